@@ -134,5 +134,10 @@ def _print_answer(what: str, answer: dict[str, Any]) -> None:
             f"also matches, but is evaluated later: {rule['action']} "
             f"{escape(output.where(rule))} ({rule['id']})"
         )
+    for rule in answer["could_hit"]:
+        output.out.print(
+            f"would take other packets from there: {rule['action']} {escape(output.where(rule))} "
+            f"({rule['id']})"
+        )
     for name in answer["monitored_sets"]:
         output.out.print(f"also matches, in monitor mode: the set {name}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.packets import service, source_of
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
@@ -18,6 +19,7 @@ from xdpctl.lists.geo import GeoDatabase
 
 _TOP = 20
 _TCP = 6
+_CHALLENGED = f"reason={Reason.CHALLENGED.name.lower()}"
 RULE_MARK = " rule="  # in the comment of a packet that a rule dropped
 
 
@@ -43,7 +45,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """The number of kept packets and of their source addresses; the most frequent ones.
 
     These are packets that rules dropped. If there are none, they are packets sent to the victim,
-    and `received` says so: legitimate senders are among them. `rates` has rows with rates.COLUMNS.
+    and `received` says so: legitimate senders are among them, so none is named. Neither is who was
+    only challenged: everybody is. `rates` has rows with rates.COLUMNS.
     `damage` says where and why reading the packets failed.
     """
 
@@ -86,11 +89,11 @@ def read(
     tally = hit if hit.packets or not received.packets else received
     senders = [
         _sender(source, number, connected, ours(source), places, tally.ports.get(source, 0))
-        for source, number in tally.sources.most_common(_TOP)
+        for source, number in hit.accused.most_common(_TOP)
     ]
     return Evidence(
         tally.packets,
-        len(tally.sources),
+        len(hit.accused),
         tally.bytes,
         tuple(senders),
         tuple(tally.services.most_common(_TOP)),
@@ -105,7 +108,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.packets = self.bytes = 0
-        self.sources: Counter[Prefix] = Counter()
+        self.accused: Counter[Prefix] = Counter()
         self.services: Counter[str] = Counter()
         self.ports: dict[Prefix, int] = {}
 
@@ -113,7 +116,8 @@ class _Tally:
         self.packets, self.bytes = self.packets + 1, self.bytes + packet.length
         source = source_of(packet.frame)
         if source is not None:
-            self.sources[source] += 1
+            if _CHALLENGED not in packet.comment:
+                self.accused[source] += 1
             if source not in self.ports and (port := _tcp_port(packet.frame)):
                 self.ports[source] = port
         self.services[service(packet.frame)] += 1

@@ -41,7 +41,7 @@ from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
 from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
-from xdpctl.service.holding import Holding, holding
+from xdpctl.service.holding import Holding, holding, unproven
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.peering import Peering
 from xdpctl.service.reporting import Reporting
@@ -52,6 +52,7 @@ from xdpctl.service.taken_off import TakenOff
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.stream.producer import Producer, Status
 from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.handshakes import rates_of_slots
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unread import unread
@@ -61,7 +62,7 @@ from xdpctl.traffic.window import Seen
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
 
-_UNREAD_SECONDS = 10.0
+_UNREAD_SECONDS, _HITS_SECONDS = 10.0, 4.0
 _FETCHES = 4  # fetches at the same time, of those that a request waits for
 _LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
 _HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
@@ -315,7 +316,21 @@ class ControlPlane:
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
         bypass, full = self.controller.datapath.bypass(), self.uplinks.full()
-        return look, holding(look, bypass, self.loader(), full)
+        return look, holding(look, bypass, self.loader(), full, self._doubts())
+
+    def _doubts(self) -> list[str]:
+        """Why people may not be served although nothing unusual passes."""
+        fallen = [f"{each}: is that service down?" for each in self.sampler.handshakes.fallen()]
+        seen = self._seen(_HITS_SECONDS)
+        rates = rates_of_slots(seen.packets, seen.seconds) if seen and seen.seconds else {}
+        findings = {
+            each.rule: each.finding
+            for incident in list(self.controller.state.incidents.values())
+            if incident.open
+            for each in incident.findings
+        }
+        rules = list(self.controller.state.signatures.values())
+        return [*fallen, *unproven(rules, findings, rates)]
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

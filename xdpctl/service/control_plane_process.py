@@ -14,6 +14,8 @@ from xdpctl.service.children import Child, Popen, identity
 from xdpctl.service.settings import Settings
 
 _ASK_SECONDS, _SILENT_MAX = 5.0, 6  # interval of health checks; failed ones in a row
+_BUSY_MAX = 60  # failed ones in a row of a child that works
+_WORK_TICKS = 50  # of 10 ms, between two checks
 _FIRST_ASK_SECONDS = 1.0  # until it has answered once
 _START_SECONDS = 90.0  # until its first answer; the same as systemd's default
 log = logging.getLogger("xdpctl.run")
@@ -26,6 +28,7 @@ class ControlPlaneProcess:
         self, settings: Settings, config: Path | None, sockets: tuple[socket.socket, ...]
     ) -> None:
         self._settings, self._config, self._sockets = settings, config, sockets
+        self._used = 0
         self._child = Child("control plane", "filtering continues", self._start)
 
     def _start(self) -> Popen:
@@ -50,19 +53,35 @@ class ControlPlaneProcess:
             self._end_if_hung()
 
     def _end_if_hung(self) -> None:
-        """Kill the child after half a minute without an answer to /healthz; `keep` restarts it."""
+        """Kill the child after half a minute without an answer to /healthz; `keep` restarts it.
+
+        One that works gets five minutes.
+        """
         now = time.monotonic()
         if now < self._ask_at:
             return
+        works = self._works()
         if self._answers():
             self._silent, self._answered = 0, True
         elif self._answered or now - self._child.started > _START_SECONDS:
             self._silent += 1
         self._ask_at = now + (_ASK_SECONDS if self._answered else _FIRST_ASK_SECONDS)
-        if self._silent >= _SILENT_MAX:
+        if self._silent == _SILENT_MAX and works:
+            log.warning("the control plane does not answer, and works: it is under load")
+        if self._silent >= (_BUSY_MAX if works else _SILENT_MAX):
             log.error("the control plane hangs and is restarted; filtering continues")
             self._silent = 0
             self._child.process.kill()
+
+    def _works(self) -> bool:
+        """Whether the child has used the processor since the last look: it may be under load."""
+        try:
+            fields = Path(f"/proc/{self._child.process.pid}/stat").read_text().rpartition(")")[2]
+            used = sum(map(int, fields.split()[11:13]))
+        except (OSError, ValueError):
+            return False
+        before, self._used = self._used, used
+        return used - before >= _WORK_TICKS
 
     def _answers(self) -> bool:
         try:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether what attacks is held, in one word and with reasons."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from xdpctl.base.units import si3
+from xdpctl.model.finding import Finding
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.signature import CHALLENGES, Signature, automatic
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
 from xdpctl.traffic.unusual import Look
@@ -13,6 +16,7 @@ from xdpctl.traffic.unusual import Look
 _MANY = 1_000.0  # packets a second: less is no flood
 _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
 _SOME = 100.0  # packets a second before, of which this is said
+_HITS = 10.0  # packets a second of a rule
 
 
 class State(StrEnum):
@@ -32,12 +36,17 @@ class Holding:
 
 
 def holding(
-    look: Look, bypass: bool, loader: LoaderReport | None, full: Sequence[str] = ()
+    look: Look,
+    bypass: bool,
+    loader: LoaderReport | None,
+    full: Sequence[str] = (),
+    doubts: Sequence[str] = (),
 ) -> Holding:
     """Not held: what should filter does not, more passes than usual, or an uplink is full.
 
     `full` says which uplinks are: what is dropped behind a full one was not held. Unclear: it
-    cannot be known, or hardly anything passes of what did.
+    cannot be known, hardly anything passes of what did, or there are `doubts` that people are
+    served.
     """
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
@@ -53,7 +62,31 @@ def holding(
     if look.before >= _SOME and look.rate < _LEFT * look.before:
         rates = f"{si3(look.rate)} packets/s pass, and {si3(look.before)} did before"
         return Holding(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
+    if doubts:
+        return Holding(State.UNCLEAR, [*doubts, *beside])
     return Holding(State.HELD, ["nothing unusual passes", *beside])
+
+
+def unproven(
+    rules: Iterable[Signature], findings: Mapping[str, Finding], rates: Mapping[int, float]
+) -> list[str]:
+    """Detectors' rules that hit packets of which nothing but their number shows an attack.
+
+    `findings` are by the ids of rules, `rates` packets a second by their slots. A challenge lets
+    people in.
+    """
+    found = []
+    for rule in rules:
+        if not automatic(rule) or rule.mode is not Mode.ENFORCE or rule.action in CHALLENGES:
+            continue
+        rate, finding = rates.get(rule.slot, 0.0), findings.get(rule.id)
+        proven = rule.action is Action.DROP and finding is not None and finding.because
+        if rate >= _HITS and not proven:
+            found.append(
+                f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
+                "that are not proven to be an attack: people may be among them"
+            )
+    return found
 
 
 def _told(look: Look) -> list[str]:

@@ -8,6 +8,7 @@ from xdpctl.abi.constants import REASONS, Reason
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.datapath.heads import NEVER, Heads, Masks, no_masks
 from xdpctl.traffic.baseline import Baseline
+from xdpctl.traffic.handshakes import Handshakes
 from xdpctl.traffic.packets import PacketArray, read
 from xdpctl.traffic.window import Window
 
@@ -21,11 +22,13 @@ _TROUBLE = "traffic is not observed, so live figures are missing"
 
 
 class Sampler:
-    """Fills `window`, and `baseline` with what no rule decided, between `start` and `stop`."""
+    """Fills `window` and `handshakes`, and `baseline` with what no rule decided, between `start`
+    and `stop`.
+    """
 
     def __init__(self, heads: Heads) -> None:
         self._heads = heads
-        self.window, self.baseline = Window(), Baseline()
+        self.window, self.baseline, self.handshakes = Window(), Baseline(), Handshakes()
         self._every_log2 = np.zeros(REASONS, np.int64)
         self._read_at: float | None = None
         self._lost = 0
@@ -47,6 +50,7 @@ class Sampler:
         lost = self._heads.lost()
         if self._read_at is not None:  # what was there before is of an earlier process
             self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
+            self.handshakes.add(now, packets)
             undecided = packets[packets["reason"] == Reason.NO_RULE]
             self.baseline.add(self._read_at, now, undecided)
             self._every_log2 = adapt(self._every_log2, packets)

@@ -179,6 +179,7 @@ async def why(page: PageIn, address: str = "") -> Response:
         address=place["address"],
         found=place,
         verdicts=dict(zip(_KINDS, verdicts, strict=True)),
+        could_hit={r["id"]: r for each in verdicts for r in each["could_hit"]}.values(),
         rules=covering,
         audit=await _who_did(page, ids),
         incident_of=_incident_of,

@@ -2,7 +2,8 @@
 """Explains the verdict on a packet, by running it through the loaded program."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,12 +11,14 @@ from fastapi import APIRouter, Query
 from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
-from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.base.net.prefix import Prefix, exact_address, parse_address
+from xdpctl.control.controller import Controller
 from xdpctl.datapath.image import is_shared
 from xdpctl.errors import DatapathError, RoleError, RuleError
 from xdpctl.model.identity import Role
 from xdpctl.model.match.components import COMPONENTS
-from xdpctl.model.rule import Mode, Rule
+from xdpctl.model.protection import CONFIGURED
+from xdpctl.model.rule import Action, Mode, Rule
 from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import SourceSet
 from xdpctl.service.control_plane import ControlPlane
@@ -28,6 +31,7 @@ from xdpctl_api.shapes.rules import RuleOut, rule_out
 
 Held = Rule | Signature | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
+_DESTINATIONS_MAX, _COULD_HIT_MAX = 64, 20
 _DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
 Port = Annotated[int, Query(ge=0, le=65535)]
 
@@ -59,20 +63,56 @@ async def explain(
         raise RuleError("give either a source or a frame", "source", "send exactly one of the two")
     origin = parse_address(source, "source") if source is not None else None
     if origin is not None:
-        to = parse_address(destination or _DEFAULT_DESTINATION[origin.family], "destination")
+        asked = [parse_address(destination, "destination")] if destination else []
         number = packets.protocol_number(protocol)
-        data = packets.build(
-            *(origin, to, number, source_port, destination_port),
-            tcp_flags=_flags(tcp_flags),
-            icmp_type=icmp_type,
-            packet_length=packet_length,
-        )
+        frames = [
+            packets.build(
+                *(origin, to, number, source_port, destination_port),
+                tcp_flags=_flags(tcp_flags),
+                icmp_type=icmp_type,
+                packet_length=packet_length,
+            )
+            for to in asked or destinations(ctx.controller, origin.family)
+        ]
     else:
-        data = _from_hex(frame or "")
-        origin = packets.source_of(data)
+        frames = [_from_hex(frame or "")]
+        origin = packets.source_of(frames[0])
     by_outside = bool(ctx.settings.outside_interfaces) if outside is None else outside
-    explanation = await asyncio.to_thread(ctx.controller.datapath.explain, data, by_outside)
-    return _answer(ctx, explanation, data, origin)
+    explain = ctx.controller.datapath.explain
+    explanation, data = await asyncio.to_thread(_first_stopped, explain, frames, by_outside)
+    return _answer(ctx, explanation, data, origin, len(frames))
+
+
+def destinations(controller: Controller, family: int) -> list[Prefix]:
+    """Whom packets may be meant for: hosts that rules name, that are attacked or protected."""
+    state = controller.state
+    of_rules = (s.match.get("destination") for s in list(state.signatures.values()))
+    attacked = (
+        exact_address(incident.subject.partition("/")[0])
+        for incident in list(state.incidents.values())
+        if incident.open
+    )
+    protected = (prefix for prefix, why in state.protection.why.items() if why == CONFIGURED)
+    hosts = (
+        Prefix(p.address, len(p.address) * 8) for p in chain(of_rules, attacked, protected) if p
+    )
+    default = parse_address(_DEFAULT_DESTINATION[family], "destination")
+    found = dict.fromkeys((default, *(host for host in hosts if host.family == family)))
+    return list(found)[:_DESTINATIONS_MAX]
+
+
+def _first_stopped(
+    explain: Callable[[bytes, bool], Explanation], frames: Sequence[bytes], outside: bool
+) -> tuple[Explanation, bytes]:
+    """What happens to the first packet that does not pass; to the first one, if all do."""
+    first = None
+    for data in frames:
+        found = explain(data, outside), data
+        if found[0].reason.verdict != "pass":
+            return found
+        first = first or found
+    assert first  # noqa: S101  # there is at least one
+    return first
 
 
 def _flags(text: str) -> int:
@@ -98,9 +138,7 @@ def _from_hex(text: str) -> bytes:
 def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None) -> list[Held]:
     """The rules and sets of the matched slots, in the order of evaluation."""
     state = ctx.controller.state
-    near: Iterable[Prefix] = list(state.image.entries)
-    if source is not None:
-        near = map(source.widened, range(source.length, -1, -1))
+    near = map(source.widened, range(source.length, -1, -1)) if source is not None else ()
     by_slot: dict[int | None, Held | None] = {
         state.image.entries.get(p): state.rules.get(p) for p in near
     }
@@ -115,8 +153,25 @@ def _within(held: Held) -> bool:
     return isinstance(held, Signature) and bool(held.limit) and held.mode is Mode.ENFORCE
 
 
+def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Signature]:
+    """The matches that take some packets of a source, and do not only count or let pass."""
+    return [
+        each
+        for each in sorted(list(ctx.controller.state.signatures.values()), key=lambda s: s.order)
+        if each.action is not Action.ACCEPT
+        and each.mode is Mode.ENFORCE
+        and source is not None
+        and each.match.family in (None, source.family)
+        and (each.source is None or each.source.covers(source))
+    ]
+
+
 def _answer(
-    ctx: ControlPlane, explanation: Explanation, data: bytes, source: Prefix | None
+    ctx: ControlPlane,
+    explanation: Explanation,
+    data: bytes,
+    source: Prefix | None,
+    asked: int,
 ) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
@@ -143,5 +198,9 @@ def _answer(
         ],
         monitored_sets=[held.name for held in matched if isinstance(held, SourceSet)],
         behind=[out(held) for slot in explanation.behind if (held := state.signature_of(slot))],
+        could_hit=[
+            out(each) for each in _could_hit(ctx, source) if each not in matched and each != decided
+        ][:_COULD_HIT_MAX],
+        destinations=asked,
         frame=data.hex(),
     )

@@ -23,4 +23,12 @@ class ExplainOut(BaseModel):
     behind: list[RuleOut] = Field(
         description="Signatures that also match, but are evaluated after the deciding one"
     )
+    could_hit: list[RuleOut] = Field(
+        description="Other rules that would take packets of this source: to other destinations, of "
+        "other protocols or ports"
+    )
+    destinations: int = Field(
+        description="To how many destinations it was asked: without one, all that are protected, "
+        "attacked or in a rule. The answer is that of the first one to which it does not pass"
+    )
     frame: str = Field(description="The packet, as an Ethernet frame in hex")

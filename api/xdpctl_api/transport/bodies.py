@@ -5,6 +5,7 @@ import gzip
 import zlib
 from contextlib import suppress
 from io import BytesIO
+from threading import Lock
 
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,23 +20,26 @@ _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/ho
 
 
 class Budget:
-    """Limits the memory for bodies of all requests together, in bytes."""
+    """Limits the memory for bodies of all requests together, in bytes. Thread-safe."""
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
+        self._lock = Lock()
 
     def take(self, size: int) -> None:
         """Reserve `size` bytes; BusyError if that would exceed the limit."""
-        if self.held + size > self.most:
-            raise BusyError(
-                f"bodies in progress use {self.held >> 20} MiB of {self.most >> 20} MiB; "
-                "retry in a moment"
-            )
-        self.held += size
+        with self._lock:
+            if self.held + size > self.most:
+                raise BusyError(
+                    f"bodies in progress use {self.held >> 20} MiB of {self.most >> 20} MiB; "
+                    "retry in a moment"
+                )
+            self.held += size
 
     def give(self, size: int) -> None:
         """Release bytes that `take` reserved."""
-        self.held -= size
+        with self._lock:
+            self.held -= size
 
 
 class TooLarge(Exception):

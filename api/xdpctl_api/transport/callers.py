@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from starlette.responses import Response
@@ -18,11 +19,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.fleet import offer
 from xdpctl_api import problems
+from xdpctl_api.transport.pace import Pace
 
 PEER = "xdpctl.peer"
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
+_CREDENTIALS = frozenset((b"authorization", b"cookie"))
+_PREFIX6 = 8  # bytes of an IPv6 address that identify a network
 _PORT = re.compile(r":[0-9]{1,5}\Z")
+
+
+def network_of(address: str) -> bytes:
+    """The network by which a TCP client is counted: its IPv4 address, or its IPv6 /64."""
+    found = ip_address(address.split("%")[0])
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    packed = (mapped or found).packed
+    return packed[:_PREFIX6] if len(packed) == 16 else packed
+
+
+async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """429 (RFC 6585 section 4) without a body, and the end of the connection."""
+    headers = [(b"content-length", b"0"), (b"retry-after", b"5"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 429, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +136,34 @@ class Hosts:
 
 
 class RemoteCallers:
-    """For TCP: refuses requests for another host name, or from a page of another site."""
+    """For TCP: refuses requests for another host name, or from a page of another site.
+
+    Requests without a token or a session have a pace, by network.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self._app, self._hosts = app, hosts
+        self._app, self._hosts, self._pace = app, hosts, Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put the remote address into the scope; answer 421 or 403 for another host or site."""
         client = scope.get("client")
         scope[PEER] = RemotePeer(exact_address(client[0]) if client else None)
+        if scope["type"] == "http" and self._too_often(scope):
+            await _busy(scope, receive, send)
+            return
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         if refusal is None:
             await self._app(scope, receive, send)
         else:
             await problems.problem(*refusal)(scope, receive, send)
+
+    def _too_often(self, scope: Scope) -> bool:
+        """Whether somebody without a token or a session asks too often, before any work."""
+        if any(name in _CREDENTIALS for name, _ in scope["headers"]):
+            return False
+        address: Prefix | None = scope[PEER].address
+        network = address and address.widened(min(address.length, 64))
+        return not self._pace.allows(network, time.monotonic())
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         """Status, kind and detail of a refusal; None if the request is allowed."""

@@ -12,14 +12,15 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -28,7 +29,7 @@ from xdpctl.fleet.settings import FleetSettings
 from xdpctl.service.settings import Listen
 from xdpctl.service.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
-from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers
+from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers, network_of
 from xdpctl_api.transport.connection import (
     Connection,
     LocalConnection,
@@ -43,7 +44,7 @@ _OURS = 256  # descriptors for maps, the store, feeds and files
 _TCP, _LOCAL = Caps(1024, 64), Caps(512, 256, reserved=128)
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 have forward secrecy
 _AGAIN_SECONDS = 0.1
-_PREFIX6 = 8  # bytes of an IPv6 address that identify a network
+_SWITCH_SECONDS = 0.001  # after which a busy thread lets another one run
 log = logging.getLogger("xdpctl.api")
 
 
@@ -145,14 +146,6 @@ class Server(uvicorn.Server):
         except asyncio.CancelledError:
             ticket.leave()
             raise
-
-
-def network_of(address: str) -> bytes:
-    """The network by which a TCP client is counted: its IPv4 address, or its IPv6 /64."""
-    found = ip_address(address.split("%")[0])
-    mapped = found.ipv4_mapped if found.version == 6 else None
-    packed = (mapped or found).packed
-    return packed[:_PREFIX6] if len(packed) == 16 else packed
 
 
 def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
@@ -262,28 +255,41 @@ async def serve(
     alive: Callable[[], bool] = lambda: True,
     fleet: FleetListener | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, which call `stopping`; open requests may finish briefly."""
+    """Serve until SIGTERM or SIGINT, which call `stopping`; open requests may finish briefly.
+
+    What comes over the network is served by a thread with a loop of its own, so whoever floods it
+    keeps neither detectors nor the red button from the Unix socket.
+    """
     for_tcp, for_local = partition()
-    servers = [(Server(_config(app, True, listen), Admission(for_local)), local)]
+    here = Server(_config(app, True, listen), Admission(for_local))
+    remote = []
     if tcp:
-        servers.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
+        remote.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
     if fleet:
         made = Server(_fleet_config(app, fleet), Admission(for_local))
-        servers.append((made, fleet.socket))
+        remote.append((made, fleet.socket))
     loop = asyncio.get_running_loop()
     logging.getLogger("uvicorn.error").addFilter(_expected)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
     def stop() -> None:
         stopping()
-        for server, _ in servers:
+        for server in (here, *(each for each, _ in remote)):
             server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     seconds = sd_notify.watchdog_seconds()
     watchdog = loop.create_task(_notify_watchdog(seconds / 3, alive)) if seconds else None
+    thread = ThreadPoolExecutor(1, "remote")
+    elsewhere = loop.run_in_executor(thread, uvloop.run, _together(remote))
     try:
-        await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+        await here.serve([local])
+        await elsewhere
     finally:
         if watchdog:
             watchdog.cancel()
+
+
+async def _together(servers: Sequence[tuple[Server, socket.socket]]) -> None:
+    await asyncio.gather(*(server.serve([listener]) for server, listener in servers))

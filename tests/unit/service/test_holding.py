@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
-from xdpctl.service.holding import State, holding
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action, Mode
+from xdpctl.model.signature import Signature
+from xdpctl.service.holding import State, holding, unproven
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
@@ -45,6 +49,25 @@ def test_what_is_more_than_it_was_is_not_held_and_named() -> None:
     found = holding(look(400_000), False, attached())
     assert found.state is State.NOT_HELD
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
+
+
+def detectors_rule(action: str, **more: Any) -> Signature:
+    given: dict[str, Any] = {"limit": Rate(pps=100) if action == "limit" else None, **more}
+    match = text.parse("udp src-port 53 dst 198.51.100.7")
+    return Signature(match=match, slot=7, action=Action(action), origin="builtin", **given)
+
+
+def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() -> None:
+    proof = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
+    drop, limit = detectors_rule("drop"), detectors_rule("limit")
+    assert unproven([drop], {drop.id: proof}, {7: 500.0}) == []
+    assert unproven([limit], {}, {7: 5.0}) == [], "it hits next to nothing"
+    assert unproven([detectors_rule("drop", mode=Mode.MONITOR)], {}, {7: 500.0}) == []
+    for rule in (drop, limit):
+        (said,) = unproven([rule], {}, {7: 500.0})
+        assert "people may be among them" in said
+    found = holding(QUIET, False, attached(), doubts=[said])
+    assert (found.state, found.reasons) == (State.UNCLEAR, [said])
 
 
 def test_what_may_be_chance_is_held() -> None:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Completed handshakes by service, and which services get far fewer than usual.
+
+A handshake counts when its ACK fits the SYN-ACK that went out, so forged packets do not count.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from threading import Lock
+
+import numpy as np
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.traffic.packets import PacketArray
+
+Service = tuple[Prefix, int]  # the host, and the TCP port
+_PART_SECONDS = 20.0
+_PARTS, _LEAST_PARTS = 180, 6  # an hour, and two minutes
+_ENOUGH = 40.0  # handshakes of a part that are usual: of fewer half may be missing by chance
+_FALLEN = 0.5  # of what is usual
+_SERVICES_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """A service with the handshakes a second that it gets now, and those that are usual."""
+
+    service: Service
+    now: float
+    usual: float
+
+    def __str__(self) -> str:
+        host, port = self.service
+        return (
+            f"newcomers complete {self.now:.1f} handshakes a second at "
+            f"{str(host).partition('/')[0]} port {port}, and {self.usual:.1f} are usual"
+        )
+
+
+class Handshakes:
+    """Counts in parts of 20 s; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._parts: deque[dict[Service, float]] = deque(maxlen=_PARTS)
+        self._counting: dict[Service, float] = {}
+        self._ends: float | None = None
+        self._lock = Lock()
+
+    def add(self, now: float, packets: PacketArray) -> None:
+        """Take the packets that were seen up to a monotonic time."""
+        with self._lock:
+            if self._ends is None:
+                self._ends = now + _PART_SECONDS
+            if now >= self._ends:
+                self._parts.append(self._counting)
+                self._counting, self._ends = {}, now + _PART_SECONDS
+            shaken = packets[packets["shaken"] != 0]
+            for packet in shaken:
+                size = 4 if packet["family"] == 4 else 16
+                address = bytes(packet["destination"]).ljust(size, b"\0")[:size]
+                service = Prefix(address, size * 8), int(packet["destination_port"])
+                if service in self._counting or len(self._counting) < _SERVICES_MAX:
+                    count = self._counting.get(service, 0.0) + float(packet["weight"])
+                    self._counting[service] = count
+
+    def fallen(self) -> list[Fallen]:
+        """Services that got less than half of what is usual in the last whole part."""
+        with self._lock:
+            *earlier, last = self._parts or [{}]
+        if len(earlier) < _LEAST_PARTS:
+            return []
+        found = []
+        for service in set().union(*earlier):
+            usual = float(median(part.get(service, 0.0) for part in earlier))
+            now = last.get(service, 0.0)
+            if usual >= _ENOUGH and now < _FALLEN * usual:
+                found.append(Fallen(service, now / _PART_SECONDS, usual / _PART_SECONDS))
+        return sorted(found, key=lambda each: each.now - each.usual)
+
+
+def rates_of_slots(packets: PacketArray, seconds: float) -> dict[int, float]:
+    """The packets a second that each rule's slot decided, from sampled packets."""
+    slots, places = np.unique(packets["slot"], return_inverse=True)
+    sums = np.bincount(places, packets["weight"], len(slots))
+    return {int(slot): float(count) / seconds for slot, count in zip(slots, sums, strict=True)}
