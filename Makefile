@@ -9,7 +9,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning detection fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning detection harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
 	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held, and docs/results/detection.md of it"
+	@echo "make harm    what it does to people, and what gets around it, and docs/results/harm.md of it"
 	@echo "make fleet   five boxes as one: how fast, and docs/results/fleet.md of it"
 	@echo "make upstream  a provider is asked while the link is full, and docs/results/upstream.md of it"
 	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour, and whether it kept everything"
@@ -83,6 +84,12 @@ morning: setup
 detection: setup
 	@sh packaging/need.sh hping3 nmap
 	@$(BIN)/python -m bench.detection.page docs/results $(CORPUS)
+
+harm: setup
+	@sh packaging/need.sh curl
+	@mkdir -p dist
+	@$(BIN)/python -m bench.harm dist/harm.json
+	@$(BIN)/python -m bench.harm.page dist/harm.json docs/results
 
 fleet: setup
 	@sh packaging/need.sh etcd-server etcd-client nftables

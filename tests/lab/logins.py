@@ -12,7 +12,7 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 
 _SSHD = "/usr/sbin/sshd"
 _SETTINGS = """
-Port 22
+Port {port}
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/host.pub
 PermitRootLogin prohibit-password
@@ -26,13 +26,14 @@ PidFile none
 class Logins:
     """Runs sshd in `server`, to which users log in with the key of the host; `close` ends all."""
 
-    def __init__(self, server: Host) -> None:
+    def __init__(self, server: Host, port: int = 22) -> None:
+        self._port = port
         need(Path(_SSHD).exists(), "sshd (openssh-server)")
         self._folder = Path(tempfile.mkdtemp(prefix="xdpctl-ssh-"))
         self._folder.chmod(0o755)
         sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._folder / "host"))
         settings = self._folder / "sshd_config"
-        settings.write_text(_SETTINGS.format(folder=self._folder))
+        settings.write_text(_SETTINGS.format(folder=self._folder, port=port))
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         words = (_SSHD, "-D", "-e", "-f", str(settings))
         with (self._folder / "log").open("wb") as log:
@@ -46,14 +47,22 @@ class Logins:
         shutil.rmtree(self._folder)
 
     def login(
-        self, client: Host, source: str, to: str, user: str = "root", shell: bool = True
+        self,
+        client: Host,
+        source: str,
+        to: str,
+        user: str = "root",
+        shell: bool = True,
+        command: str = "",
     ) -> "subprocess.Popen[bytes]":
         """Log a user in from an address of `client`; without a shell, as one who forwards ports.
 
-        Its standard input is the shell's.
+        Its standard input is the shell's, or that of the command.
         """
         options: tuple[str, ...] = (
             "-q",
+            "-p",
+            str(self._port),
             "-b",
             source,
             "-i",
@@ -62,12 +71,12 @@ class Logins:
             user,
         )
         options += ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
-        words = ("ssh", *options, "-T" if shell else "-N", to)
+        words = ("ssh", *options, "-T" if shell else "-N", to, *([command] if command else []))
         for _ in range(50):  # sshd may not listen yet
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             process = client.popen(*words, stderr=subprocess.DEVNULL, **pipes)
             time.sleep(0.2)
-            if process.poll() is None and (not shell or self.answers(process)):
+            if process.poll() is None and (not shell or command or self.answers(process)):
                 self._processes.append(process)
                 return process
             with process:

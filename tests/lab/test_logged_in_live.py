@@ -12,6 +12,7 @@ import pytest
 
 from tests.lab.logins import Logins
 from tests.lab.questions import eventually, refusal
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
@@ -117,6 +118,19 @@ def test_who_is_logged_in_is_not_taken_for_spoofed(
     assert verdicts[STRANGER]["reason"] == "spoofed"
     assert verdicts[ALICE]["reason"] != "spoofed"
     assert Logins.answers(alice)
+
+
+def test_who_is_logged_in_names_no_address_but_his_own(far: tuple[Host, Host]) -> None:
+    """He may start what he likes in the place of his shell, with any environment."""
+    forged = "198.18.0.8"
+    logins = Logins(far[0], 2222)
+    try:
+        as_another = f"SSH_CONNECTION='{forged} 1 {BOX} 22' exec sleep 60"
+        logins.login(far[1], STRANGER, BOX, command=as_another)
+        time.sleep(1)
+        assert not {parse_prefix(a) for a in (forged, STRANGER)} & set(ssh_sessions.addresses())
+    finally:
+        logins.close()
 
 
 def test_who_has_no_login_names_no_address(box: Box) -> None:

@@ -166,19 +166,6 @@ def proc(tmp_path: Path) -> Proc:
     return Proc(tmp_path / "proc")
 
 
-def test_sessions_are_those_that_sshd_has_started(proc: Proc) -> None:
-    proc.add(10, 1, "sshd")
-    proc.add(11, 10, "sshd-session")
-    proc.add(12, 11, connection=f"{ALICE} 50000 198.51.100.7 22")
-    proc.add(13, 12, connection="9.9.9.9 1 2 3")  # whom a user names himself
-    proc.add(14, 1, connection="9.9.9.8 1 2 3")
-    proc.add(15, 11, connection=f"::ffff:{ALICE} 50000 198.51.100.7 22")
-    proc.add(16, 11, connection=f"{BOB}%eth0 50000 198.51.100.7 22")
-    proc.add(17, 11, connection="\x00\xff not an address")
-    assert set(ssh_sessions.addresses(proc.root)) <= {parse_prefix(ALICE), parse_prefix(BOB)}
-    assert parse_prefix(ALICE) in ssh_sessions.addresses(proc.root)
-
-
 def test_a_session_is_found_through_sudo(proc: Proc) -> None:
     proc.add(11, 1, "sshd-session")
     proc.add(12, 11, connection=f"{ALICE} 50000 198.51.100.7 22")

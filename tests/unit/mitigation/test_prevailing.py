@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.support.apiclient import Api
+from tests.support.apiclient import Api, problem
 from tests.support.hooked import (
     VICTIM,
     configured,
@@ -18,8 +18,6 @@ from tests.support.hooked import (
     whole,
 )
 from xdpctl.base.net.tcp_peers import Connections, Peers
-from xdpctl.mitigation import event_tags
-from xdpctl.model.event import Event, Phase
 
 
 def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
@@ -67,14 +65,17 @@ def test_what_an_operator_takes_over_is_his(box: Api) -> None:
     assert not any(tag.startswith(("event-", "ending")) for tag in held["tags"])
 
 
-def test_an_operator_may_tag_his_own_as_he_likes(box: Api) -> None:
-    configured(box, ladder={"monitor": 1, "limit": 1})
+@pytest.mark.parametrize("tag", ["ending", "event-0", "watched", "group-web", "armed-edge1"])
+def test_nobody_gives_a_tag_that_xdpctl_gives_itself(box: Api, tag: str) -> None:
     asked = {"match": {"destination": VICTIM}, "action": "limit", "limit": {"pps": 5}}
-    more = {"tags": ["ending", "event-0", "watched"], "mode": "monitor"}
-    rule = box.call("POST", "/v1/rules", json={**asked, **more}).json()["id"]
-    box.clock.advance(60)
-    assert (quiet(box), loud(box, rule)) == ([], [])
-    assert standing(box)[rule]["mode"] == "monitor"
+    refused = box.call("POST", "/v1/rules", json={**asked, "tags": ["mine", tag]})
+    assert (
+        f"'{tag}' is one that xdpctl gives itself" in problem(refused, 400, "bad-request")["detail"]
+    )
+    line = f'{{"match": {{"source": "203.0.113.7"}}, "tags": ["{tag}"]}}'
+    kind = {"content-type": "application/x-ndjson"}
+    read = box.call("POST", "/v1/rules/bulk", content=line, headers=kind).json()
+    assert (read["added"], read["rejected"]) == (0, 1)
 
 
 def test_what_was_undone_is_not_what_worked(box: Api) -> None:
@@ -105,18 +106,6 @@ def test_a_freeze_that_comes_first_holds(box: Api) -> None:
     box.context.hooks.connections = Slow()
     said = say(box, "event", event("1", sources=["203.0.113.7"]))
     assert (said["mode"], said["rules"], standing(box)) == ("off", [], {})
-
-
-def test_an_operators_own_tags_make_no_detectors_rule_of_it(box: Api) -> None:
-    (tag,) = event_tags.of("event", Event(phase=Phase.BEGAN, id="1"))
-    rule = box.add("203.0.113.7", mode="monitor", tags=[tag, "group-web"], ttl=60)["id"]
-    before = standing(box)[rule]
-    say(box, "event", event("1", sources=["203.0.113.7"]))
-    assert standing(box)[rule] == before
-    assert say(box, "event", event("1", "ended", sources=["203.0.113.7"]))["released"] == []
-    assert say(box, "event", event("1", "ended"))["released"] == []
-    box.call("PATCH", f"/v1/rules/{rule}", json={"tags": ["group-office"]})
-    assert standing(box)[rule]["tags"] == ["group-office"]
 
 
 def test_a_record_of_what_an_operator_took_over_ends_with_the_record(box: Api) -> None:

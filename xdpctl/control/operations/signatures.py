@@ -16,7 +16,7 @@ from xdpctl.model import policy, possible
 from xdpctl.model.identity import Caller
 from xdpctl.model.quota import Quota
 from xdpctl.model.rate import Rate
-from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.requests import WIDEST_DROP, SignatureRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
 from xdpctl.model.signature import CHALLENGES, STANDING, Signature, automatic, sparing
 
@@ -203,8 +203,8 @@ def refuse_all(draft: Draft, asked: Signature) -> None:
 
 def _drops_all(asked: Signature) -> bool:
     """Whether it drops what matches, whoever sends it."""
-    enforced = asked.action is Action.DROP and asked.mode is Mode.ENFORCE
-    return enforced and asked.source is None
+    enforced, source = asked.action is Action.DROP and asked.mode is Mode.ENFORCE, asked.source
+    return enforced and (source is None or source.length < WIDEST_DROP[source.family])
 
 
 def _meets(other: Signature, victim: Prefix | None) -> bool:

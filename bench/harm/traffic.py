@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real programs, and frames of peers and attackers, for the scenarios."""
+
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from bench.detection.frames import Sender, frames
+from bench.detection.live import Counters, Scene
+from bench.detection.made import packets
+from tests.lab.behind.people import PORT
+from tests.lab.behind.places import SERVER
+from xdpctl.abi.constants import KEPT_OUT
+from xdpctl.traffic.packets import PacketArray
+
+SINK = 8021  # where uploads go
+PEER = 0xCB007109  # 203.0.113.9
+
+
+def of(source: int | np.ndarray, count: int, **columns: object) -> PacketArray:
+    """Packets of a source, or of several."""
+    return packets(count, np.broadcast_to(np.asarray(source, "u4"), count).copy(), **columns)
+
+
+def send(scene: Scene, found: PacketArray | list[bytes], rate: float, seconds: float) -> float:
+    """Send packets round and round; the share that was kept out."""
+    built = found if isinstance(found, list) else frames(found, scene.place.mac)
+    with closing(Counters(scene.box)) as counters:
+        before, sender = counters.read(*KEPT_OUT), Sender("far0", built, rate, seconds)
+        scene.place.world.start(sender.run).result(seconds + 30)
+        time.sleep(0.1)
+        return (counters.read(*KEPT_OUT) - before) / max(sender.sent, 1)
+
+
+@contextmanager
+def silent_sink(scene: Scene) -> Iterator[list[int]]:
+    """A server inside that takes uploads and says nothing; the bytes that it has got."""
+    got, listener = [0], scene.place.server.call(lambda: socket.create_server((SERVER, SINK)))
+
+    def take() -> None:
+        try:
+            while True:
+                peer, _ = listener.accept()
+                threading.Thread(target=drink, args=(peer,), daemon=True).start()
+        except OSError:
+            return  # it is closed
+
+    def drink(peer: socket.socket) -> None:
+        with peer:
+            while data := peer.recv(1 << 20):
+                got[0] += len(data)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    try:
+        yield got
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@contextmanager
+def upload(scene: Scene, source: str, rate: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Curl uploads zeroes without an end, at a rate."""
+    address = f"http://{SERVER}:{SINK}/"
+    words = ("curl", "-sS", "--interface", source, "--limit-rate", rate, "-H", "Expect:")
+    with Path("/dev/zero").open("rb") as zeroes:
+        process = scene.place.world.popen(
+            *(*words, "-T", "-", address), stdin=zeroes, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def visit(scene: Scene, source: str) -> bool:
+    """Whether curl gets a page over a new connection."""
+    words = ("curl", "-s", "-o", "/dev/null", "-m", "2", "--interface", source)
+    done = scene.place.world.popen(*words, f"http://{SERVER}:{PORT}/", stdin=subprocess.DEVNULL)
+    return done.wait() == 0
+
+
+def visits(scene: Scene, seconds: float) -> tuple[int, int]:
+    """Visitors who got a page, and all of them; two a second."""
+    served = asked = 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        began = time.monotonic()
+        served += visit(scene, f"203.0.113.{1 + asked % 90}")
+        asked += 1
+        time.sleep(max(0.0, began + 0.5 - time.monotonic()))
+    return served, asked
+
+
+def answers(scene: Scene, port: int, seconds: float, beside: Callable[[], object]) -> float:
+    """The share of the packets of one known UDP flow that arrive, at 100 a second."""
+    inside = scene.place.server.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    outside = scene.place.world.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with inside, outside:
+        inside.bind((SERVER, port))
+        outside.bind(("203.0.113.9", port))
+        inside.sendto(b"hello", ("203.0.113.9", port))  # the inside takes part
+        inside.setblocking(False)
+        time.sleep(0.3)
+        worker = threading.Thread(target=beside)
+        worker.start()
+        sent = came = 0
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            outside.sendto(b"person" + struct.pack(">I", sent), (SERVER, port))
+            sent += 1
+            time.sleep(0.01)
+            came += _people(inside)
+        time.sleep(0.2)
+        came += _people(inside)
+        worker.join()
+    return came / sent
+
+
+def _people(inside: socket.socket) -> int:
+    """What a person sent, of what waits."""
+    count = 0
+    while True:
+        try:
+            count += inside.recv(2_048).startswith(b"person")
+        except BlockingIOError:
+            return count
