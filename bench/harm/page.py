@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m bench.harm.page NOW.json FOLDER`: docs/results/harm.md of the shares, before and now."""
+"""`python -m bench.harm.page NOW.json FOLDER`: docs/results/harm.md, before and now."""
 
 import json
 import sys
@@ -11,12 +11,12 @@ from bench.harm.scenarios import SCENARIOS, Scenario
 _BEFORE = Path(__file__).with_name("before.json")
 _HEAD = """# Harm, measured
 
-What the embedded detector and the control plane do to people, beside attacks and without any, and what
-gets around them. Each row is a box of its own, a bridge before a server with 50 sessions and 20
-conversations, at the defaults. *Young* boxes were started 30 s before, *old* ones know a week's normal
-traffic. Uploads and visits are curl's; tunnels, peers and attacks are made frames. Measured on Linux
-%(kernel)s, two cores, veth. *Before* is commit a35fceb, by the same scenarios. `make harm` writes this
-page.
+What the embedded detector and the control plane do to people, beside attacks and without any, and
+what gets around them. Each row is a box of its own, a bridge before a server with 50 sessions and
+20 conversations, at the defaults. *Young* boxes were started 30 s before, *old* ones know a
+week's normal traffic. Uploads and visits are curl's; tunnels, peers and attacks are made frames.
+Measured on Linux %(kernel)s, two cores, veth. *Before* is commit a35fceb, by the same scenarios.
+`make harm` writes this page.
 """
 _PEOPLE = """
 ## People who are served
@@ -32,8 +32,8 @@ _ATTACKS = """
 |---|---|---|---|
 %s
 
-Errors that cite a flow pass at 100 a second to each host. Of a flood in known flows 10,000 packets a second
-pass, or four times what the largest source is used to.
+Errors that cite a flow pass at 100 a second to each host. Of a flood in known flows 10,000
+packets a second pass, or four times what the largest source is used to.
 """
 
 

@@ -84,8 +84,10 @@ def enter(user: int, group: int) -> None:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "/")
         _mount("", Path("/"), "", _REC | _SLAVE)
+        kept = os.umask(0o022)  # of the folders that are made
         for closed, paths in covered.items():
             _show(closed, paths)
+        os.umask(kept)
     except OSError as error:
         raise ConfigError(
             f"the control plane has a user of its own, who may not enter {next(iter(covered))}, "
