@@ -9,10 +9,12 @@
 #define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is right, too */
 #define IPV4_HEADER	     20
 #define PACE_SALT	     0x70616365
-#define PACE_COST_NS	     250000000 /* 4 new sources a second of a network, and at once: */
-#define PACE_BURST	     256
-#define PACE_WIDE_COST_NS    4000000
-#define PACE_WIDE_BURST	     16384
+#define PACE4_COST_NS	     250000000 /* 4 new sources a second of an IPv4 /24, and at once: */
+#define PACE4_BURST	     256
+#define PACE_COST_NS	     62500000 /* 16 of an IPv6 /48 */
+#define PACE_BURST	     1024
+#define PACE_WIDE_COST_NS    4000000 /* 250 of a /32 */
+#define PACE_WIDE_BURST	     32768
 
 BPF_F_TABLE("array", u32, struct block, answered, 1U << ANSWERED_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
@@ -111,7 +113,7 @@ static __always_inline int keeps_pace(struct control *control, struct packet *pa
 	u64 first = host32(packet->source[0]);
 
 	if (packet->family == 4)
-		return paced(control, first >> 8, PACE_SALT, now, PACE_COST_NS, PACE_BURST);
+		return paced(control, first >> 8, PACE_SALT, now, PACE4_COST_NS, PACE4_BURST);
 	return paced(control, first << 16 | host32(packet->source[1]) >> 16, PACE_SALT + 1, now,
 		     PACE_COST_NS, PACE_BURST) &&
 	       paced(control, first, PACE_SALT + 2, now, PACE_WIDE_COST_NS, PACE_WIDE_BURST);

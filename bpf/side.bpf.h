@@ -100,6 +100,8 @@ static __always_inline int is_unset(struct packet *packet)
 	return !(packet->source[0] | packet->source[1] | packet->source[2] | packet->source[3]);
 }
 
+#define CLIENT_PORTS 1024 /* and above */
+
 static __always_inline int is_error(struct xdp_md *ctx, struct packet *packet)
 {
 	u8 type;
@@ -119,17 +121,20 @@ static __always_inline int is_dhcp(struct ports *ports)
 		ports->destination == network16(DHCPV6_CLIENT));
 }
 
-/* Whether it has a port by which the members of a fleet speak with each other. */
+/*
+ * Whether it is for a port by which the members of a fleet speak with each other, or an answer from
+ * there. An answer goes to a client's port, so nobody who forges a node's address reaches others.
+ */
 static __always_inline u32 is_of_fleet(struct control *control, struct ports *ports)
 {
-	u64 found = 0;
+	u64 found = 0, answers = host16(ports->destination) >= CLIENT_PORTS;
 
 #pragma unroll
 	for (int i = 0; i < FLEET_PORTS; i++) {
 		u64 port = *(volatile u16 *)&control->fleet_ports[i], given = is_zero(port) ^ 1;
 
-		found |=
-		    given & (is_zero(port ^ ports->source) | is_zero(port ^ ports->destination));
+		found |= given & (is_zero(port ^ ports->destination) |
+				  (answers & is_zero(port ^ ports->source)));
 	}
 	return found;
 }

@@ -176,12 +176,23 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 	return signature(ctx, search, scratch);
 }
 
+/* Whether a packet belongs to a known flow; a proof is remembered, and for the head of it, too. */
+static __always_inline int known_here(struct xdp_md *ctx, struct search *search,
+				      struct scratch *scratch)
+{
+	enum flow_state state =
+	    flow_of(ctx, search->control, &scratch->packet, !search->explanation);
+
+	if (!search->explanation)
+		scratch->shaken = state == FLOW_SHAKEN;
+	return state >= FLOW_KNOWN;
+}
+
 /* Why a packet passes although a rule would drop it; REASON_NONE if it does not. */
 static __always_inline enum reason spared(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch, struct pending *asked)
 {
-	if (asked->knows && asks_flows() &&
-	    is_known(ctx, search->control, &scratch->packet, !search->explanation) &&
+	if (asked->knows && asks_flows() && known_here(ctx, search, scratch) &&
 	    !(is_icmp_error(ctx, &scratch->packet) && errors_exceed(search, &scratch->packet))) {
 		if (scratch->packet.fragment == 1 && !search->explanation)
 			expect_fragments(ctx, search->control, &scratch->packet);

@@ -126,6 +126,8 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct control *contro
 	head->flow = FLOW_NOT_ASKED;
 	if (head->family && asking() != ASKS_NOT)
 		head->flow = flow_of(ctx, control, &scratch->packet, 1);
+	if (head->flow == FLOW_KNOWN && asked->reason == REASON_KNOWN && scratch->shaken)
+		head->flow = FLOW_SHAKEN;
 	head->bytes_held = 0;
 	if (bytes > offset) {
 		head->bytes_held = bytes - offset < HEAD_BYTES ? bytes - offset : HEAD_BYTES;

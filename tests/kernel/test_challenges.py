@@ -216,11 +216,11 @@ def replied(held: Filter, client: bytes) -> None:
 
 def test_no_network_fills_the_memory_of_answers_alone(challenging: Filter) -> None:
     before = challenging.flows.figures(MemoryNumber.ANSWERED)
-    for number in range(1_000):
+    for number in range(1_800):
         replied(challenging, bytes.fromhex("20010db8aaaa") + number.to_bytes(2, "big") + bytes(8))
     after = challenging.flows.figures(MemoryNumber.ANSWERED)
-    assert 250 <= after.elements - before.elements < 300
-    assert after.refused - before.refused > 700
+    assert 1_024 <= after.elements - before.elements < 1_300
+    assert after.refused - before.refused > 500
     assert after.refused_of.startswith("2001:db8:aaaa")
     newcomer = bytes.fromhex("20010db8bbbb") + bytes(10)
     replied(challenging, newcomer)

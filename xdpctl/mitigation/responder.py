@@ -173,7 +173,8 @@ class Responder:
             standing = self._draft.standing(ask.source)
         if standing is not None:
             changed = extended(standing, ask, self._detector, self._draft.now)
-            if isinstance(changed, Signature) and changed.action is not standing.action:
+            acts = changed.action is not standing.action or changed.mode is not standing.mode
+            if isinstance(changed, Signature) and acts:
                 signatures.refuse_all(self._draft, changed)
             if changed != standing:
                 self._put(changed)

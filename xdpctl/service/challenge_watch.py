@@ -2,7 +2,7 @@
 """Whether challenges leave: a driver that cannot send them would keep every newcomer out.
 
 XDP sends an answer back out of the card it came in. Where that fails, the SYN is gone, and nobody
-is told. The driver counts it. Then challenges are replaced by limits, until the next start.
+is told. Most drivers count it. Then challenges are replaced by limits.
 """
 
 import logging
@@ -16,8 +16,9 @@ from xdpctl.errors import DatapathError
 
 _SECONDS = 0.5
 _ENOUGH = 10  # challenges between two looks
-_LOST = 0.5  # of them
-_ERROR, _PART = "tx_err", "xdp"  # in the names of drivers' counters
+_LOST = 0.9  # of them, at two looks in a row: a queue that is full loses some
+_ERRORS, _PART = ("tx_err", "tx_drop", "tx_full"), "xdp"  # in the names of drivers' counters
+_LOOKS = 2
 _TROUBLE = "it is not watched whether challenges leave"
 log = logging.getLogger("xdpctl.flows")
 
@@ -32,6 +33,7 @@ class ChallengeWatch:
         read: Callable[[str], dict[str, int]] = read_stats,
     ) -> None:
         self._controller, self._interfaces, self._read = controller, interfaces, read
+        self._times = 0  # looks in a row
         self._before: tuple[int, dict[str, int]] | None = None
         beat = PeriodicTask("challenges", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = beat.start, beat.stop
@@ -50,14 +52,17 @@ class ChallengeWatch:
         more = sent - before[0]
         failed = {name: count - before[1].get(name, count) for name, count in lost.items()}
         worst = max(failed, key=lambda name: failed[name], default="")
-        if more >= _ENOUGH and sum(failed.values()) >= _LOST * more:
+        if more < _ENOUGH:
+            return
+        self._times = self._times + 1 if sum(failed.values()) >= _LOST * more else 0
+        if self._times >= _LOOKS:
             self._replace(worst)
 
     def _replace(self, interface: str) -> None:
         log.error(
-            "%s: its driver cannot send challenges (%s of `ethtool -S`): newcomers would be kept "
-            "out. They are replaced by limits until the next start",
-            *(interface, "xdp_tx_errors"),
+            "%s: its driver cannot send challenges (xdp_tx_errors of `ethtool -S`), which would "
+            "keep newcomers out: they are replaced by limits",
+            interface,
         )
         self._controller.state.cannot_answer = interface
         self._controller.submit(lambda draft: without_challenges(draft, interface))
@@ -68,10 +73,16 @@ class ChallengeWatch:
         if not interface:
             return []
         return [
-            f"the driver of {interface} cannot send challenges: they were replaced by limits until "
-            "the next start; if it is a veth, turn on GRO at its peer (ethtool -K PEER gro on)"
+            f"the driver of {interface} cannot send challenges: they were replaced by limits, and "
+            "none is taken until the next start; if it is a veth, attach a program to its peer"
         ]
 
 
 def _lost(counters: dict[str, int]) -> int:
-    return sum(n for name, n in counters.items() if _ERROR in name and _PART in name)
+    found = {
+        name: count
+        for name, count in counters.items()
+        if _PART in name and any(error in name for error in _ERRORS)
+    }
+    totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
+    return max(totals) if totals else sum(found.values())

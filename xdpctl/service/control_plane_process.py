@@ -42,7 +42,8 @@ class ControlPlaneProcess:
         command += ["--log", s.log.value]
         command += ["--config", str(self._config.absolute())] if self._config else []
         user, group = identity(s)
-        self._ask_at, self._silent, self._answered = time.monotonic(), 0, False
+        self._ask_at, self._answered = time.monotonic(), False
+        self._silent = self._idle = 0
         return subprocess.Popen(**as_user(command, user, group), pass_fds=fds)  # no shell
 
     def keep(self) -> None:
@@ -62,15 +63,17 @@ class ControlPlaneProcess:
             return
         works = self._works()
         if self._answers():
-            self._silent, self._answered = 0, True
+            self._silent = self._idle = 0
+            self._answered = True
         elif self._answered or now - self._child.started > _START_SECONDS:
             self._silent += 1
+            self._idle = 0 if works else self._idle + 1
         self._ask_at = now + (_ASK_SECONDS if self._answered else _FIRST_ASK_SECONDS)
         if self._silent == _SILENT_MAX and works:
             log.warning("the control plane does not answer, and works: it is under load")
-        if self._silent >= (_BUSY_MAX if works else _SILENT_MAX):
+        if self._idle >= _SILENT_MAX or self._silent >= _BUSY_MAX:
             log.error("the control plane hangs and is restarted; filtering continues")
-            self._silent = 0
+            self._silent = self._idle = 0
             self._child.process.kill()
 
     def _works(self) -> bool:

@@ -11,6 +11,7 @@ from threading import Lock
 
 import numpy as np
 
+from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.packets import PacketArray
 
@@ -80,7 +81,8 @@ class Handshakes:
 
 
 def rates_of_slots(packets: PacketArray, seconds: float) -> dict[int, float]:
-    """The packets a second that each rule's slot decided, from sampled packets."""
+    """The packets a second that each rule's slot kept out, from sampled packets."""
+    packets = packets[np.isin(packets["reason"], KEPT_OUT)]
     slots, places = np.unique(packets["slot"], return_inverse=True)
     sums = np.bincount(places, packets["weight"], len(slots))
     return {int(slot): float(count) / seconds for slot, count in zip(slots, sums, strict=True)}

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.fleet import offer
@@ -24,6 +24,7 @@ from xdpctl_api.transport.pace import Pace
 PEER = "xdpctl.peer"
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
+_FOR_STRANGERS = frozenset(("/login", "/openapi.json"))
 _CREDENTIALS = frozenset((b"authorization", b"cookie"))
 _PREFIX6 = 8  # bytes of an IPv6 address that identify a network
 _PORT = re.compile(r":[0-9]{1,5}\Z")
@@ -35,6 +36,11 @@ def network_of(address: str) -> bytes:
     mapped = found.ipv4_mapped if found.version == 6 else None
     packed = (mapped or found).packed
     return packed[:_PREFIX6] if len(packed) == 16 else packed
+
+
+def _network(scope: Scope) -> Prefix | None:
+    address: Prefix | None = scope[PEER].address
+    return address and address.widened(min(address.length, 64))
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,6 +157,7 @@ class RemoteCallers:
         if scope["type"] == "http" and self._too_often(scope):
             await _busy(scope, receive, send)
             return
+        send = self._counting(scope, send)
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         if refusal is None:
             await self._app(scope, receive, send)
@@ -158,12 +165,23 @@ class RemoteCallers:
             await problems.problem(*refusal)(scope, receive, send)
 
     def _too_often(self, scope: Scope) -> bool:
-        """Whether somebody without a token or a session asks too often, before any work."""
-        if any(name in _CREDENTIALS for name, _ in scope["headers"]):
-            return False
-        address: Prefix | None = scope[PEER].address
-        network = address and address.widened(min(address.length, 64))
-        return not self._pace.allows(network, time.monotonic())
+        """Whether somebody without a token or a session asks too often, before any work.
+
+        Who shows one is not counted, until it turns out to be none.
+        """
+        shows = any(name in _CREDENTIALS for name, _ in scope["headers"])
+        shows &= scope["path"] not in _FOR_STRANGERS
+        return not self._pace.allows(_network(scope), time.monotonic(), 0 if shows else 1)
+
+    def _counting(self, scope: Scope, send: Send) -> Send:
+        """Count a request whose token or session is none, as that of a stranger."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                self._pace.allows(_network(scope), time.monotonic())
+            await send(message)
+
+        return counted
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         """Status, kind and detail of a refusal; None if the request is allowed."""

@@ -18,12 +18,12 @@ class Pace:
         self._a_second, self._at_once = a_second, at_once
         self._held: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def allows(self, peer: Hashable, now: float) -> bool:
-        """Whether a peer may ask once more; if so, that is counted."""
+    def allows(self, peer: Hashable, now: float, cost: int = 1) -> bool:
+        """Whether a peer may ask once more; if so, that is counted as `cost`."""
         left, at = self._held.pop(peer, (self._at_once, now))
         left = min(self._at_once, left + (now - at) * self._a_second)
         allowed = left >= 1
-        self._held[peer] = (left - 1 if allowed else left), now
+        self._held[peer] = (left - cost if allowed else left), now
         while len(self._held) > _PEERS_MAX:
             self._held.popitem(last=False)
         return allowed

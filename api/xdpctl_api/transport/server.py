@@ -283,12 +283,15 @@ async def serve(
     watchdog = loop.create_task(_notify_watchdog(seconds / 3, alive)) if seconds else None
     thread = ThreadPoolExecutor(1, "remote")
     elsewhere = loop.run_in_executor(thread, uvloop.run, _together(remote))
+    serving = loop.create_task(here.serve([local]))
     try:
-        await here.serve([local])
-        await elsewhere
+        both = [serving, elsewhere] if remote else [serving]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        stop()
         if watchdog:
             watchdog.cancel()
+        await asyncio.gather(serving, elsewhere)
 
 
 async def _together(servers: Sequence[tuple[Server, socket.socket]]) -> None:

@@ -46,14 +46,10 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 def addresses(proc: Path = _PROC) -> list[Prefix]:
     """The client addresses of all ssh sessions, sorted; at most 256."""
     unset, found = _user_of_unset_logins(), set[Prefix]()
-    tables: dict[str, dict[str, Prefix]] = {}  # of the network namespaces that are asked for
     for process in proc.iterdir():
         if process.name.isdecimal() and (monitor := _monitor(process, proc, unset)):
             with suppress(OSError):  # it has ended
-                network = str((monitor / "ns" / "net").readlink())
-                if network not in tables:
-                    tables[network] = _established(monitor)
-                peers = {tables[network][each] for each in _sockets(monitor) & set(tables[network])}
+                peers = _peers(monitor)
                 found |= peers if _is_daemon(process) else peers & {_client(process)}
     return sorted(found)[:_SESSIONS_MAX]
 
@@ -103,14 +99,19 @@ def _sockets(process: Path) -> set[str]:
     return held
 
 
-def _established(process: Path) -> dict[str, Prefix]:
-    """The peers of the TCP connections of its network namespace, by the inodes of the sockets."""
-    rows = [
-        line.split()
-        for name in ("tcp", "tcp6")
-        for line in (process / "net" / name).read_text().splitlines()[1:]
-    ]
-    return {row[9]: _address(row[2]) for row in rows if len(row) > 9 and row[3] == _ESTABLISHED}
+def _peers(process: Path) -> set[Prefix]:
+    """The peers of the TCP connections that a process holds.
+
+    The table is read line by line: a host may have hundreds of thousands of connections.
+    """
+    held, found = _sockets(process), set[Prefix]()
+    for name in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError), (process / "net" / name).open() as rows:  # without IPv6
+            for line in rows:
+                row = line.split(maxsplit=10)
+                if len(row) > 9 and row[3] == _ESTABLISHED and row[9] in held:
+                    found.add(_address(row[2]))
+    return found
 
 
 def _address(text: str) -> Prefix:

@@ -183,16 +183,20 @@ def refuse_all(draft: Draft, asked: Signature) -> None:
     if not _drops_all(asked):
         return
     victim: Prefix | None = asked.match.get("destination")
-    family = asked.match.family or (victim.family if victim else 4)
     others = [
         each
         for each in draft.all_signatures()
         if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
     ]
-    took = possible.taken(asked.match, family)
-    for each in others:
-        took |= possible.taken(each.match, family)
-    if what := possible.left_out(took):
+    given = asked.match.family or (victim.family if victim else None)
+    for family in (given,) if given else (4, 6):
+        took = possible.taken(asked.match, family)
+        for each in others:
+            if each.match.family in (None, family):
+                took |= possible.taken(each.match, family)
+        what = possible.left_out(took)
+        if not what:
+            continue
         beside = f" together with {len(others)} drops that stand" if others else ""
         raise QuotaError(
             f"{asked.origin} may not drop {what} to {victim or 'anybody'}{beside}",

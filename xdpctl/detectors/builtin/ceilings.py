@@ -2,7 +2,8 @@
 """Known flows have a ceiling: a source that sends far more in them than any is used to. Pure.
 
 That a flow is known says that its source is not forged, and not that it is good. The limit is for
-each source towards the victim, and it is no lower than what the largest source is used to.
+each source towards the victim, and it is no lower than what the largest source is used to. A box
+that has learnt nothing yet limits nobody.
 """
 
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ from xdpctl.traffic.packets import PACKET, PacketArray
 
 _SECOND = 1.0
 _TIMES = 4.0  # what the largest source was used to send
-_NEW = 50_000.0  # packets a second, on a box that knows nothing yet, and of TCP always
-_FLOOR = 10_000.0
+_FLOOR, _OF_TCP = 10_000.0, 50_000.0  # packets a second
 _NOTED = 0.05  # of the floor: lower rates are not remembered
 _HEADS_MIN = 24
 _ALL_TTLS = ((0, 255),)  # another match than that of a limit on unknown packets
@@ -52,12 +52,12 @@ class Ceilings:
         seconds, self._gathered, self._kinds, self._seconds = self._seconds, [], [], 0.0
         normal: dict[Key, float] = {}
         for key, rate, heads in _largest(packets, kinds, seconds):
-            floor = _NEW if fresh or key[1] is Kind.TCP else _FLOOR
+            floor = _OF_TCP if key[1] is Kind.TCP else _FLOOR
             ceiling = max(floor, _TIMES * self.usual.best(key))
-            if rate >= ceiling and heads >= _HEADS_MIN:
+            if not fresh and rate >= ceiling and heads >= _HEADS_MIN:
                 yield key[0], _limit(key, rate, ceiling, self.usual.best(key), heads)
-            elif rate >= _NOTED * floor:
-                normal[key] = max(rate, normal.get(key, 0.0))
+            if rate >= _NOTED * floor:
+                normal[key] = rate if fresh else min(rate, ceiling)
         self.usual.note(unix, normal)
 
 

@@ -21,6 +21,7 @@ from xdpctl.detectors.builtin.counts import (
     Recent,
     Second,
     Strata,
+    destination,
     strata,
 )
 from xdpctl.detectors.builtin.evidence import Case
@@ -55,6 +56,8 @@ _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
 _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
 _TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
+_TCP = 6
+_ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 _COMPLETE = 0.5  # of the handshakes
 # after a limit began, what it meets is looked at again
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
@@ -93,6 +96,7 @@ class Engine:
         self._second = Second()
         self._last: float | None = None
         self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
+        self._accepted: dict[Prefix, float] = {}  # hosts of ours, and when they took part in TCP
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
 
     def step(
@@ -109,6 +113,7 @@ class Engine:
         self.usual.observed += min(seconds, _SECOND)
         known = chunk.packets["flow"] == FlowState.KNOWN
         self._count_known(now, int(known.sum()))
+        self._note_accepted(now, chunk.of(known & (chunk.packets["protocol"] == _TCP)))
         unknown = chunk.of(~known)
         self._recent.add(unknown)
         self._shaken.add(chunk.of(chunk.packets["shaken"] != 0))
@@ -126,7 +131,7 @@ class Engine:
             most = self.settings.most(victim, Kind[proposal.finding.kind.upper()])
             if most is not Most.OFF:
                 watched = most is Most.OBSERVE
-                yield from self.holds.begin(now, unix, victim, proposal, watched)
+                yield from self.holds.begin(now, unix, victim, proposal, watched) or ()
 
     @property
     def _fresh(self) -> bool:
@@ -138,6 +143,22 @@ class Engine:
         if now >= self._taught_at + _TAUGHT_SECONDS:
             self._taught, self._taught_at = [0, self._taught[0]], now
         self._taught[0] += known
+
+    def _note_accepted(self, now: float, known: Chunk) -> None:
+        """Which hosts take part in TCP: only of these it is said that they do not."""
+        for place in np.unique(known.packets["destination"], return_index=True)[1].tolist():
+            self._accepted[destination(known.packets[place])] = now
+        while len(self._accepted) > _ACCEPTED_MAX:
+            del self._accepted[next(iter(self._accepted))]
+
+    def _accepts(self, now: float, victim: Prefix) -> bool:
+        """Whether a victim, or a host in it, has taken part in TCP within a minute."""
+        if victim.exact:
+            return self._accepted.get(victim, -1e9) > now - _ACCEPTED_SECONDS
+        return any(
+            victim.covers(host) and at > now - _ACCEPTED_SECONDS
+            for host, at in self._accepted.items()
+        )
 
     def _ours(self, now: float, seconds: float, packets: PacketArray) -> Chunk:
         """The packets to destinations that are protected."""
@@ -309,11 +330,18 @@ class Engine:
         case = self._case(key, window, rate)
         earlier = self.holds.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
-        reports = [each for one in found for each in self._hold(now, unix, key, one, most)]
+        reports, full = list[Report](), False
+        for one in found:
+            begun = self._hold(now, unix, key, one, most)
+            full |= begun is None
+            reports += begun or []
         if found and not reports:  # what is asked for was refused: less may be possible
-            reports = list(self._hold(now, unix, key, whole_limit(case), most))
-        if found and not reports and self.holds.crowded(victim):
-            reports = list(self._hold(now, unix, key, limit_on_all(case), most, force=True))
+            begun = self._hold(now, unix, key, whole_limit(case), most)
+            full |= begun is None
+            reports += begun or []
+        if full and not reports:
+            usual = sum(self.usual.best((victim, each)) for each in Kind)
+            reports += self._hold(now, unix, key, limit_on_all(case, usual), most, force=True) or []
         yield from reports
 
     def _case(self, key: Key, window: PacketArray, rate: float) -> Case:
@@ -333,6 +361,7 @@ class Engine:
             fresh=self._fresh,
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
+            accepts=self._accepts(self._last or 0.0, key[0]),
             challenged=self.holds.challenges(*key),
         )
 
@@ -344,21 +373,24 @@ class Engine:
         proposal: Proposal,
         most: Most,
         force: bool = False,
-    ) -> Iterator[Report]:
+    ) -> list[Report] | None:
+        """Begin an answer; what is to be reported, None if there is no place for it."""
         watched = most is Most.OBSERVE
-        for report in self.holds.begin(now, unix, key[0], proposal, watched, force):
+        reports = self.holds.begin(now, unix, key[0], proposal, watched, force)
+        for report in reports or ():
             if report.phase is Phase.BEGAN:
                 self._aims.held(now, key[0], key[1])
                 self._afresh.setdefault(report.hold.id, (now, 0))
                 self.usual.forget({key})
-            yield report
+        return reports
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
         """Look once more at what a limit was set for: with more packets, a drop may be proved."""
         for hold in self.holds.active:
             began, done = self._afresh.setdefault(hold.id, (now, 0))
             due = done < len(_AFRESH_SECONDS) and now - began >= _AFRESH_SECONDS[done]
-            if hold.drops or hold.watched or hold.known or not due:
+            gone = not self.holds.stands(hold)  # another one has taken its place meanwhile
+            if gone or hold.drops or hold.watched or hold.known or not due:
                 continue
             self._afresh[hold.id] = began, done + 1
             key = hold.prefix, hold.of_kind
@@ -372,9 +404,9 @@ class Engine:
                 continue
             found = proposals(self._case(key, window, rate), Most.DROP)
             drops = [each for each in found if each.action is Action.DROP]
-            begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP)]
+            begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP) or ()]
             yield from begun
-            if begun and len(drops) == len(found):  # they take it all
+            if begun and len(drops) == len(found) and self.holds.stands(hold):  # they take it all
                 yield self.holds.end(hold)
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
 

@@ -33,7 +33,8 @@ class Case:
     second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
     many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
     share of packets to the victim that came from impossible sources, and `taught` says whether the
-    flow memory is taught: else every flow is unknown. `challenged` packets are of sources that have
+    flow memory is taught: else every flow is unknown. `accepts`: the victim has taken part in TCP
+    just now. `challenged` packets are of sources that have
     answered, so they are real.
     """
 
@@ -48,6 +49,7 @@ class Case:
     fresh: bool = False
     forged: float = 0.0
     taught: bool = True
+    accepts: bool = False
     challenged: bool = False
 
 
@@ -76,9 +78,9 @@ def unaccepted(case: Case) -> str:
     """A sentence, if TCP packets belong to no connection that the inside takes part in; else empty.
 
     Who takes part is known by the handshake, or by what the inside acknowledges. A box that has
-    just started, or past which answers do not go, cannot tell.
+    just started, or past which answers do not go, cannot tell; nor of a host that accepts nothing.
     """
-    if case.kind is not Kind.TCP or case.fresh or not case.taught:
+    if case.kind is not Kind.TCP or case.fresh or not (case.taught and case.accepts):
         return ""
     if case.usual > _FAR_BELOW * case.rate:
         return ""

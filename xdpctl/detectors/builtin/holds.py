@@ -66,6 +66,10 @@ class Holds:
         """Those that ended within a day."""
         return list(self._earlier.values())
 
+    def stands(self, hold: Hold) -> bool:
+        """Whether it is this answer that stands."""
+        return self._holds.get(hold.id) is hold
+
     def has(self, identity: str) -> bool:
         """Whether an answer stands."""
         return identity in self._holds
@@ -103,8 +107,8 @@ class Holds:
         proposal: Proposal,
         watched: bool,
         force: bool = False,
-    ) -> list[Report]:
-        """Begin an answer; nothing if the same stands already, or all places are of louder ones.
+    ) -> list[Report] | None:
+        """Begin an answer; nothing if the same stands already, None if louder ones have all places.
 
         Where there is no place, the quietest answer ends: to the same victim, or else of all. With
         `force` it ends although it is louder.
@@ -117,7 +121,7 @@ class Holds:
             return []
         ended = [] if same else self._make_room(hold, force)
         if ended is None:
-            return []
+            return None
         for each in same:  # its rule is changed, and its event goes on
             hold.id = each.id
         before = self._earlier.get(_name(hold))
@@ -127,11 +131,6 @@ class Holds:
         hold.hit_at = hold.told_at = self._since[hold.id] = now
         self._put(hold)
         return [*ended, Report(Phase.BEGAN, hold, watched)]
-
-    def crowded(self, victim: Prefix) -> bool:
-        """Whether there is no place for one more answer about a victim."""
-        of_victim = sum(hold.prefix == victim for hold in self._holds.values())
-        return of_victim >= _OF_STRATUM_MAX or len(self._holds) >= _HOLDS_MAX
 
     def _make_room(self, hold: Hold, force: bool) -> list[Report] | None:
         """What ends, so that an answer has a place; None if all others are louder."""

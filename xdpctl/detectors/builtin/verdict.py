@@ -189,10 +189,13 @@ def whole_limit(case: Case) -> Proposal:
     return _rest(_Judge(case, False), whole, [], np.ones(len(case.window), bool))
 
 
-def limit_on_all(case: Case) -> Proposal:
-    """What is done about a victim to which there are more answers than there are places."""
+def limit_on_all(case: Case, usual: float) -> Proposal:
+    """What is done about a victim to which there are more answers than there are places.
+
+    `usual` is what comes to it of all kinds, in packets a second.
+    """
     whole = join({"destination": case.victim})
-    judge, rate = _Judge(case, False), Rate(pps=max(_ON_ALL, case.threshold, case.usual))
+    judge, rate = _Judge(case, False), Rate(pps=max(_ON_ALL, case.threshold, 2 * usual))
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
 
 
