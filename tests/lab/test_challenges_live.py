@@ -106,3 +106,40 @@ def test_an_interface_without_an_ethernet_header_is_refused(hosts: tuple[Host, H
     assert "no Ethernet header" in " ".join(out.decode().split())
     assert "tun0" in host.ip("-d link show dev tun0")
     assert "xdp" not in host.ip("-d link show dev tun0")
+
+
+_NAT = """
+table ip t {
+  chain post {
+    type nat hook postrouting priority 100;
+    oifname "far0" snat to 192.0.2.9
+  }
+  chain through {
+    type filter hook forward priority 0;
+    %s
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("firewall", ["", "ct state invalid drop"], ids=["plain", "invalid drop"])
+def test_a_newcomer_behind_a_nat_waits_no_longer(
+    box: Box, hosts: tuple[Host, Host], generator: Generator, firewall: str
+) -> None:
+    """Connection tracking lets the challenge through, and the client's reset back."""
+    nat = hosts[1]
+    generator.receive_answers(nat, "far0")
+    with Lab("behind-nat") as lab:
+        client = lab.host("client")
+        lab.cable(nat, "in0", client, "eth0")
+        nat.ip("addr add 192.0.2.9/24 dev far0")
+        nat.ip("addr add 10.0.0.1/24 dev in0")
+        nat.sysctl("net.ipv4.ip_forward", 1)
+        client.ip("addr add 10.0.0.2/24 dev eth0")
+        client.ip("route add default via 10.0.0.1")
+        rules = box.directory / "nat.nft"
+        rules.write_text(_NAT % firewall)
+        nat.sh("nft", "-f", str(rules))
+        box.client.call("POST", "/v1/rules", json={"match": MATCH, "action": "challenge"})
+        assert connect(client) < 5.0
+        assert connect(client) < 0.5, "the address of the NAT is remembered"

@@ -4,6 +4,7 @@
 import io
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace as structs_replaced
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def test_where_no_rule_hits_packets_of_the_victim_are_kept_and_said_to_be_that(b
     assert box.context.recorder.look([held]) == 30
     told = whole(box, identity)
     assert (told["evidence"]["packets"], told["evidence"]["received"]) == (30, True)
+    assert told["evidence"]["top_sources"] == [], "visitors of the victim are not accused"
     assert "legitimate senders are among them" in report.markdown(told)
     packets = box.call("GET", f"/v1/incidents/{identity}/packets").content
     assert b"reason=limited" in packets
@@ -87,6 +89,22 @@ def test_where_no_rule_hits_packets_of_the_victim_are_kept_and_said_to_be_that(b
     assert box.context.recorder.look([held]) == 9
     told = whole(box, identity)["evidence"]
     assert (told["packets"], told["received"]) == (9, False), "only what the rules hit counts now"
+
+
+def test_who_was_only_challenged_is_not_accused(box: Api) -> None:
+    (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
+    rule = whole(box, identity)["rules"][0]["id"]
+    slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
+    visitor = captured(slot, bytes((203, 0, 113, 99)))
+    challenged = structs_replaced(visitor, reason=Reason.CHALLENGED)
+    box.datapath.when_capturing = lambda: box.datapath.to_capture.extend(
+        [challenged] * 9 + [captured(slot)] * 3
+    )
+    box.context.files.prepare()
+    assert box.context.recorder.look([box.controller.state.incidents[identity]]) == 12
+    told = whole(box, identity)["evidence"]
+    assert told["packets"] == 12
+    assert [each["address"] for each in told["top_sources"]] == ["203.0.113.7"]
 
 
 def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Strangers ask at a pace, by network, before any work; who shows a token is not slowed down."""
+
+import asyncio
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from tests.support.apiclient import Api
+from xdpctl_api.transport.callers import Hosts, RemoteCallers
+from xdpctl_api.transport.pace import Pace
+
+
+def test_a_bucket_for_each_peer() -> None:
+    pace = Pace(a_second=10, at_once=60)
+    assert [pace.allows("a", 100.0) for _ in range(61)] == [True] * 60 + [False]
+    assert pace.allows("b", 100.0)
+    assert [pace.allows("a", 100.5) for _ in range(6)] == [True] * 5 + [False]
+    assert pace.allows("a", 100.7, cost=0)
+    for number in range(5_000):
+        pace.allows(number, 101.0)
+    assert len(pace._held) == 4_096
+
+
+class Remote:
+    """One listener on TCP, at one moment."""
+
+    def __init__(self, api: Api) -> None:
+        self._app = RemoteCallers(api.app, Hosts(()))
+
+    def ask(self, path: str, all_headers: list[dict[str, str]], address: str) -> list[int]:
+        """The status of each request."""
+
+        async def send() -> list[int]:
+            transport = httpx.ASGITransport(self._app, client=(address, 5))
+            base = "http://127.0.0.1:8460"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                return [(await client.get(path, headers=each)).status_code for each in all_headers]
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def remote(api: Api, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr("xdpctl_api.transport.callers.time", clock)
+    return Remote(api)
+
+
+@pytest.mark.parametrize("path", ["/login", "/openapi.json"])
+def test_a_stranger_who_asks_too_often_gets_nothing(api: Api, remote: Remote, path: str) -> None:
+    """Also with a cookie that is no session."""
+    codes = remote.ask(path, [{"cookie": "xdpctl=made-up"}] * 62, "198.18.0.1")
+    assert (codes[0], codes[-1]) == (200, 429)
+    shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
+    assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.1.1")) == {200}
+
+
+def test_who_guesses_tokens_is_slowed_down(remote: Remote) -> None:
+    guesses = [{"authorization": f"Bearer xdpctl_{number}"} for number in range(80)]
+    codes = remote.ask("/v1/rules", guesses, "198.18.0.10")
+    assert (codes[0], codes[-1]) == (401, 429)
