@@ -140,6 +140,26 @@ def test_explain_names_the_set_that_decided_and_those_that_only_count(api: Api) 
     assert get(api, "/v1/explain?source=45.0.0.7")["set"] is None, "it went meanwhile"
 
 
+def test_explain_without_a_destination_asks_for_each_host_that_may_be_meant(api: Api) -> None:
+    matches = {
+        "drop": "dst 198.51.100.7 proto udp dst-port 53",
+        "accept": "dst 198.51.100.8 proto udp dst-port 53",
+    }
+    for action, match in matches.items():
+        body = {"match": match, "action": action, "ttl": "1h"}
+        assert api.call("POST", "/v1/rules", json=body).status_code == 201
+    found = get(api, "/v1/explain?source=45.0.0.7&protocol=udp")
+    asked = [bytes(frame[30:34]) for frame in api.datapath.explained]
+    assert found["destinations"] == len(asked)
+    for host in ("192.0.2.1", "198.51.100.7", "198.51.100.8", "45.0.9.0"):
+        assert parse_prefix(host).address in asked
+    assert found["verdict"] == "pass"
+    (could,) = found["could_hit"]
+    assert could["match"]["destination"].startswith("198.51.100.7"), "an accept hits nobody"
+    api.datapath.explained.clear()
+    assert get(api, "/v1/explain?source=45.0.0.7&destination=192.0.2.9")["destinations"] == 1
+
+
 def test_status_tells_how_full_every_table_is_and_warns_from_four_fifths(api: Api) -> None:
     api.controller.state.capacity = {4: 100, 6: 10}
     api.put("bad", "\n".join([*hosts(78), "2600::/32"]).encode())

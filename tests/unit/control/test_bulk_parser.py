@@ -122,6 +122,8 @@ def test_csv_without_a_header_of_ours_says_which_columns_there_are(header: str) 
         ("10.0.0.1,drop,,No.Name!", "tags"),
         (",drop,,", "match.source"),
         ('10.0.0.1,"drop,,', ""),
+        ("10.0.0.1,drop,1h,a,b", ""),
+        ("10.0.0.1,drop,1h,pinned", "tags"),
     ],
 )
 def test_a_bad_csv_cell_is_named(row: str, field: str) -> None:

@@ -116,6 +116,24 @@ def test_an_unreadable_record_is_no_rule(value: bytes) -> None:
         decode(SOURCE, value, FakeClock().read())
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'{"', b'{"until": 5, "'), (b'"source":', b'"port": 53, "source":')],
+)
+def test_a_record_with_a_field_that_we_do_not_know_is_no_rule(old: bytes, new: bytes) -> None:
+    """It may narrow what the rule drops."""
+    now = FakeClock().read()
+    value = encode(Rule(SOURCE, Action.DROP), now).replace(old, new, 1)
+    with pytest.raises(msgspec.MsgspecError, match="unknown field"):
+        decode(SOURCE, value, now)
+
+
+def test_a_record_of_another_source_than_its_key_is_no_rule() -> None:
+    now = FakeClock().read()
+    with pytest.raises(ValueError, match=r"its key says 198\.18\.0\.7/32"):
+        decode(parse_prefix("198.18.0.7"), encode(Rule(SOURCE, Action.DROP), now), now)
+
+
 def test_unknown_words_are_no_rule() -> None:
     now = FakeClock().read()
     value = encode(Rule(SOURCE, Action.DROP), now)
