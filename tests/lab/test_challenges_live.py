@@ -29,6 +29,13 @@ def connect(host: Host, timeout: float = 8.0) -> float:
     return host.call(work)
 
 
+def doctor(host: Host, interface: str) -> str:
+    """What `xdpctl doctor` says of an interface, on one line."""
+    said = host.popen(*python("xdpctl", "doctor", "-i", interface), stdout=-1)
+    out, _ = said.communicate(timeout=60)
+    return " ".join(out.decode().split())
+
+
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
     with Lab("challenge") as lab:
@@ -89,6 +96,9 @@ def test_a_card_that_cannot_send_keeps_nobody_out(box: Box, hosts: tuple[Host, H
     warnings = box.client.call("GET", "/v1/status")["warnings"]
     assert any("cannot send challenges" in warning for warning in warnings)
     assert "cannot send challenges" in box.log.read_text()
+    metrics = box.client.raw("/metrics").decode()
+    assert "\nxdpctl_challenges_replaced 1.0" in metrics
+    assert "that XDP sent back did not leave" in doctor(hosts[0], "isp0")
 
 
 def test_an_interface_without_an_ethernet_header_is_refused(hosts: tuple[Host, Host]) -> None:
@@ -101,9 +111,7 @@ def test_an_interface_without_an_ethernet_header_is_refused(hosts: tuple[Host, H
             box.start()
     finally:
         box.remove()
-    said = host.popen(*python("xdpctl", "doctor", "-i", "tun0"), stdout=-1)
-    out, _ = said.communicate(timeout=60)
-    assert "no Ethernet header" in " ".join(out.decode().split())
+    assert "no Ethernet header" in doctor(host, "tun0")
     assert "tun0" in host.ip("-d link show dev tun0")
     assert "xdp" not in host.ip("-d link show dev tun0")
 

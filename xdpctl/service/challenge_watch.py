@@ -8,7 +8,7 @@ is told. Most drivers count it. Then challenges are replaced by limits.
 import logging
 from collections.abc import Callable, Iterable
 
-from xdpctl.base.net.ethtool_stats import read_stats
+from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.signatures import without_challenges
@@ -17,7 +17,6 @@ from xdpctl.errors import DatapathError
 _SECONDS = 0.5
 _ENOUGH = 10  # challenges between two looks
 _LOST = 0.9  # of them, at two looks in a row: a queue that is full loses some
-_ERRORS, _PART = ("tx_err", "tx_drop", "tx_full"), "xdp"  # in the names of drivers' counters
 _LOOKS = 2
 _TROUBLE = "it is not watched whether challenges leave"
 log = logging.getLogger("xdpctl.flows")
@@ -45,7 +44,7 @@ class ChallengeWatch:
             sent = flows.challenges().sent
         except DatapathError:
             return  # the maps are being made
-        lost = {name: _lost(self._read(name)) for name in self._interfaces()}
+        lost = {name: xdp_not_sent(self._read(name)) for name in self._interfaces()}
         before, self._before = self._before, (sent, lost)
         if before is None or self._controller.state.cannot_answer:
             return
@@ -76,13 +75,3 @@ class ChallengeWatch:
             f"the driver of {interface} cannot send challenges: they were replaced by limits, and "
             "none is taken until the next start; if it is a veth, attach a program to its peer"
         ]
-
-
-def _lost(counters: dict[str, int]) -> int:
-    found = {
-        name: count
-        for name, count in counters.items()
-        if _PART in name and any(error in name for error in _ERRORS)
-    }
-    totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
-    return max(totals) if totals else sum(found.values())

@@ -10,6 +10,7 @@ _SIOCETHTOOL = 0x8946
 _GSSET_INFO, _GSTRINGS, _GSTATS = 0x37, 0x1B, 0x1D  # linux/ethtool.h
 _SS_STATS, _NAME_BYTES = 1, 32
 _MOST = 1 << 16  # counters
+_XDP, _ERRORS = "xdp", ("tx_err", "tx_drop", "tx_full")  # in the names of drivers' counters
 
 
 def read_stats(interface: str) -> dict[str, int]:
@@ -34,6 +35,17 @@ def read_stats(interface: str) -> dict[str, int]:
         name = names[at : at + _NAME_BYTES].split(b"\0")[0].decode(errors="replace")
         found[name] = struct.unpack_from("<Q", values, 8 + 8 * place)[0]
     return found
+
+
+def xdp_not_sent(counters: dict[str, int]) -> int:
+    """Packets that XDP sent back and that did not leave, of all queues."""
+    found = {
+        name: count
+        for name, count in counters.items()
+        if _XDP in name and any(error in name for error in _ERRORS)
+    }
+    totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
+    return max(totals) if totals else sum(found.values())
 
 
 def _ask(asked: socket.socket, interface: str, data: bytearray) -> None:

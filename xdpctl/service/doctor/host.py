@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.bpf.pins import Pins
@@ -177,6 +178,10 @@ def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
         )
     if not link.up:
         yield Finding("warning", link.name, "the interface is down", f"ip link set {link.name} up")
+    if lost := xdp_not_sent(read_stats(link.name)):
+        text = f"{lost:,} packets that XDP sent back did not leave: challenges need that"
+        fix = "see `ethtool -S`; a veth needs an XDP program or GRO at its peer"
+        yield Finding("warning", link.name, text, fix)
     yield from _offloads(link)
     yield from _attached(link, pin_dir)
 

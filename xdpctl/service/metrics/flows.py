@@ -52,3 +52,8 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     for what in ("sent", "withheld", "right"):
         challenges.add_metric([what], getattr(counts, what))
     yield challenges
+    yield GaugeMetricFamily(
+        "xdpctl_challenges_replaced",
+        "1 if limits replace challenges, since a driver cannot send them",
+        float(bool(ctx.controller.state.cannot_answer)),
+    )
