@@ -119,6 +119,7 @@ enum side {
 	SIDE_UNKNOWN,
 	SIDE_INSIDE,
 	SIDE_OUTSIDE,
+	SIDE_MEMBER, /* outside, and a node of the fleet */
 	SIDES_MAX = 8192,
 	SIDE_UNITS_LOG2 = 16, /* a bit for each IPv4 /16 or hashed IPv6 /32: a side is known */
 };

@@ -139,10 +139,17 @@ static __always_inline u32 is_of_fleet(struct control *control, struct ports *po
 	return found;
 }
 
+static __always_inline int is_member(struct packet *packet)
+{
+	u32 side = packet->family == 4 ? side_ipv4(packet->source[0]) : side_ipv6(packet->source);
+
+	return side == SIDE_MEMBER;
+}
+
 /*
  * Whether it is a packet that a gateway, a resolver or a routing peer would send. All other packets
  * from there are treated like packets of any source. OF_FLEET: it is what the nodes of a fleet say
- * to each other, which no signature stops either.
+ * to each other, and from one of them: no signature stops it either.
  */
 static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct control *control,
 					   struct packet *packet)
@@ -160,7 +167,7 @@ static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct control *c
 		return 0;
 	if (ports.source == network16(DNS) || ports.source == network16(DNS_OVER_TLS))
 		return 1;
-	if (protocol == PROTOCOL_TCP && is_of_fleet(control, &ports))
+	if (protocol == PROTOCOL_TCP && is_of_fleet(control, &ports) && is_member(packet))
 		return OF_FLEET;
 	if (protocol == PROTOCOL_TCP)
 		return ports.source == network16(BGP) || ports.destination == network16(BGP);

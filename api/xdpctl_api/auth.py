@@ -10,13 +10,12 @@ from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
-from xdpctl.control.controller import Controller
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, valid
 from xdpctl.model.rule import OPERATOR
 from xdpctl_api import problems
-from xdpctl_api.transport.callers import PEER, LocalPeer, NodePeer, RemotePeer
+from xdpctl_api.transport.callers import PEER, SHOWN, LocalPeer, NodePeer, RemotePeer
 
 SECRET_MAX = 256  # characters
 # Who asks through another node: its own caller, and that caller's role.
@@ -49,8 +48,7 @@ def caller(request: Request) -> Caller:
         token = authenticate(secret.strip(), controller.state.tokens_by_digest, now)
         address = peer.address if isinstance(peer, RemotePeer) else None
         found = Caller(f"token {token.name}", token.role, token.origin, address)
-        _remember(controller, found)
-        return found
+        return _known(request, found)
     if isinstance(peer, LocalPeer):
         if peer.user == request.app.state.context.settings.user:  # our own detector's process
             return Caller(peer.user, Role.DETECTOR, BUILTIN)
@@ -92,8 +90,7 @@ def _browser(request: Request, sealed: str, peer: RemotePeer | None) -> Caller:
     else:
         token = valid(controller.state.tokens_by_digest.get(session.digest), now.unix)
         found = Caller(f"token {token.name}", token.role, token.origin, address)
-    _remember(controller, found)
-    return found
+    return _known(request, found)
 
 
 def _says_whence(request: Request) -> bool:
@@ -102,10 +99,16 @@ def _says_whence(request: Request) -> bool:
     return headers.get("sec-fetch-site") == "same-origin" or "origin" in headers
 
 
-def _remember(controller: Controller, found: Caller) -> None:
-    """Protect the address of a person who changes rules, as that of one who is logged in."""
+def _known(request: Request, found: Caller) -> Caller:
+    """Somebody whose token or session is good.
+
+    The address of a person who changes rules is protected as that of one who is logged in.
+    """
+    request.scope.get(SHOWN, []).append(True)
     if found.address and found.may(Role.OPERATOR) and found.origin == OPERATOR:
+        controller = request.app.state.context.controller
         controller.state.called(found.address, controller.clock.read().ns)
+    return found
 
 
 def _forwarded(request: Request) -> Prefix | None:

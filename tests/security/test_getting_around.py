@@ -22,6 +22,7 @@ from xdpctl.model.protection import (
     CONFIGURED,
     GATEWAY,
     LOOPBACK,
+    MEMBER,
     OWN_ADDRESS,
     PEER,
     RESOLVER,
@@ -139,6 +140,33 @@ def test_a_neighbour_may_say_what_neighbours_say_and_nothing_else(
     for name, (protocol, payload) in (SAID_BY_NEIGHBOURS | ONLY_FROM_ANYBODY).items():
         one = frame(neighbour, payload, protocol)
         assert outside.judge(one) == ("pass", "PROTECTED"), f"{name}, on a plain interface"
+
+
+def test_the_ports_of_a_fleet_are_free_for_its_nodes_alone(armed: Armed) -> None:
+    """Who forges the address of a gateway, or of a public resolver, does not reach them."""
+    held, node, near = armed.filter, "198.51.100.9", "198.51.100.8"
+    held.hold(f"neighbour {node}; neighbour {GATE}; protect {near}; drop 0.0.0.0/0")
+    armed.hold([(build({"protocol": "tcp"}), Signature({}, "drop"))])
+    held.loader._maps.set_fleet_ports((2379, 2380, 8461))
+    known = {parse_prefix(node): MEMBER, parse_prefix(GATE): GATEWAY}
+    network = {parse_prefix("198.51.100.0/24"): CONFIGURED}
+    held.datapath.sides.bring(sides.known(Protection(known | network), Outside(), [], []))
+
+    def found(source: str, *ports: int) -> tuple[str, str]:
+        payload = struct.pack(">HH", *ports) + bytes(16)
+        return held.judge(frame(source, payload, 6), outside=True)
+
+    for port in (2379, 2380, 8461):
+        assert found(node, 40_000, port) == ("pass", "PROTECTED")
+        assert found(node, port, 40_000) == ("pass", "PROTECTED")
+        assert found(node, port, 443) == ("drop", "DROPPED"), "no answer goes there"
+        for pair in ((40_000, port), (port, 40_000)):
+            assert found(GATE, *pair) == ("drop", "DROPPED")
+            assert found(near, *pair) == ("drop", "SPOOFED")
+    assert found(node, 40_000, 443) == ("drop", "DROPPED")
+    assert found(node, 40_000, 179) == ("drop", "SIGNATURE"), "a node may be a routing peer, too"
+    held.datapath.sides.bring({})
+    held.loader._maps.set_fleet_ports(())
 
 
 def test_signatures_hold_for_protected_sources_outside(armed: Armed) -> None:

@@ -49,15 +49,32 @@ def remote(api: Api, monkeypatch: pytest.MonkeyPatch) -> Remote:
 
 
 @pytest.mark.parametrize("path", ["/login", "/openapi.json"])
-def test_a_stranger_who_asks_too_often_gets_nothing(api: Api, remote: Remote, path: str) -> None:
+def test_a_stranger_who_asks_too_often_gets_nothing(remote: Remote, path: str) -> None:
     """Also with a cookie that is no session."""
     codes = remote.ask(path, [{"cookie": "xdpctl=made-up"}] * 62, "198.18.0.1")
     assert (codes[0], codes[-1]) == (200, 429)
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "shown"),
+    [
+        ("/v1/rules", 401, "authorization"),
+        ("/metrics", 401, "authorization"),
+        ("/", 303, "cookie"),
+    ],
+)
+def test_who_guesses_tokens_is_slowed_down(
+    remote: Remote, path: str, first: int, shown: str
+) -> None:
+    guesses = [{shown: f"Bearer xdpctl_{n}; xdpctl=made-up{n}"} for n in range(80)]
+    codes = remote.ask(path, guesses, "198.18.0.10")
+    assert (codes[0], codes[-1]) == (first, 429)
+
+
+def test_strangers_at_the_same_address_lock_nobody_out(api: Api, remote: Remote) -> None:
     shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
-    assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.1.1")) == {200}
-
-
-def test_who_guesses_tokens_is_slowed_down(remote: Remote) -> None:
-    guesses = [{"authorization": f"Bearer xdpctl_{number}"} for number in range(80)]
-    codes = remote.ask("/v1/rules", guesses, "198.18.0.10")
-    assert (codes[0], codes[-1]) == (401, 429)
+    assert set(remote.ask("/login", [{}] * 62, "198.18.0.1")) == {200, 429}
+    assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")) == {200}
+    guesses = [{"authorization": f"Bearer xdpctl_{n}"} for n in range(80)]
+    assert set(remote.ask("/v1/rules", guesses, "198.18.0.1")) == {401, 429}
+    assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")) == {200}

@@ -78,6 +78,7 @@ class Side(IntEnum):
     UNKNOWN = 0
     INSIDE = 1
     OUTSIDE = 2
+    MEMBER = 3
 
 
 class Constants(IntEnum):

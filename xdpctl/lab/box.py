@@ -19,7 +19,7 @@ from xdpctl.errors import Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.service.client import Client
 
-_START_SECONDS = 20
+_START_SECONDS = 60
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 

@@ -29,10 +29,9 @@ class Protection:
 
     @cached_property
     def neighbours(self) -> frozenset[Prefix]:
-        """Gateways and peers; nodes of the fleet and resolvers outside our own networks."""
+        """Gateways, peers and nodes of the fleet; resolvers outside our own networks."""
         named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
-        inside = (RESOLVER, MEMBER)  # these may be in our own networks
-        return frozenset(p for p in named if self.why[p] not in inside or not self._ours(p))
+        return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
 
     def _ours(self, prefix: Prefix) -> bool:
         over = (prefix.widened(length) for length in range(prefix.length, -1, -1))

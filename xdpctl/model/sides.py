@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.model.protection import CONFIGURED, LOOPBACK, OWN_ADDRESS, Protection
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, Protection
 
 # The special-purpose registries of IPv4 and IPv6, without globally reachable networks.
 _SPECIAL = (
@@ -57,6 +57,7 @@ def known(
     found |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
     found |= {prefix: Side.OUTSIDE for prefix in sessions if _side(found, prefix) is Side.INSIDE}
     found |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
+    found |= _of(protection.why, (MEMBER,), Side.MEMBER)
     found |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
     return found | _all(_NEVER, Side.INSIDE) | _all(_UNSET, Side.OUTSIDE)
 

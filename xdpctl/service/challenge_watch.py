@@ -7,11 +7,13 @@ is told. Most drivers count it. Then challenges are replaced by limits.
 
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import NamedTuple
 
-from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent
+from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent, xdp_sent
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.signatures import without_challenges
+from xdpctl.control.operations.signatures import challenges, without_challenges
 from xdpctl.errors import DatapathError
 
 _SECONDS = 0.5
@@ -20,6 +22,13 @@ _LOST = 0.9  # of them, at two looks in a row: a queue that is full loses some
 _LOOKS = 2
 _TROUBLE = "it is not watched whether challenges leave"
 log = logging.getLogger("xdpctl.flows")
+
+
+class _Card(NamedTuple):
+    """What an interface's driver counts of packets that XDP sent back."""
+
+    sent: int | None  # None: it does not count them
+    lost: int
 
 
 class ChallengeWatch:
@@ -32,46 +41,79 @@ class ChallengeWatch:
         read: Callable[[str], dict[str, int]] = read_stats,
     ) -> None:
         self._controller, self._interfaces, self._read = controller, interfaces, read
-        self._times = 0  # looks in a row
-        self._before: tuple[int, dict[str, int]] | None = None
+        self._times: dict[str, int] = {}  # looks in a row at which an interface lost them
+        self._before: tuple[int, dict[str, _Card]] | None = None
+        self._replacing: Future[None] | None = None
         beat = PeriodicTask("challenges", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, _: float = 0.0) -> None:
         """Compare what was sent since the last look with what was lost."""
-        flows = self._controller.datapath.flows
+        if self._controller.state.cannot_answer:
+            self._replace()
+            return
         try:
-            sent = flows.challenges().sent
+            sent = self._controller.datapath.flows.challenges().sent
         except DatapathError:
             return  # the maps are being made
-        lost = {name: xdp_not_sent(self._read(name)) for name in self._interfaces()}
-        before, self._before = self._before, (sent, lost)
-        if before is None or self._controller.state.cannot_answer:
+        if self._before is not None and sent - self._before[0] < _ENOUGH:
+            return  # too few to judge by; they count at the next look
+        cards = {name: _card(self._read(name)) for name in self._interfaces()}
+        before, self._before = self._before, (sent, cards)
+        if before is None:
             return
-        more = sent - before[0]
-        failed = {name: count - before[1].get(name, count) for name, count in lost.items()}
-        worst = max(failed, key=lambda name: failed[name], default="")
-        if more < _ENOUGH:
-            return
-        self._times = self._times + 1 if sum(failed.values()) >= _LOST * more else 0
-        if self._times >= _LOOKS:
-            self._replace(worst)
+        for name, card in cards.items():
+            was = before[1].get(name, card)
+            loses = _loses(sent - before[0], was, card)
+            self._times[name] = self._times.get(name, 0) + 1 if loses else 0
+            if self._times[name] >= _LOOKS:
+                self._controller.state.cannot_answer = name
+                log.error(
+                    "%s: its driver cannot send challenges (xdp_tx_errors of `ethtool -S`), which "
+                    "would keep newcomers out: they are replaced by limits",
+                    name,
+                )
+                self._replace()
+                return
 
-    def _replace(self, interface: str) -> None:
-        log.error(
-            "%s: its driver cannot send challenges (xdp_tx_errors of `ethtool -S`), which would "
-            "keep newcomers out: they are replaced by limits",
-            interface,
-        )
-        self._controller.state.cannot_answer = interface
-        self._controller.submit(lambda draft: without_challenges(draft, interface))
+    def _replace(self) -> None:
+        """Replace the challenges that stand, on this node alone: others have other cards."""
+        if self._replacing is not None:
+            if not self._replacing.done():
+                return
+            done, self._replacing = self._replacing, None
+            done.result()
+        interface = self._controller.state.cannot_answer
+        if self._standing():
+            self._replacing = self._controller.submit(
+                lambda draft: without_challenges(draft, interface), scope=None
+            )
+
+    def _standing(self) -> bool:
+        return any(map(challenges, list(self._controller.state.signatures.values())))
 
     def warnings(self) -> list[str]:
         """What an operator should know."""
         interface = self._controller.state.cannot_answer
         if not interface:
             return []
+        now = "are to be replaced by limits, and keep newcomers out until then"
+        done = "were replaced by limits on this node, and none is taken until the next start"
         return [
-            f"the driver of {interface} cannot send challenges: they were replaced by limits, and "
-            "none is taken until the next start; if it is a veth, attach a program to its peer"
+            f"the driver of {interface} cannot send challenges: they "
+            f"{now if self._standing() else done}; if it is a veth, attach a program to its peer"
         ]
+
+
+def _card(counters: dict[str, int]) -> _Card:
+    return _Card(xdp_sent(counters), xdp_not_sent(counters))
+
+
+def _loses(challenged: int, was: _Card, card: _Card) -> bool:
+    """Whether an interface lost them: of all challenges, or of those that it had to send."""
+    lost = card.lost - was.lost
+    if lost >= _LOST * challenged:
+        return True
+    if was.sent is None or card.sent is None or lost < _ENOUGH:
+        return False
+    return lost >= _LOST * (card.sent - was.sent + lost)

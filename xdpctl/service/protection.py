@@ -16,15 +16,16 @@ def protection(
 ) -> Protection:
     """The configured prefixes, and the host's own addresses and gateways that the loader found.
 
-    `members` are the addresses of the fleet's nodes, beside the configured ones.
+    `members` are the addresses of the fleet's nodes, beside the configured ones. One that is a
+    gateway, too, is protected as a node, which may say all that a gateway says.
     """
-    fleet = dict.fromkeys((*_endpoints(settings), *members), MEMBER)
     speaking = [peer.address for peer in settings.upstream.peers]
     peers = dict.fromkeys([*settings.peers, *speaking], PEER)
     configured = peers | dict.fromkeys(settings.protected, CONFIGURED)
     found = report.protect if report else {}
-    own = (prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK))
-    return Protection(fleet | found | configured, own)
+    own = {prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK)}
+    fleet = dict.fromkeys({*_endpoints(settings), *members} - own, MEMBER)
+    return Protection(found | configured | fleet, own)
 
 
 def _endpoints(settings: Settings) -> Iterator[Prefix]:

@@ -5,16 +5,18 @@ Only the listening socket decides that. The result is in the ASGI scope, under a
 header, address or query can set.
 """
 
+import hashlib
 import hmac
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.fleet import offer
@@ -22,10 +24,12 @@ from xdpctl_api import problems
 from xdpctl_api.transport.pace import Pace
 
 PEER = "xdpctl.peer"
+SHOWN = "xdpctl.shown"  # a list in the scope: not empty if the token or session is a good one
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _FOR_STRANGERS = frozenset(("/login", "/openapi.json"))
 _CREDENTIALS = frozenset((b"authorization", b"cookie"))
+_GOOD_MAX = 1_024
 _PREFIX6 = 8  # bytes of an IPv6 address that identify a network
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 
@@ -141,47 +145,73 @@ class Hosts:
         return host in self._names or exact_address(host) is not None
 
 
+class Strangers:
+    """How often somebody may ask whose token or session was never good, by network.
+
+    Who shows none, and who shows one that turns out to be none, are counted apart. A token or a
+    session that was good is not counted, so nobody near its owner locks him out.
+    """
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._good: OrderedDict[bytes, None] = OrderedDict()  # the last one seen is last
+
+    def may_ask(self, scope: Scope) -> bool:
+        """Whether a request may be answered, before any work."""
+        scope[SHOWN] = []
+        shown = _shown(scope)
+        if shown in self._good:
+            return True
+        peer = _network(scope), bool(shown)
+        return self._pace.allows(peer, time.monotonic(), 0 if shown else 1)
+
+    def answered(self, scope: Scope) -> None:
+        """Remember what was shown if it was good; else count the request."""
+        shown = _shown(scope)
+        if not shown:
+            return
+        self._good.pop(shown, None)
+        if scope[SHOWN]:
+            self._good[shown] = None
+            while len(self._good) > _GOOD_MAX:
+                self._good.popitem(last=False)
+        else:
+            self._pace.allows((_network(scope), True), time.monotonic())
+
+
+def _shown(scope: Scope) -> bytes:
+    """A digest of the token and cookies of a request; empty if there are none, or nobody asks."""
+    if scope["path"] in _FOR_STRANGERS:
+        return b""
+    given = [value for name, value in scope["headers"] if name in _CREDENTIALS]
+    return hashlib.sha256(b"\0".join(given)).digest() if given else b""
+
+
 class RemoteCallers:
     """For TCP: refuses requests for another host name, or from a page of another site.
 
-    Requests without a token or a session have a pace, by network.
+    Strangers have a pace, by network.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self._app, self._hosts, self._pace = app, hosts, Pace()
+        self._app, self._hosts, self._strangers = app, hosts, Strangers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put the remote address into the scope; answer 421 or 403 for another host or site."""
         client = scope.get("client")
         scope[PEER] = RemotePeer(exact_address(client[0]) if client else None)
-        if scope["type"] == "http" and self._too_often(scope):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if not self._strangers.may_ask(scope):
             await _busy(scope, receive, send)
             return
-        send = self._counting(scope, send)
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-        else:
-            await problems.problem(*refusal)(scope, receive, send)
-
-    def _too_often(self, scope: Scope) -> bool:
-        """Whether somebody without a token or a session asks too often, before any work.
-
-        Who shows one is not counted, until it turns out to be none.
-        """
-        shows = any(name in _CREDENTIALS for name, _ in scope["headers"])
-        shows &= scope["path"] not in _FOR_STRANGERS
-        return not self._pace.allows(_network(scope), time.monotonic(), 0 if shows else 1)
-
-    def _counting(self, scope: Scope, send: Send) -> Send:
-        """Count a request whose token or session is none, as that of a stranger."""
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 401:
-                self._pace.allows(_network(scope), time.monotonic())
-            await send(message)
-
-        return counted
+        refusal = self._refusal(scope)
+        app = problems.problem(*refusal) if refusal else self._app
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._strangers.answered(scope)
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         """Status, kind and detail of a refusal; None if the request is allowed."""

@@ -31,7 +31,7 @@ _ETH_P_IP = 0x0800
 _STEP = 0.001
 
 
-def until(what: Callable[[], Any], seconds: float = 15.0, why: str = "") -> Any:
+def until(what: Callable[[], Any], seconds: float = 60.0, why: str = "") -> Any:
     """Wait until something is so; what it is then."""
     deadline = time.monotonic() + seconds
     while True:

@@ -9,11 +9,12 @@ import pytest
 from tests.support.fakes import ROOT, FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import signatures
+from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.datapath.flow_memory import ChallengeCounts
 from xdpctl.model.match.text import parse
 from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Action
+from xdpctl.model.rule import Action, Spare
 from xdpctl.service.challenge_watch import ChallengeWatch
 
 
@@ -72,10 +73,50 @@ def test_a_card_that_loses_some_of_them_goes_on(card: Card, lost: int) -> None:
     assert card.watch.warnings() == []
 
 
-def test_one_bad_look_and_a_few_challenges_decide_nothing(card: Card) -> None:
+def test_one_bad_look_decides_nothing(card: Card) -> None:
     card.look(100, 100)
     card.look(100, 0)
     card.look(100, 100)
-    for _ in range(4):
-        card.look(5, 5)
     assert card.actions() == [Action.CHALLENGE]
+
+
+def test_a_few_newcomers_are_counted_until_they_are_enough(card: Card) -> None:
+    for _ in range(2):
+        card.look(6, 6)
+        assert card.actions() == [Action.CHALLENGE]
+        card.look(6, 6)
+    assert card.actions() == [Action.LIMIT]
+
+
+def test_a_challenge_that_comes_back_is_replaced_again(card: Card) -> None:
+    """By an undo, a changed mode, or another node."""
+    card.look(100, 100)
+    card.look(100, 100)
+    (held,) = card.control.state.signatures.values()
+
+    def back(draft: Draft) -> None:
+        draft.put_signature(held.replace(action=Action.CHALLENGE, limit=None, spare=Spare.NONE))
+
+    card.control.submit(back).result(10)
+    (said,) = card.watch.warnings()
+    assert "keep newcomers out until then" in said
+    card.look(0, 0)
+    card.look(0, 0)
+    assert card.actions() == [Action.LIMIT]
+    (said,) = card.watch.warnings()
+    assert "were replaced by limits on this node" in said
+
+
+def test_a_card_is_judged_by_itself(card: Card) -> None:
+    """Another one sends a fifth of the challenges, and loses none."""
+    counters = {"isp0": {"rx0_xdp_tx": 0, "rx0_xdp_tx_errors": 0}, "isp1": {"rx_xdp_tx": 0}}
+    watch = ChallengeWatch(card.control, lambda: counters, lambda name: dict(counters[name]))
+    for _ in range(3):
+        flows = card.datapath.flows
+        flows.counts = ChallengeCounts(sent=flows.counts.sent + 1_000)
+        counters["isp0"]["rx0_xdp_tx_errors"] += 800
+        counters["isp1"]["rx_xdp_tx"] += 200
+        watch.step()
+    card.control.submit(lambda draft: None).result(10)
+    assert card.actions() == [Action.LIMIT]
+    assert card.control.state.cannot_answer == "isp0"

@@ -5,12 +5,14 @@ import array
 import fcntl
 import socket
 import struct
+from collections.abc import Callable
 
 _SIOCETHTOOL = 0x8946
 _GSSET_INFO, _GSTRINGS, _GSTATS = 0x37, 0x1B, 0x1D  # linux/ethtool.h
 _SS_STATS, _NAME_BYTES = 1, 32
 _MOST = 1 << 16  # counters
 _XDP, _ERRORS = "xdp", ("tx_err", "tx_drop", "tx_full")  # in the names of drivers' counters
+_SENT = ("xdp_tx", "xdp_tx_xmit", "xdp_tx_packets")  # how such names end
 
 
 def read_stats(interface: str) -> dict[str, int]:
@@ -39,11 +41,19 @@ def read_stats(interface: str) -> dict[str, int]:
 
 def xdp_not_sent(counters: dict[str, int]) -> int:
     """Packets that XDP sent back and that did not leave, of all queues."""
-    found = {
-        name: count
-        for name, count in counters.items()
-        if _XDP in name and any(error in name for error in _ERRORS)
-    }
+    return _total(counters, lambda name: _XDP in name and any(error in name for error in _ERRORS))
+
+
+def xdp_sent(counters: dict[str, int]) -> int | None:
+    """Packets that XDP sent back, of all queues; None if the driver does not count them."""
+    if not any(name.endswith(_SENT) for name in counters):
+        return None
+    return _total(counters, lambda name: name.endswith(_SENT))
+
+
+def _total(counters: dict[str, int], chosen: Callable[[str], bool]) -> int:
+    """The sum of the counters of queues; or the driver's own, whose name has no number."""
+    found = {name: count for name, count in counters.items() if chosen(name)}
     totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
     return max(totals) if totals else sum(found.values())
 

@@ -12,6 +12,7 @@ So who has no login names no address, and who has one names no address but his o
 import os
 import pwd
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,12 +46,14 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 
 def addresses(proc: Path = _PROC) -> list[Prefix]:
     """The client addresses of all ssh sessions, sorted; at most 256."""
-    unset, found = _user_of_unset_logins(), set[Prefix]()
+    unset, asked = _user_of_unset_logins(), dict[Path, list[Path]]()
     for process in proc.iterdir():
         if process.name.isdecimal() and (monitor := _monitor(process, proc, unset)):
-            with suppress(OSError):  # it has ended
-                peers = _peers(monitor)
-                found |= peers if _is_daemon(process) else peers & {_client(process)}
+            asked.setdefault(monitor, []).append(process)
+    found = set[Prefix]()
+    for monitor, peers in _peers(asked).items():
+        for process in asked[monitor]:
+            found |= peers if _is_daemon(process) else peers & {_client(process)}
     return sorted(found)[:_SESSIONS_MAX]
 
 
@@ -99,19 +102,37 @@ def _sockets(process: Path) -> set[str]:
     return held
 
 
-def _peers(process: Path) -> set[Prefix]:
-    """The peers of the TCP connections that a process holds.
+def _peers(processes: Iterable[Path]) -> dict[Path, set[Prefix]]:
+    """The peers of the TCP connections that each process holds; none of one that has ended.
 
-    The table is read line by line: a host may have hundreds of thousands of connections.
+    The tables of a network namespace are read once, and line by line: a host may have hundreds of
+    thousands of connections.
     """
-    held, found = _sockets(process), set[Prefix]()
-    for name in ("tcp", "tcp6"):
-        with suppress(FileNotFoundError), (process / "net" / name).open() as rows:  # without IPv6
-            for line in rows:
-                row = line.split(maxsplit=10)
-                if len(row) > 9 and row[3] == _ESTABLISHED and row[9] in held:
-                    found.add(_address(row[2]))
+    holders: dict[str, dict[str, Path]] = {}
+    for process in processes:
+        with suppress(OSError):
+            of_namespace = holders.setdefault(str((process / "ns" / "net").readlink()), {})
+            of_namespace |= dict.fromkeys(_sockets(process), process)
+    found: dict[Path, set[Prefix]] = {}
+    for held in holders.values():
+        for inode, address in _connections(held):
+            found.setdefault(held[inode], set()).add(address)
     return found
+
+
+def _connections(held: Mapping[str, Path]) -> Iterator[tuple[str, Prefix]]:
+    """The inode and the peer of each connection that is held in one network namespace."""
+    for name in ("tcp", "tcp6"):
+        for process in dict.fromkeys(held.values()):
+            try:  # it may have ended, and there may be no IPv6
+                with (process / "net" / name).open() as rows:
+                    for line in rows:
+                        row = line.split(maxsplit=10)
+                        if len(row) > 9 and row[3] == _ESTABLISHED and row[9] in held:
+                            yield row[9], _address(row[2])
+                break
+            except OSError:
+                continue
 
 
 def _address(text: str) -> Prefix:

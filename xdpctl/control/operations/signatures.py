@@ -120,10 +120,15 @@ def answerable(draft: Draft, ask: SignatureRequest, caller: Caller) -> Signature
     return msgspec.structs.replace(ask, action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
 
 
+def challenges(held: Signature) -> bool:
+    """Whether it keeps newcomers out until they answer."""
+    return held.action in CHALLENGES and held.mode is Mode.ENFORCE
+
+
 def without_challenges(draft: Draft, interface: str) -> None:
     """Replace every challenge by a limit, because the driver of an interface cannot send them."""
     for standing in draft.all_signatures():
-        if standing.action in CHALLENGES and standing.mode is Mode.ENFORCE:
+        if challenges(standing):
             changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
             draft.put_signature(changed)
             why = f"the driver of {interface} cannot send challenges"
