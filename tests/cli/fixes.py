@@ -60,11 +60,6 @@ RULES = [
     Fix("xdpctl limit --match udp", "(--pps)", instead="xdpctl limit --match udp {} 100"),
     Fix("xdpctl limit --match udp", "(--bps)", instead="xdpctl limit --match udp {} 100M"),
     Fix(
-        "xdpctl limit --match udp --pps 9 --per source --spare established",
-        "leave (--spare) out",
-        instead="xdpctl limit --match udp --pps 9 --per source",
-    ),
-    Fix(
         "xdpctl block 203.0.113.7 --observe 0.1s",
         "(--max-collateral 0%)",
         code=5,  # nothing came

@@ -146,4 +146,4 @@ def test_each_request_can_be_made(box: Api) -> None:
             done.add((case.method, case.path))
 
     fuzz(requests(known), ask, (httpx.InvalidURL,), seconds=_TIMES * SECONDS)
-    assert len(done) > len(_OPERATIONS) / 2, sorted(done)
+    assert len(done) > len(_OPERATIONS) / 3, sorted(done)

@@ -21,7 +21,7 @@ from xdpctl.lab.box import Box
 from xdpctl.service.client import Client
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Poll until the condition is met, or so many seconds have passed."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -35,7 +35,10 @@ _MAPPED = (
     *SIDE_MAPS,
 )
 _RINGS = ("samples", "captures", "heads")
-_FLOWS = ("flows", "memories", "budgets", "answered", "fragments", "challenges", "challenge_counts")
+_FLOWS = (
+    *("flows", "proofs", "memories", "budgets"),
+    *("answered", "fragments", "challenges", "challenge_counts"),
+)
 _STATISTICS = ("statistics", "connections")
 _OTHERS = (
     *TRIES,

@@ -78,6 +78,7 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
         "monitored_sets": ["watched"],
         "within": [],
         "behind": [RULE],
+        "could_hit": [RULE],
         "frame": "00",
     }
     api.answers["GET", "/v1/explain"] = said

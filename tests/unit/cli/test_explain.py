@@ -28,7 +28,7 @@ def asked(api: Api) -> Any:
 
 @pytest.fixture(autouse=True)
 def answer(api: Api) -> None:
-    lists = dict.fromkeys(("monitored", "within", "behind", "monitored_sets"), ())
+    lists = dict.fromkeys(("monitored", "within", "behind", "could_hit", "monitored_sets"), ())
     none = dict.fromkeys(("rule", "set", "protected_by"))
     said = {"verdict": "pass", "reason": "no_rule", "frame": FRAMES[0].hex(), **none, **lists}
     api.answers["GET", "/v1/explain"] = said
