@@ -232,7 +232,7 @@ struct control {
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
 	__u32 challenging;     /* the actions for SYNs that signatures have, as bits; 0: none */
-	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; neighbours use them */
+	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];

@@ -25,7 +25,13 @@ def explain(
     source: Annotated[
         str | None, typer.Argument(metavar="[SOURCE]", help="Source address of the packet.")
     ] = None,
-    destination: Annotated[str | None, typer.Option("--to", help="Destination address.")] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Destination address; default: each that is protected, attacked or in a rule.",
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="udp, tcp, icmp, ... or a number.")] = "udp",
     source_port: Annotated[int, typer.Option(help="Source port.")] = 40000,
     destination_port: Annotated[int, typer.Option("--port", help="Destination port.")] = 443,
@@ -136,7 +142,7 @@ def _print_answer(what: str, answer: dict[str, Any]) -> None:
         )
     for rule in answer["could_hit"]:
         output.out.print(
-            f"would take other packets from there: {rule['action']} {escape(output.where(rule))} "
+            f"may take other packets of that source: {rule['action']} {escape(output.where(rule))} "
             f"({rule['id']})"
         )
     for name in answer["monitored_sets"]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.base.typed import Problems
 from xdpctl.model.rule import check_name
 
@@ -117,6 +118,11 @@ class FleetSettings:
             **({"revoked_list": str(self.revoked_list)} if self.revoked_list else {}),
             "port": self.port,
         }
+
+
+def address_of(endpoint: str) -> Prefix | None:
+    """The address before the port of an endpoint; None if it is a name."""
+    return exact_address(endpoint.rpartition(":")[0].strip("[]"))
 
 
 def host_of(address: str) -> str:

@@ -11,6 +11,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.builtin.holds import TAKEN_BACK
@@ -175,7 +176,7 @@ class Responder:
             changed = extended(standing, ask, self._detector, self._draft.now)
             acts = changed.action is not standing.action or changed.mode is not standing.mode
             if isinstance(changed, Signature) and acts:
-                signatures.refuse_all(self._draft, changed)
+                refuse_all(self._draft, changed)
             if changed != standing:
                 self._put(changed)
             return changed, False

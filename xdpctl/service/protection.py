@@ -4,7 +4,8 @@
 from collections.abc import Iterable, Iterator
 
 from xdpctl.abi.constants import Side
-from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.fleet.settings import address_of
 from xdpctl.model import sides
 from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, PEER, Protection
 from xdpctl.service.loader_report import LoaderReport
@@ -31,7 +32,7 @@ def protection(
 def _endpoints(settings: Settings) -> Iterator[Prefix]:
     """The addresses of the engine's members."""
     for endpoint in settings.fleet.endpoints if settings.fleet else ():
-        if address := exact_address(endpoint.rpartition(":")[0].strip("[]")):
+        if address := address_of(endpoint):
             yield address
 
 

@@ -9,14 +9,15 @@ import msgspec
 from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
+from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
-from xdpctl.model import policy, possible
+from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.quota import Quota
 from xdpctl.model.rate import Rate
-from xdpctl.model.requests import WIDEST_DROP, SignatureRequest
+from xdpctl.model.requests import SignatureRequest
 from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
 from xdpctl.model.signature import CHALLENGES, STANDING, Signature, automatic, sparing
 
@@ -178,50 +179,6 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
             "match",
             f"wait until some end, or raise origins.{asked.origin}.max_signatures",
         )
-
-
-def refuse_all(draft: Draft, asked: Signature) -> None:
-    """QuotaError if detectors' drops together would leave next to nothing to a destination.
-
-    A drop of what a source sends leaves what others send, so it does not count.
-    """
-    if not _drops_all(asked):
-        return
-    victim: Prefix | None = asked.match.get("destination")
-    others = [
-        each
-        for each in draft.all_signatures()
-        if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
-    ]
-    given = asked.match.family or (victim.family if victim else None)
-    for family in (given,) if given else (4, 6):
-        took = possible.taken(asked.match, family)
-        for each in others:
-            if each.match.family in (None, family):
-                took |= possible.taken(each.match, family)
-        what = possible.left_out(took)
-        if not what:
-            continue
-        beside = f" together with {len(others)} drops that stand" if others else ""
-        raise QuotaError(
-            f"{asked.origin} may not drop {what} to {victim or 'anybody'}{beside}",
-            "match",
-            "give a rate, or further components that the packets have in common",
-        )
-
-
-def _drops_all(asked: Signature) -> bool:
-    """Whether it drops what matches, whoever sends it."""
-    enforced, source = asked.action is Action.DROP and asked.mode is Mode.ENFORCE, asked.source
-    return enforced and (source is None or source.length < WIDEST_DROP[source.family])
-
-
-def _meets(other: Signature, victim: Prefix | None) -> bool:
-    """Whether a rule takes packets to a victim, or to a part of it."""
-    to: Prefix | None = other.match.get("destination")
-    if to is None or victim is None:
-        return True
-    return to.covers(victim) or victim.covers(to)
 
 
 def find(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Signature:

@@ -122,7 +122,7 @@ class PinnedMaps:
             records[number]["full"] = FLOWS_A_BLOCK << log2
 
     def set_fleet_ports(self, ports: Iterable[int]) -> None:
-        """Set the TCP ports by which neighbours speak with this node as members of its fleet."""
+        """Set the TCP ports by which the nodes of the fleet speak with this one."""
         control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
         given = list(dict.fromkeys(ports))[:FLEET_PORTS]
         control["fleet_ports"] = given + [0] * (FLEET_PORTS - len(given))

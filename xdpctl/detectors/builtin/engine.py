@@ -76,7 +76,8 @@ class _Suspect:
 class Engine:
     """Call `step` with what was observed since the last call, some twenty times a second at least.
 
-    `ours` are the prefixes whose addresses are protected. `usual` and `normal` are what was learnt.
+    `ours` are the prefixes whose addresses are protected. `usual`, `normal` and `ceilings`
+    are what was learnt.
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class Engine:
         ours: Iterable[Prefix],
         usual: Usual,
         normal: NormalTraffic,
+        ceilings: Usual | None = None,
     ) -> None:
         self.settings, self.ours = settings, tuple(ours)
         self.usual, self.normal = usual, normal
         self.holds = Holds()
-        self.ceilings = Ceilings(Usual(usual.since))
+        self.ceilings = Ceilings(ceilings or Usual(usual.since))
         self._recent, self._shaken = Recent(), Recent()
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterable
 
 from xdpctl import __version__
-from xdpctl.base.net.prefix import Prefix, exact_address
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.node import Card, Nodes, Report, encode, instance_of, shown
+from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
 from xdpctl.model.rule import Automatic
 
@@ -92,8 +93,7 @@ class Reporter:
     def _addresses(self) -> frozenset[Prefix]:
         """Where the nodes are, as they say it, and the engine's members: no rule cuts them off."""
         named = [seen.card.address for seen in self.nodes.by_name.values()]
-        hosts = (name.rpartition(":")[0].strip("[]") for name in (*named, *self._endpoints()))
-        return frozenset(found for host in hosts if (found := exact_address(host)))
+        return frozenset(filter(None, map(address_of, (*named, *self._endpoints()))))
 
     @property
     def doubled(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from xdpctl.base.clock import Now
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.signatures import refuse_all
+from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError
 from xdpctl.incidents.ledger import ledger

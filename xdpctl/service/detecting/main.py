@@ -189,8 +189,7 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     heads = maps.open_map(path)
     unix = time.time()
     found = learnt.read(settings.detector_learnt, unix)
-    engine = Engine(settings.detect, prefixes(settings), found.usual, found.normal)
-    engine.ceilings.usual = found.ceilings
+    engine = Engine(settings.detect, prefixes(settings), found.usual, found.normal, found.ceilings)
     report = read_status(settings.detector_status)  # it is written more often
     holds = report.holds if report else []
     engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)
