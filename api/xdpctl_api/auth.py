@@ -38,6 +38,7 @@ def caller(request: Request) -> Caller:
     peer = request.scope.get(PEER)
     if isinstance(peer, NodePeer):
         return _from_node(request, peer)
+    request.scope.get(SHOWN, []).append(False)  # until it is found good
     header = request.headers.get("authorization", "")
     if header:
         scheme, _, secret = header.partition(" ")

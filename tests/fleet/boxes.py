@@ -107,7 +107,7 @@ class Node:
         }
 
 
-def until(what: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is so; what it is then."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

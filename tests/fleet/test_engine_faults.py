@@ -86,7 +86,7 @@ def test_a_full_engine_keeps_what_is_stated_on_its_node_until_there_is_room(
     ctl(own_etcd, "compact", revision)
     ctl(own_etcd, "defrag")
     ctl(own_etcd, "alarm", "disarm")
-    until(lambda: Y in two.rules(), 20)
+    until(lambda: Y in two.rules())
 
 
 def test_a_node_that_was_away_while_the_engine_was_compacted_begins_anew(

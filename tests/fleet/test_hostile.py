@@ -154,8 +154,8 @@ def test_a_full_table_takes_what_it_has_room_for_and_refuses_the_rest_soon(
     monkeypatch.setattr(small.agent.follower, "_apply", tried)
     for number in range(600):
         one.add(ask(f"10.0.{number // 200}.{number % 200}/32"))
-    until(lambda: len(one.controller.state.rules) == 600 and not one.controller.state.unsent, 30)
-    until(lambda: len(small.rules()) + len(small.agent.member.refused) >= 600, 30)
+    until(lambda: len(one.controller.state.rules) == 600 and not one.controller.state.unsent)
+    until(lambda: len(small.rules()) + len(small.agent.member.refused) >= 600)
     assert len(small.rules()) >= 50
     assert any("no room" in why for why in small.agent.member.refused.values())
     assert tried.call_count < 600

@@ -53,7 +53,7 @@ def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
         position = node.controller.state.followed[POSITION]
         return position.cluster != cluster and not node.controller.state.unsent
 
-    until(lambda: anew(one) and anew(two), 20)
+    until(lambda: anew(one) and anew(two))
     assert one.rules() == two.rules() == {Y: "enforce drop operator"}
     late = made("late")
     until(lambda: late.rules() == {Y: "enforce drop operator"})
@@ -78,8 +78,8 @@ def test_what_was_changed_after_a_backup_stands_after_its_restore(
         held = node.agent.member.engine.get(keys.intent(f"rules/{X_ID}"))
         return held is not None and b'"accept"' in (held.value or b"")
 
-    until(lambda: restated(one), 20)
-    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    until(lambda: restated(one))
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent)
     assert one.rules() == two.rules() == accepted
 
 
@@ -110,7 +110,7 @@ def test_what_a_member_that_was_behind_has_lost_is_stated_again(
     engine.put(keys.EPOCH, b"another")
     one.start()
     two.start()
-    until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)), 20)
+    until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)))
     assert engine.get(keys.intent(f"rules/{Y_ID}"))
 
 
@@ -129,6 +129,7 @@ def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
     one.add(request, scope="node:edge1", wait=Wait.MAJORITY)
     one.agent.state_and_wait("policy/automatic", "root", b'"second"')
     until(lambda: two.policies[-1] == "second")
+    until(lambda: not one.controller.state.unsent)  # else it would state "second" again
     own_etcd.restore(backup)
     engine = one.agent.member.engine
 
@@ -136,13 +137,13 @@ def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
         held = engine.get(keys.intent(f"rules/{X_ID}"))
         return held is not None and b'"accept"' in (held.value or b"")
 
-    until(restated, 20)
-    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent, 20)
+    until(restated)
+    until(lambda: not one.controller.state.unsent and not two.controller.state.unsent)
     assert one.rules() == {X: "enforce accept operator"}
     held = engine.get(keys.intent("policy/automatic"))
     assert held is not None
     assert not decode(held.value or b"").removed
-    until(lambda: two.policies[-1] == "first", 20)
+    until(lambda: two.policies[-1] == "first")
 
 
 def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> None:

@@ -78,3 +78,19 @@ def test_strangers_at_the_same_address_lock_nobody_out(api: Api, remote: Remote)
     guesses = [{"authorization": f"Bearer xdpctl_{n}"} for n in range(80)]
     assert set(remote.ask("/v1/rules", guesses, "198.18.0.1")) == {401, 429}
     assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")) == {200}
+
+
+def test_the_files_of_a_page_do_not_use_up_what_its_owner_may_ask(api: Api, remote: Remote) -> None:
+    """Scripts and styles are for anybody: that they are fetched says nothing of a session."""
+    shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
+    assert remote.ask("/v1/rules", [shown], "198.18.0.1") == [200]
+    assert set(remote.ask("/static/page.js", [shown] * 80, "198.18.0.1")) == {200}
+    assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")) == {200}
+
+
+def test_a_token_that_was_revoked_is_a_guess(api: Api, remote: Remote) -> None:
+    shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
+    assert remote.ask("/v1/rules", [shown], "198.18.0.1") == [200]
+    api.call("DELETE", "/v1/tokens/eyes")
+    codes = remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")
+    assert (codes[0], codes[-1]) == (401, 429)

@@ -105,10 +105,10 @@ def _signature(
 
 
 def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureRequest]:
-    """Requests for the signatures among rules of earlier incidents."""
+    """Requests for the signatures among rules of earlier incidents, with what these did."""
     for rule in done:
         if rule.id.startswith(ID_MARK):
-            yield _signature(text.parse(rule.what), rule.limit, common)
+            yield _signature(text.parse(rule.what), rule.limit, common, Action(rule.action))
 
 
 def mode_of(automatic: Automatic) -> Mode:

@@ -24,7 +24,7 @@ from xdpctl_api import problems
 from xdpctl_api.transport.pace import Pace
 
 PEER = "xdpctl.peer"
-SHOWN = "xdpctl.shown"  # a list in the scope: not empty if the token or session is a good one
+SHOWN = "xdpctl.shown"  # a list in the scope: whether the token or session is good, if it was asked
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _FOR_STRANGERS = frozenset(("/login", "/openapi.json"))
@@ -166,12 +166,17 @@ class Strangers:
         return self._pace.allows(peer, time.monotonic(), 0 if shown else 1)
 
     def answered(self, scope: Scope) -> None:
-        """Remember what was shown if it was good; else count the request."""
+        """Remember what was shown if it was good; else count the request.
+
+        A request that nobody has to be known for, such as one for a script of a page, says nothing
+        of what was shown with it.
+        """
         shown = _shown(scope)
         if not shown:
             return
+        known = shown in self._good
         self._good.pop(shown, None)
-        if scope[SHOWN]:
+        if scope[SHOWN][-1] if scope[SHOWN] else known:
             self._good[shown] = None
             while len(self._good) > _GOOD_MAX:
                 self._good.popitem(last=False)

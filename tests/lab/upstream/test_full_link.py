@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A flood fills the link: the provider is asked, people are well again, and it ends by itself."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import need
 from tests.lab.questions import eventually
 from tests.lab.upstream.routers import needed
 from tests.lab.upstream.scene import VICTIM, Scene, played
@@ -13,6 +15,7 @@ from tests.lab.upstream.scene import VICTIM, Scene, played
 @pytest.fixture
 def scene() -> Iterator[Scene]:
     needed()
+    need(shutil.which("ping") is not None, "ping: apt-get install iputils-ping")
     with played() as found:
         yield found
 
