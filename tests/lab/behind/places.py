@@ -86,9 +86,6 @@ def place(kind: str, pass_fd: int) -> Iterator[Place]:
         made = Place(lab, kind, world, box, server)
         for client in CLIENTS:
             world.ip(f"addr add {client}/32 dev lo")
-        for host in {world.name: world, box.name: box, server.name: server}.values():
-            for name in ("all", "default"):
-                host.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
         if kind == "bridge":
             box.ip("link add br0 type bridge")
             box.ip("link set br0 up")
