@@ -30,6 +30,7 @@ enum spare {
 	SPARE_NONE,
 	SPARE_ESTABLISHED, /* those of this host's TCP connections */
 	SPARE_KNOWN,	   /* these, and those of flows in the flow memory */
+	SPARE_TRIAL,	   /* these, and flows by which the rule is tried */
 };
 
 /* Why a packet was passed or dropped. Every packet is counted under exactly one reason. */
@@ -47,6 +48,7 @@ enum reason {
 	REASON_FAULT,		/* pass: a map has invalid content */
 	REASON_ESTABLISHED,	/* pass: it belongs to a TCP connection that the rule spares */
 	REASON_KNOWN,		/* pass: it belongs to a known flow, which the rule spares */
+	REASON_TRIAL,		/* pass: the rule is on trial, and measured by this flow */
 	REASON_DROPPED,		/* drop: a rule drops the source */
 	REASON_SIGNATURE,	/* drop: a signature matches */
 	REASON_LIMITED,		/* drop: it exceeds a limit */
@@ -202,13 +204,14 @@ struct slot {
 	__u64 word; /* action, mode, and expiry: CLOCK_MONOTONIC in ns, 0 for never */
 };
 
-/* Masks of the low bits of the word; the other bits are the expiry, a multiple of 64 ns. */
+/* Masks of the low bits of the word; the other bits are the expiry, a multiple of 128 ns. */
 enum word {
 	WORD_ACTION = 7,
 	WORD_MONITOR = 8,
 	WORD_SPARE = 16, /* packets of this host's established TCP connections pass */
 	WORD_KNOWS = 32, /* and those of known flows */
-	WORD_FLAGS = 63,
+	WORD_TRIAL = 64, /* and flows by which it is tried */
+	WORD_FLAGS = 127,
 };
 
 struct hits {
@@ -361,5 +364,6 @@ struct explanation {
 
 #include "abi/observed.h"
 #include "abi/flows.h"
+#include "abi/trials.h"
 
 #endif

@@ -35,6 +35,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "challenge.bpf.h"
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
+#include "trial.bpf.h"
 #include "source.bpf.h"
 #include "stages/monitor.bpf.h"
 
@@ -200,7 +201,11 @@ static __always_inline enum reason spared(struct xdp_md *ctx, struct search *sea
 	}
 	if (established(ctx, &scratch->packet))
 		return REASON_ESTABLISHED;
-	return asked->reason == REASON_DROPPED ? exempt(ctx, search, scratch) : REASON_NONE;
+	if (asked->reason == REASON_DROPPED)
+		return exempt(ctx, search, scratch);
+	return asked->knows && asks_flows() && on_trial(ctx, search, &scratch->packet, asked->slot)
+		   ? REASON_TRIAL
+		   : REASON_NONE;
 }
 
 /* A packet to be dropped passes if it is spared or exempt, and is then not a hit. */

@@ -93,8 +93,10 @@ def _prepare(box: Box) -> None:
 
 
 @contextmanager
-def scene(kind: str = "bridge", sessions: int = 50, taught: bool = True) -> Iterator[Scene]:
-    """Everybody is logged in, and the detector knows what is normal."""
+def scene(
+    kind: str = "bridge", sessions: int = 50, taught: bool = True, detects: bool = True
+) -> Iterator[Scene]:
+    """Everybody is logged in, and the detector knows what is normal, if it runs."""
     with (
         closing(Generator(compile_generator())) as generator,
         place(kind, generator.pass_fd) as here,
@@ -102,7 +104,7 @@ def scene(kind: str = "bridge", sessions: int = 50, taught: bool = True) -> Iter
     ):
         box = Box(here.box, ["out0"])
         cleanup.callback(box.remove)
-        box.detects, box.settings = True, SETTINGS
+        box.detects, box.settings = detects, SETTINGS
         if taught:
             _prepare(box)
         box.start()
@@ -112,7 +114,8 @@ def scene(kind: str = "bridge", sessions: int = 50, taught: bool = True) -> Iter
         cleanup.callback(people.close)
         talks = Conversations(here)
         cleanup.callback(talks.close)
-        _reporting(box)
+        if detects:
+            _reporting(box)
         yield Scene(here, box, people, talks, generator)
 
 

@@ -29,6 +29,7 @@ from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
+from xdpctl.datapath.trials import Trial, Tried
 from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import ledger
@@ -118,6 +119,24 @@ class FakeFlows:
         self.ports[interface] = asking
 
 
+class FakeTrials:
+    """Trials whose flows a test adds."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Trial] = {}
+        self.chosen: list[Tried] = []
+        self.let_pass: dict[int, int] = {}
+
+    def put(self, trials: Mapping[int, Trial]) -> None:
+        self.held = dict(trials)
+
+    def tried(self) -> list[Tried]:
+        return list(self.chosen)
+
+    def passed(self) -> Mapping[int, int]:
+        return {slot: self.let_pass.get(slot, 0) for slot in self.held}
+
+
 NO_FIGURES = MemoryFigures(0, 0, 1_000, 128, 0.0, 0, 0, 0, 1800.0, 0, "")
 
 
@@ -134,6 +153,7 @@ class FakeDatapath:
         self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
         self.heads = FakeHeads()
         self.flows = FakeFlows()
+        self.trials = FakeTrials()
         self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")

@@ -138,5 +138,28 @@ MEMORY = np.dtype(
     ]
 )
 PORT = np.dtype([("asks", "u4"), ("unused", "u4")])
+TRIAL = np.dtype(
+    [
+        ("number", "u4"),
+        ("share", "u4"),
+        ("share_cost_ns", "u8"),
+        ("again_cost_ns", "u8"),
+        ("share_ns", "u8"),
+        ("again_ns", "u8"),
+        ("passed", "u8"),
+    ]
+)
+TRIED = np.dtype(
+    [
+        ("hash", "u8"),
+        ("since_ns", "u8"),
+        ("trial", "u4"),
+        ("source", "u4"),
+        ("packets", "u2"),
+        ("chosen", "u1"),
+        ("protocol", "u1"),
+        ("unused", "u4"),
+    ]
+)
 CHALLENGE = np.dtype([("key", "u8", 2)])
 CHALLENGE_COUNTS = np.dtype([("sent", "u8"), ("withheld", "u8"), ("right", "u8")])

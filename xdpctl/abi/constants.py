@@ -25,6 +25,7 @@ class Spare(IntEnum):
     NONE = 0
     ESTABLISHED = 1
     KNOWN = 2
+    TRIAL = 3
 
 
 class Mode(IntEnum):
@@ -50,17 +51,18 @@ class Reason(IntEnum):
     FAULT = 10
     ESTABLISHED = 11
     KNOWN = 12
-    DROPPED = 13
-    SIGNATURE = 14
-    LIMITED = 15
-    TRUNCATED = 16
-    MALFORMED = 17
-    VLAN_DEPTH = 18
-    EXTENSION_DEPTH = 19
-    TINY_FRAGMENT = 20
-    SPOOFED = 21
-    CHALLENGED = 22
-    ANSWERED = 23
+    TRIAL = 13
+    DROPPED = 14
+    SIGNATURE = 15
+    LIMITED = 16
+    TRUNCATED = 17
+    MALFORMED = 18
+    VLAN_DEPTH = 19
+    EXTENSION_DEPTH = 20
+    TINY_FRAGMENT = 21
+    SPOOFED = 22
+    CHALLENGED = 23
+    ANSWERED = 24
 
     @property
     def verdict(self) -> Literal["drop", "pass"]:
@@ -69,7 +71,7 @@ class Reason(IntEnum):
 
 
 KEPT_OUT = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)  # by a rule
-BY_A_RULE = (Reason.ACCEPTED, Reason.ESTABLISHED, Reason.KNOWN, *KEPT_OUT)
+BY_A_RULE = (Reason.ACCEPTED, Reason.ESTABLISHED, Reason.KNOWN, Reason.TRIAL, *KEPT_OUT)
 
 
 class Side(IntEnum):
@@ -115,7 +117,8 @@ class Word(IntEnum):
     MONITOR = 8
     SPARE = 16
     KNOWS = 32
-    FLAGS = 63
+    TRIAL = 64
+    FLAGS = 127
 
 
 class Value(IntEnum):
@@ -184,6 +187,14 @@ class FlowState(IntEnum):
     SHAKEN = 3  # known from this packet on: it acknowledges a SYN-ACK of the inside
 
 
+class Chosen(IntEnum):
+    """Why a flow is a member of a rule's trial."""
+
+    NOT = 0
+    BY_SHARE = 1
+    AGAIN = 2
+
+
 class Asking(IntEnum):
     """Whether the flow memory is asked for packets of an interface."""
 
@@ -236,3 +247,9 @@ ANSWERED_LOG2 = 14
 FRAGMENTS_LOG2 = 12
 GENERATION_SHIFT = 32
 BUDGETS_LOG2 = 14
+TRIED_LOG2 = 12
+TRIED_PACKETS = 6
+TRIED_SECONDS = 8
+SEEN_LOG2 = 18
+PAUSE_LEAST_MS = 150
+PAUSE_MOST_MS = 6000

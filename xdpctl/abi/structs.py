@@ -39,6 +39,7 @@ _SPARES = {
     Spare.NONE: 0,
     Spare.ESTABLISHED: int(Word.SPARE),
     Spare.KNOWN: Word.SPARE | Word.KNOWS,
+    Spare.TRIAL: Word.SPARE | Word.KNOWS | Word.TRIAL,
 }
 
 
@@ -46,7 +47,7 @@ _SPARES = {
 class Slot:
     """What a slot does, packed into one 64-bit word.
 
-    `expires_ns` is CLOCK_MONOTONIC, 0 for never; the word stores it in units of 64 ns, rounded up.
+    `expires_ns` is CLOCK_MONOTONIC, 0 for never; the word stores it in units of 128 ns, rounded up.
     """
 
     C_NAME: ClassVar[str] = "slot"
@@ -69,8 +70,8 @@ class Slot:
         """Read the 8 bytes of a word."""
         (word,) = struct.unpack("=Q", data)
         mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
-        spare = Spare.KNOWN if word & Word.KNOWS else Spare.ESTABLISHED
-        spare = spare if word & Word.SPARE else Spare.NONE
+        flags = word & (Word.SPARE | Word.KNOWS | Word.TRIAL)
+        spare = next(spare for spare, bits in _SPARES.items() if bits == flags)
         return cls(Action(word & Word.ACTION), mode, word & ~Word.FLAGS, spare)
 
 

@@ -208,6 +208,8 @@ def rule_details(rule: dict[str, Any]) -> None:
         "hits": f"{si(rule['packets'])} packets, {si(rule['bytes'])}B",
         "slot": str(rule["slot"]),
     }
+    if rule["collateral"]:
+        lines["people"] = escape(rule["collateral"]["text"])
     fields(lines)
 
 

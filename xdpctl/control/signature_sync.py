@@ -15,6 +15,7 @@ from xdpctl.abi.arrays import RATE
 from xdpctl.abi.constants import RATE_COST_SHIFT, SlotNumber
 from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
 from xdpctl.control import wire
 from xdpctl.control.state.state import State
@@ -24,7 +25,7 @@ from xdpctl.datapath.signatures.compile import Tables, compile_tables
 from xdpctl.datapath.writes import Word, Zero
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.signature import CHALLENGES, Signature
+from xdpctl.model.signature import CHALLENGES, Signature, on_trial
 
 _FREE = Slot(WireAction.NONE).pack()
 _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
@@ -117,6 +118,8 @@ def word_of(signature: Signature) -> bytes:
     """The value of a signature's slot, as the kernel reads it."""
     action, spare = signature.action, wire.spares(signature.spare, signature.action)
     mode, ends = wire.MODES[signature.mode], signature.kernel_expires_ns
+    if on_trial(signature):
+        spare = WireSpare.TRIAL
     return Slot(wire.ACTIONS[action], mode, ends, spare).pack()
 
 

@@ -24,6 +24,7 @@ from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
 from xdpctl.datapath.tables.sides import TRIES, SideTable
 from xdpctl.datapath.tables.source import MAPS, SourceTable
+from xdpctl.datapath.trials import PinnedTrials
 from xdpctl.datapath.writes import make
 from xdpctl.errors import DatapathError
 
@@ -36,7 +37,7 @@ _MAPPED = (
 )
 _RINGS = ("samples", "captures", "heads")
 _FLOWS = (
-    *("flows", "proofs", "memories", "budgets"),
+    *("flows", "proofs", "memories", "budgets", "trials", "tried_flows", "seen"),
     *("answered", "fragments", "challenges", "challenge_counts"),
 )
 _STATISTICS = ("statistics", "connections")
@@ -92,6 +93,7 @@ class PinnedDatapath:
                 "is the loader running, and does this user have permission to read them?"
             ) from error
         self.flows = PinnedFlowMemory(pins)
+        self.trials = PinnedTrials(pins)
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()

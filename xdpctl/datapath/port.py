@@ -14,6 +14,7 @@ from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
+from xdpctl.datapath.trials import Trials
 
 
 class Datapath(Protocol):
@@ -35,6 +36,11 @@ class Datapath(Protocol):
     @property
     def flows(self) -> FlowMemory:
         """The memories of flows and of answered challenges."""
+        ...
+
+    @property
+    def trials(self) -> Trials:
+        """The trials of rules, and the flows that these let pass."""
         ...
 
     def apply(self, plan: Plan) -> None:

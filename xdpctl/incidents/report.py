@@ -71,7 +71,8 @@ def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
         lines.append((rule["at"], f"{rule['action']} {rule['what']}{mode} ({rule['id']})"))
         if rule["ended_at"]:
             hit = f"{rule['packets']:,} packets hit"
-            lines.append((rule["ended_at"], f"ended {rule['what']}: {rule['why']}; {hit}"))
+            whom = f"; {rule['collateral']}" if rule["collateral"] else ""
+            lines.append((rule["ended_at"], f"ended {rule['what']}: {rule['why']}; {hit}{whom}"))
     lines += [(note["at"], f"note by {note['who']}: {note['text']}") for note in incident["notes"]]
     left = incident["events_told"] - len(incident["events"])
     if left > 0:

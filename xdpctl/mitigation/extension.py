@@ -16,7 +16,8 @@ _SLACK = 0.01  # share of the requested ttl
 def extended(
     standing: Rule | Signature, ask: RuleRequest | SignatureRequest, detector: str, now: Now
 ) -> Rule | Signature:
-    """The existing rule with a later end; it never goes down a step of its ladder.
+    """The existing rule with a later end; it never goes down a step of its ladder, nor up one that
+    was taken back because it hit people.
 
     ConflictError if the rule accepts the source. A rule that no detector added, or that another
     one added without an event, is returned unchanged. If an operator changed the rule, only its
@@ -37,12 +38,17 @@ def extended(
     watched = tags.WATCHED in standing.tags
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
-        if isinstance(ask, SignatureRequest) and tags.RAISED not in standing.tags:
+        if isinstance(ask, SignatureRequest) and not _stepped(standing.tags):
             spare = ask.spare or sparing(ask.action, ask.limit)
             changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE
     return standing.replace(**changes)
+
+
+def _stepped(held: tags.Tags) -> bool:
+    """Whether xdpctl itself changed what the rule does."""
+    return tags.RAISED in held or tags.SOFTENED in held
 
 
 def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:

@@ -44,6 +44,7 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     taken_back: bool = False  # removed by an operator
     before_packets: int = 0  # hits from before the rule became part of this incident
     before_bytes: int = 0
+    collateral: str = ""  # whom it hit, as was known when it ended
 
     def since(self, hits: Hits) -> Hits:
         """The part of a rule's total hits that belongs to this incident."""
@@ -91,6 +92,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events_told: int = 0
     rules_made: int = 0
     rules_ended: int = 0
+    rules_softened: int = 0  # they hit people, and became limits that let these through
     rules_raised: int = 0  # escalated: from monitor mode to enforcement, or from a limit to a drop
     sources_named: int = 0
     packets: int = 0  # hits of rules that have ended

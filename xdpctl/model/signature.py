@@ -117,3 +117,12 @@ class Signature(Deadlines, frozen=True, kw_only=True):
 def automatic(rule: Rule | Signature) -> bool:
     """Whether a rule is a detector's, and neither an operator's nor the configuration's."""
     return rule.origin not in (OPERATOR, *STANDING)
+
+
+def on_trial(signature: Signature) -> bool:
+    """Whether a rule lets a few flows pass, by which it is measured whom it hits.
+
+    Those are drops and limits of detectors that spare known flows.
+    """
+    acts = signature.action in (Action.DROP, Action.LIMIT) and signature.mode is Mode.ENFORCE
+    return acts and signature.spare is Spare.KNOWN and automatic(signature)

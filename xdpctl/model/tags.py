@@ -9,10 +9,11 @@ EVENT, GROUP, INCIDENT = "event-", "group-", "incident-"
 ENDING = "ending"  # its detector ended it, and it stays until it hits nothing any more
 WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
+SOFTENED = "softened"  # it hit people, and became a limit that lets them pass
 PINNED = "pinned"  # an operator changed what the rule does, so detectors may not
 ARMED = "armed-"  # and a node of the fleet, whose detector made it
 RELEASED = "released"  # an operator lets it pass, whatever detectors say
-_STATES = frozenset((ENDING, WATCHED, RAISED, PINNED, RELEASED))
+_STATES = frozenset((ENDING, WATCHED, RAISED, SOFTENED, PINNED, RELEASED))
 _EVENTS_KEPT, _GROUP_SHOWN = 16, 8
 Tags = tuple[str, ...]
 

@@ -81,6 +81,10 @@ def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
         title = f"{incident.subject}: the attack grows, {attack}"
         key = f"{incident.id} {attack} {incident.rules_raised} {incident.peak_pps:g}"
         yield News(Kind.ESCALATED, key, title, _facts(incident))
+    elif before is not None and incident.rules_softened > before.rules_softened:
+        title = f"{incident.subject}: a rule hit people, and lets them through now"
+        key = f"{incident.id} softened {incident.rules_softened}"
+        yield News(Kind.ESCALATED, key, title, _facts(incident))
     elif before is not None and before.open and not incident.open:
         yield News(
             Kind.CLOSED, f"{incident.id} closed", f"{incident.subject}: over", _facts(incident)

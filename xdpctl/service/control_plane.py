@@ -29,6 +29,7 @@ from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.settings import AutomaticSettings, LadderSettings
 from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.release import Releases
+from xdpctl.mitigation.watchers.trials import TrialWatch
 from xdpctl.notify.changes import Snapshot, refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.series.minutes import Minutes
@@ -134,6 +135,7 @@ class ControlPlane:
     dispatcher: Dispatcher = field(init=False)
     releases: Releases = field(init=False)
     ladder: Ladder = field(init=False)
+    trials: TrialWatch = field(init=False)
     geo_databases: Databases = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,6 +195,7 @@ class ControlPlane:
         )
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
+        self.trials = TrialWatch(self.controller, self.sampler.handshakes.usual)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
         self.fleet_policy = FleetPolicy(
@@ -218,7 +221,8 @@ class ControlPlane:
 
     def _parts(self) -> tuple[Part, ...]:
         return (
-            *(self.refresher, self.recorder, self.releases, self.ladder, self.dispatcher),
+            *(self.refresher, self.recorder, self.releases, self.ladder, self.trials),
+            self.dispatcher,
             *(
                 self.audit_head,
                 self.taken_off,
@@ -330,7 +334,8 @@ class ControlPlane:
             for each in incident.findings
         }
         rules = list(self.controller.state.signatures.values())
-        return [*fallen, *unproven(rules, findings, rates)]
+        whom = self.controller.state.collateral
+        return [*fallen, *unproven(rules, findings, rates, whom)]
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from xdpctl.base.units import si3
+from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.signature import CHALLENGES, Signature, automatic
@@ -17,6 +18,7 @@ _MANY = 1_000.0  # packets a second: less is no flood
 _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
 _SOME = 100.0  # packets a second before, of which this is said
 _HITS = 10.0  # packets a second of a rule
+_FEW = 0.05  # people at most, among the sources that a rule hits
 
 
 class State(StrEnum):
@@ -68,20 +70,27 @@ def holding(
 
 
 def unproven(
-    rules: Iterable[Signature], findings: Mapping[str, Finding], rates: Mapping[int, float]
+    rules: Iterable[Signature],
+    findings: Mapping[str, Finding],
+    rates: Mapping[int, float],
+    collateral: Mapping[str, Collateral],
 ) -> list[str]:
     """Detectors' rules that hit packets of which nothing but their number shows an attack.
 
-    `findings` are by the ids of rules, `rates` packets a second by their slots. A challenge lets
-    people in.
+    `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
+    challenge lets people in. What is measured goes before what is only supposed.
     """
     found = []
     for rule in rules:
         if not automatic(rule) or rule.mode is not Mode.ENFORCE or rule.action in CHALLENGES:
             continue
         rate, finding = rates.get(rule.slot, 0.0), findings.get(rule.id)
+        whom = collateral.get(rule.id)
+        if whom and whom.hurts:
+            found.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
+            continue
         proven = rule.action is Action.DROP and finding is not None and finding.because
-        if rate >= _HITS and not proven:
+        if rate >= _HITS and not proven and not (whom and whom.high <= _FEW):
             found.append(
                 f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
                 "that are not proven to be an attack: people may be among them"

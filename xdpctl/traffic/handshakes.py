@@ -65,6 +65,18 @@ class Handshakes:
                     count = self._counting.get(service, 0.0) + float(packet["weight"])
                     self._counting[service] = count
 
+    def usual(self, host: Prefix | None) -> float:
+        """Handshakes a second that are usual at all services of a host or network, or of all."""
+        with self._lock:
+            parts = list(self._parts)
+        if len(parts) < _LEAST_PARTS:
+            return 0.0
+        ours = [
+            sum(n for (at, _), n in part.items() if host is None or host.covers(at))
+            for part in parts
+        ]
+        return float(median(ours)) / _PART_SECONDS
+
     def fallen(self) -> list[Fallen]:
         """Services that got less than half of what is usual in the last whole part."""
         with self._lock:

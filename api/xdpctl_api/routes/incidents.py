@@ -142,6 +142,8 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         fields = structs.asdict(rule) | {"ended_at": rule.ended_at or None}
         if not rule.ended_at and rule.id in standing:
             fields |= {"packets": standing[rule.id].packets, "bytes": standing[rule.id].bytes}
+            whom = ctx.controller.state.collateral.get(rule.id)
+            fields["collateral"] = str(whom) if whom else ""
         rules.append(DoneOut(**fields))
     return IncidentOut(
         **brief(incident, standing),

@@ -41,6 +41,9 @@ class DoneOut(BaseModel):
     why: str = Field(description="Why it ended")
     packets: int
     bytes: int
+    collateral: str = Field(
+        description="Whom it hits, or did when it ended, in words; empty: not tried"
+    )
 
 
 class NoteOut(BaseModel):
@@ -118,6 +121,9 @@ class IncidentBrief(BaseModel):
     events_told: int
     rules_made: int
     rules_ended: int
+    rules_softened: int = Field(
+        description="Number of rules that hit people, and became limits that let these through"
+    )
     rules_raised: int = Field(description="Number of rules raised to the next step of their ladder")
     sources_named: int
     packets: int

@@ -10,6 +10,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.clock import Now
 from xdpctl.control.controller import Controller
 from xdpctl.errors import RuleError
+from xdpctl.model.collateral import Collateral
 from xdpctl.model.requests import RuleRequest, SignatureRequest
 from xdpctl.model.rule import Action, Mode, Rule, Spare
 from xdpctl.model.signature import Signature
@@ -106,6 +107,25 @@ class RuleChange(Strict):
         return given
 
 
+class CollateralOut(BaseModel):
+    """Whom a detector's rule hits, measured by a few flows that it lets pass."""
+
+    share: float | None = Field(
+        description="Estimated share of people among the sources that it hits; null: not measured"
+    )
+    low: float = Field(description="Lower end of the interval, with 95 % confidence at all times")
+    high: float = Field(description="Upper end of the interval")
+    people: int = Field(description="Sources with whom the inside took part")
+    sources: int = Field(description="Sources that were let pass, and had time to")
+    again: int = Field(description="Flows that passed because they came again after a pause")
+    repeats: bool = Field(
+        description="As many come again as may pass: it is a flood that repeats its flows"
+    )
+    passed: int = Field(description="Packets that passed")
+    hurts: bool = Field(description="Whether it hits people, beyond doubt")
+    text: str = Field(description="The same in words, or why it cannot be measured")
+
+
 class RuleOut(BaseModel):
     """A rule with its counters; times are RFC 3339, in UTC."""
 
@@ -136,6 +156,11 @@ class RuleOut(BaseModel):
         default=None,
         description="Packets a second that it hit in the last ten seconds, from samples; only in "
         "lists sorted by it",
+    )
+    collateral: CollateralOut | None = Field(
+        default=None,
+        description="Whom it hits; null for rules that are not a detector's drop or limit, and "
+        "where the flow memory is not asked",
     )
     statistics: StatisticsOut | None = Field(
         default=None,
@@ -239,6 +264,24 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
     }
 
 
+def collateral_out(found: Collateral | None) -> CollateralOut | None:
+    """What is known of whom a rule hits."""
+    if found is None:
+        return None
+    return CollateralOut(
+        share=found.share,
+        low=found.low,
+        high=found.high,
+        people=found.people,
+        sources=found.sources,
+        again=found.again,
+        repeats=found.repeats,
+        passed=found.passed,
+        hurts=found.hurts,
+        text=str(found),
+    )
+
+
 def rule_out(
     controller: Controller, rule: Rule | Signature, now: Now, counted: Hits | None = None
 ) -> dict[str, Any]:
@@ -259,4 +302,5 @@ def rule_out(
         "packets": hits.packets,
         "bytes": hits.bytes,
         "etag": rule.etag,
+        "collateral": collateral_out(controller.state.collateral.get(rule.id)),
     }

@@ -35,6 +35,8 @@ from xdpctl.abi.arrays import (
     RATE,
     RECORDED,
     STRATUM,
+    TRIAL,
+    TRIED,
 )
 from xdpctl.abi.constants import Constants, Reason
 from xdpctl.abi.explanation import Explanation
@@ -53,6 +55,7 @@ OF_CONSTANTS = (
     "monitoring",
     "strata",
     "memory_sizes",
+    "trials",
     "fleet",
 )  # enums whose members are CONSTANTS and Value
 
@@ -73,6 +76,8 @@ DTYPES = {
     "stratum": STRATUM,
     "block": BLOCK,
     "memory": MEMORY,
+    "trial": TRIAL,
+    "tried": TRIED,
     "port": PORT,
     "challenge": CHALLENGE,
     "challenge_counts": CHALLENGE_COUNTS,
@@ -124,6 +129,12 @@ CONSTANTS = (
     "FRAGMENTS_LOG2",
     "GENERATION_SHIFT",
     "BUDGETS_LOG2",
+    "TRIED_LOG2",
+    "TRIED_PACKETS",
+    "TRIED_SECONDS",
+    "SEEN_LOG2",
+    "PAUSE_LEAST_MS",
+    "PAUSE_MOST_MS",
     "FLEET_PORTS",
 )
 ENUMS = {
@@ -142,6 +153,7 @@ ENUMS = {
     constants.MemoryNumber: "MEMORY_",
     constants.FlowState: "FLOW_",
     constants.Asking: "",
+    constants.Chosen: "CHOSEN_",
 }
 
 
@@ -255,7 +267,7 @@ def test_a_slot_is_one_word_whose_time_is_rounded_up(
     assert len(packed) == Slot.SIZE
     back = Slot.unpack(packed)
     assert (back.action, back.mode, back.spare) == (action, mode, spare)
-    assert expires_ns <= back.expires_ns < expires_ns + 64
+    assert expires_ns <= back.expires_ns < expires_ns + 128
     assert (back.expires_ns == 0) == (expires_ns == 0)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
@@ -60,14 +61,24 @@ def detectors_rule(action: str, **more: Any) -> Signature:
 def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() -> None:
     proof = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
     drop, limit = detectors_rule("drop"), detectors_rule("limit")
-    assert unproven([drop], {drop.id: proof}, {7: 500.0}) == []
-    assert unproven([limit], {}, {7: 5.0}) == [], "it hits next to nothing"
-    assert unproven([detectors_rule("drop", mode=Mode.MONITOR)], {}, {7: 500.0}) == []
+    assert unproven([drop], {drop.id: proof}, {7: 500.0}, {}) == []
+    assert unproven([limit], {}, {7: 5.0}, {}) == [], "it hits next to nothing"
+    assert unproven([detectors_rule("drop", mode=Mode.MONITOR)], {}, {7: 500.0}, {}) == []
     for rule in (drop, limit):
-        (said,) = unproven([rule], {}, {7: 500.0})
+        (said,) = unproven([rule], {}, {7: 500.0}, {})
         assert "people may be among them" in said
     found = holding(QUIET, False, attached(), doubts=[said])
     assert (found.state, found.reasons) == (State.UNCLEAR, [said])
+
+
+def test_what_is_measured_goes_before_what_is_supposed() -> None:
+    limit = detectors_rule("limit")
+    proof = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
+    harmless = Collateral(people=0, sources=400, high=0.02)
+    hurting = Collateral(people=30, sources=60, low=0.3, high=0.7, hurts=True)
+    assert unproven([limit], {}, {7: 500.0}, {limit.id: harmless}) == []
+    (said,) = unproven([limit], {limit.id: proof}, {7: 0.0}, {limit.id: hurting})
+    assert "hits people: 30 % to 70 % of those it hits are people" in said
 
 
 def test_what_may_be_chance_is_held() -> None:

@@ -14,6 +14,7 @@ from xdpctl.control.state.tag_index import TagIndex
 from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.announcement import Announcement
+from xdpctl.model.collateral import Collateral
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.protection import Protection
@@ -73,6 +74,7 @@ class State:
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
     sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
     cannot_answer: str = ""  # an interface whose driver cannot send challenges
+    collateral: Mapping[str, Collateral] = field(default_factory=dict)  # by ids of detectors' rules
     members: frozenset[Prefix] = frozenset()  # addresses of the fleet's nodes, from its agent
     callers: dict[Prefix, int] = field(default_factory=dict)  # last use of the API (kernel time)
     covered: Counter[tuple[str, int]] = field(default_factory=Counter)  # by origin and family

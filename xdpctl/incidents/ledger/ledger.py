@@ -137,10 +137,12 @@ def rule_ended(
     if incident is None:
         return
     now, rules = draft.now.unix, list(incident.rules)
+    whom = draft.state.collateral.get(rule.id)
     for place, record in enumerate(rules):
         if record.id == rule.id and not record.ended_at:
             hits = record.since(hits)
-            rules[place] = _ended(record, hits, now, why, taken_back)
+            ended = _ended(record, hits, now, why, taken_back)
+            rules[place] = structs.replace(ended, collateral=str(whom) if whom else "")
     draft.incidents[incident.id] = incident.replace(
         rules=tuple(rules),
         rules_ended=incident.rules_ended + 1,
@@ -150,8 +152,11 @@ def rule_ended(
     )
 
 
-def rule_raised(draft: Draft, rule: Signature, why: str) -> None:
-    """Note in the incident's record that a rule was escalated: from monitor mode, or to a drop."""
+def rule_changed(draft: Draft, rule: Signature, phase: str, why: str) -> None:
+    """Note in the incident's record that xdpctl changed a rule.
+
+    `raised`: from monitor mode, or to a drop; `softened`: because it hit people.
+    """
     incident = of_rule(draft, rule)
     if incident is None:
         return
@@ -159,7 +164,7 @@ def rule_raised(draft: Draft, rule: Signature, why: str) -> None:
         at=draft.now.unix,
         monotonic=draft.now.ns / 1e9,
         detector="xdpctl",
-        phase="raised",
+        phase=phase,
         event=rule.id,
         attack=rule.action.value,
         note=why,
@@ -167,7 +172,8 @@ def rule_raised(draft: Draft, rule: Signature, why: str) -> None:
     )
     draft.incidents[incident.id] = incident.replace(
         updated_at=draft.now.unix,
-        rules_raised=incident.rules_raised + 1,
+        rules_raised=incident.rules_raised + (phase == "raised"),
+        rules_softened=incident.rules_softened + (phase == "softened"),
         events_told=incident.events_told + 1,  # `events` keeps only the first ones
         events=(*incident.events, entry)[:EVENTS_KEPT],
     )

@@ -63,6 +63,7 @@ class Ladder:
             and tags.of_event(signature.tags)
             and tags.ENDING not in signature.tags
             and tags.PINNED not in signature.tags
+            and tags.SOFTENED not in signature.tags
             and self._mode_of(signature.origin) is Automatic.ON
         )
 
@@ -101,7 +102,7 @@ class Ladder:
                 draft.put_signature(standing.replace(tags=(*standing.tags, tags.RAISED)))
                 continue
             draft.put_signature(raised)
-            ledger.rule_raised(draft, raised, why)
+            ledger.rule_changed(draft, raised, "raised", why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
 

@@ -18,10 +18,32 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     for origin, number in list(ctx.controller.state.origins.items()):
         rules.add_metric([origin], number)
     yield rules
+    yield from _collateral(ctx)
     if ctx.settings.metrics_per_rule:
         yield from _signatures(ctx)
     yield from _sets(ctx)
     yield from _feeds(ctx)
+
+
+def _collateral(ctx: ControlPlane) -> Iterator[Metric]:
+    """Whom detectors' rules hit, where it is measured."""
+    share = GaugeMetricFamily(
+        "xdpctl_rule_people_ratio",
+        "Share of people among the sources that a detector's rule hits: an interval of 95 %",
+        labels=["rule", "bound"],
+    )
+    passed = CounterMetricFamily(
+        "xdpctl_rule_tried_packets", "Packets that passed to try a detector's rule", labels=["rule"]
+    )
+    hurting = 0
+    for rule, found in list(ctx.controller.state.collateral.items()):
+        passed.add_metric([rule], found.passed)
+        hurting += found.hurts
+        if found.sources:
+            share.add_metric([rule, "low"], found.low)
+            share.add_metric([rule, "high"], found.high)
+    yield from (share, passed)
+    yield GaugeMetricFamily("xdpctl_rules_hurting", "Detectors' rules that hit people", hurting)
 
 
 def _signatures(ctx: ControlPlane) -> Iterator[Metric]:

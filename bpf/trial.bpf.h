@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whether a packet passes that a rule on trial would drop. Who chooses a flow's addresses and ports
+ * cannot choose whether it is in the control group: the hash has a secret key. What passes is
+ * bounded: flows by buckets, and packets of each flow.
+ */
+
+#define SHARE_BURST    25 /* flows at once */
+#define AGAIN_BURST    25
+#define SEEN_HERE_LOG2 (FLOWS_LOG2 ? SEEN_LOG2 : 0)
+
+BPF_F_TABLE("array", u32, struct trial, trials, SIGNATURES_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct tried, tried_flows, 1U << TRIED_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, seen, 1U << SEEN_HERE_LOG2, MMAPABLE);
+
+/* The hash of the packet's flow, of ICMP of its addresses; 0 if its ports are in another one. */
+static __always_inline u64 hash_of_trial(struct xdp_md *ctx, const u64 *seeds,
+					 struct packet *packet)
+{
+	u32 protocol = packet->protocol;
+	struct ports ports = {};
+	u64 hash;
+
+	if (protocol & PROTOCOL_NOT_IN_FRAME && !is_portless(packet))
+		return 0;
+	if ((protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
+	    read_ports(ctx, packet, &ports) < 0)
+		return 0;
+	packet->protocol = protocol & 255;
+	hash = hash_of_flow(seeds, packet, &ports);
+	packet->protocol = protocol;
+	return hash;
+}
+
+/* Whether the last dropped packet of this flow came before a pause; this one is the last now. */
+static __always_inline int comes_again(u64 hash, u64 now)
+{
+	u32 place = hash & ((1U << SEEN_HERE_LOG2) - 1), now_ms = now / 1000000, pause;
+	u64 *cell = seen.lookup(&place), held;
+
+	if (!cell)
+		return 0;
+	held = *(volatile u64 *)cell;
+	*(volatile u64 *)cell = hash >> 32 << 32 | now_ms;
+	pause = now_ms - (u32)held;
+	return held >> 32 == hash >> 32 && pause >= PAUSE_LEAST_MS && pause <= PAUSE_MOST_MS;
+}
+
+static __always_inline enum chosen choose(struct trial *trial, u64 hash, u64 now)
+{
+	if ((u32)(hash >> 32) < *(volatile u32 *)&trial->share)
+		return within_budget(&trial->share_ns, now, trial->share_cost_ns, SHARE_BURST)
+			   ? CHOSEN_BY_SHARE
+			   : CHOSEN_NOT;
+	if (!trial->again_cost_ns || !comes_again(hash, now))
+		return CHOSEN_NOT;
+	return within_budget(&trial->again_ns, now, trial->again_cost_ns, AGAIN_BURST)
+		   ? CHOSEN_AGAIN
+		   : CHOSEN_NOT;
+}
+
+/* Whether a flow was chosen, or is now; its packet is counted. */
+static __always_inline int is_tried(const u64 *seeds, struct trial *trial, struct packet *packet,
+				    u64 hash)
+{
+	u32 place = hash >> 20 & ((1U << TRIED_LOG2) - 1);
+	struct tried *tried = tried_flows.lookup(&place);
+	u64 now = rules_ns();
+	enum chosen chosen;
+
+	if (!tried)
+		return 0;
+	if (now < tried->since_ns + TRIED_SECONDS * 1000000000ULL) {
+		if (tried->hash != hash || tried->trial != trial->number ||
+		    tried->packets >= TRIED_PACKETS)
+			return 0;
+		tried->packets++;
+		return 1;
+	}
+	chosen = choose(trial, hash, now);
+	if (chosen == CHOSEN_NOT)
+		return 0;
+	tried->trial = 0; /* until all of it is written */
+	tried->since_ns = now;
+	tried->hash = hash;
+	tried->source =
+	    flow_hash(seeds, packet->family, packet->source, packet->source, 0, 0) >> 32;
+	tried->packets = 1;
+	tried->chosen = chosen;
+	tried->protocol = packet->protocol;
+	*(volatile u32 *)&tried->trial = trial->number;
+	return 1;
+}
+
+/* Whether a packet that a signature would drop passes, because it is on trial. */
+static __always_inline int on_trial(struct xdp_md *ctx, struct search *search,
+				    struct packet *packet, u32 slot)
+{
+	u32 number = slot - SLOT_SIGNATURES;
+	struct trial *trial = trials.lookup(&number);
+	struct slot *held = slots.lookup(&slot);
+	u64 hash;
+
+	if (!trial || !held || !(*(volatile u64 *)&held->word & WORD_TRIAL))
+		return 0;
+	if (search->explanation || !*(volatile u32 *)&trial->number)
+		return 0;
+	hash = hash_of_trial(ctx, search->control->seeds, packet);
+	if (!hash || !is_tried(search->control->seeds, trial, packet, hash))
+		return 0;
+	__sync_fetch_and_add(&trial->passed, 1);
+	return 1;
+}

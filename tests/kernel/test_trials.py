@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A rule on trial lets some flows pass that it would drop, and it is known which take part."""
+
+import random
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.kernel.conftest import Filter
+from tests.kernel.test_flows import ACK, PSH, SYN, drop_all, forget, packet4, packet6, tcp
+from tests.kernel.test_signatures import Armed
+from tests.reference_trials import Bucket
+from tests.reference_trials import Trial as Model
+from tests.support.packets import udp
+from xdpctl.abi.constants import Chosen, SlotNumber, Spare
+from xdpctl.datapath.trials import Trial
+
+INSIDE, RULE = bytes((192, 0, 2, 1)), SlotNumber.SIGNATURES
+INSIDE6 = bytes.fromhex("20010db8") + bytes(11) + b"\1"
+PAUSE = 0.2
+NUMBERS = iter(range(1, 1 << 31))
+
+
+@pytest.fixture
+def tried(teaching: Filter) -> Iterator[Filter]:
+    """Everything that comes in is dropped, except what is known or chosen."""
+    drop_all(teaching, Spare.TRIAL)
+    forget(teaching)
+    yield teaching
+    teaching.datapath.trials.put({})
+    Armed(teaching).hold([])
+
+
+def begin(held: Filter, share: float = 0.0, most: float = 1e9, again: float = 0.0) -> int:
+    """A new trial of the rule; nobody is a member yet."""
+    for name in ("tried_flows", "seen"):
+        np.frombuffer(held.loader._maps.shared[name].memory(), np.uint8)[:] = 0
+    number = next(NUMBERS)
+    held.datapath.trials.put({RULE: Trial(number, share, most, again)})
+    return number
+
+
+def source(number: int) -> bytes:
+    return bytes((203, *number.to_bytes(3, "big")))
+
+
+def request(number: int, flags: int = ACK | PSH) -> bytes:
+    return packet4(source(number), INSIDE, tcp(flags) + b"GET", 6)
+
+
+def comes(held: Filter, frame: bytes) -> str:
+    """The reason, the same as a counter's; the verdict goes with it."""
+    verdict, reason = held.judge(frame, outside=True)
+    assert (verdict == "pass") == (reason in ("TRIAL", "KNOWN"))
+    return reason
+
+
+def passes(held: Filter, frame: bytes) -> bool:
+    return comes(held, frame) == "TRIAL"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        request(1),
+        request(1, SYN),
+        packet4(source(1), INSIDE, udp(40000, 443), 17),
+        packet4(source(1), INSIDE, bytes((8, 0)) + bytes(30), 1),
+        packet4(source(1), INSIDE, bytes(40), 50),
+        packet6(INSIDE6[:-1] + b"\2", INSIDE6, tcp(SYN), 6),
+    ],
+    ids=["tcp", "syn", "udp", "icmp", "esp", "ipv6"],
+)
+def test_a_member_has_six_packets(tried: Filter, frame: bytes) -> None:
+    number, before = begin(tried, share=1.0), tried.set_hits(RULE)
+    assert [comes(tried, frame) for _ in range(8)] == ["TRIAL"] * 6 + ["SIGNATURE"] * 2
+    (member,) = tried.datapath.trials.tried()
+    assert (member.trial, member.packets, member.known) == (number, 6, False)
+    assert (member.chosen, member.protocol) == (
+        Chosen.BY_SHARE,
+        frame[23 if frame[14] < 0x60 else 20],
+    )
+    assert tried.datapath.trials.passed() == {RULE: 6}
+    assert tried.set_hits(RULE)[0] - before[0] == 2, "what passes is no hit"
+
+
+def test_without_a_trial_nothing_passes(tried: Filter) -> None:
+    tried.datapath.trials.put({})
+    assert not passes(tried, request(1))
+
+
+def test_a_rule_of_an_operator_that_has_the_number_is_not_on_trial(tried: Filter) -> None:
+    begin(tried, share=1.0)
+    drop_all(tried, Spare.KNOWN)
+    assert not passes(tried, request(1))
+
+
+def test_explain_says_what_the_rule_does_and_chooses_nobody(tried: Filter) -> None:
+    begin(tried, share=1.0)
+    assert tried.explain(request(1), outside=True) == "SIGNATURE"
+    assert not tried.datapath.trials.tried()
+
+
+def test_later_fragments_are_not_on_trial(tried: Filter) -> None:
+    begin(tried, share=1.0)
+    assert not passes(tried, packet4(source(1), INSIDE, bytes(64), 17, fragment=185))
+
+
+def test_who_comes_again_after_a_pause_passes(tried: Filter) -> None:
+    begin(tried, again=100)
+    assert [passes(tried, request(1)) for _ in range(3)] == [False] * 3
+    assert not passes(tried, request(2))
+    time.sleep(PAUSE)
+    assert [passes(tried, request(1)) for _ in range(8)] == [True] * 6 + [False] * 2
+    assert not passes(tried, request(3)), "it comes for the first time"
+    (member,) = tried.datapath.trials.tried()
+    assert member.chosen is Chosen.AGAIN
+
+
+def test_many_who_come_again_are_bounded(tried: Filter) -> None:
+    begin(tried, again=10)
+    assert not any(passes(tried, request(n)) for n in range(200))
+    time.sleep(PAUSE)
+    came = sum(passes(tried, request(n)) for n in range(200))
+    assert 26 <= came <= 40
+
+
+def test_members_are_bounded(tried: Filter) -> None:
+    begin(tried, share=1.0, most=10)
+    came = sum(passes(tried, request(n)) for n in range(2_000))
+    assert 26 <= came <= 60
+
+
+def test_a_share_is_chosen_by_flow(tried: Filter) -> None:
+    """As many as it says, and always the same flows: whoever sends more is not chosen sooner."""
+    begin(tried, share=0.1)
+    first = {n for n in range(1_000) if passes(tried, request(n))}
+    begin(tried, share=0.1)
+    again = {n for n in range(1_000) for _ in range(3) if passes(tried, request(n))}
+    assert 60 <= len(first) <= 140
+    assert again == first
+
+
+def test_whom_the_inside_answers_with_data_takes_part(tried: Filter) -> None:
+    begin(tried, share=1.0)
+    for number in range(3):
+        assert passes(tried, request(number))
+    out = packet4(INSIDE, source(1), tcp(ACK | PSH, 443, 40000) + b"200", 6)
+    tried.teach(out)
+    taking = {member.source: member.known for member in tried.datapath.trials.tried()}
+    assert sorted(taking.values()) == [False, False, True]
+    assert comes(tried, request(1)) == "KNOWN"
+
+
+def test_a_new_trial_has_no_members_of_the_one_before(tried: Filter) -> None:
+    begin(tried, share=1.0)
+    assert passes(tried, request(1))
+    number = next(NUMBERS)
+    tried.datapath.trials.put({RULE: Trial(number, 1.0, 1e9, 0.0)})
+    assert tried.datapath.trials.passed() == {RULE: 0}
+    assert not any(m.trial == number for m in tried.datapath.trials.tried())
+
+
+def test_what_passes_is_what_the_model_says(tried: Filter) -> None:
+    """Flows in turn, some in the share; the kernel's places are many more than flows."""
+    rng = random.Random(1)
+    begin(tried, share=0.5)
+    flows = list(range(60))
+    chosen = {n for n in flows if passes(tried, request(n, SYN))}
+    begin(tried, share=0.5, most=1e9, again=1e6)
+    model = Model(Bucket(1e9), Bucket(1e6))
+    for _ in range(4):
+        for _ in range(150):
+            flow, now = rng.choice(flows), time.monotonic()
+            assert passes(tried, request(flow, SYN)) == model.passes(flow, now, flow in chosen)
+        time.sleep(PAUSE)

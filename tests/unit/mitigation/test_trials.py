@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A detector's rule that hits people is found out, and becomes a limit that lets them through."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api
+from tests.support.hooked import VICTIM, event, hit, incidents, say, standing, whole
+from xdpctl.abi.constants import Asking, Chosen
+from xdpctl.datapath.trials import Tried
+from xdpctl.mitigation.tally import Tally
+from xdpctl.mitigation.watchers.trials import softer
+from xdpctl.model import tags
+from xdpctl.model.collateral import Collateral
+from xdpctl.model.match import text
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action
+from xdpctl.model.signature import Signature
+from xdpctl.notify.changes import Snapshot, news
+from xdpctl.notify.settings import Kind
+
+TCP, UDP, LATER = 6, 17, 4_000_000_000  # ns: there was time to take part
+
+
+def flows(
+    numbers: Iterable[int], known: bool = False, protocol: int = TCP, **more: Any
+) -> list[Tried]:
+    fields: dict[str, Any] = {"trial": 1, "since_ns": 0, "packets": 1, "chosen": Chosen.BY_SHARE}
+    fields |= {"protocol": protocol, "known": known, **more}
+    return [Tried(hash=n, source=more.get("source", n), **_but(fields, "source")) for n in numbers]
+
+
+def _but(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+def counted(tried: list[Tried], now_ns: int = LATER) -> Collateral:
+    tally = Tally()
+    tally.add(tried)
+    tally.settle(now_ns)
+    return tally.found(len(tried), 25.0)
+
+
+def test_whom_the_inside_takes_part_with_is_people() -> None:
+    found = counted([*flows(range(4), known=True), *flows(range(100, 116))])
+    assert (found.people, found.sources, found.share, found.hurts) == (4, 20, 0.2, True)
+
+
+def test_who_had_no_time_is_not_counted_and_softens_nothing_less() -> None:
+    """People are known before it is known who is none: those that wait count against them."""
+    new = flows(range(100, 1_000), since_ns=LATER)
+    found = counted([*flows(range(3), known=True), *new])
+    assert (found.people, found.sources, found.hurts) == (3, 3, False)
+
+
+def test_one_bot_with_many_connections_is_one_source() -> None:
+    found = counted([*flows(range(400), known=True, source=7), *flows(range(1_000, 1_100))])
+    assert (found.people, found.sources, found.hurts) == (1, 101, False)
+
+
+def test_two_are_not_enough() -> None:
+    assert not counted(flows(range(2), known=True)).hurts
+    assert counted(flows(range(3), known=True)).hurts
+
+
+def test_of_a_flood_nobody_is_people() -> None:
+    found = counted(flows(range(600)))
+    assert (found.people, found.hurts) == (0, False)
+    assert found.high < 0.02
+
+
+def test_an_answer_to_udp_proves_nothing() -> None:
+    found = counted(flows(range(50), known=True, protocol=UDP))
+    assert (found.sources, found.unmeasured, found.hurts) == (0, 50, False)
+
+
+def test_who_comes_again_is_no_part_of_the_sample() -> None:
+    found = counted(flows(range(50), known=True, chosen=Chosen.AGAIN))
+    assert (found.sources, found.again) == (0, 50)
+
+
+def test_a_flood_that_repeats_its_flows_is_said() -> None:
+    tally = Tally()
+    tally.add(flows(range(80), chosen=Chosen.AGAIN, since_ns=LATER))
+    tally.settle(LATER + 1)
+    assert tally.found(80, 25.0).repeats
+    assert "newcomers may be lost among them" in str(tally.found(80, 25.0))
+    assert not tally.found(80, 100.0).repeats
+    tally.settle(2 * LATER)
+    assert not tally.found(80, 25.0).repeats
+
+
+def test_what_is_known_too_often_by_chance_softens_nothing() -> None:
+    tally = Tally()
+    tally.add([*flows(range(8), known=True), *flows(range(100, 192))])
+    tally.settle(LATER)
+    assert tally.found(0, 25.0).hurts
+    assert not tally.found(0, 25.0, false_pass=0.1).hurts
+
+
+def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Signature:
+    match = text.parse(f"tcp flags psh&ack length 70 dst {VICTIM}")
+    given = {"origin": "builtin", "slot": 3, **more}
+    return Signature(match=match, action=Action(action), limit=limit, **given)
+
+
+HURTING = Collateral(people=9, sources=10, low=0.5, high=1.0, hurts=True)
+
+
+def test_a_drop_becomes_a_limit_for_twice_what_people_send() -> None:
+    changed = softer(rule(), HURTING, 4_000.0)
+    assert changed
+    assert (changed.action, changed.limit) == (Action.LIMIT, Rate(pps=8_000))
+    assert changed.tags == (tags.SOFTENED,)
+    few = Collateral(people=3, sources=90, low=0.011, high=0.04, hurts=True)
+    changed = softer(rule(), few, 5_000.0)
+    assert changed
+    assert changed.limit == Rate(pps=1_000), "hidden people gain no more than a limit"
+
+
+def test_a_limit_that_is_too_low_is_raised_and_another_stays() -> None:
+    changed = softer(rule("limit", Rate(pps=1_000, burst=0.5)), HURTING, 4_000.0)
+    assert changed
+    assert changed.limit == Rate(pps=8_000, burst=0.5)
+    assert softer(rule("limit", Rate(pps=9_000)), HURTING, 4_000.0) is None
+    assert softer(rule("limit", Rate(bps=1e6)), HURTING, 4_000.0) is None
+    assert softer(rule(tags=(tags.PINNED,)), HURTING, 4_000.0) is None
+
+
+@pytest.fixture
+def asking(box: Api) -> Api:
+    box.datapath.flows.ports = {"wan0": Asking.ASKS}
+    return box
+
+
+def dropped(box: Api) -> str:
+    said = say(box, "event", event("1", match=f"tcp flags psh&ack length 70 dst {VICTIM}"))
+    (found,) = said["rules"]
+    return str(found)
+
+
+def steps(box: Api, people: int, others: int) -> list[str]:
+    """What is softened when the inside took part with so many, after time enough."""
+    watch, trials = box.context.trials, box.datapath.trials
+    assert watch.step(1.0) == []
+    (held,) = trials.held.values()
+    chosen = [*flows(range(people), known=True), *flows(range(100, 100 + others))]
+    since = box.clock.ns - LATER
+    trials.chosen = [
+        Tried(held.number, one.hash, one.source, since, 1, one.chosen, one.protocol, one.known)
+        for one in chosen
+    ]
+    return watch.step(2.0)
+
+
+def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> None:
+    found, before = dropped(asking), dict(asking.context.snapshot().incidents)
+    hit(asking, found, 1_000)
+    assert steps(asking, people=5, others=5) == [found]
+    held = standing(asking)[found]
+    assert (held["action"], held["limit"]["pps"] >= 1_000) == ("limit", True)
+    assert held["collateral"]["hurts"]
+    assert held["collateral"]["people"] == 5
+    assert asking.call("GET", "/v1/audit").text.count("rule.softened") == 1
+    (incident,) = incidents(asking)
+    assert incident["rules_softened"] == 1
+    (told,) = [e for e in whole(asking, incident["id"])["events"] if e["phase"] == "softened"]
+    assert "it hits people: " in told["note"]
+    said = [one for one in news(Snapshot(before), asking.context.snapshot())]
+    assert [(one.kind, "hit people" in one.title) for one in said] == [(Kind.ESCALATED, True)]
+    again = event("1", match=f"tcp flags psh&ack length 70 dst {VICTIM}")
+    say(asking, "event", again)
+    assert standing(asking)[found]["action"] == "limit", "said again, it is still a limit"
+    assert asking.context.trials.step(3.0) == [], "what it does now is measured anew"
+
+
+def test_a_rule_that_hits_a_flood_stays_and_its_incident_says_so(asking: Api) -> None:
+    found = dropped(asking)
+    hit(asking, found, 1_000)
+    assert steps(asking, people=0, others=60) == []
+    assert standing(asking)[found]["action"] == "drop"
+    say(asking, "event", event("1", "ended"))
+    asking.context.releases.step(10.0)
+    asking.context.releases.step(14.0)
+    asking.context.releases.step(20.0)
+    (done,) = whole(asking, incidents(asking)[0]["id"])["rules"]
+    assert done["collateral"].startswith("0 % to ")
+
+
+def test_more_may_come_again_where_more_newcomers_are_usual(
+    asking: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped(asking)
+    for usual, again in ((3.0, 25.0), (40.0, 80.0)):
+        monkeypatch.setattr(asking.context.trials, "_usual", lambda _, n=usual: n)
+        asking.context.trials.step(usual)
+        assert [one.again_a_second for one in asking.datapath.trials.held.values()] == [again]
+
+
+def test_where_flows_are_not_asked_nothing_is_tried(box: Api) -> None:
+    found = dropped(box)
+    assert box.context.trials.step(1.0) == []
+    assert box.datapath.trials.held == {}
+    assert standing(box)[found]["collateral"] is None
+
+
+def test_an_operators_rule_is_not_tried(asking: Api) -> None:
+    asking.call("POST", "/v1/rules", json={"match": "udp dst-port 9"})
+    asking.context.trials.step(1.0)
+    assert asking.datapath.trials.held == {}
+
+
+def test_the_share_is_smaller_the_more_a_rule_hits(asking: Api) -> None:
+    found, watch, trials = dropped(asking), asking.context.trials, asking.datapath.trials
+    shares = []
+    for second, packets in enumerate((0, 40, 1_040, 26_040)):
+        hit(asking, found, packets)
+        watch.step(float(second))
+        shares += [one.share for one in trials.held.values()]
+    assert shares == pytest.approx([1 / 64, 5 / 40, 5 / 1_000, 20 / 25_000])

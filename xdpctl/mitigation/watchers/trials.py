@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Measures whom detectors' rules hit, and softens those that hit people.
+
+A rule that hits people becomes a limit that lets through twice what they send, and never goes away
+by this: whoever hides people in a flood gains no more than a limit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from msgspec.structs import replace
+
+from xdpctl.abi.constants import Asking
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.datapath.trials import Trial, Tried
+from xdpctl.incidents.ledger import ledger
+from xdpctl.mitigation.tally import Tally
+from xdpctl.model import tags
+from xdpctl.model.collateral import Collateral
+from xdpctl.model.rate import PPS_MAX, Rate
+from xdpctl.model.rule import Action
+from xdpctl.model.signature import Signature, on_trial
+
+_STEP_SECONDS = 0.5
+_FIRST_SHARE, _MOST_SHARE = 1 / 64, 0.25  # of flows
+_LEAST, _MOST, _OF_HITS = 5.0, 20.0, 0.001  # flows a second that are tried
+_AGAIN, _OF_USUAL = 25.0, 2.0  # flows a second that may come again; times the usual newcomers
+_SOFT_PPS = 1_000.0  # the lowest limit that takes the place of a drop
+_ROOM = 2.0  # times what people send
+
+
+@dataclass(slots=True)
+class _Tried:
+    """A rule that is being tried, as it was when that began."""
+
+    rule: Signature
+    number: int
+    packets: int
+    at: float
+    rate: float = 0.0
+    again: float = _AGAIN
+    tally: Tally = field(default_factory=Tally)
+
+
+class TrialWatch:
+    """Looks at the trials twice a second; `step` does so once.
+
+    `usual` are the handshakes a second that are usual at a destination, or at all.
+    """
+
+    def __init__(self, controller: Controller, usual: Callable[[Prefix | None], float]) -> None:
+        self._controller, self._usual = controller, usual
+        self._numbers = count(1)
+        self._tried: dict[str, _Tried] = {}
+        task = PeriodicTask(
+            "trials", _STEP_SECONDS, self.step, "it is not known whom rules hit; they stay"
+        )
+        self.start, self.stop = task.start, task.stop
+
+    def step(self, now: float) -> list[str]:
+        """Count, and soften the rules that hit people; return their ids."""
+        state, datapath = self._controller.state, self._controller.datapath
+        rules = {rule.id: rule for rule in list(state.signatures.values()) if on_trial(rule)}
+        if not rules and not self._tried:
+            return []
+        if Asking.ASKS not in datapath.flows.asking().values():
+            rules = {}  # of no flow it is known whether the inside takes part
+        self._tried = {name: self._going(rule, now) for name, rule in rules.items()}
+        for tried in self._tried.values():
+            self._measure(tried, now)
+        datapath.trials.put({tried.rule.slot: _trial(tried) for tried in self._tried.values()})
+        state.collateral = self._count()
+        hurting = {
+            name: found for name, found in state.collateral.items() if self._softer(name, found)
+        }
+        if hurting:
+            self._controller.submit(lambda draft: self._soften(draft, hurting)).result()
+        return list(hurting)
+
+    def _going(self, rule: Signature, now: float) -> _Tried:
+        """The trial of a rule; a new one if the rule does something else since."""
+        tried = self._tried.get(rule.id)
+        if tried is None or (tried.rule.slot, _does(tried.rule)) != (rule.slot, _does(rule)):
+            packets = self._controller.hits(rule).packets
+            return _Tried(rule, next(self._numbers), packets, now)
+        tried.rule = rule
+        return tried
+
+    def _measure(self, tried: _Tried, now: float) -> None:
+        packets = self._controller.hits(tried.rule).packets
+        if now > tried.at:
+            tried.rate = max(packets - tried.packets, 0) / (now - tried.at)
+        tried.packets, tried.at = packets, now
+        to: Prefix | None = tried.rule.match.get("destination")
+        tried.again = max(_AGAIN, _OF_USUAL * self._usual(to))
+
+    def _count(self) -> dict[str, Collateral]:
+        datapath = self._controller.datapath
+        passed, by_number = datapath.trials.passed(), dict[int, list[Tried]]()
+        for flow in datapath.trials.tried():
+            by_number.setdefault(flow.trial, []).append(flow)
+        now_ns, false_pass = self._controller.clock.read().ns, datapath.flows.figures().false_pass
+        found = {}
+        for name, tried in self._tried.items():
+            tried.tally.add(by_number.get(tried.number, ()))
+            tried.tally.settle(now_ns)
+            found[name] = tried.tally.found(passed.get(tried.rule.slot, 0), tried.again, false_pass)
+        return found
+
+    def _softer(self, name: str, found: Collateral) -> Signature | None:
+        """The rule as it does no harm; None if it is so already."""
+        tried = self._tried[name]
+        return softer(tried.rule, found, tried.rate) if found.hurts else None
+
+    def _soften(self, draft: Draft, hurting: dict[str, Collateral]) -> None:
+        for name, found in hurting.items():
+            looked, standing = self._tried[name].rule, draft.signature(name)
+            if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
+                continue  # it was changed in the meantime
+            changed = softer(standing, found, self._tried[name].rate)
+            if changed is None:
+                continue
+            draft.put_signature(changed)
+            why = f"it hits people: {found}"
+            ledger.rule_changed(draft, changed, "softened", why)
+            draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))
+
+
+def softer(rule: Signature, found: Collateral, rate: float) -> Signature | None:
+    """The rule as a limit for twice what people send of `rate`; None if it lets as much pass.
+
+    An operator's word on a rule stands.
+    """
+    if tags.PINNED in rule.tags:
+        return None
+    need, limit = min(max(_SOFT_PPS, _ROOM * found.high * rate), PPS_MAX), rule.limit
+    if limit is None:
+        limit = Rate(pps=need)
+    elif not limit.pps or limit.pps >= need:
+        return None
+    else:
+        limit = replace(limit, pps=need)
+    more = (*tags.without(rule.tags, tags.SOFTENED), tags.SOFTENED)
+    return rule.replace(action=Action.LIMIT, limit=limit, tags=more)
+
+
+def _trial(tried: _Tried) -> Trial:
+    """The share of flows by which a rule is tried, which is smaller the more it hits."""
+    wanted = min(max(_OF_HITS * tried.rate, _LEAST), _MOST)
+    share = min(wanted / tried.rate, _MOST_SHARE) if tried.rate else _FIRST_SHARE
+    return Trial(tried.number, share, _MOST, tried.again)
+
+
+def _does(rule: Signature) -> tuple[Action, Rate | None]:
+    return rule.action, rule.limit

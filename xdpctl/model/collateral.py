@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whom a rule hits: the share of people among what it would drop, with an interval. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import lgamma, log
+
+_DOUBT = 0.05  # the truth is outside the interval at most so often, however often one looks
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """What is known of a rule now.
+
+    Of `sources` that were let pass and had time to take part, `people` do; `low` to `high` is the
+    share of people among the sources that the rule hits, with 95 % confidence at all times.
+    `again` flows passed because they came again, `passed` packets in all. `unmeasured` flows have
+    protocols of which it cannot be known. `repeats`: as many come again as may pass, so it is a
+    flood that repeats its flows, and newcomers get lost among them.
+    """
+
+    people: int = 0
+    sources: int = 0
+    low: float = 0.0
+    high: float = 1.0
+    again: int = 0
+    repeats: bool = False
+    passed: int = 0
+    unmeasured: int = 0
+    hurts: bool = False
+
+    @property
+    def share(self) -> float | None:
+        """The estimate; None if nothing is measured."""
+        return self.people / self.sources if self.sources else None
+
+    def __str__(self) -> str:
+        repeats = "; as many flows come again as may pass, and newcomers may be lost among them"
+        return self._said() + (repeats if self.repeats else "")
+
+    def _said(self) -> str:
+        if self.sources:
+            shares = f"{_percent(self.low)} to {_percent(self.high)} of those it hits are people"
+            return f"{shares} ({self.people} of {self.sources} sources tried)"
+        if self.unmeasured:
+            return "whom it hits cannot be measured: an answer to UDP or ICMP proves nothing"
+        return "whom it hits is not known yet"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+
+
+def interval(people: int, sources: int) -> tuple[float, float]:
+    """The shares that are not refuted, at every look (a beta mixture; Robbins 1970)."""
+    if not sources:
+        return 0.0, 1.0
+    found = people / sources
+    others = sources - people
+    mixed = lgamma(people + 1) + lgamma(others + 1) - lgamma(sources + 2)
+
+    def refuted(share: float) -> bool:
+        likelihood = (people * log(share) if people else 0) + (
+            others * log(1 - share) if others else 0
+        )
+        return mixed - likelihood > -log(_DOUBT)
+
+    low = _edge(refuted, 0.0, found) if people else 0.0
+    return low, _edge(refuted, 1.0, found) if others else 1.0
+
+
+def _edge(refuted: Callable[[float], bool], outside: float, inside: float) -> float:
+    """Where the interval begins, between a share that is refuted and one that is not."""
+    for _ in range(40):
+        middle = (outside + inside) / 2
+        if refuted(middle):
+            outside = middle
+        else:
+            inside = middle
+    return inside
