@@ -13,7 +13,7 @@ from xdpctl.datapath.image import PROTECTED, Image, Plan, Target, own_slot
 from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.writes import PointAllAt, Write
 
-NOW = 1600
+NOW = 1664
 TARGETS = {
     "drop": own_slot(Action.DROP, Mode.ENFORCE, 0),
     "drop for a while": own_slot(Action.DROP, Mode.ENFORCE, NOW + 1),

@@ -107,7 +107,7 @@ class RuleChange(Strict):
         return given
 
 
-class CollateralOut(BaseModel):
+class PeopleOut(BaseModel):
     """Whom a detector's rule hits, measured by a few flows that it lets pass."""
 
     share: float | None = Field(
@@ -157,7 +157,7 @@ class RuleOut(BaseModel):
         description="Packets a second that it hit in the last ten seconds, from samples; only in "
         "lists sorted by it",
     )
-    collateral: CollateralOut | None = Field(
+    collateral: PeopleOut | None = Field(
         default=None,
         description="Whom it hits; null for rules that are not a detector's drop or limit, and "
         "where the flow memory is not asked",
@@ -264,11 +264,11 @@ def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str
     }
 
 
-def collateral_out(found: Collateral | None) -> CollateralOut | None:
+def collateral_out(found: Collateral | None) -> PeopleOut | None:
     """What is known of whom a rule hits."""
     if found is None:
         return None
-    return CollateralOut(
+    return PeopleOut(
         share=found.share,
         low=found.low,
         high=found.high,

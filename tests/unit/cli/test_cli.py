@@ -37,6 +37,7 @@ RULE = {
     "packets": 23_000,
     "bytes": 1_481_000,
     "etag": "00000000",
+    "collateral": None,
 }
 ADDED = {
     **RULE,

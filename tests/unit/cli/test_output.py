@@ -27,6 +27,7 @@ RULE: dict[str, Any] = {
     "packets": 23,
     "bytes": 1481,
     "slot": 2,
+    "collateral": None,
 }
 
 

@@ -39,6 +39,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "why": "the detector ended it",
         "packets": 123_456,
         "bytes": 1,
+        "collateral": "0 % to 2 % of those it hits are people (0 of 400 sources tried)",
     }
     held = {
         "id": "20231114-221320",
