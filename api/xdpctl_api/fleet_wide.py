@@ -130,7 +130,7 @@ def _added(values: list[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-_WORST = ("not_held", "unclear", "held")
+_WORST = ("hurting", "unclear", "holding", "quiet")
 
 
 def _holding(answers: Answers) -> Any:

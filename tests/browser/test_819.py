@@ -144,4 +144,4 @@ def test_it_is_named_and_one_action_holds_it(street: Street, desk: Desk, name: s
             act(page, attack)
         limit = attack.pps / 20
         eventually(page, lambda: passing(box) < limit, "what passes is held")
-        eventually(page, lambda: "Held" in page.inner_text("h1"), "the word")
+        eventually(page, lambda: "Quiet" in page.inner_text("h1"), "the word")

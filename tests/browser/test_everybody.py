@@ -131,6 +131,6 @@ def test_a_dangerous_switch_is_held_and_not_only_pressed(desk: Desk) -> None:
         page.keyboard.down("Enter")
         eventually(page, lambda: desk.box.client.call("GET", "/v1/bypass")["on"], "the bypass")
         page.keyboard.up("Enter")
-        eventually(page, lambda: "Not held" in page.inner_text("h1"), "the word")
+        eventually(page, lambda: "Hurting" in page.inner_text("h1"), "the word")
         page.get_by_role("button", name="Filter again").click()
         eventually(page, lambda: not desk.box.client.call("GET", "/v1/bypass")["on"], "filtering")

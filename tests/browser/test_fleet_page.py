@@ -19,7 +19,7 @@ from xdpctl.lab.namespaces import Host
 ENGINE, PEERS = "127.0.0.1:12379", "127.0.0.1:12380"
 CARD = {"groups": ["campus"], "since": 1.0}
 REPORT = {
-    "at": 1.0, "version": "0.3.0", "rules": 4_711, "refusals": 1, "held": "held",
+    "at": 1.0, "version": "0.3.0", "rules": 4_711, "refusals": 1, "held": "quiet",
     "refused": {"rules/203.0.113.9_32": "<script>alert('the table is full')</script>"},
     "problems": ["<img src=x onerror=alert(1)>\u001b[31m the disk is full"],
 }  # fmt: skip

@@ -22,7 +22,7 @@ def test_a_flood_is_found_held_and_let_go_again(street: Street, desk: Desk) -> N
         assert word(page) == "Unclear", "nothing is known of an hour ago"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
-        eventually(page, lambda: word(page) == "Held", "held")
+        eventually(page, lambda: word(page) == "Quiet", "held")
         eventually(page, lambda: page.locator("#drop_packets").inner_text() != "0", "drops")
         rule = page.locator("#rules tr").first
         eventually(page, lambda: rule.get_by_role("button", name="Keep").is_visible(), "a trial")

@@ -166,8 +166,8 @@ def test_figures_over_time_and_the_word_are_those_of_all() -> None:
     def word(state: str) -> dict[str, object]:
         return {"state": state, "reasons": [f"it is {state}"], "matches": []}
 
-    worst = merge({"a": word("held"), "b": word("not_held")})
-    assert (worst["state"], worst["reasons"]) == ("not_held", ["b: it is not_held"])
+    worst = merge({"a": word("quiet"), "b": word("hurting")})
+    assert (worst["state"], worst["reasons"]) == ("hurting", ["b: it is hurting"])
 
 
 def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:

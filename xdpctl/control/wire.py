@@ -33,6 +33,6 @@ def mode_of(word: Slot) -> Mode:
 
 
 def spare_of(word: Slot) -> Spare:
-    """What a slot that the kernel has spares, besides the members of its trial."""
+    """What a slot that the kernel has spares, besides the flows by which it is tried."""
     held = WireSpare.KNOWN if word.spare is WireSpare.TRIAL else word.spare
     return next(spare for spare, wire in SPARES.items() if wire is held)

@@ -42,7 +42,7 @@ from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
 from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
-from xdpctl.service.holding import Holding, holding, unproven
+from xdpctl.service.holding import Holding, People, holding, people_of
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.peering import Peering
 from xdpctl.service.reporting import Reporting
@@ -320,11 +320,12 @@ class ControlPlane:
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
         bypass, full = self.controller.datapath.bypass(), self.uplinks.full()
-        return look, holding(look, bypass, self.loader(), full, self._doubts())
+        return look, holding(look, bypass, self.loader(), full, self._people())
 
-    def _doubts(self) -> list[str]:
-        """Why people may not be served although nothing unusual passes."""
-        fallen = [f"{each}: is that service down?" for each in self.sampler.handshakes.fallen()]
+    def _people(self) -> People:
+        """Whether people are served."""
+        handshakes = self.sampler.handshakes
+        fallen = [f"{each}: is that service down?" for each in handshakes.fallen()]
         seen = self._seen(_HITS_SECONDS)
         rates = rates_of_slots(seen.packets, seen.seconds) if seen and seen.seconds else {}
         findings = {
@@ -335,7 +336,8 @@ class ControlPlane:
         }
         rules = list(self.controller.state.signatures.values())
         whom = self.controller.state.collateral
-        return [*fallen, *unproven(rules, findings, rates, whom)]
+        found = people_of(rules, findings, rates, whom, handshakes.newcomers)
+        return replace(found, hurt=[*fallen, *found.hurt])
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether what attacks is held, in one word and with reasons."""
+"""How it is, in one word and with reasons: whether what attacks is held, and people are served."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
@@ -12,6 +13,7 @@ from xdpctl.model.rule import Action, Mode
 from xdpctl.model.signature import CHALLENGES, Signature, automatic
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
+from xdpctl.traffic.handshakes import Newcomers
 from xdpctl.traffic.unusual import Look
 
 _MANY = 1_000.0  # packets a second: less is no flood
@@ -24,8 +26,9 @@ _FEW = 0.05  # people at most, among the sources that a rule hits
 class State(StrEnum):
     """The word."""
 
-    HELD = "held"
-    NOT_HELD = "not_held"
+    QUIET = "quiet"
+    HOLDING = "holding"
+    HURTING = "hurting"
     UNCLEAR = "unclear"
 
 
@@ -37,65 +40,94 @@ class Holding:
     reasons: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """Sentences about people: who is hit, what is not known of them, and what is held for them."""
+
+    hurt: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    held: Sequence[str] = ()
+
+
+NOBODY = People()
+
+
 def holding(
     look: Look,
     bypass: bool,
     loader: LoaderReport | None,
     full: Sequence[str] = (),
-    doubts: Sequence[str] = (),
+    people: People = NOBODY,
 ) -> Holding:
-    """Not held: what should filter does not, more passes than usual, or an uplink is full.
+    """Hurting: people are hit, more passes than usual, an uplink is full, or what should filter
+    does not.
 
     `full` says which uplinks are: what is dropped behind a full one was not held. Unclear: it
-    cannot be known, hardly anything passes of what did, or there are `doubts` that people are
-    served.
+    cannot be known, hardly anything passes of what did, or it is not measured whom a rule hits.
+    Holding: rules of detectors keep something out, and people get in. Quiet: there is nothing to
+    do.
     """
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
     if broken := [*_broken(bypass, loader), *full]:
-        return Holding(State.NOT_HELD, broken)
+        return Holding(State.HURTING, broken)
     if unknown := list(_unknown(look, loader)):
         return Holding(State.UNCLEAR, unknown + beside)
+    if people.hurt:
+        return Holding(State.HURTING, [*people.hurt, *beside])
     told = _told(look)
     if not look.compared and told:
         return Holding(State.UNCLEAR, ["no earlier traffic is known to compare with", *told])
     if told:
-        return Holding(State.NOT_HELD, told + beside)
+        return Holding(State.HURTING, told + beside)
     if look.before >= _SOME and look.rate < _LEFT * look.before:
         rates = f"{si3(look.rate)} packets/s pass, and {si3(look.before)} did before"
         return Holding(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
-    if doubts:
-        return Holding(State.UNCLEAR, [*doubts, *beside])
-    return Holding(State.HELD, ["nothing unusual passes", *beside])
+    if people.doubts:
+        return Holding(State.UNCLEAR, [*people.doubts, *beside])
+    if people.held:
+        return Holding(State.HOLDING, [*people.held, *beside])
+    return Holding(State.QUIET, ["nothing unusual passes", *beside])
 
 
-def unproven(
+def people_of(
     rules: Iterable[Signature],
     findings: Mapping[str, Finding],
     rates: Mapping[int, float],
     collateral: Mapping[str, Collateral],
-) -> list[str]:
-    """Detectors' rules that hit packets of which nothing but their number shows an attack.
+    newcomers: Callable[[Prefix | None], Newcomers | None],
+) -> People:
+    """What detectors' rules do to people.
 
     `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
     challenge lets people in. What is measured goes before what is only supposed.
     """
-    found = []
+    hurt, doubts, held = list[str](), list[str](), list[str]()
+    came: dict[str, None] = {}
     for rule in rules:
-        if not automatic(rule) or rule.mode is not Mode.ENFORCE or rule.action in CHALLENGES:
+        if not automatic(rule) or rule.mode is not Mode.ENFORCE:
             continue
-        rate, finding = rates.get(rule.slot, 0.0), findings.get(rule.id)
-        whom = collateral.get(rule.id)
+        rate, whom = rates.get(rule.slot, 0.0), collateral.get(rule.id)
         if whom and whom.hurts:
-            found.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
+            hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
+        if rate < _HITS:
             continue
-        proven = rule.action is Action.DROP and finding is not None and finding.because
-        if rate >= _HITS and not proven and not (whom and whom.high <= _FEW):
-            found.append(
+        if not _harmless(rule, findings.get(rule.id), whom):
+            doubts.append(
                 f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
                 "that are not proven to be an attack: people may be among them"
             )
-    return found
+        measured = f"; {whom}" if whom and whom.sources else ""
+        held.append(f"{si3(rate)} packets/s of {rule.match} are kept out{measured}")
+        if found := newcomers(rule.match.get("destination")):
+            came[str(found)] = None
+    return People(hurt, doubts, [*came, *held])
+
+
+def _harmless(rule: Signature, finding: Finding | None, whom: Collateral | None) -> bool:
+    """Whether a rule lets people in, is measured to hit few, or rests on proof."""
+    proven = rule.action is Action.DROP and finding is not None and bool(finding.because)
+    return rule.action in CHALLENGES or proven or (whom is not None and whom.high <= _FEW)
 
 
 def _told(look: Look) -> list[str]:

@@ -39,6 +39,20 @@ class Fallen:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Newcomers:
+    """Handshakes a minute at a host or network, or at all: of now, and those that are usual."""
+
+    host: Prefix | None
+    now: float
+    usual: float
+
+    def __str__(self) -> str:
+        host = str(self.host).removesuffix("/32").removesuffix("/128")
+        where = f" at {host}" if self.host else ""
+        return f"{self.now:.0f} newcomers a minute get in{where}, usually {self.usual:.0f}"
+
+
 class Handshakes:
     """Counts in parts of 20 s; any thread may ask."""
 
@@ -65,17 +79,23 @@ class Handshakes:
                     count = self._counting.get(service, 0.0) + float(packet["weight"])
                     self._counting[service] = count
 
-    def usual(self, host: Prefix | None) -> float:
-        """Handshakes a second that are usual at all services of a host or network, or of all."""
+    def newcomers(self, host: Prefix | None) -> Newcomers | None:
+        """Those at all services of a host or network, or of all; None if none are usual."""
         with self._lock:
             parts = list(self._parts)
-        if len(parts) < _LEAST_PARTS:
-            return 0.0
-        ours = [
+        if len(parts) <= _LEAST_PARTS:
+            return None
+        *earlier, last = (
             sum(n for (at, _), n in part.items() if host is None or host.covers(at))
             for part in parts
-        ]
-        return float(median(ours)) / _PART_SECONDS
+        )
+        usual, a_minute = float(median(earlier)), 60 / _PART_SECONDS
+        return Newcomers(host, last * a_minute, usual * a_minute) if usual else None
+
+    def usual(self, host: Prefix | None) -> float:
+        """The handshakes a second that are usual there."""
+        found = self.newcomers(host)
+        return found.usual / 60 if found else 0.0
 
     def fallen(self) -> list[Fallen]:
         """Services that got less than half of what is usual in the last whole part."""

@@ -81,11 +81,12 @@ class SuggestOut(BaseModel):
 
 
 class HoldingOut(BaseModel):
-    """Whether what attacks is held. `matches` are of what no rule decided, as in a suggestion."""
+    """How it is. `matches` are of what no rule decided, as in a suggestion."""
 
     state: State = Field(
-        description="held: nothing unusual passes; not_held: something does, or what should filter "
-        "does not; unclear: no earlier traffic is known to compare with"
+        description="quiet: nothing to do; holding: rules of detectors keep something out, and "
+        "people get in; hurting: people are hit, a flood passes, or what should filter does not; "
+        "unclear: it is not known"
     )
     reasons: list[str] = Field(description="Sentences that say why")
     seconds: float = Field(description="How long was watched")

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.signature import Signature
-from xdpctl.service.holding import State, holding, unproven
+from xdpctl.service.holding import People, State, holding, people_of
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.traffic.handshakes import Newcomers
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
 
@@ -43,12 +45,12 @@ def look(packets: float, compared: float = 3600.0, before: float = 0.01) -> Look
 
 def test_nothing_unusual_is_held() -> None:
     found = holding(QUIET, False, attached())
-    assert (found.state, found.reasons) == (State.HELD, ["nothing unusual passes"])
+    assert (found.state, found.reasons) == (State.QUIET, ["nothing unusual passes"])
 
 
-def test_what_is_more_than_it_was_is_not_held_and_named() -> None:
+def test_what_is_more_than_it_was_hurts_and_named() -> None:
     found = holding(look(400_000), False, attached())
-    assert found.state is State.NOT_HELD
+    assert found.state is State.HURTING
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
 
 
@@ -58,32 +60,58 @@ def detectors_rule(action: str, **more: Any) -> Signature:
     return Signature(match=match, slot=7, action=Action(action), origin="builtin", **given)
 
 
+def nobody(_: Prefix | None) -> None:
+    return None
+
+
+def said_of(rule: Signature, rate: float, proof: Finding | None = None, **more: Any) -> People:
+    findings = {rule.id: proof} if proof else {}
+    collateral = {rule.id: more["whom"]} if "whom" in more else {}
+    return people_of([rule], findings, {7: rate}, collateral, more.get("newcomers", nobody))
+
+
+PROOF = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
+
+
 def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() -> None:
-    proof = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
     drop, limit = detectors_rule("drop"), detectors_rule("limit")
-    assert unproven([drop], {drop.id: proof}, {7: 500.0}, {}) == []
-    assert unproven([limit], {}, {7: 5.0}, {}) == [], "it hits next to nothing"
-    assert unproven([detectors_rule("drop", mode=Mode.MONITOR)], {}, {7: 500.0}, {}) == []
+    assert not said_of(drop, 500.0, PROOF).doubts
+    assert said_of(limit, 5.0) == People([], [], []), "it hits next to nothing"
+    assert said_of(detectors_rule("drop", mode=Mode.MONITOR), 500.0) == People([], [], [])
     for rule in (drop, limit):
-        (said,) = unproven([rule], {}, {7: 500.0}, {})
+        (said,) = said_of(rule, 500.0).doubts
         assert "people may be among them" in said
-    found = holding(QUIET, False, attached(), doubts=[said])
+    found = holding(QUIET, False, attached(), people=People(doubts=[said]))
     assert (found.state, found.reasons) == (State.UNCLEAR, [said])
 
 
 def test_what_is_measured_goes_before_what_is_supposed() -> None:
     limit = detectors_rule("limit")
-    proof = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
     harmless = Collateral(people=0, sources=400, high=0.02)
     hurting = Collateral(people=30, sources=60, low=0.3, high=0.7, hurts=True)
-    assert unproven([limit], {}, {7: 500.0}, {limit.id: harmless}) == []
-    (said,) = unproven([limit], {limit.id: proof}, {7: 0.0}, {limit.id: hurting})
+    assert not said_of(limit, 500.0, whom=harmless).doubts
+    (said,) = said_of(limit, 0.0, PROOF, whom=hurting).hurt
     assert "hits people: 30 % to 70 % of those it hits are people" in said
+    found = holding(QUIET, False, attached(), people=People(hurt=[said]))
+    assert found.state is State.HURTING
 
 
-def test_what_may_be_chance_is_held() -> None:
-    assert holding(look(50_000, before=0.7), False, attached()).state is State.HELD
-    assert holding(look(50_000, before=0.4), False, attached()).state is State.NOT_HELD
+def test_what_is_held_is_said_with_who_gets_in() -> None:
+    def newcomers(host: Prefix | None) -> Newcomers:
+        return Newcomers(host, 41, 44)
+
+    people = said_of(detectors_rule("drop"), 24_800.0, PROOF, newcomers=newcomers)
+    found = holding(QUIET, False, attached(), people=people)
+    assert found.state is State.HOLDING
+    assert found.reasons == [
+        "41 newcomers a minute get in at 198.51.100.7, usually 44",
+        "24.8 k packets/s of dst 198.51.100.7 proto udp src-port 53 are kept out",
+    ]
+
+
+def test_what_may_be_chance_is_quiet() -> None:
+    assert holding(look(50_000, before=0.7), False, attached()).state is State.QUIET
+    assert holding(look(50_000, before=0.4), False, attached()).state is State.HURTING
 
 
 @pytest.mark.parametrize(
@@ -104,13 +132,13 @@ def test_what_is_not_observed_is_unclear() -> None:
     assert holding(Look([], 0.0, 0, 0.0), False, attached()).state is State.UNCLEAR
 
 
-def test_a_flood_that_no_match_explains_is_not_held() -> None:
+def test_a_flood_that_no_match_explains_hurts() -> None:
     flood = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000)
-    assert holding(flood, False, attached()).state is State.NOT_HELD
+    assert holding(flood, False, attached()).state is State.HURTING
     unknown = Look([], 4.0, 1000, 0.0, rate=500_000)
     assert holding(unknown, False, attached()).state is State.UNCLEAR
     usual = Look([], 4.0, 1000, 3600.0, rate=500_000, before=300_000)
-    assert holding(usual, False, attached()).state is State.HELD
+    assert holding(usual, False, attached()).state is State.QUIET
 
 
 def test_a_rule_that_drops_nearly_all_is_not_called_held() -> None:
@@ -125,7 +153,7 @@ def test_what_rules_accept_is_said() -> None:
 
 
 def test_little_is_no_flood() -> None:
-    assert holding(look(200), False, attached()).state is State.HELD
+    assert holding(look(200), False, attached()).state is State.QUIET
 
 
 def test_without_an_earlier_time_nothing_is_claimed() -> None:
@@ -143,7 +171,7 @@ def test_without_an_earlier_time_nothing_is_claimed() -> None:
         (False, loader(eth0={"state": "absent"}), "eth0 is not filtered: absent"),
     ],
 )
-def test_what_does_not_filter_is_not_held(bypass: bool, report: Any, says: str) -> None:
+def test_what_does_not_filter_hurts(bypass: bool, report: Any, says: str) -> None:
     found = holding(QUIET, bypass, report)
-    assert found.state is State.NOT_HELD
+    assert found.state is State.HURTING
     assert says in found.reasons[0]

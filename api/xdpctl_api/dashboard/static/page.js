@@ -7,8 +7,9 @@ import { lasting } from "./tables.js";
 const HOLD = 1200; // ms for which a button is held
 const HOLDING_EACH = 3000; // ms
 const WORDS = {
-  held: ["\u2714", "Held"],
-  not_held: ["\u2716", "Not held"],
+  quiet: ["\u2714", "Quiet"],
+  holding: ["\u2714", "Holding"],
+  hurting: ["\u2716", "Hurting"],
   unclear: ["?", "Unclear"],
   unknown: ["?", "Not known"],
 };
