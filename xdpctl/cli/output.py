@@ -2,8 +2,8 @@
 """Output for people: tables, fields, colours, and the words of rules."""
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +12,10 @@ from rich.text import Text
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.cli import words
+from xdpctl.errors import Refused
+
+if TYPE_CHECKING:
+    from xdpctl.cli.live.tables import ApiClient
 
 # what goes into a pipe or a file is not wrapped
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -211,6 +215,15 @@ def rule_details(rule: dict[str, Any]) -> None:
     if rule["collateral"]:
         lines["people"] = escape(rule["collateral"]["text"])
     fields(lines)
+
+
+def word(client: "ApiClient") -> Mapping[str, Any]:
+    """How it is, in one word, with reasons; `unknown` while too many ask."""
+    try:
+        found: Mapping[str, Any] = client.call("GET", "/v1/holding")
+    except Refused as error:
+        return {"state": "unknown", "reasons": [str(error)]}
+    return {name: found[name] for name in ("state", "reasons")}
 
 
 def fields(lines: dict[str, str]) -> None:

@@ -40,10 +40,12 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     client = options.client(context)
     found = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
-    if printed({**found, "counters": traffic}, form):
+    word = output.word(client)
+    if printed({**found, "counters": traffic, "holding": word}, form):
         return
     memory = sum(found["kernel_memory"].values()) / 2**20
     lines = {
+        "now": f"{word['state']}: {escape('; '.join(word['reasons']))}",
         "version": f"{found['version']}, up {show_duration(found['uptime'])}",
         **{
             t["name"]: f"{t['used']:,} of {t['capacity']:,} ({t['fill']:.1%})"

@@ -48,7 +48,11 @@ VERDICT: dict[str, Any] = {"records": 7, "problem": None, "last_hash": "abc", "s
 
 
 def test_status_tells_problems_apart(api: Api, run: Run) -> None:
-    api.answers = {("GET", "/v1/status"): STATUS, ("GET", "/v1/counters"): COUNTERS}
+    api.answers = {
+        ("GET", "/v1/status"): STATUS,
+        ("GET", "/v1/counters"): COUNTERS,
+        ("GET", "/v1/holding"): {"state": "quiet", "reasons": ["nothing unusual passes"]},
+    }
     code, out, err = run("status")
     assert code == 0
     for shown in ("7 of 100 (7.0%)", "up 1h 30m", "ON", "attached native", "23 k packets"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
+from xdpctl.cli import output
 from xdpctl.cli.live import tables
 from xdpctl.cli.live.tables import ApiClient, Columns, Line
 from xdpctl.errors import Refused
@@ -83,11 +84,12 @@ def look(client: ApiClient, view: View) -> Look:
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
     rates, problems = _rates(_history(client)), [*status["problems"]]
+    head = f"{output.word(client)['state']} · {state(status, automatic)}"
     try:
         columns, lines = _table(client, view)
     except Refused as error:
-        return Look((), (), state(status, automatic), problems, rates, str(error))
-    return Look(columns, lines, state(status, automatic), problems, rates)
+        return Look((), (), head, problems, rates, str(error))
+    return Look(columns, lines, head, problems, rates)
 
 
 def _table(client: ApiClient, view: View) -> tuple[Columns, list[Line]]:

@@ -120,7 +120,10 @@ class TopApp(Acting):
         selected, self.shown = self.selected(), found
         state = self.query_one("#state", Static)
         problems = "; ".join(map(printable, found.problems))
-        state.set_class(bool(problems) or found.state.startswith("BYPASS"), "trouble")
+        state.set_class(
+            bool(problems) or found.state.startswith("hurting") or "BYPASS" in found.state,
+            "trouble",
+        )
         state.update(Text(found.state + (f" · {problems}" if problems else "")))
         self.query_one("#rates", Static).update(Text("\n".join(found.rates)))
         if found.refusal:

@@ -14,6 +14,7 @@ from prometheus_client.core import (
 from xdpctl import __version__
 from xdpctl.base.histogram import Histogram
 from xdpctl.service.control_plane import ControlPlane
+from xdpctl.service.holding import State
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
@@ -27,6 +28,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_bypass", "1 if the bypass is on", float(ctx.controller.datapath.bypass())
     )
     yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", float(not ctx.problems()))
+    yield _word(ctx)
     yield from _interfaces(ctx)
     refused = CounterMetricFamily("xdpctl_refused", "Refused requests", labels=["problem"])
     for kind, number in dict(ctx.refused).items():
@@ -53,6 +55,14 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     )
     yield from _detectors(ctx)
     yield from _tables(ctx)
+
+
+def _word(ctx: ControlPlane) -> Metric:
+    said = GaugeMetricFamily("xdpctl_state", "1 for the word that says how it is", labels=["state"])
+    word = ctx.holding()[1].state
+    for each in State:
+        said.add_metric([each.value], float(each is word))
+    return said
 
 
 def _interfaces(ctx: ControlPlane) -> Iterator[Metric]:

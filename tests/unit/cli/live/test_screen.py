@@ -47,6 +47,9 @@ class Box:
         tables = [{"name": "rules", "used": 1_200}, {"name": "signatures", "used": 34}]
         return {"bypass": self.bypass, "problems": self.problems, "tables": tables}
 
+    def holding(self) -> dict[str, Any]:
+        return {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
+
     def automatic(self) -> dict[str, Any]:
         return {"mode": None, "configured": "on"}
 
@@ -123,7 +126,7 @@ def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
 
 def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
     async def steps(top: Driven) -> None:
-        assert top.text("state") == "filtering · detectors on · 1,234 rules"
+        assert top.text("state") == "holding · filtering · detectors on · 1,234 rules"
         assert "5 k packets/s" in top.text("rates")
         assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0% ±1.0", MATCH]
         assert "verdict all · by packets" in top.text("view")
@@ -227,7 +230,7 @@ def test_bypass_is_typed(box: Box) -> None:
         assert box.changes[-1] == ("POST", "/v1/bypass", {"on": True})
         box.bypass = True
         await top.press("v")
-        assert top.text("state").startswith("BYPASS: everything passes")
+        assert top.text("state").startswith("holding · BYPASS: everything passes")
         assert top.app.query_one("#state").has_class("trouble")
 
     drive(box, steps)
@@ -276,7 +279,7 @@ def test_a_lost_control_plane_is_told_and_the_rows_stay(box: Box) -> None:
         assert "the filter works without this view" in top.text("state")
         box.down = False
         await top.press("v")
-        assert top.text("state").startswith("filtering")
+        assert top.text("state").startswith("holding · filtering")
 
     drive(box, steps)
 
