@@ -73,7 +73,8 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
     cleanup.callback(_end, service)
     generator = Generator(compile_generator())
     cleanup.callback(generator.close)
-    generator.receive_answers(client, "wire0")
+    for host in (attacker, client):
+        generator.receive_answers(host, "wire0")
     box = Box(server, ["isp0", "isp1"])
     box.detects = True
     cleanup.callback(box.remove)

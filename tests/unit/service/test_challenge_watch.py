@@ -107,6 +107,20 @@ def test_a_challenge_that_comes_back_is_replaced_again(card: Card) -> None:
     assert "were replaced by limits on this node" in said
 
 
+def test_a_card_that_is_too_slow_for_a_flood_goes_on(card: Card) -> None:
+    """Whoever floods cannot have challenges replaced."""
+    counters = {"isp0": {"rx0_xdp_tx": 0, "rx0_xdp_tx_errors": 0}}
+    watch = ChallengeWatch(card.control, lambda: counters, lambda name: dict(counters[name]))
+    for _ in range(4):
+        flows = card.datapath.flows
+        flows.counts = ChallengeCounts(sent=flows.counts.sent + 200_000)
+        counters["isp0"]["rx0_xdp_tx_errors"] += 199_000
+        counters["isp0"]["rx0_xdp_tx"] += 1_000
+        watch.step()
+    card.control.submit(lambda draft: None).result(10)
+    assert card.actions() == [Action.CHALLENGE]
+
+
 def test_a_card_is_judged_by_itself(card: Card) -> None:
     """Another one sends a fifth of the challenges, and loses none."""
     counters = {"isp0": {"rx0_xdp_tx": 0, "rx0_xdp_tx_errors": 0}, "isp1": {"rx_xdp_tx": 0}}
