@@ -5,15 +5,25 @@
  * bounded: flows by buckets, and packets of each flow.
  */
 
-#define SHARE_BURST    25 /* flows at once */
-#define AGAIN_BURST    25
-#define SEEN_HERE_LOG2 (FLOWS_LOG2 ? SEEN_LOG2 : 0)
+#define SHARE_BURST	25 /* flows at once */
+#define AGAIN_BURST	25
+#define SEEN_HERE_LOG2	(FLOWS_LOG2 ? SEEN_LOG2 : 0)
+#define TRIED_HERE_LOG2 (FLOWS_LOG2 ? TRIED_LOG2 : 0)
 
 BPF_F_TABLE("array", u32, struct trial, trials, SIGNATURES_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct tried, tried_flows, 1U << TRIED_LOG2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct tried, tried_flows, 1U << TRIED_HERE_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, seen, 1U << SEEN_HERE_LOG2, MMAPABLE);
 
-/* The hash of the packet's flow, of ICMP of its addresses; 0 if its ports are in another one. */
+/*
+ * Whether a flow of this packet may pass without doing harm: what a host answers to forged UDP
+ * makes the flow known, except from the port of a service.
+ */
+static __always_inline int may_be_tried(struct packet *packet, struct ports *ports)
+{
+	return packet->protocol != PROTOCOL_UDP || is_service(host16(ports->destination));
+}
+
+/* The hash of the packet's flow, of ICMP of its addresses; 0: none is tried. */
 static __always_inline u64 hash_of_trial(struct xdp_md *ctx, const u64 *seeds,
 					 struct packet *packet)
 {
@@ -24,7 +34,7 @@ static __always_inline u64 hash_of_trial(struct xdp_md *ctx, const u64 *seeds,
 	if (protocol & PROTOCOL_NOT_IN_FRAME && !is_portless(packet))
 		return 0;
 	if ((protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP) &&
-	    read_ports(ctx, packet, &ports) < 0)
+	    (read_ports(ctx, packet, &ports) < 0 || !may_be_tried(packet, &ports)))
 		return 0;
 	packet->protocol = protocol & 255;
 	hash = hash_of_flow(seeds, packet, &ports);
@@ -46,49 +56,75 @@ static __always_inline int comes_again(u64 hash, u64 now)
 	return held >> 32 == hash >> 32 && pause >= PAUSE_LEAST_MS && pause <= PAUSE_MOST_MS;
 }
 
-static __always_inline enum chosen choose(struct trial *trial, u64 hash, u64 now)
+/* By a share of each trial's own, so that nobody learns from one which flows are in the next. */
+static __always_inline int is_in_share(struct trial *trial, struct packet *packet, u64 hash)
 {
-	if ((u32)(hash >> 32) < *(volatile u32 *)&trial->share)
+	u32 drawn = (u32)(hash >> 32 ^ trial->number) * 0x9e3779b1;
+
+	return packet->protocol != PROTOCOL_UDP && (drawn ^ drawn >> 15) < trial->share;
+}
+
+static __always_inline enum chosen choose(struct trial *trial, struct packet *packet, u64 hash,
+					  u64 now, int again)
+{
+	if (is_in_share(trial, packet, hash))
 		return within_budget(&trial->share_ns, now, trial->share_cost_ns, SHARE_BURST)
 			   ? CHOSEN_BY_SHARE
 			   : CHOSEN_NOT;
-	if (!trial->again_cost_ns || !comes_again(hash, now))
+	if (!again || !trial->again_cost_ns)
 		return CHOSEN_NOT;
 	return within_budget(&trial->again_ns, now, trial->again_cost_ns, AGAIN_BURST)
 		   ? CHOSEN_AGAIN
 		   : CHOSEN_NOT;
 }
 
+/* Another one finds the record without a trial until it is whole. */
+static __always_inline void write_tried(const u64 *seeds, struct tried *tried, struct trial *trial,
+					struct packet *packet, u64 hash, u64 now,
+					enum chosen chosen)
+{
+	__be32 network[4] = {packet->source[0]};
+
+	if (packet->family == 6)
+		network[1] = packet->source[1];
+	*(volatile u32 *)&tried->trial = 0;
+	asm volatile("" ::: "memory");
+	tried->since_ns = now;
+	tried->hash = hash;
+	tried->source = flow_hash(seeds, packet->family, network, network, 0, 0) >> 32;
+	tried->packets = 1;
+	tried->chosen = chosen;
+	tried->protocol = packet->protocol;
+	asm volatile("" ::: "memory");
+	*(volatile u32 *)&tried->trial = trial->number;
+}
+
 /* Whether a flow was chosen, or is now; its packet is counted. */
 static __always_inline int is_tried(const u64 *seeds, struct trial *trial, struct packet *packet,
 				    u64 hash)
 {
-	u32 place = hash >> 20 & ((1U << TRIED_LOG2) - 1);
+	u32 place = hash >> 20 & ((1U << TRIED_HERE_LOG2) - 1);
 	struct tried *tried = tried_flows.lookup(&place);
 	u64 now = rules_ns();
 	enum chosen chosen;
+	int taken, again;
 
 	if (!tried)
 		return 0;
-	if (now < tried->since_ns + TRIED_SECONDS * 1000000000ULL) {
-		if (tried->hash != hash || tried->trial != trial->number ||
-		    tried->packets >= TRIED_PACKETS)
+	taken = now < tried->since_ns + TRIED_SECONDS * 1000000000ULL;
+	if (taken && tried->hash == hash && tried->trial == trial->number) {
+		if (tried->packets >= TRIED_PACKETS)
 			return 0;
 		tried->packets++;
 		return 1;
 	}
-	chosen = choose(trial, hash, now);
+	again = comes_again(hash, now); /* noted, even if another flow has the place */
+	if (taken)
+		return 0;
+	chosen = choose(trial, packet, hash, now, again);
 	if (chosen == CHOSEN_NOT)
 		return 0;
-	tried->trial = 0; /* until all of it is written */
-	tried->since_ns = now;
-	tried->hash = hash;
-	tried->source =
-	    flow_hash(seeds, packet->family, packet->source, packet->source, 0, 0) >> 32;
-	tried->packets = 1;
-	tried->chosen = chosen;
-	tried->protocol = packet->protocol;
-	*(volatile u32 *)&tried->trial = trial->number;
+	write_tried(seeds, tried, trial, packet, hash, now, chosen);
 	return 1;
 }
 

@@ -8,7 +8,7 @@
 #define XDPCTL_ABI_TRIALS_H
 
 enum trials {
-	TRIED_LOG2 = 12,
+	TRIED_LOG2 = 14,
 	TRIED_PACKETS = 6,    /* of a chosen flow that pass, until it is known */
 	TRIED_SECONDS = 8,    /* for which a chosen flow keeps its place */
 	SEEN_LOG2 = 18,	      /* flows whose last dropped packet is remembered */
@@ -38,7 +38,7 @@ struct tried {
 	__u64 hash; /* as in the flow memory */
 	__u64 since_ns;
 	__u32 trial;
-	__u32 source; /* a hash of its address */
+	__u32 source; /* a hash of its address, of IPv6 of its /64 */
 	__u16 packets;
 	__u8 chosen;
 	__u8 protocol;

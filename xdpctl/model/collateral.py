@@ -13,10 +13,9 @@ class Collateral:
     """What is known of a rule now.
 
     Of `sources` that were let pass and had time to take part, `people` do; `low` to `high` is the
-    share of people among the sources that the rule hits, with 95 % confidence at all times.
-    `again` flows passed because they came again, `passed` packets in all. `unmeasured` flows have
-    protocols of which it cannot be known. `repeats`: as many come again as may pass, so it is a
-    flood that repeats its flows, and newcomers get lost among them.
+    share of people among such sources, with 95 % confidence at all times. `again` flows passed
+    because they came again, `passed` packets in all. `repeats`: as many come again as may pass, so
+    it is a flood that repeats its flows, and newcomers get lost among them.
     """
 
     people: int = 0
@@ -26,7 +25,6 @@ class Collateral:
     again: int = 0
     repeats: bool = False
     passed: int = 0
-    unmeasured: int = 0
     hurts: bool = False
 
     @property
@@ -39,12 +37,10 @@ class Collateral:
         return self._said() + (repeats if self.repeats else "")
 
     def _said(self) -> str:
-        if self.sources:
-            shares = f"{_percent(self.low)} to {_percent(self.high)} of those it hits are people"
-            return f"{shares} ({self.people} of {self.sources} sources tried)"
-        if self.unmeasured:
-            return "whom it hits cannot be measured: an answer to UDP or ICMP proves nothing"
-        return "whom it hits is not known yet"
+        if not self.sources:
+            return "whom it hits is not measured"
+        shares = f"{_percent(self.low)} to {_percent(self.high)} of the TCP sources that it hits"
+        return f"{shares} are people ({self.people} of {self.sources} that were tried)"
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.backstop import BACKSTOP
+from xdpctl.model.match.components import TCP
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.rate import Rate
@@ -122,7 +123,17 @@ def automatic(rule: Rule | Signature) -> bool:
 def on_trial(signature: Signature) -> bool:
     """Whether a rule lets a few flows pass, by which it is measured whom it hits.
 
-    Those are drops and limits of detectors that spare known flows.
+    Those are drops of detectors that spare known flows, and such limits on all packets together. A
+    limit for each source is meant for sources that are real.
     """
-    acts = signature.action in (Action.DROP, Action.LIMIT) and signature.mode is Mode.ENFORCE
-    return acts and signature.spare is Spare.KNOWN and automatic(signature)
+    limit = signature.limit
+    acts = signature.action is Action.DROP or (limit is not None and limit.per == "all")
+    enforced = acts and signature.mode is Mode.ENFORCE and signature.spare is Spare.KNOWN
+    return enforced and automatic(signature)
+
+
+def of_tcp(signature: Signature) -> bool:
+    """Whether it matches TCP alone, of which it can be measured whom a rule hits."""
+    found = signature.match.get("protocol")
+    named = found is not None and all(low == high == TCP for low, high in found)
+    return named or signature.match.get("tcp_flags") is not None

@@ -195,7 +195,9 @@ class ControlPlane:
         )
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
-        self.trials = TrialWatch(self.controller, self.sampler.handshakes.usual)
+        self.trials = TrialWatch(
+            self.controller, self.sampler.handshakes.usual, self.hooks.mode_for
+        )
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
         self.fleet_policy = FleetPolicy(

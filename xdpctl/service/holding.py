@@ -10,7 +10,7 @@ from xdpctl.base.units import si3
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import CHALLENGES, Signature, automatic
+from xdpctl.model.signature import CHALLENGES, Signature, automatic, of_tcp
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
 from xdpctl.traffic.handshakes import Newcomers
@@ -108,10 +108,10 @@ def people_of(
         if not automatic(rule) or rule.mode is not Mode.ENFORCE:
             continue
         rate, whom = rates.get(rule.slot, 0.0), collateral.get(rule.id)
-        if whom and whom.hurts:
-            hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
         if rate < _HITS:
             continue
+        if whom and whom.hurts:
+            hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
         if not _harmless(rule, findings.get(rule.id), whom):
             doubts.append(
                 f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
@@ -127,7 +127,8 @@ def people_of(
 def _harmless(rule: Signature, finding: Finding | None, whom: Collateral | None) -> bool:
     """Whether a rule lets people in, is measured to hit few, or rests on proof."""
     proven = rule.action is Action.DROP and finding is not None and bool(finding.because)
-    return rule.action in CHALLENGES or proven or (whom is not None and whom.high <= _FEW)
+    few = whom is not None and whom.high <= _FEW and of_tcp(rule)
+    return rule.action in CHALLENGES or proven or few
 
 
 def _told(look: Look) -> list[str]:

@@ -60,6 +60,7 @@ class Handshakes:
         self._parts: deque[dict[Service, float]] = deque(maxlen=_PARTS)
         self._counting: dict[Service, float] = {}
         self._ends: float | None = None
+        self._known: dict[Prefix | None, Newcomers | None] = {}  # until the next part
         self._lock = Lock()
 
     def add(self, now: float, packets: PacketArray) -> None:
@@ -69,6 +70,7 @@ class Handshakes:
                 self._ends = now + _PART_SECONDS
             if now >= self._ends:
                 self._parts.append(self._counting)
+                self._known = {}
                 self._counting, self._ends = {}, now + _PART_SECONDS
             shaken = packets[packets["shaken"] != 0]
             for packet in shaken:
@@ -82,15 +84,10 @@ class Handshakes:
     def newcomers(self, host: Prefix | None) -> Newcomers | None:
         """Those at all services of a host or network, or of all; None if none are usual."""
         with self._lock:
-            parts = list(self._parts)
-        if len(parts) <= _LEAST_PARTS:
-            return None
-        *earlier, last = (
-            sum(n for (at, _), n in part.items() if host is None or host.covers(at))
-            for part in parts
-        )
-        usual, a_minute = float(median(earlier)), 60 / _PART_SECONDS
-        return Newcomers(host, last * a_minute, usual * a_minute) if usual else None
+            known, parts = self._known, list(self._parts)
+        if host not in known:
+            known[host] = _newcomers(host, parts)
+        return known[host]
 
     def usual(self, host: Prefix | None) -> float:
         """The handshakes a second that are usual there."""
@@ -110,6 +107,16 @@ class Handshakes:
             if usual >= _ENOUGH and now < _FALLEN * usual:
                 found.append(Fallen(service, now / _PART_SECONDS, usual / _PART_SECONDS))
         return sorted(found, key=lambda each: each.now - each.usual)
+
+
+def _newcomers(host: Prefix | None, parts: list[dict[Service, float]]) -> Newcomers | None:
+    if len(parts) <= _LEAST_PARTS:
+        return None
+    *earlier, last = (
+        sum(n for (at, _), n in part.items() if host is None or host.covers(at)) for part in parts
+    )
+    usual, a_minute = float(median(earlier)), 60 / _PART_SECONDS
+    return Newcomers(host, last * a_minute, usual * a_minute) if usual else None
 
 
 def rates_of_slots(packets: PacketArray, seconds: float) -> dict[int, float]:

@@ -113,7 +113,7 @@ class PeopleOut(BaseModel):
     share: float | None = Field(
         description="Estimated share of people among the sources that it hits; null: not measured"
     )
-    low: float = Field(description="Lower end of the interval, with 95 % confidence at all times")
+    low: float = Field(description="Lower end of the interval: 95 % of rules are never outside")
     high: float = Field(description="Upper end of the interval")
     people: int = Field(description="Sources with whom the inside took part")
     sources: int = Field(description="Sources that were let pass, and had time to")

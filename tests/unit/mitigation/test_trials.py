@@ -16,8 +16,8 @@ from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import Signature, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 
@@ -55,6 +55,15 @@ def test_who_had_no_time_is_not_counted_and_softens_nothing_less() -> None:
     assert (found.people, found.sources, found.hurts) == (3, 3, False)
 
 
+def test_what_had_its_time_is_never_asked_again() -> None:
+    """A memory that takes an unknown flow for a known one by chance is asked once."""
+    tally = Tally()
+    for now, known in ((LATER, False), (2 * LATER, True), (900 * LATER, True)):
+        tally.add(flows(range(3), known=known))
+        tally.settle(now)
+    assert (tally.found(0, 25.0).people, tally.found(0, 25.0).sources) == (0, 3)
+
+
 def test_one_bot_with_many_connections_is_one_source() -> None:
     found = counted([*flows(range(400), known=True, source=7), *flows(range(1_000, 1_100))])
     assert (found.people, found.sources, found.hurts) == (1, 101, False)
@@ -73,7 +82,7 @@ def test_of_a_flood_nobody_is_people() -> None:
 
 def test_an_answer_to_udp_proves_nothing() -> None:
     found = counted(flows(range(50), known=True, protocol=UDP))
-    assert (found.sources, found.unmeasured, found.hurts) == (0, 50, False)
+    assert (found.sources, found.hurts) == (0, False)
 
 
 def test_who_comes_again_is_no_part_of_the_sample() -> None:
@@ -102,31 +111,69 @@ def test_what_is_known_too_often_by_chance_softens_nothing() -> None:
 
 def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Signature:
     match = text.parse(f"tcp flags psh&ack length 70 dst {VICTIM}")
-    given = {"origin": "builtin", "slot": 3, **more}
-    return Signature(match=match, action=Action(action), limit=limit, **given)
+    given = {"origin": "builtin", "slot": 3, "match": match, **more}
+    return Signature(action=Action(action), limit=limit, **given)
 
 
-HURTING = Collateral(people=9, sources=10, low=0.5, high=1.0, hurts=True)
+HURTING = Collateral(people=9, sources=10, low=0.6, high=1.0, hurts=True)
 
 
-def test_a_drop_becomes_a_limit_for_twice_what_people_send() -> None:
-    changed = softer(rule(), HURTING, 4_000.0)
+def test_a_drop_becomes_a_limit_with_room_for_newcomers() -> None:
+    changed = softer(rule(), HURTING, 0.0)
     assert changed
-    assert (changed.action, changed.limit) == (Action.LIMIT, Rate(pps=8_000))
+    assert (changed.action, changed.limit) == (Action.LIMIT, Rate(pps=1_000))
     assert changed.tags == (tags.SOFTENED,)
+    changed = softer(rule(), HURTING, 700.0)
+    assert changed
+    assert changed.limit == Rate(pps=2_800), "where so many newcomers are usual"
+
+
+def test_a_limit_is_raised_where_most_are_people_and_not_for_ever() -> None:
+    pps = [200.0]
+    while changed := softer(rule("limit", Rate(pps=pps[-1], burst=0.5)), HURTING, 0.0):
+        assert changed.limit
+        assert changed.limit.burst == 0.5
+        pps.append(changed.limit.pps)
+    assert pps == [200, 1_000, 4_000, 16_000]
+
+
+def test_who_hides_people_in_a_flood_gains_a_low_limit() -> None:
     few = Collateral(people=3, sources=90, low=0.011, high=0.04, hurts=True)
-    changed = softer(rule(), few, 5_000.0)
+    changed = softer(rule(), few, 0.0)
     assert changed
-    assert changed.limit == Rate(pps=1_000), "hidden people gain no more than a limit"
+    assert changed.limit == Rate(pps=1_000)
+    assert softer(changed, few, 0.0) is None
 
 
-def test_a_limit_that_is_too_low_is_raised_and_another_stays() -> None:
-    changed = softer(rule("limit", Rate(pps=1_000, burst=0.5)), HURTING, 4_000.0)
-    assert changed
-    assert changed.limit == Rate(pps=8_000, burst=0.5)
-    assert softer(rule("limit", Rate(pps=9_000)), HURTING, 4_000.0) is None
-    assert softer(rule("limit", Rate(bps=1e6)), HURTING, 4_000.0) is None
-    assert softer(rule(tags=(tags.PINNED,)), HURTING, 4_000.0) is None
+@pytest.mark.parametrize(
+    "held",
+    [
+        rule("limit", Rate(bps=1e6)),
+        rule(tags=(tags.PINNED,)),
+        rule(match=text.parse(f"dst {VICTIM}")),
+        rule(match=text.parse(f"udp dst {VICTIM}")),
+    ],
+    ids=["bits", "an operator's", "more than TCP", "UDP"],
+)
+def test_what_stays(held: Signature) -> None:
+    assert softer(held, HURTING, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "tried"),
+    [
+        (rule(), True),
+        (rule("limit", Rate(pps=100)), True),
+        (rule("limit", Rate(pps=100, per_ipv4=32, per_ipv6=64)), False),
+        (rule("limit", Rate(pps=100, to_ipv4=32, to_ipv6=128)), False),
+        (rule("challenge", spare=Spare.NONE), False),
+        (rule(spare=Spare.NONE), False),
+        (rule(mode=Mode.MONITOR), False),
+        (rule(origin="operator"), False),
+    ],
+)
+def test_what_is_on_trial(held: Signature, tried: bool) -> None:
+    assert on_trial(held) is tried
 
 
 @pytest.fixture
@@ -174,6 +221,10 @@ def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> N
     say(asking, "event", again)
     assert standing(asking)[found]["action"] == "limit", "said again, it is still a limit"
     assert asking.context.trials.step(3.0) == [], "what it does now is measured anew"
+    kept = standing(asking)[found]["collateral"]
+    assert (kept["people"], kept["hurts"]) == (5, False), "what was known is not forgotten"
+    (done,) = whole(asking, incident["id"])["rules"]
+    assert (done["action"], "people (5 of 10" in done["collateral"]) == ("limit", True)
 
 
 def test_a_rule_that_hits_a_flood_stays_and_its_incident_says_so(asking: Api) -> None:
@@ -204,6 +255,13 @@ def test_where_flows_are_not_asked_nothing_is_tried(box: Api) -> None:
     assert box.context.trials.step(1.0) == []
     assert box.datapath.trials.held == {}
     assert standing(box)[found]["collateral"] is None
+
+
+def test_while_detectors_are_off_no_rule_is_changed(asking: Api) -> None:
+    found = dropped(asking)
+    asking.call("PUT", "/v1/automatic", json={"mode": "off"})
+    assert steps(asking, people=5, others=0) == []
+    assert standing(asking)[found]["collateral"]["hurts"], "and it is said"
 
 
 def test_an_operators_rule_is_not_tried(asking: Api) -> None:

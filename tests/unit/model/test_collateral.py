@@ -37,13 +37,13 @@ def test_its_ends(people: int, sources: int, low: float, high: float) -> None:
     [
         (
             Collateral(people=3, sources=40, low=0.005, high=0.28),
-            "0.5 % to 28 % of those it hits are people (3 of 40 sources tried)",
+            "0.5 % to 28 % of the TCP sources that it hits are people (3 of 40 that were tried)",
         ),
         (
-            Collateral(unmeasured=9),
-            "whom it hits cannot be measured: an answer to UDP or ICMP proves nothing",
+            Collateral(repeats=True),
+            "whom it hits is not measured; as many flows come again as may pass, and newcomers may "
+            "be lost among them",
         ),
-        (Collateral(), "whom it hits is not known yet"),
     ],
 )
 def test_it_says_what_is_known(found: Collateral, said: str) -> None:

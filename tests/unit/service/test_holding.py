@@ -56,8 +56,8 @@ def test_what_is_more_than_it_was_hurts_and_named() -> None:
 
 def detectors_rule(action: str, **more: Any) -> Signature:
     given: dict[str, Any] = {"limit": Rate(pps=100) if action == "limit" else None, **more}
-    match = text.parse("udp src-port 53 dst 198.51.100.7")
-    return Signature(match=match, slot=7, action=Action(action), origin="builtin", **given)
+    given.setdefault("match", text.parse("udp src-port 53 dst 198.51.100.7"))
+    return Signature(slot=7, action=Action(action), origin="builtin", **given)
 
 
 def nobody(_: Prefix | None) -> None:
@@ -86,12 +86,15 @@ def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() 
 
 
 def test_what_is_measured_goes_before_what_is_supposed() -> None:
-    limit = detectors_rule("limit")
+    limit = detectors_rule("limit", match=text.parse("tcp dst-port 80 dst 198.51.100.7"))
+    udp = detectors_rule("limit")
     harmless = Collateral(people=0, sources=400, high=0.02)
     hurting = Collateral(people=30, sources=60, low=0.3, high=0.7, hurts=True)
     assert not said_of(limit, 500.0, whom=harmless).doubts
-    (said,) = said_of(limit, 0.0, PROOF, whom=hurting).hurt
-    assert "hits people: 30 % to 70 % of those it hits are people" in said
+    assert said_of(udp, 500.0, whom=harmless).doubts, "of UDP nothing is measured"
+    assert not said_of(limit, 0.0, PROOF, whom=hurting).hurt, "it hits nothing any more"
+    (said,) = said_of(limit, 500.0, PROOF, whom=hurting).hurt
+    assert "hits people: 30 % to 70 % of the TCP sources that it hits are people" in said
     found = holding(QUIET, False, attached(), people=People(hurt=[said]))
     assert found.state is State.HURTING
 

@@ -17,6 +17,7 @@ from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.event import Phase
 from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import covers, takes
@@ -150,11 +151,18 @@ class Holds:
             return None
         return [self.end(quietest)]
 
-    def answered(self, identity: str, why: str) -> None:
-        """What came of a report: `why` it had no effect, or nothing. It is reported again then."""
-        if identity in self._holds:
-            self._holds[identity].refused = why
-            self._holds[identity].accepted |= not why
+    def answered(self, identity: str, why: str, limit: Rate | None = None) -> None:
+        """What came of a report: `why` it had no effect, or nothing. It is reported again then.
+
+        `limit`: the control plane has made this of a drop, as that hit people.
+        """
+        hold = self._holds.get(identity)
+        if hold is None:
+            return
+        hold.refused = why
+        hold.accepted |= not why
+        if limit:
+            hold.action, hold.limit = Action.LIMIT.value, limit
 
     def challenges(self, victim: Prefix, kind: Kind) -> bool:
         """Whether these packets are challenged."""

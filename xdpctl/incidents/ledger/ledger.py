@@ -174,9 +174,17 @@ def rule_changed(draft: Draft, rule: Signature, phase: str, why: str) -> None:
         updated_at=draft.now.unix,
         rules_raised=incident.rules_raised + (phase == "raised"),
         rules_softened=incident.rules_softened + (phase == "softened"),
+        rules=tuple(_as_now(record, rule, phase) for record in incident.rules),
         events_told=incident.events_told + 1,  # `events` keeps only the first ones
         events=(*incident.events, entry)[:EVENTS_KEPT],
     )
+
+
+def _as_now(record: RuleRecord, rule: Signature, phase: str) -> RuleRecord:
+    """A rule that hit people is remembered as what it became: it does not come back as it was."""
+    if phase != "softened" or record.id != rule.id or record.ended_at:
+        return record
+    return structs.replace(record, action=rule.action.value, limit=rule.limit)
 
 
 def close_quiet(draft: Draft) -> None:

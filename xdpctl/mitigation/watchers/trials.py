@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures whom detectors' rules hit, and softens those that hit people.
 
-A rule that hits people becomes a limit that lets through twice what they send, and never goes away
-by this: whoever hides people in a flood gains no more than a limit.
+A rule that hits people becomes a limit with room for newcomers, and never goes away by this:
+whoever hides people in a flood gains no more than a limit.
 """
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from xdpctl.abi.constants import Asking
 from xdpctl.base.net.prefix import Prefix
@@ -21,16 +22,16 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.tally import Tally
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
-from xdpctl.model.rate import PPS_MAX, Rate
-from xdpctl.model.rule import Action
-from xdpctl.model.signature import Signature, on_trial
+from xdpctl.model.rate import Rate
+from xdpctl.model.rule import Action, Automatic
+from xdpctl.model.signature import Signature, of_tcp, on_trial
 
 _STEP_SECONDS = 0.5
 _FIRST_SHARE, _MOST_SHARE = 1 / 64, 0.25  # of flows
 _LEAST, _MOST, _OF_HITS = 5.0, 20.0, 0.001  # flows a second that are tried
-_AGAIN, _OF_USUAL = 25.0, 2.0  # flows a second that may come again; times the usual newcomers
-_SOFT_PPS = 1_000.0  # the lowest limit that takes the place of a drop
-_ROOM = 2.0  # times what people send
+_AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
+_SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
+_STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
 
 
 @dataclass(slots=True)
@@ -49,12 +50,19 @@ class _Tried:
 class TrialWatch:
     """Looks at the trials twice a second; `step` does so once.
 
-    `usual` are the handshakes a second that are usual at a destination, or at all.
+    `usual` are the handshakes a second that are usual at a destination, or at all; `mode_of` is the
+    mode of a detector, whose rules are softened only while it is on.
     """
 
-    def __init__(self, controller: Controller, usual: Callable[[Prefix | None], float]) -> None:
-        self._controller, self._usual = controller, usual
-        self._numbers = count(1)
+    def __init__(
+        self,
+        controller: Controller,
+        usual: Callable[[Prefix | None], float],
+        mode_of: Callable[[str], Automatic],
+    ) -> None:
+        self._controller, self._usual, self._mode_of = controller, usual, mode_of
+        # records of an earlier process have other numbers
+        self._numbers = count(secrets.randbits(31) + 1)
         self._tried: dict[str, _Tried] = {}
         task = PeriodicTask(
             "trials", _STEP_SECONDS, self.step, "it is not known whom rules hit; they stay"
@@ -73,10 +81,9 @@ class TrialWatch:
         for tried in self._tried.values():
             self._measure(tried, now)
         datapath.trials.put({tried.rule.slot: _trial(tried) for tried in self._tried.values()})
-        state.collateral = self._count()
-        hurting = {
-            name: found for name, found in state.collateral.items() if self._softer(name, found)
-        }
+        counted = self._count()
+        state.collateral = self._kept(counted)
+        hurting = {name: found for name, found in counted.items() if self._softer(name, found)}
         if hurting:
             self._controller.submit(lambda draft: self._soften(draft, hurting)).result()
         return list(hurting)
@@ -96,7 +103,7 @@ class TrialWatch:
             tried.rate = max(packets - tried.packets, 0) / (now - tried.at)
         tried.packets, tried.at = packets, now
         to: Prefix | None = tried.rule.match.get("destination")
-        tried.again = max(_AGAIN, _OF_USUAL * self._usual(to))
+        tried.again = min(max(_AGAIN, _OF_USUAL * self._usual(to)), _AGAIN_MOST)
 
     def _count(self) -> dict[str, Collateral]:
         datapath = self._controller.datapath
@@ -111,17 +118,31 @@ class TrialWatch:
             found[name] = tried.tally.found(passed.get(tried.rule.slot, 0), tried.again, false_pass)
         return found
 
+    def _kept(self, counted: dict[str, Collateral]) -> dict[str, Collateral]:
+        """What is known now, and what was known of rules that begin anew, or are not tried now."""
+        state = self._controller.state
+        before = {
+            name: replace(found, hurts=False)
+            for name, found in state.collateral.items()
+            if name in state.signatures and found.sources
+        }
+        return before | {
+            name: found for name, found in counted.items() if found.sources or name not in before
+        }
+
     def _softer(self, name: str, found: Collateral) -> Signature | None:
-        """The rule as it does no harm; None if it is so already."""
-        tried = self._tried[name]
-        return softer(tried.rule, found, tried.rate) if found.hurts else None
+        """The rule as it does less harm; None if it stays."""
+        rule = self._tried[name].rule
+        if not found.hurts or self._mode_of(rule.origin) is not Automatic.ON:
+            return None
+        return softer(rule, found, self._usual(rule.match.get("destination")))
 
     def _soften(self, draft: Draft, hurting: dict[str, Collateral]) -> None:
         for name, found in hurting.items():
             looked, standing = self._tried[name].rule, draft.signature(name)
             if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
                 continue  # it was changed in the meantime
-            changed = softer(standing, found, self._tried[name].rate)
+            changed = softer(standing, found, self._usual(standing.match.get("destination")))
             if changed is None:
                 continue
             draft.put_signature(changed)
@@ -130,20 +151,24 @@ class TrialWatch:
             draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))
 
 
-def softer(rule: Signature, found: Collateral, rate: float) -> Signature | None:
-    """The rule as a limit for twice what people send of `rate`; None if it lets as much pass.
+def softer(rule: Signature, found: Collateral, usual: float) -> Signature | None:
+    """The rule as a limit that has room for newcomers; None if it has, or cannot be measured.
 
-    An operator's word on a rule stands.
+    Where most are people it is raised, by steps. An operator's word on a rule stands.
     """
-    if tags.PINNED in rule.tags:
+    if tags.PINNED in rule.tags or not of_tcp(rule):
         return None
-    need, limit = min(max(_SOFT_PPS, _ROOM * found.high * rate), PPS_MAX), rule.limit
+    room, limit = max(_SOFT_PPS, _SOFT_OF_USUAL * usual), rule.limit
     if limit is None:
-        limit = Rate(pps=need)
-    elif not limit.pps or limit.pps >= need:
+        limit = Rate(pps=room)
+    elif not limit.pps:
         return None
+    elif limit.pps < room:
+        limit = structs.replace(limit, pps=room)
+    elif found.low > _MANY and limit.pps < _STEPS_MOST * room:
+        limit = structs.replace(limit, pps=min(_STEP * limit.pps, _STEPS_MOST * room))
     else:
-        limit = replace(limit, pps=need)
+        return None
     more = (*tags.without(rule.tags, tags.SOFTENED), tags.SOFTENED)
     return rule.replace(action=Action.LIMIT, limit=limit, tags=more)
 

@@ -111,7 +111,8 @@ class Detector:
             problems = self._telling.result()
             for report in self._told:
                 why = problems.get(report.hold.id, "")
-                self.engine.holds.answered(report.hold.id, why)
+                limit = self.teller.softened.pop(report.hold.id, None)
+                self.engine.holds.answered(report.hold.id, why, limit)
                 _log(report, why)
             self._telling = None
         if self._reports and not self._telling:

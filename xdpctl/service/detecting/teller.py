@@ -13,6 +13,7 @@ from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
 from xdpctl.model.event import Phase
 from xdpctl.model.finding import Finding
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 from xdpctl.service.client import Client
 
@@ -59,6 +60,7 @@ class Teller:
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
         self._said = ""
+        self.softened: dict[str, Rate] = {}  # drops that stand as limits, by the id of the answer
 
     def tell(self, reports: Sequence[Told]) -> dict[str, str]:
         """Post reports; return why some had no effect, by the id of the answer."""
@@ -70,6 +72,7 @@ class Teller:
                 return {name: why for each in reports for name, why in self.tell([each]).items()}
             self._say(str(error))
             return {each.id: str(error) for each in reports}
+        self.softened |= _softened(reports, answer)
         found = _without_effect(reports, answer)
         self._say("; ".join(dict.fromkeys(found.values())))
         return found
@@ -90,3 +93,17 @@ def _without_effect(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str
         if why and report.phase is not Phase.ENDED:
             found[report.id] = why
     return found
+
+
+def _softened(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, Rate]:
+    """The limits that stand where a drop was asked for, since that hit people."""
+    limits = {
+        str(rule.get("text")): rule.get("limit") or {}
+        for rule in answer.get("first", [])
+        if rule.get("action") == Action.LIMIT
+    }
+    return {
+        report.id: Rate(pps=float(limits[report.match]["pps"]))
+        for report in reports
+        if report.action is Action.DROP and limits.get(report.match, {}).get("pps")
+    }
