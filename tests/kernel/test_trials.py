@@ -192,10 +192,9 @@ def test_a_new_trial_has_no_members_of_the_one_before(tried: Filter) -> None:
 def test_what_passes_is_what_the_model_says(tried: Filter) -> None:
     """Flows in turn, some in the share; the kernel's places are many more than flows."""
     rng = random.Random(1)
-    begin(tried, share=0.5)
-    flows = list(range(60))
+    number, flows = begin(tried, share=0.5), list(range(60))
     chosen = {n for n in flows if passes(tried, request(n, SYN))}
-    begin(tried, share=0.5, again=1e6)
+    begin(tried, share=0.5, again=1e6, number=number)
     model = Model(Bucket(1e10), Bucket(1e6))
     for _ in range(4):
         for _ in range(150):

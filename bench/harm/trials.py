@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules on trial, with real clients: after what time it is found out that a rule hits people."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.detection import live
+from bench.detection.live import Scene
+from bench.harm.traffic import of, send
+from tests.lab.behind.people import PORT
+from tests.lab.behind.places import CLIENTS, SERVER
+
+MATCH = f"tcp flags syn&!ack dst {SERVER} dst-port {PORT}"
+_PATIENCE = 4.0  # seconds, in which a client sends its SYN three times
+_LOOK_SECONDS = 0.05
+
+
+@contextmanager
+def bridge() -> Iterator[Scene]:
+    """A box without a detector of its own, so that a trial's rule is the only one."""
+    with live.scene("bridge", sessions=10, taught=False, detects=False) as made:
+        yield made
+
+
+def began(scene: Scene) -> str:
+    """A detector asks to drop all new connections to one port; the id of the rule."""
+    event = {"phase": "began", "id": "1", "victim": SERVER, "match": MATCH, "attack": "syn_flood"}
+    (rule,) = scene.box.client.call("POST", "/v1/hooks/event", json=event)["rules"]
+    return str(rule)
+
+
+def rule_of(scene: Scene, rule: str) -> dict[str, Any]:
+    """The rule as the API has it."""
+    found: dict[str, Any] = scene.box.client.call("GET", f"/v1/rules/{rule}")
+    return found
+
+
+@dataclass
+class Newcomers:
+    """Clients that each open a connection and ask once, so many a second.
+
+    `waited` are the seconds until the answer, of those that are served.
+    """
+
+    scene: Scene
+    a_second: float
+    asked: int = 0
+    waited: list[float] = field(default_factory=list)
+
+    def come(self, seconds: float, go_on: Callable[[], bool] = lambda: True) -> float:
+        """The share of them that is served."""
+        with ThreadPoolExecutor(64) as pool:
+            until, before = time.monotonic() + seconds, len(self.waited)
+            asked = self.asked
+            while time.monotonic() < until and go_on():
+                source = CLIENTS[self.asked % len(CLIENTS)]
+                pool.submit(self.scene.place.world.call, self._one(source))
+                self.asked += 1
+                time.sleep(1 / self.a_second)
+        return (len(self.waited) - before) / max(self.asked - asked, 1)
+
+    def _one(self, source: str) -> Callable[[], None]:
+        def ask() -> None:
+            began = time.monotonic()
+            try:
+                with socket.create_connection((SERVER, PORT), _PATIENCE, (source, 0)) as peer:
+                    peer.sendall(b"GET / HTTP/1.1\r\nHost: school\r\n\r\n")
+                    if peer.recv(4_096):
+                        self.waited.append(time.monotonic() - began)
+            except OSError:
+                pass  # it is not served
+
+        return ask
+
+
+def forged(scene: Scene, rate: float, seconds: float) -> float:
+    """SYNs from random sources, each flow once; the share that was kept out."""
+    rng, count = np.random.default_rng(3), int(rate * (seconds + 1))
+    sources = rng.integers(0x08000000, 0x5F000000, count, dtype="u4")
+    ports = rng.integers(1_024, 65_536, count)
+    packets = of(
+        sources,
+        count,
+        protocol=6,
+        source_port=ports,
+        destination_port=PORT,
+        tcp_flags=2,
+        packet_length=60,
+        ttl=60,
+    )
+    return send(scene, packets, rate, seconds)
+
+
+def found_after(people: float, flood: float, most: float = 60.0) -> float | None:
+    """Seconds until a rule is softened that hits so many newcomers and forged SYNs a second."""
+    with bridge() as scene, ThreadPoolExecutor(2) as pool:
+        rule, began_at = began(scene), time.monotonic()
+        found: list[float] = []
+        newcomers = Newcomers(scene, people)
+        coming = pool.submit(newcomers.come, most, lambda: not found)
+        if flood:
+            pool.submit(_while, scene, flood, most, lambda: not found)
+        until = began_at + most
+        while time.monotonic() < until and rule_of(scene, rule)["action"] == "drop":
+            time.sleep(_LOOK_SECONDS)
+        softened = rule_of(scene, rule)["action"] != "drop"
+        found.append(time.monotonic() - began_at)
+        coming.result()
+    return found[0] if softened else None
+
+
+def _while(scene: Scene, flood: float, most: float, go_on: Callable[[], bool]) -> None:
+    until = time.monotonic() + most
+    while time.monotonic() < until and go_on():
+        forged(scene, flood, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What became of newcomers beside a flood that a rule drops; `waited` is their 95th of 100."""
+
+    served: float
+    waited: float
+    kept_out: float
+    said: str
+
+
+def beside(people: float, flood: float, seconds: float = 12.0) -> Beside:
+    """So many newcomers a second, two seconds after the flood begins."""
+    with bridge() as scene, ThreadPoolExecutor(1) as pool:
+        rule, newcomers = began(scene), Newcomers(scene, people)
+        flooding = pool.submit(forged, scene, flood, seconds)
+        time.sleep(2.0)
+        served = newcomers.come(seconds - 6.0)
+        said = rule_of(scene, rule)["collateral"]["text"]
+        kept_out = flooding.result()
+        waited = float(np.quantile(newcomers.waited, 0.95)) if newcomers.waited else 0.0
+    return Beside(served, waited, kept_out, said)
