@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.detection import live
+from bench.detection.frames import Sender, frames
 from bench.detection.live import Scene
 from bench.harm.traffic import of, send
 from tests.lab.behind.people import PORT
@@ -56,7 +57,7 @@ class Newcomers:
 
     def come(self, seconds: float, go_on: Callable[[], bool] = lambda: True) -> float:
         """The share of them that is served."""
-        with ThreadPoolExecutor(64) as pool:
+        with ThreadPoolExecutor(256) as pool:
             until, before = time.monotonic() + seconds, len(self.waited)
             asked = self.asked
             while time.monotonic() < until and go_on():
@@ -80,9 +81,9 @@ class Newcomers:
         return ask
 
 
-def forged(scene: Scene, rate: float, seconds: float) -> float:
-    """SYNs from random sources, each flow once; the share that was kept out."""
-    rng, count = np.random.default_rng(3), int(rate * (seconds + 1))
+def forged(scene: Scene, count: int) -> list[bytes]:
+    """SYNs from random sources, each of another flow."""
+    rng = np.random.default_rng(3)
     sources = rng.integers(0x08000000, 0x5F000000, count, dtype="u4")
     ports = rng.integers(1_024, 65_536, count)
     packets = of(
@@ -95,18 +96,19 @@ def forged(scene: Scene, rate: float, seconds: float) -> float:
         packet_length=60,
         ttl=60,
     )
-    return send(scene, packets, rate, seconds)
+    return frames(packets, scene.place.mac)
 
 
 def found_after(people: float, flood: float, most: float = 60.0) -> float | None:
     """Seconds until a rule is softened that hits so many newcomers and forged SYNs a second."""
     with bridge() as scene, ThreadPoolExecutor(2) as pool:
-        rule, began_at = began(scene), time.monotonic()
-        found: list[float] = []
-        newcomers = Newcomers(scene, people)
-        coming = pool.submit(newcomers.come, most, lambda: not found)
+        packets = forged(scene, int(flood * most) + 1)
+        rule, found = began(scene), list[float]()
         if flood:
-            pool.submit(_while, scene, flood, most, lambda: not found)
+            pool.submit(_until, scene, packets, flood, most, found)
+            time.sleep(1.0)
+        coming = pool.submit(Newcomers(scene, people).come, most, lambda: not found)
+        began_at = time.monotonic()
         until = began_at + most
         while time.monotonic() < until and rule_of(scene, rule)["action"] == "drop":
             time.sleep(_LOOK_SECONDS)
@@ -116,10 +118,16 @@ def found_after(people: float, flood: float, most: float = 60.0) -> float | None
     return found[0] if softened else None
 
 
-def _while(scene: Scene, flood: float, most: float, go_on: Callable[[], bool]) -> None:
-    until = time.monotonic() + most
-    while time.monotonic() < until and go_on():
-        forged(scene, flood, 5.0)
+def _until(
+    scene: Scene, packets: list[bytes], rate: float, most: float, found: list[float]
+) -> None:
+    """Send until something is found, at the latest until all were sent."""
+    sender = Sender("far0", packets, rate, most)
+    sending = scene.place.world.start(sender.run)
+    while not found and not sending.done():
+        time.sleep(_LOOK_SECONDS)
+    sender.stop.set()
+    sending.result(30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +143,9 @@ class Beside:
 def beside(people: float, flood: float, seconds: float = 12.0) -> Beside:
     """So many newcomers a second, two seconds after the flood begins."""
     with bridge() as scene, ThreadPoolExecutor(1) as pool:
-        rule, newcomers = began(scene), Newcomers(scene, people)
-        flooding = pool.submit(forged, scene, flood, seconds)
+        packets, newcomers = forged(scene, int(flood * (seconds + 1))), Newcomers(scene, people)
+        rule = began(scene)
+        flooding = pool.submit(send, scene, packets, flood, seconds)
         time.sleep(2.0)
         served = newcomers.come(seconds - 6.0)
         said = rule_of(scene, rule)["collateral"]["text"]

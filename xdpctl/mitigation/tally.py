@@ -35,6 +35,11 @@ class Tally:
         self._came: list[int] = []  # when those of the last seconds came again
         self._again = 0
 
+    @property
+    def sources(self) -> int:
+        """How many are counted."""
+        return len(self._sources)
+
     def add(self, tried: Iterable[Tried]) -> None:
         """The flows that have passed, as they are now."""
         for flow in tried:

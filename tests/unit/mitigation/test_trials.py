@@ -277,4 +277,13 @@ def test_the_share_is_smaller_the_more_a_rule_hits(asking: Api) -> None:
         hit(asking, found, packets)
         watch.step(float(second))
         shares += [one.share for one in trials.held.values()]
-    assert shares == pytest.approx([1 / 64, 5 / 40, 5 / 1_000, 20 / 25_000])
+    assert shares == pytest.approx([0.25, 0.25, 25 / 1_000, 25 / 25_000])
+    (held,) = trials.held.values()
+    since = asking.clock.ns - LATER
+    trials.chosen = [
+        Tried(held.number, n, n, since, 1, Chosen.BY_SHARE, TCP, False) for n in range(400)
+    ]
+    watch.step(4.0)
+    hit(asking, found, 28_040)
+    watch.step(5.0)
+    assert [one.share for one in trials.held.values()] == pytest.approx([5 / 2_000])

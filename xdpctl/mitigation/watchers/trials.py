@@ -27,8 +27,9 @@ from xdpctl.model.rule import Action, Automatic
 from xdpctl.model.signature import Signature, of_tcp, on_trial
 
 _STEP_SECONDS = 0.5
-_FIRST_SHARE, _MOST_SHARE = 1 / 64, 0.25  # of flows
-_LEAST, _MOST, _OF_HITS = 5.0, 20.0, 0.001  # flows a second that are tried
+_MOST_SHARE = 0.25  # of flows
+_LEAST, _MOST, _OF_HITS = 5.0, 25.0, 0.001  # flows a second that are tried
+_EAGER = 400  # sources, until which as many as possible are tried
 _AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
 _SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
 _STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
@@ -176,7 +177,9 @@ def softer(rule: Signature, found: Collateral, usual: float) -> Signature | None
 def _trial(tried: _Tried) -> Trial:
     """The share of flows by which a rule is tried, which is smaller the more it hits."""
     wanted = min(max(_OF_HITS * tried.rate, _LEAST), _MOST)
-    share = min(wanted / tried.rate, _MOST_SHARE) if tried.rate else _FIRST_SHARE
+    if tried.tally.sources < _EAGER:
+        wanted = _MOST
+    share = min(wanted / tried.rate, _MOST_SHARE) if tried.rate else _MOST_SHARE
     return Trial(tried.number, share, _MOST, tried.again)
 
 
