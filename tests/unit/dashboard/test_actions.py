@@ -122,7 +122,7 @@ def test_the_bypass_must_be_meant(box: Api, browser: Browser) -> None:
     assert not box.call("GET", "/v1/bypass").json()["on"]
     browser.act("bypass", on="true", sure="yes")
     assert box.call("GET", "/v1/bypass").json()["on"]
-    assert "Not held" in text(browser.get("/"))
+    assert "Hurting" in text(browser.get("/"))
     browser.act("bypass", on="false")
     assert not box.call("GET", "/v1/bypass").json()["on"]
 
