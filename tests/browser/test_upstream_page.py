@@ -52,8 +52,8 @@ def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> 
         assert "What providers could be asked" in page.inner_text("main")
         row = page.locator("tr", has_text="limit proto udp dst-port 53 towards 198.51.100.7/32")
         row.get_by_role("button", name="Ask").click()
+        page.wait_for_url("**/waiting?said=*")  # the page comes again, with what was done
         eventually(page, lambda: row.count() == 0, "the proposal is no more")
-        page.wait_for_load_state()
         page.goto(f"{ADDRESS}/upstream")
         text = page.inner_text("main")
         assert "announced" in text
