@@ -238,6 +238,8 @@ def test_a_rule_that_hits_a_flood_stays_and_its_incident_says_so(asking: Api) ->
     asking.context.releases.step(20.0)
     (done,) = whole(asking, incidents(asking)[0]["id"])["rules"]
     assert done["collateral"].startswith("0 % to ")
+    asking.context.trials.step(21.0)
+    assert asking.context.controller.state.collateral == {}
 
 
 def test_more_may_come_again_where_more_newcomers_are_usual(

@@ -74,7 +74,7 @@ class TrialWatch:
         """Count, and soften the rules that hit people; return their ids."""
         state, datapath = self._controller.state, self._controller.datapath
         rules = {rule.id: rule for rule in list(state.signatures.values()) if on_trial(rule)}
-        if not rules and not self._tried:
+        if not rules and not self._tried and not state.collateral:
             return []
         if Asking.ASKS not in datapath.flows.asking().values():
             rules = {}  # of no flow it is known whether the inside takes part
