@@ -230,7 +230,7 @@ def test_invented_detectors_share_one_quota_of_signatures(
     until(lambda: two.agent.member.applied)
     few = dataclasses.replace(AUTOMATIC, max_signatures=5)
     monkeypatch.setattr("xdpctl.fleet.agent.arming.AUTOMATIC", few)
-    for number in range(9):
+    for number in range(9):  # of a node that is away: one that runs takes back what it has not
         parts = {"protocol": "udp", "destination": "198.51.100.7"}
         match = build(parts | {"source_port": str(100 + number)})
         ends = one.clock.read().ns + 60_000_000_000
@@ -239,8 +239,8 @@ def test_invented_detectors_share_one_quota_of_signatures(
         )
         now = one.clock.read()
         data = content("signatures", signature, now)
-        value = Intent(VERSION, signature.origin, "edge1", now.unix, True, data=data)
-        key = keys.found("edge1", f"signatures/{match.id}")
+        value = Intent(VERSION, signature.origin, "edge3", now.unix, True, data=data)
+        key = keys.found("edge3", f"signatures/{match.id}")
         one.agent.member.engine.put(key, encode(value))
     until(lambda: len(two.ids()) + len(two.agent.member.refused) == 9)
     assert len(two.ids()) == 5
