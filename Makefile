@@ -90,6 +90,7 @@ harm: setup
 	@mkdir -p dist
 	@$(BIN)/python -m bench.harm dist/harm.json
 	@$(BIN)/python -m bench.harm.page dist/harm.json docs/results
+	@$(BIN)/python -m bench.harm.trials
 
 fleet: setup
 	@sh packaging/need.sh etcd-server etcd-client nftables

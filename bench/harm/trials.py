@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules on trial, with real clients: after what time it is found out that a rule hits people."""
+"""`python -m bench.harm.trials`: rules on trial, with real clients.
+
+After what time it is found out that a rule hits people, and who gets in beside a flood.
+"""
 
 import socket
 import time
@@ -152,3 +155,16 @@ def beside(people: float, flood: float, seconds: float = 12.0) -> Beside:
         kept_out = flooding.result()
         waited = float(np.quantile(newcomers.waited, 0.95)) if newcomers.waited else 0.0
     return Beside(served, waited, kept_out, said)
+
+
+def main() -> None:
+    """Print the figures, each of a box of its own."""
+    for people, flood in ((60.0, 0.0), (105.0, 2_000.0), (60.0, 3_000.0)):
+        seconds = found_after(people, flood)
+        share = people / (people + flood)
+        print(f"{share:.0%} people: " + ("not found" if seconds is None else f"{seconds:.1f} s"))
+    print(beside(20.0, 25_000.0))
+
+
+if __name__ == "__main__":
+    main()

@@ -188,7 +188,7 @@ class FlowState(IntEnum):
 
 
 class Chosen(IntEnum):
-    """Why a flow is a member of a rule's trial."""
+    """Why a flow passes a rule that is on trial."""
 
     NOT = 0
     BY_SHARE = 1

@@ -71,7 +71,7 @@ class Slot:
         (word,) = struct.unpack("=Q", data)
         mode = Mode.MONITOR if word & Word.MONITOR else Mode.ENFORCE
         flags = word & (Word.SPARE | Word.KNOWS | Word.TRIAL)
-        spare = next(spare for spare, bits in _SPARES.items() if bits == flags)
+        spare = max(spare for spare, bits in _SPARES.items() if not bits & ~flags)
         return cls(Action(word & Word.ACTION), mode, word & ~Word.FLAGS, spare)
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -300,3 +301,11 @@ def test_reasons_from_dropped_on_drop() -> None:
         *("VLAN_DEPTH", "EXTENSION_DEPTH", "TINY_FRAGMENT", "SPOOFED"),
         *("CHALLENGED", "ANSWERED"),
     }
+
+
+@pytest.mark.parametrize("word", range(128))
+def test_a_word_that_nobody_wrote_is_read_all_the_same(word: int) -> None:
+    """A map is written by whoever may open it."""
+    if word & constants.Word.ACTION in list(constants.Action):
+        spare = Slot.unpack(word.to_bytes(8, sys.byteorder)).spare
+        assert (spare is constants.Spare.NONE) == (not word & constants.Word.SPARE)

@@ -10,16 +10,20 @@ from tests.support.apiclient import Api
 from tests.support.hooked import VICTIM, event, hit, incidents, say, standing, whole
 from xdpctl.abi.constants import Asking, Chosen
 from xdpctl.datapath.trials import Tried
+from xdpctl.detectors.formats.builtin import Told
 from xdpctl.mitigation.tally import Tally
 from xdpctl.mitigation.watchers.trials import softer
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.event import Phase
+from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.signature import Signature, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
+from xdpctl.service.detecting.teller import softened
 
 TCP, UDP, LATER = 6, 17, 4_000_000_000  # ns: there was time to take part
 
@@ -202,6 +206,22 @@ def steps(box: Api, people: int, others: int) -> list[str]:
     return watch.step(2.0)
 
 
+def stands_as(answer: dict[str, Any], asked: Action) -> dict[str, Rate]:
+    """What the embedded detector takes from an answer of the hook."""
+    match = str(text.parse(f"tcp flags psh&ack length 70 dst {VICTIM}"))
+    finding = Finding(kind="tcp", rate=1.0, threshold=1.0)
+    report = Told(
+        phase=Phase.CONTINUES,
+        id="1",
+        victim=VICTIM,
+        kind="tcp",
+        match=match,
+        action=asked,
+        finding=finding,
+    )
+    return softened([report], answer)
+
+
 def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> None:
     found, before = dropped(asking), dict(asking.context.snapshot().incidents)
     hit(asking, found, 1_000)
@@ -218,8 +238,10 @@ def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> N
     said = [one for one in news(Snapshot(before), asking.context.snapshot())]
     assert [(one.kind, "hit people" in one.title) for one in said] == [(Kind.ESCALATED, True)]
     again = event("1", match=f"tcp flags psh&ack length 70 dst {VICTIM}")
-    say(asking, "event", again)
+    answer = say(asking, "event", again)
     assert standing(asking)[found]["action"] == "limit", "said again, it is still a limit"
+    assert stands_as(answer, asked=Action.DROP) == {"1": Rate(pps=1_000)}
+    assert stands_as(answer, asked=Action.LIMIT) == {}
     assert asking.context.trials.step(3.0) == [], "what it does now is measured anew"
     kept = standing(asking)[found]["collateral"]
     assert (kept["people"], kept["hurts"]) == (5, False), "what was known is not forgotten"

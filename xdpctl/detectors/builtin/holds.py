@@ -154,7 +154,7 @@ class Holds:
     def answered(self, identity: str, why: str, limit: Rate | None = None) -> None:
         """What came of a report: `why` it had no effect, or nothing. It is reported again then.
 
-        `limit`: the control plane has made this of a drop, as that hit people.
+        `limit` stands in the place of its drop.
         """
         hold = self._holds.get(identity)
         if hold is None:

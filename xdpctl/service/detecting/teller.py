@@ -72,7 +72,7 @@ class Teller:
                 return {name: why for each in reports for name, why in self.tell([each]).items()}
             self._say(str(error))
             return {each.id: str(error) for each in reports}
-        self.softened |= _softened(reports, answer)
+        self.softened |= softened(reports, answer)
         found = _without_effect(reports, answer)
         self._say("; ".join(dict.fromkeys(found.values())))
         return found
@@ -95,8 +95,8 @@ def _without_effect(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str
     return found
 
 
-def _softened(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, Rate]:
-    """The limits that stand where a drop was asked for, since that hit people."""
+def softened(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, Rate]:
+    """The limits that stand in the place of a drop: it hit people, or an operator changed it."""
     limits = {
         str(rule.get("text")): rule.get("limit") or {}
         for rule in answer.get("first", [])

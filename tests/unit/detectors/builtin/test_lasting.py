@@ -9,6 +9,7 @@ from tests.support.watching import World, began
 from xdpctl.detectors.builtin.hold import QUIET_SECONDS
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.model.event import Phase
+from xdpctl.model.rate import Rate
 
 Random = np.random.Generator
 
@@ -73,6 +74,16 @@ def test_a_refused_answer_is_asked_for_again() -> None:
     assert [t.report.phase for t in again if t.hold is told.hold] == [Phase.CONTINUES]
     world.engine.holds.answered(told.hold.id, "")
     assert told.hold.refused == ""
+
+
+def test_a_drop_that_became_a_limit_is_a_limit_here_too() -> None:
+    """Else what the limit lets pass would be taken for dropped, and a new wave would drop again."""
+    world = World()
+    (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
+    assert told.hold.drops
+    world.engine.holds.answered(told.hold.id, "", Rate(pps=1_000))
+    assert (told.hold.drops, told.hold.limit) == (False, Rate(pps=1_000))
+    world.engine.holds.answered("nothing", "", Rate(pps=1_000))
 
 
 def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
