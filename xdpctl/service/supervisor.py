@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ from typing import Protocol
 from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.interface import refuse_foreign
@@ -157,9 +157,9 @@ def _add_explain(loader: Loader) -> None:
         log.error("`xdpctl explain` is not available: %s", error)
 
 
-def _stop_events() -> tuple[threading.Event, threading.Event]:
+def _stop_events() -> tuple[SignalEvent, SignalEvent]:
     """Two events that SIGTERM and SIGINT set, from before there is anything to clean up."""
-    changed, stopping = threading.Event(), threading.Event()
+    changed, stopping = SignalEvent(), SignalEvent()
 
     def stop(*_: object) -> None:
         stopping.set()
@@ -174,8 +174,8 @@ def _loop(
     loader: Loader,
     status: Status,
     children: Sequence[Kept],
-    changed: threading.Event,
-    stopping: threading.Event,
+    changed: SignalEvent,
+    stopping: SignalEvent,
 ) -> None:
     netlink.watch(changed.set)
     while not stopping.is_set():

@@ -4,7 +4,6 @@
 import signal
 import sys
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from xdpctl.base.system import logs
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.cli import options
 from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
 from xdpctl.cli.detectors.delivery import HookDelivery
@@ -26,13 +26,10 @@ app.add_typer(follow_app, name="follow")
 _STATE = Path("/var/lib/xdpctl/follow/suricata.json")
 
 
-def _stop_event(log: LogFormat | None) -> Event:
+def _stop_event(log: LogFormat | None) -> SignalEvent:
     """Set up logging; return an event that SIGTERM and SIGINT set."""
     logs.configure(log or LogFormat.AUTO)
-    ended = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    return ended
+    return SignalEvent.of(signal.SIGTERM, signal.SIGINT)
 
 
 @follow_app.command("suricata")

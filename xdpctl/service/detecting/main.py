@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +26,7 @@ from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.base.system.filelock import hold as hold_lock
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Follower
@@ -66,7 +66,7 @@ class Detector:
     teller: Teller
     pin: Path
     alive_fd: int | None = None
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: SignalEvent = field(default_factory=SignalEvent)
     _read_at: float = 0.0
     _beat_at: float = 0.0
     _save_at: float = 0.0
@@ -203,8 +203,7 @@ def run(settings: Settings, alive_fd: int | None) -> None:
     lock = hold_lock(settings.control_dir / "detect.lock", "detector")
     try:
         detector = _detector(settings, alive_fd)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: detector.stopping.set())
+        detector.stopping = SignalEvent.of(signal.SIGTERM, signal.SIGINT)
         sd_notify.ready()
         held = len(detector.engine.holds.active)
         log.info("detecting; mode %s, %d answers taken over", settings.detect.mode.value, held)

@@ -11,13 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.base.system.ending import end_process
+from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.upstream.bgp import exabgp
 from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Software, read
 
@@ -27,8 +27,7 @@ _OTHERS_NOT = 0o077
 
 def run(folder: Path) -> str:
     """Run the speaker until it or the bridge ends; why that was, "" if it was wanted (SIGTERM)."""
-    path, wanted = folder / BEAT_SOCKET, threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: wanted.set())
+    path, wanted = folder / BEAT_SOCKET, SignalEvent.of(signal.SIGTERM)
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as beats:
         umask = os.umask(_OTHERS_NOT)
@@ -64,7 +63,7 @@ class _Watch:
         self._speaker, self._beats, self._bridge = speaker, beats, 0
         self._heard_at = time.monotonic() + _START_SECONDS - _HUNG_SECONDS
 
-    def run(self, wanted: threading.Event) -> str:
+    def run(self, wanted: SignalEvent) -> str:
         """Wait until one of them ends, or until it is wanted; why."""
         while self._speaker.poll() is None:
             with suppress(TimeoutError):

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An event that signal handlers may set."""
+
+import signal
+from queue import Empty, SimpleQueue
+from typing import Self
+
+
+class SignalEvent:
+    """Like threading.Event, for handlers of signals too.
+
+    A handler runs in the main thread, between two of its instructions. Where it interrupts
+    `threading.Event.wait` or `set`, the lock that its own `set` needs is held by the thread that it
+    runs in: the process hangs for ever. SimpleQueue is made for this.
+    """
+
+    def __init__(self) -> None:
+        self._set, self._wake = False, SimpleQueue[None]()
+
+    @classmethod
+    def of(cls, *numbers: signal.Signals) -> Self:
+        """An event that these signals set; only the main thread may ask for it."""
+        event = cls()
+        for number in numbers:
+            signal.signal(number, lambda *_: event.set())
+        return event
+
+    def set(self) -> None:
+        """Set it, and wake whoever waits."""
+        self._set = True
+        self._wake.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._set
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, at most so long; whether it was set. One thread may wait."""
+        if self._set:
+            return True
+        try:
+            self._wake.get(timeout=seconds)
+        except Empty:
+            return self._set
+        return True
+
+    def clear(self) -> None:
+        """Make it not set."""
+        self._set = False
+        while not self._wake.empty():
+            self._wake.get_nowait()
