@@ -44,6 +44,8 @@
 #define PROTOCOL_UDP	      17
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
+#define PROTOCOL_GRE	      47
+#define PROTOCOL_ESP	      50
 #define PROTOCOL_AH	      51
 #define PROTOCOL_ICMPV6	      58
 #define PROTOCOL_DESTINATION  60

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* UDP ports of services, which answer whoever asks: from there come answers, and amplified ones. */
+/*
+ * UDP ports of services, which answer whoever asks: from there come answers, and amplified ones.
+ * The ports are those of xdpctl/model/services.py: who compiles this gives them, as the cases of a
+ * switch.
+ */
 #ifndef XDPCTL_SERVICES_H
 #define XDPCTL_SERVICES_H
 
@@ -8,23 +12,10 @@
 static __always_inline int is_service(u32 port)
 {
 	switch (port) {
-	case 1194:
-	case 1434:
-	case 1900:
-	case 3283:
-	case 3389:
-	case 3478:
-	case 3702:
-	case 4500:
-	case 5060:
-	case 5353:
-	case 5683:
-	case 11211:
-	case 27015:
-	case 37810:
+		SERVICE_CASES
 		return 1;
 	}
-	return port < 1024;
+	return port < SERVICES_BELOW;
 }
 
 #endif

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The reference model of the flow memory and of challenges: what teaches, and what is known.
 
-It reads the bytes of frames, remembers exactly and for ever, and shares no code with the product.
+It reads the bytes of frames, remembers exactly and for ever, and shares no code with the product;
+only the list of services is the same.
 """
 
 import struct
 from typing import Any, NamedTuple
 
 from tests import reference, reference_signatures
+from xdpctl.model.services import LISTED, SERVICES_BELOW
 
 Fields = Any  # a frame's fields by name, as reference_signatures has them
 
 _ICMP, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
 _SYN, _RST, _ACK, _FIN = 2, 4, 16, 1
-_SERVICES = {*range(1024), 1194, 1434, 1900, 3283, 3389, 3478, 3702, 4500, 5060, 5353, 5683}
-_SERVICES |= {11211, 27015, 37810}
+_SERVICES = {*range(SERVICES_BELOW), *LISTED}
 
 
 class Flow(NamedTuple):

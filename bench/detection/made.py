@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
+from xdpctl.traffic.classes import classified
 from xdpctl.traffic.packets import NONE, NUMBERS, PACKET, PacketArray
 
 VICTIM = bytes((192, 0, 2, 1))
@@ -34,7 +35,7 @@ def packets(count: int, sources: NDArray[np.uint32], **columns: Any) -> PacketAr
     for name, values in columns.items():
         made[name] = values
     made["length"] = np.maximum(made["packet_length"], 20) + 14
-    return made
+    return classified(made)
 
 
 def spoofed(random: Random, count: int) -> NDArray[np.uint32]:
@@ -113,7 +114,7 @@ def _answers(random: Random, count: int) -> PacketArray:
     made["destination_port"], made["source_port"] = made["source_port"], 443
     made["tcp_flags"] = np.where(opening, _SYN | _ACK, random.choice((_RST, _RST | _ACK), count))
     made["packet_length"] = np.where(opening, 60, 40)
-    return made
+    return classified(made)
 
 
 def _service(random: Random, count: int) -> PacketArray:
@@ -243,7 +244,7 @@ def _fragmented(port: int, share: float) -> Any:
         for name in ("source_port", "destination_port"):
             made[name][later] = NONE
         made["packet_length"][later] = random.choice((1500, 1280, 700, 1124), int(later.sum()))
-        return np.asarray(made)
+        return classified(made)
 
     return make
 

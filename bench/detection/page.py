@@ -18,7 +18,8 @@ from bench.detection.made import ATTACKS
 from bench.detection.synthesis import Outcome, all_judged
 from tests.lab.behind.floods import FLOODS, flooding
 from tests.support.watching import World, began
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
+from xdpctl.abi.constants import Traffic
+from xdpctl.detectors.builtin.settings import FLOORS
 
 _WITH_CORPUS = 2
 _RATES = (20_000, 100_000, 300_000)
@@ -227,10 +228,10 @@ def _adversaries() -> Iterator[str]:
     pauses = "pulses of 2 s after pauses of 5, 20, 40 and 60 s"
     yield f"| {pauses} | at most {max(leaks):.1%} passed |\n"
     ramp, rate = World(normal=200), 0.0
-    while not ramp.told and rate < 4 * FLOORS[Kind.UDP]:
+    while not ramp.told and rate < 4 * FLOORS[Traffic.UDP]:
         rate += 50_000 / 600
         ramp.told += began(ramp.play(1.0, ATTACKS["UDP of one length by bots"], rate, 0.05))
-    share = rate / FLOORS[Kind.UDP]
+    share = rate / FLOORS[Traffic.UDP]
     yield f"| a ramp of 600 s to 50,000 packets/s | seen at {share:.2f} times the floor |\n"
     turns = World()
     names = ("NTP monlist", "chargen", "SYN, plain", "RST")

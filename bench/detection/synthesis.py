@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.detection.made import ATTACKS, VICTIM, balanced, legitimate
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal
-from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.settings import FLOORS, Most
 from xdpctl.detectors.builtin.verdict import proposals
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
@@ -49,11 +48,11 @@ def judged(name: str, seed: int, normal: Normal, aside: PacketArray) -> Outcome:
     shown, other = ATTACKS[name](random, 4_000), ATTACKS[name](random, 20_000)
     around = legitimate(random, int(_WINDOW * _LEGITIMATE_SHARE) * 10)
     mixed = np.concatenate([shown, around])
-    of_mixed = kinds(mixed)
+    of_mixed = mixed["traffic"]
     found, took = [], 0.0
-    for number in np.unique(kinds(shown)).tolist():
-        kind = Kind(number)
-        share = float((kinds(shown) == number).mean())
+    for number in np.unique(shown["traffic"]).tolist():
+        kind = Traffic(number)
+        share = float((shown["traffic"] == number).mean())
         if share * _RATE < FLOORS[kind]:
             continue
         window = mixed[of_mixed == number]
@@ -76,8 +75,8 @@ def judged(name: str, seed: int, normal: Normal, aside: PacketArray) -> Outcome:
         hit[each.action][0][:] |= takes(each.match, other)
         hit[each.action][1][:] |= takes(each.match, aside)
     drops = hit[Action.DROP]
-    of_aside = kinds(aside)
-    by_kind = {k: float(drops[1][of_aside == k].mean()) for k in Kind if (of_aside == k).any()}
+    of_aside = aside["traffic"]
+    by_kind = {k: float(drops[1][of_aside == k].mean()) for k in Traffic if (of_aside == k).any()}
     worst = max(by_kind, key=lambda k: by_kind[k])
     return Outcome(
         name,
@@ -97,6 +96,6 @@ def all_judged(seed: int = 1) -> list[Outcome]:
     random = np.random.default_rng(seed)
     kept = balanced(random, 2_000)
     random.shuffle(kept)
-    normal = Normal.of(kept)
+    normal = Normal(kept)
     aside = legitimate(random, 100_000)
     return [judged(name, seed + 100 + n, normal, aside) for n, name in enumerate(ATTACKS)]

@@ -111,7 +111,11 @@ enum traffic {
 	TRAFFIC_UDP_SERVICE, /* from a service's port, as an answer or an amplifier's */
 	TRAFFIC_UDP,
 	TRAFFIC_ICMP,
-	TRAFFIC_FRAGMENT, /* later ones: they have no ports */
+	TRAFFIC_FRAGMENT,     /* later ones: they have no ports */
+	TRAFFIC_QUIC_INITIAL, /* UDP to port 443, as long as a client's first packet has to be */
+	TRAFFIC_DNS_QUERY,    /* UDP to port 53 */
+	TRAFFIC_GRE,
+	TRAFFIC_ESP,
 	TRAFFIC_OTHER,
 };
 

@@ -17,7 +17,24 @@ static __always_inline u32 tcp_class(u32 flags)
 	return flags == (FLAG_SYN | FLAG_ACK) ? TRAFFIC_SYN_ACK : TRAFFIC_TCP;
 }
 
-/* The class of a parsed packet; tests/reference_traffic.py has the same in Python. */
+/* RFC 9000, section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header. */
+#define QUIC_INITIAL_LEAST 1228
+#define PORT_DNS	   53
+#define PORT_HTTPS	   443
+
+static __always_inline u32 udp_class(struct packet *packet, u32 *values)
+{
+	if (is_service(values[FIELD_SOURCE_PORT]))
+		return TRAFFIC_UDP_SERVICE;
+	if (values[FIELD_DESTINATION_PORT] == PORT_DNS)
+		return TRAFFIC_DNS_QUERY;
+	if (values[FIELD_DESTINATION_PORT] == PORT_HTTPS &&
+	    packet->end - packet->ip >= QUIC_INITIAL_LEAST)
+		return TRAFFIC_QUIC_INITIAL;
+	return TRAFFIC_UDP;
+}
+
+/* The class of a parsed packet; xdpctl/traffic/classes.py has the same in Python. */
 static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct packet *packet = &scratch->packet;
@@ -33,9 +50,10 @@ static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scr
 	if (protocol == PROTOCOL_TCP)
 		return tcp_class(scratch->values[FIELD_TCP_FLAGS]);
 	if (protocol == PROTOCOL_UDP)
-		return is_service(scratch->values[FIELD_SOURCE_PORT]) ? TRAFFIC_UDP_SERVICE
-								      : TRAFFIC_UDP;
-	return TRAFFIC_OTHER;
+		return udp_class(packet, scratch->values);
+	if (protocol == PROTOCOL_GRE)
+		return TRAFFIC_GRE;
+	return protocol == PROTOCOL_ESP ? TRAFFIC_ESP : TRAFFIC_OTHER;
 }
 
 /* The seeds keep a sender from aiming at the cell of another stratum. */

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from tests.kernel.conftest import Filter, one_cpu
-from tests.reference_traffic import classes
 from tests.support.packets import address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import HEAD_BYTES, STRATUM_LOG2, Reason, Traffic
 from xdpctl.datapath.heads import no_masks
+from xdpctl.traffic.classes import classes
 from xdpctl.traffic.packets import read
 from xdpctl.traffic.recorded import heads
 
 ENDS = address("192.0.2.1"), address("198.51.100.7")
+ENDS6 = address("2001:db8::1"), address("2001:db8:1::7")
 
 
 def tcp(flags: int) -> bytes:
@@ -49,11 +50,20 @@ CASES = [
     (ethernet(0x0800, ipv4(*ENDS, bytes(6), 6)), Traffic.TCP),
     (ethernet(0x0800, ipv4(*ENDS, udp(53, 4000))), Traffic.UDP_SERVICE),
     (ethernet(0x0800, ipv4(*ENDS, udp(11211, 4000))), Traffic.UDP_SERVICE),
-    (ethernet(0x0800, ipv4(*ENDS, udp(40000, 53))), Traffic.UDP),
+    (ethernet(0x0800, ipv4(*ENDS, udp(47808, 4000))), Traffic.UDP_SERVICE),
+    (ethernet(0x0800, ipv4(*ENDS, udp(40000, 4000))), Traffic.UDP),
+    (ethernet(0x0800, ipv4(*ENDS, bytes(3), 17)), Traffic.UDP),
+    (ethernet(0x0800, ipv4(*ENDS, udp(40000, 53))), Traffic.DNS_QUERY),
+    (ethernet(0x0800, ipv4(*ENDS, udp(123, 53))), Traffic.UDP_SERVICE),
+    (ethernet(0x0800, ipv4(*ENDS, udp(40000, 443, bytes(1200)))), Traffic.QUIC_INITIAL),
+    (ethernet(0x0800, ipv4(*ENDS, udp(40000, 443, bytes(1199)))), Traffic.UDP),
+    (ethernet(0x86DD, ipv6(*ENDS6, udp(40000, 443, bytes(1200)), 17)), Traffic.QUIC_INITIAL),
     (ethernet(0x0800, ipv4(*ENDS, bytes(8), 1)), Traffic.ICMP),
     (ethernet(0x86DD, ipv6(address("2001:db8::1"), address("::2"), bytes(8), 58)), Traffic.ICMP),
     (ethernet(0x0800, ipv4(*ENDS, bytes(40), 17, fragment=100)), Traffic.FRAGMENT),
-    (ethernet(0x0800, ipv4(*ENDS, bytes(40), 47)), Traffic.OTHER),
+    (ethernet(0x0800, ipv4(*ENDS, bytes(40), 47)), Traffic.GRE),
+    (ethernet(0x86DD, ipv6(*ENDS6, bytes(40), 50)), Traffic.ESP),
+    (ethernet(0x0800, ipv4(*ENDS, bytes(40), 132)), Traffic.OTHER),
     (ethernet(0x0806, bytes(46)), Traffic.OTHER),
 ]
 

@@ -147,7 +147,7 @@ class Field(IntEnum):
 
 
 class Traffic(IntEnum):
-    """A class of packets; each packet has one."""
+    """A kind of packets; each packet has one. What attacks and floors are said of."""
 
     SYN = 0
     SYN_ACK = 1
@@ -157,7 +157,16 @@ class Traffic(IntEnum):
     UDP = 5
     ICMP = 6
     FRAGMENT = 7  # later ones: they have no ports
-    OTHER = 8
+    QUIC_INITIAL = 8  # UDP to port 443, as long as a client's first packet has to be
+    DNS_QUERY = 9  # UDP to port 53
+    GRE = 10
+    ESP = 11
+    OTHER = 12
+
+    @property
+    def setting(self) -> str:
+        """Its name in the configuration, in reports and in series."""
+        return self.name.lower()
 
 
 class Stage(IntEnum):

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from xdpctl.detectors.parsing import AMPLIFIERS
 from xdpctl.model.event import Attack
+from xdpctl.model.services import AMPLIFIERS
 
 _PART = 0.1  # of the attack: a vector that is less is none
 _OF_UDP = 0.1  # of the sampled UDP: a port from which less comes is none

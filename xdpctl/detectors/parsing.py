@@ -10,13 +10,6 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.event import ID_MAX, Attack, Event, Phase, plain
 
-# Ports of UDP services whose answers are larger than their requests.
-AMPLIFIERS = frozenset(
-    (
-        *(17, 19, 53, 69, 111, 123, 137, 161, 389, 427, 500, 520, 1434, 1900, 3283, 3478, 3702),
-        *(4500, 5353, 5683, 10001, 11211, 27015, 37810, 47808),
-    )
-)
 T = TypeVar("T")
 _COMMAND_FIX = "use xdpctl hook, which sends its arguments and its standard input"
 

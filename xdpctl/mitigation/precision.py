@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.usual import Usual
@@ -55,7 +53,7 @@ class Known:
         """Whether too little was observed."""
         return self.usual.observed < self.detect.learning
 
-    def most(self, victim: Prefix, kind: Kind) -> Most:
+    def most(self, victim: Prefix, kind: Traffic) -> Most:
         """The most that may be done; the embedded detector may be off, and others not."""
         off = self.detect.mode is Most.OFF
         return Most.DROP if off else self.detect.most(victim, kind)
@@ -110,9 +108,9 @@ class Precision:
             left &= ~takes(each.match, packets)
         rest = packets[left & (packets["reason"] == Reason.NO_RULE)]
         total = float(rest["weight"].sum())
-        of_kinds = kinds(rest)
+        of_kinds = rest["traffic"]
         for number in np.unique(of_kinds).tolist():
-            kind, window = Kind(number), rest[of_kinds == number]
+            kind, window = Traffic(number), rest[of_kinds == number]
             rate = float(window["weight"].sum()) / seen.seconds
             named = ATTACKS.get(kind) is event.attack
             floor = known.detect.floor(victim, kind)
@@ -130,7 +128,7 @@ class Precision:
         self,
         event: Event,
         victim: Prefix,
-        kind: Kind,
+        kind: Traffic,
         window: PacketArray,
         rate: float,
         known: Known,

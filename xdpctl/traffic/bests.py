@@ -20,7 +20,7 @@ _CLASSES: Mapping[str, tuple[Traffic, ...]] = {
     "syn_ack": (Traffic.SYN_ACK,),
     "rst": (Traffic.RST,),
     "tcp": (Traffic.TCP,),
-    "udp": (Traffic.UDP, Traffic.UDP_SERVICE),
+    "udp": (Traffic.UDP, Traffic.UDP_SERVICE, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY),
     "icmp": (Traffic.ICMP,),
     "fragment": (Traffic.FRAGMENT,),
 }

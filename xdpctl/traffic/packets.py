@@ -42,6 +42,12 @@ _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _EXTENSION = np.isin(np.arange(256), list(EXTENSIONS))
 
 
+def kinds(packets: PacketArray) -> NDArray[np.uint8]:
+    """The kind of each packet, as a number of Traffic."""
+    found: NDArray[np.uint8] = packets["traffic"]
+    return found
+
+
 class _Heads:
     """The bytes of heads, read at a position that may differ from head to head."""
 

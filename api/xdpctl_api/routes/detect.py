@@ -6,10 +6,8 @@ import asyncio
 import numpy as np
 from fastapi import APIRouter
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.errors import RuleError
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.detecting.status import read_status
@@ -56,7 +54,7 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
             floor=settings.detect.floor(prefix, kind, taught),
             mode=settings.detect.most(prefix, kind),
         )
-        for kind in Kind
+        for kind in Traffic
     ]
     return DestinationOut(
         destination=str(prefix),
@@ -66,13 +64,13 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     )
 
 
-def _rates(ctx: ControlPlane, prefix: Prefix) -> dict[Kind, float]:
+def _rates(ctx: ControlPlane, prefix: Prefix) -> dict[Traffic, float]:
     """Packets a second by kind that no rule decided, and that belong to no known flow."""
     seen = ctx.sampler.window.last(_SECONDS)
     packets = seen.packets
     chosen = covers(prefix, packets["family"], packets["destination"])
     chosen &= (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
     packets = packets[chosen]
-    sums = np.bincount(kinds(packets), packets["weight"], len(Kind))
+    sums = np.bincount(packets["traffic"], packets["weight"], len(Traffic))
     seconds = max(seen.seconds, _SECONDS)
-    return {kind: float(sums[kind]) / seconds for kind in Kind}
+    return {kind: float(sums[kind]) / seconds for kind in Traffic}

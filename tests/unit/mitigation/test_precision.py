@@ -21,7 +21,7 @@ from xdpctl.traffic.window import Seen
 
 VICTIM = "192.0.2.1"
 RANDOM = np.random.default_rng(11)
-NORMAL = Normal.of(RANDOM.permutation(balanced(RANDOM, 2_000)))
+NORMAL = Normal(RANDOM.permutation(balanced(RANDOM, 2_000)))
 Now = dict[str, Any]
 
 

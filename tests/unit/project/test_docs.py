@@ -14,11 +14,13 @@ import typer
 
 from tests.paths import ROOT
 from xdpctl import errors
-from xdpctl.abi.constants import Reason
+from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.cli.app import app
+from xdpctl.detectors.builtin.settings import FLOORS
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.quota import Quota
+from xdpctl.model.services import KNOWN
 from xdpctl.service.config import schema
 from xdpctl.service.settings import Listen, Settings
 from xdpctl_api.app import openapi
@@ -128,3 +130,13 @@ def test_where_things_are_names_what_is_there() -> None:
     paths = re.findall(r"`((?:bpf|xdpctl|api|tests|bench|packaging)/[^`\s]*)`", table)
     assert paths
     assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_page_of_kinds_has_what_the_code_has() -> None:
+    rows = re.findall(r"(?m)^\| (.*) \|$", (REFERENCE / "kinds.md").read_text())
+    cells = [tuple(row.split(" | ")) for row in rows]
+    floors = {c[0].strip("`"): c[2].split(";")[0] for c in cells if c[0].startswith("`")}
+    assert floors == {kind.setting: f"{FLOORS[kind]:,.0f}" for kind in Traffic}
+    words = {False: "no", True: "yes"}
+    listed = [(str(s.port), s.name, words[s.amplifies], words[s.asked]) for s in KNOWN]
+    assert [c for c in cells if c[0].isdecimal()] == listed

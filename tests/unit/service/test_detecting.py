@@ -12,9 +12,9 @@ from msgspec import structs
 
 from bench.detection.made import ATTACKS
 from tests.support.watching import World
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.builtin.holds import Report
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.formats import builtin
 from xdpctl.errors import Unreachable
 from xdpctl.model.event import Phase
@@ -44,8 +44,8 @@ def test_what_was_learnt_comes_back(tmp_path: Path, world: World) -> None:
     assert found.usual.observed == pytest.approx(world.engine.usual.observed)
     kept = world.engine.normal.packets()
     assert len(found.normal.packets()) == len(kept)
-    assert found.normal.of_family(4).count(Kind.UDP) == world.engine.normal.of_family(4).count(
-        Kind.UDP
+    assert found.normal.of_family(4).count(Traffic.UDP) == world.engine.normal.of_family(4).count(
+        Traffic.UDP
     )
     file = learnt.LearntFile(path)
     assert file.read().usual.since == world.engine.usual.since

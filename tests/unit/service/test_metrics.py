@@ -80,8 +80,8 @@ def test_classes_of_packets(api: Api) -> None:
     api.datapath.heads.of_classes[Traffic.UDP] = 30, 3_000
     api.datapath.heads.missing = 40
     found = samples(api)
-    assert found["xdpctl_class_packets_total", "udp"] == 30
-    assert found["xdpctl_class_packets_total", "syn"] == 0
+    assert found["xdpctl_kind_packets_total", "udp"] == 30
+    assert found["xdpctl_kind_packets_total", "syn"] == 0
     assert found["xdpctl_not_sampled_packets_total",] == 40
 
 

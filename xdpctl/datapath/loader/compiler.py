@@ -62,7 +62,7 @@ def source_dir() -> Path:
 
 
 def compile_source(
-    name: str, programs: list[str], defines: Mapping[str, int], kept: Path | None = None
+    name: str, programs: list[str], defines: Mapping[str, int | str], kept: Path | None = None
 ) -> Compiled:
     """Compile `bpf/<name>`, or use the result that an earlier start cached in the file `kept`.
 

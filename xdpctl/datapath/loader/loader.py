@@ -26,6 +26,7 @@ from xdpctl.datapath.loader.stages import Staged, load_staged
 from xdpctl.datapath.loader.take_down import opened
 from xdpctl.datapath.tables.cells import buckets_log2
 from xdpctl.errors import AttachError, DatapathError
+from xdpctl.model import services
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.flow_memory import FlowSettings
 
@@ -43,9 +44,16 @@ _EXPLAIN_STAGES: dict[Stage, str] = {
 log = logging.getLogger("xdpctl.loader")
 
 
+def _of_services() -> dict[str, int | str]:
+    """What bpf/services.h asks for."""
+    cases = " ".join(f"case {port}:" for port in services.LISTED)
+    return {"SERVICES_BELOW": services.SERVICES_BELOW, "SERVICE_CASES": cases}
+
+
 def compile_teacher(flows: FlowSettings, kept: Path | None = None) -> Compiled:
     """Compile the program that teaches the flow memory; `kept`: compile_source()."""
-    return compile_source("teach.c", [egress.NAME], {"FLOWS_LOG2": flows.blocks_log2}, kept)
+    defines = {"FLOWS_LOG2": flows.blocks_log2, **_of_services()}
+    return compile_source("teach.c", [egress.NAME], defines, kept)
 
 
 def compile_filter(
@@ -65,6 +73,7 @@ def compile_filter(
         "BUCKETS4_LOG2": buckets_log2(capacity.ipv4),
         "BUCKETS6_LOG2": buckets_log2(capacity.ipv6),
         "ENTRIES6_MAX": 2 * capacity.ipv6 + 1,  # new entries are added before old ones go
+        **_of_services(),
     }
     if flows:
         defines["FLOWS_LOG2"] = flows.blocks_log2

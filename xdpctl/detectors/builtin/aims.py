@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.traffic.packets import PacketArray
 
 _MOST_OF_IT = 0.9  # of the packets, which go to the prefix
@@ -49,13 +49,13 @@ class Aims:
     """Remembers what was attacked in the last minute."""
 
     def __init__(self) -> None:
-        self._held: deque[tuple[float, Prefix, Kind]] = deque(maxlen=256)
+        self._held: deque[tuple[float, Prefix, Traffic]] = deque(maxlen=256)
 
-    def held(self, now: float, victim: Prefix, kind: Kind) -> None:
+    def held(self, now: float, victim: Prefix, kind: Traffic) -> None:
         """An answer for a victim began."""
         self._held.append((now, victim, kind))
 
-    def aim(self, now: float, victim: Prefix, kind: Kind, ours: Iterable[Prefix]) -> Prefix:
+    def aim(self, now: float, victim: Prefix, kind: Traffic, ours: Iterable[Prefix]) -> Prefix:
         """The victim; or the prefix over which an attack moves from one address to the next."""
         others = {
             each

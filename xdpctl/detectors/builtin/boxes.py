@@ -8,8 +8,8 @@ A box grows by one component at a time, the one with the most gain (PRIM: Friedm
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.detectors.builtin.candidates import Choice, choices
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.normal import MOST_HIT, Normal
 from xdpctl.detectors.builtin.split import BITS, Side, Split, has
 from xdpctl.errors import RuleError
@@ -36,7 +36,7 @@ _STRICT = MOST_HIT / 2  # of a kind, for the half of normal traffic by which box
 
 
 def boxes(
-    window: PacketArray, kind: Kind, normal: Normal, usual: float, given: dict[str, Value]
+    window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
 ) -> list[Match]:
     """Up to five matches for packets of one kind, those that take most first.
 
@@ -44,7 +44,7 @@ def boxes(
     components that each match begins with. A match may still hit too much: judge it.
     """
     split = _split(window, kind, normal, usual, given)
-    counts = np.bincount(split.kinds, minlength=len(Kind))
+    counts = np.bincount(split.kinds, minlength=len(Traffic))
     found: list[Match] = []
     left = np.ones(len(window), bool)
     while len(found) < BOXES_MAX:
@@ -63,11 +63,11 @@ def boxes(
 
 
 def _split(
-    window: PacketArray, kind: Kind, normal: Normal, usual: float, given: dict[str, Value]
+    window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
 ) -> Split:
     """Each kind of normal traffic weighs the same, however rare it is."""
     weights = window["weight"].astype(np.float64)
-    counts = np.bincount(normal.kinds, minlength=len(Kind))
+    counts = np.bincount(normal.kinds, minlength=len(Traffic))
     each = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
     mass = each[normal.kinds]
     own = np.where(normal.kinds == kind, usual * each[kind], 0.0)

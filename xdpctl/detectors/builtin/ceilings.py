@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.counts import Chunk, destination
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import shape
+from xdpctl.detectors.builtin.shapes import shape
 from xdpctl.detectors.builtin.usual import Key, Usual
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.finding import Finding
@@ -37,22 +37,19 @@ class Ceilings:
     def __init__(self, usual: Usual) -> None:
         self.usual = usual
         self._gathered: list[PacketArray] = []
-        self._kinds: list[np.typing.NDArray[np.int64]] = []
         self._seconds = 0.0
 
     def step(self, unix: float, known: Chunk, fresh: bool) -> Iterator[tuple[Prefix, Proposal]]:
         """Take packets of known flows; what is to be limited, and for whom, once a second."""
         self._gathered.append(known.packets)
-        self._kinds.append(known.kinds)
         self._seconds += known.seconds
         if self._seconds < _SECOND:
             return
         packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
-        kinds = np.concatenate([np.empty(0, np.int64), *self._kinds])
-        seconds, self._gathered, self._kinds, self._seconds = self._seconds, [], [], 0.0
+        seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         normal: dict[Key, float] = {}
-        for key, rate, heads in _largest(packets, kinds, seconds):
-            floor = _OF_TCP if key[1] is Kind.TCP else _FLOOR
+        for key, rate, heads in _largest(packets, seconds):
+            floor = _OF_TCP if key[1] is Traffic.TCP else _FLOOR
             ceiling = max(floor, _TIMES * self.usual.best(key))
             if not fresh and rate >= ceiling and heads >= _HEADS_MIN:
                 yield key[0], _limit(key, rate, ceiling, self.usual.best(key), heads)
@@ -61,17 +58,15 @@ class Ceilings:
         self.usual.note(unix, normal)
 
 
-def _largest(
-    packets: PacketArray, kinds: "np.typing.NDArray[np.int64]", seconds: float
-) -> Iterator[tuple[Key, float, int]]:
+def _largest(packets: PacketArray, seconds: float) -> Iterator[tuple[Key, float, int]]:
     """The rate of the largest source of each destination and kind, and its heads."""
-    columns = np.rec.fromarrays([packets["destination"], kinds, packets["source"]])
+    columns = np.rec.fromarrays([packets[name] for name in ("destination", "traffic", "source")])
     each, first, places = np.unique(columns, return_index=True, return_inverse=True)
     rates = np.bincount(places, packets["weight"], len(each)) / seconds
     heads = np.bincount(places, minlength=len(each))
     found: dict[Key, tuple[float, int]] = {}
     for place in np.flatnonzero(rates >= _NOTED * _FLOOR).tolist():
-        key = destination(packets[first[place]]), Kind(int(kinds[first[place]]))
+        key = destination(packets[first[place]]), Traffic(int(packets["traffic"][first[place]]))
         found[key] = max(found.get(key, (0.0, 0)), (float(rates[place]), int(heads[place])))
     for key, (rate, count) in found.items():
         yield key, rate, count

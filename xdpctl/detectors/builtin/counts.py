@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, kinds
 
 WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
 KEPT_SECONDS = 0.5
@@ -19,16 +19,20 @@ _ODD = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x16
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Packets of one reading with their kinds; `ended` is monotonic, `seconds` how long it was."""
+    """Packets of one reading; `ended` is monotonic, `seconds` how long it was."""
 
     ended: float
     seconds: float
     packets: PacketArray
-    kinds: NDArray[np.int64]
+
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """The kind of each packet."""
+        return kinds(self.packets)
 
     def of(self, chosen: NDArray[np.bool_]) -> "Chunk":
         """Some of the packets."""
-        return replace(self, packets=self.packets[chosen], kinds=self.kinds[chosen])
+        return replace(self, packets=self.packets[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,15 @@ class Strata:
 
     rates: NDArray[np.float64]
     first: PacketArray
-    kinds: NDArray[np.int64]
 
-    def key(self, place: int) -> tuple[Prefix, Kind]:
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """The kind of each."""
+        return kinds(self.first)
+
+    def key(self, place: int) -> tuple[Prefix, Traffic]:
         """The destination and kind of one of them."""
-        return destination(self.first[place]), Kind(int(self.kinds[place]))
+        return destination(self.first[place]), Traffic(int(self.kinds[place]))
 
 
 def destination(packet: np.void) -> Prefix:
@@ -50,14 +58,14 @@ def destination(packet: np.void) -> Prefix:
     return Prefix(bytes(packet["destination"]).ljust(size, b"\0")[:size], size * 8)
 
 
-def strata(packets: PacketArray, kinds: NDArray[np.int64], seconds: float) -> Strata:
+def strata(packets: PacketArray, seconds: float) -> Strata:
     """The rates of each stratum."""
     words = np.ascontiguousarray(packets["destination"]).view(np.uint64).reshape(-1, 2)
     mixed = (words[:, 0] ^ (words[:, 1] * _ODD[0])) * _ODD[1]
-    codes = (mixed ^ (mixed >> np.uint64(29))) + kinds.astype(np.uint64) * _ODD[2]
+    codes = (mixed ^ (mixed >> np.uint64(29))) + packets["traffic"].astype(np.uint64) * _ODD[2]
     _, first, places = np.unique(codes, return_index=True, return_inverse=True)
     sums = np.bincount(places, packets["weight"], len(first))
-    return Strata(sums / max(seconds, 1e-6), packets[first], kinds[first])
+    return Strata(sums / max(seconds, 1e-6), packets[first])
 
 
 class Recent:
@@ -83,9 +91,8 @@ class Recent:
             covered += chunk.seconds
         found.reverse()
         packets = np.concatenate([np.empty(0, PACKET), *(each.packets for each in found)])
-        kinds = np.concatenate([np.empty(0, np.int64), *(each.kinds for each in found)])
         ended = found[-1].ended if found else 0.0
-        return Chunk(ended, max(covered, seconds), packets, kinds)
+        return Chunk(ended, max(covered, seconds), packets)
 
 
 class Second:
@@ -102,7 +109,6 @@ class Second:
         if self._seconds < _FULL:
             return None
         packets = np.concatenate([each.packets for each in self._chunks])
-        of_kinds = np.concatenate([each.kinds for each in self._chunks])
-        found = strata(packets, of_kinds, self._seconds)
+        found = strata(packets, self._seconds)
         self._chunks, self._seconds = [], 0.0
         return found

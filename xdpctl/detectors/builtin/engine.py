@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
 from xdpctl.detectors.builtin.ceilings import Ceilings
@@ -27,8 +27,6 @@ from xdpctl.detectors.builtin.counts import (
 from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import State
 from xdpctl.detectors.builtin.holds import Holds, Report
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
@@ -130,7 +128,7 @@ class Engine:
     def _look_at_known(self, now: float, unix: float, known: Chunk) -> Iterator[Report]:
         """Limit sources that send far more in known flows than any source is used to."""
         for victim, proposal in self.ceilings.step(unix, known, self._fresh):
-            most = self.settings.most(victim, Kind[proposal.finding.kind.upper()])
+            most = self.settings.most(victim, Traffic[proposal.finding.kind.upper()])
             if most is not Most.OFF:
                 watched = most is Most.OBSERVE
                 yield from self.holds.begin(now, unix, victim, proposal, watched) or ()
@@ -168,7 +166,7 @@ class Engine:
         for prefix in self.ours:
             chosen |= covers(prefix, packets["family"], packets["destination"])
         packets = packets[chosen]
-        return Chunk(now, seconds, packets, kinds(packets))
+        return Chunk(now, seconds, packets)
 
     # what is normal
 
@@ -187,14 +185,14 @@ class Engine:
                 rates[key] = float(found.rates[place])
         self.usual.note(unix, rates | self._of_prefixes(found, loud))
 
-    def _of_prefixes(self, found: Strata, loud: set[Kind]) -> dict[Key, float]:
+    def _of_prefixes(self, found: Strata, loud: set[Traffic]) -> dict[Key, float]:
         """The rates of each kind towards a whole protected prefix: more than any host's."""
         rates: dict[Key, float] = {}
         wide = [each for each in self._outermost() if not each.exact]
         for around in wide:
             ours = covers(around, found.first["family"], found.first["destination"])
-            sums = np.bincount(found.kinds[ours], found.rates[ours], len(Kind))
-            for kind in Kind:
+            sums = np.bincount(found.kinds[ours], found.rates[ours], len(Traffic))
+            for kind in Traffic:
                 key = around, kind
                 if kind not in loud and sums[kind] >= _NOTED * self._floor(key):
                     rates[key] = float(sums[kind])
@@ -220,7 +218,7 @@ class Engine:
         window = self._recent.last(WINDOW_SECONDS)
         window = window.of(window.packets["reason"] == Reason.NO_RULE)
         loud = self._loud(window)
-        for kind in Kind:
+        for kind in Traffic:
             of_kind = {key: rate for key, rate in loud.items() if key[1] is kind}
             yield from self._look_at(now, unix, kind, of_kind, window)
         for key, suspect in list(self._suspects.items()):
@@ -230,8 +228,8 @@ class Engine:
 
     def _loud(self, window: Chunk) -> dict[Key, float]:
         """The strata that have reached their thresholds, with their rates."""
-        found = strata(window.packets, window.kinds, window.seconds)
-        least = np.array([_least_floor(self.settings, kind, self.taught) for kind in Kind])
+        found = strata(window.packets, window.seconds)
+        least = np.array([_least_floor(self.settings, kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key = found.key(place)
@@ -240,7 +238,7 @@ class Engine:
         return loud
 
     def _look_at(
-        self, now: float, unix: float, kind: Kind, loud: Mapping[Key, float], window: Chunk
+        self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk
     ) -> Iterator[Report]:
         """Look at the strata of one kind: one by one, or at many within a prefix as one."""
         chosen = window.packets[window.kinds == kind]
@@ -278,7 +276,7 @@ class Engine:
         if now < suspect.looked_at + _AGAIN_SECONDS:
             return
         window = self._window(key, Reason.NO_RULE)
-        connecting = self.taught and key[1] in (Kind.SYN, Kind.TCP)
+        connecting = self.taught and key[1] in (Traffic.SYN, Traffic.TCP)
         if connecting and self._opening(now, key, suspect, window):
             return
         if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else _ENOUGH):
@@ -301,7 +299,7 @@ class Engine:
         if now < suspect.since + _SUSPECT_SECONDS:
             high = suspect.rate >= _JUMP * self.threshold(key)
             return not (high and sources(window).once >= _ONCE)
-        if key[1] is not Kind.SYN:
+        if key[1] is not Traffic.SYN:
             return False
         shaken = self._shaken.last(_LOOK_SECONDS).packets
         shaken = shaken[covers(key[0], shaken["family"], shaken["destination"])]
@@ -342,7 +340,7 @@ class Engine:
             full |= begun is None
             reports += begun or []
         if full and not reports:
-            usual = sum(self.usual.best((victim, each)) for each in Kind)
+            usual = sum(self.usual.best((victim, each)) for each in Traffic)
             reports += self._hold(now, unix, key, limit_on_all(case, usual), most, force=True) or []
         yield from reports
 
@@ -421,7 +419,7 @@ class Engine:
 _ANYWHERE = Prefix(bytes(4), 0)
 
 
-def _least_floor(settings: DetectSettings, kind: Kind, taught: bool) -> float:
+def _least_floor(settings: DetectSettings, kind: Traffic, taught: bool) -> float:
     """The lowest floor of a kind anywhere."""
     given = [each.floors[kind] for each in settings.parts if kind in each.floors]
     return min([*given, settings.floor(_ANYWHERE, kind, taught)])

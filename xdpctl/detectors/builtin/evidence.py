@@ -4,22 +4,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xdpctl.abi.constants import FlowState
+from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import SERVICES
 from xdpctl.detectors.builtin.normal import ENOUGH, Normal
 from xdpctl.detectors.builtin.sources import IMPOSSIBLE, Sources, sources
 from xdpctl.model.match.match import Match
+from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import holds
 
-_ANSWERS = frozenset((Kind.UDP_SERVICE, Kind.SYN_ACK, Kind.RST))
+_ANSWERS = frozenset((Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
 _FAR_BELOW = 0.1  # of the rate: what is usual
 _ASKED = 0.9  # of the packets, about which the flow memory was asked
-# UDP that is not asked for across the Internet: whoever sends it is abused
-_NEVER_ASKED_FOR = (17, 19, 69, 111, 137, 389, 1434, 1900, 3283, 3702, 5353, 10001, 11211, 37810)
 _FAR_ABOVE = 10.0  # times the threshold
 _LONG = 86_400.0  # seconds without a packet of a kind
 _MANY_SOURCES = 32
@@ -39,7 +36,7 @@ class Case:
     """
 
     victim: Prefix
-    kind: Kind
+    kind: Traffic
     window: PacketArray
     normal: Normal
     rate: float
@@ -68,7 +65,7 @@ def _between_services(case: Case) -> bool:
 
     The flow memory does not learn from what goes out of a service's port.
     """
-    if case.kind is not Kind.UDP_SERVICE:
+    if case.kind is not Traffic.UDP_SERVICE:
         return False
     to = case.window["destination_port"]
     return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
@@ -80,7 +77,7 @@ def unaccepted(case: Case) -> str:
     Who takes part is known by the handshake, or by what the inside acknowledges. A box that has
     just started, or past which answers do not go, cannot tell; nor of a host that accepts nothing.
     """
-    if case.kind is not Kind.TCP or case.fresh or not (case.taught and case.accepts):
+    if case.kind is not Traffic.TCP or case.fresh or not (case.taught and case.accepts):
         return ""
     if case.usual > _FAR_BELOW * case.rate:
         return ""
@@ -91,7 +88,7 @@ def unaccepted(case: Case) -> str:
 
 def never_seen(case: Case, from_where: Sources) -> bool:
     """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
-    if case.kind is Kind.SYN:  # a challenge lets people in, so there is no need to be sure
+    if case.kind is Traffic.SYN:  # a challenge lets people in, so there is no need to be sure
         return False
     unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
     return unseen and from_where.distinct >= _MANY_SOURCES
@@ -111,7 +108,7 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
     elif case.forged >= IMPOSSIBLE:
         yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
     known = case.normal.count(case.kind) >= 2 * ENOUGH
-    if case.kind is Kind.SYN:  # many people connect to a new service; a challenge lets them in
+    if case.kind is Traffic.SYN:  # many people connect to a new service; a challenge lets them in
         return
     if known and case.rate >= _FAR_ABOVE * case.threshold:
         yield (
@@ -125,11 +122,11 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
         )
 
 
-def never_asked_for(match: Match, kind: Kind) -> Iterator[str]:
+def never_asked_for(match: Match, kind: Traffic) -> Iterator[str]:
     """A sentence, if the match takes UDP from ports of services that nobody uses from outside."""
     ports = match.get("source_port")
-    if kind is Kind.UDP_SERVICE and ports:
-        singles = all(low == high and low in _NEVER_ASKED_FOR for low, high in ports)
+    if kind is Traffic.UDP_SERVICE and ports:
+        singles = all(low == high and low in NEVER_ASKED for low, high in ports)
         if singles:
             named = ", ".join(str(low) for low, _ in ports)
             yield f"nobody asks for UDP from port {named} across the Internet"

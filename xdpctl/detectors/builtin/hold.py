@@ -5,8 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.errors import RuleError
 from xdpctl.model.finding import Finding
@@ -82,9 +82,9 @@ class Hold(msgspec.Struct, kw_only=True):
         return parse_prefix(self.victim)
 
     @property
-    def of_kind(self) -> Kind:
+    def of_kind(self) -> Traffic:
         """The kind of packets."""
-        return Kind[self.kind.upper()]
+        return Traffic[self.kind.upper()]
 
     @property
     def drops(self) -> bool:
@@ -94,7 +94,7 @@ class Hold(msgspec.Struct, kw_only=True):
     def check(self) -> None:
         """RuleError if it has no victim, kind or match; of what a file says."""
         self.parsed()
-        if self.kind.upper() not in Kind.__members__ or not self.prefix:
+        if self.kind.upper() not in Traffic.__members__ or not self.prefix:
             raise RuleError(f"there is no kind {self.kind[:40]!r}", "kind", "")
 
     def parsed(self) -> Match:

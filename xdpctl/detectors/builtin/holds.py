@@ -8,11 +8,10 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.event import Phase
@@ -80,7 +79,7 @@ class Holds:
         now: float,
         holds: Iterable[Hold],
         earlier: Iterable[Hold],
-        most: Callable[[Prefix, Kind], Most],
+        most: Callable[[Prefix, Traffic], Most],
     ) -> None:
         """Go on with the answers of an earlier process, as far as the settings still allow them."""
         for hold in holds:
@@ -164,14 +163,14 @@ class Holds:
         if limit:
             hold.action, hold.limit = Action.LIMIT.value, limit
 
-    def challenges(self, victim: Prefix, kind: Kind) -> bool:
+    def challenges(self, victim: Prefix, kind: Traffic) -> bool:
         """Whether these packets are challenged."""
         return any(
             hold.action == Action.CHALLENGE and (hold.prefix, hold.of_kind) == (victim, kind)
             for hold in self._holds.values()
         )
 
-    def not_taken(self, now: float, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
+    def not_taken(self, now: float, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which undecided packets no answer takes.
 
         One that was refused takes none, unless by an operator. What passes a challenge or a limit
@@ -183,12 +182,12 @@ class Holds:
         }  # fmt: skip
         return self._left(packets, kind, without=passing)
 
-    def not_dropped(self, packets: PacketArray, kind: Kind) -> NDArray[np.bool_]:
+    def not_dropped(self, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which packets no standing drop takes."""
         others = {hold.id for hold in self._holds.values() if not hold.drops}
         return self._left(packets, kind, without=others)
 
-    def _left(self, packets: PacketArray, kind: Kind, without: set[str]) -> NDArray[np.bool_]:
+    def _left(self, packets: PacketArray, kind: Traffic, without: set[str]) -> NDArray[np.bool_]:
         left = np.ones(len(packets), bool)
         for hold in self._holds.values():
             in_force = not hold.refused or hold.refused == TAKEN_BACK
@@ -196,7 +195,7 @@ class Holds:
                 left &= ~takes(self._matches[hold.id], packets)
         return left
 
-    def remembered(self, victim: Prefix, kind: Kind, unix: float) -> list[tuple[Match, float]]:
+    def remembered(self, victim: Prefix, kind: Traffic, unix: float) -> list[tuple[Match, float]]:
         """The drops of a day for the same victim and kind, and how many seconds ago they began."""
         return [
             (hold.parsed(), max(unix - hold.began, 0.0))
@@ -233,7 +232,7 @@ class Holds:
         if hold.known:
             _, places = np.unique(packets["source"][chosen], return_inverse=True)
             return float(np.bincount(places, mass).max()) if len(mass) else 0.0
-        if hold.of_kind is not Kind.SYN:
+        if hold.of_kind is not Traffic.SYN:
             return float(mass.sum())
         shaken = (packets["shaken"] != 0) & covers(
             hold.prefix, packets["family"], packets["destination"]

@@ -6,9 +6,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import FlowState
+from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.detectors.builtin.counts import Chunk
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.traffic.packets import PACKET, PacketArray
 
@@ -17,7 +16,7 @@ QUARANTINE_SECONDS = 60.0  # an attack begins before anybody knows of it
 _FILL_A_SECOND = 100.0  # packets of a kind, until it is full
 _RENEW_SECONDS = 10.0  # then one in so many seconds: a sample is of some five hours
 _PASS_MAX = 50  # packets of a kind in one reading
-Slot = tuple[int, Kind]
+Slot = tuple[int, Traffic]
 
 
 class NormalTraffic:
@@ -31,7 +30,7 @@ class NormalTraffic:
         self._seen_at: float | None = None
         self._normal: dict[int, Normal] = {}
 
-    def add(self, chunk: Chunk, loud: frozenset[Kind]) -> None:
+    def add(self, chunk: Chunk, loud: frozenset[Traffic]) -> None:
         """Take packets of a reading; none of a kind that is loud, whatever its destination."""
         seconds = min(chunk.ended - self._seen_at, 1.0) if self._seen_at is not None else 0.0
         self._seen_at = chunk.ended
@@ -51,11 +50,11 @@ class NormalTraffic:
         chunk: Chunk,
         ours: NDArray[np.bool_],
         family: int,
-        loud: frozenset[Kind],
+        loud: frozenset[Traffic],
         seconds: float,
     ) -> None:
         for number in np.unique(chunk.kinds[ours]).tolist():
-            kind = Kind(number)
+            kind = Traffic(number)
             if kind in loud:
                 continue
             slot = family, kind
@@ -88,7 +87,7 @@ class NormalTraffic:
             packets = np.concatenate([np.empty(0, PACKET), *parts])
             packets["weight"] = 1
             order = self._random.permutation(len(packets))
-            self._normal[family] = Normal.of(packets[order])
+            self._normal[family] = Normal(packets[order])
         return self._normal[family]
 
     def packets(self) -> PacketArray:
@@ -97,9 +96,9 @@ class NormalTraffic:
 
     def restore(self, packets: PacketArray) -> None:
         """Begin with what was kept before."""
-        found = Normal.of(packets)
+        found = Normal(packets)
         for family in (4, 6):
-            for kind in Kind:
+            for kind in Traffic:
                 ours = np.flatnonzero((packets["family"] == family) & (found.kinds == kind))
                 if len(ours):
                     chosen = self._random.permutation(ours)[:KEPT]

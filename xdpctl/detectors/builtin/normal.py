@@ -7,11 +7,10 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import kinds
+from xdpctl.abi.constants import Traffic
 from xdpctl.model.finding import Collateral
 from xdpctl.model.match.match import Match
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, kinds
 from xdpctl.traffic.select import takes
 
 MOST_HIT = 0.01  # of a kind: the largest upper bound of what a drop may hit
@@ -21,36 +20,35 @@ _NONE_HIT = 3.0  # the rule of three (Hanley and Lippman-Hand, 1983)
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """Packets of normal traffic with their kinds.
+    """Packets of normal traffic.
 
     A match is made by every second one (`learning`) and judged by the others (`judging`), so that
     what is said of it does not rest on the packets that it was made to spare.
     """
 
     packets: PacketArray
-    kinds: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, packets: PacketArray) -> "Normal":
-        """These packets."""
-        return cls(packets, kinds(packets))
 
     @classmethod
     def nothing(cls) -> "Normal":
         """Nothing is known."""
-        return cls.of(np.empty(0, PACKET))
+        return cls(np.empty(0, PACKET))
 
     @property
     def learning(self) -> "Normal":
         """The half by which a match is made."""
-        return Normal(self.packets[::2], self.kinds[::2])
+        return Normal(self.packets[::2])
 
     @property
     def judging(self) -> "Normal":
         """The half by which it is judged."""
-        return Normal(self.packets[1::2], self.kinds[1::2])
+        return Normal(self.packets[1::2])
 
-    def count(self, kind: Kind) -> int:
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """The kind of each packet."""
+        return kinds(self.packets)
+
+    def count(self, kind: Traffic) -> int:
         """How many packets of a kind there are."""
         return int((self.kinds == kind).sum())
 
@@ -59,10 +57,10 @@ def collateral(match: Match, normal: Normal) -> tuple[Collateral, ...]:
     """What a match hits of each kind that there is, the worst first."""
     hit = takes(match, normal.packets)
     found = []
-    for number, count in enumerate(np.bincount(normal.kinds, minlength=len(Kind)).tolist()):
+    for number, count in enumerate(np.bincount(normal.kinds, minlength=len(Traffic)).tolist()):
         if count:
             hits = int((hit & (normal.kinds == number)).sum())
-            found.append(Collateral(Kind(number).setting, count, hits, bound(hits, count)))
+            found.append(Collateral(Traffic(number).setting, count, hits, bound(hits, count)))
     return tuple(sorted(found, key=lambda each: (-each.hits / each.samples, each.kind)))
 
 

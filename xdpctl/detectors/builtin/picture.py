@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.detectors.builtin.kind import Kind
+from xdpctl.abi.constants import Traffic
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.model.finding import BINS_MAX, VALUES_MAX, Deciding, Distribution
 from xdpctl.model.match.match import Match
@@ -20,13 +20,15 @@ _TEXT_MAX = 120
 _BARS = 10
 
 
-def _normal(normal: Normal, kind: Kind) -> PacketArray:
+def _normal(normal: Normal, kind: Traffic) -> PacketArray:
     """The normal packets of the kind."""
     own: PacketArray = normal.packets[normal.kinds == kind]
     return own
 
 
-def deciding(match: Match, window: PacketArray, normal: Normal, kind: Kind) -> tuple[Deciding, ...]:
+def deciding(
+    match: Match, window: PacketArray, normal: Normal, kind: Traffic
+) -> tuple[Deciding, ...]:
     """Each component with its shares, those that tell most apart first."""
     before, found = _normal(normal, kind), []
     for name, value in match.components:
@@ -46,7 +48,9 @@ def _share(match: Match, packets: PacketArray) -> float:
     return float(weights[takes(match, packets)].sum() / total) if total else 0.0
 
 
-def picture(match: Match, window: PacketArray, normal: Normal, kind: Kind) -> Distribution | None:
+def picture(
+    match: Match, window: PacketArray, normal: Normal, kind: Traffic
+) -> Distribution | None:
     """The distribution of the component that tells most apart, now and before."""
     before = _normal(normal, kind)
     order = [each.component for each in deciding(match, window, normal, kind)]

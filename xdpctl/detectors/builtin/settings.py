@@ -8,15 +8,30 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
 
 _LEARNING = 600.0
 _OF_NO_FLOW = 5_000.0  # TCP packets a second to one destination, of no known flow
 _PREFIXES_MAX = 256
+FLOORS = {
+    Traffic.SYN: 1_000.0,
+    Traffic.SYN_ACK: 500.0,
+    Traffic.RST: 1_000.0,
+    Traffic.TCP: 20_000.0,
+    Traffic.UDP_SERVICE: 2_000.0,
+    Traffic.UDP: 5_000.0,
+    Traffic.ICMP: 500.0,
+    Traffic.FRAGMENT: 500.0,
+    Traffic.QUIC_INITIAL: 3_000.0,
+    Traffic.DNS_QUERY: 3_000.0,
+    Traffic.GRE: 1_000.0,
+    Traffic.ESP: 1_000.0,
+    Traffic.OTHER: 1_000.0,
+}  # packets a second to one destination; fewer are never an attack
 _Floor = Annotated[float, Meta(ge=10, le=1e9)]
-_BY_NAME = {kind.setting: kind for kind in Kind}
+_BY_NAME = {kind.setting: kind for kind in Traffic}
 
 
 class Most(StrEnum):
@@ -37,8 +52,8 @@ class Part:
 
     prefix: Prefix | None = None
     mode: Most | None = None
-    floors: Mapping[Kind, float] = field(default_factory=dict)
-    modes: Mapping[Kind, Most] = field(default_factory=dict)
+    floors: Mapping[Traffic, float] = field(default_factory=dict)
+    modes: Mapping[Traffic, Most] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +75,15 @@ class DetectSettings:
         over.sort(key=lambda each: -(each.prefix.length if each.prefix else 0))
         return [*over, self.common]
 
-    def floor(self, destination: Prefix, kind: Kind, taught: bool = False) -> float:
+    def floor(self, destination: Prefix, kind: Traffic, taught: bool = False) -> float:
         """The packets a second of this kind below which nothing is an attack.
 
         `taught`: known flows are told apart, so that few packets of connections are left.
         """
         given = (each.floors[kind] for each in self._for(destination) if kind in each.floors)
-        return next(given, _OF_NO_FLOW if taught and kind is Kind.TCP else FLOORS[kind])
+        return next(given, _OF_NO_FLOW if taught and kind is Traffic.TCP else FLOORS[kind])
 
-    def most(self, destination: Prefix, kind: Kind) -> Most:
+    def most(self, destination: Prefix, kind: Traffic) -> Most:
         """The most that may be done about this kind; a mode of the whole is never exceeded."""
         if self.mode is Most.OFF:
             return Most.OFF
@@ -97,7 +112,7 @@ class KindFloors(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     esp: _Floor | None = None
     other: _Floor | None = None
 
-    def settings(self) -> dict[Kind, float]:
+    def settings(self) -> dict[Traffic, float]:
         """The floors that are given."""
         return {kind: v for name, kind in _BY_NAME.items() if (v := getattr(self, name))}
 
@@ -119,7 +134,7 @@ class KindModes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     esp: Most | None = None
     other: Most | None = None
 
-    def settings(self) -> dict[Kind, Most]:
+    def settings(self) -> dict[Traffic, Most]:
         """The modes that are given."""
         return {kind: v for name, kind in _BY_NAME.items() if (v := getattr(self, name))}
 

@@ -40,7 +40,7 @@ class Split:
     now: Side
     normal: Side
     own: NDArray[np.float64]
-    kinds: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
 
     def of(self, now: NDArray[np.bool_], normal: NDArray[np.bool_]) -> "Split":
         """Some of the packets of both sides."""

@@ -10,10 +10,10 @@ import math
 from collections import deque
 from typing import Any
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors.builtin.kind import Kind
 
-Key = tuple[Prefix, Kind]
+Key = tuple[Prefix, Traffic]
 _BUCKET, _WAIT, _DAY = 300.0, 600.0, 86_400.0
 _STEP = 300.0  # seconds between two notes: more is a step of the clock
 _DAYS, _GROWTH = 7, 1.1
@@ -112,7 +112,7 @@ class Usual:
             for prefix, name, days in found["rates"][:_MOST]:
                 kept = {int(day): _finite(rate) for day, rate in days[-_DAYS:]}
                 if kept:
-                    made._days[parse_prefix(prefix), Kind[name.upper()]] = kept
+                    made._days[parse_prefix(prefix), Traffic[name.upper()]] = kept
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"it is not what was learnt: {error!r}") from error
         if not math.isfinite(made.since):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
 from xdpctl.detectors.builtin.evidence import (
     Case,
@@ -16,11 +17,10 @@ from xdpctl.detectors.builtin.evidence import (
     unaccepted,
     unsolicited,
 )
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import CONNECTING, TUNNELS, shape
 from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.shapes import CONNECTING, TUNNELS, shape
 from xdpctl.detectors.builtin.sources import Sources, sources
 from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding
 from xdpctl.model.match.match import Match, Value, join
@@ -142,7 +142,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
         return []
     given: dict[str, Value] = {"destination": case.victim, **shape(case.kind, case.victim.family)}
     whole = join(given)
-    if case.kind is Kind.UDP:  # what tells it from answers is for a box to find
+    if case.kind is Traffic.UDP:  # what tells it from answers is for a box to find
         del given["source_port"]
     explained = min(0.9, case.usual / case.rate) if case.rate else 0.0
     found: list[Proposal] = []
@@ -207,9 +207,9 @@ def _rest(
 ) -> Proposal:
     """What is done about packets that may not be dropped."""
     case = judge.case
-    if case.kind is Kind.SYN and not case.challenged:
+    if case.kind is Traffic.SYN and not case.challenged:
         return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
-    if case.kind is Kind.SYN:  # another match than the challenge's: one match has one rule
+    if case.kind is Traffic.SYN:  # another match than the challenge's: one match has one rule
         whole = join({"destination": case.victim, **CONNECTING})
         rate = _of_each(judge, 50.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)

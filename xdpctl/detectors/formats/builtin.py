@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors import parsing
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.finding import Finding
@@ -22,16 +22,16 @@ from xdpctl.model.rule import Action
 
 _EVENTS_MAX = 256
 ATTACKS = {
-    Kind.SYN: Attack.SYN_FLOOD,
-    Kind.SYN_ACK: Attack.SYN_ACK_FLOOD,
-    Kind.RST: Attack.RST_FLOOD,
-    Kind.TCP: Attack.TCP_FLOOD,
-    Kind.UDP_SERVICE: Attack.AMPLIFICATION,
-    Kind.UDP: Attack.UDP_FLOOD,
-    Kind.ICMP: Attack.ICMP_FLOOD,
-    Kind.FRAGMENT: Attack.IP_FRAGMENTATION,
-    Kind.QUIC_INITIAL: Attack.QUIC_FLOOD,
-    Kind.DNS_QUERY: Attack.DNS_QUERY_FLOOD,
+    Traffic.SYN: Attack.SYN_FLOOD,
+    Traffic.SYN_ACK: Attack.SYN_ACK_FLOOD,
+    Traffic.RST: Attack.RST_FLOOD,
+    Traffic.TCP: Attack.TCP_FLOOD,
+    Traffic.UDP_SERVICE: Attack.AMPLIFICATION,
+    Traffic.UDP: Attack.UDP_FLOOD,
+    Traffic.ICMP: Attack.ICMP_FLOOD,
+    Traffic.FRAGMENT: Attack.IP_FRAGMENTATION,
+    Traffic.QUIC_INITIAL: Attack.QUIC_FLOOD,
+    Traffic.DNS_QUERY: Attack.DNS_QUERY_FLOOD,
 }
 _ACTIONS = (Action.DROP, Action.LIMIT, Action.CHALLENGE)
 
@@ -98,9 +98,9 @@ def _event(told: Told) -> Event:
     )
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> Traffic:
     try:
-        return Kind[name.upper()]
+        return Traffic[name.upper()]
     except KeyError:
-        fix = f"send one of {', '.join(each.setting for each in Kind)}"
+        fix = f"send one of {', '.join(each.setting for each in Traffic)}"
         raise RuleError(f"kind is {plain(name)[:40]!r}", "kind", fix) from None

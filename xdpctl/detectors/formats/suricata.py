@@ -10,6 +10,7 @@ from typing import Any
 
 from xdpctl.detectors import parsing
 from xdpctl.model.event import Attack, Event, Phase, plain
+from xdpctl.model.services import AMPLIFIERS
 
 _BLOCK, _PROTECT = "xdp_block_src", ("xdp_block_dst", "xdp_protect_dst")
 _DENIALS = ("attempted denial of service", "detection of a denial of service attack")
@@ -52,7 +53,7 @@ def _event(data: dict[str, Any]) -> Event:
 
 def _attack(data: dict[str, Any], note: str) -> tuple[Attack, int | None]:
     protocol, port = str(data.get("proto", "")).lower(), data.get("src_port")
-    if protocol == "udp" and isinstance(port, int) and port in parsing.AMPLIFIERS:
+    if protocol == "udp" and isinstance(port, int) and port in AMPLIFIERS:
         return Attack.AMPLIFICATION, port
     named = parsing.attack_named(note)
     if named is Attack.AMPLIFICATION:

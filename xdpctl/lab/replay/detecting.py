@@ -16,14 +16,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.counts import strata
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.hold import Hold, State
-from xdpctl.detectors.builtin.kind import Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings
 from xdpctl.detectors.builtin.usual import Usual
@@ -125,11 +123,11 @@ def _to_any(prefixes: Sequence[Prefix], found: PacketArray, column: str) -> NDAr
 def _opens(found: PacketArray) -> NDArray[np.bool_]:
     """Whether an outgoing packet opens or continues a flow, as the program that teaches has it."""
     flags = np.maximum(found["tcp_flags"], 0)
-    of_kind = kinds(found)
+    of_kind = found["traffic"]
     established = (flags & 0x10 != 0) & (flags & 0x06 == 0)
     tcp = (found["protocol"] == 6) & (established | (flags & 0x16 == 0x02))
-    udp = np.isin(of_kind, (Kind.UDP, Kind.QUIC_INITIAL, Kind.DNS_QUERY))
-    return np.asarray(tcp | udp | (of_kind == Kind.ICMP))
+    udp = np.isin(of_kind, (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY))
+    return np.asarray(tcp | udp | (of_kind == Traffic.ICMP))
 
 
 def _codes(found: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
@@ -157,7 +155,7 @@ def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalT
             comes_in &= _to_any(ours, step.packets, "destination")
             found = step.packets[comes_in]
             parts.append(found)
-            each = strata(found, kinds(found), 1.0)
+            each = strata(found, 1.0)
             for place in range(len(each.rates)):
                 key = each.key(place)
                 rates[key] = max(rates.get(key, 0.0), float(each.rates[place]))
@@ -232,10 +230,10 @@ def _count(done: Rehearsed, at: float, found: PacketArray, told: NDArray[np.int8
     for reason, count in zip(*np.unique(reasons, return_counts=True), strict=True):
         done.outcomes[Reason(int(reason)).name.lower()] += int(count)
     legitimate = told == _LEGITIMATE
-    of_kind = kinds(found[legitimate])
+    of_kind = found["traffic"][legitimate]
     kept_out = reasons[legitimate] != Reason.NO_RULE
     for number in np.unique(of_kind).tolist():
-        name, chosen = Kind(number).setting, of_kind == number
+        name, chosen = Traffic(number).setting, of_kind == number
         count, hit = done.legitimate.get(name, (0, 0))
         done.legitimate[name] = count + int(chosen.sum()), hit + int(kept_out[chosen].sum())
 

@@ -22,6 +22,7 @@ from xdpctl.detectors.builtin.hold import Hold
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.errors import RuleError
+from xdpctl.traffic.classes import classified
 from xdpctl.traffic.packets import PACKET
 
 _BYTES_MAX = 64 << 20
@@ -107,7 +108,7 @@ def _read(data: bytes, unix: float) -> Learnt:
     if len(rest) != count * PACKET.itemsize:
         raise ValueError("packets are missing")
     normal = NormalTraffic()
-    normal.restore(np.frombuffer(rest, PACKET).copy())
+    normal.restore(classified(np.frombuffer(rest, PACKET).copy()))
     earlier = msgspec.convert(head.get("earlier", []), list[Hold])
     for hold in earlier:  # what cannot be read later is found out now
         hold.check()

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.hold import Hold
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.errors import RuleError
 
 _BYTES_MAX = 8 << 20
@@ -64,7 +64,7 @@ def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
         taught=engine.taught,
         normal={
             kind.setting: sum(engine.normal.of_family(family).count(kind) for family in (4, 6))
-            for kind in Kind
+            for kind in Traffic
         },
         holds=[structs.replace(hold) for hold in engine.holds.active],
     )

@@ -28,7 +28,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
             octets.add_metric(key, hits.bytes)
     yield from (packets, octets, drops)
     classes = CounterMetricFamily(
-        "xdpctl_class_packets", "Received packets by class, estimated", labels=["class"]
+        "xdpctl_kind_packets", "Received packets by kind, estimated", labels=["kind"]
     )
     volumes = ctx.controller.datapath.heads.volumes()
     for each, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):

@@ -7,10 +7,9 @@ import pytest
 from bench.detection import made
 from bench.detection.made import ATTACKS
 from tests.support.watching import Making, Told, World, began
-from xdpctl.abi.constants import FlowState
+from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
-from xdpctl.detectors.builtin.settings import DetectSettings, Most, Part
+from xdpctl.detectors.builtin.settings import FLOORS, DetectSettings, Most, Part
 from xdpctl.traffic.packets import PacketArray
 
 Random = np.random.Generator
@@ -142,17 +141,17 @@ def test_just_below_every_floor_nothing_is_done() -> None:
         parts = [ATTACKS[name](random, max(count // 4, 1)) for name in names]
         return np.concatenate(parts)
 
-    assert world.play(5.0, mixed, 4 * 0.8 * FLOORS[Kind.ICMP]) == []
+    assert world.play(5.0, mixed, 4 * 0.8 * FLOORS[Traffic.ICMP]) == []
 
 
 def test_a_ramp_is_seen_at_twice_the_floor_at_most() -> None:
     world = World(normal=200)
     rate, told = 0.0, list[Told]()
-    while not told and rate < 4 * FLOORS[Kind.UDP]:
+    while not told and rate < 4 * FLOORS[Traffic.UDP]:
         rate += 50_000 / 600
         told = began(world.play(1.0, ATTACKS["UDP of one length by bots"], rate, 0.05))
     assert told
-    assert rate <= 2 * FLOORS[Kind.UDP]
+    assert rate <= 2 * FLOORS[Traffic.UDP]
 
 
 def test_a_third_party_that_is_spoofed_is_not_blocked() -> None:
@@ -182,26 +181,26 @@ def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_
     assert "drop" not in [
         hold.action
         for hold in world.engine.holds.active
-        if hold.of_kind in (Kind.UDP, Kind.QUIC_INITIAL, Kind.DNS_QUERY, Kind.ICMP)
+        if hold.of_kind in (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY, Traffic.ICMP)
     ]
     assert world.legitimate_hit == 0
 
 
 def test_modes_by_prefix_and_kind() -> None:
     parts = (
-        Part(parse_prefix("192.0.2.0/28"), None, {}, {Kind.UDP_SERVICE: Most.OFF}),
-        Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {Kind.ICMP: 100_000.0}, {}),
+        Part(parse_prefix("192.0.2.0/28"), None, {}, {Traffic.UDP_SERVICE: Most.OFF}),
+        Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {Traffic.ICMP: 100_000.0}, {}),
     )
     settings = DetectSettings(learning=0, parts=parts)
-    assert settings.most(parse_prefix("192.0.2.1"), Kind.UDP_SERVICE) is Most.OBSERVE
-    assert settings.most(parse_prefix("192.0.2.9"), Kind.UDP_SERVICE) is Most.OFF
-    assert settings.most(parse_prefix("192.0.2.99"), Kind.UDP_SERVICE) is Most.DROP
+    assert settings.most(parse_prefix("192.0.2.1"), Traffic.UDP_SERVICE) is Most.OBSERVE
+    assert settings.most(parse_prefix("192.0.2.9"), Traffic.UDP_SERVICE) is Most.OFF
+    assert settings.most(parse_prefix("192.0.2.99"), Traffic.UDP_SERVICE) is Most.DROP
     world = World(settings=settings)
     (told, *_) = began(world.play(1.0, ATTACKS["chargen"], 50_000))
     assert told.report.watch, "only observed"
     assert world.leak == 1.0
     assert world.play(1.0, ATTACKS["ICMP echo, large"], 50_000) == []
-    assert DetectSettings(mode=Most.OFF).most(parse_prefix("192.0.2.1"), Kind.UDP) is Most.OFF
+    assert DetectSettings(mode=Most.OFF).most(parse_prefix("192.0.2.1"), Traffic.UDP) is Most.OFF
 
 
 def test_a_late_reading_is_no_attack() -> None:

@@ -9,10 +9,9 @@ import pytest
 from bench.detection import made
 from bench.detection.made import ATTACKS
 from tests.support.watching import World, began
-from xdpctl.abi.constants import FlowState
+from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
-from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.settings import FLOORS, DetectSettings
 from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.traffic.packets import PacketArray
 
@@ -51,7 +50,7 @@ def test_a_flood_of_few_sources_leaves_each_what_is_no_attack() -> None:
     (told, *_) = began(world.play(2.0, stream(protocol=17, destination_port=9), 50_000))
     assert told.hold.limit
     assert told.hold.limit.by_source
-    assert told.hold.limit.pps >= FLOORS[Kind.UDP]
+    assert told.hold.limit.pps >= FLOORS[Traffic.UDP]
     assert not told.hold.known, "it spares known flows"
 
 
@@ -175,7 +174,7 @@ def test_what_a_prefix_is_used_to_is_learnt_of_the_prefix() -> None:
         return packets
 
     around = parse_prefix("192.0.2.0/24")
-    world.engine.usual.restore(world.unix, {(around, Kind.ICMP): 1_300.0})
+    world.engine.usual.restore(world.unix, {(around, Traffic.ICMP): 1_300.0})
     assert world.play(5.0, pings, 2_000) == []
     assert began(world.play(3.0, pings, 6_000))
 
@@ -184,13 +183,13 @@ def test_a_prefix_is_noted_beside_its_hosts() -> None:
     world = World(normal=500)
     usual = world.engine.usual
     world.play(30 * 60.0, stream(protocol=17, destination_port=9), 2_000, 0.5)
-    assert usual.best((HOST, Kind.UDP)) > 1_500
-    assert usual.best((parse_prefix("192.0.2.0/24"), Kind.UDP)) > 1_500
+    assert usual.best((HOST, Traffic.UDP)) > 1_500
+    assert usual.best((parse_prefix("192.0.2.0/24"), Traffic.UDP)) > 1_500
 
 
 def test_a_first_day_cannot_be_boiled() -> None:
     began_at = 1_764_201_600.0
-    key, usual, unix = (HOST, Kind.ICMP), Usual(began_at), began_at
+    key, usual, unix = (HOST, Traffic.ICMP), Usual(began_at), began_at
     while unix < began_at + 3 * 3_600:
         usual.note(unix, {key: 0.85 * usual.threshold(key, 500.0)})
         unix += 60

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.kind import Kind
 from xdpctl.detectors.builtin.usual import Usual
 
-KEY = (parse_prefix("192.0.2.1"), Kind.SYN)
+KEY = (parse_prefix("192.0.2.1"), Traffic.SYN)
 DAY, BEGAN = 86_400.0, 1_764_201_600.0
 
 

@@ -9,13 +9,11 @@ import pytest
 from bench.detection import made
 from bench.detection.made import ATTACKS, balanced, legitimate
 from bench.detection.synthesis import all_judged
-from xdpctl.abi.constants import FlowState
+from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.kind import FLOORS, Kind
-from xdpctl.detectors.builtin.kinds import kinds
 from xdpctl.detectors.builtin.normal import Normal, bound
-from xdpctl.detectors.builtin.settings import Most
+from xdpctl.detectors.builtin.settings import FLOORS, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.verdict import Proposal, proposals
 from xdpctl.model.rule import Action
@@ -24,10 +22,10 @@ from xdpctl.traffic.select import takes
 
 VICTIM = parse_prefix("192.0.2.1")
 RANDOM = np.random.default_rng(7)
-NORMAL = Normal.of(RANDOM.permutation(balanced(RANDOM, 2_000)))
+NORMAL = Normal(RANDOM.permutation(balanced(RANDOM, 2_000)))
 
 
-def case(packets: PacketArray, kind: Kind, **more: Any) -> Case:
+def case(packets: PacketArray, kind: Traffic, **more: Any) -> Case:
     given: dict[str, Any] = {
         "normal": NORMAL,
         "rate": 25_000.0,
@@ -56,7 +54,9 @@ def test_most_of_the_made_attacks_are_dropped_and_no_kind_loses_more_than_a_hund
 
 
 def test_a_finding_says_what_it_rests_on_and_what_else_is_hit() -> None:
-    found = one(proposals(case(ATTACKS["NTP monlist"](RANDOM, 200), Kind.UDP_SERVICE), Most.DROP))
+    found = one(
+        proposals(case(ATTACKS["NTP monlist"](RANDOM, 200), Traffic.UDP_SERVICE), Most.DROP)
+    )
     finding = found.finding
     assert found.action is Action.DROP
     assert "src-port 123" in str(found.match)
@@ -76,13 +76,13 @@ def test_a_finding_says_what_it_rests_on_and_what_else_is_hit() -> None:
 
 def test_what_a_drop_is_said_to_hit_is_what_it_hits() -> None:
     aside = legitimate(np.random.default_rng(99), 60_000)
-    for name, kind in (("STUN", Kind.UDP_SERVICE), ("UDP, all at random", Kind.UDP)):
+    for name, kind in (("STUN", Traffic.UDP_SERVICE), ("UDP, all at random", Traffic.UDP)):
         for each in proposals(case(ATTACKS[name](RANDOM, 400), kind), Most.DROP):
             if each.action is not Action.DROP:
                 continue
             taken = takes(each.match, aside)
             for told in each.finding.collateral:
-                of_kind = kinds(aside) == Kind[told.kind.upper()]
+                of_kind = aside["traffic"] == Traffic[told.kind.upper()]
                 if of_kind.sum() > 1_000:
                     assert taken[of_kind].mean() <= told.bound + 0.005, (name, told)
 
@@ -99,24 +99,26 @@ def test_numbers_alone_are_no_reason_to_drop() -> None:
         packet_length=RANDOM.integers(80, 1_200, count),
         ttl=52,
     )
-    found = proposals(case(video, Kind.UDP, rate=6_000.0), Most.DROP)
+    found = proposals(case(video, Traffic.UDP, rate=6_000.0), Most.DROP)
     assert {each.action for each in found} == {Action.LIMIT}
     assert "nothing but their number" in " ".join(one(found).finding.rejected)
 
 
 def test_a_kind_of_which_little_is_known_is_limited() -> None:
-    few = Normal.of(balanced(RANDOM, 100))
+    few = Normal(balanced(RANDOM, 100))
     window = ATTACKS["UDP of one length by bots"](RANDOM, 200)
-    found = one(proposals(case(window, Kind.UDP, normal=few), Most.DROP))
+    found = one(proposals(case(window, Traffic.UDP, normal=few), Most.DROP))
     assert found.action is Action.LIMIT
     assert "are known" in " ".join(found.finding.rejected)
 
 
-@pytest.mark.parametrize("kind", [Kind.SYN_ACK, Kind.UDP_SERVICE])
-def test_answers_that_nobody_asked_for_are_dropped_by_a_box_that_knows_nothing(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Traffic.SYN_ACK, Traffic.UDP_SERVICE])
+def test_answers_that_nobody_asked_for_are_dropped_by_a_box_that_knows_nothing(
+    kind: Traffic,
+) -> None:
     name = {
-        Kind.SYN_ACK: "SYN-ACK, reflected",
-        Kind.UDP_SERVICE: "chargen",
+        Traffic.SYN_ACK: "SYN-ACK, reflected",
+        Traffic.UDP_SERVICE: "chargen",
     }[kind]
     nothing: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0, "usual": 0}
     window = ATTACKS[name](RANDOM, 200)
@@ -132,12 +134,12 @@ def test_answers_that_nobody_asked_for_are_dropped_by_a_box_that_knows_nothing(k
 def test_a_fresh_box_limits_what_may_be_asked_for() -> None:
     window = ATTACKS["UDP, all at random"](RANDOM, 300)
     fresh: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0, "usual": 0}
-    found = proposals(case(window, Kind.UDP, **fresh), Most.DROP)
+    found = proposals(case(window, Traffic.UDP, **fresh), Most.DROP)
     assert {each.action for each in found} == {Action.LIMIT}
 
 
 def test_syns_are_challenged_where_they_look_like_everybodys() -> None:
-    found = one(proposals(case(ATTACKS["SYN as all send it"](RANDOM, 300), Kind.SYN), Most.DROP))
+    found = one(proposals(case(ATTACKS["SYN as all send it"](RANDOM, 300), Traffic.SYN), Most.DROP))
     assert found.action is Action.CHALLENGE
     assert str(found.match).startswith("dst 192.0.2.1 proto tcp flags syn")
 
@@ -145,25 +147,25 @@ def test_syns_are_challenged_where_they_look_like_everybodys() -> None:
 def test_few_sources_are_limited_each() -> None:
     window = ATTACKS["QUIC Initials"](RANDOM, 300)
     window["source"] = window["source"][RANDOM.integers(0, 5, 300)]
-    found = one(proposals(case(window, Kind.QUIC_INITIAL), Most.DROP))
+    found = one(proposals(case(window, Traffic.QUIC_INITIAL), Most.DROP))
     assert found.limit
     assert (found.limit.per_ipv4, found.limit.per_ipv6) == (32, 64)
 
 
 @pytest.mark.parametrize("most", [Most.LIMIT, Most.OFF])
 def test_the_configuration_bounds_what_is_done(most: Most) -> None:
-    found = proposals(case(ATTACKS["chargen"](RANDOM, 200), Kind.UDP_SERVICE), most)
+    found = proposals(case(ATTACKS["chargen"](RANDOM, 200), Traffic.UDP_SERVICE), most)
     assert all(each.action is Action.LIMIT for each in found)
     assert bool(found) is (most is Most.LIMIT)
 
 
 def test_no_packets_and_no_normal_traffic_are_no_error() -> None:
-    assert proposals(case(np.empty(0, PACKET), Kind.UDP), Most.DROP) == []
+    assert proposals(case(np.empty(0, PACKET), Traffic.UDP), Most.DROP) == []
     for name, make in ATTACKS.items():
         window = make(RANDOM, 120)
-        for number in np.unique(kinds(window)).tolist():
-            part = window[kinds(window) == number]
-            nothing = case(part, Kind(number), normal=Normal.nothing())
+        for number in np.unique(window["traffic"]).tolist():
+            part = window[window["traffic"] == number]
+            nothing = case(part, Traffic(number), normal=Normal.nothing())
             assert proposals(nothing, Most.DROP), name
 
 
@@ -201,24 +203,24 @@ def test_two_vpn_gateways_are_no_answer_that_nobody_asked_for() -> None:
         ttl=52,
     )
     nothing: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0}
-    assert one(proposals(case(window, Kind.UDP_SERVICE, **nothing), Most.DROP)).action == "limit"
+    assert one(proposals(case(window, Traffic.UDP_SERVICE, **nothing), Most.DROP)).action == "limit"
 
 
 def test_a_new_tunnel_is_no_flood() -> None:
     window = ATTACKS["ESP"](RANDOM, 300)
-    assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.DROP
+    assert one(proposals(case(window, Traffic.ESP), Most.DROP)).action is Action.DROP
     window["source"] = window["source"][0]
-    assert one(proposals(case(window, Kind.ESP), Most.DROP)).action is Action.LIMIT
-    assert proposals(case(window, Kind.ESP, rate=9_000.0), Most.DROP) == []
+    assert one(proposals(case(window, Traffic.ESP), Most.DROP)).action is Action.LIMIT
+    assert proposals(case(window, Traffic.ESP, rate=9_000.0), Most.DROP) == []
 
 
 def test_every_finding_is_one_that_the_hook_takes() -> None:
     """However long the matches are that were not taken."""
     for name, make in ATTACKS.items():
         window = make(RANDOM, 300)
-        for number in np.unique(kinds(window)).tolist():
-            part = window[kinds(window) == number]
+        for number in np.unique(window["traffic"]).tolist():
+            part = window[window["traffic"] == number]
             for normal in (NORMAL, Normal.nothing()):
-                for each in proposals(case(part, Kind(number), normal=normal), Most.LIMIT):
+                for each in proposals(case(part, Traffic(number), normal=normal), Most.LIMIT):
                     each.finding.check()
                     assert all(len(text) <= 300 for text in each.finding.rejected), name
