@@ -174,6 +174,7 @@ class Engine:
         loud = {kind for (_, kind), each in self._suspects.items() if each.loud_at > now - 5.0}
         loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
         passed = chunk.packets["reason"] == Reason.NO_RULE
+        passed &= self.holds.not_probed(chunk.packets)
         self.normal.add(chunk.of(passed), frozenset(loud))
         found = self._second.add(undecided)
         if found is None:

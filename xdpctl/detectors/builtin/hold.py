@@ -7,6 +7,7 @@ import msgspec
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors.builtin.normal import RARE
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.errors import RuleError
 from xdpctl.model.finding import Finding
@@ -15,9 +16,8 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 
-QUIET_SECONDS = 75.0  # longer than the pauses of pulses
+QUIET_SECONDS = 10.0  # pulses that come back make it longer
 QUIET_MOST = 900.0
-QUIET_BLIND = 40.0  # with the time of probing less than a minute
 
 
 class State(StrEnum):
@@ -73,8 +73,14 @@ class Hold(msgspec.Struct, kw_only=True):
             limit=proposal.limit,
             known=proposal.known,
             blind=proposal.blind,
-            quiet=QUIET_BLIND if proposal.blind else QUIET_SECONDS,
         )
+
+    @property
+    def normal(self) -> float:
+        """Packets a second that its rule hits of what is usual: they say nothing of an attack."""
+        own = next((c for c in self.finding.collateral if c.kind == self.kind), None)
+        share = own.hits / own.samples if own and own.samples >= RARE else 1.0
+        return share * self.finding.usual
 
     @property
     def prefix(self) -> Prefix:

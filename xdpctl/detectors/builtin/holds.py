@@ -25,7 +25,8 @@ TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are ne
 _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
 _HIT = 100.0  # packets a second: fewer do not keep a rule
-_PROBE_SECONDS = 10.0
+PROBE_SECONDS = 75.0  # longer than the pauses of most pulses
+_PROBED_SECONDS = 0.1  # a flood that comes back is met soon
 _BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
 _PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
@@ -187,6 +188,14 @@ class Holds:
         others = {hold.id for hold in self._holds.values() if not hold.drops}
         return self._left(packets, kind, without=others)
 
+    def not_probed(self, packets: PacketArray) -> NDArray[np.bool_]:
+        """Which packets no drop in monitor mode would take: of those nobody knows what they are."""
+        left = np.ones(len(packets), bool)
+        for hold in self._holds.values():
+            if hold.drops and hold.state is State.PROBING:
+                left &= ~takes(self._matches[hold.id], packets)
+        return left
+
     def _left(self, packets: PacketArray, kind: Traffic, without: set[str]) -> NDArray[np.bool_]:
         left = np.ones(len(packets), bool)
         for hold in self._holds.values():
@@ -212,9 +221,8 @@ class Holds:
         self._ending = []
         self._gathered.append(chunk.packets)
         self._seconds += chunk.seconds
-        if self._seconds < _HITS_SECONDS or not self._holds:
-            if self._seconds >= _HITS_SECONDS:
-                self._gathered, self._seconds = [], 0.0
+        probing = any(hold.state is State.PROBING for hold in self._holds.values())
+        if self._seconds < (_PROBED_SECONDS if probing else _HITS_SECONDS):
             return
         packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
@@ -246,19 +254,18 @@ class Holds:
 
         What is not a drop meets normal packets, too, and so may a drop of which that is not known.
         """
-        sure = hold.drops and not hold.watched
-        share = _STILL if hold.blind or not sure else _BACK
-        return hold.rate >= max(_HIT, share * hold.finding.threshold)
+        sure = hold.drops and not hold.watched and not hold.blind
+        share = _BACK if sure else _STILL
+        return hold.rate - hold.normal >= max(_HIT, share * hold.finding.threshold)
 
     def _moved(self, now: float, hold: Hold) -> Iterator[Report]:
         """The next state of an answer."""
         if hold.state is State.PROBING:
-            share = _STILL if hold.blind else _BACK
-            if hold.rate >= max(_HIT, share * hold.finding.threshold):
+            if self._needed(hold):
                 hold.state, hold.hit_at, hold.told_at = State.ATTACK, now, now
                 hold.quiet = min(2 * hold.quiet, QUIET_MOST)
                 yield Report(Phase.CONTINUES, hold, hold.watched)
-            elif now >= hold.probing_since + _PROBE_SECONDS:
+            elif now >= hold.probing_since + PROBE_SECONDS:
                 yield self.end(hold)
             return
         if self._needed(hold):

@@ -15,6 +15,7 @@ from xdpctl.traffic.select import takes
 
 MOST_HIT = 0.01  # of a kind: the largest upper bound of what a drop may hit
 ENOUGH = 300  # packets of a kind of which none is hit: then the bound is 1 %
+RARE = 30  # packets of a kind: of fewer no share is known
 _NONE_HIT = 3.0  # the rule of three (Hanley and Lippman-Hand, 1983)
 
 

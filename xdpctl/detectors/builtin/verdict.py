@@ -17,7 +17,7 @@ from xdpctl.detectors.builtin.evidence import (
     unaccepted,
     unsolicited,
 )
-from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, Normal, collateral
+from xdpctl.detectors.builtin.normal import ENOUGH, MOST_HIT, RARE, Normal, collateral
 from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.shapes import CONNECTING, TUNNELS, shape
@@ -38,7 +38,6 @@ _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
 _MATCH_SHOWN = 160  # characters
-_RARE = 30  # packets of normal traffic of a kind: of fewer no share is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class _Judge:
         if not reasons:
             return "nothing but their number shows that the packets are an attack"
         for each in hit:
-            if each.hits and (each.bound > MOST_HIT or each.samples < _RARE):
+            if each.hits and (each.bound > MOST_HIT or each.samples < RARE):
                 return f"it hits up to {each.bound:.1%} of normal {each.kind}"
         own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
         sure = self.unsolicited or self.unaccepted or never_seen(self.case, self.from_where)

@@ -54,12 +54,25 @@ def test_a_flood_of_few_sources_leaves_each_what_is_no_attack() -> None:
     assert not told.hold.known, "it spares known flows"
 
 
+def test_what_is_usual_keeps_no_rule() -> None:
+    """A limit on a whole kind, which meets as many packets after the flood as are usual."""
+    world = World(normal=0)
+    world.engine.usual.restore(world.unix, {(HOST, Traffic.UDP): 6_000.0})
+    world.play(2.0, ATTACKS["UDP, all at random"], 60_000)
+    (limit,) = [hold for hold in world.engine.holds.active if hold.action == "limit"]
+    assert (limit.normal, limit.finding.threshold) == (6_000, 12_000)
+    world.play(12.0, ATTACKS["UDP, all at random"], 6_000, 0.1)
+    assert limit.state == "probing"
+
+
 def test_a_drop_made_without_a_baseline_is_not_kept_by_people() -> None:
     """20 people go on with what the flood looked like, at 700 packets a second."""
     world = World(settings=DetectSettings(learning=600), learnt=False)
     world.play(6.0, ATTACKS["chargen"], 25_000)
     assert "drop" in world.actions()
-    world.play(60.0, ATTACKS["chargen"], 700, 0.1)
+    world.play(12.0, ATTACKS["chargen"], 700, 0.1)
+    assert {hold.state for hold in world.engine.holds.active} == {"probing"}, "it drops nothing"
+    world.play(76.0, ATTACKS["chargen"], 700, 0.1)
     assert world.actions() == []
     world.play(6.0, ATTACKS["chargen"], 25_000)
     world.play(60.0, ATTACKS["chargen"], 25_000, 0.1)
