@@ -80,6 +80,22 @@ def test_killed_in_mid_flood_its_rules_stay_and_it_takes_them_over(scene: Scene)
     assert scene.sessions.all_answer()
 
 
+def test_a_flood_is_seen_while_the_control_plane_does_not_answer(scene: Scene) -> None:
+    """As at a start, and when it hangs: what was seen is done as soon as it answers."""
+    live.forget(scene)
+    plane = scene.box.control_plane()
+    os.kill(plane, signal.SIGSTOP)
+    try:
+        with flooding(scene.place, scene.generator, "fragment", 50_000):
+            assert eventually(lambda: bool(scene.status().holds))
+            assert kept_out(scene) == 0
+            os.kill(plane, signal.SIGCONT)
+            assert eventually(lambda: kept_out(scene) > 1_000)
+    finally:
+        os.kill(plane, signal.SIGCONT)
+    assert scene.sessions.all_answer()
+
+
 def _refused(scene: Scene) -> bool:
     return any("automatic mitigation is off" in hold.refused for hold in scene.status().holds)
 

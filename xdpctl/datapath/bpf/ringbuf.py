@@ -64,6 +64,7 @@ class Follower:
     def __init__(self, fd: int, size: int, dtype: np.dtype[Any]) -> None:
         page = mmap.PAGESIZE
         whole = mmap.mmap(fd, page + 2 * size, prot=mmap.PROT_READ, offset=page)
+        self._consumer = memoryview(mmap.mmap(fd, page, prot=mmap.PROT_READ)).cast("Q")
         self._size, self._record = size, _record(dtype)
         self._producer = memoryview(whole)[:8].cast("Q")
         self._data = memoryview(whole)[page:]
@@ -74,6 +75,12 @@ class Follower:
     def waiting(self) -> int:
         """How many records there are to read."""
         return (self._producer[0] - self._position) // self._record.itemsize
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another record: nobody consumes them."""
+        held: int = self._producer[0] - self._consumer[0]
+        return held + self._record.itemsize > self._size
 
     def read_all(self) -> NDArray[np.void]:
         """A copy of all new records; of more than the ring holds, the newest."""

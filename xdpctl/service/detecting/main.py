@@ -38,6 +38,7 @@ from xdpctl.model.event import Phase
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS
 from xdpctl.service import config
 from xdpctl.service.detecting import learnt
+from xdpctl.service.detecting.stand_in import StandIn
 from xdpctl.service.detecting.status import read_status, status
 from xdpctl.service.detecting.teller import Teller, told
 from xdpctl.service.loader_report import LoaderReport
@@ -64,6 +65,7 @@ class Detector:
     follower: Follower
     engine: Engine
     teller: Teller
+    stand_in: StandIn
     pin: Path
     alive_fd: int | None = None
     stopping: SignalEvent = field(default_factory=SignalEvent)
@@ -71,6 +73,7 @@ class Detector:
     _beat_at: float = 0.0
     _save_at: float = 0.0
     _overrun: int = 0
+    _blind: bool = False
     _reports: list[Report] = field(default_factory=list)
     _telling: Future[dict[str, str]] | None = None
     _told: list[Report] = field(default_factory=list)
@@ -98,12 +101,21 @@ class Detector:
         self._write(self._files(time.monotonic(), save=True))
 
     def _step(self, now: float) -> None:
-        heads = self.follower.read_all()
-        seconds = None
+        """Read what there is, and look at it.
+
+        Where nobody empties the ring, time stands still: no attack is over because it is not seen.
+        """
+        packets = read(heads := self.follower.read_all())
+        self.stand_in.step(now, packets)
+        if self.stand_in.observes and self.follower.full:
+            self._blind = True
+            return
+        seconds = _READ_SECONDS if self._blind else None
+        self._blind = False
         if self.follower.overrun > self._overrun and len(heads):  # only the newest are left
             self._overrun = self.follower.overrun
             seconds = max(float(np.ptp(heads["time_ns"])) / 1e9, _POLL_SECONDS)
-        self._reports += self.engine.step(now, time.time(), read(heads), seconds)
+        self._reports += self.engine.step(now, time.time(), packets, seconds)
 
     def _tell(self, pool: ThreadPoolExecutor) -> None:
         """Hand reports over, one body at a time; take note of what came of the one before."""
@@ -195,7 +207,8 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     holds = report.holds if report else []
     engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)
     follower = Follower(heads.fd, heads.shape.max_entries, HEAD)
-    return Detector(settings, follower, engine, Teller(settings.listen.socket), path, alive_fd)
+    teller, stand_in = Teller(settings.listen.socket), StandIn.pinned(pins, time.monotonic())
+    return Detector(settings, follower, engine, teller, stand_in, path, alive_fd)
 
 
 def run(settings: Settings, alive_fd: int | None) -> None:
