@@ -19,6 +19,7 @@ SPARES = {
     Spare.NONE: WireSpare.NONE,
     Spare.ESTABLISHED: WireSpare.ESTABLISHED,
     Spare.KNOWN: WireSpare.KNOWN,
+    Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while it is tried, see signature_sync
 }
 
 

@@ -55,6 +55,7 @@ class Spare(StrEnum):
     NONE = "none"
     ESTABLISHED = "established"  # of TCP connections of this host
     KNOWN = "known"  # these, and of flows that the inside takes part in
+    TRIAL = "trial"  # these, and of a few flows, by which it is measured whom the rule hits
 
 
 @lru_cache(1024)  # the rules of a list often differ in nothing but their source
@@ -144,6 +145,12 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         check_told(self.reason, self.tags)
+        if self.spare is Spare.TRIAL:
+            raise RuleError(
+                "a rule on a source alone cannot be tried",
+                "spare",
+                'give spare "known" (--spare known), or a match',
+            )
 
     @property
     def id(self) -> str:

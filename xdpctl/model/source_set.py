@@ -68,6 +68,8 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if self.action not in (Action.DROP, Action.ACCEPT):
             raise RuleError(f"a set cannot {self.action}", "action", "give drop or accept")
+        if self.spare is Spare.TRIAL:
+            raise RuleError("a set cannot be tried", "spare", 'give "known" (--spare known)')
         check_name(self.name, "name")
         check_reason(self.reason)
 

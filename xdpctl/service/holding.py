@@ -10,7 +10,7 @@ from xdpctl.base.units import si3
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import CHALLENGES, Signature, automatic, of_tcp
+from xdpctl.model.signature import CHALLENGES, Signature, automatic, of_tcp, on_trial
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
 from xdpctl.traffic.handshakes import Newcomers
@@ -97,7 +97,7 @@ def people_of(
     collateral: Mapping[str, Collateral],
     newcomers: Callable[[Prefix | None], Newcomers | None],
 ) -> People:
-    """What detectors' rules do to people.
+    """What detectors' rules do to people, and those of operators that are tried.
 
     `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
     challenge lets people in. What is measured goes before what is only supposed.
@@ -105,14 +105,14 @@ def people_of(
     hurt, doubts, held = list[str](), list[str](), list[str]()
     came: dict[str, None] = {}
     for rule in rules:
-        if not automatic(rule) or rule.mode is not Mode.ENFORCE:
+        if rule.mode is not Mode.ENFORCE or not (automatic(rule) or on_trial(rule)):
             continue
         rate, whom = rates.get(rule.slot, 0.0), collateral.get(rule.id)
         if rate < _HITS:
             continue
         if whom and whom.hurts:
             hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
-        if not _harmless(rule, findings.get(rule.id), whom):
+        if automatic(rule) and not _harmless(rule, findings.get(rule.id), whom):
             doubts.append(
                 f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
                 "that are not proven to be an attack: people may be among them"

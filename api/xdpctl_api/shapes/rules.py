@@ -31,7 +31,8 @@ class RuleIn(Strict):
         default=None,
         description="known: packets of known flows and of this host's TCP connections pass; the "
         "default for rules that match on more than a source, except limits per source. "
-        "established: only the latter pass",
+        "established: only the latter pass. trial: as known, and a few flows by which it is "
+        "measured whom the rule hits",
     )
     priority: StrictInt | None = Field(
         default=None, description="Lower numbers are evaluated first; ties in FlowSpec order"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apiclient import Api
+from tests.support.apiclient import Api, problem
 from tests.support.hooked import VICTIM, event, hit, incidents, say, standing, whole
 from xdpctl.abi.constants import Asking, Chosen
 from xdpctl.datapath.trials import Tried
@@ -24,6 +24,7 @@ from xdpctl.model.signature import Signature, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 from xdpctl.service.detecting.teller import softened
+from xdpctl.service.holding import people_of
 
 TCP, UDP, LATER = 6, 17, 4_000_000_000  # ns: there was time to take part
 
@@ -174,6 +175,9 @@ def test_what_stays(held: Signature) -> None:
         (rule(spare=Spare.NONE), False),
         (rule(mode=Mode.MONITOR), False),
         (rule(origin="operator"), False),
+        (rule(origin="operator", spare=Spare.TRIAL), True),
+        (rule("limit", Rate(pps=100), origin="operator", spare=Spare.TRIAL), True),
+        (rule(origin="operator", spare=Spare.TRIAL, mode=Mode.MONITOR), False),
     ],
 )
 def test_what_is_on_trial(held: Signature, tried: bool) -> None:
@@ -311,3 +315,45 @@ def test_the_share_is_smaller_the_more_a_rule_hits(asking: Api) -> None:
     hit(asking, found, 28_040)
     watch.step(5.0)
     assert [one.share for one in trials.held.values()] == pytest.approx([5 / 2_000])
+
+
+def test_what_an_operator_has_tried_is_told_and_stays(asking: Api) -> None:
+    body = {"match": f"tcp flags psh&ack length 70 dst {VICTIM}", "spare": "trial"}
+    found = asking.call("POST", "/v1/rules", json=body).json()
+    assert found["spare"] == "trial"
+    hit(asking, found["id"], 1_000)
+    assert steps(asking, people=5, others=5) == []
+    held = standing(asking)[found["id"]]
+    assert (held["action"], held["collateral"]["hurts"]) == ("drop", True)
+    people = people_of(
+        list(asking.controller.state.signatures.values()),
+        {},
+        {asking.controller.state.signatures[found["id"]].slot: 1_000.0},
+        asking.controller.state.collateral,
+        lambda _: None,
+    )
+    assert people.doubts == []
+    assert "a drop of operator hits people: " in people.hurt[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"match": "tcp dst 192.0.2.1", "action": "accept"},
+        {"match": "tcp dst 192.0.2.1", "action": "limit", "limit": {"pps": 9, "per": "source"}},
+        {"match": "tcp flags syn&!ack dst 192.0.2.1", "action": "challenge"},
+    ],
+)
+def test_what_cannot_be_tried_is_refused(asking: Api, body: dict[str, Any]) -> None:
+    told = problem(
+        asking.call("POST", "/v1/rules", json=body | {"spare": "trial"}), 400, "bad-request"
+    )
+    assert (told["field"], "tried" in told["detail"]) == ("spare", True)
+    assert asking.call("GET", "/v1/rules").json()["rules"] == []
+
+
+def test_a_set_cannot_be_tried(asking: Api) -> None:
+    query = {"spare": "trial"}
+    answer = asking.call("PUT", "/v1/sets/bad", content=b"203.0.113.7", params=query)
+    told = problem(answer, 400, "bad-request")
+    assert (told["field"], told["detail"]) == ("spare", "a set cannot be tried")

@@ -16,7 +16,7 @@ NOTHING: PacketArray = np.empty(0, PACKET)
 
 @pytest.fixture
 def control() -> np.void:
-    made = np.zeros(1, CONTROL)[0]
+    made: np.void = np.zeros(1, CONTROL)[0]
     made["observed"] = NEVER
     return made
 

@@ -38,7 +38,9 @@ def edit(
     ] = "all",
     burst: Annotated[str, typer.Option(help="Of the limit: seconds at its rate.")] = "0.1",
     priority: Annotated[int | None, typer.Option(help="Lower is evaluated first.")] = None,
-    spare: Annotated[model.Spare | None, typer.Option(help="known, established, or none.")] = None,
+    spare: Annotated[
+        model.Spare | None, typer.Option(help="known, established, trial, or none.")
+    ] = None,
     force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:

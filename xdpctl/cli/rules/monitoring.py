@@ -56,7 +56,7 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
         f"from about {sources} to {ends}"
     ]
     if statistics["flows_asked"]:
-        spared = ", spared by the rule" if rule["spare"] == "known" else ""
+        spared = ", spared by the rule" if rule["spare"] in ("known", "trial") else ""
         lines.append(f"{percent(statistics['known'] / looked)} of them of known flows{spared}")
     elif forwarded := statistics["forwarded"]:
         share = "" if forwarded == 1 else f" for {percent(forwarded)} of them"

@@ -24,7 +24,7 @@ from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Automatic
-from xdpctl.model.signature import Signature, of_tcp, on_trial
+from xdpctl.model.signature import Signature, automatic, of_tcp, on_trial
 
 _STEP_SECONDS = 0.5
 _MOST_SHARE = 0.25  # of flows
@@ -134,7 +134,9 @@ class TrialWatch:
     def _softer(self, name: str, found: Collateral) -> Signature | None:
         """The rule as it does less harm; None if it stays."""
         rule = self._tried[name].rule
-        if not found.hurts or self._mode_of(rule.origin) is not Automatic.ON:
+        if not found.hurts or not automatic(rule):  # an operator is only told
+            return None
+        if self._mode_of(rule.origin) is not Automatic.ON:
             return None
         return softer(rule, found, self._usual(rule.match.get("destination")))
 
