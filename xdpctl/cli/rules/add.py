@@ -36,9 +36,9 @@ SpareOption = Annotated[
     Spare | None,
     typer.Option(
         "--spare",
-        help="known: let packets of known flows pass (default with --match); established: only those of "
-        "this host's TCP connections; trial: known, and a few flows by which it is measured "
-        "whom the rule hits.",
+        help="known: let packets of known flows pass (default with --match); established: only "
+        "those of this host's TCP connections; trial: known, and a few flows by which it is "
+        "measured whom the rule hits.",
     ),
 ]
 Priority = Annotated[
