@@ -25,6 +25,8 @@
 #define DNS_RESPONSE  0x80
 #define IPSEC_NAT     4500
 #define UDP_HEADER    8
+#define HTTPS	      443
+#define QUIC_LONG     0x80 /* of the first byte: a header of the handshake (RFC 8999) */
 #define SCTP_HEADER   12
 #define PORTS_OR_ECHO 8 /* bytes of a UDP or ICMP header */
 
@@ -161,6 +163,36 @@ static __always_inline int opens(enum lesson lesson, u64 hash, struct transport 
 	return lesson == LESSON_NEW;
 }
 
+/*
+ * Counts what a UDP service inside answers, by its address and port: whether it copes with what it
+ * is asked. A cell has a tag and the count; another service may take it. Of QUIC, what belongs to a
+ * connection is no answer to somebody new.
+ */
+static __always_inline void count_answer(struct __sk_buff *ctx, struct control *control,
+					 struct packet *packet, u32 ports)
+{
+	__be32 nobody[4] = {};
+	u32 service = ports & 0xffff0000U, index;
+	u64 hash, tag, *cell;
+	u8 octet = 0;
+
+	if (service >> 16 == network16(HTTPS) &&
+	    (load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) < 0 ||
+	     !(octet & QUIC_LONG)))
+		return;
+	hash = flow_hash(control->seeds, packet->family, packet->source, nobody, service,
+			 PROTOCOL_UDP);
+	index = hash & ((1U << ANSWERS_LOG2) - 1);
+	tag = hash >> 32 | 1;
+	cell = answers.lookup(&index);
+	if (!cell)
+		return;
+	if (*(volatile u64 *)cell >> 32 == tag)
+		__sync_fetch_and_add(cell, 1);
+	else
+		*(volatile u64 *)cell = tag << 32 | 1;
+}
+
 int teach(struct __sk_buff *ctx)
 {
 	u32 zero = 0, ports = 0;
@@ -181,6 +213,8 @@ int teach(struct __sk_buff *ctx)
 	lesson = lesson_of(ctx, &packet, &ports, &head);
 	if (lesson == LESSON_NONE)
 		return GO_ON;
+	if (lesson == LESSON_KNOWN)
+		count_answer(ctx, control, &packet, ports);
 	hash = flow_hash(control->seeds, packet.family, packet.source, packet.destination, ports,
 			 packet.protocol & 255);
 	if (lesson == LESSON_SYN_ACK) {

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import numpy as np
 
@@ -18,11 +19,13 @@ from bench.harm.traffic import (
     of,
     send,
     silent_sink,
+    udp_service,
     upload,
     visits,
 )
 from tests.lab.behind.people import PORT
-from tests.lab.behind.places import SERVER
+from tests.lab.behind.places import CLIENTS, SERVER
+from xdpctl.traffic.packets import PacketArray
 
 _RANDOM = np.random.default_rng(11)
 
@@ -145,6 +148,47 @@ def flood_in_a_known_flow(scene: Scene) -> float:
     return passed[0]
 
 
+def _questions(port: int, length: int) -> PacketArray:
+    """From clients of a UDP service, each with a port of its own."""
+    clients = np.array([int(ip_address(each)) for each in CLIENTS], "u4")
+    return of(
+        _RANDOM.choice(clients, 2_048),
+        2_048,
+        protocol=17,
+        source_port=_RANDOM.integers(20_000, 60_000, 2_048),
+        destination_port=port,
+        packet_length=length,
+        ttl=52,
+    )
+
+
+def _answered(scene: Scene, port: int, length: int, rate: float) -> float:
+    """The share of such questions that a service answers."""
+    with udp_service(scene, port) as answered:
+        send(scene, _questions(port, length), rate, 8.0)
+    return min(1.0, answered[0] / (rate * 8.0))
+
+
+def dns_answered(scene: Scene) -> float:
+    """4,000 queries a second."""
+    return _answered(scene, 53, 70, 4_000)
+
+
+def http3_answered(scene: Scene) -> float:
+    """6,000 Initials a second."""
+    return _answered(scene, 443, 1_280, 6_000)
+
+
+def game_answered(scene: Scene) -> float:
+    """8,000 packets a second."""
+    return _answered(scene, 27_015, 120, 8_000)
+
+
+def dns_unanswered(scene: Scene) -> float:
+    """25,000 queries a second to a server that answers none."""
+    return 1 - send(scene, _questions(53, 70), 25_000, 8.0)
+
+
 def second_reflection(scene: Scene) -> float:
     """4,276 reflectors of SNMP, after 49 of DNS against the same victim."""
 
@@ -231,6 +275,9 @@ SCENARIOS = (
         known_beside_forged,
         old=True,
     ),
+    Scenario("a DNS server met for the first time, 4,000 queries/s", dns_answered),
+    Scenario("HTTP/3 met for the first time, 6,000 Initials/s", http3_answered),
+    Scenario("a game on 27015 met for the first time, 8,000/s", game_answered),
     Scenario("people like the flood, a minute after a flood of 6 s", calm_after_a_flood),
     Scenario(
         "answers within 50 ms on the Unix socket beside 512 strangers at /login",
@@ -245,5 +292,6 @@ SCENARIOS = (
     Scenario(
         "a reflection of 4,276 sources after one of 49", second_reflection, people=False, old=True
     ),
+    Scenario("25,000 DNS queries/s to a server that is down", dns_unanswered, people=False),
     Scenario("2,500 SYN/s with as many forged ACKs", opened_by_forged_acks, people=False, old=True),
 )

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,36 @@ def upload(scene: Scene, source: str, rate: str) -> Iterator["subprocess.Popen[b
         finally:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def udp_service(scene: Scene, port: int) -> Iterator[list[int]]:
+    """A server inside that answers whoever asks; how many it has answered.
+
+    To DNS its answer is a response, and to QUIC a packet of the handshake.
+    """
+    answered = [0]
+    server = scene.place.server.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    server.bind((SERVER, port))
+    server.settimeout(0.1)
+    stop = threading.Event()
+
+    def answer() -> None:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                _, client = server.recvfrom(2_048)
+                server.sendto(b"\xc0\0\x80" + bytes(60), client)
+                answered[0] += 1
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield answered
+    finally:
+        stop.set()
+        thread.join()
+        server.close()
 
 
 def visit(scene: Scene, source: str) -> bool:

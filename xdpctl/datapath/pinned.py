@@ -37,7 +37,7 @@ _MAPPED = (
 )
 _RINGS = ("samples", "captures", "heads")
 _FLOWS = (
-    *("flows", "proofs", "memories", "budgets", "trials", "tried_flows", "seen"),
+    *("flows", "proofs", "answers", "memories", "budgets", "trials", "tried_flows", "seen"),
     *("answered", "fragments", "challenges", "challenge_counts"),
 )
 _STATISTICS = ("statistics", "connections")

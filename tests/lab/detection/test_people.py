@@ -28,6 +28,8 @@ def young() -> Iterator[Scene]:
         scenarios.tunnelled,
         scenarios.tunnelled_in_fragments,
         scenarios.known_beside_forged,
+        scenarios.dns_answered,
+        scenarios.http3_answered,
     ],
     ids=lambda play: play.__name__,
 )
@@ -35,6 +37,10 @@ def test_nobody_is_hit(young: Scene, play: object) -> None:
     assert callable(play)
     assert play(young) >= 0.9
     assert young.sessions.all_answer()
+
+
+def test_a_service_that_does_not_answer_is_helped(young: Scene) -> None:
+    assert scenarios.dns_unanswered(young) < 0.2
 
 
 def test_a_class_that_fetches_one_page_is_served(young: Scene) -> None:

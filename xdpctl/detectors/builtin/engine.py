@@ -15,6 +15,7 @@ from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
 from xdpctl.detectors.builtin.ceilings import Ceilings
+from xdpctl.detectors.builtin.coping import Answers, Coping
 from xdpctl.detectors.builtin.counts import (
     WINDOW_SECONDS,
     Chunk,
@@ -69,13 +70,14 @@ class _Suspect:
     loud_at: float
     rate: float = 0.0
     looked_at: float = -1.0
+    copes: bool = False  # its services answer: so it may be learnt
 
 
 class Engine:
     """Call `step` with what was observed since the last call, some twenty times a second at least.
 
     `ours` are the prefixes whose addresses are protected. `usual`, `normal` and `ceilings`
-    are what was learnt.
+    are what was learnt, `answers` is what UDP services inside have answered so far.
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class Engine:
         usual: Usual,
         normal: NormalTraffic,
         ceilings: Usual | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.settings, self.ours = settings, tuple(ours)
         self.usual, self.normal = usual, normal
         self.holds = Holds()
+        self._coping = Coping(answers)
         self.ceilings = Ceilings(ceilings or Usual(usual.since))
         self._recent, self._shaken = Recent(), Recent()
         self._suspects: dict[Key, _Suspect] = {}
@@ -171,7 +175,10 @@ class Engine:
     # what is normal
 
     def _learn(self, now: float, unix: float, chunk: Chunk, undecided: Chunk) -> None:
-        loud = {kind for (_, kind), each in self._suspects.items() if each.loud_at > now - 5.0}
+        loud = {
+            kind for (_, kind), each in self._suspects.items()
+            if each.loud_at > now - 5.0 and not each.copes
+        }  # fmt: skip
         loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
         passed = chunk.packets["reason"] == Reason.NO_RULE
         passed &= self.holds.not_probed(chunk.packets)
@@ -225,6 +232,7 @@ class Engine:
         for key, suspect in list(self._suspects.items()):
             if suspect.loud_at < now - _QUIET_SECONDS:
                 del self._suspects[key]
+                self._coping.forget(key)
         yield from self._look_afresh(now, unix)
 
     def _loud(self, window: Chunk) -> dict[Key, float]:
@@ -329,6 +337,8 @@ class Engine:
         if most is Most.OFF:
             return
         case = self._case(key, window, rate)
+        if suspect := self._suspects.get(key):
+            suspect.copes = case.copes
         earlier = self.holds.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
         reports, full = list[Report](), False
@@ -364,6 +374,7 @@ class Engine:
             taught=self.taught,
             accepts=self._accepts(self._last or 0.0, key[0]),
             challenged=self.holds.challenges(*key),
+            copes=self._coping.copes(self._last or 0.0, key, window, rate),
         )
 
     def _hold(

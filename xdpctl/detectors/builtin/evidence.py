@@ -32,7 +32,7 @@ class Case:
     share of packets to the victim that came from impossible sources, and `taught` says whether the
     flow memory is taught: else every flow is unknown. `accepts`: the victim has taken part in TCP
     just now. `challenged` packets are of sources that have
-    answered, so they are real.
+    answered, so they are real. `copes`: the victim's services answer.
     """
 
     victim: Prefix
@@ -48,6 +48,7 @@ class Case:
     taught: bool = True
     accepts: bool = False
     challenged: bool = False
+    copes: bool = False
 
 
 def unsolicited(case: Case) -> str:
@@ -107,6 +108,8 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
         yield why
     elif case.forged >= IMPOSSIBLE:
         yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
+    if case.copes:  # many ask a service that is new or liked: that alone shows nothing
+        return
     known = case.normal.count(case.kind) >= 2 * ENOUGH
     if case.kind is Traffic.SYN:  # many people connect to a new service; a challenge lets them in
         return

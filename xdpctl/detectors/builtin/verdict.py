@@ -132,7 +132,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     """What is to be done, the most precise first; nothing if nothing may be done.
 
     Drops are for what matches an attack and next to no normal traffic, if something beside the
-    number of packets shows that it is one. Of the rest, SYNs are challenged, all else is limited.
+    number of packets shows that it is one. Of the rest, SYNs are challenged, all else is limited;
+    nothing of what services cope with.
     """
     if most is Most.OFF or not len(case.window):
         return []
@@ -158,7 +159,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
             continue
         found.append(judge.drop(match, hit))
         left &= ~takes(match, case.window)
-    if _share(left, case.window) >= REST:
+    if not case.copes and _share(left, case.window) >= REST:
         found.append(_rest(judge, whole, limits, left))
     return found[: BOXES_MAX + 1]
 

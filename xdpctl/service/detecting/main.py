@@ -27,6 +27,7 @@ from xdpctl.base.system.filelock import hold as hold_lock
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.base.system.signal_event import SignalEvent
+from xdpctl.datapath.answers import Answers
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Follower
@@ -202,7 +203,9 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     heads = maps.open_map(path)
     unix = time.time()
     found = learnt.read(settings.detector_learnt, unix)
-    engine = Engine(settings.detect, prefixes(settings), found.usual, found.normal, found.ceilings)
+    answers = Answers(pins).of if settings.outside_interfaces else None
+    learnt_before = found.usual, found.normal, found.ceilings
+    engine = Engine(settings.detect, prefixes(settings), *learnt_before, answers)
     report = read_status(settings.detector_status)  # it is written more often
     holds = report.holds if report else []
     engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A service that answers what it is asked is left alone, whatever the rate."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.detection.made import ATTACKS, packets, people
+from tests.support.watching import World
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.detectors.builtin.coping import Coping, services
+from xdpctl.detectors.builtin.engine import Engine
+from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.traffic.packets import PacketArray
+
+HOST = parse_prefix("192.0.2.1")
+KEY = (HOST, Traffic.DNS_QUERY)
+Random = np.random.Generator
+
+
+def asking(port: int, length: int = 70) -> Any:
+    """Clients of a service, each with a port of its own."""
+
+    def make(random: Random, count: int) -> PacketArray:
+        return packets(
+            count,
+            people(random, count),
+            protocol=17,
+            source_port=random.integers(20_000, 60_000, count),
+            destination_port=port,
+            packet_length=length + random.integers(0, 30, count),
+            ttl=random.integers(40, 60, count),
+        )
+
+    return make
+
+
+@dataclass(slots=True)
+class Server(World):
+    """A world whose server answers a share of what arrives."""
+
+    answered: float = 1.0
+    count: float = 0.0
+    port: int = 53
+    seen: set[tuple[bytes, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        World.__post_init__(self)
+        unix = self.unix
+        normal, usual = NormalTraffic(1), Usual(unix)
+        self.engine = Engine(self.settings, self.ours, usual, normal, None, self.count_of)
+
+    def count_of(self, address: bytes, port: int) -> int:
+        self.seen.add((address, port))
+        return int(self.count)
+
+    def asked(self, seconds: float, rate: float) -> None:
+        for _ in range(round(seconds / 0.02)):
+            before = self.leaked
+            self.play(0.02, asking(self.port, 1_250 if self.port == 443 else 70), rate)
+            self.count += self.answered * (self.leaked - before)
+
+
+@pytest.mark.parametrize("port", [53, 443, 1194, 27015])
+@pytest.mark.parametrize("learning", [0.0, 600.0])
+def test_many_clients_of_a_service_that_copes_start_nothing(port: int, learning: float) -> None:
+    world = Server(settings=DetectSettings(learning=learning), port=port, learnt=False)
+    for rate in (4_000, 10_000, 25_000):
+        world.asked(3.0, rate)
+    assert world.actions() == []
+    assert (HOST.address, port) in world.seen
+
+
+def test_it_is_learnt_while_it_is_loud() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False)
+    world.asked(70.0, 6_000)
+    assert world.engine.normal.of_family(4).count(Traffic.DNS_QUERY) > 500
+
+
+def test_a_service_that_does_not_cope_is_helped_within_a_moment() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
+    world.asked(0.4, 25_000)
+    assert world.actions() == ["limit"]
+
+
+def test_what_shows_an_attack_shows_it_of_a_service_that_copes() -> None:
+    world = Server(learnt=False)
+    world.count = 0.0
+    for _ in range(20):
+        world.play(0.02, ATTACKS["chargen"], 25_000)
+        world.count += 10_000  # it answers others
+    assert "drop" in world.actions()
+
+
+def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
+    random = np.random.default_rng(1)
+    assert services(asking(53)(random, 100)) == ((HOST, 53),)
+    assert services(np.concatenate([asking(53)(random, 80), asking(9_999)(random, 20)])) == ()
+    assert services(ATTACKS["UDP, all at random"](random, 500)) == ()
+    assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()
+
+
+def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
+    random = np.random.default_rng(1)
+    assert not Coping(None).copes(1.0, KEY, asking(53)(random, 100), 4_000)
+
+
+def test_it_is_judged_by_the_last_seconds() -> None:
+    random, counts = np.random.default_rng(1), {"now": 0}
+    coping, window = Coping(lambda *_: counts["now"]), asking(53)(random, 100)
+    said = []
+    for tenth in range(40):
+        said.append(coping.copes(tenth / 10, KEY, window, 4_000))
+        counts["now"] += 400 if tenth < 20 else 0
+    assert all(said[:20]), "it answers"
+    assert not any(said[31:]), "it does not any more"
+    coping.forget(KEY)
+    assert coping.copes(9.0, KEY, window, 4_000), "nothing is known yet"
