@@ -24,6 +24,7 @@ _ANSWERED = 0.8  # of the packets to services
 _MOST = 0.9  # of the packets, which must be to a few services
 _SERVICES_MAX = 8
 _LEAST_SECONDS, _RENEW_SECONDS = 0.1, 1.0
+_SOME, _LATE_SECONDS = 0.2, 0.4  # answered; who begins to answer may be late
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Coping:
     def copes(self, now: float, key: Key, window: PacketArray, rate: float) -> bool:
         """Whether services answer these packets, which come `rate` a second.
 
-        So it is said in the first tenth of a second, too, while it is not known yet.
+        So it is said in the first tenth of a second, too, while it is not known yet, and for 0.4
+        seconds of a service that answers some: a resolver has to ask others first.
         """
         asked = services(window) if self._answers else ()
         if not asked or self._answers is None:
@@ -71,10 +73,12 @@ class Coping:
         if now - held.mark.at >= _RENEW_SECONDS:
             held.before, held.mark = held.mark, _Mark(now, held.asked, answered)
         before = held.before
-        if now - before.at < _LEAST_SECONDS:
-            return True
+        seconds = now - before.at
         more = (answered[each] - before.answered.get(each, answered[each]) for each in asked)
-        return sum(max(each, 0) for each in more) >= _ANSWERED * (held.asked - before.asked)
+        wanted = (
+            0.0 if seconds < _LEAST_SECONDS else _SOME if seconds < _LATE_SECONDS else _ANSWERED
+        )
+        return sum(max(each, 0) for each in more) >= wanted * (held.asked - before.asked)
 
     def forget(self, key: Key) -> None:
         """The victim is quiet again."""

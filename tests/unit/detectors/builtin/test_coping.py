@@ -82,9 +82,10 @@ def test_it_is_learnt_while_it_is_loud() -> None:
     assert world.engine.normal.of_family(4).count(Traffic.DNS_QUERY) > 500
 
 
-def test_a_service_that_does_not_cope_is_helped_within_a_moment() -> None:
-    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
-    world.asked(0.4, 25_000)
+@pytest.mark.parametrize(("answered", "seconds"), [(0.0, 0.3), (0.5, 0.7)])
+def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: float) -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=answered)
+    world.asked(seconds, 25_000)
     assert world.actions() == ["limit"]
 
 
@@ -108,6 +109,16 @@ def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
 def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
     random = np.random.default_rng(1)
     assert not Coping(None).copes(1.0, KEY, asking(53)(random, 100), 4_000)
+
+
+def test_a_service_may_be_late_at_first() -> None:
+    random, counts = np.random.default_rng(1), {"now": 0}
+    coping, window = Coping(lambda *_: counts["now"]), asking(53)(random, 100)
+    said = []
+    for tenth in range(6):
+        said.append(coping.copes(tenth / 10, KEY, window, 4_000))
+        counts["now"] += 200
+    assert said == [True] * 4 + [False] * 2, "half is not enough in the end"
 
 
 def test_it_is_judged_by_the_last_seconds() -> None:
