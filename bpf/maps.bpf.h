@@ -49,7 +49,7 @@ BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pace, paces, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct stratum, strata, 1U << STRATA_LOG2, 0);
-BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_CLASSES, 0);
+BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_KINDS, 0);
 BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX);

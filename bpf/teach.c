@@ -20,12 +20,10 @@
 #define NTP_MODE      7
 #define NTP_SYMMETRIC 1
 #define NTP_CLIENT    3
-#define DNS_PORT      53
 #define DNS_FLAGS_AT  10 /* from the UDP header on */
 #define DNS_RESPONSE  0x80
 #define IPSEC_NAT     4500
 #define UDP_HEADER    8
-#define HTTPS	      443
 #define QUIC_LONG     0x80 /* of the first byte: a header of the handshake (RFC 8999) */
 #define SCTP_HEADER   12
 #define PORTS_OR_ECHO 8 /* bytes of a UDP or ICMP header */
@@ -62,7 +60,7 @@ static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct pa
 	u32 marker = 0;
 	u8 octet = 0;
 
-	if (port == DNS_PORT &&
+	if (port == PORT_DNS &&
 	    load_bytes(ctx, packet->offset + DNS_FLAGS_AT, &octet, sizeof(octet)) == 0)
 		return octet & DNS_RESPONSE ? LESSON_KNOWN : LESSON_NEW;
 	if (port == NTP && load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) == 0)
@@ -165,32 +163,36 @@ static __always_inline int opens(enum lesson lesson, u64 hash, struct transport 
 
 /*
  * Counts what a UDP service inside answers, by its address and port: whether it copes with what it
- * is asked. A cell has a tag and the count; another service may take it. Of QUIC, what belongs to a
- * connection is no answer to somebody new.
+ * is asked. Several packets to one client after another are one answer, and of QUIC what belongs to
+ * a connection is none. A service has two cells, which another service may take: a tag and the
+ * count, and the flow that was answered last.
  */
 static __always_inline void count_answer(struct __sk_buff *ctx, struct control *control,
-					 struct packet *packet, u32 ports)
+					 struct packet *packet, u32 ports, u64 flow)
 {
 	__be32 nobody[4] = {};
 	u32 service = ports & 0xffff0000U, index;
-	u64 hash, tag, *cell;
+	u64 hash, tag, *cell, *last;
 	u8 octet = 0;
 
-	if (service >> 16 == network16(HTTPS) &&
+	if (service >> 16 == network16(PORT_HTTPS) &&
 	    (load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) < 0 ||
 	     !(octet & QUIC_LONG)))
 		return;
 	hash = flow_hash(control->seeds, packet->family, packet->source, nobody, service,
 			 PROTOCOL_UDP);
-	index = hash & ((1U << ANSWERS_LOG2) - 1);
 	tag = hash >> 32 | 1;
+	index = 2 * (hash & (SERVICES - 1));
 	cell = answers.lookup(&index);
-	if (!cell)
+	index++;
+	last = answers.lookup(&index);
+	if (!cell || !last)
 		return;
-	if (*(volatile u64 *)cell >> 32 == tag)
-		__sync_fetch_and_add(cell, 1);
-	else
+	if (*(volatile u64 *)cell >> 32 != tag)
 		*(volatile u64 *)cell = tag << 32 | 1;
+	else if (*(volatile u64 *)last != flow)
+		__sync_fetch_and_add(cell, 1);
+	*(volatile u64 *)last = flow;
 }
 
 int teach(struct __sk_buff *ctx)
@@ -213,10 +215,10 @@ int teach(struct __sk_buff *ctx)
 	lesson = lesson_of(ctx, &packet, &ports, &head);
 	if (lesson == LESSON_NONE)
 		return GO_ON;
-	if (lesson == LESSON_KNOWN)
-		count_answer(ctx, control, &packet, ports);
 	hash = flow_hash(control->seeds, packet.family, packet.source, packet.destination, ports,
 			 packet.protocol & 255);
+	if (lesson == LESSON_KNOWN)
+		count_answer(ctx, control, &packet, ports, hash);
 	if (lesson == LESSON_SYN_ACK) {
 		cell = proof_of(hash);
 		if (cell)

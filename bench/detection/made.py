@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
-from xdpctl.traffic.classes import classified
+from xdpctl.traffic.classify import classified
 from xdpctl.traffic.packets import NONE, NUMBERS, PACKET, PacketArray
 
 VICTIM = bytes((192, 0, 2, 1))

@@ -95,8 +95,8 @@ struct head {
 	__u16 vlan;	 /* of the outermost tag, or NO_VLAN */
 	__u16 ethertype; /* after the outermost tag; 0 if the frame ends before it */
 	__u32
-	    stratum; /* packets of its class to its destination in this epoch so far, of this CPU */
-	__u8 traffic; /* its class */
+	    stratum;  /* packets of its kind to its destination in this epoch so far, of this CPU */
+	__u8 traffic; /* its kind */
 	__u8 flow;    /* enum flow_state */
 	__u8 unused[2];
 	__u8 bytes[HEAD_BYTES];
@@ -120,12 +120,12 @@ enum traffic {
 };
 
 enum strata {
-	TRAFFIC_CLASSES = TRAFFIC_OTHER + 1,
+	TRAFFIC_KINDS = TRAFFIC_OTHER + 1,
 	STRATA_LOG2 = 14,
 	STRATUM_LOG2 = 6, /* heads of a stratum in an epoch, until they become fewer */
 };
 
-/* A class towards a destination: the packets of it in an epoch. */
+/* A kind towards a destination: the packets of it in an epoch. */
 struct stratum {
 	__u32 epoch;
 	__u32 packets;

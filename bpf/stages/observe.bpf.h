@@ -74,20 +74,20 @@ static __always_inline void copy_link(struct xdp_md *ctx, struct head *head)
 	head->ethertype = host16(words[2]);
 }
 
-/* Parses the packet again, and counts it by its class. */
+/* Parses the packet again, and counts it by its kind. */
 static __always_inline void count_volume(struct xdp_md *ctx, struct scratch *scratch, u32 bytes,
 					 u32 weight)
 {
 	struct hits *volume;
-	u32 class;
+	u32 kind;
 
 	scratch->packet.family = 0;
 	scratch->packet.ip = sizeof(struct ethernet);
 	parse_again(ctx, scratch);
-	class = traffic_class(ctx, scratch);
-	scratch->head.traffic = class;
+	kind = traffic_kind(ctx, scratch);
+	scratch->head.traffic = kind;
 	scratch->head.stratum = 0;
-	volume = volumes.lookup(&class);
+	volume = volumes.lookup(&kind);
 	if (volume) {
 		volume->packets += weight;
 		volume->bytes += (u64)weight * bytes;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Classes of packets, and strata: a class towards a destination. Of a large stratum a smaller share
+ * Kinds of packets, and strata: a kind towards a destination. Of a large stratum a smaller share
  * of the packets is copied than of a small one, so a small attack is seen beside a large one. The
  * counts are of one CPU and one epoch.
  */
 
-static __always_inline u32 tcp_class(u32 flags)
+static __always_inline u32 tcp_kind(u32 flags)
 {
 	if (flags == NO_TCP_FLAGS)
 		return TRAFFIC_TCP;
@@ -17,12 +17,7 @@ static __always_inline u32 tcp_class(u32 flags)
 	return flags == (FLAG_SYN | FLAG_ACK) ? TRAFFIC_SYN_ACK : TRAFFIC_TCP;
 }
 
-/* RFC 9000, section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header. */
-#define QUIC_INITIAL_LEAST 1228
-#define PORT_DNS	   53
-#define PORT_HTTPS	   443
-
-static __always_inline u32 udp_class(struct packet *packet, u32 *values)
+static __always_inline u32 udp_kind(struct packet *packet, u32 *values)
 {
 	if (is_service(values[FIELD_SOURCE_PORT]))
 		return TRAFFIC_UDP_SERVICE;
@@ -34,8 +29,8 @@ static __always_inline u32 udp_class(struct packet *packet, u32 *values)
 	return TRAFFIC_UDP;
 }
 
-/* The class of a parsed packet; xdpctl/traffic/classes.py has the same in Python. */
-static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scratch)
+/* The kind of a parsed packet; xdpctl/traffic/classify.py has the same in Python. */
+static __always_inline u32 traffic_kind(struct xdp_md *ctx, struct scratch *scratch)
 {
 	struct packet *packet = &scratch->packet;
 	u32 protocol = packet->protocol & 255;
@@ -48,23 +43,23 @@ static __always_inline u32 traffic_class(struct xdp_md *ctx, struct scratch *scr
 		return TRAFFIC_ICMP;
 	read_transport(ctx, packet, scratch->values);
 	if (protocol == PROTOCOL_TCP)
-		return tcp_class(scratch->values[FIELD_TCP_FLAGS]);
+		return tcp_kind(scratch->values[FIELD_TCP_FLAGS]);
 	if (protocol == PROTOCOL_UDP)
-		return udp_class(packet, scratch->values);
+		return udp_kind(packet, scratch->values);
 	if (protocol == PROTOCOL_GRE)
 		return TRAFFIC_GRE;
 	return protocol == PROTOCOL_ESP ? TRAFFIC_ESP : TRAFFIC_OTHER;
 }
 
 /* The seeds keep a sender from aiming at the cell of another stratum. */
-static __always_inline u32 stratum_of(struct control *control, struct packet *packet, u32 class)
+static __always_inline u32 stratum_of(struct control *control, struct packet *packet, u32 kind)
 {
 	struct address6 to = {
 	    .high = (u64)packet->destination[0] << 32 | packet->destination[1],
 	    .low = (u64)packet->destination[2] << 32 | packet->destination[3],
 	};
 
-	return hash6(control->seeds, &to, class) >> (64 - STRATA_LOG2);
+	return hash6(control->seeds, &to, kind) >> (64 - STRATA_LOG2);
 }
 
 /*

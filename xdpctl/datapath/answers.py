@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many packets UDP services inside have answered, as bpf/teach.c counts them at egress."""
+"""How often UDP services inside have answered, as bpf/teach.c counts them at egress."""
 
 import sys
 from contextlib import closing
@@ -9,8 +9,9 @@ import numpy as np
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.model.match.components import UDP
 
-_UDP, _MASK = 17, (1 << 64) - 1
+_MASK = (1 << 64) - 1
 _TAG_BITS, _COUNT_MASK = 32, (1 << 32) - 1
 
 
@@ -27,9 +28,12 @@ class Answers:
         self._seeds = [int(seed) for seed in control["seeds"]]
 
     def of(self, address: bytes, port: int) -> int:
-        """Packets so far from this address (4 or 16 bytes) and port; it may begin anew."""
+        """Answers so far from this address (4 or 16 bytes) and port; the count may begin anew.
+
+        Several packets to one client after another are one answer.
+        """
         hashed = _flow_hash(self._seeds, address, port)
-        cell = self._cells[hashed & (len(self._cells) - 1)]
+        cell = self._cells[2 * (hashed & (len(self._cells) // 2 - 1))]
         return cell & _COUNT_MASK if cell >> _TAG_BITS == hashed >> _TAG_BITS | 1 else 0
 
 
@@ -40,6 +44,6 @@ def _flow_hash(seeds: list[int], inside: bytes, port: int) -> int:
     for word, seed in zip(words[1:], (seeds[1], seeds[2], seeds[0]), strict=False):
         x = ((x ^ x >> 32) + (word << 32)) * seed & _MASK
     ports = int.from_bytes(port.to_bytes(2, "big"), sys.byteorder) << 16
-    x = ((x ^ x >> 32) + (ports << 16 | _UDP)) * seeds[1] & _MASK
+    x = ((x ^ x >> 32) + (ports << 16 | UDP)) * seeds[1] & _MASK
     x = (x ^ x >> 29) * seeds[2] & _MASK
     return x ^ x >> 32

@@ -40,7 +40,7 @@ class Heads(Protocol):
         ...
 
     def volumes(self) -> Volumes:
-        """Packets and bytes of each class so far, estimated from observed packets: two columns."""
+        """Packets and bytes of each kind so far, estimated from observed packets: two columns."""
         ...
 
 

@@ -57,6 +57,11 @@ class Spare(StrEnum):
     KNOWN = "known"  # these, and of flows that the inside takes part in
     TRIAL = "trial"  # these, and of a few flows, by which it is measured whom the rule hits
 
+    @property
+    def known_flows(self) -> bool:
+        """Whether packets of known flows pass."""
+        return self in (Spare.KNOWN, Spare.TRIAL)
+
 
 @lru_cache(1024)  # the rules of a list often differ in nothing but their source
 def _checksum(parts: tuple[object, ...]) -> str:

@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 from xdpctl.model.match.ranges import Ranges
 
+DNS, HTTPS = 53, 443
+# RFC 9000 section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header
+QUIC_INITIAL_LEAST = 1228
 SERVICES_BELOW = 1024  # all ports below are those of services
+_CLIENTS_FROM = 32768  # of Linux: what asks others has a port from here on
 
 
 class Service(NamedTuple):
@@ -54,7 +58,13 @@ KNOWN = (
     Service(37810, "DHCPDiscover of recorders", asked=False),
     Service(47808, "BACnet"),
 )
-LISTED = tuple(each.port for each in KNOWN if each.port >= SERVICES_BELOW)
+LISTED = tuple(
+    sorted(
+        each.port
+        for each in KNOWN
+        if each.port >= SERVICES_BELOW and (each.port < _CLIENTS_FROM or not each.asked)
+    )
+)  # of a port that clients have, too, only what nobody asks for
 SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
 AMPLIFIERS = frozenset(each.port for each in KNOWN if each.amplifies)
 NEVER_ASKED = frozenset(each.port for each in KNOWN if not each.asked)

@@ -20,12 +20,11 @@ STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that nobody posts
 PRIORITY_MAX = 32767
 CHALLENGES = (Action.CHALLENGE, Action.COOKIES)  # of SYNs
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
-_SPARED[Spare.TRIAL] = "the flows by which it would be tried"
 
 
-def _of_each(limit: Rate | None) -> bool:
-    """Whether it is a limit for each source or destination."""
-    return limit is not None and limit.per != "all"
+def _may_be_tried(action: Action, limit: Rate | None) -> bool:
+    """Whether it can be measured whom it hits: a limit for each source is meant for real ones."""
+    return action is Action.DROP or (limit is not None and limit.per == "all")
 
 
 def sparing(action: Action, limit: Rate | None) -> Spare:
@@ -65,17 +64,17 @@ class Signature(Deadlines, frozen=True, kw_only=True):
                 "limit",
                 'give action "limit" and limit {"pps": …} together',
             )
+        if self.spare is Spare.TRIAL and not _may_be_tried(self.action, self.limit):
+            raise RuleError(
+                "only drops, and limits on all packets together, can be tried",
+                "spare",
+                'leave spare (--spare) out, or give "known"',
+            )
         if self.spare is not Spare.NONE and self.action in CHALLENGES:
             raise RuleError(
                 f"a challenge cannot spare {_SPARED[self.spare]}",
                 "spare",
                 'leave spare (--spare) out, or give "none"',
-            )
-        if self.spare is Spare.TRIAL and (self.action is Action.ACCEPT or _of_each(self.limit)):
-            raise RuleError(
-                "only drops, and limits on all packets together, can be tried",
-                "spare",
-                'leave spare (--spare) out, or give "known"',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
@@ -136,11 +135,9 @@ def on_trial(signature: Signature) -> bool:
     """Whether a rule lets a few flows pass, by which it is measured whom it hits.
 
     Those are drops of detectors that spare known flows, and such limits on all packets together;
-    and what an operator has tried. A limit for each source is meant for sources that are real.
+    and what an operator has tried.
     """
-    acts = signature.action is Action.DROP or not (
-        signature.limit is None or _of_each(signature.limit)
-    )
+    acts = _may_be_tried(signature.action, signature.limit)
     asked = automatic(signature) and signature.spare is Spare.KNOWN
     return acts and signature.mode is Mode.ENFORCE and (asked or signature.spare is Spare.TRIAL)
 

@@ -19,8 +19,8 @@ RATES = (
 )  # a second
 OF_INTERFACE = (*RATES[:4], "driver_drops", "link_share")
 GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
-CLASSES = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
-OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *CLASSES)
+KINDS = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
+OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *KINDS)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
 _DEVICES = Path("/proc/self/net/dev")  # of the network namespace of this process
 _SENT_BYTES, _SENT_PACKETS = 8, 9  # columns of it
@@ -58,8 +58,8 @@ def counts(by_reason: Counters) -> Counts:
     return np.concatenate([*sums, pairs.reshape(-1)])
 
 
-def by_class(volumes: Counts) -> Counts:
-    """The volumes of classes in the order of CLASSES; bits instead of bytes."""
+def by_kind(volumes: Counts) -> Counts:
+    """The volumes of kinds in the order of KINDS; bits instead of bytes."""
     return np.concatenate([volumes[:, 0], 8 * volumes[:, 1]])
 
 

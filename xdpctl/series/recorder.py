@@ -16,7 +16,7 @@ from xdpctl.series.levels import Levels
 from xdpctl.series.value_file import Values
 
 HOST = ""  # in place of an interface
-_CLASSES = "/"  # the same; no interface has this name
+_KINDS = "/"  # the same; no interface has this name
 _SECONDS = 1.0
 _LATE_MAX = 5  # if a step is late, its values fill up to so many seconds
 _RETRY_SECONDS = 60.0  # until files that could not be made are tried again
@@ -134,7 +134,7 @@ class SeriesRecorder:
         heads = self._controller.datapath.heads
         more = [float(heads.lost()), *figures.softirq_ticks()]
         not_sampled, softirq, ticks = self._rates.of(HOST, now, np.array(more)).tolist()
-        by_class = self._rates.of(_CLASSES, now, figures.by_class(heads.volumes()))
+        by_kind = self._rates.of(_KINDS, now, figures.by_kind(heads.volumes()))
         if np.isnan(ticks):  # the first reading
             total = np.full(len(total), np.nan, np.float32)
         state = self._controller.state
@@ -144,4 +144,4 @@ class SeriesRecorder:
             softirq / ticks if ticks else np.nan,
         )
         single = np.array([*gauges, total[-1], not_sampled])
-        return np.concatenate([total[:-1], single, by_class], dtype=np.float32)
+        return np.concatenate([total[:-1], single, by_kind], dtype=np.float32)

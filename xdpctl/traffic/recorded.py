@@ -8,7 +8,7 @@ import numpy as np
 from xdpctl.abi.arrays import HEAD
 from xdpctl.abi.constants import HEAD_BYTES, Reason
 from xdpctl.datapath.heads import HeadArray
-from xdpctl.traffic.classes import classes
+from xdpctl.traffic.classify import classify
 from xdpctl.traffic.packets import read
 
 _TAGS = (0x8100, 0x88A8, 0x9100)
@@ -36,5 +36,5 @@ def heads(
         head["length"], head["bytes_held"] = len(frame), len(part)
         head["family"], head["ethertype"] = _FAMILIES.get(kind, 0), outer
         head["bytes"][: len(part)] = np.frombuffer(part, np.uint8)
-    made["traffic"] = classes(read(made))
+    made["traffic"] = classify(read(made))
     return made

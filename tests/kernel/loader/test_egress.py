@@ -140,6 +140,19 @@ def test_another_size_begins_with_an_empty_memory(host: Host, pins: Pins) -> Non
     host.call(play)
 
 
+def test_an_outside_interface_may_come_and_go(host: Host, pins: Pins) -> None:
+    """Without one the memories have no room: their maps are made anew, and all others stay."""
+
+    def play() -> None:
+        for flows in (FLOWS, None, FLOWS):
+            loader = Loader(pins, compile_filter(CAPACITY, flows=flows), flows=flows)
+            slots = maps.map_id_at(pins.map("slots"))
+            loader.close()
+            assert slots == maps.map_id_at(pins.map("slots"))
+
+    host.call(play)
+
+
 def test_a_kernel_that_refuses_it_still_filters(
     host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

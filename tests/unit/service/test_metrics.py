@@ -76,7 +76,7 @@ def test_the_clock(api: Api) -> None:
     assert found["xdpctl_clock_error_seconds",] == 0.004
 
 
-def test_classes_of_packets(api: Api) -> None:
+def test_kinds_of_packets(api: Api) -> None:
     api.datapath.heads.of_classes[Traffic.UDP] = 30, 3_000
     api.datapath.heads.missing = 40
     found = samples(api)

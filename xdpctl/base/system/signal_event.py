@@ -39,7 +39,7 @@ class SignalEvent:
         if self._set:
             return True
         try:
-            self._wake.get(timeout=seconds)
+            self._wake.get(timeout=None if seconds is None else max(seconds, 0.0))
         except Empty:
             return self._set
         return True

@@ -15,6 +15,7 @@ from xdpctl.base.units import si
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RuleError
+from xdpctl.model.rule import Spare
 from xdpctl.service.client import Client, path
 
 _NAMED = 5
@@ -56,7 +57,7 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
         f"from about {sources} to {ends}"
     ]
     if statistics["flows_asked"]:
-        spared = ", spared by the rule" if rule["spare"] in ("known", "trial") else ""
+        spared = ", spared by the rule" if Spare(rule["spare"]).known_flows else ""
         lines.append(f"{percent(statistics['known'] / looked)} of them of known flows{spared}")
     elif forwarded := statistics["forwarded"]:
         share = "" if forwarded == 1 else f" for {percent(forwarded)} of them"
@@ -216,7 +217,8 @@ def _judge(statistics: dict[str, Any] | None, spare: str, max_share: float, out:
         )
         return EXIT_UNKNOWN
     known = statistics["known" if flows_asked else "established"]
-    spared = {"known": known, "established": statistics["established"], "none": 0}[spare]
+    spared = statistics["established"] if spare == "established" else 0
+    spared = known if Spare(spare).known_flows else spared
     share: float = (known - spared) / statistics["looked_at"]
     verdict = "within" if share <= max_share else "above"
     out.print(f"collateral {percent(share)}, {verdict} the allowed {percent(max_share)}")

@@ -77,10 +77,10 @@ class Follower:
         return (self._producer[0] - self._position) // self._record.itemsize
 
     @property
-    def full(self) -> bool:
-        """Whether there is no room for another record: nobody consumes them."""
-        held: int = self._producer[0] - self._consumer[0]
-        return held + self._record.itemsize > self._size
+    def room(self) -> float:
+        """The share of the ring that is free, 0 to 1: there is none if nobody consumes records."""
+        held: int = self._producer[0] - self._consumer[0] + self._record.itemsize
+        return max(0.0, 1 - held / self._size)
 
     def read_all(self) -> NDArray[np.void]:
         """A copy of all new records; of more than the ring holds, the newest."""

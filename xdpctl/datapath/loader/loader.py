@@ -45,9 +45,14 @@ log = logging.getLogger("xdpctl.loader")
 
 
 def _of_services() -> dict[str, int | str]:
-    """What bpf/services.h asks for."""
-    cases = " ".join(f"case {port}:" for port in services.LISTED)
-    return {"SERVICES_BELOW": services.SERVICES_BELOW, "SERVICE_CASES": cases}
+    """What the C files ask for of the list of services."""
+    return {
+        "SERVICES_BELOW": services.SERVICES_BELOW,
+        "SERVICE_CASES": " ".join(f"case {port}:" for port in services.LISTED),
+        "PORT_DNS": services.DNS,
+        "PORT_HTTPS": services.HTTPS,
+        "QUIC_INITIAL_LEAST": services.QUIC_INITIAL_LEAST,
+    }
 
 
 def compile_teacher(flows: FlowSettings, kept: Path | None = None) -> Compiled:

@@ -2,7 +2,7 @@
 """Whether UDP services cope with what they are asked: a surge that is answered is no attack.
 
 DNS, HTTP/3, games or VPN servers have clients of whom nothing is known before they ask. What such a
-server answers is counted where it goes out. Pure but for these counts.
+server answers is counted where it goes out, and compared with all that it is asked.
 """
 
 from collections.abc import Callable
@@ -10,21 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.counts import destination
+from xdpctl.detectors.builtin.counts import Chunk, destination
 from xdpctl.detectors.builtin.usual import Key
 from xdpctl.model.match.components import UDP
 from xdpctl.model.services import SERVICES
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import holds
 
-Answers = Callable[[bytes, int], int]  # packets so far that a service has answered
+Answers = Callable[[bytes, int], int]  # of a service so far
 Service = tuple[Prefix, int]
 _ANSWERED = 0.8  # of the packets to services
 _MOST = 0.9  # of the packets, which must be to a few services
 _SERVICES_MAX = 8
-_LEAST_SECONDS, _RENEW_SECONDS = 0.1, 1.0
+_LEAST_SECONDS, _RENEW_SECONDS, _STALE_SECONDS = 0.1, 1.0, 1.0
 _SOME, _LATE_SECONDS = 0.2, 0.4  # answered; who begins to answer may be late
+_FAILED_SECONDS, _KEPT = 60.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,46 +45,71 @@ class _Counted:
     looked_at: float
     mark: _Mark
     before: _Mark
+    failed_at: float
     asked: float = 0.0
 
 
 class Coping:
-    """Asks for answers; `copes` says whether a victim gives them."""
+    """Asks for answers, and says whether victims give them."""
 
     def __init__(self, answers: Answers | None) -> None:
         self._answers = answers
         self._counted: dict[Key, _Counted] = {}
 
-    def copes(self, now: float, key: Key, window: PacketArray, rate: float) -> bool:
-        """Whether services answer these packets, which come `rate` a second.
+    def copes(self, now: float, key: Key, window: PacketArray, seen: Chunk) -> bool:
+        """Whether services answer these packets, and all else of what was `seen` to them.
 
-        So it is said in the first tenth of a second, too, while it is not known yet, and for 0.4
-        seconds of a service that answers some: a resolver has to ask others first.
+        A service that has answered is given a tenth of a second, and 0.4 seconds if it answers
+        some: a resolver has to ask others first. One that did not cope is given none for a minute.
         """
         asked = services(window) if self._answers else ()
         if not asked or self._answers is None:
             return False
         answered = {each: self._answers(each[0].address, each[1]) for each in asked}
         held = self._counted.get(key)
-        if held is None:
-            mark = _Mark(now, 0.0, answered)
-            self._counted[key] = _Counted(now, mark, mark)
-            return True
-        held.asked += rate * (now - held.looked_at)
+        if held is None or now - held.looked_at > _STALE_SECONDS:
+            held = self._begin(now, key, answered, held.failed_at if held else -_FAILED_SECONDS)
+        held.asked += _rate(asked, seen) * (now - held.looked_at)
         held.looked_at = now
         if now - held.mark.at >= _RENEW_SECONDS:
             held.before, held.mark = held.mark, _Mark(now, held.asked, answered)
-        before = held.before
-        seconds = now - before.at
-        more = (answered[each] - before.answered.get(each, answered[each]) for each in asked)
-        wanted = (
-            0.0 if seconds < _LEAST_SECONDS else _SOME if seconds < _LATE_SECONDS else _ANSWERED
-        )
-        return sum(max(each, 0) for each in more) >= wanted * (held.asked - before.asked)
+        if not self._enough(now, held, answered):
+            held.failed_at = now
+            return False
+        return True
 
-    def forget(self, key: Key) -> None:
-        """The victim is quiet again."""
-        self._counted.pop(key, None)
+    def _begin(
+        self, now: float, key: Key, answered: dict[Service, int], failed_at: float
+    ) -> _Counted:
+        if len(self._counted) >= _KEPT:
+            old = [k for k, each in self._counted.items() if now - each.looked_at > _FAILED_SECONDS]
+            for name in old or list(self._counted)[: _KEPT // 2]:
+                del self._counted[name]
+        mark = _Mark(now, 0.0, answered)
+        made = self._counted[key] = _Counted(now, mark, mark, failed_at)
+        return made
+
+    @staticmethod
+    def _enough(now: float, held: _Counted, answered: dict[Service, int]) -> bool:
+        """Whether there were answers enough since the last mark but one."""
+        before = held.before
+        seconds, share = now - before.at, _ANSWERED
+        if now >= held.failed_at + _FAILED_SECONDS and any(answered.values()):
+            share = 0.0 if seconds < _LEAST_SECONDS else _SOME if seconds < _LATE_SECONDS else share
+        elif seconds < _LEAST_SECONDS:
+            return False
+        more = (count - before.answered.get(each, count) for each, count in answered.items())
+        return sum(max(each, 0) for each in more) >= share * (held.asked - before.asked)
+
+
+def _rate(asked: tuple[Service, ...], seen: Chunk) -> float:
+    """Packets a second to these services that passed, whatever their kind."""
+    packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
+    chosen = np.zeros(len(packets), bool)
+    for to, port in asked:
+        here = packets["destination"] == to.address
+        chosen |= here & (packets["destination_port"] == port) & (packets["protocol"] == UDP)
+    return float(packets["weight"][chosen].sum(dtype=np.float64)) / seen.seconds
 
 
 def services(window: PacketArray) -> tuple[Service, ...]:

@@ -191,6 +191,8 @@ class Engine:
             key = found.key(place)
             if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
                 rates[key] = float(found.rates[place])
+                if key in self._suspects:  # it copes: what is usual grows by steps
+                    rates[key] = min(rates[key], self.threshold(key))
         self.usual.note(unix, rates | self._of_prefixes(found, loud))
 
     def _of_prefixes(self, found: Strata, loud: set[Traffic]) -> dict[Key, float]:
@@ -232,7 +234,6 @@ class Engine:
         for key, suspect in list(self._suspects.items()):
             if suspect.loud_at < now - _QUIET_SECONDS:
                 del self._suspects[key]
-                self._coping.forget(key)
         yield from self._look_afresh(now, unix)
 
     def _loud(self, window: Chunk) -> dict[Key, float]:
@@ -336,11 +337,12 @@ class Engine:
         most = self.settings.most(victim, kind)
         if most is Most.OFF:
             return
-        case = self._case(key, window, rate)
-        if suspect := self._suspects.get(key):
-            suspect.copes = case.copes
+        seen = self._recent.last(WINDOW_SECONDS)
+        case = self._case(key, window, rate, self._coping.copes(now, key, window, seen))
         earlier = self.holds.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
+        if suspect := self._suspects.get(key):
+            suspect.copes = case.copes and not found
         reports, full = list[Report](), False
         for one in found:
             begun = self._hold(now, unix, key, one, most)
@@ -355,7 +357,7 @@ class Engine:
             reports += self._hold(now, unix, key, limit_on_all(case, usual), most, force=True) or []
         yield from reports
 
-    def _case(self, key: Key, window: PacketArray, rate: float) -> Case:
+    def _case(self, key: Key, window: PacketArray, rate: float, copes: bool = False) -> Case:
         observed = self.usual.observed
         everything = self._window(key, *Reason)
         weights = everything["weight"].astype(np.float64)
@@ -374,7 +376,7 @@ class Engine:
             taught=self.taught,
             accepts=self._accepts(self._last or 0.0, key[0]),
             challenged=self.holds.challenges(*key),
-            copes=self._coping.copes(self._last or 0.0, key, window, rate),
+            copes=copes,
         )
 
     def _hold(

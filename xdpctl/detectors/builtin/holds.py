@@ -26,7 +26,7 @@ _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
 _HIT = 100.0  # packets a second: fewer do not keep a rule
 PROBE_SECONDS = 75.0  # longer than the pauses of most pulses
-_PROBED_SECONDS = 0.1  # a flood that comes back is met soon
+_HEADS_LEAST = 4  # that a flood has which comes back: one may stand for many packets
 _BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
 _PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
@@ -221,8 +221,7 @@ class Holds:
         self._ending = []
         self._gathered.append(chunk.packets)
         self._seconds += chunk.seconds
-        probing = any(hold.state is State.PROBING for hold in self._holds.values())
-        if self._seconds < (_PROBED_SECONDS if probing else _HITS_SECONDS):
+        if self._seconds < _HITS_SECONDS:
             return
         packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
@@ -236,6 +235,8 @@ class Holds:
         chosen = takes(self._matches[hold.id], packets) & (known == hold.known)
         if hold.state is State.PROBING:
             chosen &= packets["reason"] == Reason.NO_RULE
+            if chosen.sum() < _HEADS_LEAST:
+                return 0.0
         mass = packets["weight"][chosen].astype(np.float64)
         if hold.known:
             _, places = np.unique(packets["source"][chosen], return_inverse=True)

@@ -8,8 +8,8 @@ from xdpctl.model.match import bits
 from xdpctl.model.match.components import COMPONENTS, ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.match.match import Value
 from xdpctl.model.match.ranges import complement
-from xdpctl.model.services import SERVICES
-from xdpctl.traffic.classes import DNS, ESP, GRE, HTTPS, QUIC_INITIAL_LEAST
+from xdpctl.model.services import DNS, HTTPS, QUIC_INITIAL_LEAST, SERVICES
+from xdpctl.traffic.classify import ESP, GRE
 
 
 def _flags(text: str) -> bits.Bits:

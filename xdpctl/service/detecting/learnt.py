@@ -22,7 +22,7 @@ from xdpctl.detectors.builtin.hold import Hold
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.errors import RuleError
-from xdpctl.traffic.classes import classified
+from xdpctl.traffic.classify import classified
 from xdpctl.traffic.packets import PACKET
 
 _BYTES_MAX = 64 << 20

@@ -99,6 +99,7 @@ class Detector:
                     self._beat_at = now
                     self._beat(now, writing)
                 self.stopping.wait(_POLL_SECONDS)
+        self.stand_in.stop()
         self._write(self._files(time.monotonic(), save=True))
 
     def _step(self, now: float) -> None:
@@ -107,8 +108,8 @@ class Detector:
         Where nobody empties the ring, time stands still: no attack is over because it is not seen.
         """
         packets = read(heads := self.follower.read_all())
-        self.stand_in.step(now, packets)
-        if self.stand_in.observes and self.follower.full:
+        self.stand_in.step(now, packets, self.follower.room)
+        if self.stand_in.observes and not len(packets) and not self.follower.room:
             self._blind = True
             return
         seconds = _READ_SECONDS if self._blind else None

@@ -2,7 +2,7 @@
 """Observes for the control plane while that does not: at a start, and while it is restarted.
 
 The control plane says of which packets heads are copied, and begins each epoch. Nobody empties the
-ring meanwhile, so the heads are few: it has room for those of more than half a minute.
+ring meanwhile, so the heads are few, and fewer the less room there is.
 """
 
 from contextlib import closing
@@ -10,13 +10,16 @@ from contextlib import closing
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.constants import REASONS
+from xdpctl.abi.constants import REASONS, Reason
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.heads import no_masks
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.sampler import adapt, masks
 
 _SILENT_SECONDS, _EPOCH_SECONDS = 0.5, 1.0
+_AT_FIRST_LOG2 = 6  # of what rules decide, of which the program thins no strata
+_HALF, _LITTLE = 0.5, 0.1  # of the ring is free
 
 
 class StandIn:
@@ -25,7 +28,8 @@ class StandIn:
     def __init__(self, control: np.void, now: float) -> None:
         self._control = control
         self._epoch, self._moved_at = int(control["epoch"]), now
-        self._every_log2 = np.zeros(REASONS, np.int64)
+        self._every_log2 = np.full(REASONS, _AT_FIRST_LOG2)
+        self._every_log2[Reason.NO_RULE] = 0
         self._gathered: list[PacketArray] = []
         self._next_at = 0.0
         self.observes = False
@@ -36,8 +40,12 @@ class StandIn:
         with closing(maps.open_map(pins.map("controls"))) as controls:
             return cls(np.frombuffer(controls.memory(), CONTROL)[0], now)
 
-    def step(self, now: float, packets: PacketArray) -> None:
-        """Note what was read; begin an epoch if it is time to, and nobody else does."""
+    def step(self, now: float, packets: PacketArray, room: float) -> None:
+        """Note what was read; begin an epoch if it is time to, and nobody else does.
+
+        `room` is the share of the ring that is free. With little none begins, so the program copies
+        no more.
+        """
         epoch = int(self._control["epoch"])
         if epoch != self._epoch:
             self._epoch, self._moved_at = epoch, now
@@ -46,12 +54,19 @@ class StandIn:
         if now < self._moved_at + _SILENT_SECONDS:
             return
         self._gathered.append(packets)
-        if self.observes and now < self._next_at:
+        if (self.observes and now < self._next_at) or room < _LITTLE:
             return
         if self.observes:
             of_epoch = np.concatenate([np.empty(0, PACKET), *self._gathered])
-            self._every_log2 = adapt(self._every_log2, of_epoch)
+            wanted = adapt(self._every_log2, of_epoch)
+            rarer = self._every_log2 + 1 if room < _HALF else wanted
+            self._every_log2 = np.maximum(wanted, rarer)
         self._control["observed"] = masks(self._every_log2)
         self._epoch = (epoch + 1) & 0xFFFFFFFF
         self._control["epoch"] = self._epoch
         self.observes, self._gathered, self._next_at = True, [], now + _EPOCH_SECONDS
+
+    def stop(self) -> None:
+        """Ask for no heads any more, if nobody else does."""
+        if self.observes:
+            self._control["observed"] = no_masks()

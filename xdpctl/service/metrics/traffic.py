@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Metrics of packets: counted by reason, and estimated by class."""
+"""Metrics of packets: counted by reason, and estimated by kind."""
 
 from collections.abc import Iterator
 from math import isnan
@@ -12,7 +12,7 @@ from xdpctl.service.control_plane import ControlPlane
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Packets and bytes by interface and reason; and by class; what was not sampled."""
+    """Packets and bytes by interface and reason; and by kind; what was not sampled."""
     labels = ["interface", "verdict", "reason"]
     packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
     octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
@@ -27,13 +27,13 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
             packets.add_metric(key, hits.packets)
             octets.add_metric(key, hits.bytes)
     yield from (packets, octets, drops)
-    classes = CounterMetricFamily(
+    kinds = CounterMetricFamily(
         "xdpctl_kind_packets", "Received packets by kind, estimated", labels=["kind"]
     )
     volumes = ctx.controller.datapath.heads.volumes()
     for each, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):
-        classes.add_metric([each.name.lower()], number)
-    yield classes
+        kinds.add_metric([each.name.lower()], number)
+    yield kinds
     yield CounterMetricFamily(
         "xdpctl_not_sampled_packets",
         "Packets that top lists lack, because there was no room",

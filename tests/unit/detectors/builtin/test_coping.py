@@ -12,6 +12,7 @@ from tests.support.watching import World
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.builtin.coping import Coping, services
+from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings
@@ -106,29 +107,64 @@ def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
     assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()
 
 
+def seen(window: PacketArray, rate: float = 4_000) -> Chunk:
+    """What came within a second, of which `window` is a sample."""
+    made = window.copy()
+    made["weight"] = rate / len(window)
+    return Chunk(0.0, 1.0, made)
+
+
 def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
-    random = np.random.default_rng(1)
-    assert not Coping(None).copes(1.0, KEY, asking(53)(random, 100), 4_000)
+    window = asking(53)(np.random.default_rng(1), 100)
+    assert not Coping(None).copes(1.0, KEY, window, seen(window))
+    assert not Coping(lambda *_: 0).copes(1.0, KEY, window, seen(window)), "it never answered"
+
+
+@dataclass(slots=True)
+class Told:
+    """Looks each tenth of a second at a service that answers so many."""
+
+    count: int = 1
+    now: float = 0.0
+    coping: Coping = field(init=False)
+    window: PacketArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.coping = Coping(lambda *_: self.count)
+        self.window = asking(53)(np.random.default_rng(1), 100)
+
+    def looks(self, count: int, answered: int, rate: float = 4_000) -> list[bool]:
+        said = []
+        for _ in range(count):
+            said.append(self.coping.copes(self.now, KEY, self.window, seen(self.window, rate)))
+            self.count += answered // 10
+            self.now += 0.1
+        return said
 
 
 def test_a_service_may_be_late_at_first() -> None:
-    random, counts = np.random.default_rng(1), {"now": 0}
-    coping, window = Coping(lambda *_: counts["now"]), asking(53)(random, 100)
-    said = []
-    for tenth in range(6):
-        said.append(coping.copes(tenth / 10, KEY, window, 4_000))
-        counts["now"] += 200
-    assert said == [True] * 4 + [False] * 2, "half is not enough in the end"
+    told = Told()
+    assert told.looks(6, 2_000) == [True] * 4 + [False] * 2, "half is not enough in the end"
+    told.now += 5.0
+    assert told.looks(3, 2_000) == [False] * 3, "it is not trusted so soon again"
+    told.now += 61.0
+    assert told.looks(2, 2_000) == [True] * 2
 
 
 def test_it_is_judged_by_the_last_seconds() -> None:
-    random, counts = np.random.default_rng(1), {"now": 0}
-    coping, window = Coping(lambda *_: counts["now"]), asking(53)(random, 100)
-    said = []
-    for tenth in range(40):
-        said.append(coping.copes(tenth / 10, KEY, window, 4_000))
-        counts["now"] += 400 if tenth < 20 else 0
-    assert all(said[:20]), "it answers"
-    assert not any(said[31:]), "it does not any more"
-    coping.forget(KEY)
-    assert coping.copes(9.0, KEY, window, 4_000), "nothing is known yet"
+    told = Told()
+    assert all(told.looks(20, 4_000)), "it answers"
+    assert not any(told.looks(25, 0)[14:]), "it does not any more"
+
+
+def test_a_pause_says_nothing_of_a_service() -> None:
+    told = Told()
+    assert all(told.looks(10, 4_000))
+    told.now += 3_600.0
+    assert all(told.looks(10, 4_000))
+
+
+def test_what_comes_beside_is_asked_too() -> None:
+    """Junk of another kind to the same port does not hide behind answers to others."""
+    told = Told()
+    assert not any(told.looks(20, 4_000, rate=8_000)[6:])

@@ -25,7 +25,7 @@ def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
         world.leaked = world.sent = 0.0
         assert began(world.play(2.0, ATTACKS["SSDP"], 50_000)) == []
         leaks.append(world.leak)
-    assert max(leaks) <= 0.1, "a pulse is met within 0.2 s"
+    assert max(leaks) <= 0.15, "a pulse is met within 0.3 s"
     assert leaks[-2:] == [0.0, 0.0], "pulses make the answer last longer than their pauses"
     assert hold.state == "attack"
     hold.quiet = QUIET_SECONDS
@@ -46,7 +46,7 @@ def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() 
     world.quiet(QUIET_SECONDS + 2, 0.1)
     told = world.play(1.0, ATTACKS["SSDP"], 50_000)
     assert (told[0].report.phase, told[0].report.watch) == (Phase.CONTINUES, False)
-    assert told[0].after <= 0.2
+    assert told[0].after <= 0.3
     assert hold.state == "attack"
     assert hold.quiet == 2 * QUIET_SECONDS
 

@@ -11,7 +11,7 @@ from tests.kernel.conftest import Filter, one_cpu
 from tests.support.packets import address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import HEAD_BYTES, STRATUM_LOG2, Reason, Traffic
 from xdpctl.datapath.heads import no_masks
-from xdpctl.traffic.classes import classes
+from xdpctl.traffic.classify import classify
 from xdpctl.traffic.packets import read
 from xdpctl.traffic.recorded import heads
 
@@ -50,7 +50,8 @@ CASES = [
     (ethernet(0x0800, ipv4(*ENDS, bytes(6), 6)), Traffic.TCP),
     (ethernet(0x0800, ipv4(*ENDS, udp(53, 4000))), Traffic.UDP_SERVICE),
     (ethernet(0x0800, ipv4(*ENDS, udp(11211, 4000))), Traffic.UDP_SERVICE),
-    (ethernet(0x0800, ipv4(*ENDS, udp(47808, 4000))), Traffic.UDP_SERVICE),
+    (ethernet(0x0800, ipv4(*ENDS, udp(10001, 4000))), Traffic.UDP_SERVICE),
+    (ethernet(0x0800, ipv4(*ENDS, udp(47808, 4000))), Traffic.UDP),
     (ethernet(0x0800, ipv4(*ENDS, udp(40000, 4000))), Traffic.UDP),
     (ethernet(0x0800, ipv4(*ENDS, bytes(3), 17)), Traffic.UDP),
     (ethernet(0x0800, ipv4(*ENDS, udp(40000, 53))), Traffic.DNS_QUERY),
@@ -70,7 +71,7 @@ CASES = [
 
 @pytest.mark.parametrize(("frame", "wanted"), CASES)
 def test_each_packet_has_one_class(filtered: Filter, frame: bytes, wanted: Traffic) -> None:
-    assert classes(read(heads([frame]))).tolist() == [wanted], "by the reference"
+    assert classify(read(heads([frame]))).tolist() == [wanted], "by the reference"
     before = filtered.datapath.heads.volumes()
     filtered.run(frame)
     (head,) = filtered.datapath.heads.read()
@@ -91,7 +92,7 @@ def test_random_packets_are_of_the_same_class_in_both(filtered: Filter) -> None:
         whole = (found["bytes_held"] < HEAD_BYTES).all()  # else the reference sees a part of it
         if whole and (found["reason"] == Reason.NO_RULE).all():
             seen += len(found)
-            assert found["traffic"].tolist() == classes(read(found)).tolist(), frame.hex()
+            assert found["traffic"].tolist() == classify(read(found)).tolist(), frame.hex()
     assert seen > 500
 
 

@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
-from xdpctl.model.services import LISTED, SERVICES_BELOW
+from xdpctl.model.services import DNS, HTTPS, LISTED, QUIC_INITIAL_LEAST, SERVICES_BELOW
 from xdpctl.traffic.packets import PacketArray
 
-GRE, ESP, DNS, HTTPS = 47, 50, 53, 443
-# RFC 9000 section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header
-QUIC_INITIAL_LEAST = 1228
+GRE, ESP = 47, 50
 _SYN, _RST, _ACK = 2, 4, 16
 _IS_SERVICE = np.zeros(1 << 16, bool)
 _IS_SERVICE[:SERVICES_BELOW] = True
 _IS_SERVICE[list(LISTED)] = True
 
 
-def classes(packets: PacketArray) -> NDArray[np.uint8]:
+def classify(packets: PacketArray) -> NDArray[np.uint8]:
     """The kind of each packet, as a number of Traffic."""
     protocol, flags = packets["protocol"], np.maximum(packets["tcp_flags"], 0)
     tcp, udp = protocol == TCP, protocol == UDP
@@ -49,5 +47,5 @@ def classes(packets: PacketArray) -> NDArray[np.uint8]:
 
 def classified(packets: PacketArray) -> PacketArray:
     """The same packets; each has its kind."""
-    packets["traffic"] = classes(packets)
+    packets["traffic"] = classify(packets)
     return packets
