@@ -68,10 +68,12 @@ def test_it_asks_for_less_the_less_room_there_is_and_for_nothing_at_the_end(
     stand_in = StandIn(control, 0.0)
     for now in (1.0, 2.0, 3.0):
         stand_in.step(now, NOTHING, 0.4)
+        assert not stand_in.blind
     assert control["observed"][Reason.NO_RULE] == 3
     assert int(control["epoch"]) == 3
     stand_in.step(4.0, NOTHING, 0.05)
     assert int(control["epoch"]) == 3, "the program stops by itself"
+    assert stand_in.blind
     stand_in.stop()
     assert (control["observed"] == NEVER).all()
     control["observed"] = 7

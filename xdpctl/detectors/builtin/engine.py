@@ -190,9 +190,8 @@ class Engine:
         for place in np.flatnonzero(found.rates >= 50.0).tolist():
             key = found.key(place)
             if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
-                rates[key] = float(found.rates[place])
-                if key in self._suspects:  # it copes: what is usual grows by steps
-                    rates[key] = min(rates[key], self.threshold(key))
+                # of what copes with more, what is usual grows by steps
+                rates[key] = min(float(found.rates[place]), self.threshold(key))
         self.usual.note(unix, rates | self._of_prefixes(found, loud))
 
     def _of_prefixes(self, found: Strata, loud: set[Traffic]) -> dict[Key, float]:
@@ -205,7 +204,7 @@ class Engine:
             for kind in Traffic:
                 key = around, kind
                 if kind not in loud and sums[kind] >= _NOTED * self._floor(key):
-                    rates[key] = float(sums[kind])
+                    rates[key] = min(float(sums[kind]), self.threshold(key))
         return rates
 
     def _floor(self, key: Key) -> float:

@@ -109,7 +109,7 @@ class Detector:
         """
         packets = read(heads := self.follower.read_all())
         self.stand_in.step(now, packets, self.follower.room)
-        if self.stand_in.observes and not len(packets) and not self.follower.room:
+        if self.stand_in.blind and not len(packets):
             self._blind = True
             return
         seconds = _READ_SECONDS if self._blind else None

@@ -32,7 +32,7 @@ class StandIn:
         self._every_log2[Reason.NO_RULE] = 0
         self._gathered: list[PacketArray] = []
         self._next_at = 0.0
-        self.observes = False
+        self.observes = self.blind = False
 
     @classmethod
     def pinned(cls, pins: Pins, now: float) -> "StandIn":
@@ -44,16 +44,17 @@ class StandIn:
         """Note what was read; begin an epoch if it is time to, and nobody else does.
 
         `room` is the share of the ring that is free. With little none begins, so the program copies
-        no more.
+        no more, and who reads is `blind`.
         """
         epoch = int(self._control["epoch"])
         if epoch != self._epoch:
             self._epoch, self._moved_at = epoch, now
-            self.observes, self._gathered = False, []
+            self.observes, self.blind, self._gathered = False, False, []
             return
         if now < self._moved_at + _SILENT_SECONDS:
             return
         self._gathered.append(packets)
+        self.blind = self.observes and room < _LITTLE
         if (self.observes and now < self._next_at) or room < _LITTLE:
             return
         if self.observes:
