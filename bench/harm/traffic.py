@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -83,34 +83,40 @@ def upload(scene: Scene, source: str, rate: str) -> Iterator["subprocess.Popen[b
             process.wait()
 
 
+_SERVICE = """
+import socket, sys, threading
+service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+service.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+service.bind((sys.argv[1], int(sys.argv[2])))
+service.settimeout(0.1)
+ended, answered = threading.Event(), 0
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+print("ready", flush=True)
+while not ended.is_set():
+    try:
+        client = service.recvfrom(2048)[1]
+    except TimeoutError:
+        continue
+    service.sendto(b"\\xc0\\0\\x80" + bytes(60), client)
+    answered += 1
+print(answered)
+"""
+
+
 @contextmanager
 def udp_service(scene: Scene, port: int) -> Iterator[list[int]]:
-    """A server inside that answers whoever asks; how many it has answered.
+    """A server inside that answers whoever asks; afterwards, how many it has answered.
 
     To DNS its answer is a response, and to QUIC a packet of the handshake.
     """
-    answered = [0]
-    server = scene.place.server.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    server.bind((SERVER, port))
-    server.settimeout(0.1)
-    stop = threading.Event()
-
-    def answer() -> None:
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                _, client = server.recvfrom(2_048)
-                server.sendto(b"\xc0\0\x80" + bytes(60), client)
-                answered[0] += 1
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    try:
+    words = ("/usr/bin/python3", "-c", _SERVICE, SERVER, str(port))
+    pipe, answered = subprocess.PIPE, list[int]()
+    with scene.place.server.popen(*words, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
         yield answered
-    finally:
-        stop.set()
-        thread.join()
-        server.close()
+        time.sleep(0.2)
+        answered.append(int(process.communicate()[0]))
 
 
 def visit(scene: Scene, source: str) -> bool:
