@@ -13,7 +13,8 @@ class Collateral:
     """What is known of a rule now.
 
     Of `sources` that were let pass and had time to take part, `people` do; `low` to `high` is the
-    share of people among such sources, with 95 % confidence at all times. `again` flows passed
+    share of people among such sources, with 95 % confidence at all times; `low` is more where those
+    who came again and were served are a larger part of all that is hit. `again` flows passed
     because they came again, `passed` packets in all. `repeats`: as many come again as may pass, so
     it is a flood that repeats its flows, and newcomers get lost among them.
     """
@@ -30,7 +31,7 @@ class Collateral:
     @property
     def share(self) -> float | None:
         """The estimate; None if nothing is measured."""
-        return self.people / self.sources if self.sources else None
+        return max(self.people / self.sources, self.low) if self.sources else None
 
     def __str__(self) -> str:
         repeats = "; as many flows come again as may pass, and newcomers may be lost among them"

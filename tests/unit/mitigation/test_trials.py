@@ -95,6 +95,51 @@ def test_who_comes_again_is_no_part_of_the_sample() -> None:
     assert (found.sources, found.again) == (0, 50)
 
 
+def returned(served: int, others: int = 0, protocol: int = TCP) -> Tally:
+    tally = Tally()
+    tally.add(flows(range(served), known=True, chosen=Chosen.AGAIN, protocol=protocol))
+    tally.add(flows(range(1_000, 1_000 + others), chosen=Chosen.AGAIN, protocol=protocol))
+    tally.settle(LATER)
+    return tally
+
+
+def test_who_comes_again_and_is_served_is_a_part_of_all_that_is_hit() -> None:
+    tally = returned(50)
+    found = tally.found(0, 25.0, hits=2_000)
+    assert (found.people, found.low, found.hurts) == (0, 0.025, True)
+    assert not tally.found(0, 25.0, hits=10_000).hurts, "half of a hundredth"
+    assert not tally.found(0, 25.0, false_pass=0.02, hits=2_000).hurts
+    assert not tally.found(0, 25.0).hurts, "how much is hit is not known"
+    tally.settle(3 * LATER)
+    assert not tally.found(0, 25.0, hits=2_000).hurts, "it is long ago"
+
+
+@pytest.mark.parametrize(
+    "tally",
+    [returned(9), returned(0, 50), returned(50, protocol=UDP)],
+    ids=["too few", "nobody takes part", "an answer to UDP proves nothing"],
+)
+def test_who_comes_again_may_say_nothing(tally: Tally) -> None:
+    assert not tally.found(0, 25.0, hits=200).hurts
+
+
+def test_one_bot_that_comes_again_and_again_is_one() -> None:
+    tally = Tally()
+    tally.add(flows(range(50), known=True, chosen=Chosen.AGAIN, source=7))
+    tally.settle(LATER)
+    assert not tally.found(0, 25.0, hits=200).hurts
+
+
+def test_how_many_of_those_who_come_again_are_served() -> None:
+    assert returned(30, 10).served(LATER) == 0.75
+    assert returned(0, 10).served(LATER) == 0.0
+    tally = returned(30)
+    tally.add(flows(range(2_000, 2_030), chosen=Chosen.AGAIN, since_ns=LATER))
+    tally.settle(LATER + 100_000_000)
+    assert tally.served(LATER + 100_000_000) == 1.0, "they have just come"
+    assert tally.served(LATER + 600_000_000) == 0.5, "people would be known by now"
+
+
 def test_a_flood_that_repeats_its_flows_is_said() -> None:
     tally = Tally()
     tally.add(flows(range(80), chosen=Chosen.AGAIN, since_ns=LATER))
@@ -276,6 +321,34 @@ def test_more_may_come_again_where_more_newcomers_are_usual(
         monkeypatch.setattr(asking.context.trials, "_usual", lambda _, n=usual: n)
         asking.context.trials.step(usual)
         assert [one.again_a_second for one in asking.datapath.trials.held.values()] == [again]
+
+
+def test_more_may_come_again_while_they_are_served(asking: Api) -> None:
+    dropped(asking)
+    watch, trials = asking.context.trials, asking.datapath.trials
+
+    def again() -> float:
+        (held,) = trials.held.values()
+        return held.again_a_second
+
+    def come(first: int, known: bool) -> None:
+        (held,) = trials.held.values()
+        since = asking.clock.ns - 1_000_000_000
+        trials.chosen = [
+            Tried(held.number, n, n, since, 1, Chosen.AGAIN, TCP, known)
+            for n in range(first, first + 40)
+        ]
+
+    watch.step(1.0)
+    assert again() == 25.0
+    come(0, known=True)
+    for now in (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5):
+        watch.step(now)
+    assert again() == 500.0, "all of them are people"
+    come(1_000, known=False)
+    watch.step(5.0)
+    watch.step(5.5)
+    assert again() == 25.0, "others come, too"
 
 
 def test_where_flows_are_not_asked_nothing_is_tried(box: Api) -> None:

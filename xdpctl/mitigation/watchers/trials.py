@@ -6,6 +6,7 @@ whoever hides people in a flood gains no more than a limit.
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -19,7 +20,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.trials import Trial, Tried
 from xdpctl.incidents.ledger import ledger
-from xdpctl.mitigation.tally import Tally
+from xdpctl.mitigation.tally import LOOK_NS, Tally
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.rate import Rate
@@ -31,6 +32,7 @@ _MOST_SHARE = 0.25  # of flows
 _LEAST, _MOST, _OF_HITS = 5.0, 25.0, 0.001  # flows a second that are tried
 _EAGER = 400  # sources, until which as many as possible are tried
 _AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
+_SERVED, _MORE = 0.8, 2.0  # of those that come again: so they are people, and more may
 _SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
 _STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
 
@@ -46,6 +48,14 @@ class _Tried:
     rate: float = 0.0
     again: float = _AGAIN
     tally: Tally = field(default_factory=Tally)
+    before: deque[tuple[float, int]] = field(default_factory=deque)  # times, and hits until then
+
+    def hits(self, now: float) -> int:
+        """Packets that it has hit within the time in which those that come again are counted."""
+        self.before.append((now, self.packets))
+        while len(self.before) > 1 and self.before[1][0] <= now - LOOK_NS / 1e9:
+            self.before.popleft()
+        return self.packets - self.before[0][1]
 
 
 class TrialWatch:
@@ -104,7 +114,10 @@ class TrialWatch:
             tried.rate = max(packets - tried.packets, 0) / (now - tried.at)
         tried.packets, tried.at = packets, now
         to: Prefix | None = tried.rule.match.get("destination")
-        tried.again = min(max(_AGAIN, _OF_USUAL * self._usual(to)), _AGAIN_MOST)
+        least = max(_AGAIN, _OF_USUAL * self._usual(to))
+        served = tried.tally.served(self._controller.clock.read().ns)
+        more = _MORE * tried.again if served >= _SERVED else 0.0
+        tried.again = min(max(least, more), _AGAIN_MOST)
 
     def _count(self) -> dict[str, Collateral]:
         datapath = self._controller.datapath
@@ -116,7 +129,9 @@ class TrialWatch:
         for name, tried in self._tried.items():
             tried.tally.add(by_number.get(tried.number, ()))
             tried.tally.settle(now_ns)
-            found[name] = tried.tally.found(passed.get(tried.rule.slot, 0), tried.again, false_pass)
+            found[name] = tried.tally.found(
+                passed.get(tried.rule.slot, 0), tried.again, false_pass, tried.hits(tried.at)
+            )
         return found
 
     def _kept(self, counted: dict[str, Collateral]) -> dict[str, Collateral]:
