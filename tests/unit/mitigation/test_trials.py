@@ -351,6 +351,23 @@ def test_more_may_come_again_while_they_are_served(asking: Api) -> None:
     assert again() == 25.0, "others come, too"
 
 
+def test_few_who_come_in_a_pause_of_a_flood_are_not_many(asking: Api) -> None:
+    found, watch = dropped(asking), asking.context.trials
+    watch.step(1.0)
+    for now in range(2, 12):  # 10,000 packets a second
+        hit(asking, found, 10_000 * now)
+        watch.step(float(now))
+    watch.step(15.0)
+    watch.step(18.5)
+    (held,) = asking.datapath.trials.held.values()
+    since = asking.clock.ns - 1_000_000_000
+    asking.datapath.trials.chosen = [
+        Tried(held.number, n, n, since, 1, Chosen.AGAIN, TCP, True) for n in range(20)
+    ]
+    hit(asking, found, 110_040)
+    assert watch.step(19.0) == []
+
+
 def test_where_flows_are_not_asked_nothing_is_tried(box: Api) -> None:
     found = dropped(box)
     assert box.context.trials.step(1.0) == []

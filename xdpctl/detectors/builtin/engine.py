@@ -180,9 +180,10 @@ class Engine:
             if each.loud_at > now - 5.0 and not each.copes
         }  # fmt: skip
         loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
+        copes = {kind for (_, kind), each in self._suspects.items() if each.copes} - loud
         passed = chunk.packets["reason"] == Reason.NO_RULE
         passed &= self.holds.not_probed(chunk.packets)
-        self.normal.add(chunk.of(passed), frozenset(loud))
+        self.normal.add(chunk.of(passed), frozenset(loud), frozenset(copes))
         found = self._second.add(undecided)
         if found is None:
             return

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.detectors.builtin.counts import Chunk
-from xdpctl.detectors.builtin.normal import Normal
+from xdpctl.detectors.builtin.normal import ENOUGH, Normal
 from xdpctl.traffic.packets import PACKET, PacketArray
 
 KEPT = 2_000  # packets of a family and kind
+FEW = 2 * ENOUGH  # of one that is loud: whoever floods must not displace what is normal
 QUARANTINE_SECONDS = 60.0  # an attack begins before anybody knows of it
 _FILL_A_SECOND = 100.0  # packets of a kind, until it is full
 _RENEW_SECONDS = 10.0  # then one in so many seconds: a sample is of some five hours
@@ -24,14 +25,19 @@ class NormalTraffic:
 
     def __init__(self, seed: int | None = None) -> None:
         self._kept: dict[Slot, PacketArray] = {}
-        self._waiting: deque[tuple[float, Slot, PacketArray]] = deque()
+        self._waiting: deque[tuple[float, Slot, PacketArray, int]] = deque()
         self._room: dict[Slot, float] = {}
         self._random = np.random.default_rng(seed)
         self._seen_at: float | None = None
         self._normal: dict[int, Normal] = {}
 
-    def add(self, chunk: Chunk, loud: frozenset[Traffic]) -> None:
-        """Take packets of a reading; none of a kind that is loud, whatever its destination."""
+    def add(
+        self, chunk: Chunk, loud: frozenset[Traffic], answered: frozenset[Traffic] = frozenset()
+    ) -> None:
+        """Take packets of a reading; none of a kind that is loud, whatever its destination.
+
+        Of a kind that is loud and `answered`, few are taken, and none in the place of others.
+        """
         seconds = min(chunk.ended - self._seen_at, 1.0) if self._seen_at is not None else 0.0
         self._seen_at = chunk.ended
         if loud:
@@ -40,10 +46,10 @@ class NormalTraffic:
         for family in (4, 6):
             ours = unknown & (chunk.packets["family"] == family)
             if ours.any():
-                self._take(chunk, ours, family, loud, seconds)
+                self._take(chunk, ours, family, loud, answered, seconds)
         while self._waiting and self._waiting[0][0] <= chunk.ended - QUARANTINE_SECONDS:
-            _, slot, packets = self._waiting.popleft()
-            self._keep(slot, packets)
+            _, slot, packets, most = self._waiting.popleft()
+            self._keep(slot, packets, most)
 
     def _take(
         self,
@@ -51,6 +57,7 @@ class NormalTraffic:
         ours: NDArray[np.bool_],
         family: int,
         loud: frozenset[Traffic],
+        answered: frozenset[Traffic],
         seconds: float,
     ) -> None:
         for number in np.unique(chunk.kinds[ours]).tolist():
@@ -66,14 +73,15 @@ class NormalTraffic:
             self._room[slot] = room - count
             if count:
                 chosen = chunk.packets[self._random.choice(found, count, replace=False)]
-                self._waiting.append((chunk.ended, slot, chosen))
+                most = FEW if kind in answered else KEPT
+                self._waiting.append((chunk.ended, slot, chosen, most))
 
-    def _keep(self, slot: Slot, packets: PacketArray) -> None:
+    def _keep(self, slot: Slot, packets: PacketArray, most: int) -> None:
         kept = self._kept.get(slot, np.empty(0, PACKET))
-        room = KEPT - len(kept)
+        room = most - len(kept)
         if room > 0:
             kept = np.concatenate([kept, packets[:room]])
-        packets = packets[max(room, 0) :]
+        packets = packets[max(room, 0) :] if most == KEPT else packets[:0]
         if len(packets):  # each replaces one by chance
             places = self._random.choice(len(kept), min(len(packets), len(kept)), replace=False)
             kept[places] = packets[: len(places)]

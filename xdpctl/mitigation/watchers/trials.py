@@ -32,6 +32,8 @@ _MOST_SHARE = 0.25  # of flows
 _LEAST, _MOST, _OF_HITS = 5.0, 25.0, 0.001  # flows a second that are tried
 _EAGER = 400  # sources, until which as many as possible are tried
 _AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
+_LOOK_SECONDS, _IN_A_PAUSE = LOOK_NS / 1e9, 0.1
+_RECORDS_NS = 10_000_000_000
 _SERVED, _MORE = 0.8, 2.0  # of those that come again: so they are people, and more may
 _SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
 _STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
@@ -49,13 +51,22 @@ class _Tried:
     again: float = _AGAIN
     tally: Tally = field(default_factory=Tally)
     before: deque[tuple[float, int]] = field(default_factory=deque)  # times, and hits until then
+    first: tuple[float, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.at, self.packets
 
     def hits(self, now: float) -> int:
-        """Packets that it has hit within the time in which those that come again are counted."""
+        """Packets that it has hit within the time in which those that come again are counted.
+
+        In a pause of the attack it is a part of what it is used to: few who come then are not many.
+        """
         self.before.append((now, self.packets))
-        while len(self.before) > 1 and self.before[1][0] <= now - LOOK_NS / 1e9:
+        while len(self.before) > 1 and self.before[1][0] <= now - _LOOK_SECONDS:
             self.before.popleft()
-        return self.packets - self.before[0][1]
+        began, packets = self.first
+        mean = (self.packets - packets) / max(now - began, _LOOK_SECONDS)
+        return max(self.packets - self.before[0][1], int(_IN_A_PAUSE * mean * _LOOK_SECONDS))
 
 
 class TrialWatch:
@@ -122,9 +133,11 @@ class TrialWatch:
     def _count(self) -> dict[str, Collateral]:
         datapath = self._controller.datapath
         passed, by_number = datapath.trials.passed(), dict[int, list[Tried]]()
+        now_ns = self._controller.clock.read().ns
         for flow in datapath.trials.tried():
-            by_number.setdefault(flow.trial, []).append(flow)
-        now_ns, false_pass = self._controller.clock.read().ns, datapath.flows.figures().false_pass
+            if flow.since_ns > now_ns - _RECORDS_NS:  # a tally forgets those that it has counted
+                by_number.setdefault(flow.trial, []).append(flow)
+        false_pass = datapath.flows.figures().false_pass
         found = {}
         for name, tried in self._tried.items():
             tried.tally.add(by_number.get(tried.number, ()))

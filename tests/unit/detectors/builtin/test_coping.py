@@ -14,7 +14,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.builtin.coping import Coping, services
 from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.engine import Engine
-from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.memory import FEW, KEPT, NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings
 from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.traffic.packets import PacketArray
@@ -83,6 +83,21 @@ def test_it_is_learnt_while_it_is_loud() -> None:
     assert world.engine.normal.of_family(4).count(Traffic.DNS_QUERY) > 500
 
 
+def test_a_flood_that_is_answered_displaces_nothing_normal() -> None:
+    memory, random = NormalTraffic(1), np.random.default_rng(1)
+    kind, known = frozenset((Traffic.DNS_QUERY,)), asking(53)(random, KEPT)
+    memory.restore(known)
+    few = NormalTraffic(1)
+    for second in range(400):
+        chunk = Chunk(1_000.0 + second, 1.0, asking(53, 700)(random, 200))
+        memory.add(chunk, frozenset(), kind)
+        few.add(chunk, frozenset(), kind)
+    kept, some = (each.of_family(4) for each in (memory, few))
+    of_kind = kept.kinds == Traffic.DNS_QUERY
+    assert (kept.packets[of_kind]["packet_length"] < 700).all()
+    assert some.count(Traffic.DNS_QUERY) == FEW
+
+
 @pytest.mark.parametrize(("answered", "seconds"), [(0.0, 0.3), (0.5, 0.7)])
 def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: float) -> None:
     world = Server(settings=DetectSettings(learning=600), learnt=False, answered=answered)
@@ -105,6 +120,17 @@ def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
     assert services(np.concatenate([asking(53)(random, 80), asking(9_999)(random, 20)])) == ()
     assert services(ATTACKS["UDP, all at random"](random, 500)) == ()
     assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()
+
+
+def test_of_http3_only_new_clients_ask() -> None:
+    random, counts = np.random.default_rng(1), {"now": 1}
+    new, data = asking(443, 1_250)(random, 100), asking(443, 300)(random, 400)
+    assert services(data) == (), "a flood of short packets is no question"
+    coping, both = Coping(lambda *_: counts["now"]), np.concatenate([new, data])
+    for tenth in range(20):
+        chunk = seen(both, 20_000)
+        assert coping.copes(tenth / 10, (HOST, Traffic.QUIC_INITIAL), new, chunk)
+        counts["now"] += 400  # of the 4,000 a second that are new
 
 
 def seen(window: PacketArray, rate: float = 4_000) -> Chunk:
