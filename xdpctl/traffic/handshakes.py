@@ -21,6 +21,7 @@ _PARTS, _LEAST_PARTS = 180, 6  # an hour, and two minutes
 _ENOUGH = 40.0  # handshakes of a part that are usual: of fewer half may be missing by chance
 _FALLEN = 0.5  # of what is usual
 _SERVICES_MAX = 1_000
+_BELIEVED = 5_000.0  # handshakes a second of a host
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Handshakes:
                 service = Prefix(address, size * 8), int(packet["destination_port"])
                 if service in self._counting or len(self._counting) < _SERVICES_MAX:
                     count = self._counting.get(service, 0.0) + float(packet["weight"])
-                    self._counting[service] = count
+                    self._counting[service] = min(count, _BELIEVED * _PART_SECONDS)
 
     def newcomers(self, host: Prefix | None) -> Newcomers | None:
         """Those at all services of a host or network, or of all; None if none are usual."""
@@ -117,6 +118,18 @@ def _newcomers(host: Prefix | None, parts: list[dict[Service, float]]) -> Newcom
     )
     usual, a_minute = float(median(earlier)), 60 / _PART_SECONDS
     return Newcomers(host, last * a_minute, usual * a_minute) if usual else None
+
+
+def completed(shaken: PacketArray, seconds: float) -> float:
+    """How many handshakes were completed within so many seconds, from sampled ACKs.
+
+    A sampled ACK stands for many, and whoever sends one may send it again and again: so of a host
+    no more are believed than a busy one gets.
+    """
+    words = np.ascontiguousarray(shaken["destination"]).view(np.uint64).reshape(-1, 2)
+    _, places = np.unique(words, axis=0, return_inverse=True)
+    sums = np.bincount(places.reshape(-1), shaken["weight"])
+    return float(np.minimum(sums, _BELIEVED * seconds).sum())
 
 
 def rates_of_slots(packets: PacketArray, seconds: float) -> dict[int, float]:

@@ -4,7 +4,7 @@
 import numpy as np
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.traffic.handshakes import Handshakes
+from xdpctl.traffic.handshakes import Handshakes, completed
 from xdpctl.traffic.packets import PACKET, PacketArray
 
 WEB = (parse_prefix("192.0.2.1"), 443)
@@ -35,6 +35,17 @@ def test_what_falls_below_half_is_told() -> None:
     assert (round(fallen.now), round(fallen.usual)) == (4, 10)
     assert "192.0.2.1 port 443" in str(fallen)
     assert play([10] * 10 + [6, 6]).fallen() == []
+
+
+def test_of_a_host_no_more_are_believed_than_a_busy_one_gets() -> None:
+    """One ACK may be sent again and again, and a sampled one stands for many."""
+    one, other = seen(100), seen(100)
+    other["destination"] = bytes((192, 0, 2, 2))
+    both = np.concatenate([one, other])
+    assert completed(both, 0.5) == 200
+    both["weight"] = 1_000
+    assert completed(both, 0.5) == 2 * 2_500
+    assert completed(seen(0), 0.5) == 0
 
 
 def test_forged_packets_are_no_handshakes() -> None:

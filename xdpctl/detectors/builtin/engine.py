@@ -41,6 +41,7 @@ from xdpctl.detectors.builtin.verdict import (
 )
 from xdpctl.model.event import Phase
 from xdpctl.model.rule import Action
+from xdpctl.traffic.handshakes import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 
@@ -311,10 +312,10 @@ class Engine:
             return not (high and sources(window).once >= _ONCE)
         if key[1] is not Traffic.SYN:
             return False
-        shaken = self._shaken.last(_LOOK_SECONDS).packets
-        shaken = shaken[covers(key[0], shaken["family"], shaken["destination"])]
-        done, seen = (float(each["weight"].sum(dtype=np.float64)) for each in (shaken, window))
-        return done >= _COMPLETE * seen
+        look = self._shaken.last(_LOOK_SECONDS)
+        shaken = look.packets[covers(key[0], look.packets["family"], look.packets["destination"])]
+        seen = float(window["weight"].sum(dtype=np.float64))
+        return completed(shaken, look.seconds) >= _COMPLETE * seen
 
     def _rate(self, key: Key, *reasons: Reason) -> float:
         """Packets a second of a stratum just now, whatever was done with them."""

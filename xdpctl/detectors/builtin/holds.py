@@ -18,6 +18,7 @@ from xdpctl.model.event import Phase
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
+from xdpctl.traffic.handshakes import completed
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import covers, takes
 
@@ -226,11 +227,14 @@ class Holds:
         packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         for hold in self.active:
-            hold.rate = self._rate(hold, packets) / seconds
+            hold.rate = self._rate(hold, packets, seconds) / seconds
             yield from self._moved(now, hold)
 
-    def _rate(self, hold: Hold, packets: PacketArray) -> float:
-        """The packets of the attack that a rule hits; of known flows the largest source's."""
+    def _rate(self, hold: Hold, packets: PacketArray, seconds: float) -> float:
+        """The packets of the attack that a rule hits; of known flows the largest source's.
+
+        A drop of SYNs was made to hit next to no normal ones, so no handshake explains its hits.
+        """
         known = packets["flow"] == FlowState.KNOWN
         chosen = takes(self._matches[hold.id], packets) & (known == hold.known)
         if hold.state is State.PROBING:
@@ -241,12 +245,12 @@ class Holds:
         if hold.known:
             _, places = np.unique(packets["source"][chosen], return_inverse=True)
             return float(np.bincount(places, mass).max()) if len(mass) else 0.0
-        if hold.of_kind is not Traffic.SYN:
+        if hold.of_kind is not Traffic.SYN or (hold.drops and not hold.blind):
             return float(mass.sum())
         shaken = (packets["shaken"] != 0) & covers(
             hold.prefix, packets["family"], packets["destination"]
         )
-        people = _PACKETS_OF_A_HANDSHAKE * float(packets["weight"][shaken].sum(dtype=np.float64))
+        people = _PACKETS_OF_A_HANDSHAKE * completed(packets[shaken], seconds)
         return max(0.0, float(mass.sum()) - people)
 
     @staticmethod

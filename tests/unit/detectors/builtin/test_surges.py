@@ -65,6 +65,24 @@ def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
     assert told[0].after <= 0.35
 
 
+def test_one_handshake_repeated_does_not_excuse_a_flood() -> None:
+    """A few real hosts repeat the ACKs of their handshakes, beside 200,000 forged SYNs a second."""
+    world = World()
+
+    def excused(random: Random, count: int) -> PacketArray:
+        half = max(count // 2, 1)
+        opening, done = made.syns(random, half), made.MIX["tcp"][1](random, half)
+        done["flow"], done["shaken"] = FlowState.KNOWN, 1
+        return np.concatenate([opening, done])
+
+    assert world.play(1.0, excused, 3_000) == [], "it begins as a bell does"
+    told = began(world.play(2.0, excused, 400_000))
+    assert [t.hold.action for t in told] == ["challenge"]
+    assert told[0].after <= 0.5
+    world.play(60.0, excused, 400_000, 0.1)
+    assert world.actions() == ["challenge"], "it stays while the flood goes on"
+
+
 @pytest.mark.parametrize("name", list(_KNOWN_SURGES))
 def test_a_surge_of_known_flows_is_not_even_looked_at(name: str) -> None:
     world = World()
