@@ -9,10 +9,10 @@
 #define FLOWS_LOG2 0 /* blocks: none is needed without an outside interface */
 #endif
 
-#define PROOFS_LOG2 (FLOWS_LOG2 ? 18 : 0)
-#define SERVICES    (FLOWS_LOG2 ? 1U << 16 : 1U)
-#define SHAKE	    0x80000000U /* in the tag of a proof */
-#define SCTP	    132
+#define PROOFS_LOG2  (FLOWS_LOG2 ? 18 : 0)
+#define SERVICES_MAX (FLOWS_LOG2 ? 1U << 16 : 1U)
+#define SHAKE	     0x80000000U /* in the tag of a proof */
+#define SCTP	     132
 
 #define ICMP_ECHO   8
 #define ICMPV6_ECHO 128
@@ -21,7 +21,7 @@ BPF_F_TABLE("array", u32, struct block, flows, 1U << FLOWS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct memory, memories, MEMORIES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, budgets, 1U << BUDGETS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, proofs, 1U << PROOFS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, answers, 2 * SERVICES, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, answers, 2 * SERVICES_MAX, MMAPABLE);
 
 /* `ports`: the inner one above the outer one; of an echo its identifier. In network order. */
 static __always_inline u64 flow_hash(const u64 *seeds, u32 family, __be32 *inside, __be32 *outside,

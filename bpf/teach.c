@@ -182,7 +182,7 @@ static __always_inline void count_answer(struct __sk_buff *ctx, struct control *
 	hash = flow_hash(control->seeds, packet->family, packet->source, nobody, service,
 			 PROTOCOL_UDP);
 	tag = hash >> 32 | 1;
-	index = 2 * (hash & (SERVICES - 1));
+	index = 2 * (hash & (SERVICES_MAX - 1));
 	cell = answers.lookup(&index);
 	index++;
 	last = answers.lookup(&index);

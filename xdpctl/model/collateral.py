@@ -38,7 +38,7 @@ class Collateral:
         return self._said() + (repeats if self.repeats else "")
 
     def _said(self) -> str:
-        if not self.sources:
+        if not (self.sources or self.low):
             return "whom it hits is not measured"
         shares = f"{_percent(self.low)} to {_percent(self.high)} of the TCP sources that it hits"
         return f"{shares} are people ({self.people} of {self.sources} that were tried)"

@@ -20,7 +20,7 @@ from xdpctl.model.services import HTTPS, SERVICES
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import holds
 
-Answers = Callable[[bytes, int], int]  # of a service so far
+AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
 Service = tuple[Prefix, int]
 _ANSWERED = 0.8  # of the packets to services
 _MOST = 0.9  # of the packets, which must be to a few services
@@ -53,7 +53,7 @@ class _Counted:
 class Coping:
     """Asks for answers, and says whether victims give them."""
 
-    def __init__(self, answers: Answers | None) -> None:
+    def __init__(self, answers: AnswersOf | None) -> None:
         self._answers = answers
         self._counted: dict[Key, _Counted] = {}
 

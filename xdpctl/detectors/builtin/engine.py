@@ -15,7 +15,7 @@ from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.detectors.builtin.aims import Aims, narrowest
 from xdpctl.detectors.builtin.ceilings import Ceilings
-from xdpctl.detectors.builtin.coping import Answers, Coping
+from xdpctl.detectors.builtin.coping import AnswersOf, Coping
 from xdpctl.detectors.builtin.counts import (
     WINDOW_SECONDS,
     Chunk,
@@ -78,7 +78,7 @@ class Engine:
     """Call `step` with what was observed since the last call, some twenty times a second at least.
 
     `ours` are the prefixes whose addresses are protected. `usual`, `normal` and `ceilings`
-    are what was learnt, `answers` is what UDP services inside have answered so far.
+    are what was learnt, `answers` says how often a UDP service has answered so far.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Engine:
         usual: Usual,
         normal: NormalTraffic,
         ceilings: Usual | None = None,
-        answers: Answers | None = None,
+        answers: AnswersOf | None = None,
     ) -> None:
         self.settings, self.ours = settings, tuple(ours)
         self.usual, self.normal = usual, normal
