@@ -79,6 +79,15 @@ class Coping:
             return False
         return True
 
+    def answered(self, now: float, key: Key) -> float:
+        """The packets a second that the services of a victim answer, since it was looked at."""
+        held = self._counted.get(key)
+        if held is None or self._answers is None or now <= held.before.at:
+            return 0.0
+        before = held.before.answered
+        counts = (self._answers(to.address, port) - n for (to, port), n in before.items())
+        return sum(max(count, 0) for count in counts) / (now - held.before.at)
+
     def _begin(
         self, now: float, key: Key, answered: dict[Service, int], failed_at: float
     ) -> _Counted:

@@ -36,6 +36,7 @@ from xdpctl.detectors.builtin.verdict import (
     Proposal,
     again,
     limit_on_all,
+    passes,
     proposals,
     whole_limit,
 )
@@ -59,7 +60,7 @@ _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
 _TCP = 6
 _ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 _COMPLETE = 0.5  # of the handshakes
-# after a limit began, what it meets is looked at again
+# after a limit began, what it meets is looked at again: at these times, and then each 30 s
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 
 
@@ -378,6 +379,7 @@ class Engine:
             accepts=self._accepts(self._last or 0.0, key[0]),
             challenged=self.holds.challenges(*key),
             copes=copes,
+            answered=self._coping.answered(self._last or 0.0, key),
         )
 
     def _hold(
@@ -400,30 +402,40 @@ class Engine:
         return reports
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
-        """Look once more at what a limit was set for: with more packets, a drop may be proved."""
+        """Look again at what a limit was set for: with more packets, a drop may be proved."""
         for hold in self.holds.active:
-            began, done = self._afresh.setdefault(hold.id, (now, 0))
-            due = done < len(_AFRESH_SECONDS) and now - began >= _AFRESH_SECONDS[done]
             gone = not self.holds.stands(hold)  # another one has taken its place meanwhile
-            if gone or hold.drops or hold.watched or hold.known or not due:
+            if gone or hold.drops or hold.watched or hold.known or not self._due(now, hold.id):
                 continue
-            self._afresh[hold.id] = began, done + 1
             key = hold.prefix, hold.of_kind
-            if self.settings.most(*key) is not Most.DROP:
-                continue
             reasons = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
             window = self._window(key, *reasons)
             window = window[self.holds.not_dropped(window, key[1])]
             rate = self._rate(key, *reasons)
             if len(window) < _ENOUGH or rate < self.threshold(key):
                 continue
-            found = proposals(self._case(key, window, rate), Most.DROP)
-            drops = [each for each in found if each.action is Action.DROP]
-            begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP) or ()]
-            yield from begun
-            if begun and len(drops) == len(found) and self.holds.stands(hold):  # they take it all
-                yield self.holds.end(hold)
+            case = self._case(key, window, rate)
+            if self.settings.most(*key) is Most.DROP:
+                found = proposals(case, Most.DROP)
+                drops = [each for each in found if each.action is Action.DROP]
+                begun = [r for d in drops for r in self._hold(now, unix, key, d, Most.DROP) or ()]
+                yield from begun
+                if begun and len(drops) == len(found) and self.holds.stands(hold):
+                    yield self.holds.end(hold)  # they take it all
+                    continue
+            if report := self.holds.limit_to(now, hold, passes(case)):
+                yield report
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
+
+    def _due(self, now: float, identity: str) -> bool:
+        """Whether an answer is to be looked at again."""
+        began, done = self._afresh.setdefault(identity, (now, 0))
+        further = done - len(_AFRESH_SECONDS) + 1
+        after = _AFRESH_SECONDS[done] if further <= 0 else _AFRESH_SECONDS[-1] * (1 + further)
+        if now - began < after:
+            return False
+        self._afresh[identity] = began, done + 1
+        return True
 
     @property
     def taught(self) -> bool:

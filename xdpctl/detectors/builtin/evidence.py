@@ -32,7 +32,7 @@ class Case:
     share of packets to the victim that came from impossible sources, and `taught` says whether the
     flow memory is taught: else every flow is unknown. `accepts`: the victim has taken part in TCP
     just now. `challenged` packets are of sources that have
-    answered, so they are real. `copes`: the victim's services answer.
+    answered, so they are real. `copes`: the victim's services answer, `answered` packets a second.
     """
 
     victim: Prefix
@@ -49,6 +49,7 @@ class Case:
     accepts: bool = False
     challenged: bool = False
     copes: bool = False
+    answered: float = 0.0
 
 
 def unsolicited(case: Case) -> str:

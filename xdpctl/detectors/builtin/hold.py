@@ -58,6 +58,7 @@ class Hold(msgspec.Struct, kw_only=True):
     watched: bool = False  # only observed, as the configuration says
     known: bool = False  # it limits known flows
     blind: bool = False  # what it hits of normal traffic is not known
+    adapts: bool = False  # its limit depends on the rate of the attack
 
     @classmethod
     def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Hold":
@@ -73,6 +74,7 @@ class Hold(msgspec.Struct, kw_only=True):
             limit=proposal.limit,
             known=proposal.known,
             blind=proposal.blind,
+            adapts=proposal.adapts,
         )
 
     @property

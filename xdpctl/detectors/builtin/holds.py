@@ -33,6 +33,7 @@ _PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
 _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
 _ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
+_OTHER = 0.2  # of a limit, by which another one differs from it
 _HOLDS_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
 
@@ -164,6 +165,19 @@ class Holds:
         hold.accepted |= not why
         if limit:
             hold.action, hold.limit = Action.LIMIT.value, limit
+
+    def limit_to(self, now: float, hold: Hold, pps: float) -> Report | None:
+        """Let another rate pass a limit on a kind, if it differs by much; what is to be reported.
+
+        A limit for each source, one on all kinds and one that people have brought stay.
+        """
+        limit = hold.limit
+        if limit is None or not hold.adapts:
+            return None
+        if abs(pps - limit.pps) < _OTHER * limit.pps:
+            return None
+        hold.limit, hold.told_at = Rate(pps=pps), now
+        return Report(Phase.CONTINUES, hold)
 
     def challenges(self, victim: Prefix, kind: Traffic) -> bool:
         """Whether these packets are challenged."""

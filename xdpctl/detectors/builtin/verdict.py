@@ -29,7 +29,8 @@ from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 
-_SHARE_OF_THRESHOLD = 0.2  # what a limit lets pass, or what was usual
+_LEAST_PASSES = 0.2  # of the threshold: what a limit lets pass of a large flood
+_STEP_DOWN = 0.2  # of what is above the threshold, by which a limit lets less than it pass
 _A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source at least
 _ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
 _MANY = 100  # sources, where none sends a hundredth
@@ -44,7 +45,8 @@ _MATCH_SHOWN = 160  # characters
 class Proposal:
     """A match with what is to be done about it, and what it rests on.
 
-    `blind`: too little normal traffic was known to say what it hits.
+    `blind`: too little normal traffic was known to say what it hits. `adapts`: its limit depends on
+    the rate of the attack, and is to be set again when that is known better.
     """
 
     match: Match
@@ -53,6 +55,7 @@ class Proposal:
     limit: Rate | None = None
     known: bool = False  # it is about known flows, so it spares none
     blind: bool = False
+    adapts: bool = False
 
 
 @dataclass(slots=True)
@@ -216,13 +219,24 @@ def _rest(
     if judge.from_where.few:
         rate = _of_each(judge, 10.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
-    rate = Rate(pps=max(_SHARE_OF_THRESHOLD * case.threshold, case.usual, 10.0))
+    rate = Rate(pps=passes(case))
     for match, hit in limits:
         worst = max((each.hits / each.samples for each in hit), default=0.0)
         covered = _share(takes(match, case.window) & left, case.window)
         if worst <= _SQUEEZED and covered >= _NEARLY_ALL * _share(left, case.window):
-            return Proposal(match, Action.LIMIT, judge.told(match, hit), rate)
-    return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
+            return Proposal(match, Action.LIMIT, judge.told(match, hit), rate, adapts=True)
+    return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate, adapts=True)
+
+
+def passes(case: Case) -> float:
+    """The packets a second that a limit on a kind lets pass.
+
+    Below the threshold nothing would be done, so a rate that is hardly above it is left there: a
+    lower limit would lose people for what harms nobody. Of a large flood a fifth of the threshold
+    passes. What was usual passes, and as much as services answer.
+    """
+    less = case.threshold - _STEP_DOWN * max(case.rate - case.threshold, 0.0)
+    return max(less, _LEAST_PASSES * case.threshold, case.usual, case.answered, 10.0)
 
 
 def _of_each(judge: _Judge, least: float) -> Rate:

@@ -15,7 +15,7 @@ from xdpctl.detectors.builtin.coping import Coping, services
 from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.memory import FEW, KEPT, NormalTraffic
-from xdpctl.detectors.builtin.settings import DetectSettings
+from xdpctl.detectors.builtin.settings import FLOORS, DetectSettings
 from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.traffic.packets import PacketArray
 
@@ -103,6 +103,35 @@ def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: f
     world = Server(settings=DetectSettings(learning=600), learnt=False, answered=answered)
     world.asked(seconds, 25_000)
     assert world.actions() == ["limit"]
+
+
+def limit_of(world: Server) -> float:
+    (hold,) = world.engine.holds.active
+    assert hold.limit is not None
+    return hold.limit.pps
+
+
+def test_what_is_hardly_above_the_threshold_loses_next_to_nothing() -> None:
+    """3,200 unanswered packets a second must not take four fifths of a service's clients."""
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(3.0, 3_200)
+    assert 0.9 * FLOORS[Traffic.DNS_QUERY] < limit_of(world) <= FLOORS[Traffic.DNS_QUERY]
+
+
+def test_a_limit_follows_the_rate_of_the_attack() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(1.5, 3_500)
+    assert limit_of(world) > 0.8 * FLOORS[Traffic.DNS_QUERY]
+    world.asked(6.0, 25_000)
+    assert limit_of(world) == 0.2 * FLOORS[Traffic.DNS_QUERY]
+    world.asked(40.0, 4_000)
+    assert limit_of(world) > 0.8 * FLOORS[Traffic.DNS_QUERY]
+
+
+def test_a_limit_lets_pass_what_services_answer() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
+    world.asked(0.7, 25_000)
+    assert 8_000 < limit_of(world) < 15_000
 
 
 def test_what_shows_an_attack_shows_it_of_a_service_that_copes() -> None:
