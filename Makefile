@@ -5,6 +5,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
+PEOPLE  := curl nginx-light rsync git nsd dnsperf iperf3 sip-tester openvpn iputils-ping openssh-server \
+	openssh-client etcd-server etcd-client
 VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
@@ -86,10 +88,11 @@ detection: setup
 	@$(BIN)/python -m bench.detection.page docs/results $(CORPUS)
 
 harm: setup
-	@sh packaging/need.sh curl
+	@sh packaging/need.sh $(PEOPLE)
 	@mkdir -p dist
 	@$(BIN)/python -m bench.harm dist/harm.json
-	@$(BIN)/python -m bench.harm.page dist/harm.json docs/results
+	@$(BIN)/python -m bench.harm.beside dist/people.json
+	@$(BIN)/python -m bench.harm.page dist/harm.json dist/people.json docs/results
 	@$(BIN)/python -m bench.harm.trials
 
 fleet: setup

@@ -23,6 +23,9 @@
 #define DNS_FLAGS_AT  10 /* from the UDP header on */
 #define DNS_RESPONSE  0x80
 #define IPSEC_NAT     4500
+#define OPENVPN	      1194
+#define OPENVPN_DATA1 6 /* opcodes: P_DATA_V1, P_DATA_V2 */
+#define OPENVPN_DATA2 9
 #define UDP_HEADER    8
 #define QUIC_LONG     0x80 /* of the first byte: a header of the handshake (RFC 8999) */
 #define SCTP_HEADER   12
@@ -51,8 +54,8 @@ static __always_inline u64 rules_ns(void)
 
 /*
  * From the port of a service, mostly answers come. What only somebody who opens a conversation
- * sends is a query (RFC 1035), a request for the time (RFC 5905), and ESP in UDP, for which there
- * is a key already (RFC 3948).
+ * sends is a query (RFC 1035) and a request for the time (RFC 5905), and what needs a key that both
+ * have: ESP in UDP (RFC 3948), and OpenVPN's data.
  */
 static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct packet *packet,
 						u32 port)
@@ -67,6 +70,10 @@ static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct pa
 		return (octet & NTP_MODE) == NTP_CLIENT || (octet & NTP_MODE) == NTP_SYMMETRIC
 			   ? LESSON_NEW
 			   : LESSON_KNOWN;
+	if (port == OPENVPN &&
+	    load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) == 0)
+		return octet >> 3 == OPENVPN_DATA1 || octet >> 3 == OPENVPN_DATA2 ? LESSON_NEW
+										  : LESSON_KNOWN;
 	if (port == IPSEC_NAT &&
 	    load_bytes(ctx, packet->offset + UDP_HEADER, &marker, sizeof(marker)) == 0 && marker)
 		return LESSON_NEW;

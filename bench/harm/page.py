@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m bench.harm.page NOW.json FOLDER`: docs/results/harm.md, before and now."""
+"""`python -m bench.harm.page NOW.json PEOPLE.json FOLDER`: docs/results/harm.md."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from bench.harm.beside import CALM_SECONDS
 from bench.harm.scenarios import SCENARIOS, Scenario
 
 _BEFORE = Path(__file__).with_name("before.json")
@@ -37,12 +38,64 @@ packets a second pass, or four times what the largest source is used to.
 """
 
 
+_PROGRAMS = """
+## Real programs
+
+%(programs)s programs ask all at once, behind a bridge, with 50 sessions and 20 conversations beside
+them: servers inside that clients outside ask, a tunnel between two gateways, and programs inside
+that ask others. What is served is what the program says: its exit status, or its own count. At each
+age of the box they run for %(calm)s s without an attack, then beside %(floods)s made floods of
+25,000 packets a second and 4 s, one after another, of packets that do not repeat. *Worst* is the
+flood beside which most was lost. Each cell: lost without an attack; lost beside floods.
+
+| what | %(ages)s |
+|---|%(bars)s
+%(rows)s
+"""
+
+
+def _share(lost: float, asked: float) -> str:
+    return f"{lost / asked:.2%} of {asked:,.0f}" if asked else "none asked"
+
+
+def _cell(found: dict[str, dict[str, list[float]]], program: str) -> str:
+    """What a program lost at an age: without an attack, beside all floods, beside the worst."""
+    without, *beside = (each.get(program, [0.0, 0.0]) for each in found.values())
+    shares = {
+        name: each[program][0] / each[program][1]
+        for name, each in found.items()
+        if name and each.get(program, [0, 0])[1]
+    }
+    worst = max(shares, key=lambda name: shares[name], default="")
+    lost, asked = (sum(each[n] for each in beside) for n in (0, 1))
+    said = f"{_share(*without)}; {_share(lost, asked)}"
+    return said + (f" (worst: {worst}, {shares[worst]:.0%})" if lost else "")
+
+
+def programs(people: dict[str, Any]) -> str:
+    """The table of the real programs: one column for each age."""
+    ages = people["ages"]
+    some = next(iter(ages.values()))
+    rows = (
+        f"| {program} | {' | '.join(_cell(found, program) for found in ages.values())} |"
+        for program in sorted(some[""])
+    )
+    return _PROGRAMS % {
+        "programs": len(some[""]),
+        "calm": f"{CALM_SECONDS:.0f}",
+        "floods": len(some) - 1,
+        "ages": " | ".join(ages),
+        "bars": "---|" * len(ages),
+        "rows": "\n".join(rows),
+    }
+
+
 def _row(each: Scenario, before: dict[str, float], now: dict[str, float]) -> str:
     shares = [f"{found[each.name]:.1%}" if each.name in found else "" for found in (before, now)]
     return f"| {each.name} | {'old' if each.old else 'young'} | {shares[0]} | {shares[1]} |"
 
 
-def page(now: dict[str, Any], before: dict[str, Any]) -> str:
+def page(now: dict[str, Any], before: dict[str, Any], people: dict[str, Any]) -> str:
     """The page as Markdown."""
     rows = {
         people: "\n".join(
@@ -52,10 +105,11 @@ def page(now: dict[str, Any], before: dict[str, Any]) -> str:
         )
         for people in (True, False)
     }
-    return _HEAD % {"kernel": now["kernel"]} + _PEOPLE % rows[True] + _ATTACKS % rows[False]
+    head = _HEAD % {"kernel": now["kernel"]}
+    return head + _PEOPLE % rows[True] + _ATTACKS % rows[False] + programs(people)
 
 
 if __name__ == "__main__":
-    found = json.loads(Path(sys.argv[1]).read_text())
-    text = page(found, json.loads(_BEFORE.read_text()))
-    (Path(sys.argv[2]) / "harm.md").write_text(text)
+    found, programs_found = (json.loads(Path(path).read_text()) for path in sys.argv[1:3])
+    text = page(found, json.loads(_BEFORE.read_text()), programs_found)
+    (Path(sys.argv[3]) / "harm.md").write_text(text)

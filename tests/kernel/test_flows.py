@@ -242,11 +242,21 @@ def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
         (udp(53, 50000, b"\1\2\x81\x80" + bytes(8)), 17),
         (udp(123, 50000, b"\x24" + bytes(47)), 17),
         (udp(443, 50000), 17),
+        (udp(1194, 1194, b"\x40" + bytes(20)), 17),  # OpenVPN: a server begins, P_CONTROL
         (echo(0, 7), 1),
         (bytes((3, 3, 0, 0, 0, 0, 0, 0)) + bytes(28), 1),
     ):
         spared.teach(packet4(CLIENT, SERVER, payload, protocol))
     assert spared.flows.figures().elements == before
+
+
+@pytest.mark.parametrize("opcode", [6, 9])
+def test_the_data_of_a_vpn_makes_its_flow_known(spared: Filter, opcode: int) -> None:
+    """Between two gateways, both from port 1194; an answer to a forged packet has no data."""
+    answer = packet4(SERVER, CLIENT, udp(1194, 1194, bytes(60)), 17)
+    assert spared.judge(answer, outside=True) == ("drop", "SIGNATURE")
+    spared.teach(packet4(CLIENT, SERVER, udp(1194, 1194, bytes([opcode << 3]) + bytes(60)), 17))
+    assert spared.judge(answer, outside=True) == ("pass", "KNOWN")
 
 
 def shaken(flags: int, number: int, ack: int) -> bytes:

@@ -59,19 +59,9 @@ class Logins:
 
         Its standard input is the shell's, or that of the command.
         """
-        options: tuple[str, ...] = (
-            "-q",
-            "-p",
-            str(self._port),
-            "-b",
-            source,
-            "-i",
-            str(self._folder / "host"),
-            "-l",
-            user,
+        words = self.words(
+            source, user, "-T" if shell else "-N", to, *([command] if command else [])
         )
-        options += ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
-        words = ("ssh", *options, "-T" if shell else "-N", to, *([command] if command else []))
         for _ in range(50):  # sshd may not listen yet
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             process = client.popen(*words, stderr=subprocess.DEVNULL, **pipes)
@@ -82,6 +72,13 @@ class Logins:
             with process:
                 process.kill()
         raise LabError((self._folder / "log").read_text())
+
+    def words(self, source: str, user: str, *more: str) -> tuple[str, ...]:
+        """The command line of ssh, from an address and with the key of the host."""
+        strangers = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+        key = str(self._folder / "host")
+        port = str(self._port)
+        return ("ssh", "-q", "-p", port, "-b", source, "-i", key, "-l", user, *strangers, *more)
 
     @staticmethod
     def answers(process: "subprocess.Popen[bytes]") -> bool:

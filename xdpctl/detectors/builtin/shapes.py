@@ -24,7 +24,11 @@ _SHAPES: dict[Traffic, dict[str, Value]] = {
     Traffic.RST: {"protocol": ((TCP, TCP),), "tcp_flags": _flags("rst")},
     Traffic.TCP: {"protocol": ((TCP, TCP),), "tcp_flags": _flags("!syn&!rst")},
     Traffic.UDP_SERVICE: {"protocol": ((UDP, UDP),), "source_port": SERVICES},
-    Traffic.UDP: {"protocol": ((UDP, UDP),), "source_port": _NOT_SERVICES},
+    Traffic.UDP: {
+        "protocol": ((UDP, UDP),),
+        "source_port": _NOT_SERVICES,
+        "destination_port": complement(((DNS, DNS),), 65535),  # queries are a kind by themselves
+    },
     Traffic.QUIC_INITIAL: {
         "protocol": ((UDP, UDP),),
         "destination_port": ((HTTPS, HTTPS),),

@@ -16,6 +16,7 @@ _AS_RANDOM = 0.8  # of the networks that as many random sources would be in
 _ALIKE = 0.8  # of the networks: then normal sources are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
 _FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
+_REPEATED = 4  # packets of each source
 _HEAVY = 0.01  # of the packets
 IMPOSSIBLE = 0.03  # of the sources, or packets
 _NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
@@ -41,6 +42,11 @@ class Sources:
     def few(self) -> bool:
         """Whether a few sources send most of it."""
         return self.packets >= _MANY and self.largest >= _MOST_OF_IT and self.once < _ONCE
+
+    @property
+    def repeat(self) -> bool:
+        """Whether the same sources send packet after packet."""
+        return self.packets >= _REPEATED and self.distinct <= self.packets / _REPEATED
 
     def forged(self, normal: "Sources") -> str:
         """A sentence that says why they are forged at random; empty if they may be real.

@@ -24,6 +24,7 @@ from xdpctl.detectors.builtin.shapes import CONNECTING, TUNNELS, shape
 from xdpctl.detectors.builtin.sources import Sources, sources
 from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding
 from xdpctl.model.match.match import Match, Value, join
+from xdpctl.model.match.ranges import merged
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PacketArray
@@ -36,6 +37,7 @@ _ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
 _MANY = 100  # sources, where none sends a hundredth
 _OF_TUNNELS = 10.0  # times the threshold: what one tunnel may carry although nobody answers it
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
+_OF_A_PORT, _SEEN_OF_A_PORT = 0.02, 4  # of the packets, and packets: the port of a reflector
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
 _MATCH_SHOWN = 160  # characters
@@ -88,13 +90,18 @@ class _Judge:
         reasons = [*self.because, *never_asked_for(match, self.case.kind)]
         if not reasons:
             return "nothing but their number shows that the packets are an attack"
+        own = sources(self.case.window[takes(match, self.case.window)])
+        if own.repeat and not self.from_where.repeat:
+            return (
+                f"it takes {own.distinct} of the {self.from_where.distinct} sources, which repeat"
+            )
         for each in hit:
             if each.hits and (each.bound > MOST_HIT or each.samples < RARE):
                 return f"it hits up to {each.bound:.1%} of normal {each.kind}"
-        own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
+        known = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
         sure = self.unsolicited or self.unaccepted or never_seen(self.case, self.from_where)
-        if own < ENOUGH and not sure:
-            return f"only {own} packets of normal {self.case.kind.setting} are known"
+        if known < ENOUGH and not sure:
+            return f"only {known} packets of normal {self.case.kind.setting} are known"
         return ""
 
     @property
@@ -152,8 +159,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     left = np.ones(len(case.window), bool)
     limits: list[tuple[Match, tuple[Collateral, ...]]] = []
     made = boxes(case.window, case.kind, case.normal.learning, explained, given)
-    if judge.unsolicited and not made:
-        made = [whole]
+    if judge.unsolicited:
+        made = [_narrowed(match, given, case.window) for match in made or [whole]]
     for match in made:
         hit = judge.hits(match)
         if why := judge.why_not(match, hit):
@@ -165,6 +172,21 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     if not case.copes and _share(left, case.window) >= REST:
         found.append(_rest(judge, whole, limits, left))
     return found[: BOXES_MAX + 1]
+
+
+def _narrowed(match: Match, given: dict[str, Value], packets: PacketArray) -> Match:
+    """A match on all services with the ports alone from which nearly all packets come."""
+    window = packets[takes(match, packets)]
+    if match.get("source_port") != given.get("source_port", ()) or not len(window):
+        return match
+    weights = window["weight"].astype(np.float64)
+    ports, places, seen = np.unique(window["source_port"], return_inverse=True, return_counts=True)
+    sums = np.bincount(places, weights) / weights.sum()
+    chosen = (ports >= 0) & (sums >= _OF_A_PORT) & (seen >= _SEEN_OF_A_PORT)
+    if not chosen.any() or sums[chosen].sum() < 1 - REST:
+        return match
+    singles = merged((port, port) for port in ports[chosen].tolist())
+    return join({**dict(match.components), "source_port": singles})
 
 
 def again(case: Case, earlier: Iterable[tuple[Match, float]], most: Most) -> list[Proposal]:

@@ -57,11 +57,11 @@ def test_a_flood_of_few_sources_leaves_each_what_is_no_attack() -> None:
 def test_what_is_usual_keeps_no_rule() -> None:
     """A limit on a whole kind, which meets as many packets after the flood as are usual."""
     world = World(normal=0)
-    world.engine.usual.restore(world.unix, {(HOST, Traffic.UDP): 6_000.0})
-    world.play(2.0, ATTACKS["UDP, all at random"], 60_000)
+    world.engine.usual.restore(world.unix, {(HOST, Traffic.DNS_QUERY): 6_000.0})
+    world.play(2.0, ATTACKS["DNS water torture"], 60_000)
     (limit,) = [hold for hold in world.engine.holds.active if hold.action == "limit"]
     assert (limit.normal, limit.finding.threshold) == (6_000, 12_000)
-    world.play(12.0, ATTACKS["UDP, all at random"], 6_000, 0.1)
+    world.play(12.0, ATTACKS["DNS water torture"], 6_000, 0.1)
     assert limit.state == "probing"
 
 

@@ -131,6 +131,41 @@ def test_answers_that_nobody_asked_for_are_dropped_by_a_box_that_knows_nothing(
     assert one(proposals(case(window, kind, **nothing), Most.DROP)).action is Action.LIMIT
 
 
+def peer(count: int, **columns: Any) -> PacketArray:
+    """Packets of one flow of somebody who uses the victim meanwhile."""
+    found = made.packets(count, np.full(count, 0xCB007108, "u4"), protocol=17, ttl=57, **columns)
+    found["flow"] = FlowState.UNKNOWN
+    return found
+
+
+def test_a_few_values_of_people_beside_an_attack_make_no_range_of_it() -> None:
+    """A range from 1194 to the next normal port once took the ports of 13 other services."""
+    flood = ATTACKS["CLDAP with fragments"](RANDOM, 400)
+    flood = flood[flood["source_port"] == 389]
+    vpn = peer(3, source_port=1_194, destination_port=1_194, packet_length=120)
+    found = proposals(case(np.concatenate([flood, vpn]), Traffic.UDP_SERVICE), Most.DROP)
+    assert [each.action for each in found] == [Action.DROP]
+    assert not takes(found[0].match, vpn).any()
+
+
+def test_a_box_that_knows_nothing_drops_what_comes_from_the_ports_of_the_reflectors() -> None:
+    nothing: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0, "usual": 0}
+    trunk = peer(2, source_port=5_060, destination_port=5_060, packet_length=500)
+    window = np.concatenate([ATTACKS["NTP monlist"](RANDOM, 100), trunk])
+    found = one(proposals(case(window, Traffic.UDP_SERVICE, **nothing), Most.DROP))
+    assert found.match.get("source_port") == ((123, 123),)
+
+
+def test_a_client_beside_an_attack_is_no_attack_because_its_packets_are_alike() -> None:
+    """A resolver that asks from one port is not forged because the flood beside it is."""
+    flood = ATTACKS["DNS water torture"](RANDOM, 90)
+    flood["source"] = ATTACKS["SYN, plain"](RANDOM, 90)["source"]
+    resolver = peer(24, source_port=59_386, destination_port=53, packet_length=71)
+    found = proposals(case(np.concatenate([flood, resolver]), Traffic.DNS_QUERY), Most.DROP)
+    drops = [each for each in found if each.action is Action.DROP]
+    assert not any(str(each.match).count("59386") for each in drops)
+
+
 def test_a_fresh_box_limits_what_may_be_asked_for() -> None:
     window = ATTACKS["UDP, all at random"](RANDOM, 300)
     fresh: dict[str, Any] = {"normal": Normal.nothing(), "fresh": True, "learnt": 1.0, "usual": 0}

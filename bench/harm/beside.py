@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`python -m bench.harm.beside OUT.json`: real programs without an attack, and beside floods."""
+
+import json
+import platform
+import sys
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.detection import live
+from bench.detection.frames import Sender, frames
+from bench.detection.live import Scene
+from bench.detection.made import ATTACKS
+from bench.harm.programs import Run, running
+
+CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 2.0
+_RATE = 25_000.0
+_TEN_MINUTES = 600.0
+Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
+
+
+class Age(NamedTuple):
+    """A box: for how many seconds it has observed, whether it knows a week, whether it detects."""
+
+    name: str
+    seconds: float = 30.0
+    taught: bool = False
+    detects: bool = True
+
+
+AGES = (
+    Age("not detecting", 0.0, detects=False),
+    Age("30 seconds"),
+    Age("10 minutes", _TEN_MINUTES),
+    Age("a week", 0.0, taught=True),
+)
+
+
+@contextmanager
+def people(age: Age) -> Iterator[tuple[Scene, Run]]:
+    """A box of an age, and the programs beside it."""
+    began = time.monotonic()
+    made = live.scene("bridge", taught=age.taught, detects=age.detects)
+    with made as scene, running(scene.place) as run:
+        time.sleep(max(0.0, began + age.seconds - time.monotonic()))
+        yield scene, run
+
+
+def calm(run: Run, seconds: float) -> Lost:
+    """What the programs lose without an attack."""
+    began = time.monotonic()
+    time.sleep(seconds)
+    until = time.monotonic()
+    _settle()
+    return run.lost(began, until)
+
+
+def _settle() -> None:
+    """Wait until what was asked has been served, or has failed."""
+    time.sleep(_PAUSE_SECONDS)
+
+
+def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) -> Lost:
+    """What they lose beside a made flood, and in the moment after it."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    packets = ATTACKS[name](random, int(_RATE * seconds))  # no flow comes again by itself
+    packets = packets[packets["packet_length"] <= 1_500]
+    began = time.monotonic()
+    sender = Sender("far0", frames(packets, scene.place.mac), _RATE, seconds)
+    scene.place.world.start(sender.run).result(seconds + 30)
+    _settle()
+    return run.lost(began, time.monotonic() - _PAUSE_SECONDS / 2)
+
+
+def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:
+    """What was lost at an age: without an attack (""), and beside each flood."""
+    with people(age) as (scene, run):
+        lost = {"": calm(run, seconds)}
+        for name in floods:
+            lost[name] = flooded(scene, run, name)
+    return lost
+
+
+def main(out: Path, names: list[str]) -> None:
+    """Write what was lost at each age, or at those that are named, beside what stands there."""
+    told = json.loads(out.read_text()) if out.exists() else {"ages": {}}
+    told["kernel"] = platform.release().partition("-")[0]
+    for age in AGES:
+        if not names or age.name in names:
+            told["ages"][age.name] = played(age, ATTACKS, CALM_SECONDS)
+            out.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

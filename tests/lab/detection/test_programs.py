@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real programs beside the running detector, on a box that has just started."""
+
+import pytest
+
+from bench.harm import beside
+from bench.harm.beside import Age
+from bench.harm.programs import MISSING
+from tests.conftest import need
+
+_YOUNG = Age("a moment", 5.0)
+_FLOODS = (
+    "CLDAP with fragments",
+    "DNS water torture",
+    "SYN as all send it",
+    "UDP to the port of QUIC",
+    "PSH and ACK with data",
+)
+_MOST = 0.02  # of what each program asks for: one attempt of fifty
+
+
+@pytest.mark.timeout(180)
+def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods() -> None:
+    need(not MISSING, f"what people use: {', '.join(MISSING)}")
+    lost = beside.played(_YOUNG, _FLOODS, 10.0)
+    assert {program: n for program, (n, _) in lost.pop("").items() if n} == {}
+    asked: dict[str, tuple[float, float]] = {}
+    for found in lost.values():
+        for program, (n, of) in found.items():
+            before = asked.get(program, (0.0, 0.0))
+            asked[program] = before[0] + n, before[1] + of
+    assert {p: f"{n:.0f} of {of:.0f}" for p, (n, of) in asked.items() if n > _MOST * of} == {}
