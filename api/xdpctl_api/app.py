@@ -17,6 +17,7 @@ from xdpctl_api.routes import (
     browsers,
     bulk,
     detect,
+    expectations,
     explain,
     fleet,
     history,
@@ -65,6 +66,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
         *(hooks, bulk, rules, sets, incidents, lookup, explain),
         *(
             detect,
+            expectations,
             fleet,
             history,
             releases,

@@ -21,6 +21,7 @@ from bench.harm.programs import Run, running
 
 CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 2.0
 _RATE = 25_000.0
+FLOOD = "the flood"  # of which as much as possible is to be lost
 _TEN_MINUTES = 600.0
 Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
 
@@ -67,15 +68,17 @@ def _settle() -> None:
 
 
 def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) -> Lost:
-    """What they lose beside a made flood, and in the moment after it."""
+    """What they lose beside a made flood, and in the moment after it; FLOOD is the flood itself."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     packets = ATTACKS[name](random, int(_RATE * seconds))  # no flow comes again by itself
     packets = packets[packets["packet_length"] <= 1_500]
     began = time.monotonic()
     sender = Sender("far0", frames(packets, scene.place.mac), _RATE, seconds)
+    kept_out = live.kept_out(scene)
     scene.place.world.start(sender.run).result(seconds + 30)
+    lost = {FLOOD: (float(live.kept_out(scene) - kept_out), float(sender.sent))}
     _settle()
-    return run.lost(began, time.monotonic() - _PAUSE_SECONDS / 2)
+    return lost | run.lost(began, time.monotonic() - _PAUSE_SECONDS / 2)
 
 
 def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.harm.beside import CALM_SECONDS
+from bench.harm.beside import CALM_SECONDS, FLOOD
 from bench.harm.scenarios import SCENARIOS, Scenario
 
 _BEFORE = Path(__file__).with_name("before.json")
@@ -46,7 +46,8 @@ them: servers inside that clients outside ask, a tunnel between two gateways, an
 that ask others. What is served is what the program says: its exit status, or its own count. At each
 age of the box they run for %(calm)s s without an attack, then beside %(floods)s made floods of
 25,000 packets a second and 4 s, one after another, of packets that do not repeat. *Worst* is the
-flood beside which most was lost. Each cell: lost without an attack; lost beside floods.
+flood beside which most was lost. Each cell: lost without an attack; lost beside floods. The last
+row is what was kept out of the floods themselves, from their first packet on.
 
 | what | %(ages)s |
 |---|%(bars)s
@@ -72,6 +73,13 @@ def _cell(found: dict[str, dict[str, list[float]]], program: str) -> str:
     return said + (f" (worst: {worst}, {shares[worst]:.0%})" if lost else "")
 
 
+def _kept(floods: list[list[float]]) -> str:
+    """What was kept out of the floods, and of how many nearly all."""
+    out, sent = (sum(each[n] for each in floods) for n in (0, 1))
+    nearly = sum(each[0] >= 0.95 * each[1] for each in floods)
+    return f"{out / max(sent, 1.0):.1%}; of {nearly} of {len(floods)} at least 95 %"
+
+
 def programs(people: dict[str, Any]) -> str:
     """The table of the real programs: one column for each age."""
     ages = people["ages"]
@@ -80,13 +88,14 @@ def programs(people: dict[str, Any]) -> str:
         f"| {program} | {' | '.join(_cell(found, program) for found in ages.values())} |"
         for program in sorted(some[""])
     )
+    kept = [_kept([f[FLOOD] for f in found.values() if FLOOD in f]) for found in ages.values()]
     return _PROGRAMS % {
         "programs": len(some[""]),
         "calm": f"{CALM_SECONDS:.0f}",
         "floods": len(some) - 1,
         "ages": " | ".join(ages),
         "bars": "---|" * len(ages),
-        "rows": "\n".join(rows),
+        "rows": "\n".join((*rows, f"| *the floods: kept out* | {' | '.join(kept)} |")),
     }
 
 

@@ -74,6 +74,8 @@ def cleaned(client: Client) -> None:
         client.call("DELETE", f"/v1/sets/{record['name']}")
     for token in client.call("GET", "/v1/tokens")["tokens"]:
         client.call("DELETE", f"/v1/tokens/{token['name']}")
+    for expected in client.call("GET", "/v1/expectations")["expectations"]:
+        client.call("DELETE", f"/v1/expectations/{expected['name']}")
     client.call("POST", "/v1/hooks/event", json={"phase": "ended", "id": "1"})
     for incident in client.call("GET", "/v1/incidents", params={"open": True})["incidents"]:
         client.call("POST", f"/v1/incidents/{incident['id']}/close")

@@ -40,6 +40,12 @@ RULES = [
     Fix("xdpctl mode 28.0.0.0/7 enforce", "fix: give (--force)", _WIDE),
     Fix("xdpctl edit 28.0.0.0/7 --mode enforce", "fix: give (--force)", _WIDE),
     Fix("xdpctl promote 28.0.0.0/7", "fix: give (--force)", _WIDE),
+    Fix(
+        "xdpctl expect add bell --up-to 5x",
+        r"first: (xdpctl expect remove \S+)",
+        ("xdpctl expect add bell --up-to 3x",),
+        again=True,
+    ),
     Fix("xdpctl unblock --all", "(--yes)", _DROP),
     Fix("xdpctl show 203.0.113.7", "with (xdpctl allow .*)", ("xdpctl block 203.0.113.0/24",)),
     Fix("xdpctl block 192.0.2.1", "(--monitor)"),

@@ -47,6 +47,18 @@ xdpctl incident close {incident}
 xdpctl incident close {incident}
 xdpctl incident show 1
 """,
+    "expect": """
+xdpctl expect list
+xdpctl expect add conference --up-to 20000 --dst 198.51.100.7 --kind udp --reason "ticket 4711"
+xdpctl expect add conference --up-to 3x
+xdpctl expect add bell --at 8:15 --for 10m --days mon,tuesday --up-to 5x
+xdpctl expect add bell --at 8:15 --up-to 5x
+xdpctl expect add bell --up-to much
+xdpctl expect list
+xdpctl expect remove conference
+xdpctl expect remove conference
+xdpctl incident allow 1
+""",
     "history": """
 xdpctl block 203.0.113.7
 xdpctl block 2001:db8:1234:5678:9abc:def0:1234:5678

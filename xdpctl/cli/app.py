@@ -42,6 +42,7 @@ COMMANDS = {
     **dict.fromkeys(("automatic", "freeze", "policy", "hook"), "detectors.automatic"),
     "follow": "detectors.follow",
     "detect": "detectors.detect",
+    "expect": "detectors.expect",
     "fleet": "fleet.fleet",
     "upstream": "upstream",
     **dict.fromkeys(("incidents", "incident"), "incidents"),

@@ -108,6 +108,26 @@ def close_incident(
         output.out.print(f"closed: {identity}\n  report it with: xdpctl incident report {identity}")
 
 
+@incident_app.command("allow")
+def allow_incident(
+    context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
+) -> None:
+    """Say that it was legitimate: its automatic rules end, and as much is expected from now on.
+
+    Example: xdpctl incident allow 20261126-081900
+    """
+    done = options.client(context).call("POST", path("incidents", identity, "allow"))
+    if printed(done, form):
+        return
+    for rule in done["removed"]:
+        output.out.print(f"removed: {escape(rule)}")
+    for each in done["expected"]:
+        output.out.print(
+            f"expected from now on: {escape(each['text'])}\n"
+            f"  take it back with: xdpctl expect remove {escape(each['name'])}"
+        )
+
+
 @incident_app.command("note")
 def note_incident(
     context: typer.Context,

@@ -148,6 +148,12 @@ async def _open_incident(api: ApiCalls, form: Form) -> Done:
     return Done(f"opened: {opened['id']}", page=f"/incidents/{opened['id']}")
 
 
+async def _allow_incident(api: ApiCalls, form: Form) -> Done:
+    done = await api.call("POST", f"/v1/incidents/{segment(needed(form, 'id'))}/allow")
+    expected = "; ".join(each["text"] for each in done["expected"])
+    return Done(f"rules ended: {len(done['removed'])}; expected from now on: {expected}")
+
+
 async def _close_incident(api: ApiCalls, form: Form) -> Done:
     closed = await api.call("POST", f"/v1/incidents/{segment(needed(form, 'id'))}/close")
     return Done(f"{closed['id']} stays open" if closed["open"] else f"closed: {closed['id']}")
@@ -203,6 +209,7 @@ ACTIONS: dict[str, Action] = {
     "note": _note,
     "open-incident": _open_incident,
     "close-incident": _close_incident,
+    "allow-incident": _allow_incident,
     "refresh": _refresh,
     "change-set": _change_set,
     "create-token": _create_token,

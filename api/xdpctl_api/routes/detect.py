@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.expectation import threshold as expected
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.detecting.status import read_status
 from xdpctl.traffic.select import covers
@@ -45,12 +46,20 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     now = _rates(ctx, prefix)
     status = read_status(settings.detector_status)
     taught = bool(status and status.taught)
+    expectations = tuple(ctx.controller.state.expectations.values())
+    unix = ctx.controller.clock.read().unix
     shown = [
         KindOut(
             kind=kind.setting,
             now=now[kind],
             usual=usual.best((prefix, kind)),
-            threshold=usual.threshold((prefix, kind), settings.detect.floor(prefix, kind, taught)),
+            threshold=expected(
+                expectations,
+                unix,
+                prefix,
+                kind,
+                usual.threshold((prefix, kind), settings.detect.floor(prefix, kind, taught)),
+            ),
             floor=settings.detect.floor(prefix, kind, taught),
             mode=settings.detect.most(prefix, kind),
         )

@@ -10,6 +10,7 @@ import pytest
 from tests.support.apiclient import Api, running
 from tests.support.browsing import Browser, text
 from tests.support.hooked import OURS, VICTIM, event, say
+from tests.unit.mitigation.test_builtin import FINDING, told
 from xdpctl_api.dashboard.actions import ACTIONS
 
 
@@ -136,6 +137,18 @@ def test_an_incident_is_opened_noted_and_closed(box: Api, browser: Browser) -> N
     assert "\x1b" not in shown
     assert browser.act("close-incident", id=identity)["text"] == f"closed: {identity}"
     assert browser.act("note", id=identity, text="x" * 1001)["status"] == 400
+
+
+def test_an_incident_that_was_legitimate_is_let_in_and_remembered(
+    box: Api, browser: Browser
+) -> None:
+    (identity,) = say(box, "builtin", told(finding=FINDING))["incidents"]
+    assert "It was legitimate" in text(browser.get(f"/incidents/{identity}"))
+    done = browser.act("allow-incident", id=identity)["text"]
+    assert (
+        done == f"rules ended: 1; expected from now on: up to 37,500 packets/s of udp to {VICTIM}"
+    )
+    assert not rules(box)
 
 
 def test_a_list_is_monitored_and_enforced(box: Api, browser: Browser) -> None:

@@ -20,8 +20,11 @@ from xdpctl.control.store.port import ChangeStep
 from xdpctl.model.rule import Deadlines
 
 # Tokens, incidents and announcements cannot be undone: a secret that was revoked may be known to
-# others, an incident is evidence, and what was asked of a provider is withdrawn.
-_NOT_UNDOABLE = ("tokens", "incidents", "announcements", "unsent", "shared", "followed")
+# others, an incident is evidence, and what was asked of a provider is withdrawn. What is expected
+# is no rule, and has commands of its own.
+_NOT_UNDOABLE = (
+    *("tokens", "incidents", "announcements", "expectations", "unsent", "shared", "followed"),
+)
 _UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)
 _LEVEL = 1  # of zlib: the records of an import are nearly equal
 _MISSING = object()

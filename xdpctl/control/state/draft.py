@@ -15,6 +15,7 @@ from xdpctl.control.store.kinds import KINDS, Kind
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.errors import CapacityError
 from xdpctl.model.announcement import Announcement
+from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.rule import Automatic, Rule
@@ -40,6 +41,7 @@ class Draft:
         self.incidents: dict[str, Incident | None] = {}
         self.settings: dict[str, Automatic | None] = {}
         self.announcements: dict[str, Announcement | None] = {}
+        self.expectations: dict[str, Expectation | None] = {}
         self.unsent: dict[str, Unsent | None] = {}
         self.shared: dict[str, Shared | None] = {}
         self.followed: dict[str, Position | None] = {}

@@ -15,6 +15,7 @@ from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.protection import Protection
@@ -82,6 +83,7 @@ class State:
     checkpoint: bytes | None = None  # of the audit log, if its oldest records were dropped
     settings: dict[str, Automatic] = field(default_factory=dict)
     announcements: dict[str, Announcement] = field(default_factory=dict)
+    expectations: dict[str, Expectation] = field(default_factory=dict)
     unsent: dict[str, Unsent] = field(default_factory=dict)  # by the key of the intent
     shared: dict[str, Shared] = field(default_factory=dict)
     followed: dict[str, Position] = field(default_factory=dict)

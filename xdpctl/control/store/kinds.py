@@ -14,7 +14,7 @@ from xdpctl.base.clock import Now
 from xdpctl.control.store import announcement_records as announcement
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import SIGNATURES, decode_signature, encode_signature
-from xdpctl.model import incident, sharing
+from xdpctl.model import expectation, incident, sharing
 from xdpctl.model.identity import Token
 from xdpctl.model.rule import Automatic, parse_rule_id, rule_id
 from xdpctl.model.sharing import Position, Shared, Unsent
@@ -111,6 +111,12 @@ KINDS = (
         prefix=records.ANNOUNCEMENTS,
         encode=announcement.encode,
         decode=lambda _, value, now: announcement.decode(value, now),
+    ),
+    Kind(
+        field="expectations",
+        prefix=records.EXPECTATIONS,
+        encode=lambda value, _: expectation.encode(value),
+        decode=lambda _, value, now: expectation.decode(value),
     ),
     _sharing("unsent", records.UNSENT, Unsent, costly=True),
     _sharing("shared", records.SHARED, Shared, costly=True),

@@ -26,6 +26,7 @@ UNSENT = "unsent/"
 SHARED = "shared/"
 FLEET = "fleet/"
 ANNOUNCEMENTS = "announcements/"
+EXPECTATIONS = "expectations/"
 _FOREVER = 1e9  # seconds
 
 

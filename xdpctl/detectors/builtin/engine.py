@@ -41,6 +41,8 @@ from xdpctl.detectors.builtin.verdict import (
     whole_limit,
 )
 from xdpctl.model.event import Phase
+from xdpctl.model.expectation import Expectation
+from xdpctl.model.expectation import threshold as expected
 from xdpctl.model.rule import Action
 from xdpctl.traffic.handshakes import completed
 from xdpctl.traffic.packets import PacketArray
@@ -79,7 +81,8 @@ class Engine:
     """Call `step` with what was observed since the last call, some twenty times a second at least.
 
     `ours` are the prefixes whose addresses are protected. `usual`, `normal` and `ceilings`
-    are what was learnt, `answers` says how often a UDP service has answered so far.
+    are what was learnt, `answers` says how often a UDP service has answered so far. `expectations`
+    are those of operators.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Engine:
     ) -> None:
         self.settings, self.ours = settings, tuple(ours)
         self.usual, self.normal = usual, normal
+        self.expectations: tuple[Expectation, ...] = ()
         self.holds = Holds()
         self._coping = Coping(answers)
         self.ceilings = Ceilings(ceilings or Usual(usual.since))
@@ -101,6 +105,7 @@ class Engine:
         self._aims = Aims()
         self._second = Second()
         self._last: float | None = None
+        self._unix = 0.0
         self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
         self._accepted: dict[Prefix, float] = {}  # hosts of ours, and when they took part in TCP
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
@@ -114,7 +119,7 @@ class Engine:
         """
         if seconds is None:
             seconds = now - self._last if self._last is not None else WINDOW_SECONDS
-        self._last = now
+        self._last, self._unix = now, unix
         chunk = self._ours(now, seconds, packets)
         self.usual.observed += min(seconds, _SECOND)
         known = chunk.packets["flow"] == FlowState.KNOWN
@@ -193,8 +198,8 @@ class Engine:
         for place in np.flatnonzero(found.rates >= 50.0).tolist():
             key = found.key(place)
             if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
-                # of what copes with more, what is usual grows by steps
-                rates[key] = min(float(found.rates[place]), self.threshold(key))
+                # what copes with more, or is expected, makes what is usual grow by steps
+                rates[key] = min(float(found.rates[place]), self._learnt_threshold(key))
         self.usual.note(unix, rates | self._of_prefixes(found, loud))
 
     def _of_prefixes(self, found: Strata, loud: set[Traffic]) -> dict[Key, float]:
@@ -207,17 +212,18 @@ class Engine:
             for kind in Traffic:
                 key = around, kind
                 if kind not in loud and sums[kind] >= _NOTED * self._floor(key):
-                    rates[key] = min(float(sums[kind]), self.threshold(key))
+                    rates[key] = min(float(sums[kind]), self._learnt_threshold(key))
         return rates
 
     def _floor(self, key: Key) -> float:
         return self.settings.floor(*key, self.taught)
 
     def threshold(self, key: Key) -> float:
-        """The packets a second from which on a stratum is looked at.
+        """The packets a second from which on a stratum is looked at: more if more is expected."""
+        return expected(self.expectations, self._unix, *key, self._learnt_threshold(key))
 
-        What was usual of a prefix was learnt of the whole that is protected.
-        """
+    def _learnt_threshold(self, key: Key) -> float:
+        """What was usual of a prefix was learnt of the whole that is protected."""
         own = self.usual.threshold(key, self._floor(key))
         if key[0].exact:
             return own

@@ -36,6 +36,7 @@ from xdpctl.detectors.builtin.holds import Report
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.errors import DatapathError, SettingsError, XdpctlError
 from xdpctl.model.event import Phase
+from xdpctl.model.expectation import Expectation
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS
 from xdpctl.service import config
 from xdpctl.service.detecting import learnt
@@ -51,6 +52,7 @@ _POLL_SECONDS = 0.01
 _READ_SECONDS = 0.1  # if there is little to read
 _MANY = 64  # heads, which are read at once
 _BEAT_SECONDS, _SAVE_SECONDS = 1.0, 60.0
+_ASK_SECONDS = 2.0  # between two questions what operators expect
 log = logging.getLogger("xdpctl.detect")
 
 
@@ -78,6 +80,8 @@ class Detector:
     _reports: list[Report] = field(default_factory=list)
     _telling: Future[dict[str, str]] | None = None
     _told: list[Report] = field(default_factory=list)
+    _asking: Future[tuple[Expectation, ...] | None] | None = None
+    _asked_at: float = 0.0
     _writing: Future[None] | None = None
     _problem: str = ""
     _inode: int = field(init=False)
@@ -88,13 +92,15 @@ class Detector:
     def run(self) -> None:
         """Detect until `stopping` is set; then write what was learnt."""
         self._save_at = time.monotonic() + _SAVE_SECONDS
-        with ThreadPoolExecutor(1) as telling, ThreadPoolExecutor(1) as writing:
+        pools = ThreadPoolExecutor(1), ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        with pools[0] as telling, pools[1] as asking, pools[2] as writing:
             while not self.stopping.is_set():
                 now = time.monotonic()
                 if self.follower.waiting >= _MANY or now >= self._read_at + _READ_SECONDS:
                     self._read_at = now
                     self._step(now)
                 self._tell(telling)
+                self._ask(now, asking)
                 if now >= self._beat_at + _BEAT_SECONDS:
                     self._beat_at = now
                     self._beat(now, writing)
@@ -132,6 +138,16 @@ class Detector:
         if self._reports and not self._telling:
             self._told, self._reports = self._reports, []
             self._telling = pool.submit(self.teller.tell, [told(each) for each in self._told])
+
+    def _ask(self, now: float, pool: ThreadPoolExecutor) -> None:
+        """Ask now and then what operators expect; what was said stays while nobody answers."""
+        if self._asking and self._asking.done():
+            if (found := self._asking.result()) is not None:
+                self.engine.expectations = found
+            self._asking = None
+        if not self._asking and now >= self._asked_at + _ASK_SECONDS:
+            self._asked_at = now
+            self._asking = pool.submit(self.teller.expectations)
 
     def _beat(self, now: float, pool: ThreadPoolExecutor) -> None:
         """Once a second: look which prefixes are protected, and report.

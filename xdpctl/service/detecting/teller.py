@@ -12,6 +12,7 @@ from xdpctl.detectors.formats.builtin import Told, encode
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
 from xdpctl.model.event import Phase
+from xdpctl.model.expectation import Expectation
 from xdpctl.model.finding import Finding
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
@@ -54,6 +55,19 @@ def _sound(finding: Finding) -> Finding | None:
     return finding
 
 
+def _expectation(shown: dict[str, Any]) -> Expectation:
+    """An expectation, of what the API shows; RuleError, KeyError or TypeError if it is none."""
+    fields = ("name", "by", "destination", "kind", "times", "pps", "at", "on")
+    found = Expectation(
+        **{name: shown[name] for name in fields},
+        created_at=0.0,
+        seconds=shown["lasts"],
+        days=tuple(shown["days"]),
+    )
+    found.check()
+    return found
+
+
 class Teller:
     """Posts over the control plane's Unix socket."""
 
@@ -76,6 +90,15 @@ class Teller:
         found = _without_effect(reports, answer)
         self._say("; ".join(dict.fromkeys(found.values())))
         return found
+
+    def expectations(self) -> tuple[Expectation, ...] | None:
+        """What operators expect; None if the control plane does not say."""
+        try:
+            found = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
+            return tuple(_expectation(each) for each in found)
+        except (Refused, Unreachable, OSError, RuleError, KeyError, TypeError) as error:
+            log.debug("what is expected is not known: %s", error)
+            return None
 
     def _say(self, problem: str) -> None:
         """Log a problem once, for as long as it stays the same."""

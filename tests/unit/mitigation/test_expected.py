@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What operators expect: said beforehand, or of an incident that was legitimate."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from tests.support.hooked import OURS, VICTIM, incidents, say, standing, whole
+from tests.unit.mitigation.test_builtin import FINDING, told
+
+BELL: dict[str, Any] = {
+    "name": "bell",
+    "destination": VICTIM,
+    "times": 5,
+    "at": "08:15",
+    "lasts": "10m",
+    "days": ["mon", "tue"],
+}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, 2000, OURS) as api:
+        yield api
+
+
+def names(api: Api, **more: Any) -> list[str]:
+    found = api.call("GET", "/v1/expectations", **more).json()["expectations"]
+    return [each["name"] for each in found]
+
+
+def test_it_is_added_listed_and_removed(api: Api) -> None:
+    made = api.call("POST", "/v1/expectations", json=BELL)
+    assert made.status_code == 201, made.text
+    assert made.json()["text"] == f"up to 5 times what is usual to {VICTIM}"
+    assert names(api) == names(api, peer=("local:xdpctl", 1)) == ["bell"]
+    refused = api.call("POST", "/v1/expectations", json=BELL)
+    assert "expect remove bell" in problem(refused, 409, "conflict")["fix"]
+    assert api.call("DELETE", "/v1/expectations/bell").status_code == 200
+    assert names(api) == []
+    problem(api.call("DELETE", "/v1/expectations/bell"), 404, "not-found")
+    actions = [r["action"] for r in api.call("GET", "/v1/audit").json()["records"]]
+    assert actions[-2:] == ["expect.add", "expect.remove"]
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("times", {"times": 0}),
+        ("at", {"at": "noon"}),
+        ("kind", {"kind": "tpc"}),
+        ("lasts", {"lasts": 1}),
+    ],
+)
+def test_what_is_wrong_is_refused_and_nothing_is_kept(
+    api: Api, field: str, more: dict[str, Any]
+) -> None:
+    refused = api.call("POST", "/v1/expectations", json=BELL | more)
+    assert problem(refused, 400, "bad-request")["field"] == field
+    assert names(api) == []
+
+
+def test_only_operators_expect(api: Api) -> None:
+    viewer = api.token("eyes", "viewer")
+    problem(api.call("POST", "/v1/expectations", token=viewer, json=BELL), 403, "role")
+    assert api.call("GET", "/v1/expectations", token=viewer).status_code == 200
+
+
+def test_it_survives_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path, 2000, OURS) as api:
+        api.call("POST", "/v1/expectations", json=BELL)
+    with running(tmp_path, 2000, OURS) as api:
+        assert names(api) == ["bell"]
+
+
+def test_what_was_legitimate_is_let_in_and_remembered(api: Api) -> None:
+    (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
+    other = api.add("203.0.113.9")
+    assert len(standing(api)) == 2
+    done = api.call("POST", f"/v1/incidents/{identity}/allow")
+    assert done.status_code == 200, done.text
+    (expected,) = done.json()["expected"]
+    assert (expected["destination"], expected["kind"]) == (VICTIM, "udp")
+    assert expected["pps"] == 1.5 * 25_000
+    assert list(standing(api)) == [other["id"]], "a person's rule stays"
+    again = say(api, "builtin", told("continues"))
+    assert "an operator has removed its rule" in again["ignored"][0]["why"]
+    assert list(standing(api)) == [other["id"]]
+    assert "legitimate" in whole(api, identity)["notes"][-1]["text"]
+    assert api.call("POST", f"/v1/incidents/{identity}/allow").status_code == 200, "twice"
+    assert names(api) == [expected["name"]]
+
+
+def test_of_an_incident_without_figures_nothing_is_expected(api: Api) -> None:
+    say(api, "builtin", told())
+    (incident,) = incidents(api)
+    refused = api.call("POST", f"/v1/incidents/{incident['id']}/allow")
+    assert "expect add" in problem(refused, 409, "conflict")["fix"]
+    assert standing(api), "nothing was removed"
+    problem(api.call("POST", "/v1/incidents/1/allow"), 404, "not-found")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Adding and removing what an operator expects; what is over is removed when one is added."""
+
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import CapacityError, ConflictError, NotFoundError
+from xdpctl.model.expectation import EXPECTATIONS_MAX, Expectation
+from xdpctl.model.identity import Caller
+
+
+def standing(draft: Draft) -> dict[str, Expectation]:
+    """The expectations by name, with what is staged."""
+    found = {**draft.state.expectations, **draft.expectations}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def add(draft: Draft, asked: Expectation, caller: Caller) -> Expectation:
+    """Add one. ConflictError if the name is taken, CapacityError if there are too many."""
+    asked.check()
+    for name, each in standing(draft).items():
+        if each.over(draft.now.unix):
+            draft.expectations[name] = None
+    held = standing(draft)
+    if asked.name in held:
+        fix = f"choose another name, or remove it first: xdpctl expect remove {asked.name}"
+        raise ConflictError(f"{asked.name} is expected already: {held[asked.name]}", "name", fix)
+    if len(held) >= EXPECTATIONS_MAX:
+        raise CapacityError(f"there are {EXPECTATIONS_MAX} expectations, and no more are kept")
+    draft.expectations[asked.name] = asked
+    draft.note(caller.name, "expect.add", asked.name, expected=str(asked))
+    return asked
+
+
+def remove(draft: Draft, name: str, caller: Caller) -> Expectation:
+    """Remove one; NotFoundError if there is none of this name."""
+    found = standing(draft).get(name)
+    if found is None:
+        raise NotFoundError(f"nothing is expected as {name[:40]!r}; see xdpctl expect list")
+    draft.expectations[name] = None
+    draft.note(caller.name, "expect.remove", name, expected=str(found))
+    return found

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An operator says that an incident was legitimate: its rules end, and as much is expected."""
+
+from collections.abc import Iterator
+
+from xdpctl.control.operations import expectations
+from xdpctl.control.operations.removal import remove
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConflictError, NotFoundError
+from xdpctl.incidents.ledger import by_hand
+from xdpctl.incidents.ledger.attribution import of_rule
+from xdpctl.mitigation.undo import HitsOf, ending
+from xdpctl.model.expectation import Expectation
+from xdpctl.model.identity import Caller
+from xdpctl.model.incident import Incident
+from xdpctl.model.rule import Rule
+from xdpctl.model.signature import Signature, automatic
+
+_MORE = 1.5  # times the highest rate that was seen
+
+
+def allow(
+    draft: Draft, identity: str, caller: Caller, hits: HitsOf
+) -> tuple[list[str], list[Expectation]]:
+    """End the automatic rules of an incident, and expect as much from now on.
+
+    Each kind of packets that a rule was about is expected at that rate and half as much more.
+    Returns the ids of the rules and what is expected. NotFoundError, or ConflictError if no
+    detector said what it saw.
+    """
+    incident = draft.incident(identity)
+    if incident is None:
+        raise NotFoundError(f"there is no incident {identity[:40]!r}; see xdpctl incidents")
+    asked = list(_expected(incident, caller, draft.now.unix))
+    if not asked:
+        raise ConflictError(
+            f"no detector said of {identity} what it saw",
+            "id",
+            "remove its rules (xdpctl unblock), and say what you expect: xdpctl expect add",
+        )
+    held = expectations.standing(draft)
+    for each in asked:
+        if each.name in held:
+            expectations.remove(draft, each.name, caller)
+        expectations.add(draft, each, caller)
+    ended, gone = ending(draft, f"legitimate, says {caller.name}", hits), list[str]()
+    both: list[Rule | Signature] = [*draft.all_rules(), *draft.all_signatures()]
+    for rule in both:
+        of = of_rule(draft, rule)
+        if of is not None and of.id == identity and automatic(rule):
+            ended(rule)
+            remove(draft, rule)
+            gone.append(rule.id)
+    by_hand.add_note(draft, identity, "this is legitimate; it is expected from now on", caller)
+    return gone, asked
+
+
+def _expected(incident: Incident, caller: Caller, unix: float) -> Iterator[Expectation]:
+    rates: dict[str, float] = {}
+    for each in incident.findings:
+        found = each.finding
+        rates[found.kind] = max(rates.get(found.kind, 0.0), found.rate)
+    for kind, rate in rates.items():
+        yield Expectation(
+            name=f"{incident.id}-{kind}"[:32],
+            by=caller.name,
+            created_at=unix,
+            destination=incident.subject.removesuffix("/32").removesuffix("/128"),
+            kind=kind,
+            pps=round(_MORE * max(rate, incident.peak_pps if len(rates) == 1 else 0.0)),
+            reason=f"legitimate in incident {incident.id}",
+        )

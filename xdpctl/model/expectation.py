@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Traffic that an operator expects: up to a rate, the embedded detector does nothing about it."""
+
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.errors import RuleError
+from xdpctl.model.rule import check_name, check_reason
+
+EXPECTATIONS_MAX = 100
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TIMES_MAX, PPS_MAX = 1_000.0, 1e9
+SECONDS_MAX = 86_400.0
+_KINDS = tuple(kind.setting for kind in Traffic)
+
+
+class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is expected, and when; times of day are of this host's time zone.
+
+    Up to `times` the rate from which on a kind is looked at as an attack, or up to `pps` packets a
+    second of a kind. An empty `kind` is each kind, an empty `destination` all that is protected.
+    Without `at` it is always expected, else for `seconds` from then on: each day, or on `days`, or
+    on the one date `on` (ISO 8601). `check` says whether it is sound.
+    """
+
+    name: str
+    by: str
+    created_at: float  # Unix time
+    destination: str = ""
+    kind: str = ""
+    times: float = 0.0
+    pps: float = 0.0
+    at: str = ""
+    seconds: float = 0.0
+    days: tuple[str, ...] = ()
+    on: str = ""
+    reason: str = ""
+
+    def check(self) -> None:
+        """RuleError, with the field, if something is wrong."""
+        check_name(self.name, "name")
+        check_reason(self.reason)
+        if self.destination:
+            parse_prefix(self.destination, "destination")
+        if self.kind and self.kind not in _KINDS:
+            raise RuleError(
+                f"there is no kind {self.kind[:40]!r}", "kind", f"use one of {', '.join(_KINDS)}"
+            )
+        if (self.times > 0) == (self.pps > 0):
+            raise RuleError(
+                "say up to what it is expected", "times", "give times the usual (5x), or packets/s"
+            )
+        if not (self.pps <= PPS_MAX and (not self.times or 1 < self.times <= TIMES_MAX)):
+            fix = f"give more than 1x to {TIMES_MAX:,.0f}x, or up to {PPS_MAX:,.0f} packets/s"
+            raise RuleError("nobody can expect that much, or so little", "times", fix)
+        self._check_times()
+
+    def _check_times(self) -> None:
+        if not self.at:
+            if self.days or self.on or self.seconds:
+                raise RuleError("it has no time of day", "at", "give one, for example 08:15")
+            return
+        _time(self.at)
+        if not 60 <= self.seconds <= SECONDS_MAX:
+            raise RuleError("say for how long it is expected", "lasts", "give 1m to 1d")
+        if unknown := [day for day in self.days if day not in DAYS]:
+            raise RuleError(f"{unknown[0][:20]!r} is no day", "days", f"use {', '.join(DAYS)}")
+        if self.days and self.on:
+            raise RuleError("give days of the week or a date, not both", "on", "leave one out")
+        if self.on:
+            _date(self.on)
+
+    def now(self, unix: float) -> bool:
+        """Whether it is expected at a Unix time."""
+        if not self.at:
+            return True
+        today = datetime.fromtimestamp(unix).astimezone().date()
+        return any(
+            self._begins(day) <= unix < self._begins(day) + self.seconds
+            for day in (today, today - timedelta(days=1))
+            if self._is_on(day)
+        )
+
+    def _begins(self, day: date) -> float:
+        hour, minute = _time(self.at)
+        return datetime(day.year, day.month, day.day, hour, minute).astimezone().timestamp()
+
+    def _is_on(self, day: date) -> bool:
+        if self.on:
+            return day == _date(self.on)
+        return not self.days or DAYS[day.weekday()] in self.days
+
+    def over(self, unix: float) -> bool:
+        """Whether it will not be expected again."""
+        return bool(self.on) and self._begins(_date(self.on)) + self.seconds <= unix
+
+    def raised(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
+        """The threshold of a kind to a destination, while it is expected."""
+        if self.kind and self.kind != kind.setting:
+            return threshold
+        if self.destination and not parse_prefix(self.destination).covers(destination):
+            return threshold
+        return max(threshold, self.pps, self.times * threshold)
+
+    def __str__(self) -> str:
+        most = f"{self.times:g} times what is usual" if self.times else f"{self.pps:,.0f} packets/s"
+        of = f" of {self.kind}" if self.kind else ""
+        return f"up to {most}{of} to {self.destination or 'all that is protected'}"
+
+
+def threshold(
+    expectations: tuple[Expectation, ...],
+    unix: float,
+    destination: Prefix,
+    kind: Traffic,
+    without: float,
+) -> float:
+    """The threshold with what is expected now; `without` is the one that was learnt."""
+    return max(
+        (each.raised(destination, kind, without) for each in expectations if each.now(unix)),
+        default=without,
+    )
+
+
+def _time(text: str) -> tuple[int, int]:
+    try:
+        found = datetime.strptime(text, "%H:%M")
+    except ValueError:
+        raise RuleError(f"{text[:20]!r} is no time of day", "at", "write it as 08:15") from None
+    return found.hour, found.minute
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise RuleError(f"{text[:20]!r} is no date", "on", "write it as 2026-12-01") from None
+
+
+encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Expectation)
+
+
+def decode(value: bytes) -> Expectation:
+    """The stored expectation; ValueError or RuleError if it is unreadable."""
+    found = _decoder.decode(value)
+    found.check()
+    return found
