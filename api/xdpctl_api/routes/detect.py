@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.detectors.builtin.evidence import strongest
 from xdpctl.errors import RuleError
 from xdpctl.model.expectation import threshold as expected
 from xdpctl.service.control_plane import ControlPlane
@@ -46,6 +47,7 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     now = _rates(ctx, prefix)
     status = read_status(settings.detector_status)
     taught = bool(status and status.taught)
+    learning = status.learning if status else settings.detect.learning
     expectations = tuple(ctx.controller.state.expectations.values())
     unix = ctx.controller.clock.read().unix
     shown = [
@@ -62,12 +64,15 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
             ),
             floor=settings.detect.floor(prefix, kind, taught),
             mode=settings.detect.most(prefix, kind),
+            meets=strongest(kind, settings.detect.most(prefix, kind), learning > 0, taught),
+            later=strongest(kind, settings.detect.most(prefix, kind), False, taught),
         )
         for kind in Traffic
     ]
     return DestinationOut(
         destination=str(prefix),
         protected=ctx.ours(prefix),
+        learning=learning,
         kinds=shown,
         holds=[each for each in holds_out(status) if parse_prefix(each.victim).covers(prefix)],
     )

@@ -54,6 +54,11 @@ class KindOut(BaseModel):
     threshold: float = Field(description="The rate from which on it is looked at as an attack")
     floor: float = Field(description="What the threshold is at least, as configured")
     mode: Most = Field(description="The most that the detector may do about it")
+    meets: str = Field(
+        description="The most that it does now about an attack of this kind: drop, challenge, "
+        "limit, watch or nothing"
+    )
+    later: str = Field(description="The same, once it has learnt for long enough")
 
 
 class DestinationOut(BaseModel):
@@ -61,6 +66,7 @@ class DestinationOut(BaseModel):
 
     destination: str
     protected: bool = Field(description="Whether attacks on it are looked for")
+    learning: float = Field(description="Seconds after which `later` is so")
     kinds: list[KindOut]
     holds: list[HoldOut] = Field(description="What is done about attacks on it")
 

@@ -6,11 +6,15 @@ import signal
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from bench.detection import live
+from bench.detection.frames import Sender, frames
 from bench.detection.live import Scene
+from bench.detection.made import ATTACKS
 from tests.lab.behind.floods import flooding
+from tests.lab.behind.places import SERVER
 from tests.lab.questions import counted, eventually
 from xdpctl.abi.constants import Reason
 
@@ -103,6 +107,35 @@ def _refused(scene: Scene) -> bool:
 def _runs_anew(scene: Scene, before: int) -> bool:
     status = scene.status()
     return status.pid != before and not status.silent
+
+
+def test_what_is_expected_starts_nothing_and_what_was_legitimate_is_let_in(scene: Scene) -> None:
+    live.forget(scene)
+    call, name = scene.box.client.call, "UDP of one length by bots"
+    game = {"name": "game", "destination": SERVER, "kind": "udp", "pps": 60_000}
+    call("POST", "/v1/expectations", json=game)
+    time.sleep(3.0)  # the detector asks each two seconds
+    assert passes(scene, name) > 0.99
+    call("DELETE", "/v1/expectations/game")
+    time.sleep(3.0)
+    assert passes(scene, name) < 0.5
+    (incident,) = call("GET", "/v1/incidents")["incidents"]
+    done = scene.box.cli("incident", "allow", incident["id"])
+    assert done["removed"]
+    time.sleep(3.0)
+    assert passes(scene, name) > 0.99
+    (expected,) = done["expected"]
+    call("DELETE", f"/v1/expectations/{expected['name']}")
+
+
+def passes(scene: Scene, name: str) -> float:
+    """The share of a made flood that passes."""
+    before = kept_out(scene)
+    packets = ATTACKS[name](np.random.default_rng(5), 4_096)
+    sender = Sender("far0", frames(packets, scene.place.mac), 20_000.0, 3.0)
+    scene.place.world.start(sender.run).result(30)
+    time.sleep(0.1)
+    return 1 - (kept_out(scene) - before) / sender.sent
 
 
 def test_an_operator_stops_it_at_once(scene: Scene) -> None:

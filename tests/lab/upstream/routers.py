@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Routers of others in the lab: FRR and BIRD as providers, GoBGP as a scrubbing centre."""
 
+import atexit
 import json
 import os
 import shutil
@@ -17,12 +18,19 @@ _DAEMONS = Path("/usr/lib/frr")
 _START_SECONDS = 20.0
 
 
+def _folder(prefix: str) -> Path:
+    """A new folder, which is gone when the tests end: a router may be started again in it."""
+    made = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
 class Frr:
     """FRR's zebra and bgpd in a namespace, of AS 64496, with one neighbour."""
 
     def __init__(self, host: Host, address: str, neighbor: str, more: str = "") -> None:
         self.host = host
-        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-frr-"))
+        self.folder = _folder("xdpctl-frr-")
         self._processes: list[subprocess.Popen[bytes]] = []
         shutil.chown(self.folder, "frr", "frr")  # as which the daemons run
         (self.folder / "zebra.conf").write_text("")
@@ -127,7 +135,7 @@ class Gobgp:
 
     def __init__(self, host: Host, address: str, neighbor: str) -> None:
         self.host = host
-        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-gobgp-"))
+        self.folder = _folder("xdpctl-gobgp-")
         self.api = f"unix://{self.folder}/api.sock"
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor))
@@ -190,7 +198,7 @@ class Bird:
 
     def __init__(self, host: Host, address: str, neighbor: str) -> None:
         self.host = host
-        self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-bird-"))
+        self.folder = _folder("xdpctl-bird-")
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "bird.conf").write_text(
             f"router id {address};\nipv4 table master4;\nflow4 table flows4;\n"

@@ -67,6 +67,8 @@ def test_only_operators_expect(api: Api) -> None:
     viewer = api.token("eyes", "viewer")
     problem(api.call("POST", "/v1/expectations", token=viewer, json=BELL), 403, "role")
     assert api.call("GET", "/v1/expectations", token=viewer).status_code == 200
+    probe = api.token("probe", "detector", origin="fastnetmon")
+    problem(api.call("GET", "/v1/expectations", token=probe), 403, "role")
 
 
 def test_it_survives_a_restart(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def show(
             f"{found['destination']} is neither protected nor in automatic.networks: attacks on it "
             "are not looked for"
         )
-    columns = ("kind", ">now/s", ">usual/s", ">threshold/s", ">floor/s", "mode")
+    columns = ("kind", ">now/s", ">usual/s", ">threshold/s", ">floor/s", "mode", "meets it with")
     rows = (
         (
             each["kind"],
@@ -90,11 +90,19 @@ def show(
             si3(each["threshold"]),
             si3(each["floor"]),
             each["mode"],
+            _meets(each, found["learning"]),
         )
         for each in found["kinds"]
     )
     output.table(columns, rows, True, ())
     _holds(found["holds"])
+
+
+def _meets(each: dict[str, Any], learning: float) -> str:
+    """What an attack of a kind is met with, now and after learning."""
+    if each["later"] == each["meets"]:
+        return str(each["meets"])
+    return f"{each['meets']}; in {show_duration(learning)} {each['later']}"
 
 
 @detect_app.command("why")

@@ -8,6 +8,7 @@ from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.normal import ENOUGH, Normal
+from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.sources import IMPOSSIBLE, Sources, sources
 from xdpctl.model.match.match import Match
 from xdpctl.model.services import NEVER_ASKED, SERVICES
@@ -60,6 +61,18 @@ def unsolicited(case: Case) -> str:
     if unknown.mean() < _ASKED:
         return ""
     return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
+
+
+def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
+    """The most that is done about an attack of a kind, if its packets prove to be one.
+
+    As `xdpctl detect show` says it: drop, challenge, limit, watch or nothing.
+    """
+    if most in (Most.OFF, Most.OBSERVE):
+        return "nothing" if most is Most.OFF else "watch"
+    if most is Most.DROP and (not fresh or (kind in _ANSWERS and taught)):
+        return "drop"
+    return "challenge" if kind is Traffic.SYN else "limit"
 
 
 def _between_services(case: Case) -> bool:
