@@ -5,13 +5,13 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
-PEOPLE  := curl nginx-light rsync git nsd dnsperf iperf3 sip-tester openvpn iputils-ping openssh-server \
-	openssh-client etcd-server etcd-client
+PEOPLE  := curl nginx-light rsync git nsd dnsperf iperf3 sip-tester openvpn chrony iputils-ping \
+	openssh-server openssh-client etcd-server etcd-client
 VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning detection harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
+.PHONY: help setup demo test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -87,8 +87,10 @@ detection: setup
 	@sh packaging/need.sh hping3 nmap
 	@$(BIN)/python -m bench.detection.page docs/results $(CORPUS)
 
-harm: setup
+people:
 	@sh packaging/need.sh $(PEOPLE)
+
+harm: setup people
 	@mkdir -p dist
 	@$(BIN)/python -m bench.harm dist/harm.json
 	@$(BIN)/python -m bench.harm.beside dist/people.json

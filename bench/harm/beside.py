@@ -17,9 +17,9 @@ from bench.detection import live
 from bench.detection.frames import Sender, frames
 from bench.detection.live import Scene
 from bench.detection.made import ATTACKS
-from bench.harm.programs import Run, running
+from bench.harm.programs import MISSING, Run, running
 
-CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 2.0
+CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 1.0
 _RATE = 25_000.0
 FLOOD = "the flood"  # of which as much as possible is to be lost
 _TEN_MINUTES = 600.0
@@ -58,13 +58,8 @@ def calm(run: Run, seconds: float) -> Lost:
     began = time.monotonic()
     time.sleep(seconds)
     until = time.monotonic()
-    _settle()
+    run.settle()
     return run.lost(began, until)
-
-
-def _settle() -> None:
-    """Wait until what was asked has been served, or has failed."""
-    time.sleep(_PAUSE_SECONDS)
 
 
 def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) -> Lost:
@@ -77,8 +72,10 @@ def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) 
     kept_out = live.kept_out(scene)
     scene.place.world.start(sender.run).result(seconds + 30)
     lost = {FLOOD: (float(live.kept_out(scene) - kept_out), float(sender.sent))}
-    _settle()
-    return lost | run.lost(began, time.monotonic() - _PAUSE_SECONDS / 2)
+    time.sleep(_PAUSE_SECONDS)
+    until = time.monotonic()
+    run.settle()
+    return lost | run.lost(began, until)
 
 
 def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:
@@ -93,6 +90,8 @@ def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:
 def main(out: Path, names: list[str]) -> None:
     """Write what was lost at each age, or at those that are named, beside what stands there."""
     told = json.loads(out.read_text()) if out.exists() else {"ages": {}}
+    if MISSING:
+        raise SystemExit(f"install what people use: {', '.join(MISSING)}")
     told["kernel"] = platform.release().partition("-")[0]
     for age in AGES:
         if not names or age.name in names:

@@ -31,6 +31,7 @@ _MEGABYTES = 4
 _ADMIN = "198.19.9.9"  # logs in; other boxes on this machine protect who is logged in, too
 _TUNNEL = ("10.99.0.1", "10.99.0.2")
 _READY_SECONDS = 10.0
+_SETTLE_SECONDS = 10.0  # longer than any program asks
 
 _NGINX = """
 daemon off; master_process off; error_log /dev/null; pid {folder}/{name}.pid;
@@ -100,6 +101,7 @@ class Run:
     folder: Path
     logins: Logins
     attempts: list[Attempt] = field(default_factory=list)
+    under_way: dict[str, float] = field(default_factory=dict)  # since when each program asks
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -107,9 +109,13 @@ class Run:
         """Ask again and again, until `stop`."""
         number = 0
         while not self._stop.is_set():
-            began = time.monotonic()
-            served, asked = ask(self, number)
+            began = self.under_way[name] = time.monotonic()
+            try:
+                served, asked = ask(self, number)
+            except (OSError, ValueError, KeyError):  # what it said cannot be read
+                served, asked = 0.0, 1.0
             with self._lock:
+                del self.under_way[name]
                 self.attempts.append(Attempt(name, began, time.monotonic(), served, asked))
             number += 1
             self._stop.wait(max(0.0, began + every - time.monotonic()))
@@ -118,13 +124,23 @@ class Run:
         """Let each client end what it is at."""
         self._stop.set()
 
+    def settle(self) -> None:
+        """Wait until all that is asked now is served, or has failed."""
+        began = time.monotonic()
+        until = began + _SETTLE_SECONDS
+        while time.monotonic() < until:
+            with self._lock:
+                if all(since > began for since in self.under_way.values()):
+                    return
+            time.sleep(0.05)
+
     def lost(self, since: float, until: float) -> dict[str, tuple[float, float]]:
-        """What each program lost of what it asked for, of the attempts that began between."""
+        """What each program lost of what it asked for between two moments."""
         found: dict[str, tuple[float, float]] = {}
         with self._lock:
             attempts = list(self.attempts)
         for each in attempts:
-            if since <= each.began < until:
+            if since <= each.ended and each.began < until:
                 lost, asked = found.get(each.program, (0.0, 0.0))
                 found[each.program] = lost + each.asked - each.served, asked + each.asked
         return found

@@ -3,20 +3,23 @@
 
 from collections.abc import Iterator
 
+from xdpctl.base.net.prefix import parse_prefix, text_of
 from xdpctl.control.operations import expectations
 from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
+from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.mitigation.undo import HitsOf, ending
-from xdpctl.model.expectation import Expectation
+from xdpctl.model.expectation import ANSWERS, Expectation
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import Incident
 from xdpctl.model.rule import Rule
 from xdpctl.model.signature import Signature, automatic
 
 _MORE = 1.5  # times the highest rate that was seen
+_GROWN = 5.0  # times the rate at the first look, which an incident may have grown to
 
 
 def allow(
@@ -24,9 +27,9 @@ def allow(
 ) -> tuple[list[str], list[Expectation]]:
     """End the automatic rules of an incident, and expect as much from now on.
 
-    Each kind of packets that a rule was about is expected at that rate and half as much more.
-    Returns the ids of the rules and what is expected. NotFoundError, or ConflictError if no
-    detector said what it saw.
+    Each kind of packets that a rule was about is expected up to the most that was seen, and half as
+    much more. Returns the ids of the rules and what is expected. NotFoundError, or ConflictError if
+    the embedded detector did nothing.
     """
     incident = draft.incident(identity)
     if incident is None:
@@ -34,10 +37,11 @@ def allow(
     asked = list(_expected(incident, caller, draft.now.unix))
     if not asked:
         raise ConflictError(
-            f"no detector said of {identity} what it saw",
+            f"the embedded detector did nothing in {identity}",
             "id",
             "remove its rules (xdpctl unblock), and say what you expect: xdpctl expect add",
         )
+    draft.note(caller.name, "incident.allow", identity, expected=[str(each) for each in asked])
     held = expectations.standing(draft)
     for each in asked:
         if each.name in held:
@@ -56,17 +60,22 @@ def allow(
 
 
 def _expected(incident: Incident, caller: Caller, unix: float) -> Iterator[Expectation]:
+    """The kinds of packets that its rules were about, but those of answers."""
     rates: dict[str, float] = {}
     for each in incident.findings:
-        found = each.finding
-        rates[found.kind] = max(rates.get(found.kind, 0.0), found.rate)
+        if each.detector == BUILTIN and each.finding.kind not in ANSWERS:
+            kind = each.finding.kind
+            rates[kind] = max(rates.get(kind, 0.0), each.finding.rate)
     for kind, rate in rates.items():
+        victim = parse_prefix(incident.subject)
+        # what one attacker adds to the incident must not be let in for ever
+        most = min(max(rate, incident.peak_pps), _GROWN * rate)
         yield Expectation(
             name=f"{incident.id}-{kind}"[:32],
             by=caller.name,
             created_at=unix,
-            destination=incident.subject.removesuffix("/32").removesuffix("/128"),
+            destination=text_of(victim) if victim.exact else str(victim),
             kind=kind,
-            pps=round(_MORE * max(rate, incident.peak_pps if len(rates) == 1 else 0.0)),
+            pps=round(_MORE * most),
             reason=f"legitimate in incident {incident.id}",
         )

@@ -10,7 +10,7 @@ from msgspec import structs
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
-from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations import expectations, signatures, source_rules
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
@@ -27,6 +27,7 @@ from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
 from xdpctl.model.event import Event, Phase, plain
+from xdpctl.model.expectation import raises
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT
 from xdpctl.model.requests import RuleRequest, SignatureRequest
@@ -89,7 +90,7 @@ class Responder:
         marked = event_tags.of(self._detector, event)
         report = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.find_or_open(self._draft, report, self._hits)
-        if ledger.taken_back(incident, event):
+        if ledger.taken_back(incident, event) and not self._beyond_what_is_expected(event):
             self.outcome.ignore(event, TAKEN_BACK)
             return
         marked += (tag_of(incident),)
@@ -123,6 +124,14 @@ class Responder:
         self.outcome.add_incident(incident.id)
         if self._writes > written:  # a repeated report changes nothing
             self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
+
+    def _beyond_what_is_expected(self, event: Event) -> bool:
+        """Whether an operator has said how much is expected there, and more comes."""
+        held, unix, victim = expectations.standing(self._draft), self._draft.now.unix, event.victim
+        return victim is not None and any(
+            each.prefix is not None and each.prefix.covers(victim) and event.pps > each.pps > 0
+            for each in raises(held.values(), unix)
+        )
 
     def _asks(
         self, event: Event, report: ReportedEvent, common: dict[str, Any]
@@ -179,6 +188,7 @@ class Responder:
                 refuse_all(self._draft, changed)
             if changed != standing:
                 self._put(changed)
+                self._writes -= _of_another_limit(standing, changed)  # that is no news
             return changed, False
         if self.created >= self._room:
             most = self._settings.max_per_minute
@@ -253,6 +263,15 @@ class Responder:
             rules=len(ids),
             first=ids[:_NAMED],
         )
+
+
+def _of_another_limit(before: Rule | Signature, after: Rule | Signature) -> bool:
+    """Whether a rule has another limit, and is the same otherwise but for its end."""
+    if not (isinstance(before, Signature) and isinstance(after, Signature)):
+        return False
+    if before.limit is None or after.limit is None or before.limit == after.limit:
+        return False
+    return before.replace(limit=after.limit, expires_ns=after.expires_ns) == after
 
 
 def _subject(ask: RuleRequest | SignatureRequest) -> str:

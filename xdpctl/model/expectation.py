@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Traffic that an operator expects: up to a rate, the embedded detector does nothing about it."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -14,14 +16,18 @@ EXPECTATIONS_MAX = 100
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TIMES_MAX, PPS_MAX = 1_000.0, 1e9
 SECONDS_MAX = 86_400.0
+_YEARS = range(2000, 3000)
+# Only answers are of these kinds: no crowd of people sends them, so who means them names them.
+ANSWERS = tuple(each.setting for each in (Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
 _KINDS = tuple(kind.setting for kind in Traffic)
 
 
 class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is expected, and when; times of day are of this host's time zone.
 
-    Up to `times` the rate from which on a kind is looked at as an attack, or up to `pps` packets a
-    second of a kind. An empty `kind` is each kind, an empty `destination` all that is protected.
+    Up to `times` the threshold of a kind (the rate from which on it is looked at as an attack), or
+    up to `pps` packets a second of a kind in total. An empty `kind` is each kind but
+    those of answers (udp_service, syn_ack, rst), an empty `destination` all that is protected.
     Without `at` it is always expected, else for `seconds` from then on: each day, or on `days`, or
     on the one date `on` (ISO 8601). `check` says whether it is sound.
     """
@@ -97,32 +103,50 @@ class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
         """Whether it will not be expected again."""
         return bool(self.on) and self._begins(_date(self.on)) + self.seconds <= unix
 
-    def raised(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
-        """The threshold of a kind to a destination, while it is expected."""
-        if self.kind and self.kind != kind.setting:
-            return threshold
-        if self.destination and not parse_prefix(self.destination).covers(destination):
-            return threshold
-        return max(threshold, self.pps, self.times * threshold)
-
     def __str__(self) -> str:
-        most = f"{self.times:g} times what is usual" if self.times else f"{self.pps:,.0f} packets/s"
+        most = f"{self.times:g} times the threshold" if self.times else f"{self.pps:,.0f} packets/s"
         of = f" of {self.kind}" if self.kind else ""
         return f"up to {most}{of} to {self.destination or 'all that is protected'}"
 
 
-def threshold(
-    expectations: tuple[Expectation, ...],
-    unix: float,
-    destination: Prefix,
-    kind: Traffic,
-    without: float,
-) -> float:
-    """The threshold with what is expected now; `without` is the one that was learnt."""
-    return max(
-        (each.raised(destination, kind, without) for each in expectations if each.now(unix)),
-        default=without,
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """What raises thresholds at this moment; None: all that is protected, each kind."""
+
+    prefix: Prefix | None
+    kind: str
+    times: float
+    pps: float
+
+    def __call__(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
+        """The threshold of a kind to a destination with what is expected."""
+        if self.kind != kind.setting and (self.kind or kind.setting in ANSWERS):
+            return threshold
+        if self.prefix and not self.prefix.covers(destination):
+            return threshold
+        return max(threshold, self.pps, self.times * threshold)
+
+
+Raises = tuple[Raise, ...]
+
+
+def raises(expectations: Iterable[Expectation], unix: float) -> Raises:
+    """What is expected at a Unix time."""
+    return tuple(
+        Raise(
+            parse_prefix(each.destination) if each.destination else None,
+            each.kind,
+            each.times,
+            each.pps,
+        )
+        for each in expectations
+        if each.now(unix)
     )
+
+
+def raised(all_of_them: Raises, destination: Prefix, kind: Traffic, threshold: float) -> float:
+    """A threshold with what is expected."""
+    return max((each(destination, kind, threshold) for each in all_of_them), default=threshold)
 
 
 def _time(text: str) -> tuple[int, int]:
@@ -135,9 +159,12 @@ def _time(text: str) -> tuple[int, int]:
 
 def _date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
-        raise RuleError(f"{text[:20]!r} is no date", "on", "write it as 2026-12-01") from None
+        found = None
+    if found is None or found.year not in _YEARS:
+        raise RuleError(f"{text[:20]!r} is no date", "on", "write it as 2026-12-01")
+    return found
 
 
 encode = msgspec.json.Encoder().encode

@@ -10,7 +10,7 @@ from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.detectors.builtin.evidence import strongest
 from xdpctl.errors import RuleError
-from xdpctl.model.expectation import threshold as expected
+from xdpctl.model.expectation import raised, raises
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.detecting.status import read_status
 from xdpctl.traffic.select import covers
@@ -48,16 +48,15 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     status = read_status(settings.detector_status)
     taught = bool(status and status.taught)
     learning = status.learning if status else settings.detect.learning
-    expectations = tuple(ctx.controller.state.expectations.values())
-    unix = ctx.controller.clock.read().unix
+    held = list(ctx.controller.state.expectations.values())
+    expected = raises(held, ctx.controller.clock.read().unix)
     shown = [
         KindOut(
             kind=kind.setting,
             now=now[kind],
             usual=usual.best((prefix, kind)),
-            threshold=expected(
-                expectations,
-                unix,
+            threshold=raised(
+                expected,
                 prefix,
                 kind,
                 usual.threshold((prefix, kind), settings.detect.floor(prefix, kind, taught)),

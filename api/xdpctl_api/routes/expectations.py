@@ -72,7 +72,7 @@ async def add_expectation(
     "/expectations/{name}", tags=["detectors"], responses=refusals(NotFoundError, *CHANGE)
 )
 async def remove_expectation(name: str, who: Operator, whole: Unbound, ctx: Ctx) -> ExpectationOut:
-    """Expect it no more."""
+    """Remove an expectation."""
     done = ctx.controller.submit(lambda draft: expectations.remove(draft, name, who))
     return expectation_out(await asyncio.wrap_future(done), ctx.controller.clock.read().unix)
 

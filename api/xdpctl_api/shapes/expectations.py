@@ -48,7 +48,7 @@ class ExpectationOut(BaseModel):
     by: str
     created_at: datetime
     now: bool = Field(description="Whether it is expected at this moment")
-    text: str = Field(examples=["up to 5 times what is usual to 192.0.2.0/24"])
+    text: str = Field(examples=["up to 5 times the threshold to 192.0.2.0/24"])
 
 
 class ExpectationList(BaseModel):

@@ -5,7 +5,7 @@ import pytest
 
 from bench.harm import beside
 from bench.harm.beside import Age
-from bench.harm.programs import MISSING
+from bench.harm.programs import MISSING, PROGRAMS
 from tests.conftest import need
 
 _YOUNG = Age("a moment", 5.0)
@@ -23,11 +23,12 @@ _MOST = 0.02  # of what each program asks for: one attempt of fifty
 def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods() -> None:
     need(not MISSING, f"what people use: {', '.join(MISSING)}")
     lost = beside.played(_YOUNG, _FLOODS, 10.0)
-    for found in lost.values():
-        found.pop(beside.FLOOD, None)
     assert {program: n for program, (n, _) in lost.pop("").items() if n} == {}
     asked: dict[str, tuple[float, float]] = {}
     for found in lost.values():
+        assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
+        kept_out, sent = found.pop(beside.FLOOD)
+        assert kept_out <= sent
         for program, (n, of) in found.items():
             before = asked.get(program, (0.0, 0.0))
             asked[program] = before[0] + n, before[1] + of

@@ -35,7 +35,7 @@ def names(api: Api, **more: Any) -> list[str]:
 def test_it_is_added_listed_and_removed(api: Api) -> None:
     made = api.call("POST", "/v1/expectations", json=BELL)
     assert made.status_code == 201, made.text
-    assert made.json()["text"] == f"up to 5 times what is usual to {VICTIM}"
+    assert made.json()["text"] == f"up to 5 times the threshold to {VICTIM}"
     assert names(api) == names(api, peer=("local:xdpctl", 1)) == ["bell"]
     refused = api.call("POST", "/v1/expectations", json=BELL)
     assert "expect remove bell" in problem(refused, 409, "conflict")["fix"]
@@ -63,6 +63,13 @@ def test_what_is_wrong_is_refused_and_nothing_is_kept(
     assert names(api) == []
 
 
+@pytest.mark.parametrize("on", ["9999-12-31", "0001-01-01", "2020-01-01"])
+def test_a_date_that_cannot_come_is_refused(api: Api, on: str) -> None:
+    refused = api.call("POST", "/v1/expectations", json=BELL | {"days": [], "on": on})
+    assert problem(refused, 400, "bad-request")["field"] == "on"
+    assert api.call("POST", "/v1/expectations", json=BELL).status_code == 201
+
+
 def test_only_operators_expect(api: Api) -> None:
     viewer = api.token("eyes", "viewer")
     problem(api.call("POST", "/v1/expectations", token=viewer, json=BELL), 403, "role")
@@ -87,6 +94,8 @@ def test_what_was_legitimate_is_let_in_and_remembered(api: Api) -> None:
     (expected,) = done.json()["expected"]
     assert (expected["destination"], expected["kind"]) == (VICTIM, "udp")
     assert expected["pps"] == 1.5 * 25_000
+    actions = [r["action"] for r in api.call("GET", "/v1/audit").json()["records"]]
+    assert "incident.allow" in actions
     assert list(standing(api)) == [other["id"]], "a person's rule stays"
     again = say(api, "builtin", told("continues"))
     assert "an operator has removed its rule" in again["ignored"][0]["why"]
@@ -94,6 +103,42 @@ def test_what_was_legitimate_is_let_in_and_remembered(api: Api) -> None:
     assert "legitimate" in whole(api, identity)["notes"][-1]["text"]
     assert api.call("POST", f"/v1/incidents/{identity}/allow").status_code == 200, "twice"
     assert names(api) == [expected["name"]]
+
+
+def test_more_than_was_allowed_is_met_again(api: Api) -> None:
+    (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
+    api.call("POST", f"/v1/incidents/{identity}/allow")
+    again = say(api, "builtin", told("continues", rate=37_000))
+    assert "an operator has removed its rule" in again["ignored"][0]["why"]
+    more = told(id=f"{VICTIM} udp 2.1", rate=400_000)
+    assert say(api, "builtin", more)["rules"]
+    assert standing(api)
+
+
+def test_what_an_attacker_adds_to_an_incident_is_not_let_in(api: Api) -> None:
+    """A pulse of many packets, and a reflection, beside people."""
+    (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
+    say(api, "builtin", told("continues", rate=8_000_000))
+    reflected = FINDING | {"kind": "udp_service"}
+    match = f"dst {VICTIM} proto udp src-port 123"
+    more = told(id=f"{VICTIM} udp_service 2", kind="udp_service", match=match, finding=reflected)
+    say(api, "builtin", more)
+    done = api.call("POST", f"/v1/incidents/{identity}/allow").json()
+    assert [(each["kind"], each["pps"]) for each in done["expected"]] == [("udp", 187_500)]
+
+
+def test_a_finding_is_about_the_packets_of_its_event(api: Api) -> None:
+    refused = say(api, "builtin", told(finding=FINDING | {"kind": "syn"}), status=400)
+    assert refused["field"] == "finding.kind"
+
+
+def test_a_limit_that_follows_the_rate_is_no_news(api: Api) -> None:
+    for pps in (1_000, 2_000, 3_000):
+        say(api, "builtin", told(action="limit", limit={"pps": pps}))
+    (found,) = standing(api).values()
+    assert found["limit"]["pps"] == 3_000
+    actions = [r["action"] for r in api.call("GET", "/v1/audit").json()["records"]]
+    assert actions.count("event.began") == 1
 
 
 def test_of_an_incident_without_figures_nothing_is_expected(api: Api) -> None:

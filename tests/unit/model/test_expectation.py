@@ -12,9 +12,8 @@ import pytest
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.expectation import Expectation, decode, encode, threshold
+from xdpctl.model.expectation import Expectation, decode, encode, raised, raises
 
-HOST = parse_prefix("192.0.2.1")
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
 
@@ -70,14 +69,18 @@ def test_one_date_comes_once() -> None:
 def test_it_raises_the_threshold_of_what_it_is_about() -> None:
     now = at("2026-11-30 08:20:00")
     some = bell(destination="192.0.2.0/24", kind="udp")
-    other = parse_prefix("198.51.100.1")
-    assert threshold((some,), now, HOST, Traffic.UDP, 1_000.0) == 5_000
-    assert threshold((some,), now, HOST, Traffic.SYN, 1_000.0) == 1_000
-    assert threshold((some,), now, other, Traffic.UDP, 1_000.0) == 1_000
-    assert threshold((some,), now + 3_600, HOST, Traffic.UDP, 1_000.0) == 1_000
     many = bell(times=0.0, pps=20_000.0)
-    assert threshold((some, many), now, HOST, Traffic.UDP, 1_000.0) == 20_000
-    assert threshold((many,), now, HOST, Traffic.UDP, 30_000.0) == 30_000
+
+    def threshold(expected: Expectation, unix: float, to: str, kind: Traffic, own: float) -> float:
+        return raised(raises([expected], unix), parse_prefix(to), kind, own)
+
+    assert threshold(some, now, "192.0.2.1", Traffic.UDP, 1_000.0) == 5_000
+    assert threshold(some, now, "192.0.2.1", Traffic.SYN, 1_000.0) == 1_000
+    assert threshold(some, now, "198.51.100.1", Traffic.UDP, 1_000.0) == 1_000
+    assert threshold(some, now + 3_600, "192.0.2.1", Traffic.UDP, 1_000.0) == 1_000
+    assert threshold(many, now, "192.0.2.1", Traffic.UDP, 1_000.0) == 20_000
+    assert threshold(many, now, "192.0.2.1", Traffic.UDP, 30_000.0) == 30_000
+    assert raised(raises([some, many], now), parse_prefix("192.0.2.1"), Traffic.UDP, 1.0) == 20_000
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,8 @@ def test_it_raises_the_threshold_of_what_it_is_about() -> None:
         ("lasts", {"seconds": float("nan")}),
         ("days", {"days": ("monday",)}),
         ("on", {"on": "2026-13-01"}),
+        ("on", {"on": "9999-12-31"}),
+        ("on", {"on": "0001-01-01"}),
         ("on", {"on": "2026-12-01", "days": ("mon",)}),
         ("reason", {"reason": "two\nlines"}),
     ],

@@ -27,7 +27,9 @@ def add(
     name: Annotated[str, typer.Argument(help="Name of it: bell, exam, backup, ...")],
     up_to: Annotated[
         str,
-        typer.Option(help="Up to so many times the threshold (5x), or packets a second (20000)."),
+        typer.Option(
+            help="Up to so many times the threshold (5x), or packets a second (20000), of a kind."
+        ),
     ],
     destination: Annotated[
         str, typer.Option("--dst", help="Address or prefix; without it all that is protected.")
@@ -48,7 +50,7 @@ def add(
 ) -> None:
     """Expect traffic up to a rate, always or at times of the day.
 
-    Evidence beside the rate starts nothing below it, either. What is usual does not grow by it.
+    Below this rate the detector does nothing, even if the packets look forged.
 
     Example: xdpctl expect add bell --at 8:15 --for 10m --days mon,tue,wed,thu,fri --up-to 5x
     """
@@ -119,7 +121,7 @@ def remove(
     name: Annotated[str, typer.Argument(help="Name of it, as `expect list` shows it.")],
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Expect it no more.
+    """Remove an expectation.
 
     Example: xdpctl expect remove bell
     """

@@ -2,7 +2,7 @@
 """Adding and removing what an operator expects; what is over is removed when one is added."""
 
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import CapacityError, ConflictError, NotFoundError
+from xdpctl.errors import CapacityError, ConflictError, NotFoundError, RuleError
 from xdpctl.model.expectation import EXPECTATIONS_MAX, Expectation
 from xdpctl.model.identity import Caller
 
@@ -16,15 +16,21 @@ def standing(draft: Draft) -> dict[str, Expectation]:
 def add(draft: Draft, asked: Expectation, caller: Caller) -> Expectation:
     """Add one. ConflictError if the name is taken, CapacityError if there are too many."""
     asked.check()
+    if asked.over(draft.now.unix):
+        raise RuleError(f"{asked.on} {asked.at} is over", "on", "give a date that is to come")
     for name, each in standing(draft).items():
         if each.over(draft.now.unix):
-            draft.expectations[name] = None
+            remove(draft, name, caller)
     held = standing(draft)
     if asked.name in held:
         fix = f"choose another name, or remove it first: xdpctl expect remove {asked.name}"
         raise ConflictError(f"{asked.name} is expected already: {held[asked.name]}", "name", fix)
     if len(held) >= EXPECTATIONS_MAX:
-        raise CapacityError(f"there are {EXPECTATIONS_MAX} expectations, and no more are kept")
+        raise CapacityError(
+            f"{EXPECTATIONS_MAX} expectations are the most that are kept",
+            "",
+            "remove one: xdpctl expect remove NAME",
+        )
     draft.expectations[asked.name] = asked
     draft.note(caller.name, "expect.add", asked.name, expected=str(asked))
     return asked

@@ -23,7 +23,13 @@ from xdpctl.model.rule import Deadlines
 # others, an incident is evidence, and what was asked of a provider is withdrawn. What is expected
 # is no rule, and has commands of its own.
 _NOT_UNDOABLE = (
-    *("tokens", "incidents", "announcements", "expectations", "unsent", "shared", "followed"),
+    "tokens",
+    "incidents",
+    "announcements",
+    "expectations",
+    "unsent",
+    "shared",
+    "followed",
 )
 _UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)
 _LEVEL = 1  # of zlib: the records of an import are nearly equal

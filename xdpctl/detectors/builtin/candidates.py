@@ -26,7 +26,8 @@ _NUMBERS = (
 _FREQUENT = 0.015  # of the packets: such a value stands alone
 _SEEN_MIN = 4  # packets with such a value
 _ALONE_MAX, _BINS, _NORMAL_BINS, _RANGES_MAX = 48, 16, 8, 24
-_DISTINCT = 4  # values of an attack that make a range; fewer may be those of people beside it
+_DISTINCT = 4  # values that make ranges, and their share: fewer may be of people beside an attack
+_OTHERS = 0.05
 _BITS_MAX = 8  # values of flags in one box
 _WEIGHT = 3.0  # of normal traffic against the attack
 _SOME = 0.004  # of normal traffic, added to what was seen of it: what was not seen may exist
@@ -114,7 +115,11 @@ def _ranges(split: Split, name: str) -> Choice | None:
     if not len(seen):
         return None
     alone = _alone(split, now, normal)
-    edges = _edges(seen[~np.isin(seen, alone)], normal, alone, COMPONENTS[name].most)
+    others = (now >= 0) & ~np.isin(now, alone)
+    rest = now[others]
+    if split.now.mass[others].sum() < _OTHERS * split.now.total or len(np.unique(rest)) < _DISTINCT:
+        rest = rest[:0]
+    edges = _edges(rest, normal, alone, COMPONENTS[name].most)
     of_now = _binned(now, alone, edges)
     of_normal = _binned(normal, alone, edges)
     count = len(alone) + max(len(edges) - 1, 0)
@@ -122,7 +127,6 @@ def _ranges(split: Split, name: str) -> Choice | None:
         return None
     hit = _sums(of_normal, split.normal.mass, count)
     excess = _sums(of_now, split.now.mass, count) - _sums(of_normal, split.own, count)
-    excess[_scarce(now, of_now, len(alone), count)] = 0.0
     pairs = [(int(value), int(value)) for value in alone.tolist()]
     pairs += [(int(a), int(b) - 1) for a, b in pairwise(edges.tolist())]
     gain, chosen = _gainful(split, _Bins(list(range(count)), excess, hit))
@@ -180,15 +184,6 @@ def _binned(
     at = np.searchsorted(edges, values, "right") - 1
     inside = (at >= 0) & (at < len(edges) - 1) & (values >= 0)
     return np.where(found >= 0, found, np.where(inside, at + len(alone), -1))
-
-
-def _scarce(
-    values: NDArray[np.int64], places: NDArray[np.int64], alone: int, count: int
-) -> NDArray[np.bool_]:
-    """The bins after the first `alone` ones that have too few different values for a range."""
-    pairs = np.unique(np.stack([places, values]), axis=1)[0]
-    distinct = np.bincount(pairs[pairs >= 0], minlength=count)
-    return (np.arange(count) >= alone) & (distinct < _DISTINCT)
 
 
 def _without(ranges: Ranges, values: list[int]) -> Ranges:

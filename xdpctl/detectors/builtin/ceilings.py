@@ -17,6 +17,7 @@ from xdpctl.detectors.builtin.counts import Chunk, destination
 from xdpctl.detectors.builtin.shapes import shape
 from xdpctl.detectors.builtin.usual import Key, Usual
 from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import join
 from xdpctl.model.rate import Rate
@@ -39,7 +40,9 @@ class Ceilings:
         self._gathered: list[PacketArray] = []
         self._seconds = 0.0
 
-    def step(self, unix: float, known: Chunk, fresh: bool) -> Iterator[tuple[Prefix, Proposal]]:
+    def step(
+        self, unix: float, known: Chunk, fresh: bool, expected: Raises = ()
+    ) -> Iterator[tuple[Prefix, Proposal]]:
         """Take packets of known flows; what is to be limited, and for whom, once a second."""
         self._gathered.append(known.packets)
         self._seconds += known.seconds
@@ -51,7 +54,8 @@ class Ceilings:
         for key, rate, heads in _largest(packets, seconds):
             floor = _OF_TCP if key[1] is Traffic.TCP else _FLOOR
             ceiling = max(floor, _TIMES * self.usual.best(key))
-            if not fresh and rate >= ceiling and heads >= _HEADS_MIN:
+            most = raised(expected, *key, ceiling)
+            if not fresh and rate >= most and heads >= _HEADS_MIN:
                 yield key[0], _limit(key, rate, ceiling, self.usual.best(key), heads)
             if rate >= _NOTED * floor:
                 normal[key] = rate if fresh else min(rate, ceiling)

@@ -84,6 +84,8 @@ class Coping:
         held = self._counted.get(key)
         if held is None or self._answers is None or now <= held.before.at:
             return 0.0
+        if key[1] is Traffic.UDP_SERVICE:  # from the port of another service: no client asks so
+            return 0.0
         before = held.before.answered
         counts = (self._answers(to.address, port) - n for (to, port), n in before.items())
         return sum(max(count, 0) for count in counts) / (now - held.before.at)

@@ -26,7 +26,7 @@ from xdpctl.detectors.builtin.counts import (
     strata,
 )
 from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.hold import State
+from xdpctl.detectors.builtin.hold import Hold, State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.memory import NormalTraffic
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
@@ -41,8 +41,7 @@ from xdpctl.detectors.builtin.verdict import (
     whole_limit,
 )
 from xdpctl.model.event import Phase
-from xdpctl.model.expectation import Expectation
-from xdpctl.model.expectation import threshold as expected
+from xdpctl.model.expectation import Expectation, Raises, raised, raises
 from xdpctl.model.rule import Action
 from xdpctl.traffic.handshakes import completed
 from xdpctl.traffic.packets import PacketArray
@@ -62,6 +61,7 @@ _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
 _TCP = 6
 _ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 _COMPLETE = 0.5  # of the handshakes
+_NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
 # after a limit began, what it meets is looked at again: at these times, and then each 30 s
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 
@@ -105,7 +105,9 @@ class Engine:
         self._aims = Aims()
         self._second = Second()
         self._last: float | None = None
-        self._unix = 0.0
+        self._raises: Raises = ()
+        self._raised_at = -_SECOND
+        self._expected: set[Key] = set()  # strata above what was learnt, and expected
         self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
         self._accepted: dict[Prefix, float] = {}  # hosts of ours, and when they took part in TCP
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
@@ -119,7 +121,10 @@ class Engine:
         """
         if seconds is None:
             seconds = now - self._last if self._last is not None else WINDOW_SECONDS
-        self._last, self._unix = now, unix
+        self._last = now
+        if now >= self._raised_at + _SECOND:
+            self._raised_at = now
+            self._raises = self.holds.expected = raises(self.expectations, unix)
         chunk = self._ours(now, seconds, packets)
         self.usual.observed += min(seconds, _SECOND)
         known = chunk.packets["flow"] == FlowState.KNOWN
@@ -138,7 +143,7 @@ class Engine:
 
     def _look_at_known(self, now: float, unix: float, known: Chunk) -> Iterator[Report]:
         """Limit sources that send far more in known flows than any source is used to."""
-        for victim, proposal in self.ceilings.step(unix, known, self._fresh):
+        for victim, proposal in self.ceilings.step(unix, known, self._fresh, self._raises):
             most = self.settings.most(victim, Traffic[proposal.finding.kind.upper()])
             if most is not Most.OFF:
                 watched = most is Most.OBSERVE
@@ -187,6 +192,7 @@ class Engine:
             if each.loud_at > now - 5.0 and not each.copes
         }  # fmt: skip
         loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
+        loud |= {kind for _, kind in self._expected}
         copes = {kind for (_, kind), each in self._suspects.items() if each.copes} - loud
         passed = chunk.packets["reason"] == Reason.NO_RULE
         passed &= self.holds.not_probed(chunk.packets)
@@ -198,7 +204,7 @@ class Engine:
         for place in np.flatnonzero(found.rates >= 50.0).tolist():
             key = found.key(place)
             if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
-                # what copes with more, or is expected, makes what is usual grow by steps
+                # of what copes with more, what is usual grows by steps
                 rates[key] = min(float(found.rates[place]), self._learnt_threshold(key))
         self.usual.note(unix, rates | self._of_prefixes(found, loud))
 
@@ -220,7 +226,7 @@ class Engine:
 
     def threshold(self, key: Key) -> float:
         """The packets a second from which on a stratum is looked at: more if more is expected."""
-        return expected(self.expectations, self._unix, *key, self._learnt_threshold(key))
+        return raised(self._raises, *key, self._learnt_threshold(key))
 
     def _learnt_threshold(self, key: Key) -> float:
         """What was usual of a prefix was learnt of the whole that is protected."""
@@ -249,10 +255,14 @@ class Engine:
         found = strata(window.packets, window.seconds)
         least = np.array([_least_floor(self.settings, kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
+        self._expected = set()
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key = found.key(place)
-            if found.rates[place] >= self.threshold(key):
+            learnt = self._learnt_threshold(key)
+            if found.rates[place] >= raised(self._raises, *key, learnt):
                 loud[key] = float(found.rates[place])
+            elif found.rates[place] >= learnt:
+                self._expected.add(key)
         return loud
 
     def _look_at(
@@ -260,6 +270,10 @@ class Engine:
     ) -> Iterator[Report]:
         """Look at the strata of one kind: one by one, or at many within a prefix as one."""
         chosen = window.packets[window.kinds == kind]
+        for expected, of in self._expected:
+            if of is kind:
+                there = covers(expected, chosen["family"], chosen["destination"])
+                chosen = chosen[~there]
         least = _SPREAD * _least_floor(self.settings, kind, self.taught)
         if not loud and float(chosen["weight"].sum()) / window.seconds < least:
             return
@@ -408,30 +422,36 @@ class Engine:
         return reports
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
-        """Look again at what a limit was set for: with more packets, a drop may be proved."""
+        """Look again at what a limit was set for: its rate is known, and a drop may be proved."""
         for hold in self.holds.active:
             gone = not self.holds.stands(hold)  # another one has taken its place meanwhile
-            if gone or hold.drops or hold.watched or hold.known or not self._due(now, hold.id):
+            if gone or hold.drops or hold.watched or hold.known or hold.state is State.PROBING:
+                continue
+            if not self._due(now, hold.id):
                 continue
             key = hold.prefix, hold.of_kind
-            reasons = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
-            window = self._window(key, *reasons)
-            window = window[self.holds.not_dropped(window, key[1])]
-            rate = self._rate(key, *reasons)
-            if len(window) < _ENOUGH or rate < self.threshold(key):
-                continue
-            case = self._case(key, window, rate)
-            if self.settings.most(*key) is Most.DROP:
-                found = proposals(case, Most.DROP)
-                drops = [each for each in found if each.action is Action.DROP]
-                begun = [r for d in drops for r in self._hold(now, unix, key, d, Most.DROP) or ()]
-                yield from begun
-                if begun and len(drops) == len(found) and self.holds.stands(hold):
-                    yield self.holds.end(hold)  # they take it all
-                    continue
-            if report := self.holds.limit_to(now, hold, passes(case)):
-                yield report
+            rate = self._rate(key, *_NOT_DROPPED)
+            yield from self._drop_instead(now, unix, hold, rate)
+            if self.holds.stands(hold):
+                answered = self._coping.answered(now, key)
+                most = passes(self.threshold(key), rate, self.usual.best(key), answered)
+                yield from self.holds.limit_to(now, hold, most)
         self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
+
+    def _drop_instead(self, now: float, unix: float, hold: Hold, rate: float) -> Iterator[Report]:
+        """Drops in the place of a limit or challenge, or of a part of it."""
+        key = hold.prefix, hold.of_kind
+        window = self._window(key, *_NOT_DROPPED)
+        window = window[self.holds.not_dropped(window, key[1])]
+        enough = len(window) >= _ENOUGH and rate >= self.threshold(key)
+        if not enough or self.settings.most(*key) is not Most.DROP:
+            return
+        found = proposals(self._case(key, window, rate), Most.DROP)
+        drops = [each for each in found if each.action is Action.DROP]
+        begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP) or ()]
+        yield from begun
+        if begun and len(drops) == len(found) and self.holds.stands(hold):  # they take it all
+            yield self.holds.end(hold)
 
     def _due(self, now: float, identity: str) -> bool:
         """Whether an answer is to be looked at again."""

@@ -15,6 +15,7 @@ from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.model.event import Phase
+from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
@@ -58,6 +59,7 @@ class Holds:
         self._number = 0
         self._ending: list[Report] = []
         self._since: dict[str, float] = {}
+        self.expected: Raises = ()
 
     @property
     def active(self) -> list[Hold]:
@@ -166,18 +168,16 @@ class Holds:
         if limit:
             hold.action, hold.limit = Action.LIMIT.value, limit
 
-    def limit_to(self, now: float, hold: Hold, pps: float) -> Report | None:
+    def limit_to(self, now: float, hold: Hold, pps: float) -> Iterator[Report]:
         """Let another rate pass a limit on a kind, if it differs by much; what is to be reported.
 
         A limit for each source, one on all kinds and one that people have brought stay.
         """
-        limit = hold.limit
-        if limit is None or not hold.adapts:
-            return None
-        if abs(pps - limit.pps) < _OTHER * limit.pps:
-            return None
-        hold.limit, hold.told_at = Rate(pps=pps), now
-        return Report(Phase.CONTINUES, hold)
+        if not hold.adapts or hold.limit is None:
+            return
+        if abs(pps - hold.limit.pps) >= _OTHER * hold.limit.pps:
+            hold.limit, hold.told_at = Rate(pps=pps), now
+            yield Report(Phase.CONTINUES, hold)
 
     def challenges(self, victim: Prefix, kind: Traffic) -> bool:
         """Whether these packets are challenged."""
@@ -267,18 +267,29 @@ class Holds:
         people = _PACKETS_OF_A_HANDSHAKE * completed(packets[shaken], seconds)
         return max(0.0, float(mass.sum()) - people)
 
-    @staticmethod
-    def _needed(hold: Hold) -> bool:
+    def _is_expected(self, hold: Hold) -> bool:
+        """Whether operators expect what its rule hits now."""
+        threshold = hold.finding.threshold
+        most = raised(self.expected, hold.prefix, hold.of_kind, threshold)
+        return most > threshold and hold.rate < most
+
+    def _needed(self, hold: Hold) -> bool:
         """Whether the attack goes on, and not normal packets alone that look like it.
 
+        What operators expect is no attack.
         What is not a drop meets normal packets, too, and so may a drop of which that is not known.
         """
+        if self._is_expected(hold):
+            return False
         sure = hold.drops and not hold.watched and not hold.blind
         share = _BACK if sure else _STILL
         return hold.rate - hold.normal >= max(_HIT, share * hold.finding.threshold)
 
     def _moved(self, now: float, hold: Hold) -> Iterator[Report]:
         """The next state of an answer."""
+        if hold.refused == TAKEN_BACK and self._is_expected(hold):
+            yield self.end(hold)  # else more than that would be taken for refused, too
+            return
         if hold.state is State.PROBING:
             if self._needed(hold):
                 hold.state, hold.hit_at, hold.told_at = State.ATTACK, now, now

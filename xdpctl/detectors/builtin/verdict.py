@@ -91,7 +91,8 @@ class _Judge:
         if not reasons:
             return "nothing but their number shows that the packets are an attack"
         own = sources(self.case.window[takes(match, self.case.window)])
-        if own.repeat and not self.from_where.repeat:
+        sure = self.unaccepted or any(never_asked_for(match, self.case.kind))
+        if own.repeat and not self.from_where.repeat and not sure:
             return (
                 f"it takes {own.distinct} of the {self.from_where.distinct} sources, which repeat"
             )
@@ -241,7 +242,7 @@ def _rest(
     if judge.from_where.few:
         rate = _of_each(judge, 10.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
-    rate = Rate(pps=passes(case))
+    rate = Rate(pps=passes(case.threshold, case.rate, case.usual, case.answered))
     for match, hit in limits:
         worst = max((each.hits / each.samples for each in hit), default=0.0)
         covered = _share(takes(match, case.window) & left, case.window)
@@ -250,15 +251,15 @@ def _rest(
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate, adapts=True)
 
 
-def passes(case: Case) -> float:
+def passes(threshold: float, rate: float, usual: float, answered: float) -> float:
     """The packets a second that a limit on a kind lets pass.
 
     Below the threshold nothing would be done, so a rate that is hardly above it is left there: a
     lower limit would lose people for what harms nobody. Of a large flood a fifth of the threshold
     passes. What was usual passes, and as much as services answer.
     """
-    less = case.threshold - _STEP_DOWN * max(case.rate - case.threshold, 0.0)
-    return max(less, _LEAST_PASSES * case.threshold, case.usual, case.answered, 10.0)
+    less = threshold - _STEP_DOWN * max(rate - threshold, 0.0)
+    return max(less, _LEAST_PASSES * threshold, usual, answered, 10.0)
 
 
 def _of_each(judge: _Judge, least: float) -> Rate:

@@ -80,6 +80,9 @@ def _event(told: Told) -> Event:
         raise RuleError("action and limit do not go together", "action", fix)
     if told.finding is not None:
         told.finding.check()
+        if told.finding.kind != told.kind:
+            fix = "send a finding about the packets of the event"
+            raise RuleError("the finding is of another kind", "finding.kind", fix)
     data: dict[str, Any] = {"id": told.id, "ttl": told.ttl, "rate": told.rate}
     return Event(
         phase=told.phase,

@@ -73,7 +73,7 @@ class Teller:
 
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
-        self._said = ""
+        self._said = self._unread = ""
         self.softened: dict[str, Rate] = {}  # drops that stand as limits, by the id of the answer
 
     def tell(self, reports: Sequence[Told]) -> dict[str, str]:
@@ -94,11 +94,20 @@ class Teller:
     def expectations(self) -> tuple[Expectation, ...] | None:
         """What operators expect; None if the control plane does not say."""
         try:
-            found = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
-            return tuple(_expectation(each) for each in found)
-        except (Refused, Unreachable, OSError, RuleError, KeyError, TypeError) as error:
+            shown = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
+        except (Refused, Unreachable, OSError) as error:
             log.debug("what is expected is not known: %s", error)
             return None
+        found, problem = list[Expectation](), ""
+        for each in shown:
+            try:
+                found.append(_expectation(each))
+            except (RuleError, KeyError, TypeError) as error:
+                problem = f"{str(each)[:_NOTE_MAX]}: {error!r}"
+        if problem and problem != self._unread:
+            log.warning("an expectation is left out: %s", problem)
+        self._unread = problem
+        return tuple(found)
 
     def _say(self, problem: str) -> None:
         """Log a problem once, for as long as it stays the same."""

@@ -124,8 +124,8 @@ def test_a_limit_follows_the_rate_of_the_attack() -> None:
     assert limit_of(world) > 0.8 * FLOORS[Traffic.DNS_QUERY]
     world.asked(6.0, 25_000)
     assert limit_of(world) == 0.2 * FLOORS[Traffic.DNS_QUERY]
-    world.asked(40.0, 4_000)
-    assert limit_of(world) > 0.8 * FLOORS[Traffic.DNS_QUERY]
+    world.asked(40.0, 2_900)
+    assert limit_of(world) == FLOORS[Traffic.DNS_QUERY], "people below it lose nothing"
 
 
 def test_a_limit_lets_pass_what_services_answer() -> None:

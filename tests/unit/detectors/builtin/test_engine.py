@@ -10,7 +10,6 @@ from tests.support.watching import Making, Told, World, began
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.builtin.settings import FLOORS, DetectSettings, Most, Part
-from xdpctl.model.expectation import Expectation
 from xdpctl.traffic.packets import PacketArray
 
 Random = np.random.Generator
@@ -277,19 +276,3 @@ def test_six_is_held_as_four() -> None:
     assert told[0].after <= 0.2
     assert told[0].hold.action == "challenge"
     assert told[0].hold.victim == "2001:db8:2::1"
-
-
-def test_what_is_expected_starts_nothing_and_teaches_little() -> None:
-    world = World()
-    usual = Expectation(name="bell", by="root", created_at=1.0, times=6.0, kind="udp")
-    world.engine.expectations = (usual,)
-    world.play(5.0, ATTACKS["UDP, all at random"], 25_000)
-    assert world.actions() == []
-    waiting = world.engine.usual._bucket[parse_prefix("192.0.2.1"), Traffic.UDP]
-    assert waiting <= FLOORS[Traffic.UDP]
-    world.play(2.0, ATTACKS["UDP, all at random"], 60_000)
-    assert world.actions(), "more than that is met"
-    calm = World()
-    calm.engine.expectations = (usual,)
-    calm.play(3.0, ATTACKS["chargen"], 25_000)
-    assert calm.actions(), "another kind is met"
