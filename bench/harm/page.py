@@ -47,7 +47,8 @@ that ask others. What is served is what the program says: its exit status, or it
 age of the box they run for %(calm)s s without an attack, then beside %(floods)s made floods of
 25,000 packets a second and 4 s, one after another, of packets that do not repeat. *Worst* is the
 flood beside which most was lost. Each cell: lost without an attack; lost beside floods. The last
-row is what was kept out of the floods themselves, from their first packet on.
+row is what was kept out of the floods themselves, from their first packet on. A flood that the
+server answers is not held: here the *DNS water torture*, which nsd answers.
 
 | what | %(ages)s |
 |---|%(bars)s
@@ -77,7 +78,7 @@ def _kept(floods: list[list[float]]) -> str:
     """What was kept out of the floods, and of how many nearly all."""
     out, sent = (sum(each[n] for each in floods) for n in (0, 1))
     nearly = sum(each[0] >= 0.95 * each[1] for each in floods)
-    return f"{out / max(sent, 1.0):.1%}; of {nearly} of {len(floods)} at least 95 %"
+    return f"{out / max(sent, 1.0):.1%}; at least 95 % of {nearly} floods of {len(floods)}"
 
 
 def programs(people: dict[str, Any]) -> str:
