@@ -8,43 +8,45 @@ from pydantic import BaseModel, Field
 from xdpctl.model.expectation import Expectation
 from xdpctl_api.shapes.common import Duration, Strict, timestamp
 
-_DESTINATION = Field(default="", description="Address or prefix; empty: all that is protected")
-_KIND = Field(default="", description="A kind of packets; empty: each kind", examples=["udp"])
-_TIMES = Field(default=0.0, ge=0, description="Up to so many times the threshold of a kind")
-_PPS = Field(default=0.0, ge=0, description="Or up to so many packets a second of a kind")
-_AT = Field(default="", description="Time of day, of this host; empty: always", examples=["08:15"])
-_DAYS: list[str] = Field(default=[], max_length=7, description="Days of the week; empty: every day")
-_ON = Field(default="", description="Or one date", examples=["2026-12-01"])
 
-
-class ExpectationIn(Strict):
-    """What is expected, and when."""
+class _Expected(BaseModel):
+    """What is expected, and when, but for how long."""
 
     name: str
-    destination: str = _DESTINATION
-    kind: str = _KIND
-    times: float = _TIMES
-    pps: float = _PPS
-    at: str = _AT
-    lasts: Duration | None = None
-    days: list[str] = _DAYS
-    on: str = _ON
+    destination: str = Field(
+        default="", description="Address or prefix; empty: all that is protected"
+    )
+    kind: str = Field(
+        default="",
+        description="A kind of packets; empty: each kind that does not only come as an answer",
+        examples=["udp"],
+    )
+    times: float = Field(
+        default=0.0, ge=0, description="Up to so many times the threshold of a kind"
+    )
+    pps: float = Field(
+        default=0.0, ge=0, description="Or up to so many packets a second of a kind, in total"
+    )
+    at: str = Field(
+        default="", description="Time of day, of this host; empty: always", examples=["08:15"]
+    )
+    days: list[str] = Field(
+        default=[], max_length=7, description="Days of the week (mon, tue); empty: every day"
+    )
+    on: str = Field(default="", description="Or one date", examples=["2026-12-01"])
     reason: str = ""
 
 
-class ExpectationOut(BaseModel):
+class ExpectationIn(Strict, _Expected):
     """What is expected, and when."""
 
-    name: str
-    destination: str = _DESTINATION
-    kind: str = _KIND
-    times: float = _TIMES
-    pps: float = _PPS
-    at: str = _AT
+    lasts: Duration | None = None
+
+
+class ExpectationOut(_Expected):
+    """What is expected, and when."""
+
     lasts: float = Field(description="For how many seconds from then on; 0: always")
-    days: list[str] = _DAYS
-    on: str = _ON
-    reason: str
     by: str
     created_at: datetime
     now: bool = Field(description="Whether it is expected at this moment")
