@@ -20,17 +20,16 @@ from xdpctl.detectors.builtin.counts import (
     WINDOW_SECONDS,
     Chunk,
     Recent,
-    Second,
-    Strata,
-    destination,
     strata,
 )
 from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import Hold, State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.memory import NormalTraffic
+from xdpctl.detectors.builtin.rates import Rates, least_floor
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
+from xdpctl.detectors.builtin.taking_part import TakingPart
 from xdpctl.detectors.builtin.usual import Key, Usual
 from xdpctl.detectors.builtin.verdict import (
     Proposal,
@@ -53,13 +52,9 @@ _AGAIN_SECONDS = 0.15  # between two looks at a stratum
 _LOOK_SECONDS = 0.4  # of packets that are looked at
 _QUIET_SECONDS = 2.0  # below the threshold, after which a stratum is quiet again
 _SECOND = 1.0
-_NOTED = 0.1  # of the floor: lower rates are not remembered
 _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
 _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
-_TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
-_TCP = 6
-_ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 _COMPLETE = 0.5  # of the handshakes
 _NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
 # after a limit began, what it meets is looked at again: at these times, and then each 30 s
@@ -94,8 +89,9 @@ class Engine:
         ceilings: Usual | None = None,
         answers: AnswersOf | None = None,
     ) -> None:
-        self.settings, self.ours = settings, tuple(ours)
+        self.settings = settings
         self.usual, self.normal = usual, normal
+        self._rates = Rates(settings, usual, tuple(ours))
         self.expectations: tuple[Expectation, ...] = ()
         self.holds = Holds()
         self._coping = Coping(answers)
@@ -103,14 +99,21 @@ class Engine:
         self._recent, self._shaken = Recent(), Recent()
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()
-        self._second = Second()
         self._last: float | None = None
         self._raises: Raises = ()
         self._raised_at = -_SECOND
         self._expected: set[Key] = set()  # strata above what was learnt, and expected
-        self._taught, self._taught_at = [0, 0], 0.0  # packets of known flows, by parts of time
-        self._accepted: dict[Prefix, float] = {}  # hosts of ours, and when they took part in TCP
+        self._part = TakingPart()
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
+
+    @property
+    def ours(self) -> tuple[Prefix, ...]:
+        """The prefixes whose addresses are protected."""
+        return self._rates.ours
+
+    @ours.setter
+    def ours(self, ours: Iterable[Prefix]) -> None:
+        self._rates.ours = tuple(ours)
 
     def step(
         self, now: float, unix: float, packets: PacketArray, seconds: float | None = None
@@ -128,8 +131,7 @@ class Engine:
         chunk = self._ours(now, seconds, packets)
         self.usual.observed += min(seconds, _SECOND)
         known = chunk.packets["flow"] == FlowState.KNOWN
-        self._count_known(now, int(known.sum()))
-        self._note_accepted(now, chunk.of(known & (chunk.packets["protocol"] == _TCP)))
+        self._part.note(now, chunk.of(known))
         unknown = chunk.of(~known)
         self._recent.add(unknown)
         self._shaken.add(chunk.of(chunk.packets["shaken"] != 0))
@@ -154,28 +156,6 @@ class Engine:
         """Whether too little was observed to know what is normal."""
         return self.usual.observed < self.settings.learning
 
-    def _count_known(self, now: float, known: int) -> None:
-        """Known flows count for some minutes: a memory may be emptied, or its teacher be gone."""
-        if now >= self._taught_at + _TAUGHT_SECONDS:
-            self._taught, self._taught_at = [0, self._taught[0]], now
-        self._taught[0] += known
-
-    def _note_accepted(self, now: float, known: Chunk) -> None:
-        """Which hosts take part in TCP: only of these it is said that they do not."""
-        for place in np.unique(known.packets["destination"], return_index=True)[1].tolist():
-            self._accepted[destination(known.packets[place])] = now
-        while len(self._accepted) > _ACCEPTED_MAX:
-            del self._accepted[next(iter(self._accepted))]
-
-    def _accepts(self, now: float, victim: Prefix) -> bool:
-        """Whether a victim, or a host in it, has taken part in TCP within a minute."""
-        if victim.exact:
-            return self._accepted.get(victim, -1e9) > now - _ACCEPTED_SECONDS
-        return any(
-            victim.covers(host) and at > now - _ACCEPTED_SECONDS
-            for host, at in self._accepted.items()
-        )
-
     def _ours(self, now: float, seconds: float, packets: PacketArray) -> Chunk:
         """The packets to destinations that are protected."""
         chosen = np.zeros(len(packets), bool)
@@ -184,9 +164,8 @@ class Engine:
         packets = packets[chosen]
         return Chunk(now, seconds, packets)
 
-    # what is normal
-
     def _learn(self, now: float, unix: float, chunk: Chunk, undecided: Chunk) -> None:
+        """Learn what is normal: nothing of kinds that are loud, held or above what was learnt."""
         loud = {
             kind for (_, kind), each in self._suspects.items()
             if each.loud_at > now - 5.0 and not each.copes
@@ -197,44 +176,11 @@ class Engine:
         passed = chunk.packets["reason"] == Reason.NO_RULE
         passed &= self.holds.not_probed(chunk.packets)
         self.normal.add(chunk.of(passed), frozenset(loud), frozenset(copes))
-        found = self._second.add(undecided)
-        if found is None:
-            return
-        rates: dict[Key, float] = {}
-        for place in np.flatnonzero(found.rates >= 50.0).tolist():
-            key = found.key(place)
-            if key[1] not in loud and found.rates[place] >= _NOTED * self._floor(key):
-                # of what copes with more, what is usual grows by steps
-                rates[key] = min(float(found.rates[place]), self._learnt_threshold(key))
-        self.usual.note(unix, rates | self._of_prefixes(found, loud))
-
-    def _of_prefixes(self, found: Strata, loud: set[Traffic]) -> dict[Key, float]:
-        """The rates of each kind towards a whole protected prefix: more than any host's."""
-        rates: dict[Key, float] = {}
-        wide = [each for each in self._outermost() if not each.exact]
-        for around in wide:
-            ours = covers(around, found.first["family"], found.first["destination"])
-            sums = np.bincount(found.kinds[ours], found.rates[ours], len(Traffic))
-            for kind in Traffic:
-                key = around, kind
-                if kind not in loud and sums[kind] >= _NOTED * self._floor(key):
-                    rates[key] = min(float(sums[kind]), self._learnt_threshold(key))
-        return rates
-
-    def _floor(self, key: Key) -> float:
-        return self.settings.floor(*key, self.taught)
+        self._rates.note(unix, undecided, loud, self.taught)
 
     def threshold(self, key: Key) -> float:
         """The packets a second from which on a stratum is looked at: more if more is expected."""
-        return raised(self._raises, *key, self._learnt_threshold(key))
-
-    def _learnt_threshold(self, key: Key) -> float:
-        """What was usual of a prefix was learnt of the whole that is protected."""
-        own = self.usual.threshold(key, self._floor(key))
-        if key[0].exact:
-            return own
-        around = (each for each in self._outermost() if each.covers(key[0]))
-        return max([own, *(self.usual.threshold((each, key[1]), 0.0) for each in around)])
+        return raised(self._raises, *key, self._rates.threshold(key, self.taught))
 
     # what is not
 
@@ -253,12 +199,12 @@ class Engine:
     def _loud(self, window: Chunk) -> dict[Key, float]:
         """The strata that have reached their thresholds, with their rates."""
         found = strata(window.packets, window.seconds)
-        least = np.array([_least_floor(self.settings, kind, self.taught) for kind in Traffic])
+        least = np.array([least_floor(self.settings, kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
         self._expected = set()
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key = found.key(place)
-            learnt = self._learnt_threshold(key)
+            learnt = self._rates.threshold(key, self.taught)
             if found.rates[place] >= raised(self._raises, *key, learnt):
                 loud[key] = float(found.rates[place])
             elif found.rates[place] >= learnt:
@@ -274,17 +220,20 @@ class Engine:
             if of is kind:
                 there = covers(expected, chosen["family"], chosen["destination"])
                 chosen = chosen[~there]
-        least = _SPREAD * _least_floor(self.settings, kind, self.taught)
+        least = _SPREAD * least_floor(self.settings, kind, self.taught)
         if not loud and float(chosen["weight"].sum()) / window.seconds < least:
             return
-        for around in self._outermost():
+        for around in self._rates.outermost:
             inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
             ours = chosen[covers(around, chosen["family"], chosen["destination"])]
             rate = float(ours["weight"].sum()) / window.seconds
             spread = rate >= _SPREAD * self.settings.floor(around, kind, self.taught)
             if not inside or len(inside) >= _TOGETHER:
                 prefix = narrowest(ours, around) if spread else None
-                least = max(_SPREAD * self._floor((around, kind)), self.threshold((around, kind)))
+                least = max(
+                    _SPREAD * self._rates.floor((around, kind), self.taught),
+                    self.threshold((around, kind)),
+                )
                 if prefix is not None and rate >= least:
                     yield from self._suspected(now, unix, (prefix, kind), rate)
                     continue
@@ -292,13 +241,6 @@ class Engine:
             for key in largest:
                 aim = self._aims.aim(now, key[0], kind, self.ours)
                 yield from self._suspected(now, unix, (aim, kind), inside[key])
-
-    def _outermost(self) -> list[Prefix]:
-        """The protected prefixes that are in no other one: what is inside is looked at with it."""
-        return [
-            each for each in self.ours
-            if not any(other != each and other.covers(each) for other in self.ours)
-        ]  # fmt: skip
 
     def _suspected(self, now: float, unix: float, key: Key, rate: float) -> Iterator[Report]:
         suspect = self._suspects.get(key)
@@ -396,7 +338,7 @@ class Engine:
             fresh=self._fresh,
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
-            accepts=self._accepts(self._last or 0.0, key[0]),
+            accepts=self._part.accepts(self._last or 0.0, key[0]),
             challenged=self.holds.challenges(*key),
             copes=copes,
             answered=self._coping.answered(self._last or 0.0, key),
@@ -466,13 +408,4 @@ class Engine:
     @property
     def taught(self) -> bool:
         """Whether packets of known flows were seen: else every flow is unknown."""
-        return sum(self._taught) >= _TAUGHT
-
-
-_ANYWHERE = Prefix(bytes(4), 0)
-
-
-def _least_floor(settings: DetectSettings, kind: Traffic, taught: bool) -> float:
-    """The lowest floor of a kind anywhere."""
-    given = [each.floors[kind] for each in settings.parts if kind in each.floors]
-    return min([*given, settings.floor(_ANYWHERE, kind, taught)])
+        return self._part.taught
