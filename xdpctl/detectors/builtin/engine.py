@@ -7,7 +7,7 @@ vector is met as a new attack. Pure: it reads no clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import Hold, State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.rates import Rates, least_floor
+from xdpctl.detectors.builtin.rates import BESIDE, Rates, least_floor
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.taking_part import TakingPart
@@ -55,6 +55,7 @@ _SECOND = 1.0
 _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
 _TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
+_BESIDE_SECONDS = 0.5  # between two looks at what is beside an attack
 _COMPLETE = 0.5  # of the handshakes
 _NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
 # after a limit began, what it meets is looked at again: at these times, and then each 30 s
@@ -103,6 +104,8 @@ class Engine:
         self._raises: Raises = ()
         self._raised_at = -_SECOND
         self._expected: set[Key] = set()  # strata above what was learnt, and expected
+        self._beside: dict[Key, float] = {}  # those below, at victims that are attacked
+        self._beside_at: dict[Key, float] = {}  # when each of them was looked at
         self._part = TakingPart()
         self._afresh: dict[str, tuple[float, int]] = {}  # when it began, and looks since
 
@@ -194,6 +197,7 @@ class Engine:
         for key, suspect in list(self._suspects.items()):
             if suspect.loud_at < now - _QUIET_SECONDS:
                 del self._suspects[key]
+        yield from self._look_beside(now, unix)
         yield from self._look_afresh(now, unix)
 
     def _loud(self, window: Chunk) -> dict[Key, float]:
@@ -201,15 +205,40 @@ class Engine:
         found = strata(window.packets, window.seconds)
         least = np.array([least_floor(self.settings, kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
-        self._expected = set()
+        self._expected, self._beside = set(), {}
+        attacked = [each.prefix for each in self.holds.active if each.state is State.ATTACK]
+        least *= BESIDE if attacked else 1.0
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
-            key = found.key(place)
+            key, rate = found.key(place), float(found.rates[place])
             learnt = self._rates.threshold(key, self.taught)
-            if found.rates[place] >= raised(self._raises, *key, learnt):
-                loud[key] = float(found.rates[place])
-            elif found.rates[place] >= learnt:
+            if rate >= raised(self._raises, *key, learnt):
+                loud[key] = rate
+            elif rate >= learnt:
                 self._expected.add(key)
+            elif rate >= self._rates.beside(key, self.taught) and any(
+                each.covers(key[0]) for each in attacked
+            ):
+                self._beside[key] = rate
         return loud
+
+    def _look_beside(self, now: float, unix: float) -> Iterator[Report]:
+        """Beside an attack, drop what is below its threshold and shows that it is one, too."""
+        self._beside_at = {key: at for key, at in self._beside_at.items() if key in self._beside}
+        for key, rate in self._beside.items():
+            if now < self._beside_at.get(key, -1.0) + _BESIDE_SECONDS:
+                continue
+            window = self._window(key, Reason.NO_RULE)
+            left = self.holds.not_taken(now, window, key[1])
+            weights = window["weight"].astype(np.float64)
+            rest = rate * float(weights[left].sum() / max(weights.sum(), 1.0))
+            least, most = self._rates.beside(key, self.taught), self.settings.most(*key)
+            if left.sum() < _ENOUGH or rest < least or most is not Most.DROP:
+                continue
+            self._beside_at[key] = now
+            case = replace(self._case(key, window[left], rest), threshold=least)
+            for one in proposals(case, most):
+                if one.action is Action.DROP:
+                    yield from self._hold(now, unix, key, one, most) or ()
 
     def _look_at(
         self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk

@@ -14,6 +14,7 @@ from xdpctl.traffic.select import covers
 
 _LEAST = 50.0  # packets a second
 _NOTED = 0.1  # of the floor: lower rates are not remembered
+BESIDE, _ABOVE = 0.2, 1.5  # of the floor, and times what was usual: beside an attack
 _ANYWHERE = Prefix(bytes(4), 0)
 
 
@@ -46,6 +47,10 @@ class Rates:
             return own
         around = (each for each in self.outermost if each.covers(key[0]))
         return max([own, *(self.usual.threshold((each, key[1]), 0.0) for each in around)])
+
+    def beside(self, key: Key, taught: bool) -> float:
+        """The rate from which on a kind is looked at beside an attack on the same victim."""
+        return max(BESIDE * self.floor(key, taught), _ABOVE * self.usual.best(key))
 
     def note(self, unix: float, undecided: Chunk, loud: Set[Traffic], taught: bool) -> None:
         """Once a second, note the rates of kinds that are not loud.

@@ -170,7 +170,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
             continue
         found.append(judge.drop(match, hit))
         left &= ~takes(match, case.window)
-    if not case.copes and _share(left, case.window) >= REST:
+    rest = _share(left, case.window)
+    if not case.copes and rest >= REST and rest * case.rate >= case.threshold:
         found.append(_rest(judge, whole, limits, left))
     return found[: BOXES_MAX + 1]
 

@@ -276,3 +276,30 @@ def test_six_is_held_as_four() -> None:
     assert told[0].after <= 0.2
     assert told[0].hold.action == "challenge"
     assert told[0].hold.victim == "2001:db8:2::1"
+
+
+def test_many_small_vectors_at_once_are_met_beside_the_large_ones() -> None:
+    """20 vectors of 1,250 packets a second: most are below the floors of their kinds."""
+    names = list(ATTACKS)[:20]
+
+    def all_of_them(random: Random, count: int) -> PacketArray:
+        each = max(1, count // len(names))
+        return np.concatenate([ATTACKS[name](random, each) for name in names])
+
+    alone = World()
+    alone.play(3.0, ATTACKS["ICMP echo, large"], 450)
+    assert alone.actions() == [], "below its floor, and nothing else is attacked"
+    world = World()
+    for _ in range(100):  # the heads of a step are few: many steps
+        world.play(0.1, all_of_them, 25_000)
+    assert world.leak <= 0.2
+    assert {hold.action for hold in world.engine.holds.active} >= {"drop"}
+
+
+def test_people_beside_an_attack_are_not_what_is_beside_it() -> None:
+    """A third of their packets are of unknown flows, of all kinds."""
+    world = World(normal=5_000, known=0.66)
+    assert world.quiet(3.0) == []
+    world.play(6.0, ATTACKS["NTP monlist"], 25_000)
+    assert world.actions() == ["drop"]
+    assert world.legitimate_hit == 0
