@@ -322,8 +322,9 @@ def _commands(folder: Path, vpn: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield where, ("nginx", "-p", str(folder), "-c", str(folder / f"nginx.{name}"))
         yield where, ("nsd", "-d", "-c", str(folder / f"nsd.{name}"))
     yield "server", ("rsync", "--daemon", "--no-detach", f"--config={folder / 'rsyncd'}")
-    git = ("git", "daemon", "--export-all", f"--base-path={folder / 'git'}", "--reuseaddr")
-    yield "server", git
+    # not as `git daemon`, which starts it as a child that would outlive it
+    git = f"{sh('git', '--exec-path').strip()}/git-daemon"
+    yield "server", (git, "--export-all", f"--base-path={folder / 'git'}", "--reuseaddr")
     allow = ("allow all", "local stratum 3", "cmdport 0", f"pidfile {folder / 'chrony.pid'}")
     yield "server", ("chronyd", "-x", "-d", "-U", "-u", "root", "-f", str(folder / "empty"), *allow)
     yield "server", ("iperf3", "-s", "-B", SERVER)
