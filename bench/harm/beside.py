@@ -67,9 +67,8 @@ def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) 
     random = np.random.default_rng(zlib.crc32(name.encode()))
     packets = ATTACKS[name](random, int(_RATE * seconds))  # no flow comes again by itself
     packets = packets[packets["packet_length"] <= 1_500]
-    began = time.monotonic()
     sender = Sender("far0", frames(packets, scene.place.mac), _RATE, seconds)
-    kept_out = live.kept_out(scene)
+    kept_out, began = live.kept_out(scene), time.monotonic()
     scene.place.world.start(sender.run).result(seconds + 30)
     lost = {FLOOD: (float(live.kept_out(scene) - kept_out), float(sender.sent))}
     time.sleep(_PAUSE_SECONDS)

@@ -108,12 +108,12 @@ def _row(each: Scenario, before: dict[str, float], now: dict[str, float]) -> str
 def page(now: dict[str, Any], before: dict[str, Any], people: dict[str, Any]) -> str:
     """The page as Markdown."""
     rows = {
-        people: "\n".join(
+        of_people: "\n".join(
             _row(each, before["shares"], now["shares"])
             for each in SCENARIOS
-            if each.people is people
+            if each.people is of_people
         )
-        for people in (True, False)
+        for of_people in (True, False)
     }
     head = _HEAD % {"kernel": now["kernel"]}
     return head + _PEOPLE % rows[True] + _ATTACKS % rows[False] + programs(people)

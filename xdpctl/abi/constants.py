@@ -169,6 +169,10 @@ class Traffic(IntEnum):
         return self.name.lower()
 
 
+# The kinds that only come as answers.
+ANSWERS = frozenset((Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
+
+
 class Stage(IntEnum):
     """The programs that the first one tail-calls."""
 

@@ -3,7 +3,8 @@
 
 from collections.abc import Iterator
 
-from xdpctl.base.net.prefix import parse_prefix, text_of
+from xdpctl.abi.constants import ANSWERS
+from xdpctl.base.net.prefix import parse_prefix, shown
 from xdpctl.control.operations import expectations
 from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
@@ -12,12 +13,13 @@ from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.mitigation.undo import HitsOf, ending
-from xdpctl.model.expectation import ANSWERS, Expectation
+from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import Incident
 from xdpctl.model.rule import Rule
 from xdpctl.model.signature import Signature, automatic
 
+_ANSWERS = frozenset(kind.setting for kind in ANSWERS)
 _MORE = 1.5  # times the highest rate that was seen
 _GROWN = 5.0  # times the rate at the first look, which an incident may have grown to
 
@@ -27,9 +29,9 @@ def allow(
 ) -> tuple[list[str], list[Expectation]]:
     """End the automatic rules of an incident, and expect as much from now on.
 
-    Each kind of packets that a rule was about is expected up to the most that was seen, and half as
-    much more. Returns the ids of the rules and what is expected. NotFoundError, or ConflictError if
-    the embedded detector did nothing.
+    Each kind of packets that a rule was about is expected up to the most that was seen (or five
+    times what was seen first, if that is less), and half as much more. Returns the ids of the rules
+    and what is expected. NotFoundError, or ConflictError if the embedded detector did nothing.
     """
     incident = draft.incident(identity)
     if incident is None:
@@ -63,7 +65,7 @@ def _expected(incident: Incident, caller: Caller, unix: float) -> Iterator[Expec
     """The kinds of packets that its rules were about, but those of answers."""
     rates: dict[str, float] = {}
     for each in incident.findings:
-        if each.detector == BUILTIN and each.finding.kind not in ANSWERS:
+        if each.detector == BUILTIN and each.finding.kind not in _ANSWERS:
             kind = each.finding.kind
             rates[kind] = max(rates.get(kind, 0.0), each.finding.rate)
     for kind, rate in rates.items():
@@ -74,7 +76,7 @@ def _expected(incident: Incident, caller: Caller, unix: float) -> Iterator[Expec
             name=f"{incident.id}-{kind}"[:32],
             by=caller.name,
             created_at=unix,
-            destination=text_of(victim) if victim.exact else str(victim),
+            destination=shown(victim),
             kind=kind,
             pps=round(_MORE * most),
             reason=f"legitimate in incident {incident.id}",

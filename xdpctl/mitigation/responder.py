@@ -187,8 +187,7 @@ class Responder:
             if isinstance(changed, Signature) and acts:
                 refuse_all(self._draft, changed)
             if changed != standing:
-                self._put(changed)
-                self._writes -= _of_another_limit(standing, changed)  # that is no news
+                self._put(changed, news=not _of_another_limit(standing, changed))
             return changed, False
         if self.created >= self._room:
             most = self._settings.max_per_minute
@@ -207,8 +206,9 @@ class Responder:
         self._writes += 1
         return made, True
 
-    def _put(self, changed: Rule | Signature) -> None:
-        self._writes += 1
+    def _put(self, changed: Rule | Signature, news: bool = True) -> None:
+        """Stage a rule; one that is no news has no audit record."""
+        self._writes += news
         if isinstance(changed, Signature):
             self._draft.put_signature(changed)
         else:

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from xdpctl.abi.constants import Traffic
+from xdpctl.abi.constants import ANSWERS, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import check_name, check_reason
@@ -17,8 +17,6 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TIMES_MAX, PPS_MAX = 1_000.0, 1e9
 SECONDS_MAX = 86_400.0
 _YEARS = range(2000, 3000)
-# Only answers are of these kinds: no crowd of people sends them, so who means them names them.
-ANSWERS = tuple(each.setting for each in (Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
 _KINDS = tuple(kind.setting for kind in Traffic)
 
 
@@ -120,7 +118,8 @@ class Raise:
 
     def __call__(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
         """The threshold of a kind to a destination with what is expected."""
-        if self.kind != kind.setting and (self.kind or kind.setting in ANSWERS):
+        # no crowd of people sends what only comes as an answer: who means that names it
+        if self.kind != kind.setting and (self.kind or kind in ANSWERS):
             return threshold
         if self.prefix and not self.prefix.covers(destination):
             return threshold

@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 
 from xdpctl.abi.constants import KEPT_OUT
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, shown
 from xdpctl.traffic.packets import PacketArray
 
 Service = tuple[Prefix, int]  # the host, and the TCP port
@@ -49,8 +49,7 @@ class Newcomers:
     usual: float
 
     def __str__(self) -> str:
-        host = str(self.host).removesuffix("/32").removesuffix("/128")
-        where = f" at {host}" if self.host else ""
+        where = f" at {shown(self.host)}" if self.host else ""
         return f"{self.now:.0f} newcomers a minute get in{where}, usually {self.usual:.0f}"
 
 

@@ -16,6 +16,7 @@ _FLOODS = (
     "UDP to the port of QUIC",
     "PSH and ACK with data",
 )
+_ANSWERED = "DNS water torture"  # by the server, so it is not held
 _MOST = 0.02  # of what each program asks for: one attempt of fifty
 
 
@@ -25,10 +26,10 @@ def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods()
     lost = beside.played(_YOUNG, _FLOODS, 10.0)
     assert {program: n for program, (n, _) in lost.pop("").items() if n} == {}
     asked: dict[str, tuple[float, float]] = {}
-    for found in lost.values():
+    for name, found in lost.items():
         assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
         kept_out, sent = found.pop(beside.FLOOD)
-        assert kept_out <= sent
+        assert kept_out > 0.5 * sent or name == _ANSWERED
         for program, (n, of) in found.items():
             before = asked.get(program, (0.0, 0.0))
             asked[program] = before[0] + n, before[1] + of

@@ -67,6 +67,11 @@ def text_of(address: Prefix) -> str:
     return str(address).partition("/")[0]
 
 
+def shown(prefix: Prefix) -> str:
+    """A prefix as people write it: an exact one without a length."""
+    return text_of(prefix) if prefix.exact else str(prefix)
+
+
 def parse_address(text: str, field: str) -> Prefix:
     """Parse an address without a length, as a /32 or /128; RuleError names `field`."""
     prefix = parse_prefix(text, field)

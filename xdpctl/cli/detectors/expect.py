@@ -35,7 +35,10 @@ def add(
         str, typer.Option("--dst", help="Address or prefix; without it all that is protected.")
     ] = "",
     kind: Annotated[
-        str, typer.Option(help="Kind of packets (udp, syn, ...); without it each kind.")
+        str,
+        typer.Option(
+            help="Kind of packets (udp, syn, ...); without it each, except those of answers."
+        ),
     ] = "",
     at: Annotated[
         str, typer.Option(help="Time of day, of the host's zone: 8:15. Without it always.")

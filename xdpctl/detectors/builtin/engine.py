@@ -211,13 +211,14 @@ class Engine:
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key, rate = found.key(place), float(found.rates[place])
             learnt = self._rates.threshold(key, self.taught)
-            if rate >= raised(self._raises, *key, learnt):
+            expected = raised(self._raises, *key, learnt)
+            if rate >= expected:
                 loud[key] = rate
             elif rate >= learnt:
                 self._expected.add(key)
-            elif rate >= self._rates.beside(key, self.taught) and any(
-                each.covers(key[0]) for each in attacked
-            ):
+            elif expected > learnt or rate < self._rates.beside(key, self.taught):
+                continue
+            elif any(each.covers(key[0]) for each in attacked):
                 self._beside[key] = rate
         return loud
 

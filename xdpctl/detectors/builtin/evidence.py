@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xdpctl.abi.constants import FlowState, Traffic
+from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.detectors.builtin.normal import ENOUGH, Normal
@@ -15,7 +15,6 @@ from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import holds
 
-_ANSWERS = frozenset((Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
 _FAR_BELOW = 0.1  # of the rate: what is usual
 _ASKED = 0.9  # of the packets, about which the flow memory was asked
 _FAR_ABOVE = 10.0  # times the threshold
@@ -55,7 +54,7 @@ class Case:
 
 def unsolicited(case: Case) -> str:
     """A sentence, if the packets only come as answers and nobody has asked; else empty."""
-    if case.kind not in _ANSWERS or not case.taught or _between_services(case):
+    if case.kind not in ANSWERS or not case.taught or _between_services(case):
         return ""
     unknown = case.window["flow"] == FlowState.UNKNOWN
     if unknown.mean() < _ASKED:
@@ -70,7 +69,7 @@ def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
     """
     if most in (Most.OFF, Most.OBSERVE):
         return "nothing" if most is Most.OFF else "watch"
-    if most is Most.DROP and (not fresh or (kind in _ANSWERS and taught)):
+    if most is Most.DROP and (not fresh or (kind in ANSWERS and taught)):
         return "drop"
     return "challenge" if kind is Traffic.SYN else "limit"
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.detectors.builtin.normal import RARE
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.errors import RuleError
@@ -65,7 +65,7 @@ class Hold(msgspec.Struct, kw_only=True):
         """The answer for a proposal."""
         return cls(
             id=identity,
-            victim=_shown(victim),
+            victim=shown(victim),
             kind=proposal.finding.kind,
             match=str(proposal.match),
             action=proposal.action.value,
@@ -108,7 +108,3 @@ class Hold(msgspec.Struct, kw_only=True):
     def parsed(self) -> Match:
         """The match."""
         return text.parse(self.match)
-
-
-def _shown(victim: Prefix) -> str:
-    return str(victim).split("/")[0] if victim.exact else str(victim)

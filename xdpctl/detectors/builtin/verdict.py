@@ -91,8 +91,8 @@ class _Judge:
         if not reasons:
             return "nothing but their number shows that the packets are an attack"
         own = sources(self.case.window[takes(match, self.case.window)])
-        sure = self.unaccepted or any(never_asked_for(match, self.case.kind))
-        if own.repeat and not self.from_where.repeat and not sure:
+        no_client = self.unaccepted or any(never_asked_for(match, self.case.kind))
+        if own.repeat and not self.from_where.repeat and not no_client:
             return (
                 f"it takes {own.distinct} of the {self.from_where.distinct} sources, which repeat"
             )

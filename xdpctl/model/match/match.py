@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.errors import RuleError
 from xdpctl.model.match import bits, possible, ranges
 from xdpctl.model.match.bits import Bits
@@ -126,7 +126,7 @@ def _texts(match: Match) -> Iterator[tuple[str, str]]:
         component = COMPONENTS[name]
         match component.kind:
             case Kind.PREFIX:
-                text = str(value).split("/")[0] if value.exact else str(value)
+                text = shown(value)
             case Kind.NUMBER:
                 text = ranges.show(value, component)
             case Kind.BITS:

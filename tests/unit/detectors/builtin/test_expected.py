@@ -86,6 +86,20 @@ def test_what_was_allowed_hides_nothing_that_is_more() -> None:
     assert world.actions()
 
 
+def test_what_is_expected_is_left_alone_beside_an_attack() -> None:
+    """Beside an attack, kinds are looked at below their thresholds."""
+
+    def both(random: Random, count: int) -> PacketArray:
+        made = [ATTACKS["chargen"](random, count - count // 8), UDP(random, count // 8)]
+        return np.concatenate(made)
+
+    for expectations, kinds in (((), {"udp_service", "udp"}), (expected(), {"udp_service"})):
+        world = World()
+        world.engine.expectations = expectations
+        world.play(4.0, both, 25_000)
+        assert {hold.kind for hold in world.engine.holds.active} == kinds
+
+
 def test_answers_are_no_crowd_unless_they_are_named() -> None:
     world = World()
     world.engine.expectations = expected(times=0.0, pps=200_000.0, kind="")
