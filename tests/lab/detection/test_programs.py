@@ -3,6 +3,7 @@
 
 import pytest
 
+from bench.detection import live
 from bench.harm import beside
 from bench.harm.beside import Age
 from bench.harm.programs import MISSING, PROGRAMS
@@ -17,20 +18,23 @@ _FLOODS = (
     "PSH and ACK with data",
 )
 _ANSWERED = "DNS water torture"  # by the server, so it is not held
-_MOST = 0.02  # of what each program asks for: one attempt of fifty
+_MOST = 0.02  # of what each program asks for: one attempt of fifty may fail by chance
 
 
 @pytest.mark.timeout(180)
 def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods() -> None:
     need(not MISSING, f"what people use: {', '.join(MISSING)}")
-    lost = beside.played(_YOUNG, _FLOODS, 10.0)
-    assert {program: n for program, (n, _) in lost.pop("").items() if n} == {}
     asked: dict[str, tuple[float, float]] = {}
-    for name, found in lost.items():
-        assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
-        kept_out, sent = found.pop(beside.FLOOD)
-        assert kept_out > 0.5 * sent or name == _ANSWERED
-        for program, (n, of) in found.items():
-            before = asked.get(program, (0.0, 0.0))
-            asked[program] = before[0] + n, before[1] + of
+    with beside.people(_YOUNG) as (scene, run):
+        calm = beside.calm(run, 10.0)
+        assert live.kept_out(scene) == 0, "no rule hits anybody without an attack"
+        assert {p: n for p, (n, of) in calm.items() if n > _MOST * of} == {}
+        for name in _FLOODS:
+            found = beside.flooded(scene, run, name)
+            assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
+            kept_out, sent = found.pop(beside.FLOOD)
+            assert kept_out > 0.5 * sent or name == _ANSWERED
+            for program, (n, of) in found.items():
+                before = asked.get(program, (0.0, 0.0))
+                asked[program] = before[0] + n, before[1] + of
     assert {p: f"{n:.0f} of {of:.0f}" for p, (n, of) in asked.items() if n > _MOST * of} == {}
