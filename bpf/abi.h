@@ -364,6 +364,7 @@ struct explanation {
 
 #include "abi/observed.h"
 #include "abi/flows.h"
+#include "abi/served.h"
 #include "abi/trials.h"
 
 #endif

@@ -10,8 +10,8 @@
 #endif
 
 #define PROOFS_LOG2  (FLOWS_LOG2 ? 18 : 0)
-#define SERVICES_MAX (FLOWS_LOG2 ? 1U << 16 : 1U)
 #define SHAKE	     0x80000000U /* in the tag of a proof */
+#define SHAKEN	     0x40000000U
 #define SCTP	     132
 
 #define ICMP_ECHO   8
@@ -21,7 +21,6 @@ BPF_F_TABLE("array", u32, struct block, flows, 1U << FLOWS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct memory, memories, MEMORIES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, budgets, 1U << BUDGETS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, proofs, 1U << PROOFS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, answers, 2 * SERVICES_MAX, MMAPABLE);
 
 /* `ports`: the inner one above the outer one; of an echo its identifier. In network order. */
 static __always_inline u64 flow_hash(const u64 *seeds, u32 family, __be32 *inside, __be32 *outside,
@@ -70,9 +69,9 @@ static __always_inline int knows_flow(u64 hash)
 
 /*
  * Proofs that the inside takes part in a TCP flow that is not known yet. A cell has what went out
- * last of one flow: 31 bits of the flow's hash, a bit for what the number is, and a number. It is
- * what acknowledges our SYN-ACK (SHAKE), or what the inside has acknowledged. All flows with the
- * same place share a cell, and the last one has it.
+ * last of one flow: 30 bits of the flow's hash, two for what the number is, and a number. It is
+ * what acknowledges our SYN-ACK (SHAKE), or what the inside has acknowledged (SHAKEN: of a flow of
+ * which our SYN-ACK was seen). All flows with the same place share a cell, and the last one has it.
  */
 static __always_inline u64 *proof_of(u64 hash)
 {
@@ -83,7 +82,24 @@ static __always_inline u64 *proof_of(u64 hash)
 
 static __always_inline u64 proof(u64 hash, u32 kind, u32 number)
 {
-	return (u64)(hash >> 33 | kind) << 32 | number;
+	return (u64)(hash >> 34 | kind) << 32 | number;
+}
+
+/* Whether a cell is of this flow, of whatever kind. */
+static __always_inline int is_proof_of(u64 held, u64 hash)
+{
+	return (held << 2 >> 34) == hash >> 34;
+}
+
+/* Whether our SYN-ACK of this flow was seen, so that it is one of a service inside. */
+static __always_inline int began_inside(u64 hash)
+{
+	u64 *cell = proof_of(hash), held;
+
+	if (!cell)
+		return 0;
+	held = *(volatile u64 *)cell;
+	return is_proof_of(held, hash) && held >> 62;
 }
 
 /*
@@ -99,30 +115,36 @@ static __always_inline int shakes(u64 hash, struct transport *head)
 	       *(volatile u64 *)cell == proof(hash, SHAKE, host32(head->acknowledged));
 }
 
-/* Remembers a flow; a new one only within the budget of its teacher, unless `opens` is 0: never. */
-static __always_inline void learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
+/*
+ * Remembers a flow; a new one only within the budget of its teacher, unless `opens` is 0: never.
+ * Returns whether it is new.
+ */
+static __always_inline int learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
 				       int opens)
 {
 	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
 	struct block *block = flows.lookup(&place);
 	u64 generation, now, *bucket;
+	int is_new;
 
 	if (!memory || !block)
-		return;
+		return 0;
 	generation = generation_of(state_of(memory));
 	if (has(block, generation, hash) & 1)
-		return;
+		return 0;
 	now = rules_ns();
-	if (!(has(block, generation - 1, hash) & 1)) {
+	is_new = !(has(block, generation - 1, hash) & 1);
+	if (is_new) {
 		bucket = budget_of(seeds, family, teacher);
 		if (!opens || !bucket)
-			return;
+			return 0;
 		if (is_overfull(memory) ||
 		    !within_budget(bucket, now, memory->cost_ns, BUDGET_ELEMENTS)) {
 			refuse_element(memory, now, family, teacher);
-			return;
+			return 0;
 		}
 	}
 	add_element(memory, block, hash, now);
+	return is_new;
 }

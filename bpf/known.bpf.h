@@ -169,8 +169,9 @@ static __always_inline enum flow_state ask_tcp(const u64 *seeds, struct packet *
 		return FLOW_KNOWN;
 	if (!shakes(hash, head))
 		return FLOW_UNKNOWN;
-	if (learns)
-		learn_flow(seeds, packet->family, packet->destination, hash, 1);
+	if (learns && learn_flow(seeds, packet->family, packet->destination, hash, 1))
+		count_connection(seeds, packet->family, packet->destination,
+				 (u32)head->destination_port << 16);
 	return FLOW_SHAKEN;
 }
 

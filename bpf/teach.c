@@ -51,6 +51,7 @@ static __always_inline u64 rules_ns(void)
 }
 
 #include "flows.bpf.h"
+#include "served.bpf.h"
 
 /*
  * From the port of a service, mostly answers come. What only somebody who opens a conversation
@@ -148,15 +149,18 @@ static __always_inline enum lesson lesson_of(struct __sk_buff *ctx, struct packe
  */
 static __always_inline int accepts(u64 hash, struct transport *head)
 {
-	u32 number = host32(head->acknowledged);
+	u32 number = host32(head->acknowledged), kind = 0;
 	u64 *cell = proof_of(hash), held;
 
 	if (!cell)
 		return 0;
 	held = *(volatile u64 *)cell;
-	if (held >> 32 == hash >> 33 && (s32)(number - (u32)held) > 0)
-		return 1;
-	*(volatile u64 *)cell = proof(hash, 0, number);
+	if (is_proof_of(held, hash)) {
+		kind = held >> 32 & (SHAKE | SHAKEN);
+		if (kind != SHAKE && (s32)(number - (u32)held) > 0)
+			return 1;
+	}
+	*(volatile u64 *)cell = proof(hash, kind ? SHAKEN : 0, number);
 	return 0;
 }
 
@@ -169,37 +173,40 @@ static __always_inline int opens(enum lesson lesson, u64 hash, struct transport 
 }
 
 /*
- * Counts what a UDP service inside answers, by its address and port: whether it copes with what it
- * is asked. Several packets to one client after another are one answer, and of QUIC what belongs to
- * a connection is none. A service has two cells, which another service may take: a tag and the
- * count, and the flow that was answered last.
+ * Counts what a UDP service inside answers: whether it copes with what it is asked. Several packets
+ * to one client after another are one answer, and of QUIC what belongs to a connection is none.
  */
 static __always_inline void count_answer(struct __sk_buff *ctx, struct control *control,
 					 struct packet *packet, u32 ports, u64 flow)
 {
-	__be32 nobody[4] = {};
-	u32 service = ports & 0xffff0000U, index;
-	u64 hash, tag, *cell, *last;
+	struct served *cell;
 	u8 octet = 0;
 
-	if (service >> 16 == network16(PORT_HTTPS) &&
+	if (ports >> 16 == network16(PORT_HTTPS) &&
 	    (load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) < 0 ||
 	     !(octet & QUIC_LONG)))
 		return;
-	hash = flow_hash(control->seeds, packet->family, packet->source, nobody, service,
-			 PROTOCOL_UDP);
-	tag = hash >> 32 | 1;
-	index = 2 * (hash & (SERVICES_MAX - 1));
-	cell = answers.lookup(&index);
-	index++;
-	last = answers.lookup(&index);
-	if (!cell || !last)
+	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_UDP);
+	if (!cell)
 		return;
-	if (*(volatile u64 *)cell >> 32 != tag)
-		*(volatile u64 *)cell = tag << 32 | 1;
-	else if (*(volatile u64 *)last != flow)
-		__sync_fetch_and_add(cell, 1);
-	*(volatile u64 *)last = flow;
+	if (*(volatile u64 *)&cell->last != flow)
+		__sync_fetch_and_add(&cell->count, 1);
+	*(volatile u64 *)&cell->last = flow;
+}
+
+/* Counts for how long a client has waited for this packet. */
+static __always_inline void count_wait(struct control *control, struct packet *packet, u32 ports,
+				       u64 flow, enum answer answer)
+{
+	struct served *cell;
+	u32 wait;
+
+	if (!came(flow, answer, &wait))
+		return;
+	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_TCP);
+	if (!cell || wait >= WAITS)
+		return;
+	__sync_fetch_and_add(answer == ANSWER_DATA ? &cell->data[wait] : &cell->syn_acks[wait], 1);
 }
 
 int teach(struct __sk_buff *ctx)
@@ -230,8 +237,14 @@ int teach(struct __sk_buff *ctx)
 		cell = proof_of(hash);
 		if (cell)
 			*(volatile u64 *)cell = proof(hash, SHAKE, host32(head.sequence) + 1);
+		count_wait(control, &packet, ports, hash, ANSWER_SYN_ACK);
 		return GO_ON;
 	}
-	learn_flow(control->seeds, packet.family, packet.source, hash, opens(lesson, hash, &head));
+	if (lesson == LESSON_NEW && packet.protocol == PROTOCOL_TCP)
+		count_wait(control, &packet, ports, hash, ANSWER_DATA);
+	if (learn_flow(control->seeds, packet.family, packet.source, hash,
+		       opens(lesson, hash, &head)) &&
+	    packet.protocol == PROTOCOL_TCP && began_inside(hash))
+		count_connection(control->seeds, packet.family, packet.source, ports);
 	return GO_ON;
 }

@@ -31,6 +31,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "slot.bpf.h"
 #include "side.bpf.h"
 #include "flows.bpf.h"
+#include "served.bpf.h"
 #include "known.bpf.h"
 #include "challenge.bpf.h"
 #include "signatures.bpf.h"

@@ -27,17 +27,23 @@ Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
 
 
 class Age(NamedTuple):
-    """A box: for how many seconds it has observed, whether it knows a week, whether it detects."""
+    """A box: for how many seconds it has observed, whether it knows a week, whether it detects.
+
+    `place` is a bridge or a router before the server, or the server itself ("host").
+    """
 
     name: str
     seconds: float = 30.0
     taught: bool = False
     detects: bool = True
+    place: str = "bridge"
 
 
 AGES = (
     Age("not detecting", 0.0, detects=False),
     Age("30 seconds"),
+    Age("30 seconds, a router", place="router"),
+    Age("30 seconds, on the server", place="host"),
     Age("10 minutes", _TEN_MINUTES),
     Age("a week", 0.0, taught=True),
 )
@@ -47,7 +53,7 @@ AGES = (
 def people(age: Age) -> Iterator[tuple[Scene, Run]]:
     """A box of an age, and the programs beside it."""
     began = time.monotonic()
-    made = live.scene("bridge", taught=age.taught, detects=age.detects)
+    made = live.scene(age.place, taught=age.taught, detects=age.detects)
     with made as scene, running(scene.place) as run:
         time.sleep(max(0.0, began + age.seconds - time.monotonic()))
         yield scene, run

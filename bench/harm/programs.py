@@ -194,8 +194,8 @@ def _stream(run: Run, number: int) -> tuple[float, float]:
 
     Its server resets a client that comes while it tidies up, which no rule does: once more then.
     """
-    words = ("iperf3", "-c", SERVER, "-B", _client(number), "-u", "-b", "4M", "-l", "1200")
-    words += ("-t", "1", "-J", "--connect-timeout", "2000")
+    to = ("-c", SERVER, "-B", _client(number), "--connect-timeout", "2000")
+    words = ("iperf3", *to, "-u", "-b", "4M", "-l", "1200", "-t", "1", "-J")
     for _ in range(_TRIES):
         status, out = _output(run.place.world, *words, seconds=6)
         if "reset by peer" not in out:
@@ -367,8 +367,7 @@ def running(place: Place) -> Iterator[Run]:
             cleanup.callback(process.wait)
             cleanup.callback(process.kill)
         run = Run(place, folder, logins)
-        # the world's own address is one of the protected network, so it would be taken for spoofed
-        place.world.ip(f"route replace 192.0.2.0/24 dev far0 src {_client(20)}")
+        place.speak_from(_client(20))
         place.world.ip(f"addr add {_ADMIN}/32 dev lo")
         _until_all_serve(run)
         threads = [

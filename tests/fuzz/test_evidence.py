@@ -44,7 +44,7 @@ def test_a_log_is_judged_whatever_is_in_it() -> None:
 
 def test_rates_of_an_incident_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    seed = ",".join(rates.COLUMNS).encode() + b"\n" + b"1.0,2.0,3.0,4.0,5.0\n" * 3
+    seed = ",".join(rates.COLUMNS).encode() + b"\n" + b"1.0,2.0,3.0,4.0,5.0,6.0,7.0\n" * 3
 
     def call(data: bytes) -> None:
         path.write_bytes(data)

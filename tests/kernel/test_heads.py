@@ -132,7 +132,7 @@ def _composition(number: int) -> dict[int, float]:
 def test_shares_of_made_traffic_are_found(filtered: Filter, number: int) -> None:
     """At 20,000 packets a second, some of them dropped, in pulses if the number is odd."""
     shares, rng = _composition(number), random.Random(number)
-    sampler = Sampler(filtered.datapath.heads)
+    sampler = Sampler(filtered.datapath.heads, filtered.datapath.served)
     drops = number % 3 == 0
     for epoch in range(51):
         quiet = number % 2 and epoch // 10 % 2

@@ -25,6 +25,7 @@ from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
+from xdpctl.datapath.served import Counts, CountsOf, Service
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
@@ -137,6 +138,16 @@ class FakeTrials:
         return {slot: self.let_pass.get(slot, 0) for slot in self.held}
 
 
+class FakeServed:
+    """What services served, as a test says."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Service, Counts] = {}
+
+    def __call__(self) -> CountsOf:
+        return lambda service: self.counts.get(service, Counts())
+
+
 NO_FIGURES = MemoryFigures(0, 0, 1_000, 128, 0.0, 0, 0, 0, 1800.0, 0, "")
 
 
@@ -154,6 +165,7 @@ class FakeDatapath:
         self.heads = FakeHeads()
         self.flows = FakeFlows()
         self.trials = FakeTrials()
+        self.served = FakeServed()
         self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")

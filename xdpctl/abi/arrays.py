@@ -14,6 +14,7 @@ from xdpctl.abi.constants import (
     HEAD_BYTES,
     REASONS,
     SKETCH_CELLS,
+    WAITS,
     Constants,
 )
 
@@ -159,6 +160,15 @@ TRIED = np.dtype(
         ("chosen", "u1"),
         ("protocol", "u1"),
         ("unused", "u4"),
+    ]
+)
+SERVED = np.dtype(
+    [
+        ("tag", "u4"),
+        ("count", "u4"),
+        ("last", "u8"),
+        ("syn_acks", "u4", WAITS),
+        ("data", "u4", WAITS),
     ]
 )
 CHALLENGE = np.dtype([("key", "u8", 2)])

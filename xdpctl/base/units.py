@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Numbers with SI prefixes."""
+"""Numbers with SI prefixes, and waits."""
 
 from functools import lru_cache
+
+_LONGEST_SECONDS = 17.0  # of a wait; it stands for all that are longer than a quarter of it
 
 
 @lru_cache(4096)  # a list of rules has the same numbers again and again
@@ -17,3 +19,12 @@ def si(number: float) -> str:
 def si3(number: float) -> str:
     """The same of an estimate, of which more than three digits say nothing."""
     return si(float(f"{number:.3g}"))
+
+
+def wait(seconds: float | None) -> str:
+    """A wait as GET /v1/served has it: `4 ms`, `1.07 s`, `> 4.29 s`; `?` for None."""
+    if seconds is None:
+        return "?"
+    if seconds >= _LONGEST_SECONDS:
+        return f"> {si3(seconds / 4)} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{si3(seconds)} s"

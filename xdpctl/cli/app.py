@@ -51,6 +51,7 @@ COMMANDS = {
     **dict.fromkeys(("geo", "lookup"), "sets.geo"),
     "bypass": "bypass",
     **dict.fromkeys(("top", "suggest"), "live.top"),
+    "served": "live.served",
     "dashboard": "dashboard",
     "capture": "capture",
     "replay": "replay",

@@ -19,6 +19,7 @@ from xdpctl.datapath.flow_memory import PinnedFlowMemory
 from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
+from xdpctl.datapath.served import CountsOf, PinnedServed
 from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
@@ -37,7 +38,17 @@ _MAPPED = (
 )
 _RINGS = ("samples", "captures", "heads")
 _FLOWS = (
-    *("flows", "proofs", "answers", "memories", "budgets", "trials", "tried_flows", "seen"),
+    *(
+        "flows",
+        "proofs",
+        "served",
+        "awaited",
+        "memories",
+        "budgets",
+        "trials",
+        "tried_flows",
+        "seen",
+    ),
     *("answered", "fragments", "challenges", "challenge_counts"),
 )
 _STATISTICS = ("statistics", "connections")
@@ -102,6 +113,9 @@ class PinnedDatapath:
         """Close the descriptors; mapped memory stays valid as long as a view of it exists."""
         for each in self._maps.values():
             each.close()
+
+    def served(self) -> CountsOf:
+        return PinnedServed(self._pins).of
 
     def memory(self) -> dict[str, int]:
         sizes = {name: each.memory_bytes() for name, each in self._maps.items()}

@@ -11,6 +11,7 @@ from xdpctl.datapath.flow_memory import FlowMemory
 from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
+from xdpctl.datapath.served import CountsOf
 from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
@@ -41,6 +42,10 @@ class Datapath(Protocol):
     @property
     def trials(self) -> Trials:
         """The trials of rules, and the flows that these let pass."""
+        ...
+
+    def served(self) -> CountsOf:
+        """Opens what is counted of services inside; a loader may make the counts anew later."""
         ...
 
     def apply(self, plan: Plan) -> None:

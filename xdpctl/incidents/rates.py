@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Records the rates of an incident in a CSV file, one line a second at first."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdpctl.abi.structs import Hits
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.controller import Controller
+from xdpctl.errors import RuleError
 from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.ledger import rule_slots
 from xdpctl.model.incident import Incident
+from xdpctl.traffic.served import Newcomers
 
-COLUMNS = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
+_MEASURED = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
+# newcomers a minute that get in at the victim, and those that are usual; empty: not known
+COLUMNS = (*_MEASURED, "newcomers", "usual_newcomers")
+Row = tuple[float | None, ...]  # with COLUMNS
+NewcomersOf = Callable[[Prefix | None], Newcomers | None]
 _OFTEN, _SELDOM = 1.0, 10.0  # seconds between lines, for the first 600 lines and after them
 _OFTEN_LINES, _LINES_MAX = 600, 4_000
 _POINTS = 240  # maximum number of rows that read_rows returns
@@ -32,8 +40,8 @@ class _Counted:
 class Meter:
     """Measures the rates of open incidents; call `step` often, it writes when a line is due."""
 
-    def __init__(self, controller: Controller, files: Files) -> None:
-        self._controller, self._files = controller, files
+    def __init__(self, controller: Controller, files: Files, newcomers: NewcomersOf) -> None:
+        self._controller, self._files, self._newcomers = controller, files, newcomers
         self._last: dict[str, _Counted] = {}
 
     def step(self, now: float, incidents: list[Incident]) -> None:
@@ -84,19 +92,49 @@ class Meter:
         path = self._files.rates(incident.id)
         head = "" if path.exists() else ",".join(COLUMNS) + "\n"
         unix = self._controller.clock.read().unix
-        add(path, (head + ",".join(f"{value:.1f}" for value in (unix, *rates)) + "\n").encode())
+        add(path, (head + _cells((unix, *rates, *self._served(incident))) + "\n").encode())
+
+    def _served(self, incident: Incident) -> tuple[float | None, float | None]:
+        victim = victim_of(incident)
+        found = self._newcomers(victim) if victim else None
+        return (found.now, found.usual) if found else (None, None)
 
 
-def read_rows(path: Path) -> list[tuple[float, ...]]:
-    """The rows of the file, with COLUMNS, reduced to at most 240; the peaks of hit_pps are kept."""
+def victim_of(incident: Incident) -> Prefix | None:
+    """The victim of an incident; None if a detector named sources."""
+    try:
+        return parse_prefix(incident.subject)
+    except RuleError:
+        return None
+
+
+def _cells(row: Row) -> str:
+    return ",".join("" if value is None else f"{value:.1f}" for value in row)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of the file, with COLUMNS, reduced to at most 240.
+
+    The peaks of hit_pps are kept, and the fewest newcomers.
+    """
     if not path.is_file():
         return []
-    rows: list[tuple[float, ...]] = []
+    rows: list[Row] = []
     for line in path.read_text(errors="replace").splitlines()[1:]:
         cells = line.split(",")
         with suppress(ValueError):  # the last line may have been cut off
-            row = tuple(map(float, cells))
+            row = (*map(float, cells[: len(_MEASURED)]), *map(_known, cells[len(_MEASURED) :]))
             if len(row) == len(COLUMNS):
                 rows.append(row)
     step = -(-len(rows) // _POINTS) or 1
-    return [max(rows[at : at + step], key=lambda row: row[1]) for at in range(0, len(rows), step)]
+    return [_one(rows[at : at + step]) for at in range(0, len(rows), step)]
+
+
+def _known(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _one(rows: list[Row]) -> Row:
+    newcomers, known = COLUMNS.index("newcomers"), [row for row in rows if row[-1] is not None]
+    fewest = min(known, key=lambda row: row[newcomers] or 0.0, default=rows[0])
+    return (*max(rows, key=lambda row: row[1] or 0.0)[:newcomers], *fewest[newcomers:])

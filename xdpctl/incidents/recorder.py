@@ -13,15 +13,15 @@ from xdpctl.abi.structs import Capture
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.base.net.packets import destination_of, source_of
 from xdpctl.base.net.pcapng_writer import Writer
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.capture import CaptureAsk, Captures, choose
 from xdpctl.control.controller import Controller
-from xdpctl.errors import BusyError, RuleError
+from xdpctl.errors import BusyError
 from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.ledger import rule_slots
-from xdpctl.incidents.rates import Meter
+from xdpctl.incidents.rates import Meter, NewcomersOf, victim_of
 from xdpctl.incidents.summary import RULE_MARK
 from xdpctl.model.incident import Incident
 
@@ -48,10 +48,11 @@ class PacketRecorder:
         captures: Captures,
         files: Files,
         connections: Connections,
+        newcomers: NewcomersOf,
     ) -> None:
         self._controller, self._captures = controller, captures
         self._files, self._connections = files, connections
-        self._meter = Meter(controller, files)
+        self._meter = Meter(controller, files, newcomers)
         self._watched: dict[str, _Watched] = {}
         trouble = "packets and rates of incidents are not recorded"
         self._beat = PeriodicTask("recorder", _STEP_SECONDS, self.step, trouble, rest=_AFTER[-1])
@@ -96,7 +97,9 @@ class PacketRecorder:
         if rules:
             kept = self._take(rules, taken)
             self._keep(kept)
-        if unhit := {i.id: prefix for i in incidents if not taken[i.id] and (prefix := _victim(i))}:
+        if unhit := {
+            i.id: prefix for i in incidents if not taken[i.id] and (prefix := victim_of(i))
+        }:
             self._keep(self._take_to(unhit, taken))
         now = time.monotonic()
         for incident in incidents:
@@ -171,14 +174,6 @@ class PacketRecorder:
         fresh = list(dict.fromkeys(name for name in named if name not in known))
         if fresh and len(known) < _CONNECTED_MAX:
             add(path, "".join(f"{name}\n" for name in fresh).encode())
-
-
-def _victim(incident: Incident) -> Prefix | None:
-    """The victim of an incident; None if a detector named sources."""
-    try:
-        return parse_prefix(incident.subject)
-    except RuleError:
-        return None
 
 
 def _seen(capture: Capture) -> bytes:

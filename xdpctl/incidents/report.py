@@ -55,6 +55,7 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
         "reported by": ", ".join(incident["detectors"]),
         "peak": _peak(incident),
         "peak of drops": _worst(kept["rates"]),
+        "newcomers": _newcomers(kept["rates"]),
         "sources named": named,
         "rules": f"{incident['rules_made']:,} made, {incident['rules_ended']:,} ended",
         "they hit": f"{si(incident['packets'])} packets, {si(incident['bytes'])}B",
@@ -209,6 +210,15 @@ def _worst(rates: list[list[float]]) -> str:
         return "not measured"
     at, packets, size, *_ = max(rates, key=lambda row: row[1])
     return f"{si(packets)} packets/s, {si(size)}bit/s, measured at {clock(at)[:8]}"
+
+
+def _newcomers(rates: list[list[Any]]) -> str:
+    """How many got in at the victim when it was worst."""
+    known = [row for row in rates if row[5] is not None]
+    if not known:
+        return "not measured"
+    at, *_, now, usual = min(known, key=lambda row: row[5])
+    return f"at least {now:.0f} a minute got in, usually {usual:.0f}; fewest at {clock(at)[:8]}"
 
 
 def chart(rates: list[list[float]]) -> dict[str, Any] | None:

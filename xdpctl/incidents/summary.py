@@ -14,7 +14,7 @@ from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RecordingError
 from xdpctl.incidents.files import Files
-from xdpctl.incidents.rates import read_rows
+from xdpctl.incidents.rates import Row, read_rows
 from xdpctl.lists.geo import GeoDatabase
 
 _TOP = 20
@@ -55,7 +55,7 @@ class Evidence(msgspec.Struct, frozen=True):
     bytes: int = 0
     top_sources: tuple[Sender, ...] = ()
     top_services: tuple[tuple[str, int], ...] = ()
-    rates: tuple[tuple[float, ...], ...] = ()
+    rates: tuple[Row, ...] = ()
     damage: str = ""
     received: bool = False
 

@@ -16,7 +16,7 @@ SERVICES_BELOW = 1024  # all ports below are those of services
 _CLIENTS_FROM = 32768  # of Linux: what asks others has a port from here on
 
 
-class Service(NamedTuple):
+class UdpService(NamedTuple):
     """A UDP service. `amplifies`: its answers are larger than the requests.
 
     `asked`: hosts do ask it across the Internet; what comes from others is always an attack.
@@ -29,34 +29,34 @@ class Service(NamedTuple):
 
 
 KNOWN = (
-    Service(17, "QOTD", asked=False),
-    Service(19, "chargen", asked=False),
-    Service(53, "DNS"),
-    Service(69, "TFTP", asked=False),
-    Service(111, "portmapper", asked=False),
-    Service(123, "NTP"),
-    Service(137, "NetBIOS name service", asked=False),
-    Service(161, "SNMP"),
-    Service(389, "CLDAP", asked=False),
-    Service(427, "SLP"),
-    Service(500, "IKE"),
-    Service(520, "RIP"),
-    Service(1194, "OpenVPN", amplifies=False),
-    Service(1434, "SQL Server Browser", asked=False),
-    Service(1900, "SSDP", asked=False),
-    Service(3283, "Apple Remote Desktop", asked=False),
-    Service(3389, "Remote Desktop"),
-    Service(3478, "STUN"),
-    Service(3702, "WS-Discovery", asked=False),
-    Service(4500, "IKE and ESP in UDP"),
-    Service(5060, "SIP", amplifies=False),
-    Service(5353, "mDNS", asked=False),
-    Service(5683, "CoAP"),
-    Service(10001, "Ubiquiti discovery", asked=False),
-    Service(11211, "memcached", asked=False),
-    Service(27015, "Source engine"),
-    Service(37810, "DHCPDiscover of recorders", asked=False),
-    Service(47808, "BACnet"),
+    UdpService(17, "QOTD", asked=False),
+    UdpService(19, "chargen", asked=False),
+    UdpService(53, "DNS"),
+    UdpService(69, "TFTP", asked=False),
+    UdpService(111, "portmapper", asked=False),
+    UdpService(123, "NTP"),
+    UdpService(137, "NetBIOS name service", asked=False),
+    UdpService(161, "SNMP"),
+    UdpService(389, "CLDAP", asked=False),
+    UdpService(427, "SLP"),
+    UdpService(500, "IKE"),
+    UdpService(520, "RIP"),
+    UdpService(1194, "OpenVPN", amplifies=False),
+    UdpService(1434, "SQL Server Browser", asked=False),
+    UdpService(1900, "SSDP", asked=False),
+    UdpService(3283, "Apple Remote Desktop", asked=False),
+    UdpService(3389, "Remote Desktop"),
+    UdpService(3478, "STUN"),
+    UdpService(3702, "WS-Discovery", asked=False),
+    UdpService(4500, "IKE and ESP in UDP"),
+    UdpService(5060, "SIP", amplifies=False),
+    UdpService(5353, "mDNS", asked=False),
+    UdpService(5683, "CoAP"),
+    UdpService(10001, "Ubiquiti discovery", asked=False),
+    UdpService(11211, "memcached", asked=False),
+    UdpService(27015, "Source engine"),
+    UdpService(37810, "DHCPDiscover of recorders", asked=False),
+    UdpService(47808, "BACnet"),
 )
 LISTED = tuple(
     sorted(

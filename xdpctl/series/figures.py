@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.structs import Hits
+from xdpctl.model.match.components import TCP, UDP
 from xdpctl.series.value_file import Values
 
 REASONS = tuple(reason for reason in Reason if reason is not Reason.NONE)
@@ -20,7 +21,8 @@ RATES = (
 OF_INTERFACE = (*RATES[:4], "driver_drops", "link_share")
 GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
 KINDS = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
-OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *KINDS)
+SERVED = {TCP: "newcomers", UDP: "answers"}  # by protocol, a second
+OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *SERVED.values(), *KINDS)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
 _DEVICES = Path("/proc/self/net/dev")  # of the network namespace of this process
 _SENT_BYTES, _SENT_PACKETS = 8, 9  # columns of it

@@ -2,7 +2,7 @@
 """Records the figures each second, of the host and of each interface."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 
@@ -30,11 +30,16 @@ class SeriesRecorder:
     """Writes below a folder, between `start` and `stop`; `series` has what can be read.
 
     Where there is no room nothing is recorded, and `problem` says so. Without a folder there is
-    only `latest`.
+    only `latest`. `served` has connections and answers of services inside so far, by protocol.
     """
 
-    def __init__(self, controller: Controller, folder: Path | None) -> None:
-        self._controller, self._folder = controller, folder
+    def __init__(
+        self,
+        controller: Controller,
+        folder: Path | None,
+        served: Callable[[], Mapping[int, float]],
+    ) -> None:
+        self._controller, self._folder, self._served = controller, folder, served
         self._rates = figures.Rates()
         self._series: dict[str, Levels] = {}
         self._second: int | None = None
@@ -132,8 +137,10 @@ class SeriesRecorder:
 
     def _of_host(self, now: float, total: Values) -> Values:
         heads = self._controller.datapath.heads
-        more = [float(heads.lost()), *figures.softirq_ticks()]
-        not_sampled, softirq, ticks = self._rates.of(HOST, now, np.array(more)).tolist()
+        served = self._served()
+        counted = [served[protocol] for protocol in figures.SERVED]
+        more = [float(heads.lost()), *figures.softirq_ticks(), *counted]
+        not_sampled, softirq, ticks, *rates = self._rates.of(HOST, now, np.array(more)).tolist()
         by_kind = self._rates.of(_KINDS, now, figures.by_kind(heads.volumes()))
         if np.isnan(ticks):  # the first reading
             total = np.full(len(total), np.nan, np.float32)
@@ -143,5 +150,5 @@ class SeriesRecorder:
             sum(each.open for each in list(state.incidents.values())),
             softirq / ticks if ticks else np.nan,
         )
-        single = np.array([*gauges, total[-1], not_sampled])
+        single = np.array([*gauges, total[-1], not_sampled, *rates])
         return np.concatenate([total[:-1], single, by_kind], dtype=np.float32)

@@ -42,7 +42,7 @@ from xdpctl.service.detecting.learnt import LearntFile
 from xdpctl.service.detecting.status import read_status
 from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
-from xdpctl.service.holding import Holding, People, holding, people_of
+from xdpctl.service.holding import Holding, People, holding, overload, people_of
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.peering import Peering
 from xdpctl.service.reporting import Reporting
@@ -52,8 +52,8 @@ from xdpctl.service.slow_connections import SlowConnections
 from xdpctl.service.taken_off import TakenOff
 from xdpctl.service.uplink_watch import UplinkWatch
 from xdpctl.stream.producer import Producer, Status
+from xdpctl.traffic.counted import rates_of_slots
 from xdpctl.traffic.dimensions import DIMENSIONS
-from xdpctl.traffic.handshakes import rates_of_slots
 from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unread import unread
@@ -142,7 +142,7 @@ class ControlPlane:
         folder, key = self.settings.control_dir, self.settings.incident_key
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.taken_off = TakenOff(self.controller, self.loader)
-        self.sampler = Sampler(self.controller.datapath.heads)
+        self.sampler = Sampler(self.controller.datapath.heads, self.controller.datapath.served)
         self.unusual = Unusual(self.sampler)
         self.flow_watch = FlowWatch(self.controller, self.sampler)
         self.challenge_watch = ChallengeWatch(self.controller, self._ports)
@@ -157,7 +157,9 @@ class ControlPlane:
         self.learnt = LearntFile(self.settings.detector_learnt)
         self.sessions = Sessions(self.settings.session_key)
         self.series = SeriesRecorder(
-            self.controller, folder / "series" if self.settings.series else None
+            self.controller,
+            folder / "series" if self.settings.series else None,
+            self.sampler.served.totals,
         )
         self.minutes = Minutes(
             self.controller,
@@ -177,7 +179,13 @@ class ControlPlane:
             lambda: list(self.controller.state.signatures.values()),
         )
         self.captures = Captures(self.controller.datapath)
-        self.recorder = PacketRecorder(self.controller, self.captures, self.files, self.connections)
+        self.recorder = PacketRecorder(
+            self.controller,
+            self.captures,
+            self.files,
+            self.connections,
+            self.sampler.served.newcomers,
+        )
         self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
         self.uplinks = UplinkWatch(
             self.controller, self.settings.upstream, self.dispatcher.tell, self._seen
@@ -195,9 +203,7 @@ class ControlPlane:
         )
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
-        self.trials = TrialWatch(
-            self.controller, self.sampler.handshakes.usual, self.hooks.mode_for
-        )
+        self.trials = TrialWatch(self.controller, self.sampler.served.usual, self.hooks.mode_for)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
         self.fleet_policy = FleetPolicy(
@@ -321,13 +327,13 @@ class ControlPlane:
         look = self.unusual.look()
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
-        bypass, full = self.controller.datapath.bypass(), self.uplinks.full()
+        bypass = self.controller.datapath.bypass()
+        full = [*self.uplinks.full(), *overload(self.series.latest)]
         return look, holding(look, bypass, self.loader(), full, self._people())
 
     def _people(self) -> People:
         """Whether people are served."""
-        handshakes = self.sampler.handshakes
-        fallen = [f"{each}: is that service down?" for each in handshakes.fallen()]
+        served = self.sampler.served
         seen = self._seen(_HITS_SECONDS)
         rates = rates_of_slots(seen.packets, seen.seconds) if seen and seen.seconds else {}
         findings = {
@@ -338,8 +344,8 @@ class ControlPlane:
         }
         rules = list(self.controller.state.signatures.values())
         whom = self.controller.state.collateral
-        found = people_of(rules, findings, rates, whom, handshakes.newcomers)
-        return replace(found, hurt=[*fallen, *found.hurt])
+        found = people_of(rules, findings, rates, whom, served.newcomers)
+        return replace(found, hurt=[*served.failing(), *found.hurt])
 
     def fills(self) -> list[readiness.Fill]:
         """The fill level of every table that can be full."""

@@ -13,12 +13,13 @@ from xdpctl.model.rule import Action, Mode
 from xdpctl.model.signature import CHALLENGES, Signature, automatic, of_tcp, on_trial
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
-from xdpctl.traffic.handshakes import Newcomers
+from xdpctl.traffic.served import Newcomers
 from xdpctl.traffic.unusual import Look
 
 _MANY = 1_000.0  # packets a second: less is no flood
 _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
 _SOME = 100.0  # packets a second before, of which this is said
+_LOST = 100.0  # packets a second before the filter: fewer are no overload
 _HITS = 10.0  # packets a second of a rule
 _FEW = 0.05  # people at most, among the sources that a rule hits
 
@@ -129,6 +130,17 @@ def _harmless(rule: Signature, finding: Finding | None, whom: Collateral | None)
     proven = rule.action is Action.DROP and finding is not None and bool(finding.because)
     few = whom is not None and whom.high <= _FEW and of_tcp(rule)
     return rule.action in CHALLENGES or proven or few
+
+
+def overload(figures: Mapping[str, float | None]) -> list[str]:
+    """What the newest figures of the host say of packets that are lost before the filter."""
+    lost, busy = figures.get("driver_drops") or 0.0, figures.get("softirq") or 0.0
+    if lost < _LOST:
+        return []
+    return [
+        f"{si3(lost)} packets/s are lost before the filter sees them: the card or the CPUs are "
+        f"overloaded; {busy:.0%} of the CPUs' time is spent on packets"
+    ]
 
 
 def _told(look: Look) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.packet_fields import DONT, EXTENSIONS, FIRST, LAST, LATER
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.heads import HeadArray
 
 NONE = -1  # a field that the packet does not have
@@ -46,6 +47,12 @@ def kinds(packets: PacketArray) -> NDArray[np.uint8]:
     """The kind of each packet, as a number of Traffic."""
     found: NDArray[np.uint8] = packets["traffic"]
     return found
+
+
+def destination(packet: np.void) -> Prefix:
+    """The destination of a packet."""
+    size = 4 if packet["family"] == 4 else 16
+    return Prefix(bytes(packet["destination"]).ljust(size, b"\0")[:size], size * 8)
 
 
 class _Heads:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reads the heads of packets ten times a second, and decides how many are observed."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import REASONS, Reason
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.datapath.heads import NEVER, Heads, Masks, no_masks
+from xdpctl.datapath.served import CountsOf
 from xdpctl.traffic.baseline import Baseline
-from xdpctl.traffic.handshakes import Handshakes
 from xdpctl.traffic.packets import PacketArray, read
+from xdpctl.traffic.served import Served
 from xdpctl.traffic.window import Window
 
 EPOCH_SECONDS = 0.1
@@ -22,13 +25,13 @@ _TROUBLE = "traffic is not observed, so live figures are missing"
 
 
 class Sampler:
-    """Fills `window` and `handshakes`, and `baseline` with what no rule decided, between `start`
+    """Fills `window` and `served`, and `baseline` with what no rule decided, between `start`
     and `stop`.
     """
 
-    def __init__(self, heads: Heads) -> None:
+    def __init__(self, heads: Heads, open_counts: Callable[[], CountsOf]) -> None:
         self._heads = heads
-        self.window, self.baseline, self.handshakes = Window(), Baseline(), Handshakes()
+        self.window, self.baseline, self.served = Window(), Baseline(), Served(open_counts)
         self._every_log2 = np.zeros(REASONS, np.int64)
         self._read_at: float | None = None
         self._lost = 0
@@ -50,7 +53,7 @@ class Sampler:
         lost = self._heads.lost()
         if self._read_at is not None:  # what was there before is of an earlier process
             self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
-            self.handshakes.add(now, packets)
+            self.served.add(now, packets)
             undecided = packets[packets["reason"] == Reason.NO_RULE]
             self.baseline.add(self._read_at, now, undecided)
             self._every_log2 = adapt(self._every_log2, packets)

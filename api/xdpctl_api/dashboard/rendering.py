@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.units import si3
+from xdpctl.base.units import si3, wait
 from xdpctl.model.identity import Caller, Role
 
 # Everything comes from here, nothing runs that the page has as text, nobody frames the page.
@@ -65,6 +65,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "si": si3,
+        "wait": wait,
         "lasting": show_duration,
         "when": _when,
         "share": _share,

@@ -18,7 +18,7 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_TOP_ROWS, _RULES, _WAITING, _FOUND = 6, 12, 50, 50
+_TOP_ROWS, _RULES, _SERVICES, _WAITING, _FOUND = 6, 12, 8, 50, 50
 _WINDOW = "4s"
 _KINDS: dict[str, dict[str, Any]] = {
     "web (TCP to 443)": {"protocol": "tcp", "destination_port": 443},
@@ -34,14 +34,18 @@ async def now(page: PageIn) -> Response:
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
     top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
-    tops, rules, incidents = await asyncio.gather(
+    tops, served, rules, incidents = await asyncio.gather(
         page.or_none("/v1/top", **top),
+        page.or_none("/v1/served", limit=_SERVICES),
         page.api.get("/v1/rules", sort="rate", limit=_RULES),
         page.api.get("/v1/incidents", limit=5),
     )
-    shown = tops["dimensions"] if tops else []
     return await page.render(
-        "now.html.j2", tops=shown, rules=rules["rules"], incidents=incidents["incidents"]
+        "now.html.j2",
+        tops=tops["dimensions"] if tops else [],
+        services=served["services"] if served else [],
+        rules=rules["rules"],
+        incidents=incidents["incidents"],
     )
 
 

@@ -167,8 +167,9 @@ class EvidenceOut(BaseModel):
     top_services: list[tuple[str, int]] = Field(
         description="Service, such as `udp from 53`, and its number of packets"
     )
-    rates: list[tuple[float, float, float, float, float]] = Field(
-        description="Unix time; packets/s and bit/s that rules hit; packets/s passed and dropped"
+    rates: list[tuple[float, float, float, float, float, float | None, float | None]] = Field(
+        description="Unix time; packets/s and bit/s that rules hit; packets/s passed and dropped; "
+        "newcomers a minute that get in at the victim, and those that are usual; null: not known"
     )
     received: bool = Field(
         default=False,

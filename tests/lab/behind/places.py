@@ -66,6 +66,14 @@ class Place:
         if self.kind == "router":
             self.world.ip(f"route replace 192.0.2.0/24 via {_ROUTER}")
 
+    def speak_from(self, client: str) -> None:
+        """What the world sends without saying from where has this address.
+
+        Its own address is one of the protected network, so it would be taken for spoofed.
+        """
+        way = f"via {_ROUTER}" if self.kind == "router" else "dev far0"
+        self.world.ip(f"route replace 192.0.2.0/24 {way} src {client}")
+
     def cut_cable(self) -> None:
         """Remove both cards of the outer cable."""
         self.box.ip("link del out0")

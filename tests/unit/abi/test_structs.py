@@ -35,6 +35,7 @@ from xdpctl.abi.arrays import (
     PORT,
     RATE,
     RECORDED,
+    SERVED,
     STRATUM,
     TRIAL,
     TRIED,
@@ -57,6 +58,7 @@ OF_CONSTANTS = (
     "strata",
     "memory_sizes",
     "trials",
+    "serving",
     "fleet",
 )  # enums whose members are CONSTANTS and Value
 
@@ -79,6 +81,7 @@ DTYPES = {
     "memory": MEMORY,
     "trial": TRIAL,
     "tried": TRIED,
+    "served": SERVED,
     "port": PORT,
     "challenge": CHALLENGE,
     "challenge_counts": CHALLENGE_COUNTS,
@@ -136,6 +139,10 @@ CONSTANTS = (
     "SEEN_LOG2",
     "PAUSE_LEAST_MS",
     "PAUSE_MOST_MS",
+    "SERVED_LOG2",
+    "AWAITED_LOG2",
+    "WAITS",
+    "WAIT_LOG2",
     "FLEET_PORTS",
 )
 ENUMS = {

@@ -137,9 +137,9 @@ def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
         box.context.recorder.step(50.5 + second)
     rates = whole(box, identity)["evidence"]["rates"]
     assert [row[1:] for row in rates] == [
-        [500.0, 256_000.0, 100.0, 0.0],
-        [1_500.0, 768_000.0, 100.0, 0.0],
-        [2_500.0, 1_280_000.0, 100.0, 0.0],
+        [500.0, 256_000.0, 100.0, 0.0, None, None],
+        [1_500.0, 768_000.0, 100.0, 0.0, None, None],
+        [2_500.0, 1_280_000.0, 100.0, 0.0, None, None],
     ]
     say(box, "fastnetmon", fastnetmon("unban"))
     box.context.recorder.step(60.0)
@@ -147,16 +147,18 @@ def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
     with zipfile.ZipFile(
         io.BytesIO(box.call("GET", f"/v1/incidents/{identity}/export").content)
     ) as held:
-        assert held.read("rates.csv").startswith(b"time,hit_pps,hit_bps,passed_pps,dropped_pps\n")
+        assert held.read("rates.csv").startswith(b"time,hit_pps,hit_bps,passed_pps,dropped_pps,")
 
 
 def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    lines = [f"{n}.0,{900 if n == 777 else 1}.0,0.0,0.0,0.0" for n in range(2_000)]
+    hits, newcomers = {777: 900}, {778: "2.0,44.0", 5: "40.0,44.0"}
+    lines = [f"{n}.0,{hits.get(n, 1)}.0,0.0,0.0,0.0,{newcomers.get(n, ',')}" for n in range(2_000)]
     path.write_text("\n".join(["time", *lines, "2000.0,1.0"]))
     rows = read_rows(path)
     assert len(rows) <= 240
-    assert max(rows, key=lambda row: row[1]) == (777.0, 900.0, 0.0, 0.0, 0.0)
+    assert max(rows, key=lambda row: row[1] or 0.0) == (777.0, 900.0, 0.0, 0.0, 0.0, 2.0, 44.0)
+    assert [row[5:] for row in rows if row[5] is not None] == [(40.0, 44.0), (2.0, 44.0)]
     assert read_rows(tmp_path / "none") == []
 
 
@@ -197,7 +199,7 @@ def test_files_that_were_cut_off_are_read_as_far_as_they_go(
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     box.context.files.prepare()
     box.context.files.packets(identity).write_bytes(kept)
-    line, head = "1700000000.0,1.0,1.0,1.0,1.0", ",".join(COLUMNS)
+    line, head = "1700000000.0,1.0,1.0,1.0,1.0,,", ",".join(COLUMNS)
     box.context.files.rates(identity).write_text(
         f"{head}\n{line}\n1700000001.{line}\n17,\n{line}\n"
     )

@@ -101,7 +101,10 @@ def shown(**more: Any) -> dict[str, Any]:
             "top_services": [["udp from 53", 60]],
             "damage": "",
             "received": False,
-            "rates": [[1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n] for n in range(10)],
+            "rates": [
+                [1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n, 40.0 - n if n else None, 44.0]
+                for n in range(10)
+            ],
         },
     }
     return held | more
@@ -145,6 +148,7 @@ def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
     assert rows[2] == "192.0.2.9,possibly spoofed,50,US,64496,'=1+1"
     assert rows[3].startswith("192.0.2.8,verified,10")
     assert "peak of drops" in page
+    assert "at least 31 a minute got in, usually 44; fewest at " in page
     assert 'points="0.0,159.1 100.0,159.1' in page, "what passed"
     assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
     assert "udp from 53" in drafts.to_provider(evil)

@@ -12,6 +12,7 @@ from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.control.controller import Controller
+from xdpctl.model.match.components import TCP, UDP
 from xdpctl.series import recorder as recording
 from xdpctl.series.figures import OF_HOST, OF_INTERFACE, RATES
 from xdpctl.series.levels import Levels
@@ -34,7 +35,8 @@ class Recorded:
     ) -> None:
         self.clock, self.datapath = clock, datapath
         self.by_port: dict[str, dict[Reason, Hits]] = {}  # of further interfaces
-        self.recorder = SeriesRecorder(held, folder / "series")
+        self.served = {TCP: 0.0, UDP: 0.0}
+        self.recorder = SeriesRecorder(held, folder / "series", lambda: self.served)
         self.now = 0.0
 
     def step(self, seconds: float = 1.0, **packets: int) -> None:
@@ -159,3 +161,10 @@ def test_a_row_that_cannot_be_written_is_a_problem(recorded: Recorded) -> None:
     recorded.step(no_rule=100)
     assert "cannot be written" in recorded.recorder.problem
     assert recorded.last("pass_packets", "isp0") == 100.0
+
+
+def test_who_is_served_is_recorded_a_second(recorded: Recorded) -> None:
+    recorded.step()
+    recorded.served = {TCP: 3.0, UDP: 40.0}
+    recorded.step()
+    assert (recorded.last("newcomers"), recorded.last("answers")) == (3, 40)

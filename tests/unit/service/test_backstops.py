@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fakes import ROOT, FakeClock, FakeDatapath, FakeHeads, ask, controller
+from tests.support.fakes import (
+    ROOT,
+    FakeClock,
+    FakeDatapath,
+    FakeHeads,
+    FakeServed,
+    ask,
+    controller,
+)
 from tests.unit.traffic.test_bests import DAY, NET, NOW, packets
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.control.controller import Controller
@@ -33,7 +41,7 @@ class Time:
 def keeping(
     control: Controller, tmp_path: Path, settings: BackstopSettings
 ) -> tuple[Backstops, Sampler, Time]:
-    sampler, clock = Sampler(FakeHeads()), Time()
+    sampler, clock = Sampler(FakeHeads(), FakeServed()), Time()
     path = tmp_path / "backstops.json"
     return Backstops(control, sampler, settings, [NET], path, lambda: clock.now), sampler, clock
 

@@ -13,6 +13,7 @@ from tests.support.fakes import (
     FakeClock,
     FakeDatapath,
     FakeHeads,
+    FakeServed,
     controller,
 )
 from tests.unit.traffic.test_symmetry import CARD, packets
@@ -30,7 +31,7 @@ class Watched:
 
     def __init__(self, control: Controller, datapath: FakeDatapath) -> None:
         self.control, self.flows = control, datapath.flows
-        self.sampler = Sampler(FakeHeads())
+        self.sampler = Sampler(FakeHeads(), FakeServed())
         self.watch = FlowWatch(control, self.sampler, lambda _: CARD)
         self.at = 0.0
 

@@ -14,9 +14,9 @@ from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.signature import Signature
-from xdpctl.service.holding import People, State, holding, people_of
+from xdpctl.service.holding import People, State, holding, overload, people_of
 from xdpctl.service.loader_report import LoaderReport
-from xdpctl.traffic.handshakes import Newcomers
+from xdpctl.traffic.served import Newcomers
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
 
@@ -178,3 +178,14 @@ def test_what_does_not_filter_hurts(bypass: bool, report: Any, says: str) -> Non
     found = holding(QUIET, bypass, report)
     assert found.state is State.HURTING
     assert says in found.reasons[0]
+
+
+def test_what_is_lost_before_the_filter_hurts() -> None:
+    assert overload({}) == overload({"driver_drops": None, "softirq": 0.9}) == []
+    assert overload({"driver_drops": 20.0, "softirq": 0.9}) == []
+    lost = overload({"driver_drops": 12_340.0, "softirq": 0.95})
+    assert lost == [
+        "12.3 k packets/s are lost before the filter sees them: the card or the CPUs are "
+        "overloaded; 95% of the CPUs' time is spent on packets"
+    ]
+    assert holding(QUIET, False, attached(), lost).state is State.HURTING

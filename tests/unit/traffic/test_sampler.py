@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from tests.support.fakes import FakeHeads
+from tests.support.fakes import FakeHeads, FakeServed
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.heads import NEVER, no_masks
@@ -17,7 +17,7 @@ FRAME = to_frame("192.0.2.7")
 
 def test_the_more_packets_the_fewer_are_observed_and_back_again_slowly() -> None:
     source = FakeHeads()
-    sampler = Sampler(source)
+    sampler = Sampler(source, FakeServed())
     sampler.step(0.0)
     assert source.masks[Reason.DROPPED] == 0
     assert source.masks[Reason.NONE] == NEVER
@@ -40,7 +40,7 @@ def test_the_more_packets_the_fewer_are_observed_and_back_again_slowly() -> None
 
 def test_of_what_no_rule_decided_so_many_are_observed_that_heads_are_few() -> None:
     source = FakeHeads()
-    sampler = Sampler(source)
+    sampler = Sampler(source, FakeServed())
     sampler.step(0.0)
 
     def mask(number: int, weight: int) -> int:
@@ -61,7 +61,7 @@ def test_what_an_earlier_process_left_is_not_counted() -> None:
     source = FakeHeads()
     source.waiting.append(heads([FRAME] * 5))
     source.missing = 7
-    sampler = Sampler(source)
+    sampler = Sampler(source, FakeServed())
     sampler.step(1.0)
     assert not len(sampler.window.last(60).packets)
     source.waiting.append(heads([FRAME] * 2))
@@ -72,7 +72,7 @@ def test_what_an_earlier_process_left_is_not_counted() -> None:
 
 
 def test_a_sampler_that_reads_no_more_is_late() -> None:
-    sampler = Sampler(FakeHeads())
+    sampler = Sampler(FakeHeads(), FakeServed())
     assert sampler.late(0.0)
     sampler.step(10.0)
     assert not sampler.late(14.0)

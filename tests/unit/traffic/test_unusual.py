@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 
-from tests.support.fakes import FakeHeads
+from tests.support.fakes import FakeHeads, FakeServed
 from tests.unit.traffic.test_suggest import VICTIM, before, datagram, school
 from xdpctl.abi.constants import Reason
 from xdpctl.traffic.baseline import Before
@@ -33,7 +33,7 @@ def flooded() -> PacketArray:
 
 
 def sampled(packets: PacketArray, held: Before) -> tuple[Sampler, Measured]:
-    sampler = Sampler(FakeHeads())
+    sampler = Sampler(FakeHeads(), FakeServed())
     measured = Measured(held)
     sampler.baseline = measured  # type: ignore[assignment]
     sampler.window.add(0.0, 4.0, packets)

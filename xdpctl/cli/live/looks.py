@@ -37,7 +37,8 @@ TABS = (
     Tab("ICMP", "icmp"),
     Tab("Rules", "rule"),
     Tab("Incidents", ""),
-    Tab("AS", "as"),  # it has no number
+    Tab("Served", "served"),  # this and the next have no number
+    Tab("AS", "as"),
 )
 
 
@@ -95,6 +96,8 @@ def look(client: ApiClient, view: View) -> Look:
 def _table(client: ApiClient, view: View) -> tuple[Columns, list[Line]]:
     if view.tab.by == "rule":
         return tables.rules(client)
+    if view.tab.by == "served":
+        return tables.served(client.call("GET", "/v1/served")["services"])
     if not view.tab.by:
         return tables.incidents(client)
     query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window}

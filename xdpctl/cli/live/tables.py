@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tables of the live view: traffic by a dimension, rules by their rate, incidents."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.units import si3
+from xdpctl.base.units import si3, wait
 
 _ROWS = 50
 Columns = tuple[str, ...]  # `>` before a name: aligned at the right
@@ -107,6 +107,29 @@ def incidents(client: ApiClient) -> tuple[Columns, list[Line]]:
         for each in listed
     ]
     return ("subject", "state", "since (UTC)", "attacks", "id"), lines
+
+
+def served(services: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
+    """Services inside, as GET /v1/served has them."""
+    lines = [
+        Line(
+            key=f"{each['address']} {each['protocol']} {each['port']}",
+            cells=(
+                each["address"],
+                f"{each['protocol']} {each['port']}",
+                si3(each["served"]),
+                "?" if each["usual"] is None else si3(each["usual"]),
+                si3(each["asked"]),
+                wait(each["syn_ack"]),
+                wait(each["data"]),
+                wait(each["usual_data"]),
+            ),
+            match=f"dst {each['address']} proto {each['protocol']} dst-port {each['port']}",
+        )
+        for each in services
+    ]
+    columns = ("at", "service", ">served/min", ">usual", ">asked/min")
+    return (*columns, ">SYN-ACK within", ">data within", ">usual"), lines
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
-from xdpctl.detectors.builtin.counts import Chunk, destination
+from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.shapes import shape
 from xdpctl.detectors.builtin.usual import Key, Usual
 from xdpctl.detectors.builtin.verdict import Proposal
@@ -22,7 +22,7 @@ from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import join
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, destination
 
 _SECOND = 1.0
 _TIMES = 4.0  # what the largest source was used to send

@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.counts import Chunk, destination
+from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.usual import Key
-from xdpctl.model.match.components import UDP
-from xdpctl.model.services import HTTPS, SERVICES
-from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import holds
+from xdpctl.traffic.packets import PacketArray, destination
+from xdpctl.traffic.served import asks_udp
 
 AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
 Service = tuple[Prefix, int]
@@ -121,21 +118,13 @@ def _rate(asked: tuple[Service, ...], seen: Chunk) -> float:
     for to, port in asked:
         here = packets["destination"] == to.address
         chosen |= here & (packets["destination_port"] == port)
-    chosen &= _asks(packets)
+    chosen &= asks_udp(packets)
     return float(packets["weight"][chosen].sum(dtype=np.float64)) / seen.seconds
-
-
-def _asks(packets: PacketArray) -> NDArray[np.bool_]:
-    """Which packets ask a UDP service; of HTTP/3 those of new clients, as its answers count."""
-    to = packets["destination_port"]
-    asking = (packets["protocol"] == UDP) & (to >= 0) & holds(SERVICES, to)
-    new = (to != HTTPS) | (packets["traffic"] == Traffic.QUIC_INITIAL)
-    return np.asarray(asking & new)
 
 
 def services(window: PacketArray) -> tuple[Service, ...]:
     """The UDP services to which nearly all packets go, if they are few; else none."""
-    asking = _asks(window)
+    asking = asks_udp(window)
     weights = window["weight"].astype(np.float64)
     if weights[asking].sum() < _MOST * weights.sum():
         return ()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.traffic.packets import PACKET, PacketArray, kinds
+from xdpctl.traffic.packets import PACKET, PacketArray, destination, kinds
 
 WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
 KEPT_SECONDS = 0.5
@@ -50,12 +50,6 @@ class Strata:
     def key(self, place: int) -> tuple[Prefix, Traffic]:
         """The destination and kind of one of them."""
         return destination(self.first[place]), Traffic(int(self.kinds[place]))
-
-
-def destination(packet: np.void) -> Prefix:
-    """The destination of a packet."""
-    size = 4 if packet["family"] == 4 else 16
-    return Prefix(bytes(packet["destination"]).ljust(size, b"\0")[:size], size * 8)
 
 
 def strata(packets: PacketArray, seconds: float) -> Strata:

@@ -42,7 +42,7 @@ from xdpctl.detectors.builtin.verdict import (
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation, Raises, raised, raises
 from xdpctl.model.rule import Action
-from xdpctl.traffic.handshakes import completed
+from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 

@@ -19,7 +19,7 @@ from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
-from xdpctl.traffic.handshakes import completed
+from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import covers, takes
 

@@ -4,8 +4,9 @@
 import numpy as np
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.counts import Chunk, destination
+from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.model.match.components import TCP
+from xdpctl.traffic.packets import destination
 
 _TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
 _ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0

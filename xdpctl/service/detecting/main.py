@@ -27,10 +27,10 @@ from xdpctl.base.system.filelock import hold as hold_lock
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.base.system.signal_event import SignalEvent
-from xdpctl.datapath.answers import Answers
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Follower
+from xdpctl.datapath.served import PinnedServed
 from xdpctl.detectors.builtin.engine import Engine
 from xdpctl.detectors.builtin.holds import Report
 from xdpctl.detectors.builtin.settings import Most
@@ -220,7 +220,7 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     heads = maps.open_map(path)
     unix = time.time()
     found = learnt.read(settings.detector_learnt, unix)
-    answers = Answers(pins).of if settings.outside_interfaces else None
+    answers = PinnedServed(pins).answers if settings.outside_interfaces else None
     learnt_before = found.usual, found.normal, found.ceilings
     engine = Engine(settings.detect, prefixes(settings), *learnt_before, answers)
     report = read_status(settings.detector_status)  # it is written more often

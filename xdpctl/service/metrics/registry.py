@@ -9,7 +9,16 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.metrics import detector, fleet, flows, host, rules, traffic, upstream
+from xdpctl.service.metrics import (
+    detector,
+    fleet,
+    flows,
+    host,
+    rules,
+    served,
+    traffic,
+    upstream,
+)
 
 
 class _Live(Collector):
@@ -22,6 +31,7 @@ class _Live(Collector):
         """The metrics of every part."""
         yield from host.metrics(self.ctx)
         yield from traffic.metrics(self.ctx)
+        yield from served.metrics(self.ctx)
         yield from flows.metrics(self.ctx)
         yield from rules.metrics(self.ctx)
         yield from detector.metrics(self.ctx)

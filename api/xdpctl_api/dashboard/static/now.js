@@ -168,6 +168,13 @@ async function rules() {
   find("no-rules").hidden = rows.length > 0;
 }
 
+async function served() {
+  const found = await ask("/v1/served?limit=8");
+  const rows = found.services.map((each) => ({ ...each, service: `${each.address} ${each.protocol} ${each.port}` }));
+  show(find("services"), find("row-service"), rows, "service");
+  find("services").closest(".panel").hidden = rows.length === 0;
+}
+
 async function incidents() {
   const found = await ask("/v1/incidents?limit=50");
   marks = found.incidents.map((incident) => incident.opened_at);
@@ -188,7 +195,7 @@ document.addEventListener("holding", ({ detail }) => {
 
 async function look() {
   if (document.visibilityState !== "visible") return;
-  for (const part of [rules, tops]) {
+  for (const part of [rules, served, tops]) {
     try {
       await part();
     } catch (error) {

@@ -31,8 +31,16 @@ export function lasting(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => count + unit).join(" ");
 }
 
+/** A wait as GET /v1/served has it; its longest one stands for all that are longer than a quarter. */
+function wait(seconds) {
+  if (seconds === null || seconds === undefined) return "?";
+  if (seconds >= 17) return `> ${si(seconds / 4)} s`;
+  return seconds < 1 ? `${(1000 * seconds).toFixed(0)} ms` : `${si(seconds)} s`;
+}
+
 const FORMATS = {
   si,
+  wait,
   ends: (seconds) => (seconds === null ? "never" : lasting(seconds)),
   text: (value) => String(value ?? ""),
   share: (value) => (value === null || value === undefined ? "not known" : `${(100 * value).toFixed(1)}%`),

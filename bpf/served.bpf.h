@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How services inside serve: connections that begin, answers, and how long a client waits for them.
+ * Waits begin with packets that come in and are sampled, and end where the answer goes out.
+ */
+
+#define SERVED_MAX  (FLOWS_LOG2 ? 1U << SERVED_LOG2 : 1U)
+#define AWAITED_MAX (FLOWS_LOG2 ? 1U << AWAITED_LOG2 : 1U)
+
+enum answer {
+	ANSWER_SYN_ACK,
+	ANSWER_DATA,
+};
+
+/* A flow, and since when its answer is awaited. Another flow may take its place. */
+struct awaited {
+	u64 flow; /* its hash; the lowest bit says which answer */
+	u64 since_ns;
+};
+
+BPF_F_TABLE("array", u32, struct served, served, SERVED_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct awaited, awaited, AWAITED_MAX, MMAPABLE);
+
+/* `port` is the upper half of `ports` in flow_hash(). */
+static __always_inline struct served *service_of(const u64 *seeds, u32 family, __be32 *inside,
+						 u32 port, u32 protocol)
+{
+	__be32 nobody[4] = {};
+	u64 hash = flow_hash(seeds, family, inside, nobody, port & 0xffff0000U, protocol);
+	u32 index = hash & (SERVED_MAX - 1), tag = hash >> 32 | 1;
+	struct served *cell = served.lookup(&index);
+
+	if (cell && *(volatile u32 *)&cell->tag != tag) {
+		__builtin_memset(cell, 0, sizeof(*cell));
+		*(volatile u32 *)&cell->tag = tag;
+	}
+	return cell;
+}
+
+/* A connection over TCP has begun: the client has shown that it is there. */
+static __always_inline void count_connection(const u64 *seeds, u32 family, __be32 *inside, u32 port)
+{
+	struct served *cell = service_of(seeds, family, inside, port, PROTOCOL_TCP);
+
+	if (cell)
+		__sync_fetch_and_add(&cell->count, 1);
+}
+
+static __always_inline struct awaited *awaited_of(u64 flow)
+{
+	u32 place = flow >> 1 & (AWAITED_MAX - 1);
+
+	return awaited.lookup(&place);
+}
+
+static __always_inline u64 with_answer(u64 flow, enum answer answer)
+{
+	return (flow & ~1ULL) | answer;
+}
+
+static __always_inline void await(u64 flow, enum answer answer)
+{
+	struct awaited *cell = awaited_of(flow);
+
+	if (!cell)
+		return;
+	cell->since_ns = bpf_ktime_get_ns();
+	*(volatile u64 *)&cell->flow = with_answer(flow, answer);
+}
+
+/* Whether this answer was awaited; *wait is for how long, as a class. */
+static __always_inline int came(u64 flow, enum answer answer, u32 *wait)
+{
+	struct awaited *cell = awaited_of(flow);
+	u64 since, passed;
+
+	if (!cell || *(volatile u64 *)&cell->flow != with_answer(flow, answer))
+		return 0;
+	since = *(volatile u64 *)&cell->since_ns;
+	*(volatile u64 *)&cell->flow = 0;
+	passed = (bpf_ktime_get_ns() - since) >> WAIT_LOG2;
+	*wait = 0;
+#pragma unroll
+	for (int class = 1; class < WAITS; class++)
+		*wait += passed >> 2 * (class - 1) ? 1 : 0;
+	return 1;
+}

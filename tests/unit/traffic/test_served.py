@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether services serve: forged packets do not count, a fall and a long wait are told."""
+
+import numpy as np
+import pytest
+
+from tests.support.fakes import FakeServed
+from xdpctl.abi.constants import WAITS, Traffic
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.served import Counts, Service, wait_bound
+from xdpctl.model.match.components import TCP, UDP
+from xdpctl.traffic.counted import completed
+from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.served import Served
+
+HOST, NETWORK = parse_prefix("192.0.2.1"), parse_prefix("192.0.2.0/24")
+WEB, DNS = Service(HOST, TCP, 443), Service(HOST, UDP, 53)
+
+
+def asking(service: Service, count: int, shaken: int = 0) -> PacketArray:
+    found = np.zeros(count, PACKET)
+    found["destination"], found["destination_port"] = service.host.address, service.port
+    found["protocol"], found["family"], found["weight"] = service.protocol, 4, 1
+    of_tcp = service.protocol == TCP
+    found["traffic"] = Traffic.SYN if of_tcp else Traffic.DNS_QUERY
+    found["shaken"] = shaken
+    return found
+
+
+def waits(number: int, count: int) -> tuple[int, ...]:
+    return tuple(count * (each == number) for each in range(WAITS))
+
+
+class Box:
+    """A service that is asked and serves so many a second, for 20 s each."""
+
+    def __init__(self, service: Service = WEB) -> None:
+        self.service, self.kernel, self.now = service, FakeServed(), 1_000.0
+        self.kernel.counts[service] = Counts(1)
+        self.served = Served(self.kernel)
+        self.served.add(self.now, asking(service, 1))
+
+    def part(self, served: int, asked: int | None = None, wait: int = 0) -> None:
+        before = self.kernel.counts[self.service]
+        data = np.array(before.data) + waits(wait, 20 * served)
+        self.kernel.counts[self.service] = Counts(
+            before.count + 20 * served, before.syn_acks, data.tolist()
+        )
+        for _ in range(20):
+            self.now += 1.0
+            self.served.add(self.now, asking(self.service, served if asked is None else asked))
+
+
+@pytest.mark.parametrize(
+    ("service", "text"),
+    [
+        (WEB, "240 newcomers get in at 192.0.2.1 port 443 a minute"),
+        (DNS, "240 questions are answered by 192.0.2.1 port 53 a minute"),
+    ],
+)
+def test_who_asks_in_vain_is_told(service: Service, text: str) -> None:
+    box = Box(service)
+    for _ in range(10):
+        box.part(10)
+    assert box.served.failing() == []
+    box.part(6, asked=10)
+    assert box.served.failing() == [], "a half may lack by chance"
+    box.part(4, asked=500)
+    assert box.served.failing() == [f"{text}, and 600 are usual: is it down?"]
+
+
+def test_where_nobody_asks_nobody_fails() -> None:
+    box = Box()
+    for served in [10] * 10 + [4, 0]:
+        box.part(served)
+        assert box.served.failing() == [], "lessons have begun"
+
+
+def test_of_little_nothing_is_said() -> None:
+    seldom, new = Box(), Box()
+    for served in [1] * 10 + [0]:
+        seldom.part(served, asked=9)
+    for served in [10] * 3 + [0]:
+        new.part(served, asked=9)
+    assert seldom.served.failing() == []
+    assert new.served.failing() == [], "nobody knows what is usual"
+    assert Served(FakeServed()).failing() == []
+
+
+def test_newcomers_are_those_of_now_against_those_that_are_usual() -> None:
+    box = Box()
+    for served in [10] * 6 + [12]:
+        assert box.served.newcomers(HOST) is None
+        box.part(served)
+    for host in (HOST, NETWORK):
+        assert str(box.served.newcomers(host)).startswith("720 newcomers a minute get in at ")
+    assert str(box.served.newcomers(None)) == "720 newcomers a minute get in, usually 600"
+    assert box.served.newcomers(parse_prefix("198.51.100.0/24")) is None
+    assert (box.served.usual(HOST), box.served.usual(NETWORK)) == (10, 10)
+    assert box.served.usual(parse_prefix("198.51.100.1")) == 0
+
+
+def test_long_waits_for_data_are_told() -> None:
+    box = Box()
+    for _ in range(8):
+        box.part(10, wait=1)
+    box.part(10, wait=4)
+    assert box.served.failing() == [], "a quarter of a second is no harm"
+    box.part(10, wait=5)
+    (said,) = box.served.failing()
+    assert "at 192.0.2.1 port 443 wait for more than 0.3 s for the first data" in said
+    assert "usually less than 0.004 s" in said
+    box.part(10, wait=WAITS - 1)
+    assert "more than 4 s" in box.served.failing()[0]
+
+
+def test_what_is_slow_as_always_is_no_harm() -> None:
+    box = Box()
+    for _ in range(10):
+        box.part(10, wait=5)
+    assert box.served.failing() == []
+    (found,) = box.served.figures()
+    assert found.data == found.usual_data == wait_bound(5)
+
+
+def test_counts_that_begin_anew_are_taken_as_they_are() -> None:
+    box = Box()
+    for _ in range(3):
+        box.part(10)
+    box.kernel.counts[WEB] = Counts(0)
+    box.part(5)
+    (found,) = box.served.figures()
+    assert found.served == 300
+    assert box.served.totals() == {TCP: 700, UDP: 0}
+
+
+def test_what_serves_nobody_is_no_service() -> None:
+    served = Served(FakeServed())
+    for at in range(60):
+        served.add(1_000.0 + at, asking(Service(HOST, TCP, 8_000 + at), 5))
+    assert served.figures() == []
+
+
+def test_totals_begin_where_a_service_is_met() -> None:
+    box = Box()
+    box.kernel.counts[DNS] = Counts(1_000_000)
+    box.served.add(box.now, asking(DNS, 1))
+    box.kernel.counts[DNS] = Counts(1_000_007)
+    assert box.served.totals() == {TCP: 0, UDP: 7}
+
+
+def test_of_a_host_no_more_are_believed_than_a_busy_one_gets() -> None:
+    """One ACK may be sent again and again, and a sampled one stands for many."""
+    one, other = asking(WEB, 100, 1), asking(WEB, 100, 1)
+    other["destination"] = bytes((192, 0, 2, 2))
+    both = np.concatenate([one, other])
+    assert completed(both, 0.5) == 200
+    both["weight"] = 1_000
+    assert completed(both, 0.5) == 2 * 2_500
+    assert completed(asking(WEB, 0), 0.5) == 0

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How services inside serve, as bpf/served.bpf.h counts it: connections, answers, and waits."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xdpctl.abi.arrays import CONTROL, SERVED
+from xdpctl.abi.constants import WAIT_LOG2, WAITS
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.errors import DatapathError
+from xdpctl.model.match.components import UDP
+
+_MASK = (1 << 64) - 1
+_TAG_BITS = 32
+
+
+class Service(NamedTuple):
+    """An address inside (a prefix of one address), a protocol, and a port."""
+
+    host: Prefix
+    protocol: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Connections that began over TCP, or answers over UDP, so far; it may begin anew.
+
+    `syn_acks` and `data` count by the wait of the client, see `wait_bound`: for the SYN-ACK, and
+    from the handshake's end on for the first data. Only a sample of the waits is measured.
+    """
+
+    count: int = 0
+    syn_acks: Sequence[int] = (0,) * WAITS
+    data: Sequence[int] = (0,) * WAITS
+
+
+CountsOf = Callable[[Service], Counts]
+
+
+def wait_bound(number: int) -> float:
+    """The longest wait in seconds of a class; the last one has all that are longer, too."""
+    return float(1 << WAIT_LOG2 + 2 * number) / 1e9
+
+
+class PinnedServed:
+    """The pinned map `served` as of now; DatapathError if it cannot be opened.
+
+    Nothing is counted where no interface is outside.
+    """
+
+    def __init__(self, pins: Pins) -> None:
+        try:
+            with (
+                closing(maps.open_map(pins.map("controls"))) as controls,
+                closing(maps.open_map(pins.map("served"))) as cells,
+            ):
+                control = np.frombuffer(controls.memory(), CONTROL)[0]
+                self._cells = np.frombuffer(cells.memory(), SERVED)
+        except OSError as error:
+            raise DatapathError(f"it cannot be read what is served: {error.strerror}") from error
+        self._seeds = [int(seed) for seed in control["seeds"]]
+
+    def of(self, service: Service) -> Counts:
+        """What is counted of a service, without which nothing is."""
+        hashed = _flow_hash(self._seeds, service)
+        cell = self._cells[hashed & (len(self._cells) - 1)]
+        if cell["tag"] != hashed >> _TAG_BITS | 1:
+            return Counts()
+        return Counts(int(cell["count"]), cell["syn_acks"].tolist(), cell["data"].tolist())
+
+    def answers(self, address: bytes, port: int) -> int:
+        """Answers over UDP so far from this address (4 or 16 bytes) and port.
+
+        Several packets to one client after another are one answer.
+        """
+        return self.of(Service(Prefix(address, 8 * len(address)), UDP, port)).count
+
+
+def _flow_hash(seeds: list[int], service: Service) -> int:
+    """flow_hash() of bpf/flows.bpf.h, for a service: nobody is outside."""
+    inside = service.host.address
+    words = [int.from_bytes(inside[at : at + 4], sys.byteorder) for at in range(0, len(inside), 4)]
+    x = (words[0] << 32) * seeds[0] & _MASK
+    for word, seed in zip(words[1:], (seeds[1], seeds[2], seeds[0]), strict=False):
+        x = ((x ^ x >> 32) + (word << 32)) * seed & _MASK
+    ports = int.from_bytes(service.port.to_bytes(2, "big"), sys.byteorder) << 16
+    x = ((x ^ x >> 32) + (ports << 16 | service.protocol)) * seeds[1] & _MASK
+    x = (x ^ x >> 29) * seeds[2] & _MASK
+    return x ^ x >> 32

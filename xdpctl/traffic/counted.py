@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What sampled packets say of handshakes and of rules. Pure."""
+
+import numpy as np
+
+from xdpctl.abi.constants import KEPT_OUT
+from xdpctl.traffic.packets import PacketArray
+
+_BELIEVED = 5_000.0  # handshakes a second of a host
+
+
+def completed(shaken: PacketArray, seconds: float) -> float:
+    """How many handshakes were completed within so many seconds, from sampled ACKs.
+
+    A sampled ACK stands for many, and whoever sends one may send it again and again: so of a host
+    no more are believed than a busy one gets.
+    """
+    words = np.ascontiguousarray(shaken["destination"]).view(np.uint64).reshape(-1, 2)
+    _, places = np.unique(words, axis=0, return_inverse=True)
+    sums = np.bincount(places.reshape(-1), shaken["weight"])
+    return float(np.minimum(sums, _BELIEVED * seconds).sum())
+
+
+def rates_of_slots(packets: PacketArray, seconds: float) -> dict[int, float]:
+    """The packets a second that each rule's slot kept out, from sampled packets."""
+    packets = packets[np.isin(packets["reason"], KEPT_OUT)]
+    slots, places = np.unique(packets["slot"], return_inverse=True)
+    sums = np.bincount(places, packets["weight"], len(slots))
+    return {int(slot): float(count) / seconds for slot, count in zip(slots, sums, strict=True)}
