@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.detectors.builtin.boxes import BOXES_MAX, REST, boxes
+from xdpctl.detectors.builtin.boxes import boxes
 from xdpctl.detectors.builtin.evidence import (
     Case,
     because,
@@ -27,6 +27,7 @@ from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.match.ranges import merged
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Action
+from xdpctl.traffic.boxes import BOXES_MAX, REST
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 

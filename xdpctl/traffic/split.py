@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An attack and normal traffic, packet by packet, while a match is made to divide them. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,23 +34,16 @@ class Side:
 class Split:
     """The packets that are left while a box grows.
 
-    `own` is the mass of normal packets in the window: a share `usual` of it is of their kind.
+    `own` is the mass of the normal packets that are among those of now.
     """
 
     now: Side
     normal: Side
     own: NDArray[np.float64]
-    kinds: NDArray[np.uint8]
 
     def of(self, now: NDArray[np.bool_], normal: NDArray[np.bool_]) -> "Split":
         """Some of the packets of both sides."""
-        return replace(
-            self,
-            now=self.now.of(now),
-            normal=self.normal.of(normal),
-            own=self.own[normal],
-            kinds=self.kinds[normal],
-        )
+        return Split(self.now.of(now), self.normal.of(normal), self.own[normal])
 
     @property
     def excess(self) -> float:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.detectors.builtin.split import BITS, Split
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.match import Value
 from xdpctl.model.match.ranges import Ranges, merged
 from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.split import BITS, Split
 
 _NUMBERS = (
     *("source_port", "destination_port", "icmp_type", "icmp_code", "packet_length"),
@@ -42,11 +42,11 @@ class Choice:
     value: Value
 
 
-def choices(split: Split, components: dict[str, Value]) -> Iterator[Choice]:
-    """A choice for each component that a box does not have yet."""
+def choices(split: Split, components: dict[str, Value], ranges: bool = True) -> Iterator[Choice]:
+    """A choice for each component that a box lacks; without `ranges` of single values."""
     for name in (*_NUMBERS, *BITS):
         if name not in components:
-            found = _bits(split, name) if name in BITS else _ranges(split, name)
+            found = _bits(split, name) if name in BITS else _numbers(split, name, ranges)
             if found is not None:
                 yield found
 
@@ -108,7 +108,7 @@ def _places(values: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
     return np.where(values[at] == found, at, -1)
 
 
-def _ranges(split: Split, name: str) -> Choice | None:
+def _numbers(split: Split, name: str, ranges: bool) -> Choice | None:
     now = split.now.packets[name].astype(np.int64)
     normal = split.normal.packets[name].astype(np.int64)
     seen = now[now >= 0]
@@ -117,7 +117,8 @@ def _ranges(split: Split, name: str) -> Choice | None:
     alone = _alone(split, now, normal)
     others = (now >= 0) & ~np.isin(now, alone)
     rest = now[others]
-    if split.now.mass[others].sum() < _OTHERS * split.now.total or len(np.unique(rest)) < _DISTINCT:
+    few = split.now.mass[others].sum() < _OTHERS * split.now.total
+    if not ranges or few or len(np.unique(rest)) < _DISTINCT:
         rest = rest[:0]
     edges = _edges(rest, normal, alone, COMPONENTS[name].most)
     of_now = _binned(now, alone, edges)
