@@ -9,10 +9,11 @@
 #define FLOWS_LOG2 0 /* blocks: none is needed without an outside interface */
 #endif
 
-#define PROOFS_LOG2  (FLOWS_LOG2 ? 18 : 0)
-#define SHAKE	     0x80000000U /* in the tag of a proof */
-#define SHAKEN	     0x40000000U
-#define SCTP	     132
+#define PROOFS_LOG2 (FLOWS_LOG2 ? 18 : 0)
+#define SHAKE	    0x80000000U /* in the tag of a proof */
+#define SHAKEN	    0x40000000U
+#define TAKEN_UP    (SHAKE | SHAKEN)
+#define SCTP	    132
 
 #define ICMP_ECHO   8
 #define ICMPV6_ECHO 128
@@ -71,7 +72,8 @@ static __always_inline int knows_flow(u64 hash)
  * Proofs that the inside takes part in a TCP flow that is not known yet. A cell has what went out
  * last of one flow: 30 bits of the flow's hash, two for what the number is, and a number. It is
  * what acknowledges our SYN-ACK (SHAKE), or what the inside has acknowledged (SHAKEN: of a flow of
- * which our SYN-ACK was seen). All flows with the same place share a cell, and the last one has it.
+ * which our SYN-ACK was seen); TAKEN_UP says that the connection was counted. All flows with the
+ * same place share a cell, and the last one has it.
  */
 static __always_inline u64 *proof_of(u64 hash)
 {
@@ -91,15 +93,20 @@ static __always_inline int is_proof_of(u64 held, u64 hash)
 	return (held << 2 >> 34) == hash >> 34;
 }
 
-/* Whether our SYN-ACK of this flow was seen, so that it is one of a service inside. */
-static __always_inline int began_inside(u64 hash)
+/* Whether our SYN-ACK of this flow was seen, so that it is one of a service inside; once. */
+static __always_inline int takes_up(u64 hash)
 {
 	u64 *cell = proof_of(hash), held;
+	u32 kind;
 
 	if (!cell)
 		return 0;
 	held = *(volatile u64 *)cell;
-	return is_proof_of(held, hash) && held >> 62;
+	kind = held >> 32 & TAKEN_UP;
+	if (!is_proof_of(held, hash) || !kind || kind == TAKEN_UP)
+		return 0;
+	*(volatile u64 *)cell = held | (u64)TAKEN_UP << 32;
+	return 1;
 }
 
 /*
@@ -117,10 +124,10 @@ static __always_inline int shakes(u64 hash, struct transport *head)
 
 /*
  * Remembers a flow; a new one only within the budget of its teacher, unless `opens` is 0: never.
- * Returns whether it is new.
+ * Returns whether it was unknown.
  */
 static __always_inline int learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
-				       int opens)
+				      int opens)
 {
 	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
 	struct memory *memory = memories.lookup(&number);
@@ -138,11 +145,11 @@ static __always_inline int learn_flow(const u64 *seeds, u32 family, __be32 *teac
 	if (is_new) {
 		bucket = budget_of(seeds, family, teacher);
 		if (!opens || !bucket)
-			return 0;
+			return 1;
 		if (is_overfull(memory) ||
 		    !within_budget(bucket, now, memory->cost_ns, BUDGET_ELEMENTS)) {
 			refuse_element(memory, now, family, teacher);
-			return 0;
+			return 1;
 		}
 	}
 	add_element(memory, block, hash, now);

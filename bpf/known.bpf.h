@@ -170,8 +170,7 @@ static __always_inline enum flow_state ask_tcp(const u64 *seeds, struct packet *
 	if (!shakes(hash, head))
 		return FLOW_UNKNOWN;
 	if (learns && learn_flow(seeds, packet->family, packet->destination, hash, 1))
-		count_connection(seeds, packet->family, packet->destination,
-				 (u32)head->destination_port << 16);
+		await(hash, ANSWER_DATA);
 	return FLOW_SHAKEN;
 }
 

@@ -6,20 +6,22 @@
 
 #define SERVED_MAX  (FLOWS_LOG2 ? 1U << SERVED_LOG2 : 1U)
 #define AWAITED_MAX (FLOWS_LOG2 ? 1U << AWAITED_LOG2 : 1U)
+#define PATIENCE_NS 20000000000ULL /* in which a client that asks again still waits */
 
 enum answer {
-	ANSWER_SYN_ACK,
-	ANSWER_DATA,
+	ANSWER_SYN_ACK, /* to forged SYNs, too */
+	ANSWER_DATA,	/* after a handshake */
+	ANSWERS_MAX,
 };
 
-/* A flow, and since when its answer is awaited. Another flow may take its place. */
+/* A flow, by its hash, and since when it awaits an answer. Another flow may take its place. */
 struct awaited {
-	u64 flow; /* its hash; the lowest bit says which answer */
+	u64 flow;
 	u64 since_ns;
 };
 
 BPF_F_TABLE("array", u32, struct served, served, SERVED_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct awaited, awaited, AWAITED_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct awaited, awaited, ANSWERS_MAX *AWAITED_MAX, MMAPABLE);
 
 /* `port` is the upper half of `ports` in flow_hash(). */
 static __always_inline struct served *service_of(const u64 *seeds, u32 family, __be32 *inside,
@@ -37,7 +39,8 @@ static __always_inline struct served *service_of(const u64 *seeds, u32 family, _
 	return cell;
 }
 
-/* A connection over TCP has begun: the client has shown that it is there. */
+/* A service has taken up a connection: its client has shown that it is there, and it was answered.
+ */
 static __always_inline void count_connection(const u64 *seeds, u32 family, __be32 *inside, u32 port)
 {
 	struct served *cell = service_of(seeds, family, inside, port, PROTOCOL_TCP);
@@ -46,42 +49,40 @@ static __always_inline void count_connection(const u64 *seeds, u32 family, __be3
 		__sync_fetch_and_add(&cell->count, 1);
 }
 
-static __always_inline struct awaited *awaited_of(u64 flow)
+static __always_inline struct awaited *awaited_of(u64 flow, enum answer answer)
 {
-	u32 place = flow >> 1 & (AWAITED_MAX - 1);
+	u32 place = answer * AWAITED_MAX + (flow & (AWAITED_MAX - 1));
 
 	return awaited.lookup(&place);
 }
 
-static __always_inline u64 with_answer(u64 flow, enum answer answer)
-{
-	return (flow & ~1ULL) | answer;
-}
-
+/* Who asks again has waited since he asked first. */
 static __always_inline void await(u64 flow, enum answer answer)
 {
-	struct awaited *cell = awaited_of(flow);
+	struct awaited *cell = awaited_of(flow, answer);
+	u64 now = bpf_ktime_get_ns();
 
-	if (!cell)
+	if (!cell || (*(volatile u64 *)&cell->flow == flow &&
+		      now - *(volatile u64 *)&cell->since_ns < PATIENCE_NS))
 		return;
-	cell->since_ns = bpf_ktime_get_ns();
-	*(volatile u64 *)&cell->flow = with_answer(flow, answer);
+	*(volatile u64 *)&cell->since_ns = now;
+	*(volatile u64 *)&cell->flow = flow;
 }
 
 /* Whether this answer was awaited; *wait is for how long, as a class. */
 static __always_inline int came(u64 flow, enum answer answer, u32 *wait)
 {
-	struct awaited *cell = awaited_of(flow);
+	struct awaited *cell = awaited_of(flow, answer);
 	u64 since, passed;
 
-	if (!cell || *(volatile u64 *)&cell->flow != with_answer(flow, answer))
+	if (!cell || *(volatile u64 *)&cell->flow != flow)
 		return 0;
 	since = *(volatile u64 *)&cell->since_ns;
 	*(volatile u64 *)&cell->flow = 0;
 	passed = (bpf_ktime_get_ns() - since) >> WAIT_LOG2;
 	*wait = 0;
 #pragma unroll
-	for (int class = 1; class < WAITS; class++)
+	for (int class = 1; class < WAITS; class ++)
 		*wait += passed >> 2 * (class - 1) ? 1 : 0;
 	return 1;
 }

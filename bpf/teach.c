@@ -160,7 +160,7 @@ static __always_inline int accepts(u64 hash, struct transport *head)
 		if (kind != SHAKE && (s32)(number - (u32)held) > 0)
 			return 1;
 	}
-	*(volatile u64 *)cell = proof(hash, kind ? SHAKEN : 0, number);
+	*(volatile u64 *)cell = proof(hash, kind == SHAKE ? SHAKEN : kind, number);
 	return 0;
 }
 
@@ -194,19 +194,35 @@ static __always_inline void count_answer(struct __sk_buff *ctx, struct control *
 	*(volatile u64 *)&cell->last = flow;
 }
 
-/* Counts for how long a client has waited for this packet. */
-static __always_inline void count_wait(struct control *control, struct packet *packet, u32 ports,
-				       u64 flow, enum answer answer)
+/* Counts for how long a client has waited for this packet; whether it did. */
+static __always_inline int count_wait(struct control *control, struct packet *packet, u32 ports,
+				      u64 flow, enum answer answer)
 {
 	struct served *cell;
 	u32 wait;
 
 	if (!came(flow, answer, &wait))
-		return;
+		return 0;
 	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_TCP);
-	if (!cell || wait >= WAITS)
-		return;
-	__sync_fetch_and_add(answer == ANSWER_DATA ? &cell->data[wait] : &cell->syn_acks[wait], 1);
+	asm volatile("" : "+r"(wait)); /* so that the bound is checked where the verifier sees it */
+	if (cell && wait < WAITS)
+		__sync_fetch_and_add(
+		    answer == ANSWER_DATA ? &cell->data[wait] : &cell->syn_acks[wait], 1);
+	return 1;
+}
+
+/*
+ * Counts a connection that a service inside takes up: it sends data, or accepts some. Flows that
+ * were unknown until now are asked about, and those that were known by the ACK of the handshake:
+ * their data is awaited.
+ */
+static __always_inline void count_taken_up(struct control *control, struct packet *packet,
+					   u32 ports, u64 flow, int opens, int unknown)
+{
+	int awaited = opens && count_wait(control, packet, ports, flow, ANSWER_DATA);
+
+	if ((awaited || (opens && unknown)) && takes_up(flow))
+		count_connection(control->seeds, packet->family, packet->source, ports);
 }
 
 int teach(struct __sk_buff *ctx)
@@ -217,6 +233,7 @@ int teach(struct __sk_buff *ctx)
 	struct control *control = controls.lookup(&zero);
 	struct packet packet = {};
 	enum lesson lesson;
+	int opening, unknown;
 	u64 hash;
 
 	/* what turns round here has come from outside, and so have its addresses */
@@ -240,11 +257,9 @@ int teach(struct __sk_buff *ctx)
 		count_wait(control, &packet, ports, hash, ANSWER_SYN_ACK);
 		return GO_ON;
 	}
-	if (lesson == LESSON_NEW && packet.protocol == PROTOCOL_TCP)
-		count_wait(control, &packet, ports, hash, ANSWER_DATA);
-	if (learn_flow(control->seeds, packet.family, packet.source, hash,
-		       opens(lesson, hash, &head)) &&
-	    packet.protocol == PROTOCOL_TCP && began_inside(hash))
-		count_connection(control->seeds, packet.family, packet.source, ports);
+	opening = opens(lesson, hash, &head);
+	unknown = learn_flow(control->seeds, packet.family, packet.source, hash, opening);
+	if (packet.protocol == PROTOCOL_TCP)
+		count_taken_up(control, &packet, ports, hash, opening, unknown);
 	return GO_ON;
 }

@@ -41,11 +41,12 @@ packets a second pass, or four times what the largest source is used to.
 _PROGRAMS = """
 ## Real programs
 
-%(programs)s programs ask all at once, behind a bridge, with 50 sessions and 20 conversations beside
-them: servers inside that clients outside ask, a tunnel between two gateways, and programs inside
-that ask others. What is served is what the program says: its exit status, or its own count. At each
-age of the box they run for %(calm)s s without an attack, then beside %(floods)s made floods of
-25,000 packets a second and 4 s, one after another, of packets that do not repeat. *Worst* is the
+%(programs)s programs ask all at once, with 50 sessions and 20 conversations beside them: servers
+inside that clients outside ask, a tunnel between two gateways, and programs inside that ask others.
+The box is a bridge before the server, a router, or the server itself. What is served is what the
+program says: its exit status, or its own count. At each age of the box they run for %(calm)s s
+without an attack, then beside %(floods)s made floods of 25,000 packets a second and 4 s, one after
+another, of packets that do not repeat. *Worst* is the
 flood beside which most was lost. Each cell: lost without an attack; lost beside floods. The last
 row is what was kept out of the floods themselves, from their first packet on. A flood that the
 server answers is not held: here the *DNS water torture*, which nsd answers.

@@ -108,9 +108,9 @@ static __always_inline u32 thin_stratum(struct control *control, struct scratch 
 	return weight;
 }
 
-/* Begins to measure for how long a client waits for an answer to this packet of TCP. */
-static __always_inline void await_answer(struct xdp_md *ctx, struct control *control,
-					 struct packet *packet, enum answer answer)
+/* Begins to measure for how long a client waits for the answer to its SYN. */
+static __always_inline void await_syn_ack(struct xdp_md *ctx, struct control *control,
+					  struct packet *packet)
 {
 	struct transport head = {};
 	struct ports ports = {};
@@ -119,7 +119,7 @@ static __always_inline void await_answer(struct xdp_md *ctx, struct control *con
 		return;
 	ports.source = head.source_port;
 	ports.destination = head.destination_port;
-	await(hash_of_flow(control->seeds, packet, &ports), answer);
+	await(hash_of_flow(control->seeds, packet, &ports), ANSWER_SYN_ACK);
 }
 
 static __always_inline void copy_head(struct xdp_md *ctx, struct control *control,
@@ -142,10 +142,8 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct control *contro
 		head->flow = flow_of(ctx, control, &scratch->packet, 1);
 	if (head->flow == FLOW_KNOWN && asked->reason == REASON_KNOWN && scratch->shaken)
 		head->flow = FLOW_SHAKEN;
-	if (head->flow == FLOW_SHAKEN)
-		await_answer(ctx, control, &scratch->packet, ANSWER_DATA);
-	else if (head->flow == FLOW_UNKNOWN && head->traffic == TRAFFIC_SYN)
-		await_answer(ctx, control, &scratch->packet, ANSWER_SYN_ACK);
+	if (head->flow == FLOW_UNKNOWN && head->traffic == TRAFFIC_SYN)
+		await_syn_ack(ctx, control, &scratch->packet);
 	head->bytes_held = 0;
 	if (bytes > offset) {
 		head->bytes_held = bytes - offset < HEAD_BYTES ? bytes - offset : HEAD_BYTES;

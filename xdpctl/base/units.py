@@ -3,7 +3,10 @@
 
 from functools import lru_cache
 
-_LONGEST_SECONDS = 17.0  # of a wait; it stands for all that are longer than a quarter of it
+from xdpctl.abi.constants import WAIT_LOG2, WAITS
+
+# of a wait: it stands for all that are longer than a quarter of it
+_LONGEST_SECONDS = (1 << WAIT_LOG2 + 2 * (WAITS - 1)) // 10**9
 
 
 @lru_cache(4096)  # a list of rules has the same numbers again and again

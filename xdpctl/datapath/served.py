@@ -31,7 +31,7 @@ class Service(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Connections that began over TCP, or answers over UDP, so far; it may begin anew.
+    """Connections over TCP that it took up, or answers over UDP, so far; it may begin anew.
 
     `syn_acks` and `data` count by the wait of the client, see `wait_bound`: for the SYN-ACK, and
     from the handshake's end on for the first data. Only a sample of the waits is measured.
@@ -69,7 +69,7 @@ class PinnedServed:
         self._seeds = [int(seed) for seed in control["seeds"]]
 
     def of(self, service: Service) -> Counts:
-        """What is counted of a service, without which nothing is."""
+        """The counts of a service; zeros if none are held."""
         hashed = _flow_hash(self._seeds, service)
         cell = self._cells[hashed & (len(self._cells) - 1)]
         if cell["tag"] != hashed >> _TAG_BITS | 1:

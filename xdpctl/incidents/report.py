@@ -28,6 +28,7 @@ FORGED = (
     "Source addresses are those in the packets. A verified one had completed a TCP handshake with "
     "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
+_SEEN_SECONDS = 40.0  # after which newcomers are those since an incident began, and not before
 _WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
 
 
@@ -213,12 +214,15 @@ def _worst(rates: list[list[float]]) -> str:
 
 
 def _newcomers(rates: list[list[Any]]) -> str:
-    """How many got in at the victim when it was worst."""
-    known = [row for row in rates if row[5] is not None]
+    """How many got in at the victim when it was worst; known 20 s after they did."""
+    known = [row for row in rates if row[5] is not None and row[0] >= rates[0][0] + _SEEN_SECONDS]
     if not known:
         return "not measured"
     at, *_, now, usual = min(known, key=lambda row: row[5])
-    return f"at least {now:.0f} a minute got in, usually {usual:.0f}; fewest at {clock(at)[:8]}"
+    return (
+        f"at least {now:.0f} a minute got in, usually {usual:.0f}; fewest at {clock(at)[:8]}; bots "
+        "that complete handshakes are among them"
+    )
 
 
 def chart(rates: list[list[float]]) -> dict[str, Any] | None:

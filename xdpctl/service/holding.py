@@ -63,7 +63,8 @@ def holding(
     """Hurting: people are hit, more passes than usual, an uplink is full, or what should filter
     does not.
 
-    `full` says which uplinks are: what is dropped behind a full one was not held. Unclear: it
+    `full` says which uplinks are, and whether the box is overloaded: what is lost before the filter
+    was not held. Unclear: it
     cannot be known, hardly anything passes of what did, or it is not measured whom a rule hits.
     Holding: rules of detectors keep something out, and people get in. Quiet: there is nothing to
     do.
@@ -134,12 +135,13 @@ def _harmless(rule: Signature, finding: Finding | None, whom: Collateral | None)
 
 def overload(figures: Mapping[str, float | None]) -> list[str]:
     """What the newest figures of the host say of packets that are lost before the filter."""
-    lost, busy = figures.get("driver_drops") or 0.0, figures.get("softirq") or 0.0
+    lost, busy = figures.get("driver_drops") or 0.0, figures.get("softirq")
     if lost < _LOST:
         return []
+    share = f"; {busy:.0%} of the CPUs' time is spent in soft interrupts" if busy else ""
     return [
         f"{si3(lost)} packets/s are lost before the filter sees them: the card or the CPUs are "
-        f"overloaded; {busy:.0%} of the CPUs' time is spent on packets"
+        f"overloaded{share}"
     ]
 
 

@@ -50,15 +50,16 @@ class Sampler:
     def step(self, now: float) -> None:
         """Read what was observed since the last step, and adapt to it."""
         packets = read(self._heads.read())
-        lost = self._heads.lost()
+        lost, first = self._heads.lost(), self._read_at is None
         if self._read_at is not None:  # what was there before is of an earlier process
             self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
-            self.served.add(now, packets)
             undecided = packets[packets["reason"] == Reason.NO_RULE]
             self.baseline.add(self._read_at, now, undecided)
             self._every_log2 = adapt(self._every_log2, packets)
         self._read_at, self._lost = now, lost
         self._heads.observe(masks(self._every_log2))
+        if not first:
+            self.served.add(now, packets)
 
 
 def adapt(every_log2: NDArray[np.int64], packets: PacketArray) -> NDArray[np.int64]:

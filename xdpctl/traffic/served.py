@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether services inside serve: who gets in, against what is usual, and how long clients wait.
 
-A connection counts when its client has acknowledged the SYN-ACK that went out, so forged packets do
-not count; over UDP answers count. Services are named by what asks them.
+Over TCP a connection counts that a service takes up after its handshake, so forged packets do not
+count; over UDP answers count. Services are named by what asks them.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from xdpctl.abi.constants import WAITS, Traffic
 from xdpctl.base.net.prefix import Prefix, shown
 from xdpctl.datapath.served import Counts, CountsOf, Service, wait_bound
 from xdpctl.model.match.components import TCP, UDP
-from xdpctl.model.services import HTTPS, SERVICES
+from xdpctl.model.services import DNS, HTTPS, SERVICES
 from xdpctl.traffic.packets import PacketArray, destination
 from xdpctl.traffic.select import holds
 
@@ -27,7 +27,9 @@ _A_MINUTE = 60 / _PART_SECONDS
 _PARTS, _LEAST_PARTS = 180, 6  # an hour, and two minutes
 _ENOUGH = 40.0  # connections or answers of a part that are usual: of fewer half may lack by chance
 _FALLEN = 0.5  # of what is usual
-_IN_VAIN, _IN_VAIN_LEAST = 0.5, 20.0  # who asks and is not served: of those who are; of a part
+_IN_VAIN = 0.5  # of those who are missing: so many ask and are not served
+_ONE_ANSWER = (DNS, 123)  # UDP: of other services a question may have many packets, or no answer
+_DAY_PARTS = 4_320  # for which what is usual stays as it was while a service fails
 _MEASURED = 20  # waits of a part, of fewer nothing is said
 _SLOW, _SLOWER = 0.25, 4.0  # seconds, and times the usual: who waits longer gives up
 _SERVICES_MAX = 1_000
@@ -69,10 +71,10 @@ class Figures:
     def fails(self) -> str:
         """In which way it fails those who ask; an empty text if it does not."""
         at, usual = f"{shown(self.service.host)} port {self.service.port}", self.usual or 0.0
-        in_vain = self.asked - self.served
-        many = in_vain > max(_IN_VAIN * self.served, _IN_VAIN_LEAST * _A_MINUTE)
-        if usual >= _ENOUGH * _A_MINUTE and self.served < _FALLEN * usual and many:
-            of_tcp = self.service.protocol == TCP
+        in_vain = self.asked - self.served > _IN_VAIN * (usual - self.served)
+        few = usual >= _ENOUGH * _A_MINUTE and self.served < _FALLEN * usual
+        of_tcp = self.service.protocol == TCP
+        if few and in_vain and (of_tcp or self.service.port in _ONE_ANSWER):
             what = "newcomers get in at" if of_tcp else "questions are answered by"
             return f"{self.served:.0f} {what} {at} a minute, and {usual:.0f} are usual: is it down?"
         if self.data is None or self.usual_data is None:
@@ -98,12 +100,30 @@ class _Part:
 
 @dataclass(slots=True)
 class _Known:
-    """A service that has served: its counts at the begin of this part, and who asked since."""
+    """A service that has served.
+
+    `counts` are those at the begin of this part, `asked` who asked since. `last` is the last part,
+    `before` are those that were served in each part before, and `waited` the waits for data, of
+    which the older ones count less. While it fails these stay as they were, for a day at most.
+    """
 
     counts: Counts
+    before: deque[float]
     asked: float = 0.0
     total: float = 0.0
-    parts: deque[_Part] = field(default_factory=lambda: deque(maxlen=_PARTS))
+    last: _Part = field(default_factory=_Part)
+    waited: NDArray[np.float64] = field(default_factory=lambda: np.zeros(WAITS))
+    failed: int = 0  # parts
+
+    def add(self, part: _Part, failed: bool) -> None:
+        """A part has ended, and in the one before it has failed or not."""
+        self.failed = self.failed + 1 if failed else 0
+        if failed and self.failed <= _DAY_PARTS:
+            self.before.append(float(median(self.before)))
+        else:
+            self.waited = self.waited * (1 - 1 / _PARTS) + self.last.data
+            self.before.append(self.last.served)
+        self.last = part
 
 
 class Served:
@@ -116,40 +136,49 @@ class Served:
         self._parts = 0
         self._served = {TCP: 0.0, UDP: 0.0}  # until this part
         self._ends = 0.0
-        self._newcomers: dict[Prefix | None, Newcomers | None] = {}  # until the next part
+        # until the next part
+        self._newcomers: dict[Prefix | None, Newcomers | None] = {}
+        self._figures: list[Figures] | None = None
         self._lock = Lock()
 
     def add(self, now: float, packets: PacketArray) -> None:
         """Take the packets that were seen up to a monotonic time."""
         with self._lock:
-            if self._counts is None:
-                self._counts, self._ends = self._open_counts(), now + _PART_SECONDS
-            if now >= self._ends:
-                self._end_part(self._counts)
-                self._counts, self._ends = self._open_counts(), now + _PART_SECONDS
+            if self._counts is None or now >= self._ends:
+                counts, before = self._open_counts(), self._counts
+                if before is not None:  # of a longer time, in which nobody looked, no rate is known
+                    self._end_part(counts, now < self._ends + _PART_SECONDS)
+                self._counts, self._ends = counts, now + _PART_SECONDS
             for service, asked in _asked(packets):
-                known = self._known.get(service) or self._met(service, self._counts(service))
+                known = self._known.get(service) or self._met(service)
                 if known:
                     known.asked += asked
 
-    def _met(self, service: Service, counts: Counts) -> _Known | None:
+    def _met(self, service: Service) -> _Known | None:
         """A service that is new here; None if it has not served anybody."""
-        if not counts.count or len(self._known) >= _SERVICES_MAX:
+        if len(self._known) >= _SERVICES_MAX or self._counts is None:
             return None
-        made = self._known[service] = _Known(counts)
-        made.parts.extend([_Part()] * min(self._parts, _PARTS))
+        counts = self._counts(service)
+        if not counts.count:
+            return None
+        before = deque([0.0] * min(self._parts, _PARTS), maxlen=_PARTS)
+        made = self._known[service] = _Known(counts, before)
         return made
 
-    def _end_part(self, counts_of: CountsOf) -> None:
-        self._parts, self._newcomers = self._parts + 1, {}
+    def _end_part(self, counts_of: CountsOf, in_time: bool) -> None:
+        failing = {each.service for each in self._all() if each.fails} if in_time else set()
         for service, known in list(self._known.items()):
             counts = counts_of(service)
-            known.parts.append(part := _since(known.counts, counts, known.asked))
-            self._served[service.protocol] += part.served
-            known.total += part.served
+            part = _since(known.counts, counts, known.asked)
             known.counts, known.asked = counts, 0.0
-            if len(known.parts) == _PARTS and not any(part.served for part in known.parts):
+            if part is not None:
+                self._served[service.protocol] += part.served
+                known.total += part.served
+            if in_time:
+                known.add(part or known.last, service in failing)
+            if len(known.before) == _PARTS and not (any(known.before) or known.last.served):
                 del self._known[service]
+        self._parts, self._newcomers, self._figures = self._parts + in_time, {}, None
 
     def newcomers(self, host: Prefix | None) -> Newcomers | None:
         """Those at all services of a host or network, or of all; None if none are usual."""
@@ -160,15 +189,15 @@ class Served:
 
     def _newcomers_at(self, host: Prefix | None) -> Newcomers | None:
         there = [
-            [part.served for part in known.parts]
+            known
             for service, known in self._known.items()
             if service.protocol == TCP and (host is None or host.covers(service.host))
         ]
-        if not there or len(there[0]) <= _LEAST_PARTS:
+        if not there or self._parts <= _LEAST_PARTS:
             return None
-        *earlier, last = (sum(each) for each in zip(*there, strict=True))
-        usual = float(median(earlier))
-        return Newcomers(host, last * _A_MINUTE, usual * _A_MINUTE) if usual else None
+        now = sum(each.last.served for each in there)
+        usual = float(median(map(sum, zip(*(each.before for each in there), strict=True))))
+        return Newcomers(host, now * _A_MINUTE, usual * _A_MINUTE) if usual else None
 
     def usual(self, host: Prefix | None) -> float:
         """The connections a second that usually begin there."""
@@ -178,51 +207,52 @@ class Served:
     def figures(self) -> list[Figures]:
         """Each service that serves, those that serve most first."""
         with self._lock:
-            found = [
-                _figures(service, known) for service, known in self._known.items() if known.parts
-            ]
-        return sorted(found, key=lambda each: -max(each.served, each.usual or 0.0))
+            return list(self._all())
+
+    def _all(self) -> list[Figures]:
+        if self._figures is None:
+            found = [_figures(at, known) for at, known in self._known.items() if known.before]
+            self._figures = sorted(found, key=lambda each: -max(each.served, each.usual or 0.0))
+        return self._figures
 
     def failing(self) -> list[str]:
         """In which way services fail those who ask."""
         return [each.fails for each in self.figures() if each.fails]
 
     def totals(self) -> Mapping[int, float]:
-        """Connections that began over TCP and answers over UDP so far, by protocol."""
+        """Connections over TCP and answers over UDP so far, by protocol."""
         with self._lock:
             found = dict(self._served)
             for service, known in self._known.items():
-                if self._counts:
-                    now = _since(known.counts, self._counts(service), 0.0)
+                if self._counts and (now := _since(known.counts, self._counts(service), 0.0)):
                     found[service.protocol] += now.served
         return found
 
 
-def _since(before: Counts, now: Counts, asked: float) -> _Part:
-    """What came between; all of now where the counts have begun anew."""
+def _since(before: Counts, now: Counts, asked: float) -> _Part | None:
+    """What came between; None where the counts have begun anew."""
     if now.count < before.count:
-        before = Counts()
+        return None
     syn_acks = (max(b - a, 0) for a, b in zip(before.syn_acks, now.syn_acks, strict=True))
     data = (max(b - a, 0) for a, b in zip(before.data, now.data, strict=True))
     return _Part(float(now.count - before.count), asked, tuple(syn_acks), tuple(data))
 
 
 def _figures(service: Service, of: _Known) -> Figures:
-    *earlier, last = of.parts
-    known = len(earlier) >= _LEAST_PARTS
+    known = len(of.before) > _LEAST_PARTS
     return Figures(
         service,
         of.total,
-        last.served * _A_MINUTE,
-        float(median(part.served for part in earlier)) * _A_MINUTE if known else None,
-        last.asked * _A_MINUTE,
-        _half(last.syn_acks),
-        _half(last.data),
-        _half([sum(each) for each in zip(*(part.data for part in earlier), strict=True)]),
+        of.last.served * _A_MINUTE,
+        float(median(of.before)) * _A_MINUTE if known else None,
+        of.last.asked * _A_MINUTE,
+        _half(of.last.syn_acks),
+        _half(of.last.data),
+        _half(of.waited),
     )
 
 
-def _half(waits: Sequence[int]) -> float | None:
+def _half(waits: Sequence[int] | NDArray[np.float64]) -> float | None:
     """The seconds within which half of them were, None of few."""
     total = sum(waits)
     if total < _MEASURED:
@@ -240,7 +270,9 @@ def asks_udp(packets: PacketArray) -> NDArray[np.bool_]:
 
 def _asked(packets: PacketArray) -> Iterator[tuple[Service, float]]:
     """The services that packets ask, and how many do."""
-    asking = packets[asks_udp(packets) | (packets["traffic"] == Traffic.SYN)]
+    # the ports of a SYN may be behind what is copied of it
+    syns = (packets["traffic"] == Traffic.SYN) & (packets["destination_port"] >= 0)
+    asking = packets[asks_udp(packets) | syns]
     if not len(asking):
         return
     keys = np.zeros((len(asking), 3), np.uint64)

@@ -166,10 +166,12 @@ def _places(split: Split, names: tuple[str, ...]) -> list[dict[str, Value]]:
         keys = np.concatenate([by.keys(each.packets) for each in (split.now, split.normal)])
         values, places = np.unique(keys, return_inverse=True)
         more = np.bincount(places, np.concatenate([split.now.mass, -split.normal.mass]))
+        more[~stand(values)] = 0.0
         all_of_it = max(float(np.maximum(more, 0.0).sum()), _LITTLE * split.now.total)
         most = int(np.argmax(more)) if len(more) else 0
-        components = by.components(values[most].item()) if len(more) else None
-        if components is not None and more[most] >= _MOST_OF_IT * all_of_it:
+        if not len(more) or more[most] < _MOST_OF_IT * all_of_it:
+            continue
+        if components := by.components(values[most].item()):
             found.append((more[most] >= _NEARLY_ALL * all_of_it, components))
     return [components for _, components in sorted(found, key=lambda each: not each[0])]
 

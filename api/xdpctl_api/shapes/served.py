@@ -24,7 +24,7 @@ class ServedOut(BaseModel):
     address: str
     protocol: Literal["tcp", "udp"]
     port: int
-    served: float = Field(description="Connections that began over TCP, or answers over UDP")
+    served: float = Field(description="Connections over TCP that it took up, or answers over UDP")
     usual: float | None = Field(description="Those that are usual in this hour; null: not known")
     asked: float = Field(
         description="SYNs or questions, estimated from samples; those of attacks are among them"

@@ -28,7 +28,7 @@ def test_services_with_what_is_usual_and_waits(api: Api, run: Run) -> None:
     assert code == 0
     assert api.calls[0][2]["params"] == {"limit": 5, "at": "192.0.2.0/24"}
     assert "192.0.2.1    tcp 443          41     44      1.5 M" in out
-    assert "1 ms     > 4.29 s  268 ms" in out
+    assert "1 ms     > 4.29 s      268 ms" in out
     assert "2001:db8::1  tcp 443          41      ?" in out
     assert out.endswith("half of the newcomers wait\n")
     assert json.loads(run("served", "--json")[1]) == [WEB, NEW]

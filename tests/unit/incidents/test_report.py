@@ -102,7 +102,7 @@ def shown(**more: Any) -> dict[str, Any]:
             "damage": "",
             "received": False,
             "rates": [
-                [1.7e9 + n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n, 40.0 - n if n else None, 44.0]
+                [1.7e9 + 9 * n, 1_000.0 * n, 8e6, 50.0, 1_000.0 * n, 40.0 - n if n else None, 44.0]
                 for n in range(10)
             ],
         },

@@ -4,9 +4,11 @@
 import numpy as np
 import pytest
 
+from tests.paths import ROOT
 from tests.support.fakes import FakeServed
 from xdpctl.abi.constants import WAITS, Traffic
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.units import wait
 from xdpctl.datapath.served import Counts, Service, wait_bound
 from xdpctl.model.match.components import TCP, UDP
 from xdpctl.traffic.counted import completed
@@ -71,9 +73,29 @@ def test_who_asks_in_vain_is_told(service: Service, text: str) -> None:
 
 def test_where_nobody_asks_nobody_fails() -> None:
     box = Box()
-    for served in [10] * 10 + [4, 0]:
-        box.part(served)
-        assert box.served.failing() == [], "lessons have begun"
+    for served in [10] * 10 + [4, 1]:
+        box.part(served, asked=served + 2)
+        assert box.served.failing() == [], "lessons have begun; somebody scans"
+
+
+def test_of_udp_only_questions_with_one_answer_tell_that_it_fails() -> None:
+    game = Box(Service(HOST, UDP, 27015))
+    for served in [10] * 10 + [0]:
+        game.part(served, asked=500)
+    assert game.served.failing() == []
+
+
+def test_what_is_usual_stays_while_it_fails() -> None:
+    box = Box()
+    for _ in range(10):
+        box.part(10)
+    for _ in range(200):
+        box.part(0, asked=20)
+    assert box.served.failing(), "an hour later"
+    assert box.served.usual(HOST) == 10
+    for _ in range(100):
+        box.part(4)
+    assert box.served.failing() == []
 
 
 def test_of_little_nothing_is_said() -> None:
@@ -123,11 +145,14 @@ def test_what_is_slow_as_always_is_no_harm() -> None:
     assert found.data == found.usual_data == wait_bound(5)
 
 
-def test_counts_that_begin_anew_are_taken_as_they_are() -> None:
+def test_where_counts_begin_anew_a_part_is_not_known() -> None:
     box = Box()
     for _ in range(3):
         box.part(10)
     box.kernel.counts[WEB] = Counts(0)
+    box.part(5)
+    (found,) = box.served.figures()
+    assert found.served == 600, "how many there were is not known"
     box.part(5)
     (found,) = box.served.figures()
     assert found.served == 300
@@ -158,3 +183,33 @@ def test_of_a_host_no_more_are_believed_than_a_busy_one_gets() -> None:
     both["weight"] = 1_000
     assert completed(both, 0.5) == 2 * 2_500
     assert completed(asking(WEB, 0), 0.5) == 0
+
+
+def test_of_a_time_in_which_nobody_looked_no_rate_is_known() -> None:
+    box = Box()
+    for _ in range(8):
+        box.part(10)
+    box.kernel.counts[WEB] = Counts(box.kernel.counts[WEB].count + 50_000)
+    box.now += 600
+    box.part(10)
+    (found,) = box.served.figures()
+    assert (found.served, found.usual, found.fails) == (600, 600, "")
+    assert box.served.totals()[TCP] == 9 * 200 + 50_000
+
+
+def test_a_syn_whose_ports_were_not_copied_asks_nobody() -> None:
+    """They are behind many options of IPv6."""
+    served = Served(FakeServed())
+    seen = asking(WEB, 3)
+    seen["destination_port"] = -1
+    served.add(1.0, seen)
+    served.add(100.0, seen)
+    assert served.figures() == []
+
+
+def test_the_page_knows_the_longest_wait() -> None:
+    script = (ROOT / "api/xdpctl_api/dashboard/static/tables.js").read_text()
+    assert f"if (seconds >= {int(wait_bound(WAITS - 1))})" in script
+    assert wait(wait_bound(WAITS - 1)) == "> 4.29 s"
+    assert [wait(wait_bound(n)) for n in (0, 4, 5)] == ["1 ms", "268 ms", "1.07 s"]
+    assert wait(None) == "?"

@@ -204,4 +204,5 @@ def test_of_made_attacks_nearly_all_is_taken_and_little_of_before() -> None:
         taken = np.logical_or.reduce([takes(each.match, attack) for each in found])
         assert taken.mean() >= 0.9, name
         hit.append(np.logical_or.reduce([takes(each.match, normal) for each in found]).mean())
+        assert hit[-1] <= 0.2, name
     assert np.mean(hit) <= 0.03

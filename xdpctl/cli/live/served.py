@@ -24,8 +24,8 @@ def served(
 ) -> None:
     """Show whom services inside serve, against what is usual, and how long clients wait.
 
-    Rates a minute, of the last 20 seconds: connections that began over TCP, and answers over UDP.
-    Nothing is counted where no interface is outside.
+    Rates a minute, of the last 20 seconds: connections over TCP, and answers over UDP. Nothing is
+    counted where no interface is outside.
 
     Example: xdpctl served 192.0.2.0/24
     """

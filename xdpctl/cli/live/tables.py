@@ -129,7 +129,7 @@ def served(services: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
         for each in services
     ]
     columns = ("at", "service", ">served/min", ">usual", ">asked/min")
-    return (*columns, ">SYN-ACK within", ">data within", ">usual"), lines
+    return (*columns, ">SYN-ACK within", ">data within", ">usual wait"), lines
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,9 @@ _LABELS = ("address", "protocol", "port")
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     """Connections and answers, those that are usual, and how long clients wait."""
     served = CounterMetricFamily(
-        "xdpctl_served", "Connections that began over TCP, or answers over UDP", labels=_LABELS
+        "xdpctl_served",
+        "Connections over TCP that a service took up, or answers over UDP",
+        labels=_LABELS,
     )
     usual = GaugeMetricFamily(
         "xdpctl_served_usual", "Those a second that are usual in this hour", labels=_LABELS
