@@ -46,7 +46,8 @@ inside that clients outside ask, a tunnel between two gateways, and programs ins
 The box is a bridge before the server, a router, or the server itself. What is served is what the
 program says: its exit status, or its own count. At each age of the box they run for %(calm)s s
 without an attack, then beside %(floods)s made floods of 25,000 packets a second and 4 s, one after
-another, of packets that do not repeat. *Worst* is the
+another, of packets that do not repeat. iperf3 says hello by one packet of UDP and never again, so
+where a limit takes that one the whole attempt is lost. *Worst* is the
 flood beside which most was lost. Each cell: lost without an attack; lost beside floods. The last
 row is what was kept out of the floods themselves, from their first packet on. A flood that the
 server answers is not held: here the *DNS water torture*, which nsd answers.

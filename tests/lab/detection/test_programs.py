@@ -6,7 +6,7 @@ import pytest
 from bench.detection import live
 from bench.harm import beside
 from bench.harm.beside import Age
-from bench.harm.programs import MISSING, PROGRAMS
+from bench.harm.programs import MISSING, PROGRAMS, WEB
 from tests.conftest import need
 
 _YOUNG = Age("a moment", 5.0)
@@ -37,4 +37,10 @@ def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods()
             for program, (n, of) in found.items():
                 before = asked.get(program, (0.0, 0.0))
                 asked[program] = before[0] + n, before[1] + of
+        served = {(each["protocol"], each["port"]): each for each in scene.box.cli("served")}
     assert {p: f"{n:.0f} of {of:.0f}" for p, (n, of) in asked.items() if n > _MOST * of} == {}
+    web = served["tcp", WEB]
+    assert web["served"] > 60, "a page each 0.1 s, and downloads"
+    assert web["data"] is not None
+    assert served["udp", 53]["served"] > 600
+    assert [each["fails"] for each in served.values() if each["fails"]] == []

@@ -13,6 +13,7 @@ from tests.support.apiclient import Api, running
 from tests.support.browsing import Browser, text
 from tests.support.hooked import OURS
 from tests.support.packets import to_frame
+from tests.unit.api.test_served import served
 from xdpctl.abi.constants import Reason
 from xdpctl.traffic.recorded import heads
 
@@ -44,6 +45,15 @@ def test_a_page_is_kept_by_no_cache_and_needs_no_parameter(box: Api, path: str) 
     answer = Browser(box).log_in("operator").get(path)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_services_are_shown_once_they_have_served(box: Api) -> None:
+    browser = Browser(box).log_in("viewer")
+    assert 'aria-labelledby="serving" hidden' in browser.get("/").text
+    served(box, 7, 90)
+    page = browser.get("/")
+    assert 'aria-labelledby="serving">' in page.text
+    assert "192.0.2.9 udp 53 270 300 270 ? 67 ms" in text(page)
 
 
 def test_now_names_what_is_unusual_and_what_is_done(box: Api) -> None:
