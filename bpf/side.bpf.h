@@ -53,6 +53,18 @@ static __always_inline int is_known_ipv6(__be32 first)
 }
 
 /*
+ * Whether it is neighbour discovery from the link (RFC 4861). A gateway on a protected network
+ * answers with its address there, and without that answer nobody behind a bridge reaches it.
+ */
+static __always_inline int is_discovery(struct ipv6 *header, void *end)
+{
+	u8 *type = (void *)(header + 1);
+
+	return (void *)(type + 1) <= end && header->next_header == PROTOCOL_ICMPV6 &&
+	       header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST;
+}
+
+/*
  * Called before the packet is parsed, and keeps no state, so that the verifier explores the rest of
  * the program once. The checks that most packets do not need come last.
  */
@@ -87,6 +99,8 @@ static __always_inline int is_spoofed(struct xdp_md *ctx)
 		if ((void *)(header + 1) > end || !is_known_ipv6(header->source[0]))
 			return 0;
 		side = side_ipv6(header->source);
+		if (side == SIDE_INSIDE && is_discovery(header, end))
+			return 0;
 	}
 	control = controls.lookup(&zero);
 	return side == SIDE_INSIDE && control && !control->bypass;

@@ -80,6 +80,8 @@ def not_spoofed(kind: int, data: bytes, sides: Mapping[Network, str]) -> None:
         source: Address = ipaddress.IPv4Address(data[12:16])
     elif kind == 0x86DD and len(data) >= 40:
         source = ipaddress.IPv6Address(data[8:24])
+        if data[6:8] == bytes((58, 255)) and data[40:41] in map(bytes, zip(range(133, 138))):
+            return  # neighbour discovery, which is of the link
     else:
         return
     around = [n for n in sides if n.version == source.version and source in n]

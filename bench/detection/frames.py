@@ -14,19 +14,24 @@ import numpy as np
 from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
 from xdpctl.traffic.packets import PacketArray
 
-_LINK = bytes.fromhex("02660000000208 00".replace(" ", ""))  # source of the frame, and IPv4
+_LINK, _LINK6 = (bytes.fromhex(f"026600000002{kind}") for kind in ("0800", "86dd"))
 _IDENTIFICATIONS = count()
 _BATCH_SECONDS = 0.002
 _TCP, _UDP, _ICMP = 6, 17, 1
 _CHECKSUM = {_TCP: 16, _UDP: 6, _ICMP: 2}
 _DNS, _QUERY_WITHOUT_NAME = 53, 18
 _WHOLE = {_TCP: 20, _UDP: 8, _ICMP: 8}
+_ICMPV6, _FRAGMENT, _HEADER6 = 58, 44, 40
+_TYPES6 = {8: 128, 0: 129, 3: 1, 11: 3, 12: 4}  # of ICMP, in ICMPv6
 
 
 def frames(packets: PacketArray, mac: str) -> list[bytes]:
     """A frame of each packet to this card."""
     to = bytes.fromhex(mac.replace(":", ""))
-    return [to + _LINK + _packet(each) for each in packets]
+    return [
+        to + (_LINK6 + _packet6(each) if each["family"] == 6 else _LINK + _packet(each))
+        for each in packets
+    ]
 
 
 def _sum(data: bytes) -> int:
@@ -62,6 +67,29 @@ def _packet(packet: np.void) -> bytes:
     return head[:10] + struct.pack(">H", _sum(head)) + head[12:] + body
 
 
+def _packet6(packet: np.void) -> bytes:
+    """The same over IPv6: a fragment has a header of its own (RFC 8200 section 4.5)."""
+    source, destination = (bytes(packet[name]).ljust(16, b"\0")
+                           for name in ("source", "destination"))  # fmt: skip
+    protocol, bits = int(packet["protocol"]) % 256, int(packet["fragment"])
+    later = bool(bits & LATER)
+    room = max(int(packet["packet_length"]) - _HEADER6, 0 if later else _WHOLE.get(protocol, 0))
+    body = bytes(room) if later else _transport(packet, protocol, room)
+    number = _ICMPV6 if protocol == _ICMP else protocol
+    if protocol in _CHECKSUM and not bits & (LATER | FIRST):
+        at = 2 if protocol == _ICMP else _CHECKSUM[protocol]
+        pseudo = source + destination + struct.pack(">IHBB", len(body), 0, 0, number)
+        body = body[:at] + struct.pack(">H", _sum(pseudo + body)) + body[at + 2 :]
+    first, extension = number, b""
+    if bits & (LATER | FIRST):
+        word = (185 << 3 if later else 0) | (0 if bits & LAST else 1)
+        extension = struct.pack(">BBHI", number, 0, word, next(_IDENTIFICATIONS) & 0xFFFFFFFF)
+        first = _FRAGMENT
+    head = struct.pack(">IHBB", 6 << 28 | (max(int(packet["dscp"]), 0) << 22),
+                       len(extension) + len(body), first, int(packet["ttl"]))  # fmt: skip
+    return head + source + destination + extension + body
+
+
 def _transport(packet: np.void, protocol: int, room: int) -> bytes:
     ports = struct.pack(
         ">HH", *(max(int(packet[n]), 0) for n in ("source_port", "destination_port"))
@@ -74,7 +102,9 @@ def _transport(packet: np.void, protocol: int, room: int) -> bytes:
         if packet["destination_port"] == _DNS:
             head += _query(next(_IDENTIFICATIONS), room - len(head))
     elif protocol == _ICMP:
-        head = struct.pack(">BBHI", max(int(packet["icmp_type"]), 0),
+        of_six = _TYPES6 if packet["family"] == 6 else {}
+        kind = max(int(packet["icmp_type"]), 0)
+        head = struct.pack(">BBHI", of_six.get(kind, kind),
                            max(int(packet["icmp_code"]), 0), 0, 1)  # fmt: skip
     else:
         head = b""

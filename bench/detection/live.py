@@ -94,7 +94,11 @@ def _prepare(box: Box) -> None:
 
 @contextmanager
 def scene(
-    kind: str = "bridge", sessions: int = 50, taught: bool = True, detects: bool = True
+    kind: str = "bridge",
+    sessions: int = 50,
+    taught: bool = True,
+    detects: bool = True,
+    settings: str = SETTINGS,
 ) -> Iterator[Scene]:
     """Everybody is logged in, and the detector knows what is normal, if it runs."""
     with (
@@ -104,7 +108,7 @@ def scene(
     ):
         box = Box(here.box, ["out0"])
         cleanup.callback(box.remove)
-        box.detects, box.settings = detects, SETTINGS
+        box.detects, box.settings = detects, settings
         if taught:
             _prepare(box)
         box.start()

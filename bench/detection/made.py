@@ -38,6 +38,18 @@ def packets(count: int, sources: NDArray[np.uint32], **columns: Any) -> PacketAr
     return classified(made)
 
 
+def as_six(packets: PacketArray, victim: bytes) -> PacketArray:
+    """The same packets over IPv6, to a victim; each source has a /64 of its own."""
+    found = packets.copy()
+    raw = np.zeros((len(found), 16), np.uint8)
+    raw[:, 0], raw[:, 1], raw[:, 15] = 0x24, 0x0A, 1
+    raw[:, 2:6] = np.ascontiguousarray(found["source"]).view(np.uint8).reshape(-1, 16)[:, :4]
+    found["source"] = raw.reshape(-1).view("S16")
+    found["destination"], found["family"] = victim, 6
+    found["packet_length"] += 20
+    return found
+
+
 def spoofed(random: Random, count: int) -> NDArray[np.uint32]:
     """Sources at random, also where nobody is."""
     return random.integers(1 << 24, 0xE0000000, count, dtype=np.uint32)

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import AF_INET6, inet_pton
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from bench.detection import live
 from bench.detection.frames import Sender, frames
 from bench.detection.live import Scene
-from bench.detection.made import ATTACKS
+from bench.detection.made import ATTACKS, as_six
 from bench.harm.programs import MISSING, Run, running
+from tests.lab.behind.places import SETTINGS, SETTINGS6
 
 CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 1.0
 _RATE = 25_000.0
@@ -29,7 +31,8 @@ Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
 class Age(NamedTuple):
     """A box: for how many seconds it has observed, whether it knows a week, whether it detects.
 
-    `place` is a bridge or a router before the server, or the server itself ("host").
+    `place` is a bridge or a router before the server, or the server itself ("host"). `six`: the
+    programs and the floods use IPv6.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Age(NamedTuple):
     taught: bool = False
     detects: bool = True
     place: str = "bridge"
+    six: bool = False
 
 
 AGES = (
@@ -44,6 +48,7 @@ AGES = (
     Age("30 seconds"),
     Age("30 seconds, a router", place="router"),
     Age("30 seconds, on the server", place="host"),
+    Age("30 seconds, IPv6", six=True),
     Age("10 minutes", _TEN_MINUTES),
     Age("a week", 0.0, taught=True),
 )
@@ -53,8 +58,9 @@ AGES = (
 def people(age: Age) -> Iterator[tuple[Scene, Run]]:
     """A box of an age, and the programs beside it."""
     began = time.monotonic()
-    made = live.scene(age.place, taught=age.taught, detects=age.detects)
-    with made as scene, running(scene.place) as run:
+    settings = SETTINGS6 if age.six else SETTINGS
+    made = live.scene(age.place, taught=age.taught, detects=age.detects, settings=settings)
+    with made as scene, running(scene.place, age.six) as run:
         time.sleep(max(0.0, began + age.seconds - time.monotonic()))
         yield scene, run
 
@@ -72,6 +78,8 @@ def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) 
     """What they lose beside a made flood, and in the moment after it; FLOOD is the flood itself."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     packets = ATTACKS[name](random, int(_RATE * seconds))  # no flow comes again by itself
+    if run.at.six:
+        packets = as_six(packets, inet_pton(AF_INET6, run.at.server))
     packets = packets[packets["packet_length"] <= 1_500]
     sender = Sender("far0", frames(packets, scene.place.mac), _RATE, seconds)
     kept_out, began = live.kept_out(scene), time.monotonic()

@@ -3,7 +3,6 @@
 
 import asyncio
 import datetime
-import socket
 import ssl
 import sys
 from contextlib import suppress
@@ -71,11 +70,11 @@ async def _asked(server: str, source: str, seconds: float) -> bool:
     )
     loop = asyncio.get_running_loop()
     transport, client = await loop.create_datagram_endpoint(
-        lambda: _Client(quic), local_addr=(source, 0), family=socket.AF_INET
+        lambda: _Client(quic), local_addr=(source, 0)
     )
     try:
         async with asyncio.timeout(seconds):
-            client.connect((server, HTTPS))
+            client.connect((server, HTTPS, 0, 0) if ":" in server else (server, HTTPS))
             await client.wait_connected()
             client.ask()
             return await client.page == _PAGE

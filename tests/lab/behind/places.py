@@ -23,6 +23,9 @@ special_purpose = false
 """
 PLACES = ("bridge", "router", "host")
 SERVER, OTHER = "192.0.2.1", "192.0.2.2"
+SERVER6, CLIENTS6 = "2001:db8:1::1", [f"2001:db8:cb::{n:x}" for n in range(1, 101)]
+SETTINGS6 = SETTINGS.replace('["192.0.2.0/24"]', '["192.0.2.0/24", "2001:db8:1::/64"]')
+_NEAR6 = "2001:db8:1::fe"  # of the world, behind a bridge
 _NEAR = "192.0.2.254"  # the server's gateway: the world, or the router
 _WORLD, _ROUTER = "198.18.0.2", "198.18.0.1"  # of the cable before the router
 
@@ -65,6 +68,15 @@ class Place:
         self.box.ip(f"route replace default via {near}")
         if self.kind == "router":
             self.world.ip(f"route replace 192.0.2.0/24 via {_ROUTER}")
+
+    def add_six(self) -> None:
+        """IPv6, too: SERVER6 and CLIENTS6, behind a bridge."""
+        self.server.ip(f"addr add {SERVER6}/64 dev eth0")
+        self.world.ip(f"addr add {_NEAR6}/64 dev far0")
+        for client in CLIENTS6:
+            self.world.ip(f"addr add {client}/128 dev lo")
+        self.server.ip(f"-6 route add default via {_NEAR6}")
+        self.world.ip(f"-6 route replace 2001:db8:1::/64 dev far0 src {CLIENTS6[20]} metric 1")
 
     def speak_from(self, client: str) -> None:
         """What the world sends without saying from where has this address.

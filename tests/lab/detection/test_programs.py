@@ -6,7 +6,8 @@ import pytest
 from bench.detection import live
 from bench.harm import beside
 from bench.harm.beside import Age
-from bench.harm.programs import MISSING, PROGRAMS, WEB
+from bench.harm.programs import MISSING, PROGRAMS
+from bench.harm.servers import WEB
 from tests.conftest import need
 
 _YOUNG = Age("a moment", 5.0)
