@@ -53,15 +53,27 @@ static __always_inline int is_known_ipv6(__be32 first)
 }
 
 /*
- * Whether it is neighbour discovery from the link (RFC 4861). A gateway on a protected network
- * answers with its address there, and without that answer nobody behind a bridge reaches it.
+ * What a gateway says to hosts behind a bridge, from its address on their network: neighbour
+ * discovery, which is of the link (RFC 4861), and errors, without which they send packets that are
+ * too large for ever (RFC 1191, RFC 8201). Errors from anybody meet the rules, and so do these.
  */
-static __always_inline int is_discovery(struct ipv6 *header, void *end)
+static __always_inline int is_of_gateway4(struct ipv4 *header, void *end)
 {
 	u8 *type = (void *)(header + 1);
 
-	return (void *)(type + 1) <= end && header->next_header == PROTOCOL_ICMPV6 &&
-	       header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST;
+	return (void *)(type + 1) <= end && header->version_ihl == 0x45 &&
+	       header->protocol == PROTOCOL_ICMP && !(header->fragment & network16(IPV4_OFFSET)) &&
+	       (*type == 3 || *type == 11 || *type == 12);
+}
+
+static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
+{
+	u8 *type = (void *)(header + 1);
+
+	if ((void *)(type + 1) > end || header->next_header != PROTOCOL_ICMPV6)
+		return 0;
+	return (*type >= 1 && *type <= 4) ||
+	       (header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST);
 }
 
 /*
@@ -93,13 +105,15 @@ static __always_inline int is_spoofed(struct xdp_md *ctx)
 		if ((void *)(header + 1) > end || !is_known_ipv4(header->source))
 			return 0;
 		side = side_ipv4(header->source);
+		if (side == SIDE_INSIDE && is_of_gateway4(header, end))
+			return 0;
 	} else if (type == network16(ETHERTYPE_IPV6)) {
 		struct ipv6 *header = ip;
 
 		if ((void *)(header + 1) > end || !is_known_ipv6(header->source[0]))
 			return 0;
 		side = side_ipv6(header->source);
-		if (side == SIDE_INSIDE && is_discovery(header, end))
+		if (side == SIDE_INSIDE && is_of_gateway6(header, end))
 			return 0;
 	}
 	control = controls.lookup(&zero);

@@ -74,14 +74,18 @@ def trace(
     return "NO_RULE", met
 
 
-def not_spoofed(kind: int, data: bytes, sides: Mapping[Network, str]) -> None:
+def not_spoofed(ethertype: int, data: bytes, sides: Mapping[Network, str]) -> None:
     """Looked at before the rest of the packet is."""
-    if kind == 0x0800 and len(data) >= 20:
+    if ethertype == 0x0800 and len(data) >= 20:
         source: Address = ipaddress.IPv4Address(data[12:16])
-    elif kind == 0x86DD and len(data) >= 40:
+        whole = data[0] == 0x45 and not int.from_bytes(data[6:8]) & 0x1FFF
+        if whole and data[9] == 1 and data[20:21] in (b"\3", b"\x0b", b"\x0c"):
+            return  # an error, which a gateway sends from an address of ours
+    elif ethertype == 0x86DD and len(data) >= 40:
         source = ipaddress.IPv6Address(data[8:24])
-        if data[6:8] == bytes((58, 255)) and data[40:41] in map(bytes, zip(range(133, 138))):
-            return  # neighbour discovery, which is of the link
+        kind = data[40] if data[6] == 58 and len(data) > 40 else 0
+        if kind in range(1, 5) or (kind in range(133, 138) and data[7] == 255):
+            return  # an error, or neighbour discovery, which is of the link
     else:
         return
     around = [n for n in sides if n.version == source.version and source in n]

@@ -21,7 +21,7 @@ _TCP, _UDP, _ICMP = 6, 17, 1
 _CHECKSUM = {_TCP: 16, _UDP: 6, _ICMP: 2}
 _DNS, _QUERY_WITHOUT_NAME = 53, 18
 _WHOLE = {_TCP: 20, _UDP: 8, _ICMP: 8}
-_ICMPV6, _FRAGMENT, _HEADER6 = 58, 44, 40
+_ICMPV6, _FRAGMENT, _HEADER6, _FRAGMENT_HEADER = 58, 44, 40, 8
 _TYPES6 = {8: 128, 0: 129, 3: 1, 11: 3, 12: 4}  # of ICMP, in ICMPv6
 
 
@@ -73,7 +73,8 @@ def _packet6(packet: np.void) -> bytes:
                            for name in ("source", "destination"))  # fmt: skip
     protocol, bits = int(packet["protocol"]) % 256, int(packet["fragment"])
     later = bool(bits & LATER)
-    room = max(int(packet["packet_length"]) - _HEADER6, 0 if later else _WHOLE.get(protocol, 0))
+    header = _HEADER6 + (_FRAGMENT_HEADER if bits & (LATER | FIRST) else 0)
+    room = max(int(packet["packet_length"]) - header, 0 if later else _WHOLE.get(protocol, 0))
     body = bytes(room) if later else _transport(packet, protocol, room)
     number = _ICMPV6 if protocol == _ICMP else protocol
     if protocol in _CHECKSUM and not bits & (LATER | FIRST):
