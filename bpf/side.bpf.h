@@ -167,11 +167,21 @@ static __always_inline u32 is_of_fleet(struct control *control, struct ports *po
 	return found;
 }
 
+static __always_inline u32 side_of(struct packet *packet)
+{
+	return packet->family == 4 ? side_ipv4(packet->source[0]) : side_ipv6(packet->source);
+}
+
 static __always_inline int is_member(struct packet *packet)
 {
-	u32 side = packet->family == 4 ? side_ipv4(packet->source[0]) : side_ipv6(packet->source);
+	return side_of(packet) == SIDE_MEMBER;
+}
 
-	return side == SIDE_MEMBER;
+/* Of sources that cannot be outside, errors alone are looked at: no accept lets them in. */
+static __always_inline int is_error_of_inside(struct packet *packet)
+{
+	return packet->protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) &&
+	       side_of(packet) == SIDE_INSIDE;
 }
 
 /*

@@ -68,7 +68,7 @@ def trace(
             raise Decided("LINK")
         if port.outside and int(packet.source) == 0:
             raise Decided("SPOOFED")
-        by_source(packet, entries, met, port.outside)
+        by_source(packet, entries, met, port)
     except Decided as decided:
         return str(decided), met
     return "NO_RULE", met
@@ -88,9 +88,13 @@ def not_spoofed(ethertype: int, data: bytes, sides: Mapping[Network, str]) -> No
             return  # an error, or neighbour discovery, which is of the link
     else:
         return
-    around = [n for n in sides if n.version == source.version and source in n]
-    if around and sides[max(around, key=lambda n: n.prefixlen)] == "inside":
+    if side_of(source, sides) == "inside":
         raise Decided("SPOOFED")
+
+
+def side_of(source: Address, sides: Mapping[Network, str]) -> str:
+    around = [n for n in sides if n.version == source.version and source in n]
+    return sides[max(around, key=lambda n: n.prefixlen)] if around else ""
 
 
 def verdict(name: str) -> str:
@@ -249,8 +253,9 @@ def neighbourly(packet: Packet) -> bool:
     return pair in ((67, 68), (547, 546)) or pair[1] in (3784, 3785, 4784)
 
 
-def by_source(packet: Packet, entries: list[Entry], met: list[Entry], outside: bool) -> None:
-    source = packet.source
+def by_source(packet: Packet, entries: list[Entry], met: list[Entry], port: Port) -> None:
+    source, outside = packet.source, port.outside
+    of_error = outside and side_of(source, port.sides) == "inside"  # nothing else gets here
     covering = [e for e in entries if e.network.version == source.version and source in e.network]
     counted = set()
     for entry in sorted(covering, key=precedence):
@@ -261,7 +266,7 @@ def by_source(packet: Packet, entries: list[Entry], met: list[Entry], outside: b
         counted |= {entry.owner} - {""}
         met.append(entry)
         if entry.state == "live":
-            names = {"drop": "DROPPED", "accept": "ACCEPTED"}
+            names = {"drop": "DROPPED", "accept": "NO_RULE" if of_error else "ACCEPTED"}
             protected = "NO_RULE" if outside else "PROTECTED"
             raise Decided(names.get(entry.action, protected))
 
