@@ -62,7 +62,8 @@ static __always_inline int is_of_gateway4(struct ipv4 *header, void *end)
 	u8 *type = (void *)(header + 1);
 
 	return (void *)(type + 1) <= end && header->version_ihl == 0x45 &&
-	       header->protocol == PROTOCOL_ICMP && !(header->fragment & network16(IPV4_OFFSET)) &&
+	       header->protocol == PROTOCOL_ICMP &&
+	       !(header->fragment & network16(IPV4_OFFSET | IPV4_MORE_FRAGMENTS)) &&
 	       (*type == 3 || *type == 11 || *type == 12);
 }
 
@@ -177,7 +178,7 @@ static __always_inline int is_member(struct packet *packet)
 	return side_of(packet) == SIDE_MEMBER;
 }
 
-/* Of sources that cannot be outside, errors alone are looked at: no accept lets them in. */
+/* Of sources that cannot be outside, errors alone come so far: no accept lets them in. */
 static __always_inline int is_error_of_inside(struct packet *packet)
 {
 	return packet->protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) &&

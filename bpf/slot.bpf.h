@@ -14,6 +14,7 @@ struct search {
 	u32 outside;	 /* whether it came in on an outside interface */
 	u32 exempt;	 /* 1: before a drop, check the exemptions in exempt.bpf.h */
 	u32 neighbourly; /* outside, not 0: a packet such as neighbours send, see side.bpf.h */
+	u32 of_inside;	 /* outside: of a source that cannot be there, which no slot accepts */
 	u64 monitored;	 /* slots in monitor mode that it met, MONITORED_BITS each, the last one
 			  * lowest
 			  */
@@ -102,6 +103,9 @@ static __always_inline u32 eval_slot(struct search *search, u32 number)
 	if (!slot)
 		return REASON_FAULT;
 	word = *(volatile u64 *)&slot->word;
+	/* by arithmetic, so that the verifier explores one path */
+	word &= ~((u64)WORD_ACTION *
+		  (is_zero((word & WORD_ACTION) ^ ACTION_ACCEPT) & search->of_inside));
 	if (!in_force(word) || pretends_neighbour(search, number))
 		return REASON_NONE;
 	if (number >= SLOT_SETS && number < SLOT_FIRST) {

@@ -49,6 +49,8 @@ static __always_inline void read_exemptions(struct xdp_md *ctx, struct search *s
 		search->neighbourly =
 		    is_of_neighbour(ctx, search->control, packet) ^ search->opaque_zero;
 		asm volatile("" : "+r"(search->neighbourly));
+		search->of_inside = is_error_of_inside(packet) ^ search->opaque_zero;
+		asm volatile("" : "+r"(search->of_inside));
 	}
 }
 

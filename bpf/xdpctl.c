@@ -116,9 +116,6 @@ static __always_inline u32 eval_source(struct xdp_md *ctx, struct search *search
 	    ((decided == (REASON_ACCEPTED | SLOT_PROTECTED << REASON_SLOT_SHIFT)) ||
 	     decided == (REASON_ACCEPTED | SLOT_NEIGHBOUR << REASON_SLOT_SHIFT)))
 		return REASON_NO_RULE;
-	if (search->outside && (decided & (REASON_SPARE - 1)) == REASON_ACCEPTED &&
-	    is_error_of_inside(packet))
-		return REASON_NO_RULE;
 	return decided;
 }
 

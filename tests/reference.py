@@ -78,7 +78,7 @@ def not_spoofed(ethertype: int, data: bytes, sides: Mapping[Network, str]) -> No
     """Looked at before the rest of the packet is."""
     if ethertype == 0x0800 and len(data) >= 20:
         source: Address = ipaddress.IPv4Address(data[12:16])
-        whole = data[0] == 0x45 and not int.from_bytes(data[6:8]) & 0x1FFF
+        whole = data[0] == 0x45 and not int.from_bytes(data[6:8]) & 0x3FFF
         if whole and data[9] == 1 and data[20:21] in (b"\3", b"\x0b", b"\x0c"):
             return  # an error, which a gateway sends from an address of ours
     elif ethertype == 0x86DD and len(data) >= 40:
@@ -263,10 +263,12 @@ def by_source(packet: Packet, entries: list[Entry], met: list[Entry], port: Port
             continue
         if outside and entry.action == "neighbour" and not neighbourly(packet):
             continue
+        if of_error and entry.action != "drop":
+            continue
         counted |= {entry.owner} - {""}
         met.append(entry)
         if entry.state == "live":
-            names = {"drop": "DROPPED", "accept": "NO_RULE" if of_error else "ACCEPTED"}
+            names = {"drop": "DROPPED", "accept": "ACCEPTED"}
             protected = "NO_RULE" if outside else "PROTECTED"
             raise Decided(names.get(entry.action, protected))
 

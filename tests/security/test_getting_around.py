@@ -97,6 +97,40 @@ def test_a_source_that_cannot_be_outside_is_dropped_there(outside: Filter, sourc
     assert outside.judge(frame("45.0.0.1"), outside=True) == ("pass", "NO_RULE")
 
 
+def icmp(source: str, kinds: tuple[int, int], ttl: int = 64) -> bytes:
+    """A message of ICMP or of ICMPv6, of the first kind or of the second one."""
+    of_six = ":" in source
+    return frame(source, bytes((kinds[of_six], 1)) + bytes(46), 58 if of_six else 1, ttl=ttl)
+
+
+@pytest.mark.parametrize("source", [each for each in SPOOFED if each not in ("0.0.0.0", "::")])
+def test_an_error_of_such_a_source_meets_every_drop_and_no_accept(
+    outside: Filter, source: str
+) -> None:
+    """A gateway on a protected network, and routers with private addresses, send errors so."""
+    for kinds in ((3, 1), (11, 3), (12, 4)):
+        assert outside.judge(icmp(source, kinds), outside=True) == ("drop", "DROPPED")
+    within = f"{source}/{128 if ':' in source else 32}"
+    outside.hold(f"accept {within}; {DROP_ALL}")
+    assert outside.judge(icmp(source, (3, 2)), outside=True) == ("drop", "DROPPED")
+    outside.hold(f"accept {within}")
+    assert outside.judge(icmp(source, (3, 2)), outside=True) == ("pass", "NO_RULE")
+    assert outside.explain(icmp(source, (3, 2)), outside=True) == "NO_RULE"
+    for kinds in ((8, 128), (5, 129), (0, 138)):  # echoes, a redirect of IPv4
+        assert outside.judge(icmp(source, kinds), outside=True) == ("drop", "SPOOFED")
+
+
+@pytest.mark.parametrize("source", ["2a00:1::9", "2001:db8:1::7", "fc00::1"])
+def test_neighbour_discovery_passes_with_any_source_from_the_link_alone(
+    outside: Filter, source: str
+) -> None:
+    for kind in range(133, 138):
+        found = outside.judge(icmp(source, (0, kind), ttl=255), outside=True)
+        assert found == ("pass", "NEIGHBOUR")
+        found = outside.judge(icmp(source, (0, kind), ttl=254), outside=True)
+        assert found == ("drop", "SPOOFED")
+
+
 def test_an_accept_of_an_inside_address_lets_no_spoofed_one_in(outside: Filter) -> None:
     outside.hold("accept 10.1.2.3")
     assert outside.judge(frame("10.1.2.3"), outside=True) == ("drop", "SPOOFED")

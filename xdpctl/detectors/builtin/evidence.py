@@ -4,6 +4,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
@@ -20,6 +22,7 @@ _ASKED = 0.9  # of the packets, about which the flow memory was asked
 _FAR_ABOVE = 10.0  # times the threshold
 _LONG = 86_400.0  # seconds without a packet of a kind
 _MANY_SOURCES = 32
+_ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # types of ICMP and ICMPv6, by family
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,14 @@ def never_seen(case: Case, from_where: Sources) -> bool:
     return unseen and from_where.distinct >= _MANY_SOURCES
 
 
+def _without_errors(case: Case, from_where: Sources) -> Sources:
+    """The sources without those of ICMP errors: honest routers send them from private addresses."""
+    if case.kind is not Traffic.ICMP:
+        return from_where
+    errors = np.isin(case.window["icmp_type"], _ERRORS[case.victim.family])
+    return sources(case.window[~errors]) if errors.any() else from_where
+
+
 def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
     """What shows, beside their number, that the packets are an attack."""
     if unsolicited:
@@ -117,7 +128,7 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
     if case.fresh:
         return
     alike = sources(case.normal.packets[: len(case.window)])
-    if why := from_where.forged(alike):
+    if why := _without_errors(case, from_where).forged(alike):
         yield why
     elif case.forged >= IMPOSSIBLE:
         yield f"{case.forged:.0%} of the packets came from sources that cannot exist"

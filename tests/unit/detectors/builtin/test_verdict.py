@@ -11,7 +11,7 @@ from bench.detection.made import ATTACKS, balanced, legitimate
 from bench.detection.synthesis import all_judged
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.evidence import Case
+from xdpctl.detectors.builtin.evidence import Case, because
 from xdpctl.detectors.builtin.normal import Normal, bound
 from xdpctl.detectors.builtin.settings import FLOORS, Most
 from xdpctl.detectors.builtin.sources import sources
@@ -202,6 +202,19 @@ def test_no_packets_and_no_normal_traffic_are_no_error() -> None:
             part = window[window["traffic"] == number]
             nothing = case(part, Traffic(number), normal=Normal.nothing())
             assert proposals(nothing, Most.DROP), name
+
+
+def test_errors_of_routers_with_private_addresses_are_not_forged() -> None:
+    """They come from wherever a path breaks, also from 10.0.0.0/8."""
+    routers = np.random.default_rng(3).integers(0x0A000000, 0x0A00FFFF, 600, dtype=np.uint32)
+
+    def shown(icmp_type: int) -> list[str]:
+        shape = {"protocol": 1, "icmp_type": icmp_type, "icmp_code": 0, "packet_length": 56}
+        seen = case(made.packets(600, routers, **shape), Traffic.ICMP, normal=Normal.nothing())
+        return [why for why in because(seen, sources(seen.window), "") if "cannot exist" in why]
+
+    assert shown(11) == shown(3) == []
+    assert shown(8) != []
 
 
 def test_forged_sources_are_told_from_people_and_bots() -> None:
