@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How services inside serve: connections that begin, answers, and how long a client waits for them.
+ * How services inside serve: connections, answers, and how long a client waits for them.
  * Waits begin with packets that come in and are sampled, and end where the answer goes out.
  */
 
 #define SERVED_MAX  (FLOWS_LOG2 ? 1U << SERVED_LOG2 : 1U)
 #define AWAITED_MAX (FLOWS_LOG2 ? 1U << AWAITED_LOG2 : 1U)
+#define AWAITED_ALL (ANSWERS_MAX * AWAITED_MAX)
 #define PATIENCE_NS 20000000000ULL /* in which a client that asks again still waits */
 
 enum answer {
@@ -21,7 +22,7 @@ struct awaited {
 };
 
 BPF_F_TABLE("array", u32, struct served, served, SERVED_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct awaited, awaited, ANSWERS_MAX *AWAITED_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct awaited, awaited, AWAITED_ALL, MMAPABLE);
 
 /* `port` is the upper half of `ports` in flow_hash(). */
 static __always_inline struct served *service_of(const u64 *seeds, u32 family, __be32 *inside,
@@ -37,16 +38,6 @@ static __always_inline struct served *service_of(const u64 *seeds, u32 family, _
 		*(volatile u32 *)&cell->tag = tag;
 	}
 	return cell;
-}
-
-/* A service has taken up a connection: its client has shown that it is there, and it was answered.
- */
-static __always_inline void count_connection(const u64 *seeds, u32 family, __be32 *inside, u32 port)
-{
-	struct served *cell = service_of(seeds, family, inside, port, PROTOCOL_TCP);
-
-	if (cell)
-		__sync_fetch_and_add(&cell->count, 1);
 }
 
 static __always_inline struct awaited *awaited_of(u64 flow, enum answer answer)
@@ -82,7 +73,7 @@ static __always_inline int came(u64 flow, enum answer answer, u32 *wait)
 	passed = (bpf_ktime_get_ns() - since) >> WAIT_LOG2;
 	*wait = 0;
 #pragma unroll
-	for (int class = 1; class < WAITS; class ++)
-		*wait += passed >> 2 * (class - 1) ? 1 : 0;
+	for (int step = 0; step < WAITS - 1; step++)
+		*wait += passed >> 2 * step ? 1 : 0;
 	return 1;
 }

@@ -52,6 +52,14 @@ static __always_inline int is_known_ipv6(__be32 first)
 	return word && (top >> 29 != 1 || bit_of(word, unit));
 }
 
+/* Of ICMP (RFC 792) or ICMPv6 (RFC 4443). */
+static __always_inline int is_error_type(u32 family, u8 type)
+{
+	if (family == 6)
+		return type >= 1 && type <= 4;
+	return type == 3 || type == 11 || type == 12;
+}
+
 /*
  * What a gateway says to hosts behind a bridge, from its address on their network: neighbour
  * discovery, which is of the link (RFC 4861), and errors, without which they send packets that are
@@ -64,7 +72,7 @@ static __always_inline int is_of_gateway4(struct ipv4 *header, void *end)
 	return (void *)(type + 1) <= end && header->version_ihl == 0x45 &&
 	       header->protocol == PROTOCOL_ICMP &&
 	       !(header->fragment & network16(IPV4_OFFSET | IPV4_MORE_FRAGMENTS)) &&
-	       (*type == 3 || *type == 11 || *type == 12);
+	       is_error_type(4, *type);
 }
 
 static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
@@ -73,7 +81,7 @@ static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
 
 	if ((void *)(type + 1) > end || header->next_header != PROTOCOL_ICMPV6)
 		return 0;
-	return (*type >= 1 && *type <= 4) ||
+	return is_error_type(6, *type) ||
 	       (header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST);
 }
 
@@ -137,9 +145,7 @@ static __always_inline int is_error(struct xdp_md *ctx, struct packet *packet)
 
 	if (load_bytes(ctx, packet->offset, &type, sizeof(type)) < 0)
 		return 0;
-	if (packet->family == 6)
-		return type >= 1 && type <= 4;
-	return type == 3 || type == 11 || type == 12;
+	return is_error_type(packet->family, type);
 }
 
 static __always_inline int is_dhcp(struct ports *ports)

@@ -219,10 +219,16 @@ static __always_inline int count_wait(struct control *control, struct packet *pa
 static __always_inline void count_taken_up(struct control *control, struct packet *packet,
 					   u32 ports, u64 flow, int opens, int unknown)
 {
-	int awaited = opens && count_wait(control, packet, ports, flow, ANSWER_DATA);
+	struct served *cell;
 
-	if ((awaited || (opens && unknown)) && takes_up(flow))
-		count_connection(control->seeds, packet->family, packet->source, ports);
+	if (!opens)
+		return;
+	unknown |= count_wait(control, packet, ports, flow, ANSWER_DATA);
+	if (!unknown || !takes_up(flow))
+		return;
+	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_TCP);
+	if (cell)
+		__sync_fetch_and_add(&cell->count, 1);
 }
 
 int teach(struct __sk_buff *ctx)

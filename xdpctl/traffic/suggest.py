@@ -137,11 +137,12 @@ def _match(rest: Split) -> Match | None:
     if box is not None:
         return _joined(dict(box.components) | _where(_of(rest, box)))
     given = _where(rest)
-    if box := grown(_of(rest, _one(given)), given):
+    inside = _of(rest, _one(given))
+    if box := grown(inside, given):
         return box
     if not given and rest.normal.total > _OLD * rest.now.total:
         return None
-    return _joined(given | common(rest.now, given, _NEARLY_ALL, (*_SHARED, *_WHERETO)))
+    return _joined(given | common(inside.now, given, _NEARLY_ALL, (*_SHARED, *_WHERETO)))
 
 
 def _of(split: Split, match: Match) -> Split:
@@ -149,18 +150,18 @@ def _of(split: Split, match: Match) -> Split:
 
 
 def _where(split: Split) -> dict[str, Value]:
-    """The addresses or networks that take nearly all, or else most, of what is more."""
+    """The addresses or networks to which and from which most goes of what is more."""
     given: dict[str, Value] = {}
     for names in _WHERE:
-        if found := _places(split, names):
-            given |= found[0]
-            split = _of(split, _one(found[0]))
+        if found := _place(split, names):
+            given |= found
+            split = _of(split, _one(found))
     return given
 
 
-def _places(split: Split, names: tuple[str, ...]) -> list[dict[str, Value]]:
-    """Those of them that take most, the ones first that take nearly all."""
-    found = []
+def _place(split: Split, names: tuple[str, ...]) -> dict[str, Value]:
+    """The first that takes nearly all of what is more, else the first that takes most of it."""
+    best: dict[str, Value] = {}
     for name in names:
         by = DIMENSIONS[name]
         keys = np.concatenate([by.keys(each.packets) for each in (split.now, split.normal)])
@@ -171,9 +172,11 @@ def _places(split: Split, names: tuple[str, ...]) -> list[dict[str, Value]]:
         most = int(np.argmax(more)) if len(more) else 0
         if not len(more) or more[most] < _MOST_OF_IT * all_of_it:
             continue
-        if components := by.components(values[most].item()):
-            found.append((more[most] >= _NEARLY_ALL * all_of_it, components))
-    return [components for _, components in sorted(found, key=lambda each: not each[0])]
+        components = by.components(values[most].item())
+        if components and more[most] >= _NEARLY_ALL * all_of_it:
+            return components
+        best = best or components or {}
+    return best
 
 
 def _frequent(keys: NDArray[Any], rates: NDArray[np.float64]) -> list[Any]:
