@@ -50,14 +50,12 @@ def out(port: int, content: bytes = RESPONSE, to: int = 40_000) -> bytes:
 def test_answers_are_counted_by_service(teaching: Filter, served: PinnedServed, port: int) -> None:
     for client in (1, 1, 1, 2, 1, 1):  # three times somebody else than before
         teaching.teach(out(port, b"\xc0\0\x80" + bytes(20), 40_000 + client))
+    assert served.answers(SERVER, port) == 3
+    assert served.answers(SERVER, 500) == served.answers(CLIENT, port) == 0
+    # may take the cell of the other: no count is read again from here on
     teaching.teach(packet6(SERVER6, CLIENT6, udp(port, 9, b"\xc0\0\x80" + bytes(20)), 17))
-    assert (served.answers(SERVER, port), served.answers(SERVER6, port)) == (3, 1)
-    assert (
-        served.answers(SERVER, 500)
-        == served.answers(CLIENT, port)
-        == served.answers(SERVER6, 500)
-        == 0
-    )
+    assert served.answers(SERVER6, port) == 1
+    assert served.answers(SERVER6, 500) == served.answers(CLIENT6, port) == 0
 
 
 @pytest.mark.parametrize(

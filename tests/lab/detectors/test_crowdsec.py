@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec 1.4 from the distribution: only its local API, and xdpctl's bouncer."""
 
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import Popen
@@ -11,8 +12,10 @@ from tests.lab.questions import eventually
 from tests.unit.lists.geo.test_geo import AS1, DE, write_mmdb
 from xdpctl.cli.detectors.crowdsec_places import SET
 from xdpctl.lab.box import Box
+from xdpctl.lab.namespaces import LabError
 
 PORT = 18080
+_TRIES = 10
 CONFIGURATION = """
 common: {{daemonize: false, log_media: stdout, log_level: info, working_dir: .}}
 config_paths:
@@ -24,7 +27,7 @@ config_paths:
   notification_dir: {0}
   plugin_dir: {0}
 cscli: {{output: human}}
-db_config: {{log_level: info, type: sqlite, db_path: "{0}/crowdsec.db"}}
+db_config: {{log_level: info, type: sqlite, use_wal: true, db_path: "{0}/crowdsec.db"}}
 plugin_config: {{user: nobody, group: nogroup}}
 api:
   client: {{credentials_path: "{0}/local_api_credentials.yaml"}}
@@ -51,6 +54,14 @@ class Crowd:
         self.words = folder / "words"
 
     def cscli(self, *words: str) -> str:
+        """SQLite refuses a writer who comes while another writes, who may come again."""
+        for _ in range(_TRIES):
+            try:
+                return self._host.sh("cscli", "-c", str(self.settings), *words)
+            except LabError as error:
+                if "database is locked" not in str(error):
+                    raise
+            time.sleep(1)
         return self._host.sh("cscli", "-c", str(self.settings), *words)
 
     def serving(self) -> AbstractContextManager["Popen[bytes]"]:
