@@ -174,6 +174,22 @@ static __always_inline enum flow_state ask_tcp(const u64 *seeds, struct packet *
 	return FLOW_SHAKEN;
 }
 
+/* The same of UDP, where it is QUIC. */
+static __always_inline enum flow_state ask_udp(struct xdp_md *ctx, const u64 *seeds,
+					       struct packet *packet, struct ports *ports,
+					       int learns)
+{
+	u64 hash = hash_of_flow(seeds, packet, ports);
+
+	if (knows_flow(hash))
+		return FLOW_KNOWN;
+	if (ports->destination != network16(PORT_HTTPS) || !uses_quic_id(ctx, packet, hash))
+		return FLOW_UNKNOWN;
+	if (learns)
+		learn_flow(seeds, packet->family, packet->destination, hash, 1);
+	return FLOW_KNOWN;
+}
+
 static __always_inline enum flow_state known_if(int known)
 {
 	return known ? FLOW_KNOWN : FLOW_UNKNOWN;
@@ -214,15 +230,15 @@ static __always_inline enum flow_state flow_of(struct xdp_md *ctx, struct contro
 	if (protocol == PROTOCOL_TCP)
 		return ask_tcp(control->seeds, packet, hash_of_flow(control->seeds, packet, &ports),
 			       &head, learns);
-	if (protocol == icmp) {
-		if (is_error(ctx, packet))
-			return known_if(cites_known(ctx, control, packet));
-		if (host16(head.source_port) >> 8 !=
-		    (packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
-			return FLOW_UNKNOWN;
-		ports.source = 0;
-		ports.destination = network16(host32(head.sequence) >> 16);
-	}
+	if (protocol == PROTOCOL_UDP)
+		return ask_udp(ctx, control->seeds, packet, &ports, learns);
+	if (is_error(ctx, packet))
+		return known_if(cites_known(ctx, control, packet));
+	if (host16(head.source_port) >> 8 !=
+	    (packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
+		return FLOW_UNKNOWN;
+	ports.source = 0;
+	ports.destination = network16(host32(head.sequence) >> 16);
 	return known_if(knows_flow(hash_of_flow(control->seeds, packet, &ports)));
 }
 
@@ -230,4 +246,40 @@ static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 				    struct packet *packet, int learns)
 {
 	return flow_of(ctx, control, packet, learns) >= FLOW_KNOWN;
+}
+
+/*
+ * Whether a packet looks like one of QUIC's handshake, of the usual headers. Called when the packet
+ * is decided, and reads it anew, so that the verifier need not keep where it was parsed.
+ */
+static __always_inline int may_be_quic(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end, *at;
+	struct {
+		struct ports ports;
+		__be16 length, checksum;
+		u8 first;
+	} *udp;
+	__be16 type = 0;
+
+	at = behind_link(ctx, &type);
+	if (!at)
+		return 0;
+	if (type == network16(ETHERTYPE_IPV4)) {
+		struct ipv4 *ip = at;
+
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > end || ip->protocol != PROTOCOL_UDP ||
+		    ip->version_ihl != 0x45)
+			return 0;
+	} else if (type == network16(ETHERTYPE_IPV6)) {
+		struct ipv6 *ip = at;
+
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > end || ip->next_header != PROTOCOL_UDP)
+			return 0;
+	} else {
+		return 0;
+	}
+	return udp->ports.destination == network16(PORT_HTTPS) && udp->first & QUIC_LONG;
 }

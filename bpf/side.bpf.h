@@ -85,29 +85,35 @@ static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
 	       (header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST);
 }
 
+/* Where what the link carries begins, and its type; NULL if the frame ends before. */
+static __always_inline void *behind_link(struct xdp_md *ctx, __be16 *type)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethernet *ethernet = data;
+	struct packet packet;
+
+	if ((void *)(ethernet + 1) > end)
+		return NULL;
+	*type = ethernet->type;
+	if (!is_vlan(*type))
+		return ethernet + 1;
+	return parse_link(ctx, &packet, type) ? NULL : data + (packet.offset & 63);
+}
+
 /*
  * Called before the packet is parsed, and keeps no state, so that the verifier explores the rest of
  * the program once. The checks that most packets do not need come last.
  */
 static __always_inline int is_spoofed(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethernet *ethernet = data;
+	void *end = (void *)(long)ctx->data_end, *ip;
 	u32 side = SIDE_UNKNOWN, zero = 0;
 	struct control *control;
-	struct packet packet;
-	__be16 type;
-	void *ip;
+	__be16 type = 0;
 
-	if ((void *)(ethernet + 1) > end)
+	ip = behind_link(ctx, &type);
+	if (!ip)
 		return 0;
-	type = ethernet->type;
-	ip = ethernet + 1;
-	if (is_vlan(type)) {
-		if (parse_link(ctx, &packet, &type))
-			return 0;
-		ip = data + (packet.offset & 63);
-	}
 	if (type == network16(ETHERTYPE_IPV4)) {
 		struct ipv4 *header = ip;
 

@@ -5,7 +5,7 @@
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
  * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
- * acknowledges it is really there (known.bpf.h).
+ * acknowledges it is really there (known.bpf.h), and so is a QUIC server's connection ID.
  */
 #define FRAME	   struct __sk_buff
 #define LOAD_BYTES 26 /* Linux 4.5 */
@@ -26,8 +26,6 @@
 #define OPENVPN	      1194
 #define OPENVPN_DATA1 6 /* opcodes: P_DATA_V1, P_DATA_V2 */
 #define OPENVPN_DATA2 9
-#define UDP_HEADER    8
-#define QUIC_LONG     0x80 /* of the first byte: a header of the handshake (RFC 8999) */
 #define SCTP_HEADER   12
 #define PORTS_OR_ECHO 8 /* bytes of a UDP or ICMP header */
 
@@ -51,6 +49,7 @@ static __always_inline u64 rules_ns(void)
 }
 
 #include "flows.bpf.h"
+#include "quic.bpf.h"
 #include "served.bpf.h"
 
 /*
@@ -180,11 +179,8 @@ static __always_inline void count_answer(struct __sk_buff *ctx, struct control *
 					 struct packet *packet, u32 ports, u64 flow)
 {
 	struct served *cell;
-	u8 octet = 0;
 
-	if (ports >> 16 == network16(PORT_HTTPS) &&
-	    (load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) < 0 ||
-	     !(octet & QUIC_LONG)))
+	if (ports >> 16 == network16(PORT_HTTPS) && !chooses_quic_id(ctx, packet, flow))
 		return;
 	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_UDP);
 	if (!cell)

@@ -32,6 +32,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "side.bpf.h"
 #include "flows.bpf.h"
 #include "served.bpf.h"
+#include "quic.bpf.h"
 #include "known.bpf.h"
 #include "challenge.bpf.h"
 #include "signatures.bpf.h"
@@ -353,6 +354,14 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	return count(ctx, control, reason, slot, search->bytes);
 }
 
+/* What passes may prove that its flow is known, which no later packet may do. */
+static __always_inline int heard(struct xdp_md *ctx, int verdict)
+{
+	if (FLOWS_LOG2 && verdict == XDP_PASS && may_be_quic(ctx))
+		stages.call(ctx, STAGE_QUIC);
+	return verdict;
+}
+
 int xdpctl(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
@@ -368,14 +377,14 @@ int outside(struct xdp_md *ctx)
 	search.outside = 1;
 	if (is_spoofed(ctx))
 		return count(ctx, search.control, REASON_SPOOFED, SLOT_NONE, frame_length(ctx));
-	return leave(ctx, &search, by_source(ctx, &search));
+	return heard(ctx, leave(ctx, &search, by_source(ctx, &search)));
 }
 
 int signatures(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
-	return leave(ctx, &search, by_signature(ctx, &search));
+	return heard(ctx, leave(ctx, &search, by_signature(ctx, &search)));
 }
 
 int connection(struct xdp_md *ctx)
@@ -390,6 +399,19 @@ int monitor(struct xdp_md *ctx)
 	struct search search = begin(ctx, NULL);
 
 	return leave(ctx, &search, record_monitored(ctx, &search));
+}
+
+/* What passes, but proves that its flow is known: that is remembered, whether or not it is asked.
+ */
+int quic(struct xdp_md *ctx)
+{
+	u32 zero = 0;
+	struct scratch *scratch = scratches.lookup(&zero);
+	struct control *control = controls.lookup(&zero);
+
+	if (scratch && control && !parse_again(ctx, scratch))
+		flow_of(ctx, control, &scratch->packet, 1);
+	return XDP_PASS;
 }
 
 #include "stages/strata.bpf.h"

@@ -40,8 +40,8 @@ class Fragments(NamedTuple):
 class Memory:
     """Everything that was taught.
 
-    Of TCP flows that are not known, `proofs` has what went out last: the number that acknowledges
-    our SYN-ACK, or what was acknowledged.
+    Of flows that are not known, `proofs` has what went out last: the number that acknowledges our
+    SYN-ACK, what was acknowledged, or the end of the connection ID that a QUIC server has chosen.
     """
 
     def __init__(self) -> None:
@@ -59,6 +59,10 @@ class Memory:
             self.flows.add(_outgoing(has, head))
         elif head is not None and has["protocol"] == _TCP and has["tcp_flags"] is not None:
             self._teach_proof(_outgoing(has, head), has["tcp_flags"], head)
+        elif head is not None and has["protocol"] == _UDP and has["source_port"] == 443:
+            connection = _connection_ids(head)[1]
+            if connection:
+                self.proofs[_outgoing(has, head)] = "quic", connection
 
     def _teach_proof(self, flow: Flow, flags: int, head: bytes) -> None:
         number, acknowledged = struct.unpack_from(">II", head, 4)
@@ -90,7 +94,12 @@ class Memory:
                 self.flows.add(flow)
             return flow in self.flows
         if protocol == _UDP and len(head) >= 8:
-            return _incoming(has) in self.flows
+            flow, connection = _incoming(has), 0
+            if has["destination_port"] == 443:
+                connection = _connection_ids(head)[0]
+            if connection and self.proofs.get(flow) == ("quic", connection):
+                self.flows.add(flow)
+            return flow in self.flows
         if protocol == (_ICMP if len(has["source"]) == 4 else _ICMPV6) and len(head) >= 8:
             return self._knows_icmp(has, head)
         return False
@@ -134,6 +143,21 @@ def _transport(frame: bytes) -> bytes:
         size = (rest[1] + 2) * 4 if protocol == 51 else 8 if protocol == 44 else (rest[1] + 1) * 8
         protocol, rest = rest[0], rest[size:]
     return rest
+
+
+def _connection_ids(head: bytes) -> tuple[int, int]:
+    """The ends of both connection IDs behind a UDP header: the destination's, and the source's.
+
+    Four bytes of each (RFC 8999 section 5.1); 0 if it is shorter, or there is none.
+    """
+    data = head[8:]
+    if len(data) < 6 or not data[0] & 0x80 or not any(data[1:5]) or data[5] > 20:
+        return 0, 0
+    to, rest = data[6 : 6 + data[5]], data[6 + data[5] :]
+    whole = len(to) == data[5] and bool(rest)
+    by = rest[1 : 1 + rest[0]] if whole and 4 <= rest[0] <= 20 else b""
+    ends = [int.from_bytes(each[-4:], "big") if len(each) >= 4 else 0 for each in (to, by)]
+    return (ends[0] if len(to) == data[5] else 0), (ends[1] if whole and len(by) == rest[0] else 0)
 
 
 def _portless(has: Fields, frame: bytes) -> bool:

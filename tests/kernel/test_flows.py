@@ -29,6 +29,14 @@ SYN, ACK, RST, FIN, PSH = 2, 16, 4, 1, 8
 NUMBERS = (0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 1)  # of sequences, and what acknowledges them
 
 
+IDS = (b"", b"abc", b"ABCD", b"longABCD", bytes(4), b"twenty bytes fit EFGH", b"2" * 20, b"2" * 9)
+
+
+def quic(to: bytes, by: bytes, first: int = 0xC0, version: int = 1) -> bytes:
+    """A packet of QUIC's handshake: to a connection ID, and by one."""
+    return bytes((first, *version.to_bytes(4, "big"), len(to), *to, len(by), *by)) + bytes(20)
+
+
 def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
     """A signature that drops every packet, except what it spares."""
     table, words = held.datapath.signatures, held.datapath.source.words
@@ -100,6 +108,11 @@ def random_payload(rng: random.Random, four: bool) -> tuple[int, bytes]:
     if roll < 0.5:
         protocol = rng.choice((4, 41, 47, 50, 132))
         return protocol, udp(*ports) + bytes(4) + bytes((rng.choice((0, 1, 2, 6, 10)), 0, 0, 4))
+    if roll < 0.6:
+        ends = rng.choice(((443, 40000), (40000, 443)))
+        first, version = rng.choice((0xC0, 0xE5, 0x40)), rng.choice((1, 1, 1, 0))
+        whole = quic(rng.choice(IDS), rng.choice(IDS), first, version)
+        return 17, udp(*ends, whole[: rng.choice((5, 6, 12, 15, 20, 99, 99, 99))])
     if roll < 0.8:
         size = rng.choice((0, 1, 2, 3, 4, 12))
         content = rng.choice((bytes(size), rng.randbytes(size), b"\x23" * size))
@@ -300,6 +313,50 @@ def test_forged_packets_prove_nothing(spared: Filter) -> None:
     ):
         spared.teach(out)
         assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "SIGNATURE")
+
+
+OWN = b"chosen by the server"
+
+
+@pytest.mark.parametrize("own", [OWN, OWN[-4:]], ids=["20 bytes", "4 bytes"])
+def test_who_uses_the_connection_id_of_a_quic_server_is_known(spared: Filter, own: bytes) -> None:
+    """In the packet after the server's first; also of a client that shows none of its own."""
+
+    def heard(content: bytes) -> str:
+        packet = packet4(SERVER, CLIENT, udp(40000, 443, content), 17)
+        return spared.judge(packet, outside=True)[1]
+
+    assert heard(quic(b"by the client", b"")) == "SIGNATURE"
+    spared.teach(packet4(CLIENT, SERVER, udp(443, 40000, quic(b"", own)), 17))
+    for forged in (b"by the client", own[:-1] + b"!", own[-3:], b"", bytes(20)):
+        assert heard(quic(forged, b"")) == "SIGNATURE"
+    assert heard(quic(own, b"", version=0)) == "SIGNATURE", "negotiation has the client's IDs"
+    assert heard(b"\x40" + own + bytes(20)) == "SIGNATURE"
+    elsewhere = packet4(SERVER, CLIENT, udp(40001, 443, quic(own, b"")), 17)
+    assert spared.judge(elsewhere, outside=True)[1] == "SIGNATURE"
+    assert spared.explain(packet4(SERVER, CLIENT, udp(40000, 443, quic(own, b"")), 17), True) == (
+        "KNOWN"
+    )
+    assert heard(quic(own, b"")) == "KNOWN"
+    assert heard(b"\x40 data") == "KNOWN"
+
+
+def test_a_quic_client_is_known_before_any_rule_stands(spared: Filter) -> None:
+    """Most clients send the server's ID only once or twice in the clear, so each packet is read."""
+    Armed(spared).hold([])
+    spared.teach(packet4(CLIENT, SERVER, udp(443, 40000, quic(b"client", OWN)), 17))
+    hello = packet4(SERVER, CLIENT, udp(40000, 443, quic(OWN, b"client")), 17)
+    assert spared.judge(hello, outside=True)[1] == "NO_RULE"
+    drop_all(spared)
+    data = packet4(SERVER, CLIENT, udp(40000, 443, b"\x40 data"), 17)
+    assert spared.judge(data, outside=True)[1] == "KNOWN"
+
+
+@pytest.mark.parametrize("port", [53, 8443, 500])
+def test_other_udp_has_no_connection_id(spared: Filter, port: int) -> None:
+    spared.teach(packet4(CLIENT, SERVER, udp(port, 40000, quic(b"", OWN)[:2] + b"\x80" * 30), 17))
+    hello = packet4(SERVER, CLIENT, udp(40000, port, quic(OWN, b"")), 17)
+    assert spared.judge(hello, outside=True)[1] == ("KNOWN" if port == 8443 else "SIGNATURE")
 
 
 def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:

@@ -23,6 +23,7 @@ NAMES = (
     "monitor",
     "observe",
     "answer",
+    "quic",
     "signatures",
     "connection",
     *(f"explain{of}" for of in ("", "_outside", "_signatures", "_connection")),

@@ -181,6 +181,7 @@ class Stage(IntEnum):
     OBSERVE = 2
     MONITOR = 3
     ANSWER = 4
+    QUIC = 5
 
 
 class MemoryNumber(IntEnum):

@@ -37,6 +37,7 @@ _STAGES: dict[Stage, str] = {
     Stage.OBSERVE: "observe",
     Stage.MONITOR: "monitor",
     Stage.ANSWER: "answer",
+    Stage.QUIC: "quic",
 }
 _EXPLAIN_STAGES: dict[Stage, str] = {
     stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
