@@ -28,6 +28,7 @@ from xdpctl.mitigation.precision import Known, Precision
 from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.settings import AutomaticSettings, LadderSettings
 from xdpctl.mitigation.watchers.ladder import Ladder
+from xdpctl.mitigation.watchers.lists import ListWatch
 from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.mitigation.watchers.trials import TrialWatch
 from xdpctl.notify.changes import Snapshot, refusals
@@ -136,6 +137,7 @@ class ControlPlane:
     releases: Releases = field(init=False)
     ladder: Ladder = field(init=False)
     trials: TrialWatch = field(init=False)
+    lists: ListWatch = field(init=False)
     geo_databases: Databases = field(init=False)
 
     def __post_init__(self) -> None:
@@ -204,6 +206,7 @@ class ControlPlane:
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.trials = TrialWatch(self.controller, self.sampler.served.usual, self.hooks.mode_for)
+        self.lists = ListWatch(self.controller, self.sampler.window.last)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
         self.fleet_policy = FleetPolicy(
@@ -229,7 +232,7 @@ class ControlPlane:
 
     def _parts(self) -> tuple[Part, ...]:
         return (
-            *(self.refresher, self.recorder, self.releases, self.ladder, self.trials),
+            *(self.refresher, self.recorder, self.releases, self.ladder, self.trials, self.lists),
             self.dispatcher,
             *(
                 self.audit_head,
@@ -360,7 +363,7 @@ class ControlPlane:
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
         loader = self.loader()
         found += self.flow_watch.warnings(loader.ports if loader else {})
-        found += self.challenge_watch.warnings() + self._unread()
+        found += self.challenge_watch.warnings() + self._unread() + self.lists.warnings()
         found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
         found += self.fleet.warnings() if self.fleet else []
         found += self.peering.warnings() if self.peering else []

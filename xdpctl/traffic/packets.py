@@ -49,10 +49,19 @@ def kinds(packets: PacketArray) -> NDArray[np.uint8]:
     return found
 
 
+def source(packet: np.void) -> Prefix:
+    """The source of a packet."""
+    return _host(packet, "source")
+
+
 def destination(packet: np.void) -> Prefix:
     """The destination of a packet."""
+    return _host(packet, "destination")
+
+
+def _host(packet: np.void, field: str) -> Prefix:
     size = 4 if packet["family"] == 4 else 16
-    return Prefix(bytes(packet["destination"]).ljust(size, b"\0")[:size], size * 8)
+    return Prefix(bytes(packet[field]).ljust(size, b"\0")[:size], size * 8)
 
 
 class _Heads:

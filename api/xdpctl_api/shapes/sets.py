@@ -7,7 +7,9 @@ from typing import Any
 from msgspec import structs
 from pydantic import BaseModel, Field
 
+from xdpctl.base.net.prefix import text_of
 from xdpctl.lists.replacement import Choices
+from xdpctl.mitigation.watchers.lists import Spared
 from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
@@ -49,7 +51,8 @@ class SetChoices(Strict):
     spare: Spare | None = Field(
         default=None,
         description="known: packets of known flows and of this host's TCP connections pass; "
-        "established: only the latter; default: none",
+        "established: only the latter. Default: unchanged; for a new set none, and known for a "
+        "feed that drops",
     )
     reason: str | None = Field(default=None, description="Default: unchanged")
     allow_private: bool = Field(
@@ -157,6 +160,14 @@ class OptionsOut(BaseModel):
     at_most: int = Field(description="Merged to at most this many entries of each family")
 
 
+class SparedOut(BaseModel):
+    """Sources of a set that drops with which the inside is in conversation, in the last minute."""
+
+    sources: int = Field(description="Of a sample of what was spared")
+    packets: int = Field(description="Theirs that passed, estimated")
+    examples: list[str] = Field(description="The sources with the most packets")
+
+
 class SetOut(BaseModel):
     """A set with its counters; `applied` excludes entries in protected prefixes."""
 
@@ -176,6 +187,10 @@ class SetOut(BaseModel):
     report: dict[str, int] = Field(description="Numbers of the last change of its entries")
     packets: int
     bytes: int
+    spared: SparedOut | None = Field(
+        description="Whom it spares; null where that is not measured: only of a set that drops and "
+        "spares known flows, where the flow memory is asked"
+    )
     etag: str
     statistics: StatisticsOut | None = Field(
         default=None, description="What the set would have hit, in monitor mode; not in lists"
@@ -225,8 +240,19 @@ def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) 
         "report": dict(held.report),
         "packets": hits.packets,
         "bytes": hits.bytes,
+        "spared": _spared_out(ctx.lists.found.get(held.name)),
         "etag": held.etag,
     }
+
+
+def _spared_out(found: Spared | None) -> SparedOut | None:
+    if found is None:
+        return None
+    return SparedOut(
+        sources=found.sources,
+        packets=found.packets,
+        examples=[text_of(source) for source in found.examples],
+    )
 
 
 def feed_out(ctx: ControlPlane, held: SourceSet) -> FeedOut | None:

@@ -90,7 +90,8 @@ SpareOption = Annotated[
     Spare | None,
     typer.Option(
         "--spare",
-        help="known: let packets of known flows pass; established: of this host's TCP connections.",
+        help="known: let packets of known flows pass; established: of this host's TCP connections; "
+        "none. Default: none, and known for a new feed that drops.",
     ),
 ]
 ListFile = Annotated[

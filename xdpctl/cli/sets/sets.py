@@ -142,6 +142,7 @@ def show_set(context: typer.Context, name: Name, form: options.Output = Format.T
         "entries": ", ".join(f"{n:,} {family}" for family, n in record["entries"].items()),
         "in the kernel": ", ".join(f"{n:,} {family}" for family, n in record["applied"].items()),
         "hits": f"{si(record['packets'])} packets, {si(record['bytes'])}B",
+        "spared": _spared(record["spared"]),
         "changed": record["changed_at"],
         "report": ", ".join(
             f"{key.replace('_', ' ')} {n:,}" for key, n in record["report"].items() if n
@@ -156,6 +157,17 @@ def show_set(context: typer.Context, name: Name, form: options.Output = Format.T
             lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
     output.fields(lines)
     monitoring.details(record)
+
+
+def _spared(found: dict[str, Any] | None) -> str:
+    """Whom a set spares."""
+    if found is None:
+        return "not measured"
+    if not found["sources"]:
+        return "nobody in the last minute"
+    who = output.plural(found["sources"], "source", "sources")
+    named = escape(", ".join(found["examples"]))
+    return f"{who} in conversation with this network in the last minute, such as {named}"
 
 
 @set_app.command("entries")

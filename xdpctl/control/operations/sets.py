@@ -28,8 +28,9 @@ from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, Sourc
 class SetRequest:
     """A request to put a set; `counts` has the numbers from reading and screening its list.
 
-    A field that is None keeps the set's current value. A new set drops, is enforced, spares nobody
-    and has no reason by default.
+    A field that is None keeps the set's current value. A new set drops, is enforced and has no
+    reason by default. It spares nobody, except a feed that drops: nobody looks at what it lists
+    next, so it spares known flows.
     """
 
     name: str
@@ -148,6 +149,8 @@ def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
             "give force (--force) if that is intended, or use another name",
         )
     action = ask.action or action
+    if standing is None and ask.feed and action is Action.DROP:
+        spare = Spare.KNOWN
     if ask.counts and ("too_wide" in ask.counts) is not (action is Action.DROP):  # screened or not
         raise StaleError("the set's action changed while its list was read; put it again")
     reason = reason if ask.reason is None else ask.reason

@@ -73,6 +73,13 @@ def _sets(ctx: ControlPlane) -> Iterator[Metric]:
     changed = GaugeMetricFamily(
         "xdpctl_set_changed_timestamp_seconds", "When its list last changed", labels=["set"]
     )
+    spared = GaugeMetricFamily(
+        "xdpctl_set_spared_sources",
+        "Sampled sources of a set in conversation with the inside, of the last minute",
+        labels=["set"],
+    )
+    for name, found in ctx.lists.found.items():
+        spared.add_metric([name], found.sources)
     for held in list(state.sets.values()):
         (hits,) = ctx.controller.datapath.hits([held.slot])
         info.add_metric([held.name, held.action.value, held.mode.value], 1)
@@ -80,7 +87,7 @@ def _sets(ctx: ControlPlane) -> Iterator[Metric]:
         packets.add_metric([held.name], hits.packets)
         octets.add_metric([held.name], hits.bytes)
         changed.add_metric([held.name], held.changed_at)
-    yield from (info, entries, packets, octets, changed)
+    yield from (info, entries, packets, octets, changed, spared)
 
 
 def _feeds(ctx: ControlPlane) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError
 from xdpctl.lists.prepare import prepare
-from xdpctl.model.rule import Action
+from xdpctl.model.rule import Action, Spare
 from xdpctl.model.source_set import FeedSource, Options
 
 
@@ -125,7 +125,8 @@ def test_another_action_has_to_be_meant(control: Controller) -> None:
 
 def test_what_changed_beside_the_list_is_told(control: Controller) -> None:
     source = FeedSource(url="https://feeds.test/")
-    put(control, wanted("bad", *hosts(3), mode="monitor", feed=source))
+    made = put(control, wanted("bad", *hosts(3), mode="monitor", feed=source))
+    assert made.set.spare is Spare.KNOWN, "nobody looks at what it lists next"
     made = put(control, wanted("bad", *hosts(3), mode="enforce"))
     assert made.warnings == ["was monitor", "no longer refreshed from https://feeds.test/"]
     assert put(control, wanted("bad", *hosts(3), feed=source)).warnings == []

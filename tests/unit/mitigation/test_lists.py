@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lists that are refreshed by themselves spare conversations, and it is measured and told whose."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api
+from tests.support.packets import to_frame
+from xdpctl.abi.constants import Asking, Reason
+from xdpctl.traffic.packets import read
+from xdpctl.traffic.recorded import heads
+
+LIST = "203.0.113.0/24\n2001:db8:9::/48\n"
+
+
+@pytest.fixture
+def asking(box: Api) -> Api:
+    box.datapath.flows.ports = {"wan0": Asking.ASKS}
+    return box
+
+
+def put(box: Api, **query: str) -> dict[str, Any]:
+    answer = box.call("PUT", "/v1/sets/bad", content=LIST.encode(), params=query)
+    made: dict[str, Any] = answer.json()
+    assert answer.status_code in (200, 201), made
+    return made
+
+
+def see(box: Api, at: float, slot: int, *sources: str, reason: Reason = Reason.KNOWN) -> None:
+    frames = [to_frame(source) for source in sources]
+    box.context.sampler.window.add(at - 1, at, read(heads(frames, reason, 10, slot)))
+
+
+def spared(box: Api) -> Any:
+    return box.call("GET", "/v1/sets/bad").json()["spared"]
+
+
+def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Api) -> None:
+    slot, watch = put(asking, spare="known")["slot"], asking.context.lists
+    watch.step(0.0)
+    assert spared(asking) == {"sources": 0, "packets": 0, "examples": []}
+    see(asking, 1.0, slot, "203.0.113.9", "203.0.113.9", "2001:db8:9::1")
+    see(asking, 1.0, slot, "203.0.113.77", reason=Reason.DROPPED)
+    see(asking, 1.0, slot + 1, "203.0.113.78")
+    for now in (1.0, 6.0, 3_000.0):
+        watch.step(now)
+    examples = ["203.0.113.9", "2001:db8:9::1"]
+    assert spared(asking) == {"sources": 2, "packets": 30, "examples": examples}
+    (warning,) = (w for w in asking.call("GET", "/v1/status").json()["warnings"] if "bad" in w)
+    assert "the set bad has 2 sources that it lists in conversation with this network" in warning
+
+    def audited() -> list[Any]:
+        records = asking.call("GET", "/v1/audit").json()["records"]
+        return [each for each in records if each["action"] == "set.spares"]
+
+    assert len(audited()) == 1
+    watch.step(3_602.0)
+    assert len(audited()) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"spare": "known", "mode": "monitor"}, {"spare": "known", "action": "accept"}],
+    ids=["spares nobody", "monitor mode", "accepts"],
+)
+def test_what_cannot_be_measured_says_so(asking: Api, query: dict[str, str]) -> None:
+    slot = put(asking, **query)["slot"]
+    see(asking, 1.0, slot, "203.0.113.9")
+    asking.context.lists.step(1.0)
+    assert spared(asking) is None
+
+
+def test_where_flows_are_not_asked_nothing_is_measured(box: Api) -> None:
+    put(box, spare="known")
+    box.context.lists.step(1.0)
+    assert spared(box) is None
