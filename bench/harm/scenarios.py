@@ -13,6 +13,11 @@ from ipaddress import ip_address
 import numpy as np
 
 from bench.detection.live import Scene
+from bench.harm.pupils import (
+    asked_of_a_server_at_its_limit,
+    asked_of_a_server_that_hangs,
+    served_after_an_outage,
+)
 from bench.harm.traffic import (
     PEER,
     answers,
@@ -278,6 +283,18 @@ SCENARIOS = (
     Scenario("a DNS server met for the first time, 4,000 queries/s", dns_answered),
     Scenario("HTTP/3 met for the first time, 6,000 Initials/s", http3_answered),
     Scenario("a game on 27015 met for the first time, 8,000/s", game_answered),
+    *(
+        Scenario(f"{name}{box}", play, old=bool(box))
+        for box in ("", ", on an old box")
+        for name, play in (
+            (
+                "600 pupils ask a server at its limit: what gets to it",
+                asked_of_a_server_at_its_limit,
+            ),
+            ("600 pupils ask a server that hangs: what gets to it", asked_of_a_server_that_hangs),
+            ("600 pupils after an outage of 20 s: pages in time", served_after_an_outage),
+        )
+    ),
     Scenario("people like the flood, a minute after a flood of 6 s", calm_after_a_flood),
     Scenario(
         "answers within 50 ms on the Unix socket beside 512 strangers at /login",

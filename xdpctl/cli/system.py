@@ -56,6 +56,8 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         "protected": output.plural(len(found["protected"]), "prefix", "prefixes"),
         "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
     }
+    if found["expected"]:
+        lines["expected now"] = escape("; ".join(found["expected"]))
     lines |= _memories(found)
     for name, port in found["interfaces"].items():
         mode = f" {port['mode']}" if port["mode"] else ""

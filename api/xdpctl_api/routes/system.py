@@ -51,6 +51,11 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
         uptime=time.time() - ctx.started,
         problems=ctx.problems(),
         warnings=ctx.warnings(),
+        expected=[
+            str(each)
+            for each in list(state.expectations.values())
+            if each.now(ctx.controller.clock.read().unix)
+        ],
         bypass=datapath.bypass(),
         rules=RuleTotals(
             total=len(state.rules),

@@ -54,6 +54,9 @@ class StatusOut(BaseModel):
         description="Why new rules are not accepted, or not applied everywhere; empty if they are"
     )
     warnings: list[str] = Field(description="What does not keep the host from being ready")
+    expected: list[str] = Field(
+        description="What is expected now (xdpctl expect), about which the detector does nothing"
+    )
     bypass: bool = Field(description="Whether all traffic passes")
     rules: RuleTotals
     sets: dict[str, int] = Field(description="Number of entries by set")

@@ -9,6 +9,7 @@ import pytest
 from bench.detection import live
 from bench.detection.live import Scene
 from bench.harm import scenarios
+from bench.harm.pupils import asked_of_a_server_that_hangs
 from tests.lab.behind.people import PORT
 from tests.lab.behind.places import CLIENTS, SERVER
 
@@ -30,6 +31,7 @@ def young() -> Iterator[Scene]:
         scenarios.known_beside_forged,
         scenarios.dns_answered,
         scenarios.http3_answered,
+        asked_of_a_server_that_hangs,
     ],
     ids=lambda play: play.__name__,
 )

@@ -15,6 +15,7 @@ STATUS = {
     "uptime": 5400.0,
     "problems": ["eth1 is absent: no such interface"],
     "warnings": ["IPv4 entries are 81% full: 81 of 100 [/24]"],
+    "expected": ["up to 5 times the threshold to 192.0.2.0/24"],
     "bypass": True,
     "rules": {"total": 7, "by_origin": {"operator": 7}, "capacity": 100, "fill": 0.07},
     "tables": [
@@ -55,7 +56,14 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
     }
     code, out, err = run("status")
     assert code == 0
-    for shown in ("7 of 100 (7.0%)", "up 1h 30m", "ON", "attached native", "23 k packets"):
+    for shown in (
+        "7 of 100 (7.0%)",
+        "up 1h 30m",
+        "ON",
+        "attached native",
+        "23 k packets",
+        "up to 5 times",
+    ):
         assert shown in out
     for shown in ("81 of 100 (81.0%)", "4 MiB"):
         assert shown in out

@@ -21,7 +21,7 @@ FEED = {
 }
 SET: dict[str, Any] = {
     **{"name": "bad", "action": "drop", "mode": "enforce", "origin": "operator"},
-    "spare": "none",
+    **{"spare": "none", "spared": None},
     **{"reason": "see [/24] and [ticket]", "slot": 65, "feed": None, "options": {}},
     **{"entries": {"ipv4": 12_345, "ipv6": 6}, "applied": {"ipv4": 12_344, "ipv6": 6}},
     **{"created_at": "2026-11-24T00:00:00Z", "changed_at": "2026-11-25T00:00:00Z"},
@@ -208,6 +208,21 @@ def test_one_set_is_shown_whole(api: Api, run: Run) -> None:
     assert "list.csv" in out
     assert "not since the start" in out
     assert "failing" not in out
+    assert "spared         not measured" in out
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        ([], "nobody in the last minute"),
+        (["203.0.113.9", "203.0.113.10"], "last minute, such as 203.0.113.9, 203.0.113.10"),
+    ],
+)
+def test_whom_a_set_spares_is_told(api: Api, run: Run, sources: list[str], said: str) -> None:
+    spared = {"sources": len(sources), "packets": 30, "examples": sources}
+    api.answers["GET", PATH] = {**SET, "spare": "known", "spared": spared}
+    told = " ".join(run("set", "show", "bad")[1].split())
+    assert said in told
 
 
 def test_entries_are_printed_as_they_are(api: Api, run: Run) -> None:

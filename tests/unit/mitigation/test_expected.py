@@ -2,6 +2,7 @@
 """What operators expect: said beforehand, or of an incident that was legitimate."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def test_it_is_added_listed_and_removed(api: Api) -> None:
     problem(api.call("DELETE", "/v1/expectations/bell"), 404, "not-found")
     actions = [r["action"] for r in api.call("GET", "/v1/audit").json()["records"]]
     assert actions[-2:] == ["expect.add", "expect.remove"]
+
+
+def test_the_status_has_what_is_expected_now(api: Api) -> None:
+    soon = str(datetime.now(UTC).date() + timedelta(days=3))
+    later = {"name": "later", "pps": 9, "on": soon, "at": "8:15", "lasts": 60}
+    for body in ({"name": "all", "times": 3}, later):
+        assert api.call("POST", "/v1/expectations", json=body).status_code == 201
+    found = api.call("GET", "/v1/status").json()["expected"]
+    assert found == ["up to 3 times the threshold to all that is protected"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ _KEYS = (
     ("l", "limit them to a number of packets a second"),
     ("c", "keep the rule that was added last"),
     ("r", "let the source of the row pass (tab From)"),
+    ("a", "say that the incident of the row was legitimate (tab Incidents)"),
     ("w", "all of the row"),
     ("/", "look only at packets of a match"),
     ("v", "all packets, those that pass, those that are dropped"),
@@ -152,6 +153,26 @@ class Acting(App[None]):
                 self._do("POST", "/v1/releases", lambda _: told, json=body)
 
         self.push_screen(Question(lines, _RELEASE), take)
+
+    def action_allow(self) -> None:
+        """End the automatic rules of an incident, and expect as much from now on."""
+        line = self.selected()
+        if line is None or not line.incident:
+            self.say("choose an incident (tab Incidents) to say that it was legitimate")
+            return
+        identity, word = line.incident, "allow"
+        lines = [
+            f"The automatic rules of {identity} end, and as much is expected from now on.",
+            f"Type {word} and Enter.",
+        ]
+
+        def take(typed: str | None) -> None:
+            if typed == word:
+                self._do("POST", f"/v1/incidents/{identity}/allow", looks.allowed)
+            elif typed is not None:
+                self.say(f"nothing was changed: {word} was not typed")
+
+        self.push_screen(Question(lines), take)
 
     def action_why(self) -> None:
         """All that is known of the row."""

@@ -127,7 +127,8 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}
     rules = used.get("rules", 0) + used.get("signatures", 0)
-    return f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
+    found = f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
+    return found + (" · more is expected now" if status["expected"] else "")
 
 
 def _history(client: ApiClient) -> Mapping[str, Any]:
@@ -194,3 +195,13 @@ def done(rule: Mapping[str, Any]) -> str:
         until = f"; it ends in {seconds} unless confirmed: press c, or xdpctl confirm {rule['id']}"
     undo = f"; undo: xdpctl undo {rule['change']}" if rule.get("change") else ""
     return f"{rule['action']} {rule['text']}{until}{undo}"
+
+
+def allowed(answer: Mapping[str, Any]) -> str:
+    """What was ended, what is expected from now on, and how to take that back."""
+    ended = ", ".join(answer["removed"]) or "no rule"
+    expected = "; ".join(
+        f"{each['text']} (take it back: xdpctl expect remove {each['name']})"
+        for each in answer["expected"]
+    )
+    return f"removed: {ended}; expected from now on: {expected}"

@@ -42,6 +42,7 @@ class TopApp(Acting):
         Binding("l", "limit", "Limit"),
         Binding("r", "release", "Release"),
         Binding("c", "confirm", "Confirm"),
+        Binding("a", "allow", "Allow", show=False),
         Binding("w", "why", "Why"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("v", "verdict", "Verdict"),

@@ -36,6 +36,7 @@ class Line:
     cells: tuple[str, ...]
     match: str = ""
     address: str = ""  # of a single source
+    incident: str = ""
 
 
 def traffic(
@@ -103,6 +104,7 @@ def incidents(client: ApiClient) -> tuple[Columns, list[Line]]:
                 printable(", ".join(each["attacks"])) or "-",
                 each["id"],
             ),
+            incident=each["id"],
         )
         for each in listed
     ]

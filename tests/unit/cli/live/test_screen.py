@@ -26,11 +26,13 @@ class Box:
         self.changes: list[tuple[str, str, Any]] = []
         self.asked: list[dict[str, Any]] = []
         self.down = False
+        self.answers: dict[str, Any] = {}
         self.refusal: dict[str, Any] | None = None
         self.values = ["198.51.100.7", "198.51.100.8"]
         self.match: str | None = MATCH
         self.bypass = False
         self.problems: list[str] = []
+        self.expected: list[str] = []
 
     def call(self, method: str, path: str, *, params: Any = None, json: Any = None) -> Any:
         if self.down:
@@ -39,13 +41,16 @@ class Box:
             self.changes.append((method, path, json))
             if self.refusal:
                 raise Refused(self.refusal)
-            return RULE
+            return self.answers.get(path, RULE)
         ask = getattr(self, path.removeprefix("/v1/"))
         return ask() if params is None else ask(params)
 
     def status(self) -> dict[str, Any]:
         tables = [{"name": "rules", "used": 1_200}, {"name": "signatures", "used": 34}]
-        return {"bypass": self.bypass, "problems": self.problems, "tables": tables}
+        return {
+            **{"bypass": self.bypass, "problems": self.problems, "tables": tables},
+            "expected": self.expected,
+        }
 
     def holding(self) -> dict[str, Any]:
         return {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
@@ -215,6 +220,36 @@ def test_only_a_single_source_is_released(box: Box) -> None:
         await top.press("enter")
         assert box.changes[-1][1] == "/v1/releases"
         assert box.changes[-1][2]["source"] == "198.51.100.7"
+
+    drive(box, steps)
+
+
+def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
+    path = "/v1/incidents/20261126-081900/allow"
+    expected = [{"text": "up to 900 packets/s of syn", "name": "incident-syn"}]
+    box.answers[path] = {"removed": ["sig-1"], "expected": expected}
+
+    async def steps(top: Driven) -> None:
+        await top.press("a")
+        assert "choose an incident" in top.text("said")
+        await top.press("0")
+        for typed in ("yes", "allow"):
+            assert box.changes == []
+            await top.press("a")
+            await top.type(typed)
+        assert box.changes == [("POST", path, None)]
+        said = top.text("said")
+        assert "removed: sig-1; expected from now on: up to 900 packets/s of syn" in said
+        assert "xdpctl expect remove incident-syn" in said
+
+    drive(box, steps)
+
+
+def test_what_is_expected_now_is_told(box: Box) -> None:
+    box.expected = ["up to 5 times the threshold to all that is protected"]
+
+    async def steps(top: Driven) -> None:
+        assert top.text("state").endswith("more is expected now")
 
     drive(box, steps)
 

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""600 pupils who ask for one page again and again, of a server at its limit or one that hangs."""
+
+import asyncio
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from bench.detection.live import Counters, Scene
+from tests.lab.behind.places import CLIENTS, SERVER
+from xdpctl.abi.constants import KEPT_OUT, Reason
+
+_PORT, _PUPILS = 8_081, 600
+_PATIENCE = 5.0  # in which a page must be there
+_QUICK = 1e6
+_AGAIN = 1.0  # who got it, or gave up, asks again
+_REQUEST = b"GET /class HTTP/1.1\r\nHost: school\r\nUser-Agent: CrOS\r\n\r\n"
+_SERVER = """
+import asyncio, sys
+page = b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\nConnection: close\\r\\n\\r\\nclass"
+alone = asyncio.Lock()
+
+async def serve(reader, writer):
+    try:
+        if await reader.read(4096):
+            async with alone:
+                await asyncio.sleep(float(sys.argv[3]))
+            writer.write(page)
+        writer.close()
+        await writer.wait_closed()
+    except OSError:
+        return  # he has given up
+
+async def main():
+    server = await asyncio.start_server(serve, sys.argv[1], int(sys.argv[2]), backlog=256)
+    print("ready", flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def _serving(scene: Scene, a_second: float) -> Iterator["subprocess.Popen[bytes]"]:
+    """It serves so many pages a second, one after another; 256 may wait to be let in."""
+    words = ("/usr/bin/python3", "-c", _SERVER, SERVER, str(_PORT), str(1 / a_second))
+    with scene.place.server.popen(*words, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+async def _page(source: str) -> bool:
+    writer = None
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            reader, writer = await asyncio.open_connection(SERVER, _PORT, local_addr=(source, 0))
+            writer.write(_REQUEST)
+            return b"class" in await reader.read()
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+async def _class(seconds: float) -> tuple[int, int]:
+    """Pages that were there in time, and those that were asked for."""
+    until, served, asked = time.monotonic() + seconds, 0, 0
+
+    async def pupil(number: int) -> None:
+        nonlocal served, asked
+        await asyncio.sleep(number / _PUPILS)
+        while time.monotonic() < until:
+            asked += 1
+            page = await _page(CLIENTS[number % len(CLIENTS)])  # others count meanwhile
+            served += page
+            await asyncio.sleep(_AGAIN)
+
+    await asyncio.gather(*map(pupil, range(_PUPILS)))
+    return served, asked
+
+
+def _ask(scene: Scene, seconds: float) -> tuple[int, int]:
+    return scene.place.world.call(lambda: asyncio.run(_class(seconds)))
+
+
+def _let_in(scene: Scene, seconds: float) -> float:
+    """The share of all packets that the box lets in while the pupils ask."""
+    with closing(Counters(scene.box)) as counters:
+        every = [reason for reason in Reason if reason is not Reason.NONE]
+        before = counters.read(*KEPT_OUT), counters.read(*every)
+        _ask(scene, seconds)
+        kept_out, came = counters.read(*KEPT_OUT) - before[0], counters.read(*every) - before[1]
+    return 1 - kept_out / came
+
+
+def asked_of_a_server_at_its_limit(scene: Scene) -> float:
+    """It serves a third of what is asked; the share of packets that the box lets in."""
+    with _serving(scene, 200.0):
+        return _let_in(scene, 30.0)
+
+
+def asked_of_a_server_that_hangs(scene: Scene) -> float:
+    """It answers nothing; the share of packets that the box lets in."""
+    with _serving(scene, _QUICK) as server:
+        server.send_signal(signal.SIGSTOP)
+        return _let_in(scene, 20.0)
+
+
+def served_after_an_outage(scene: Scene) -> float:
+    """It hangs for 20 s, and then serves all; the share of pages that are there in time."""
+    with _serving(scene, _QUICK) as server:
+        _ask(scene, 5.0)
+        server.send_signal(signal.SIGSTOP)
+        _ask(scene, 20.0)
+        server.send_signal(signal.SIGCONT)
+        time.sleep(1.0)
+        served, asked = _ask(scene, 15.0)
+        return served / asked
