@@ -67,10 +67,13 @@ class PinnedServed:
         except OSError as error:
             raise DatapathError(f"it cannot be read what is served: {error.strerror}") from error
         self._seeds = [int(seed) for seed in control["seeds"]]
+        self._hashes: dict[Service, int] = {}
 
     def of(self, service: Service) -> Counts:
         """The counts of a service; zeros if none are held."""
-        hashed = _flow_hash(self._seeds, service)
+        hashed = self._hashes.get(service)
+        if hashed is None:
+            hashed = self._hashes[service] = _flow_hash(self._seeds, service)
         cell = self._cells[hashed & (len(self._cells) - 1)]
         if cell["tag"] != hashed >> _TAG_BITS | 1:
             return Counts()

@@ -139,6 +139,7 @@ class Served:
         # until the next part
         self._newcomers: dict[Prefix | None, Newcomers | None] = {}
         self._figures: list[Figures] | None = None
+        self._failing: list[str] | None = None
         self._lock = Lock()
 
     def add(self, now: float, packets: PacketArray) -> None:
@@ -178,7 +179,8 @@ class Served:
                 known.add(part or known.last, service in failing)
             if len(known.before) == _PARTS and not (any(known.before) or known.last.served):
                 del self._known[service]
-        self._parts, self._newcomers, self._figures = self._parts + in_time, {}, None
+        self._parts, self._newcomers = self._parts + in_time, {}
+        self._figures = self._failing = None
 
     def newcomers(self, host: Prefix | None) -> Newcomers | None:
         """Those at all services of a host or network, or of all; None if none are usual."""
@@ -217,15 +219,19 @@ class Served:
 
     def failing(self) -> list[str]:
         """In which way services fail those who ask."""
-        return [each.fails for each in self.figures() if each.fails]
+        with self._lock:
+            if self._failing is None:
+                self._failing = [told for each in self._all() if (told := each.fails)]
+            return list(self._failing)
 
     def totals(self) -> Mapping[int, float]:
         """Connections over TCP and answers over UDP so far, by protocol."""
         with self._lock:
             found = dict(self._served)
             for service, known in self._known.items():
-                if self._counts and (now := _since(known.counts, self._counts(service), 0.0)):
-                    found[service.protocol] += now.served
+                if self._counts:  # less than before, if it begins anew
+                    more = self._counts(service).count - known.counts.count
+                    found[service.protocol] += max(more, 0)
         return found
 
 
