@@ -46,7 +46,9 @@ struct scratch {
 	u32 ports[2];		 /* for `port`: the classes of source and destination port */
 	u32 summary;		 /* bitmap words in which a signature may match */
 	u32 challenges;		 /* the actions for SYNs that it meets, as bits */
-	u32 shaken; /* of a packet that passes as known: whether it proved that just now */
+	u32 spared[2]; /* the source's slot that spared it, if signatures are asked next; of explain
+			*/
+	u32 shaken;    /* of a packet that passes as known: whether it proved that just now */
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
 	struct capture capture;
 	struct head head;

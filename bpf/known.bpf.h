@@ -183,7 +183,7 @@ static __always_inline enum flow_state ask_udp(struct xdp_md *ctx, const u64 *se
 
 	if (knows_flow(hash))
 		return FLOW_KNOWN;
-	if (ports->destination != network16(PORT_HTTPS) || !uses_quic_id(ctx, packet, hash))
+	if (ports->destination != network16(PORT_HTTPS) || !uses_server_id(ctx, packet, hash))
 		return FLOW_UNKNOWN;
 	if (learns)
 		learn_flow(seeds, packet->family, packet->destination, hash, 1);
@@ -281,5 +281,6 @@ static __always_inline int may_be_quic(struct xdp_md *ctx)
 	} else {
 		return 0;
 	}
-	return udp->ports.destination == network16(PORT_HTTPS) && udp->first & QUIC_LONG;
+	return udp->ports.destination == network16(PORT_HTTPS) &&
+	       (udp->first & QUIC_FORM) == QUIC_FORM;
 }

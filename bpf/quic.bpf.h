@@ -4,27 +4,42 @@
  * sections 5.1 and 7.2), as who acknowledges a SYN-ACK. Only the headers of a handshake tell how
  * long their IDs are (RFC 8999 section 5.1); their last four bytes are compared. Servers that
  * choose shorter ones have no proof.
+ *
+ * Some servers answer with the ID that the client has chosen, mostly in refusals. So that one is
+ * noted first, and only another one is believed. A client keeps to its own until it is answered
+ * (RFC 9000 section 7.2); of one that shows two, nothing is believed.
  */
+#ifndef QUIC_PROOFS
+#define QUIC_PROOFS 0
+#endif
 
 #define UDP_HEADER    8
 #define QUIC_LONG     0x80 /* of the first byte */
-#define QUIC_FIXED    6	   /* bytes until the first ID: its length is the last of these */
+#define QUIC_FORM     0xc0 /* the same, and the bit that is always set (RFC 9000 section 17.2) */
+#define QUIC_1	      0x00000001
+#define QUIC_2	      0x6b3343cf /* RFC 9369 */
 #define QUIC_ID_MOST  20
 #define QUIC_ID_LEAST 4
 #define NO_QUIC_ID    (-1)
+#define TWO_IDS	      0 /* the number of a proof: no ID has it */
 
-/*
- * The length of a handshake's destination connection ID; NO_QUIC_ID in another packet. A server
- * copies both IDs of whoever asks for a version that it lacks, so version 0 proves nothing.
- */
+struct quic {
+	u8 first, version[4], length;
+};
+
+/* The length of a handshake's destination connection ID; NO_QUIC_ID in another packet. */
 static __always_inline int quic_id_length(FRAME *ctx, u32 at)
 {
-	u8 head[QUIC_FIXED];
+	struct quic head;
+	u32 version;
 
-	if (load_bytes(ctx, at, head, sizeof(head)) < 0 || !(head[0] & QUIC_LONG) ||
-	    !(head[1] | head[2] | head[3] | head[4]) || head[5] > QUIC_ID_MOST)
+	if (load_bytes(ctx, at, &head, sizeof(head)) < 0 || (head.first & QUIC_FORM) != QUIC_FORM)
 		return NO_QUIC_ID;
-	return head[5];
+	version = (u32)head.version[0] << 24 | head.version[1] << 16 | head.version[2] << 8 |
+		  head.version[3];
+	if ((version != QUIC_1 && version != QUIC_2) || head.length > QUIC_ID_MOST)
+		return NO_QUIC_ID;
+	return head.length;
 }
 
 /* The end of an ID that begins there; 0 if it has none, or is too short. */
@@ -38,34 +53,58 @@ static __always_inline u32 quic_id(FRAME *ctx, u32 at, u32 length)
 	return host32(id);
 }
 
-/* Remembers which ID the server has chosen; whether this packet is one of a handshake. */
-static __always_inline int chooses_quic_id(FRAME *ctx, struct packet *packet, u64 hash)
+/* The end of the ID to which a packet goes; 0 if it has none. */
+static __always_inline u32 quic_id_of(FRAME *ctx, struct packet *packet)
 {
-	u32 at = packet->offset + UDP_HEADER, id;
+	u32 at = packet->offset + UDP_HEADER;
 	int length = quic_id_length(ctx, at);
-	u64 *cell = proof_of(hash);
-	u8 own = 0;
 
-	if (length < 0)
-		return 0;
-	at += QUIC_FIXED + length;
-	if (cell && load_bytes(ctx, at, &own, sizeof(own)) == 0) {
-		id = quic_id(ctx, at + 1, own);
-		if (id)
-			*(volatile u64 *)cell = proof(hash, SHAKE, id);
-	}
-	return 1;
+	return length < 0 ? 0 : quic_id(ctx, at + sizeof(struct quic), length);
 }
 
-/* Whether a packet that comes in is for the ID that the server has chosen. */
-static __always_inline int uses_quic_id(FRAME *ctx, struct packet *packet, u64 hash)
+/* Notes which ID the server has chosen in a packet that goes out, if it is not the client's. */
+static __always_inline void note_server_id(FRAME *ctx, struct packet *packet, u64 hash)
 {
-	u32 at = packet->offset + UDP_HEADER, id;
+	u32 at = packet->offset + UDP_HEADER, id, theirs;
 	int length = quic_id_length(ctx, at);
-	u64 *cell = proof_of(hash);
+	u64 *cell = proof_of(hash), held;
+	u8 own = 0;
 
-	if (length < 0 || !cell)
-		return 0;
-	id = quic_id(ctx, at + QUIC_FIXED, length);
-	return id && *(volatile u64 *)cell == proof(hash, SHAKE, id);
+	if (!QUIC_PROOFS || length < 0 || !cell)
+		return;
+	held = *(volatile u64 *)cell;
+	theirs = held;
+	if (!is_proof_of(held, hash) || (held >> 32 & TAKEN_UP) != SHAKEN || theirs == TWO_IDS)
+		return;
+	at += sizeof(struct quic) + length;
+	if (load_bytes(ctx, at, &own, sizeof(own)) < 0)
+		return;
+	id = quic_id(ctx, at + 1, own);
+	if (id && id != theirs)
+		*(volatile u64 *)cell = proof(hash, SHAKE, id);
+}
+
+/* Whether a packet that comes in uses the ID that the server has chosen. */
+static __always_inline int uses_server_id(FRAME *ctx, struct packet *packet, u64 hash)
+{
+	u64 *cell = proof_of(hash);
+	u32 id = QUIC_PROOFS ? quic_id_of(ctx, packet) : 0;
+
+	return id && cell && *(volatile u64 *)cell == proof(hash, SHAKE, id);
+}
+
+/* Notes which ID the client has chosen in a packet that comes in and proves nothing. */
+static __always_inline void note_client_id(FRAME *ctx, struct packet *packet, u64 hash)
+{
+	u64 *cell = proof_of(hash), held;
+	u32 id = QUIC_PROOFS ? quic_id_of(ctx, packet) : 0, theirs;
+
+	if (!id || !cell)
+		return;
+	held = *(volatile u64 *)cell;
+	theirs = held;
+	if (!is_proof_of(held, hash))
+		*(volatile u64 *)cell = proof(hash, SHAKEN, id);
+	else if ((held >> 32 & TAKEN_UP) == SHAKEN && theirs != id)
+		*(volatile u64 *)cell = proof(hash, SHAKEN, TWO_IDS);
 }

@@ -179,9 +179,14 @@ static __always_inline void count_answer(struct __sk_buff *ctx, struct control *
 					 struct packet *packet, u32 ports, u64 flow)
 {
 	struct served *cell;
+	u8 octet = 0;
 
-	if (ports >> 16 == network16(PORT_HTTPS) && !chooses_quic_id(ctx, packet, flow))
-		return;
+	if (ports >> 16 == network16(PORT_HTTPS)) {
+		if (load_bytes(ctx, packet->offset + UDP_HEADER, &octet, sizeof(octet)) < 0 ||
+		    !(octet & QUIC_LONG))
+			return;
+		note_server_id(ctx, packet, flow);
+	}
 	cell = service_of(control->seeds, packet->family, packet->source, ports, PROTOCOL_UDP);
 	if (!cell)
 		return;

@@ -163,10 +163,13 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 {
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
+	u32 spared, decided;
 	enum reason reason;
 
 	if (!scratch || !search->control)
 		return REASON_FAULT;
+	spared = scratch->spared[!!search->explanation];
+	scratch->spared[!!search->explanation] = 0;
 	reason = parse_again(ctx, scratch);
 	measure(ctx, search, scratch->packet.end);
 	if (reason)
@@ -176,7 +179,20 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 	if (scratch->packet.fragment == 1 && !search->explanation && asks_flows() &&
 	    is_known(ctx, search->control, &scratch->packet, 0))
 		expect_fragments(ctx, search->control, &scratch->packet);
-	return signature(ctx, search, scratch);
+	decided = signature(ctx, search, scratch);
+	return decided == REASON_NO_RULE && spared ? REASON_KNOWN | spared << REASON_SLOT_SHIFT
+						   : decided;
+}
+
+/* Signatures apply to a known flow that a rule or a set of its source spares. */
+static __always_inline void then_signatures(struct xdp_md *ctx, struct search *search,
+					    struct scratch *scratch, u32 slot)
+{
+	if (slot - SLOT_SIGNATURES < SIGNATURES_MAX || !search->control->armed)
+		return;
+	scratch->spared[!!search->explanation] = slot;
+	stages.call(ctx, STAGE_SIGNATURES);
+	scratch->spared[!!search->explanation] = 0; /* it failed: they were removed meanwhile */
 }
 
 /* Whether a packet belongs to a known flow; a proof is remembered, and for the head of it, too. */
@@ -230,6 +246,8 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 		hit->packets--;
 		hit->bytes -= search->bytes;
 	}
+	if (why == REASON_KNOWN)
+		then_signatures(ctx, search, scratch, asked->slot);
 	return why | asked->slot << REASON_SLOT_SHIFT;
 }
 
@@ -354,10 +372,10 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	return count(ctx, control, reason, slot, search->bytes);
 }
 
-/* What passes may prove that its flow is known, which no later packet may do. */
+/* What passes may prove that its flow is known, or begin to: later packets cannot. */
 static __always_inline int heard(struct xdp_md *ctx, int verdict)
 {
-	if (FLOWS_LOG2 && verdict == XDP_PASS && may_be_quic(ctx))
+	if (QUIC_PROOFS && verdict == XDP_PASS && may_be_quic(ctx) && asks_flows())
 		stages.call(ctx, STAGE_QUIC);
 	return verdict;
 }
@@ -391,26 +409,29 @@ int connection(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
-	return leave(ctx, &search, by_connection(ctx, &search));
+	return heard(ctx, leave(ctx, &search, by_connection(ctx, &search)));
 }
 
 int monitor(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
-	return leave(ctx, &search, record_monitored(ctx, &search));
+	return heard(ctx, leave(ctx, &search, record_monitored(ctx, &search)));
 }
 
-/* What passes, but proves that its flow is known: that is remembered, whether or not it is asked.
- */
+/* Remembers what a QUIC packet that passes says of its flow; whoever is dropped gets no answer. */
 int quic(struct xdp_md *ctx)
 {
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct control *control = controls.lookup(&zero);
+	struct ports ports;
 
-	if (scratch && control && !parse_again(ctx, scratch))
-		flow_of(ctx, control, &scratch->packet, 1);
+	if (scratch && control && !parse_again(ctx, scratch) &&
+	    flow_of(ctx, control, &scratch->packet, 1) == FLOW_UNKNOWN &&
+	    read_ports(ctx, &scratch->packet, &ports) == 0)
+		note_client_id(ctx, &scratch->packet,
+			       hash_of_flow(control->seeds, &scratch->packet, &ports));
 	return XDP_PASS;
 }
 

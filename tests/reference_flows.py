@@ -15,6 +15,7 @@ Fields = Any  # a frame's fields by name, as reference_signatures has them
 
 _ICMP, _TCP, _UDP, _ICMPV6, _SCTP = 1, 6, 17, 58, 132
 _SYN, _RST, _ACK, _FIN = 2, 4, 16, 1
+_QUIC = (b"\0\0\0\1", b"\x6b\x33\x43\xcf")  # versions 1 and 2
 _SERVICES = {*range(SERVICES_BELOW), *LISTED}
 
 
@@ -41,7 +42,8 @@ class Memory:
     """Everything that was taught.
 
     Of flows that are not known, `proofs` has what went out last: the number that acknowledges our
-    SYN-ACK, what was acknowledged, or the end of the connection ID that a QUIC server has chosen.
+    SYN-ACK, what was acknowledged, or the end of the connection ID that a QUIC server has chosen;
+    before that, the one that its client has ("client"; 0: he has shown two).
     """
 
     def __init__(self) -> None:
@@ -60,9 +62,21 @@ class Memory:
         elif head is not None and has["protocol"] == _TCP and has["tcp_flags"] is not None:
             self._teach_proof(_outgoing(has, head), has["tcp_flags"], head)
         elif head is not None and has["protocol"] == _UDP and has["source_port"] == 443:
-            connection = _connection_ids(head)[1]
-            if connection:
-                self.proofs[_outgoing(has, head)] = "quic", connection
+            flow, own = _outgoing(has, head), _connection_ids(head)[1]
+            kind, theirs = self.proofs.get(flow, ("", 0))
+            if own and kind == "client" and theirs not in (0, own):
+                self.proofs[flow] = "quic", own
+
+    def let_in(self, frame: bytes) -> None:
+        """What comes in and passes: a QUIC client chooses his connection ID once."""
+        has, head = _read(frame)
+        if self.knows(frame) or head is None or has["protocol"] != _UDP:
+            return
+        flow, connection = _incoming(has), _connection_ids(head)[0]
+        if has["destination_port"] == 443 and connection:
+            kind, theirs = self.proofs.get(flow, ("client", connection))
+            if kind == "client":
+                self.proofs[flow] = "client", connection if theirs == connection else 0
 
     def _teach_proof(self, flow: Flow, flags: int, head: bytes) -> None:
         number, acknowledged = struct.unpack_from(">II", head, 4)
@@ -151,7 +165,8 @@ def _connection_ids(head: bytes) -> tuple[int, int]:
     Four bytes of each (RFC 8999 section 5.1); 0 if it is shorter, or there is none.
     """
     data = head[8:]
-    if len(data) < 6 or not data[0] & 0x80 or not any(data[1:5]) or data[5] > 20:
+    form = data[:1] and data[0] & 0xC0 == 0xC0
+    if len(data) < 6 or not form or data[1:5] not in _QUIC or data[5] > 20:
         return 0, 0
     to, rest = data[6 : 6 + data[5]], data[6 + data[5] :]
     whole = len(to) == data[5] and bool(rest)

@@ -288,10 +288,10 @@ SCENARIOS = (
         for box in ("", ", on an old box")
         for name, play in (
             (
-                "600 pupils ask a server at its limit: what gets to it",
+                "600 pupils ask a server at its limit: packets let in",
                 asked_of_a_server_at_its_limit,
             ),
-            ("600 pupils ask a server that hangs: what gets to it", asked_of_a_server_that_hangs),
+            ("600 pupils ask a server that hangs: packets let in", asked_of_a_server_that_hangs),
             ("600 pupils after an outage of 20 s: pages in time", served_after_an_outage),
         )
     ),

@@ -180,5 +180,5 @@ int observe(struct xdp_md *ctx)
 		if (weight)
 			copy_head(ctx, control, asked, scratch, pace, bytes, weight);
 	}
-	return leave_with(ctx, reason, asked->slot);
+	return heard(ctx, leave_with(ctx, reason, asked->slot));
 }

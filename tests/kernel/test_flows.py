@@ -6,12 +6,13 @@ import random
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import reference
-from tests.kernel.conftest import FLOWS, Filter
+from tests.kernel.conftest import CAPACITY, FLOWS, Filter, filtering
 from tests.kernel.test_signatures import Armed
 from tests.reference_flows import Memory
 from tests.reference_signatures import Signature
@@ -19,7 +20,11 @@ from tests.support.packets import ethernet, extended, ipv4, ipv6, udp
 from xdpctl.abi.arrays import MEMORY
 from xdpctl.abi.constants import Action, Asking, MemoryNumber, Mode, Reason, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import maps
+from xdpctl.datapath.heads import no_masks
+from xdpctl.datapath.image import own_slot
+from xdpctl.datapath.loader.loader import compile_filter, compile_teacher
 from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.model.match.match import build
 
@@ -29,7 +34,7 @@ SYN, ACK, RST, FIN, PSH = 2, 16, 4, 1, 8
 NUMBERS = (0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 1)  # of sequences, and what acknowledges them
 
 
-IDS = (b"", b"abc", b"ABCD", b"longABCD", bytes(4), b"twenty bytes fit EFGH", b"2" * 20, b"2" * 9)
+IDS = (b"", b"abc", b"ABCD", b"longABCD", bytes(4), b"one byte is too many.", b"2" * 20, b"2" * 9)
 
 
 def quic(to: bytes, by: bytes, first: int = 0xC0, version: int = 1) -> bytes:
@@ -178,6 +183,35 @@ def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
     assert spared.judge(ANSWER) == ("drop", "SIGNATURE")
 
 
+@pytest.mark.parametrize(
+    ("spare", "said"),
+    [(Spare.NONE, "SIGNATURE"), (Spare.KNOWN, "KNOWN"), (None, "KNOWN")],
+    ids=["a signature that spares nobody", "one that spares them", "none"],
+)
+def test_signatures_apply_to_a_known_flow_that_a_list_spares(
+    spared: Filter, spare: Spare | None, said: str
+) -> None:
+    """Else whoever is listed could flood in his flows, past all limits."""
+    spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
+    Armed(spared).hold([])
+    spared.hold(
+        {parse_prefix("203.0.113.0/24"): own_slot(Action.DROP, Mode.ENFORCE, 0, Spare.KNOWN)}
+    )
+    try:
+        if spare is not None:
+            drop_all(spared, spare)
+        assert spared.judge(ANSWER, outside=True)[1] == said
+        assert spared.explain(ANSWER, True) == said
+        other = packet4(SERVER, CLIENT, tcp(ACK, 443, 40001), 6)
+        for _ in range(2):
+            assert spared.judge(other, outside=True) == ("drop", "DROPPED")
+        unlisted = packet4(bytes((198, 18, 0, 1)), CLIENT, tcp(ACK, 443, 40000), 6)
+        wanted = "NO_RULE" if spare is None else "SIGNATURE"
+        assert spared.judge(unlisted, outside=True)[1] == wanted, "nothing of it is left over"
+    finally:
+        spared.hold({})
+
+
 def test_a_rule_that_spares_connections_alone_asks_nothing(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     drop_all(spared, Spare.ESTABLISHED)
@@ -315,48 +349,118 @@ def test_forged_packets_prove_nothing(spared: Filter) -> None:
         assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "SIGNATURE")
 
 
-OWN = b"chosen by the server"
+V2 = 0x6B3343CF
+CHOSEN, OWN = b"by the client", b"chosen by the server"
+
+
+def client(content: bytes, port: int = 443) -> bytes:
+    return packet4(SERVER, CLIENT, udp(40000, port, content), 17)
+
+
+def answer_by(own: bytes, port: int = 443, version: int = 1) -> bytes:
+    return packet4(CLIENT, SERVER, udp(port, 40000, quic(b"", own, version=version)), 17)
+
+
+@pytest.fixture
+def open_to_all(spared: Filter) -> Filter:
+    """Nothing is dropped yet."""
+    Armed(spared).hold([])
+    return spared
+
+
+def knows(held: Filter, content: bytes = b"\x40 data", port: int = 443) -> bool:
+    """Whether a client's packet passes a drop of everything unknown."""
+    drop_all(held)
+    return held.judge(client(content, port), outside=True) == ("pass", "KNOWN")
 
 
 @pytest.mark.parametrize("own", [OWN, OWN[-4:]], ids=["20 bytes", "4 bytes"])
-def test_who_uses_the_connection_id_of_a_quic_server_is_known(spared: Filter, own: bytes) -> None:
-    """In the packet after the server's first; also of a client that shows none of its own."""
-
-    def heard(content: bytes) -> str:
-        packet = packet4(SERVER, CLIENT, udp(40000, 443, content), 17)
-        return spared.judge(packet, outside=True)[1]
-
-    assert heard(quic(b"by the client", b"")) == "SIGNATURE"
-    spared.teach(packet4(CLIENT, SERVER, udp(443, 40000, quic(b"", own)), 17))
-    for forged in (b"by the client", own[:-1] + b"!", own[-3:], b"", bytes(20)):
-        assert heard(quic(forged, b"")) == "SIGNATURE"
-    assert heard(quic(own, b"", version=0)) == "SIGNATURE", "negotiation has the client's IDs"
-    assert heard(b"\x40" + own + bytes(20)) == "SIGNATURE"
+def test_who_uses_the_connection_id_of_a_quic_server_is_known(
+    open_to_all: Filter, own: bytes
+) -> None:
+    open_to_all.judge(client(quic(CHOSEN, b"")), outside=True)
+    open_to_all.teach(answer_by(own))
+    drop_all(open_to_all)
+    for forged in (CHOSEN, own[:-1] + b"!", own[-3:], b"", bytes(20)):
+        assert not knows(open_to_all, quic(forged, b""))
+    assert not knows(open_to_all, quic(own, b"", version=0)), "negotiation has the client's IDs"
+    assert not knows(open_to_all, quic(own, b"", first=0x80))
+    assert not knows(open_to_all, b"\x40" + own + bytes(20))
     elsewhere = packet4(SERVER, CLIENT, udp(40001, 443, quic(own, b"")), 17)
-    assert spared.judge(elsewhere, outside=True)[1] == "SIGNATURE"
-    assert spared.explain(packet4(SERVER, CLIENT, udp(40000, 443, quic(own, b"")), 17), True) == (
-        "KNOWN"
-    )
-    assert heard(quic(own, b"")) == "KNOWN"
-    assert heard(b"\x40 data") == "KNOWN"
+    assert open_to_all.judge(elsewhere, outside=True)[1] == "SIGNATURE"
+    assert open_to_all.explain(client(quic(own, b"")), True) == "KNOWN"
+    assert knows(open_to_all, quic(own, b""))
+    assert knows(open_to_all)
 
 
-def test_a_quic_client_is_known_before_any_rule_stands(spared: Filter) -> None:
+@pytest.mark.parametrize("stage", ["", "observed", "monitored", "limited"])
+def test_a_quic_client_is_known_before_any_rule_drops(open_to_all: Filter, stage: str) -> None:
     """Most clients send the server's ID only once or twice in the clear, so each packet is read."""
-    Armed(spared).hold([])
-    spared.teach(packet4(CLIENT, SERVER, udp(443, 40000, quic(b"client", OWN)), 17))
-    hello = packet4(SERVER, CLIENT, udp(40000, 443, quic(OWN, b"client")), 17)
-    assert spared.judge(hello, outside=True)[1] == "NO_RULE"
-    drop_all(spared)
-    data = packet4(SERVER, CLIENT, udp(40000, 443, b"\x40 data"), 17)
-    assert spared.judge(data, outside=True)[1] == "KNOWN"
+    if stage == "observed":
+        masks = no_masks()
+        masks[Reason.NO_RULE] = 0
+        open_to_all.datapath.heads.observe(masks)
+        other = packet4(SERVER, CLIENT, udp(40000, 9999, bytes(40)), 17)
+        open_to_all.run(other, 5_000, outside=True)  # no more heads in this epoch
+    if stage in ("monitored", "limited"):
+        action, mode = ("drop", "monitor") if stage == "monitored" else ("limit", "enforce")
+        Armed(open_to_all).hold([(build({"ttl": ">=0"}), Signature({}, action, mode))])
+    if stage == "monitored":
+        open_to_all.datapath.begin_statistics(SlotNumber.SIGNATURES)
+    try:
+        assert open_to_all.run(client(quic(CHOSEN, b"")), outside=True) == "pass"
+        open_to_all.teach(answer_by(OWN))
+        assert open_to_all.run(client(quic(OWN, CHOSEN)), outside=True) == "pass"
+        assert knows(open_to_all)
+    finally:
+        open_to_all.datapath.end_statistics(SlotNumber.SIGNATURES)
+        open_to_all.datapath.heads.observe(no_masks())
 
 
-@pytest.mark.parametrize("port", [53, 8443, 500])
-def test_other_udp_has_no_connection_id(spared: Filter, port: int) -> None:
-    spared.teach(packet4(CLIENT, SERVER, udp(port, 40000, quic(b"", OWN)[:2] + b"\x80" * 30), 17))
-    hello = packet4(SERVER, CLIENT, udp(40000, port, quic(OWN, b"")), 17)
-    assert spared.judge(hello, outside=True)[1] == ("KNOWN" if port == 8443 else "SIGNATURE")
+def test_who_is_known_by_quic_is_who_the_model_knows(open_to_all: Filter) -> None:
+    """Of a server that keeps the client's ID, or a client that shows two, nothing is believed."""
+    rng, seen = random.Random(443), {True: 0, False: 0}
+    for _ in range(200):
+        forget(open_to_all)
+        Armed(open_to_all).hold([])
+        model = Memory()
+        theirs, own, third = rng.sample((b"ABCD", b"EFGHI", b"long JKLM"), 3)
+        steps = [(False, theirs, b""), (True, b"", own), (False, own, b"")]  # as it should be
+        for _ in range(rng.randrange(3)):
+            other = rng.random() < 0.5, rng.choice((theirs, own, third)), rng.choice((own, theirs))
+            steps.insert(rng.randrange(len(steps) + 1), other)
+        for goes_out, to, by in steps:
+            first, version = rng.choice((0xC0, 0xE0)), rng.choice((1, V2))
+            if rng.random() < 0.1:
+                first, version = rng.choice(((0x80, 1), (0xC0, 2)))
+            content = quic(to, by, first, version)
+            if goes_out:
+                frame = packet4(CLIENT, SERVER, udp(443, 40000, content), 17)
+                open_to_all.teach(frame)
+                model.teach(frame)
+            else:
+                open_to_all.run(client(content), outside=True)
+                model.let_in(client(content))
+        expected = model.knows(client(b"\x40 data"))
+        assert knows(open_to_all) == expected
+        seen[expected] += 1
+    assert min(seen.values()) > 30, seen
+
+
+def test_nothing_of_quic_is_believed_where_that_is_switched_off(tmp_path: Path) -> None:
+    flows = replace(FLOWS, quic=False)
+    compiled = compile_filter(CAPACITY, flows=flows), compile_teacher(flows)
+    with filtering(tmp_path, *compiled, flows) as held:
+        held.judge(client(quic(CHOSEN, b"")), outside=True)
+        held.teach(answer_by(OWN))
+        assert not knows(held, quic(OWN, b""))
+
+
+@pytest.mark.parametrize("port", [443, 500, 1194])
+def test_other_udp_has_no_connection_id(open_to_all: Filter, port: int) -> None:
+    open_to_all.judge(client(quic(CHOSEN, b""), port), outside=True)
+    open_to_all.teach(answer_by(OWN, port))
+    assert knows(open_to_all, quic(OWN, b""), port) is (port == 443)
 
 
 def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
-from xdpctl.cli import completion, options, output
+from xdpctl.cli import completion, options, output, words
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import report
@@ -119,13 +119,8 @@ def allow_incident(
     done = options.client(context).call("POST", path("incidents", identity, "allow"))
     if printed(done, form):
         return
-    for rule in done["removed"]:
-        output.out.print(f"removed: {escape(rule)}")
-    for each in done["expected"]:
-        output.out.print(
-            f"expected from now on: {escape(each['text'])}\n"
-            f"  take it back with: xdpctl expect remove {escape(each['name'])}"
-        )
+    for line in words.allowed(done):
+        output.out.print(escape(line))
 
 
 @incident_app.command("note")

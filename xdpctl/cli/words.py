@@ -6,7 +6,8 @@ names both, as in `give force (--force)`, keeps the option alone.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from xdpctl.model.match.components import COMPONENTS
 
@@ -55,6 +56,17 @@ def with_option(text: str, field: str, arguments: Sequence[str]) -> str:
         return text
     rest = text.removeprefix(f"{field} ")
     return f"{option} {rest}" if rest != text else f"{option}: {text}"
+
+
+def allowed(answer: Mapping[str, Any]) -> list[str]:
+    """What ended with an incident that was legitimate, and what is expected from now on."""
+    lines = [f"removed: {rule}" for rule in answer["removed"]]
+    for each in answer["expected"]:
+        lines += [
+            f"expected from now on: {each['text']}",
+            f"  take it back with: xdpctl expect remove {each['name']}",
+        ]
+    return lines
 
 
 def _on_rule(call: str, identity: str) -> str:

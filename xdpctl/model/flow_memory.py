@@ -12,12 +12,13 @@ class FlowSettings:
 
     `flows` is the number that a generation has room for, `age` the seconds after which the next one
     begins, and `new_per_source` how many new flows a second one inside address may teach (0: any
-    number).
+    number). `quic`: who uses the connection ID that a QUIC server inside has chosen is known.
     """
 
     flows: int = 1_000_000
     age: float = 1800.0
     new_per_source: float = 2_000.0
+    quic: bool = True
 
     @property
     def blocks_log2(self) -> int:

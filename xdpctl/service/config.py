@@ -207,7 +207,7 @@ def _flow_memory(document: Document, problems: Problems) -> FlowSettings:
         problems.add(f"flow_memory.age must be {_AGE_MIN:g} s to {_AGE_MAX / 86400:g} days")
     if 0 < table.new_per_source < 1:
         problems.add("flow_memory.new_per_source must be 0 (any number) or at least 1")
-    return FlowSettings(table.flows, age, table.new_per_source)
+    return FlowSettings(table.flows, age, table.new_per_source, table.quic)
 
 
 def _quota(name: str, table: QuotaTable, base: Quota, problems: Problems) -> Quota:

@@ -63,6 +63,7 @@ class FlowMemoryTable(Struct, frozen=True, forbid_unknown_fields=True):
     flows: Annotated[int, Meta(ge=1_000, le=_FLOWS_MAX)] = FlowSettings().flows
     age: Duration = "30m"
     new_per_source: Annotated[float, Meta(ge=0, le=1_000_000)] = FlowSettings().new_per_source
+    quic: bool = FlowSettings().quic
 
 
 class BackstopLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

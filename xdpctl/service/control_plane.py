@@ -206,7 +206,7 @@ class ControlPlane:
         self.releases = Releases(self.controller)
         self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
         self.trials = TrialWatch(self.controller, self.sampler.served.usual, self.hooks.mode_for)
-        self.lists = ListWatch(self.controller, self.sampler.window.last)
+        self.lists = ListWatch(self.controller, self._seen)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
         self.fleet_policy = FleetPolicy(

@@ -64,7 +64,7 @@ def test_a_feed_spares_conversations_and_tells_of_them() -> None:
                 assert eventually(lambda: _spared(box)["sources"] >= 8)
                 assert set(_spared(box)["examples"]) <= {*CLIENTS[:8], _LISTED}
                 warnings = box.client.call("GET", "/v1/status")["warnings"]
-                assert any("the set bad has " in warning for warning in warnings)
+                assert any("the set bad lists " in warning for warning in warnings)
         finally:
             box.remove()
 

@@ -8,6 +8,7 @@ import pytest
 from tests.support.apiclient import Api
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Asking, Reason
+from xdpctl.mitigation.watchers.lists import ListWatch
 from xdpctl.traffic.packets import read
 from xdpctl.traffic.recorded import heads
 
@@ -17,6 +18,7 @@ LIST = "203.0.113.0/24\n2001:db8:9::/48\n"
 @pytest.fixture
 def asking(box: Api) -> Api:
     box.datapath.flows.ports = {"wan0": Asking.ASKS}
+    box.context.lists = ListWatch(box.context.controller, box.context.sampler.window.last)
     return box
 
 
@@ -27,9 +29,13 @@ def put(box: Api, **query: str) -> dict[str, Any]:
     return made
 
 
-def see(box: Api, at: float, slot: int, *sources: str, reason: Reason = Reason.KNOWN) -> None:
+def see(
+    box: Api, at: float, slot: int, *sources: str, reason: Reason = Reason.KNOWN, icmp: bool = False
+) -> None:
     frames = [to_frame(source) for source in sources]
-    box.context.sampler.window.add(at - 1, at, read(heads(frames, reason, 10, slot)))
+    packets = read(heads(frames, reason, 10, slot))
+    packets["protocol"] = (1 if icmp else 17) * (packets["family"] > 0)
+    box.context.sampler.window.add(at - 1, at, packets)
 
 
 def spared(box: Api) -> Any:
@@ -38,25 +44,48 @@ def spared(box: Api) -> Any:
 
 def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Api) -> None:
     slot, watch = put(asking, spare="known")["slot"], asking.context.lists
+    see(asking, -70.0, slot, "203.0.113.6")
     watch.step(0.0)
-    assert spared(asking) == {"sources": 0, "packets": 0, "examples": []}
-    see(asking, 1.0, slot, "203.0.113.9", "203.0.113.9", "2001:db8:9::1")
-    see(asking, 1.0, slot, "203.0.113.77", reason=Reason.DROPPED)
-    see(asking, 1.0, slot + 1, "203.0.113.78")
-    for now in (1.0, 6.0, 3_000.0):
+    assert spared(asking) is None, "until now its slot may have been another's"
+    watch.step(6.0)
+    see(asking, 7.0, slot, "203.0.113.9", "203.0.113.9", "2001:db8:9::1")
+    see(asking, 7.0, slot, "203.0.113.77", reason=Reason.DROPPED)
+    see(asking, 7.0, slot + 1, "203.0.113.78")
+    for now in (8.0, 13.0, 3_000.0):
         watch.step(now)
     examples = ["203.0.113.9", "2001:db8:9::1"]
     assert spared(asking) == {"sources": 2, "packets": 30, "examples": examples}
     (warning,) = (w for w in asking.call("GET", "/v1/status").json()["warnings"] if "bad" in w)
-    assert "the set bad has 2 sources that it lists in conversation with this network" in warning
+    assert "the set bad lists 2 sources that are in conversation with this network" in warning
 
     def audited() -> list[Any]:
         records = asking.call("GET", "/v1/audit").json()["records"]
         return [each for each in records if each["action"] == "set.spares"]
 
     assert len(audited()) == 1
-    watch.step(3_602.0)
+    watch.step(3_609.0)
     assert len(audited()) == 2
+
+
+@pytest.mark.parametrize(
+    ("icmp", "dropped"), [(True, 0), (False, 11)], ids=["errors that cite a flow", "a flood"]
+)
+def test_what_anybody_can_forge_is_no_conversation(asking: Api, icmp: bool, dropped: int) -> None:
+    slot, watch = put(asking, spare="known")["slot"], asking.context.lists
+    watch.step(0.0)
+    see(asking, 5.0, slot, "203.0.113.9", icmp=icmp)
+    for _ in range(dropped):
+        see(asking, 5.0, slot, "203.0.113.9", reason=Reason.DROPPED)
+    watch.step(6.0)
+    assert spared(asking)["sources"] == 0
+
+
+def test_while_nothing_is_observed_nothing_is_measured(asking: Api) -> None:
+    watch = asking.context.lists = ListWatch(asking.context.controller, lambda _: None)
+    put(asking, spare="known")
+    watch.step(0.0)
+    watch.step(6.0)
+    assert spared(asking) is None
 
 
 @pytest.mark.parametrize(
@@ -66,12 +95,14 @@ def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Ap
 )
 def test_what_cannot_be_measured_says_so(asking: Api, query: dict[str, str]) -> None:
     slot = put(asking, **query)["slot"]
+    asking.context.lists.step(0.0)
     see(asking, 1.0, slot, "203.0.113.9")
-    asking.context.lists.step(1.0)
+    asking.context.lists.step(6.0)
     assert spared(asking) is None
 
 
 def test_where_flows_are_not_asked_nothing_is_measured(box: Api) -> None:
     put(box, spare="known")
-    box.context.lists.step(1.0)
+    for now in (1.0, 6.0):
+        box.context.lists.step(now)
     assert spared(box) is None

@@ -35,6 +35,10 @@ _TRIAL, _FOREVER = "60s", "forever"
 _RELEASE = "1h"
 
 
+def _allowed(answer: Any) -> str:
+    return "; ".join(line.strip() for line in words.allowed(answer))
+
+
 class Acting(App[None]):
     """Changes by keys; each asks the control plane in a thread, and says what was done."""
 
@@ -168,7 +172,7 @@ class Acting(App[None]):
 
         def take(typed: str | None) -> None:
             if typed == word:
-                self._do("POST", f"/v1/incidents/{identity}/allow", looks.allowed)
+                self._do("POST", f"/v1/incidents/{identity}/allow", _allowed)
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 

@@ -195,13 +195,3 @@ def done(rule: Mapping[str, Any]) -> str:
         until = f"; it ends in {seconds} unless confirmed: press c, or xdpctl confirm {rule['id']}"
     undo = f"; undo: xdpctl undo {rule['change']}" if rule.get("change") else ""
     return f"{rule['action']} {rule['text']}{until}{undo}"
-
-
-def allowed(answer: Mapping[str, Any]) -> str:
-    """What was ended, what is expected from now on, and how to take that back."""
-    ended = ", ".join(answer["removed"]) or "no rule"
-    expected = "; ".join(
-        f"{each['text']} (take it back: xdpctl expect remove {each['name']})"
-        for each in answer["expected"]
-    )
-    return f"removed: {ended}; expected from now on: {expected}"

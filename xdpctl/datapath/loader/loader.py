@@ -56,9 +56,13 @@ def _of_services() -> dict[str, int | str]:
     }
 
 
+def _of_flows(flows: FlowSettings) -> dict[str, int | str]:
+    return {"FLOWS_LOG2": flows.blocks_log2, "QUIC_PROOFS": int(flows.quic)}
+
+
 def compile_teacher(flows: FlowSettings, kept: Path | None = None) -> Compiled:
     """Compile the program that teaches the flow memory; `kept`: compile_source()."""
-    defines = {"FLOWS_LOG2": flows.blocks_log2, **_of_services()}
+    defines = {**_of_flows(flows), **_of_services()}
     return compile_source("teach.c", [egress.NAME], defines, kept)
 
 
@@ -82,7 +86,7 @@ def compile_filter(
         **_of_services(),
     }
     if flows:
-        defines["FLOWS_LOG2"] = flows.blocks_log2
+        defines |= _of_flows(flows)
     if rehearsal:
         defines["REHEARSAL"] = 1
     names = [PROGRAM, OUTSIDE, *_STAGES.values()]

@@ -2,11 +2,14 @@
 """Measures whom lists hit: sources on them with which the inside is in conversation.
 
 A list that spares known flows drops whoever begins, so only a conversation that the inside began,
-or that is older than the entry, goes on: nobody on the list can cause one.
+or that is older than the entry, goes on. ICMP does not count: anybody may cite a flow. Nor do
+sources of which few packets pass beside those that are dropped, as of forged flows that are taken
+for known ones.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
+from xdpctl.model.match.components import ICMP, ICMPV6
 from xdpctl.model.rule import Action, Mode
 from xdpctl.model.source_set import SourceSet
 from xdpctl.traffic.packets import PacketArray, source
@@ -23,13 +27,15 @@ from xdpctl.traffic.window import SECONDS_MAX, Seen
 _STEP_SECONDS = 5.0
 _AGAIN_SECONDS = 3600.0  # a list of which this was told is not told of again within
 _EXAMPLES = 3
+_LEAST, _MOSTLY = 3, 0.1  # packets of a source that pass, and their share
 
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """Of the last minute: sampled sources of a list that are in conversation with the inside.
+    """Of the last minute: sources of a list that are in conversation with the inside.
 
-    `packets` is how many of theirs passed, estimated; `examples` are the sources with the most.
+    They are those in a sample; `packets` is how many of theirs passed, estimated, and `examples`
+    are those with the most.
     """
 
     sources: int = 0
@@ -39,18 +45,28 @@ class Spared:
     def __str__(self) -> str:
         named = ", ".join(map(text_of, self.examples))
         more = ", …" if self.sources > len(self.examples) else ""
-        who = f"{self.sources} sources" if self.sources > 1 else "one source"
-        return f"{who} that it lists in conversation with this network ({named}{more})"
+        what = "sources that are" if self.sources > 1 else "source that is"
+        return f"{self.sources} {what} in conversation with this network ({named}{more})"
+
+
+class _List(NamedTuple):
+    """A list in its slot, and since when it is looked at."""
+
+    name: str
+    slot: int
+    since: float
 
 
 class ListWatch:
-    """Looks at the lists in force every few seconds; `seen` are the packets of the last seconds.
+    """Looks at the lists in force every few seconds.
 
-    `found` has each list that is measured, by name. What it spares is told once in an hour.
+    `seen` are the packets of the last seconds, or None if nothing is observed. `found` has each
+    list that is measured, by name. What it spares is told once in an hour.
     """
 
-    def __init__(self, controller: Controller, seen: Callable[[float], Seen]) -> None:
+    def __init__(self, controller: Controller, seen: Callable[[float], Seen | None]) -> None:
         self._controller, self._seen = controller, seen
+        self._lists: dict[str, _List] = {}
         self._told: dict[str, float] = {}
         self.found: Mapping[str, Spared] = {}
         task = PeriodicTask(
@@ -61,29 +77,43 @@ class ListWatch:
     def step(self, now: float) -> None:
         """Measure each list that drops and spares known flows."""
         state, flows = self._controller.state, self._controller.datapath.flows
-        lists = {each.slot: each.name for each in list(state.sets.values()) if measured(each)}
-        if not lists or Asking.ASKS not in flows.asking().values():
-            self.found = {}
-            return
-        packets = self._seen(SECONDS_MAX).packets
-        packets = packets[packets["reason"] == Reason.KNOWN]
-        found = {name: spared_of(packets[packets["slot"] == slot]) for slot, name in lists.items()}
-        self.found = found
-        news = {name: spared for name, spared in found.items() if self._is_news(name, spared, now)}
+        held = {each.name: each.slot for each in list(state.sets.values()) if measured(each)}
+        if held and Asking.ASKS not in flows.asking().values():
+            held = {}
+        before = self._lists
+        self._lists = {
+            name: before[name]
+            if name in before and before[name].slot == slot
+            else _List(name, slot, now)
+            for name, slot in held.items()
+        }
+        found = {each.name: self._spared(each, now) for each in self._lists.values()}
+        self.found = {name: spared for name, spared in found.items() if spared is not None}
+        self._tell(now)
+
+    def _spared(self, of: _List, now: float) -> Spared | None:
+        """Whom a list spares; None while that is not known."""
+        look = self._seen(min(SECONDS_MAX, max(now - of.since, _STEP_SECONDS)))
+        if look is None or now <= of.since:  # its slot may have been another's until now
+            return None
+        return spared_of(look.packets[look.packets["slot"] == of.slot])
+
+    def _tell(self, now: float) -> None:
+        told = {n: at for n, at in self._told.items() if n in self.found}
+        news = {
+            name: spared
+            for name, spared in self.found.items()
+            if spared.sources and now >= told.get(name, -_AGAIN_SECONDS) + _AGAIN_SECONDS
+        }
         if news:
             self._controller.submit(lambda draft: _note(draft, news)).result()
-
-    def _is_news(self, name: str, spared: Spared, now: float) -> bool:
-        if not spared.sources or now < self._told.get(name, -_AGAIN_SECONDS) + _AGAIN_SECONDS:
-            return False
-        self._told[name] = now
-        return True
+        self._told = told | dict.fromkeys(news, now)
 
     def warnings(self) -> list[str]:
         """What an operator should know."""
         return [
-            f"the set {name} has {spared}: what they have begun is spared, and what they begin "
-            f"now is dropped; if that is wrong, accept them (xdpctl allow)"
+            f"the set {name} lists {spared}: those conversations go on, and what such a source "
+            "begins is dropped; look whether the list is wrong (xdpctl lookup)"
             for name, spared in self.found.items()
             if spared.sources
         ]
@@ -95,14 +125,20 @@ def measured(held: SourceSet) -> bool:
 
 
 def spared_of(packets: PacketArray) -> Spared:
-    """Whom these packets come from, which a list has spared."""
+    """Whom a list spares, of the packets that it has met."""
+    packets = packets[~np.isin(packets["protocol"], (ICMP, ICMPV6))]
     if not len(packets):
         return Spared()
     keys = np.ascontiguousarray(packets[["family", "source"]])
     sources, places = np.unique(keys, return_inverse=True)
-    sums = np.bincount(places.reshape(-1), packets["weight"])
-    most = sources[np.argsort(-sums, kind="stable")[:_EXAMPLES]]
-    return Spared(len(sources), int(sums.sum()), tuple(source(each) for each in most))
+    known = packets["reason"] == Reason.KNOWN
+    passed, met = (
+        np.bincount(places.reshape(-1), packets["weight"] * which, len(sources))
+        for which in (known, np.ones(len(packets)))
+    )
+    talks = (passed >= _LEAST) & (passed >= _MOSTLY * met)
+    most = sources[np.argsort(-passed * talks, kind="stable")[: min(_EXAMPLES, talks.sum())]]
+    return Spared(int(talks.sum()), int(passed[talks].sum()), tuple(source(each) for each in most))
 
 
 def _note(draft: Draft, news: Mapping[str, Spared]) -> None:

@@ -239,7 +239,7 @@ def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
             await top.type(typed)
         assert box.changes == [("POST", path, None)]
         said = top.text("said")
-        assert "removed: sig-1; expected from now on: up to 900 packets/s of syn" in said
+        assert "removed: sig-1; expected from now on: up to 900 packets/s of syn; take it" in said
         assert "xdpctl expect remove incident-syn" in said
 
     drive(box, steps)
