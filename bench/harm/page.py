@@ -15,7 +15,8 @@ _HEAD = """# Harm, measured
 What the embedded detector and the control plane do to people, beside attacks and without any, and
 what gets around them. Each row is a box of its own, a bridge before a server with 50 sessions and
 20 conversations, at the defaults. *Young* boxes were started 30 s before, *old* ones know a
-week's normal traffic. Uploads and visits are curl's; tunnels, peers and attacks are made frames.
+week's normal traffic. Uploads and visits are curl's, and pupils are sockets of the kernel;
+tunnels, peers and attacks are made frames.
 Measured on Linux %(kernel)s, two cores, veth. *Before* is commit a35fceb, by the same scenarios.
 `make harm` writes this page.
 """
