@@ -249,8 +249,9 @@ static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 }
 
 /*
- * Whether a packet looks like one of QUIC's handshake, of the usual headers. Called when the packet
- * is decided, and reads it anew, so that the verifier need not keep where it was parsed.
+ * Whether a packet may be one of QUIC's handshake: of unusual headers that is left open. Called
+ * when the packet is decided, and reads it anew, so that the verifier need not keep where it was
+ * parsed.
  */
 static __always_inline int may_be_quic(struct xdp_md *ctx)
 {
@@ -269,13 +270,20 @@ static __always_inline int may_be_quic(struct xdp_md *ctx)
 		struct ipv4 *ip = at;
 
 		udp = (void *)(ip + 1);
-		if ((void *)(udp + 1) > end || ip->protocol != PROTOCOL_UDP ||
-		    ip->version_ihl != 0x45)
+		if ((void *)(ip + 1) > end || ip->protocol != PROTOCOL_UDP)
+			return 0;
+		if (ip->version_ihl != 0x45 || ip->fragment & network16(IPV4_MORE_FRAGMENTS))
+			return 1;
+		if ((void *)(udp + 1) > end)
 			return 0;
 	} else if (type == network16(ETHERTYPE_IPV6)) {
 		struct ipv6 *ip = at;
 
 		udp = (void *)(ip + 1);
+		if ((void *)(ip + 1) > end)
+			return 0;
+		if (is_extension(ip->next_header))
+			return 1;
 		if ((void *)(udp + 1) > end || ip->next_header != PROTOCOL_UDP)
 			return 0;
 	} else {

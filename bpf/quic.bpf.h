@@ -23,6 +23,18 @@
 #define NO_QUIC_ID    (-1)
 #define TWO_IDS	      0 /* the number of a proof: no ID has it */
 
+#define QUIC_HERE_LOG2 (FLOWS_LOG2 && QUIC_PROOFS ? 16 : 0)
+#define QUIC_NS	       30000000000ULL /* for which an ID is remembered: a handshake lasts less */
+
+/* A proof as of flows.bpf.h, of a flow that is not known: SHAKEN has the client's ID, SHAKE ours.
+ */
+struct quic_cell {
+	u64 proof;
+	u64 since_ns; /* the client's first packet */
+};
+
+BPF_F_TABLE("array", u32, struct quic_cell, quic_cells, 1U << QUIC_HERE_LOG2, MMAPABLE);
+
 struct quic {
 	u8 first, version[4], length;
 };
@@ -62,49 +74,77 @@ static __always_inline u32 quic_id_of(FRAME *ctx, struct packet *packet)
 	return length < 0 ? 0 : quic_id(ctx, at + sizeof(struct quic), length);
 }
 
+static __always_inline struct quic_cell *quic_cell_of(u64 hash)
+{
+	u32 place = hash & ((1U << QUIC_HERE_LOG2) - 1);
+
+	return quic_cells.lookup(&place);
+}
+
+/* What a cell holds of this flow, as a proof; 0 if nothing, or if it is too old. */
+static __always_inline u64 held_of_quic(struct quic_cell *cell, u64 hash)
+{
+	u64 held = *(volatile u64 *)&cell->proof;
+
+	return is_proof_of(held, hash) && rules_ns() - *(volatile u64 *)&cell->since_ns < QUIC_NS
+		   ? held
+		   : 0;
+}
+
 /* Notes which ID the server has chosen in a packet that goes out, if it is not the client's. */
 static __always_inline void note_server_id(FRAME *ctx, struct packet *packet, u64 hash)
 {
 	u32 at = packet->offset + UDP_HEADER, id, theirs;
 	int length = quic_id_length(ctx, at);
-	u64 *cell = proof_of(hash), held;
+	struct quic_cell *cell = quic_cell_of(hash);
 	u8 own = 0;
+	u64 held;
 
 	if (!QUIC_PROOFS || length < 0 || !cell)
 		return;
-	held = *(volatile u64 *)cell;
+	held = held_of_quic(cell, hash);
 	theirs = held;
-	if (!is_proof_of(held, hash) || (held >> 32 & TAKEN_UP) != SHAKEN || theirs == TWO_IDS)
+	if ((held >> 32 & TAKEN_UP) != SHAKEN || theirs == TWO_IDS)
 		return;
 	at += sizeof(struct quic) + length;
 	if (load_bytes(ctx, at, &own, sizeof(own)) < 0)
 		return;
 	id = quic_id(ctx, at + 1, own);
 	if (id && id != theirs)
-		*(volatile u64 *)cell = proof(hash, SHAKE, id);
+		*(volatile u64 *)&cell->proof = proof(hash, SHAKE, id);
 }
 
 /* Whether a packet that comes in uses the ID that the server has chosen. */
 static __always_inline int uses_server_id(FRAME *ctx, struct packet *packet, u64 hash)
 {
-	u64 *cell = proof_of(hash);
+	struct quic_cell *cell = quic_cell_of(hash);
 	u32 id = QUIC_PROOFS ? quic_id_of(ctx, packet) : 0;
 
-	return id && cell && *(volatile u64 *)cell == proof(hash, SHAKE, id);
+	return id && cell && held_of_quic(cell, hash) == proof(hash, SHAKE, id);
 }
 
-/* Notes which ID the client has chosen in a packet that comes in and proves nothing. */
+/*
+ * Notes which ID the client has chosen in a packet that comes in and proves nothing. QUIC is never
+ * fragmented (RFC 9000 section 14), and of a fragment the ID may not be seen.
+ */
 static __always_inline void note_client_id(FRAME *ctx, struct packet *packet, u64 hash)
 {
-	u64 *cell = proof_of(hash), held;
+	struct quic_cell *cell = quic_cell_of(hash);
 	u32 id = QUIC_PROOFS ? quic_id_of(ctx, packet) : 0, theirs;
+	u64 held;
 
-	if (!id || !cell)
+	if (packet->fragment)
+		id = TWO_IDS;
+	else if (!id)
 		return;
-	held = *(volatile u64 *)cell;
+	if (!QUIC_PROOFS || !cell)
+		return;
+	held = held_of_quic(cell, hash);
 	theirs = held;
-	if (!is_proof_of(held, hash))
-		*(volatile u64 *)cell = proof(hash, SHAKEN, id);
-	else if ((held >> 32 & TAKEN_UP) == SHAKEN && theirs != id)
-		*(volatile u64 *)cell = proof(hash, SHAKEN, TWO_IDS);
+	if (!held) {
+		*(volatile u64 *)&cell->since_ns = rules_ns();
+		*(volatile u64 *)&cell->proof = proof(hash, SHAKEN, id);
+	} else if ((held >> 32 & TAKEN_UP) == SHAKEN && theirs != id) {
+		*(volatile u64 *)&cell->proof = proof(hash, SHAKEN, TWO_IDS);
+	}
 }

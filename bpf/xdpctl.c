@@ -170,6 +170,7 @@ static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *searc
 		return REASON_FAULT;
 	spared = scratch->spared[!!search->explanation];
 	scratch->spared[!!search->explanation] = 0;
+	scratch->before[!!search->explanation] = spared;
 	reason = parse_again(ctx, scratch);
 	measure(ctx, search, scratch->packet.end);
 	if (reason)
@@ -209,8 +210,11 @@ static __always_inline int known_here(struct xdp_md *ctx, struct search *search,
 
 /* Why a packet passes although a rule would drop it; REASON_NONE if it does not. */
 static __always_inline enum reason spared(struct xdp_md *ctx, struct search *search,
-					  struct scratch *scratch, struct pending *asked)
+					  struct scratch *scratch, struct pending *asked,
+					  u32 before)
 {
+	if (asked->knows && before)
+		return REASON_KNOWN;
 	if (asked->knows && asks_flows() && known_here(ctx, search, scratch) &&
 	    !(is_icmp_error(ctx, &scratch->packet) && errors_exceed(search, &scratch->packet))) {
 		if (scratch->packet.fragment == 1 && !search->explanation)
@@ -229,7 +233,7 @@ static __always_inline enum reason spared(struct xdp_md *ctx, struct search *sea
 /* A packet to be dropped passes if it is spared or exempt, and is then not a hit. */
 static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *search)
 {
-	u32 zero = 0;
+	u32 zero = 0, slot, before = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
 	struct pending *asked = pending.lookup(&zero);
 	enum reason why;
@@ -238,17 +242,22 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	if (!asked || !scratch || !search->control || parse_again(ctx, scratch))
 		return REASON_FAULT;
 	measure(ctx, search, scratch->packet.end);
-	why = spared(ctx, search, scratch, asked);
+	slot = asked->slot;
+	if (slot - SLOT_SIGNATURES < SIGNATURES_MAX)
+		before = scratch->before[!!search->explanation];
+	why = spared(ctx, search, scratch, asked, before);
 	if (!why)
-		return asked->reason | asked->slot << REASON_SLOT_SHIFT;
-	hit = hits.lookup(&asked->slot);
+		return asked->reason | slot << REASON_SLOT_SHIFT;
+	hit = hits.lookup(&slot);
 	if (hit && !search->explanation) {
 		hit->packets--;
 		hit->bytes -= search->bytes;
 	}
-	if (why == REASON_KNOWN)
-		then_signatures(ctx, search, scratch, asked->slot);
-	return why | asked->slot << REASON_SLOT_SHIFT;
+	if (why == REASON_KNOWN && asked->knows)
+		then_signatures(ctx, search, scratch, slot);
+	if (why == REASON_KNOWN && before)
+		slot = before;
+	return why | slot << REASON_SLOT_SHIFT;
 }
 
 /* Adds a packet to the statistics of the monitored rules that it met, and continues. */
@@ -375,7 +384,7 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 /* What passes may prove that its flow is known, or begin to: later packets cannot. */
 static __always_inline int heard(struct xdp_md *ctx, int verdict)
 {
-	if (QUIC_PROOFS && verdict == XDP_PASS && may_be_quic(ctx) && asks_flows())
+	if (QUIC_PROOFS && verdict == XDP_PASS && may_be_quic(ctx) && asking() != ASKS_NOT)
 		stages.call(ctx, STAGE_QUIC);
 	return verdict;
 }
@@ -429,7 +438,9 @@ int quic(struct xdp_md *ctx)
 
 	if (scratch && control && !parse_again(ctx, scratch) &&
 	    flow_of(ctx, control, &scratch->packet, 1) == FLOW_UNKNOWN &&
-	    read_ports(ctx, &scratch->packet, &ports) == 0)
+	    scratch->packet.protocol == PROTOCOL_UDP &&
+	    read_ports(ctx, &scratch->packet, &ports) == 0 &&
+	    ports.destination == network16(PORT_HTTPS))
 		note_client_id(ctx, &scratch->packet,
 			       hash_of_flow(control->seeds, &scratch->packet, &ports));
 	return XDP_PASS;

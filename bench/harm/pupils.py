@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.detection.live import Counters, Scene
 from tests.lab.behind.places import CLIENTS, SERVER
 from xdpctl.abi.constants import KEPT_OUT, Reason
@@ -95,15 +98,19 @@ def _let_in(scene: Scene, seconds: float) -> float:
 
     What comes from others is measured before, and taken off.
     """
-    every = [reason for reason in Reason if reason is not Reason.NONE]
     with closing(Counters(scene.box)) as counters:
-        first, kept_out = counters.read(*every), counters.read(*KEPT_OUT)
+        first = _counted(counters)
         time.sleep(_BESIDE)
-        began, before = time.monotonic(), counters.read(*every)
+        before, began = _counted(counters), time.monotonic()
         _ask(scene, seconds)
-        others = (before - first) / _BESIDE * (time.monotonic() - began)
-        came = counters.read(*every) - before - others
-        return 1 - (counters.read(*KEPT_OUT) - kept_out) / max(came, 1.0)
+        after = _counted(counters)
+    came, kept_out = after - before - (before - first) / _BESIDE * (time.monotonic() - began)
+    return float(1 - max(kept_out, 0.0) / max(came, 1.0))
+
+
+def _counted(counters: Counters) -> NDArray[np.int64]:
+    every = [reason for reason in Reason if reason is not Reason.NONE]
+    return np.array([counters.read(*every), counters.read(*KEPT_OUT)])
 
 
 def asked_of_a_server_at_its_limit(scene: Scene) -> float:

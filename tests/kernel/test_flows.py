@@ -16,7 +16,7 @@ from tests.kernel.conftest import CAPACITY, FLOWS, Filter, filtering
 from tests.kernel.test_signatures import Armed
 from tests.reference_flows import Memory
 from tests.reference_signatures import Signature
-from tests.support.packets import ethernet, extended, ipv4, ipv6, udp
+from tests.support.packets import address, ethernet, extended, ipv4, ipv6, udp
 from xdpctl.abi.arrays import MEMORY
 from xdpctl.abi.constants import Action, Asking, MemoryNumber, Mode, Reason, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
@@ -72,7 +72,7 @@ def forget(held: Filter) -> None:
     record = memory_of(held)
     record["state"] = ((int(record["state"]) >> 32) + 2) << 32
     shared = held.loader._maps.shared
-    for name in ("proofs", "buckets"):
+    for name in ("proofs", "quic_cells", "buckets"):
         np.frombuffer(shared[name].memory(), np.uint64)[:] = 0
 
 
@@ -202,6 +202,14 @@ def test_signatures_apply_to_a_known_flow_that_a_list_spares(
             drop_all(spared, spare)
         assert spared.judge(ANSWER, outside=True)[1] == said
         assert spared.explain(ANSWER, True) == said
+        if said == "KNOWN":  # whatever else spares it, it counts for the list
+            masks = no_masks()
+            masks[Reason.KNOWN] = 0
+            spared.datapath.heads.observe(masks)
+            spared.run(ANSWER, outside=True)
+            network = parse_prefix("203.0.113.0/24")
+            slots = spared.datapath.heads.read()["slot"].tolist()
+            assert slots == [spared.image.entries[network]]
         other = packet4(SERVER, CLIENT, tcp(ACK, 443, 40001), 6)
         for _ in range(2):
             assert spared.judge(other, outside=True) == ("drop", "DROPPED")
@@ -209,6 +217,7 @@ def test_signatures_apply_to_a_known_flow_that_a_list_spares(
         wanted = "NO_RULE" if spare is None else "SIGNATURE"
         assert spared.judge(unlisted, outside=True)[1] == wanted, "nothing of it is left over"
     finally:
+        spared.datapath.heads.observe(no_masks())
         spared.hold({})
 
 
@@ -350,6 +359,7 @@ def test_forged_packets_prove_nothing(spared: Filter) -> None:
 
 
 V2 = 0x6B3343CF
+CLIENT6, SERVER6 = address("2001:db8:1::7"), address("2001:db8:9::9")
 CHOSEN, OWN = b"by the client", b"chosen by the server"
 
 
@@ -415,6 +425,46 @@ def test_a_quic_client_is_known_before_any_rule_drops(open_to_all: Filter, stage
     finally:
         open_to_all.datapath.end_statistics(SlotNumber.SIGNATURES)
         open_to_all.datapath.heads.observe(no_masks())
+
+
+@pytest.mark.parametrize("kind", ["options", "a fragment", "extensions"])
+def test_a_client_cannot_hide_which_id_he_has_chosen(open_to_all: Filter, kind: str) -> None:
+    """Some servers answer with the client's ID: of a client who shows two, none is believed."""
+    six = kind == "extensions"
+    inside, outside = (CLIENT6, SERVER6) if six else (CLIENT, SERVER)
+
+    def comes(content: bytes, hidden: bool = False) -> bytes:
+        datagram = udp(40000, 443, content)
+        if six:
+            first, body = extended((60,) if hidden else (), 17, datagram, 0, False)
+            return ethernet(0x86DD, ipv6(outside, inside, body, first))
+        options = b"\1" * 4 if hidden and kind == "options" else b""
+        word = 0x2000 if hidden and kind == "a fragment" else 0
+        return ethernet(0x0800, ipv4(outside, inside, datagram, 17, options, word))
+
+    for hidden in (False, True):
+        forget(open_to_all)
+        Armed(open_to_all).hold([])
+        open_to_all.run(comes(quic(CHOSEN, b"")), outside=True)
+        if hidden:
+            open_to_all.run(comes(quic(OWN, b""), hidden=True), outside=True)
+        make = packet6 if six else packet4
+        open_to_all.teach(make(inside, outside, udp(443, 40000, quic(b"", OWN)), 17))
+        drop_all(open_to_all)
+        said = open_to_all.judge(comes(quic(OWN, b"")), outside=True)[1]
+        assert said == ("SIGNATURE" if hidden else "KNOWN")
+
+
+def test_what_a_flow_showed_long_ago_is_forgotten(open_to_all: Filter) -> None:
+    """The port of an earlier client is used again, or somebody has shown an ID in his name."""
+    cells = open_to_all.loader._maps.shared["quic_cells"].memory()
+    numbers = np.frombuffer(cells, np.uint64).reshape(-1, 2)
+    for chosen in (b"another one", b"third"):
+        open_to_all.run(client(quic(chosen, b"")), outside=True)
+    numbers[:, 1] -= np.uint64(31_000_000_000) * (numbers[:, 0] != 0)
+    open_to_all.run(client(quic(CHOSEN, b"")), outside=True)
+    open_to_all.teach(answer_by(OWN))
+    assert knows(open_to_all, quic(OWN, b""))
 
 
 def test_who_is_known_by_quic_is_who_the_model_knows(open_to_all: Filter) -> None:

@@ -41,6 +41,7 @@ _FLOWS = (
     *(
         "flows",
         "proofs",
+        "quic_cells",
         "served",
         "awaited",
         "memories",

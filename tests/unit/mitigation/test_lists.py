@@ -48,13 +48,13 @@ def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Ap
     watch.step(0.0)
     assert spared(asking) is None, "until now its slot may have been another's"
     watch.step(6.0)
-    see(asking, 7.0, slot, "203.0.113.9", "203.0.113.9", "2001:db8:9::1")
+    see(asking, 7.0, slot, *["203.0.113.9"] * 4, *["2001:db8:9::1"] * 3, "203.0.113.8")
     see(asking, 7.0, slot, "203.0.113.77", reason=Reason.DROPPED)
     see(asking, 7.0, slot + 1, "203.0.113.78")
     for now in (8.0, 13.0, 3_000.0):
         watch.step(now)
     examples = ["203.0.113.9", "2001:db8:9::1"]
-    assert spared(asking) == {"sources": 2, "packets": 30, "examples": examples}
+    assert spared(asking) == {"sources": 2, "packets": 70, "examples": examples}
     (warning,) = (w for w in asking.call("GET", "/v1/status").json()["warnings"] if "bad" in w)
     assert "the set bad lists 2 sources that are in conversation with this network" in warning
 
@@ -68,12 +68,12 @@ def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Ap
 
 
 @pytest.mark.parametrize(
-    ("icmp", "dropped"), [(True, 0), (False, 11)], ids=["errors that cite a flow", "a flood"]
+    ("icmp", "dropped"), [(True, 0), (False, 31)], ids=["errors that cite a flow", "a flood"]
 )
 def test_what_anybody_can_forge_is_no_conversation(asking: Api, icmp: bool, dropped: int) -> None:
     slot, watch = put(asking, spare="known")["slot"], asking.context.lists
     watch.step(0.0)
-    see(asking, 5.0, slot, "203.0.113.9", icmp=icmp)
+    see(asking, 5.0, slot, *["203.0.113.9"] * 3, icmp=icmp)
     for _ in range(dropped):
         see(asking, 5.0, slot, "203.0.113.9", reason=Reason.DROPPED)
     watch.step(6.0)

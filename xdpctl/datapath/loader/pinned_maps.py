@@ -24,7 +24,7 @@ from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.flow_memory import FLOWS_A_BLOCK, FlowSettings
 
 PER_PROGRAM = ("counters", "stages", "port")  # maps that each program has for itself
-_FORGETTABLE = ("flows", "proofs", "served", "awaited", "seen", "tried_flows")
+_FORGETTABLE = ("flows", "proofs", "quic_cells", "served", "awaited", "seen", "tried_flows")
 _SECOND = 1_000_000_000
 _LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
 _ANSWERED_NS = 3600 * _SECOND

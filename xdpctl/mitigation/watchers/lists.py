@@ -27,7 +27,7 @@ from xdpctl.traffic.window import SECONDS_MAX, Seen
 _STEP_SECONDS = 5.0
 _AGAIN_SECONDS = 3600.0  # a list of which this was told is not told of again within
 _EXAMPLES = 3
-_LEAST, _MOSTLY = 3, 0.1  # packets of a source that pass, and their share
+_LEAST, _MOSTLY = 3, 0.1  # sampled packets of a source that pass, and the share that passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class ListWatch:
         return spared_of(look.packets[look.packets["slot"] == of.slot])
 
     def _tell(self, now: float) -> None:
-        told = {n: at for n, at in self._told.items() if n in self.found}
+        told = {n: at for n, at in self._told.items() if n in self._lists}
         news = {
             name: spared
             for name, spared in self.found.items()
@@ -136,7 +136,8 @@ def spared_of(packets: PacketArray) -> Spared:
         np.bincount(places.reshape(-1), packets["weight"] * which, len(sources))
         for which in (known, np.ones(len(packets)))
     )
-    talks = (passed >= _LEAST) & (passed >= _MOSTLY * met)
+    sampled = np.bincount(places.reshape(-1), known, len(sources))
+    talks = (sampled >= _LEAST) & (passed >= _MOSTLY * met)
     most = sources[np.argsort(-passed * talks, kind="stable")[: min(_EXAMPLES, talks.sum())]]
     return Spared(int(talks.sum()), int(passed[talks].sum()), tuple(source(each) for each in most))
 
