@@ -46,9 +46,9 @@ struct scratch {
 	u32 ports[2];		 /* for `port`: the classes of source and destination port */
 	u32 summary;		 /* bitmap words in which a signature may match */
 	u32 challenges;		 /* the actions for SYNs that it meets, as bits */
-	/* the slot of a source that spares a known flow; the second is that of explain */
-	u32 spared[2]; /* to the signatures, which are asked next */
-	u32 before[2]; /* from there on: a rule may spare it, too */
+	/* the slot of the source's rule or set that has spared a known flow; [1] is for explain */
+	u32 spared[2]; /* from the connection stage to the signatures */
+	u32 before[2]; /* from the signatures to the connection stage, if they drop the packet */
 	u32 shaken;    /* of a packet that passes as known: whether it proved that just now */
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
 	struct capture capture;

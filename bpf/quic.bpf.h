@@ -26,10 +26,12 @@
 #define QUIC_HERE_LOG2 (FLOWS_LOG2 && QUIC_PROOFS ? 16 : 0)
 #define QUIC_NS	       30000000000ULL /* for which an ID is remembered: a handshake lasts less */
 
-/* A proof as of flows.bpf.h, of a flow that is not known: SHAKEN has the client's ID, SHAKE ours.
- */
+#define SERVER_ID SHAKE /* kinds of a cell's proof, whose number is the end of an ID */
+#define CLIENT_ID SHAKEN
+
+/* Which ID was chosen last in a flow that is not known. */
 struct quic_cell {
-	u64 proof;
+	u64 proof;    /* as in flows.bpf.h */
 	u64 since_ns; /* the client's first packet */
 };
 
@@ -104,14 +106,14 @@ static __always_inline void note_server_id(FRAME *ctx, struct packet *packet, u6
 		return;
 	held = held_of_quic(cell, hash);
 	theirs = held;
-	if ((held >> 32 & TAKEN_UP) != SHAKEN || theirs == TWO_IDS)
+	if ((held >> 32 & TAKEN_UP) != CLIENT_ID || theirs == TWO_IDS)
 		return;
 	at += sizeof(struct quic) + length;
 	if (load_bytes(ctx, at, &own, sizeof(own)) < 0)
 		return;
 	id = quic_id(ctx, at + 1, own);
 	if (id && id != theirs)
-		*(volatile u64 *)&cell->proof = proof(hash, SHAKE, id);
+		*(volatile u64 *)&cell->proof = proof(hash, SERVER_ID, id);
 }
 
 /* Whether a packet that comes in uses the ID that the server has chosen. */
@@ -120,7 +122,7 @@ static __always_inline int uses_server_id(FRAME *ctx, struct packet *packet, u64
 	struct quic_cell *cell = quic_cell_of(hash);
 	u32 id = QUIC_PROOFS ? quic_id_of(ctx, packet) : 0;
 
-	return id && cell && held_of_quic(cell, hash) == proof(hash, SHAKE, id);
+	return id && cell && held_of_quic(cell, hash) == proof(hash, SERVER_ID, id);
 }
 
 /*
@@ -143,8 +145,8 @@ static __always_inline void note_client_id(FRAME *ctx, struct packet *packet, u6
 	theirs = held;
 	if (!held) {
 		*(volatile u64 *)&cell->since_ns = rules_ns();
-		*(volatile u64 *)&cell->proof = proof(hash, SHAKEN, id);
-	} else if ((held >> 32 & TAKEN_UP) == SHAKEN && theirs != id) {
-		*(volatile u64 *)&cell->proof = proof(hash, SHAKEN, TWO_IDS);
+		*(volatile u64 *)&cell->proof = proof(hash, CLIENT_ID, id);
+	} else if ((held >> 32 & TAKEN_UP) == CLIENT_ID && theirs != id) {
+		*(volatile u64 *)&cell->proof = proof(hash, CLIENT_ID, TWO_IDS);
 	}
 }

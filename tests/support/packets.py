@@ -27,6 +27,11 @@ def udp(source: int = 40000, destination: int = 53, payload: bytes = b"x" * 18) 
     return struct.pack(">HHHH", source, destination, 8 + len(payload), 0) + payload
 
 
+def quic(to: bytes, by: bytes, first: int = 0xC0, version: int = 1) -> bytes:
+    """A packet of QUIC's handshake: to a connection ID, and by one (RFC 9000 section 17.2)."""
+    return bytes((first, *version.to_bytes(4, "big"), len(to), *to, len(by), *by)) + bytes(20)
+
+
 def ipv4(
     source: bytes,
     destination: bytes,

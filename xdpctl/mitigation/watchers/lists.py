@@ -9,6 +9,7 @@ for known ones.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -87,16 +88,10 @@ class ListWatch:
             else _List(name, slot, now)
             for name, slot in held.items()
         }
-        found = {each.name: self._spared(each, now) for each in self._lists.values()}
+        seen = cache(self._seen)  # most lists are looked at for as long
+        found = {each.name: _spared(each, now, seen) for each in self._lists.values()}
         self.found = {name: spared for name, spared in found.items() if spared is not None}
         self._tell(now)
-
-    def _spared(self, of: _List, now: float) -> Spared | None:
-        """Whom a list spares; None while that is not known."""
-        look = self._seen(min(SECONDS_MAX, max(now - of.since, _STEP_SECONDS)))
-        if look is None or now <= of.since:  # its slot may have been another's until now
-            return None
-        return spared_of(look.packets[look.packets["slot"] == of.slot])
 
     def _tell(self, now: float) -> None:
         told = {n: at for n, at in self._told.items() if n in self._lists}
@@ -124,19 +119,27 @@ def measured(held: SourceSet) -> bool:
     return held.action is Action.DROP and held.mode is Mode.ENFORCE and held.spare.known_flows
 
 
+def _spared(of: _List, now: float, seen: Callable[[float], Seen | None]) -> Spared | None:
+    """Whom a list spares; None while that is not known."""
+    if now <= of.since:  # its slot may have been another's until now
+        return None
+    look = seen(min(SECONDS_MAX, max(now - of.since, _STEP_SECONDS)))
+    if look is None:
+        return None
+    return spared_of(look.packets[look.packets["slot"] == of.slot])
+
+
 def spared_of(packets: PacketArray) -> Spared:
     """Whom a list spares, of the packets that it has met."""
     packets = packets[~np.isin(packets["protocol"], (ICMP, ICMPV6))]
     if not len(packets):
         return Spared()
     keys = np.ascontiguousarray(packets[["family", "source"]])
-    sources, places = np.unique(keys, return_inverse=True)
-    known = packets["reason"] == Reason.KNOWN
-    passed, met = (
-        np.bincount(places.reshape(-1), packets["weight"] * which, len(sources))
-        for which in (known, np.ones(len(packets)))
-    )
-    sampled = np.bincount(places.reshape(-1), known, len(sources))
+    sources, inverse = np.unique(keys, return_inverse=True)
+    places, known = inverse.reshape(-1), packets["reason"] == Reason.KNOWN
+    met = np.bincount(places, packets["weight"])
+    passed = np.bincount(places, packets["weight"] * known)
+    sampled = np.bincount(places, known)
     talks = (sampled >= _LEAST) & (passed >= _MOSTLY * met)
     most = sources[np.argsort(-passed * talks, kind="stable")[: min(_EXAMPLES, talks.sum())]]
     return Spared(int(talks.sum()), int(passed[talks].sum()), tuple(source(each) for each in most))
