@@ -134,12 +134,13 @@ class RingFile:
         return sound, found["content"]
 
     def newest(self, before: int) -> int | None:
-        """The largest number below `before` of which there is a row; None if there is none."""
-        newest = 0
-        for at in range(0, self.level.rows, _CHUNK):
-            numbers = self._stored(at, min(_CHUNK, self.level.rows - at))["start"]["number"]
-            newest = max(newest, int(numbers[numbers < before].max(initial=0)))
-        return newest or None
+        """The largest number below `before` of which there is a whole row; None without one."""
+        parts = range(0, self.level.rows, _CHUNK)
+        stored = (self._stored(at, min(_CHUNK, self.level.rows - at)) for at in parts)
+        numbers = np.concatenate([rows["start"]["number"] for rows in stored])
+        earlier = np.sort(numbers[(numbers > 0) & (numbers < before)])[::-1]
+        # SIGKILL can tear the row that is being written where it crosses a page
+        return next((number for number in map(int, earlier) if self.read(number, 1)[0][0]), None)
 
     def _places(self, first: int, count: int) -> list[tuple[int, int]]:
         """The places of consecutive rows, and how many are there, in one or two parts."""

@@ -96,6 +96,15 @@ def test_it_does_not_take_the_last_room(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+def test_the_newest_row_is_a_whole_one(tmp_path: Path) -> None:
+    file = filled(tmp_path / "x", 90, 100)
+    with (tmp_path / "x").open("r+b") as torn:
+        torn.seek(-4, os.SEEK_END)
+        torn.write(b"torn")
+    assert file.newest(1_000) == 98
+    file.close()
+
+
 _WRITER = """
 import sys, numpy as np
 from pathlib import Path
