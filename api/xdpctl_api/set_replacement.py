@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Handles a PUT of a set: reads the request, replaces the set, and builds the answer."""
 
-import asyncio
 from collections.abc import Callable
 
 import pydantic
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
-from xdpctl.control.operations.peers_guard import PeersGuard
-from xdpctl.control.operations.sets import SetRequest
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.lists.formats import Feed
 from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import Action, Mode, Spare, check_name
+from xdpctl.model.rule import check_name
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut
@@ -45,9 +42,6 @@ async def replace_set(
     prepared = await _prepared(ctx, replacement, data, choices)
     if await request.is_disconnected():
         raise BusyError("the caller has disconnected; nothing was done")
-    if _begins_to_drop(ctx, prepared.request, prepared.screened_for) and not choices.force:
-        guard = PeersGuard(await ctx.connections.read())
-        await asyncio.to_thread(guard.check_set, prepared.request.entries)
     replaced = await replacement.decide(prepared, who, etag, choices.dry_run, scope)
     changed = replaced.changed
     return SetAnswer(
@@ -59,14 +53,6 @@ async def replace_set(
         warnings=changed.warnings,
         change=replaced.number,
     )
-
-
-def _begins_to_drop(ctx: ControlPlane, request: SetRequest, action: Action) -> bool:
-    """Whether the set will drop, so that its entries may hold most connections."""
-    standing = ctx.controller.state.sets.get(request.name)
-    mode = request.mode or (standing.mode if standing else Mode.ENFORCE)
-    spare = request.spare or (standing.spare if standing else Spare.NONE)
-    return action is Action.DROP and mode is Mode.ENFORCE and spare is Spare.NONE
 
 
 async def _prepared(

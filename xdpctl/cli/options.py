@@ -82,9 +82,7 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given
 Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
 ForceChange = Annotated[
     bool,
-    typer.Option(
-        "--force", help="Also a drop that may cut off many: wide, or of most connections."
-    ),
+    typer.Option("--force", help="Also what may cut off many: a wide drop, or most connections."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

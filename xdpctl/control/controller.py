@@ -14,7 +14,7 @@ from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry, Ledger, NoLedger
-from xdpctl.control.jobs import Job, JobQueue
+from xdpctl.control.jobs import Guard, Job, JobQueue
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.changes import Change
@@ -45,7 +45,7 @@ class Controller:
     """Start it, submit operations, stop it. Reading `state` is safe from any thread.
 
     `problem` is the error that keeps it from working, for /readyz; None if there is none. `sharing`
-    is set in a fleet.
+    is set in a fleet, and `guard` where changes of people are looked at.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Controller:
         self.clock = clock
         self.problem: str | None = None
         self.sharing: Sharing | None = None
+        self.guard: Guard | None = None
         entries = capacity or Capacity().entries
         self.state = State(Image(datapath.capacity), quotas, entries, protection)
         self._committer = Committer(store, datapath, self.state, clock)
@@ -97,15 +98,26 @@ class Controller:
         operation: Callable[[Draft], T],
         change: Change | None = None,
         scope: str | None = "",
+        meant: bool | None = None,
     ) -> "Future[T]":
         """Queue an operation; its result is there once it is durable and in the kernel.
 
         With `change` it can be undone, see `change_by`. In a fleet, what it changes is shared with
-        the nodes of `scope` ("": all); None: it stays on this node.
+        the nodes of `scope` ("": all); None: it stays on this node. The guard looks at it if
+        somebody can say that it is meant, and did not: `meant` is False. By default that is so of
+        people's changes.
         """
         sharing = None if scope is None else self.sharing
+        guarded = change is not None if meant is None else not meant
         return self._put(
-            Job(operation, Future(), change=change, sharing=sharing, scope=scope or "")
+            Job(
+                operation,
+                Future(),
+                change=change,
+                sharing=sharing,
+                scope=scope or "",
+                guard=self.guard if guarded else None,
+            )
         )
 
     def change_by(self, caller: Caller, undoes: int = 0) -> Change | None:
@@ -230,6 +242,8 @@ class Controller:
                 before = draft.copy()
                 try:
                     result = job.run(draft)
+                    if job.guard:
+                        job.guard(before, draft)
                 except XdpctlError as error:
                     job.future.set_exception(error)
                     draft = before  # it may have staged a part of its change

@@ -20,9 +20,15 @@ _WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.
 _STOPPING = "the control plane is stopping; retry when it has restarted"
 
 
+Guard = Callable[[Draft, Draft], None]  # refuses a change by the drafts before and after it
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """An operation on a draft, and the future of whoever asked for it."""
+    """An operation on a draft, and the future of whoever asked for it.
+
+    `guard` raises if the change must not be made.
+    """
 
     operation: Callable[[Draft], Any]
     future: Future[Any]
@@ -30,6 +36,7 @@ class Job:
     change: Change | None = None
     sharing: Sharing | None = None  # None: it stays on this node
     scope: str = ""
+    guard: "Guard | None" = None
     asked_at: float = field(default_factory=time.monotonic)
 
     def run(self, draft: Draft) -> Any:

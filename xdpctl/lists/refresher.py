@@ -190,7 +190,9 @@ class Refresher:
             force=force,
             counts=counts,
         )
-        future = self.controller.submit(lambda draft: put(draft, ask, _FEED, source_set.etag))
+        future = self.controller.submit(
+            lambda draft: put(draft, ask, _FEED, source_set.etag), meant=force
+        )
         return FetchResult(future.result(), listed.rejects)
 
     def _note_version(self, source_set: SourceSet, source: FeedSource) -> None:

@@ -131,7 +131,9 @@ class Replacement:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
             return Replaced(before, sets.put(target, request, who, etag), number)
 
-        replaced = await asyncio.wrap_future(self._controller.submit(operation, change, scope))
+        replaced = await asyncio.wrap_future(
+            self._controller.submit(operation, change, scope, request.force or None)
+        )
         if not dry_run:
             self._follow(replaced.changed.set)
         return replaced

@@ -14,6 +14,7 @@ from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
+from xdpctl.control.guards.connections import ConnectionsGuard
 from xdpctl.control.store.audit_head import AuditHead
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.errors import ConfigError
@@ -142,6 +143,7 @@ class ControlPlane:
 
     def __post_init__(self) -> None:
         folder, key = self.settings.control_dir, self.settings.incident_key
+        self.controller.guard = ConnectionsGuard(lambda: self.connections.now()).check
         self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
         self.taken_off = TakenOff(self.controller, self.loader)
         self.sampler = Sampler(self.controller.datapath.heads, self.controller.datapath.served)

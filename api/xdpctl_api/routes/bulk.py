@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import malloc
+from xdpctl.control.guards.connections import ImportGuard
 from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
@@ -91,7 +91,7 @@ class _Import:
         who: Operator,
         parser: Parser,
         dry_run: bool,
-        guard: PeersGuard,
+        guard: ImportGuard,
         states: Stating,
     ) -> None:
         self.total = Imported()
@@ -103,7 +103,7 @@ class _Import:
 
     async def take(self, lines: list[bytes]) -> None:
         future = self._ctx.controller.submit(
-            lambda draft: self._add(draft, lines), self.change, self._states.scope
+            lambda draft: self._add(draft, lines), self.change, self._states.scope, meant=True
         )
         self.total.absorb(await asyncio.wrap_future(future))
 
@@ -148,7 +148,7 @@ async def import_rules(
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
     states = Stating(ctx, query.scope, query.wait)
-    guard = PeersGuard(await ctx.connections.read())
+    guard = ImportGuard(await ctx.connections.read())
     job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard, states)
     try:
         async for lines in _lines(request, most):
@@ -186,7 +186,8 @@ async def remove_rules(
         return remove_matching(draft, wanted, who, query.count, hits)
 
     recorded = None if query.dry_run else change
-    found = await asyncio.wrap_future(ctx.controller.submit(operation, recorded, states.scope))
+    future = ctx.controller.submit(operation, recorded, states.scope, query.force or None)
+    found = await asyncio.wrap_future(future)
     ids = {rule.id for rule in found}
     return RulesRemoved(
         rules=len(found),

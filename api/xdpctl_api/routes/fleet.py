@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
@@ -197,16 +196,11 @@ async def undo_fleet_change(
     stored = await asyncio.to_thread(agent.parts, node, number)
     change = ctx.controller.change_by(who)
 
-    guard = None if force else PeersGuard(await ctx.connections.read())
-
     def operation(draft: Draft) -> Undone:
-        before = draft.copy()
-        undone = undo_change(draft, number, stored, who, hits)
-        if guard:
-            guard.check_changes(before, draft)
-        return undone
+        return undo_change(draft, number, stored, who, hits)
 
-    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    future = ctx.controller.submit(operation, change, states.scope, force or None)
+    undone = await asyncio.wrap_future(future)
     made = change if undone.restored else None
     where = await states.where(made, ())
     return undone_out(undone, False, made.number if made else None, where)

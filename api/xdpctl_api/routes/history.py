@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import summary
 from xdpctl.control.state.draft import Draft
@@ -71,17 +70,13 @@ async def undo(
     """
     stored = await asyncio.to_thread(ctx.controller.store.parts, _bounded(number))
     hits = ctx.controller.hits
-    guard = None if force or dry_run else PeersGuard(await ctx.connections.read())
 
     def operation(draft: Draft) -> Undone:
-        before = draft.copy()
-        undone = undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
-        if guard:
-            guard.check_changes(before, draft)
-        return undone
+        return undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
 
     change = None if dry_run else ctx.controller.change_by(who, undoes=number)
-    undone = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    future = ctx.controller.submit(operation, change, states.scope, force or None)
+    undone = await asyncio.wrap_future(future)
     made = change if undone.restored else None
     where = await states.where(made, ())
     return undone_out(undone, dry_run, made.number if made else None, where)

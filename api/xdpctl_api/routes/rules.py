@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Query, Response
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
 from xdpctl.control.operations.changing import Added
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
@@ -18,7 +17,7 @@ from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
 from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, parse_rule_id
+from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
 from xdpctl.model.sharing import key_of
 from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
@@ -78,8 +77,6 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
     In a fleet, `fleet` says where it is in force.
     """
     request, change = body.ask(), ctx.controller.change_by(who)
-    if who.origin == OPERATOR:
-        PeersGuard(await ctx.connections.read()).check(request)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
@@ -88,7 +85,9 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
             by_hand.attach(draft, [added.rule], who, hits)
         return added
 
-    added = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    added = await asyncio.wrap_future(
+        ctx.controller.submit(operation, change, states.scope, request.force or None)
+    )
     out = answer(ctx, added, change if states.here else None)
     out.fleet = await states.where(change, [key_of(added.rule)])
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
@@ -186,17 +185,13 @@ async def _change(
     states: Stating,
 ) -> RuleAnswer:
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
-    begins = not changes.keys().isdisjoint({"mode", "action", "spare"}) and not changes.get("force")
-    guard = PeersGuard(await ctx.connections.read()) if begins and who.origin == OPERATOR else None
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
-        before = draft.copy()
-        changed = rules.change(draft, rule_id, changes, who, seen)
-        if guard and changed.changed:
-            guard.check_changes(before, draft)
-        return changed
+        return rules.change(draft, rule_id, changes, who, seen)
 
-    changed = await asyncio.wrap_future(ctx.controller.submit(operation, number, states.scope))
+    forced = bool(changes.get("force")) or None
+    future = ctx.controller.submit(operation, number, states.scope, forced)
+    changed = await asyncio.wrap_future(future)
     out = answer(ctx, changed, number)
     out.fleet = await states.where(number, [key_of(changed.rule)])
     return out
@@ -223,7 +218,7 @@ async def confirm_rule(
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen, number = named_etag(if_match), ctx.controller.change_by(who)
     future = ctx.controller.submit(
-        lambda d: rules.confirm(d, rule_id, who, seen), number, states.scope
+        lambda d: rules.confirm(d, rule_id, who, seen), number, states.scope, meant=True
     )
     confirmed = await asyncio.wrap_future(future)
     out = answer(ctx, confirmed, number)
@@ -233,9 +228,17 @@ async def confirm_rule(
 
 @router.delete("/{rule_id}", responses=refusals(*FOUND_RULE, StaleError, *GUARDED))
 async def remove_rule(
-    rule_id: str, who: Operator, ctx: Ctx, states: States, if_match: IfMatch = None
+    rule_id: str,
+    who: Operator,
+    ctx: Ctx,
+    states: States,
+    if_match: IfMatch = None,
+    force: bool = False,
 ) -> RuleRemoved:
-    """Take it away; answers with the rule as it was, and its last counters."""
+    """Take it away; answers with the rule as it was, and its last counters.
+
+    If most of this host's connections would be cut off without it, it needs `force`.
+    """
     seen = named_etag(if_match)
     last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
@@ -245,7 +248,8 @@ async def remove_rule(
         ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     change = ctx.controller.change_by(who)
-    await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))
+    future = ctx.controller.submit(remove, change, states.scope, force or None)
+    await asyncio.wrap_future(future)
     kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
     return RuleRemoved(
         **last,

@@ -10,7 +10,6 @@ from fastapi.responses import StreamingResponse
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.sets import Changed
 from xdpctl.control.set_sampling import watch
 from xdpctl.control.state.draft import Draft
@@ -128,34 +127,38 @@ async def change_set(
 ) -> SetOut:
     """Change mode, spare, reason or refresh; the mode changes for all entries at once."""
     seen = named_etag(if_match)
-    guard = None if body.force else PeersGuard(await ctx.connections.read())
 
     def operation(draft: Draft) -> Changed:
-        before, given = draft.copy(), body.model_fields_set - {"refresh", "force"}
+        given = body.model_fields_set - {"refresh", "force"}
         changes: dict[str, Any] = body.model_dump(include=given)
         if body.refresh is not None:  # of the feed that the set has when this runs
             held = sets.find(draft, name)
             changes["feed"] = ctx.refresher.source.every(held, body.refresh)
-        changed = sets.change(draft, name, changes, who, seen)
-        if guard:
-            guard.check_changes(before, draft)
-        return changed
+        return sets.change(draft, name, changes, who, seen)
 
-    submitted = ctx.controller.submit(operation, ctx.controller.change_by(who))
+    change = ctx.controller.change_by(who)
+    submitted = ctx.controller.submit(operation, change, meant=body.force or None)
     changed = (await asyncio.wrap_future(submitted)).set
     ctx.refresher.reschedule(changed)
     return SetOut(**set_out(ctx, changed))
 
 
 @router.delete("/{name}", responses=refusals(*_HELD))
-async def remove_set(name: str, who: Operator, ctx: Ctx, if_match: IfMatch = None) -> SetOut:
-    """Remove a set, with all entries at once; the answer is the set as it was."""
+async def remove_set(
+    name: str, who: Operator, ctx: Ctx, if_match: IfMatch = None, force: bool = False
+) -> SetOut:
+    """Remove a set, with all entries at once; the answer is the set as it was.
+
+    If most of this host's connections would be cut off without it, it needs `force`.
+    """
     held = _find(ctx, name)
     last = set_out(ctx, held)
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
     seen = named_etag(if_match)
     future = ctx.controller.submit(
-        lambda draft: sets.remove(draft, name, who, seen, hits), ctx.controller.change_by(who)
+        lambda draft: sets.remove(draft, name, who, seen, hits),
+        ctx.controller.change_by(who),
+        meant=force or None,
     )
     await asyncio.wrap_future(future)
     ctx.refresher.attempts.pop(name, None)

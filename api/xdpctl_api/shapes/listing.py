@@ -78,7 +78,7 @@ class ListQuery(Filters):
     )
 
 
-_ABOUT = {"all", "dry_run", "count"} | FOR_WHOM
+_ABOUT = {"all", "dry_run", "force", "count"} | FOR_WHOM
 
 
 class RemovalQuery(Filters, ForWhom):
@@ -87,6 +87,10 @@ class RemovalQuery(Filters, ForWhom):
     id: list[str] = Field(default=[], max_length=1_000, description="Only rules with these ids")
     all: bool = Field(default=False, description="Every rule: needed where nothing else is given")
     dry_run: bool = False
+    force: bool = Field(
+        default=False,
+        description="Also if most of this host's connections would be cut off without them",
+    )
     count: int | None = Field(default=None, ge=0, description="How many rules match")
 
     def test(self, unix: float) -> Callable[[Rule | Signature], bool]:

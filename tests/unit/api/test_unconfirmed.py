@@ -155,3 +155,53 @@ def test_an_undo_that_puts_such_a_drop_back_has_to_be_meant(api: Api, what: str)
     assert api.call("POST", path, params={"dry_run": "true"}).json()["restored"]
     problem(api.call("POST", path), 409, "unconfirmed")
     assert api.call("POST", path, params={"force": "true"}).json()["restored"]
+
+
+WIDE = {"match": {"source": "198.51.0.0/16"}}
+INSIDE = "198.51.100.0/24"
+
+
+def test_a_drop_around_what_is_accepted_cuts_nobody_off(api: Api) -> None:
+    api.add(INSIDE, action="accept")
+    assert api.call("POST", "/v1/rules", json=WIDE).status_code == 201
+
+
+@pytest.mark.parametrize("how", ["remove", "monitor", "in bulk", "replace"])
+def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
+    """Else those whom it keeps in meet the drop around it."""
+    accept = api.add(INSIDE, action="accept")
+    api.add("198.51.0.0/16")
+    path = f"/v1/rules/{accept['id']}"
+
+    def ask(**force: Any) -> Any:
+        match how:
+            case "remove":
+                return api.call("DELETE", path, params=force)
+            case "monitor":
+                return api.call("PATCH", path, json={"mode": "monitor", **force})
+            case "in bulk":
+                which = {"id": accept["id"], "count": 1}
+                return api.call("DELETE", "/v1/rules", params={**which, **force})
+        body = {"match": {"source": INSIDE}, "mode": "monitor", "replace": True}
+        return api.call("POST", "/v1/rules", json={**body, **force})
+
+    told = problem(ask(), 409, "unconfirmed")
+    assert "198.51.0.0/16 cuts off 10 of this host's 13" in told["detail"]
+    assert "--force" in told["fix"]
+    assert api.call("GET", path).json()["etag"] == accept["etag"], "nothing was changed"
+    assert ask(force=True).status_code in (200, 201)
+
+
+def test_so_has_an_accepting_set(api: Api) -> None:
+    api.put("partners", b"198.51.100.0/24\n", action="accept")
+    api.add("198.51.0.0/16")
+    problem(api.call("DELETE", "/v1/sets/partners"), 409, "unconfirmed")
+    problem(api.call("PATCH", "/v1/sets/partners", json={"mode": "monitor"}), 409, "unconfirmed")
+    smaller = api.call("PUT", "/v1/sets/partners", content=b"203.0.113.7/32\n")
+    problem(smaller, 409, "unconfirmed")
+    assert api.call("DELETE", "/v1/sets/partners", params={"force": "true"}).status_code == 200
+
+
+def test_a_trial_may_be_confirmed(api: Api) -> None:
+    made = api.add(INSIDE, confirm_within=60)
+    assert api.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200

@@ -10,6 +10,7 @@ from rich.markup import escape
 from xdpctl.base.units import si
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.rules import meant
 from xdpctl.cli.rules.rules import rule_identity, rule_path
 from xdpctl.errors import Refused
 from xdpctl.model.signature import STANDING
@@ -40,6 +41,7 @@ def unblock(
     everything: Annotated[bool, typer.Option("--all", help="All rules.")] = False,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
+    force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Remove rules: those named, or all that match every given option.
@@ -54,15 +56,16 @@ def unblock(
         raise typer.BadParameter("name a rule, or give --tag, --origin, --within, --since or --all")
     client = options.client(context)
     if rules and len(rules) == 1 and not filtered and not dry_run:
-        return _one(client, rules[0], form)
-    query: dict[str, Any] = {**filters, "all": everything or None}
+        return _one(client, rules[0], force, form)
+    query: dict[str, Any] = {**filters, "all": everything or None, "force": force or None}
     query["id"] = [rule_identity(rule) for rule in rules or ()] or None
     _many(client, query, ask=filtered and not yes, dry_run=dry_run, form=form)
     return None
 
 
-def _one(client: Client, rule: str, form: Format) -> None:
-    gone = client.call("DELETE", rule_path(rule))
+def _one(client: Client, rule: str, force: bool, form: Format) -> None:
+    path, forced = rule_path(rule), {"force": True} if force else {}
+    gone = meant.or_ask(lambda given: client.call("DELETE", path, params=forced | given), form)
     if printed(gone, form):
         return
     hits = f"{si(gone['packets'])} packets"
@@ -82,7 +85,8 @@ def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, form:
     if not dry_run and found["rules"]:
         if ask:
             _confirm(found)
-        found = _call(client, {**query, "count": found["rules"]})
+        counted = {**query, "count": found["rules"]}
+        found = meant.or_ask(lambda given: _call(client, counted | given), form)
     if not printed(found, form):
         _tell(found, dry_run)
     if found["missing"]:

@@ -245,12 +245,19 @@ def top(
 
 @set_app.command("remove")
 @set_app.command("delete", hidden=True)
-def remove(context: typer.Context, name: Name, form: options.Output = Format.TABLE) -> None:
+def remove(
+    context: typer.Context,
+    name: Name,
+    force: options.ForceChange = False,
+    form: options.Output = Format.TABLE,
+) -> None:
     """Remove a set, with all its entries at once.
 
     Example: xdpctl set remove drop
     """
-    record = options.client(context).call("DELETE", path("sets", name))
+    call, where = options.client(context).call, path("sets", name)
+    forced = {"force": True} if force else {}
+    record = meant.or_ask(lambda given: call("DELETE", where, params=forced | given), form)
     if printed(record, form):
         return
     hits = f"{si(record['packets'])} packets"

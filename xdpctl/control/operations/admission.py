@@ -4,14 +4,10 @@
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import space
-from xdpctl.errors import ConflictError, UnconfirmedError
+from xdpctl.errors import ConflictError
 from xdpctl.model import tags
-from xdpctl.model.requests import WIDEST_DROP
 from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
 from xdpctl.model.signature import automatic
-
-CONFIRM = "try it with confirm_within (--confirm-within 60s), or give force (--force)"
-FORCE = "give force (--force)"  # for a change, which cannot be a trial
 
 
 def check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
@@ -53,22 +49,3 @@ def refuse_outranking(draft: Draft, rule: Rule) -> None:
 
 def _of_operator(rule: Rule | None) -> bool:
     return rule is not None and rule.origin == OPERATOR
-
-
-def refuse_wide(before: Rule | None, rule: Rule, force: bool, fix: str = CONFIRM) -> None:
-    """UnconfirmedError for a new drop of a large part of the Internet that nobody has confirmed."""
-    if not _is_wide(rule) or force or (before is not None and _is_wide(before)):
-        return
-    share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
-    widest = WIDEST_DROP[rule.source.family]
-    raise UnconfirmedError(
-        f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
-        "match.source",
-        fix,
-    )
-
-
-def _is_wide(rule: Rule) -> bool:
-    enforced = rule.action is Action.DROP and rule.mode is Mode.ENFORCE
-    wide = rule.source.length < WIDEST_DROP[rule.source.family]
-    return enforced and wide and not rule.confirm_by_ns

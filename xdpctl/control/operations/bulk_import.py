@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.control.guards.connections import ImportGuard
 from xdpctl.control.operations import signatures
 from xdpctl.control.operations.bulk_parser import Line
 from xdpctl.control.operations.changing import Added
-from xdpctl.control.operations.peers_guard import PeersGuard
 from xdpctl.control.operations.rules import RuleOrSignature
 from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
@@ -58,17 +58,29 @@ def _refuse_wide(ask: RuleRequest) -> None:
         )
 
 
+def _take(
+    draft: Draft, ask: RuleRequest | SignatureRequest, caller: Caller, guard: ImportGuard | None
+) -> Added[Any]:
+    def stage() -> Added[Any]:
+        if isinstance(ask, SignatureRequest):
+            return signatures.add(draft, ask, caller)
+        return place(draft, ask, caller)
+
+    source = ask.source if isinstance(ask, RuleRequest) else ask.match.get("source")
+    return guard.take(draft, source, stage, _ALONE) if guard else stage()
+
+
 def add_many(
     draft: Draft,
     lines: Iterable[Line],
     caller: Caller,
     source: str,
-    guard: PeersGuard | None = None,
+    guard: ImportGuard | None = None,
     created: Callable[[RuleOrSignature], object] = lambda rule: None,
 ) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
-    `source` names the list in the audit log. `guard` looks at each drop before it is added.
+    `source` names the list in the audit log. `guard` looks at each line.
     `created` is called with each new rule.
     """
     result = Imported()
@@ -78,12 +90,7 @@ def add_many(
                 raise ask
             if isinstance(ask, RuleRequest):
                 _refuse_wide(ask)
-            if guard:
-                guard.check(ask, _ALONE)
-            if isinstance(ask, SignatureRequest):
-                added: Added[Any] = signatures.add(draft, ask, caller)
-            else:
-                added = place(draft, ask, caller)
+            added = _take(draft, ask, caller, guard)
         except RuleError as error:
             result.reject(line, text, error)
         except CapacityError as error:

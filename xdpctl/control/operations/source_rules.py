@@ -5,14 +5,9 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.guards.wide import FORCE, refuse_wide
 from xdpctl.control.operations import lockout
-from xdpctl.control.operations.admission import (
-    FORCE,
-    check_share,
-    refuse_outranking,
-    refuse_released,
-    refuse_wide,
-)
+from xdpctl.control.operations.admission import check_share, refuse_outranking, refuse_released
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around

@@ -75,6 +75,10 @@ class Draft:
         other._used = dict(self._used)
         return other
 
+    def restore(self, other: "Draft") -> None:
+        """Stage exactly what a copy that was made before has."""
+        self.__dict__.update(other.__dict__)
+
     def standing(self, source: Prefix) -> Rule | None:
         """The live rule on exactly this source."""
         rule = self.rules[source] if source in self.rules else self.state.rules.get(source)
