@@ -31,7 +31,7 @@ class Stating:
         """Where the change is in force; None without a fleet, or if it is for this node alone."""
         fleet = self._ctx.fleet
         number = change.number if isinstance(change, Change) else change
-        if fleet is None or self.scope is None or number is None:
+        if fleet is None or self.scope is None or not number:
             return None
         return where_out(await fleet.waited(number, list(keys), self._wait, self.scope))
 

@@ -83,7 +83,7 @@ class Node:
             lambda draft: rules.add(draft, request, who), change, scope
         ).result(10)
         kind = "signatures" if added.rule.id.startswith("sig-") else "rules"
-        return self.agent.wait(change.number if change else 0, [f"{kind}/{added.rule.id}"], wait)
+        return self.agent.wait(change.number, [f"{kind}/{added.rule.id}"], wait)
 
     def remove(self, rule_id: str, who: Caller = ROOT, wait: Wait = Wait.LOCAL) -> Where:
         change = self.controller.change_by(who)
@@ -91,7 +91,7 @@ class Node:
             lambda draft: rules.remove(draft, rule_id, who, None, {}), change
         ).result(10)
         kind = "signatures" if rule_id.startswith("sig-") else "rules"
-        return self.agent.wait(change.number if change else 0, [f"{kind}/{rule_id}"], wait)
+        return self.agent.wait(change.number, [f"{kind}/{rule_id}"], wait)
 
     def rules(self) -> dict[str, str]:
         """The rules on sources, with what they do."""

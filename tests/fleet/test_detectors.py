@@ -34,7 +34,7 @@ def attack(node: Node, event: str = "event-1") -> str:
 
 
 def over(node: Node, rule_id: str) -> None:
-    node.controller.submit(lambda d: d.remove_signature(rule_id)).result(10)
+    node.controller.submit(lambda d: d.remove(d.state.signatures[rule_id])).result(10)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
         """Let the detector of two hold it, too: on what stands then, as the agent changes it."""
         held = draft.signature(first)
         assert held is not None
-        draft.put_signature(held.replace(tags=(*held.tags, "event-9")))
+        draft.put(held.replace(tags=(*held.tags, "event-9")))
 
     two.controller.submit(report).result(10)
     until(lambda: len(tags.armed(three.controller.state.signatures[first].tags)) == 2)

@@ -85,7 +85,7 @@ def acknowledged_too_early(node: Node) -> None:
 
     node.agent.sender.when_sent = at_once  # type: ignore[method-assign]
     node.agent.sender._send = lambda batch: node.agent.member.do(  # type: ignore[method-assign]
-        lambda draft: draft.unsent.update(dict.fromkeys(batch))
+        lambda draft: draft.unsent.staged.update(dict.fromkeys(batch))
     )
 
 
@@ -118,7 +118,7 @@ def what_cannot_be_sent_at_once_is_forgotten(node: Node) -> None:
         try:
             write(swaps, batch)
         except EngineError:
-            member.do(lambda draft: draft.unsent.update(dict.fromkeys(batch)))
+            member.do(lambda draft: draft.unsent.staged.update(dict.fromkeys(batch)))
 
     sender._write = once  # type: ignore[method-assign]
 

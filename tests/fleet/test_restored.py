@@ -161,9 +161,9 @@ def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> N
         draft.shared[key] = structs.replace(draft.state.shared[key], revision=0)
         draft.unsent[key] = mine
         taker.take(draft, [Incoming(key, 9, old)])
-        after = draft.unsent_intent(key)
-        draft.shared.clear()
-        draft.unsent.clear()
+        after = draft.unsent.get(key)
+        draft.shared.staged.clear()
+        draft.unsent.staged.clear()
         return after
 
     kept = one.agent.member.do(operation)

@@ -18,6 +18,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.changing import Added
 from xdpctl.control.operations.source_rules import add
+from xdpctl.control.state.changes import Change
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.flow_memory import ChallengeCounts, MemoryFigures
@@ -342,7 +343,12 @@ def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
 
 
 def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added[rule.Rule]:
-    return control.submit(lambda draft: add(draft, wanted, caller)).result(10)
+    return control.submit(lambda draft: add(draft, wanted, caller), by(caller)).result(10)
+
+
+def by(caller: Caller) -> Change:
+    """What a caller asks for, which is not recorded to be undone."""
+    return Change(0, caller, meant=True)
 
 
 def upkeep(control: Controller, clock: FakeClock, seconds: float = 2.1, steps: int = 60) -> None:

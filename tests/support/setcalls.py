@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.support.fakes import ROOT, FakeDatapath
+from tests.support.fakes import ROOT, FakeDatapath, by
 from tests.support.spaces import entries, prefixes_of
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.controller import Controller
@@ -57,7 +57,7 @@ def wanted(
 def submit(
     control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
 ) -> Future[Changed]:
-    return control.submit(lambda draft: sets.put(draft, ask, caller, etag))
+    return control.submit(lambda draft: sets.put(draft, ask, caller, etag), by(caller))
 
 
 def put(
@@ -73,13 +73,15 @@ def change(
     etag: str | None = None,
     **changes: object,
 ) -> Changed:
-    return control.submit(lambda draft: sets.change(draft, name, changes, caller, etag)).result(10)
+    operation = lambda draft: sets.change(draft, name, changes, caller, etag)  # noqa: E731
+    return control.submit(operation, by(caller)).result(10)
 
 
 def remove(
     control: Controller, name: str, caller: Caller = ROOT, etag: str | None = None, **hits: int
 ) -> SourceSet:
-    return control.submit(lambda draft: sets.remove(draft, name, caller, etag, hits)).result(10)
+    operation = lambda draft: sets.remove(draft, name, caller, etag, hits)  # noqa: E731
+    return control.submit(operation, by(caller)).result(10)
 
 
 def listed(datapath: FakeDatapath, slot: int) -> set[str]:

@@ -72,7 +72,7 @@ class Committer:
                 "xdpctl",
                 "rule.undo",
                 "",
-                {"rules": len(back.rules), "sets": len(back.sets), "why": str(error)},
+                {"rules": len(back.rules.staged), "sets": len(back.sets.staged), "why": str(error)},
             )
             self._write(back.changes(), [undone], draft.now)
             self.store.forget_last_steps(len(draft.steps))

@@ -98,17 +98,17 @@ class Controller:
         operation: Callable[[Draft], T],
         change: Change | None = None,
         scope: str | None = "",
-        meant: bool | None = None,
+        dry_run: bool = False,
     ) -> "Future[T]":
         """Queue an operation; its result is there once it is durable and in the kernel.
 
-        With `change` it can be undone, see `change_by`. In a fleet, what it changes is shared with
-        the nodes of `scope` ("": all); None: it stays on this node. The guard looks at it if
-        somebody can say that it is meant, and did not: `meant` is False. By default that is so of
-        people's changes.
+        `change` says who asks for it; of a `dry_run` nothing stays. In a fleet, what it changes is
+        shared with the nodes of `scope` ("": all); None: it stays on this node. What would cut off
+        the caller or a logged-in user is refused with a LockoutError, whatever it is, and what
+        would cut off most connections with an UnconfirmedError, unless it is meant.
         """
         sharing = None if scope is None else self.sharing
-        guarded = change is not None if meant is None else not meant
+        guarded = change is not None and not change.meant
         return self._put(
             Job(
                 operation,
@@ -117,14 +117,21 @@ class Controller:
                 sharing=sharing,
                 scope=scope or "",
                 guard=self.guard if guarded else None,
+                dry_run=dry_run,
             )
         )
 
-    def change_by(self, caller: Caller, undoes: int = 0) -> Change | None:
-        """A new change that this caller makes; None for a detector, whose rules end by events."""
+    def change_by(
+        self, caller: Caller, meant: bool = False, undoes: int = 0, confirms: str = ""
+    ) -> Change:
+        """A new change that this caller makes.
+
+        What a detector asks for cannot be undone, since its rules end by events; how many
+        connections it may cut off, its settings say.
+        """
         if caller.origin != OPERATOR:
-            return None
-        return Change(next(self._numbers), caller.name, undoes)
+            return Change(0, caller, meant=True, confirms=confirms)
+        return Change(next(self._numbers), caller, meant, undoes, confirms)
 
     def _put(self, job: Job) -> "Future[Any]":
         self.jobs.put(job)
@@ -171,15 +178,12 @@ class Controller:
 
     def set_protection(self, protection: Protection) -> "Future[None]":
         """Protect exactly these prefixes from now on."""
-        first: list[Protection] = []  # the operation may run again if its batch is retried
 
         def operation(draft: Draft) -> None:
-            first.append(self.state.protection)
-            before = first[0]
+            before = self.state.protection
             if before == protection:
                 return
-            if self.state.protection != protection:
-                self._committer.protect(protection)
+            self._committer.protect(protection)
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
             gone = [str(p) for p in before.why if p not in protection.why]
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)
@@ -239,19 +243,12 @@ class Controller:
             self._make_room()
             draft = Draft(self.state, self.clock.read())
             for job in jobs:
-                before = draft.copy()
                 try:
                     result = job.run(draft)
-                    if job.guard:
-                        job.guard(before, draft)
-                except XdpctlError as error:
+                except Exception as error:
+                    if not isinstance(error, XdpctlError):
+                        log.exception("internal error; the request was not carried out")
                     job.future.set_exception(error)
-                    draft = before  # it may have staged a part of its change
-                except Exception as error:  # part of its change may be in the draft: start over
-                    log.exception("internal error; the request was not carried out")
-                    job.future.set_exception(error)
-                    self._serve([other for other in jobs if not other.future.done()])
-                    return
                 else:
                     if job.alone:
                         job.future.set_result(result)

@@ -81,7 +81,7 @@ class Expiry:
         counted = rule_hits(self._committer.state, self._committer.datapath, ended)
         summarized: list[tuple[RuleOrSignature, Hits]] = []
         for rule, hits in zip(ended, counted, strict=True):
-            rules.expire(draft, rule)
+            draft.remove(rule)
             self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
             if rule.ends_unconfirmed:  # a person waits for it: a record of its own
                 draft.note("xdpctl", "rule.undo", rule.id, **rules.describe(rule), **_asdict(hits))

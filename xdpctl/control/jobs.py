@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.base.histogram import Histogram
+from xdpctl.control.guards import lockout
 from xdpctl.control.state import sharing
-from xdpctl.control.state.changes import Change, record, staged
+from xdpctl.control.state.changes import Change, record
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.sharing import Sharing, Statement
 from xdpctl.errors import XdpctlError
@@ -18,16 +19,14 @@ from xdpctl.errors import XdpctlError
 _BATCH_MAX = 256
 _WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
 _STOPPING = "the control plane is stopping; retry when it has restarted"
-
-
-Guard = Callable[[Draft, Draft], None]  # refuses a change by the drafts before and after it
+Guard = Callable[[Draft], None]  # raises if a branch must not be merged
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """An operation on a draft, and the future of whoever asked for it.
 
-    `guard` raises if the change must not be made.
+    `guard` looks at what only its caller can confirm. Of a `dry_run` nothing stays.
     """
 
     operation: Callable[[Draft], Any]
@@ -36,38 +35,48 @@ class Job:
     change: Change | None = None
     sharing: Sharing | None = None  # None: it stays on this node
     scope: str = ""
-    guard: "Guard | None" = None
+    guard: Guard | None = None
+    dry_run: bool = False
     asked_at: float = field(default_factory=time.monotonic)
 
     def run(self, draft: Draft) -> Any:
-        """The operation's result; what a person's change touches is kept, to be undone."""
-        if self.sharing is not None:
-            return self._shared(draft, self.sharing)
-        return self._run(draft)
+        """The operation's result; nothing of it is in the draft if a guard refuses it.
+
+        What a person's change touches is kept, to be undone.
+        """
+        part = draft.branch()
+        result = self._shared(part, self.sharing) if self.sharing else self._run(part)
+        if self.change:
+            lockout.check(part, self.change.caller, self.change.confirms)
+        else:
+            lockout.check(part, None)
+        if self.guard:
+            self.guard(part)
+        if not self.dry_run:
+            part.merge()
+        return result
 
     def _run(self, draft: Draft) -> Any:
-        if self.change is None:
-            return self.operation(draft)
-        before, events = staged(draft), len(draft.events)
         result = self.operation(draft)
-        record(draft, self.change, before, draft.events[events:])
+        if self.change and self.change.number:
+            record(draft, self.change)
         return result
 
     def _shared(self, draft: Draft, fleet: Sharing) -> Any:
         """The same, and note what the fleet has to know."""
         elsewhere = bool(self.scope) and not fleet.covers(self.scope)
-        changed = draft.copy() if elsewhere else draft
-        before, events = sharing.before(changed), len(changed.events)
+        changed = draft.branch() if elsewhere else draft
         result = self._run(changed)
-        new = changed.events[events:]
         number = self.change.number if self.change else 0
-        by = self.change.actor if self.change else new[0].actor if new else "xdpctl"
-        statement = Statement(self.scope, number, self.change is not None)
+        statement = Statement(self.scope, number, person=number > 0)
+        by = self.change.caller.name if self.change else "xdpctl"
+        if not self.change and changed.events:
+            by = changed.events[0].actor
         if elsewhere:
-            draft.events += new
-            sharing.note_elsewhere(draft, changed, before, statement, by, fleet)
+            draft.events += changed.events
+            sharing.note_elsewhere(draft, changed, statement, by, fleet)
         else:
-            sharing.note(draft, before, statement, by, fleet)
+            sharing.note(draft, statement, by, fleet)
         return result
 
 

@@ -60,7 +60,7 @@ def recover(state: State, now: Now, armed: bool) -> tuple[Draft, Recovered]:
         found_set = _set(image, f"{TAG}-{number}", slot, draft.created_at)
         if found_set:
             draft.sets[found_set.name], draft.entries[found_set.name] = found_set, dict(keys)
-    found = Recovered(len(draft.rules), len(draft.sets), armed)
+    found = Recovered(len(draft.rules.staged), len(draft.sets.staged), armed)
     draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, signatures=armed)
     return draft, found
 

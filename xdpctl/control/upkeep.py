@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry
-from xdpctl.control.operations import lockout
+from xdpctl.control.guards import lockout
+from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS, encode, rule_key
@@ -16,6 +17,7 @@ from xdpctl.control.table_check import check_rest, check_rules, check_sets
 from xdpctl.control.trimming import trim
 from xdpctl.model.incident import encode as encode_incident
 from xdpctl.model.rule import Mode
+from xdpctl.model.signature import Signature
 
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
@@ -91,14 +93,13 @@ class Upkeep:
         """
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
-        for address, accept, drop in lockout.about_to_be_dropped(draft, _SHELTER_NS):
-            if drop.rule:
-                draft.put(drop.rule.replace(mode=Mode.MONITOR))
-            elif drop.set:
-                draft.put_set(drop.set.replace(mode=Mode.MONITOR))
-            why = f"{lockout.name(address)} is logged in, and the accept of {accept} ends"
-            log.warning("the drop of %s is suspended: %s", drop, why)
-            draft.note("xdpctl", "rule.suspend", str(drop), why=why)
+        for address in draft.state.people(draft.now.ns):
+            cut = lockout.cut_of(draft, address, tried=True)
+            if cut and cut.kept and cut.at_ns <= draft.now.ns + _SHELTER_NS:
+                why = f"{lockout.name(address)} is logged in, and the accept of {cut.kept} ends"
+                log.warning("%s is suspended: %s", _suspend(draft, cut.cause), why)
+                subject = cut.cause.id if isinstance(cut.cause, Signature) else str(cut.cause)
+                draft.note("xdpctl", "rule.suspend", subject, why=why)
         committer.commit(draft)
 
     def _check(self) -> Iterator[None]:
@@ -173,3 +174,15 @@ class Upkeep:
         )
         self._offset = offset
         committer.follow()
+
+
+def _suspend(draft: Draft, cause: MatchingEntry | Signature) -> str:
+    """Let a rule or a set count only, instead of drop; return what it is."""
+    if isinstance(cause, Signature):
+        draft.put(cause.replace(mode=Mode.MONITOR))
+        return f"the rule on {cause.match}"
+    if cause.rule:
+        draft.put(cause.rule.replace(mode=Mode.MONITOR))
+    elif cause.set:
+        draft.put_set(cause.set.replace(mode=Mode.MONITOR))
+    return f"the drop of {cause}"

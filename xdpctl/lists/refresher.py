@@ -20,6 +20,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.sets import Changed, SetRequest, put
+from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, StaleError, XdpctlError
 from xdpctl.lists.prepare import prepare
@@ -191,7 +192,7 @@ class Refresher:
             counts=counts,
         )
         future = self.controller.submit(
-            lambda draft: put(draft, ask, _FEED, source_set.etag), meant=force
+            lambda draft: put(draft, ask, _FEED, source_set.etag), Change(0, _FEED, meant=force)
         )
         return FetchResult(future.result(), listed.rejects)
 
@@ -199,7 +200,7 @@ class Refresher:
         """Store new validators of an unchanged list, without an audit event."""
 
         def operation(draft: Draft) -> None:
-            current = draft.set_named(source_set.name)
+            current = draft.sets.get(source_set.name)
             if current and current.feed == source_set.feed:
                 draft.put_set(current.replace(feed=source))
 

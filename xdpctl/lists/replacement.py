@@ -121,18 +121,17 @@ class Replacement:
         StaleError if the set's action changed since its list was prepared; raises as `sets.put`.
         """
         request = prepared.request
-        change = None if dry_run else self._controller.change_by(who)
-        number = change.number if change else None
+        change = self._controller.change_by(who, request.force)
+        number = None if dry_run else change.number or None
 
         def operation(draft: Draft) -> Replaced:
-            target = draft.copy() if dry_run else draft
-            before = target.set_named(self._name)
+            before = draft.sets.get(self._name)
             if (request.action or _action(before)) is not prepared.screened_for:
                 raise StaleError("the set's action changed while the list was read; PUT it again")
-            return Replaced(before, sets.put(target, request, who, etag), number)
+            return Replaced(before, sets.put(draft, request, who, etag), number)
 
         replaced = await asyncio.wrap_future(
-            self._controller.submit(operation, change, scope, request.force or None)
+            self._controller.submit(operation, change, scope, dry_run)
         )
         if not dry_run:
             self._follow(replaced.changed.set)

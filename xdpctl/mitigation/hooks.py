@@ -18,6 +18,7 @@ from typing import NamedTuple
 from xdpctl.base.net.tcp_peers import Connections, Peers
 from xdpctl.base.workers import WorkerPool
 from xdpctl.control.controller import Controller
+from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.detectors.registry import adapter
@@ -96,8 +97,8 @@ class Hooks:
     def mode_for(self, detector: str, draft: Draft | None = None) -> Automatic:
         """The mode of a detector: an operator's choice, also in `draft`, or the configured one."""
         chosen = self.controller.state.automatic
-        if draft and AUTOMATIC_MODE in draft.settings:
-            chosen = draft.settings[AUTOMATIC_MODE]
+        if draft:
+            chosen = draft.settings.get(AUTOMATIC_MODE)
         return chosen if chosen is not None else self.settings().mode_for(detector)
 
     def reader(self, detector: str) -> Reader:
@@ -172,7 +173,7 @@ class Hooks:
             spend(0)
             mode = self.mode_for(part.detector, draft)
             responder = Responder(
-                draft.copy() if part.dry_run else draft,
+                draft,
                 self.settings(),
                 part.detector,
                 mode,
@@ -187,8 +188,11 @@ class Hooks:
                 spend(responder.created)
             return outcome, mode
 
+        asked = Change(0, part.who, meant=True)  # its settings say how many connections it may cut
         try:
-            return await asyncio.wrap_future(self.controller.submit(operation))
+            return await asyncio.wrap_future(
+                self.controller.submit(operation, asked, dry_run=part.dry_run)
+            )
         except Exception:
             spend(0)
             raise

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from xdpctl.abi.constants import ANSWERS
 from xdpctl.base.net.prefix import parse_prefix, shown
 from xdpctl.control.operations import expectations
-from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import ConflictError, NotFoundError
@@ -33,7 +32,7 @@ def allow(
     times what was seen first, if that is less), and half as much more. Returns the ids of the rules
     and what is expected. NotFoundError, or ConflictError if the embedded detector did nothing.
     """
-    incident = draft.incident(identity)
+    incident = draft.incidents.get(identity)
     if incident is None:
         raise NotFoundError(f"there is no incident {identity[:40]!r}; see xdpctl incidents")
     asked = list(_expected(incident, caller, draft.now.unix))
@@ -50,12 +49,12 @@ def allow(
             expectations.remove(draft, each.name, caller)
         expectations.add(draft, each, caller)
     ended, gone = ending(draft, f"legitimate, says {caller.name}", hits), list[str]()
-    both: list[Rule | Signature] = [*draft.all_rules(), *draft.all_signatures()]
+    both: list[Rule | Signature] = [*draft.all_rules(), *draft.signatures.values()]
     for rule in both:
         of = of_rule(draft, rule)
         if of is not None and of.id == identity and automatic(rule):
             ended(rule)
-            remove(draft, rule)
+            draft.remove(rule)
             gone.append(rule.id)
     by_hand.add_note(draft, identity, "this is legitimate; it is expected from now on", caller)
     return gone, asked

@@ -10,9 +10,9 @@ from msgspec import structs
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.control.guards import lockout
 from xdpctl.control.operations import expectations, signatures, source_rules
 from xdpctl.control.operations.drops_together import refuse_all
-from xdpctl.control.operations.removal import remove
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.builtin.holds import TAKEN_BACK
 from xdpctl.errors import CapacityError, QuotaError, RuleError
@@ -104,7 +104,7 @@ class Responder:
         placed, fresh, written = list[Rule | Signature](), list[ledger.Made](), self._writes
         for ask in asked:
             try:
-                rule, new = self._place(ask)
+                rule, new = self._take(ask)
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
                 continue
@@ -174,21 +174,35 @@ class Responder:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
         return spared
 
-    def _place(self, ask: RuleRequest | SignatureRequest) -> tuple[Rule | Signature, bool]:
+    def _take(self, ask: RuleRequest | SignatureRequest) -> tuple[Rule | Signature, bool]:
         """Add or extend the rule for `ask`; return it, and whether it is new."""
+        rule, new, news = lockout.take(
+            self._draft, self._caller, lambda draft: self._place(draft, ask)
+        )
+        self._writes += news
+        if new:
+            self.created += 1
+            self.outcome.blocked += [rule.source] if isinstance(rule, Rule) else []
+        return rule, new
+
+    def _place(
+        self, draft: Draft, ask: RuleRequest | SignatureRequest
+    ) -> tuple[Rule | Signature, bool, bool]:
+        """Stage the rule for `ask`; return it, whether it is new, and whether it is news."""
         if isinstance(ask, SignatureRequest):
-            ask = signatures.answerable(self._draft, ask, self._caller)
-            standing: Rule | Signature | None = self._draft.signature(ask.match.id)
+            ask = signatures.answerable(draft, ask, self._caller)
+            standing: Rule | Signature | None = draft.signature(ask.match.id)
         else:
-            standing = self._draft.standing(ask.source)
+            standing = draft.standing(ask.source)
         if standing is not None:
             changed = extended(standing, ask, self._detector, self._draft.now)
             acts = changed.action is not standing.action or changed.mode is not standing.mode
             if isinstance(changed, Signature) and acts:
-                refuse_all(self._draft, changed)
+                refuse_all(draft, changed)
             if changed != standing:
-                self._put(changed, news=not _of_another_limit(standing, changed))
-            return changed, False
+                draft.put(changed)
+            news = changed != standing and not _of_another_limit(standing, changed)
+            return changed, False, news
         if self.created >= self._room:
             most = self._settings.max_per_minute
             raise QuotaError(
@@ -198,21 +212,14 @@ class Responder:
             )
         made: Rule | Signature
         if isinstance(ask, SignatureRequest):
-            made = signatures.add(self._draft, self._first_step(ask), self._caller).rule
+            made = signatures.add(draft, self._first_step(ask), self._caller).rule
         else:
-            made = source_rules.place(self._draft, ask, self._caller).rule
-            self.outcome.blocked.append(ask.source)
-        self.created += 1
-        self._writes += 1
-        return made, True
+            made = source_rules.place(draft, ask, self._caller).rule
+        return made, True, True
 
-    def _put(self, changed: Rule | Signature, news: bool = True) -> None:
-        """Stage a rule; one that is no news has no audit record."""
-        self._writes += news
-        if isinstance(changed, Signature):
-            self._draft.put_signature(changed)
-        else:
-            self._draft.put(changed)
+    def _put(self, changed: Rule | Signature) -> None:
+        self._writes += 1
+        self._draft.put(changed)
 
     def _release(self, event: Event) -> None:
         """End the rules that exist only because of this event."""
@@ -229,7 +236,7 @@ class Responder:
                 self.outcome.held.append(rule.id)
                 continue
             removed.append((rule, hits))
-            remove(self._draft, rule)
+            self._draft.remove(rule)
         incidents = ledger.event_ended(
             self._draft, ReportedEvent(event, self._detector, tag), removed
         )

@@ -7,7 +7,7 @@ Each rule that ends is recorded in its incident as taken back by a person.
 from collections.abc import Callable, Sequence
 
 from xdpctl.abi.structs import Hits
-from xdpctl.control.operations.removal import remove, remove_many
+from xdpctl.control.operations.removal import remove_many
 from xdpctl.control.operations.undo import Undone, undo
 from xdpctl.control.state import changes
 from xdpctl.control.state.draft import Draft
@@ -43,12 +43,12 @@ def take_back(
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
     ended = ending(draft, f"undone by {caller.name}", hits)
     gone = []
-    both: list[Rule | Signature] = [*draft.all_rules(), *draft.all_signatures()]
+    both: list[Rule | Signature] = [*draft.all_rules(), *draft.signatures.values()]
     for rule in both:
         asked = rule.origin == origin if origin else automatic(rule)
         if asked and rule.created_at >= since and not rule.expired(draft.now.ns):
             ended(rule)
-            remove(draft, rule)
+            draft.remove(rule)
             gone.append(rule.id)
     detail = {"since": round(since, 3), "rules": len(gone), "first": gone[:_NAMED]}
     draft.note(caller.name, "automatic.undo", origin or "all", **detail)

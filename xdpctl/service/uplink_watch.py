@@ -185,7 +185,7 @@ class UplinkWatch:
         full, now = bool(details["full"]), draft.now.unix
         draft.note("xdpctl", "uplink.full" if full else "uplink.free", name, **details)
         noted: dict[str, tuple[float, bool]] = {}
-        for incident in draft.all_incidents():
+        for incident in draft.incidents.values():
             if not incident.open:
                 continue
             at, over = self._noted.get(incident.id, (0.0, True))

@@ -200,7 +200,7 @@ class Announcer:
             for each in _still(draft, made.renew):
                 self._renew(draft, each)
             for each, why in made.end:
-                if announcing.standing(draft, each.id) == each:
+                if draft.announcements.get(each.id) == each:
                     announcing.withdraw(draft, each.id, None, why)
             for each in _still(draft, made.probe):
                 self._probe(draft, each)
@@ -238,4 +238,4 @@ class Announcer:
 
 def _still(draft: Draft, listed: list[Announcement]) -> list[Announcement]:
     """Those that nobody has changed meanwhile."""
-    return [each for each in listed if announcing.standing(draft, each.id) == each]
+    return [each for each in listed if draft.announcements.get(each.id) == each]

@@ -49,10 +49,10 @@ def propose(
         if refusal(request.victim, settings, draft.state.protection):
             continue
         number = identity(peer.name, request)
-        there = standing(draft, number)
+        there = draft.announcements.get(number)
         if there and not (there.declined and by is not None):
             continue
-        waiting = (e for e in draft.all_announcements() if not (e.announced or e.declined))
+        waiting = (e for e in draft.announcements.values() if not (e.announced or e.declined))
         if sum(1 for _ in waiting) >= PROPOSED_MAX:
             raise QuotaError(
                 f"{PROPOSED_MAX} proposals wait, and no more are made",
@@ -111,7 +111,7 @@ def approve(
     RuleError if it may not be; QuotaError if too many are; UnconfirmedError if the victim must be
     typed, and was not.
     """
-    found = standing(draft, number)
+    found = draft.announcements.get(number)
     if found is None or found.declined:
         raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
     if found.announced:
@@ -128,7 +128,7 @@ def approve(
             "confirm",
             f"type the address: --confirm {found.victim}",
         )
-    if sum(each.announced for each in draft.all_announcements()) >= settings.most:
+    if sum(each.announced for each in draft.announcements.values()) >= settings.most:
         raise QuotaError(
             f"{settings.most} routes are announced, which is upstream.most",
             "id",
@@ -151,7 +151,7 @@ def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcemen
     What somebody takes back is not proposed again by itself while its incident is open, and for an
     hour.
     """
-    found = standing(draft, number)
+    found = draft.announcements.get(number)
     if found is None or found.declined:
         raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
     until = draft.now.after(_DECLINED_SECONDS)
@@ -172,24 +172,16 @@ def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
     """
     draft.settings[POLICY_SETTING] = Automatic.OFF
     draft.note(by, "upstream.stop", "", why=why)
-    listed = [each for each in draft.all_announcements() if not each.declined]
+    listed = [each for each in draft.announcements.values() if not each.declined]
     return [withdraw(draft, each.id, by, why) for each in listed]
 
 
 def policy_stopped(draft: Draft) -> bool:
     """Whether nothing is sent by policy, since somebody withdrew everything."""
-    staged = POLICY_SETTING in draft.settings
-    return (draft.settings if staged else draft.state.settings).get(POLICY_SETTING) is Automatic.OFF
+    return draft.settings.get(POLICY_SETTING) is Automatic.OFF
 
 
 def note(draft: Draft, about: Announcement, text: str, by: str) -> None:
     """Write it into the story of its incident, if there is one."""
     if about.incident:
         remark(draft, about.incident, text, by)
-
-
-def standing(draft: Draft, number: str) -> Announcement | None:
-    """The announcement or proposal of that id, or None."""
-    if number in draft.announcements:
-        return draft.announcements[number]
-    return draft.state.announcements.get(number)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
+from xdpctl.control.guards import lockout
 from xdpctl.control.operations import signatures
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.formats import exabgp
@@ -207,25 +208,25 @@ class Receiver:
         """Stage the rules of a peer; why some cannot be."""
         who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
         soon, gone, added = draft.now.after(TTL / 2), 0, 0
-        for held in draft.all_signatures():
+        for held in draft.signatures.values():
             if held.origin == peer.origin and held.id not in asked:
-                draft.remove_signature(held.id)
+                draft.remove(held)
                 gone += 1
         for identity, event in asked.items():
             standing = draft.signature(identity)
             if standing and standing.origin == peer.origin and _same(standing, event, peer):
                 if standing.expires_ns < soon:
-                    draft.put_signature(standing.replace(expires_ns=draft.now.after(TTL)))
+                    draft.put(standing.replace(expires_ns=draft.now.after(TTL)))
                 continue
             if frozen:
                 unapplied[identity] = "the peer is frozen"
                 continue
             try:
                 if standing and standing.origin == peer.origin:
-                    draft.remove_signature(identity)
+                    draft.remove(standing)
                 elif standing:
                     raise RuleError(f"{standing.origin} has a rule with this match", "match", "")
-                signatures.add(draft, _request(peer, event), who)
+                lockout.take(draft, who, signatures.add, _request(peer, event), who)
                 added += 1
             except XdpctlError as error:
                 unapplied[identity] = str(error)

@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.base.system import malloc
 from xdpctl.control.guards.connections import ImportGuard
 from xdpctl.control.operations.bulk_import import Imported, add_many
@@ -95,15 +96,15 @@ class _Import:
         states: Stating,
     ) -> None:
         self.total = Imported()
-        self._guard = guard if who.origin == OPERATOR else None
+        self._guard = guard
         self._ctx, self._who, self._parser, self._dry_run = ctx, who, parser, dry_run
         self._scratch: Draft | None = None
         self._states = states
-        self.change = None if dry_run else ctx.controller.change_by(who)
+        self.change = ctx.controller.change_by(who, meant=True)
 
     async def take(self, lines: list[bytes]) -> None:
         future = self._ctx.controller.submit(
-            lambda draft: self._add(draft, lines), self.change, self._states.scope, meant=True
+            lambda draft: self._add(draft, lines), self.change, self._states.scope
         )
         self.total.absorb(await asyncio.wrap_future(future))
 
@@ -118,7 +119,7 @@ class _Import:
 
     async def out(self) -> ImportOut:
         applied = self.total.added or self.total.extended
-        number = self.change.number if self.change and applied else None
+        number = (applied and not self._dry_run and self.change.number) or None
         where = await self._states.where(number, ())
         return ImportOut(**asdict(self.total), dry_run=self._dry_run, change=number, fleet=where)
 
@@ -148,7 +149,8 @@ async def import_rules(
     if int(request.headers.get("content-length", "0")) > most:
         return _too_large(most, Imported())
     states = Stating(ctx, query.scope, query.wait)
-    guard = ImportGuard(await ctx.connections.read())
+    peers = await ctx.connections.read() if who.origin == OPERATOR else Peers()
+    guard = ImportGuard(peers, who)
     job = _Import(ctx, who, Parser(Format(kind), query.defaults()), query.dry_run, guard, states)
     try:
         async for lines in _lines(request, most):
@@ -177,7 +179,8 @@ async def remove_rules(
     gone since it was read.
     """
     states = Stating(ctx, query.scope, query.wait)
-    wanted, change = query.test(ctx.controller.clock.read().unix), ctx.controller.change_by(who)
+    wanted = query.test(ctx.controller.clock.read().unix)
+    change = ctx.controller.change_by(who, query.force)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> list[Rule | Signature]:
@@ -185,15 +188,14 @@ async def remove_rules(
             return matching(draft, wanted)
         return remove_matching(draft, wanted, who, query.count, hits)
 
-    recorded = None if query.dry_run else change
-    future = ctx.controller.submit(operation, recorded, states.scope, query.force or None)
-    found = await asyncio.wrap_future(future)
+    found = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    made = change if found and not query.dry_run else None
     ids = {rule.id for rule in found}
     return RulesRemoved(
         rules=len(found),
         first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
         missing=[one for one in query.id if one not in ids],
         dry_run=query.dry_run,
-        change=recorded.number if recorded and found else None,
-        fleet=await states.where(recorded if found else None, ()),
+        change=(made and made.number) or None,
+        fleet=await states.where(made, ()),
     )

@@ -194,12 +194,12 @@ async def undo_fleet_change(
     if number < 1:
         raise NotFoundError(f"no change has the number {number}")
     stored = await asyncio.to_thread(agent.parts, node, number)
-    change = ctx.controller.change_by(who)
+    change = ctx.controller.change_by(who, force)
 
     def operation(draft: Draft) -> Undone:
         return undo_change(draft, number, stored, who, hits)
 
-    future = ctx.controller.submit(operation, change, states.scope, force or None)
+    future = ctx.controller.submit(operation, change, states.scope)
     undone = await asyncio.wrap_future(future)
     made = change if undone.restored else None
     where = await states.where(made, ())

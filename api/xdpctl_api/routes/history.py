@@ -72,12 +72,12 @@ async def undo(
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Undone:
-        return undo_change(draft.copy() if dry_run else draft, number, stored, who, hits)
+        return undo_change(draft, number, stored, who, hits)
 
-    change = None if dry_run else ctx.controller.change_by(who, undoes=number)
-    future = ctx.controller.submit(operation, change, states.scope, force or None)
+    change = ctx.controller.change_by(who, force, undoes=number)
+    future = ctx.controller.submit(operation, change, states.scope, dry_run)
     undone = await asyncio.wrap_future(future)
-    made = change if undone.restored else None
+    made = change if undone.restored and not dry_run else None
     where = await states.where(made, ())
     return undone_out(undone, dry_run, made.number if made else None, where)
 

@@ -209,4 +209,4 @@ async def undo_automatic(body: UndoIn, who: Unbound, ctx: Ctx) -> UndoOut:
 
     change = ctx.controller.change_by(who)
     removed = await asyncio.wrap_future(ctx.controller.submit(operation, change))
-    return UndoOut(removed=removed, change=change.number if change and removed else None)
+    return UndoOut(removed=removed, change=change.number if removed else None)

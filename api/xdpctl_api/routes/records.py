@@ -106,7 +106,7 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     secret = mint()
 
     def operation(draft: Draft) -> Token:
-        if draft.state.tokens.get(name) or name in draft.tokens:
+        if draft.tokens.stood(name):
             fix = f"choose another name, or revoke it first: xdpctl token revoke {name}"
             raise ConflictError(f"a token {name} exists", "name", fix)
         unix = draft.now.unix
@@ -124,7 +124,7 @@ async def revoke_token(name: str, who: Admin, ctx: Ctx) -> TokenOut:
     """Revoke a token, from the next request on."""
 
     def operation(draft: Draft) -> Token:
-        token = draft.state.tokens.get(name)
+        token = draft.tokens.get(name)
         if token is None:
             raise NotFoundError(f"there is no token {name}; see GET /v1/tokens")
         draft.tokens[name] = None

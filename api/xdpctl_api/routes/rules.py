@@ -56,7 +56,7 @@ def answer(ctx: ControlPlane, added: Added[Rule | Signature], change: Change | N
         changed=added.changed,
         in_kernel=fields["slot"] is not None,
         warnings=added.warnings,
-        change=change.number if change and added.changed else None,
+        change=(change and added.changed and change.number) or None,
     )
 
 
@@ -76,7 +76,8 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
 
     In a fleet, `fleet` says where it is in force.
     """
-    request, change = body.ask(), ctx.controller.change_by(who)
+    request = body.ask()
+    change = ctx.controller.change_by(who, request.force)
     hits = ctx.controller.hits
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
@@ -85,9 +86,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
             by_hand.attach(draft, [added.rule], who, hits)
         return added
 
-    added = await asyncio.wrap_future(
-        ctx.controller.submit(operation, change, states.scope, request.force or None)
-    )
+    added = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     out = answer(ctx, added, change if states.here else None)
     out.fleet = await states.where(change, [key_of(added.rule)])
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
@@ -184,16 +183,15 @@ async def _change(
     if_match: str | None,
     states: Stating,
 ) -> RuleAnswer:
-    seen, number = named_etag(if_match), ctx.controller.change_by(who)
+    seen = named_etag(if_match)
+    change = ctx.controller.change_by(who, bool(changes.get("force")))
 
     def operation(draft: Draft) -> Added[Rule | Signature]:
         return rules.change(draft, rule_id, changes, who, seen)
 
-    forced = bool(changes.get("force")) or None
-    future = ctx.controller.submit(operation, number, states.scope, forced)
-    changed = await asyncio.wrap_future(future)
-    out = answer(ctx, changed, number)
-    out.fleet = await states.where(number, [key_of(changed.rule)])
+    changed = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    out = answer(ctx, changed, change)
+    out.fleet = await states.where(change, [key_of(changed.rule)])
     return out
 
 
@@ -216,13 +214,14 @@ async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, states: States, if_match: IfMatch = None
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
-    seen, number = named_etag(if_match), ctx.controller.change_by(who)
+    seen = named_etag(if_match)
+    change = ctx.controller.change_by(who, meant=True, confirms=rule_id)
     future = ctx.controller.submit(
-        lambda d: rules.confirm(d, rule_id, who, seen), number, states.scope, meant=True
+        lambda draft: rules.confirm(draft, rule_id, who, seen), change, states.scope
     )
     confirmed = await asyncio.wrap_future(future)
-    out = answer(ctx, confirmed, number)
-    out.fleet = await states.where(number, [key_of(confirmed.rule)])
+    out = answer(ctx, confirmed, change)
+    out.fleet = await states.where(change, [key_of(confirmed.rule)])
     return out
 
 
@@ -247,12 +246,11 @@ async def remove_rule(
         gone = rules.remove(draft, rule_id, who, seen, hits)
         ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
-    change = ctx.controller.change_by(who)
-    future = ctx.controller.submit(remove, change, states.scope, force or None)
-    await asyncio.wrap_future(future)
+    change = ctx.controller.change_by(who, force)
+    await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))
     kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
     return RuleRemoved(
         **last,
-        change=change.number if change else None,
+        change=change.number or None,
         fleet=await states.where(change, [f"{kind}/{last['id']}"]),
     )

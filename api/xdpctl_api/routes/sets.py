@@ -136,9 +136,8 @@ async def change_set(
             changes["feed"] = ctx.refresher.source.every(held, body.refresh)
         return sets.change(draft, name, changes, who, seen)
 
-    change = ctx.controller.change_by(who)
-    submitted = ctx.controller.submit(operation, change, meant=body.force or None)
-    changed = (await asyncio.wrap_future(submitted)).set
+    change = ctx.controller.change_by(who, body.force)
+    changed = (await asyncio.wrap_future(ctx.controller.submit(operation, change))).set
     ctx.refresher.reschedule(changed)
     return SetOut(**set_out(ctx, changed))
 
@@ -157,8 +156,7 @@ async def remove_set(
     seen = named_etag(if_match)
     future = ctx.controller.submit(
         lambda draft: sets.remove(draft, name, who, seen, hits),
-        ctx.controller.change_by(who),
-        meant=force or None,
+        ctx.controller.change_by(who, force),
     )
     await asyncio.wrap_future(future)
     ctx.refresher.attempts.pop(name, None)

@@ -170,7 +170,7 @@ def test_an_undo_cuts_off_nobody(api: Api) -> None:
     )
     assert answer.status_code == 201, answer.text
     answer = api.call("POST", f"/v1/history/{accept}/undo", ("127.0.0.1", 5), token)
-    assert problem(answer, 409, "lockout")["field"] == "change"
+    assert problem(answer, 409, "lockout")["field"] == "id"
     assert len(rules(api)) == 2
 
 

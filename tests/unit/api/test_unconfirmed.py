@@ -152,9 +152,10 @@ def test_an_undo_that_puts_such_a_drop_back_has_to_be_meant(api: Api, what: str)
         number = gone.json()["change"]
     assert gone.status_code == 200
     path = f"/v1/history/{number}/undo"
-    assert api.call("POST", path, params={"dry_run": "true"}).json()["restored"]
-    problem(api.call("POST", path), 409, "unconfirmed")
-    assert api.call("POST", path, params={"force": "true"}).json()["restored"]
+    for dry_run in ("true", "false"):
+        problem(api.call("POST", path, params={"dry_run": dry_run}), 409, "unconfirmed")
+        forced = {"dry_run": dry_run, "force": "true"}
+        assert api.call("POST", path, params=forced).json()["restored"]
 
 
 WIDE = {"match": {"source": "198.51.0.0/16"}}
@@ -166,7 +167,7 @@ def test_a_drop_around_what_is_accepted_cuts_nobody_off(api: Api) -> None:
     assert api.call("POST", "/v1/rules", json=WIDE).status_code == 201
 
 
-@pytest.mark.parametrize("how", ["remove", "monitor", "in bulk", "replace"])
+@pytest.mark.parametrize("how", ["remove", "monitor", "an end", "in bulk", "replace"])
 def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
     """Else those whom it keeps in meet the drop around it."""
     accept = api.add(INSIDE, action="accept")
@@ -179,6 +180,8 @@ def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
                 return api.call("DELETE", path, params=force)
             case "monitor":
                 return api.call("PATCH", path, json={"mode": "monitor", **force})
+            case "an end":
+                return api.call("PATCH", path, json={"ttl": "1m", **force})
             case "in bulk":
                 which = {"id": accept["id"], "count": 1}
                 return api.call("DELETE", "/v1/rules", params={**which, **force})
@@ -190,6 +193,14 @@ def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
     assert "--force" in told["fix"]
     assert api.call("GET", path).json()["etag"] == accept["etag"], "nothing was changed"
     assert ask(force=True).status_code in (200, 201)
+
+
+def test_an_end_that_comes_after_that_of_the_drop_cuts_nobody_off(api: Api) -> None:
+    accept = api.add(INSIDE, action="accept")
+    api.add("198.51.0.0/16", ttl="5m")
+    path = f"/v1/rules/{accept['id']}"
+    assert api.call("PATCH", path, json={"ttl": "10m"}).status_code == 200
+    problem(api.call("PATCH", path, json={"ttl": "2m"}), 409, "unconfirmed")
 
 
 def test_so_has_an_accepting_set(api: Api) -> None:

@@ -38,10 +38,10 @@ def texts(draft: Draft, name: str) -> list[str]:
 
 def test_it_reads_through_to_what_stands(draft: Draft) -> None:
     assert not draft
-    assert draft.set_named("old") == OLD
+    assert draft.sets.get("old") == OLD
     assert draft.all_sets() == [OLD]
     assert texts(draft, "old") == ["45.0.0.1/32", "45.0.0.2/32", "2600::1/128"]
-    assert draft.set_named("none") is None
+    assert draft.sets.get("none") is None
     assert draft.entries_of("none") == NOTHING
 
 
@@ -55,19 +55,24 @@ def test_what_is_staged_hides_what_stands_and_changes_nothing_yet(
     assert texts(draft, "new") == ["46.0.0.1/32"]
     assert len(texts(draft, "old")) == 3, "only the set changed"
     draft.remove_set("old")
-    assert draft.set_named("old") is None
+    assert draft.sets.get("old") is None
     assert texts(draft, "old") == []
     assert state.sets == {"old": OLD}
 
 
-def test_a_copy_goes_its_own_way(draft: Draft) -> None:
+def test_a_branch_changes_nothing_until_it_is_merged(draft: Draft) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
-    other = draft.copy()
+    other = draft.branch()
     other.remove_set("new")
     other.put_set(OLD, entries("47.0.0.1"))
     assert [held.name for held in draft.all_sets()] == ["new", "old"]
     assert len(texts(draft, "old")) == 3
     assert [held.name for held in other.all_sets()] == ["old"]
+    other.merge()
+    assert [held.name for held in draft.all_sets()] == ["old"]
+    assert texts(draft, "old") == ["47.0.0.1/32"]
+    with pytest.raises(CapacityError, match="has 3"):
+        draft.check_entries(4, 8)
 
 
 def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
@@ -112,25 +117,48 @@ def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.replace(reason="x"), entries("47.0.0.1"))
     back = draft.inverse()
-    assert back.sets == {"new": None, "old": OLD}
-    assert back.entries["new"] is None
-    assert back.entries["old"] is state.entries["old"]
+    assert back.sets.staged == {"new": None, "old": OLD}
+    assert back.entries.get("new") is None
+    assert back.entries.get("old") is state.entries["old"]
     assert back.changes()[SETS + "new"] is None
 
 
-def test_a_copy_is_whole_and_changes_nothing_of_the_first(draft: Draft) -> None:
+def test_a_branch_is_counted_where_it_is_merged(draft: Draft) -> None:
+    rule = Rule(parse_prefix("46.0.0.9"), Action.DROP)
+    branch = draft.branch()
+    branch.put(rule)
+    branch.settings["automatic"] = Automatic.OFF
+    branch.note("root", "rule.add", str(rule.source))
+    assert (draft.standing(rule.source), draft.of_origin(rule.origin)) == (None, 1)
+    assert not draft
+    assert branch.room == draft.room - 1
+    branch.merge()
+    assert draft.standing(rule.source) == rule
+    assert draft.of_origin(rule.origin) == 2
+    assert draft.room == branch.room
+    assert draft.settings.get("automatic") is Automatic.OFF
+    assert [event.action for event in draft.events] == ["rule.add"]
+    assert draft.lengths(rule.source) == {32}
+
+
+def test_a_rule_that_is_put_again_after_its_removal_takes_no_second_place(draft: Draft) -> None:
     rule = Rule(parse_prefix("46.0.0.9"), Action.DROP)
     draft.put(rule)
+    branch = draft.branch()
+    branch.remove(rule)
+    assert branch.standing(rule.source) is None
+    branch.put(rule)
+    assert branch.room == draft.room
+    assert [each.source for each in branch.all_rules()] == [parse_prefix("45.0.0.9"), rule.source]
+
+
+def test_a_branch_of_a_branch_reads_through_both(draft: Draft) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
-    draft.settings["automatic"] = Automatic.OFF
-    draft.note("root", "rule.add", str(rule.source))
-    copy = draft.copy()
-    for name in ("rules", "sets", "entries", "signatures", "incidents", "tokens", "settings"):
-        assert getattr(copy, name) == getattr(draft, name)
-    assert (copy.events, copy.room) == (draft.events, draft.room)
-    assert copy.of_origin(rule.origin) == draft.of_origin(rule.origin)
-    assert copy.changes() == draft.changes()
-    copy.put(Rule(parse_prefix("46.0.0.10"), Action.DROP))
-    copy.note("root", "rule.add", "46.0.0.10")
-    assert (len(draft.rules), len(draft.events)) == (1, 1)
-    assert copy.room == draft.room - 1
+    middle = draft.branch()
+    middle.remove_set("old")
+    top = middle.branch()
+    top.put_set(NEW.replace(reason="x"))
+    assert [(held.name, held.reason) for held in top.all_sets()] == [("new", "x")]
+    assert dict(top.sets.changes()) == {"new": NEW.replace(reason="x"), "old": None}
+    assert top.sets.stood("old")
+    assert not top.sets.stood("none")

@@ -95,7 +95,7 @@ def test_a_challenge_that_comes_back_is_replaced_again(card: Card) -> None:
     (held,) = card.control.state.signatures.values()
 
     def back(draft: Draft) -> None:
-        draft.put_signature(held.replace(action=Action.CHALLENGE, limit=None, spare=Spare.NONE))
+        draft.put(held.replace(action=Action.CHALLENGE, limit=None, spare=Spare.NONE))
 
     card.control.submit(back).result(10)
     (said,) = card.watch.warnings()

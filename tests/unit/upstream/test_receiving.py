@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import PEER, table
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import signatures
 from xdpctl.model.event import Event
@@ -226,6 +227,15 @@ def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: 
     assert any("operator has a rule" in each for each in site.why)
     site.say(X, part="withdraw")
     assert site.rules()
+
+
+def test_a_route_that_locks_out_is_refused_alone(site: Site, control: Controller) -> None:
+    control.set_sessions([parse_prefix("203.0.113.7")])
+    named: dict[str, Any] = {"source-ipv4": ["203.0.113.0/24"], "protocol": ["=tcp"]}
+    site.say(X, **named)
+    site.say("198.51.100.8/32")
+    assert list(site.rules()) == ["dst 198.51.100.8 proto udp"]
+    assert any("203.0.113.7" in each for each in site.why)
 
 
 @pytest.mark.parametrize("message", [b"{}", b'{"type": "update"}', b"[", b"\xff", b"null"])

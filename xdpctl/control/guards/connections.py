@@ -6,7 +6,7 @@ drop that begins, or an accept that goes. Each change is judged by itself: what 
 came one after the other is not added up, except within an import.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -14,10 +14,13 @@ import numpy as np
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.base.net.tcp_peers import Peers
+from xdpctl.control.guards import lockout
+from xdpctl.control.guards.cuts import Cut, earlier, first_cut
 from xdpctl.control.guards.wide import CONFIRM, FORCE, refuse_wide
-from xdpctl.control.state.coverage import deciding
+from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import UnconfirmedError
+from xdpctl.model.identity import Caller
 from xdpctl.model.match import ranges
 from xdpctl.model.match.components import TCP
 from xdpctl.model.rule import Action, Mode, Spare
@@ -26,8 +29,6 @@ from xdpctl.model.source_set import Entries
 
 _LEAST = 8  # fewer connections are no majority
 _MOST = 1_000  # peers that are looked at: of more, a part that stands for all
-K = TypeVar("K")
-V = TypeVar("V")
 T = TypeVar("T")
 _HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 
@@ -38,54 +39,61 @@ class ConnectionsGuard:
     def __init__(self, peers: Callable[[], Peers]) -> None:
         self._peers = peers
 
-    def check(self, before: Draft, after: Draft) -> None:
-        """UnconfirmedError if the change between two drafts is one too many, or a wide drop."""
-        for source, rule in _differing(before.rules, after.rules):
+    def check(self, change: Draft) -> None:
+        """UnconfirmedError if a branch cuts off most connections, or has a new wide drop."""
+        assert change.before is not None  # noqa: S101  # it is a branch
+        for source, rule in change.rules.staged.items():
             if rule is not None:
-                refuse_wide(before.standing(source), rule, False, FORCE)
-        changes = _Changes(before, after)
-        if not changes:
+                refuse_wide(change.before.standing(source), rule)
+        cuts = _Cuts(change)
+        if not cuts:
             return
         peers = self._peers()
         total = peers.elsewhere()
         if total < _LEAST:
             return
-        touched = set(changes.touched(peers))
+        touched = set(cuts.touched(peers))
         looked = _some(touched)
-        cut = [each for each in looked if changes.cuts(each)]
+        cut = [each for each in looked if cuts.of(each)]
         number = round(peers.connections(cut) * len(touched) / max(len(looked), 1))
         if 2 * number > total:
-            what = changes.cause(cut[0])
+            found = cuts.of(cut[0])
+            when = "when it ends" if found and found.at_ns > change.now.ns else "after this change"
+            what = getattr(found.cause, "match", found.cause) if found else ""
             raise UnconfirmedError(
-                f"after this change, {what} cuts off {number:,} of this host's {total:,} "
+                f"{when}, {what} cuts off {number:,} of this host's {total:,} "
                 "established connections",
                 "match.source",
-                CONFIRM if changes.adds_one_rule else FORCE,
+                CONFIRM if cuts.adds_one_rule else FORCE,
             )
 
 
 class ImportGuard:
-    """The same for an import, of which each line is judged with those before it."""
+    """The same for the lines of an import, of which each is judged with those before it.
 
-    def __init__(self, peers: Peers) -> None:
-        self._peers, self._total = peers, peers.elsewhere()
+    What it looks at are the peers of this host's connections; of a detector's import, none.
+    """
+
+    def __init__(self, peers: Peers, caller: Caller) -> None:
+        self._peers, self._caller, self._total = peers, caller, peers.elsewhere()
         self._cut: set[bytes] = set()
+        self._of: tuple[Draft | None, list[Prefix]] = (None, [])
 
-    def take(self, draft: Draft, source: Prefix | None, stage: Callable[[], T], fix: str) -> T:
-        """Stage a line about a source (None: any); UnconfirmedError if it is one too many.
+    def take(self, draft: Draft, source: Prefix | None, stage: Callable[[Draft], T], fix: str) -> T:
+        """Stage a line about a source (None: any) by itself.
 
-        Nothing of the line is staged then.
+        UnconfirmedError if it is one too many, LockoutError as from `lockout.check`.
         """
-        there = set(self._peers if source is None else self._peers.covered(source)) - self._cut
-        if self._total < _LEAST or not there:
-            return stage()
-        before = draft.copy()
-        staged = stage()
-        changes = _Changes(before, draft)
-        cut = {each for each in there if changes.cuts(each)}
+        peers, people = self._reached(source), self._people(draft)
+        if not peers and not any(source is None or source.covers(each) for each in people):
+            return stage(draft)
+        part = draft.branch()
+        staged = stage(part)
+        lockout.check(part, self._caller)
+        cuts = _Cuts(part)
+        cut = {each for each in peers if cuts.of(each)}
         number = self._peers.connections(self._cut | cut)
         if cut and 2 * number > self._total:
-            draft.restore(before)
             what = "with the drops before, they hold" if self._cut else "it holds"
             raise UnconfirmedError(
                 f"{what} {number:,} of this host's {self._total:,} established connections",
@@ -93,25 +101,32 @@ class ImportGuard:
                 fix,
             )
         self._cut |= cut
+        part.merge()
         return staged
 
+    def _people(self, draft: Draft) -> list[Prefix]:
+        """The addresses to keep reachable, looked up once for each draft."""
+        if self._of[0] is not draft:
+            self._of = draft, [address for address, _ in lockout.kept(draft, self._caller)]
+        return self._of[1]
 
-class _Changes:
-    """What differs between two drafts, and whom it cuts off."""
+    def _reached(self, source: Prefix | None) -> set[bytes]:
+        if self._total < _LEAST:
+            return set()
+        return set(self._peers if source is None else self._peers.covered(source)) - self._cut
 
-    def __init__(self, before: Draft, after: Draft) -> None:
-        self._before, self._after = before, after
-        self._rules = [source for source, _ in _differing(before.rules, after.rules)]
-        self._sets = {
-            name
-            for name, _ in (
-                *_differing(before.sets, after.sets),
-                *_differing(before.entries, after.entries),
-            )
-        }
-        same = not any(_differing(before.signatures, after.signatures))
-        self._cutting_before = list(_cutting(before))
-        self._cutting_after = self._cutting_before if same else list(_cutting(after))
+
+class _Cuts:
+    """Whom a branch cuts off."""
+
+    def __init__(self, change: Draft) -> None:
+        assert change.before is not None  # noqa: S101  # it is a branch
+        self._before, self._after = change.before, change
+        self._rules = list(change.rules.staged)
+        self._sets = {*change.sets.staged, *change.entries.staged}
+        self._cutting_before = list(_cutting(self._before))
+        changed = bool(change.signatures.staged)
+        self._cutting_after = list(_cutting(change)) if changed else self._cutting_before
 
     def __bool__(self) -> bool:
         return bool(self._rules or self._sets or self._begun)
@@ -138,52 +153,39 @@ class _Changes:
             source = signature.match.get("source")
             yield from peers if source is None else peers.covered(source)
 
-    def cuts(self, peer: bytes) -> bool:
-        """Whether connections with a peer pass before and not after."""
+    def of(self, peer: bytes) -> Cut | None:
+        """From when on connections with a peer are cut off, if that is earlier than before."""
         address = Prefix(peer, 8 * len(peer))
-        return (
-            _cutter(self._before, address, self._cutting_before) is None
-            and _cutter(self._after, address, self._cutting_after) is not None
-        )
-
-    def cause(self, peer: bytes) -> str:
-        """What cuts a peer off."""
-        return str(_cutter(self._after, Prefix(peer, 8 * len(peer)), self._cutting_after))
+        before = _first_cut(self._before, address, self._cutting_before)
+        cut = _first_cut(self._after, address, self._cutting_after)
+        return cut if earlier(cut, before) else None
 
 
-def _differing(before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[tuple[K, V]]:
-    for key, value in after.items():
-        if key not in before or before[key] is not value:
-            yield key, value
-
-
-def _cutter(draft: Draft, address: Prefix, cutting: Iterable[Signature]) -> object | None:
-    """What drops packets of established connections from an address; None if nothing does.
+def _first_cut(draft: Draft, address: Prefix, cutting: list[Signature]) -> Cut | None:
+    """The first cut of connections with an address.
 
     What is provisional ends by itself unless it is confirmed, so it cuts off nobody.
     """
-    found = deciding(draft, address)
-    if found is not None and found.action is Action.ACCEPT:
-        return None
-    owner = found and (found.rule or found.set)
-    if owner and owner.spare is Spare.NONE and not (found and found.rule and _tried(found.rule)):
-        return found
-    return next((each.match for each in cutting if _reaches(each, address)), None)
+    return first_cut(
+        draft, address, _drops_known, (each for each in cutting if _reaches(each, address))
+    )
 
 
-def _tried(rule: object) -> bool:
-    return bool(getattr(rule, "confirm_by_ns", 0))
+def _drops_known(entry: MatchingEntry) -> bool:
+    owner = entry.rule or entry.set
+    tried = entry.rule is not None and entry.rule.confirm_by_ns
+    return owner is not None and owner.spare is Spare.NONE and not tried
 
 
 def _cutting(draft: Draft) -> Iterator[Signature]:
     """Signatures that drop all TCP packets of a source, or of everybody."""
-    for each in draft.all_signatures():
+    for each in draft.signatures.values():
         acts = each.action is Action.DROP and each.mode is Mode.ENFORCE
         protocols = each.match.get("protocol")
         tcp = protocols is None or ranges.holds(protocols, TCP)
         whole = tcp and each.match.narrowing <= _HARDLY_NARROWING
-        ends = each.confirm_by_ns or each.expired(draft.now.ns)
-        if acts and whole and each.spare is Spare.NONE and not ends:
+        gone = each.confirm_by_ns or each.expired(draft.now.ns)
+        if acts and whole and each.spare is Spare.NONE and not gone:
             yield each
 
 

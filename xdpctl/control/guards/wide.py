@@ -9,16 +9,16 @@ CONFIRM = "try it with confirm_within (--confirm-within 60s), or give force (--f
 FORCE = "give force (--force)"  # for a change, which cannot be a trial
 
 
-def refuse_wide(before: Rule | None, rule: Rule, force: bool, fix: str = CONFIRM) -> None:
-    """UnconfirmedError for a new drop of a large part of the Internet that nobody has confirmed."""
-    if not _is_wide(rule) or force or (before is not None and _is_wide(before)):
+def refuse_wide(before: Rule | None, rule: Rule) -> None:
+    """UnconfirmedError for a drop of a large part of the Internet where there was none."""
+    if not _is_wide(rule) or (before is not None and _is_wide(before)):
         return
     share = f"1/{1 << rule.source.length}" if rule.source.length else "all"
     widest = WIDEST_DROP[rule.source.family]
     raise UnconfirmedError(
         f"{rule.source} is wider than /{widest}: it drops {share} of IPv{rule.source.family}",
         "match.source",
-        fix,
+        FORCE if before else CONFIRM,
     )
 
 

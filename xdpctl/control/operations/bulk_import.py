@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards.connections import ImportGuard
 from xdpctl.control.operations import signatures
 from xdpctl.control.operations.bulk_parser import Line
@@ -59,15 +60,15 @@ def _refuse_wide(ask: RuleRequest) -> None:
 
 
 def _take(
-    draft: Draft, ask: RuleRequest | SignatureRequest, caller: Caller, guard: ImportGuard | None
+    draft: Draft, ask: RuleRequest | SignatureRequest, caller: Caller, guard: ImportGuard
 ) -> Added[Any]:
-    def stage() -> Added[Any]:
+    def stage(draft: Draft) -> Added[Any]:
         if isinstance(ask, SignatureRequest):
             return signatures.add(draft, ask, caller)
         return place(draft, ask, caller)
 
     source = ask.source if isinstance(ask, RuleRequest) else ask.match.get("source")
-    return guard.take(draft, source, stage, _ALONE) if guard else stage()
+    return guard.take(draft, source, stage, _ALONE)
 
 
 def add_many(
@@ -80,10 +81,10 @@ def add_many(
 ) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
-    `source` names the list in the audit log. `guard` looks at each line.
-    `created` is called with each new rule.
+    `source` names the list in the audit log. `guard` looks at each line; by default, only for who
+    is cut off. `created` is called with each new rule.
     """
-    result = Imported()
+    result, guard = Imported(), guard or ImportGuard(Peers(), caller)
     for line, text, ask in lines:
         try:
             if isinstance(ask, RuleError):

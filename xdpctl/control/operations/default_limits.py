@@ -34,9 +34,9 @@ def bring(
 ) -> None:
     """Make these the only signatures of `origin`; leave other origins' alone."""
     limits = {limit.match.id: limit for limit in wanted}
-    for signature in draft.all_signatures():
+    for signature in draft.signatures.values():
         if signature.origin == origin and signature.id not in limits:
-            draft.remove_signature(signature.id)
+            draft.remove(signature)
             draft.note("xdpctl", "rule.remove", signature.id, **describe(signature))
     for identity, limit in limits.items():
         standing = draft.signature(identity)
@@ -61,6 +61,6 @@ def bring(
             created_at=standing.created_at if standing else draft.created_at,
         )
         if standing != asked:
-            draft.put_signature(asked)
+            draft.put(asked)
             verb = "rule.change" if standing else "rule.add"
             draft.note("xdpctl", verb, identity, **describe(asked))

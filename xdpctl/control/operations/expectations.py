@@ -9,8 +9,7 @@ from xdpctl.model.identity import Caller
 
 def standing(draft: Draft) -> dict[str, Expectation]:
     """The expectations by name, with what is staged."""
-    found = {**draft.state.expectations, **draft.expectations}
-    return {name: each for name, each in found.items() if each is not None}
+    return draft.expectations.all()
 
 
 def add(draft: Draft, asked: Expectation, caller: Caller) -> Expectation:

@@ -3,7 +3,6 @@
 
 from collections.abc import Callable
 
-from xdpctl.control.operations import signature_guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError
 from xdpctl.model import policy
@@ -17,17 +16,9 @@ RuleOrSignature = Rule | Signature
 
 def matching(draft: Draft, wanted: Callable[[RuleOrSignature], bool]) -> list[RuleOrSignature]:
     """The live rules and signatures for which `wanted` is true."""
-    live = [one for one in draft.all_signatures() if not one.expired(draft.now.ns)]
+    live = [one for one in draft.signatures.values() if not one.expired(draft.now.ns)]
     both: list[RuleOrSignature] = [*draft.all_rules(), *live]
     return [one for one in both if wanted(one)]
-
-
-def remove(draft: Draft, rule: RuleOrSignature) -> None:
-    """Stage the removal of a rule of either kind."""
-    if isinstance(rule, Signature):
-        draft.remove_signature(rule.id)
-    else:
-        draft.remove(rule)
 
 
 def remove_many(
@@ -39,8 +30,7 @@ def remove_many(
 ) -> list[RuleOrSignature]:
     """Remove all that match; `ended` is told of each.
 
-    ConflictError unless there are `expected` of them; LockoutError if somebody would then be
-    dropped who passes now; RoleError if one belongs to another origin.
+    ConflictError unless there are `expected` of them; RoleError if one belongs to another origin.
     """
     found = matching(draft, wanted)
     if expected is not None and len(found) != expected:
@@ -51,13 +41,9 @@ def remove_many(
         )
     for rule in found:
         policy.check_change(rule, caller.origin, None)
-    trial = draft.copy()
-    for rule in found:
-        remove(trial, rule)
-    signature_guard.refuse_cut(draft, trial, caller, "id")
     for rule in found:
         ended(rule)
-        remove(draft, rule)
+        draft.remove(rule)
     if found:
         first = [rule.id for rule in found[:_NAMED]]
         draft.note(caller.name, "rule.remove-many", "", rules=len(found), first=first)

@@ -49,14 +49,6 @@ def remove(
     return source_rules.remove(draft, parse_rule_id(rule_id), caller, etag, hits)
 
 
-def expire(draft: Draft, rule: RuleOrSignature) -> None:
-    """Remove an expired rule; the kernel stopped applying it by itself."""
-    if isinstance(rule, Signature):
-        draft.remove_signature(rule.id)
-    else:
-        draft.remove(rule)
-
-
 def describe(rule: RuleOrSignature) -> dict[str, object]:
     """The fields of a rule that go into the audit log."""
     if isinstance(rule, Signature):

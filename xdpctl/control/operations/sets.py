@@ -10,7 +10,6 @@ from typing import Any
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix_arrays import difference
 from xdpctl.control.operations.set_shrinkage import refuse_growth, refuse_loss
-from xdpctl.control.operations.signature_guard import refuse_cut
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
     CapacityError,
@@ -63,7 +62,7 @@ def _allowed(caller: Caller) -> None:
 
 def find(draft: Draft, name: str) -> SourceSet:
     """The set of that name, or NotFoundError."""
-    found = draft.set_named(name)
+    found = draft.sets.get(name)
     if found is None:
         raise NotFoundError(f"there is no set {name!r}")
     return found
@@ -104,10 +103,10 @@ def free_slot(draft: Draft, action: Action) -> int:
 def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) -> Changed:
     """Add a set, or replace the list of the one of that name.
 
-    Raises RoleError, StaleError, ConflictError, CapacityError or LockoutError.
+    Raises RoleError, StaleError, ConflictError or CapacityError.
     """
     _allowed(caller)
-    standing = draft.set_named(ask.name)
+    standing = draft.sets.get(ask.name)
     _check_etag(standing, etag)
     before = draft.entries_of(ask.name)
     chosen = _chosen(ask, standing)
@@ -130,7 +129,7 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
         options=ask.options,
         report={**ask.counts, "entries": count(ask.entries), "added": added, "removed": removed},
     )
-    _stage(draft, changed, ask.entries, caller)
+    draft.put_set(changed, ask.entries)
     detail = {"action": changed.action.value, "mode": changed.mode.value, **changed.report}
     draft.note(caller.name, "set.change" if standing else "set.add", changed.name, **detail)
     return Changed(changed, standing is None, _warnings(standing, changed))
@@ -172,13 +171,6 @@ def _warnings(before: SourceSet | None, after: SourceSet) -> list[str]:
     return warnings
 
 
-def _stage(draft: Draft, changed: SourceSet, entries: Entries | None, caller: Caller) -> None:
-    trial = draft.copy()
-    trial.put_set(changed, entries)
-    refuse_cut(draft, trial, caller, "entries")
-    draft.put_set(changed, entries)
-
-
 def change(
     draft: Draft, name: str, changes: dict[str, object], caller: Caller, etag: str | None
 ) -> Changed:
@@ -187,7 +179,7 @@ def change(
     before = find(draft, name)
     _check_etag(before, etag)
     changed = before.replace(**changes)
-    _stage(draft, changed, None, caller)
+    draft.put_set(changed)
     shown = {k: v for k, v in changes.items() if k != "feed"}
     draft.note(caller.name, "set.change", name, **shown)
     return Changed(changed, False)
@@ -200,9 +192,6 @@ def remove(
     _allowed(caller)
     removed = find(draft, name)
     _check_etag(removed, etag)
-    trial = draft.copy()
-    trial.remove_set(name)
-    refuse_cut(draft, trial, caller, "entries")
     entries = count(draft.entries_of(name))
     draft.remove_set(name)
     action = removed.action.value

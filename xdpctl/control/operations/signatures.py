@@ -8,9 +8,9 @@ import msgspec
 
 from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.operations import advice
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
 from xdpctl.control.operations.drops_together import refuse_all
-from xdpctl.control.operations.signature_guard import guard
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, QuotaError, RuleError
 from xdpctl.model import policy
@@ -41,7 +41,7 @@ def describe(signature: Signature) -> dict[str, object]:
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
     if origin not in (OPERATOR, *STANDING):
-        others = sum(map(automatic, draft.all_signatures()))
+        others = sum(map(automatic, draft.signatures.values()))
         if others >= Constants.SIGNATURES_MAX - _RESERVED:
             raise QuotaError(
                 f"detectors have {others} signatures; the other {_RESERVED} are reserved for "
@@ -49,7 +49,7 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
                 "match",
                 "wait until some end, or merge them: a component takes many values",
             )
-    taken = {s.slot for s in (*draft.all_signatures(), *draft.state.signatures.values())}
+    taken = {s.slot for s in (*draft.signatures.values(), *draft.state.signatures.values())}
     numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
     for number in numbers:
         if number not in taken:
@@ -63,7 +63,7 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
 def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]:
     """Add a signature; if one with the same match and effect exists, extend it.
 
-    Raises QuotaError, CapacityError, LockoutError, RuleError, RoleError or ConflictError.
+    Raises QuotaError, CapacityError, RuleError, RoleError or ConflictError.
     """
     now, ask = draft.now, answerable(draft, ask, caller)
     standing = draft.signature(ask.match.id)
@@ -83,7 +83,8 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
         confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
     )
     _check_quota(draft, asked, ask.ttl, standing is None)
-    warnings = guard(draft, asked, caller, ask.force)
+    advice.refuse_everything(asked, caller, ask.force)
+    warnings = advice.warnings(draft, asked, caller)
     if standing and standing.origin in STANDING:
         raise ConflictError(
             f"{standing.match} is limited by the configuration",
@@ -98,7 +99,7 @@ def add(draft: Draft, ask: SignatureRequest, caller: Caller) -> Added[Signature]
     elif standing:
         judgement = policy.merge(standing, asked)
         asked, warnings = judgement.rule, warnings + judgement.warnings
-    draft.put_signature(asked)
+    draft.put(asked)
     detail = {**describe(asked), "ttl": ask.ttl, "confirm_within": ask.confirm_within}
     draft.note(caller.name, verb, asked.id, **detail)
     return Added(asked, standing is None, warnings, asked != standing)
@@ -128,10 +129,10 @@ def challenges(held: Signature) -> bool:
 
 def without_challenges(draft: Draft, interface: str) -> None:
     """Replace every challenge by a limit, because the driver of an interface cannot send them."""
-    for standing in draft.all_signatures():
+    for standing in draft.signatures.values():
         if challenges(standing):
             changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
-            draft.put_signature(changed)
+            draft.put(changed)
             why = f"the driver of {interface} cannot send challenges"
             draft.note("xdpctl", "rule.change", standing.id, **describe(changed), why=why)
 
@@ -172,7 +173,7 @@ def _check_automatic(draft: Draft, asked: Signature, quota: Quota, new: bool) ->
             "ask an operator for it",
         )
     refuse_all(draft, asked)
-    existing = sum(signature.origin == asked.origin for signature in draft.all_signatures())
+    existing = sum(signature.origin == asked.origin for signature in draft.signatures.values())
     if new and existing >= quota.max_signatures:
         raise QuotaError(
             f"{asked.origin} has {existing} signatures, which is its quota",
@@ -203,8 +204,11 @@ def change(
     if caller.origin != OPERATOR and automatic(changed):
         _check_automatic(draft, changed, draft.state.quota(changed.origin), False)
     before, after = ((s.action, s.limit, s.mode, s.spare, s.priority) for s in (held, changed))
-    warnings = [] if before == after else guard(draft, changed, caller, held.match.everything)
-    draft.put_signature(changed)
+    warnings = []
+    if before != after:
+        advice.refuse_everything(changed, caller, held.match.everything)
+        warnings = advice.warnings(draft, changed, caller)
+    draft.put(changed)
     draft.note(caller.name, "rule.change", identity, **_as_json(changes))
     return Added(changed, False, warnings, changed != held)
 
@@ -231,7 +235,7 @@ def confirm(draft: Draft, identity: str, caller: Caller, etag: str | None) -> Ad
     """Make a provisional signature permanent; NotFoundError if it has already ended."""
     current = find(draft, identity, caller, etag)
     confirmed = current.replace(confirm_by_ns=0)
-    draft.put_signature(confirmed)
+    draft.put(confirmed)
     draft.note(caller.name, "rule.confirm", identity)
     return confirmation(current, confirmed)
 
@@ -241,6 +245,6 @@ def remove(
 ) -> Signature:
     """Remove a signature and return it; `hits` is added to the audit record."""
     removed = find(draft, identity, caller, etag)
-    draft.remove_signature(identity)
+    draft.remove(removed)
     draft.note(caller.name, "rule.remove", identity, **describe(removed), **hits)
     return removed

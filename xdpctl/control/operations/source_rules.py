@@ -5,14 +5,11 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 """
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.guards.wide import FORCE, refuse_wide
-from xdpctl.control.operations import lockout
 from xdpctl.control.operations.admission import check_share, refuse_outranking, refuse_released
 from xdpctl.control.operations.changing import Added, changed_fields, confirmation
-from xdpctl.control.operations.signature_guard import exposed
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import LockoutError, NotFoundError, RuleError
+from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.requests import RuleRequest
@@ -35,31 +32,10 @@ def _build(draft: Draft, ask: RuleRequest, caller: Caller) -> Rule:
     )
 
 
-def _guard(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
-    lockout.refuse_drop(draft, rule, caller)
-    lockout.refuse_end(draft, rule, caller)
-    return policy.guard(rule, draft.state.protection)
-
-
-def _keep(draft: Draft, rule: Rule, caller: Caller) -> None:
-    """LockoutError if the caller or a logged-in user would be cut off without this rule."""
-    lockout.refuse_loss(draft, rule, caller)
-    address = caller.address
-    if rule.action is not Action.ACCEPT or not address or not rule.source.covers(address):
-        return
-    signature = exposed(draft, address)
-    if signature and not around(draft, rule.source):
-        raise LockoutError(
-            f"without this rule, {signature.match} would cut off your own session",
-            "id",
-            f"remove {signature.id} first, or let it spare established connections",
-        )
-
-
 def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     """Check and stage a new rule without an audit event, which the caller notes.
 
-    Raises QuotaError, LockoutError, ConflictError or CapacityError.
+    QuotaError, LockoutError for what is protected, ConflictError or CapacityError.
     """
     rule = _build(draft, ask, caller)
     standing = draft.standing(rule.source)
@@ -69,12 +45,9 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added[Rule]:
     check_share(draft, standing, rule)
     refuse_released(draft, rule)
     refuse_outranking(draft, rule)
-    warnings = _guard(draft, rule, caller)
-    refuse_wide(standing, rule, ask.force)
+    warnings = policy.guard(rule, draft.state.protection)
     if standing and ask.replace:
         policy.check_change(standing, caller.origin, None)
-        if rule.mode is Mode.MONITOR or rule.action is not standing.action:
-            _keep(draft, standing, caller)
         draft.put(rule)
         return Added(rule, False, warnings, rule != standing, replaced=True)
     if standing:
@@ -142,10 +115,7 @@ def change(
     check_share(draft, rule, changed)
     refuse_released(draft, changed)
     refuse_outranking(draft, changed)
-    warnings = [] if before == after else _guard(draft, changed, caller)
-    refuse_wide(rule, changed, bool(changes.get("force")), FORCE)
-    if changed.mode is Mode.MONITOR or changed.action is not rule.action:
-        _keep(draft, rule, caller)
+    warnings = [] if before == after else policy.guard(changed, draft.state.protection)
     draft.put(changed)
     shown = {name: value for name, value in changes.items() if name != "force" or value}
     draft.note(caller.name, "rule.change", rule.id, **shown)
@@ -166,7 +136,6 @@ def remove(
 ) -> Rule:
     """Remove a rule and return it; `hits` is added to the audit record."""
     rule = _existing(draft, source, caller, etag)
-    _keep(draft, rule, caller)
     draft.remove(rule)
     draft.note(caller.name, "rule.remove", rule.id, **describe(rule), **hits)
     return rule

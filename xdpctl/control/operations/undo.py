@@ -2,14 +2,14 @@
 """Undoing a change: every record that it touched is put back as it was before.
 
 What has been changed again since stays as it is, and is reported; so is what cannot be put back
-now, since it would cut off somebody, does not fit, or has run out.
+now, since it drops what is protected, does not fit, or has run out.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from xdpctl.control.operations import signature_guard
+from xdpctl.control.operations import advice
 from xdpctl.control.operations.admission import refuse_released
 from xdpctl.control.operations.sets import free_slot as free_set_slot
 from xdpctl.control.operations.signatures import free_slot
@@ -44,15 +44,8 @@ class Undone:
 
 
 def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended: Ended) -> Undone:
-    """Put back what the change `number` touched.
-
-    LockoutError if somebody would then be dropped who passes now; then nothing is staged.
-    """
-    parts = list(parts)
-    trial = draft.copy()
-    _restore(trial, parts, caller, lambda _: None)
-    signature_guard.refuse_cut(draft, trial, caller, "change")
-    undone = _restore(draft, parts, caller, ended)
+    """Put back what the change `number` touched."""
+    undone = _restore(draft, list(parts), caller, ended)
     counts = {"restored": undone.restored, "kept": undone.kept}
     draft.note(caller.name, "change.undo", str(number), **counts)
     return undone
@@ -107,11 +100,11 @@ def _signature(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: 
     if before is None:
         if now:
             ended(now)
-            draft.remove_signature(now.id)
+            draft.remove(now)
             undone.restored += 1
         return None
-    signature_guard.guard(draft, before, caller, before.match.everything)
-    draft.put_signature(before.replace(slot=now.slot if now else free_slot(draft)))
+    advice.refuse_everything(before, caller, force=True)
+    draft.put(before.replace(slot=now.slot if now else free_slot(draft)))
     undone.restored += 1
     return None
 
@@ -138,7 +131,7 @@ def _unchanged(now: Any, after: Any, now_ns: int) -> bool:
 
 
 def _set(draft: Draft, part: Part, entries: Part | None, undone: Undone) -> None:
-    now: SourceSet | None = draft.set_named(part.identity)
+    now: SourceSet | None = draft.sets.get(part.identity)
     before: SourceSet | None = part.before
     content = entries.before if entries else None
     if not _same_set(now, part.after) or not _same_entries(draft, now, entries):
@@ -183,8 +176,7 @@ def _equal(one: Entries, other: Entries, family: int) -> bool:
 
 
 def _setting(draft: Draft, part: Part, undone: Undone) -> None:
-    staged = part.identity in draft.settings
-    now = (draft.settings if staged else draft.state.settings).get(part.identity)
+    now = draft.settings.get(part.identity)
     if now is not part.after:
         return undone.keep(f"the {part.identity} mode", "it has been changed since")
     draft.settings[part.identity] = part.before

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a person's change touches: every record before and after it, so that it can be undone.
 
-A change has a number. What it touches is found by comparing what a draft stages before and after
-the operation, so no operation has to know of it.
+A change has a number. What it touches is what the branch of its operation stages, so no operation
+has to know of it.
 """
 
 import logging
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS, Kind, kind_of
 from xdpctl.control.store.port import ChangeStep
+from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Deadlines
 
 # Tokens, incidents and announcements cannot be undone: a secret that was revoked may be known to
@@ -33,20 +34,22 @@ _NOT_UNDOABLE = (
 )
 _UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)
 _LEVEL = 1  # of zlib: the records of an import are nearly equal
-_MISSING = object()
-Staged = dict[str, dict[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that a person asks for; several operations may be steps of the same one.
+    """What a caller asks for; several operations may be steps of the same one.
 
-    `undoes` is the number of the change that this one undoes, 0 for none.
+    Its number is 0 if it cannot be undone, as what a detector asks for. `meant`: it may cut off
+    most of this host's connections. It `undoes` the change with that number, or `confirms` the rule
+    with that id.
     """
 
     number: int
-    actor: str
+    caller: Caller
+    meant: bool = False
     undoes: int = 0
+    confirms: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,6 +61,7 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str
     records: int
     undoes: int = 0
+    confirms: str = ""
 
 
 class Part(NamedTuple):
@@ -74,29 +78,24 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder()
 _summaries = msgspec.json.Decoder(Summary)
 
 
-def staged(draft: Draft, kinds: Iterable[Kind] = _UNDOABLE) -> Staged:
-    """What the draft stages now of these kinds; by default, of all that can be undone."""
-    return {kind.field: dict(getattr(draft, kind.field)) for kind in kinds}
+def record(draft: Draft, change: Change) -> None:
+    """Stage the step of `change` that the operation on this branch made, if it made one.
 
-
-def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]) -> None:
-    """Stage the step of `change` that an operation made since `before`, if it made one.
-
-    `events` are the audit events of the operation; they get the number of the change.
+    The audit events of the operation get the number of the change.
     """
     steps = [
         (kind.key(identity), *_encoded(draft, kind, earlier, value))
         for kind in _UNDOABLE
-        for identity, earlier, value in touched(draft, kind, before[kind.field])
+        for identity, earlier, value in touched(draft, kind)
     ]
     if not steps:
         return
-    for event in events:
+    for event in draft.events:
         event.detail["change"] = change.number
-    first = events[0] if events else Event(change.actor, "", "", {})
+    first = draft.events[0] if draft.events else Event(change.caller.name, "", "", {})
     summary = Summary(
         round(draft.now.unix, 3),
-        change.actor,
+        change.caller.name,
         first.action,
         first.subject,
         len(steps),
@@ -106,17 +105,14 @@ def record(draft: Draft, change: Change, before: Staged, events: Sequence[Event]
     draft.steps.append(ChangeStep(change.number, msgspec.json.encode(summary), parts))
 
 
-def touched(draft: Draft, kind: Kind, before: dict[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Identity, earlier and current value of what differs from what was staged `before`."""
-    stands = getattr(draft.state, kind.field)
-    for identity, value in getattr(draft, kind.field).items():
-        earlier = before.get(identity, _MISSING)
-        if earlier is value:
-            continue
-        if earlier is _MISSING:
-            earlier = stands.get(identity)
-            if isinstance(earlier, Deadlines) and earlier.expired(draft.now.ns):
-                earlier = None  # it is only not swept yet
+def touched(draft: Draft, kind: Kind) -> Iterator[tuple[Any, Any, Any]]:
+    """Identity, earlier and current value of what a branch changes."""
+    assert draft.before is not None  # noqa: S101  # it is a branch
+    before = draft.before.of(kind.field)
+    for identity, value in draft.staged(kind.field).items():
+        earlier = before.get(identity)
+        if isinstance(earlier, Deadlines) and earlier.expired(draft.now.ns):
+            earlier = None  # it is only not swept yet
         same = earlier is value if kind.field == "entries" else earlier == value
         if not same:
             yield identity, earlier, value

@@ -40,6 +40,11 @@ class MatchingEntry:
         owner = self.rule or self.set
         return owner.mode if owner else Mode.ENFORCE
 
+    @property
+    def decides(self) -> bool:
+        """Whether the kernel acts on it, if no narrower entry does."""
+        return self.applied and self.mode is Mode.ENFORCE
+
     def __str__(self) -> str:
         if self.set:
             return f"{self.prefix} of the set {self.set.name}"
@@ -72,14 +77,10 @@ def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
 
 def deciding(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that decides for `source`, apart from narrower entries inside it; None if none."""
-    return next(filter(_decides, covering(draft, source)), None)
+    return next((each for each in covering(draft, source) if each.decides), None)
 
 
 def around(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that would decide if there were none on exactly `source`; None if none would."""
-    wider = (e for e in covering(draft, source) if e.prefix != source)
-    return next(filter(_decides, wider), None)
-
-
-def _decides(entry: MatchingEntry) -> bool:
-    return entry.applied and entry.mode is Mode.ENFORCE
+    wider = (each for each in covering(draft, source) if each.prefix != source)
+    return next((each for each in wider if each.decides), None)

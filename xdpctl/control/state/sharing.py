@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Notes which records of a change are intents for the whole fleet.
 
-Like the history, it compares what a draft stages before and after an operation, so no operation has
-to know of it. The note is written in the same transaction as the change, and an agent sends it on.
+Like the history, it looks at what the branch of an operation stages, so no operation has to know of
+it. The note is written in the same transaction as the change, and an agent sends it on.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from xdpctl.base.clock import Now
-from xdpctl.control.state.changes import Staged, staged, touched
+from xdpctl.control.state.changes import touched
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.errors import RuleError
@@ -25,11 +25,6 @@ KINDS_SHARED = tuple(kind for kind in KINDS if kind.field in _FIELDS)
 _RULES = ("rules", "signatures")
 _BY_FIELD = {kind.field: kind for kind in KINDS_SHARED}
 _SETS = _BY_FIELD["sets"]
-
-
-def before(draft: Draft) -> Staged:
-    """What the draft stages now of all that can be shared."""
-    return staged(draft, KINDS_SHARED)
 
 
 @dataclass(slots=True)
@@ -62,10 +57,10 @@ class Statement:
     person: bool = False
 
 
-def note(draft: Draft, earlier: Staged, statement: Statement, by: str, sharing: Sharing) -> None:
-    """Stage an `Unsent` for each record that the operation changed and that others should have."""
+def note(draft: Draft, statement: Statement, by: str, sharing: Sharing) -> None:
+    """Stage an `Unsent` for each record that a branch changes and that others should have."""
     for kind in KINDS_SHARED:
-        for identity, was, value in touched(draft, kind, earlier[kind.field]):
+        for identity, was, value in touched(draft, kind):
             owner = _SETS if kind.field == "entries" else kind
             _note(draft, owner.key(identity), was, value, statement, by, sharing)
     _wake(draft, sharing)
@@ -85,7 +80,7 @@ def _note(
         return
     if removed and isinstance(was, Signature) and was.origin != OPERATOR and not automatic(was):
         return
-    held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+    held, unsent = draft.shared.get(key), draft.unsent.get(key)
     known = bool(unsent) or (held is not None and held.stands)
     if was is not None and not known and not _is_automatic(was):
         return  # it is this node's alone, and stays so
@@ -95,11 +90,11 @@ def _note(
 
 
 def note_elsewhere(
-    draft: Draft, trial: Draft, earlier: Staged, statement: Statement, by: str, sharing: Sharing
+    draft: Draft, elsewhere: Draft, statement: Statement, by: str, sharing: Sharing
 ) -> None:
-    """Stage what an operation would have changed in `trial` for nodes of which this is none."""
+    """Stage what a branch of the draft would change on nodes of which this is none."""
     for kind in KINDS_SHARED:
-        for identity, _, value in touched(trial, kind, earlier[kind.field]):
+        for identity, _, value in touched(elsewhere, kind):
             if kind.field not in _RULES:
                 raise RuleError(
                     f"{kind.field} cannot be stated for nodes of which this one is none",
@@ -107,7 +102,7 @@ def note_elsewhere(
                     "state it on one of these nodes (--node NAME), or for all",
                 )
             key, removed = kind.key(identity), value is None
-            held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+            held, unsent = draft.shared.get(key), draft.unsent.get(key)
             base = unsent.base if unsent else held.revision if held else 0
             data = b"" if removed else sharing.content(kind.field, value, draft.now)
             at, scope, change = draft.now.unix, statement.scope, statement.change
@@ -116,7 +111,7 @@ def note_elsewhere(
 
 
 def _wake(draft: Draft, sharing: Sharing) -> None:
-    if draft.unsent:
+    if draft.unsent.staged:
         draft.afterwards.append(sharing.stated)
 
 

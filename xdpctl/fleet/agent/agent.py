@@ -208,7 +208,7 @@ class Agent:
         """State an intent that is no record of this node; None takes it away."""
 
         def operation(draft: Draft) -> None:
-            held, unsent = draft.shared_intent(key), draft.unsent_intent(key)
+            held, unsent = draft.shared.get(key), draft.unsent.get(key)
             base = unsent.base if unsent else held.revision if held else 0
             draft.unsent[key] = Unsent(
                 by, draft.now.unix, base, scope, data is None, data or b"", change
@@ -286,5 +286,5 @@ class Agent:
 
 
 def _known(draft: Draft, key: str) -> bool:
-    held = draft.shared_intent(key)
-    return draft.unsent_intent(key) is not None or (held is not None and held.stands)
+    held = draft.shared.get(key)
+    return draft.unsent.get(key) is not None or (held is not None and held.stands)

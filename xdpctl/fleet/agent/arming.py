@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from xdpctl.abi.structs import Hits
+from xdpctl.control.guards import lockout
 from xdpctl.control.operations import signatures, source_rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError, RuleError, XdpctlError
-from xdpctl.fleet.agent.records import AnyRule, drop, put, standing_rule
+from xdpctl.fleet.agent.records import AnyRule, standing_rule
 from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
@@ -51,7 +52,7 @@ class Arming:
                 if one.intent is None:
                     self._release(draft, one, taken)
                 else:
-                    self._place(draft, one, taken)
+                    lockout.take(draft, None, self._place, one, taken)
             except XdpctlError as error:
                 taken.refused[f"{one.node}: {one.key}"] = str(error)[:300]
         return taken
@@ -68,7 +69,7 @@ class Arming:
             return
         if isinstance(rule, Signature) and self.arm is Arm.MONITOR:
             rule = rule.replace(mode=Mode.MONITOR)
-        standing, removed = standing_rule(draft, one.key), draft.shared_intent(one.key)
+        standing, removed = standing_rule(draft, one.key), draft.shared.get(one.key)
         if rule.expired(draft.now.ns) or (standing is not None and not automatic(standing)):
             return
         if removed and not removed.stands and one.created <= removed.revision:
@@ -89,14 +90,14 @@ class Arming:
         left = tags.without(standing.tags, tag)
         taken.applied.append(one.key)
         if tags.armed(left) or tags.of_event(left) or not automatic(standing):
-            put(draft, standing.replace(tags=left))
+            draft.put(standing.replace(tags=left))
             return
         hits = self.hits(standing)
         if held_back(standing, hits):
-            put(draft, standing.replace(tags=(*left, tags.ENDING)))
+            draft.put(standing.replace(tags=(*left, tags.ENDING)))
             return
         ledger.rule_ended(draft, standing, hits, _OVER)
-        drop(draft, standing)
+        draft.remove(standing)
         draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
 
 
@@ -109,7 +110,7 @@ def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
     if most is not None:
         until = min(until or sys.maxsize, draft.now.ns + int(most * _SECOND))
     ends = standing.expires_ns and max(standing.expires_ns, until)
-    put(draft, standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
+    draft.put(standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
 
 
 def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
@@ -121,8 +122,7 @@ def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
     if rule.origin in quotas:
         return
     if isinstance(rule, Signature):
-        most, standing = AUTOMATIC.max_signatures, dict(draft.state.signatures) | draft.signatures
-        rest = [each for each in standing.values() if each and automatic(each)]
+        most, rest = AUTOMATIC.max_signatures, filter(automatic, draft.signatures.values())
         held = sum(each.origin not in quotas for each in rest)
     else:
         held = sum(draft.of_origin(each) for each in draft.origins() if each not in quotas)

@@ -37,10 +37,9 @@ def current(draft: Draft, key: str) -> Any:
     if kind in ("rules", "signatures"):
         return standing_rule(draft, key)
     if kind == "sets":
-        return draft.set_named(name)
+        return draft.sets.get(name)
     if kind in ("tokens", "settings"):
-        staged, stored = getattr(draft, kind), getattr(draft.state, kind)
-        return staged[name] if name in staged else stored.get(name)
+        return draft.of(kind).get(name)
     return None
 
 
@@ -68,28 +67,12 @@ def place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, wh
     else:
         more: dict[str, Any] = {"limit": asked.limit, "priority": asked.priority}
         made = signatures.add(draft, SignatureRequest(match=asked.match, **more, **common), who)
-        draft.put_signature(made.rule.replace(created_at=asked.created_at))
-
-
-def put(draft: Draft, rule: AnyRule) -> None:
-    """Stage a rule as it is."""
-    if isinstance(rule, Signature):
-        draft.put_signature(rule)
-    else:
-        draft.put(rule)
-
-
-def drop(draft: Draft, rule: AnyRule) -> None:
-    """Stage the removal of a rule."""
-    if isinstance(rule, Signature):
-        draft.remove_signature(rule.id)
-    else:
-        draft.remove(rule)
+        draft.put(made.rule.replace(created_at=asked.created_at))
 
 
 def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:
     """Put a set of the fleet; raises what its guards raise."""
-    if draft.set_named(record.name) is not None and not ours:
+    if draft.sets.get(record.name) is not None and not ours:
         raise OnlyHere("a set that is only on this node has the same name")
     ask = SetRequest(
         name=record.name,

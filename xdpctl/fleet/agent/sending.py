@@ -252,5 +252,5 @@ def _detected(value: Any) -> bool:
 def _drop(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
     """Forget what need not be sent any more, unless it was stated anew."""
     for key, unsent in gone:
-        if draft.unsent_intent(key) == unsent:
+        if draft.unsent.get(key) == unsent:
             draft.unsent[key] = None

@@ -32,7 +32,7 @@ class SetSender:
         member = self._member
 
         def read(draft: Draft) -> tuple[SourceSet | None, Entries]:
-            return draft.set_named(name), draft.entries_of(name)
+            return draft.sets.get(name), draft.entries_of(name)
 
         found, entries = member.do(read)
         if found is None:

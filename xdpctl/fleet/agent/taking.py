@@ -12,7 +12,8 @@ from typing import Any
 from msgspec import structs
 
 from xdpctl.abi.structs import Hits
-from xdpctl.control.operations import lockout, sets
+from xdpctl.control.guards import lockout
+from xdpctl.control.operations import sets
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.control.store.records import decode_set
@@ -21,7 +22,6 @@ from xdpctl.fleet.agent.records import (
     AnyRule,
     OnlyHere,
     current,
-    drop,
     place,
     put_set,
     standing_rule,
@@ -88,7 +88,7 @@ class Taker:
         """Take over each intent that is newer than what is known; the audit log says what."""
         taken = Taken()
         for one in batch:
-            known = draft.shared_intent(one.key)
+            known = draft.shared.get(one.key)
             if known and one.revision <= known.revision and not (one.again and known.refused):
                 continue
             try:
@@ -102,7 +102,7 @@ class Taker:
         return taken
 
     def _one(self, draft: Draft, one: Incoming, known: Shared | None, taken: Taken) -> None:
-        intent, unsent = one.intent, draft.unsent_intent(one.key)
+        intent, unsent = one.intent, draft.unsent.get(one.key)
         if unsent and intent and intent.node == self.name:
             draft.unsent[one.key] = _confirmed(unsent, intent, one.revision)
             taken.reached[intent.change] = one.revision
@@ -118,7 +118,7 @@ class Taker:
         refused, local = one.problem, False
         try:
             if not refused:
-                self._apply(draft, one, ours, taken)
+                lockout.take(draft, None, self._apply, one, ours, taken)
         except XdpctlError as error:
             refused, local = str(error), isinstance(error, OnlyHere)
         refused = refused[:300]
@@ -135,7 +135,7 @@ class Taker:
 
         What is stated anew here goes before; of what this node has no record, others state it.
         """
-        if not self.states or not _older(one, known) or draft.unsent_intent(one.key):
+        if not self.states or not _older(one, known) or draft.unsent.get(one.key):
             return False
         return not known.stands or current(draft, one.key) is not None
 
@@ -230,11 +230,9 @@ class Taker:
         if automatic(standing):
             if removed:
                 ending(draft, f"removed by {who.name}", self.hits)(standing)
-                drop(draft, standing)
+                draft.remove(standing)
         elif ours:
-            if isinstance(standing, Rule):
-                lockout.refuse_loss(draft, standing, who)
-            drop(draft, standing)
+            draft.remove(standing)
 
 
 def _older(one: Incoming, known: Shared) -> bool:
@@ -268,7 +266,7 @@ def _mirrored(one: Incoming) -> Shared:
 def _set(draft: Draft, name: str, one: Incoming, here: bool, ours: bool, who: Caller) -> None:
     """Put a set, or remove the fleet's."""
     if not here:
-        if ours and draft.set_named(name) is not None:
+        if ours and draft.sets.get(name) is not None:
             sets.remove(draft, name, who, None, {})
         return
     assert one.intent is not None  # noqa: S101  # the caller has looked

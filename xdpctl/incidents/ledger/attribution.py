@@ -39,7 +39,7 @@ def rules_that_worked(draft: Draft, reported: ReportedEvent) -> list[RuleRecord]
     Rules that an operator has removed since are left out.
     """
     subject, since = subject_of(reported), draft.now.unix - _REMEMBERED_SECONDS
-    alike = [i for i in draft.all_incidents() if i.subject == subject and i.updated_at >= since]
+    alike = [i for i in draft.incidents.values() if i.subject == subject and i.updated_at >= since]
     ended = sorted(
         (rule for i in alike for rule in i.rules if rule.ended_at), key=lambda rule: rule.ended_at
     )
@@ -62,13 +62,13 @@ def subject_of(reported: ReportedEvent) -> str:
 def of_rule(draft: Draft, rule: RuleOrSignature) -> Incident | None:
     """The incident of a rule, by its tag; None if there is none."""
     names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
-    named = map(draft.incident, names)
+    named = map(draft.incidents.get, names)
     return next((incident for incident in named if incident), None)
 
 
 def of_event(draft: Draft, tag: str) -> list[Incident]:
     """The incidents in which the event with this tag, or an event of this group, is active."""
-    going = (incident for incident in draft.all_incidents() if incident.active)
+    going = (incident for incident in draft.incidents.values() if incident.active)
     return [
         incident for incident in going if any(tags.ends(tag, other) for other in incident.active)
     ]
@@ -77,6 +77,6 @@ def of_event(draft: Draft, tag: str) -> list[Incident]:
 def going_on(draft: Draft, reported: ReportedEvent) -> Incident | None:
     """The newest incident of the same subject that is open, or closed within `gap` seconds."""
     subject, since = subject_of(reported), draft.now.unix - reported.gap
-    alike = [incident for incident in draft.all_incidents() if incident.subject == subject]
+    alike = [incident for incident in draft.incidents.values() if incident.subject == subject]
     recent = [incident for incident in alike if incident.open or incident.closed_at > since]
     return max(recent, key=lambda incident: incident.opened_at, default=None)

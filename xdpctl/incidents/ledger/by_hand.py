@@ -30,7 +30,7 @@ def open_incident(
 ) -> Incident:
     """Open an incident of a victim; ConflictError if one is open."""
     name = str(victim)
-    for other in draft.all_incidents():
+    for other in draft.incidents.values():
         if other.open and other.subject == name:
             raise ConflictError(
                 f"the incident {other.id} of {name} is open",
@@ -41,12 +41,12 @@ def open_incident(
     opened = find_or_open(draft, reported, hits)
     event_began(draft, opened, reported, ())
     draft.note(caller.name, "incident.open", opened.id, victim=name, attack=attack.value)
-    return draft.incidents[opened.id] or opened
+    return draft.incidents.get(opened.id) or opened
 
 
 def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
     """Close an incident that a person opened; its rules stay. NotFoundError or ConflictError."""
-    found = draft.incident(identity)
+    found = draft.incidents.get(identity)
     if found is None:
         raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
     if not found.open:
@@ -61,7 +61,7 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
     for tag in mine:
         ended = Event(phase=Phase.ENDED, id=tag)
         event_ended(draft, ReportedEvent(ended, OPERATOR, tag), ())
-    closed = draft.incidents[identity] or found
+    closed = draft.incidents.get(identity) or found
     if not closed.open:
         closed = draft.incidents[identity] = closed.replace(closed_by=f"closed by {caller.name}")
     draft.note(caller.name, "incident.close", identity)
@@ -70,7 +70,7 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
 
 def add_note(draft: Draft, identity: str, text: str, caller: Caller) -> Incident:
     """Keep a note with an incident. NotFoundError, or ConflictError for one too many."""
-    found = draft.incident(identity)
+    found = draft.incidents.get(identity)
     if found is None:
         raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
     if len(found.notes) >= NOTES_KEPT:
@@ -97,7 +97,7 @@ def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits:
 
     To the one whose victim a rule names as destination; else to the newest.
     """
-    opened = [i for i in draft.all_incidents() if any(t.startswith(_tag("")) for t in i.active)]
+    opened = [i for i in draft.incidents.values() if any(t.startswith(_tag("")) for t in i.active)]
     if caller.origin != OPERATOR or not opened:
         return
     belonging: dict[str, list[RuleOrSignature]] = {}
@@ -118,10 +118,7 @@ def _attach(
     room, records = max(0, RULES_KEPT - len(incident.rules)), []
     for number, rule in enumerate(rules):
         tagged = rule.replace(tags=tags.of_incident(rule.tags, tag_of(incident)))
-        if isinstance(tagged, Signature):
-            draft.put_signature(tagged)
-        else:
-            draft.put(tagged)
+        draft.put(tagged)
         if number < room:
             records.append(record_of(tagged, draft.now.unix, hits(rule)))
     draft.incidents[incident.id] = incident.replace(

@@ -190,7 +190,7 @@ def _as_now(record: RuleRecord, rule: Signature, phase: str) -> RuleRecord:
 def close_quiet(draft: Draft) -> None:
     """Close the open incidents whose last rule has expired without a further report."""
     now = draft.now.unix
-    for incident in draft.all_incidents():
+    for incident in draft.incidents.values():
         if incident.open and incident.ends_at <= now:
             quiet = {"closed_at": now, "closed_by": "nothing more was reported", "active": ()}
             draft.incidents[incident.id] = incident.replace(updated_at=now, **quiet)
@@ -199,7 +199,7 @@ def close_quiet(draft: Draft) -> None:
 def _opened(
     draft: Draft, reported: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]
 ) -> Incident:
-    everything = draft.all_incidents()
+    everything = draft.incidents.values()
     detectors = [incident for incident in everything if reported.detector in incident.detectors]
     candidates = detectors if len(detectors) >= OF_DETECTOR_MAX else everything
     if len(detectors) >= OF_DETECTOR_MAX or len(everything) >= INCIDENTS_MAX:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from xdpctl.base.clock import Now
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
+from xdpctl.control.guards import lockout
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import QuotaError
+from xdpctl.errors import LockoutError, QuotaError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.activity import Activity
@@ -97,11 +98,11 @@ class Ladder:
                 why = f"{standing.limit} was exceeded for too long"
             try:
                 refuse_all(draft, raised)
-            except QuotaError as error:
+                lockout.take(draft, None, Draft.put, raised)
+            except (QuotaError, LockoutError) as error:
                 draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
-                draft.put_signature(standing.replace(tags=(*standing.tags, tags.RAISED)))
+                draft.put(standing.replace(tags=(*standing.tags, tags.RAISED)))
                 continue
-            draft.put_signature(raised)
             ledger.rule_changed(draft, raised, "raised", why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 

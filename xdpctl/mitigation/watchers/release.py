@@ -62,6 +62,6 @@ class Releases:
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)
             ledger.rule_ended(draft, standing, hits, _WHY)
-            draft.remove_signature(standing.id)
+            draft.remove(standing)
             detail = {"packets": hits.packets, "bytes": hits.bytes}
             draft.note(standing.origin, "rule.released", standing.id, **detail)

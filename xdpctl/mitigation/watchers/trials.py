@@ -176,7 +176,7 @@ class TrialWatch:
             changed = softer(standing, found, self._usual(standing.match.get("destination")))
             if changed is None:
                 continue
-            draft.put_signature(changed)
+            draft.put(changed)
             why = f"it hits people: {found}"
             ledger.rule_changed(draft, changed, "softened", why)
             draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a caller should know of a signature, and what only an admin may ask for.
+
+Protected and accepted sources are decided before any signature.
+"""
+
+from xdpctl.control.guards import lockout
+from xdpctl.control.state.coverage import deciding
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import RoleError, RuleError
+from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.signature import CHALLENGES, Signature
+
+
+def warnings(draft: Draft, asked: Signature, caller: Caller) -> list[str]:
+    """What a signature does to the caller, or to connections."""
+    if asked.action is Action.ACCEPT or asked.mode is Mode.MONITOR:
+        return []
+    mine = caller.address is not None and _reaches(draft, asked, caller)
+    if mine and asked.limit and asked.limit.by_source:
+        return [f"it also limits your own session to {asked.limit}"]
+    if asked.action in CHALLENGES:
+        return []
+    if asked.spare is not Spare.NONE:
+        drops_mine = mine and asked.action is Action.DROP
+        return ["it also drops new connections of your own; established ones are spared"][
+            :drops_mine
+        ]
+    if lockout.may_be_tcp(asked.match):
+        return ["it spares no connection: sessions that it matches are cut off"]
+    return []
+
+
+def refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
+    """RuleError, or RoleError unless an admin asks for it, if a signature drops every packet."""
+    if not asked.match.everything or (asked.action, asked.mode) != (Action.DROP, Mode.ENFORCE):
+        return
+    if not force:
+        raise RuleError(
+            f"{asked.match} matches every packet",
+            "match",
+            "narrow the match; if everything is to be dropped, an admin can give force (--force)",
+        )
+    if caller.role is not Role.ADMIN:
+        raise RoleError(f"only an admin may drop everything, and {caller.name} is {caller.role}")
+
+
+def _reaches(draft: Draft, asked: Signature, caller: Caller) -> bool:
+    if caller.address is None or not lockout.reaches(asked.match, caller.address):
+        return False
+    found = deciding(draft, caller.address)
+    return found is None or found.action is not Action.ACCEPT
