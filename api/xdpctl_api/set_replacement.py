@@ -11,7 +11,7 @@ from xdpctl.errors import BusyError, RuleError
 from xdpctl.lists.formats import Feed
 from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut

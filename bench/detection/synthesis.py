@@ -15,7 +15,7 @@ from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.detectors.builtin.settings import FLOORS, Most
 from xdpctl.detectors.builtin.verdict import proposals
-from xdpctl.model.rule import Action
+from xdpctl.model.effect import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 

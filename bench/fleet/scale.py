@@ -52,7 +52,7 @@ CASES = (
 
 
 def _intent(source: str) -> tuple[str, bytes]:
-    rule, now = Rule(source=ask(source).source, action=ask(source).action), Now(0, time.time(), "x")
+    rule, now = Rule(match=ask(source).match, action=ask(source).action), Now(0, time.time(), "x")
     intent = Intent(VERSION, "bench", "bench", now.unix, data=content("rules", rule, now))
     return keys.intent(f"rules/{rule.id}"), encode(intent)
 
@@ -88,7 +88,7 @@ def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: in
         if asked == "rules":
             pipe.send(min(len(node.controller.state.rules) for node in made))
         elif asked == "has":
-            source = ask(pipe.recv()).source
+            source = ask(pipe.recv()).match.source
             while not all(source in node.controller.state.rules for node in made):
                 time.sleep(0.002)
             pipe.send(time.time())

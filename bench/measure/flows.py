@@ -21,10 +21,10 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator, syn_frame
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.effect import Action, Spare
 from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.match.match import build
-from xdpctl.model.rule import Action, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 
 XDP_TX = 3
 _FLOWS = FlowSettings(new_per_source=0)
@@ -45,7 +45,7 @@ class _Filter:
             port = loader.add_port("bench", True)
             with closing(PinnedDatapath(pins)) as datapath:
                 match, slot = build({"ttl": ">=0"}), SlotNumber.SIGNATURES
-                signature = Signature(match=match, slot=slot, action=action, spare=spare)
+                signature = Rule(match=match, slot=slot, action=action, spare=spare)
                 datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
                 datapath.signatures.install(compile_tables([(match, slot)]))
                 datapath.signatures.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))

@@ -19,9 +19,9 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.flood import Generator
+from xdpctl.model.effect import Action
 from xdpctl.model.match.match import build
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 
 RATE = 10_000  # packets a second from all sources together
 _CPUS = 2

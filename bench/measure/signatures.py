@@ -14,11 +14,11 @@ from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator
+from xdpctl.model.effect import Action, Spare
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 
 PART = "signature"
 NONE, NONE_WALK = "no signatures, pass", "no signatures, pass, walk"
@@ -74,7 +74,7 @@ def arm(
 ) -> None:
     """Put these signatures in force, in this order."""
     for slot, match in enumerate(matches, SlotNumber.SIGNATURES):
-        signature = Signature(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
+        signature = Rule(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
         datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
         if limit:
             datapath.signatures.put_rate(slot, rate_record(limit))

@@ -19,11 +19,12 @@ from xdpctl.model.capacity import Capacity
 from xdpctl.model.identity import Caller
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
+from xdpctl.model.sharing import key_of
 from xdpctl.model.wait import Wait
 
 QUOTAS = {
     OPERATOR: Quota(max_rules=1_000_000),
-    "fastnetmon": Quota(max_rules=1_000, max_signatures=100, max_ttl=3600, shortest_ipv4=8),
+    "fastnetmon": Quota(max_rules=1_000, max_matches=100, max_ttl=3600, shortest_ipv4=8),
 }
 
 
@@ -82,16 +83,15 @@ class Node:
         added = self.controller.submit(
             lambda draft: rules.add(draft, request, who), change, scope
         ).result(10)
-        kind = "signatures" if added.rule.id.startswith("sig-") else "rules"
-        return self.agent.wait(change.number, [f"{kind}/{added.rule.id}"], wait)
+        key = key_of(added.rule)
+        return self.agent.wait(change.number, [key], wait)
 
     def remove(self, rule_id: str, who: Caller = ROOT, wait: Wait = Wait.LOCAL) -> Where:
         change = self.controller.change_by(who)
-        self.controller.submit(
+        gone = self.controller.submit(
             lambda draft: rules.remove(draft, rule_id, who, None, {}), change
         ).result(10)
-        kind = "signatures" if rule_id.startswith("sig-") else "rules"
-        return self.agent.wait(change.number, [f"{kind}/{rule_id}"], wait)
+        return self.agent.wait(change.number, [key_of(gone)], wait)
 
     def rules(self) -> dict[str, str]:
         """The rules on sources, with what they do."""

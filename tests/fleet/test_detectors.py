@@ -7,7 +7,7 @@ import pytest
 
 from tests.fleet.boxes import Node, until
 from tests.support.fakes import ask
-from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
@@ -15,7 +15,7 @@ from xdpctl.fleet.settings import Arm
 from xdpctl.model import tags
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
-from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule
 from xdpctl.model.wait import Wait
 
@@ -28,8 +28,8 @@ X = "203.0.113.7/32"
 
 def attack(node: Node, event: str = "event-1") -> str:
     """A detector's signature, as a hook makes it; its id."""
-    request = SignatureRequest(match=MATCH, ttl=300.0, tags=(event,))
-    added = node.controller.submit(lambda d: signatures.add(d, request, WHO)).result(10)
+    request = RuleRequest(match=MATCH, ttl=300.0, tags=(event,))
+    added = node.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
     return added.rule.id
 
 
@@ -51,7 +51,7 @@ def test_a_signature_is_enforced_or_only_watched_elsewhere(
     one, two = fleet("edge1"), fleet("edge2", arm=arm)
     attack(one)
     request = ask(X, ttl=60.0, tags=("event-2",))
-    one.controller.submit(lambda d: source_rules.add(d, request, WHO)).result(10)
+    one.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
     until(lambda: two.rules() == {X: "enforce drop fastnetmon"})  # sources always count
     assert two.ids() == there
 
@@ -93,7 +93,7 @@ def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2", arm=Arm.ENFORCE)
     two.add(ask(X, "accept"), scope=None)
     request = ask(X, ttl=60.0, tags=("event-2",))
-    one.controller.submit(lambda d: source_rules.add(d, request, WHO)).result(10)
+    one.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
     one.add(ask("203.0.113.9/32"), wait=Wait.MAJORITY)
     until(lambda: "203.0.113.9/32" in two.rules())
     assert two.rules()[X] == "enforce accept operator"
@@ -102,7 +102,7 @@ def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
 def test_a_quota_counts_on_each_node(fleet: Fleet) -> None:
     """Fastnetmon may not block wider than /8 there, whatever another node let pass."""
     one, two = fleet("edge1"), fleet("edge2")
-    wide = Rule(source=ask("10.0.0.0/7").source, action=ask(X).action, origin="fastnetmon",
+    wide = Rule(match=ask("10.0.0.0/7").match, action=ask(X).action, origin="fastnetmon",
                 expires_ns=one.clock.ns + 10**11)  # fmt: skip
     now = one.clock.read()
     value = Intent(VERSION, "fastnetmon", "edge1", now.unix, data=content("rules", wide, now))
@@ -114,7 +114,7 @@ def test_a_quota_counts_on_each_node(fleet: Fleet) -> None:
 
 def test_no_node_can_pose_as_a_person_among_detectors(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
-    rule = Rule(source=ask(X).source, action=ask(X, "accept").action)
+    rule = Rule(match=ask(X).match, action=ask(X, "accept").action)
     now = one.clock.read()
     value = Intent(VERSION, "root", "edge1", now.unix, data=content("rules", rule, now))
     one.agent.member.engine.put(keys.found("edge1", f"rules/{rule.id}"), encode(value))

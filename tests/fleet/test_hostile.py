@@ -15,6 +15,7 @@ from tests.fleet.engines import Etcd
 from tests.fleet.test_sets import entries, put, size
 from tests.support.fakes import ask
 from tests.support.walker import SMALL
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.fleet import keys, sharding
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
@@ -22,10 +23,10 @@ from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import Arm
 from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.model.effect import Action
 from xdpctl.model.match.match import build
 from xdpctl.model.quota import AUTOMATIC
-from xdpctl.model.rule import Action, Rule
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
@@ -43,12 +44,10 @@ def found(node: Node, rule: Rule) -> None:
 
 def lasting(node: Node, seconds: float, action: Action = Action.DROP) -> Rule:
     ends = node.clock.read().ns + int(seconds * 1e9)
-    return Rule(source=ask(X).source, action=action, origin="fastnetmon", expires_ns=ends)
+    return Rule(match=ask(X).match, action=action, origin="fastnetmon", expires_ns=ends)
 
 
-@pytest.mark.parametrize(
-    "key", ["rules/not-a-rule", "signatures/sig-x", "sets/", "tokens/a b", "x"]
-)
+@pytest.mark.parametrize("key", ["rules/not-a-rule", "signatures/m-x", "sets/", "tokens/a b", "x"])
 def test_a_key_that_names_nothing_comes_and_goes_and_stops_nobody(fleet: Fleet, key: str) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     engine = one.agent.member.engine
@@ -103,7 +102,7 @@ def test_a_detector_of_another_node_cannot_let_a_rule_outlast_its_quota(fleet: F
     found(one, lasting(one, 600))
     until(lambda: X in two.rules())
     found(one, lasting(one, 10 * 365 * 86_400.0))
-    source = ask(X).source
+    source = parse_prefix(X)
 
     def left() -> float:
         rule = two.controller.state.rules[source]
@@ -228,13 +227,13 @@ def test_invented_detectors_share_one_quota_of_signatures(
 ) -> None:
     one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
     until(lambda: two.agent.member.applied)
-    few = dataclasses.replace(AUTOMATIC, max_signatures=5)
+    few = dataclasses.replace(AUTOMATIC, max_matches=5)
     monkeypatch.setattr("xdpctl.fleet.agent.arming.AUTOMATIC", few)
     for number in range(9):  # of a node that is away: one that runs takes back what it has not
         parts = {"protocol": "udp", "destination": "198.51.100.7"}
         match = build(parts | {"source_port": str(100 + number)})
         ends = one.clock.read().ns + 60_000_000_000
-        signature = Signature(
+        signature = Rule(
             match=match, slot=0, action=Action.DROP, origin=f"invented-{number}", expires_ns=ends
         )
         now = one.clock.read()

@@ -10,13 +10,13 @@ from tests.fleet.boxes import Node, until
 from tests.fleet.engines import Etcd
 from tests.support.fakes import ROOT, ask
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.operations import rules, source_rules
+from xdpctl.control.operations import rules
 from xdpctl.errors import ConflictError
 from xdpctl.fleet.agent.following import POSITION
+from xdpctl.model.effect import Action
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
-from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Action
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
@@ -63,9 +63,9 @@ def test_a_rule_is_on_all_nodes_and_its_removal_too(fleet: Fleet) -> None:
 def test_a_signature_has_a_slot_of_its_own_on_each_node(fleet: Fleet) -> None:
     one, two, edge3 = three(fleet)
     match = {"protocol": "udp", "source_port": "53", "destination": "198.51.100.7"}
-    local = SignatureRequest(match=build({"protocol": "icmp"}), action=Action.DROP)
+    local = RuleRequest(match=build({"protocol": "icmp"}), action=Action.DROP)
     two.add(local, scope=None)
-    answer = one.add(SignatureRequest(match=build(match)), wait=Wait.ALL)
+    answer = one.add(RuleRequest(match=build(match)), wait=Wait.ALL)
     assert len(answer.applied) == 3
     assert len(two.ids()) == 2
     assert one.ids() == edge3.ids()
@@ -166,10 +166,10 @@ def test_an_operators_rule_is_never_replaced_by_a_detectors(fleet: Fleet) -> Non
     detector = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
     request = ask(X, ttl=60.0, tags=("event-1",))
     with pytest.raises(ConflictError):
-        two.controller.submit(lambda d: source_rules.add(d, request, detector)).result(10)
+        two.controller.submit(lambda d: rules.add(d, request, detector)).result(10)
     # a detector's rule is there first, where the operator's word has not arrived
     request = ask(Y, ttl=60.0, tags=("event-1",))
-    two.controller.submit(lambda d: source_rules.add(d, request, detector)).result(10)
+    two.controller.submit(lambda d: rules.add(d, request, detector)).result(10)
     until(lambda: Y in edge3.rules())
     assert edge3.rules()[Y] == "enforce drop fastnetmon"
     one.add(ask(Y, "accept"), wait=Wait.ALL)

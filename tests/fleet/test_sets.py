@@ -14,7 +14,7 @@ from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.fleet import keys, sharding
 from xdpctl.fleet.sharding import SetDamaged
-from xdpctl.model.rule import Action
+from xdpctl.model.effect import Action
 from xdpctl.model.source_set import NOTHING, Entries, count
 
 Fleet = Callable[..., Node]

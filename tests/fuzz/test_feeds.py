@@ -15,6 +15,7 @@ from xdpctl.lists import formats
 from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.formats.content import unpacked
 from xdpctl.lists.formats.entries import parse_entry, parse_line
+from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
 
 _LIMIT = 1 << 20  # bytes unpacked
@@ -118,7 +119,7 @@ def test_an_entry_is_prefixes_or_refused() -> None:
 @pytest.mark.parametrize("kind", list(Format))
 def test_a_list_of_rules_is_read_line_by_line(kind: Format) -> None:
     """A bad line is an outcome and takes no other with it: nothing at all is raised."""
-    defaults = RuleRequest(parse_prefix("0.0.0.0/0"))
+    defaults = RuleRequest(Match(parse_prefix("0.0.0.0/0")))
     odd = [
         b'{"match":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}\n",
         b'{"match":{"source":"\\ud800"}}\n',
@@ -146,6 +147,6 @@ def test_a_line_of_json_is_a_rule_or_refused() -> None:
         for line in d.split(b"\n")
         if line.startswith(b"{")
     ]
-    defaults = RuleRequest(parse_prefix("0.0.0.0/0"))
+    defaults = RuleRequest(Match(parse_prefix("0.0.0.0/0")))
     fuzz(bodies(seeds), lambda data: list(Parser(Format.NDJSON, defaults).feed([data])))
     fuzz(json_values, lambda value: formats.read(repr(value).encode("utf-8", "replace")))

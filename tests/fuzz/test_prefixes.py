@@ -8,7 +8,7 @@ from tests.fuzz.support.inputs import texts
 from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import check_name, check_reason, parse_rule_id
+from xdpctl.model.names import check_name, check_reason, parse_rule_id
 
 
 def test_a_prefix_is_one_or_refused() -> None:

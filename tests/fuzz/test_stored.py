@@ -14,24 +14,24 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import decode_signature, encode_signature
+from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role, Token
 from xdpctl.model.incident import Incident, RuleRecord, TimelineEntry, decode, encode
-from xdpctl.model.match.match import build
+from xdpctl.model.match.match import Match, build
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Rule
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import FeedSource, SourceSet, decode_entries, encode_entries
 
 _NOW, _LATER = Now(10**12, 1.8e9, "boot"), Now(10**10, 1.8e9, "another boot")
 _SOURCE = parse_prefix("203.0.113.0/24")
 _BAD = (ValueError,)  # as the decoders document; RuleError is an XdpctlError
-_RULE = Rule(_SOURCE, Action.DROP, reason="x", tags=("a",), expires_ns=10**12 + 5)
-_LIMIT = Signature(
+_RULE = Rule(Match(_SOURCE), Action.DROP, reason="x", tags=("a",), expires_ns=10**12 + 5)
+_LIMIT = Rule(
     match=build({"port": 53}), slot=3, action=Action.LIMIT, limit=Rate(pps=5), expires_ns=2 * 10**12
 )
 _SET = SourceSet(name="a", slot=1, feed=FeedSource(url="https://x"), report={"added": 1})
 _TOLD = TimelineEntry(1.0, 2.0, "suricata", "began", "1", "udp_flood", 5.0, 6.0)
-_DONE = RuleRecord("sig-1", "udp", "limit", "enforce", 1.0, limit=Rate(pps=5))
+_DONE = RuleRecord("m-1", "udp", "limit", "enforce", 1.0, limit=Rate(pps=5))
 _INCIDENT = Incident("i", "x", 1.0, 2.0, 3.0, events=(_TOLD,), rules=(_DONE,), sources=("::1",))
 
 

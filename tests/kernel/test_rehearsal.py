@@ -117,7 +117,7 @@ def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -
         assert (tally.packets, tally.dropped, tally.reasons[Reason.SIGNATURE]) == (7, 7, 7), link
         ((reason, identity, text),) = tally.rules
         assert (reason, text) == (Reason.SIGNATURE, "dst 9.9.9.9 proto gre length 0-109")
-        assert identity.startswith("sig-")
+        assert identity.startswith("m-")
     assert run(rehearsal, path, [bytes(40)] * 3, 147).skipped.links == 3
 
 

@@ -54,7 +54,7 @@ def test_a_flood_is_named_and_held_by_its_match(street: Street, street_box: Box)
         assert eventually(lambda: counted(street_box, Reason.SIGNATURE) > 100_000)
         time.sleep(2.0)
         dropped = first(street_box, "rule", "--window", "1s")
-        assert dropped["value"].startswith("sig-")
+        assert dropped["value"].startswith("m-")
         assert dropped["share"] == pytest.approx(1.0, abs=0.03)
         assert not first(street_box, "destination-port", "--verdict", "pass", "--window", "1s")
 

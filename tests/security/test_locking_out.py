@@ -15,11 +15,11 @@ from tests.support.hooked import OURS, VICTIM, configured, event, say
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
-from xdpctl.control.operations import signatures
+from xdpctl.control.operations import rules
 from xdpctl.lists.settings import FeedSettings
+from xdpctl.model.effect import Mode, Spare
 from xdpctl.model.match.text import parse as parse_match
-from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Mode, Spare
+from xdpctl.model.requests import RuleRequest
 from xdpctl.service.config import parse
 
 ALICE, BOB = "203.0.113.7", "2001:db8:5::7"  # logged in by ssh
@@ -131,8 +131,8 @@ def test_an_accept_that_ends_suspends_the_drop_it_sheltered_from(tmp_path: Path)
 def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) -> None:
     with controller(tmp_path, FakeDatapath(), clock := FakeClock()) as control:
         place(control, ask(ALICE, "accept", ttl=30.0))
-        match = SignatureRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
-        made = control.submit(lambda draft: signatures.add(draft, match, ROOT)).result(10)
+        match = RuleRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
+        made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result(10)
         control.set_sessions([parse_prefix(ALICE)])
         upkeep(control, clock)
         assert control.state.signatures[made.rule.id].mode is Mode.ENFORCE, "it has time yet"

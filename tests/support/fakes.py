@@ -16,8 +16,7 @@ from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.changing import Added
-from xdpctl.control.operations.source_rules import add
+from xdpctl.control.operations.rules import Added, add
 from xdpctl.control.state.changes import Change
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
@@ -35,9 +34,10 @@ from xdpctl.datapath.trials import Trial, Tried
 from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.model import rule
 from xdpctl.model.capacity import Capacity
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import Match
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
 from xdpctl.model.requests import RuleRequest
@@ -338,11 +338,11 @@ def protect(why: Mapping[str, str]) -> Protection:
 
 def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
     """A RuleRequest from texts."""
-    kept = rule.Mode(str(more.pop("mode", "enforce")))
-    return RuleRequest(parse_prefix(source), rule.Action(action), kept, **more)  # type: ignore[arg-type]
+    kept = Mode(str(more.pop("mode", "enforce")))
+    return RuleRequest(Match(parse_prefix(source)), Action(action), kept, **more)  # type: ignore[arg-type]
 
 
-def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added[rule.Rule]:
+def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
     return control.submit(lambda draft: add(draft, wanted, caller), by(caller)).result(10)
 
 

@@ -12,8 +12,8 @@ from xdpctl.control.state.state import State
 from xdpctl.datapath.image import Image
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.prepare import prepare
+from xdpctl.model.effect import Action
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Action
 from xdpctl.model.source_set import Options
 
 prefixes = st.builds(

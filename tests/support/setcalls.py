@@ -16,8 +16,8 @@ from xdpctl.control.store.port import KeyChange
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.writes import PointAllAt, Write
 from xdpctl.errors import XdpctlError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import Action, Mode
 from xdpctl.model.source_set import SourceSet
 
 LOW, HIGH = SlotNumber.SETS, SlotNumber.FIRST - 1  # first slots of accepting and dropping sets

@@ -47,7 +47,7 @@ def detectors(context: typer.Context, incomplete: str) -> list[str]:
 
 def _rule(rule: dict[str, Any]) -> str:
     source: str = rule["match"].get("source", "")
-    if rule["id"].startswith("sig-"):
+    if rule["match"].keys() != {"source"}:
         return str(rule["id"])
     return source.removesuffix("/32").removesuffix("/128")
 

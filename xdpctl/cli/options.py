@@ -10,7 +10,7 @@ import typer
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
-from xdpctl.model import rule
+from xdpctl.model import effect
 from xdpctl.model.wait import Wait
 from xdpctl.service import defaults
 
@@ -65,9 +65,7 @@ PinDir = Annotated[
 ]
 RuleName = Annotated[
     str,
-    typer.Argument(
-        help="Source, id (sig-…) or match of the rule.", autocompletion=completion.rules
-    ),
+    typer.Argument(help="Source, id (m-…) or match of the rule.", autocompletion=completion.rules),
 ]
 Log = Annotated[
     LogFormat | None,
@@ -79,7 +77,7 @@ Monitor = Annotated[
     typer.Option("--monitor", help="Monitor mode: count what the rule would hit, and let it pass."),
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given several times.")]
-Mode = Annotated[rule.Mode, typer.Argument(help="enforce, or monitor to count only.")]
+Mode = Annotated[effect.Mode, typer.Argument(help="enforce, or monitor to count only.")]
 ForceChange = Annotated[
     bool,
     typer.Option("--force", help="Also what may cut off many: a wide drop, or most connections."),

@@ -148,18 +148,23 @@ def _painted(cell: str) -> str:
 
 def where(rule: dict[str, Any]) -> str:
     """What the rule matches: its source alone, or its match as text."""
-    only = rule["match"].keys() == {"source"} and not rule["limit"]
+    only = of_source(rule) and not rule["limit"]
     source: str = rule["match"]["source"] if only else rule["text"]
     return source
 
 
-def _signature(rule: dict[str, Any]) -> str:
-    return str(rule["id"]) if rule["id"].startswith("sig-") else ""
+def of_source(rule: dict[str, Any]) -> bool:
+    """Whether the rule matches nothing but a source, which names it."""
+    return bool(rule["match"].keys() == {"source"})
+
+
+def _id(rule: dict[str, Any]) -> str:
+    return "" if of_source(rule) else str(rule["id"])
 
 
 def name(rule: dict[str, Any]) -> str:
     """The name of the rule for other commands: its id or its source."""
-    return str(rule["id"] if rule["id"].startswith("sig-") else rule["match"]["source"])
+    return str(rule["match"]["source"] if of_source(rule) else rule["id"])
 
 
 def rate(limit: dict[str, Any]) -> str:
@@ -182,7 +187,7 @@ def rules_table(rules: Iterable[dict[str, Any]], wide: bool = False) -> int:
     rows = [
         (
             *(where(rule), action(rule), rule["mode"], rule["origin"]),
-            *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _signature(rule)),
+            *(ends(rule), si(rule["packets"]), si(rule["bytes"]), _id(rule)),
             *(_wide(rule) if wide else ()),
             rule["reason"],
         )

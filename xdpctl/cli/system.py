@@ -11,7 +11,7 @@ from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.model.identity import Role
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()

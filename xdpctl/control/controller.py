@@ -33,7 +33,6 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR, Rule
-from xdpctl.model.signature import Signature
 
 _NEARLY_FULL = 32_768  # more than one batch can add
 _IDLE_SECONDS = 0.02
@@ -160,19 +159,19 @@ class Controller:
             )
         return found
 
-    def hits(self, rule: Rule | Signature) -> Hits:
+    def hits(self, rule: Rule) -> Hits:
         """The packets and bytes that a rule has hit so far."""
         return self.hits_of([rule])[0]
 
-    def hits_of(self, rules: Sequence[Rule | Signature]) -> list[Hits]:
+    def hits_of(self, rules: Sequence[Rule]) -> list[Hits]:
         """The same of several rules, read together."""
         return rule_hits(self.state, self.datapath, rules)
 
-    def statistics(self, rule: Rule | Signature) -> MonitorStatistics | None:
+    def statistics(self, rule: Rule) -> MonitorStatistics | None:
         """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
         return rule_statistics(self.state, self.datapath, rule)
 
-    def in_force(self, signature: Signature) -> bool:
+    def in_force(self, signature: Rule) -> bool:
         """Whether the kernel applies the signature as it is recorded."""
         return self.state.image.slots[signature.slot] == word_of(signature)
 

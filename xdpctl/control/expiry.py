@@ -7,11 +7,10 @@ from typing import Protocol
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.committer import Committer
-from xdpctl.control.operations import rules
-from xdpctl.control.operations.rules import RuleOrSignature
 from xdpctl.control.rule_hits import rule_hits
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import NEVER
+from xdpctl.model.rule import Rule
 
 _STEP = 512
 _NAMED = 512  # ids in an audit record; more rules have several
@@ -21,7 +20,7 @@ _RAN_OUT = "it expired"
 class Ledger(Protocol):
     """Records what rules did once they have ended; incidents/ledger implements it."""
 
-    def rule_ended(self, draft: Draft, rule: RuleOrSignature, hits: Hits, why: str) -> None:
+    def rule_ended(self, draft: Draft, rule: Rule, hits: Hits, why: str) -> None:
         """Record what a rule that ends now has hit, and `why` it ends."""
         ...
 
@@ -33,7 +32,7 @@ class Ledger(Protocol):
 class NoLedger:
     """A ledger that records nothing, as for a replay."""
 
-    def rule_ended(self, draft: Draft, rule: RuleOrSignature, hits: Hits, why: str) -> None:
+    def rule_ended(self, draft: Draft, rule: Rule, hits: Hits, why: str) -> None:
         """Nothing is recorded."""
 
     def close_quiet(self, draft: Draft) -> None:
@@ -69,34 +68,34 @@ class Expiry:
             ends = (rule.kernel_expires_ns or NEVER for rule in state.rules.values())
             state.next_expiry = min(ends, default=NEVER)
 
-    def _sources(self, batch: Sequence[RuleOrSignature]) -> None:
+    def _sources(self, batch: Sequence[Rule]) -> None:
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
         held = committer.state.rules
         self._end(draft, [r for r in batch if r.source and held.get(r.source) == r])
         committer.commit(draft)
 
-    def _end(self, draft: Draft, candidates: Sequence[RuleOrSignature]) -> None:
+    def _end(self, draft: Draft, candidates: Sequence[Rule]) -> None:
         ended = [rule for rule in candidates if rule.expired(draft.now.ns)]
         counted = rule_hits(self._committer.state, self._committer.datapath, ended)
-        summarized: list[tuple[RuleOrSignature, Hits]] = []
+        summarized: list[tuple[Rule, Hits]] = []
         for rule, hits in zip(ended, counted, strict=True):
             draft.remove(rule)
             self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
             if rule.ends_unconfirmed:  # a person waits for it: a record of its own
-                draft.note("xdpctl", "rule.undo", rule.id, **rules.describe(rule), **_asdict(hits))
+                draft.note("xdpctl", "rule.undo", rule.id, **rule.describe(), **_asdict(hits))
             else:
                 summarized.append((rule, hits))
         for first in range(0, len(summarized), _NAMED):
             _note(draft, summarized[first : first + _NAMED])
 
 
-def _note(draft: Draft, ended: list[tuple[RuleOrSignature, Hits]]) -> None:
+def _note(draft: Draft, ended: list[tuple[Rule, Hits]]) -> None:
     """One audit record of all that expired together, with their ids; whole for a single rule."""
     total = Hits(sum(hits.packets for _, hits in ended), sum(hits.bytes for _, hits in ended))
     rule = ended[0][0]
     if len(ended) == 1:
-        draft.note("xdpctl", "rule.expire", rule.id, **rules.describe(rule), **_asdict(total))
+        draft.note("xdpctl", "rule.expire", rule.id, **rule.describe(), **_asdict(total))
     else:
         ids = [rule.id for rule, _ in ended]
         draft.note("xdpctl", "rule.expire", "", rules=len(ended), ids=ids, **_asdict(total))

@@ -9,7 +9,7 @@ from xdpctl.abi.constants import STATISTICS_MAX, SlotNumber
 from xdpctl.control.state.state import State
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import DatapathError
-from xdpctl.model.rule import Mode
+from xdpctl.model.effect import Mode
 
 log = logging.getLogger("xdpctl.controller")
 

@@ -19,7 +19,9 @@ from xdpctl.control.store.records import ENTRIES, RULES, SETS, source_of
 from xdpctl.control.wire import mode_of, spare_of
 from xdpctl.datapath.image import Image, is_shared
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Action, Rule
+from xdpctl.model.effect import Action
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries, SourceSet
 
 TAG = "recovered"
@@ -110,7 +112,7 @@ def _rule(image: Image, source: Prefix, slot: int, created_at: float) -> Rule | 
     if is_shared(slot) or word.action not in _ACTIONS:
         return None
     return Rule(
-        source=source,
+        match=Match(source),
         action=_ACTIONS[word.action],
         mode=mode_of(word),
         reason=_REASON,

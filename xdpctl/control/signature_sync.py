@@ -23,9 +23,10 @@ from xdpctl.datapath.image import Plan
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.signatures.compile import Tables, compile_tables
 from xdpctl.datapath.writes import Word, Zero
+from xdpctl.model.effect import CHALLENGES
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.signature import CHALLENGES, Signature, on_trial
+from xdpctl.model.rule import Rule, on_trial
 
 _FREE = Slot(WireAction.NONE).pack()
 _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
@@ -81,7 +82,7 @@ class SignatureSync:
         paced = all(table.paces(slot, rate) for slot, rate in self._paced.items())
         return paced and (self._compiled is None or table.holds(self._compiled[1]))
 
-    def _compile(self, wanted: list[Signature]) -> Tables:
+    def _compile(self, wanted: list[Rule]) -> Tables:
         """The compiled tables; compiled again only if a match, its slot or the order changed."""
         key = [(signature.match, signature.slot) for signature in wanted]
         if self._compiled is None or self._compiled[0] != key:
@@ -96,7 +97,7 @@ class SignatureSync:
             self._execute(Plan(writes=(*fresh, *writes), slots=dict(words)))
 
 
-def ordered(signatures: Iterable[Signature]) -> list[Signature]:
+def ordered(signatures: Iterable[Rule]) -> list[Rule]:
     """The signatures in the order in which a packet is compared with them."""
     return sorted(signatures, key=lambda signature: signature.order)
 
@@ -114,7 +115,7 @@ def stronger(word: bytes, before: bytes) -> bool:
     return enforced and (old.mode is WireMode.MONITOR or new.spare < old.spare)
 
 
-def word_of(signature: Signature) -> bytes:
+def word_of(signature: Rule) -> bytes:
     """The value of a signature's slot, as the kernel reads it."""
     action, spare = signature.action, wire.spares(signature.spare, signature.action)
     mode, ends = wire.MODES[signature.mode], signature.kernel_expires_ns

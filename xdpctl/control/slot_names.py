@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from xdpctl.control.state.state import State
 from xdpctl.datapath.image import is_shared
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 
 _REMEMBERED = 4096
 
@@ -21,7 +21,7 @@ class SlotNames:
         """A rule's source or id, a set's name, or `protected`; None if the slot has no owner."""
         held = self._state.signature_of(slot) or self._state.set_of(slot)
         if held:
-            return held.id if isinstance(held, Signature) else held.name
+            return held.id if isinstance(held, Rule) else held.name
         if is_shared(slot):
             return "protected"
         entries = list(self._state.image.entries.items())

@@ -15,9 +15,9 @@ from xdpctl.control.store.records import INCIDENTS, encode, rule_key
 from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
 from xdpctl.control.trimming import trim
+from xdpctl.model.effect import Mode
 from xdpctl.model.incident import encode as encode_incident
-from xdpctl.model.rule import Mode
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
@@ -98,7 +98,7 @@ class Upkeep:
             if cut and cut.kept and cut.at_ns <= draft.now.ns + _SHELTER_NS:
                 why = f"{lockout.name(address)} is logged in, and the accept of {cut.kept} ends"
                 log.warning("%s is suspended: %s", _suspend(draft, cut.cause), why)
-                subject = cut.cause.id if isinstance(cut.cause, Signature) else str(cut.cause)
+                subject = cut.cause.id if isinstance(cut.cause, Rule) else str(cut.cause)
                 draft.note("xdpctl", "rule.suspend", subject, why=why)
         committer.commit(draft)
 
@@ -159,12 +159,12 @@ class Upkeep:
             self._offset = offset
         if abs(offset - self._offset) < _CLOCK_STEP:
             return
-        timed = [r for r in committer.state.rules.values() if r.kernel_expires_ns]
+        timed = [each for each in committer.state.rules.items() if each[1].kernel_expires_ns]
         moved = offset - self._offset
         log.warning("the wall clock was stepped by %.1f s; deadlines do not change", moved)
         signed = [s for s in committer.state.signatures.values() if s.kernel_expires_ns]
         committer.store.write(
-            {rule_key(r.source): encode(r, now) for r in timed}
+            {rule_key(source): encode(rule, now) for source, rule in timed}
             | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
             | {
                 INCIDENTS + i.id: encode_incident(i.replace(ends_at=i.ends_at + moved))
@@ -176,9 +176,9 @@ class Upkeep:
         committer.follow()
 
 
-def _suspend(draft: Draft, cause: MatchingEntry | Signature) -> str:
+def _suspend(draft: Draft, cause: MatchingEntry | Rule) -> str:
     """Let a rule or a set count only, instead of drop; return what it is."""
-    if isinstance(cause, Signature):
+    if isinstance(cause, Rule):
         draft.put(cause.replace(mode=Mode.MONITOR))
         return f"the rule on {cause.match}"
     if cause.rule:

@@ -5,7 +5,7 @@ from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
-from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.effect import Action, Mode, Spare
 
 ACTIONS = {
     Action.DROP: WireAction.DROP,

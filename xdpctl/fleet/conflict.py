@@ -12,7 +12,6 @@
 from typing import Any
 
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 
 def prevails(ours: Any, theirs: Any) -> bool:
@@ -22,8 +21,6 @@ def prevails(ours: Any, theirs: Any) -> bool:
     """
     if isinstance(ours, Rule) and isinstance(theirs, Rule):
         return ours.same_effect(theirs) and _later(ours, theirs)
-    if isinstance(ours, Signature) and isinstance(theirs, Signature):
-        return ours.same_effect(theirs) and _later(ours, theirs)
     return False
 
 
@@ -31,11 +28,9 @@ def agree(ours: Any, theirs: Any) -> bool:
     """Whether both ask for the same, so that nobody has to be told of a conflict."""
     if isinstance(ours, Rule) and isinstance(theirs, Rule):
         return ours.same_effect(theirs)
-    if isinstance(ours, Signature) and isinstance(theirs, Signature):
-        return ours.same_effect(theirs)
     return bool(ours == theirs)
 
 
-def _later(ours: Rule | Signature, theirs: Rule | Signature) -> bool:
+def _later(ours: Rule, theirs: Rule) -> bool:
     """Whether ours ends later; 0 stands for no end."""
     return bool(theirs.expires_ns) and (not ours.expires_ns or ours.expires_ns > theirs.expires_ns)

@@ -16,7 +16,6 @@ from xdpctl.errors import XdpctlError
 from xdpctl.model import tags
 from xdpctl.model.identity import Token
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 VERSION = 1
 BYTES_MAX = 1_500_000  # of a value; etcd's default limit of a request
@@ -88,9 +87,9 @@ def kind_named(key: str) -> tuple[str, str]:
 
 def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
     """The record of a rule, signature, token or setting as JSON, without what is a node's own."""
-    if isinstance(value, Rule | Signature):
+    if isinstance(value, Rule):
         kept = tuple(t for t in value.tags if not tags.ours(t) or t == tags.RELEASED)
-        value = value.replace(tags=kept, **({"slot": 0} if isinstance(value, Signature) else {}))
+        value = value.replace(tags=kept, slot=0)
     away = Now(now.ns, now.unix, "")  # another node counts from another boot
     data = _KINDS[kind].encode(value, away)
     return msgspec.Raw(_encoder.encode(data.decode()) if kind == "settings" else data)
@@ -127,6 +126,6 @@ def value_of(key: str, intent: Intent, now: Now) -> Any:
 
 def _identity(value: Any, named: Any) -> Any:
     """The identity that a record names itself; `named` by its key, where it names none."""
-    if isinstance(value, Signature):
-        return value.id
+    if isinstance(value, Rule):
+        return value.by_source or value.id
     return value.name if isinstance(value, Token) else named

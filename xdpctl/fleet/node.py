@@ -14,7 +14,7 @@ from msgspec import structs
 from xdpctl.errors import RuleError
 from xdpctl.fleet import keys
 from xdpctl.fleet.engine.values import Held
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
 _LAST = 253_402_300_799.0  # Unix time at the end of the year 9999

@@ -4,7 +4,7 @@
 from collections.abc import Collection
 
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 
 NODE, GROUP = "node:", "group:"
 STATES = "states"  # the unit in the certificate of a node that may state intents

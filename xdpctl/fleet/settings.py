@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.base.typed import Problems
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 
 PORT, ANY_HOST = 8461, "::"  # IPv4, too
 CLIENTS, PEERS = 2379, 2380  # etcd's ports

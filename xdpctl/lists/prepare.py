@@ -9,7 +9,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES, Family, Keys
 from xdpctl.control.state.state import State
 from xdpctl.errors import RuleError
 from xdpctl.lists.formats import Feed
-from xdpctl.model.rule import Action
+from xdpctl.model.effect import Action
 from xdpctl.model.screening import SPECIAL, WIDEST, screen
 from xdpctl.model.source_set import NOTHING, Entries, Options, count
 
@@ -101,9 +101,9 @@ def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entr
     narrower drop, it would no longer decide for the addresses that it names.
     """
     yield from state.protection.why
-    for rule in list(state.rules.values()):
+    for source, rule in list(state.rules.items()):
         if rule.action is not action:
-            yield rule.source
+            yield source
     for other, source_set in list(state.sets.items()):
         if source_set.action is not action and other != name:
             yield state.entries.get(other, NOTHING)

@@ -15,8 +15,8 @@ from xdpctl.errors import StaleError
 from xdpctl.lists.formats import Feed
 from xdpctl.lists.prepare import prepare
 from xdpctl.lists.refresher import Refresher
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, FeedSource, Options, SourceSet
 
 

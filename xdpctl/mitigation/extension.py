@@ -6,16 +6,14 @@ from typing import Any
 from xdpctl.base.clock import Now
 from xdpctl.errors import ConflictError
 from xdpctl.model import tags
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode, Rule
-from xdpctl.model.signature import Signature, automatic, sparing
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule, automatic
 
 _SLACK = 0.01  # share of the requested ttl
 
 
-def extended(
-    standing: Rule | Signature, ask: RuleRequest | SignatureRequest, detector: str, now: Now
-) -> Rule | Signature:
+def extended(standing: Rule, ask: RuleRequest, detector: str, now: Now) -> Rule:
     """The existing rule with a later end; it never goes down a step of its ladder, nor up one that
     was taken back because it hit people.
 
@@ -38,9 +36,9 @@ def extended(
     watched = tags.WATCHED in standing.tags
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
-        if isinstance(ask, SignatureRequest) and not _stepped(standing.tags):
-            spare = ask.spare or sparing(ask.action, ask.limit)
-            changes |= {"action": ask.action, "limit": ask.limit, "spare": spare}
+        matches = standing.by_source is None and ask.by_source is None
+        if matches and not _stepped(standing.tags):
+            changes |= {"action": ask.action, "limit": ask.limit, "spare": ask.spares}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE
     return standing.replace(**changes)
@@ -51,7 +49,7 @@ def _stepped(held: tags.Tags) -> bool:
     return tags.RAISED in held or tags.SOFTENED in held
 
 
-def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:
+def _expires_ns(standing: Rule, ttl: float | None, now: Now) -> int:
     """The new end. A difference below `_SLACK` is ignored: it is jitter of the remaining time."""
     if not standing.expires_ns or ttl is None:
         return standing.expires_ns
@@ -59,7 +57,7 @@ def _expires_ns(standing: Rule | Signature, ttl: float | None, now: Now) -> int:
     return ends if ends - standing.expires_ns > ttl * _SLACK * 1e9 else standing.expires_ns
 
 
-def _mode(standing: Rule | Signature, asked: Mode, watched: bool) -> Mode:
+def _mode(standing: Rule, asked: Mode, watched: bool) -> Mode:
     if watched:
         return Mode.MONITOR
     return Mode.ENFORCE if standing.mode is Mode.ENFORCE else asked

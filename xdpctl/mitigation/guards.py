@@ -5,8 +5,8 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.state.draft import Draft
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.effect import Mode
 from xdpctl.model.event import Event
-from xdpctl.model.rule import Mode
 
 
 def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:

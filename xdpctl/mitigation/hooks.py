@@ -31,9 +31,9 @@ from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.responder import Responder
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.effect import Automatic
 from xdpctl.model.event import Event
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import Automatic
 
 BODY_BYTES_MAX = 4 << 20
 _READ_IN_A_THREAD = 64 << 10  # bytes from which a body is read in a thread

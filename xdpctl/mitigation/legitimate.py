@@ -15,8 +15,7 @@ from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.rule import automatic
 
 _ANSWERS = frozenset(kind.setting for kind in ANSWERS)
 _MORE = 1.5  # times the highest rate that was seen
@@ -49,8 +48,7 @@ def allow(
             expectations.remove(draft, each.name, caller)
         expectations.add(draft, each, caller)
     ended, gone = ending(draft, f"legitimate, says {caller.name}", hits), list[str]()
-    both: list[Rule | Signature] = [*draft.all_rules(), *draft.signatures.values()]
-    for rule in both:
+    for rule in draft.all_rules():
         of = of_rule(draft, rule)
         if of is not None and of.id == identity and automatic(rule):
             ended(rule)

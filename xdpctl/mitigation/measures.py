@@ -8,14 +8,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.effect import CHALLENGES, Action, Automatic, Mode, Spare
 from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import RuleRecord
 from xdpctl.model.match import text
-from xdpctl.model.match.match import ID_MARK, Match, build
+from xdpctl.model.match.match import Match, build, source_named
 from xdpctl.model.rate import Rate
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Automatic, Mode, Spare
-from xdpctl.model.signature import CHALLENGES
+from xdpctl.model.requests import RuleRequest
 
 # What is dropped must not use up a limit, nor be answered.
 _AFTER_DROPS = 10
@@ -71,7 +70,7 @@ MEASURES: Mapping[Attack, tuple[Measure, ...]] = {
 
 def asks(
     event: Event, measures: Mapping[Attack, tuple[Measure, ...]], **common: Any
-) -> Iterator[RuleRequest | SignatureRequest]:
+) -> Iterator[RuleRequest]:
     """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
     If the event names sources, they are dropped; else its match is dropped or limited; else the
@@ -79,36 +78,36 @@ def asks(
     """
     if event.sources:
         for source in event.sources:
-            yield RuleRequest(source, spare=Spare.KNOWN, **common)
+            yield RuleRequest(Match(source), spare=Spare.KNOWN, **common)
     elif event.match is not None:
         spare = Spare.NONE if event.known else Spare.KNOWN
-        found = _signature(event.match, event.limit, common, event.action, spare)
+        found = _request(event.match, event.limit, common, event.action, spare)
         precise = event.finding is not None and found.action is not Action.DROP
         yield replace(found, priority=_AFTER_DROPS) if precise else found
     elif event.victim is not None:
         for measure in measures[event.attack]:
             match = measure.match(event.victim, event.port)
-            yield _signature(match, measure.rate, common, measure.action)
+            yield _request(match, measure.rate, common, measure.action)
 
 
-def _signature(
+def _request(
     match: Match,
     rate: Rate | None,
     common: dict[str, Any],
     action: Action = Action.DROP,
     spare: Spare = Spare.KNOWN,
-) -> SignatureRequest:
+) -> RuleRequest:
     action = Action.LIMIT if rate else action
     if action in CHALLENGES:
         spare = Spare.NONE  # a SYN belongs to no flow
-    return SignatureRequest(match=match, action=action, limit=rate, spare=spare, **common)
+    return RuleRequest(match=match, action=action, limit=rate, spare=spare, **common)
 
 
-def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[SignatureRequest]:
-    """Requests for the signatures among rules of earlier incidents, with what these did."""
+def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[RuleRequest]:
+    """Requests for the rules on matches among those of earlier incidents, with what these did."""
     for rule in done:
-        if rule.id.startswith(ID_MARK):
-            yield _signature(text.parse(rule.what), rule.limit, common, Action(rule.action))
+        if rule.limit or source_named(rule.id) is None:
+            yield _request(text.parse(rule.what), rule.limit, common, Action(rule.action))
 
 
 def mode_of(automatic: Automatic) -> Mode:

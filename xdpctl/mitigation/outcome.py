@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.event import Event, plain
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 FIRST_MAX = 100
 
@@ -20,7 +19,7 @@ class Outcome:
     """
 
     rules: list[str] = field(default_factory=list)
-    first: list[Rule | Signature] = field(default_factory=list)
+    first: list[Rule] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     blocked: list[Prefix] = field(default_factory=list)
@@ -36,7 +35,7 @@ class Outcome:
         del self.first[FIRST_MAX:]
         self.incidents = list(dict.fromkeys(self.incidents))
 
-    def add_rules(self, placed: list[Rule | Signature]) -> None:
+    def add_rules(self, placed: list[Rule]) -> None:
         """Add rules that are in force for an event."""
         self.rules += [rule.id for rule in placed]
         self.first += placed[: FIRST_MAX - len(self.first)]

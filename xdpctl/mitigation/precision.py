@@ -22,11 +22,11 @@ from xdpctl.detectors.builtin.verdict import proposals
 from xdpctl.detectors.formats.builtin import ATTACKS
 from xdpctl.mitigation.measures import MEASURES
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.event import Attack, Event, Phase
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.rule import Rule, automatic
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers, takes
 from xdpctl.traffic.window import Seen
@@ -69,7 +69,7 @@ class Precision:
         seen: Callable[[float], Seen | None],
         known: Callable[[], Known],
         settings: Callable[[], AutomaticSettings],
-        standing: Callable[[], Iterable[Signature]],
+        standing: Callable[[], Iterable[Rule]],
     ) -> None:
         self._seen, self._known, self._settings = seen, known, settings
         self._standing = standing
@@ -166,14 +166,14 @@ def _to(victim: Prefix, packets: PacketArray) -> PacketArray:
     return found
 
 
-def _holds(signature: Signature, victim: Prefix) -> bool:
+def _holds(signature: Rule, victim: Prefix) -> bool:
     """Whether a detector's rule is about this victim."""
     to: Prefix | None = signature.match.get("destination")
     enforced = automatic(signature) and signature.mode is Mode.ENFORCE
     return enforced and to is not None and to.covers(victim)
 
 
-def _again(event: Event, held: Signature) -> Event:
+def _again(event: Event, held: Rule) -> Event:
     match: Match = held.match
     limit: Rate | None = held.limit
     action = Action.DROP if held.action is Action.LIMIT else held.action

@@ -5,17 +5,18 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.operations import source_rules
-from xdpctl.control.operations.changing import Added
-from xdpctl.control.operations.removal import RuleOrSignature, matching
+from xdpctl.control.operations import rules
+from xdpctl.control.operations.removal import matching
+from xdpctl.control.operations.rules import Added
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, QuotaError, RuleError
 from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model import tags
+from xdpctl.model.effect import Action
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import Action, Rule
-from xdpctl.model.signature import automatic
+from xdpctl.model.rule import Rule, automatic
 
 _HELPDESK_MOST_SECONDS = 3_600.0  # a help desk releases for so long at most
 _HELPDESK_LEAST_SECONDS = 600.0  # a release removes detectors' rules for good, so it must last
@@ -27,7 +28,7 @@ _HOST = {4: 32, 6: 64}  # the shortest prefix that is one subscriber
 class Released(NamedTuple):
     """The accept that stands now, and how many rules of detectors it took away."""
 
-    added: Added[Rule]
+    added: Added
     removed: int
 
 
@@ -50,20 +51,20 @@ def release(
         _check_helpdesk(draft, source, seconds, ticket)
     why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
 
-    def dropped(rule: RuleOrSignature) -> bool:
-        drops = isinstance(rule, Rule) and rule.action is Action.DROP and automatic(rule)
-        return drops and rule.source is not None and source.covers(rule.source)
+    def dropped(rule: Rule) -> bool:
+        inside = rule.by_source is not None and source.covers(rule.by_source)
+        return inside and rule.action is Action.DROP and automatic(rule)
 
     _refuse_own(draft.standing(source))
     gone = matching(draft, dropped)
     ended = ending(draft, f"released by {caller.name}", hits)
     request = RuleRequest(
-        source, Action.ACCEPT, ttl=seconds, reason=why, tags=(tags.RELEASED,), replace=True
+        Match(source), Action.ACCEPT, ttl=seconds, reason=why, tags=(tags.RELEASED,), replace=True
     )
-    added = source_rules.add(draft, request, caller)
+    added = rules.add(draft, request, caller)
     for rule in gone:
         ended(rule)
-        if isinstance(rule, Rule) and rule.source != source:
+        if rule.source != source:
             draft.remove(rule)
     return Released(added, len(gone))
 

@@ -11,7 +11,8 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations import expectations, signatures, source_rules
+from xdpctl.control.operations import expectations, rules
+from xdpctl.control.operations.challenges import answerable
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.builtin.holds import TAKEN_BACK
@@ -26,13 +27,13 @@ from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
+from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.expectation import raises
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Automatic, Mode, Rule
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule, automatic
 
 _NAMED = 20  # rules that an audit record names
 _REASON_MAX = 300
@@ -54,7 +55,7 @@ class Responder:
         mode: Automatic,
         caller: Caller,
         room: int,
-        hits: Callable[[Rule | Signature], Hits],
+        hits: Callable[[Rule], Hits],
         peers: Peers,
         repeat_offenders: RepeatOffenders,
     ) -> None:
@@ -101,7 +102,7 @@ class Responder:
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
-        placed, fresh, written = list[Rule | Signature](), list[ledger.Made](), self._writes
+        placed, fresh, written = list[Rule](), list[ledger.Made](), self._writes
         for ask in asked:
             try:
                 rule, new = self._take(ask)
@@ -135,7 +136,7 @@ class Responder:
 
     def _asks(
         self, event: Event, report: ReportedEvent, common: dict[str, Any]
-    ) -> Iterator[RuleRequest | SignatureRequest]:
+    ) -> Iterator[RuleRequest]:
         """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
         named = event.sources or event.match is not None  # then it says itself what helps
@@ -143,17 +144,18 @@ class Responder:
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
         for ask in asks(event, self._settings.protect, **common):
-            if isinstance(ask, SignatureRequest):
+            source = ask.by_source
+            if source is None:
                 known.pop(ask.match.id, None)
                 yield ask
                 continue
-            mode = Mode.MONITOR if ask.source in spared else ask.mode
-            stands = self._draft.standing(ask.source) is not None
-            ttl = min(self._repeat_offenders.ttl(ask.source, report.ttl, now, stands), most)
+            mode = Mode.MONITOR if source in spared else ask.mode
+            stands = self._draft.standing(source) is not None
+            ttl = min(self._repeat_offenders.ttl(source, report.ttl, now, stands), most)
             yield structs.replace(ask, mode=mode, ttl=ttl)
         yield from known.values()
 
-    def _first_step(self, ask: SignatureRequest) -> SignatureRequest:
+    def _first_step(self, ask: RuleRequest) -> RuleRequest:
         """`ask` at the first step of the ladder; a signature that worked before is enforced."""
         watched = self._settings.ladder.monitor and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
@@ -174,7 +176,7 @@ class Responder:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
         return spared
 
-    def _take(self, ask: RuleRequest | SignatureRequest) -> tuple[Rule | Signature, bool]:
+    def _take(self, ask: RuleRequest) -> tuple[Rule, bool]:
         """Add or extend the rule for `ask`; return it, and whether it is new."""
         rule, new, news = lockout.take(
             self._draft, self._caller, lambda draft: self._place(draft, ask)
@@ -182,22 +184,17 @@ class Responder:
         self._writes += news
         if new:
             self.created += 1
-            self.outcome.blocked += [rule.source] if isinstance(rule, Rule) else []
+            self.outcome.blocked += [rule.by_source] if rule.by_source else []
         return rule, new
 
-    def _place(
-        self, draft: Draft, ask: RuleRequest | SignatureRequest
-    ) -> tuple[Rule | Signature, bool, bool]:
+    def _place(self, draft: Draft, ask: RuleRequest) -> tuple[Rule, bool, bool]:
         """Stage the rule for `ask`; return it, whether it is new, and whether it is news."""
-        if isinstance(ask, SignatureRequest):
-            ask = signatures.answerable(draft, ask, self._caller)
-            standing: Rule | Signature | None = draft.signature(ask.match.id)
-        else:
-            standing = draft.standing(ask.source)
+        ask = answerable(draft, ask, self._caller)
+        standing = draft.at(ask.match)
         if standing is not None:
             changed = extended(standing, ask, self._detector, self._draft.now)
             acts = changed.action is not standing.action or changed.mode is not standing.mode
-            if isinstance(changed, Signature) and acts:
+            if changed.by_source is None and acts:
                 refuse_all(draft, changed)
             if changed != standing:
                 draft.put(changed)
@@ -210,14 +207,13 @@ class Responder:
                 "",
                 "check what it reports, or raise automatic.max_per_minute",
             )
-        made: Rule | Signature
-        if isinstance(ask, SignatureRequest):
-            made = signatures.add(draft, self._first_step(ask), self._caller).rule
+        if ask.by_source is None:
+            made = rules.add(draft, self._first_step(ask), self._caller).rule
         else:
-            made = source_rules.place(draft, ask, self._caller).rule
+            made = rules.place(draft, ask, self._caller).rule
         return made, True, True
 
-    def _put(self, changed: Rule | Signature) -> None:
+    def _put(self, changed: Rule) -> None:
         self._writes += 1
         self._draft.put(changed)
 
@@ -249,7 +245,7 @@ class Responder:
             return
         self._note(event, "event.ended", ids)
 
-    def _holding(self, event: Event, tag: str) -> Iterator[Rule | Signature]:
+    def _holding(self, event: Event, tag: str) -> Iterator[Rule]:
         """The rules of this event, also those that another detector added."""
         draft = self._draft
         named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
@@ -272,14 +268,12 @@ class Responder:
         )
 
 
-def _of_another_limit(before: Rule | Signature, after: Rule | Signature) -> bool:
+def _of_another_limit(before: Rule, after: Rule) -> bool:
     """Whether a rule has another limit, and is the same otherwise but for its end."""
-    if not (isinstance(before, Signature) and isinstance(after, Signature)):
-        return False
     if before.limit is None or after.limit is None or before.limit == after.limit:
         return False
     return before.replace(limit=after.limit, expires_ns=after.expires_ns) == after
 
 
-def _subject(ask: RuleRequest | SignatureRequest) -> str:
-    return str(ask.match if isinstance(ask, SignatureRequest) else ask.source)
+def _subject(ask: RuleRequest) -> str:
+    return str(ask.by_source or ask.match)

@@ -15,9 +15,10 @@ from xdpctl.detectors.formats.jmespath import adapter
 from xdpctl.detectors.registry import ADAPTERS, Adapter
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.mitigation.measures import MEASURES, Measure
+from xdpctl.model.effect import Automatic
 from xdpctl.model.event import Attack
 from xdpctl.model.match import text
-from xdpctl.model.rule import Automatic, check_name
+from xdpctl.model.names import check_name
 
 _PER_MINUTE = 20_000
 _CONNECTIONS = 20

@@ -15,17 +15,16 @@ from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import OPERATOR, Rule
-from xdpctl.model.signature import STANDING, Signature, automatic
+from xdpctl.model.rule import OPERATOR, STANDING, Rule, automatic
 
 _NAMED = 20  # rules that an audit record names
-HitsOf = Callable[[Rule | Signature], Hits]
+HitsOf = Callable[[Rule], Hits]
 
 
-def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule | Signature], None]:
+def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule], None]:
     """What records in its incident that a rule ends, taken back by a person."""
 
-    def ended(rule: Rule | Signature) -> None:
+    def ended(rule: Rule) -> None:
         if of_rule(draft, rule):  # else nobody asks for its hits, which cost a system call
             ledger.rule_ended(draft, rule, hits(rule), why, taken_back=True)
 
@@ -43,10 +42,9 @@ def take_back(
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
     ended = ending(draft, f"undone by {caller.name}", hits)
     gone = []
-    both: list[Rule | Signature] = [*draft.all_rules(), *draft.signatures.values()]
-    for rule in both:
+    for rule in draft.all_rules():
         asked = rule.origin == origin if origin else automatic(rule)
-        if asked and rule.created_at >= since and not rule.expired(draft.now.ns):
+        if asked and rule.created_at >= since:
             ended(rule)
             draft.remove(rule)
             gone.append(rule.id)
@@ -70,11 +68,11 @@ def undo_change(
 
 def remove_matching(
     draft: Draft,
-    wanted: Callable[[Rule | Signature], bool],
+    wanted: Callable[[Rule], bool],
     caller: Caller,
     expected: int | None,
     hits: HitsOf,
-) -> list[Rule | Signature]:
+) -> list[Rule]:
     """Remove all rules that match; see control.operations.removal."""
     ended = ending(draft, f"removed by {caller.name}", hits)
     return remove_many(draft, wanted, caller, expected, ended)

@@ -8,10 +8,10 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action
 from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 
 ID_MAX = 200
 _NOTE_MAX = 200

@@ -10,7 +10,7 @@ import msgspec
 from xdpctl.abi.constants import ANSWERS, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import check_name, check_reason
+from xdpctl.model.names import check_name, check_reason
 
 EXPECTATIONS_MAX = 100
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -8,9 +8,10 @@ from typing import Generic, Protocol, Self, TypeVar
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import ConflictError, LockoutError, RoleError, StaleError
 from xdpctl.model import tags
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import check_tags
-from xdpctl.model.rule import OPERATOR, Action, Mode, Rule, Spare
+from xdpctl.model.rule import OPERATOR, Rule
 
 _DOING = frozenset(("action", "mode", "limit", "spare", "priority"))
 
@@ -82,12 +83,13 @@ class Judgement(Generic[Merged]):
 
 def guard(rule: Rule, protection: Protection) -> list[str]:
     """The warnings about a rule; LockoutError if it would drop what is protected."""
-    if rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
+    source = rule.by_source
+    if source is None or rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return []
-    over = protection.over(rule.source)
+    over = protection.over(source)
     if over is not None:
         _refuse_inside(rule, over, protection.why[over])
-    kept = list(protection.inside(rule.source))
+    kept = list(protection.inside(source))
     if not kept:
         return []
     names = ", ".join(f"{p} ({protection.why[p]})" for p in kept[:5])

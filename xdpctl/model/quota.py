@@ -20,7 +20,7 @@ class Quota:
     shortest_ipv4: int = 0
     shortest_ipv6: int = 0
     max_ttl: float | None = None
-    max_signatures: int = Constants.SIGNATURES_MAX
+    max_matches: int = Constants.SIGNATURES_MAX
     max_share: float = 1.0
 
     def check(self, origin: str, prefix: Prefix | None, ttl: float | None, standing: int) -> None:
@@ -75,7 +75,7 @@ AUTOMATIC = Quota(
     shortest_ipv4=24,
     shortest_ipv6=48,
     max_ttl=86400.0,
-    max_signatures=128,
+    max_matches=128,
     max_share=1 / 256,
 )
 _SHARE_OF_ALL = 1 / 128  # share of each family that all detectors together may drop

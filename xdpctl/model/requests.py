@@ -7,59 +7,51 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.match import Match
+from xdpctl.model.names import check_name
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, Action, Mode, Spare, check_name
+from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, in_source_table, sparing
 
 # By family: a drop of a wider prefix is refused in a list, and by itself unless it is confirmed.
 WIDEST_DROP = {4: 8, 6: 16}
 
 
 class RuleRequest(msgspec.Struct, frozen=True, gc=False):
-    """A request for a rule on a source; times are seconds from now, None for no end.
+    """A request for a rule; times are seconds from now, None for no end.
 
-    RuleError if a field is not valid.
+    `spare` None: see `model.rule.sparing`. RuleError if a field is not valid.
     """
-
-    source: Prefix
-    action: Action = Action.DROP
-    mode: Mode = Mode.ENFORCE
-    ttl: float | None = None
-    confirm_within: float | None = None
-    reason: str = ""
-    tags: tuple[str, ...] = ()
-    spare: Spare = Spare.NONE
-    replace: bool = False  # what stands on the source, instead of extending it
-    force: bool = False  # also a drop that is wider than one usually means
-
-    def __post_init__(self) -> None:
-        if self.action not in (Action.DROP, Action.ACCEPT):
-            raise RuleError(f"a source rule cannot {self.action}", "action", "give drop or accept")
-        check_seconds(self.ttl, "ttl", TTL_MAX)
-        check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
-        check_tags(self.tags)
-
-
-class SignatureRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a signature; times are seconds from now, None for no end."""
 
     match: Match
     action: Action = Action.DROP
-    limit: Rate | None = None
-    spare: Spare | None = None  # None: see model.signature.sparing
-    priority: int = 0
     mode: Mode = Mode.ENFORCE
     ttl: float | None = None
     confirm_within: float | None = None
     reason: str = ""
     tags: tuple[str, ...] = ()
-    force: bool = False
-    replace: bool = False  # the signature with that match, instead of extending it
+    spare: Spare | None = None
+    limit: Rate | None = None
+    priority: int = 0
+    replace: bool = False  # what stands on the match, instead of extending it
+    force: bool = False  # also a drop that is wider than one usually means
 
     def __post_init__(self) -> None:
         check_seconds(self.ttl, "ttl", TTL_MAX)
         check_seconds(self.confirm_within, "confirm_within", CONFIRM_MAX)
         check_tags(self.tags)
+
+    @property
+    def spares(self) -> Spare:
+        """Whom the rule is to spare."""
+        if self.spare is not None:
+            return self.spare
+        return sparing(self.match, self.action, self.limit, self.priority)
+
+    @property
+    def by_source(self) -> Prefix | None:
+        """The source, if the rule will be in the table of sources; else None."""
+        return in_source_table(self.match, self.action, self.spares, self.priority)
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:

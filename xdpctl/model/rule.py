@@ -1,112 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules on sources. Values only: no clock, no kernel, no file."""
+"""Rules. Values only: no clock, no kernel, no file."""
 
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
 from zlib import crc32
 
 import msgspec
 
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.tags import ours
+from xdpctl.model.backstop import BACKSTOP
+from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
+from xdpctl.model.match.components import TCP
+from xdpctl.model.match.match import Match
+from xdpctl.model.match.precedence import Key, precedence
+from xdpctl.model.names import check_told
+from xdpctl.model.rate import Rate
 
 OPERATOR = "operator"
+CONFIGURED = "configured"  # the origin of the limits in the configuration
+STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that nobody posts
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
 CONFIRM_MAX = 3600
-REASON_MAX = 500  # characters
-TAGS_MAX = 16
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
-
-
-class Action(StrEnum):
-    """What a rule does with the packets that it matches.
-
-    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers those to
-    listeners of this host with SYN cookies.
-    """
-
-    DROP = "drop"
-    ACCEPT = "accept"
-    LIMIT = "limit"
-    CHALLENGE = "challenge"
-    COOKIES = "cookies"
-
-
-class Mode(StrEnum):
-    """`monitor` counts the packets that the action would have hit, and lets them pass."""
-
-    ENFORCE = "enforce"
-    MONITOR = "monitor"
-
-
-class Automatic(StrEnum):
-    """Whether detectors' requests are enforced (on), only monitored (observe), or ignored (off)."""
-
-    OFF = "off"
-    OBSERVE = "observe"
-    ON = "on"
-
-
-class Spare(StrEnum):
-    """Which packets pass although a rule would drop them."""
-
-    NONE = "none"
-    ESTABLISHED = "established"  # of TCP connections of this host
-    KNOWN = "known"  # these, and of flows that the inside takes part in
-    TRIAL = "trial"  # these, and of a few flows, by which it is measured whom the rule hits
-
-    @property
-    def known_flows(self) -> bool:
-        """Whether packets of known flows pass."""
-        return self in (Spare.KNOWN, Spare.TRIAL)
+PRIORITY_MAX = 32767
+_SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
 @lru_cache(1024)  # the rules of a list often differ in nothing but their source
 def _checksum(parts: tuple[object, ...]) -> str:
     return f"{crc32(msgspec.msgpack.encode(parts)):08x}"
-
-
-def rule_id(source: Prefix) -> str:
-    """The id of the rule on a source: the prefix in a form for URL paths, as `203.0.113.0_24`."""
-    return str(source).replace("/", "_")
-
-
-def parse_rule_id(text: str) -> Prefix:
-    """The source that a rule id names; a prefix with a slash is accepted too. RuleError if none."""
-    return parse_prefix(text.replace("_", "/"), "id")
-
-
-def check_name(name: str, field: str) -> str:
-    """The name of an origin, tag, token or set, if it is valid; RuleError otherwise.
-
-    A name has 1 to 32 characters of a-z 0-9 - _ . and is not `.` or `..`; it is used in paths.
-    """
-    if not (0 < len(name) <= 32 and _NAME.issuperset(name)) or name in (".", ".."):
-        raise RuleError(
-            f"{name[:64]!r} is not a name", field, "use 1 to 32 of a-z, 0-9, '-', '_' and '.'"
-        )
-    return name
-
-
-def check_told(reason: str, tags: tuple[str, ...]) -> None:
-    """RuleError unless the reason is one line of text and there are not too many tags."""
-    check_reason(reason)
-    if len(tags) > TAGS_MAX and sum(not ours(tag) for tag in tags) > TAGS_MAX:
-        raise RuleError(f"more than {TAGS_MAX} tags", "tags", f"keep at most {TAGS_MAX}")
-
-
-def check_reason(reason: str) -> None:
-    """RuleError unless the reason is one line of text of at most 500 characters."""
-    if len(reason) > REASON_MAX:
-        raise RuleError(
-            f"the reason is longer than {REASON_MAX} characters", "reason", "shorten it"
-        )
-    if not reason.isprintable():
-        raise RuleError(
-            "the reason has control characters", "reason", "write it on one line, as plain text"
-        )
 
 
 class Deadlines(msgspec.Struct, frozen=True, gc=False):
@@ -135,9 +57,16 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rule(Deadlines, frozen=True, gc=False):
-    """A rule: a source, an action, its origin, and its deadlines."""
+    """A match with an action, its origin, and its deadlines. There is one rule a match.
 
-    source: Prefix
+    What drops or accepts a source, and asks for nothing more, is in the table of sources, and
+    decides before all others. Of the others, `slot` is the number in the kernel. Those of lower
+    `priority` are applied first; of equal priority, operators' come before detectors', and then
+    FlowSpec's order applies (RFC 8955 section 5.1). The search goes on after a limit that the
+    packet does not exceed, and after monitor mode. RuleError if the fields do not fit together.
+    """
+
+    match: Match
     action: Action
     mode: Mode = Mode.ENFORCE
     origin: str = OPERATOR
@@ -147,37 +76,139 @@ class Rule(Deadlines, frozen=True, gc=False):
     expires_ns: int = 0
     confirm_by_ns: int = 0
     spare: Spare = Spare.NONE
+    limit: Rate | None = None
+    priority: int = 0
+    slot: int = 0
 
     def __post_init__(self) -> None:
         check_told(self.reason, self.tags)
-        if self.spare is Spare.TRIAL:
+        if (self.limit is None) == (self.action is Action.LIMIT):
             raise RuleError(
-                "a rule on a source alone cannot be tried",
-                "spare",
-                'give spare "known" (--spare known), or a match',
+                "the action limit needs a rate, and no other action has one",
+                "limit",
+                'give action "limit" and limit {"pps": …} together',
             )
+        if self.spare is Spare.TRIAL and not _may_be_tried(self.action, self.limit):
+            raise RuleError(
+                "only drops, and limits on all packets together, can be tried",
+                "spare",
+                'leave spare (--spare) out, or give "known"',
+            )
+        if self.spare is not Spare.NONE and self.action in CHALLENGES:
+            raise RuleError(
+                f"a challenge cannot spare {_SPARED[self.spare]}",
+                "spare",
+                'leave spare (--spare) out, or give "none"',
+            )
+        if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
+            fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
+            raise RuleError(f"a priority cannot be {self.priority}", "priority", fix)
 
     @property
     def id(self) -> str:
         """The id in the API."""
-        return rule_id(self.source)
+        return self.match.id
 
     @property
     def subject(self) -> str:
-        """The source, as text."""
-        return str(self.source)
+        """The match, as text; a source alone without the word."""
+        source = self.by_source
+        return str(source) if source else str(self.match)
+
+    @property
+    def source(self) -> Prefix | None:
+        """The source component of the match; None if it has none."""
+        return self.match.source
+
+    @property
+    def by_source(self) -> Prefix | None:
+        """The source, if the rule is in the table of sources; else None."""
+        return in_source_table(self.match, self.action, self.spare, self.priority)
+
+    @property
+    def order(self) -> tuple[int, bool, Key]:
+        """The sort key by which matches are applied; of one priority, operators' come first."""
+        return self.priority, automatic(self), precedence(self.match)
+
+    @property
+    def lets_pass(self) -> bool:
+        """Whether packets that match may go on to the next match."""
+        deciding = self.action in (Action.DROP, Action.ACCEPT)
+        return not deciding or self.mode is Mode.MONITOR
 
     @property
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
-        ends = self.expires_ns, self.confirm_by_ns
-        parts = (self.action, self.mode, self.origin, self.reason, self.tags, self.spare, *ends)
-        return _checksum(parts)
+        told = self.origin, self.reason, self.tags
+        return _checksum((*self._verdict, self.spare, *told, self.expires_ns, self.confirm_by_ns))
+
+    @property
+    def _verdict(self) -> tuple[object, ...]:
+        return self.action, self.limit, self.priority, self.mode
 
     def same_effect(self, other: "Rule") -> bool:
-        """Whether both do the same with the same packets; times, origin and tags may differ."""
-        return (self.source, self.action, self.mode) == (other.source, other.action, other.mode)
+        """Whether both do the same with the same packets; times, origin and tags may differ.
 
-    def replace(self, **changes: object) -> Self:
+        Of a source alone, they may also differ in what they spare: the one that stands is kept.
+        """
+        if (self.match, *self._verdict) != (other.match, *other._verdict):
+            return False
+        return self.spare is other.spare or bool(self.by_source and other.by_source)
+
+    def describe(self) -> dict[str, object]:
+        """The fields that go into the audit log, but for those of a source alone."""
+        detail: dict[str, object] = {
+            "action": self.action.value,
+            "mode": self.mode.value,
+            "origin": self.origin,
+            "reason": self.reason,
+        }
+        if self.by_source is None:
+            detail = {"match": str(self.match), **detail, "spare": self.spare.value}
+        return detail | ({"limit": str(self.limit)} if self.limit else {})
+
+    def replace(self, **changes: Any) -> Self:
         """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def in_source_table(match: Match, action: Action, spare: Spare, priority: int) -> Prefix | None:
+    """The source of a rule that is in the table of sources; None if it is among the matches."""
+    plain = action in (Action.DROP, Action.ACCEPT) and spare is not Spare.TRIAL and not priority
+    return match.source_only if plain else None
+
+
+def sparing(match: Match, action: Action, limit: Rate | None, priority: int = 0) -> Spare:
+    """The default of `spare`: KNOWN, but NONE for sources, limits per source, and challenges."""
+    by_source = in_source_table(match, action, Spare.NONE, priority) is not None
+    paced = limit is not None and limit.by_source
+    return Spare.NONE if by_source or paced or action in CHALLENGES else Spare.KNOWN
+
+
+def automatic(rule: Rule) -> bool:
+    """Whether a rule is a detector's, and neither an operator's nor the configuration's."""
+    return rule.origin not in (OPERATOR, *STANDING)
+
+
+def on_trial(rule: Rule) -> bool:
+    """Whether a rule lets a few flows pass, by which it is measured whom it hits.
+
+    Those are drops of detectors that spare known flows, and such limits on all packets together;
+    and what an operator has tried.
+    """
+    if rule.by_source or rule.mode is not Mode.ENFORCE:
+        return False
+    asked = automatic(rule) and rule.spare is Spare.KNOWN
+    return _may_be_tried(rule.action, rule.limit) and (asked or rule.spare is Spare.TRIAL)
+
+
+def of_tcp(rule: Rule) -> bool:
+    """Whether it matches TCP alone, of which it can be measured whom a rule hits."""
+    found = rule.match.get("protocol")
+    named = found is not None and all(low == high == TCP for low, high in found)
+    return named or rule.match.get("tcp_flags") is not None
+
+
+def _may_be_tried(action: Action, limit: Rate | None) -> bool:
+    """Whether it can be measured whom it hits: a limit for each source is meant for real ones."""
+    return action is Action.DROP or (limit is not None and limit.per == "all")

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 T = TypeVar("T")
 
@@ -66,9 +65,9 @@ class Position(msgspec.Struct, frozen=True):
     epoch: str = ""
 
 
-def key_of(rule: Rule | Signature) -> str:
+def key_of(rule: Rule) -> str:
     """The key of the intent of a rule."""
-    return f"{'signatures' if isinstance(rule, Signature) else 'rules'}/{rule.id}"
+    return f"{'rules' if rule.by_source else 'signatures'}/{rule.id}"
 
 
 encode = msgspec.json.Encoder().encode

@@ -10,7 +10,9 @@ import numpy as np
 
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import OPERATOR, Action, Mode, Spare, check_name, check_reason
+from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.names import check_name, check_reason
+from xdpctl.model.rule import OPERATOR
 
 Entries = Mapping[int, Keys]
 NOTHING: Entries = {number: family.empty for number, family in FAMILIES.items()}

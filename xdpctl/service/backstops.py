@@ -19,7 +19,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.operations.default_limits import DefaultLimit, bring
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.backstop import BACKSTOP, CLASSES, BackstopSettings, backstops, match_of
-from xdpctl.model.signature import PRIORITY_MAX
+from xdpctl.model.rule import PRIORITY_MAX
 from xdpctl.traffic.bests import Bests, Rates, rates
 from xdpctl.traffic.sampler import Sampler
 

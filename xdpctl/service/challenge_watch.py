@@ -14,7 +14,7 @@ from typing import NamedTuple
 from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent, xdp_sent
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.signatures import challenges, without_challenges
+from xdpctl.control.operations.challenges import challenges, without_challenges
 from xdpctl.errors import DatapathError
 
 _SECONDS = 0.5

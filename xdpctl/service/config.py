@@ -17,9 +17,10 @@ from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import PREFIXES_MAX, BackstopSettings
 from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.names import check_name
 from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import OPERATOR, check_name
+from xdpctl.model.rule import OPERATOR
 from xdpctl.model.sides import Outside
 from xdpctl.notify.settings import Kind
 from xdpctl.service import defaults

@@ -103,7 +103,7 @@ class QuotaTable(Struct, frozen=True, forbid_unknown_fields=True):
     shortest_ipv4: Annotated[int, Meta(ge=0, le=32)] | None = None
     shortest_ipv6: Annotated[int, Meta(ge=0, le=128)] | None = None
     max_ttl: Duration | None = None
-    max_signatures: Annotated[int, Meta(ge=0, le=int(Constants.SIGNATURES_MAX))] | None = None
+    max_matches: Annotated[int, Meta(ge=0, le=int(Constants.SIGNATURES_MAX))] | None = None
     max_share: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 

@@ -8,9 +8,9 @@ from enum import StrEnum
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import CHALLENGES, Action, Mode
 from xdpctl.model.finding import Finding
-from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import CHALLENGES, Signature, automatic, of_tcp, on_trial
+from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.readiness import runs
 from xdpctl.traffic.served import Newcomers
@@ -93,7 +93,7 @@ def holding(
 
 
 def people_of(
-    rules: Iterable[Signature],
+    rules: Iterable[Rule],
     findings: Mapping[str, Finding],
     rates: Mapping[int, float],
     collateral: Mapping[str, Collateral],
@@ -126,7 +126,7 @@ def people_of(
     return People(hurt, doubts, [*came, *held])
 
 
-def _harmless(rule: Signature, finding: Finding | None, whom: Collateral | None) -> bool:
+def _harmless(rule: Rule, finding: Finding | None, whom: Collateral | None) -> bool:
     """Whether a rule lets people in, is measured to hit few, or rests on proof."""
     proven = rule.action is Action.DROP and finding is not None and bool(finding.because)
     few = whom is not None and whom.high <= _FEW and of_tcp(rule)

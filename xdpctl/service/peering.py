@@ -8,7 +8,7 @@ from functools import partial
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
-from xdpctl.model.rule import Automatic
+from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.service.settings import Settings

@@ -14,8 +14,8 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RuleError
 from xdpctl.incidents.ledger.by_hand import remark
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import Action, Mode, Spare
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.errors import RuleError
-from xdpctl.model.match.match import Match, Value, join
+from xdpctl.model.match.match import Match, Value, join, matching
 from xdpctl.traffic.baseline import Before
 from xdpctl.traffic.boxes import BOXES_MAX, REST, common, grow
 from xdpctl.traffic.dimensions import DIMENSIONS, stand
@@ -196,7 +196,7 @@ def _joined(components: dict[str, Value]) -> Match | None:
 
 
 def _one(components: dict[str, Value]) -> Match:
-    return Match(tuple(components.items()))
+    return matching(tuple(components.items()))
 
 
 def _told(match: Match, now: Side, was: Side | None) -> Suggestion:

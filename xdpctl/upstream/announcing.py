@@ -12,8 +12,8 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
 from xdpctl.incidents.ledger.by_hand import remark
 from xdpctl.model.announcement import PROPOSED_MAX, Announcement
+from xdpctl.model.effect import Automatic
 from xdpctl.model.protection import Protection
-from xdpctl.model.rule import Automatic
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request, for_peer
 from xdpctl.upstream.settings import UpstreamSettings

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.match.components import COMPONENTS, Component, Kind
-from xdpctl.model.match.match import Match
+from xdpctl.model.match.match import Match, matching
 
 _NOT_FLOWSPEC = 250  # components from this number on are ours
 _NAMES = {
@@ -45,7 +45,7 @@ def route(match: Match, victim: Prefix) -> Route:
         if name not in widened:
             texts.append(_text(COMPONENTS[name], value, destination.family))
     kept = ((name, value) for name, value in parts.items() if name not in widened)
-    taken = Match((("destination", destination), *kept))  # the destination comes first
+    taken = matching((("destination", destination), *kept))  # the destination comes first
     return Route("; ".join(texts), widened, destination, taken)
 
 

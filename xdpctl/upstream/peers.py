@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from xdpctl.base.net.prefix import Prefix, exact_address, text_of
 from xdpctl.base.typed import Problems, show
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 
 _Number = Annotated[int, Meta(ge=1, le=4_294_967_294)]
 _Path = Annotated[str, Meta(max_length=4096)]

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations import signatures
+from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.formats import exabgp
 from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.event import Event, Phase
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import Signature
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule
 from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.settings import UpstreamSettings
 
@@ -226,7 +226,7 @@ class Receiver:
                     draft.remove(standing)
                 elif standing:
                     raise RuleError(f"{standing.origin} has a rule with this match", "match", "")
-                lockout.take(draft, who, signatures.add, _request(peer, event), who)
+                lockout.take(draft, who, rules.add, _request(peer, event), who)
                 added += 1
             except XdpctlError as error:
                 unapplied[identity] = str(error)
@@ -241,9 +241,9 @@ class Receiver:
         return Caller(f"AS {peer.peer_as} ({peer.name})", Role.DETECTOR, peer.origin)
 
 
-def _request(peer: Peer, event: Event) -> SignatureRequest:
+def _request(peer: Peer, event: Event) -> RuleRequest:
     assert event.match is not None  # noqa: S101  # the caller has looked
-    return SignatureRequest(
+    return RuleRequest(
         match=event.match,
         action=Action.LIMIT if event.limit else Action.DROP,
         limit=event.limit,
@@ -257,7 +257,7 @@ def _mode(peer: Peer) -> Mode:
     return Mode.ENFORCE if peer.receive is Receive.ENFORCE else Mode.MONITOR
 
 
-def _same(held: Signature, event: Event, peer: Peer) -> bool:
+def _same(held: Rule, event: Event, peer: Peer) -> bool:
     return held.limit == event.limit and held.mode is _mode(peer)
 
 

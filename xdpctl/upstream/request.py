@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
 from xdpctl.model.announcement import Kind
-from xdpctl.model.match.match import Match
+from xdpctl.model.match.match import Match, matching
 from xdpctl.upstream import flowspec
 from xdpctl.upstream.link import State
 from xdpctl.upstream.peers import BLACKHOLE, Peer
@@ -133,7 +133,7 @@ def _blackhole(victim: Prefix) -> Request:
         route=f"route {victim} community [ {BLACKHOLE} no-export ]",
         what=f"drop everything to {victim}",
         victim=victim,
-        match=Match((("destination", victim),)),
+        match=matching((("destination", victim),)),
         collateral="",
         more=f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
         everything=True,

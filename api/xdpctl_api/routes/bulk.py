@@ -21,9 +21,10 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.mitigation.undo import remove_matching
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Action, Mode, Rule
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.tags import given as asked_tags
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
@@ -80,7 +81,7 @@ class BulkQuery(Strict, ForWhom):
         """The default values as a RuleRequest; RuleError for an invalid ttl."""
         ttl = seconds(self.ttl, "ttl")
         tags = asked_tags((), tuple(self.tag))
-        return RuleRequest(_ANY, self.action, self.mode, ttl, None, self.reason, tags)
+        return RuleRequest(Match(_ANY), self.action, self.mode, ttl, None, self.reason, tags)
 
 
 class _Import:
@@ -111,7 +112,7 @@ class _Import:
     def _add(self, draft: Draft, lines: list[bytes]) -> Imported:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
-        new: list[Rule | Signature] = []
+        new: list[Rule] = []
         read = self._parser.feed(lines)
         done = add_many(draft, read, self._who, "bulk", self._guard, new.append)
         by_hand.attach(draft, new, self._who, self._ctx.controller.hits)
@@ -183,7 +184,7 @@ async def remove_rules(
     change = ctx.controller.change_by(who, query.force)
     hits = ctx.controller.hits
 
-    def operation(draft: Draft) -> list[Rule | Signature]:
+    def operation(draft: Draft) -> list[Rule]:
         if query.dry_run:
             return matching(draft, wanted)
         return remove_matching(draft, wanted, who, query.count, hits)

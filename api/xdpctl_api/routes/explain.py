@@ -15,11 +15,11 @@ from xdpctl.base.net.prefix import Prefix, exact_address, parse_address
 from xdpctl.control.controller import Controller
 from xdpctl.datapath.image import is_shared
 from xdpctl.errors import DatapathError, RoleError, RuleError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Role
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Action, Mode, Rule
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import AnyReader
@@ -29,7 +29,7 @@ from xdpctl_api.shapes.common import ProtectedOut
 from xdpctl_api.shapes.explain import ExplainOut
 from xdpctl_api.shapes.rules import RuleOut, rule_out
 
-Held = Rule | Signature | SourceSet
+Held = Rule | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
 _DESTINATIONS_MAX, _COULD_HIT_MAX = 64, 20
 _DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -150,10 +150,10 @@ def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None)
 
 def _within(held: Held) -> bool:
     """Whether a matched rule is a limit that the packet did not exceed."""
-    return isinstance(held, Signature) and bool(held.limit) and held.mode is Mode.ENFORCE
+    return isinstance(held, Rule) and bool(held.limit) and held.mode is Mode.ENFORCE
 
 
-def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Signature]:
+def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
     """The matches that take some packets of a source, and do not only count or let pass."""
     return [
         each
@@ -181,21 +181,17 @@ def _answer(
     if explanation.reason is Reason.PROTECTED and source is not None:
         over = protection.narrowest(source)
 
-    def out(rule: Rule | Signature) -> RuleOut:
+    def out(rule: Rule) -> RuleOut:
         return RuleOut(**rule_out(ctx.controller, rule, now))
 
     return ExplainOut(
         verdict=explanation.reason.verdict,
         reason=explanation.reason.name.lower(),
-        rule=out(decided) if isinstance(decided, Rule | Signature) else None,
+        rule=out(decided) if isinstance(decided, Rule) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by=ProtectedOut(prefix=str(over), why=protection.why[over]) if over else None,
-        within=[out(held) for held in matched if isinstance(held, Signature) and _within(held)],
-        monitored=[
-            out(held)
-            for held in matched
-            if isinstance(held, Rule | Signature) and not _within(held)
-        ],
+        within=[out(held) for held in matched if isinstance(held, Rule) and _within(held)],
+        monitored=[out(held) for held in matched if isinstance(held, Rule) and not _within(held)],
         monitored_sets=[held.name for held in matched if isinstance(held, SourceSet)],
         behind=[out(held) for slot in explanation.behind if (held := state.signature_of(slot))],
         could_hit=[

@@ -13,8 +13,9 @@ from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.errors import CapacityError, ConfigError, NotFoundError, PaceError, RoleError
 from xdpctl.mitigation.hooks import BODY_BYTES_MAX, Answer
 from xdpctl.mitigation.undo import take_back
+from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import OPERATOR, Automatic
+from xdpctl.model.rule import OPERATOR
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.dependencies import Ctx

@@ -11,7 +11,7 @@ from xdpctl.base.net.prefix import parse_address
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.effect import Action, Mode
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

@@ -12,8 +12,9 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit_search import Wanted, newest, oldest
 from xdpctl.errors import ConflictError, NotFoundError, RuleError, StoreError
 from xdpctl.model.identity import Role, Token, digest, mint
+from xdpctl.model.names import check_name
 from xdpctl.model.requests import check_seconds
-from xdpctl.model.rule import OPERATOR, TTL_MAX, check_name
+from xdpctl.model.rule import OPERATOR, TTL_MAX
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, refusals

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Header, Query, Response
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations import rules
-from xdpctl.control.operations.changing import Added
+from xdpctl.control.operations.rules import Added
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
 from xdpctl.incidents.ledger import by_hand, ledger
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
+from xdpctl.model.match.match import source_named
+from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import key_of
-from xdpctl.model.signature import Signature
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
@@ -42,13 +42,10 @@ _NAMED = 1_000
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 
-def answer(ctx: ControlPlane, added: Added[Rule | Signature], change: Change | None) -> RuleAnswer:
+def answer(ctx: ControlPlane, added: Added, change: Change | None) -> RuleAnswer:
     """The rule as it stands now, or as it was added if it is gone already."""
     controller, rule = ctx.controller, added.rule
-    if isinstance(rule, Signature):
-        rule = controller.state.signatures.get(rule.id, rule)
-    else:
-        rule = controller.state.rules.get(rule.source, rule)
+    rule = controller.state.find(rule.id, 0) or rule
     fields = rule_out(controller, rule, controller.clock.read())
     return RuleAnswer(
         **fields,
@@ -80,7 +77,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
     change = ctx.controller.change_by(who, request.force)
     hits = ctx.controller.hits
 
-    def operation(draft: Draft) -> Added[Rule | Signature]:
+    def operation(draft: Draft) -> Added:
         added = rules.add(draft, request, who)
         if added.created:
             by_hand.attach(draft, [added.rule], who, hits)
@@ -104,7 +101,7 @@ async def list_rules(who: Viewer, ctx: Ctx, query: Annotated[ListQuery, Query()]
     return Response(data, media_type="application/json")
 
 
-def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: ListQuery) -> bytes:
+def _page(ctx: ControlPlane, wanted: Callable[[Rule], bool], query: ListQuery) -> bytes:
     if query.sort != "address":
         if query.cursor:
             raise RuleError(f"sorted by {query.sort} there is one page", "cursor", "leave it out")
@@ -112,31 +109,28 @@ def _page(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], query: 
     return page(ctx, wanted, query.limit, query.cursor)
 
 
-def _find(ctx: ControlPlane, rule_id: str) -> Rule | Signature:
+def _find(ctx: ControlPlane, rule_id: str) -> Rule:
     state, now = ctx.controller.state, ctx.controller.clock.read()
-    rule: Rule | Signature | None
-    if rule_id.startswith(ID_MARK):
-        rule, subject = state.signatures.get(rule_id), rule_id
-    else:
-        source = parse_rule_id(rule_id)
-        rule, subject = state.rules.get(source), str(source)
-    if rule is None or rule.expired(now.ns):
-        kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
-        stated = state.shared.get(f"{kind}/{rule_id}")
-        if stated and stated.stands and stated.scope:
-            raise NotFoundError(
-                f"the rule on {subject} is stated for {stated.scope.replace(':', ' ')}, and not "
-                "for this node: ask one of those (--node NAME)"
-            )
+    rule = state.find(rule_id, now.ns)
+    if rule is None:
+        source = source_named(rule_id)
+        subject = str(source) if source else rule_id
+        for kind in ("rules", "signatures"):
+            stated = state.shared.get(f"{kind}/{rule_id}")
+            if stated and stated.stands and stated.scope:
+                raise NotFoundError(
+                    f"the rule on {subject} is stated for {stated.scope.replace(':', ' ')}, and "
+                    "not for this node: ask one of those (--node NAME)"
+                )
         raise NotFoundError(f"there is no rule on {subject}{_covered_by(ctx, rule_id)}")
     return rule
 
 
 def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
     """What decides about a source on which there is no rule of its own."""
-    if rule_id.startswith(ID_MARK):
+    source = source_named(rule_id)
+    if source is None:
         return "; xdpctl list shows all rules"
-    source = parse_rule_id(rule_id)
     wider = around(Draft(ctx.controller.state, ctx.controller.clock.read()), source)
     if wider is None:
         return ""
@@ -186,7 +180,7 @@ async def _change(
     seen = named_etag(if_match)
     change = ctx.controller.change_by(who, bool(changes.get("force")))
 
-    def operation(draft: Draft) -> Added[Rule | Signature]:
+    def operation(draft: Draft) -> Added:
         return rules.change(draft, rule_id, changes, who, seen)
 
     changed = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
@@ -239,7 +233,8 @@ async def remove_rule(
     If most of this host's connections would be cut off without it, it needs `force`.
     """
     seen = named_etag(if_match)
-    last = rule_out(ctx.controller, _find(ctx, rule_id), ctx.controller.clock.read())
+    found = _find(ctx, rule_id)
+    last = rule_out(ctx.controller, found, ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
 
     def remove(draft: Draft) -> None:
@@ -248,9 +243,8 @@ async def remove_rule(
 
     change = ctx.controller.change_by(who, force)
     await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))
-    kind = "signatures" if rule_id.startswith(ID_MARK) else "rules"
     return RuleRemoved(
         **last,
         change=change.number or None,
-        fleet=await states.where(change, [f"{kind}/{last['id']}"]),
+        fleet=await states.where(change, [key_of(found)]),
     )

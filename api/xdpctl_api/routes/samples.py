@@ -19,8 +19,7 @@ from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
 from xdpctl.control.slot_names import SlotNames
 from xdpctl.errors import BusyError, NotFoundError
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import parse_rule_id
+from xdpctl.model.match.match import source_named
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
@@ -100,13 +99,9 @@ def _line(fields: dict[str, Any]) -> bytes:
 def _slot(ctx: ControlPlane, rule: str) -> int:
     """The slot of a rule, by its id or source, or of a set; NotFoundError if there is none."""
     state = ctx.controller.state
-    if rule.startswith(ID_MARK):
-        held = state.signatures.get(rule)
-        slot = held.slot if held else None
-    elif rule in state.sets:
-        slot = state.sets[rule].slot
-    else:
-        slot = state.image.entries.get(parse_rule_id(rule))
+    held = state.sets.get(rule) or state.signatures.get(rule)
+    source = None if held else source_named(rule)
+    slot = held.slot if held else state.image.entries.get(source) if source else None
     if slot is None:
         raise NotFoundError(f"there is no rule or set {rule!r} in the kernel")
     return slot

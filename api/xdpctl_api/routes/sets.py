@@ -23,7 +23,7 @@ from xdpctl.errors import (
     RuleError,
     StaleError,
 )
-from xdpctl.model.rule import Mode
+from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import NOTHING, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer

@@ -16,8 +16,8 @@ from xdpctl.errors import (
     UnconfirmedError,
 )
 from xdpctl.model.announcement import Announcement
+from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import Automatic
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.service.peering import Peering
 from xdpctl.upstream import announcing

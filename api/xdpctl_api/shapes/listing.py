@@ -15,10 +15,11 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.signature_sync import ordered
 from xdpctl.control.state.state import order
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match import text
 from xdpctl.model.match.precedence import Key, precedence
-from xdpctl.model.rule import Action, Mode, Rule, parse_rule_id
-from xdpctl.model.signature import STANDING, Signature
+from xdpctl.model.names import parse_rule_id
+from xdpctl.model.rule import STANDING, Rule
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.top import rates_by_slot
 from xdpctl_api.shapes.common import Strict, seconds
@@ -47,7 +48,7 @@ class Filters(Strict):
         default=None, max_length=64, description="Only rules whose id or source begins with this"
     )
 
-    def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
+    def test(self, unix: float) -> Callable[[Rule], bool]:
         """The filter as a function, its prefixes parsed once; `unix` is the time now."""
         inside = parse_prefix(self.within, "within") if self.within is not None else None
         around = parse_prefix(self.covering, "covering") if self.covering is not None else None
@@ -93,7 +94,7 @@ class RemovalQuery(Filters, ForWhom):
     )
     count: int | None = Field(default=None, ge=0, description="How many rules match")
 
-    def test(self, unix: float) -> Callable[[Rule | Signature], bool]:
+    def test(self, unix: float) -> Callable[[Rule], bool]:
         """RuleError if nothing says which rules, or how many."""
         if not self.all and not self.model_fields_set - _ABOUT:
             raise RuleError("nothing says which rules", "all", "give a filter, or all=true")
@@ -107,7 +108,7 @@ class RemovalQuery(Filters, ForWhom):
         )
 
 
-def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule | Signature]:
+def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule]:
     """Rules on sources by address, then signatures in the order of evaluation."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     after_key = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
@@ -117,15 +118,15 @@ def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule | Signatur
         start = bisect_right(sources, order(after), key=order) if after else 0
         held = (state.rules.get(source) for source in islice(sources, start, None))
         yield from (rule for rule in held if rule and not rule.expired(now.ns))
-    signatures: list[Signature] = ordered(list(state.signatures.values()))
+    signatures: list[Rule] = ordered(list(state.signatures.values()))
     for signature in signatures:
         if not signature.expired(now.ns) and (after_key is None or signature.order > after_key):
             yield signature
 
 
-def _cursor(rule: Rule | Signature) -> str:
+def _cursor(rule: Rule) -> str:
     """The cursor after a rule; it works even if the rule is removed in the meantime."""
-    if isinstance(rule, Signature):
+    if rule.by_source is None:
         priority, of_detector, _ = rule.order
         return f"{_SIGNED}{priority};{of_detector:d};{rule.match}"
     return rule.id
@@ -141,7 +142,7 @@ def _place(cursor: str) -> tuple[int, bool, Key]:
 
 
 def page(
-    ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int, cursor: str | None
+    ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int, cursor: str | None
 ) -> bytes:
     """A RulePage: at most `limit` rules after `cursor` for which `wanted` is true."""
     found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
@@ -149,7 +150,7 @@ def page(
     return _encoded(ctx, found[:limit], cursor)
 
 
-def busiest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int) -> bytes:
+def busiest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> bytes:
     """A RulePage: the `limit` rules that have hit most packets, of those that are `wanted`."""
     rules = [rule for rule in _standing(ctx, None) if wanted(rule)]
     counted = zip(ctx.controller.hits_of(rules), rules, strict=True)
@@ -157,7 +158,7 @@ def busiest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit
     return _encoded(ctx, [rule for _, rule in first], None)
 
 
-def fastest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit: int) -> bytes:
+def fastest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> bytes:
     """A RulePage: the `limit` rules that hit most packets a second now, by samples.
 
     If fewer have hit any, others follow.
@@ -171,9 +172,7 @@ def fastest(ctx: ControlPlane, wanted: Callable[[Rule | Signature], bool], limit
     return _encoded(ctx, [rule for _, rule in shown], None, [rate for rate, _ in shown])
 
 
-def _hitting(
-    ctx: ControlPlane, rates: Mapping[int, float]
-) -> Iterator[tuple[float, Rule | Signature]]:
+def _hitting(ctx: ControlPlane, rates: Mapping[int, float]) -> Iterator[tuple[float, Rule]]:
     """The rules of these slots, with their rates; without looking at each of many rules."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     for source, slot in list(state.image.entries.items()):
@@ -187,7 +186,7 @@ def _hitting(
 
 def _encoded(
     ctx: ControlPlane,
-    rules: list[Rule | Signature],
+    rules: list[Rule],
     cursor: str | None,
     rates: Sequence[float | None] | None = None,
 ) -> bytes:

@@ -11,9 +11,9 @@ from xdpctl.base.clock import Now
 from xdpctl.control.controller import Controller
 from xdpctl.errors import RuleError
 from xdpctl.model.collateral import Collateral
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode, Rule, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule
 from xdpctl.model.tags import given as asked_tags
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
 from xdpctl_api.shapes.fleet import WhereOut, absent
@@ -52,30 +52,21 @@ class RuleIn(Strict):
         default=False, description="Replace a rule with that match, instead of extending it"
     )
 
-    def ask(self) -> RuleRequest | SignatureRequest:
-        """A RuleRequest for a drop or accept of a source, else a SignatureRequest."""
-        match = self.match.match()
-        source = match.source_only
-        common: dict[str, Any] = {
-            "action": self.action,
-            "mode": self.mode,
-            "ttl": seconds(self.ttl, "ttl"),
-            "confirm_within": seconds(self.confirm_within, "confirm_within"),
-            "reason": self.reason,
-            "tags": asked_tags((), tuple(self.tags)),
-        }
-        given = (self.limit, self.spare, self.priority)
-        by_source = self.action in (Action.DROP, Action.ACCEPT)
-        if source is not None and by_source and given == (None, None, None):
-            return RuleRequest(source=source, force=self.force, replace=self.replace, **common)
-        return SignatureRequest(
-            match=match,
-            limit=self.limit.rate() if self.limit else None,
+    def ask(self) -> RuleRequest:
+        """The request; RuleError if a field is not valid."""
+        return RuleRequest(
+            match=self.match.match(),
+            action=self.action,
+            mode=self.mode,
+            ttl=seconds(self.ttl, "ttl"),
+            confirm_within=seconds(self.confirm_within, "confirm_within"),
+            reason=self.reason,
+            tags=asked_tags((), tuple(self.tags)),
             spare=self.spare,
+            limit=self.limit.rate() if self.limit else None,
             priority=self.priority or 0,
             force=self.force,
             replace=self.replace,
-            **common,
         )
 
 
@@ -208,14 +199,14 @@ class RuleMade(RuleNamed):
     expires_in: float | None = Field(description="Seconds; null: no expiry")
 
 
-def rule_made(rule: Rule | Signature, now: Now) -> RuleMade:
+def rule_made(rule: Rule, now: Now) -> RuleMade:
     """What a rule does and for how long."""
     return RuleMade(
         id=rule.id,
-        text=str(rule.match) if isinstance(rule, Signature) else f"src {rule.source}",
+        text=_text(rule),
         action=rule.action,
         mode=rule.mode,
-        limit=limit_out(rule.limit) if isinstance(rule, Signature) and rule.limit else None,
+        limit=limit_out(rule.limit) if rule.limit else None,
         spare=rule.spare,
         expires_in=(rule.expires_ns - now.ns) / 1e9 if rule.expires_ns else None,
     )
@@ -241,28 +232,16 @@ class RulePage(BaseModel):
     next: str | None
 
 
-def _specific_fields(controller: Controller, rule: Rule | Signature) -> dict[str, Any]:
-    """The fields of a RuleOut that differ between rules on sources and signatures."""
-    if isinstance(rule, Signature):
-        return {
-            "id": rule.id,
-            "match": rule.match.as_json(),
-            "text": str(rule.match),
-            "limit": limit_out(rule.limit) if rule.limit else None,
-            "spare": rule.spare,
-            "priority": rule.priority,
-            "slot": rule.slot if controller.in_force(rule) else None,
-        }
-    source = str(rule.source)
-    return {
-        "id": source.replace("/", "_"),
-        "match": {"source": source},
-        "text": f"src {source}",
-        "limit": None,
-        "spare": rule.spare,
-        "priority": 0,
-        "slot": controller.state.image.entries.get(rule.source),
-    }
+def _text(rule: Rule) -> str:
+    """The match as text; of a source alone, with its length."""
+    return f"src {rule.by_source}" if rule.by_source else str(rule.match)
+
+
+def _slot(controller: Controller, rule: Rule) -> int | None:
+    """The number in the kernel; None if the rule is not in force there."""
+    if rule.by_source:
+        return controller.state.image.entries.get(rule.by_source)
+    return rule.slot if controller.in_force(rule) else None
 
 
 def collateral_out(found: Collateral | None) -> PeopleOut | None:
@@ -284,13 +263,19 @@ def collateral_out(found: Collateral | None) -> PeopleOut | None:
 
 
 def rule_out(
-    controller: Controller, rule: Rule | Signature, now: Now, counted: Hits | None = None
+    controller: Controller, rule: Rule, now: Now, counted: Hits | None = None
 ) -> dict[str, Any]:
     """The fields of a RuleOut; the hits are read unless they are given."""
     hits = counted or controller.hits(rule)
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
-        **_specific_fields(controller, rule),
+        "id": rule.id,
+        "match": {"source": rule.subject} if rule.by_source else rule.match.as_json(),
+        "text": _text(rule),
+        "limit": limit_out(rule.limit) if rule.limit else None,
+        "spare": rule.spare,
+        "priority": rule.priority,
+        "slot": _slot(controller, rule),
         "action": rule.action,
         "mode": rule.mode,
         "origin": rule.origin,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from xdpctl.base.net.prefix import text_of
 from xdpctl.lists.replacement import Choices
 from xdpctl.mitigation.watchers.lists import Spared
-from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp

@@ -12,7 +12,7 @@ from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd
 from tests.fleet.jepsen.history import Asked, Ending, History, Outcome
 from tests.support.fakes import ROOT, ask
-from xdpctl.control.operations import rules, source_rules
+from xdpctl.control.operations import rules
 from xdpctl.control.store.audit import verify
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.answer import Where
@@ -144,7 +144,7 @@ class Simulation:
         request = ask(source, ttl=600.0, tags=(f"event-{node.name}-{source.replace('/', '-')}",))
         began = time.monotonic() - self._began
         try:
-            node.controller.submit(lambda d: source_rules.add(d, request, _DETECTOR)).result(10)
+            node.controller.submit(lambda d: rules.add(d, request, _DETECTOR)).result(10)
             outcome = Outcome.NODE
         except XdpctlError:
             outcome = Outcome.REFUSED

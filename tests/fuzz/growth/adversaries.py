@@ -20,7 +20,7 @@ from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.formats.entries import parse_line
 from xdpctl.lists.geo import parse_asn
 from xdpctl.model.match import text
-from xdpctl.model.match.match import build
+from xdpctl.model.match.match import Match, build
 from xdpctl.model.requests import RuleRequest
 from xdpctl.service.config import parse
 from xdpctl_api.auth import _forwarded
@@ -64,7 +64,7 @@ _RUNS = {
     "tabs": run_of("1\t"),
     "bangs": run_of("!"),
 }
-_DEFAULTS = RuleRequest(parse_prefix("0.0.0.0/0"))
+_DEFAULTS = RuleRequest(Match(parse_prefix("0.0.0.0/0")))
 
 
 def _request(value: str) -> Request:

@@ -79,7 +79,7 @@ def test_undoing_each_kind_of_change_puts_back_what_was_before(api: Api) -> None
         api.call("DELETE", "/v1/rules/203.0.113.7_32").json()["change"],
         api.put("bad", "198.51.100.0/25\n", 200, force="true")["change"],
     ]
-    signature = next(i for i in before if i.startswith("sig-"))
+    signature = next(i for i in before if i.startswith("m-"))
     changes.append(mark(api, signature, priority=7)["change"])
     changes.append(api.call("DELETE", f"/v1/rules/{signature}").json()["change"])
     assert api.call("DELETE", "/v1/sets/bad").status_code == 200

@@ -240,7 +240,7 @@ def test_a_listed_rule_is_the_same_as_one_that_is_read(api: Api) -> None:
         ("begins=10.0.0.0", ["10.0.0.0/8"]),
         ("begins=10.0.0.0/8", ["10.0.0.0/8"]),
         ("begins=10.0.0.", ["10.0.0.0/8", "10.0.0.1/32", "10.0.0.2/32"]),
-        ("begins=sig-", []),
+        ("begins=m-", []),
         ("action=accept", ["10.0.0.0/8"]),
         ("mode=monitor", ["10.0.0.2/32"]),
         ("tag=feed", ["10.0.0.1/32"]),

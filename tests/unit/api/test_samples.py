@@ -77,7 +77,7 @@ def test_a_rule_is_named_by_source_id_or_set(api: Api) -> None:
         ({"verdict": "droped"}, 400, "bad-request"),
         ({"every": 3}, 400, "bad-request"),
         ({"seconds": 0}, 400, "bad-request"),
-        ({"rule": "sig-0"}, 404, "not-found"),
+        ({"rule": "m-0"}, 404, "not-found"),
         ({"rule": "203.0.113.7"}, 404, "not-found"),
     ],
 )

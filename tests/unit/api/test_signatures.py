@@ -10,6 +10,7 @@ import pytest
 from tests.support.apiclient import Api, problem, running
 from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations import default_limits
 from xdpctl.service.config import parse
 
@@ -48,13 +49,21 @@ def test_components_and_text_are_the_same_rule(api: Api) -> None:
     assert int(api.datapath.control["armed"]) in (1, 2)
 
 
-def test_a_source_with_more_or_a_limit_is_a_signature_and_alone_it_is_none(api: Api) -> None:
+def test_a_source_alone_names_its_rule_and_has_one(api: Api) -> None:
     assert add(api, {"source": "203.0.113.7"})["id"] == "203.0.113.7_32"
     assert add(api, "src 203.0.113.8")["id"] == "203.0.113.8_32"
-    assert add(api, "src 203.0.113.7 udp")["id"].startswith("sig-")
-    paced = add(api, "src 203.0.113.7", action="limit", limit={"pps": 10})
-    assert paced["id"].startswith("sig-")
-    assert paced["limit"]["per"] == "all"
+    assert add(api, "src 203.0.113.7 udp")["id"].startswith("m-")
+    limit = {"action": "limit", "limit": {"pps": 10}}
+    found = problem(
+        api.call("POST", "/v1/rules", json={"match": "src 203.0.113.7", **limit}), 409, "conflict"
+    )
+    assert "already a rule of operator (enforce drop) on src 203.0.113.7" in found["detail"]
+    paced = add(api, "src 203.0.113.7", 200, replace=True, **limit)
+    assert (paced["id"], paced["limit"]["per"]) == ("203.0.113.7_32", "all")
+    assert parse_prefix("203.0.113.7") not in api.controller.state.rules
+    back = add(api, "src 203.0.113.7", 200, replace=True)
+    assert (back["id"], back["spare"]) == ("203.0.113.7_32", "none")
+    assert "203.0.113.7_32" not in api.controller.state.signatures
 
 
 def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
@@ -170,7 +179,7 @@ def test_one_that_only_counted_is_promoted(api: Api) -> None:
         path = f"/v1/rules/{made['id']}"
         assert api.call("POST", f"{path}/promote").json()["mode"] == "enforce"
         assert api.call("GET", path).json()["mode"] == "enforce"
-    assert problem(api.call("POST", "/v1/rules/sig-0/promote"), 404, "not-found")
+    assert problem(api.call("POST", "/v1/rules/m-0/promote"), 404, "not-found")
 
 
 def test_an_admin_may_drop_everything_with_force(api: Api) -> None:
@@ -184,18 +193,24 @@ def test_one_more_than_there_can_be_is_refused_and_the_others_stay(api: Api) -> 
     done = api.call("POST", "/v1/rules/bulk", content=lines, headers=headers).json()
     assert (done["added"], done["rejected"]) == (1024, 0)
     found = problem(api.call("POST", "/v1/rules", json={"match": "udp"}), 507, "capacity")
-    assert "1024 signatures" in found["detail"]
+    assert "1024 rules on matches" in found["detail"]
     assert len(api.controller.state.signatures) == 1024
     full = next(t for t in api.call("GET", "/v1/status").json()["tables"] if t["fill"] == 1)
     assert full["name"] == "signatures"
     assert max(s.slot for s in api.controller.state.signatures.values()) < SlotNumber.SETS
 
 
-def test_a_rule_on_a_source_has_no_rate_or_priority_to_change(api: Api) -> None:
-    made = add(api, {"source": "203.0.113.7"})
-    path = f"/v1/rules/{made['id']}"
-    found = problem(api.call("PATCH", path, json={"priority": 3}), 400, BAD)
-    assert found["field"] == "priority"
+def test_a_rule_on_a_source_may_become_a_limit_or_get_a_priority(api: Api) -> None:
+    """It is among the matches of the kernel then, and no longer in the table of sources."""
+    path = f"/v1/rules/{add(api, {'source': '203.0.113.7'})['id']}"
+    first = api.call("PATCH", path, json={"priority": 3}).json()
+    assert (first["slot"], first["spare"], first["action"]) == (3, "known", "drop")
+    paced = api.call("PATCH", path, json={"action": "limit", "limit": {"pps": 10}}).json()
+    assert (paced["slot"], paced["limit"]["pps"]) == (3, 10)
+    change = {"action": "accept", "priority": 0}
+    assert api.call("PATCH", path, json=change).json()["slot"] >= SlotNumber.FIRST
+    assert not api.controller.state.signatures
+    assert api.call("DELETE", path).status_code == 200
 
 
 MINE = {"Forwarded": "for=10.1.1.1"}

@@ -7,7 +7,7 @@ from tests.unit.cli.test_cli import RULE, Api, Run, api, run
 from xdpctl.errors import Refused, Unreachable
 
 __all__ = ["api", "run"]
-SIGNED = {**RULE, "id": "sig-2cf47e6bcc8a", "match": {"protocol": "tcp"}}
+SIGNED = {**RULE, "id": "m-2cf47e6bcc8a", "match": {"protocol": "tcp"}}
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def _proposed(run: Run, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
 @pytest.mark.parametrize(
     ("line", "proposed"),
     [
-        ("xdpctl show ", ["203.0.113.7", "sig-2cf47e6bcc8a"]),
+        ("xdpctl show ", ["203.0.113.7", "m-2cf47e6bcc8a"]),
         ("xdpctl show 203", ["203.0.113.7"]),
-        ("xdpctl unblock 203.0.113.7 sig", ["sig-2cf47e6bcc8a"]),
+        ("xdpctl unblock 203.0.113.7 sig", ["m-2cf47e6bcc8a"]),
         ("xdpctl set show ", ["drop", "abroad"]),
         ("xdpctl set put dr", ["drop"]),
         ("xdpctl incident show 2026", ["20261126-081900"]),

@@ -17,16 +17,16 @@ __all__ = ["api", "run"]
 DONE = {
     "mode": "on",
     "events": 1,
-    "rules": ["sig-1"],
+    "rules": ["m-1"],
     "first": [
         {
-            **{"id": "sig-1", "text": "dst 192.0.2.7/32 proto udp", "action": "limit"},
+            **{"id": "m-1", "text": "dst 192.0.2.7/32 proto udp", "action": "limit"},
             **{"mode": "monitor", "spare": "established", "expires_in": 900.0},
             "limit": {"pps": 500.0, "bps": None, "per": "all"},
         }
     ],
-    "released": ["sig-0"],
-    "held": ["sig-9"],
+    "released": ["m-0"],
+    "held": ["m-9"],
     "watched": [{"event": "8", "why": "would break 21"}],
     "refused": [{"what": "198.51.100.9/32", "why": "it is ours", "fix": "look"}],
     "ignored": [{"event": "7", "why": "outgoing"}],
@@ -50,11 +50,11 @@ def test_a_scripts_arguments_and_input_are_handed_on_whole(
     argv = ["198.51.100.2", "incoming", "1000", "ban"]
     code, out, err = run("hook", "fastnetmon", "--", *argv)
     assert (code, api.calls[0][2]["json"]) == (0, {"argv": argv, "stdin": "IP: x\n"})
-    assert "(sig-1)" in out
-    assert "removed: sig-0" in out
+    assert "(m-1)" in out
+    assert "removed: m-0" in out
     assert "198.51.100.9/32: it is ours. look" in err
     assert "7: outgoing" in err
-    assert "once it has no more hits: sig-9" in out
+    assert "once it has no more hits: m-9" in out
     assert "8: would break 21" in err
 
 
@@ -153,7 +153,7 @@ def test_a_policy_is_tried_without_doing_anything(api: Api, run: Run, tmp_path: 
     path.write_text("{}")
     code, out, _ = run("policy", "test", str(path), "--detector", "alertmanager")
     assert code == 0
-    what = "limit 500 pps dst 192.0.2.7/32 proto udp, monitor, for 15m (sig-1)"
+    what = "limit 500 pps dst 192.0.2.7/32 proto udp, monitor, for 15m (m-1)"
     assert f"would be in force: {what}" in out.replace("\n", " ")
     assert api.calls[0][2]["params"] == {"dry_run": "true"}
 

@@ -21,7 +21,7 @@ from xdpctl.service.client import Client
 __all__ = ["api", "run"]
 SIGNED = {
     **RULE,
-    "id": "sig-1",
+    "id": "m-1",
     "text": "tcp dst-port 80",
     "match": {"protocol": "tcp", "destination_port": "80"},
     "limit": {"pps": 10.0, "bps": None, "per": "all"},

@@ -13,7 +13,7 @@ from tests.unit.cli.test_sets import PUT
 from tests.unit.lists.geo.test_geo import AS1, DE, US, write_mmdb
 from xdpctl.errors import ConfigError
 from xdpctl.lists import geo
-from xdpctl.model.rule import check_reason
+from xdpctl.model.names import check_reason
 
 __all__ = ["api", "run"]  # the fixtures
 PATH = "/v1/sets/places"

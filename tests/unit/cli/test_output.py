@@ -8,7 +8,9 @@ import pytest
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.cli import output
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Action, Rule
+from xdpctl.model.effect import Action
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Rule
 
 RULE: dict[str, Any] = {
     "id": "2001:db8:1234:5678::_64",
@@ -48,4 +50,4 @@ def test_a_source_is_never_shortened(
 @pytest.mark.parametrize("reason", ["a\nline", "\x1b[31m", "\ud800"])
 def test_control_characters_are_refused(reason: str) -> None:
     with pytest.raises(RuleError, match="control characters"):
-        Rule(parse_prefix("203.0.113.7"), Action.DROP, reason=reason)
+        Rule(Match(parse_prefix("203.0.113.7")), Action.DROP, reason=reason)

@@ -21,7 +21,7 @@ WIDTHS = [5, 30, 8, 8]
         ),
         ("use mode monitor (--monitor) to count", "use --monitor to count"),
         ("change it: PATCH /v1/rules/203.0.113.0_24", "change it: xdpctl edit 203.0.113.0/24"),
-        ("DELETE /v1/rules/sig-1 removes it", "xdpctl unblock sig-1 removes it"),
+        ("DELETE /v1/rules/m-1 removes it", "xdpctl unblock m-1 removes it"),
         ("there is no token a; see GET /v1/tokens", "there is no token a; see xdpctl token list"),
         ("so confirm_within was not applied", "so --confirm-within was not applied"),
         ("source_port 70000 is too large", "src-port 70000 is too large"),

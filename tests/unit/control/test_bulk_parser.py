@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.errors import RuleError
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
+from xdpctl.model.requests import RuleRequest
 
-DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",))
+DEFAULTS = RuleRequest(
+    Match(Prefix(bytes(4), 0)), Action.DROP, Mode.MONITOR, 60.0, None, "feed", ("a",)
+)
 
 
-def parse(
-    kind: Format, text: str | bytes
-) -> list[tuple[int, RuleRequest | SignatureRequest | RuleError]]:
+def parse(kind: Format, text: str | bytes) -> list[tuple[int, RuleRequest | RuleError]]:
     raw = text.encode() if isinstance(text, str) else text
     return [(number, ask) for number, _, ask in Parser(kind, DEFAULTS).feed(raw.split(b"\n"))]
 
@@ -32,7 +33,7 @@ def good(kind: Format, text: str | bytes) -> list[RuleRequest]:
 
 
 def sources(asks: list[RuleRequest]) -> list[str]:
-    return [str(ask.source) for ask in asks]
+    return [str(ask.match.source) for ask in asks]
 
 
 def test_plain_lines_are_prefixes_with_the_defaults() -> None:
@@ -168,7 +169,7 @@ def test_ndjson_says_all_that_a_rule_may(
         body["ttl"] = ttl
     (ask,) = good(Format.NDJSON, json.dumps({**body, "tags": ["x"]}))
     assert (ask.action, ask.mode, ask.reason, ask.tags) == (action, mode, reason, ("x",))
-    assert ask.source == parse_prefix("10.0.0.1")
+    assert ask.match.source == parse_prefix("10.0.0.1")
     known = {None: 60.0, "15m": 900, "1h30m": 5400, "2d": 172_800}
     assert ask.ttl == (known[ttl] if ttl is None or isinstance(ttl, str) else ttl)
 
@@ -186,7 +187,7 @@ def test_what_export_writes_is_read_back_in_a_plain_pipe() -> None:
     ((number, _, ask),) = Parser(Format.PLAIN, DEFAULTS).feed([line])
     assert number == 1
     assert isinstance(ask, RuleRequest)
-    assert (str(ask.source), ask.action.value, ask.confirm_within) == (
+    assert (str(ask.match.source), ask.action.value, ask.confirm_within) == (
         "203.0.113.0/24",
         "accept",
         9.5,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fakes import ROOT, BreakableStore, FakeClock, FakeDatapath, ask, controller
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import add
+from xdpctl.control.operations.rules import add
 from xdpctl.errors import StoreError
 
 

@@ -22,12 +22,12 @@ from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import add, change
+from xdpctl.control.operations.rules import add, change
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import DatapathError
+from xdpctl.model.effect import Mode
 from xdpctl.model.identity import Role, Token
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Mode
 
 HOST = parse_prefix("203.0.113.7")
 PROTECTED = protect({"203.0.113.0/24": CONFIGURED})
@@ -76,7 +76,7 @@ def test_what_could_not_even_be_undone_is_undone_later(
     def operation(draft: Draft) -> None:
         for source in ("10.0.0.1", "10.0.0.2"):
             add(draft, ask(source), ROOT)
-        change(draft, HOST, {"mode": Mode.MONITOR}, ROOT, None)
+        change(draft, str(HOST), {"mode": Mode.MONITOR}, ROOT, None)
 
     place(control, ask("203.0.113.7"))
     place(control, ask("203.0.113.0/24"))

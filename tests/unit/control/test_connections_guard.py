@@ -18,9 +18,11 @@ from xdpctl.control.guards.connections import ConnectionsGuard
 from xdpctl.control.operations import rules
 from xdpctl.errors import UnconfirmedError
 from xdpctl.lists.refresher import Refresher
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
+from xdpctl.model.rule import OPERATOR
 
 _WHO = Caller("anna", Role.ADMIN, OPERATOR)
 _MANY = {inet_aton(f"45.1.{n // 250}.{1 + n % 250}"): 1 for n in range(5_000)}
@@ -35,7 +37,7 @@ def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterato
 
 
 def add(control: Controller, source: str, action: Action = Action.DROP, **more: object) -> None:
-    ask = RuleRequest(parse_prefix(source), action, Mode.ENFORCE, None, None, "", (), **more)  # type: ignore[arg-type]
+    ask = RuleRequest(Match(parse_prefix(source)), action, Mode.ENFORCE, None, None, "", (), **more)  # type: ignore[arg-type]
     change = control.change_by(_WHO)
     control.submit(lambda draft: rules.add(draft, ask, _WHO), change).result()
 

@@ -25,7 +25,7 @@ from xdpctl.abi.constants import Action, Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import add, change, remove
+from xdpctl.control.operations.rules import add, change, remove
 from xdpctl.control.state.sharing import Sharing
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import (
@@ -38,8 +38,10 @@ from xdpctl.errors import (
     StoreError,
     XdpctlError,
 )
+from xdpctl.model.effect import Mode
+from xdpctl.model.names import rule_id
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import OPERATOR, Mode, rule_id
+from xdpctl.model.rule import OPERATOR
 
 HOST = "203.0.113.7"
 HOST_PREFIX = parse_prefix(HOST)
@@ -127,14 +129,14 @@ def test_a_removed_rule_is_gone_everywhere_and_its_hits_are_kept_in_the_audit(
 ) -> None:
     place(control, ask(HOST))
     hits = {"packets": 23, "bytes": 1481}
-    control.submit(lambda draft: remove(draft, HOST_PREFIX, ROOT, None, hits)).result(10)
+    control.submit(lambda draft: remove(draft, str(HOST_PREFIX), ROOT, None, hits)).result(10)
     assert not datapath.held()
     assert not stored(tmp_path)
     (last,) = [json.loads(row) for row in control.store.audit()][-1:]
     assert last["action"] == "rule.remove"
     assert last["detail"]["packets"] == 23
     with pytest.raises(NotFoundError):
-        control.submit(lambda draft: remove(draft, HOST_PREFIX, ROOT, None, {})).result(10)
+        control.submit(lambda draft: remove(draft, str(HOST_PREFIX), ROOT, None, {})).result(10)
 
 
 def test_a_change_minds_what_was_read_and_who_owns_the_rule(
@@ -142,12 +144,12 @@ def test_a_change_minds_what_was_read_and_who_owns_the_rule(
 ) -> None:
     seen = place(control, ask(HOST)).rule.etag
     monitor: dict[str, object] = {"mode": Mode.MONITOR}
-    control.submit(lambda d: change(d, HOST_PREFIX, monitor, ROOT, seen)).result(10)
+    control.submit(lambda d: change(d, str(HOST_PREFIX), monitor, ROOT, seen)).result(10)
     assert datapath.held()[f"{HOST}/32"].mode == 1
     with pytest.raises(StaleError):
-        control.submit(lambda d: change(d, HOST_PREFIX, monitor, ROOT, seen)).result(10)
+        control.submit(lambda d: change(d, str(HOST_PREFIX), monitor, ROOT, seen)).result(10)
     with pytest.raises(RoleError):
-        control.submit(lambda d: change(d, HOST_PREFIX, monitor, DETECTOR, None)).result(10)
+        control.submit(lambda d: change(d, str(HOST_PREFIX), monitor, DETECTOR, None)).result(10)
 
 
 @pytest.mark.parametrize("writes_before", [0, 1])
@@ -234,7 +236,7 @@ def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
     place(control, ask(HOST))
     tags: dict[str, object] = {"tags": ("No Name!",)}
     with pytest.raises(RuleError) as caught:
-        control.submit(lambda draft: change(draft, HOST_PREFIX, tags, ROOT, None)).result(10)
+        control.submit(lambda draft: change(draft, str(HOST_PREFIX), tags, ROOT, None)).result(10)
     assert caught.value.field == "tags"
 
 
@@ -249,7 +251,7 @@ def test_whoever_hears_of_a_change_finds_it_in_the_state(control: Controller) ->
     control.sharing = Sharing(lambda: waits.append(bool(control.state.unsent)), hear)
     request = ask(HOST, ttl=60.0, tags=("event-1",))
     control.submit(lambda draft: add(draft, request, DETECTOR)).result(5)
-    gone = partial(remove, source=HOST_PREFIX, caller=ROOT, etag=None, hits={})
+    gone = partial(remove, rule_id=rule_id(HOST_PREFIX), caller=ROOT, etag=None, hits={})
     control.submit(gone, control.change_by(ROOT)).result(5)
     key = "rules/" + rule_id(HOST_PREFIX)
     assert heard == [(key, False, True), (key, True, False)]

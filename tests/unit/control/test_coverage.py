@@ -10,8 +10,10 @@ from xdpctl.control.state.coverage import around, covering, deciding
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
 from xdpctl.datapath.image import Image
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries, SourceSet
 
 NOW = FakeClock().read()
@@ -19,7 +21,7 @@ HOST = parse_prefix("203.0.113.7")
 
 
 def rule(source: str, action: str = "drop", **more: object) -> Rule:
-    return Rule(parse_prefix(source), Action(action)).replace(**more)
+    return Rule(Match(parse_prefix(source)), Action(action)).replace(**more)
 
 
 def draft(
@@ -30,6 +32,7 @@ def draft(
     protection = protect(dict.fromkeys(protected, CONFIGURED))
     state = State(Image(16), {}, {4: 100, 6: 100}, protection)
     for each in rules:
+        assert each.source
         state.learn(each.source, each)
     out = Draft(state, NOW)
     for held, listed in sets:

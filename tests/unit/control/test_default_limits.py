@@ -8,12 +8,12 @@ import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations import default_limits, signatures
+from xdpctl.control.operations import default_limits, rules
 from xdpctl.errors import ConfigError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match import text
-from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.requests import RuleRequest
 from xdpctl.service.config import parse
 
 ROOT = Caller("root", Role.ADMIN, "operator")
@@ -86,8 +86,8 @@ def test_what_an_operator_asked_for_is_left_alone(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
-        ask = SignatureRequest(match=text.parse(SYN["match"]))
-        control.submit(lambda draft: signatures.add(draft, ask, ROOT)).result(10)
+        ask = RuleRequest(match=text.parse(SYN["match"]))
+        control.submit(lambda draft: rules.add(draft, ask, ROOT)).result(10)
         bring(control, SYN)
         (held,) = control.state.signatures.values()
         assert (held.action, held.origin) == (Action.DROP, "operator")

@@ -11,10 +11,13 @@ from xdpctl.control.state.state import State
 from xdpctl.control.store.records import ENTRIES, SETS, decode_set
 from xdpctl.datapath.image import Image
 from xdpctl.errors import CapacityError
+from xdpctl.model.effect import Action, Automatic
+from xdpctl.model.match.match import Match
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Action, Automatic, Rule
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
 
+NINE, TEN = parse_prefix("45.0.0.9"), parse_prefix("46.0.0.9")
 OLD, NEW = SourceSet(name="old", slot=65), SourceSet(name="new", slot=64)
 
 
@@ -22,8 +25,7 @@ OLD, NEW = SourceSet(name="old", slot=65), SourceSet(name="new", slot=64)
 def state() -> State:
     made = State(Image(16), {}, {4: 10, 6: 4}, protect({"45.0.9.0/24": CONFIGURED}))
     made.sets["old"], made.entries["old"] = OLD, entries("45.0.0.1", "45.0.0.2", "2600::1")
-    rule = Rule(parse_prefix("45.0.0.9"), Action.DROP)
-    made.learn(rule.source, rule)
+    made.learn(NINE, Rule(Match(NINE), Action.DROP))
     return made
 
 
@@ -91,7 +93,7 @@ def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
     draft.check_entries(6, 4)
     with pytest.raises(CapacityError, match="IPv6"):
         draft.check_entries(6, 5)
-    draft.put(Rule(parse_prefix("47.0.0.1"), Action.DROP))
+    draft.put(Rule(Match(parse_prefix("47.0.0.1")), Action.DROP))
     with pytest.raises(CapacityError):
         draft.check_entries(4, 7)
     draft.check_entries(4, 0)
@@ -124,32 +126,32 @@ def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
 
 
 def test_a_branch_is_counted_where_it_is_merged(draft: Draft) -> None:
-    rule = Rule(parse_prefix("46.0.0.9"), Action.DROP)
+    rule = Rule(Match(TEN), Action.DROP)
     branch = draft.branch()
     branch.put(rule)
     branch.settings["automatic"] = Automatic.OFF
-    branch.note("root", "rule.add", str(rule.source))
-    assert (draft.standing(rule.source), draft.of_origin(rule.origin)) == (None, 1)
+    branch.note("root", "rule.add", rule.id)
+    assert (draft.standing(TEN), draft.of_origin(rule.origin)) == (None, 1)
     assert not draft
     assert branch.room == draft.room - 1
     branch.merge()
-    assert draft.standing(rule.source) == rule
+    assert draft.standing(TEN) == rule
     assert draft.of_origin(rule.origin) == 2
     assert draft.room == branch.room
     assert draft.settings.get("automatic") is Automatic.OFF
     assert [event.action for event in draft.events] == ["rule.add"]
-    assert draft.lengths(rule.source) == {32}
+    assert draft.lengths(TEN) == {32}
 
 
 def test_a_rule_that_is_put_again_after_its_removal_takes_no_second_place(draft: Draft) -> None:
-    rule = Rule(parse_prefix("46.0.0.9"), Action.DROP)
+    rule = Rule(Match(TEN), Action.DROP)
     draft.put(rule)
     branch = draft.branch()
     branch.remove(rule)
-    assert branch.standing(rule.source) is None
+    assert branch.standing(TEN) is None
     branch.put(rule)
     assert branch.room == draft.room
-    assert [each.source for each in branch.all_rules()] == [parse_prefix("45.0.0.9"), rule.source]
+    assert [each.source for each in branch.all_rules()] == [NINE, TEN]
 
 
 def test_a_branch_of_a_branch_reads_through_both(draft: Draft) -> None:

@@ -20,7 +20,7 @@ from tests.support.fakes import (
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations.bulk_import import add_many
-from xdpctl.control.operations.source_rules import remove
+from xdpctl.control.operations.rules import remove
 from xdpctl.errors import CapacityError, DatapathError, QuotaError
 from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.quota import Quota
@@ -93,8 +93,7 @@ def test_a_suspended_rule_keeps_its_room_for_when_it_comes_back(
         control.set_protection(protect({"203.0.113.7/32": CONFIGURED})).result(10)
         with pytest.raises(CapacityError):
             place(control, ask("10.0.0.2"))
-        drop = parse_prefix("10.0.0.1")
-        control.submit(lambda draft: remove(draft, drop, ROOT, None, {})).result(10)
+        control.submit(lambda draft: remove(draft, "10.0.0.1_32", ROOT, None, {})).result(10)
         assert place(control, ask("10.0.0.2")).created
         control.set_protection(protect({})).result(10)
         upkeep(control, clock)

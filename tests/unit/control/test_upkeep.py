@@ -22,7 +22,7 @@ from xdpctl.abi.constants import Action, Reason, SlotNumber
 from xdpctl.abi.structs import Hits, Slot
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import confirm
+from xdpctl.control.operations.rules import confirm
 from xdpctl.control.store import audit
 from xdpctl.datapath.writes import PointAt, Word
 from xdpctl.errors import NotFoundError, StoreError
@@ -112,7 +112,7 @@ def test_a_provisional_rule_undoes_itself(
         upkeep(control, clock, seconds=61)
         assert len(last(control, "rule.undo")) == 1
         with pytest.raises(NotFoundError):
-            control.submit(lambda draft: confirm(draft, HOST, ROOT, None)).result(10)
+            control.submit(lambda draft: confirm(draft, str(HOST), ROOT, None)).result(10)
 
 
 def test_a_confirmed_rule_stands_until_its_own_end(
@@ -122,7 +122,7 @@ def test_a_confirmed_rule_stands_until_its_own_end(
         place(control, ask("203.0.113.7", ttl=600.0, confirm_within=60.0))
         start = clock.ns
         clock.advance(59)
-        control.submit(lambda draft: confirm(draft, HOST, ROOT, None)).result(10)
+        control.submit(lambda draft: confirm(draft, str(HOST), ROOT, None)).result(10)
         upkeep(control, clock, seconds=60)
         assert HOST in control.state.rules
         assert datapath.held()["203.0.113.7/32"].expires_ns == start + 600 * SECOND

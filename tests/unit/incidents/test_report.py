@@ -30,7 +30,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "done": 1,
     }
     rule = {
-        "id": "sig-1",
+        "id": "m-1",
         "what": "dst 198.51.100.2 proto udp",
         "action": "limit",
         "mode": "enforce",
@@ -66,7 +66,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "sources": ["203.0.113.7/32"],
         "findings": [
             {
-                "rule": "sig-1",
+                "rule": "m-1",
                 "at": 1.7e9,
                 "detector": "builtin",
                 "kind": "udp",

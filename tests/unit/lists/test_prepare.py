@@ -12,7 +12,9 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.state.state import State
 from xdpctl.errors import RuleError
 from xdpctl.lists.prepare import prepare
-from xdpctl.model.rule import Action, Rule
+from xdpctl.model.effect import Action
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Options, SourceSet
 
 
@@ -34,7 +36,9 @@ def test_exact_merging_is_exact_and_keeps_out_of_what_others_list() -> None:
     )
     for held in (state("45.0.0.0/24"), state(), state()):
         if not held.protection.why:
-            held.learn(parse_prefix("45.0.0.0/24"), Rule(parse_prefix("45.0.0.0/24"), Action.DROP))
+            held.learn(
+                parse_prefix("45.0.0.0/24"), Rule(Match(parse_prefix("45.0.0.0/24")), Action.DROP)
+            )
         assert made(halves, Options(aggregate=True), held)[0] == list(halves)
     held = state()
     held.sets["x"], held.entries["x"] = SourceSet(name="x", slot=65), entries("45.0.0.0/24")
@@ -62,7 +66,7 @@ def test_nothing_is_widened_over_what_is_protected_or_accepted(
 def dropping(*texts: str) -> State:
     held = state()
     for text in texts:
-        held.learn(parse_prefix(text), Rule(parse_prefix(text), Action.DROP))
+        held.learn(parse_prefix(text), Rule(Match(parse_prefix(text)), Action.DROP))
     return held
 
 
@@ -121,7 +125,7 @@ def test_no_address_of_the_list_gets_another_verdict_by_a_lossy_aggregation(
 ) -> None:
     held = state()
     for source, act in rules.items():
-        held.learn(source, Rule(source, act))
+        held.learn(source, Rule(Match(source), act))
     for slot, (act, listed) in enumerate(sets.items(), 2):
         held.sets[act] = SourceSet(name=act, slot=slot, action=act)
         held.entries[act] = entries(*map(str, listed))

@@ -16,7 +16,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.errors import ConflictError, FetchError, RuleError, StaleError, StoreError
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.refresher import Refresher
-from xdpctl.model.rule import Mode
+from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import FeedSource, Options
 
 SOURCE = FeedSource(url="https://feeds.test/", refresh=600.0)

@@ -14,22 +14,22 @@ from xdpctl.detectors.formats.builtin import Told
 from xdpctl.mitigation.watchers.trials import softer
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.event import Phase
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Signature, on_trial
+from xdpctl.model.rule import Rule, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 from xdpctl.service.detecting.teller import softened
 from xdpctl.service.holding import people_of
 
 
-def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Signature:
+def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Rule:
     match = text.parse(f"tcp flags psh&ack length 70 dst {VICTIM}")
-    given = {"origin": "builtin", "slot": 3, "match": match, **more}
-    return Signature(action=Action(action), limit=limit, **given)
+    given = {"origin": "builtin", "slot": 3, "match": match, "spare": Spare.KNOWN, **more}
+    return Rule(action=Action(action), limit=limit, **given)
 
 
 HURTING = Collateral(people=9, sources=10, low=0.6, high=1.0, hurts=True)
@@ -72,7 +72,7 @@ def test_who_hides_people_in_a_flood_gains_a_low_limit() -> None:
     ],
     ids=["bits", "an operator's", "more than TCP", "UDP"],
 )
-def test_what_stays(held: Signature) -> None:
+def test_what_stays(held: Rule) -> None:
     assert softer(held, HURTING, 0.0) is None
 
 
@@ -92,7 +92,7 @@ def test_what_stays(held: Signature) -> None:
         (rule(origin="operator", spare=Spare.TRIAL, mode=Mode.MONITOR), False),
     ],
 )
-def test_what_is_on_trial(held: Signature, tried: bool) -> None:
+def test_what_is_on_trial(held: Rule, tried: bool) -> None:
     assert on_trial(held) is tried
 
 

@@ -6,9 +6,11 @@ import pytest
 from tests.support.fakes import protect
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import LockoutError
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
 from xdpctl.model.policy import guard
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.rule import Rule
 
 FOUND = "a gateway of this host"
 PROTECTION = protect(
@@ -18,7 +20,7 @@ NOTHING = protect({})
 
 
 def rule(source: str, action: str = "drop", **more: object) -> Rule:
-    return Rule(parse_prefix(source), Action(action)).replace(**more)
+    return Rule(Match(parse_prefix(source)), Action(action)).replace(**more)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ import pytest
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Action, Mode, Rule, check_name, parse_rule_id, rule_id
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
+from xdpctl.model.names import check_name, parse_rule_id, rule_id
+from xdpctl.model.rule import Rule
 
 SOURCE = parse_prefix("203.0.113.0/24")
-RULE = Rule(SOURCE, Action.DROP)
+RULE = Rule(Match(SOURCE), Action.DROP)
 
 
 @pytest.mark.parametrize("text", ["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32", "::/0"])
@@ -55,7 +58,7 @@ def test_times_and_stories_do_not_change_the_effect() -> None:
     assert RULE.same_effect(told)
     assert not RULE.same_effect(RULE.replace(action=Action.ACCEPT))
     assert not RULE.same_effect(RULE.replace(mode=Mode.MONITOR))
-    assert not RULE.same_effect(RULE.replace(source=parse_prefix("203.0.113.0/25")))
+    assert not RULE.same_effect(RULE.replace(match=Match(parse_prefix("203.0.113.0/25"))))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.unit.base.test_prefix_arrays import prefixes_of as any_prefix
 from xdpctl.base.net.prefix_arrays import V4, V6
 from xdpctl.control.store.records import decode_set, encode_set
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.source_set import (
     NOTHING,
     FeedSource,

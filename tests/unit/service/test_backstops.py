@@ -18,11 +18,11 @@ from tests.support.fakes import (
 from tests.unit.traffic.test_bests import DAY, NET, NOW, packets
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations.source_rules import add
+from xdpctl.control.operations.rules import add
 from xdpctl.errors import ConfigError
 from xdpctl.model.backstop import BACKSTOP, BackstopSettings, rounded
-from xdpctl.model.rule import Action, Spare
-from xdpctl.model.signature import PRIORITY_MAX, Signature
+from xdpctl.model.effect import Action, Spare
+from xdpctl.model.rule import PRIORITY_MAX, Rule
 from xdpctl.service.backstops import Backstops
 from xdpctl.service.config import parse
 from xdpctl.traffic.sampler import Sampler
@@ -46,7 +46,7 @@ def keeping(
     return Backstops(control, sampler, settings, [NET], path, lambda: clock.now), sampler, clock
 
 
-def standing(control: Controller) -> dict[str, Signature]:
+def standing(control: Controller) -> dict[str, Rule]:
     return {str(s.match): s for s in control.state.signatures.values() if s.origin == BACKSTOP}
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.support.fakes import ROOT, FakeClock, FakeDatapath, controller
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations import signatures
+from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.datapath.flow_memory import ChallengeCounts
+from xdpctl.model.effect import Action, Spare
 from xdpctl.model.match.text import parse
-from xdpctl.model.requests import SignatureRequest
-from xdpctl.model.rule import Action, Spare
+from xdpctl.model.requests import RuleRequest
 from xdpctl.service.challenge_watch import ChallengeWatch
 
 
@@ -49,8 +49,8 @@ class Card:
 def card(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Card]:
     datapath = FakeDatapath()
     with controller(tmp_path, datapath, FakeClock()) as control:
-        ask = SignatureRequest(match=parse("dst 198.51.100.7 tcp"), action=Action.CHALLENGE)
-        control.submit(lambda draft: signatures.add(draft, ask, ROOT)).result(10)
+        ask = RuleRequest(match=parse("dst 198.51.100.7 tcp"), action=Action.CHALLENGE)
+        control.submit(lambda draft: rules.add(draft, ask, ROOT)).result(10)
         yield Card(control, datapath, request.param)
 
 

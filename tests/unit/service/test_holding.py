@@ -9,11 +9,11 @@ import pytest
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 from xdpctl.service.holding import People, State, holding, overload, people_of
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.traffic.served import Newcomers
@@ -54,17 +54,18 @@ def test_what_is_more_than_it_was_hurts_and_named() -> None:
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
 
 
-def detectors_rule(action: str, **more: Any) -> Signature:
+def detectors_rule(action: str, **more: Any) -> Rule:
     given: dict[str, Any] = {"limit": Rate(pps=100) if action == "limit" else None, **more}
     given.setdefault("match", text.parse("udp src-port 53 dst 198.51.100.7"))
-    return Signature(slot=7, action=Action(action), origin="builtin", **given)
+    given.setdefault("spare", Spare.KNOWN)
+    return Rule(slot=7, action=Action(action), origin="builtin", **given)
 
 
 def nobody(_: Prefix | None) -> None:
     return None
 
 
-def said_of(rule: Signature, rate: float, proof: Finding | None = None, **more: Any) -> People:
+def said_of(rule: Rule, rate: float, proof: Finding | None = None, **more: Any) -> People:
     findings = {rule.id: proof} if proof else {}
     collateral = {rule.id: more["whom"]} if "whom" in more else {}
     return people_of([rule], findings, {7: rate}, collateral, more.get("newcomers", nobody))

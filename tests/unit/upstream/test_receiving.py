@@ -13,19 +13,19 @@ from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import PEER, table
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
-from xdpctl.control.operations import signatures
+from xdpctl.control.operations import rules
 from xdpctl.model.event import Event
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.text import parse
 from xdpctl.model.quota import Quota
-from xdpctl.model.requests import SignatureRequest
+from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
 from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.receiving import TTL, Receiver, refusal
 
 HOST = PEER["address"]
 SETTINGS = table(PEER | {"receive": "enforce", "receive_most": 50})
-QUOTAS = {OPERATOR: Quota(max_rules=1000), "bgp.isp1": Quota(max_rules=1000, max_signatures=5)}
+QUOTAS = {OPERATOR: Quota(max_rules=1000), "bgp.isp1": Quota(max_rules=1000, max_matches=5)}
 X = "198.51.100.7/32"
 
 
@@ -220,8 +220,8 @@ def test_a_frozen_peer_gets_no_new_rules_but_loses_old_ones(site: Site) -> None:
 
 def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: Controller) -> None:
     who = Caller("root", Role.ADMIN, OPERATOR)
-    ask = SignatureRequest(match=parse("dst 198.51.100.7 udp"))
-    control.submit(lambda draft: signatures.add(draft, ask, who)).result(5)
+    ask = RuleRequest(match=parse("dst 198.51.100.7 udp"))
+    control.submit(lambda draft: rules.add(draft, ask, who)).result(5)
     site.say(X)
     assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce drop operator"}
     assert any("operator has a rule" in each for each in site.why)

@@ -14,7 +14,7 @@ from xdpctl.cli import completion, options, output
 from xdpctl.cli.detectors.delivery import may_retry
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.model.rule import Automatic
+from xdpctl.model.effect import Automatic
 from xdpctl.service.client import Client, path
 
 app = typer.Typer()

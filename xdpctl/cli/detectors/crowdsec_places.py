@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xdpctl.cli.sets.geo import networks
 from xdpctl.detectors.follow.crowdsec_places import Places
 from xdpctl.errors import ConfigError, Refused, RuleError, Unreachable
-from xdpctl.model.rule import REASON_MAX
+from xdpctl.model.names import REASON_MAX
 from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 if TYPE_CHECKING:

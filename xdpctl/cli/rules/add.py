@@ -10,8 +10,8 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, monitoring, resetting
 from xdpctl.cli.rules.limits import limit_body
+from xdpctl.model.effect import Spare
 from xdpctl.model.match import text
-from xdpctl.model.rule import Spare
 from xdpctl.service.client import Client
 
 app = typer.Typer()
@@ -98,7 +98,7 @@ def _print_rule(rule: dict[str, Any]) -> None:
         + ("" if rule.get("fleet") else "; the kernel has it")
         + (output.afterwards(rule) if rule["changed"] else "")
     )
-    if rule["id"].startswith("sig-"):
+    if not output.of_source(rule):
         output.out.print(f"  id: {rule['id']}")
     if rule["confirm_in"] is not None:
         output.out.print(f"  confirm it with: xdpctl confirm {output.name(rule)}")

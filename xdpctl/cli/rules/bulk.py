@@ -13,8 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.signature import STANDING
+from xdpctl.model.rule import STANDING
 from xdpctl.model.tags import ours
 from xdpctl.service.client import chunks
 
@@ -107,12 +106,11 @@ def export(
     if plain:
         return _plain(rules)
     for rule in rules:
-        signed = rule["id"].startswith(ID_MARK)
         if rule["origin"] in STANDING:
             continue
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason")}
         kept["tags"] = [tag for tag in rule["tags"] if not ours(tag)]
-        if signed:
+        if rule["spare"] != "none" or not output.of_source(rule):
             kept |= {key: rule[key] for key in ("spare", "priority")}
         if rule["limit"]:
             kept["limit"] = {k: v for k, v in rule["limit"].items() if v is not None}
@@ -129,7 +127,7 @@ def _plain(rules: Iterable[dict[str, Any]]) -> None:
     """Print the sources that are dropped: in a bare list, an accept would become a drop."""
     left = 0
     for rule in rules:
-        if rule["id"].startswith(ID_MARK) or rule["action"] != "drop" or rule["mode"] != "enforce":
+        if not output.of_source(rule) or rule["action"] != "drop" or rule["mode"] != "enforce":
             left += 1
         else:
             print(rule["match"]["source"])

@@ -11,7 +11,7 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.cli.rules.rules import rule_path
-from xdpctl.model import rule as model
+from xdpctl.model import effect as model
 
 app = typer.Typer()
 

@@ -15,7 +15,7 @@ from xdpctl.base.units import si
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import Spare
+from xdpctl.model.effect import Spare
 from xdpctl.service.client import Client, path
 
 _NAMED = 5

@@ -13,7 +13,7 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
 from xdpctl.cli.rules.rules import rule_identity, rule_path
 from xdpctl.errors import Refused
-from xdpctl.model.signature import STANDING
+from xdpctl.model.rule import STANDING
 from xdpctl.service.client import SLOW_SECONDS, Client
 
 app = typer.Typer()

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, monitoring
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match import text
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import Action, Mode, rule_id
+from xdpctl.model.match.match import source_named
+from xdpctl.model.names import rule_id
 from xdpctl.service.client import PAGE, path
 
 app = typer.Typer()
@@ -36,10 +36,9 @@ def rule_path(rule: str, *more: str) -> str:
 
 def rule_identity(rule: str) -> str:
     """The id of a rule that is named by its id, its source, or its match as `list` shows it."""
-    if rule.startswith(ID_MARK):
-        return rule
     try:
-        return rule_id(parse_prefix(rule.replace("_", "/")))
+        source = source_named(rule)
+        return rule_id(source) if source else rule
     except RuleError:
         if " " not in rule:
             raise

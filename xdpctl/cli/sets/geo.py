@@ -13,7 +13,7 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
 from xdpctl.errors import ConfigError, Refused
-from xdpctl.model.rule import REASON_MAX
+from xdpctl.model.names import REASON_MAX
 from xdpctl.service.client import Client, path
 
 if TYPE_CHECKING:

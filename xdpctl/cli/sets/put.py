@@ -13,7 +13,8 @@ from xdpctl.base.units import si
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.model.rule import Spare, check_name
+from xdpctl.model.effect import Spare
+from xdpctl.model.names import check_name
 from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 

@@ -7,7 +7,7 @@ came one after the other is not added up, except within an import.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -20,15 +20,16 @@ from xdpctl.control.guards.wide import CONFIRM, FORCE, refuse_wide
 from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import UnconfirmedError
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.match import ranges
 from xdpctl.model.match.components import TCP
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries
 
 _LEAST = 8  # fewer connections are no majority
 _MOST = 1_000  # peers that are looked at: of more, a part that stands for all
+P = ParamSpec("P")
 T = TypeVar("T")
 _HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 
@@ -79,16 +80,24 @@ class ImportGuard:
         self._cut: set[bytes] = set()
         self._of: tuple[Draft | None, list[Prefix]] = (None, [])
 
-    def take(self, draft: Draft, source: Prefix | None, stage: Callable[[Draft], T], fix: str) -> T:
+    def take(
+        self,
+        draft: Draft,
+        source: Prefix | None,
+        fix: str,
+        stage: Callable[Concatenate[Draft, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         """Stage a line about a source (None: any) by itself.
 
         UnconfirmedError if it is one too many, LockoutError as from `lockout.check`.
         """
         peers, people = self._reached(source), self._people(draft)
         if not peers and not any(source is None or source.covers(each) for each in people):
-            return stage(draft)
+            return stage(draft, *args, **kwargs)
         part = draft.branch()
-        staged = stage(part)
+        staged = stage(part, *args, **kwargs)
         lockout.check(part, self._caller)
         cuts = _Cuts(part)
         cut = {each for each in peers if cuts.of(each)}
@@ -132,7 +141,7 @@ class _Cuts:
         return bool(self._rules or self._sets or self._begun)
 
     @property
-    def _begun(self) -> list[Signature]:
+    def _begun(self) -> list[Rule]:
         known = {each.id for each in self._cutting_before}
         return [each for each in self._cutting_after if each.id not in known]
 
@@ -161,7 +170,7 @@ class _Cuts:
         return cut if earlier(cut, before) else None
 
 
-def _first_cut(draft: Draft, address: Prefix, cutting: list[Signature]) -> Cut | None:
+def _first_cut(draft: Draft, address: Prefix, cutting: list[Rule]) -> Cut | None:
     """The first cut of connections with an address.
 
     What is provisional ends by itself unless it is confirmed, so it cuts off nobody.
@@ -177,7 +186,7 @@ def _drops_known(entry: MatchingEntry) -> bool:
     return owner is not None and owner.spare is Spare.NONE and not tried
 
 
-def _cutting(draft: Draft) -> Iterator[Signature]:
+def _cutting(draft: Draft) -> Iterator[Rule]:
     """Signatures that drop all TCP packets of a source, or of everybody."""
     for each in draft.signatures.values():
         acts = each.action is Action.DROP and each.mode is Mode.ENFORCE
@@ -189,7 +198,7 @@ def _cutting(draft: Draft) -> Iterator[Signature]:
             yield each
 
 
-def _reaches(signature: Signature, address: Prefix) -> bool:
+def _reaches(signature: Rule, address: Prefix) -> bool:
     source: Prefix | None = signature.match.get("source")
     family = signature.match.family
     return family in (None, address.family) and (source is None or source.covers(address))

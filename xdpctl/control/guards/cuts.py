@@ -11,8 +11,8 @@ from typing import NamedTuple
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
-from xdpctl.model.rule import Action
-from xdpctl.model.signature import Signature
+from xdpctl.model.effect import Action
+from xdpctl.model.rule import Rule
 
 NEVER = 1 << 63
 
@@ -24,7 +24,7 @@ class Cut(NamedTuple):
     """
 
     at_ns: int
-    cause: MatchingEntry | Signature
+    cause: MatchingEntry | Rule
     kept: MatchingEntry | None
 
 
@@ -32,7 +32,7 @@ def first_cut(
     draft: Draft,
     address: Prefix,
     drops: Callable[[MatchingEntry], bool],
-    signatures: Iterable[Signature],
+    signatures: Iterable[Rule],
 ) -> Cut | None:
     """The first cut of an address by an entry that `drops`, or by one of the signatures."""
     at_ns, kept = draft.now.ns, None

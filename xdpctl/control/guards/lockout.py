@@ -15,12 +15,12 @@ from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import LockoutError
 from xdpctl.model import policy
+from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.match import bits, ranges
 from xdpctl.model.match.components import TCP, TCP_FLAGS
 from xdpctl.model.match.match import Match
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import CHALLENGES, STANDING, Signature, automatic
+from xdpctl.model.rule import STANDING, Rule, automatic
 
 _ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
 _OF_SESSIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
@@ -111,7 +111,7 @@ def _touches(change: Draft, address: Prefix) -> bool:
     return any(each and _cuts(each, address) for each in staged)
 
 
-def _cuts(signature: Signature, address: Prefix) -> bool:
+def _cuts(signature: Rule, address: Prefix) -> bool:
     """Whether a signature may drop packets of a session from an address."""
     if signature.action in (Action.ACCEPT, *CHALLENGES) or signature.mode is Mode.MONITOR:
         return False
@@ -123,7 +123,7 @@ def _cuts(signature: Signature, address: Prefix) -> bool:
     return signature.spare is Spare.NONE and not (paced or signature.confirm_by_ns)
 
 
-def _names(signature: Signature) -> bool:
+def _names(signature: Rule) -> bool:
     """Whether a detector chose the source: then new connections are kept out, too."""
     return automatic(signature) and signature.match.get("source") is not None
 
@@ -145,7 +145,7 @@ def may_be_tcp(match: Match) -> bool:
 
 
 def _refusal(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> LockoutError:
-    error = partial(_of_signature if isinstance(cut.cause, Signature) else _of_entry, before, cut)
+    error = partial(_of_signature if isinstance(cut.cause, Rule) else _of_entry, before, cut)
     return error(address, who, mine)
 
 
@@ -170,7 +170,7 @@ def _of_entry(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) ->
 
 def _of_signature(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> LockoutError:
     rule = cut.cause
-    assert isinstance(rule, Signature)  # noqa: S101  # the caller has looked
+    assert isinstance(rule, Rule)  # noqa: S101  # the caller has looked
     session = f"{'your own' if mine else 'a'} session from {name(address)}"
     if before.signature(rule.id) == rule:
         fix = f"remove {rule.id} first, or let it spare established connections"

@@ -8,13 +8,19 @@ from xdpctl.control.guards import lockout
 from xdpctl.control.state.coverage import deciding
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RoleError, RuleError
+from xdpctl.model import policy
+from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import CHALLENGES, Signature
+from xdpctl.model.rule import Rule
 
 
-def warnings(draft: Draft, asked: Signature, caller: Caller) -> list[str]:
-    """What a signature does to the caller, or to connections."""
+def warnings(draft: Draft, asked: Rule, caller: Caller) -> list[str]:
+    """What a rule does to the caller, to connections, or to what is protected.
+
+    LockoutError if it drops what is protected.
+    """
+    if asked.by_source:
+        return policy.guard(asked, draft.state.protection)
     if asked.action is Action.ACCEPT or asked.mode is Mode.MONITOR:
         return []
     mine = caller.address is not None and _reaches(draft, asked, caller)
@@ -32,9 +38,11 @@ def warnings(draft: Draft, asked: Signature, caller: Caller) -> list[str]:
     return []
 
 
-def refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
+def refuse_everything(asked: Rule, caller: Caller, force: bool) -> None:
     """RuleError, or RoleError unless an admin asks for it, if a signature drops every packet."""
-    if not asked.match.everything or (asked.action, asked.mode) != (Action.DROP, Mode.ENFORCE):
+    if asked.by_source or not asked.match.everything:
+        return
+    if (asked.action, asked.mode) != (Action.DROP, Mode.ENFORCE):
         return
     if not force:
         raise RuleError(
@@ -46,7 +54,7 @@ def refuse_everything(asked: Signature, caller: Caller, force: bool) -> None:
         raise RoleError(f"only an admin may drop everything, and {caller.name} is {caller.role}")
 
 
-def _reaches(draft: Draft, asked: Signature, caller: Caller) -> bool:
+def _reaches(draft: Draft, asked: Rule, caller: Caller) -> bool:
     if caller.address is None or not lockout.reaches(asked.match, caller.address):
         return False
     found = deciding(draft, caller.address)

@@ -3,20 +3,17 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards.connections import ImportGuard
-from xdpctl.control.operations import signatures
+from xdpctl.control.operations import rules
 from xdpctl.control.operations.bulk_parser import Line
-from xdpctl.control.operations.changing import Added
-from xdpctl.control.operations.rules import RuleOrSignature
-from xdpctl.control.operations.source_rules import place
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
-from xdpctl.model.requests import WIDEST_DROP, RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.requests import WIDEST_DROP, RuleRequest
+from xdpctl.model.rule import Rule
 
 _REJECTS_SHOWN = 1000
 _ALONE = "if that is intended, add it as a single rule: xdpctl block"
@@ -49,26 +46,16 @@ class Imported:
 
 def _refuse_wide(ask: RuleRequest) -> None:
     """RuleError if one line of a feed would drop a large part of the internet."""
-    widest = WIDEST_DROP[ask.source.family]
-    drops = ask.action is Action.DROP and ask.mode is Mode.ENFORCE
-    if drops and ask.source.length < widest:
+    source = ask.by_source
+    if source is None or (ask.action, ask.mode) != (Action.DROP, Mode.ENFORCE):
+        return
+    widest = WIDEST_DROP[source.family]
+    if source.length < widest:
         raise RuleError(
-            f"{ask.source} is wider than /{widest}, too wide for a drop in a list",
+            f"{source} is wider than /{widest}, too wide for a drop in a list",
             "match.source",
             _ALONE,
         )
-
-
-def _take(
-    draft: Draft, ask: RuleRequest | SignatureRequest, caller: Caller, guard: ImportGuard
-) -> Added[Any]:
-    def stage(draft: Draft) -> Added[Any]:
-        if isinstance(ask, SignatureRequest):
-            return signatures.add(draft, ask, caller)
-        return place(draft, ask, caller)
-
-    source = ask.source if isinstance(ask, RuleRequest) else ask.match.get("source")
-    return guard.take(draft, source, stage, _ALONE)
 
 
 def add_many(
@@ -77,7 +64,7 @@ def add_many(
     caller: Caller,
     source: str,
     guard: ImportGuard | None = None,
-    created: Callable[[RuleOrSignature], object] = lambda rule: None,
+    created: Callable[[Rule], object] = lambda rule: None,
 ) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
@@ -89,9 +76,9 @@ def add_many(
         try:
             if isinstance(ask, RuleError):
                 raise ask
-            if isinstance(ask, RuleRequest):
-                _refuse_wide(ask)
-            added = _take(draft, ask, caller, guard)
+            _refuse_wide(ask)
+            stage = rules.place if ask.by_source else rules.add
+            added = guard.take(draft, ask.match.source, _ALONE, stage, ask, caller)
         except RuleError as error:
             result.reject(line, text, error)
         except CapacityError as error:

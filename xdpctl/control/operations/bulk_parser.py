@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match import text as match_text
-from xdpctl.model.match.match import build
+from xdpctl.model.match.match import Match, build
 from xdpctl.model.rate import Rate, read_rate
-from xdpctl.model.requests import RuleRequest, SignatureRequest, check_tags
-from xdpctl.model.rule import Action, Mode, Spare
+from xdpctl.model.requests import RuleRequest, check_tags
 from xdpctl.model.tags import given
 
 COLUMNS = ("source", "action", "mode", "ttl", "reason", "tags")
@@ -37,7 +37,7 @@ class Format(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
-Line = tuple[int, str, RuleRequest | SignatureRequest | RuleError]
+Line = tuple[int, str, RuleRequest | RuleError]
 
 
 class _Limit(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,7 +88,7 @@ class Parser:
         self.defaults = defaults
         self.line = 0
         self._columns: list[str] | None = None
-        self._parse: Callable[[str], RuleRequest | SignatureRequest | None] = {
+        self._parse: Callable[[str], RuleRequest | None] = {
             Format.PLAIN: self._plain,
             Format.CSV: self._csv,
             Format.NDJSON: self._ndjson,
@@ -119,9 +119,11 @@ class Parser:
 
     def _ask(self, source: Prefix) -> RuleRequest:
         d = self.defaults
-        return RuleRequest(source, d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags)
+        return RuleRequest(
+            Match(source), d.action, d.mode, d.ttl, d.confirm_within, d.reason, d.tags
+        )
 
-    def _plain(self, text: str) -> RuleRequest | SignatureRequest:
+    def _plain(self, text: str) -> RuleRequest:
         if text[0] == "{":  # NDJSON piped from `export`
             return self._ndjson(text)
         source, *rest = re.split(r"[\s,]+", _REMARK.split(text, maxsplit=1)[0])
@@ -168,7 +170,7 @@ class Parser:
             tags=_tags(fields["tags"].split()) if "tags" in fields else ask.tags,
         )
 
-    def _ndjson(self, text: str) -> RuleRequest | SignatureRequest:
+    def _ndjson(self, text: str) -> RuleRequest:
         try:
             line = _decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -176,7 +178,6 @@ class Parser:
                 str(error)[:200], "", 'write {"match": {"source": "..."}, ...}'
             ) from None
         ttl = _seconds(line.ttl, "ttl")
-        signature_fields = (line.limit, line.spare, line.priority)
         ask = self.defaults
         common: dict[str, Any] = {
             "action": line.action or ask.action,
@@ -188,15 +189,7 @@ class Parser:
         }
         if isinstance(line.match, str):
             line.match = match_text.parse(line.match).as_json()
-        source = line.match.get("source")
-        by_source = {Action.DROP, Action.ACCEPT}
-        is_signature = not by_source.issuperset((ask.action, line.action or ask.action))
-        source_only = line.match.keys() == {"source"} and signature_fields == (None, None, None)
-        if source_only and not is_signature:
-            if not isinstance(source, str):
-                raise RuleError("the source is not a text", "match.source", 'write "203.0.113.7"')
-            return RuleRequest(source=parse_prefix(source), force=line.force, **common)
-        return SignatureRequest(
+        return RuleRequest(
             match=build(line.match),
             limit=line.limit.rate() if line.limit else None,
             spare=line.spare,

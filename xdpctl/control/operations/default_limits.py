@@ -8,12 +8,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xdpctl.control.operations.signatures import describe, free_slot
+from xdpctl.control.operations.slots import free_slot
 from xdpctl.control.state.draft import Draft
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import CONFIGURED, Signature, sparing
+from xdpctl.model.rule import CONFIGURED, Rule, sparing
 
 log = logging.getLogger("xdpctl.signatures")
 
@@ -37,9 +37,9 @@ def bring(
     for signature in draft.signatures.values():
         if signature.origin == origin and signature.id not in limits:
             draft.remove(signature)
-            draft.note("xdpctl", "rule.remove", signature.id, **describe(signature))
+            draft.note("xdpctl", "rule.remove", signature.id, **signature.describe())
     for identity, limit in limits.items():
-        standing = draft.signature(identity)
+        standing = draft.at(limit.match)
         if standing and standing.origin != origin:
             log.warning(
                 "the limit of %s (%s) is not applied: %s has a rule with the same match",
@@ -48,12 +48,12 @@ def bring(
                 standing.origin,
             )
             continue
-        asked = Signature(
+        asked = Rule(
             match=limit.match,
             slot=standing.slot if standing else free_slot(draft, origin),
             action=Action.LIMIT,
             limit=limit.rate,
-            spare=limit.spare or sparing(Action.LIMIT, limit.rate),
+            spare=limit.spare or sparing(limit.match, Action.LIMIT, limit.rate),
             mode=limit.mode,
             priority=priority,
             origin=origin,
@@ -63,4 +63,4 @@ def bring(
         if standing != asked:
             draft.put(asked)
             verb = "rule.change" if standing else "rule.add"
-            draft.note("xdpctl", verb, identity, **describe(asked))
+            draft.note("xdpctl", verb, identity, **asked.describe())

@@ -5,12 +5,12 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError
 from xdpctl.model import possible
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.requests import WIDEST_DROP
-from xdpctl.model.rule import Action, Mode
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.rule import Rule, automatic
 
 
-def refuse_all(draft: Draft, asked: Signature) -> None:
+def refuse_all(draft: Draft, asked: Rule) -> None:
     """QuotaError if detectors' drops together would leave next to nothing to a destination.
 
     A drop of what a source sends leaves what others send, so it does not count.
@@ -40,13 +40,13 @@ def refuse_all(draft: Draft, asked: Signature) -> None:
         )
 
 
-def _drops_all(asked: Signature) -> bool:
+def _drops_all(asked: Rule) -> bool:
     """Whether it drops what matches, whoever sends it."""
     enforced, source = asked.action is Action.DROP and asked.mode is Mode.ENFORCE, asked.source
     return enforced and (source is None or source.length < WIDEST_DROP[source.family])
 
 
-def _meets(other: Signature, victim: Prefix | None) -> bool:
+def _meets(other: Rule, victim: Prefix | None) -> bool:
     """Whether a rule takes packets to a victim, or to a part of it."""
     to: Prefix | None = other.match.get("destination")
     if to is None or victim is None:

@@ -7,10 +7,11 @@ from msgspec import Meta, Struct
 
 from xdpctl.base.typed import LARGEST, Problems
 from xdpctl.control.operations.default_limits import DefaultLimit
+from xdpctl.model.effect import Mode, Spare
 from xdpctl.model.match.match import build
 from xdpctl.model.match.text import parse
+from xdpctl.model.names import check_reason
 from xdpctl.model.rate import Rate, read_rate
-from xdpctl.model.rule import Mode, Spare, check_reason
 
 Number = Annotated[float, Meta(ge=0, le=LARGEST)]
 _Whole = Annotated[int, Meta(ge=0, le=LARGEST)]

@@ -8,26 +8,22 @@ from xdpctl.errors import ConflictError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 _NAMED = 20  # rules that an audit record names
-RuleOrSignature = Rule | Signature
 
 
-def matching(draft: Draft, wanted: Callable[[RuleOrSignature], bool]) -> list[RuleOrSignature]:
-    """The live rules and signatures for which `wanted` is true."""
-    live = [one for one in draft.signatures.values() if not one.expired(draft.now.ns)]
-    both: list[RuleOrSignature] = [*draft.all_rules(), *live]
-    return [one for one in both if wanted(one)]
+def matching(draft: Draft, wanted: Callable[[Rule], bool]) -> list[Rule]:
+    """The live rules for which `wanted` is true."""
+    return [rule for rule in draft.all_rules() if wanted(rule)]
 
 
 def remove_many(
     draft: Draft,
-    wanted: Callable[[RuleOrSignature], bool],
+    wanted: Callable[[Rule], bool],
     caller: Caller,
     expected: int | None,
-    ended: Callable[[RuleOrSignature], None],
-) -> list[RuleOrSignature]:
+    ended: Callable[[Rule], None],
+) -> list[Rule]:
     """Remove all that match; `ended` is told of each.
 
     ConflictError unless there are `expected` of them; RoleError if one belongs to another origin.

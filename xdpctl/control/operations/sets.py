@@ -18,8 +18,9 @@ from xdpctl.errors import (
     RoleError,
     StaleError,
 )
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
-from xdpctl.model.rule import OPERATOR, Action, Mode, Spare
+from xdpctl.model.rule import OPERATOR
 from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, SourceSet, count
 
 

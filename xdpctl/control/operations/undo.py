@@ -12,20 +12,19 @@ from typing import Any
 from xdpctl.control.operations import advice
 from xdpctl.control.operations.admission import refuse_released
 from xdpctl.control.operations.sets import free_slot as free_set_slot
-from xdpctl.control.operations.signatures import free_slot
+from xdpctl.control.operations.slots import free_slot
 from xdpctl.control.state.changes import Part
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
 from xdpctl.model import policy
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 _SAME_NS = 5_000_000_000  # by which a deadline may differ after a reboot or a step of the clock
 _KEPT_SHOWN = 1_000
 _TIMES = {"expires_ns": 0, "confirm_by_ns": 0}
-Ended = Callable[[Rule | Signature], None]  # told of each rule that an undo takes away
+Ended = Callable[[Rule], None]  # told of each rule that an undo takes away
 
 
 @dataclass(slots=True)
@@ -58,10 +57,8 @@ def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> U
     for part in sorted(parts, key=lambda part: part.before is not None):
         try:
             match part.kind.field:
-                case "rules":
-                    _rule(draft, part, undone, ended)
-                case "signatures":
-                    _signature(draft, part, caller, undone, ended)
+                case "rules" | "signatures":
+                    _rule(draft, part, caller, undone, ended)
                 case "sets":
                     _set(draft, part, entries.get(part.identity), undone)
                 case "settings":
@@ -71,8 +68,9 @@ def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> U
     return undone
 
 
-def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
-    now = draft.standing(part.identity)
+def _rule(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended) -> None:
+    now = draft.of(part.kind.field).get(part.identity)
+    now = None if now and now.expired(draft.now.ns) else now
     before: Rule | None = _live(part, now, draft, undone)
     if not _unchanged(now, part.after, draft.now.ns):
         return undone.keep(str(part.identity), "it has been changed since")
@@ -84,27 +82,14 @@ def _rule(draft: Draft, part: Part, undone: Undone, ended: Ended) -> None:
         return None
     refuse_released(draft, before)
     policy.guard(before, draft.state.protection)
-    if now is None:
-        draft.check_room()
-        draft.check_entries(before.source.family, 1)
-    draft.put(before)
-    undone.restored += 1
-    return None
-
-
-def _signature(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended) -> None:
-    now = draft.signature(part.identity)
-    before: Signature | None = _live(part, now, draft, undone)
-    if not _unchanged(now, part.after, draft.now.ns):
-        return undone.keep(part.identity, "it has been changed since")
-    if before is None:
-        if now:
-            ended(now)
-            draft.remove(now)
-            undone.restored += 1
-        return None
     advice.refuse_everything(before, caller, force=True)
-    draft.put(before.replace(slot=now.slot if now else free_slot(draft)))
+    source = before.by_source
+    if source is None:
+        before = before.replace(slot=now.slot if now else free_slot(draft))
+    elif now is None:
+        draft.check_room()
+        draft.check_entries(source.family, 1)
+    draft.put(before)
     undone.restored += 1
     return None
 
@@ -123,8 +108,7 @@ def _unchanged(now: Any, after: Any, now_ns: int) -> bool:
     if now is None or after is None:
         return now is after or (now is None and after.expired(now_ns))
     ignored: dict[str, Any] = dict(_TIMES)
-    if isinstance(now, Signature):
-        ignored["slot"] = 0
+    ignored["slot"] = 0
     return bool(now.replace(**ignored) == after.replace(**ignored)) and all(
         abs(getattr(now, name) - getattr(after, name)) <= _SAME_NS for name in _TIMES
     )

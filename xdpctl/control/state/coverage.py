@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.control.state.draft import Draft
-from xdpctl.model.rule import Action, Mode, Rule
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import SourceSet
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from xdpctl.abi.constants import BITMAP_WORDS, Constants
 from xdpctl.errors import CapacityError
 from xdpctl.model.match.overlap import overlap
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.rule import Rule, automatic
 
 # How many limits and monitored signatures may match one packet. Each takes one of
 # SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
@@ -14,7 +14,7 @@ CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
 
 
-def check_crowd(signature: Signature, signatures: Iterable[Signature]) -> None:
+def check_crowd(signature: Rule, signatures: Iterable[Rule]) -> None:
     """CapacityError if too many of them may match the same packet as the new one.
 
     The kernel program compares a packet with a limited number of signatures that let it pass. A new

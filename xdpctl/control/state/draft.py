@@ -16,12 +16,14 @@ from xdpctl.control.store.kinds import KINDS
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.errors import CapacityError
 from xdpctl.model.announcement import Announcement
+from xdpctl.model.effect import Automatic
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import Automatic, Rule
+from xdpctl.model.match.match import Match, source_named
+from xdpctl.model.names import rule_id as id_of
+from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import Position, Shared, Unsent
-from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 # What this process has just written, by key: the bytes, the identity, and the decoded value.
@@ -41,7 +43,7 @@ class Draft:
     tokens: Overlay[str, Token]
     sets: Overlay[str, SourceSet]
     entries: Overlay[str, Entries]
-    signatures: Overlay[str, Signature]
+    signatures: Overlay[str, Rule]
     incidents: Overlay[str, Incident]
     settings: Overlay[str, Automatic]
     announcements: Overlay[str, Announcement]
@@ -111,8 +113,21 @@ class Draft:
         return rule if rule and not rule.expired(self.now.ns) else None
 
     def all_rules(self) -> list[Rule]:
-        """Every live rule on a source that there will be."""
-        return [rule for rule in self.rules.values() if not rule.expired(self.now.ns)]
+        """Every live rule that there will be."""
+        both = (*self.rules.values(), *self.signatures.values())
+        return [rule for rule in both if not rule.expired(self.now.ns)]
+
+    def at(self, match: Match) -> Rule | None:
+        """The live rule on exactly this match; None if there is none."""
+        source = match.source_only
+        rule = self.standing(source) if source is not None else None
+        return rule or self.signature(match.id)
+
+    def find(self, rule_id: str) -> Rule | None:
+        """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
+        source = source_named(rule_id)
+        rule = self.standing(source) if source is not None else None
+        return rule or self.signature(rule_id if source is None else id_of(source))
 
     def entries_of(self, name: str) -> Entries:
         """The entries of the set of that name; NOTHING if there is no such set."""
@@ -122,12 +137,12 @@ class Draft:
         """All sets as they will be after the change, ordered by name."""
         return [found for _, found in sorted(self.sets.all().items())]
 
-    def signature(self, identity: str) -> Signature | None:
+    def signature(self, identity: str) -> Rule | None:
         """The live signature of that id, or None."""
         found = self.signatures.get(identity)
         return found if found and not found.expired(self.now.ns) else None
 
-    def tagged(self, tag: str) -> list[Rule | Signature]:
+    def tagged(self, tag: str) -> list[Rule]:
         """The live rules and all signatures that have the tag of an event or group of events."""
         staged = (source for source, rule in self.rules.changes() if rule and tag in rule.tags)
         sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
@@ -154,10 +169,10 @@ class Draft:
     def _origin(self, origin: str, more: int) -> None:
         self._origins[origin] = self._origins.get(origin, 0) + more
 
-    def _cover(self, before: Rule | None, after: Rule | None) -> None:
+    def _cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
         for rule, sign in ((before, -1), (after, 1)):
             if rule:
-                key = rule.origin, rule.source.family
+                key = rule.origin, source.family
                 self._covered[key] = self._covered.get(key, 0) + sign * space(rule)
 
     @property
@@ -188,33 +203,39 @@ class Draft:
         """The prefix lengths at which there may be rules of this source's family."""
         return self._lengths.union(self.state.lengths(source))
 
-    def put(self, rule: Rule | Signature) -> None:
+    def put(self, rule: Rule) -> None:
         """Stage a new or changed rule; CapacityError if too many that let pass overlap."""
-        if isinstance(rule, Signature):
-            self._put_signature(rule)
-        else:
-            self._put_source(rule)
+        source, alone = rule.by_source, rule.match.source_only
+        if source is not None:
+            if other := self.signatures.get(rule.id):  # there is one rule a match
+                self.remove(other)
+            self._put_source(source, rule)
+            return
+        if alone is not None and (other := self.rules.get(alone)):
+            self.remove(other)
+        self._put_match(rule)
 
-    def remove(self, rule: Rule | Signature) -> None:
+    def remove(self, rule: Rule) -> None:
         """Stage the removal of a rule."""
         self._origin(rule.origin, -1)
-        if isinstance(rule, Signature):
+        source = rule.by_source
+        if source is None:
             self.signatures[rule.id] = None
         else:
-            self._cover(rule, None)
-            self.rules[rule.source] = None
+            self._cover(source, rule, None)
+            self.rules[source] = None
 
-    def _put_source(self, rule: Rule) -> None:
-        self._lengths.add(rule.source.length)
-        before = self.rules.get(rule.source)
+    def _put_source(self, source: Prefix, rule: Rule) -> None:
+        self._lengths.add(source.length)
+        before = self.rules.get(source)
         if before:
             self._origin(before.origin, -1)
-        elif not self.rules.stood(rule.source):
+        elif not self.rules.stood(source):
             self._room -= 1
-            self._used[rule.source.family] += 1
+            self._used[source.family] += 1
         self._origin(rule.origin, 1)
-        self._cover(before, rule)
-        self.rules[rule.source] = rule
+        self._cover(source, before, rule)
+        self.rules[source] = rule
 
     def put_set(self, changed: SourceSet, entries: Entries | None = None) -> None:
         """Stage a new or changed set; None leaves its entries as they are."""
@@ -232,14 +253,14 @@ class Draft:
         for family, before in self.entries_of(name).items():
             self._used[family] += len(entries[family]) - len(before)
 
-    def _put_signature(self, signature: Signature) -> None:
-        before = self.signatures.get(signature.id)
-        if signature.lets_pass and not (before and before.lets_pass):
-            check_crowd(signature, self.signatures.values())
+    def _put_match(self, rule: Rule) -> None:
+        before = self.signatures.get(rule.id)
+        if rule.lets_pass and not (before and before.lets_pass):
+            check_crowd(rule, self.signatures.values())
         if before:
             self._origin(before.origin, -1)
-        self._origin(signature.origin, 1)
-        self.signatures[signature.id] = signature
+        self._origin(rule.origin, 1)
+        self.signatures[rule.id] = rule
 
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
         """Add an audit event to this change."""

@@ -15,9 +15,8 @@ from xdpctl.control.state.changes import touched
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.errors import RuleError
-from xdpctl.model.rule import OPERATOR, Rule
+from xdpctl.model.rule import OPERATOR, Rule, automatic
 from xdpctl.model.sharing import Unsent
-from xdpctl.model.signature import Signature, automatic
 from xdpctl.model.source_set import SourceSet
 
 _FIELDS = ("rules", "signatures", "sets", "entries", "tokens", "settings")
@@ -74,11 +73,11 @@ def _note(
     if not sharing.states:
         return
     removed = value is None
-    if isinstance(value, Rule | Signature | SourceSet) and value.origin != OPERATOR:
+    if isinstance(value, Rule | SourceSet) and value.origin != OPERATOR:
         return
     if removed and _is_automatic(was) and not statement.person:
         return
-    if removed and isinstance(was, Signature) and was.origin != OPERATOR and not automatic(was):
+    if removed and isinstance(was, Rule) and was.origin != OPERATOR and not automatic(was):
         return
     held, unsent = draft.shared.get(key), draft.unsent.get(key)
     known = bool(unsent) or (held is not None and held.stands)
@@ -116,4 +115,4 @@ def _wake(draft: Draft, sharing: Sharing) -> None:
 
 
 def _is_automatic(value: Any) -> bool:
-    return isinstance(value, Rule | Signature) and automatic(value)
+    return isinstance(value, Rule) and automatic(value)

@@ -15,15 +15,17 @@ from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import Action, Automatic, Mode
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
+from xdpctl.model.match.match import source_named
+from xdpctl.model.names import rule_id as id_of
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota
-from xdpctl.model.rule import OPERATOR, Action, Automatic, Mode, Rule
+from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.screening import outside
 from xdpctl.model.sharing import Position, Shared, Unsent
-from xdpctl.model.signature import Signature
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 NEVER = 1 << 63
@@ -35,10 +37,11 @@ def space(rule: Rule) -> int:
 
     0 for an operator's rule, or one that does not drop.
     """
-    if rule.action is not Action.DROP or rule.origin == OPERATOR:
+    source = rule.by_source
+    if source is None or rule.action is not Action.DROP or rule.origin == OPERATOR:
         return 0
-    whole = 32 if rule.source.family == 4 else 64
-    return 1 << max(0, whole - rule.source.length)
+    whole = 32 if source.family == 4 else 64
+    return 1 << max(0, whole - source.length)
 
 
 def order(source: Prefix) -> tuple[int, bytes, int]:
@@ -70,7 +73,7 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
-    signatures: dict[str, Signature] = field(default_factory=dict)
+    signatures: dict[str, Rule] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
     sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
@@ -115,7 +118,7 @@ class State:
             self.covered[before.origin, source.family] -= space(before)
             self.monitored.pop(source, None)
             if before.tags:
-                self.tagged.remove(before)
+                self.tagged.remove(source, before)
         if rule:
             ends = rule.kernel_expires_ns
             if ends and ends < self.next_expiry:
@@ -126,11 +129,18 @@ class State:
             self.origins[rule.origin] += 1
             self.covered[rule.origin, source.family] += space(rule)
             if rule.tags:
-                self.tagged.add(rule)
+                self.tagged.add(source, rule)
         if (before is None) != (rule is None):
             self._membership += 1
             shape = len(source.address), source.length
             self._lengths[shape] = self._lengths.get(shape, 0) + (1 if rule else -1)
+
+    def find(self, rule_id: str, now_ns: int) -> Rule | None:
+        """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
+        source = source_named(rule_id)
+        rule = self.rules.get(source) if source is not None else None
+        rule = rule or self.signatures.get(rule_id if source is None else id_of(source))
+        return rule if rule and not rule.expired(now_ns) else None
 
     def lengths(self, source: Prefix) -> list[int]:
         """The prefix lengths that rules of this source's family have."""
@@ -193,8 +203,10 @@ class State:
 
     def suspended(self, rule: Rule) -> bool:
         """Whether a detector's drop is not applied because its source has become protected."""
-        automatic = rule.origin != OPERATOR and rule.action is Action.DROP
-        return automatic and self.protection.over(rule.source) is not None
+        source = rule.by_source
+        if source is None or rule.origin == OPERATOR or rule.action is not Action.DROP:
+            return False
+        return self.protection.over(source) is not None
 
     def used(self, family: int) -> int:
         """How many entries of a family are needed, for rules, protection and sets."""
@@ -221,7 +233,7 @@ class State:
             for name, each in list(self.sets.items())
         }
 
-    def signature_of(self, slot: int) -> Signature | None:
+    def signature_of(self, slot: int) -> Rule | None:
         """The signature that has this slot, or None."""
         return next((each for each in list(self.signatures.values()) if each.slot == slot), None)
 

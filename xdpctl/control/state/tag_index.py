@@ -17,26 +17,26 @@ class TagIndex:
         found = self._by_tag.get(tag, set())
         return list(found) if isinstance(found, set) else [found]
 
-    def add(self, rule: Rule) -> None:
+    def add(self, source: Prefix, rule: Rule) -> None:
         """Index the tags of a rule that name an event, a group or an incident."""
         for tag in rule.tags:
             if not tag.startswith((tags.EVENT, tags.GROUP, tags.INCIDENT)):
                 continue
             found = self._by_tag.get(tag)
             if found is None:
-                self._by_tag[tag] = rule.source
+                self._by_tag[tag] = source
             elif isinstance(found, set):
-                found.add(rule.source)
-            elif found != rule.source:
-                self._by_tag[tag] = {found, rule.source}
+                found.add(source)
+            elif found != source:
+                self._by_tag[tag] = {found, source}
 
-    def remove(self, rule: Rule) -> None:
+    def remove(self, source: Prefix, rule: Rule) -> None:
         """Remove a rule from the index."""
         for tag in rule.tags:
             found = self._by_tag.get(tag)
             if isinstance(found, set):
-                found.discard(rule.source)
-            if found == rule.source or found == set():
+                found.discard(source)
+            if found == source or found == set():
                 del self._by_tag[tag]
 
     def clear(self) -> None:

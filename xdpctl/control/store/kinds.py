@@ -15,8 +15,9 @@ from xdpctl.control.store import announcement_records as announcement
 from xdpctl.control.store import records
 from xdpctl.control.store.signature_records import SIGNATURES, decode_signature, encode_signature
 from xdpctl.model import expectation, incident, sharing
+from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Token
-from xdpctl.model.rule import Automatic, parse_rule_id, rule_id
+from xdpctl.model.names import parse_rule_id, rule_id
 from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.source_set import decode_entries, encode_entries
 

@@ -12,7 +12,10 @@ import msgspec
 
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.model.rule import Action, Mode, Rule, Spare, parse_rule_id, rule_id
+from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.match.match import Match
+from xdpctl.model.names import parse_rule_id, rule_id
+from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import SourceSet
 
 T = TypeVar("T")
@@ -93,7 +96,7 @@ def encode(rule: Rule, now: Now) -> bytes:
         spare=rule.spare,
         now=now if timed else None,
     )
-    return b'{"match":{"source":"%b"},%b' % (str(rule.source).encode(), shared)
+    return b'{"match":{"source":"%b"},%b' % (str(rule.match.source).encode(), shared)
 
 
 @lru_cache(256)
@@ -150,8 +153,8 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
     record = decoded(_decoder, value)
     if record.match.source != str(source):
         raise ValueError(f"its match is {record.match.source[:60]!r}, and its key says {source}")
-    return Rule(
-        source=source,
+    rule = Rule(
+        match=Match(source),
         action=Action(record.action),
         mode=Mode(record.mode),
         origin=_shared(record.origin),
@@ -162,6 +165,9 @@ def decode(source: Prefix, value: bytes, now: Now) -> Rule:
         confirm_by_ns=kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
         spare=Spare(record.spare) if record.spare else Spare.NONE,
     )
+    if rule.by_source is None:
+        raise ValueError(f"it is no rule on a source alone: it {rule.action}s, spare {rule.spare}")
+    return rule
 
 
 def encode_set(source_set: SourceSet) -> bytes:

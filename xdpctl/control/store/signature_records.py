@@ -5,10 +5,10 @@ import msgspec
 
 from xdpctl.base.clock import Now
 from xdpctl.control.store.records import decoded, kernel_time
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.match import build
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Mode, Spare
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import Rule
 
 SIGNATURES = "signatures/"
 
@@ -36,7 +36,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Record)
 
 
-def encode_signature(signature: Signature, now: Now) -> bytes:
+def encode_signature(signature: Rule, now: Now) -> bytes:
     """The stored value of a signature, as JSON."""
     timed = signature.kernel_expires_ns
     record = _Record(
@@ -60,10 +60,10 @@ def encode_signature(signature: Signature, now: Now) -> bytes:
     return _encoder.encode(record)
 
 
-def decode_signature(value: bytes, now: Now) -> Signature:
+def decode_signature(value: bytes, now: Now) -> Rule:
     """The stored signature; ValueError or RuleError if it is unreadable."""
     record = decoded(_decoder, value)
-    return Signature(
+    rule = Rule(
         match=build(record.match),
         slot=record.slot,
         action=Action(record.action),
@@ -78,3 +78,6 @@ def decode_signature(value: bytes, now: Now) -> Signature:
         expires_ns=kernel_time(record.expires_ns, record.expires_at, record.boot, now),
         confirm_by_ns=kernel_time(record.confirm_by_ns, record.confirm_by_at, record.boot, now),
     )
+    if rule.by_source is not None:
+        raise ValueError("it is a rule on a source alone")
+    return rule

@@ -17,11 +17,11 @@ from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.shapes import shape
 from xdpctl.detectors.builtin.usual import Key, Usual
 from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.model.effect import Action
 from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import join
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 from xdpctl.traffic.packets import PACKET, PacketArray, destination
 
 _SECOND = 1.0

@@ -39,9 +39,9 @@ from xdpctl.detectors.builtin.verdict import (
     proposals,
     whole_limit,
 )
+from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation, Raises, raised, raises
-from xdpctl.model.rule import Action
 from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers

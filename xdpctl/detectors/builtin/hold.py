@@ -10,11 +10,11 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.detectors.builtin.normal import RARE
 from xdpctl.detectors.builtin.verdict import Proposal
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 
 QUIET_SECONDS = 10.0  # pulses that come back make it longer
 QUIET_MOST = 900.0

@@ -14,11 +14,11 @@ from xdpctl.detectors.builtin.counts import Chunk
 from xdpctl.detectors.builtin.hold import QUIET_MOST, Hold, State
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.verdict import Proposal
+from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import covers, takes

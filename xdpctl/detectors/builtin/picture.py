@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Traffic
 from xdpctl.detectors.builtin.normal import Normal
 from xdpctl.model.finding import BINS_MAX, VALUES_MAX, Deciding, Distribution
-from xdpctl.model.match.match import Match
+from xdpctl.model.match.match import Match, matching
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
@@ -34,7 +34,7 @@ def deciding(
     for name, value in match.components:
         if name == "destination":
             continue
-        one = Match(((name, value),))
+        one = matching(((name, value),))
         now_share = _share(one, window)
         before_share = _share(one, before) if len(before) else None
         text = one.as_json()[name][:_TEXT_MAX]

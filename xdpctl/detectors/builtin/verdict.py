@@ -22,11 +22,11 @@ from xdpctl.detectors.builtin.picture import deciding, picture
 from xdpctl.detectors.builtin.settings import Most
 from xdpctl.detectors.builtin.shapes import CONNECTING, TUNNELS, shape
 from xdpctl.detectors.builtin.sources import Sources, sources
+from xdpctl.model.effect import Action
 from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding
-from xdpctl.model.match.match import Match, Value, join
+from xdpctl.model.match.match import Match, Value, join, matching
 from xdpctl.model.match.ranges import merged
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 from xdpctl.traffic.boxes import BOXES_MAX, REST
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
@@ -281,7 +281,7 @@ def _share(chosen: NDArray[np.bool_], window: PacketArray) -> float:
 
 def _anywhere(match: Match) -> Match:
     """The match without its destination: normal traffic was to other destinations, too."""
-    return Match(tuple(each for each in match.components if each[0] != "destination"))
+    return matching(tuple(each for each in match.components if each[0] != "destination"))
 
 
 def _short(match: Match) -> str:

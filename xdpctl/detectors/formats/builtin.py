@@ -14,11 +14,11 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors import parsing
 from xdpctl.errors import RuleError
+from xdpctl.model.effect import Action
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 
 _EVENTS_MAX = 256
 ATTACKS = {

@@ -11,21 +11,22 @@ from dataclasses import dataclass
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations import signatures, source_rules
+from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError, RuleError, XdpctlError
-from xdpctl.fleet.agent.records import AnyRule, standing_rule
+from xdpctl.fleet.agent.records import standing_rule
 from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.names import check_name
 from xdpctl.model.quota import AUTOMATIC
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Action, Mode, Rule, check_name
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule, automatic
 
 _SECOND = 1_000_000_000
 _ARMED_MAX = 8  # nodes that a rule remembers
@@ -38,7 +39,7 @@ class Arming:
 
     name: str
     arm: Arm
-    hits: Callable[[AnyRule], Hits]
+    hits: Callable[[Rule], Hits]
 
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
         """Take over each rule of a detector, or its end."""
@@ -60,14 +61,14 @@ class Arming:
     def _place(self, draft: Draft, one: Incoming, taken: Taken) -> None:
         assert one.intent is not None  # noqa: S101  # the caller has looked
         rule = value_of(one.key, one.intent, draft.now)
-        if not isinstance(rule, Rule | Signature) or not automatic(rule):
+        if not isinstance(rule, Rule) or not automatic(rule):
             raise Unreadable("it is not a detector's rule")
         if rule.action is Action.ACCEPT:
             raise Unreadable("a detector of another node lets nothing through here")
         check_name(rule.origin, "origin")
-        if isinstance(rule, Signature) and self.arm is Arm.OFF:
+        if rule.by_source is None and self.arm is Arm.OFF:
             return
-        if isinstance(rule, Signature) and self.arm is Arm.MONITOR:
+        if rule.by_source is None and self.arm is Arm.MONITOR:
             rule = rule.replace(mode=Mode.MONITOR)
         standing, removed = standing_rule(draft, one.key), draft.shared.get(one.key)
         if rule.expired(draft.now.ns) or (standing is not None and not automatic(standing)):
@@ -101,7 +102,7 @@ class Arming:
         draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
 
 
-def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
+def _extend(draft: Draft, standing: Rule, rule: Rule, tag: str) -> None:
     """Let a standing rule of a detector last as long, and remember the node."""
     nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
     kept = tags.without(standing.tags, *nodes, tags.ENDING)
@@ -113,7 +114,7 @@ def _extend(draft: Draft, standing: AnyRule, rule: AnyRule, tag: str) -> None:
     draft.put(standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
 
 
-def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
+def _check_unconfigured(draft: Draft, rule: Rule) -> None:
     """QuotaError if detectors without a quota of their own have all that one may have together.
 
     A node names the detectors of its rules itself: it could name a thousand.
@@ -121,8 +122,8 @@ def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
     quotas, most = draft.state.quotas, AUTOMATIC.max_rules
     if rule.origin in quotas:
         return
-    if isinstance(rule, Signature):
-        most, rest = AUTOMATIC.max_signatures, filter(automatic, draft.signatures.values())
+    if rule.by_source is None:
+        most, rest = AUTOMATIC.max_matches, filter(automatic, draft.signatures.values())
         held = sum(each.origin not in quotas for each in rest)
     else:
         held = sum(draft.of_origin(each) for each in draft.origins() if each not in quotas)
@@ -134,24 +135,12 @@ def _check_unconfigured(draft: Draft, rule: AnyRule) -> None:
         )
 
 
-def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:
+def _add(draft: Draft, rule: Rule, tag: str, name: str) -> None:
     who = Caller(name, Role.DETECTOR, rule.origin)
     if not rule.expires_ns:
         raise RuleError("a detector's rule must have an end", "ttl", "")
     ttl = (rule.expires_ns - draft.now.ns) / _SECOND
-    if isinstance(rule, Rule):
-        ask = RuleRequest(
-            source=rule.source,
-            action=rule.action,
-            mode=rule.mode,
-            ttl=ttl,
-            reason=rule.reason,
-            tags=(tag,),
-            spare=rule.spare,
-        )
-        source_rules.add(draft, ask, who)
-        return
-    asked = SignatureRequest(
+    ask = RuleRequest(
         match=rule.match,
         action=rule.action,
         limit=rule.limit,
@@ -162,4 +151,4 @@ def _add(draft: Draft, rule: AnyRule, tag: str, name: str) -> None:
         reason=rule.reason,
         tags=(tag,),
     )
-    signatures.add(draft, asked, who)
+    rules.add(draft, ask, who)

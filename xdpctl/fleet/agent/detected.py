@@ -5,13 +5,12 @@ import threading
 
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import AnyRule
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode, kind_named
 from xdpctl.model import tags
-from xdpctl.model.rule import parse_rule_id
+from xdpctl.model.names import parse_rule_id
+from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.sharing import key_of
-from xdpctl.model.signature import automatic
 
 _TOGETHER = 60
 _OF_RULES = ("rules/", "signatures/")
@@ -65,7 +64,7 @@ class Detected:
         held = self._member.engine.snapshot(prefix, keys_only=True).held
         told = {each.key.removeprefix(prefix): "" for each in held}
         state = self._member.controller.state
-        mine: list[AnyRule] = [*list(state.rules.values()), *list(state.signatures.values())]
+        mine: list[Rule] = [*list(state.rules.values()), *list(state.signatures.values())]
         with self._lock:
             self._named |= told.keys()
             self._named |= {key_of(rule) for rule in mine if _ours(rule)}
@@ -95,7 +94,7 @@ class Detected:
             else:
                 told.pop(key, None)
 
-    def _swap(self, key: str, rule: AnyRule) -> Swap:
+    def _swap(self, key: str, rule: Rule) -> Swap:
         now, (kind, _) = self._member.controller.clock.read(), kind_named(key)
         intent = Intent(
             v=VERSION,
@@ -109,11 +108,11 @@ class Detected:
         lease = self._member.leases.until(max(1.0, (ends - now.ns) / 1e9)) if ends else 0
         return Swap(keys.found(self._member.name, key), encode(intent), None, lease)
 
-    def _rule(self, key: str) -> AnyRule | None:
+    def _rule(self, key: str) -> Rule | None:
         """The rule of a key, if one of this node's detectors holds it."""
         kind, name = kind_named(key)
         state = self._member.controller.state
-        found: AnyRule | None
+        found: Rule | None
         if kind == "rules":
             found = state.rules.get(parse_rule_id(name))
         else:
@@ -122,5 +121,5 @@ class Detected:
         return found if found and _ours(found) and not found.expired(now) else None
 
 
-def _ours(rule: AnyRule) -> bool:
+def _ours(rule: Rule) -> bool:
     return automatic(rule) and tags.of_event(rule.tags)

@@ -22,14 +22,13 @@ from xdpctl.fleet.agent.arming import Arming
 from xdpctl.fleet.agent.batches import MOST, together
 from xdpctl.fleet.agent.fetching import Fetcher
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import AnyRule
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
+from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.sharing import Position, key_of
-from xdpctl.model.signature import automatic
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
 POSITION = "engine"  # the identity of the record of the position
@@ -143,7 +142,7 @@ class Follower:
             if shared.stands and keys.intent(key) not in names:
                 intent = Intent(VERSION, "fleet", "", self._now(), removed=True)
                 yield Incoming(key, revision, intent if removed else None)
-        rules: list[AnyRule] = [*list(state.rules.values()), *list(state.signatures.values())]
+        rules: list[Rule] = [*list(state.rules.values()), *list(state.signatures.values())]
         for rule in rules:
             for tag in tags.armed(rule.tags) if automatic(rule) else ():
                 node, key = tag.removeprefix(tags.ARMED), key_of(rule)

@@ -3,32 +3,27 @@
 
 from typing import Any
 
-from xdpctl.control.operations import sets, signatures, source_rules
+from xdpctl.control.operations import rules, sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.intent import kind_named
 from xdpctl.model.identity import Caller
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.requests import RuleRequest, SignatureRequest
-from xdpctl.model.rule import Rule, parse_rule_id
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.source_set import Entries, SourceSet
 
 _SECOND = 1_000_000_000
-AnyRule = Rule | Signature
 
 
 class OnlyHere(XdpctlError):
     """A record that is only on this node stands where the fleet's would be."""
 
 
-def standing_rule(draft: Draft, key: str) -> AnyRule | None:
+def standing_rule(draft: Draft, key: str) -> Rule | None:
     """The live rule of an intent's key; None if there is none."""
     _, name = kind_named(key)
-    if name.startswith(ID_MARK):
-        return draft.signature(name)
-    return draft.standing(parse_rule_id(name))
+    return draft.find(name)
 
 
 def current(draft: Draft, key: str) -> Any:
@@ -43,10 +38,10 @@ def current(draft: Draft, key: str) -> Any:
     return None
 
 
-def place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, who: Caller) -> None:
+def place(draft: Draft, asked: Rule, standing: Rule | None, ours: bool, who: Caller) -> None:
     """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
     if standing is not None and not automatic(standing) and not ours:
-        if isinstance(standing, Rule) and isinstance(asked, Rule) and standing.same_effect(asked):
+        if asked.by_source and standing.same_effect(asked):
             return  # this node had it before
         raise OnlyHere("a rule that is only on this node stands on the same match")
     now = draft.now.ns
@@ -58,16 +53,14 @@ def place(draft: Draft, asked: AnyRule, standing: AnyRule | None, ours: bool, wh
         "reason": asked.reason,
         "tags": asked.tags,
         "spare": asked.spare,
+        "limit": asked.limit,
+        "priority": asked.priority,
         "replace": True,
         "force": True,
     }
-    if isinstance(asked, Rule):
-        added = source_rules.place(draft, RuleRequest(source=asked.source, **common), who).rule
-        draft.put(added.replace(created_at=asked.created_at))  # as on the node that stated it
-    else:
-        more: dict[str, Any] = {"limit": asked.limit, "priority": asked.priority}
-        made = signatures.add(draft, SignatureRequest(match=asked.match, **more, **common), who)
-        draft.put(made.rule.replace(created_at=asked.created_at))
+    stage = rules.place if asked.by_source else rules.add
+    made = stage(draft, RuleRequest(match=asked.match, **common), who)
+    draft.put(made.rule.replace(created_at=asked.created_at))  # as on the node that stated it
 
 
 def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:

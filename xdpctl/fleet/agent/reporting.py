@@ -16,7 +16,7 @@ from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.node import Card, Nodes, Report, encode, instance_of, shown
 from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
-from xdpctl.model.rule import Automatic
+from xdpctl.model.effect import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
 _SETTLE = 0.01  # after a change: until then, the engine and others have better to do than reports

@@ -33,9 +33,8 @@ from xdpctl.fleet.intent import (
     encode,
     kind_named,
 )
-from xdpctl.model.rule import Rule
+from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.sharing import Unsent
-from xdpctl.model.signature import Signature, automatic
 
 _TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; what any etcd allows
 _BYTES = 1_000_000  # of a transaction
@@ -246,7 +245,7 @@ class Sender:
 
 
 def _detected(value: Any) -> bool:
-    return isinstance(value, Rule | Signature) and automatic(value)
+    return isinstance(value, Rule) and automatic(value)
 
 
 def _drop(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:

@@ -19,7 +19,6 @@ from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.control.store.records import decode_set
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.agent.records import (
-    AnyRule,
     OnlyHere,
     current,
     place,
@@ -30,10 +29,10 @@ from xdpctl.fleet.conflict import agree, prevails
 from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
 from xdpctl.fleet.scope import in_scope
 from xdpctl.mitigation.undo import ending
+from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Caller, Role, Token
-from xdpctl.model.rule import OPERATOR, Automatic, Rule
+from xdpctl.model.rule import OPERATOR, Rule, automatic
 from xdpctl.model.sharing import Shared, Unsent
-from xdpctl.model.signature import automatic
 from xdpctl.model.source_set import Entries
 
 _NAMED = 20  # keys that an audit record names
@@ -81,7 +80,7 @@ class Taker:
 
     name: str
     groups: Collection[str]
-    hits: Callable[[AnyRule], Hits]
+    hits: Callable[[Rule], Hits]
     states: bool = True  # whether this node may state intents
 
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
@@ -194,10 +193,7 @@ class Taker:
         who = Caller(f"{intent.by} ({intent.node})", Role.OPERATOR, OPERATOR)
         if kind in ("rules", "signatures"):
             asked = value_of(one.key, intent, draft.now) if here else None
-            if isinstance(asked, Rule):
-                standing: AnyRule | None = draft.standing(asked.source)
-            else:
-                standing = standing_rule(draft, one.key)
+            standing: Rule | None = standing_rule(draft, one.key)
             if asked is None or asked.expired(draft.now.ns):
                 self._remove_rule(draft, standing, intent.removed, ours, who)
             else:
@@ -222,7 +218,7 @@ class Taker:
             raise Unreadable(f"this version does not know {kind[:40]!r}: it is kept in the engine")
 
     def _remove_rule(
-        self, draft: Draft, standing: AnyRule | None, removed: bool, ours: bool, who: Caller
+        self, draft: Draft, standing: Rule | None, removed: bool, ours: bool, who: Caller
     ) -> None:
         """Remove a rule that the fleet has no more, or, if `removed` by a person, a detector's."""
         if standing is None:

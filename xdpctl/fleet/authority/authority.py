@@ -24,7 +24,7 @@ from xdpctl.fleet.authority.record import NodeRecord, Record
 from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import CLIENTS, NAME_MAX, PORT, FleetSettings, host_of
-from xdpctl.model.rule import check_name
+from xdpctl.model.names import check_name
 
 PREFIX = "xdpctl/"
 # of etcd's own certificate and its administrator's: if they ended, no node could renew its own

@@ -8,10 +8,8 @@ from xdpctl.model import tags
 from xdpctl.model.event import Event
 from xdpctl.model.incident import Incident, RuleRecord
 from xdpctl.model.rule import Rule
-from xdpctl.model.signature import Signature
 
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
-RuleOrSignature = Rule | Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def subject_of(reported: ReportedEvent) -> str:
     return f"sources named by {reported.detector}"
 
 
-def of_rule(draft: Draft, rule: RuleOrSignature) -> Incident | None:
+def of_rule(draft: Draft, rule: Rule) -> Incident | None:
     """The incident of a rule, by its tag; None if there is none."""
     names = (tag.removeprefix(tags.INCIDENT) for tag in rule.tags if tag.startswith(tags.INCIDENT))
     named = map(draft.incidents.get, names)

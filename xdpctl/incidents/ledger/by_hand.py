@@ -9,7 +9,6 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.incidents.ledger.attribution import (
     ReportedEvent,
-    RuleOrSignature,
     of_rule,
     tag_of,
 )
@@ -18,11 +17,10 @@ from xdpctl.model import tags
 from xdpctl.model.event import Attack, Event, Phase
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.incident import NOTES_KEPT, RULES_KEPT, Incident, Note
-from xdpctl.model.rule import OPERATOR
-from xdpctl.model.signature import Signature
+from xdpctl.model.rule import OPERATOR, Rule
 
 LASTS = 86_400.0  # seconds until an incident that nobody closes ends by itself
-HitsOf = Callable[[RuleOrSignature], Hits]
+HitsOf = Callable[[Rule], Hits]
 
 
 def open_incident(
@@ -92,7 +90,7 @@ def remark(draft: Draft, identity: str, text: str, by: str) -> None:
         draft.note(by, "incident.note", identity, text=text)
 
 
-def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits: HitsOf) -> None:
+def attach(draft: Draft, rules: Iterable[Rule], caller: Caller, hits: HitsOf) -> None:
     """Let rules that a person has just added belong to the incident that a person opened.
 
     To the one whose victim a rule names as destination; else to the newest.
@@ -100,11 +98,10 @@ def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits:
     opened = [i for i in draft.incidents.values() if any(t.startswith(_tag("")) for t in i.active)]
     if caller.origin != OPERATOR or not opened:
         return
-    belonging: dict[str, list[RuleOrSignature]] = {}
+    belonging: dict[str, list[Rule]] = {}
     for rule in rules:
         if not of_rule(draft, rule):
-            match = rule.match if isinstance(rule, Signature) else None
-            named = str(match.get("destination")) if match else ""
+            named = str(rule.match.get("destination"))
             incident = max(opened, key=lambda one: (one.subject == named, one.opened_at))
             belonging.setdefault(incident.id, []).append(rule)
     for incident in opened:
@@ -112,9 +109,7 @@ def attach(draft: Draft, rules: Iterable[RuleOrSignature], caller: Caller, hits:
             _attach(draft, incident, mine, hits)
 
 
-def _attach(
-    draft: Draft, incident: Incident, rules: Sequence[RuleOrSignature], hits: HitsOf
-) -> None:
+def _attach(draft: Draft, incident: Incident, rules: Sequence[Rule], hits: HitsOf) -> None:
     room, records = max(0, RULES_KEPT - len(incident.rules)), []
     for number, rule in enumerate(rules):
         tagged = rule.replace(tags=tags.of_incident(rule.tags, tag_of(incident)))

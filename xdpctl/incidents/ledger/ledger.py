@@ -9,7 +9,6 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger.attribution import (
     ReportedEvent,
-    RuleOrSignature,
     going_on,
     of_event,
     of_rule,
@@ -31,18 +30,14 @@ from xdpctl.model.incident import (
     first,
     name,
 )
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import parse_rule_id
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.rule import Rule, automatic
 
 INCIDENTS_MAX, OF_DETECTOR_MAX = 1_000, 500
 _ENDED, _MANY = "the detector ended it", "more"
-Made = tuple[RuleOrSignature, Hits]  # a rule, and what it has hit so far
+Made = tuple[Rule, Hits]  # a rule, and what it has hit so far
 
 
-def find_or_open(
-    draft: Draft, reported: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]
-) -> Incident:
+def find_or_open(draft: Draft, reported: ReportedEvent, hits: Callable[[Rule], Hits]) -> Incident:
     """The incident that an active event belongs to, or a new one, which event_began stores."""
     return going_on(draft, reported) or _opened(draft, reported, hits)
 
@@ -54,7 +49,7 @@ def taken_back(incident: Incident, event: Event) -> bool:
 
 
 def adopt_rule(
-    draft: Draft, incident: Incident, rule: RuleOrSignature, hits: Callable[[RuleOrSignature], Hits]
+    draft: Draft, incident: Incident, rule: Rule, hits: Callable[[Rule], Hits]
 ) -> Made | None:
     """Assign a detector's rule to this incident, if it has none or its incident is closed.
 
@@ -129,9 +124,7 @@ def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
     return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
 
 
-def rule_ended(
-    draft: Draft, rule: RuleOrSignature, hits: Hits, why: str, taken_back: bool = False
-) -> None:
+def rule_ended(draft: Draft, rule: Rule, hits: Hits, why: str, taken_back: bool = False) -> None:
     """Note in the incident's record that a rule has ended, and what it hit."""
     incident = of_rule(draft, rule)
     if incident is None:
@@ -152,7 +145,7 @@ def rule_ended(
     )
 
 
-def rule_changed(draft: Draft, rule: Signature, phase: str, why: str) -> None:
+def rule_changed(draft: Draft, rule: Rule, phase: str, why: str) -> None:
     """Note in the incident's record that xdpctl changed a rule.
 
     `raised`: from monitor mode, or to a drop; `softened`: because it hit people.
@@ -180,7 +173,7 @@ def rule_changed(draft: Draft, rule: Signature, phase: str, why: str) -> None:
     )
 
 
-def _as_now(record: RuleRecord, rule: Signature, phase: str) -> RuleRecord:
+def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
     """A rule that hit people is remembered as what it became: it does not come back as it was."""
     if phase != "softened" or record.id != rule.id or record.ended_at:
         return record
@@ -196,9 +189,7 @@ def close_quiet(draft: Draft) -> None:
             draft.incidents[incident.id] = incident.replace(updated_at=now, **quiet)
 
 
-def _opened(
-    draft: Draft, reported: ReportedEvent, hits: Callable[[RuleOrSignature], Hits]
-) -> Incident:
+def _opened(draft: Draft, reported: ReportedEvent, hits: Callable[[Rule], Hits]) -> Incident:
     everything = draft.incidents.values()
     detectors = [incident for incident in everything if reported.detector in incident.detectors]
     candidates = detectors if len(detectors) >= OF_DETECTOR_MAX else everything
@@ -212,16 +203,14 @@ def _opened(
 
 
 def _worth(
-    draft: Draft, incident: Incident, hits: Callable[[RuleOrSignature], Hits]
+    draft: Draft, incident: Incident, hits: Callable[[Rule], Hits]
 ) -> tuple[int, bool, float]:
     """The sort key for discarding incidents: first by the packets that their rules have hit.
 
     A detector can invent victims, but not packets to them.
     """
     ids = [record.id for record in incident.rules]
-    signatures = (draft.signature(each) for each in ids if each.startswith(ID_MARK))
-    sources = (each for each in ids if not each.startswith(ID_MARK))
-    rules = [*signatures, *map(draft.standing, map(parse_rule_id, sources))]
+    rules = [draft.find(each) for each in ids]
     packets = incident.packets + sum(hits(rule).packets for rule in rules if rule)
     return packets, incident.open, incident.opened_at
 
@@ -252,16 +241,15 @@ def _with_entry(draft: Draft, incident: Incident, reported: ReportedEvent, done:
     )
 
 
-def record_of(rule: RuleOrSignature, now: float, before: Hits) -> RuleRecord:
+def record_of(rule: Rule, now: float, before: Hits) -> RuleRecord:
     """The record of a rule that joins an incident now; `before` is what it had hit before."""
-    limit = rule.limit if isinstance(rule, Signature) else None
     return RuleRecord(
         id=rule.id,
         what=rule.subject,
         action=rule.action.value,
         mode=rule.mode.value,
         at=now,
-        limit=limit,
+        limit=rule.limit,
         before_packets=before.packets,
         before_bytes=before.bytes,
     )

@@ -3,8 +3,7 @@
 
 from xdpctl.control.state.state import State
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.match import ID_MARK
-from xdpctl.model.rule import parse_rule_id
+from xdpctl.model.match.match import source_named
 
 
 def slots(state: State, incident: Incident) -> dict[int, str]:
@@ -13,11 +12,9 @@ def slots(state: State, incident: Incident) -> dict[int, str]:
     for record in incident.rules:
         if record.ended_at:
             continue
-        if record.id.startswith(ID_MARK):
-            signature = state.signatures.get(record.id)
-            slot = signature.slot if signature else None
-        else:
-            slot = state.image.entries.get(parse_rule_id(record.id))
+        rule = state.signatures.get(record.id)
+        source = None if rule else source_named(record.id)
+        slot = rule.slot if rule else state.image.entries.get(source) if source else None
         if slot is not None:
             found[slot] = record.id
     return found

@@ -37,14 +37,16 @@ from xdpctl.lab.replay.protecting import Protecting
 from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.lab.replay.run import judge, judge_by_clock
 from xdpctl.lab.replay.store_copy import copy_store
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Action, Mode
+from xdpctl.model.rule import OPERATOR
 from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
-_DEFAULTS = RuleRequest(Prefix(bytes(4), 0), Action.DROP, Mode.ENFORCE)
+_DEFAULTS = RuleRequest(Match(Prefix(bytes(4), 0)), Action.DROP, Mode.ENFORCE)
 _NEVER = 1 << 62  # a bucket's time that is so late that every packet exceeds the limit
 
 

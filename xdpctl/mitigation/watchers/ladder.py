@@ -17,8 +17,8 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.model import tags
-from xdpctl.model.rule import Action, Automatic, Mode
-from xdpctl.model.signature import Signature, automatic, sparing
+from xdpctl.model.effect import Action, Automatic, Mode, Spare
+from xdpctl.model.rule import Rule, automatic
 
 _STEP_SECONDS = 1.0
 
@@ -56,7 +56,7 @@ class Ladder:
             self._controller.submit(lambda draft: self._raise(draft, due)).result()
         return [rule.id for rule in due]
 
-    def _climbs(self, signature: Signature) -> bool:
+    def _climbs(self, signature: Rule) -> bool:
         limits = signature.action is Action.LIMIT and signature.mode is Mode.ENFORCE
         return (
             automatic(signature)
@@ -68,7 +68,7 @@ class Ladder:
             and self._mode_of(signature.origin) is Automatic.ON
         )
 
-    def _due(self, signature: Signature, now: float, clock: Now) -> bool:
+    def _due(self, signature: Rule, now: float, clock: Now) -> bool:
         ladder = self._settings()
         if tags.WATCHED in signature.tags:
             # time before the first look counts; later changes of the wall clock do not
@@ -81,7 +81,7 @@ class Ladder:
         )
         return loud and seconds >= ladder.limit
 
-    def _raise(self, draft: Draft, due: list[Signature]) -> None:
+    def _raise(self, draft: Draft, due: list[Rule]) -> None:
         for signature in due:
             standing = draft.signature(signature.id)
             if standing is None or not _alike(standing, signature) or not self._climbs(standing):
@@ -93,7 +93,7 @@ class Ladder:
             else:
                 more = (*standing.tags, tags.RAISED)
                 raised = standing.replace(
-                    action=Action.DROP, limit=None, spare=sparing(Action.DROP, None), tags=more
+                    action=Action.DROP, limit=None, spare=Spare.KNOWN, tags=more
                 )
                 why = f"{standing.limit} was exceeded for too long"
             try:
@@ -107,7 +107,7 @@ class Ladder:
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
 
-def _alike(first: Signature, other: Signature) -> bool:
+def _alike(first: Rule, other: Rule) -> bool:
     """Whether both have the same action, mode, limit and step."""
     of_first, of_other = (
         (signature.action, signature.mode, signature.limit, tags.WATCHED in signature.tags)

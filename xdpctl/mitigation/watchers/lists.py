@@ -19,8 +19,8 @@ from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match.components import ICMP, ICMPV6
-from xdpctl.model.rule import Action, Mode
 from xdpctl.model.source_set import SourceSet
 from xdpctl.traffic.packets import PacketArray, source
 from xdpctl.traffic.window import SECONDS_MAX, Seen

@@ -10,20 +10,20 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.model import tags
-from xdpctl.model.rule import Mode
-from xdpctl.model.signature import Signature, automatic
+from xdpctl.model.effect import Mode
+from xdpctl.model.rule import Rule, automatic
 
 _STEP_SECONDS = 1.0
 _QUIET_SECONDS = 3.0
 _WHY = "the detector ended it, and it had no more hits"
 
 
-def held_back(signature: object, hits: Hits) -> bool:
+def held_back(rule: Rule, hits: Hits) -> bool:
     """Whether a rule whose event ended is kept until it has no more hits."""
-    return isinstance(signature, Signature) and signature.mode is Mode.ENFORCE and hits.packets > 0
+    return rule.by_source is None and rule.mode is Mode.ENFORCE and hits.packets > 0
 
 
-def _ending(signature: Signature) -> bool:
+def _ending(signature: Rule) -> bool:
     """Whether a detector's rule is about to end; tags of operators' rules do not count."""
     return tags.ENDING in signature.tags and automatic(signature)
 
@@ -49,13 +49,13 @@ class Releases:
             self._controller.submit(lambda draft: self._remove(draft, quiet)).result()
         return [signature.id for signature in quiet]
 
-    def _quiet(self, signature: Signature, now: float) -> bool:
+    def _quiet(self, signature: Rule, now: float) -> bool:
         loud, seconds = self._activity.update(
             signature.id, self._controller.hits(signature).packets, now
         )
         return not loud and seconds >= _QUIET_SECONDS
 
-    def _remove(self, draft: Draft, quiet: Iterable[Signature]) -> None:
+    def _remove(self, draft: Draft, quiet: Iterable[Rule]) -> None:
         for signature in quiet:
             standing = draft.signature(signature.id)
             if standing is None or not _ending(standing):

@@ -23,9 +23,9 @@ from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.tally import LOOK_NS, Tally
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import Action, Automatic
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action, Automatic
-from xdpctl.model.signature import Signature, automatic, of_tcp, on_trial
+from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
 
 _STEP_SECONDS = 0.5
 _MOST_SHARE = 0.25  # of flows
@@ -43,7 +43,7 @@ _STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
 class _Tried:
     """A rule that is being tried, as it was when that began."""
 
-    rule: Signature
+    rule: Rule
     number: int
     packets: int
     at: float
@@ -110,7 +110,7 @@ class TrialWatch:
             self._controller.submit(lambda draft: self._soften(draft, hurting)).result()
         return list(hurting)
 
-    def _going(self, rule: Signature, now: float) -> _Tried:
+    def _going(self, rule: Rule, now: float) -> _Tried:
         """The trial of a rule; a new one if the rule does something else since."""
         tried = self._tried.get(rule.id)
         if tried is None or (tried.rule.slot, _does(tried.rule)) != (rule.slot, _does(rule)):
@@ -159,7 +159,7 @@ class TrialWatch:
             name: found for name, found in counted.items() if found.sources or name not in before
         }
 
-    def _softer(self, name: str, found: Collateral) -> Signature | None:
+    def _softer(self, name: str, found: Collateral) -> Rule | None:
         """The rule as it does less harm; None if it stays."""
         rule = self._tried[name].rule
         if not found.hurts or not automatic(rule):  # an operator is only told
@@ -182,7 +182,7 @@ class TrialWatch:
             draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))
 
 
-def softer(rule: Signature, found: Collateral, usual: float) -> Signature | None:
+def softer(rule: Rule, found: Collateral, usual: float) -> Rule | None:
     """The rule as a limit that has room for newcomers; None if it has, or cannot be measured.
 
     Where most are people it is raised, by steps. An operator's word on a rule stands.
@@ -213,5 +213,5 @@ def _trial(tried: _Tried) -> Trial:
     return Trial(tried.number, share, _MOST, tried.again)
 
 
-def _does(rule: Signature) -> tuple[Action, Rate | None]:
+def _does(rule: Rule) -> tuple[Action, Rate | None]:
     return rule.action, rule.limit

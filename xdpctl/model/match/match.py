@@ -13,20 +13,36 @@ from xdpctl.model.match import bits, possible, ranges
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, NEEDS, Component, Kind
 from xdpctl.model.match.ranges import Ranges
+from xdpctl.model.names import parse_rule_id, rule_id
 
 Value = Prefix | Ranges | Bits
-ID_MARK = "sig-"
+Components = tuple[tuple[str, Any], ...]
+_HASHED = "m-"
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """The components by name, in FlowSpec's order; a packet must match all of them."""
+    """The values by which packets are matched; a packet must match all of them.
 
-    components: tuple[tuple[str, Any], ...]
+    `others` are the components but for the source, in FlowSpec's order: `matching` makes a match.
+    """
+
+    source: Prefix | None = None
+    others: Components = ()
+
+    @property
+    def components(self) -> Components:
+        """The components by name, in FlowSpec's order."""
+        if self.source is None:
+            return self.others
+        first = 1 if self.others and self.others[0][0] == "destination" else 0
+        return (*self.others[:first], ("source", self.source), *self.others[first:])
 
     @property
     def id(self) -> str:
-        """The id, equal for equal matches, in a form for URL paths."""
-        return ID_MARK + hashlib.sha256(str(self).encode()).hexdigest()[:12]
+        """The id, equal for equal matches, in a form for URL paths: a source alone is its own."""
+        if self.source is not None and not self.others:
+            return rule_id(self.source)
+        return _HASHED + hashlib.sha256(str(self).encode()).hexdigest()[:12]
 
     @property
     def family(self) -> int | None:
@@ -39,15 +55,14 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     def get(self, name: str) -> Any:
         """A component's value, or None."""
-        return dict(self.components).get(name)
+        if name == "source":
+            return self.source
+        return next((value for given, value in self.others if given == name), None)
 
     @property
     def source_only(self) -> Prefix | None:
         """The source, if the match has no other component; else None."""
-        if [name for name, _ in self.components] == ["source"]:
-            source: Prefix = self.components[0][1]
-            return source
-        return None
+        return None if self.others else self.source
 
     @property
     def everything(self) -> bool:
@@ -66,6 +81,17 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     def __str__(self) -> str:
         """The short text, such as `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
         return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
+
+
+def source_named(rule_id: str) -> Prefix | None:
+    """The source that the id of a match names; None if the match is another. RuleError if none."""
+    return None if rule_id.startswith(_HASHED) else parse_rule_id(rule_id)
+
+
+def matching(components: Components) -> Match:
+    """The match of these components, of which the destination, if there is one, comes first."""
+    source = next((value for name, value in components if name == "source"), None)
+    return Match(source, tuple(each for each in components if each[0] != "source"))
 
 
 def build(given: Mapping[str, Any]) -> Match:
@@ -95,7 +121,7 @@ def join(found: Mapping[str, Value]) -> Match:
         raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
     ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
     possible.check(found)
-    return Match(tuple(ordered))
+    return matching(tuple(ordered))
 
 
 def _shown(value: Any) -> str:

@@ -11,11 +11,11 @@ from xdpctl.detectors.builtin.holds import TTL_SECONDS, Report
 from xdpctl.detectors.formats.builtin import Told, encode
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
+from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.finding import Finding
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Action
 from xdpctl.service.client import Client
 
 _SECONDS = 5.0

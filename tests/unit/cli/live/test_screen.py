@@ -16,7 +16,7 @@ from xdpctl.cli.live.tables import printable
 from xdpctl.errors import Refused, Unreachable
 
 MATCH = "dst 198.51.100.7 proto udp src-port 53"
-RULE = {"id": "sig-1", "action": "drop", "text": MATCH, "confirm_in": 60.0, "change": 7}
+RULE = {"id": "m-1", "action": "drop", "text": MATCH, "confirm_in": 60.0, "change": 7}
 
 
 class Box:
@@ -173,7 +173,7 @@ def test_block_is_a_trial_unless_asked_otherwise_and_can_be_confirmed(box: Box) 
         assert "unless confirmed" in top.text("said")
         assert "undo: xdpctl undo 7" in top.text("said")
         await top.press("c")
-        assert box.changes[-1][:2] == ("POST", "/v1/rules/sig-1/confirm")
+        assert box.changes[-1][:2] == ("POST", "/v1/rules/m-1/confirm")
         await top.press("b")
         await top.type("")
         assert "nothing was changed" in top.text("said")
@@ -227,7 +227,7 @@ def test_only_a_single_source_is_released(box: Box) -> None:
 def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
     path = "/v1/incidents/20261126-081900/allow"
     expected = [{"text": "up to 900 packets/s of syn", "name": "incident-syn"}]
-    box.answers[path] = {"removed": ["sig-1"], "expected": expected}
+    box.answers[path] = {"removed": ["m-1"], "expected": expected}
 
     async def steps(top: Driven) -> None:
         await top.press("a")
@@ -239,7 +239,7 @@ def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
             await top.type(typed)
         assert box.changes == [("POST", path, None)]
         said = top.text("said")
-        assert "removed: sig-1; expected from now on: up to 900 packets/s of syn; take it" in said
+        assert "removed: m-1; expected from now on: up to 900 packets/s of syn; take it" in said
         assert "xdpctl expect remove incident-syn" in said
 
     drive(box, steps)

@@ -31,7 +31,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.port import KeyChange
 from xdpctl.datapath.writes import PointAllAt, Word, Write
 from xdpctl.errors import NotFoundError
-from xdpctl.model.rule import Action, Mode
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.source_set import FeedSource
 
 HOST, HOST6 = parse_prefix("45.0.0.7").address, parse_prefix("2001:db8::7").address

@@ -14,7 +14,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.operations.sets import Changed, SetRequest
 from xdpctl.errors import CapacityError, ConflictError, RuleError, StaleError
 from xdpctl.lists.prepare import prepare
-from xdpctl.model.rule import Action, Spare
+from xdpctl.model.effect import Action, Spare
 from xdpctl.model.source_set import FeedSource, Options
 
 

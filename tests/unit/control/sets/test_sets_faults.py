@@ -25,7 +25,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.writes import PointAllAt
 from xdpctl.errors import DatapathError, StoreError
-from xdpctl.model.rule import Mode
+from xdpctl.model.effect import Mode
 
 OLD = ("45.0.0.0/24", "45.0.1.1", "45.0.1.2", "2001:db8::/48", "45.0.2.0/30")
 NEW = ("45.0.0.0/25", "45.0.1.1", "45.0.1.3", "2001:db8::/32", "2001:db8::1", "45.0.2.0/31")

@@ -32,9 +32,10 @@ from xdpctl.errors import (
     RuleError,
     StaleError,
 )
+from xdpctl.model.effect import Mode
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.protection import CONFIGURED
-from xdpctl.model.rule import OPERATOR, Mode
+from xdpctl.model.rule import OPERATOR
 
 AWAY = Caller("token hands", Role.OPERATOR, OPERATOR, parse_prefix("45.0.0.7"))
 

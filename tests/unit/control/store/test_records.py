@@ -12,7 +12,9 @@ from tests.support.fakes import HOUR, FakeClock
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.store.records import decode, encode, rule_key, source_of
-from xdpctl.model.rule import TTL_MAX, Action, Mode, Rule
+from xdpctl.model.effect import Action, Mode
+from xdpctl.model.match.match import Match
+from xdpctl.model.rule import TTL_MAX, Rule
 
 SECOND = 10**9
 SOURCE = parse_prefix("203.0.113.0/24")
@@ -27,7 +29,7 @@ def rules(draw: st.DrawFn) -> Rule:
     )
     length = draw(st.integers(0, len(address) * 8))
     return Rule(
-        Prefix(address, len(address) * 8).widened(length),
+        Match(Prefix(address, len(address) * 8).widened(length)),
         draw(st.sampled_from([Action.DROP, Action.ACCEPT])),
         draw(st.sampled_from(Mode)),
         draw(names),
@@ -42,7 +44,7 @@ def rules(draw: st.DrawFn) -> Rule:
 @given(rules())
 def test_a_rule_comes_back_as_it_was(rule: Rule) -> None:
     now = FakeClock().read()
-    assert decode(rule.source, encode(rule, now), now) == rule
+    assert decode(rule.match.source or SOURCE, encode(rule, now), now) == rule
 
 
 @given(rules(), st.floats(-HOUR, HOUR), st.floats(0, HOUR))
@@ -53,7 +55,7 @@ def test_within_a_boot_no_step_of_the_wall_clock_moves_a_deadline(
     value = encode(rule, clock.read())
     clock.advance(later)
     clock.unix += step
-    assert decode(rule.source, value, clock.read()) == rule
+    assert decode(rule.match.source or SOURCE, value, clock.read()) == rule
 
 
 @given(st.floats(1, TTL_MAX), st.floats(0, HOUR), st.floats(0, HOUR))
@@ -62,7 +64,9 @@ def test_after_a_reboot_the_remaining_lifetime_is_kept_by_wall_time(
 ) -> None:
     clock = FakeClock()
     now = clock.read()
-    rule = Rule(SOURCE, Action.DROP, expires_ns=now.after(ttl), confirm_by_ns=now.after(ttl / 2))
+    rule = Rule(
+        Match(SOURCE), Action.DROP, expires_ns=now.after(ttl), confirm_by_ns=now.after(ttl / 2)
+    )
     value = encode(rule, now)
     clock.advance(before)
     clock.reboot(down)
@@ -77,7 +81,9 @@ def test_after_a_reboot_the_remaining_lifetime_is_kept_by_wall_time(
 
 def test_what_ended_while_the_box_was_down_is_expired_not_eternal() -> None:
     clock = FakeClock()
-    value = encode(Rule(SOURCE, Action.DROP, expires_ns=clock.read().after(60)), clock.read())
+    value = encode(
+        Rule(Match(SOURCE), Action.DROP, expires_ns=clock.read().after(60)), clock.read()
+    )
     clock.reboot(seconds_down=HOUR)
     rule = decode(SOURCE, value, clock.read())
     assert rule.expires_ns > 0
@@ -85,7 +91,7 @@ def test_what_ended_while_the_box_was_down_is_expired_not_eternal() -> None:
 
 
 def test_a_rule_without_an_end_knows_no_boot() -> None:
-    record = json.loads(encode(Rule(SOURCE, Action.DROP), Now(5, 7.0, "a")))
+    record = json.loads(encode(Rule(Match(SOURCE), Action.DROP), Now(5, 7.0, "a")))
     assert record == {
         "match": {"source": "203.0.113.0/24"},
         "action": "drop",
@@ -97,7 +103,7 @@ def test_a_rule_without_an_end_knows_no_boot() -> None:
 
 def test_a_timed_rule_keeps_both_clocks() -> None:
     now = Now(10 * SECOND, 1000.0, "a")
-    record = json.loads(encode(Rule(SOURCE, Action.DROP, expires_ns=now.after(60)), now))
+    record = json.loads(encode(Rule(Match(SOURCE), Action.DROP, expires_ns=now.after(60)), now))
     assert (record["boot"], record["expires_ns"], record["expires_at"]) == ("a", 70 * SECOND, 1060)
 
 
@@ -123,7 +129,7 @@ def test_an_unreadable_record_is_no_rule(value: bytes) -> None:
 def test_a_record_with_a_field_that_we_do_not_know_is_no_rule(old: bytes, new: bytes) -> None:
     """It may narrow what the rule drops."""
     now = FakeClock().read()
-    value = encode(Rule(SOURCE, Action.DROP), now).replace(old, new, 1)
+    value = encode(Rule(Match(SOURCE), Action.DROP), now).replace(old, new, 1)
     with pytest.raises(msgspec.MsgspecError, match="unknown field"):
         decode(SOURCE, value, now)
 
@@ -131,12 +137,12 @@ def test_a_record_with_a_field_that_we_do_not_know_is_no_rule(old: bytes, new: b
 def test_a_record_of_another_source_than_its_key_is_no_rule() -> None:
     now = FakeClock().read()
     with pytest.raises(ValueError, match=r"its key says 198\.18\.0\.7/32"):
-        decode(parse_prefix("198.18.0.7"), encode(Rule(SOURCE, Action.DROP), now), now)
+        decode(parse_prefix("198.18.0.7"), encode(Rule(Match(SOURCE), Action.DROP), now), now)
 
 
 def test_unknown_words_are_no_rule() -> None:
     now = FakeClock().read()
-    value = encode(Rule(SOURCE, Action.DROP), now)
+    value = encode(Rule(Match(SOURCE), Action.DROP), now)
     for old, new in ((b'"drop"', b'"burn"'), (b'"enforce"', b'"perhaps"')):
         with pytest.raises(ValueError, match="is not a valid"):
             decode(SOURCE, value.replace(old, new), now)

@@ -16,7 +16,7 @@ from xdpctl.detectors.builtin.normal import Normal, bound
 from xdpctl.detectors.builtin.settings import FLOORS, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.verdict import Proposal, proposals
-from xdpctl.model.rule import Action
+from xdpctl.model.effect import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Limits in place of challenges that cannot leave, since a driver sends nothing back."""
+
+import msgspec
+
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConflictError
+from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
+from xdpctl.model.identity import Caller
+from xdpctl.model.rate import Rate
+from xdpctl.model.requests import RuleRequest
+from xdpctl.model.rule import OPERATOR, Rule
+
+_IN_PLACE = Rate(pps=1_000)  # of a challenge: what is no SYN flood yet
+
+
+def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
+    """The request, with a limit in place of a challenge that could not leave.
+
+    ConflictError if a person asks for that challenge.
+    """
+    interface = draft.state.cannot_answer
+    if not interface or ask.action not in CHALLENGES or ask.mode is not Mode.ENFORCE:
+        return ask
+    if caller.origin == OPERATOR:
+        raise ConflictError(
+            f"the driver of {interface} cannot send challenges: every newcomer would be kept out",
+            "action",
+            f"give a limit: --pps {_IN_PLACE.pps:.0f}",
+        )
+    return msgspec.structs.replace(ask, action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+
+
+def challenges(rule: Rule) -> bool:
+    """Whether it keeps newcomers out until they answer."""
+    return rule.action in CHALLENGES and rule.mode is Mode.ENFORCE
+
+
+def without_challenges(draft: Draft, interface: str) -> None:
+    """Replace every challenge by a limit, because the driver of an interface cannot send them."""
+    for standing in draft.signatures.values():
+        if challenges(standing):
+            changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+            draft.put(changed)
+            why = f"the driver of {interface} cannot send challenges"
+            draft.note("xdpctl", "rule.change", standing.id, **changed.describe(), why=why)

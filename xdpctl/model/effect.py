@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a rule does: its action, its mode, and whom it spares."""
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What a rule does with the packets that it matches.
+
+    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers those to
+    listeners of this host with SYN cookies.
+    """
+
+    DROP = "drop"
+    ACCEPT = "accept"
+    LIMIT = "limit"
+    CHALLENGE = "challenge"
+    COOKIES = "cookies"
+
+
+CHALLENGES = (Action.CHALLENGE, Action.COOKIES)  # of SYNs
+
+
+class Mode(StrEnum):
+    """`monitor` counts the packets that the action would have hit, and lets them pass."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+
+
+class Automatic(StrEnum):
+    """Whether detectors' requests are enforced (on), only monitored (observe), or ignored (off)."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    ON = "on"
+
+
+class Spare(StrEnum):
+    """Which packets pass although a rule would drop them."""
+
+    NONE = "none"
+    ESTABLISHED = "established"  # of TCP connections of this host
+    KNOWN = "known"  # these, and of flows that the inside takes part in
+    TRIAL = "trial"  # these, and of a few flows, by which it is measured whom the rule hits
+
+    @property
+    def known_flows(self) -> bool:
+        """Whether packets of known flows pass."""
+        return self in (Spare.KNOWN, Spare.TRIAL)
