@@ -10,16 +10,13 @@ import httpx
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
-from tests.support.fakes import ROOT, FakeClock, FakeDatapath, ask, controller, place, upkeep
-from tests.support.hooked import OURS, VICTIM, configured, event, say
+from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place, upkeep
+from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
-from xdpctl.control.operations import rules
 from xdpctl.lists.settings import FeedSettings
-from xdpctl.model.effect import Mode, Spare
-from xdpctl.model.match.text import parse as parse_match
-from xdpctl.model.requests import RuleRequest
+from xdpctl.model.effect import Mode
 from xdpctl.service.config import parse
 
 ALICE, BOB = "203.0.113.7", "2001:db8:5::7"  # logged in by ssh
@@ -126,88 +123,6 @@ def test_an_accept_that_ends_suspends_the_drop_it_sheltered_from(tmp_path: Path)
         said = b"".join(control.store.audit(0, 5000))
         assert b"rule.suspend" in said
         assert ALICE.encode() in said
-
-
-def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) -> None:
-    with controller(tmp_path, FakeDatapath(), clock := FakeClock()) as control:
-        place(control, ask(ALICE, "accept", ttl=30.0))
-        match = RuleRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
-        made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result(10)
-        control.set_sessions([parse_prefix(ALICE)])
-        upkeep(control, clock)
-        assert control.state.signatures[made.rule.id].mode is Mode.ENFORCE, "it has time yet"
-        upkeep(control, clock, seconds=22)
-        assert control.state.signatures[made.rule.id].mode is Mode.MONITOR
-
-
-@pytest.mark.parametrize("way", ["remove", "monitor", "set", "in bulk", "undo", "an end"])
-@pytest.mark.parametrize("behind", ["drop", "match"])
-def test_no_way_to_take_an_accept_away_cuts_off_who_is_logged_in(
-    peopled: Api, way: str, behind: str
-) -> None:
-    """Whoever is kept in by an accept meets a drop around it, or a match, without it."""
-    if way == "set":
-        peopled.put("ours", f"{ALICE}\n", action="accept", allow_private="true")
-    else:
-        number = peopled.add(ALICE, action="accept")["change"]
-    if behind == "drop":
-        peopled.add("203.0.113.0/24")
-    else:
-        body = {"match": "tcp dst-port 22", "spare": "none", "confirm_within": 60}
-        made = peopled.call("POST", "/v1/rules", json=body).json()
-        assert peopled.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200
-    match way:
-        case "remove":
-            answer = peopled.call("DELETE", ACCEPT)
-        case "monitor":
-            answer = peopled.call("PATCH", ACCEPT, json={"mode": "monitor"})
-        case "an end":
-            answer = peopled.call("PATCH", ACCEPT, json={"ttl": "1m"})
-        case "in bulk":
-            which = {"id": f"{ALICE}_32", "count": 1}
-            answer = peopled.call("DELETE", "/v1/rules", params=which)
-        case "undo":
-            answer = peopled.call("POST", f"/v1/history/{number}/undo")
-        case _:
-            answer = peopled.call("DELETE", "/v1/sets/ours", params={"force": "true"})
-    assert ALICE in problem(answer, 409, "lockout")["detail"]
-
-
-def test_a_trial_that_hits_others_may_be_confirmed_but_not_repeated_without_one(
-    peopled: Api,
-) -> None:
-    body = {"match": {"source": "203.0.113.0/24"}}
-    made = peopled.add("203.0.113.0/24", confirm_within=60)
-    problem(peopled.call("POST", "/v1/rules", json=body), 409, "lockout")
-    assert peopled.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200
-
-
-def test_an_import_refuses_the_line_that_locks_out_and_takes_the_others(peopled: Api) -> None:
-    lines = "198.18.5.0/24\n203.0.113.0/24\n198.18.6.0/24\n"
-    answer = peopled.call(
-        "POST", "/v1/rules/bulk", content=lines, headers={"Content-Type": "text/plain"}
-    ).json()
-    assert (answer["added"], answer["rejected"]) == (2, 1)
-    assert "a user is logged in" in answer["rejects"][0]["error"]
-
-
-@pytest.mark.parametrize("watched", [False, True])
-def test_of_an_event_only_the_source_that_is_logged_in_is_refused(
-    peopled: Api, watched: bool
-) -> None:
-    """Also where another detector watched it before, so that its rule would begin to drop."""
-    if watched:
-        configured(peopled, detectors={"event": {"mode": "observe"}})
-        say(peopled, "event", event("1", sources=[ALICE]))
-        configured(peopled, detectors={})
-    said = say(peopled, "crowdsec", {"new": [_ban(ALICE), _ban("198.18.0.9")], "deleted": None})
-    assert said["rules"] == ["198.18.0.9_32"]
-    assert ALICE in str(said["refused"])
-
-
-def _ban(source: str) -> dict[str, str]:
-    """A decision of CrowdSec's."""
-    return {"value": source, "scope": "Ip", "type": "ban", "duration": "4h", "scenario": "x"}
 
 
 def test_who_has_used_the_api_within_the_hour_is_kept_in(api: Api) -> None:

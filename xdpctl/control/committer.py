@@ -59,7 +59,7 @@ class Committer:
 
         What the draft wants to be called afterwards is called once it is stored.
         """
-        if not draft:
+        if draft.empty:
             return
         back, changes = draft.inverse(), draft.changes()
         self._write(changes, draft.events, draft.now, draft.steps)

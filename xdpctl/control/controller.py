@@ -14,6 +14,7 @@ from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry, Ledger, NoLedger
+from xdpctl.control.guards import shelter
 from xdpctl.control.jobs import Guard, Job, JobQueue
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.signature_sync import word_of
@@ -179,10 +180,12 @@ class Controller:
         """Protect exactly these prefixes from now on."""
 
         def operation(draft: Draft) -> None:
-            before = self.state.protection
+            before, people = self.state.protection, self.state.people(draft.now.ns)
             if before == protection:
                 return
+            let_in = [each for each in people if shelter.cut_off(draft, each) is None]
             self._committer.protect(protection)
+            shelter.keep_in(draft, let_in, draft.now.ns, "it is no longer protected")
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
             gone = [str(p) for p in before.why if p not in protection.why]
             draft.note("xdpctl", "protection.change", "", came=came, gone=gone)
@@ -209,7 +212,10 @@ class Controller:
         """
         self.datapath.set_bypass(on)
 
-        def operation(_: Draft) -> bool:
+        def operation(draft: Draft) -> bool:
+            if not on:  # somebody may have logged in meanwhile
+                people = self.state.people(draft.now.ns)
+                shelter.keep_in(draft, people, draft.now.ns, "bypass has ended")
             return self._committer.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
         return self._put(Job(operation, Future(), alone=True))

@@ -5,19 +5,20 @@ import logging
 import time
 from collections.abc import Iterator
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry
-from xdpctl.control.guards import lockout
-from xdpctl.control.state.coverage import MatchingEntry
+from xdpctl.control.guards import shelter
+from xdpctl.control.guards.cuts import Cut
+from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS, encode, rule_key
 from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
 from xdpctl.control.trimming import trim
-from xdpctl.model.effect import Mode
+from xdpctl.model.effect import Action
 from xdpctl.model.incident import encode as encode_incident
-from xdpctl.model.rule import Rule
 
 _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
@@ -43,6 +44,7 @@ class Upkeep:
         self._offset: float | None = None
         self._steps = self._rounds()
         self._not_before = self._shelter_at_ns = 0
+        self._due: dict[Prefix, Cut] = {}  # whom an accept lets in that will end
 
     def step(self) -> bool:
         """Do one short step of at most a few milliseconds; return whether it ended a round."""
@@ -93,13 +95,14 @@ class Upkeep:
         """
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
-        for address in draft.state.people(draft.now.ns):
-            cut = lockout.cut_of(draft, address, tried=True)
-            if cut and cut.kept and cut.at_ns <= draft.now.ns + _SHELTER_NS:
-                why = f"{lockout.name(address)} is logged in, and the accept of {cut.kept} ends"
-                log.warning("%s is suspended: %s", _suspend(draft, cut.cause), why)
-                subject = cut.cause.id if isinstance(cut.cause, Rule) else str(cut.cause)
-                draft.note("xdpctl", "rule.suspend", subject, why=why)
+        until, due = draft.now.ns + _SHELTER_NS, self._due
+        people = draft.state.people(draft.now.ns)
+        asked = [each for each in people if each in due or _accepted_for_a_while(draft, each)]
+        at = {each: cut for each in asked if (cut := shelter.cut_off(draft, each))}
+        # also who was to be kept in, if this look came late
+        late = [each for each, cut in at.items() if cut.kept or each in due]
+        self._due = {each: cut for each, cut in at.items() if cut.kept}
+        shelter.keep_in(draft, late, until, "an accept has ended")
         committer.commit(draft)
 
     def _check(self) -> Iterator[None]:
@@ -176,13 +179,9 @@ class Upkeep:
         committer.follow()
 
 
-def _suspend(draft: Draft, cause: MatchingEntry | Rule) -> str:
-    """Let a rule or a set count only, instead of drop; return what it is."""
-    if isinstance(cause, Rule):
-        draft.put(cause.replace(mode=Mode.MONITOR))
-        return f"the rule on {cause.match}"
-    if cause.rule:
-        draft.put(cause.rule.replace(mode=Mode.MONITOR))
-    elif cause.set:
-        draft.put_set(cause.set.replace(mode=Mode.MONITOR))
-    return f"the drop of {cause}"
+def _accepted_for_a_while(draft: Draft, address: Prefix) -> bool:
+    """Whether an accept that ends covers an address."""
+    return any(
+        entry.rule and entry.rule.kernel_expires_ns and entry.action is Action.ACCEPT
+        for entry in covering(draft, address)
+    )

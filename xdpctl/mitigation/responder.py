@@ -16,7 +16,7 @@ from xdpctl.control.operations.challenges import answerable
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.builtin.holds import TAKEN_BACK
-from xdpctl.errors import CapacityError, QuotaError, RuleError
+from xdpctl.errors import CapacityError, LockoutError, QuotaError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import ReportedEvent, rules_that_worked, tag_of
 from xdpctl.mitigation import event_tags, guards
@@ -231,8 +231,12 @@ class Responder:
                 self._put(rule.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
                 self.outcome.held.append(rule.id)
                 continue
+            try:
+                lockout.take(self._draft, self._caller, Draft.remove, rule)
+            except LockoutError as error:  # an operator has made an accept of it
+                self.outcome.refuse(rule.id, error)
+                continue
             removed.append((rule, hits))
-            self._draft.remove(rule)
         incidents = ledger.event_ended(
             self._draft, ReportedEvent(event, self._detector, tag), removed
         )

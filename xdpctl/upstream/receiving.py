@@ -213,20 +213,21 @@ class Receiver:
                 draft.remove(held)
                 gone += 1
         for identity, event in asked.items():
-            standing = draft.signature(identity)
-            if standing and standing.origin == peer.origin and _same(standing, event, peer):
-                if standing.expires_ns < soon:
-                    draft.put(standing.replace(expires_ns=draft.now.after(TTL)))
-                continue
-            if frozen:
-                unapplied[identity] = "the peer is frozen"
+            standing = draft.at(event.match) if event.match else None
+            ours = standing is not None and standing.origin == peer.origin
+            same = standing is not None and ours and _same(standing, event, peer)
+            if same and standing and standing.expires_ns >= soon:
                 continue
             try:
-                if standing and standing.origin == peer.origin:
-                    draft.remove(standing)
-                elif standing:
+                if same and standing:
+                    later = standing.replace(expires_ns=draft.now.after(TTL))
+                    lockout.take(draft, who, Draft.put, later)
+                    continue
+                if frozen:
+                    raise RuleError("the peer is frozen", "", "")
+                if standing and not ours:
                     raise RuleError(f"{standing.origin} has a rule with this match", "match", "")
-                lockout.take(draft, who, rules.add, _request(peer, event), who)
+                lockout.take(draft, who, _replace, standing, _request(peer, event), who)
                 added += 1
             except XdpctlError as error:
                 unapplied[identity] = str(error)
@@ -239,6 +240,12 @@ class Receiver:
     @staticmethod
     def _caller(peer: Peer) -> Caller:
         return Caller(f"AS {peer.peer_as} ({peer.name})", Role.DETECTOR, peer.origin)
+
+
+def _replace(draft: Draft, before: Rule | None, ask: RuleRequest, who: Caller) -> None:
+    if before:
+        draft.remove(before)
+    rules.add(draft, ask, who)
 
 
 def _request(peer: Peer, event: Event) -> RuleRequest:

@@ -209,7 +209,7 @@ async def confirm_rule(
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen = named_etag(if_match)
-    change = ctx.controller.change_by(who, meant=True, confirms=rule_id)
+    change = ctx.controller.change_by(who, meant=True, confirms=_find(ctx, rule_id).id)
     future = ctx.controller.submit(
         lambda draft: rules.confirm(draft, rule_id, who, seen), change, states.scope
     )

@@ -57,7 +57,7 @@ def test_a_source_alone_names_its_rule_and_has_one(api: Api) -> None:
     found = problem(
         api.call("POST", "/v1/rules", json={"match": "src 203.0.113.7", **limit}), 409, "conflict"
     )
-    assert "already a rule of operator (enforce drop) on src 203.0.113.7" in found["detail"]
+    assert "already a rule of operator (enforce drop) on 203.0.113.7/32" in found["detail"]
     paced = add(api, "src 203.0.113.7", 200, replace=True, **limit)
     assert (paced["id"], paced["limit"]["per"]) == ("203.0.113.7_32", "all")
     assert parse_prefix("203.0.113.7") not in api.controller.state.rules

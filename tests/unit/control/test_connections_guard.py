@@ -15,12 +15,14 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.controller import Controller
 from xdpctl.control.guards.connections import ConnectionsGuard
-from xdpctl.control.operations import rules
+from xdpctl.control.operations import rules, sets
 from xdpctl.errors import UnconfirmedError
 from xdpctl.lists.refresher import Refresher
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import Match
+from xdpctl.model.match.text import parse
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
 
@@ -55,6 +57,42 @@ def test_a_refreshed_feed_that_begins_to_list_them_is_refused(control: Controlle
 
 def test_a_list_that_spares_them_is_not(control: Controller) -> None:
     put(control, wanted("bad", "45.0.0.0/24", feed=SOURCE, spare=Spare.KNOWN))
+
+
+@pytest.mark.parametrize(("number", "most"), [(1, 10_000), (0, 3_000)])
+def test_of_very_many_those_with_most_connections_are_each_looked_at(
+    control: Controller, number: int, most: int
+) -> None:
+    """Else one peer with most connections is left out, or stands for others that have few."""
+    peers = [inet_aton(f"45.1.{n // 250}.{1 + n % 250}") for n in range(2_001)]
+    held = {peer: most if place == number else 1 for place, peer in enumerate(sorted(peers))}
+    held |= {inet_aton(f"45.2.0.{n}"): 70 for n in range(1, 101)}
+    control.guard = ConnectionsGuard(lambda: Peers(held)).check
+    if most > 7_000:
+        with pytest.raises(UnconfirmedError, match=r"12,000 of this host's 19,000"):
+            add(control, "45.1.0.0/16")
+    else:
+        add(control, "45.1.0.0/16")
+
+
+def test_what_spares_them_inside_a_drop_keeps_them_in(control: Controller) -> None:
+    put(control, wanted("bad", "45.0.0.0/24", spare=Spare.KNOWN))
+    add(control, "45.0.0.0/16")
+    change = control.change_by(_WHO)
+    with pytest.raises(UnconfirmedError, match=r"45\.0\.0\.0/16 cuts off 9"):
+        control.submit(lambda draft: sets.remove(draft, "bad", _WHO, None, {}), change).result()
+
+
+@pytest.mark.parametrize(
+    "match", ["tcp flags ack", "tcp src-port 1024-65535", "tcp dst-port 1-65535", "tcp"]
+)
+def test_a_match_that_takes_most_of_them_has_to_be_meant(control: Controller, match: str) -> None:
+    limit = Rate(bps=1000) if match == "tcp" else None
+    action = Action.LIMIT if limit else Action.DROP
+    ask = RuleRequest(parse(match), action, spare=Spare.NONE, limit=limit)
+    change = control.change_by(_WHO)
+    with pytest.raises(UnconfirmedError):
+        control.submit(lambda draft: rules.add(draft, ask, _WHO), change).result()
 
 
 def test_of_very_many_a_part_stands_for_all(control: Controller) -> None:

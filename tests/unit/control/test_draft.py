@@ -39,7 +39,7 @@ def texts(draft: Draft, name: str) -> list[str]:
 
 
 def test_it_reads_through_to_what_stands(draft: Draft) -> None:
-    assert not draft
+    assert draft.empty
     assert draft.sets.get("old") == OLD
     assert draft.all_sets() == [OLD]
     assert texts(draft, "old") == ["45.0.0.1/32", "45.0.0.2/32", "2600::1/128"]
@@ -52,7 +52,7 @@ def test_what_is_staged_hides_what_stands_and_changes_nothing_yet(
 ) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.replace(reason="x"))
-    assert draft
+    assert not draft.empty
     assert [held.name for held in draft.all_sets()] == ["new", "old"]
     assert texts(draft, "new") == ["46.0.0.1/32"]
     assert len(texts(draft, "old")) == 3, "only the set changed"
@@ -132,7 +132,7 @@ def test_a_branch_is_counted_where_it_is_merged(draft: Draft) -> None:
     branch.settings["automatic"] = Automatic.OFF
     branch.note("root", "rule.add", rule.id)
     assert (draft.standing(TEN), draft.of_origin(rule.origin)) == (None, 1)
-    assert not draft
+    assert draft.empty
     assert branch.room == draft.room - 1
     branch.merge()
     assert draft.standing(TEN) == rule

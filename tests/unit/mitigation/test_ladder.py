@@ -17,6 +17,7 @@ from tests.support.hooked import (
     standing,
     whole,
 )
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
 from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.notify.changes import Snapshot, news
@@ -31,6 +32,18 @@ def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) 
         hit(box, rule, per_second * (second + 1))
         moved += box.context.ladder.step(float(second))
     return moved
+
+
+def test_what_would_lock_out_is_not_raised_and_is_told_once(box: Api) -> None:
+    configured(box, ladder={"monitor": "10s", "limit": 30})
+    match = f"tcp src 203.0.113.0/24 dst {VICTIM}"
+    (rule,) = say(box, "event", event("1", victim=VICTIM, match=match))["rules"]
+    box.controller.set_sessions([parse_prefix("203.0.113.7")])
+    flood(box, rule, 0, 60)
+    held = standing(box)[rule]
+    assert (held["mode"], held["tags"].count("raised")) == ("monitor", 1)
+    audit = box.call("GET", "/v1/audit", params={"action": "rule.not-raised"}).json()["records"]
+    assert len(audit) == 1
 
 
 def test_without_a_ladder_a_limit_stays_one(box: Api) -> None:

@@ -15,23 +15,33 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards import lockout
-from xdpctl.control.guards.cuts import Cut, earlier, first_cut
+from xdpctl.control.guards.cuts import (
+    Cut,
+    Does,
+    cuts,
+    may_be_tcp,
+    of_sessions,
+    reaches,
+    takes_all,
+    uncovered,
+)
 from xdpctl.control.guards.wide import CONFIRM, FORCE, refuse_wide
 from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import UnconfirmedError
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
-from xdpctl.model.match import ranges
-from xdpctl.model.match.components import TCP
 from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries
 
 _LEAST = 8  # fewer connections are no majority
-_MOST = 1_000  # peers that are looked at: of more, a part that stands for all
+_HEAVIEST, _SAMPLED = 500, 500  # peers that are looked at: those with most, and a part of the rest
+_TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # of a limit for all together: below it, it is a drop
+_MOST_PORTS = 32_768
+_PORTS = ("port", "destination_port", "source_port")
+_HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 P = ParamSpec("P")
 T = TypeVar("T")
-_HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 
 
 class ConnectionsGuard:
@@ -46,26 +56,22 @@ class ConnectionsGuard:
         for source, rule in change.rules.staged.items():
             if rule is not None:
                 refuse_wide(change.before.standing(source), rule)
-        cuts = _Cuts(change)
-        if not cuts:
+        found = _Cuts(change)
+        if not found:
             return
         peers = self._peers()
         total = peers.elsewhere()
         if total < _LEAST:
             return
-        touched = set(cuts.touched(peers))
-        looked = _some(touched)
-        cut = [each for each in looked if cuts.of(each)]
-        number = round(peers.connections(cut) * len(touched) / max(len(looked), 1))
-        if 2 * number > total:
-            found = cuts.of(cut[0])
-            when = "when it ends" if found and found.at_ns > change.now.ns else "after this change"
-            what = getattr(found.cause, "match", found.cause) if found else ""
+        cut, number = _counted(found, set(found.touched(peers)), peers)
+        if cut and 2 * number > total:
+            when = "when it ends" if cut.start > change.now.ns else "after this change"
+            what = getattr(cut.cause, "match", cut.cause)
             raise UnconfirmedError(
                 f"{when}, {what} cuts off {number:,} of this host's {total:,} "
                 "established connections",
                 "match.source",
-                CONFIRM if cuts.adds_one_rule else FORCE,
+                CONFIRM if found.adds_one_rule else FORCE,
             )
 
 
@@ -99,8 +105,8 @@ class ImportGuard:
         part = draft.branch()
         staged = stage(part, *args, **kwargs)
         lockout.check(part, self._caller)
-        cuts = _Cuts(part)
-        cut = {each for each in peers if cuts.of(each)}
+        found = _Cuts(part)
+        cut = {each for each in peers if found.of(each)}
         number = self._peers.connections(self._cut | cut)
         if cut and 2 * number > self._total:
             what = "with the drops before, they hold" if self._cut else "it holds"
@@ -133,23 +139,19 @@ class _Cuts:
         self._before, self._after = change.before, change
         self._rules = list(change.rules.staged)
         self._sets = {*change.sets.staged, *change.entries.staged}
-        self._cutting_before = list(_cutting(self._before))
-        changed = bool(change.signatures.staged)
-        self._cutting_after = list(_cutting(change)) if changed else self._cutting_before
+        both = [(self._before.signatures.get(k), r) for k, r in change.signatures.staged.items()]
+        self._begun = [now for was, now in both if now and _cuts(change, now)]
+        self._gone = [was for was, _ in both if was and was.action is Action.ACCEPT]
 
     def __bool__(self) -> bool:
-        return bool(self._rules or self._sets or self._begun)
-
-    @property
-    def _begun(self) -> list[Rule]:
-        known = {each.id for each in self._cutting_before}
-        return [each for each in self._cutting_after if each.id not in known]
+        return bool(self._rules or self._sets or self._begun or self._gone)
 
     @property
     def adds_one_rule(self) -> bool:
         """Whether it is a new rule, which can be tried."""
         new = [each for each in self._rules if self._before.standing(each) is None]
-        return len(new) + len(self._begun) == 1 and not self._sets
+        new_matches = [each for each in self._begun if self._before.signature(each.id) is None]
+        return len(new) + len(new_matches) == 1 and not (self._sets or self._gone)
 
     def touched(self, peers: Peers) -> Iterator[bytes]:
         """The peers that the change may be about."""
@@ -158,55 +160,76 @@ class _Cuts:
         for name in self._sets:
             for draft in (self._before, self._after):
                 yield from _within(draft.entries_of(name), peers)
-        for signature in self._begun:
-            source = signature.match.get("source")
-            yield from peers if source is None else peers.covered(source)
+        for rule in (*self._begun, *self._gone):
+            yield from peers if rule.source is None else peers.covered(rule.source)
 
     def of(self, peer: bytes) -> Cut | None:
-        """From when on connections with a peer are cut off, if that is earlier than before."""
+        """From when on connections with a peer are cut off that were not before."""
         address = Prefix(peer, 8 * len(peer))
-        before = _first_cut(self._before, address, self._cutting_before)
-        cut = _first_cut(self._after, address, self._cutting_after)
-        return cut if earlier(cut, before) else None
+        after = _all_cuts(self._after, address)
+        return uncovered(after, _all_cuts(self._before, address)) if after else None
 
 
-def _first_cut(draft: Draft, address: Prefix, cutting: list[Rule]) -> Cut | None:
-    """The first cut of connections with an address.
+def _counted(found: _Cuts, touched: set[bytes], peers: Peers) -> tuple[Cut | None, int]:
+    """One of the cuts, and how many connections are cut off: estimated, if there are many peers."""
+    ordered = sorted(touched, key=lambda peer: (-peers.connections([peer]), peer))
+    heaviest, rest = ordered[:_HEAVIEST], ordered[_HEAVIEST:]
+    sampled = rest[:: max(1, len(rest) // _SAMPLED)]
+    cut = {peer: cut for peer in (*heaviest, *sampled) if (cut := found.of(peer))}
+    number = float(peers.connections(peer for peer in heaviest if peer in cut))
+    if sampled:
+        share = peers.connections(p for p in sampled if p in cut) / peers.connections(sampled)
+        number += share * peers.connections(rest)
+    return next(iter(cut.values()), None), round(number)
+
+
+def _all_cuts(draft: Draft, address: Prefix) -> list[Cut]:
+    """The times at which connections with an address are cut off.
 
     What is provisional ends by itself unless it is confirmed, so it cuts off nobody.
     """
-    return first_cut(
-        draft, address, _drops_known, (each for each in cutting if _reaches(each, address))
-    )
+
+    def of_match(rule: Rule) -> Does:
+        if rule.action is Action.ACCEPT and rule.mode is Mode.ENFORCE:
+            return Does.LETS_IN if takes_all(rule.match, address) else Does.NOTHING
+        cuts_off = reaches(rule.match, address) and _cuts(draft, rule)
+        return Does.CUTS if cuts_off else Does.NOTHING
+
+    return cuts(draft, address, _of_entry, of_match)
 
 
-def _drops_known(entry: MatchingEntry) -> bool:
+def _of_entry(entry: MatchingEntry) -> Does:
+    if entry.action is Action.ACCEPT:
+        return Does.LETS_IN
+    if entry.rule and entry.rule.confirm_by_ns:
+        return Does.NOTHING
     owner = entry.rule or entry.set
-    tried = entry.rule is not None and entry.rule.confirm_by_ns
-    return owner is not None and owner.spare is Spare.NONE and not tried
+    return Does.CUTS if owner and owner.spare is Spare.NONE else Does.SPARES
 
 
-def _cutting(draft: Draft) -> Iterator[Rule]:
-    """Signatures that drop all TCP packets of a source, or of everybody."""
-    for each in draft.signatures.values():
-        acts = each.action is Action.DROP and each.mode is Mode.ENFORCE
-        protocols = each.match.get("protocol")
-        tcp = protocols is None or ranges.holds(protocols, TCP)
-        whole = tcp and each.match.narrowing <= _HARDLY_NARROWING
-        gone = each.confirm_by_ns or each.expired(draft.now.ns)
-        if acts and whole and each.spare is Spare.NONE and not gone:
-            yield each
+def _cuts(draft: Draft, rule: Rule) -> bool:
+    """Whether a rule on a match drops next to all TCP packets of a source, or of everybody."""
+    limit = rule.limit
+    tight = limit is not None and not limit.by_source
+    if limit is not None:
+        tight = tight and (0 < limit.pps < _TIGHT_PPS or 0 < limit.bps < _TIGHT_BPS)
+    acts = rule.mode is Mode.ENFORCE and (rule.action is Action.DROP or tight)
+    spares = rule.spare is not Spare.NONE or rule.confirm_by_ns
+    return acts and not spares and _hardly_narrows(draft, rule)
 
 
-def _reaches(signature: Rule, address: Prefix) -> bool:
-    source: Prefix | None = signature.match.get("source")
-    family = signature.match.family
-    return family in (None, address.family) and (source is None or source.covers(address))
-
-
-def _some(peers: set[bytes]) -> list[bytes]:
-    ordered = sorted(peers)
-    return ordered[:: max(1, len(ordered) // _MOST)]
+def _hardly_narrows(draft: Draft, rule: Rule) -> bool:
+    """Whether a match takes most packets of TCP connections, if not all."""
+    match, narrowing = rule.match, rule.match.narrowing - _HARDLY_NARROWING
+    if not may_be_tcp(match) or not of_sessions(match):
+        return False
+    destination = match.get("destination")
+    own = destination is None or any(map(destination.covers, draft.state.protection.own))
+    ports = all(
+        sum(high - low + 1 for low, high in match.get(name) or ((0, 65_535),)) >= _MOST_PORTS
+        for name in _PORTS
+    )
+    return own and ports and narrowing <= {"tcp_flags", "destination", *_PORTS}
 
 
 def _within(entries: Entries, peers: Peers) -> Iterator[bytes]:

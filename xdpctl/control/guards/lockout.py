@@ -6,25 +6,23 @@ is: a drop that begins, an accept that goes, or one that ends before what it kee
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.guards.cuts import Cut, earlier, first_cut
+from xdpctl.control.guards.cuts import Cut, Does, cuts, reaches, takes_all, uncovered
 from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import LockoutError
 from xdpctl.model import policy
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller
-from xdpctl.model.match import bits, ranges
-from xdpctl.model.match.components import TCP, TCP_FLAGS
-from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import STANDING, Rule, automatic
 
-_ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
-_OF_SESSIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
-_ICMP = ("icmp_type", "icmp_code")
+SSH = 22
+_SESSIONS = (None, SSH)  # ports of the sessions that are looked at; None: any
+_USABLE_PPS, _USABLE_BPS = 20, 64_000  # of a limit for each source, for a session to go on
+_USABLE_IPV4, _USABLE_IPV6 = 24, 48  # and the shortest prefixes of sources that may share it
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,9 +51,11 @@ def check(change: Draft, caller: Caller | None, confirms: str = "") -> None:
         if not _touches(change, address):
             continue
         own = address == mine
-        cut = cut_of(change, address, own, confirms)
-        if cut and earlier(cut, cut_of(before, address, own)):
-            raise _refusal(before, cut, address, who, own)
+        for port in _SESSIONS:
+            after = cuts_of(change, address, port, own, confirms)
+            cut = uncovered(after, cuts_of(before, address, port, own) if after else [])
+            if cut:
+                raise _refusal(before, cut, address, who, own)
 
 
 def take(
@@ -73,20 +73,31 @@ def take(
     return staged
 
 
-def cut_of(draft: Draft, address: Prefix, tried: bool, confirms: str = "") -> Cut | None:
-    """When an address is cut off, but for the rule with the id `confirms`.
+def cuts_of(
+    draft: Draft, address: Prefix, port: int | None, tried: bool, confirms: str = ""
+) -> list[Cut]:
+    """When sessions from an address are cut off, but for the rule with the id `confirms`.
 
     A provisional drop of its source counts if `tried`. What spares known connections counts where
     it names a source: who is logged in comes again.
     """
 
-    def drops(entry: MatchingEntry) -> bool:
+    def of_entry(entry: MatchingEntry) -> Does:
         rule = entry.rule
-        return rule is None or (rule.id != confirms and (tried or not rule.confirm_by_ns))
+        if entry.action is Action.ACCEPT:
+            return Does.LETS_IN
+        if rule and (rule.id == confirms or (rule.confirm_by_ns and not tried)):
+            return Does.NOTHING
+        return Does.CUTS
 
-    rest = (each for each in draft.signatures.values() if each.id != confirms)
-    signatures = (each for each in rest if _cuts(each, address))
-    return first_cut(draft, address, drops, signatures)
+    def of_match(rule: Rule) -> Does:
+        if rule.id == confirms or rule.mode is Mode.MONITOR:
+            return Does.NOTHING
+        if rule.action is Action.ACCEPT:
+            return Does.LETS_IN if takes_all(rule.match, address, port) else Does.NOTHING
+        return Does.CUTS if _cuts(rule, address, port) else Does.NOTHING
+
+    return cuts(draft, address, of_entry, of_match)
 
 
 def name(address: Prefix) -> str:
@@ -107,76 +118,68 @@ def _touches(change: Draft, address: Prefix) -> bool:
         return True
     if any(source.covers(address) for source in change.rules.staged):
         return True
-    staged = change.signatures.staged.values()
-    return any(each and _cuts(each, address) for each in staged)
+    before = change.before
+    assert before is not None  # noqa: S101  # it is a branch
+    for rule_id, rule in change.signatures.staged.items():
+        was = before.signatures.get(rule_id)
+        if rule and _cuts(rule, address, None):
+            return True
+        if was and was.action is Action.ACCEPT and reaches(was.match, address):
+            return True
+    return False
 
 
-def _cuts(signature: Rule, address: Prefix) -> bool:
-    """Whether a signature may drop packets of a session from an address."""
-    if signature.action in (Action.ACCEPT, *CHALLENGES) or signature.mode is Mode.MONITOR:
+def _cuts(rule: Rule, address: Prefix, port: int | None) -> bool:
+    """Whether a rule on a match may drop packets of a session from an address."""
+    if rule.action in (Action.ACCEPT, *CHALLENGES) or rule.mode is Mode.MONITOR:
         return False
-    if signature.origin in STANDING or not reaches(signature.match, address):
+    if rule.origin in STANDING or not reaches(rule.match, address, port):
         return False
-    if _names(signature):
+    if _names(rule):
         return True
-    paced = signature.limit is not None and signature.limit.by_source
-    return signature.spare is Spare.NONE and not (paced or signature.confirm_by_ns)
+    if rule.spare is not Spare.NONE or rule.confirm_by_ns:
+        return False
+    return rule.limit is None or not _usable(rule.limit)
 
 
-def _names(signature: Rule) -> bool:
+def _usable(limit: Rate) -> bool:
+    """Whether a session goes on within a limit for each source."""
+    rate = limit.pps >= _USABLE_PPS or limit.bps >= _USABLE_BPS
+    return rate and limit.per_ipv4 >= _USABLE_IPV4 and limit.per_ipv6 >= _USABLE_IPV6
+
+
+def _names(rule: Rule) -> bool:
     """Whether a detector chose the source: then new connections are kept out, too."""
-    return automatic(signature) and signature.match.get("source") is not None
-
-
-def reaches(match: Match, address: Prefix) -> bool:
-    """Whether a match may take a packet of a TCP session from an address; True if in doubt."""
-    if match.family not in (None, address.family) or not may_be_tcp(match):
-        return False
-    source, flags = match.get("source"), match.get("tcp_flags")
-    if source is not None and not source.covers(address):
-        return False
-    return flags is None or any(bits.holds(flags, value) for value in _OF_SESSIONS)
-
-
-def may_be_tcp(match: Match) -> bool:
-    """Whether a match may take TCP packets."""
-    given = match.get("protocol")
-    return (given is None or ranges.holds(given, TCP)) and not any(map(match.get, _ICMP))
+    return automatic(rule) and rule.match.source is not None
 
 
 def _refusal(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> LockoutError:
-    error = partial(_of_signature if isinstance(cut.cause, Rule) else _of_entry, before, cut)
-    return error(address, who, mine)
-
-
-def _of_entry(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> LockoutError:
-    entry = cut.cause
-    assert isinstance(entry, MatchingEntry)  # noqa: S101  # the caller has looked
-    allow, what = f"xdpctl allow {name(address)}", f"{name(address)}, {who}"
-    if entry.rule and before.standing(entry.prefix) != entry.rule:
+    cause, what = cut.cause, f"{name(address)}, {who}"
+    allow = f"xdpctl allow {name(address)}"
+    if isinstance(cause, Rule):
+        return _of_match(before, cause, address, what, mine)
+    if cause.rule and before.standing(cause.prefix) != cause.rule:
         fix = f"accept your own address first, for as long: {allow}"
         if not mine:
             fix = f"add confirm_within, or accept the address first, for as long: {allow}"
-        return LockoutError(f"{entry.prefix} contains {what}", "match.source", fix)
-    if cut.kept and cut.at_ns > before.now.ns:
-        fix = f"let the accept last as long, or remove {entry} first"
-        return LockoutError(f"when it ends, {entry} would drop {what}", "ttl", fix)
-    field = "entries" if entry.set else "id"
+        return LockoutError(f"{cause.prefix} contains {what}", "match.source", fix)
+    if cut.kept and cut.start > before.now.ns:
+        fix = f"let the accept last as long, or remove {cause} first"
+        return LockoutError(f"when it ends, {cause} would drop {what}", "ttl", fix)
+    field = "entries" if cause.set else "id"
     fix = f"accept {'your own' if mine else 'the'} address first: {allow}"
-    if entry.rule:
-        fix = f"remove the drop of {entry} first"
-    return LockoutError(f"after this change, {entry} would drop {what}", field, fix)
+    if cause.rule:
+        fix = f"remove the drop of {cause} first"
+    return LockoutError(f"after this change, {cause} would drop {what}", field, fix)
 
 
-def _of_signature(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> LockoutError:
-    rule = cut.cause
-    assert isinstance(rule, Rule)  # noqa: S101  # the caller has looked
+def _of_match(before: Draft, rule: Rule, address: Prefix, what: str, mine: bool) -> LockoutError:
     session = f"{'your own' if mine else 'a'} session from {name(address)}"
     if before.signature(rule.id) == rule:
         fix = f"remove {rule.id} first, or let it spare established connections"
         return LockoutError(f"after this change, {rule.match} would cut off {session}", "id", fix)
     if _names(rule):
         fix = f"accept that address first: xdpctl allow {name(address)}"
-        return LockoutError(f"{rule.match} names {name(address)}, {who}", "match.source", fix)
+        return LockoutError(f"{rule.match} names {what}", "match.source", fix)
     fix = 'give spare "known" (--spare known), accept that address first, or add confirm_within'
     return LockoutError(f"{rule.match} may match {session}, and spares no connection", "spare", fix)

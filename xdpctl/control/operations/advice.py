@@ -4,7 +4,7 @@
 Protected and accepted sources are decided before any signature.
 """
 
-from xdpctl.control.guards import lockout
+from xdpctl.control.guards import cuts
 from xdpctl.control.state.coverage import deciding
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import RoleError, RuleError
@@ -33,7 +33,7 @@ def warnings(draft: Draft, asked: Rule, caller: Caller) -> list[str]:
         return ["it also drops new connections of your own; established ones are spared"][
             :drops_mine
         ]
-    if lockout.may_be_tcp(asked.match):
+    if cuts.may_be_tcp(asked.match):
         return ["it spares no connection: sessions that it matches are cut off"]
     return []
 
@@ -55,7 +55,7 @@ def refuse_everything(asked: Rule, caller: Caller, force: bool) -> None:
 
 
 def _reaches(draft: Draft, asked: Rule, caller: Caller) -> bool:
-    if caller.address is None or not lockout.reaches(asked.match, caller.address):
+    if caller.address is None or not cuts.reaches(asked.match, caller.address):
         return False
     found = deciding(draft, caller.address)
     return found is None or found.action is not Action.ACCEPT

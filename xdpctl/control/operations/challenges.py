@@ -3,8 +3,9 @@
 
 import msgspec
 
+from xdpctl.control.guards import lockout
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import ConflictError
+from xdpctl.errors import ConflictError, LockoutError
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.rate import Rate
@@ -41,6 +42,10 @@ def without_challenges(draft: Draft, interface: str) -> None:
     for standing in draft.signatures.values():
         if challenges(standing):
             changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
-            draft.put(changed)
+            try:
+                lockout.take(draft, None, Draft.put, changed)
+            except LockoutError:  # a limit might hit a logged-in user
+                changed = standing.replace(mode=Mode.MONITOR)
+                draft.put(changed)
             why = f"the driver of {interface} cannot send challenges"
             draft.note("xdpctl", "rule.change", standing.id, **changed.describe(), why=why)

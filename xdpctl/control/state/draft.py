@@ -79,8 +79,10 @@ class Draft:
         self.__dict__[field] = overlay
         return overlay
 
-    def __bool__(self) -> bool:
-        return any(map(self.staged, _FIELDS)) or bool(self.events)
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is staged, nor to be audited."""
+        return not (any(map(self.staged, _FIELDS)) or self.events)
 
     def of(self, field: str) -> Overlay[Any, Any]:
         """The records of the kind with this `field`."""

@@ -51,7 +51,7 @@ class Arming:
                 if one.problem:
                     raise Unreadable(one.problem)
                 if one.intent is None:
-                    self._release(draft, one, taken)
+                    lockout.take(draft, None, self._release, one, taken)
                 else:
                     lockout.take(draft, None, self._place, one, taken)
             except XdpctlError as error:

@@ -65,6 +65,7 @@ class Ladder:
             and tags.ENDING not in signature.tags
             and tags.PINNED not in signature.tags
             and tags.SOFTENED not in signature.tags
+            and tags.RAISED not in signature.tags
             and self._mode_of(signature.origin) is Automatic.ON
         )
 
@@ -101,7 +102,8 @@ class Ladder:
                 lockout.take(draft, None, Draft.put, raised)
             except (QuotaError, LockoutError) as error:
                 draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
-                draft.put(standing.replace(tags=(*standing.tags, tags.RAISED)))
+                left = tags.without(standing.tags, tags.WATCHED)
+                draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again
                 continue
             ledger.rule_changed(draft, raised, "raised", why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
