@@ -50,7 +50,7 @@ enum reason {
 	REASON_KNOWN,		/* pass: it belongs to a known flow, which the rule spares */
 	REASON_TRIAL,		/* pass: the rule is on trial, and measured by this flow */
 	REASON_DROPPED,		/* drop: a rule drops the source */
-	REASON_SIGNATURE,	/* drop: a signature matches */
+	REASON_MATCHED,		/* drop: a rule on a match */
 	REASON_LIMITED,		/* drop: it exceeds a limit */
 	REASON_TRUNCATED,	/* drop: the frame ends inside a header */
 	REASON_MALFORMED,	/* drop: a version or length field is impossible */

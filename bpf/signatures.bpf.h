@@ -174,7 +174,7 @@ static __always_inline enum reason reason_of(u32 action)
 {
 	if (action == ACTION_LIMIT)
 		return REASON_LIMITED;
-	return action >= ACTION_CHALLENGE ? REASON_CHALLENGED : REASON_SIGNATURE;
+	return action >= ACTION_CHALLENGE ? REASON_CHALLENGED : REASON_MATCHED;
 }
 
 /* REASON_NONE: the slot is free, expired or in monitor mode, or its action is not for the packet.

@@ -100,7 +100,7 @@ def side_of(source: Address, sides: Mapping[Network, str]) -> str:
 def verdict(name: str) -> str:
     drops = {
         "DROPPED",
-        "SIGNATURE",
+        "MATCHED",
         "LIMITED",
         "TRUNCATED",
         "MALFORMED",

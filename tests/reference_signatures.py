@@ -70,7 +70,7 @@ def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signatu
         if signature.action == "limit" and not signature.over:
             continue
         if signature.state == "live":
-            names = {"drop": "SIGNATURE", "accept": "ACCEPTED", "limit": "LIMITED"}
+            names = {"drop": "MATCHED", "accept": "ACCEPTED", "limit": "LIMITED"}
             return names[signature.action], met
     return "NO_RULE", met
 

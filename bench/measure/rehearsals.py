@@ -17,7 +17,7 @@ _HEAD = """# Rehearsals
 What hand-written signatures do to recorded attacks and to recorded normal traffic: `xdpctl replay`
 on whole files, which also hold the answers of the victim and other traffic. `make rehearsals`
 writes this page. The rules are in `tests/corpus_signatures.ndjson`, and
-[Rehearse a rule](../how-to/signatures.md#rehearse-a-rule) says how packets are counted.
+[Rehearse a rule](../how-to/spoofed-floods.md#rehearse-a-rule) says how packets are counted.
 """
 
 

@@ -103,7 +103,7 @@ class Node:
     def ids(self) -> dict[str, str]:
         return {
             str(s.match): f"{s.mode} {s.action} {s.origin}"
-            for s in list(self.controller.state.signatures.values())
+            for s in list(self.controller.state.matches.values())
         }
 
 

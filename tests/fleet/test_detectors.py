@@ -34,7 +34,7 @@ def attack(node: Node, event: str = "event-1") -> str:
 
 
 def over(node: Node, rule_id: str) -> None:
-    node.controller.submit(lambda d: d.remove(d.state.signatures[rule_id])).result(10)
+    node.controller.submit(lambda d: d.remove(d.state.matches[rule_id])).result(10)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
 
     def report(draft: Draft) -> None:
         """Let the detector of two hold it, too: on what stands then, as the agent changes it."""
-        held = draft.signature(first)
+        held = draft.on_match(first)
         assert held is not None
         draft.put(held.replace(tags=(*held.tags, "event-9")))
 
     two.controller.submit(report).result(10)
-    until(lambda: len(tags.armed(three.controller.state.signatures[first].tags)) == 2)
+    until(lambda: len(tags.armed(three.controller.state.matches[first].tags)) == 2)
     over(one, first)
-    until(lambda: tags.armed(three.controller.state.signatures[first].tags) == ("armed-edge2",))
+    until(lambda: tags.armed(three.controller.state.matches[first].tags) == ("armed-edge2",))
     assert NAME in two.ids()
     over(two, first)
     until(lambda: not three.ids() and not two.ids())

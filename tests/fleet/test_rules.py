@@ -70,7 +70,7 @@ def test_a_signature_has_a_slot_of_its_own_on_each_node(fleet: Fleet) -> None:
     assert len(two.ids()) == 2
     assert one.ids() == edge3.ids()
     assert all(node.controller.in_force(s) for node in (one, two, edge3)
-               for s in node.controller.state.signatures.values())  # fmt: skip
+               for s in node.controller.state.matches.values())  # fmt: skip
 
 
 def test_a_scope_says_for_whom_a_rule_is_also_if_not_for_the_node_that_states_it(

@@ -160,7 +160,7 @@ def test_what_is_known_is_what_the_model_knows(spared: Filter) -> None:
             model.expect(frame)
             said = spared.judge(frame, outside=True)[1]
             where = f"seed {seed}, pair {done}: {frame.hex()}"
-            assert said == ("KNOWN" if model.knows(frame) else "SIGNATURE"), where
+            assert said == ("KNOWN" if model.knows(frame) else "MATCHED"), where
             known[model.knows(frame)] += 1
             done += 1
     assert min(known.values()) > PAIRS // 50, f"seed {seed}: {known}"
@@ -173,12 +173,12 @@ ANSWER = packet4(SERVER, CLIENT, tcp(ACK, 443, 40000), 6)
 def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
-    assert spared.judge(ANSWER) == ("drop", "SIGNATURE")
+    assert spared.judge(ANSWER) == ("drop", "MATCHED")
 
 
 @pytest.mark.parametrize(
     ("spare", "said"),
-    [(Spare.NONE, "SIGNATURE"), (Spare.KNOWN, "KNOWN"), (None, "KNOWN")],
+    [(Spare.NONE, "MATCHED"), (Spare.KNOWN, "KNOWN"), (None, "KNOWN")],
     ids=["a signature that spares nobody", "one that spares them", "none"],
 )
 def test_signatures_apply_to_a_known_flow_that_a_list_spares(
@@ -207,7 +207,7 @@ def test_signatures_apply_to_a_known_flow_that_a_list_spares(
         for _ in range(2):
             assert spared.judge(other, outside=True) == ("drop", "DROPPED")
         unlisted = packet4(bytes((198, 18, 0, 1)), CLIENT, tcp(ACK, 443, 40000), 6)
-        wanted = "NO_RULE" if spare is None else "SIGNATURE"
+        wanted = "NO_RULE" if spare is None else "MATCHED"
         assert spared.judge(unlisted, outside=True)[1] == wanted, "nothing of it is left over"
     finally:
         spared.datapath.heads.observe(no_masks())
@@ -217,14 +217,14 @@ def test_signatures_apply_to_a_known_flow_that_a_list_spares(
 def test_a_rule_that_spares_connections_alone_asks_nothing(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     drop_all(spared, Spare.ESTABLISHED)
-    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(ANSWER, outside=True) == ("drop", "MATCHED")
 
 
 def test_where_it_is_switched_off_nothing_is_known(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     spared.flows.ask("outside", Asking.ASKS_NOT_ASYMMETRIC)
     assert spared.flows.asking()["outside"] is Asking.ASKS_NOT_ASYMMETRIC
-    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(ANSWER, outside=True) == ("drop", "MATCHED")
     spared.flows.ask("outside", Asking.ASKS)
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
 
@@ -239,7 +239,7 @@ def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
     age(spared)
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN, 40002), 6))
-    assert spared.judge(ANSWER, outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(ANSWER, outside=True) == ("drop", "MATCHED")
 
 
 def test_what_goes_on_stays_known_over_generations(spared: Filter) -> None:
@@ -303,7 +303,7 @@ def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
 def test_the_data_of_a_vpn_makes_its_flow_known(spared: Filter, opcode: int) -> None:
     """Between two gateways, both from port 1194; an answer to a forged packet has no data."""
     answer = packet4(SERVER, CLIENT, udp(1194, 1194, bytes(60)), 17)
-    assert spared.judge(answer, outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(answer, outside=True) == ("drop", "MATCHED")
     spared.teach(packet4(CLIENT, SERVER, udp(1194, 1194, bytes([opcode << 3]) + bytes(60)), 17))
     assert spared.judge(answer, outside=True) == ("pass", "KNOWN")
 
@@ -320,8 +320,8 @@ def sent(flags: int, number: int, ack: int, data: bytes = b"") -> bytes:
 
 def test_who_acknowledges_the_syn_ack_is_known_before_the_first_answer(spared: Filter) -> None:
     spared.teach(sent(SYN | ACK, 1000, 8))
-    assert spared.judge(shaken(ACK, 8, 1000), outside=True) == ("drop", "SIGNATURE")
-    assert spared.judge(shaken(ACK | RST, 8, 1001), outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(shaken(ACK, 8, 1000), outside=True) == ("drop", "MATCHED")
+    assert spared.judge(shaken(ACK | RST, 8, 1001), outside=True) == ("drop", "MATCHED")
     assert spared.judge(shaken(ACK, 8, 1001), outside=True) == ("pass", "KNOWN")
     assert spared.judge(shaken(ACK | PSH, 8, 77), outside=True) == ("pass", "KNOWN"), "for good"
 
@@ -329,9 +329,9 @@ def test_who_acknowledges_the_syn_ack_is_known_before_the_first_answer(spared: F
 def test_what_the_inside_accepts_is_known_although_it_sends_nothing(spared: Filter) -> None:
     """An upload whose handshake nobody saw."""
     spared.teach(sent(ACK, 1, (1 << 32) - 100))
-    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "MATCHED")
     spared.teach(sent(ACK, 1, (1 << 32) - 100))
-    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "SIGNATURE")
+    assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "MATCHED")
     spared.teach(sent(ACK, 1, 1360))
     assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("pass", "KNOWN")
 
@@ -348,19 +348,19 @@ def test_forged_packets_prove_nothing(spared: Filter) -> None:
         sent(ACK, 5001, 90_000),
     ):
         spared.teach(out)
-        assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "SIGNATURE")
+        assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "MATCHED")
 
 
 def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:
     for protocol in (4, 41, 47, 50, 132):
         word = packet4(SERVER, CLIENT, bytes(64), protocol)
         later = packet4(SERVER, CLIENT, bytes(64), protocol, fragment=0x00B9)
-        assert spared.judge(word, outside=True) == ("drop", "SIGNATURE")
+        assert spared.judge(word, outside=True) == ("drop", "MATCHED")
         spared.teach(packet4(CLIENT, SERVER, bytes(64), protocol))
         assert spared.judge(word, outside=True) == ("pass", "KNOWN")
         assert spared.judge(later, outside=True) == ("pass", "KNOWN")
         other = packet4(bytes((203, 0, 113, 77)), CLIENT, bytes(64), protocol)
-        assert spared.judge(other, outside=True) == ("drop", "SIGNATURE")
+        assert spared.judge(other, outside=True) == ("drop", "MATCHED")
 
 
 def test_errors_that_cite_a_flow_are_bounded_for_each_destination(spared: Filter) -> None:

@@ -108,8 +108,8 @@ def test_signatures_are_asked_after_a_monitored_source(filtered: Filter, armed: 
     first, second = build({"destination_port": "53"}), build({"protocol": "udp"})
     armed.hold([(first, Signature({}, "drop", "monitor")), (second, Signature({}, "drop"))])
     filtered.datapath.begin_statistics(SlotNumber.SIGNATURES)
-    assert filtered.judge(to_frame("192.0.2.1")) == ("drop", "SIGNATURE")
-    assert filtered.judge(to_frame("198.51.100.1")) == ("drop", "SIGNATURE")
+    assert filtered.judge(to_frame("192.0.2.1")) == ("drop", "MATCHED")
+    assert filtered.judge(to_frame("198.51.100.1")) == ("drop", "MATCHED")
     assert seen(filtered, slot).looked == 1
     assert seen(filtered, SlotNumber.SIGNATURES).looked == 2
     armed.hold([])

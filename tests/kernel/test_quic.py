@@ -67,7 +67,7 @@ def test_who_uses_the_connection_id_of_a_quic_server_is_known(
     assert not knows(open_to_all, quic(own, b"", first=0x80))
     assert not knows(open_to_all, b"\x40" + own + bytes(20))
     elsewhere = packet4(SERVER, CLIENT, udp(40001, 443, quic(own, b"")), 17)
-    assert open_to_all.judge(elsewhere, outside=True)[1] == "SIGNATURE"
+    assert open_to_all.judge(elsewhere, outside=True)[1] == "MATCHED"
     assert open_to_all.explain(client(quic(own, b"")), True) == "KNOWN"
     assert knows(open_to_all, quic(own, b""))
     assert knows(open_to_all)
@@ -122,7 +122,7 @@ def test_a_client_cannot_hide_which_id_he_has_chosen(open_to_all: Filter, kind: 
         open_to_all.teach(make(inside, outside, udp(443, 40000, quic(b"", OWN)), 17))
         drop_all(open_to_all)
         said = open_to_all.judge(comes(quic(OWN, b"")), outside=True)[1]
-        assert said == ("SIGNATURE" if hidden else "KNOWN")
+        assert said == ("MATCHED" if hidden else "KNOWN")
 
 
 def test_what_a_flow_showed_long_ago_is_forgotten(open_to_all: Filter) -> None:

@@ -114,9 +114,9 @@ def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -
     }
     for link, data in kinds.items():
         tally = run(rehearsal, path, [data] * 7, link)
-        assert (tally.packets, tally.dropped, tally.reasons[Reason.SIGNATURE]) == (7, 7, 7), link
+        assert (tally.packets, tally.dropped, tally.reasons[Reason.MATCHED]) == (7, 7, 7), link
         ((reason, identity, text),) = tally.rules
-        assert (reason, text) == (Reason.SIGNATURE, "dst 9.9.9.9 proto gre length 0-109")
+        assert (reason, text) == (Reason.MATCHED, "dst 9.9.9.9 proto gre length 0-109")
         assert identity.startswith("m-")
     assert run(rehearsal, path, [bytes(40)] * 3, 147).skipped.links == 3
 
@@ -160,7 +160,7 @@ def test_the_command_says_what_was_missed_and_exits_1(tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     told = {r["kind"]: r for r in json.loads(said.stdout)["recordings"]}
     assert (told["attack"]["packets"], told["attack"]["dropped_share"]) == (9, 1.0)
-    assert told["normal"]["reasons"] == {"link": 2, "signature": 1}
+    assert told["normal"]["reasons"] == {"link": 2, "matched": 1}
     said = CliRunner().invoke(app, [*command, "--max-collateral", "30"])
     assert said.exit_code == 1
     assert "33.33% is dropped, at most 30% is allowed" in said.output

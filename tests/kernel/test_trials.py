@@ -76,7 +76,7 @@ def passes(held: Filter, frame: bytes) -> bool:
 )
 def test_a_flow_that_is_tried_has_six_packets(tried: Filter, frame: bytes) -> None:
     number, before = begin(tried, share=1.0), tried.set_hits(RULE)
-    assert [comes(tried, frame) for _ in range(8)] == ["TRIAL"] * 6 + ["SIGNATURE"] * 2
+    assert [comes(tried, frame) for _ in range(8)] == ["TRIAL"] * 6 + ["MATCHED"] * 2
     (member,) = tried.datapath.trials.tried()
     assert (member.trial, member.packets, member.known) == (number, 6, False)
     assert (member.chosen, member.protocol) == (
@@ -100,7 +100,7 @@ def test_a_rule_of_an_operator_that_has_the_number_is_not_on_trial(tried: Filter
 
 def test_explain_says_what_the_rule_does_and_chooses_nobody(tried: Filter) -> None:
     begin(tried, share=1.0)
-    assert tried.explain(request(1), outside=True) == "SIGNATURE"
+    assert tried.explain(request(1), outside=True) == "MATCHED"
     assert not tried.datapath.trials.tried()
 
 

@@ -88,7 +88,7 @@ def test_while_others_come_and_go_nothing_is_let_through(street: Street, street_
     client = street_box.client
     sign(client, DNS)
     with street.flood(FLOOD):
-        assert eventually(lambda: counted(street_box, Reason.SIGNATURE) > 10_000)
+        assert eventually(lambda: counted(street_box, Reason.MATCHED) > 10_000)
         passed, until = counted(street_box, Reason.NO_RULE), time.monotonic() + 4
         turns = 0
         while time.monotonic() < until:
@@ -149,7 +149,7 @@ def test_tagged_frames_are_told_by_their_outermost_tag(
     others = sign(street_box.client, DNS)
     frame = tagged(to_frame(FLOOD[0]), tags)
     street.attacker.call(lambda: emit(frame, 100))
-    assert eventually(lambda: counted(street_box, Reason.SIGNATURE) >= 100)
+    assert eventually(lambda: counted(street_box, Reason.MATCHED) >= 100)
     hits = [packets(street_box, rule["id"]) for rule in (in_vlan, others)]
     assert hits == ([100, 0] if tags else [0, 100])
 

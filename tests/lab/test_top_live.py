@@ -51,7 +51,7 @@ def test_a_flood_is_named_and_held_by_its_match(street: Street, street_box: Box)
         network = first(street_box, "source-network", "--verdict", "pass", "--window", "2s")
         assert network["value"] == "203.0.113.0/24"
         command(street_box, "block", "--match", passed["match"], "--force")
-        assert eventually(lambda: counted(street_box, Reason.SIGNATURE) > 100_000)
+        assert eventually(lambda: counted(street_box, Reason.MATCHED) > 100_000)
         time.sleep(2.0)
         dropped = first(street_box, "rule", "--window", "1s")
         assert dropped["value"].startswith("m-")

@@ -198,7 +198,7 @@ def test_the_ports_of_a_fleet_are_free_for_its_nodes_alone(armed: Armed) -> None
             assert found(GATE, *pair) == ("drop", "DROPPED")
             assert found(near, *pair) == ("drop", "SPOOFED")
     assert found(node, 40_000, 443) == ("drop", "DROPPED")
-    assert found(node, 40_000, 179) == ("drop", "SIGNATURE"), "a node may be a routing peer, too"
+    assert found(node, 40_000, 179) == ("drop", "MATCHED"), "a node may be a routing peer, too"
     held.datapath.sides.bring({})
     held.loader._maps.set_fleet_ports(())
 
@@ -209,7 +209,7 @@ def test_signatures_hold_for_protected_sources_outside(armed: Armed) -> None:
     armed.hold([(build({"protocol": "udp"}), Signature({}, "drop"))])
     for source in (GATE, "198.51.100.77"):
         one = frame(source, udp(53, 40000))
-        assert held.judge(one, outside=True) == ("drop", "SIGNATURE")
+        assert held.judge(one, outside=True) == ("drop", "MATCHED")
         assert held.judge(one) == ("pass", "PROTECTED")
 
 
@@ -289,7 +289,7 @@ def test_a_tiny_first_fragment_hides_nothing(armed: Armed, length: int) -> None:
     rest = frame("45.0.0.1", head[8:], 6, fragment=1)
     assert armed.filter.judge(rest) == ("drop", "TINY_FRAGMENT")
     whole = frame("45.0.0.1", head, 6, fragment=0x2000)
-    assert armed.filter.judge(whole) == ("drop", "SIGNATURE")
+    assert armed.filter.judge(whole) == ("drop", "MATCHED")
 
 
 def test_nor_does_one_of_ipv6(filtered: Filter) -> None:
@@ -316,7 +316,7 @@ def test_explain_goes_the_way_of_the_packet(armed: Armed) -> None:
                 said = held.explain(one, side)
                 assert held.judge(one, side)[1] == said, f"seed {seed}: {one.hex()}"
                 seen.add(said)
-    assert {"SIGNATURE", "NO_RULE", "DROPPED"} <= seen, f"seed {seed}"
+    assert {"MATCHED", "NO_RULE", "DROPPED"} <= seen, f"seed {seed}"
 
 
 def test_the_sides_of_a_box() -> None:

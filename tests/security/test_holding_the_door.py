@@ -184,7 +184,7 @@ def test_made_up_victims_do_not_flush_the_evidence_of_a_real_one(
     monkeypatch.setattr(ledger, "OF_DETECTOR_MAX", 5)
     (real,) = say(api, "event", event("real", victim=VICTIM, attack="udp_flood"))["incidents"]
     (rule,) = api.controller.state.incidents[real].rules
-    held = api.controller.state.signatures[rule.id]
+    held = api.controller.state.matches[rule.id]
     from xdpctl.abi.structs import Hits
 
     api.datapath.hit_values[held.slot] = Hits(5_000, 500_000).pack()

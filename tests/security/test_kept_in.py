@@ -63,9 +63,9 @@ def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) ->
         made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result(10)
         control.set_sessions([parse_prefix(ALICE)])
         upkeep(control, clock)
-        assert control.state.signatures[made.rule.id].mode is Mode.ENFORCE, "it has time yet"
+        assert control.state.matches[made.rule.id].mode is Mode.ENFORCE, "it has time yet"
         upkeep(control, clock, seconds=22)
-        assert control.state.signatures[made.rule.id].mode is Mode.MONITOR
+        assert control.state.matches[made.rule.id].mode is Mode.MONITOR
 
 
 def test_all_drops_that_an_accept_sheltered_from_are_suspended_in_time(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_all_drops_that_an_accept_sheltered_from_are_suspended_in_time(tmp_path:
             upkeep(control, clock, seconds=late)
             clock.advance(20)
             assert not drops(datapath, clock)
-            held = [*control.state.rules.values(), *control.state.signatures.values()]
+            held = [*control.state.rules.values(), *control.state.matches.values()]
             left = [each.id for each in held if each.mode is Mode.ENFORCE]
             assert not [each for each in left if each != f"{ALICE}_32"]
 
@@ -174,7 +174,7 @@ def test_a_challenge_that_cannot_leave_counts_only_where_its_limit_would_hit_peo
         far = match(control, "tcp src 198.18.0.0/24 dst 198.51.100.7", who, **asked)
         log_in(control)
         control.submit(lambda draft: without_challenges(draft, "eth0")).result(10)
-        held = control.state.signatures
+        held = control.state.matches
         assert (held[near].action, held[near].mode) == (Action.CHALLENGE, Mode.MONITOR)
         assert (held[far].action, held[far].mode) == (Action.LIMIT, Mode.ENFORCE)
 

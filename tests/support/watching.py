@@ -22,7 +22,7 @@ from xdpctl.traffic.select import takes
 Making = Callable[[np.random.Generator, int], PacketArray]
 OURS = (parse_prefix("192.0.2.0/24"),)
 _STEP, _HEADS, _WEEK = 0.02, 60, 7 * 86_400.0
-_REASONS = {"drop": Reason.SIGNATURE, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
+_REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
 
 
 @dataclass(slots=True)

@@ -53,7 +53,7 @@ class Reason(IntEnum):
     KNOWN = 12
     TRIAL = 13
     DROPPED = 14
-    SIGNATURE = 15
+    MATCHED = 15
     LIMITED = 16
     TRUNCATED = 17
     MALFORMED = 18
@@ -70,7 +70,7 @@ class Reason(IntEnum):
         return "drop" if self >= Reason.DROPPED else "pass"
 
 
-KEPT_OUT = (Reason.DROPPED, Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)  # by a rule
+KEPT_OUT = (Reason.DROPPED, Reason.MATCHED, Reason.LIMITED, Reason.CHALLENGED)  # by a rule
 BY_A_RULE = (Reason.ACCEPTED, Reason.ESTABLISHED, Reason.KNOWN, Reason.TRIAL, *KEPT_OUT)
 
 

@@ -119,7 +119,7 @@ class Committer:
                 case Synced():
                     cursor = event.cursor
         self._cursor = cursor
-        self._signatures_changed |= learned.signatures
+        self._signatures_changed |= learned.matches
         if reset:
             keep(self.state)
             self.reconcile(now)
@@ -215,13 +215,13 @@ class Committer:
             for slot in {*image.sets, *wanted}
         }
         sets = self._replace_sets(current, wanted)
-        signatures_differed = self._sync_signatures(now)
+        matches_differed = self._sync_signatures(now)
         self._monitor_slots.bring()
         self.unsettled = False
         return [
             *map(str, differing),
             *[f"{sets} sets"][: bool(sets)],
-            *["signatures"][:signatures_differed],
+            *["matches"][:matches_differed],
         ]
 
     def protect(self, protection: Protection) -> None:

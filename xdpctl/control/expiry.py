@@ -49,7 +49,7 @@ class Expiry:
         """Remove the expired signatures, and close the incidents whose last rule ended."""
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
-        self._end(draft, list(committer.state.signatures.values()))
+        self._end(draft, list(committer.state.matches.values()))
         self._ledger.close_quiet(draft)
         committer.commit(draft)
 

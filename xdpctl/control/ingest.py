@@ -15,10 +15,10 @@ from xdpctl.errors import StoreError, XdpctlError
 
 @dataclass(slots=True)
 class Ingested:
-    """What has to be applied to the kernel: the sources of rules, and whether signatures are."""
+    """What has to be applied to the kernel: the sources of rules, and whether matches are."""
 
     sources: set[Prefix] = field(default_factory=set)
-    signatures: bool = False
+    matches: bool = False
 
 
 def learn(state: State, change: KeyChange, now: Now, written: Written, learned: Ingested) -> None:
@@ -49,4 +49,4 @@ def _learn(state: State, change: KeyChange, now: Now, written: Written, learned:
     state.take_over(kind, identity, value)
     if kind is RULES:
         learned.sources.add(identity)
-    learned.signatures |= kind.field == "signatures"
+    learned.matches |= kind.field == "matches"

@@ -45,7 +45,7 @@ class MonitorSlots:
     def _wanted(self) -> Iterator[tuple[int, str]]:
         """Slots in monitor mode with their owners: signatures, sets, then rules, oldest first."""
         state = self._state
-        signatures = (s for s in state.signatures.values() if s.mode is Mode.MONITOR)
+        signatures = (s for s in state.matches.values() if s.mode is Mode.MONITOR)
         yield from ((signature.slot, signature.id) for signature in signatures)
         sets = (s for s in state.sets.values() if s.mode is Mode.MONITOR)
         yield from ((source_set.slot, source_set.name) for source_set in sets)

@@ -47,11 +47,11 @@ class SignatureSync:
 
     def reconcile(self, now_ns: int) -> bool:
         """Bring the kernel's signatures to the state's; return whether anything differed."""
-        self.paused = self.paused and not self._state.signatures
+        self.paused = self.paused and not self._state.matches
         if self.paused:
             return False
         table, current = self._datapath.signatures, self._state.image.slots
-        live = {s.slot: s for s in self._state.signatures.values() if not s.expired(now_ns)}
+        live = {s.slot: s for s in self._state.matches.values() if not s.expired(now_ns)}
         words = {slot: word_of(signature) for slot, signature in live.items()}
         tables = self._compile(ordered(live.values()))
         changed = {slot for slot in _NUMBERS if words.get(slot, _FREE) != current[slot]}

@@ -19,7 +19,7 @@ class SlotNames:
 
     def _name(self, slot: int) -> str | None:
         """A rule's source or id, a set's name, or `protected`; None if the slot has no owner."""
-        held = self._state.signature_of(slot) or self._state.set_of(slot)
+        held = self._state.match_of(slot) or self._state.set_of(slot)
         if held:
             return held.id if isinstance(held, Rule) else held.name
         if is_shared(slot):

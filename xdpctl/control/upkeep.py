@@ -165,7 +165,7 @@ class Upkeep:
         timed = [each for each in committer.state.rules.items() if each[1].kernel_expires_ns]
         moved = offset - self._offset
         log.warning("the wall clock was stepped by %.1f s; deadlines do not change", moved)
-        signed = [s for s in committer.state.signatures.values() if s.kernel_expires_ns]
+        signed = [s for s in committer.state.matches.values() if s.kernel_expires_ns]
         committer.store.write(
             {rule_key(source): encode(rule, now) for source, rule in timed}
             | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}

@@ -42,7 +42,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     unsent: int = 0
     rules: int = 0
     sets: int = 0
-    signatures: int = 0
+    matches: int = 0
     refusals: int = 0
     refused: Mapping[str, str] = {}
     problems: tuple[str, ...] = ()

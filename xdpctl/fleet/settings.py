@@ -19,7 +19,7 @@ _PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Arm(StrEnum):
-    """What becomes of signatures that the detectors of other nodes made."""
+    """What becomes of rules on matches that the detectors of other nodes made."""
 
     OFF = "off"
     MONITOR = "monitor"

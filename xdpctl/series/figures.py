@@ -19,7 +19,7 @@ RATES = (
     *(f"{reason.name.lower()}_{unit}" for reason in REASONS for unit in ("packets", "bits")),
 )  # a second
 OF_INTERFACE = (*RATES[:4], "driver_drops", "link_share")
-GAUGES = ("rules", "signatures", "sets", "incidents", "softirq")
+GAUGES = ("rules", "matches", "sets", "incidents", "softirq")
 KINDS = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for each in Traffic)
 SERVED = {TCP: "newcomers", UDP: "answers"}  # by protocol, a second
 OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *SERVED.values(), *KINDS)

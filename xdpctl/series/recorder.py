@@ -146,7 +146,7 @@ class SeriesRecorder:
             total = np.full(len(total), np.nan, np.float32)
         state = self._controller.state
         gauges = (
-            *(len(state.rules), len(state.signatures), len(state.sets)),
+            *(len(state.rules), len(state.matches), len(state.sets)),
             sum(each.open for each in list(state.incidents.values())),
             softirq / ticks if ticks else np.nan,
         )

@@ -102,7 +102,7 @@ class Backstops:
     def _unproved(self, wanted: set[str]) -> Iterator[DefaultLimit]:
         """Limits that were learnt and for which nothing is known any more: they stay."""
         possible = {match_of(p, name).id for p in self._prefixes for name in CLASSES} - wanted
-        for held in self._controller.state.signatures.values():
+        for held in self._controller.state.matches.values():
             if held.origin == BACKSTOP and held.id in possible and held.limit:
                 yield DefaultLimit(held.match, held.limit, reason=held.reason)
 

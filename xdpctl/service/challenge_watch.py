@@ -91,7 +91,7 @@ class ChallengeWatch:
             )
 
     def _standing(self) -> bool:
-        return any(map(challenges, list(self._controller.state.signatures.values())))
+        return any(map(challenges, list(self._controller.state.matches.values())))
 
     def warnings(self) -> list[str]:
         """What an operator should know."""

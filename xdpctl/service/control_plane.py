@@ -180,7 +180,7 @@ class ControlPlane:
             self._seen,
             self._known,
             self._automatic,
-            lambda: list(self.controller.state.signatures.values()),
+            lambda: list(self.controller.state.matches.values()),
         )
         self.captures = Captures(self.controller.datapath)
         self.recorder = PacketRecorder(
@@ -347,7 +347,7 @@ class ControlPlane:
             if incident.open
             for each in incident.findings
         }
-        rules = list(self.controller.state.signatures.values())
+        rules = list(self.controller.state.matches.values())
         whom = self.controller.state.collateral
         found = people_of(rules, findings, rates, whom, served.newcomers)
         return replace(found, hurt=[*served.failing(), *found.hurt])

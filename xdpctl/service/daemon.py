@@ -146,8 +146,8 @@ def _begin(settings: Settings, controller: Controller) -> None:
     except XdpctlError as error:  # existing rules are served all the same
         log.error("the configured limits are not in force: %s", error)
     state = controller.state
-    counts = len(state.rules), len(state.signatures), len(state.sets)
-    text = "serving on %s with %d rules on sources, %d signatures and %d sets"
+    counts = len(state.rules), len(state.matches), len(state.sets)
+    text = "serving on %s with %d rules on sources, %d on matches and %d sets"
     log.info(text, settings.listen.socket, *counts)
 
 

@@ -95,6 +95,6 @@ def fills(controller: Controller) -> list[Fill]:
             for family, capacity in state.capacity.items()
         ),
         Fill("sets", len(state.sets), Constants.SETS_MAX),
-        Fill("signatures", len(state.signatures), Constants.SIGNATURES_MAX),
+        Fill("matches", len(state.matches), Constants.SIGNATURES_MAX),
         Fill("overlaps of sets", nodes.used, nodes.capacity),
     ]

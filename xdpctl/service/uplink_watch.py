@@ -131,11 +131,11 @@ class UplinkWatch:
         return ranked[0].uplink if ranked else None
 
     def _dropped(self) -> list[Dropped]:
-        """The signatures that take packets here, with how many each has hit."""
+        """The rules that take packets here, with how many each has hit."""
         controller = self._controller
         taking = [
             each
-            for each in list(controller.state.signatures.values())
+            for each in list(controller.state.matches.values())
             if each.mode is Mode.ENFORCE and each.action in (Action.DROP, Action.LIMIT)
         ]
         hits = controller.hits_of(taking)

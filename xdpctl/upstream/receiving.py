@@ -187,7 +187,7 @@ class Receiver:
             routes = {}
         asked = {each.match.id: each for each in routes.values() if each.match is not None}
         state = self.controller.state
-        held = [s for s in list(state.signatures.values()) if s.origin == peer.origin]
+        held = [s for s in list(state.matches.values()) if s.origin == peer.origin]
         now = self.controller.clock.read()
         soon = now.after(TTL / 2)
         late = any(s.expires_ns < soon for s in held)
@@ -208,7 +208,7 @@ class Receiver:
         """Stage the rules of a peer; why some cannot be."""
         who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
         soon, gone, added = draft.now.after(TTL / 2), 0, 0
-        for held in draft.signatures.values():
+        for held in draft.matches.values():
             if held.origin == peer.origin and held.id not in asked:
                 draft.remove(held)
                 gone += 1

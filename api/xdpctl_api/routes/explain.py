@@ -86,7 +86,7 @@ async def explain(
 def destinations(controller: Controller, family: int) -> list[Prefix]:
     """Whom packets may be meant for: hosts that rules name, that are attacked or protected."""
     state = controller.state
-    of_rules = (s.match.get("destination") for s in list(state.signatures.values()))
+    of_rules = (s.match.get("destination") for s in list(state.matches.values()))
     attacked = (
         exact_address(incident.subject.partition("/")[0])
         for incident in list(state.incidents.values())
@@ -143,7 +143,7 @@ def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None)
         state.image.entries.get(p): state.rules.get(p) for p in near
     }
     by_slot |= {held.slot: held for held in list(state.sets.values())}
-    by_slot |= {held.slot: held for held in list(state.signatures.values())}
+    by_slot |= {held.slot: held for held in list(state.matches.values())}
     slots = (slot for slot in explanation.slots if not is_shared(slot))
     return [held for slot in slots if (held := by_slot.get(slot)) is not None]
 
@@ -157,7 +157,7 @@ def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
     """The matches that take some packets of a source, and do not only count or let pass."""
     return [
         each
-        for each in sorted(list(ctx.controller.state.signatures.values()), key=lambda s: s.order)
+        for each in sorted(list(ctx.controller.state.matches.values()), key=lambda s: s.order)
         if each.action is not Action.ACCEPT
         and each.mode is Mode.ENFORCE
         and source is not None
@@ -193,7 +193,7 @@ def _answer(
         within=[out(held) for held in matched if isinstance(held, Rule) and _within(held)],
         monitored=[out(held) for held in matched if isinstance(held, Rule) and not _within(held)],
         monitored_sets=[held.name for held in matched if isinstance(held, SourceSet)],
-        behind=[out(held) for slot in explanation.behind if (held := state.signature_of(slot))],
+        behind=[out(held) for slot in explanation.behind if (held := state.match_of(slot))],
         could_hit=[
             out(each) for each in _could_hit(ctx, source) if each not in matched and each != decided
         ][:_COULD_HIT_MAX],

@@ -115,7 +115,7 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule:
     if rule is None:
         source = source_named(rule_id)
         subject = str(source) if source else rule_id
-        for kind in ("rules", "signatures"):
+        for kind in ("rules", "matches"):
             stated = state.shared.get(f"{kind}/{rule_id}")
             if stated and stated.stands and stated.scope:
                 raise NotFoundError(
@@ -163,7 +163,7 @@ async def change_rule(
     states: States,
     if_match: IfMatch = None,
 ) -> RuleAnswer:
-    """Change action, mode, ttl, reason or tags; of a signature also limit, spare and priority."""
+    """Change action, mode, ttl, reason, tags, limit, spare or priority."""
     out = await _change(ctx, rule_id, body.changes(), who, if_match, states)
     response.headers["ETag"] = f'"{out.etag}"'
     return out

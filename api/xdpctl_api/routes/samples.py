@@ -99,7 +99,7 @@ def _line(fields: dict[str, Any]) -> bytes:
 def _slot(ctx: ControlPlane, rule: str) -> int:
     """The slot of a rule, by its id or source, or of a set; NotFoundError if there is none."""
     state = ctx.controller.state
-    held = state.sets.get(rule) or state.signatures.get(rule)
+    held = state.sets.get(rule) or state.matches.get(rule)
     source = None if held else source_named(rule)
     slot = held.slot if held else state.image.entries.get(source) if source else None
     if slot is None:

@@ -21,7 +21,7 @@ class ExplainOut(BaseModel):
     monitored: list[RuleOut] = Field(description="Rules in monitor mode that it met")
     monitored_sets: list[str] = Field(description="Sets in monitor mode that it met")
     behind: list[RuleOut] = Field(
-        description="Signatures that also match, but are evaluated after the deciding one"
+        description="Rules that also match, but are evaluated after the deciding one"
     )
     could_hit: list[RuleOut] = Field(
         description="Other rules that would take packets of this source: to other destinations, of "

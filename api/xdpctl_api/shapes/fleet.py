@@ -79,7 +79,7 @@ class NodeOut(BaseModel):
     behind: int = Field(description="Revisions of the engine that it has not taken over yet")
     unsent: int = Field(description="Intents that were stated there and wait to be sent")
     rules: int
-    signatures: int
+    matches: int
     sets: int
     incidents: int
     bypass: bool
@@ -192,7 +192,7 @@ def node_out(seen: Seen, looked: float, revision: int) -> NodeOut:
     }
     if report is None:
         return NodeOut(
-            **common, version="", behind=revision, unsent=0, rules=0, signatures=0, sets=0,
+            **common, version="", behind=revision, unsent=0, rules=0, matches=0, sets=0,
             incidents=0, bypass=False, frozen=False, held="", refusals=0, refused={},
             problems=["it has never reported"], certificate_ends=None, armed={},
         )  # fmt: skip
@@ -202,7 +202,7 @@ def node_out(seen: Seen, looked: float, revision: int) -> NodeOut:
         behind=max(0, revision - report.applied),
         unsent=report.unsent,
         rules=report.rules,
-        signatures=report.signatures,
+        matches=report.matches,
         sets=report.sets,
         incidents=report.incidents,
         bypass=report.bypass,

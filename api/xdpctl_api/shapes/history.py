@@ -13,7 +13,7 @@ from xdpctl_api.shapes.fleet import WhereOut, absent
 
 
 class ChangeOut(BaseModel):
-    """A change; `records` is how many rules, signatures, sets and settings it touched."""
+    """A change; `records` is how many rules, sets and settings it touched."""
 
     number: int
     at: datetime

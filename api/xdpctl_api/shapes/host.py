@@ -31,7 +31,7 @@ class RuleTotals(BaseModel):
 
     total: int = Field(description="Number of rules on sources")
     by_origin: dict[str, int]
-    capacity: int = Field(description="How many rules fit, signatures included")
+    capacity: int = Field(description="How many rules fit")
     fill: float = Field(description="Share of the capacity in use, 0 to 1")
 
 

@@ -208,7 +208,7 @@ def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:
     listed = {record.id: record for record in incident.rules if not record.ended_at}
     found = {}
     sources = [state.rules.get(source) for source in state.tagged.sources(tag)]
-    for rule in (*sources, *list(state.signatures.values())):
+    for rule in (*sources, *list(state.matches.values())):
         if rule and tag in rule.tags:
             hits, record = controller.hits(rule), listed.get(rule.id)
             found[rule.id] = record.since(hits) if record else hits

@@ -26,7 +26,7 @@ from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import FOR_WHOM, ForWhom
 from xdpctl_api.shapes.rules import rule_out
 
-_SIGNED = "sig;"  # prefix of cursors among the signatures, which follow the rules on sources
+_SIGNED = "m;"  # prefix of cursors among the matches, which follow the rules on sources
 _RATE_SECONDS = 10.0
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
@@ -109,7 +109,7 @@ class RemovalQuery(Filters, ForWhom):
 
 
 def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule]:
-    """Rules on sources by address, then signatures in the order of evaluation."""
+    """Rules on sources by address, then other matches in the order of evaluation."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     after_key = _place(cursor) if cursor and cursor.startswith(_SIGNED) else None
     if after_key is None:
@@ -118,7 +118,7 @@ def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule]:
         start = bisect_right(sources, order(after), key=order) if after else 0
         held = (state.rules.get(source) for source in islice(sources, start, None))
         yield from (rule for rule in held if rule and not rule.expired(now.ns))
-    signatures: list[Rule] = ordered(list(state.signatures.values()))
+    signatures: list[Rule] = ordered(list(state.matches.values()))
     for signature in signatures:
         if not signature.expired(now.ns) and (after_key is None or signature.order > after_key):
             yield signature
@@ -179,7 +179,7 @@ def _hitting(ctx: ControlPlane, rates: Mapping[int, float]) -> Iterator[tuple[fl
         rule = state.rules.get(source) if slot in rates else None
         if rule and not rule.expired(now.ns):
             yield rates[slot], rule
-    for signature in list(state.signatures.values()):
+    for signature in list(state.matches.values()):
         if signature.slot in rates and not signature.expired(now.ns):
             yield rates[signature.slot], signature
 

@@ -78,7 +78,7 @@ def unsign(scene: Scene, identity: str) -> None:
 
 
 def _drops(scene: Scene) -> int:
-    return counted(scene.box, Reason.LIMITED) + counted(scene.box, Reason.SIGNATURE)
+    return counted(scene.box, Reason.LIMITED) + counted(scene.box, Reason.MATCHED)
 
 
 def suffer(scene: Scene, flood: Flood, seconds: float) -> Felt:

@@ -18,7 +18,7 @@ from tests.lab.behind.places import SERVER
 from tests.lab.questions import counted, eventually
 from xdpctl.abi.constants import Reason
 
-KEPT_OUT = (Reason.SIGNATURE, Reason.LIMITED, Reason.CHALLENGED)
+KEPT_OUT = (Reason.MATCHED, Reason.LIMITED, Reason.CHALLENGED)
 
 
 @pytest.fixture(scope="module")

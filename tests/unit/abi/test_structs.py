@@ -304,7 +304,7 @@ def test_hits_are_summed_over_cpus() -> None:
 def test_reasons_from_dropped_on_drop() -> None:
     drops = {reason.name for reason in Reason if reason.verdict == "drop"}
     assert drops == {
-        *("DROPPED", "SIGNATURE", "LIMITED", "TRUNCATED", "MALFORMED"),
+        *("DROPPED", "MATCHED", "LIMITED", "TRUNCATED", "MALFORMED"),
         *("VLAN_DEPTH", "EXTENSION_DEPTH", "TINY_FRAGMENT", "SPOOFED"),
         *("CHALLENGED", "ANSWERED"),
     }

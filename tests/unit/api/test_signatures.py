@@ -63,7 +63,7 @@ def test_a_source_alone_names_its_rule_and_has_one(api: Api) -> None:
     assert parse_prefix("203.0.113.7") not in api.controller.state.rules
     back = add(api, "src 203.0.113.7", 200, replace=True)
     assert (back["id"], back["spare"]) == ("203.0.113.7_32", "none")
-    assert "203.0.113.7_32" not in api.controller.state.signatures
+    assert "203.0.113.7_32" not in api.controller.state.matches
 
 
 def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
@@ -169,7 +169,7 @@ def test_bad_input_is_400_names_the_field_and_changes_nothing(
     found = problem(api.call("POST", "/v1/rules", json=body), 400, BAD)
     assert found["field"] == field
     assert found["fix"]
-    assert not api.controller.state.signatures
+    assert not api.controller.state.matches
     assert int(api.datapath.control["armed"]) == 0
 
 
@@ -194,10 +194,10 @@ def test_one_more_than_there_can_be_is_refused_and_the_others_stay(api: Api) -> 
     assert (done["added"], done["rejected"]) == (1024, 0)
     found = problem(api.call("POST", "/v1/rules", json={"match": "udp"}), 507, "capacity")
     assert "1024 rules on matches" in found["detail"]
-    assert len(api.controller.state.signatures) == 1024
+    assert len(api.controller.state.matches) == 1024
     full = next(t for t in api.call("GET", "/v1/status").json()["tables"] if t["fill"] == 1)
-    assert full["name"] == "signatures"
-    assert max(s.slot for s in api.controller.state.signatures.values()) < SlotNumber.SETS
+    assert full["name"] == "matches"
+    assert max(s.slot for s in api.controller.state.matches.values()) < SlotNumber.SETS
 
 
 def test_a_rule_on_a_source_may_become_a_limit_or_get_a_priority(api: Api) -> None:
@@ -209,7 +209,7 @@ def test_a_rule_on_a_source_may_become_a_limit_or_get_a_priority(api: Api) -> No
     assert (paced["slot"], paced["limit"]["pps"]) == (3, 10)
     change = {"action": "accept", "priority": 0}
     assert api.call("PATCH", path, json=change).json()["slot"] >= SlotNumber.FIRST
-    assert not api.controller.state.signatures
+    assert not api.controller.state.matches
     assert api.call("DELETE", path).status_code == 200
 
 
@@ -282,7 +282,7 @@ def test_lists_in_lists_and_a_limit_of_null_are_refused(api: Api) -> None:
 )
 def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str, Any]) -> None:
     problem(api.call("POST", "/v1/rules", json={"match": match}), 400, BAD)
-    assert not api.controller.state.signatures
+    assert not api.controller.state.matches
 
 
 def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
@@ -290,7 +290,7 @@ def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
     api.controller.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
     found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})
     assert "limited by the configuration" in problem(found, 409, "conflict")["detail"]
-    (held,) = api.controller.state.signatures.values()
+    (held,) = api.controller.state.matches.values()
     assert held.origin == "configured"
     assert api.call("DELETE", f"/v1/rules/{held.id}").status_code == 200
 
@@ -300,5 +300,5 @@ def test_bulk_takes_the_short_text(api: Api) -> None:
     body = '{"match": "udp src-port 53"}'
     done = api.call("POST", "/v1/rules/bulk", content=body, headers=headers).json()
     assert done["added"] == 1
-    (held,) = api.controller.state.signatures.values()
+    (held,) = api.controller.state.matches.values()
     assert str(held.match) == "proto udp src-port 53"

@@ -28,7 +28,7 @@ def read(*tables: Any) -> tuple[default_limits.DefaultLimit, ...]:
 def bring(control: Controller, *tables: Any) -> list[str]:
     limits = read(*tables)
     control.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
-    return [str(held.match) for held in control.state.signatures.values()]
+    return [str(held.match) for held in control.state.matches.values()]
 
 
 def test_they_are_read_with_all_that_they_may_say() -> None:
@@ -67,16 +67,16 @@ def test_exactly_these_stand_and_a_restart_changes_nothing(
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
         assert len(bring(control, SYN, EACH)) == 2
-        held = dict(control.state.signatures)
+        held = dict(control.state.matches)
         assert {one.action for one in held.values()} == {Action.LIMIT}
     with controller(tmp_path, datapath, clock) as control:
         before = control.store.last_audit()
         bring(control, SYN, EACH)
-        assert control.state.signatures == held
+        assert control.state.matches == held
         assert control.store.last_audit() == before
         faster = {**SYN, "pps": 4000}
         assert bring(control, faster) == ["dst 198.51.100.0/24 proto tcp flags syn"]
-        (kept,) = control.state.signatures.values()
+        (kept,) = control.state.matches.values()
         assert kept.limit is not None
         assert kept.limit.pps == 4000
         assert bring(control) == []
@@ -89,7 +89,7 @@ def test_what_an_operator_asked_for_is_left_alone(
         ask = RuleRequest(match=text.parse(SYN["match"]))
         control.submit(lambda draft: rules.add(draft, ask, ROOT)).result(10)
         bring(control, SYN)
-        (held,) = control.state.signatures.values()
+        (held,) = control.state.matches.values()
         assert (held.action, held.origin) == (Action.DROP, "operator")
         bring(control)
-        assert control.state.signatures
+        assert control.state.matches

@@ -283,9 +283,9 @@ def test_what_an_operator_has_tried_is_told_and_stays(asking: Api) -> None:
     held = standing(asking)[found["id"]]
     assert (held["action"], held["collateral"]["hurts"]) == ("drop", True)
     people = people_of(
-        list(asking.controller.state.signatures.values()),
+        list(asking.controller.state.matches.values()),
         {},
-        {asking.controller.state.signatures[found["id"]].slot: 1_000.0},
+        {asking.controller.state.matches[found["id"]].slot: 1_000.0},
         asking.controller.state.collateral,
         lambda _: None,
     )

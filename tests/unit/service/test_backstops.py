@@ -47,7 +47,7 @@ def keeping(
 
 
 def standing(control: Controller) -> dict[str, Rule]:
-    return {str(s.match): s for s in control.state.signatures.values() if s.origin == BACKSTOP}
+    return {str(s.match): s for s in control.state.matches.values() if s.origin == BACKSTOP}
 
 
 def test_given_limits_stand_at_once_for_known_flows_spared(
@@ -112,7 +112,7 @@ def test_what_is_followed_by_an_attack_is_not_learnt(control: Controller, tmp_pa
     assert least == {500, 1_000, 5_000, 20_000}, "only the quiet second after it is learnt"
 
 
-@pytest.mark.parametrize("reason", [Reason.LIMITED, Reason.SIGNATURE, Reason.CHALLENGED])
+@pytest.mark.parametrize("reason", [Reason.LIMITED, Reason.MATCHED, Reason.CHALLENGED])
 def test_nothing_is_learnt_while_rules_drop(
     control: Controller, tmp_path: Path, reason: Reason
 ) -> None:

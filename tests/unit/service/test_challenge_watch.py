@@ -36,7 +36,7 @@ class Card:
         self.control.submit(lambda draft: None).result(10)
 
     def actions(self) -> list[Action]:
-        return [held.action for held in self.control.state.signatures.values()]
+        return [held.action for held in self.control.state.matches.values()]
 
 
 @pytest.fixture(
@@ -92,7 +92,7 @@ def test_a_challenge_that_comes_back_is_replaced_again(card: Card) -> None:
     """By an undo, a changed mode, or another node."""
     card.look(100, 100)
     card.look(100, 100)
-    (held,) = card.control.state.signatures.values()
+    (held,) = card.control.state.matches.values()
 
     def back(draft: Draft) -> None:
         draft.put(held.replace(action=Action.CHALLENGE, limit=None, spare=Spare.NONE))

@@ -88,11 +88,11 @@ def test_kinds_of_packets(api: Api) -> None:
 def test_a_promotion_does_not_begin_another_series(api: Api) -> None:
     made = api.call("POST", "/v1/rules", json={"match": "udp src-port 53", "mode": "monitor"})
     identity = made.json()["id"]
-    assert ("xdpctl_signature_packets_total", identity) in samples(api)
+    assert ("xdpctl_match_packets_total", identity) in samples(api)
     api.call("PATCH", f"/v1/rules/{identity}", json={"mode": "enforce", "force": True})
     found = samples(api)
-    assert ("xdpctl_signature_packets_total", identity) in found
-    assert ("xdpctl_signature_info", "drop", "enforce", "operator", identity) in found
+    assert ("xdpctl_match_packets_total", identity) in found
+    assert ("xdpctl_match_info", "drop", "enforce", "operator", identity) in found
 
 
 def test_signatures_can_be_left_out(api: Api) -> None:

@@ -28,7 +28,7 @@ def test_it_observes_until_the_control_plane_does(control: np.void) -> None:
     stand_in.step(100.5, NOTHING, 1.0)
     assert (stand_in.observes, int(control["epoch"])) == (True, 1)
     assert control["observed"][Reason.NO_RULE] == 0, "every packet"
-    assert control["observed"][Reason.SIGNATURE] == 63, "and some of what rules drop"
+    assert control["observed"][Reason.MATCHED] == 63, "and some of what rules drop"
     stand_in.step(101.4, NOTHING, 1.0)
     assert int(control["epoch"]) == 1
     stand_in.step(101.5, NOTHING, 1.0)

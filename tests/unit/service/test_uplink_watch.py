@@ -31,7 +31,7 @@ def seconds(api: Api, watch: UplinkWatch, first: int, last: int, bytes_each: int
     """Let time pass in which so many bytes a second arrive, of which nothing is passed."""
     for second in range(first, last):
         dropped = Hits(1_000 * second, bytes_each * second)
-        api.datapath.by_port = {"eth0": {Reason.SIGNATURE: dropped}}
+        api.datapath.by_port = {"eth0": {Reason.MATCHED: dropped}}
         watch.step(float(second))
 
 

@@ -75,7 +75,7 @@ class Site:
         self.receiver.step(self.now)
         return {
             str(each.match): f"{each.mode} {each.limit or each.action} {each.origin}"
-            for each in self.control.state.signatures.values()
+            for each in self.control.state.matches.values()
         }
 
     @property
@@ -98,7 +98,7 @@ def test_a_route_becomes_a_rule_with_an_end_and_goes_with_it(
         "dst 198.51.100.7 proto udp": "enforce drop bgp.isp1",
         "dst 198.51.100.8 proto udp": "enforce 10,000,000 bps bgp.isp1",
     }
-    (first, _) = control.state.signatures.values()
+    (first, _) = control.state.matches.values()
     assert first.expires_ns == clock.read().after(TTL)
     site.say(X, part="withdraw")
     assert list(site.rules()) == ["dst 198.51.100.8 proto udp"]
@@ -111,7 +111,7 @@ def test_a_rule_is_renewed_for_as_long_as_its_route_stands(
     site.rules()
     clock.ns += int(0.6 * TTL * 1e9)
     site.rules()
-    (rule,) = control.state.signatures.values()
+    (rule,) = control.state.matches.values()
     assert rule.expires_ns == clock.read().after(TTL)
 
 

@@ -58,7 +58,7 @@ def _row(node: dict[str, Any]) -> tuple[str, ...]:
         node["name"],
         _state(node),
         node["held"].replace("_", " "),
-        f"{node['rules'] + node['signatures']:,}",
+        f"{node['rules'] + node['matches']:,}",
         str(node["sets"]),
         str(node["incidents"]),
         str(node["refusals"]),
@@ -90,7 +90,7 @@ def node(
         return
     lines = {"state": _state(found), "groups": ", ".join(found["groups"]) or "-"}
     lines |= {"address": found["address"] or "-", "version": found["version"] or "-"}
-    lines["rules"] = f"{found['rules']:,} on sources, {found['signatures']} signatures"
+    lines["rules"] = f"{found['rules']:,} on sources, {found['matches']} on matches"
     lines |= {"sets": str(found["sets"]), "open incidents": str(found["incidents"])}
     lines["behind"] = output.plural(found["behind"], "revision", "revisions")
     lines["held"] = found["held"].replace("_", " ") or "-"

@@ -126,7 +126,7 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     filtering = "BYPASS: everything passes" if status["bypass"] else "filtering"
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}
-    rules = used.get("rules", 0) + used.get("signatures", 0)
+    rules = used.get("rules", 0) + used.get("matches", 0)
     found = f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
     return found + (" · more is expected now" if status["expected"] else "")
 

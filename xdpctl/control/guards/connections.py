@@ -139,7 +139,7 @@ class _Cuts:
         self._before, self._after = change.before, change
         self._rules = list(change.rules.staged)
         self._sets = {*change.sets.staged, *change.entries.staged}
-        both = [(self._before.signatures.get(k), r) for k, r in change.signatures.staged.items()]
+        both = [(self._before.matches.get(k), r) for k, r in change.matches.staged.items()]
         self._begun = [now for was, now in both if now and _cuts(change, now)]
         self._gone = [was for was, _ in both if was and was.action is Action.ACCEPT]
 
@@ -150,7 +150,7 @@ class _Cuts:
     def adds_one_rule(self) -> bool:
         """Whether it is a new rule, which can be tried."""
         new = [each for each in self._rules if self._before.standing(each) is None]
-        new_matches = [each for each in self._begun if self._before.signature(each.id) is None]
+        new_matches = [each for each in self._begun if self._before.on_match(each.id) is None]
         return len(new) + len(new_matches) == 1 and not (self._sets or self._gone)
 
     def touched(self, peers: Peers) -> Iterator[bytes]:

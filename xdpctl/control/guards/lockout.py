@@ -120,8 +120,8 @@ def _touches(change: Draft, address: Prefix) -> bool:
         return True
     before = change.before
     assert before is not None  # noqa: S101  # it is a branch
-    for rule_id, rule in change.signatures.staged.items():
-        was = before.signatures.get(rule_id)
+    for rule_id, rule in change.matches.staged.items():
+        was = before.matches.get(rule_id)
         if rule and _cuts(rule, address, None):
             return True
         if was and was.action is Action.ACCEPT and reaches(was.match, address):
@@ -175,7 +175,7 @@ def _refusal(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> 
 
 def _of_match(before: Draft, rule: Rule, address: Prefix, what: str, mine: bool) -> LockoutError:
     session = f"{'your own' if mine else 'a'} session from {name(address)}"
-    if before.signature(rule.id) == rule:
+    if before.on_match(rule.id) == rule:
         fix = f"remove {rule.id} first, or let it spare established connections"
         return LockoutError(f"after this change, {rule.match} would cut off {session}", "id", fix)
     if _names(rule):

@@ -11,7 +11,7 @@ _RESERVED = 256  # places that are reserved for operators
 
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
-    matches = draft.signatures.values()
+    matches = draft.matches.values()
     if origin not in (OPERATOR, *STANDING):
         others = sum(map(automatic, matches))
         if others >= Constants.SIGNATURES_MAX - _RESERVED:
@@ -21,7 +21,7 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
                 "match",
                 "wait until some end, or merge them: a component takes many values",
             )
-    taken = {rule.slot for rule in (*matches, *draft.state.signatures.values())}
+    taken = {rule.slot for rule in (*matches, *draft.state.matches.values())}
     numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
     for number in numbers:
         if number not in taken:

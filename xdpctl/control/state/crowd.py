@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How many signatures that let packets pass may match the same packet."""
+"""How many rules that let packets pass may match the same packet."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from xdpctl.errors import CapacityError
 from xdpctl.model.match.overlap import overlap
 from xdpctl.model.rule import Rule, automatic
 
-# How many limits and monitored signatures may match one packet. Each takes one of
+# How many limits and monitored rules may match one packet. Each takes one of
 # SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
 CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
@@ -25,7 +25,7 @@ def check_crowd(signature: Rule, signatures: Iterable[Rule]) -> None:
     most = AUTOMATIC_CROWD if automatic(signature) else CROWD
     if crowd >= most:
         raise CapacityError(
-            f"{crowd} limits and monitored signatures may match the same packet as "
+            f"{crowd} limits and monitored rules may match the same packet as "
             f"{signature.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
             "destinations, so that they do not overlap."
         )

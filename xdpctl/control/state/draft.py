@@ -43,7 +43,7 @@ class Draft:
     tokens: Overlay[str, Token]
     sets: Overlay[str, SourceSet]
     entries: Overlay[str, Entries]
-    signatures: Overlay[str, Rule]
+    matches: Overlay[str, Rule]
     incidents: Overlay[str, Incident]
     settings: Overlay[str, Automatic]
     announcements: Overlay[str, Announcement]
@@ -59,7 +59,7 @@ class Draft:
         self.afterwards: list[Callable[[], None]] = []  # called when the state has the change
         self.created_at = round(now.unix, 3)
         if before is None:
-            self._origins = dict(Counter(s.origin for s in list(state.signatures.values())))
+            self._origins = dict(Counter(s.origin for s in list(state.matches.values())))
             self._covered, self._lengths = dict[tuple[str, int], int](), set[int]()
             self._room = state.room
             self._used = {family: state.used(family) for family in state.capacity}
@@ -116,20 +116,20 @@ class Draft:
 
     def all_rules(self) -> list[Rule]:
         """Every live rule that there will be."""
-        both = (*self.rules.values(), *self.signatures.values())
+        both = (*self.rules.values(), *self.matches.values())
         return [rule for rule in both if not rule.expired(self.now.ns)]
 
     def at(self, match: Match) -> Rule | None:
         """The live rule on exactly this match; None if there is none."""
         source = match.source_only
         rule = self.standing(source) if source is not None else None
-        return rule or self.signature(match.id)
+        return rule or self.on_match(match.id)
 
     def find(self, rule_id: str) -> Rule | None:
         """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
         source = source_named(rule_id)
         rule = self.standing(source) if source is not None else None
-        return rule or self.signature(rule_id if source is None else id_of(source))
+        return rule or self.on_match(rule_id if source is None else id_of(source))
 
     def entries_of(self, name: str) -> Entries:
         """The entries of the set of that name; NOTHING if there is no such set."""
@@ -139,16 +139,16 @@ class Draft:
         """All sets as they will be after the change, ordered by name."""
         return [found for _, found in sorted(self.sets.all().items())]
 
-    def signature(self, identity: str) -> Rule | None:
+    def on_match(self, identity: str) -> Rule | None:
         """The live signature of that id, or None."""
-        found = self.signatures.get(identity)
+        found = self.matches.get(identity)
         return found if found and not found.expired(self.now.ns) else None
 
     def tagged(self, tag: str) -> list[Rule]:
         """The live rules and all signatures that have the tag of an event or group of events."""
         staged = (source for source, rule in self.rules.changes() if rule and tag in rule.tags)
         sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
-        rules = [*map(self.standing, sources), *self.signatures.values()]
+        rules = [*map(self.standing, sources), *self.matches.values()]
         return [rule for rule in rules if rule and tag in rule.tags]
 
     def origins(self) -> frozenset[str]:
@@ -209,7 +209,7 @@ class Draft:
         """Stage a new or changed rule; CapacityError if too many that let pass overlap."""
         source, alone = rule.by_source, rule.match.source_only
         if source is not None:
-            if other := self.signatures.get(rule.id):  # there is one rule a match
+            if other := self.matches.get(rule.id):  # there is one rule a match
                 self.remove(other)
             self._put_source(source, rule)
             return
@@ -222,7 +222,7 @@ class Draft:
         self._origin(rule.origin, -1)
         source = rule.by_source
         if source is None:
-            self.signatures[rule.id] = None
+            self.matches[rule.id] = None
         else:
             self._cover(source, rule, None)
             self.rules[source] = None
@@ -256,13 +256,13 @@ class Draft:
             self._used[family] += len(entries[family]) - len(before)
 
     def _put_match(self, rule: Rule) -> None:
-        before = self.signatures.get(rule.id)
+        before = self.matches.get(rule.id)
         if rule.lets_pass and not (before and before.lets_pass):
-            check_crowd(rule, self.signatures.values())
+            check_crowd(rule, self.matches.values())
         if before:
             self._origin(before.origin, -1)
         self._origin(rule.origin, 1)
-        self.signatures[rule.id] = rule
+        self.matches[rule.id] = rule
 
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
         """Add an audit event to this change."""

@@ -19,9 +19,9 @@ from xdpctl.model.rule import OPERATOR, Rule, automatic
 from xdpctl.model.sharing import Unsent
 from xdpctl.model.source_set import SourceSet
 
-_FIELDS = ("rules", "signatures", "sets", "entries", "tokens", "settings")
+_FIELDS = ("rules", "matches", "sets", "entries", "tokens", "settings")
 KINDS_SHARED = tuple(kind for kind in KINDS if kind.field in _FIELDS)
-_RULES = ("rules", "signatures")
+_RULES = ("rules", "matches")
 _BY_FIELD = {kind.field: kind for kind in KINDS_SHARED}
 _SETS = _BY_FIELD["sets"]
 

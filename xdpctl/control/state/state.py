@@ -73,7 +73,7 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     sets: dict[str, SourceSet] = field(default_factory=dict)
     entries: dict[str, Entries] = field(default_factory=dict)
-    signatures: dict[str, Rule] = field(default_factory=dict)
+    matches: dict[str, Rule] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
     sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
@@ -139,7 +139,7 @@ class State:
         """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
         source = source_named(rule_id)
         rule = self.rules.get(source) if source is not None else None
-        rule = rule or self.signatures.get(rule_id if source is None else id_of(source))
+        rule = rule or self.matches.get(rule_id if source is None else id_of(source))
         return rule if rule and not rule.expired(now_ns) else None
 
     def lengths(self, source: Prefix) -> list[int]:
@@ -233,9 +233,9 @@ class State:
             for name, each in list(self.sets.items())
         }
 
-    def signature_of(self, slot: int) -> Rule | None:
+    def match_of(self, slot: int) -> Rule | None:
         """The signature that has this slot, or None."""
-        return next((each for each in list(self.signatures.values()) if each.slot == slot), None)
+        return next((each for each in list(self.matches.values()) if each.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:
         """The set that has this slot, or None."""

@@ -70,7 +70,7 @@ RULES = Kind(
 KINDS = (
     RULES,
     Kind(
-        field="signatures",
+        field="matches",
         prefix=SIGNATURES,
         encode=encode_signature,
         decode=lambda _, value, now: decode_signature(value, now),

@@ -10,7 +10,7 @@ from xdpctl.model.match.match import build
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule
 
-SIGNATURES = "signatures/"
+SIGNATURES = "matches/"
 
 
 class _Record(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

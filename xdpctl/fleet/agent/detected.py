@@ -8,12 +8,11 @@ from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode, kind_named
 from xdpctl.model import tags
-from xdpctl.model.names import parse_rule_id
 from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.sharing import key_of
 
 _TOGETHER = 60
-_OF_RULES = ("rules/", "signatures/")
+_OF_RULES = ("rules/", "matches/")
 
 
 class Detected:
@@ -64,7 +63,7 @@ class Detected:
         held = self._member.engine.snapshot(prefix, keys_only=True).held
         told = {each.key.removeprefix(prefix): "" for each in held}
         state = self._member.controller.state
-        mine: list[Rule] = [*list(state.rules.values()), *list(state.signatures.values())]
+        mine: list[Rule] = [*list(state.rules.values()), *list(state.matches.values())]
         with self._lock:
             self._named |= told.keys()
             self._named |= {key_of(rule) for rule in mine if _ours(rule)}
@@ -110,15 +109,10 @@ class Detected:
 
     def _rule(self, key: str) -> Rule | None:
         """The rule of a key, if one of this node's detectors holds it."""
-        kind, name = kind_named(key)
-        state = self._member.controller.state
-        found: Rule | None
-        if kind == "rules":
-            found = state.rules.get(parse_rule_id(name))
-        else:
-            found = state.signatures.get(name)
-        now = self._member.controller.clock.read().ns
-        return found if found and _ours(found) and not found.expired(now) else None
+        _, name = kind_named(key)
+        controller = self._member.controller
+        found = controller.state.find(name, controller.clock.read().ns)
+        return found if found and _ours(found) else None
 
 
 def _ours(rule: Rule) -> bool:

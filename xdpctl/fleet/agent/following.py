@@ -142,7 +142,7 @@ class Follower:
             if shared.stands and keys.intent(key) not in names:
                 intent = Intent(VERSION, "fleet", "", self._now(), removed=True)
                 yield Incoming(key, revision, intent if removed else None)
-        rules: list[Rule] = [*list(state.rules.values()), *list(state.signatures.values())]
+        rules: list[Rule] = [*list(state.rules.values()), *list(state.matches.values())]
         for rule in rules:
             for tag in tags.armed(rule.tags) if automatic(rule) else ():
                 node, key = tag.removeprefix(tags.ARMED), key_of(rule)

@@ -121,7 +121,7 @@ class Reporter:
             unsent=len(state.unsent),
             rules=len(state.rules),
             sets=len(state.sets),
-            signatures=len(state.signatures),
+            matches=len(state.matches),
             refusals=len(refused),
             refused=shown(refused),
             problems=tuple(problem[:300] for problem in problems[:10]),
@@ -137,7 +137,7 @@ class Reporter:
     def count_armed(self) -> None:
         """Count what the rules of other nodes' detectors have hit here, by node."""
         controller = self._member.controller
-        rules = [s for s in list(controller.state.signatures.values()) if tags.armed(s.tags)]
+        rules = [s for s in list(controller.state.matches.values()) if tags.armed(s.tags)]
         counted: dict[str, int] = {}
         for rule, hits in zip(rules, controller.hits_of(rules), strict=True):
             for tag in tags.armed(rule.tags):

@@ -51,9 +51,9 @@ class Telling:
         for rule in list(state.rules.values()):
             if rule.origin == OPERATOR:
                 yield f"rules/{rule.id}"
-        for signature in list(state.signatures.values()):
+        for signature in list(state.matches.values()):
             if signature.origin == OPERATOR:
-                yield f"signatures/{signature.id}"
+                yield f"matches/{signature.id}"
         for field in ("sets", "tokens"):
             for name in list(getattr(state, field)):
                 yield f"{field}/{name}"

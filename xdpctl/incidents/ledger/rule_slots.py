@@ -12,7 +12,7 @@ def slots(state: State, incident: Incident) -> dict[int, str]:
     for record in incident.rules:
         if record.ended_at:
             continue
-        rule = state.signatures.get(record.id)
+        rule = state.matches.get(record.id)
         source = None if rule else source_named(record.id)
         slot = rule.slot if rule else state.image.entries.get(source) if source else None
         if slot is not None:

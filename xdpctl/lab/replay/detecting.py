@@ -43,7 +43,7 @@ _WORDS = {"attack": _ATTACK, "legit": _LEGITIMATE}
 _FLOWS_MAX = 4_000_000
 _GAP = 300.0  # seconds without a packet: longer than anything that the detector waits for
 _TRUTH_MAX = 100_000_000  # lines
-_REASONS = {"drop": Reason.SIGNATURE, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
+_REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
 
 
 @dataclass(frozen=True, slots=True)

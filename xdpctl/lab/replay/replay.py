@@ -96,7 +96,7 @@ class Rehearsal:
         self._state = state
         self._explain = maps.open_pin(pins.explain_outside if outside else pins.explain)
         self._buckets, self._recorded = _words(pins, "buckets"), _words(pins, "recorded")
-        limits = [signature.slot for signature in state.signatures.values() if signature.limit]
+        limits = [signature.slot for signature in state.matches.values() if signature.limit]
         self.limits = Clocked.NO_LIMITS
         if limits:
             self.limits = Clocked.RECORDING if by_clock else Clocked.ALL
@@ -127,7 +127,7 @@ class Rehearsal:
 
     def _named(self, slot: int) -> tuple[str, str]:
         """The id and a description of the signature, set or rule with this slot."""
-        signature, source_set = self._state.signature_of(slot), self._state.set_of(slot)
+        signature, source_set = self._state.match_of(slot), self._state.set_of(slot)
         if signature:
             return signature.id, str(signature.match)
         if source_set:

@@ -46,7 +46,7 @@ class Ladder:
 
     def step(self, now: float) -> list[str]:
         """Raise the rules that are due; return their ids."""
-        signatures = list(self._controller.state.signatures.values())
+        signatures = list(self._controller.state.matches.values())
         steps = {rule.id: rule for rule in signatures if self._climbs(rule)}
         self._activity.keep(steps)
         self._since = {name: at for name, at in self._since.items() if name in steps}
@@ -84,7 +84,7 @@ class Ladder:
 
     def _raise(self, draft: Draft, due: list[Rule]) -> None:
         for signature in due:
-            standing = draft.signature(signature.id)
+            standing = draft.on_match(signature.id)
             if standing is None or not _alike(standing, signature) or not self._climbs(standing):
                 continue  # it was changed in the meantime
             if tags.WATCHED in standing.tags:

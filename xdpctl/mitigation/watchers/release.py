@@ -41,7 +41,7 @@ class Releases:
 
     def step(self, now: float) -> list[str]:
         """Remove rules that have been quiet for long enough; return their ids."""
-        signatures = list(self._controller.state.signatures.values())
+        signatures = list(self._controller.state.matches.values())
         ending = {signature.id: signature for signature in signatures if _ending(signature)}
         self._activity.keep(ending)
         quiet = [signature for signature in ending.values() if self._quiet(signature, now)]
@@ -57,7 +57,7 @@ class Releases:
 
     def _remove(self, draft: Draft, quiet: Iterable[Rule]) -> None:
         for signature in quiet:
-            standing = draft.signature(signature.id)
+            standing = draft.on_match(signature.id)
             if standing is None or not _ending(standing):
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)

@@ -94,7 +94,7 @@ class TrialWatch:
     def step(self, now: float) -> list[str]:
         """Count, and soften the rules that hit people; return their ids."""
         state, datapath = self._controller.state, self._controller.datapath
-        rules = {rule.id: rule for rule in list(state.signatures.values()) if on_trial(rule)}
+        rules = {rule.id: rule for rule in list(state.matches.values()) if on_trial(rule)}
         if not rules and not self._tried and not state.collateral:
             return []
         if Asking.ASKS not in datapath.flows.asking().values():
@@ -153,7 +153,7 @@ class TrialWatch:
         before = {
             name: replace(found, hurts=False)
             for name, found in state.collateral.items()
-            if name in state.signatures and found.sources
+            if name in state.matches and found.sources
         }
         return before | {
             name: found for name, found in counted.items() if found.sources or name not in before
@@ -170,7 +170,7 @@ class TrialWatch:
 
     def _soften(self, draft: Draft, hurting: dict[str, Collateral]) -> None:
         for name, found in hurting.items():
-            looked, standing = self._tried[name].rule, draft.signature(name)
+            looked, standing = self._tried[name].rule, draft.on_match(name)
             if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
                 continue  # it was changed in the meantime
             changed = softer(standing, found, self._usual(standing.match.get("destination")))

@@ -38,7 +38,7 @@ def parse(text: str, component: Component, where: str) -> Ranges:
 
 
 def _few(kept: Ranges, component: Component, where: str) -> Ranges:
-    """The same ranges; RuleError if there are more than a signature may have."""
+    """The same ranges; RuleError if there are more than a match may have."""
     if len(kept) > _LISTED_MAX:
         fix = f"use at most {_LISTED_MAX} ranges, or several rules"
         raise RuleError(f"{component.name} has too many ranges: {len(kept)}", where, fix)

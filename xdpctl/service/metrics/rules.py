@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Metrics of rules, signatures, sets and feeds.
+"""Metrics of rules, sets and feeds.
 
 What may change without another rule or set, as the mode, is the label of an info metric alone.
 """
@@ -13,7 +13,7 @@ from xdpctl.service.control_plane import ControlPlane
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Numbers of rules by origin; hits of each signature, if wanted, and of each set."""
+    """Numbers of rules by origin; hits of each rule on a match, if wanted, and of each set."""
     rules = GaugeMetricFamily("xdpctl_rules", "Rules in force", labels=["origin"])
     for origin, number in list(ctx.controller.state.origins.items()):
         rules.add_metric([origin], number)
@@ -48,15 +48,15 @@ def _collateral(ctx: ControlPlane) -> Iterator[Metric]:
 
 def _signatures(ctx: ControlPlane) -> Iterator[Metric]:
     info = GaugeMetricFamily(
-        "xdpctl_signature_info", "Always 1", labels=["rule", "action", "mode", "origin"]
+        "xdpctl_match_info", "Always 1", labels=["rule", "action", "mode", "origin"]
     )
     packets = CounterMetricFamily(
-        "xdpctl_signature_packets", "Packets that a signature hit", labels=["rule"]
+        "xdpctl_match_packets", "Packets that a rule on a match hit", labels=["rule"]
     )
     octets = CounterMetricFamily(
-        "xdpctl_signature_bytes", "Bytes that a signature hit", labels=["rule"]
+        "xdpctl_match_bytes", "Bytes that a rule on a match hit", labels=["rule"]
     )
-    signatures = list(ctx.controller.state.signatures.values())
+    signatures = list(ctx.controller.state.matches.values())
     for held, hits in zip(signatures, ctx.controller.hits_of(signatures), strict=True):
         info.add_metric([held.id, held.action.value, held.mode.value, held.origin], 1)
         packets.add_metric([held.id], hits.packets)

@@ -46,7 +46,7 @@ class Box:
         return ask() if params is None else ask(params)
 
     def status(self) -> dict[str, Any]:
-        tables = [{"name": "rules", "used": 1_200}, {"name": "signatures", "used": 34}]
+        tables = [{"name": "rules", "used": 1_200}, {"name": "matches", "used": 34}]
         return {
             **{"bypass": self.bypass, "problems": self.problems, "tables": tables},
             "expected": self.expected,
