@@ -56,13 +56,7 @@ RULES = [
         "(xdpctl edit .*)",
         ("xdpctl allow 203.0.113.7",),
     ),
-    Fix("xdpctl edit 203.0.113.7 --pps 1000", "(xdpctl limit .*)", _DROP),
-    Fix(
-        "xdpctl edit 203.0.113.7 --spare established",
-        "(--spare)",
-        _DROP,
-        instead="xdpctl block 203.0.113.7 --replace {} established",
-    ),
+    Fix("xdpctl edit 203.0.113.7 --pps 1000", "(--action limit)", _DROP),
     Fix("xdpctl limit --match udp", "(--pps)", instead="xdpctl limit --match udp {} 100"),
     Fix("xdpctl limit --match udp", "(--bps)", instead="xdpctl limit --match udp {} 100M"),
     Fix(

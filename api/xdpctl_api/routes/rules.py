@@ -18,6 +18,7 @@ from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import source_named
+from xdpctl.model.names import rule_id as id_of
 from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import key_of
 from xdpctl.service.control_plane import ControlPlane
@@ -209,7 +210,10 @@ async def confirm_rule(
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen = named_etag(if_match)
-    change = ctx.controller.change_by(who, meant=True, confirms=_find(ctx, rule_id).id)
+    source = source_named(rule_id)
+    change = ctx.controller.change_by(
+        who, meant=True, confirms=id_of(source) if source else rule_id
+    )
     future = ctx.controller.submit(
         lambda draft: rules.confirm(draft, rule_id, who, seen), change, states.scope
     )

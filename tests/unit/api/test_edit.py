@@ -52,12 +52,15 @@ def test_a_change_that_changes_nothing_says_so(api: Api) -> None:
     assert patch(api, reason="x")["changed"] is False
 
 
-def test_a_source_does_not_become_a_limit(api: Api) -> None:
+def test_a_source_becomes_a_limit_only_with_a_rate(api: Api) -> None:
     api.add("203.0.113.7")
     answer = api.call("PATCH", PATH, json={"action": "limit"})
-    assert problem(answer, 400, "bad-request")["fix"] == (
-        "add a limit beside it: xdpctl limit 203.0.113.7/32 --pps 1000"
-    )
+    assert problem(answer, 400, "bad-request")["fix"] == "give its pps or bps"
+    answer = api.call("PATCH", PATH, json={"limit": {"pps": 5}})
+    assert "--action limit" in problem(answer, 400, "bad-request")["fix"]
+    limited = patch(api, PATH, action="limit", limit={"pps": 500})
+    assert limited["limit"]["pps"] == 500
+    assert patch(api, PATH, action="drop")["spare"] == "none"
 
 
 def test_a_signature_becomes_a_limit_and_a_drop_again(api: Api) -> None:

@@ -32,7 +32,7 @@ def _proposed(run: Run, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
     [
         ("xdpctl show ", ["203.0.113.7", "m-2cf47e6bcc8a"]),
         ("xdpctl show 203", ["203.0.113.7"]),
-        ("xdpctl unblock 203.0.113.7 sig", ["m-2cf47e6bcc8a"]),
+        ("xdpctl unblock 203.0.113.7 m-", ["m-2cf47e6bcc8a"]),
         ("xdpctl set show ", ["drop", "abroad"]),
         ("xdpctl set put dr", ["drop"]),
         ("xdpctl incident show 2026", ["20261126-081900"]),

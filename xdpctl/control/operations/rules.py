@@ -182,7 +182,11 @@ def _with_limit(rule: Rule, fields: dict[str, object]) -> dict[str, object]:
         fields = {"spare": Spare.NONE} | fields
     if action is not Action.LIMIT:
         if fields.get("limit"):
-            raise RuleError(f"a rule that {action}s has no limit", "limit", "give action limit too")
+            raise RuleError(
+                f"a rule that {action}s has no limit",
+                "limit",
+                "give action limit too (--action limit)",
+            )
         return fields | ({"limit": None} if "action" in fields else {})
     if not fields.get("limit", rule.limit):
         raise RuleError("the action limit without a limit", "limit", "give its pps or bps")
