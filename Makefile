@@ -11,12 +11,13 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
+	@echo "make unit    the tests that need neither root nor a kernel feature"
 	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
-	@echo "make check   ruff, mypy, import-linter, clang-format"
+	@echo "make check   ruff, mypy, import-linter, clang-format; make format: formats, and mends what ruff can"
 	@echo "make docs    the documentation as a site, in dist/site"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
 	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
@@ -34,7 +35,12 @@ help:
 	@echo "make test-wheel   the wheel by itself, filtering in network namespaces; lint-deb: lintian on the package"
 	@echo "make sbom    what it runs with, as CycloneDX, in dist/xdpctl.cdx.json"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
-	@echo "make setup   distribution packages, virtual environment, locked dependencies"
+	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals: recorded attacks, and their pages"
+	@echo "make openapi schema proto   the API's document, the schemas, GoBGP's messages; lock: pins dependencies"
+	@echo "make pictures   the pictures of the documentation, in docs/img"
+	@echo "make people  the programs of make harm, from the distribution and the registries"
+	@echo "make dist    the wheel and the source archive in dist/"
+	@echo "make setup   distribution packages, virtual environment, locked dependencies; clean: away with it"
 
 setup: $(STAMP)
 
@@ -53,6 +59,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup
 	@$(BIN)/xdpctl demo
+
+unit: setup
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/unit $(ARGS)
 
 # Two at a time: many tests wait for something. The tests of a file run one after the other.
 test: setup

@@ -7,14 +7,8 @@ from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
 from xdpctl.model.effect import Action, Mode, Spare
 
-ACTIONS = {
-    Action.DROP: WireAction.DROP,
-    Action.ACCEPT: WireAction.ACCEPT,
-    Action.LIMIT: WireAction.LIMIT,
-    Action.CHALLENGE: WireAction.CHALLENGE,
-    Action.COOKIES: WireAction.COOKIES,
-}
-MODES = {Mode.ENFORCE: WireMode.ENFORCE, Mode.MONITOR: WireMode.MONITOR}
+ACTIONS = {action: WireAction[action.name] for action in Action}
+MODES = {mode: WireMode[mode.name] for mode in Mode}
 SPARES = {
     Spare.NONE: WireSpare.NONE,
     Spare.ESTABLISHED: WireSpare.ESTABLISHED,

@@ -17,7 +17,20 @@ class Action(StrEnum):
     CHALLENGE = "challenge"
     COOKIES = "cookies"
 
+    @property
+    def past(self) -> str:
+        """What was done to a packet that a rule has hit."""
+        return _PAST[self]
 
+
+_PAST = {
+    Action.DROP: "dropped",
+    Action.ACCEPT: "let through",
+    Action.LIMIT: "dropped",
+    Action.CHALLENGE: "challenged",
+    Action.COOKIES: "challenged",
+}
+ACTIONS = ", ".join(Action)  # for help
 CHALLENGES = (Action.CHALLENGE, Action.COOKIES)  # of SYNs
 
 

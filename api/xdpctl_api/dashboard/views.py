@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.incidents import report
+from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
 from xdpctl.model.tags import INCIDENT
 from xdpctl_api.dashboard.api_calls import segment
@@ -143,6 +144,7 @@ async def rules(
         more=len(listed) >= _FOUND,
         asked={"find": find, "action": action, "mode": mode, "origin": origin, "sort": sort},
         changes=history["changes"],
+        actions=list(Action),
     )
 
 

@@ -74,30 +74,30 @@ def test_a_branch_changes_nothing_until_it_is_merged(draft: Draft) -> None:
     assert [held.name for held in draft.all_sets()] == ["old"]
     assert texts(draft, "old") == ["47.0.0.1/32"]
     with pytest.raises(CapacityError, match="has 3"):
-        draft.check_entries(4, 8)
+        draft.counts.check_entries(4, 8)
 
 
 def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
-    draft.check_entries(4, 6)
+    draft.counts.check_entries(4, 6)
     with pytest.raises(
         CapacityError, match=r"room for 10 IPv4 entries and has 4; 7 more.*xdpctl down"
     ):
-        draft.check_entries(4, 7)
+        draft.counts.check_entries(4, 7)
     draft.put_set(NEW, entries("46.0.0.1", "46.0.0.2"))
     with pytest.raises(CapacityError, match="has 6; 5 more"):
-        draft.check_entries(4, 5)
+        draft.counts.check_entries(4, 5)
     draft.put_set(NEW, entries("46.0.0.1"))
-    draft.check_entries(4, 5)
+    draft.counts.check_entries(4, 5)
     draft.remove_set("old")
-    draft.check_entries(4, 7)
-    draft.check_entries(6, 4)
+    draft.counts.check_entries(4, 7)
+    draft.counts.check_entries(6, 4)
     with pytest.raises(CapacityError, match="IPv6"):
-        draft.check_entries(6, 5)
+        draft.counts.check_entries(6, 5)
     draft.put(Rule(Match(parse_prefix("47.0.0.1")), Action.DROP))
     with pytest.raises(CapacityError):
-        draft.check_entries(4, 7)
-    draft.check_entries(4, 0)
-    draft.check_entries(4, -100)
+        draft.counts.check_entries(4, 7)
+    draft.counts.check_entries(4, 0)
+    draft.counts.check_entries(4, -100)
 
 
 def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
@@ -131,16 +131,16 @@ def test_a_branch_is_counted_where_it_is_merged(draft: Draft) -> None:
     branch.put(rule)
     branch.settings["automatic"] = Automatic.OFF
     branch.note("root", "rule.add", rule.id)
-    assert (draft.standing(TEN), draft.of_origin(rule.origin)) == (None, 1)
+    assert (draft.standing(TEN), draft.counts.of_origin(rule.origin)) == (None, 1)
     assert draft.empty
-    assert branch.room == draft.room - 1
+    assert branch.counts.room == draft.counts.room - 1
     branch.merge()
     assert draft.standing(TEN) == rule
-    assert draft.of_origin(rule.origin) == 2
-    assert draft.room == branch.room
+    assert draft.counts.of_origin(rule.origin) == 2
+    assert draft.counts.room == branch.counts.room
     assert draft.settings.get("automatic") is Automatic.OFF
     assert [event.action for event in draft.events] == ["rule.add"]
-    assert draft.lengths(TEN) == {32}
+    assert draft.counts.lengths(TEN) == {32}
 
 
 def test_a_rule_that_is_put_again_after_its_removal_takes_no_second_place(draft: Draft) -> None:
@@ -150,7 +150,7 @@ def test_a_rule_that_is_put_again_after_its_removal_takes_no_second_place(draft:
     branch.remove(rule)
     assert branch.standing(TEN) is None
     branch.put(rule)
-    assert branch.room == draft.room
+    assert branch.counts.room == draft.counts.room
     assert [each.source for each in branch.all_rules()] == [NINE, TEN]
 
 

@@ -27,9 +27,7 @@ def edit(
     tag: Annotated[
         list[str] | None, typer.Option(help="Its tags from now on; may be given several times.")
     ] = None,
-    action: Annotated[
-        model.Action | None, typer.Option(help="drop, accept, limit, challenge or cookies.")
-    ] = None,
+    action: Annotated[model.Action | None, typer.Option(help=f"{model.ACTIONS}.")] = None,
     mode: Annotated[model.Mode | None, typer.Option(help="enforce, or monitor to count.")] = None,
     pps: Annotated[str | None, typer.Option(help="Limit, in packets per second: 5k.")] = None,
     bps: Annotated[str | None, typer.Option(help="Limit, in bits per second: 100M.")] = None,

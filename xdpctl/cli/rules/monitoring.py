@@ -15,14 +15,10 @@ from xdpctl.base.units import si
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.errors import RuleError
-from xdpctl.model.effect import Spare
+from xdpctl.model.effect import Action, Spare
 from xdpctl.service.client import Client, path
 
 _NAMED = 5
-_VERBS = {
-    **{"drop": "dropped", "limit": "dropped", "accept": "let through"},
-    **dict.fromkeys(("challenge", "cookies"), "challenged"),
-}
 _SHARED_SLOTS = (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)
 EXIT_COLLATERAL = 1
 EXIT_NOTHING = 5
@@ -49,7 +45,7 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
     looked = statistics["looked_at"]
     if not looked:
         return ["no matching packet yet"]
-    verb = _VERBS[rule["action"]]
+    verb = Action(rule["action"]).past
     sources = output.plural(statistics["sources"], "source", "sources")
     ends = output.plural(statistics["destinations"], "address", "addresses")
     lines = [

@@ -13,7 +13,7 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, monitoring
 from xdpctl.errors import RuleError
-from xdpctl.model.effect import Action, Mode
+from xdpctl.model.effect import ACTIONS, Action, Mode
 from xdpctl.model.match import text
 from xdpctl.model.match.match import source_named
 from xdpctl.model.names import rule_id
@@ -48,9 +48,7 @@ def rule_identity(rule: str) -> str:
 @app.command("list")
 def list_rules(
     context: typer.Context,
-    action: Annotated[
-        Action | None, typer.Option(help="Only this action: drop, accept or limit.")
-    ] = None,
+    action: Annotated[Action | None, typer.Option(help=f"Only this action: {ACTIONS}.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only this mode: enforce or monitor.")] = None,
     origin: Annotated[str | None, typer.Option(help="Only rules of this origin.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only rules with this tag.")] = None,

@@ -32,7 +32,7 @@ def check_quota(draft: Draft, before: Rule | None, after: Rule, ttl: float | Non
             "match",
             "add the victim as destination",
         )
-    counted = draft.of_origin(after.origin) - (1 if before else 0)
+    counted = draft.counts.of_origin(after.origin) - (1 if before else 0)
     draft.state.quota(after.origin).check(after.origin, prefix, ttl, counted)
 
 
@@ -48,7 +48,7 @@ def _check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
     if not automatic(after) or more <= 0 or after.source is None:
         return
     family, quota = after.source.family, draft.state.quota(after.origin)
-    of_origin, of_all = draft.covered(family, after.origin), draft.covered(family)
+    of_origin, of_all = draft.counts.covered(family, after.origin), draft.counts.covered(family)
     quota.check_share(after.origin, family, of_origin + more, of_all + more)
 
 

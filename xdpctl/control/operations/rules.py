@@ -94,8 +94,8 @@ def _build(draft: Draft, ask: RuleRequest, caller: Caller, standing: Rule | None
 def _check_place(draft: Draft, rule: Rule) -> None:
     source = rule.by_source
     if source is not None:
-        draft.check_room()
-        draft.check_entries(source.family, 1)
+        draft.counts.check_room()
+        draft.counts.check_entries(source.family, 1)
 
 
 def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:

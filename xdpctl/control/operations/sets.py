@@ -115,7 +115,7 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
     if ask.feed and chosen["action"] is Action.DROP:
         refuse_growth(ask.entries, standing, before, ask.force)
     for family, keys in ask.entries.items():
-        draft.check_entries(family, len(keys) - len(before[family]))
+        draft.counts.check_entries(family, len(keys) - len(before[family]))
     same_slot = standing is not None and standing.action is chosen["action"]
     added = sum(len(difference(keys, before[f])) for f, keys in ask.entries.items())
     removed = sum(len(difference(keys, ask.entries[f])) for f, keys in before.items())

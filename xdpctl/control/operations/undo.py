@@ -87,8 +87,8 @@ def _rule(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended
     if source is None:
         before = before.replace(slot=now.slot if now else free_slot(draft))
     elif now is None:
-        draft.check_room()
-        draft.check_entries(source.family, 1)
+        draft.counts.check_room()
+        draft.counts.check_entries(source.family, 1)
     draft.put(before)
     undone.restored += 1
     return None
@@ -128,7 +128,7 @@ def _set(draft: Draft, part: Part, entries: Part | None, undone: Undone) -> None
     if content is not None:
         held = draft.entries_of(before.name)
         for family, keys in content.items():
-            draft.check_entries(family, len(keys) - len(held[family]))
+            draft.counts.check_entries(family, len(keys) - len(held[family]))
     same_slot = now is not None and now.action is before.action
     slot = now.slot if now and same_slot else free_set_slot(draft, before.action)
     draft.put_set(before.replace(slot=slot), content)

@@ -56,7 +56,7 @@ def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
     """Every live entry that covers all of `source`, in the order of the kernel's lookup."""
     sets = sorted(draft.all_sets(), key=lambda each: each.slot)
     protection = draft.state.protection
-    lengths = draft.lengths(source) | {*protection.lengths(source)}
+    lengths = draft.counts.lengths(source) | {*protection.lengths(source)}
     if sets:
         lengths = {*range(source.length + 1)}
     prefixes = [source.widened(n) for n in sorted(lengths, reverse=True) if n <= source.length]

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Drafts: staged changes that are neither stored nor applied yet."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.counts import Counts
 from xdpctl.control.state.crowd import check_crowd
 from xdpctl.control.state.overlay import Overlay
-from xdpctl.control.state.state import State, space
+from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.control.store.port import ChangeStep
-from xdpctl.errors import CapacityError
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.expectation import Expectation
@@ -58,17 +57,7 @@ class Draft:
         self.steps: list[ChangeStep] = []  # of people's changes, to be undone
         self.afterwards: list[Callable[[], None]] = []  # called when the state has the change
         self.created_at = round(now.unix, 3)
-        if before is None:
-            self._origins = dict(Counter(s.origin for s in list(state.matches.values())))
-            self._covered, self._lengths = dict[tuple[str, int], int](), set[int]()
-            self._room = state.room
-            self._used = {family: state.used(family) for family in state.capacity}
-        else:
-            self._count_as(before)
-
-    def _count_as(self, other: "Draft") -> None:
-        self._origins, self._covered = {**other._origins}, {**other._covered}
-        self._lengths, self._room, self._used = {*other._lengths}, other._room, {**other._used}
+        self.counts: Counts = Counts(state) if before is None else before.counts.copy()
 
     def __getattr__(self, field: str) -> Overlay[Any, Any]:
         """The records of a kind, made when they are first asked for."""
@@ -107,7 +96,7 @@ class Draft:
         before.events += self.events
         before.steps += self.steps
         before.afterwards += self.afterwards
-        before._count_as(self)
+        before.counts = self.counts
 
     def standing(self, source: Prefix) -> Rule | None:
         """The live rule on exactly this source."""
@@ -140,70 +129,19 @@ class Draft:
         return [found for _, found in sorted(self.sets.all().items())]
 
     def on_match(self, identity: str) -> Rule | None:
-        """The live signature of that id, or None."""
+        """The live rule with that id that is on more than a source; None if there is none."""
         found = self.matches.get(identity)
         return found if found and not found.expired(self.now.ns) else None
 
     def tagged(self, tag: str) -> list[Rule]:
-        """The live rules and all signatures that have the tag of an event or group of events."""
+        """The live rules that have the tag of an event or group of events.
+
+        Those on matches also if they have expired.
+        """
         staged = (source for source, rule in self.rules.changes() if rule and tag in rule.tags)
         sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
         rules = [*map(self.standing, sources), *self.matches.values()]
         return [rule for rule in rules if rule and tag in rule.tags]
-
-    def origins(self) -> frozenset[str]:
-        """The origins that may have rules or signatures."""
-        return frozenset((*list(self.state.origins), *self._origins))
-
-    def of_origin(self, origin: str) -> int:
-        """How many rules and signatures an origin has."""
-        return self.state.origins[origin] + self._origins.get(origin, 0)
-
-    def covered(self, family: int, origin: str | None = None) -> int:
-        """How much of the address space the rules of an origin drop; None: of all detectors.
-
-        In IPv4 addresses, or in /64s of IPv6.
-        """
-        both = self.state.covered, self._covered
-        of_family = ((who, n) for counts in both for (who, of), n in counts.items() if of == family)
-        return sum(n for who, n in of_family if origin in (None, who))
-
-    def _origin(self, origin: str, more: int) -> None:
-        self._origins[origin] = self._origins.get(origin, 0) + more
-
-    def _cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
-        for rule, sign in ((before, -1), (after, 1)):
-            if rule:
-                key = rule.origin, source.family
-                self._covered[key] = self._covered.get(key, 0) + sign * space(rule)
-
-    @property
-    def room(self) -> int:
-        """How many more rules fit into the kernel's tables."""
-        return self._room
-
-    def check_room(self) -> None:
-        """CapacityError unless one more rule on a source fits."""
-        if self._room < 1:
-            raise CapacityError(
-                f"the source table is full: {self.state.image.capacity} rules, its capacity. "
-                "Nothing was applied. Remove rules, or raise capacity: xdpctl down, then start "
-                "again."
-            )
-
-    def check_entries(self, family: int, more: int) -> None:
-        """CapacityError unless `more` further entries of a family fit."""
-        capacity, used = self.state.capacity[family], self._used[family]
-        if more > 0 and used + more > capacity:
-            raise CapacityError(
-                f"the source table has room for {capacity:,} IPv{family} entries and has {used:,}; "
-                f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
-                f"raise capacity_ipv{family}: xdpctl down, then start again."
-            )
-
-    def lengths(self, source: Prefix) -> set[int]:
-        """The prefix lengths at which there may be rules of this source's family."""
-        return self._lengths.union(self.state.lengths(source))
 
     def put(self, rule: Rule) -> None:
         """Stage a new or changed rule; CapacityError if too many that let pass overlap."""
@@ -219,24 +157,22 @@ class Draft:
 
     def remove(self, rule: Rule) -> None:
         """Stage the removal of a rule."""
-        self._origin(rule.origin, -1)
+        self.counts.add_rules(rule.origin, -1)
         source = rule.by_source
         if source is None:
             self.matches[rule.id] = None
         else:
-            self._cover(source, rule, None)
+            self.counts.cover(source, rule, None)
             self.rules[source] = None
 
     def _put_source(self, source: Prefix, rule: Rule) -> None:
-        self._lengths.add(source.length)
         before = self.rules.get(source)
         if before:
-            self._origin(before.origin, -1)
-        elif not self.rules.stood(source):
-            self._room -= 1
-            self._used[source.family] += 1
-        self._origin(rule.origin, 1)
-        self._cover(source, before, rule)
+            self.counts.add_rules(before.origin, -1)
+        else:
+            self.counts.take_place(source, new=not self.rules.stood(source))
+        self.counts.add_rules(rule.origin, 1)
+        self.counts.cover(source, before, rule)
         self.rules[source] = rule
 
     def put_set(self, changed: SourceSet, entries: Entries | None = None) -> None:
@@ -253,15 +189,15 @@ class Draft:
 
     def _count(self, name: str, entries: Entries) -> None:
         for family, before in self.entries_of(name).items():
-            self._used[family] += len(entries[family]) - len(before)
+            self.counts.used[family] += len(entries[family]) - len(before)
 
     def _put_match(self, rule: Rule) -> None:
         before = self.matches.get(rule.id)
         if rule.lets_pass and not (before and before.lets_pass):
             check_crowd(rule, self.matches.values())
         if before:
-            self._origin(before.origin, -1)
-        self._origin(rule.origin, 1)
+            self.counts.add_rules(before.origin, -1)
+        self.counts.add_rules(rule.origin, 1)
         self.matches[rule.id] = rule
 
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:

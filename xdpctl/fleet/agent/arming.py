@@ -126,7 +126,9 @@ def _check_unconfigured(draft: Draft, rule: Rule) -> None:
         most, rest = AUTOMATIC.max_matches, filter(automatic, draft.matches.values())
         held = sum(each.origin not in quotas for each in rest)
     else:
-        held = sum(draft.of_origin(each) for each in draft.origins() if each not in quotas)
+        held = sum(
+            draft.counts.of_origin(each) for each in draft.counts.origins() if each not in quotas
+        )
     if held >= most:
         raise QuotaError(
             f"detectors that are not configured on this node have {held:,} rules, their quota",

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What rules and sets take up, with what a draft stages: places, addresses, shares of origins."""
+
+from collections import Counter
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.control.state.state import State, space
+from xdpctl.errors import CapacityError
+from xdpctl.model.rule import Rule
+
+
+class Counts:
+    """Counts of a state, and of what is staged on top of it.
+
+    `room` is how many more rules on sources fit, and `used` how many entries of a family are taken.
+    """
+
+    __slots__ = ("_covered", "_lengths", "_rules", "_state", "room", "used")
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.room = state.room
+        self.used = {family: state.used(family) for family in state.capacity}
+        self._rules = dict(Counter(rule.origin for rule in list(state.matches.values())))
+        self._covered: dict[tuple[str, int], int] = {}
+        self._lengths: set[int] = set()
+
+    def copy(self) -> "Counts":
+        """Counts that go their own way from now on."""
+        other = Counts.__new__(Counts)
+        other._state, other.room, other.used = self._state, self.room, {**self.used}
+        other._rules, other._covered = {**self._rules}, {**self._covered}
+        other._lengths = {*self._lengths}
+        return other
+
+    def origins(self) -> frozenset[str]:
+        """The origins that may have rules."""
+        return frozenset((*list(self._state.origins), *self._rules))
+
+    def of_origin(self, origin: str) -> int:
+        """How many rules an origin has."""
+        return self._state.origins[origin] + self._rules.get(origin, 0)
+
+    def covered(self, family: int, origin: str | None = None) -> int:
+        """How much of the address space the rules of an origin drop; None: of all detectors.
+
+        In IPv4 addresses, or in /64s of IPv6.
+        """
+        both = self._state.covered, self._covered
+        of_family = ((who, n) for counts in both for (who, of), n in counts.items() if of == family)
+        return sum(n for who, n in of_family if origin in (None, who))
+
+    def lengths(self, source: Prefix) -> set[int]:
+        """The prefix lengths at which there may be rules of this source's family."""
+        return self._lengths.union(self._state.lengths(source))
+
+    def check_room(self) -> None:
+        """CapacityError unless one more rule on a source fits."""
+        if self.room < 1:
+            raise CapacityError(
+                f"the source table is full: {self._state.image.capacity} rules, its capacity. "
+                "Nothing was applied. Remove rules, or raise capacity: xdpctl down, then start "
+                "again."
+            )
+
+    def check_entries(self, family: int, more: int) -> None:
+        """CapacityError unless `more` further entries of a family fit."""
+        capacity, used = self._state.capacity[family], self.used[family]
+        if more > 0 and used + more > capacity:
+            raise CapacityError(
+                f"the source table has room for {capacity:,} IPv{family} entries and has {used:,}; "
+                f"{more:,} more do not fit, and nothing was applied. Remove some, aggregate, or "
+                f"raise capacity_ipv{family}: xdpctl down, then start again."
+            )
+
+    def add_rules(self, origin: str, more: int) -> None:
+        """Count more rules of an origin, or fewer."""
+        self._rules[origin] = self._rules.get(origin, 0) + more
+
+    def take_place(self, source: Prefix, new: bool) -> None:
+        """Count a rule on a source where there is none; `new` if it has no place there yet."""
+        self._lengths.add(source.length)
+        if new:
+            self.room -= 1
+            self.used[source.family] += 1
+
+    def cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
+        """Count what of the address space the rules on a source drop before and after a change."""
+        for rule, sign in ((before, -1), (after, 1)):
+            if rule:
+                key = rule.origin, source.family
+                self._covered[key] = self._covered.get(key, 0) + sign * space(rule)
