@@ -64,7 +64,7 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
 
     def report(draft: Draft) -> None:
         """Let the detector of two hold it, too: on what stands then, as the agent changes it."""
-        held = draft.on_match(first)
+        held = draft.find(first)
         assert held is not None
         draft.put(held.replace(tags=(*held.tags, "event-9")))
 

@@ -47,7 +47,7 @@ def lasting(node: Node, seconds: float, action: Action = Action.DROP) -> Rule:
     return Rule(match=ask(X).match, action=action, origin="fastnetmon", expires_ns=ends)
 
 
-@pytest.mark.parametrize("key", ["rules/not-a-rule", "matches/m-x", "sets/", "tokens/a b", "x"])
+@pytest.mark.parametrize("key", ["rules/not-a-rule", "rules/m-x", "sets/", "tokens/a b", "x"])
 def test_a_key_that_names_nothing_comes_and_goes_and_stops_nobody(fleet: Fleet, key: str) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     engine = one.agent.member.engine
@@ -239,7 +239,7 @@ def test_invented_detectors_share_one_quota_of_signatures(
         now = one.clock.read()
         data = content("matches", signature, now)
         value = Intent(VERSION, signature.origin, "edge3", now.unix, True, data=data)
-        key = keys.found("edge3", f"matches/{match.id}")
+        key = keys.found("edge3", f"rules/{match.id}")
         one.agent.member.engine.put(key, encode(value))
     until(lambda: len(two.ids()) + len(two.agent.member.refused) == 9)
     assert len(two.ids()) == 5

@@ -12,8 +12,7 @@ from tests.fuzz.support.loop import fuzz
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
-from xdpctl.control.store import records
-from xdpctl.control.store.signature_records import decode_signature, encode_signature
+from xdpctl.control.store import records, rule_records
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role, Token
 from xdpctl.model.incident import Incident, RuleRecord, TimelineEntry, decode, encode
@@ -37,14 +36,14 @@ _INCIDENT = Incident("i", "x", 1.0, 2.0, 3.0, events=(_TOLD,), rules=(_DONE,), s
 
 @pytest.mark.parametrize("now", [_NOW, _LATER])
 def test_a_rule_is_decoded_or_unreadable(now: Now) -> None:
-    seed = json.loads(records.encode(_RULE, _NOW))
-    fuzz(bodies([seed]), lambda data: records.decode(_SOURCE, data, now), _BAD)
+    seed = json.loads(rule_records.encode(_RULE, _NOW))
+    fuzz(bodies([seed]), lambda data: rule_records.decode(_SOURCE, data, now), _BAD)
 
 
 @pytest.mark.parametrize("now", [_NOW, _LATER])
 def test_a_signature_is_decoded_or_unreadable(now: Now) -> None:
-    seed = json.loads(encode_signature(_LIMIT, _NOW))
-    fuzz(bodies([seed]), lambda data: decode_signature(data, now), _BAD)
+    seed = json.loads(rule_records.encode(_LIMIT, _NOW))
+    fuzz(bodies([seed]), lambda data: rule_records.decode(_LIMIT.match.key, data, now), _BAD)
 
 
 def test_a_set_is_decoded_or_unreadable() -> None:
@@ -53,7 +52,7 @@ def test_a_set_is_decoded_or_unreadable() -> None:
 
 
 def test_a_key_is_a_source_or_refused() -> None:
-    fuzz(st.text() | st.sampled_from(("rules/::_0", "rules/1.2.3.4_²")), records.source_of)
+    fuzz(st.text() | st.sampled_from(("rules/::_0", "rules/1.2.3.4_²")), rule_records.key_of)
 
 
 def test_entries_are_decoded_or_unreadable() -> None:

@@ -46,7 +46,10 @@ def _learn(state: State, change: KeyChange, now: Now, written: Written, learned:
     else:
         identity = kind.identity(name)
         value = None if change.value is None else kind.decode(identity, change.value, now)
+    before = state.record(identity) if kind is RULES else None
     state.take_over(kind, identity, value)
     if kind is RULES:
-        learned.sources.add(identity)
-    learned.matches |= kind.field == "matches"
+        if isinstance(identity, Prefix):
+            learned.sources.add(identity)
+        both = (before, value)
+        learned.matches |= any(rule is not None and rule.by_source is None for rule in both)

@@ -15,7 +15,8 @@ from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import State
-from xdpctl.control.store.records import ENTRIES, RULES, SETS, source_of
+from xdpctl.control.store.records import ENTRIES, SETS
+from xdpctl.control.store.rule_records import RULES, key_of
 from xdpctl.control.wire import mode_of, spare_of
 from xdpctl.datapath.image import Image, is_shared
 from xdpctl.errors import RuleError
@@ -47,7 +48,7 @@ class Recovered:
 
 
 def lost(image: Image, armed: bool) -> bool:
-    """Whether the kernel holds signatures, sets or rules, which an empty store would remove."""
+    """Whether the kernel holds rules or sets, which an empty store would remove."""
     return armed or bool(image.sets) or any(not is_shared(slot) for slot in image.entries.values())
 
 
@@ -63,7 +64,7 @@ def recover(state: State, now: Now, armed: bool) -> tuple[Draft, Recovered]:
         if found_set:
             draft.sets[found_set.name], draft.entries[found_set.name] = found_set, dict(keys)
     found = Recovered(len(draft.rules.staged), len(draft.sets.staged), armed)
-    draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, signatures=armed)
+    draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, matches=armed)
     return draft, found
 
 
@@ -87,8 +88,10 @@ def keep(state: State) -> None:
 
 def _keep_rule(state: State, key: str) -> None:
     try:
-        source = source_of(key)
+        source = key_of(key)
     except RuleError:
+        return
+    if isinstance(source, str):
         return
     slot = state.image.entries.get(source)
     rule = _rule(state.image, source, slot, 0.0) if slot is not None else None

@@ -14,12 +14,12 @@ from xdpctl.model.rule import Rule
 
 def rule_hits(state: State, datapath: Datapath, rules: Sequence[Rule]) -> list[Hits]:
     """The packets and bytes of each rule so far, in that order; none for one without a slot."""
-    slots = [_slot(state, rule) for rule in rules]
+    slots = [slot_of(state, rule) for rule in rules]
     counted = iter(datapath.hits([slot for slot in slots if slot]))
     return [next(counted) if slot else Hits(0, 0) for slot in slots]
 
 
-def _slot(state: State, rule: Rule) -> int:
+def slot_of(state: State, rule: Rule) -> int:
     """The slot that counts the rule's hits; 0 if it has none of its own."""
     source = rule.by_source
     if source is None:
@@ -30,4 +30,4 @@ def _slot(state: State, rule: Rule) -> int:
 
 def rule_statistics(state: State, datapath: Datapath, rule: Rule) -> MonitorStatistics | None:
     """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
-    return datapath.statistics(_slot(state, rule)) if rule.mode is Mode.MONITOR else None
+    return datapath.statistics(slot_of(state, rule)) if rule.mode is Mode.MONITOR else None

@@ -13,8 +13,8 @@ from xdpctl.control.guards.cuts import Cut
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import Event, Sign
-from xdpctl.control.store.records import INCIDENTS, encode, rule_key
-from xdpctl.control.store.signature_records import SIGNATURES, encode_signature
+from xdpctl.control.store.records import INCIDENTS
+from xdpctl.control.store.rule_records import encode, rule_key
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
 from xdpctl.control.trimming import trim
 from xdpctl.model.effect import Action
@@ -162,13 +162,13 @@ class Upkeep:
             self._offset = offset
         if abs(offset - self._offset) < _CLOCK_STEP:
             return
-        timed = [each for each in committer.state.rules.items() if each[1].kernel_expires_ns]
+        state = committer.state
+        both = (*state.rules.values(), *state.matches.values())
+        timed = [rule for rule in both if rule.kernel_expires_ns]
         moved = offset - self._offset
         log.warning("the wall clock was stepped by %.1f s; deadlines do not change", moved)
-        signed = [s for s in committer.state.matches.values() if s.kernel_expires_ns]
         committer.store.write(
-            {rule_key(source): encode(rule, now) for source, rule in timed}
-            | {SIGNATURES + s.id: encode_signature(s, now) for s in signed}
+            {rule_key(rule.match.key): encode(rule, now) for rule in timed}
             | {
                 INCIDENTS + i.id: encode_incident(i.replace(ends_at=i.ends_at + moved))
                 for i in committer.state.incidents.values()

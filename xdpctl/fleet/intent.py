@@ -19,7 +19,7 @@ from xdpctl.model.rule import Rule
 
 VERSION = 1
 BYTES_MAX = 1_500_000  # of a value; etcd's default limit of a request
-_DATA_MAX = {"rules": 8 << 10, "matches": 64 << 10, "tokens": 8 << 10, "settings": 1 << 10}
+_DATA_MAX = {"rules": 64 << 10, "tokens": 8 << 10, "settings": 1 << 10}
 _FIELD = {"sets": "sets", **{kind: kind for kind in _DATA_MAX}}
 _KINDS: dict[str, Kind] = {kind.field: kind for kind in KINDS if kind.field in _FIELD}
 
@@ -127,5 +127,5 @@ def value_of(key: str, intent: Intent, now: Now) -> Any:
 def _identity(value: Any, named: Any) -> Any:
     """The identity that a record names itself; `named` by its key, where it names none."""
     if isinstance(value, Rule):
-        return value.by_source or value.id
+        return value.match.key
     return value.name if isinstance(value, Token) else named

@@ -12,7 +12,7 @@ from xdpctl.model.effect import CHALLENGES, Action, Automatic, Mode, Spare
 from xdpctl.model.event import Attack, Event
 from xdpctl.model.incident import RuleRecord
 from xdpctl.model.match import text
-from xdpctl.model.match.match import Match, build, source_named
+from xdpctl.model.match.match import Match, build, key_named
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 
@@ -106,7 +106,7 @@ def _request(
 def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[RuleRequest]:
     """Requests for the rules on matches among those of earlier incidents, with what these did."""
     for rule in done:
-        if rule.limit or source_named(rule.id) is None:
+        if rule.limit or isinstance(key_named(rule.id), str):
             yield _request(text.parse(rule.what), rule.limit, common, Action(rule.action))
 
 

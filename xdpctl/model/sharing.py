@@ -67,7 +67,7 @@ class Position(msgspec.Struct, frozen=True):
 
 def key_of(rule: Rule) -> str:
     """The key of the intent of a rule."""
-    return f"{'rules' if rule.by_source else 'matches'}/{rule.id}"
+    return f"rules/{rule.id}"
 
 
 encode = msgspec.json.Encoder().encode

@@ -208,7 +208,7 @@ class Receiver:
         """Stage the rules of a peer; why some cannot be."""
         who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
         soon, gone, added = draft.now.after(TTL / 2), 0, 0
-        for held in draft.matches.values():
+        for held in draft.matches().values():
             if held.origin == peer.origin and held.id not in asked:
                 draft.remove(held)
                 gone += 1

@@ -17,8 +17,7 @@ from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
 from xdpctl.incidents.ledger import by_hand, ledger
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
-from xdpctl.model.match.match import source_named
-from xdpctl.model.names import rule_id as id_of
+from xdpctl.model.match.match import id_of, key_named
 from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import key_of
 from xdpctl.service.control_plane import ControlPlane
@@ -114,23 +113,21 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     rule = state.find(rule_id, now.ns)
     if rule is None:
-        source = source_named(rule_id)
-        subject = str(source) if source else rule_id
-        for kind in ("rules", "matches"):
-            stated = state.shared.get(f"{kind}/{rule_id}")
-            if stated and stated.stands and stated.scope:
-                raise NotFoundError(
-                    f"the rule on {subject} is stated for {stated.scope.replace(':', ' ')}, and "
-                    "not for this node: ask one of those (--node NAME)"
-                )
-        raise NotFoundError(f"there is no rule on {subject}{_covered_by(ctx, rule_id)}")
+        key = key_named(rule_id)
+        stated = state.shared.get(f"rules/{id_of(key)}")
+        if stated and stated.stands and stated.scope:
+            raise NotFoundError(
+                f"the rule on {key} is stated for {stated.scope.replace(':', ' ')}, and not for "
+                "this node: ask one of those (--node NAME)"
+            )
+        raise NotFoundError(f"there is no rule on {key}{_covered_by(ctx, rule_id)}")
     return rule
 
 
 def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
     """What decides about a source on which there is no rule of its own."""
-    source = source_named(rule_id)
-    if source is None:
+    source = key_named(rule_id)
+    if isinstance(source, str):
         return "; xdpctl list shows all rules"
     wider = around(Draft(ctx.controller.state, ctx.controller.clock.read()), source)
     if wider is None:
@@ -210,10 +207,8 @@ async def confirm_rule(
 ) -> RuleAnswer:
     """Let a provisional rule stand; 404 once its time was up and it undid itself."""
     seen = named_etag(if_match)
-    source = source_named(rule_id)
-    change = ctx.controller.change_by(
-        who, meant=True, confirms=id_of(source) if source else rule_id
-    )
+    confirmed_id = id_of(key_named(rule_id))
+    change = ctx.controller.change_by(who, meant=True, confirms=confirmed_id)
     future = ctx.controller.submit(
         lambda draft: rules.confirm(draft, rule_id, who, seen), change, states.scope
     )

@@ -17,9 +17,10 @@ from xdpctl.abi.structs import Capture
 from xdpctl.base.clock import Now
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
+from xdpctl.control.rule_hits import slot_of
 from xdpctl.control.slot_names import SlotNames
 from xdpctl.errors import BusyError, NotFoundError
-from xdpctl.model.match.match import source_named
+from xdpctl.model.match.match import key_named
 from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
@@ -99,10 +100,9 @@ def _line(fields: dict[str, Any]) -> bytes:
 def _slot(ctx: ControlPlane, rule: str) -> int:
     """The slot of a rule, by its id or source, or of a set; NotFoundError if there is none."""
     state = ctx.controller.state
-    held = state.sets.get(rule) or state.matches.get(rule)
-    source = None if held else source_named(rule)
-    slot = held.slot if held else state.image.entries.get(source) if source else None
-    if slot is None:
+    found = None if rule in state.sets else state.record(key_named(rule))
+    slot = slot_of(state, found) if found else state.sets[rule].slot if rule in state.sets else 0
+    if not slot:
         raise NotFoundError(f"there is no rule or set {rule!r} in the kernel")
     return slot
 

@@ -15,8 +15,7 @@ from xdpctl.cli.rules import meant, monitoring
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import ACTIONS, Action, Mode
 from xdpctl.model.match import text
-from xdpctl.model.match.match import source_named
-from xdpctl.model.names import rule_id
+from xdpctl.model.match.match import id_of, key_named
 from xdpctl.service.client import PAGE, path
 
 app = typer.Typer()
@@ -37,8 +36,7 @@ def rule_path(rule: str, *more: str) -> str:
 def rule_identity(rule: str) -> str:
     """The id of a rule that is named by its id, its source, or its match as `list` shows it."""
     try:
-        source = source_named(rule)
-        return rule_id(source) if source else rule
+        return id_of(key_named(rule))
     except RuleError:
         if " " not in rule:
             raise

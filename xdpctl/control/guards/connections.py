@@ -55,7 +55,7 @@ class ConnectionsGuard:
         assert change.before is not None  # noqa: S101  # it is a branch
         for source, rule in change.rules.staged.items():
             if rule is not None:
-                refuse_wide(change.before.standing(source), rule)
+                refuse_wide(change.before.rules.get(source), rule)
         found = _Cuts(change)
         if not found:
             return
@@ -137,11 +137,13 @@ class _Cuts:
     def __init__(self, change: Draft) -> None:
         assert change.before is not None  # noqa: S101  # it is a branch
         self._before, self._after = change.before, change
-        self._rules = list(change.rules.staged)
+        staged = change.rules.staged
+        both = [(self._before.rules.get(key), rule) for key, rule in staged.items()]
+        self._rules = [key for key in staged if isinstance(key, Prefix)]
         self._sets = {*change.sets.staged, *change.entries.staged}
-        both = [(self._before.matches.get(k), r) for k, r in change.matches.staged.items()]
-        self._begun = [now for was, now in both if now and _cuts(change, now)]
-        self._gone = [was for was, _ in both if was and was.action is Action.ACCEPT]
+        self._begun = [now for _, now in both if now and not now.by_source and _cuts(change, now)]
+        lets_in = (was for was, _ in both if was and was.action is Action.ACCEPT)
+        self._gone = [was for was in lets_in if not was.by_source]
 
     def __bool__(self) -> bool:
         return bool(self._rules or self._sets or self._begun or self._gone)
@@ -149,9 +151,9 @@ class _Cuts:
     @property
     def adds_one_rule(self) -> bool:
         """Whether it is a new rule, which can be tried."""
-        new = [each for each in self._rules if self._before.standing(each) is None]
-        new_matches = [each for each in self._begun if self._before.on_match(each.id) is None]
-        return len(new) + len(new_matches) == 1 and not (self._sets or self._gone)
+        keys = {*self._rules, *(rule.match.key for rule in self._begun)}
+        new = [key for key in keys if self._before.rules.get(key) is None]
+        return len(new) == len(keys) == 1 and not (self._sets or self._gone)
 
     def touched(self, peers: Peers) -> Iterator[bytes]:
         """The peers that the change may be about."""

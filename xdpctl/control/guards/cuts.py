@@ -58,7 +58,7 @@ def cuts(
     """All times from now on for which an address is dropped, in order."""
     decide = [each for each in covering(draft, address) if each.decides]
     entries = [(each, does) for each in decide if (does := of_entry(each)) is not Does.NOTHING]
-    matches = draft.matches.values()
+    matches = draft.matches().values()
     rules = [(each, does) for each in matches if (does := of_match(each)) is not Does.NOTHING]
     rules.sort(key=lambda pair: pair[0].order)
     now = draft.now.ns

@@ -106,8 +106,8 @@ def name(address: Prefix) -> str:
 
 
 def _refuse_protected(before: Draft, change: Draft) -> None:
-    for source, rule in change.rules.staged.items():
-        was = before.rules.get(source)
+    for key, rule in change.rules.staged.items():
+        was = before.rules.get(key)
         if rule and not (was and was.same_effect(rule)):
             policy.guard(rule, change.state.protection)
 
@@ -116,12 +116,14 @@ def _touches(change: Draft, address: Prefix) -> bool:
     """Whether a branch may change when an address is cut off."""
     if change.sets.staged or change.entries.staged:
         return True
-    if any(source.covers(address) for source in change.rules.staged):
-        return True
     before = change.before
     assert before is not None  # noqa: S101  # it is a branch
-    for rule_id, rule in change.matches.staged.items():
-        was = before.matches.get(rule_id)
+    for key, rule in change.rules.staged.items():
+        if isinstance(key, Prefix):
+            if key.covers(address):
+                return True
+            continue
+        was = before.rules.get(key)
         if rule and _cuts(rule, address, None):
             return True
         if was and was.action is Action.ACCEPT and reaches(was.match, address):
@@ -175,7 +177,7 @@ def _refusal(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> 
 
 def _of_match(before: Draft, rule: Rule, address: Prefix, what: str, mine: bool) -> LockoutError:
     session = f"{'your own' if mine else 'a'} session from {name(address)}"
-    if before.on_match(rule.id) == rule:
+    if before.find(rule.id) == rule:
         fix = f"remove {rule.id} first, or let it spare established connections"
         return LockoutError(f"after this change, {rule.match} would cut off {session}", "id", fix)
     if _names(rule):

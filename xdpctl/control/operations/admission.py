@@ -98,7 +98,7 @@ def _check_match(draft: Draft, before: Rule | None, asked: Rule) -> None:
             "ask an operator for it",
         )
     refuse_all(draft, asked)
-    existing = sum(rule.origin == asked.origin for rule in draft.matches.values())
+    existing = sum(rule.origin == asked.origin for rule in draft.matches().values())
     most = draft.state.quota(asked.origin).max_matches
     if (before is None or before.by_source) and existing >= most:
         raise QuotaError(

@@ -39,7 +39,7 @@ def challenges(rule: Rule) -> bool:
 
 def without_challenges(draft: Draft, interface: str) -> None:
     """Replace every challenge by a limit, because the driver of an interface cannot send them."""
-    for standing in draft.matches.values():
+    for standing in draft.matches().values():
         if challenges(standing):
             changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
             try:

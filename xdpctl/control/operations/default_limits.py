@@ -34,7 +34,7 @@ def bring(
 ) -> None:
     """Make these the only signatures of `origin`; leave other origins' alone."""
     limits = {limit.match.id: limit for limit in wanted}
-    for signature in draft.matches.values():
+    for signature in draft.matches().values():
         if signature.origin == origin and signature.id not in limits:
             draft.remove(signature)
             draft.note("xdpctl", "rule.remove", signature.id, **signature.describe())

@@ -20,7 +20,7 @@ def refuse_all(draft: Draft, asked: Rule) -> None:
     victim: Prefix | None = asked.match.get("destination")
     others = [
         each
-        for each in draft.matches.values()
+        for each in draft.matches().values()
         if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
     ]
     given = asked.match.family or (victim.family if victim else None)

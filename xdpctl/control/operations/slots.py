@@ -11,7 +11,7 @@ _RESERVED = 256  # places that are reserved for operators
 
 def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
-    matches = draft.matches.values()
+    matches = draft.matches().values()
     if origin not in (OPERATOR, *STANDING):
         others = sum(map(automatic, matches))
         if others >= Constants.SIGNATURES_MAX - _RESERVED:

@@ -57,7 +57,7 @@ def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> U
     for part in sorted(parts, key=lambda part: part.before is not None):
         try:
             match part.kind.field:
-                case "rules" | "matches":
+                case "rules":
                     _rule(draft, part, caller, undone, ended)
                 case "sets":
                     _set(draft, part, entries.get(part.identity), undone)

@@ -10,17 +10,17 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.counts import Counts
 from xdpctl.control.state.crowd import check_crowd
 from xdpctl.control.state.overlay import Overlay
+from xdpctl.control.state.rules_of import RulesOf
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event
-from xdpctl.control.store.kinds import KINDS
+from xdpctl.control.store.kinds import KINDS, RULES
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.match import Match, source_named
-from xdpctl.model.names import rule_id as id_of
+from xdpctl.model.match.match import Key, Match, id_of, key_named
 from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
@@ -38,11 +38,10 @@ class Draft:
     it until they are merged.
     """
 
-    rules: Overlay[Prefix, Rule]
+    rules: Overlay[Key, Rule]
     tokens: Overlay[str, Token]
     sets: Overlay[str, SourceSet]
     entries: Overlay[str, Entries]
-    matches: Overlay[str, Rule]
     incidents: Overlay[str, Incident]
     settings: Overlay[str, Automatic]
     announcements: Overlay[str, Announcement]
@@ -63,10 +62,14 @@ class Draft:
         """The records of a kind, made when they are first asked for."""
         if field not in _FIELDS:
             raise AttributeError(field)
-        below = getattr(self.state if self.before is None else self.before, field)
+        below = getattr(self.before, field) if self.before is not None else self._stand(field)
         overlay: Overlay[Any, Any] = Overlay(below)
         self.__dict__[field] = overlay
         return overlay
+
+    def _stand(self, field: str) -> Mapping[Any, Any]:
+        stand: Mapping[Any, Any] = getattr(self.state, field)
+        return RulesOf(self.state) if field == RULES.field else stand
 
     @property
     def empty(self) -> bool:
@@ -99,26 +102,36 @@ class Draft:
         before.counts = self.counts
 
     def standing(self, source: Prefix) -> Rule | None:
-        """The live rule on exactly this source."""
-        rule = self.rules.get(source)
-        return rule if rule and not rule.expired(self.now.ns) else None
+        """The live rule on exactly this source that is in the table of sources."""
+        rule = self._live(source)
+        return rule if rule and rule.by_source else None
+
+    def matches(self) -> dict[str, Rule]:
+        """The rules on matches by id, as they will be in the kernel; also expired ones."""
+        found = dict(self.state.matches)
+        alone = {rule.source for rule in found.values() if rule.match.source_only}
+        for key, rule in self.rules.changes():
+            if rule and rule.by_source is None:
+                found[rule.id] = rule
+            elif isinstance(key, str) or key in alone:
+                found.pop(id_of(key), None)
+        return found
 
     def all_rules(self) -> list[Rule]:
         """Every live rule that there will be."""
-        both = (*self.rules.values(), *self.matches.values())
-        return [rule for rule in both if not rule.expired(self.now.ns)]
+        return [rule for rule in self.rules.values() if not rule.expired(self.now.ns)]
 
     def at(self, match: Match) -> Rule | None:
         """The live rule on exactly this match; None if there is none."""
-        source = match.source_only
-        rule = self.standing(source) if source is not None else None
-        return rule or self.on_match(match.id)
+        return self._live(match.key)
 
     def find(self, rule_id: str) -> Rule | None:
         """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
-        source = source_named(rule_id)
-        rule = self.standing(source) if source is not None else None
-        return rule or self.on_match(rule_id if source is None else id_of(source))
+        return self._live(key_named(rule_id))
+
+    def _live(self, key: Key) -> Rule | None:
+        rule = self.rules.get(key)
+        return rule if rule and not rule.expired(self.now.ns) else None
 
     def entries_of(self, name: str) -> Entries:
         """The entries of the set of that name; NOTHING if there is no such set."""
@@ -128,52 +141,42 @@ class Draft:
         """All sets as they will be after the change, ordered by name."""
         return [found for _, found in sorted(self.sets.all().items())]
 
-    def on_match(self, identity: str) -> Rule | None:
-        """The live rule with that id that is on more than a source; None if there is none."""
-        found = self.matches.get(identity)
-        return found if found and not found.expired(self.now.ns) else None
-
     def tagged(self, tag: str) -> list[Rule]:
         """The live rules that have the tag of an event or group of events.
 
         Those on matches also if they have expired.
         """
-        staged = (source for source, rule in self.rules.changes() if rule and tag in rule.tags)
-        sources = dict.fromkeys((*self.state.tagged.sources(tag), *staged))
-        rules = [*map(self.standing, sources), *self.matches.values()]
+        staged = (key for key, rule in self.rules.changes() if rule and tag in rule.tags)
+        sources = dict.fromkeys(key for key in staged if not isinstance(key, str))
+        sources |= dict.fromkeys(self.state.tagged.sources(tag))
+        rules = [*map(self.standing, sources), *self.matches().values()]
         return [rule for rule in rules if rule and tag in rule.tags]
 
     def put(self, rule: Rule) -> None:
         """Stage a new or changed rule; CapacityError if too many that let pass overlap."""
-        source, alone = rule.by_source, rule.match.source_only
-        if source is not None:
-            if other := self.matches.get(rule.id):  # there is one rule a match
-                self.remove(other)
-            self._put_source(source, rule)
-            return
-        if alone is not None and (other := self.rules.get(alone)):
-            self.remove(other)
-        self._put_match(rule)
+        key, source = rule.match.key, rule.by_source
+        before = self.rules.get(key)
+        if source is None and rule.lets_pass and not _lets_pass(before):
+            check_crowd(rule, self.matches().values())
+        if before:
+            self.counts.add_rules(before.origin, -1)
+        self.counts.add_rules(rule.origin, 1)
+        if source is not None and not (before and before.by_source):
+            self.counts.take_place(source, new=before is not None or not self.rules.stood(key))
+        self._cover(before, rule)
+        self.rules[key] = rule if source is None or not rule.slot else rule.replace(slot=0)
 
     def remove(self, rule: Rule) -> None:
         """Stage the removal of a rule."""
         self.counts.add_rules(rule.origin, -1)
-        source = rule.by_source
-        if source is None:
-            self.matches[rule.id] = None
-        else:
-            self.counts.cover(source, rule, None)
-            self.rules[source] = None
+        self._cover(rule, None)
+        self.rules[rule.match.key] = None
 
-    def _put_source(self, source: Prefix, rule: Rule) -> None:
-        before = self.rules.get(source)
-        if before:
-            self.counts.add_rules(before.origin, -1)
-        else:
-            self.counts.take_place(source, new=not self.rules.stood(source))
-        self.counts.add_rules(rule.origin, 1)
-        self.counts.cover(source, before, rule)
-        self.rules[source] = rule
+    def _cover(self, before: Rule | None, after: Rule | None) -> None:
+        rule = after or before
+        source = rule.match.source_only if rule else None
+        if source is not None:
+            self.counts.cover(source, before, after)
 
     def put_set(self, changed: SourceSet, entries: Entries | None = None) -> None:
         """Stage a new or changed set; None leaves its entries as they are."""
@@ -190,15 +193,6 @@ class Draft:
     def _count(self, name: str, entries: Entries) -> None:
         for family, before in self.entries_of(name).items():
             self.counts.used[family] += len(entries[family]) - len(before)
-
-    def _put_match(self, rule: Rule) -> None:
-        before = self.matches.get(rule.id)
-        if rule.lets_pass and not (before and before.lets_pass):
-            check_crowd(rule, self.matches.values())
-        if before:
-            self.counts.add_rules(before.origin, -1)
-        self.counts.add_rules(rule.origin, 1)
-        self.matches[rule.id] = rule
 
     def note(self, actor: str, action: str, subject: str, /, **detail: object) -> None:
         """Add an audit event to this change."""
@@ -226,7 +220,11 @@ class Draft:
         """A draft that restores the current values of everything that this one changes."""
         back = Draft(self.state, self.now)
         for kind in KINDS:
-            current = getattr(self.state, kind.field)
+            current = self._stand(kind.field)
             stood = ((key, current.get(key)) for key in self.staged(kind.field))
             back.of(kind.field).staged.update(stood)
         return back
+
+
+def _lets_pass(rule: Rule | None) -> bool:
+    return rule is not None and rule.by_source is None and rule.lets_pass

@@ -19,9 +19,8 @@ from xdpctl.model.rule import OPERATOR, Rule, automatic
 from xdpctl.model.sharing import Unsent
 from xdpctl.model.source_set import SourceSet
 
-_FIELDS = ("rules", "matches", "sets", "entries", "tokens", "settings")
+_FIELDS = ("rules", "sets", "entries", "tokens", "settings")
 KINDS_SHARED = tuple(kind for kind in KINDS if kind.field in _FIELDS)
-_RULES = ("rules", "matches")
 _BY_FIELD = {kind.field: kind for kind in KINDS_SHARED}
 _SETS = _BY_FIELD["sets"]
 
@@ -94,7 +93,7 @@ def note_elsewhere(
     """Stage what a branch of the draft would change on nodes of which this is none."""
     for kind in KINDS_SHARED:
         for identity, _, value in touched(elsewhere, kind):
-            if kind.field not in _RULES:
+            if kind.field != "rules":
                 raise RuleError(
                     f"{kind.field} cannot be stated for nodes of which this one is none",
                     "scope",

@@ -19,8 +19,7 @@ from xdpctl.model.effect import Action, Automatic, Mode
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.match import source_named
-from xdpctl.model.names import rule_id as id_of
+from xdpctl.model.match.match import Key, id_of, key_named
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, Rule
@@ -110,8 +109,17 @@ class State:
         """How many more rules fit; suspended rules count, although they have no slot."""
         return min(self.image.room, self.image.capacity - len(self.rules))
 
-    def learn(self, source: Prefix, rule: Rule | None) -> None:
-        """Add or replace the rule on `source`, or remove it if `rule` is None."""
+    def learn(self, key: Key, rule: Rule | None) -> None:
+        """Add or replace the rule on a match, or remove it if `rule` is None."""
+        before, name = self.record(key), id_of(key)
+        if before and before.by_source is None and (rule is None or rule.by_source):
+            del self.matches[name]
+        if rule and rule.by_source is None:
+            self.matches[name] = rule
+        if isinstance(key, Prefix):
+            self._learn_source(key, rule if rule and rule.by_source else None)
+
+    def _learn_source(self, source: Prefix, rule: Rule | None) -> None:
         before = self.rules.pop(source, None) if rule is None else self.rules.get(source)
         if before:
             self.origins[before.origin] -= 1
@@ -135,11 +143,15 @@ class State:
             shape = len(source.address), source.length
             self._lengths[shape] = self._lengths.get(shape, 0) + (1 if rule else -1)
 
+    def record(self, key: Key) -> Rule | None:
+        """The rule on a match, also if it has expired; None if there is none."""
+        if isinstance(key, str):
+            return self.matches.get(key)
+        return self.rules.get(key) or (self.matches.get(id_of(key)) if self.matches else None)
+
     def find(self, rule_id: str, now_ns: int) -> Rule | None:
         """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
-        source = source_named(rule_id)
-        rule = self.rules.get(source) if source is not None else None
-        rule = rule or self.matches.get(rule_id if source is None else id_of(source))
+        rule = self.record(key_named(rule_id))
         return rule if rule and not rule.expired(now_ns) else None
 
     def lengths(self, source: Prefix) -> list[int]:
@@ -186,6 +198,7 @@ class State:
         """Discard everything that came from the store, but keep the image of the kernel."""
         for kind in KINDS:
             setattr(self, kind.field, {})
+        self.matches = {}
         for index in (self.monitored, self.tagged, self._lengths, self.origins, self.covered):
             index.clear()
         self._membership += 1

@@ -12,12 +12,11 @@ from typing import Any
 
 from xdpctl.base.clock import Now
 from xdpctl.control.store import announcement_records as announcement
-from xdpctl.control.store import records
-from xdpctl.control.store.signature_records import SIGNATURES, decode_signature, encode_signature
+from xdpctl.control.store import records, rule_records
 from xdpctl.model import expectation, incident, sharing
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Token
-from xdpctl.model.names import parse_rule_id, rule_id
+from xdpctl.model.match.match import id_of, key_named
 from xdpctl.model.sharing import Position, Shared, Unsent
 from xdpctl.model.source_set import decode_entries, encode_entries
 
@@ -60,21 +59,15 @@ def _sharing(field: str, prefix: str, record: type[Any], costly: bool) -> Kind:
 
 RULES = Kind(
     field="rules",
-    prefix=records.RULES,
-    encode=records.encode,
-    decode=records.decode,
-    name=rule_id,
-    identity=parse_rule_id,
+    prefix=rule_records.RULES,
+    encode=rule_records.encode,
+    decode=rule_records.decode,
+    name=id_of,
+    identity=key_named,
     costly=True,
 )
 KINDS = (
     RULES,
-    Kind(
-        field="matches",
-        prefix=SIGNATURES,
-        encode=encode_signature,
-        decode=lambda _, value, now: decode_signature(value, now),
-    ),
     Kind(
         field="sets",
         prefix=records.SETS,

@@ -123,7 +123,7 @@ def _check_unconfigured(draft: Draft, rule: Rule) -> None:
     if rule.origin in quotas:
         return
     if rule.by_source is None:
-        most, rest = AUTOMATIC.max_matches, filter(automatic, draft.matches.values())
+        most, rest = AUTOMATIC.max_matches, filter(automatic, draft.matches().values())
         held = sum(each.origin not in quotas for each in rest)
     else:
         held = sum(

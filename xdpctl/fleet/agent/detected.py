@@ -12,7 +12,7 @@ from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.sharing import key_of
 
 _TOGETHER = 60
-_OF_RULES = ("rules/", "matches/")
+_OF_RULES = "rules/"
 
 
 class Detected:

@@ -29,7 +29,7 @@ def standing_rule(draft: Draft, key: str) -> Rule | None:
 def current(draft: Draft, key: str) -> Any:
     """This node's record of an intent's key; None if there is none."""
     kind, name = kind_named(key)
-    if kind in ("rules", "matches"):
+    if kind == "rules":
         return standing_rule(draft, key)
     if kind == "sets":
         return draft.sets.get(name)

@@ -191,7 +191,7 @@ class Taker:
         assert intent is not None  # noqa: S101  # the caller has looked
         here = in_scope(intent.scope, self.name, self.groups) and not intent.removed
         who = Caller(f"{intent.by} ({intent.node})", Role.OPERATOR, OPERATOR)
-        if kind in ("rules", "matches"):
+        if kind == "rules":
             asked = value_of(one.key, intent, draft.now) if here else None
             standing: Rule | None = standing_rule(draft, one.key)
             if asked is None or asked.expired(draft.now.ns):

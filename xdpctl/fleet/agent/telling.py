@@ -12,6 +12,7 @@ from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.model.incident import Incident, encode
 from xdpctl.model.rule import OPERATOR
+from xdpctl.model.sharing import key_of
 
 _DAY = 86_400.0
 _INCIDENT_SECONDS, _HISTORY_SECONDS = 30 * _DAY, 7 * _DAY
@@ -48,12 +49,9 @@ class Telling:
     def own_keys(self) -> Iterator[str]:
         """The keys of all that this node has and that could be shared."""
         state = self._member.controller.state
-        for rule in list(state.rules.values()):
+        for rule in (*list(state.rules.values()), *list(state.matches.values())):
             if rule.origin == OPERATOR:
-                yield f"rules/{rule.id}"
-        for signature in list(state.matches.values()):
-            if signature.origin == OPERATOR:
-                yield f"matches/{signature.id}"
+                yield key_of(rule)
         for field in ("sets", "tokens"):
             for name in list(getattr(state, field)):
                 yield f"{field}/{name}"

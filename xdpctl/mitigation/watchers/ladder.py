@@ -84,7 +84,7 @@ class Ladder:
 
     def _raise(self, draft: Draft, due: list[Rule]) -> None:
         for signature in due:
-            standing = draft.on_match(signature.id)
+            standing = draft.find(signature.id)
             if standing is None or not _alike(standing, signature) or not self._climbs(standing):
                 continue  # it was changed in the meantime
             if tags.WATCHED in standing.tags:

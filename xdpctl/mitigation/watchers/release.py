@@ -57,7 +57,7 @@ class Releases:
 
     def _remove(self, draft: Draft, quiet: Iterable[Rule]) -> None:
         for signature in quiet:
-            standing = draft.on_match(signature.id)
+            standing = draft.find(signature.id)
             if standing is None or not _ending(standing):
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)

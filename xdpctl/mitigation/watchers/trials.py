@@ -170,7 +170,7 @@ class TrialWatch:
 
     def _soften(self, draft: Draft, hurting: dict[str, Collateral]) -> None:
         for name, found in hurting.items():
-            looked, standing = self._tried[name].rule, draft.on_match(name)
+            looked, standing = self._tried[name].rule, draft.find(name)
             if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
                 continue  # it was changed in the meantime
             changed = softer(standing, found, self._usual(standing.match.get("destination")))

@@ -17,6 +17,7 @@ from xdpctl.model.names import parse_rule_id, rule_id
 
 Value = Prefix | Ranges | Bits
 Components = tuple[tuple[str, Any], ...]
+Key = Prefix | str
 _HASHED = "m-"
 
 
@@ -39,9 +40,14 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """The id, equal for equal matches, in a form for URL paths: a source alone is its own."""
+        """The id, equal for equal matches, in a form for URL paths."""
+        return id_of(self.key)
+
+    @property
+    def key(self) -> Key:
+        """What rules are kept by: a source alone is its own key, any other match has a hash."""
         if self.source is not None and not self.others:
-            return rule_id(self.source)
+            return self.source
         return _HASHED + hashlib.sha256(str(self).encode()).hexdigest()[:12]
 
     @property
@@ -83,9 +89,14 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
 
 
-def source_named(rule_id: str) -> Prefix | None:
-    """The source that the id of a match names; None if the match is another. RuleError if none."""
-    return None if rule_id.startswith(_HASHED) else parse_rule_id(rule_id)
+def key_named(text: str) -> Key:
+    """The key that an id names; a prefix in any spelling is its source's. RuleError if none is."""
+    return text if text.startswith(_HASHED) else parse_rule_id(text)
+
+
+def id_of(key: Key) -> str:
+    """The id of the match that has a key, in a form for URL paths."""
+    return key if isinstance(key, str) else rule_id(key)
 
 
 def matching(components: Components) -> Match:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.fakes import HOUR, FakeClock
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.control.store.records import decode, encode, rule_key, source_of
+from xdpctl.control.store.rule_records import decode, encode, key_of, rule_key
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match.match import Match
 from xdpctl.model.rule import TTL_MAX, Rule
@@ -111,7 +111,7 @@ def test_a_timed_rule_keeps_both_clocks() -> None:
 def test_the_key_is_the_match(text: str) -> None:
     source = parse_prefix(text)
     assert rule_key(source) == "rules/" + text.replace("/", "_")
-    assert source_of(rule_key(source)) == source
+    assert key_of(rule_key(source)) == source
 
 
 @pytest.mark.parametrize(
