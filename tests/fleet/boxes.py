@@ -93,6 +93,13 @@ class Node:
         ).result(10)
         return self.agent.wait(change.number, [key_of(gone)], wait)
 
+    def change(self, source: str, changes: dict[str, object], who: Caller = ROOT) -> None:
+        """Change a rule, as a person who says nothing of a scope."""
+        change = self.controller.change_by(who)
+        self.controller.submit(
+            lambda draft: rules.change(draft, source, changes, who, None), change
+        ).result(10)
+
     def rules(self) -> dict[str, str]:
         """The rules on sources, with what they do."""
         return {

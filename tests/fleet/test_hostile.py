@@ -237,7 +237,7 @@ def test_invented_detectors_share_one_quota_of_signatures(
             match=match, slot=0, action=Action.DROP, origin=f"invented-{number}", expires_ns=ends
         )
         now = one.clock.read()
-        data = content("matches", signature, now)
+        data = content("rules", signature, now)
         value = Intent(VERSION, signature.origin, "edge3", now.unix, True, data=data)
         key = keys.found("edge3", f"rules/{match.id}")
         one.agent.member.engine.put(key, encode(value))

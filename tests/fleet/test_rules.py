@@ -16,11 +16,12 @@ from xdpctl.fleet.agent.following import POSITION
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
-X, Y = "203.0.113.7/32", "203.0.113.9/32"
+X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"
 X_ID = "203.0.113.7_32"
 
 
@@ -28,6 +29,11 @@ def three(fleet: Fleet) -> tuple[Node, Node, Node]:
     made = [fleet(f"edge{n}") for n in (1, 2, 3)]
     until(lambda: all(len(node.agent.reporter.nodes.by_name) == 3 for node in made))
     return made[0], made[1], made[2]
+
+
+def limited(*sources: str) -> set[str]:
+    """The matches of limits on these sources."""
+    return {f"src {source.removesuffix('/32')}" for source in sources}
 
 
 def settled(*made: Node) -> None:
@@ -84,6 +90,24 @@ def test_a_scope_says_for_whom_a_rule_is_also_if_not_for_the_node_that_states_it
     until(lambda: not one.controller.state.unsent)
     assert X not in two.rules()
     assert one.rules() == {X: "enforce drop operator"}
+
+
+def test_a_rule_that_becomes_a_limit_keeps_its_scope_and_its_key(fleet: Fleet) -> None:
+    one, two = fleet("edge1", groups=("campus",)), fleet("edge2", groups=("dormitory",))
+    until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
+    one.add(ask(X), scope="group:campus")
+    one.add(ask(Y), wait=Wait.ALL)
+    two.add(ask(Z), scope=None)
+    paced: dict[str, object] = {"action": Action.LIMIT, "limit": Rate(pps=10)}
+    for node, source in ((one, X), (one, Y), (two, Z)):
+        node.change(source, paced)
+    until(lambda: two.ids().keys() == limited(Y, Z))
+    until(lambda: not one.controller.state.unsent)
+    assert one.ids().keys() == limited(X, Y)
+    for node, source in ((one, X), (one, Y), (two, Z)):
+        node.change(source, {"action": Action.DROP})
+    until(lambda: two.rules().keys() == {Y, Z} and not two.ids())
+    assert one.rules().keys() == {X, Y}
 
 
 def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: Fleet) -> None:

@@ -179,9 +179,9 @@ def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
 @pytest.mark.parametrize(
     ("spare", "said"),
     [(Spare.NONE, "MATCHED"), (Spare.KNOWN, "KNOWN"), (None, "KNOWN")],
-    ids=["a signature that spares nobody", "one that spares them", "none"],
+    ids=["a match that spares nobody", "one that spares them", "none"],
 )
-def test_signatures_apply_to_a_known_flow_that_a_list_spares(
+def test_matches_apply_to_a_known_flow_that_a_list_spares(
     spared: Filter, spare: Spare | None, said: str
 ) -> None:
     """Else whoever is listed could flood in his flows, past all limits."""

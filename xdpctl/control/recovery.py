@@ -32,14 +32,14 @@ _ACTIONS = {WireAction.DROP: Action.DROP, WireAction.ACCEPT: Action.ACCEPT}
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many rules and sets were recovered, and whether the kernel has signatures in force."""
+    """How many rules and sets were recovered, and whether the kernel has matches in force."""
 
     rules: int
     sets: int
-    signatures: bool
+    matches: bool
 
     def __str__(self) -> str:
-        more = " Signatures stay in force until one is added or removed." if self.signatures else ""
+        more = " Matches stay in force until one is added or removed." if self.matches else ""
         return (
             f"the store was lost: {self.rules} rules and {self.sets} sets were recovered from the "
             f"kernel, under the tag {TAG}.{more} Tokens, incidents and the audit log are gone; "

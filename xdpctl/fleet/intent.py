@@ -86,7 +86,7 @@ def kind_named(key: str) -> tuple[str, str]:
 
 
 def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
-    """The record of a rule, signature, token or setting as JSON, without what is a node's own."""
+    """The record of a rule, token or setting as JSON, without what is a node's own."""
     if isinstance(value, Rule):
         kept = tuple(t for t in value.tags if not tags.ours(t) or t == tags.RELEASED)
         value = value.replace(tags=kept, slot=0)
@@ -96,7 +96,7 @@ def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
 
 
 def value_of(key: str, intent: Intent, now: Now) -> Any:
-    """The rule, signature, token or setting of an intent; Unreadable if there is none.
+    """The rule, token or setting of an intent; Unreadable if there is none.
 
     Its end is absolute if both clocks were synchronised; otherwise it counts from now.
     """

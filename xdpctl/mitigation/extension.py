@@ -36,8 +36,7 @@ def extended(standing: Rule, ask: RuleRequest, detector: str, now: Now) -> Rule:
     watched = tags.WATCHED in standing.tags
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
-        matches = standing.by_source is None and ask.by_source is None
-        if matches and not _stepped(standing.tags):
+        if standing.by_source is None and not _stepped(standing.tags):
             changes |= {"action": ask.action, "limit": ask.limit, "spare": ask.spares}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE

@@ -41,7 +41,7 @@ def release(
     reason: str = "",
     ticket: str = "",
 ) -> Released:
-    """Accept a source for so many seconds, and remove the drops of detectors inside it.
+    """Accept a source for so many seconds, and remove what detectors have against sources in it.
 
     Until it ends, no detector can drop the source or a part of it. A help desk may do so for a
     single subscriber, for ten minutes to an hour, with a ticket: else RuleError, ConflictError or
@@ -52,10 +52,11 @@ def release(
     why = ", ".join(filter(None, (f"ticket {ticket}" if ticket else "", reason)))
 
     def dropped(rule: Rule) -> bool:
-        inside = rule.by_source is not None and source.covers(rule.by_source)
-        return inside and rule.action is Action.DROP and automatic(rule)
+        alone = rule.match.source_only
+        stops = rule.action in (Action.DROP, Action.LIMIT) and automatic(rule)
+        return stops and alone is not None and source.covers(alone)
 
-    _refuse_own(draft.standing(source))
+    _refuse_own(draft.at(Match(source)))
     gone = matching(draft, dropped)
     ended = ending(draft, f"released by {caller.name}", hits)
     request = RuleRequest(
@@ -82,7 +83,7 @@ def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -
         fix = f"give {_HELPDESK_LEAST_SECONDS / 60:g}m to 1h"
         raise RuleError(f"{seconds:g} seconds are too short for a release", "ttl", fix)
     _check_unicast(draft, source)
-    standing = draft.standing(source)
+    standing = draft.at(Match(source))
     again = standing is not None and tags.RELEASED in standing.tags
     if standing and again and standing.expires_ns > draft.now.ns + seconds * 1e9:
         raise ConflictError(f"{source} is released already, and for longer", "source", "")

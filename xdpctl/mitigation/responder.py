@@ -32,6 +32,7 @@ from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.expectation import raises
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT
+from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule, automatic
 
@@ -252,7 +253,8 @@ class Responder:
     def _holding(self, event: Event, tag: str) -> Iterator[Rule]:
         """The rules of this event, also those that another detector added."""
         draft = self._draft
-        named = map(draft.standing, event.sources) if event.sources else draft.tagged(tag)
+        on_sources = (draft.at(Match(source)) for source in event.sources)
+        named = on_sources if event.sources else draft.tagged(tag)
         yield from (rule for rule in named if rule and tag in rule.tags and automatic(rule))
 
     def _note(self, event: Event, action: str, ids: list[str]) -> None:

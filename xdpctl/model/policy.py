@@ -3,12 +3,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, Self, TypeVar
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import ConflictError, LockoutError, RoleError, StaleError
 from xdpctl.model import tags
-from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.protection import CONFIGURED, Protection
 from xdpctl.model.requests import check_tags
 from xdpctl.model.rule import OPERATOR, Rule
@@ -16,68 +15,11 @@ from xdpctl.model.rule import OPERATOR, Rule
 _DOING = frozenset(("action", "mode", "limit", "spare", "priority"))
 
 
-class RuleLike(Protocol):
-    """The attributes of rules and signatures that changes need."""
-
-    @property
-    def id(self) -> str:
-        """The id in the API."""
-
-    @property
-    def etag(self) -> str:
-        """A short text that differs after any change."""
-
-    @property
-    def subject(self) -> str:
-        """The match, as text."""
-
-    @property
-    def action(self) -> Action:
-        """The action on matching packets."""
-
-    @property
-    def mode(self) -> Mode:
-        """Whether the action is enforced or only counted."""
-
-    @property
-    def origin(self) -> str:
-        """On whose behalf the rule was made: `operator`, or an automatic origin."""
-
-    @property
-    def reason(self) -> str:
-        """The reason that was given for it."""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Its tags, in order."""
-
-    @property
-    def spare(self) -> Spare:
-        """Which packets pass although the rule would drop them."""
-
-    @property
-    def expires_ns(self) -> int:
-        """When it ends, in CLOCK_MONOTONIC nanoseconds; 0 for never."""
-
-    @property
-    def confirm_by_ns(self) -> int:
-        """When it ends unless it is confirmed, in CLOCK_MONOTONIC nanoseconds; 0 for never."""
-
-    def same_effect(self, other: Self) -> bool:
-        """Whether both rules do the same with the same packets."""
-
-    def replace(self, **changes: object) -> Self:
-        """A copy with these fields changed."""
-
-
-Merged = TypeVar("Merged", bound=RuleLike)
-
-
 @dataclass(slots=True)
-class Judgement(Generic[Merged]):
+class Judgement:
     """A permitted rule, and warnings for the caller."""
 
-    rule: Merged
+    rule: Rule
     warnings: list[str] = field(default_factory=list)
 
 
@@ -108,7 +50,7 @@ def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
     raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
 
 
-def check_change(standing: RuleLike, origin: str, etag: str | None) -> None:
+def check_change(standing: Rule, origin: str, etag: str | None) -> None:
     """StaleError if the rule no longer has this `etag`; RoleError if it is another origin's."""
     if etag is not None and etag != standing.etag:
         raise StaleError(f"rule {standing.id} changed since it was read; read it again")
@@ -117,7 +59,7 @@ def check_change(standing: RuleLike, origin: str, etag: str | None) -> None:
 
 
 def tags_after(
-    standing: RuleLike, changes: Mapping[str, object], origin: str
+    standing: Rule, changes: Mapping[str, object], origin: str
 ) -> dict[str, tuple[str, ...]]:
     """The new tags of a changed rule as {"tags": ...}, or {} if they do not change.
 
@@ -132,7 +74,7 @@ def tags_after(
     return {} if after == standing.tags else {"tags": after}
 
 
-def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
+def merge(standing: Rule, asked: Rule) -> Judgement:
     """The result of asking again for a match that has a rule: extended or taken over.
 
     ConflictError if the two rules do different things and neither may replace the other.
@@ -143,7 +85,7 @@ def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
         return _extended(standing, asked)
     automatic = standing.origin != OPERATOR and asked.origin == OPERATOR
     if automatic and standing.action is not asked.action:
-        warning = f"replaced the {standing.action} of {standing.origin} on the same source"
+        warning = f"replaced the {standing.action} of {standing.origin} on the same match"
         return Judgement(asked, [warning])
     existing = f"a rule of {standing.origin} ({standing.mode} {standing.action})"
     fix = (
@@ -154,7 +96,7 @@ def merge(standing: Merged, asked: Merged) -> Judgement[Merged]:
     raise ConflictError(f"there is already {existing} on {standing.subject}", "action", fix)
 
 
-def _extended(standing: Merged, asked: Merged) -> Judgement[Merged]:
+def _extended(standing: Rule, asked: Rule) -> Judgement:
     ends = (
         0
         if not (standing.expires_ns and asked.expires_ns)

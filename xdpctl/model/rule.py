@@ -59,8 +59,8 @@ class Deadlines(msgspec.Struct, frozen=True, gc=False):
 class Rule(Deadlines, frozen=True, gc=False):
     """A match with an action, its origin, and its deadlines. There is one rule a match.
 
-    What drops or accepts a source, and asks for nothing more, is in the table of sources, and
-    decides before all others. Of the others, `slot` is the number in the kernel. Those of lower
+    A drop or accept of a source alone, with priority 0 and not on trial, is in the table of
+    sources, which decides first. All other rules have a `slot` in the kernel. Those of lower
     `priority` are applied first; of equal priority, operators' come before detectors', and then
     FlowSpec's order applies (RFC 8955 section 5.1). The search goes on after a limit that the
     packet does not exceed, and after monitor mode. RuleError if the fields do not fit together.
@@ -156,7 +156,7 @@ class Rule(Deadlines, frozen=True, gc=False):
         return self.spare is other.spare or bool(self.by_source and other.by_source)
 
     def describe(self) -> dict[str, object]:
-        """The fields that go into the audit log, but for those of a source alone."""
+        """The fields that go into the audit log; the match is left out if it is a source alone."""
         detail: dict[str, object] = {
             "action": self.action.value,
             "mode": self.mode.value,

@@ -66,6 +66,33 @@ def test_a_source_alone_names_its_rule_and_has_one(api: Api) -> None:
     assert "203.0.113.7_32" not in api.controller.state.matches
 
 
+def test_a_change_that_moves_a_rule_to_another_table_is_undone(api: Api) -> None:
+    made = add(api, "src 203.0.113.7", reason="mine")
+    path = f"/v1/rules/{made['id']}"
+    paced = {"action": "limit", "limit": {"pps": 10}}
+    number = api.call("PATCH", path, json=paced).json()["change"]
+    assert api.call("PATCH", path, json={"limit": {"pps": 20}}).status_code == 200
+    kept = api.call("POST", f"/v1/history/{number}/undo").json()
+    assert (kept["restored"], kept["kept"]) == (0, 1), "it was changed since"
+    assert api.call("GET", path).json()["limit"]["pps"] == 20
+    later = api.call("GET", "/v1/history").json()["changes"][0]["number"]
+    for change in (later, number):
+        assert api.call("POST", f"/v1/history/{change}/undo").json()["restored"] == 1
+    back = api.call("GET", path).json()
+    assert (back["action"], back["reason"], back["spare"]) == ("drop", "mine", "none")
+    assert not api.controller.state.matches
+    gone = api.call("DELETE", path).json()["change"]
+    api.call("POST", "/v1/rules", json={"match": "src 203.0.113.7", **paced})
+    assert api.call("POST", f"/v1/history/{gone}/undo").json()["restored"] == 0
+
+
+def test_who_spares_known_flows_goes_on_to_when_the_priority_goes(api: Api) -> None:
+    made = add(api, "src 203.0.113.7", priority=5, spare="established")
+    path = f"/v1/rules/{made['id']}"
+    assert api.call("PATCH", path, json={"priority": 0}).json()["spare"] == "established"
+    assert api.controller.state.rules
+
+
 def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
     limit = {"bps": 8_000_000, "burst": 0.25, "per": "source/24"}
     made = add(api, "udp", action="limit", limit=limit)

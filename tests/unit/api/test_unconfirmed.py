@@ -68,7 +68,7 @@ def test_an_import_refuses_the_line_that_is_one_too_many(api: Api) -> None:
     done = api.call("POST", "/v1/rules/bulk", content=listed).json()
     assert done["rejected"] == 7, done
     first = done["rejects"][0]
-    assert "with the drops before, they hold 7 of this host's 13" in first["error"]
+    assert "with the lines before it, this line cuts off 7 of this host's 13" in first["error"]
     assert "xdpctl block" in first["fix"]
     assert (done["added"], first["line"]) == (6, 7)
     again = api.call("POST", "/v1/rules/bulk?mode=monitor", content=listed).json()

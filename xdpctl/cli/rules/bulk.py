@@ -110,7 +110,8 @@ def export(
             continue
         kept = {key: rule[key] for key in ("match", "action", "mode", "reason")}
         kept["tags"] = [tag for tag in rule["tags"] if not ours(tag)]
-        if rule["spare"] != "none" or not output.of_source(rule):
+        plain = rule["action"] in ("drop", "accept") and output.of_source(rule)
+        if not plain or rule["spare"] != "none" or rule["priority"]:
             kept |= {key: rule[key] for key in ("spare", "priority")}
         if rule["limit"]:
             kept["limit"] = {k: v for k, v in rule["limit"].items() if v is not None}

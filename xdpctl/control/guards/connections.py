@@ -109,9 +109,10 @@ class ImportGuard:
         cut = {each for each in peers if found.of(each)}
         number = self._peers.connections(self._cut | cut)
         if cut and 2 * number > self._total:
-            what = "with the drops before, they hold" if self._cut else "it holds"
+            what = "with the lines before it, this line" if self._cut else "this line"
             raise UnconfirmedError(
-                f"{what} {number:,} of this host's {self._total:,} established connections",
+                f"{what} cuts off {number:,} of this host's {self._total:,} established "
+                "connections",
                 "match.source",
                 fix,
             )
@@ -139,7 +140,11 @@ class _Cuts:
         self._before, self._after = change.before, change
         staged = change.rules.staged
         both = [(self._before.rules.get(key), rule) for key, rule in staged.items()]
-        self._rules = [key for key in staged if isinstance(key, Prefix)]
+        self._rules = [
+            key
+            for (was, now), key in zip(both, staged, strict=True)
+            if isinstance(key, Prefix) and (_keeps_in(was) or _drops_all(now))
+        ]
         self._sets = {*change.sets.staged, *change.entries.staged}
         self._begun = [now for _, now in both if now and not now.by_source and _cuts(change, now)]
         lets_in = (was for was, _ in both if was and was.action is Action.ACCEPT)
@@ -198,6 +203,20 @@ def _all_cuts(draft: Draft, address: Prefix) -> list[Cut]:
         return Does.CUTS if cuts_off else Does.NOTHING
 
     return cuts(draft, address, _of_entry, of_match)
+
+
+def _drops_all(rule: Rule | None) -> bool:
+    """Whether a rule drops a source alone, known connections too."""
+    if rule is None or rule.by_source is None or rule.mode is Mode.MONITOR:
+        return False
+    return rule.action is Action.DROP and rule.spare is Spare.NONE
+
+
+def _keeps_in(rule: Rule | None) -> bool:
+    """Whether a rule on a source alone lets in what others would drop."""
+    if rule is None or rule.by_source is None or rule.mode is Mode.MONITOR:
+        return False
+    return rule.action is Action.ACCEPT or rule.spare is not Spare.NONE
 
 
 def _of_entry(entry: MatchingEntry) -> Does:

@@ -22,9 +22,8 @@ def keep_in(draft: Draft, people: Iterable[Prefix], until_ns: int, why: str) -> 
     for address in people:
         while cut := _next(draft, address, until_ns):
             _suspend(draft, cut.cause)
-            said = f"{lockout.name(address)} is logged in, and {why}"
-            if cut.kept:
-                said = f"{lockout.name(address)} is logged in, and the accept of {cut.kept} ends"
+            ended = f"the accept of {_named(cut.kept)} ends" if cut.kept else why
+            said = f"{lockout.name(address)} is logged in, and {ended}"
             log.warning("the drop of %s is suspended: %s", _named(cut.cause), said)
             draft.note("xdpctl", "rule.suspend", _named(cut.cause), why=said)
 

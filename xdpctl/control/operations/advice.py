@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a caller should know of a signature, and what only an admin may ask for.
+"""What a caller should know of a rule, and what only an admin may ask for.
 
-Protected and accepted sources are decided before any signature.
+Protected and accepted sources are decided before any match.
 """
 
 from xdpctl.control.guards import cuts
@@ -39,7 +39,7 @@ def warnings(draft: Draft, asked: Rule, caller: Caller) -> list[str]:
 
 
 def refuse_everything(asked: Rule, caller: Caller, force: bool) -> None:
-    """RuleError, or RoleError unless an admin asks for it, if a signature drops every packet."""
+    """RuleError, or RoleError unless an admin asks for it, if a match drops every packet."""
     if asked.by_source or not asked.match.everything:
         return
     if (asked.action, asked.mode) != (Action.DROP, Mode.ENFORCE):

@@ -15,7 +15,7 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import CONFIGURED, Rule, sparing
 
-log = logging.getLogger("xdpctl.signatures")
+log = logging.getLogger("xdpctl.limits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     check(draft, standing, asked)
     advice.refuse_everything(asked, caller, ask.force)
     warnings = advice.warnings(draft, asked, caller)
-    if standing and standing.origin in STANDING:
+    of_source = ask.replace and asked.by_source
+    if standing and standing.origin in STANDING and not of_source:
         raise ConflictError(
             f"{standing.match} is limited by the configuration",
             "match",
@@ -65,7 +66,6 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
         return Added(
             judgement.rule, False, warnings + judgement.warnings, judgement.rule != standing
         )
-    _check_place(draft, asked)
     draft.put(asked)
     return Added(asked, True, warnings)
 
@@ -89,13 +89,6 @@ def _build(draft: Draft, ask: RuleRequest, caller: Caller, standing: Rule | None
         expires_ns=now.after(ask.ttl) if ask.ttl is not None else 0,
         confirm_by_ns=now.after(ask.confirm_within) if ask.confirm_within is not None else 0,
     )
-
-
-def _check_place(draft: Draft, rule: Rule) -> None:
-    source = rule.by_source
-    if source is not None:
-        draft.counts.check_room()
-        draft.counts.check_entries(source.family, 1)
 
 
 def add(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
@@ -148,13 +141,15 @@ def _placed(draft: Draft, before: Rule, after: Rule, changes: dict[str, object])
     """The changed rule in the table where it belongs; it may have been in the other."""
     if (before.by_source is None) is (after.by_source is None):
         return after
-    if "spare" not in changes:
-        spare = sparing(after.match, after.action, after.limit, after.priority)
-        after = after.replace(spare=spare)
+    if "spare" not in changes and before.spare is _sparing(before):
+        after = after.replace(spare=_sparing(after))
     if after.by_source is None:
         return after.replace(slot=free_slot(draft, after.origin))
-    _check_place(draft, after)
     return after.replace(slot=0)
+
+
+def _sparing(rule: Rule) -> Spare:
+    return sparing(rule.match, rule.action, rule.limit, rule.priority)
 
 
 def _fields(

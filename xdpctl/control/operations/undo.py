@@ -83,12 +83,8 @@ def _rule(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended
     refuse_released(draft, before)
     policy.guard(before, draft.state.protection)
     advice.refuse_everything(before, caller, force=True)
-    source = before.by_source
-    if source is None:
-        before = before.replace(slot=now.slot if now else free_slot(draft))
-    elif now is None:
-        draft.counts.check_room()
-        draft.counts.check_entries(source.family, 1)
+    if before.by_source is None:
+        before = before.replace(slot=(now.slot if now else 0) or free_slot(draft))
     draft.put(before)
     undone.restored += 1
     return None
@@ -104,7 +100,7 @@ def _live(part: Part, now: Any, draft: Draft, undone: Undone) -> Any:
 
 
 def _unchanged(now: Any, after: Any, now_ns: int) -> bool:
-    """Whether a rule or signature is as the change left it, or has run out since."""
+    """Whether a rule is as the change left it, or has run out since."""
     if now is None or after is None:
         return now is after or (now is None and after.expired(now_ns))
     ignored: dict[str, Any] = dict(_TIMES)

@@ -78,11 +78,16 @@ class Counts:
         self._rules[origin] = self._rules.get(origin, 0) + more
 
     def take_place(self, source: Prefix, new: bool) -> None:
-        """Count a rule on a source where there is none; `new` if it has no place there yet."""
-        self._lengths.add(source.length)
+        """Count a rule on a source where there is none; `new` if it has no place there yet.
+
+        CapacityError if there is no room.
+        """
         if new:
+            self.check_room()
+            self.check_entries(source.family, 1)
             self.room -= 1
             self.used[source.family] += 1
+        self._lengths.add(source.length)
 
     def cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
         """Count what of the address space the rules on a source drop before and after a change."""

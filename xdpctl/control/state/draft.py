@@ -34,8 +34,7 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 class Draft:
     """Staged changes on top of a state; whatever is not staged is read from the state.
 
-    A branch has what was changed since it was made, on top of its draft `before`, which has none of
-    it until they are merged.
+    A branch has what was staged since it was made; `merge` stages it in its draft `before`.
     """
 
     rules: Overlay[Key, Rule]
@@ -153,16 +152,19 @@ class Draft:
         return [rule for rule in rules if rule and tag in rule.tags]
 
     def put(self, rule: Rule) -> None:
-        """Stage a new or changed rule; CapacityError if too many that let pass overlap."""
+        """Stage a new or changed rule.
+
+        CapacityError if there is no room, or if too many that let pass overlap.
+        """
         key, source = rule.match.key, rule.by_source
         before = self.rules.get(key)
         if source is None and rule.lets_pass and not _lets_pass(before):
             check_crowd(rule, self.matches().values())
+        if source is not None and not (before and before.by_source):
+            self.counts.take_place(source, new=before is not None or not self.rules.stood(key))
         if before:
             self.counts.add_rules(before.origin, -1)
         self.counts.add_rules(rule.origin, 1)
-        if source is not None and not (before and before.by_source):
-            self.counts.take_place(source, new=before is not None or not self.rules.stood(key))
         self._cover(before, rule)
         self.rules[key] = rule if source is None or not rule.slot else rule.replace(slot=0)
 

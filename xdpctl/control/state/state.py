@@ -56,7 +56,7 @@ def word(source_set: SourceSet) -> bytes:
 
 @dataclass(slots=True)
 class State:
-    """Rules by source, sets and tokens by name, signatures by id, and the image of the kernel.
+    """Rules by source or by id, sets and tokens by name, and the image of the kernel.
 
     `capacity` is the maximum number of entries by family, of rules, sets and protection together.
     """
@@ -247,7 +247,7 @@ class State:
         }
 
     def match_of(self, slot: int) -> Rule | None:
-        """The signature that has this slot, or None."""
+        """The rule on a match that has this slot, or None."""
         return next((each for each in list(self.matches.values()) if each.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:

@@ -12,7 +12,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.guards import lockout
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import LockoutError, QuotaError
+from xdpctl.errors import CapacityError, LockoutError, QuotaError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.activity import Activity
@@ -100,7 +100,7 @@ class Ladder:
             try:
                 refuse_all(draft, raised)
                 lockout.take(draft, None, Draft.put, raised)
-            except (QuotaError, LockoutError) as error:
+            except (QuotaError, CapacityError, LockoutError) as error:
                 draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
                 left = tags.without(standing.tags, tags.WATCHED)
                 draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again

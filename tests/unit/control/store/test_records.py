@@ -12,6 +12,7 @@ from tests.support.fakes import HOUR, FakeClock
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.store.rule_records import decode, encode, key_of, rule_key
+from xdpctl.errors import XdpctlError
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match.match import Match
 from xdpctl.model.rule import TTL_MAX, Rule
@@ -124,19 +125,24 @@ def test_an_unreadable_record_is_no_rule(value: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b'{"', b'{"until": 5, "'), (b'"source":', b'"port": 53, "source":')],
+    [
+        (b'{"', b'{"until": 5, "'),
+        (b'"source":', b'"port": 53, "source":'),
+        (b'"source":', b'"port": "53", "source":'),
+        (b'"source":', b'"colour": "red", "source":'),
+    ],
 )
 def test_a_record_with_a_field_that_we_do_not_know_is_no_rule(old: bytes, new: bytes) -> None:
     """It may narrow what the rule drops."""
     now = FakeClock().read()
     value = encode(Rule(Match(SOURCE), Action.DROP), now).replace(old, new, 1)
-    with pytest.raises(msgspec.MsgspecError, match="unknown field"):
+    with pytest.raises((ValueError, XdpctlError)):
         decode(SOURCE, value, now)
 
 
 def test_a_record_of_another_source_than_its_key_is_no_rule() -> None:
     now = FakeClock().read()
-    with pytest.raises(ValueError, match=r"its key says 198\.18\.0\.7/32"):
+    with pytest.raises(ValueError, match=r"its key says 198.18.0.7_32"):
         decode(parse_prefix("198.18.0.7"), encode(Rule(Match(SOURCE), Action.DROP), now), now)
 
 
