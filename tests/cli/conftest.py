@@ -96,6 +96,8 @@ def attack(far: Host, client: Client) -> None:
     before = _dropped(client)
     far.call(lambda: _send(PACKETS))
     assert eventually(lambda: _dropped(client) == before + PACKETS)
+    # a box that began a second ago has not looked at the traffic yet
+    assert eventually(lambda: "not observed" not in str(client.call("GET", "/v1/status")))
 
 
 def _send(packets: int) -> None:

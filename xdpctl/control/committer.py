@@ -125,10 +125,13 @@ class Committer:
             self.reconcile(now)
             return
         changed = {source: self.state.target(source, now.ns) for source in learned.sources}
-        self.apply(changed, now)
+        # a rule that moves to the matches leaves the table of sources when it is there
+        moved = {source for source in changed if self.state.moved(source)}
+        self.apply({source: each for source, each in changed.items() if source not in moved}, now)
         self._replace_sets(before, self.state.listings())
         if self._signatures_changed:
             self._sync_signatures(now)
+        self.apply(dict.fromkeys(moved), now)
         self._monitor_slots.bring()
 
     def _learn(self, change: KeyChange, now: Now, learned: Ingested) -> None:

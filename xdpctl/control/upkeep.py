@@ -163,8 +163,7 @@ class Upkeep:
         if abs(offset - self._offset) < _CLOCK_STEP:
             return
         state = committer.state
-        both = (*state.rules.values(), *state.matches.values())
-        timed = [rule for rule in both if rule.kernel_expires_ns]
+        timed = [rule for rule in state.all_rules() if rule.kernel_expires_ns]
         moved = offset - self._offset
         log.warning("the wall clock was stepped by %.1f s; deadlines do not change", moved)
         committer.store.write(

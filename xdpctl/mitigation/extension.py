@@ -36,7 +36,8 @@ def extended(standing: Rule, ask: RuleRequest, detector: str, now: Now) -> Rule:
     watched = tags.WATCHED in standing.tags
     if same_detector:
         changes |= {"reason": ask.reason, "mode": _mode(standing, ask.mode, watched)}
-        if standing.by_source is None and not _stepped(standing.tags):
+        same_table = standing.by_source is None and ask.by_source is None
+        if same_table and not _stepped(standing.tags):
             changes |= {"action": ask.action, "limit": ask.limit, "spare": ask.spares}
     elif ask.mode is Mode.ENFORCE and not watched:
         changes["mode"] = Mode.ENFORCE

@@ -18,7 +18,7 @@ from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.formats import exabgp
 from xdpctl.errors import RuleError, XdpctlError
-from xdpctl.model.effect import Action, Mode
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.event import Event, Phase
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import RuleRequest
@@ -187,7 +187,7 @@ class Receiver:
             routes = {}
         asked = {each.match.id: each for each in routes.values() if each.match is not None}
         state = self.controller.state
-        held = [s for s in list(state.matches.values()) if s.origin == peer.origin]
+        held = [rule for rule in state.all_rules() if rule.origin == peer.origin]
         now = self.controller.clock.read()
         soon = now.after(TTL / 2)
         late = any(s.expires_ns < soon for s in held)
@@ -208,7 +208,7 @@ class Receiver:
         """Stage the rules of a peer; why some cannot be."""
         who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
         soon, gone, added = draft.now.after(TTL / 2), 0, 0
-        for held in draft.matches().values():
+        for held in draft.all_rules():
             if held.origin == peer.origin and held.id not in asked:
                 draft.remove(held)
                 gone += 1
@@ -254,6 +254,7 @@ def _request(peer: Peer, event: Event) -> RuleRequest:
         match=event.match,
         action=Action.LIMIT if event.limit else Action.DROP,
         limit=event.limit,
+        spare=None if event.limit else Spare.KNOWN,
         mode=_mode(peer),
         ttl=TTL,
         reason=f"FlowSpec route of AS {peer.peer_as} ({peer.name})",

@@ -22,7 +22,7 @@ from xdpctl.errors import CapacityError, RuleError
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.mitigation.undo import remove_matching
 from xdpctl.model.effect import Action, Mode
-from xdpctl.model.match.match import Match
+from xdpctl.model.match.match import Match, id_of, key_named
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.tags import given as asked_tags
@@ -195,7 +195,7 @@ async def remove_rules(
     return RulesRemoved(
         rules=len(found),
         first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
-        missing=[one for one in query.id if one not in ids],
+        missing=[one for one in query.id if id_of(key_named(one)) not in ids],
         dry_run=query.dry_run,
         change=(made and made.number) or None,
         fleet=await states.where(made, ()),

@@ -107,7 +107,7 @@ async def create_token(body: TokenIn, who: Admin, ctx: Ctx) -> TokenOut:
     secret = mint()
 
     def operation(draft: Draft) -> Token:
-        if draft.tokens.stood(name):
+        if draft.tokens.get(name):
             fix = f"choose another name, or revoke it first: xdpctl token revoke {name}"
             raise ConflictError(f"a token {name} exists", "name", fix)
         unix = draft.now.unix

@@ -17,6 +17,7 @@ from xdpctl.control.state.state import order
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match import text
+from xdpctl.model.match.match import id_of, key_named
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.names import parse_rule_id
 from xdpctl.model.rule import STANDING, Rule
@@ -100,7 +101,8 @@ class RemovalQuery(Filters, ForWhom):
             raise RuleError("nothing says which rules", "all", "give a filter, or all=true")
         if not self.dry_run and self.count is None:
             raise RuleError("no count", "count", "read it with dry_run=true, then give it")
-        wanted, ids, origin = Filters.test(self, unix), frozenset(self.id), self.origin
+        wanted, origin = Filters.test(self, unix), self.origin
+        ids = frozenset(id_of(key_named(each)) for each in self.id)
         return lambda rule: (
             (not ids or rule.id in ids)
             and (rule.origin not in STANDING or origin == rule.origin)

@@ -213,6 +213,15 @@ def test_so_has_an_accepting_set(api: Api) -> None:
     assert api.call("DELETE", "/v1/sets/partners", params={"force": "true"}).status_code == 200
 
 
+def test_a_wide_drop_is_one_whatever_its_table(api: Api) -> None:
+    body = {"match": "src 32.0.0.0/6", "spare": "none"}
+    for more in ({}, {"priority": 1}):
+        problem(api.call("POST", "/v1/rules", json={**body, **more}), 409, "unconfirmed")
+    spared = api.call("POST", "/v1/rules", json={"match": "src 32.0.0.0/6", "priority": 1})
+    path = f"/v1/rules/{spared.json()['id']}"
+    problem(api.call("PATCH", path, json={"priority": 0, "spare": "none"}), 409, "unconfirmed")
+
+
 def test_a_trial_may_be_confirmed(api: Api) -> None:
     made = api.add(INSIDE, confirm_within=60)
     assert api.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200

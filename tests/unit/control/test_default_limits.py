@@ -18,6 +18,7 @@ from xdpctl.service.config import parse
 
 ROOT = Caller("root", Role.ADMIN, "operator")
 SYN: dict[str, Any] = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}
+DROP: dict[str, object] = {"action": Action.DROP}
 EACH = {"match": {"destination": "198.51.100.0/24"}, "pps": 10_000, "per": "source"}
 
 
@@ -93,3 +94,19 @@ def test_what_an_operator_asked_for_is_left_alone(
         assert (held.action, held.origin) == (Action.DROP, "operator")
         bring(control)
         assert control.state.matches
+
+
+def test_one_that_somebody_made_a_drop_is_a_limit_again_or_gone_with_its_line(
+    tmp_path: Path,
+) -> None:
+    limit = {"match": {"source": "203.0.113.0/24"}, "pps": 100}
+    with controller(tmp_path, FakeDatapath(), FakeClock()) as control:
+        for after in (("src 203.0.113.0/24",), ()):
+            bring(control, limit)
+            control.submit(
+                lambda draft: rules.change(draft, "203.0.113.0_24", DROP, ROOT, None)
+            ).result(10)
+            assert not control.state.matches
+            assert bring(control, *[limit] * len(after)) == list(after)
+            assert len(control.state.all_rules()) == len(after)
+            assert all(control.in_force(rule) for rule in control.state.matches.values())

@@ -14,6 +14,7 @@ from xdpctl.errors import CapacityError
 from xdpctl.model.effect import Action, Automatic
 from xdpctl.model.match.match import Match
 from xdpctl.model.protection import CONFIGURED
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import NOTHING, SourceSet, decode_entries
 
@@ -162,5 +163,22 @@ def test_a_branch_of_a_branch_reads_through_both(draft: Draft) -> None:
     top.put_set(NEW.replace(reason="x"))
     assert [(held.name, held.reason) for held in top.all_sets()] == [("new", "x")]
     assert dict(top.sets.changes()) == {"new": NEW.replace(reason="x"), "old": None}
-    assert top.sets.stood("old")
-    assert not top.sets.stood("none")
+    assert top.sets.stood("old") == OLD
+    assert top.sets.stood("new") is None
+
+
+def test_room_is_counted_over_moves_between_the_tables(draft: Draft, state: State) -> None:
+    room, drop = draft.counts.room, Rule(Match(TEN), Action.DROP)
+    limit = Rule(Match(TEN), Action.LIMIT, limit=Rate(pps=5), slot=3)
+    for rule, taken in ((limit, 0), (drop, 1), (limit, 0), (drop, 1)):
+        draft.put(rule)
+        assert draft.counts.room == room - taken
+        assert list(draft.matches()) == ([] if taken else [rule.id])
+    draft.remove(drop)
+    assert draft.counts.room == room
+    standing = draft.standing(NINE)
+    assert standing
+    draft.put(limit.replace(match=Match(NINE)))
+    assert draft.counts.room == room, "the state has its place until the change is there"
+    draft.put(standing)
+    assert draft.counts.room == room

@@ -14,6 +14,7 @@ from tests.support.upstream import PEER, table
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import rules
+from xdpctl.model.effect import Spare
 from xdpctl.model.event import Event
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.text import parse
@@ -62,7 +63,8 @@ class Site:
         where = {} if destination is None else {"destination-ipv4": [destination]}
         if destination and ":" in destination:
             where = {"destination-ipv6": [destination]}
-        route = {**where, "protocol": ["=udp"], **more, "string": f"flow {destination} {more}"}
+        of = {} if "source-ipv4" in more else {"protocol": ["=udp"]}
+        route = {**where, **of, **more, "string": f"flow {destination} {more}"}
         listed: Any = {"no-nexthop": [route]} if part == "announce" else [route]
         community = [{"value": 1, "string": asked}]
         update = {"attribute": {"extended-community": community}, part: {"ipv4 flow": listed}}
@@ -227,6 +229,21 @@ def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: 
     assert any("operator has a rule" in each for each in site.why)
     site.say(X, part="withdraw")
     assert site.rules()
+
+
+def test_a_route_about_a_source_alone_goes_with_it_too(site: Site, control: Controller) -> None:
+    named: dict[str, Any] = {"source-ipv4": ["203.0.113.7/32"]}
+    site.receiver.refusal = lambda peer, event: ""
+    site.say(None, **named)
+    site.rules()
+    (rule,) = control.state.all_rules()
+    assert (rule.by_source, rule.spare) == (parse_prefix("203.0.113.7"), Spare.KNOWN)
+    changes = site.receiver.of["isp1"].changes
+    site.rules()
+    assert site.receiver.of["isp1"].changes is changes
+    site.say(None, part="withdraw", **named)
+    site.rules()
+    assert not control.state.all_rules()
 
 
 def test_a_route_that_locks_out_is_refused_alone(site: Site, control: Controller) -> None:

@@ -41,7 +41,7 @@ def _next(draft: Draft, address: Prefix, until_ns: int) -> Cut | None:
 
 def _suspend(draft: Draft, cause: Cause) -> None:
     if isinstance(cause, Rule):
-        draft.put(cause.replace(mode=Mode.MONITOR))
+        draft.put(cause.replace(mode=Mode.MONITOR), crowded=True)
     elif cause.rule:
         draft.put(cause.rule.replace(mode=Mode.MONITOR))
     elif cause.set:

@@ -3,7 +3,7 @@
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import UnconfirmedError
-from xdpctl.model.effect import Action, Mode
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.requests import WIDEST_DROP
 from xdpctl.model.rule import Rule
 
@@ -12,8 +12,11 @@ FORCE = "give force (--force)"  # for a change, which cannot be a trial
 
 
 def refuse_wide(before: Rule | None, rule: Rule) -> None:
-    """UnconfirmedError for a drop of a large part of the Internet where there was none."""
-    source = rule.by_source
+    """UnconfirmedError for a drop of a large part of the Internet where there was none.
+
+    What is among the matches and spares known flows takes nobody away.
+    """
+    source = rule.match.source_only
     if source is None or not _is_wide(source, rule) or (before and _is_wide(source, before)):
         return
     share = f"1/{1 << source.length}" if source.length else "all"
@@ -27,5 +30,7 @@ def refuse_wide(before: Rule | None, rule: Rule) -> None:
 
 def _is_wide(source: Prefix, rule: Rule) -> bool:
     enforced = rule.action is Action.DROP and rule.mode is Mode.ENFORCE
+    if rule.by_source is None and rule.spare is not Spare.NONE:
+        return False
     wide = source.length < WIDEST_DROP[source.family]
     return enforced and wide and not rule.confirm_by_ns

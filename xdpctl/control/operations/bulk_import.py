@@ -10,7 +10,7 @@ from xdpctl.control.operations import rules
 from xdpctl.control.operations.bulk_parser import Line
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
-from xdpctl.model.effect import Action, Mode
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.requests import WIDEST_DROP, RuleRequest
 from xdpctl.model.rule import Rule
@@ -46,8 +46,10 @@ class Imported:
 
 def _refuse_wide(ask: RuleRequest) -> None:
     """RuleError if one line of a feed would drop a large part of the internet."""
-    source = ask.by_source
-    if source is None or (ask.action, ask.mode) != (Action.DROP, Mode.ENFORCE):
+    source = ask.match.source_only
+    if source is None or (ask.by_source is None and ask.spares is not Spare.NONE):
+        return
+    if (ask.action, ask.mode) != (Action.DROP, Mode.ENFORCE):
         return
     widest = WIDEST_DROP[source.family]
     if source.length < widest:

@@ -32,12 +32,12 @@ class DefaultLimit:
 def bring(
     draft: Draft, wanted: Iterable[DefaultLimit], origin: str = CONFIGURED, priority: int = 0
 ) -> None:
-    """Make these the only signatures of `origin`; leave other origins' alone."""
+    """Make these the only rules of `origin`; leave other origins' alone."""
     limits = {limit.match.id: limit for limit in wanted}
-    for signature in draft.matches().values():
-        if signature.origin == origin and signature.id not in limits:
-            draft.remove(signature)
-            draft.note("xdpctl", "rule.remove", signature.id, **signature.describe())
+    for rule in draft.all_rules():
+        if rule.origin == origin and rule.id not in limits:
+            draft.remove(rule)
+            draft.note("xdpctl", "rule.remove", rule.id, **rule.describe())
     for identity, limit in limits.items():
         standing = draft.at(limit.match)
         if standing and standing.origin != origin:
@@ -50,7 +50,7 @@ def bring(
             continue
         asked = Rule(
             match=limit.match,
-            slot=standing.slot if standing else free_slot(draft, origin),
+            slot=(standing.slot if standing else 0) or free_slot(draft, origin),
             action=Action.LIMIT,
             limit=limit.rate,
             spare=limit.spare or sparing(limit.match, Action.LIMIT, limit.rate),

@@ -77,17 +77,17 @@ class Counts:
         """Count more rules of an origin, or fewer."""
         self._rules[origin] = self._rules.get(origin, 0) + more
 
-    def take_place(self, source: Prefix, new: bool) -> None:
-        """Count a rule on a source where there is none; `new` if it has no place there yet.
+    def take_place(self, source: Prefix, more: int) -> None:
+        """Count a rule on a source (1), or give back the place that a draft took (-1).
 
         CapacityError if there is no room.
         """
-        if new:
+        if more > 0:
             self.check_room()
             self.check_entries(source.family, 1)
-            self.room -= 1
-            self.used[source.family] += 1
-        self._lengths.add(source.length)
+            self._lengths.add(source.length)
+        self.room -= more
+        self.used[source.family] += more
 
     def cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
         """Count what of the address space the rules on a source drop before and after a change."""

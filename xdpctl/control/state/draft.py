@@ -151,17 +151,17 @@ class Draft:
         rules = [*map(self.standing, sources), *self.matches().values()]
         return [rule for rule in rules if rule and tag in rule.tags]
 
-    def put(self, rule: Rule) -> None:
+    def put(self, rule: Rule, crowded: bool = False) -> None:
         """Stage a new or changed rule.
 
-        CapacityError if there is no room, or if too many that let pass overlap.
+        CapacityError if there is no room, or, unless it may be `crowded`, if too many that let pass
+        overlap: the kernel then does not look at the last ones.
         """
         key, source = rule.match.key, rule.by_source
         before = self.rules.get(key)
-        if source is None and rule.lets_pass and not _lets_pass(before):
+        if source is None and rule.lets_pass and not (crowded or _lets_pass(before)):
             check_crowd(rule, self.matches().values())
-        if source is not None and not (before and before.by_source):
-            self.counts.take_place(source, new=before is not None or not self.rules.stood(key))
+        self._move(before, rule)
         if before:
             self.counts.add_rules(before.origin, -1)
         self.counts.add_rules(rule.origin, 1)
@@ -170,9 +170,21 @@ class Draft:
 
     def remove(self, rule: Rule) -> None:
         """Stage the removal of a rule."""
+        self._move(rule, None)
         self.counts.add_rules(rule.origin, -1)
         self._cover(rule, None)
         self.rules[rule.match.key] = None
+
+    def _move(self, before: Rule | None, after: Rule | None) -> None:
+        """Count the place in the table of sources; the state keeps its own until the commit."""
+        old = before.by_source if before else None
+        new = after.by_source if after else None
+        source = new or old
+        if source is None or (old and new):
+            return
+        stood = self.rules.stood(source)
+        if stood is None or stood.by_source is None:
+            self.counts.take_place(source, 1 if new else -1)
 
     def _cover(self, before: Rule | None, after: Rule | None) -> None:
         rule = after or before

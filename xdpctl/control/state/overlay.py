@@ -26,12 +26,10 @@ class Overlay(Generic[K, V]):
             return self.staged[identity]
         return self._below.get(identity)
 
-    def stood(self, identity: K) -> bool:
-        """Whether there is such a record, or was one before it was removed."""
-        if identity in self.staged:
-            return True
+    def stood(self, identity: K) -> V | None:
+        """The record that stands, whatever is staged; None if there is none."""
         below = self._below
-        return below.stood(identity) if isinstance(below, Overlay) else identity in below
+        return below.stood(identity) if isinstance(below, Overlay) else below.get(identity)
 
     def __setitem__(self, identity: K, record: V | None) -> None:
         self.staged[identity] = record

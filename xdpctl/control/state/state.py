@@ -149,6 +149,14 @@ class State:
             return self.matches.get(key)
         return self.rules.get(key) or (self.matches.get(id_of(key)) if self.matches else None)
 
+    def moved(self, source: Prefix) -> bool:
+        """Whether the rule on a source alone is among the matches."""
+        return bool(self.matches) and id_of(source) in self.matches
+
+    def all_rules(self) -> list[Rule]:
+        """All rules, also those that have expired."""
+        return [*list(self.rules.values()), *list(self.matches.values())]
+
     def find(self, rule_id: str, now_ns: int) -> Rule | None:
         """The live rule of that id; None if there is none. RuleError if nothing can have the id."""
         rule = self.record(key_named(rule_id))

@@ -63,7 +63,7 @@ class Detected:
         held = self._member.engine.snapshot(prefix, keys_only=True).held
         told = {each.key.removeprefix(prefix): "" for each in held}
         state = self._member.controller.state
-        mine: list[Rule] = [*list(state.rules.values()), *list(state.matches.values())]
+        mine = state.all_rules()
         with self._lock:
             self._named |= told.keys()
             self._named |= {key_of(rule) for rule in mine if _ours(rule)}

@@ -27,7 +27,7 @@ from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
-from xdpctl.model.rule import Rule, automatic
+from xdpctl.model.rule import automatic
 from xdpctl.model.sharing import Position, key_of
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
@@ -142,7 +142,7 @@ class Follower:
             if shared.stands and keys.intent(key) not in names:
                 intent = Intent(VERSION, "fleet", "", self._now(), removed=True)
                 yield Incoming(key, revision, intent if removed else None)
-        rules: list[Rule] = [*list(state.rules.values()), *list(state.matches.values())]
+        rules = state.all_rules()
         for rule in rules:
             for tag in tags.armed(rule.tags) if automatic(rule) else ():
                 node, key = tag.removeprefix(tags.ARMED), key_of(rule)

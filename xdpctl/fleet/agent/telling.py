@@ -49,7 +49,7 @@ class Telling:
     def own_keys(self) -> Iterator[str]:
         """The keys of all that this node has and that could be shared."""
         state = self._member.controller.state
-        for rule in (*list(state.rules.values()), *list(state.matches.values())):
+        for rule in state.all_rules():
             if rule.origin == OPERATOR:
                 yield key_of(rule)
         for field in ("sets", "tokens"):

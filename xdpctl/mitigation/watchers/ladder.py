@@ -10,9 +10,9 @@ from xdpctl.base.clock import Now
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations.drops_together import refuse_all
+from xdpctl.control.operations.admission import check
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import CapacityError, LockoutError, QuotaError
+from xdpctl.errors import CapacityError, ConflictError, LockoutError, QuotaError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.activity import Activity
@@ -98,9 +98,9 @@ class Ladder:
                 )
                 why = f"{standing.limit} was exceeded for too long"
             try:
-                refuse_all(draft, raised)
+                check(draft, standing, raised)
                 lockout.take(draft, None, Draft.put, raised)
-            except (QuotaError, CapacityError, LockoutError) as error:
+            except (QuotaError, CapacityError, ConflictError, LockoutError) as error:
                 draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
                 left = tags.without(standing.tags, tags.WATCHED)
                 draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again
