@@ -12,6 +12,7 @@ from tests.cli.terminal import Person
 from tests.conftest import need
 from tests.kernel.conftest import _able
 from tests.lab.questions import eventually
+from xdpctl.cli import output
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.service.client import Client
@@ -97,7 +98,7 @@ def attack(far: Host, client: Client) -> None:
     far.call(lambda: _send(PACKETS))
     assert eventually(lambda: _dropped(client) == before + PACKETS)
     # a box that began a second ago has not looked at the traffic yet
-    assert eventually(lambda: "not observed" not in str(client.call("GET", "/v1/status")))
+    assert eventually(lambda: "not observed" not in str(output.word(client)))
 
 
 def _send(packets: int) -> None:
