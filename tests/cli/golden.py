@@ -13,8 +13,7 @@ from tests.cli.terminal import PIPE
 
 _FOLDER = Path(__file__).parent / "golden"
 _STATUS = (
-    "now|version|rules(?= +[0-9]+ of)|IPv[46] entries|signatures|kernel memory|protected|bypass"
-    "|isp0"
+    "now|version|rules(?= +[0-9]+ of)|IPv[46] entries|matches|kernel memory|protected|bypass|isp0"
 )
 _STABLE = [
     (r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(\.\d+)?", r"YYYY-MM-DD\1hh:mm:ss"),

@@ -131,7 +131,8 @@ class Committer:
         self._replace_sets(before, self.state.listings())
         if self._signatures_changed:
             self._sync_signatures(now)
-        self.apply(dict.fromkeys(moved), now)
+        if moved:
+            self.apply(dict.fromkeys(moved), now)
         self._monitor_slots.bring()
 
     def _learn(self, change: KeyChange, now: Now, learned: Ingested) -> None:
