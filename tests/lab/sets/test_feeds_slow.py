@@ -99,4 +99,4 @@ def test_a_stop_cuts_off_an_upload_that_does_not_come_and_says_no_more_than_that
         box.stop()
     log = box.log.read_text()
     assert "Traceback" not in log, log
-    assert "with 0 rules on sources, 0 signatures and 0 sets" in log
+    assert "with 0 rules on sources, 0 on matches and 0 sets" in log
