@@ -87,6 +87,7 @@ class Session:
                 env=person.environment,
                 cwd=str(person.directory),
                 encoding="utf-8",
+                use_poll=True,  # select() takes no descriptor over 1023
             )
         self._child.logfile_read = self._screen
 
