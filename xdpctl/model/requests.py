@@ -51,7 +51,7 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     @property
     def by_source(self) -> Prefix | None:
         """The source, if the rule will be in the table of sources; else None."""
-        return in_source_table(self.match, self.action, self.spares, self.priority)
+        return in_source_table(self.match, self.action, self.spare or Spare.NONE, self.priority)
 
 
 def check_tags(tags: Iterable[str]) -> tuple[str, ...]:

@@ -174,8 +174,9 @@ class Rule(Deadlines, frozen=True, gc=False):
 
 def in_source_table(match: Match, action: Action, spare: Spare, priority: int) -> Prefix | None:
     """The source of a rule that is in the table of sources; None if it is among the matches."""
-    plain = action in (Action.DROP, Action.ACCEPT) and spare is not Spare.TRIAL and not priority
-    return match.source_only if plain else None
+    if match.others or priority or spare is Spare.TRIAL:  # asked for each rule of a long list
+        return None
+    return match.source if action is Action.DROP or action is Action.ACCEPT else None
 
 
 def sparing(match: Match, action: Action, limit: Rate | None, priority: int = 0) -> Spare:
