@@ -172,9 +172,9 @@ class Controller:
         """Statistics of what a rule in monitor mode would have hit; None if none are kept."""
         return rule_statistics(self.state, self.datapath, rule)
 
-    def in_force(self, signature: Rule) -> bool:
-        """Whether the kernel applies the signature as it is recorded."""
-        return self.state.image.slots[signature.slot] == word_of(signature)
+    def in_force(self, rule: Rule) -> bool:
+        """Whether the kernel applies the rule as it is recorded."""
+        return self.state.image.slots[rule.slot] == word_of(rule)
 
     def set_protection(self, protection: Protection) -> "Future[None]":
         """Protect exactly these prefixes from now on."""

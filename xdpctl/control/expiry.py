@@ -45,8 +45,8 @@ class Expiry:
     def __init__(self, committer: Committer, ledger: Ledger) -> None:
         self._committer, self._ledger = committer, ledger
 
-    def signatures(self) -> None:
-        """Remove the expired signatures, and close the incidents whose last rule ended."""
+    def matches(self) -> None:
+        """Remove the expired rules with a match, and close the incidents whose last rule ended."""
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
         self._end(draft, list(committer.state.matches.values()))

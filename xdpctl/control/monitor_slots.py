@@ -43,10 +43,10 @@ class MonitorSlots:
         self._held = wanted
 
     def _wanted(self) -> Iterator[tuple[int, str]]:
-        """Slots in monitor mode with their owners: signatures, sets, then rules, oldest first."""
+        """Slots in monitor mode with their owners: matches, sets, then sources, oldest first."""
         state = self._state
-        signatures = (s for s in state.matches.values() if s.mode is Mode.MONITOR)
-        yield from ((signature.slot, signature.id) for signature in signatures)
+        rules = (s for s in state.matches.values() if s.mode is Mode.MONITOR)
+        yield from ((rule.slot, rule.id) for rule in rules)
         sets = (s for s in state.sets.values() if s.mode is Mode.MONITOR)
         yield from ((source_set.slot, source_set.name) for source_set in sets)
         for source in state.monitored:

@@ -2,7 +2,7 @@
 """Recovery of a lost store from a kernel that still filters.
 
 Filtering goes on although the file is missing. What the kernel does not hold is lost: the origin
-and reason of rules, the names of sets, and the matches of signatures, which stay in force.
+and reason of rules, the names of sets, and the matches of rules, which stay in force.
 """
 
 from dataclasses import dataclass

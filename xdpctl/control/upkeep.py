@@ -69,7 +69,7 @@ class Upkeep:
     def _rounds(self) -> Iterator[bool]:
         while True:
             self._follow_clock()
-            self._expiry.signatures()
+            self._expiry.matches()
             if self._committer.unsettled:
                 self._repair()
             for part in (self._expiry.steps(), self._check(), self._repaint()):

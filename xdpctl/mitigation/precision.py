@@ -166,10 +166,10 @@ def _to(victim: Prefix, packets: PacketArray) -> PacketArray:
     return found
 
 
-def _holds(signature: Rule, victim: Prefix) -> bool:
+def _holds(rule: Rule, victim: Prefix) -> bool:
     """Whether a detector's rule is about this victim."""
-    to: Prefix | None = signature.match.get("destination")
-    enforced = automatic(signature) and signature.mode is Mode.ENFORCE
+    to: Prefix | None = rule.match.get("destination")
+    enforced = automatic(rule) and rule.mode is Mode.ENFORCE
     return enforced and to is not None and to.covers(victim)
 
 

@@ -66,9 +66,7 @@ class Responder:
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
         self.created = self._writes = 0
-        self._proven: frozenset[str] = (
-            frozenset()
-        )  # ids of signatures that worked for the victim before
+        self._proven: frozenset[str] = frozenset()  # ids of rules that worked for the victim before
 
     def take(self, events: Iterable[Event]) -> Outcome:
         """Act on each event, in order; return the outcome of all of them."""
@@ -157,7 +155,7 @@ class Responder:
         yield from known.values()
 
     def _first_step(self, ask: RuleRequest) -> RuleRequest:
-        """`ask` at the first step of the ladder; a signature that worked before is enforced."""
+        """`ask` at the first step of the ladder; a rule that worked before is enforced."""
         watched = self._settings.ladder.monitor and ask.match.id not in self._proven
         if self._mode is not Automatic.ON or not watched:
             return ask

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The operations of the controller, on rules, signatures, sets and imports.
+"""The operations of the controller, on rules, sets and imports.
 
 Each operation reads and changes a draft; none has any other effect.
 """

@@ -14,18 +14,18 @@ CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
 
 
-def check_crowd(signature: Rule, signatures: Iterable[Rule]) -> None:
+def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
     """CapacityError if too many of them may match the same packet as the new one.
 
-    The kernel program compares a packet with a limited number of signatures that let it pass. A new
+    The kernel program compares a packet with a limited number of rules that let it pass. A new
     one may overlap fewer others than that, so no packet can match more.
     """
-    others = (o for o in signatures if o.lets_pass and o.id != signature.id)
-    crowd = sum(overlap(signature.match, other.match) for other in others)
-    most = AUTOMATIC_CROWD if automatic(signature) else CROWD
+    others = (o for o in rules if o.lets_pass and o.id != rule.id)
+    crowd = sum(overlap(rule.match, other.match) for other in others)
+    most = AUTOMATIC_CROWD if automatic(rule) else CROWD
     if crowd >= most:
         raise CapacityError(
             f"{crowd} limits and monitored rules may match the same packet as "
-            f"{signature.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
+            f"{rule.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
             "destinations, so that they do not overlap."
         )

@@ -96,7 +96,7 @@ class Rehearsal:
         self._state = state
         self._explain = maps.open_pin(pins.explain_outside if outside else pins.explain)
         self._buckets, self._recorded = _words(pins, "buckets"), _words(pins, "recorded")
-        limits = [signature.slot for signature in state.matches.values() if signature.limit]
+        limits = [rule.slot for rule in state.matches.values() if rule.limit]
         self.limits = Clocked.NO_LIMITS
         if limits:
             self.limits = Clocked.RECORDING if by_clock else Clocked.ALL
@@ -126,10 +126,10 @@ class Rehearsal:
         return tally
 
     def _named(self, slot: int) -> tuple[str, str]:
-        """The id and a description of the signature, set or rule with this slot."""
-        signature, source_set = self._state.match_of(slot), self._state.set_of(slot)
-        if signature:
-            return signature.id, str(signature.match)
+        """The id and a description of the rule or set with this slot."""
+        rule, source_set = self._state.match_of(slot), self._state.set_of(slot)
+        if rule:
+            return rule.id, str(rule.match)
         if source_set:
             return source_set.name, f"the set {source_set.name}"
         prefixes = self._state.image.entries

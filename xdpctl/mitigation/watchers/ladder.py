@@ -46,8 +46,8 @@ class Ladder:
 
     def step(self, now: float) -> list[str]:
         """Raise the rules that are due; return their ids."""
-        signatures = list(self._controller.state.matches.values())
-        steps = {rule.id: rule for rule in signatures if self._climbs(rule)}
+        rules = list(self._controller.state.matches.values())
+        steps = {rule.id: rule for rule in rules if self._climbs(rule)}
         self._activity.keep(steps)
         self._since = {name: at for name, at in self._since.items() if name in steps}
         clock = self._controller.clock.read()
@@ -56,36 +56,32 @@ class Ladder:
             self._controller.submit(lambda draft: self._raise(draft, due)).result()
         return [rule.id for rule in due]
 
-    def _climbs(self, signature: Rule) -> bool:
-        limits = signature.action is Action.LIMIT and signature.mode is Mode.ENFORCE
+    def _climbs(self, rule: Rule) -> bool:
+        limits = rule.action is Action.LIMIT and rule.mode is Mode.ENFORCE
         return (
-            automatic(signature)
-            and (tags.WATCHED in signature.tags or limits)
-            and tags.of_event(signature.tags)
-            and tags.ENDING not in signature.tags
-            and tags.PINNED not in signature.tags
-            and tags.SOFTENED not in signature.tags
-            and tags.RAISED not in signature.tags
-            and self._mode_of(signature.origin) is Automatic.ON
+            automatic(rule)
+            and (tags.WATCHED in rule.tags or limits)
+            and tags.of_event(rule.tags)
+            and tags.ENDING not in rule.tags
+            and tags.PINNED not in rule.tags
+            and tags.SOFTENED not in rule.tags
+            and tags.RAISED not in rule.tags
+            and self._mode_of(rule.origin) is Automatic.ON
         )
 
-    def _due(self, signature: Rule, now: float, clock: Now) -> bool:
+    def _due(self, rule: Rule, now: float, clock: Now) -> bool:
         ladder = self._settings()
-        if tags.WATCHED in signature.tags:
+        if tags.WATCHED in rule.tags:
             # time before the first look counts; later changes of the wall clock do not
-            since = self._since.setdefault(
-                signature.id, now - max(0.0, clock.unix - signature.created_at)
-            )
+            since = self._since.setdefault(rule.id, now - max(0.0, clock.unix - rule.created_at))
             return now - since >= ladder.monitor
-        loud, seconds = self._activity.update(
-            signature.id, self._controller.hits(signature).packets, now
-        )
+        loud, seconds = self._activity.update(rule.id, self._controller.hits(rule).packets, now)
         return loud and seconds >= ladder.limit
 
     def _raise(self, draft: Draft, due: list[Rule]) -> None:
-        for signature in due:
-            standing = draft.find(signature.id)
-            if standing is None or not _alike(standing, signature) or not self._climbs(standing):
+        for rule in due:
+            standing = draft.find(rule.id)
+            if standing is None or not _alike(standing, rule) or not self._climbs(standing):
                 continue  # it was changed in the meantime
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
@@ -112,7 +108,6 @@ class Ladder:
 def _alike(first: Rule, other: Rule) -> bool:
     """Whether both have the same action, mode, limit and step."""
     of_first, of_other = (
-        (signature.action, signature.mode, signature.limit, tags.WATCHED in signature.tags)
-        for signature in (first, other)
+        (rule.action, rule.mode, rule.limit, tags.WATCHED in rule.tags) for rule in (first, other)
     )
     return of_first == of_other

@@ -23,9 +23,9 @@ def held_back(rule: Rule, hits: Hits) -> bool:
     return rule.by_source is None and rule.mode is Mode.ENFORCE and hits.packets > 0
 
 
-def _ending(signature: Rule) -> bool:
+def _ending(rule: Rule) -> bool:
     """Whether a detector's rule is about to end; tags of operators' rules do not count."""
-    return tags.ENDING in signature.tags and automatic(signature)
+    return tags.ENDING in rule.tags and automatic(rule)
 
 
 class Releases:
@@ -41,23 +41,21 @@ class Releases:
 
     def step(self, now: float) -> list[str]:
         """Remove rules that have been quiet for long enough; return their ids."""
-        signatures = list(self._controller.state.matches.values())
-        ending = {signature.id: signature for signature in signatures if _ending(signature)}
+        rules = list(self._controller.state.matches.values())
+        ending = {rule.id: rule for rule in rules if _ending(rule)}
         self._activity.keep(ending)
-        quiet = [signature for signature in ending.values() if self._quiet(signature, now)]
+        quiet = [rule for rule in ending.values() if self._quiet(rule, now)]
         if quiet:
             self._controller.submit(lambda draft: self._remove(draft, quiet)).result()
-        return [signature.id for signature in quiet]
+        return [rule.id for rule in quiet]
 
-    def _quiet(self, signature: Rule, now: float) -> bool:
-        loud, seconds = self._activity.update(
-            signature.id, self._controller.hits(signature).packets, now
-        )
+    def _quiet(self, rule: Rule, now: float) -> bool:
+        loud, seconds = self._activity.update(rule.id, self._controller.hits(rule).packets, now)
         return not loud and seconds >= _QUIET_SECONDS
 
     def _remove(self, draft: Draft, quiet: Iterable[Rule]) -> None:
-        for signature in quiet:
-            standing = draft.find(signature.id)
+        for rule in quiet:
+            standing = draft.find(rule.id)
             if standing is None or not _ending(standing):
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)

@@ -56,8 +56,8 @@ def _signatures(ctx: ControlPlane) -> Iterator[Metric]:
     octets = CounterMetricFamily(
         "xdpctl_match_bytes", "Bytes that a rule on a match hit", labels=["rule"]
     )
-    signatures = list(ctx.controller.state.matches.values())
-    for held, hits in zip(signatures, ctx.controller.hits_of(signatures), strict=True):
+    rules = list(ctx.controller.state.matches.values())
+    for held, hits in zip(rules, ctx.controller.hits_of(rules), strict=True):
         info.add_metric([held.id, held.action.value, held.mode.value, held.origin], 1)
         packets.add_metric([held.id], hits.packets)
         octets.add_metric([held.id], hits.bytes)
