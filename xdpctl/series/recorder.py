@@ -51,6 +51,10 @@ class SeriesRecorder:
         self._beat = PeriodicTask("series", _SECONDS, self.step, _TROUBLE, rest=_RETRY_SECONDS)
         self.start = self._beat.start
 
+    def warnings(self) -> list[str]:
+        """Why nothing is recorded, if so."""
+        return [self.problem] if self.problem else []
+
     def stop(self) -> None:
         """Stop recording, and close the files."""
         self._beat.stop()

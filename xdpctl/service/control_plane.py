@@ -4,9 +4,10 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.base.net.prefix import Prefix
@@ -46,6 +47,7 @@ from xdpctl.service.fleet_link import FleetPolicy, agent_of
 from xdpctl.service.flow_watch import FlowWatch
 from xdpctl.service.holding import Holding, People, holding, overload, people_of
 from xdpctl.service.loader_report import LoaderReport
+from xdpctl.service.parts import Parts
 from xdpctl.service.peering import Peering
 from xdpctl.service.reporting import Reporting
 from xdpctl.service.sessions import Sessions
@@ -76,18 +78,6 @@ _WATCHES = 4  # workers: one samples, the others answer that a sampling is under
 log = logging.getLogger("xdpctl.api")
 
 
-class Part(Protocol):
-    """A background task with its own threads."""
-
-    def start(self) -> None:
-        """Start the task."""
-        ...
-
-    def stop(self) -> None:
-        """Stop the task, and wait until it has stopped."""
-        ...
-
-
 @dataclass(slots=True)
 class ControlPlane:
     """The objects that every request uses; created once per process.
@@ -110,6 +100,7 @@ class ControlPlane:
     helpdesk_limits: RateLimits = field(default_factory=lambda: RateLimits(_HELPDESK_A_MINUTE))
     connections: Connections = field(default_factory=Connections)
     stopping: bool = False
+    parts: Parts = field(default_factory=Parts)
     geo_problem: str = ""
     fleet_policy: FleetPolicy = field(init=False)
     fleet: "Agent | None" = field(init=False)
@@ -142,86 +133,93 @@ class ControlPlane:
     geo_databases: Databases = field(init=False)
 
     def __post_init__(self) -> None:
-        folder, key = self.settings.control_dir, self.settings.incident_key
         self.controller.guard = ConnectionsGuard(lambda: self.connections.now()).check
-        self.audit_head = AuditHead(self.controller.store, folder / "audit.head", key)
-        self.taken_off = TakenOff(self.controller, self.loader)
-        self.sampler = Sampler(self.controller.datapath.heads, self.controller.datapath.served)
-        self.unusual = Unusual(self.sampler)
-        self.flow_watch = FlowWatch(self.controller, self.sampler)
-        self.challenge_watch = ChallengeWatch(self.controller, self._ports)
-        self.backstops = Backstops(
-            self.controller,
-            self.sampler,
-            self.settings.backstop,
-            self.settings.protected,
-            self.settings.backstops,
-        )
-        self.slow = SlowConnections(self.connections.now, self.ours)
+        self.parts.add(self.refresher)
+        self._add_observation()
+        self._add_record()
+        self._add_mitigation()
+        self._add_others()
+
+    def _add_observation(self) -> None:
+        """What looks at the traffic and the host."""
+        datapath, add = self.controller.datapath, self.parts.add
+        self.sampler = add(Sampler(datapath.heads, datapath.served))
+        self.unusual = add(Unusual(self.sampler))
+        self.flow_watch = add(FlowWatch(self.controller, self.sampler, self._cards))
+        self.challenge_watch = add(ChallengeWatch(self.controller, self._ports))
+        self.slow = add(SlowConnections(self.connections.now, self.ours))
         self.learnt = LearntFile(self.settings.detector_learnt)
         self.sessions = Sessions(self.settings.session_key)
-        self.series = SeriesRecorder(
-            self.controller,
-            folder / "series" if self.settings.series else None,
-            self.sampler.served.totals,
-        )
-        self.minutes = Minutes(
-            self.controller,
-            folder / "series" if self.settings.series else None,
-            self.sampler,
-            lambda: DIMENSIONS | self.places.dimensions,
-        )
-        self.producer = Producer(self.controller, self._status)
-        self.files = Files(self.settings.control_dir / "incidents")
-        self.hooks = Hooks(
-            self.controller, self.files, self.connections, self._automatic, self._tell_refusals
-        )
-        self.hooks.precision = Precision(
-            self._seen,
-            self._known,
-            self._automatic,
-            lambda: list(self.controller.state.matches.values()),
-        )
-        self.captures = Captures(self.controller.datapath)
-        self.recorder = PacketRecorder(
-            self.controller,
-            self.captures,
-            self.files,
-            self.connections,
-            self.sampler.served.newcomers,
-        )
-        self.dispatcher = Dispatcher(self.settings.notify, self.snapshot)
-        self.uplinks = UplinkWatch(
-            self.controller, self.settings.upstream, self.dispatcher.tell, self._seen
-        )
-        self.peering = (
-            Peering(self.controller, self.settings, self.uplinks, self.dispatcher.tell)
-            if self.settings.upstream.peers
-            else None
-        )
-        reporter = self.settings.reporter
-        self.reporting = (
-            Reporting(self.controller, reporter, self.files, self.ours, self.dispatcher.tell)
-            if reporter and reporter.send
-            else None
-        )
-        self.releases = Releases(self.controller)
-        self.ladder = Ladder(self.controller, self._steps, self.hooks.mode_for)
-        self.trials = TrialWatch(self.controller, self.sampler.served.usual, self.hooks.mode_for)
-        self.lists = ListWatch(self.controller, self._seen)
         self.geo_databases = Databases(self.settings.geo_databases)
         self.places = Places(self._geo_or_none)
-        self.fleet_policy = FleetPolicy(
-            self.config, self.settings.fleet_policy, self._use_automatic
+        self.captures = Captures(datapath)
+        self.lists = add(ListWatch(self.controller, self._seen))
+
+    def _add_record(self) -> None:
+        """What is kept of it."""
+        folder, add = self.settings.control_dir, self.parts.add
+        series = folder / "series" if self.settings.series else None
+        key = self.settings.incident_key
+        self.audit_head = add(AuditHead(self.controller.store, folder / "audit.head", key))
+        self.taken_off = add(TakenOff(self.controller, self.loader))
+        self.series = add(SeriesRecorder(self.controller, series, self.sampler.served.totals))
+        self.minutes = add(
+            Minutes(
+                self.controller,
+                series,
+                self.sampler,
+                lambda: DIMENSIONS | self.places.dimensions,
+            )
         )
-        self.fleet = agent_of(
-            self.settings, self.controller, self.refresher, self._health, self.fleet_policy
+        self.files = Files(folder / "incidents")
+        self.recorder = add(
+            PacketRecorder(
+                self.controller,
+                self.captures,
+                self.files,
+                self.connections,
+                self.sampler.served.newcomers,
+            )
         )
+        self.producer = add(Producer(self.controller, self._status))
+
+    def _add_mitigation(self) -> None:
+        """What is done about an attack."""
+        controller, settings, add = self.controller, self.settings, self.parts.add
+        self.hooks = Hooks(
+            controller, self.files, self.connections, self._automatic, self._tell_refusals
+        )
+        matches = lambda: list(controller.state.matches.values())  # noqa: E731
+        self.hooks.precision = Precision(self._seen, self._known, self._automatic, matches)
+        self.backstops = add(
+            Backstops(
+                controller, self.sampler, settings.backstop, settings.protected, settings.backstops
+            )
+        )
+        self.releases = add(Releases(controller))
+        self.ladder = add(Ladder(controller, self._steps, self.hooks.mode_for))
+        self.trials = add(TrialWatch(controller, self.sampler.served.usual, self.hooks.mode_for))
+
+    def _add_others(self) -> None:
+        """Who is told and asked: people, the provider, the fleet."""
+        controller, settings, add = self.controller, self.settings, self.parts.add
+        self.dispatcher = add(Dispatcher(settings.notify, self.snapshot))
+        tell = self.dispatcher.tell
+        self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, self._seen))
+        self.peering = self.reporting = None
+        if settings.upstream.peers:
+            self.peering = add(Peering(controller, settings, self.uplinks, tell))
+        if settings.reporter and settings.reporter.send:
+            reporting = Reporting(controller, settings.reporter, self.files, self.ours, tell)
+            self.reporting = add(reporting)
+        self.fleet_policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
+        self.fleet = agent_of(settings, controller, self.refresher, self._health, self.fleet_policy)
+        if self.fleet:
+            add(self.fleet)
 
     def start(self) -> None:
         """Start the background tasks."""
-        for part in self._parts():
-            part.start()
+        self.parts.start()
 
     def stop(self) -> None:
         """Stop the background tasks; requests that wait for them are answered at once."""
@@ -229,29 +227,7 @@ class ControlPlane:
         self.producer.broadcast.wake()
         for pool in (self.fetches, self.watches, self.hooks, self.looks):
             pool.stop()
-        for part in self._parts():
-            part.stop()
-
-    def _parts(self) -> tuple[Part, ...]:
-        return (
-            *(self.refresher, self.recorder, self.releases, self.ladder, self.trials, self.lists),
-            self.dispatcher,
-            *(
-                self.audit_head,
-                self.taken_off,
-                self.sampler,
-                self.unusual,
-                self.flow_watch,
-                self.challenge_watch,
-                self.backstops,
-                self.slow,
-                self.uplinks,
-            ),
-            *(self.series, self.minutes, self.producer),
-            *([self.fleet] if self.fleet else []),
-            *([self.peering] if self.peering else []),
-            *([self.reporting] if self.reporting else []),
-        )
+        self.parts.stop()
 
     def revoked(self, name: str, serial: int) -> bool:
         """Whether a node is not trusted any more, or that certificate; none is without a fleet."""
@@ -363,14 +339,12 @@ class ControlPlane:
     def warnings(self) -> list[str]:
         """Warnings that do not affect readiness."""
         found = readiness.warnings(self.controller, self.refresher, self.hooks)
+        return found + self._unread() + self._detector_warnings() + self.parts.warnings()
+
+    def _cards(self) -> Mapping[str, Mapping[str, Any]]:
+        """The interfaces, as the loader reports them."""
         loader = self.loader()
-        found += self.flow_watch.warnings(loader.ports if loader else {})
-        found += self.challenge_watch.warnings() + self._unread() + self.lists.warnings()
-        found += self._detector_warnings() + self.slow.warnings() + self.uplinks.warnings()
-        found += self.fleet.warnings() if self.fleet else []
-        found += self.peering.warnings() if self.peering else []
-        problems = (self.series.problem, self.reporting.problem if self.reporting else "")
-        return [*found, *filter(None, problems)]
+        return loader.ports if loader else {}
 
     def _ports(self) -> tuple[str, ...]:
         """The interfaces that are filtered."""

@@ -28,16 +28,20 @@ def index_of(interface: str) -> int | None:
 
 
 class FlowWatch:
-    """Switches the flow memory off for an interface past which the answers do not go out."""
+    """Switches the flow memory off for an interface past which the answers do not go out.
+
+    `ports` returns the interfaces as the loader reports them.
+    """
 
     def __init__(
         self,
         controller: Controller,
         sampler: Sampler,
+        ports: Callable[[], Mapping[str, Mapping[str, Any]]],
         index: Callable[[str], int | None] = index_of,
     ) -> None:
         self._controller, self._sampler = controller, sampler
-        self._index = index
+        self._index, self._ports = index, ports
         self._symmetry: dict[str, Symmetry] = {}
         self._before: MemoryFigures | None = None
         self._needed = 0  # flows, if the memory was too small
@@ -95,12 +99,12 @@ class FlowWatch:
             lasted = max((now.begun_ns - before.begun_ns) / 1e9, 1.0)
             self._needed = _rounded(now.full * now.age / lasted)
 
-    def warnings(self, ports: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """What is wrong; `ports` are the interfaces as the loader reports them."""
+    def warnings(self) -> list[str]:
+        """What is wrong."""
         found = [
             f"what goes out of {name} does not teach the flow memory ({port['teaches_not']}): "
             "rules spare only TCP connections of this host there"
-            for name, port in ports.items()
+            for name, port in self._ports().items()
             if port.get("teaches_not")
         ]
         found += [

@@ -55,6 +55,10 @@ class Reporting:
         """Why the last turn failed; "" if it did not."""
         return self._task.problem
 
+    def warnings(self) -> list[str]:
+        """Why the last turn failed, if it did."""
+        return [self.problem] if self.problem else []
+
     def step(self, _now: float) -> None:
         """Report the incidents that are over since the last turn."""
         listed = dict(self._controller.state.incidents)

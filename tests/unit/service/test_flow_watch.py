@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,14 @@ class Watched:
     def __init__(self, control: Controller, datapath: FakeDatapath) -> None:
         self.control, self.flows = control, datapath.flows
         self.sampler = Sampler(FakeHeads(), FakeServed())
-        self.watch = FlowWatch(control, self.sampler, lambda _: CARD)
+        self.ports: dict[str, Any] = {}
+        self.watch = FlowWatch(control, self.sampler, lambda: self.ports, lambda _: CARD)
         self.at = 0.0
+
+    def warnings(self, **ports: Any) -> list[str]:
+        """What it says, with these interfaces."""
+        self.ports = ports
+        return self.watch.warnings()
 
     def see(self, flow: FlowState, steps: int = 6) -> None:
         for _ in range(steps):
@@ -53,14 +60,14 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 def test_asymmetric_routing_switches_it_off_says_so_and_back_on(watched: Watched) -> None:
     watched.see(FlowState.UNKNOWN)
     assert watched.flows.ports["eth0"] is Asking.ASKS_NOT_ASYMMETRIC
-    (said,) = watched.watch.warnings(TOGETHER)
+    (said,) = watched.warnings(**TOGETHER)
     assert "only 0% of the TCP packets that come in on eth0" in said
     watched.control.submit(lambda draft: None).result()
     (record,) = newest(watched.control.store, Wanted(action="flows.asymmetric"), 9)
     assert record["subject"] == "eth0"
     watched.see(FlowState.KNOWN, 12)
     assert watched.flows.ports == {**watched.flows.ports, "eth0": Asking.ASKS}
-    assert watched.watch.warnings(TOGETHER) == []
+    assert watched.warnings(**TOGETHER) == []
 
 
 def test_where_nothing_is_outside_nothing_is_looked_at(watched: Watched) -> None:
@@ -76,7 +83,7 @@ def test_a_memory_that_is_too_small_is_told_with_the_number_to_take(watched: Wat
     ended = replace(figures, early=1, rotations=1, begun_ns=10**9 + 400 * 10**9)
     watched.flows.of[MemoryNumber.FLOWS] = ended
     watched.watch.step()
-    assert watched.watch.warnings({}) == [
+    assert watched.warnings() == [
         "the flow memory was full before its age, so flows are forgotten early: set "
         "flow_memory.flows to 4,500,000"
     ]
@@ -86,14 +93,14 @@ def test_a_host_that_opens_too_many_flows_is_named(watched: Watched) -> None:
     watched.watch.step()
     watched.flows.of[MemoryNumber.FLOWS] = replace(NO_FIGURES, refused=77, refused_of="10.1.2.3")
     watched.watch.step()
-    (said,) = watched.watch.warnings({})
+    (said,) = watched.warnings()
     assert said.startswith("10.1.2.3 opens more new flows than flow_memory.new_per_source allows")
     watched.watch.step()
-    assert watched.watch.warnings({}) == []
+    assert watched.warnings() == []
 
 
 def test_an_interface_that_does_not_teach_is_told_with_the_reason(watched: Watched) -> None:
-    (said,) = watched.watch.warnings({"eth0": {"teaches_not": "the kernel refused it: no"}})
+    (said,) = watched.warnings(**{"eth0": {"teaches_not": "the kernel refused it: no"}})
     assert (
         "what goes out of eth0 does not teach the flow memory (the kernel refused it: no)" in said
     )
