@@ -179,7 +179,11 @@ async def _change(
     change = ctx.controller.change_by(who, bool(changes.get("force")))
 
     def operation(draft: Draft) -> Added:
-        return rules.change(draft, rule_id, changes, who, seen)
+        before = draft.find(rule_id)
+        changed = rules.change(draft, rule_id, changes, who, seen)
+        if before:
+            ledger.rule_moved(draft, before, changed.rule, ctx.controller.hits(before))
+        return changed
 
     changed = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
     out = answer(ctx, changed, change)

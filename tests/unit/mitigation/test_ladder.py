@@ -157,3 +157,14 @@ def test_a_pulse_tells_for_how_long() -> None:
     assert pulse.update("a", 7_050, 17.0) == (False, 4.0)
     pulse.keep(())
     assert pulse.update("a", 9_999, 18.0) == (False, 0.0)
+
+
+def test_an_incident_keeps_its_hits_when_a_rule_moves_between_the_tables(box: Api) -> None:
+    asked = event("1", victim=VICTIM, match="src 203.0.113.0/24", pps=100)
+    (rule,) = say(box, "event", asked)["rules"]
+    hit(box, rule, 5_000)
+    for change in ({"action": "drop"}, {"action": "limit", "limit": {"pps": 50}}):
+        assert box.call("PATCH", f"/v1/rules/{rule}", json=change).status_code == 200
+        hit(box, rule, 10)
+    (incident,) = incidents(box)
+    assert whole(box, incident["id"])["packets"] == 5_000 + 10 + 10

@@ -173,6 +173,27 @@ def rule_changed(draft: Draft, rule: Rule, phase: str, why: str) -> None:
     )
 
 
+def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
+    """Let a rule's hits so far count for its incident, if its counter in the kernel is another now.
+
+    That is so if a change moved it between the table of sources and the matches.
+    """
+    incident = of_rule(draft, after)
+    if incident is None or (before.by_source is None) is (after.by_source is None):
+        return
+    rules = tuple(
+        structs.replace(
+            record,
+            before_packets=record.before_packets - hits.packets,
+            before_bytes=record.before_bytes - hits.bytes,
+        )
+        if record.id == after.id and not record.ended_at
+        else record
+        for record in incident.rules
+    )
+    draft.incidents[incident.id] = incident.replace(rules=rules)
+
+
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
     """A rule that hit people is remembered as what it became: it does not come back as it was."""
     if phase != "softened" or record.id != rule.id or record.ended_at:

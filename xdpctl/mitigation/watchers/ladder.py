@@ -101,6 +101,7 @@ class Ladder:
                 left = tags.without(standing.tags, tags.WATCHED)
                 draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again
                 continue
+            ledger.rule_moved(draft, standing, raised, self._controller.hits(standing))
             ledger.rule_changed(draft, raised, "raised", why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
