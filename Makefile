@@ -65,7 +65,7 @@ unit: setup
 
 # Two at a time: many tests wait for something. The tests of a file run one after the other.
 test: setup
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m tools.contained $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -168,7 +168,7 @@ def _felt(scene: Scene, name: str, built: list[bytes], rate: float, seconds: flo
                 held = now
             time.sleep(0.001 if held is None else 0.05)
         sender.stop.set()
-        sending.result(30)
+        sending.result()
         time.sleep(0.1)
         dropped = counters.read(*KEPT_OUT) - kept_out
     lost = scene.talks.worst().lost
@@ -265,7 +265,7 @@ def tool(scene: Scene, command: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         started.terminate()
-        started.wait(10)
+        started.wait()
 
 
 def everything(kind: str = "bridge") -> Iterator[Felt]:

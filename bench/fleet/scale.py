@@ -151,7 +151,7 @@ class Fleet:
         for pipe in self.pipes:
             pipe.send("end")
         for process in self._processes:
-            process.join(30)
+            process.join()
 
 
 @contextmanager

@@ -24,9 +24,9 @@ from bench.harm.servers import TUNNEL, WEB, Addresses, commands, files, reposito
 from tests.lab.behind.places import CLIENTS, Place
 from tests.lab.logins import Logins
 from xdpctl.lab.namespaces import Host, LabError
+from xdpctl.lab.waiting import HANG_SECONDS
 
 _PATIENCE = 4  # seconds, for what takes milliseconds
-_READY_SECONDS = 10.0
 _TRIES = 3
 _SETTLE_SECONDS = 10.0  # longer than any program asks
 
@@ -298,7 +298,7 @@ def running(place: Place, six: bool = False) -> Iterator[Run]:
 
 def _until_all_serve(run: Run) -> None:
     """Wait until each program is served once; LabError if one is not."""
-    until, missing = time.monotonic() + _READY_SECONDS, list(PROGRAMS)
+    until, missing = time.monotonic() + HANG_SECONDS, list(PROGRAMS)
     while missing:
         missing = [each for each in missing if each.ask(run, 0)[0] == 0]
         if missing and time.monotonic() > until:

@@ -130,7 +130,7 @@ def _until(
     while not found and not sending.done():
         time.sleep(_LOOK_SECONDS)
     sender.stop.set()
-    sending.result(30)
+    sending.result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _reload(running: Service, line: Line, body: bytes, cpu: int) -> tuple[float,
         ended = time.monotonic()
     finally:
         stop.set()
-        turns = future.result(30)
+        turns = future.result()
     sent, arrived = len(turns) * _TURN, frames_received(line.box, "isp0") - arrived_before
     if arrived < sent * (1 - _LOST_MOST):
         raise BenchError(f"only {arrived} of {sent} packets of the flood arrived")

@@ -15,12 +15,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.conftest import need
 from tests.lab.conftest import Street, _able, generator, street, street_box
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import HANG_SECONDS
 
 __all__ = ["_able", "generator", "street", "street_box"]
 CHROMIUM = Path("/usr/bin/chromium")
 PORT = 8460
 ADDRESS = f"http://127.0.0.1:{PORT}"
-_PATIENCE = 30.0
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Desk:
     def session(self, role: str | None = "operator", **more: Any) -> Iterator[Page]:
         """A page of somebody with a token of this role; None: of nobody."""
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | more)
+        context.set_default_timeout(HANG_SECONDS * 1000)
         page = context.new_page()
         self._watch(context)
         try:
@@ -77,7 +78,7 @@ class Desk:
 
 def eventually(page: Page, condition: Callable[[], Any], what: str) -> None:
     """Wait until it holds. `wait_for_function` would need eval, which the pages forbid."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + HANG_SECONDS
     while time.monotonic() < until:
         if condition():
             return

@@ -11,10 +11,10 @@ import pytest
 from tests.cli.terminal import Person
 from tests.conftest import need
 from tests.kernel.conftest import _able
-from tests.lab.questions import eventually
 from xdpctl.cli import output
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.waiting import eventually
 from xdpctl.service.client import Client
 
 __all__ = ["_able"]

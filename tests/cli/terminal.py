@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pexpect
 
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import HANG_SECONDS
 
 PIPE = 0  # a width: no terminal
-_SECONDS = 60
 _ROWS = 50
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "XDPCTL_REQUIRE_KERNEL")
@@ -58,7 +58,7 @@ class Person:
             stderr=subprocess.STDOUT,
             env=self.environment,
             cwd=self.directory,
-            timeout=_SECONDS,
+            timeout=HANG_SECONDS,
         )
         return Said(done.stdout.decode(), done.returncode)
 
@@ -82,7 +82,7 @@ class Session:
             self._child: Any = pexpect.spawn(
                 "env",
                 ["--default-signal=INT", *command],
-                timeout=_SECONDS,
+                timeout=HANG_SECONDS,
                 dimensions=(_ROWS, width),
                 env=person.environment,
                 cwd=str(person.directory),

@@ -2,7 +2,7 @@
 """Nodes of a fleet in this process: real controllers, stores and agents on fake kernels."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +82,7 @@ class Node:
         change = self.controller.change_by(who)
         added = self.controller.submit(
             lambda draft: rules.add(draft, request, who), change, scope
-        ).result(10)
+        ).result()
         key = key_of(added.rule)
         return self.agent.wait(change.number, [key], wait)
 
@@ -90,7 +90,7 @@ class Node:
         change = self.controller.change_by(who)
         gone = self.controller.submit(
             lambda draft: rules.remove(draft, rule_id, who, None, {}), change
-        ).result(10)
+        ).result()
         return self.agent.wait(change.number, [key_of(gone)], wait)
 
     def change(self, source: str, changes: dict[str, object], who: Caller = ROOT) -> None:
@@ -98,7 +98,7 @@ class Node:
         change = self.controller.change_by(who)
         self.controller.submit(
             lambda draft: rules.change(draft, source, changes, who, None), change
-        ).result(10)
+        ).result()
 
     def rules(self) -> dict[str, str]:
         """The rules on sources, with what they do."""
@@ -112,15 +112,6 @@ class Node:
             str(s.match): f"{s.mode} {s.action} {s.origin}"
             for s in list(self.controller.state.matches.values())
         }
-
-
-def until(what: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until something is so; what it is then."""
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-    return found
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.boxes import QUOTAS, until
+from tests.fleet.boxes import QUOTAS
 from tests.fleet.engines import Etcd
 from tests.support.apiclient import Api, running
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.fleet.settings import FleetSettings
+from xdpctl.lab.waiting import until
 from xdpctl.service.settings import Settings
 
 _NUMBERS = count(1)

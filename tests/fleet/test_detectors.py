@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fleet.boxes import Node, until
+from tests.fleet.boxes import Node
 from tests.support.fakes import ask
 from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
 from xdpctl.fleet.settings import Arm
+from xdpctl.lab.waiting import until
 from xdpctl.model import tags
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
@@ -29,12 +30,12 @@ X = "203.0.113.7/32"
 def attack(node: Node, event: str = "event-1") -> str:
     """A detector's signature, as a hook makes it; its id."""
     request = RuleRequest(match=MATCH, ttl=300.0, tags=(event,))
-    added = node.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
+    added = node.controller.submit(lambda d: rules.add(d, request, WHO)).result()
     return added.rule.id
 
 
 def over(node: Node, rule_id: str) -> None:
-    node.controller.submit(lambda d: d.remove(d.state.matches[rule_id])).result(10)
+    node.controller.submit(lambda d: d.remove(d.state.matches[rule_id])).result()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_signature_is_enforced_or_only_watched_elsewhere(
     one, two = fleet("edge1"), fleet("edge2", arm=arm)
     attack(one)
     request = ask(X, ttl=60.0, tags=("event-2",))
-    one.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
+    one.controller.submit(lambda d: rules.add(d, request, WHO)).result()
     until(lambda: two.rules() == {X: "enforce drop fastnetmon"})  # sources always count
     assert two.ids() == there
 
@@ -68,7 +69,7 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
         assert held is not None
         draft.put(held.replace(tags=(*held.tags, "event-9")))
 
-    two.controller.submit(report).result(10)
+    two.controller.submit(report).result()
     until(lambda: len(tags.armed(three.controller.state.matches[first].tags)) == 2)
     over(one, first)
     until(lambda: tags.armed(three.controller.state.matches[first].tags) == ("armed-edge2",))
@@ -93,7 +94,7 @@ def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2", arm=Arm.ENFORCE)
     two.add(ask(X, "accept"), scope=None)
     request = ask(X, ttl=60.0, tags=("event-2",))
-    one.controller.submit(lambda d: rules.add(d, request, WHO)).result(10)
+    one.controller.submit(lambda d: rules.add(d, request, WHO)).result()
     one.add(ask("203.0.113.9/32"), wait=Wait.MAJORITY)
     until(lambda: "203.0.113.9/32" in two.rules())
     assert two.rules()[X] == "enforce accept operator"

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from msgspec import Raw, structs
 
-from tests.fleet.boxes import Node, until
+from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd
 from tests.fleet.test_sets import entries, put, size
 from tests.support.fakes import ask
@@ -23,6 +23,7 @@ from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import Arm
 from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.lab.waiting import until
 from xdpctl.model.effect import Action
 from xdpctl.model.match.match import build
 from xdpctl.model.quota import AUTOMATIC

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Raw, structs
 
-from tests.fleet.boxes import Node, until
+from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd
 from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
 from tests.support.fakes import ask
@@ -16,6 +16,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.agent.following import POSITION
 from xdpctl.fleet.agent.taking import Incoming
 from xdpctl.fleet.intent import VERSION, Intent, decode
+from xdpctl.lab.waiting import until
 from xdpctl.model.sharing import Unsent
 from xdpctl.model.wait import Wait
 

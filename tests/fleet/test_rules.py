@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fleet.boxes import Node, until
+from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd
 from tests.support.fakes import ROOT, ask
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations import rules
 from xdpctl.errors import ConflictError
 from xdpctl.fleet.agent.following import POSITION
+from xdpctl.lab.waiting import until
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
@@ -157,12 +158,12 @@ def test_who_waits_is_told_that_another_stated_otherwise(fleet: Fleet, shared_et
     change = two.controller.change_by(ROOT)
     assert change
     request = ask(X, "accept")
-    two.controller.submit(lambda d: rules.add(d, request, ROOT), change).result(10)
+    two.controller.submit(lambda d: rules.add(d, request, ROOT), change).result()
     sent = two.agent.sender.when_sent(change.number)
     one.add(ask(X), wait=Wait.MAJORITY)
     heal(two, shared_etcd)
     with pytest.raises(ConflictError, match="root on edge1 stated otherwise"):
-        sent.result(10)
+        sent.result()
 
 
 def test_the_same_stated_twice_is_no_conflict_and_the_later_end_counts(
@@ -190,10 +191,10 @@ def test_an_operators_rule_is_never_replaced_by_a_detectors(fleet: Fleet) -> Non
     detector = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")
     request = ask(X, ttl=60.0, tags=("event-1",))
     with pytest.raises(ConflictError):
-        two.controller.submit(lambda d: rules.add(d, request, detector)).result(10)
+        two.controller.submit(lambda d: rules.add(d, request, detector)).result()
     # a detector's rule is there first, where the operator's word has not arrived
     request = ask(Y, ttl=60.0, tags=("event-1",))
-    two.controller.submit(lambda d: rules.add(d, request, detector)).result(10)
+    two.controller.submit(lambda d: rules.add(d, request, detector)).result()
     until(lambda: Y in edge3.rules())
     assert edge3.rules()[Y] == "enforce drop fastnetmon"
     one.add(ask(Y, "accept"), wait=Wait.ALL)
@@ -206,14 +207,14 @@ def test_a_cut_off_node_says_so_and_goes_on_and_is_the_same_afterwards(
     one, two, edge3 = three(fleet)
     one.add(ask(X), wait=Wait.ALL)
     cut_off(two, shared_etcd)
-    until(lambda: two.agent.member.contact.isolated, 5)
+    until(lambda: two.agent.member.contact.isolated)
     assert "cut off from its fleet" in two.agent.warnings()[0]
     answer = two.add(ask(Y), wait=Wait.ALL)
     assert answer.revision == 0
     assert "the other nodes get it when it answers" in str(answer)
     two.remove(X_ID)
     one.add(ask("203.0.113.11/32"), wait=Wait.MAJORITY)
-    until(lambda: "edge2" in one.agent.where(1).silent, 6)
+    until(lambda: "edge2" in one.agent.where(1).silent)
     heal(two, shared_etcd)
     began = time.monotonic()
     settled(one, two, edge3)

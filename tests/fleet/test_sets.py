@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.fleet.boxes import Node, until
+from tests.fleet.boxes import Node
 from tests.support.fakes import ROOT
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.fleet import keys, sharding
 from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.lab.waiting import until
 from xdpctl.model.effect import Action
 from xdpctl.model.source_set import NOTHING, Entries, count
 
@@ -28,7 +29,7 @@ def entries(*addresses: int) -> Entries:
 def put(node: Node, name: str, listed: Entries, **more: Any) -> None:
     request = SetRequest(name=name, entries=listed, force=True, **more)
     change = node.controller.change_by(ROOT)
-    node.controller.submit(lambda d: sets.put(d, request, ROOT), change).result(10)
+    node.controller.submit(lambda d: sets.put(d, request, ROOT), change).result()
 
 
 def size(node: Node, name: str) -> int:
@@ -91,7 +92,7 @@ def test_a_set_is_on_all_nodes_and_changes_and_goes(fleet: Fleet) -> None:
     prefix = keys.of_node(keys.BLOBS, "list")
     until(lambda: len(one.agent.member.engine.snapshot(prefix).held) == 2)  # base, and a delta
     change = one.controller.change_by(ROOT)
-    one.controller.submit(lambda d: sets.remove(d, "list", ROOT, None, {}), change).result(10)
+    one.controller.submit(lambda d: sets.remove(d, "list", ROOT, None, {}), change).result()
     until(lambda: "list" not in two.controller.state.sets)
     until(lambda: not one.agent.member.engine.snapshot(prefix).held)
 

@@ -48,7 +48,7 @@ class Street:
             yield sent
         finally:
             self.generator.stop.set()
-            sent.result(30)
+            sent.result()
 
     def send(self, sources: Sequence[str], packets: int) -> None:
         """So many packets, and wait."""

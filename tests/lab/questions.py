@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Requests to a running box, and ways to wait for it, shared by the lab tests."""
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,16 +18,6 @@ from xdpctl.datapath.readback import read
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
 from xdpctl.service.client import Client
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
-    """Poll until the condition is met, or so many seconds have passed."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def block(client: Client, source: str, **more: object) -> dict[str, object]:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.questions import block, eventually, in_kernel, in_store
+from tests.lab.questions import block, in_kernel, in_store
 from xdpctl.base.system.python_child import python
 from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, LabError, sh
+from xdpctl.lab.waiting import eventually
 
 
 def test_the_control_plane_is_unprivileged(box: Box) -> None:
@@ -40,7 +41,7 @@ def test_a_second_instance_on_the_same_state_or_pins_is_refused(box: Box, host: 
             *(sys.executable, "-m", "xdpctl", "run", *common, "--state-dir", words[0], *sockets),
             stderr=subprocess.PIPE,
         )
-        _, said = second.communicate(timeout=60)
+        _, said = second.communicate()
         assert second.returncode == 2, said.decode()
         assert "One at a time" in said.decode()
     assert box.ready()
@@ -60,7 +61,7 @@ def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> Non
     for module in ("xdpctl_api", "xdpctl.service.detecting"):
         sockets = ("--socket", str(box.directory / "other"))
         child = host.popen(*python(module, *state, *sockets), stderr=subprocess.PIPE)
-        _, said = child.communicate(timeout=60)
+        _, said = child.communicate()
         assert child.returncode != 0
         assert "xdpctl down" in said.decode()
     assert sorted(path.name for path in box.pins.root.iterdir()) == before, "nothing was made"
@@ -81,7 +82,7 @@ def test_pins_of_another_capacity_are_refused_with_what_to_do(box: Box, host: Ho
     again = host.popen(
         *(sys.executable, "-m", "xdpctl", "run", *words, *state), stderr=subprocess.PIPE
     )
-    _, said = again.communicate(timeout=60)
+    _, said = again.communicate()
     assert again.returncode == 1
     assert "xdpctl down" in said.decode()
 
@@ -98,7 +99,7 @@ def test_the_control_plane_is_started_again_when_it_dies(box: Box) -> None:
 def test_wrong_usage_has_its_exit_codes(box: Box, host: Host) -> None:
     def code(*words: str) -> int:
         command = (sys.executable, "-m", "xdpctl", *words)
-        return host.popen(*command, stdout=-3, stderr=-3).wait(60)
+        return host.popen(*command, stdout=-3, stderr=-3).wait()
 
     assert code("run") == os.EX_CONFIG
     assert code("frobnicate") == 2
@@ -136,7 +137,7 @@ def test_down_is_refused_while_it_runs(box: Box, host: Host) -> None:
     box.start()
     command = (sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
     down = host.popen(*command, stderr=subprocess.PIPE)
-    _, said = down.communicate(timeout=60)
+    _, said = down.communicate()
     assert down.returncode == 2
     assert "stop it first" in said.decode()
     assert box.ready()

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from tests.lab.conftest import Street
-from tests.lab.questions import block, counted, eventually
+from tests.lab.questions import block, counted
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.heads import NEVER
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 
 def command(box: Box, *arguments: str) -> list[str]:
@@ -78,5 +79,5 @@ def test_a_stop_in_the_middle_of_one_is_quick(street: Street, street_box: Box) -
     began = time.monotonic()
     street_box.stop()
     assert time.monotonic() - began < 15
-    assert asked.wait(20) is not None
+    assert asked.wait() is not None
     assert is_off(street_box)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.questions import eventually
 from xdpctl.base.system.python_child import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.waiting import eventually
 
 BOX, CLIENT = "192.0.2.1", "192.0.2.2"
 MATCH = f"dst {BOX} tcp flags syn&!ack&!rst"
@@ -32,7 +32,7 @@ def connect(host: Host, timeout: float = 8.0) -> float:
 def doctor(host: Host, interface: str) -> str:
     """What `xdpctl doctor` says of an interface, on one line."""
     said = host.popen(*python("xdpctl", "doctor", "-i", interface), stdout=-1)
-    out, _ = said.communicate(timeout=60)
+    out, _ = said.communicate()
     return " ".join(out.decode().split())
 
 

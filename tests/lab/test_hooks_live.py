@@ -6,10 +6,11 @@ from typing import Any
 from zipfile import ZipFile
 
 from tests.lab.conftest import SERVER, Street
-from tests.lab.questions import counted, eventually, in_kernel
+from tests.lab.questions import counted, in_kernel
 from tests.lab.test_monitor_live import cli
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 NOTIFY = ("hook", "fastnetmon", "--", SERVER, "incoming", "90000")

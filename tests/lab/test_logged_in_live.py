@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.lab.logins import Logins
-from tests.lab.questions import eventually, refusal
+from tests.lab.questions import refusal
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.waiting import eventually
 
-BOX, ALICE, BOB, STRANGER = "192.0.2.1", "203.0.113.7", "2001:db8:5::7", "203.0.113.99"
-AROUND = "203.0.113.0/24"
+BOX, ALICE, BOB, STRANGER = "192.0.2.1", "198.19.5.7", "2001:db8:5::7", "198.19.5.99"
+AROUND = "198.19.5.0/24"
 SETTINGS = """
 interfaces = [{{name = "isp0", side = "outside"}}]
 protected = ["198.51.100.0/24"]
@@ -88,11 +89,11 @@ def test_no_rule_drops_who_is_logged_in(box: Box, source: str) -> None:
 
 
 def test_no_event_drops_who_is_logged_in(box: Box) -> None:
-    body = {"phase": "began", "id": "e1", "sources": [ALICE, "203.0.113.44"]}
+    body = {"phase": "began", "id": "e1", "sources": [ALICE, "198.19.5.44"]}
     answer = box.client.call("POST", "/v1/hooks/event", json=body)
     assert "logged in" in str(answer["refused"]), answer
     sources = {each["match"].get("source") for each in box.client.pages()}
-    assert sources == {"203.0.113.44/32"}
+    assert sources == {"198.19.5.44/32"}
 
 
 def test_no_set_and_no_feed_drops_who_is_logged_in(box: Box) -> None:
@@ -110,7 +111,7 @@ def test_no_set_and_no_feed_drops_who_is_logged_in(box: Box) -> None:
 def test_who_is_logged_in_is_not_taken_for_spoofed(
     box: Box, alice: "subprocess.Popen[bytes]"
 ) -> None:
-    """203.0.113.0/24 is a network for documentation: from outside it would be spoofed."""
+    """198.19.5.0/24 is a network for benchmarks: from outside it would be spoofed."""
     verdicts = {
         source: box.client.call("GET", "/v1/explain", params={"source": source, "outside": True})
         for source in (ALICE, STRANGER)

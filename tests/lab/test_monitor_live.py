@@ -13,10 +13,11 @@ import pytest
 
 from tests.lab.conftest import Street
 from tests.lab.echo import says_back
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from tests.lab.test_signatures_live import FLOOD, SESSIONS, logged_in, packets, sign
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 __all__ = ["logged_in"]
 INSIDE = "203.0.113.0/24"
@@ -25,7 +26,7 @@ INSIDE = "203.0.113.0/24"
 def cli(box: Box, *command: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     call = [sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *command]
     env = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
-    return subprocess.run(call, capture_output=True, text=True, timeout=60, env=env, input=stdin)
+    return subprocess.run(call, capture_output=True, text=True, env=env, input=stdin)
 
 
 def statistics(box: Box, rule: str) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_an_observed_rule_switches_itself_on_if_what_it_costs_can_be_borne(
         talking = street.attacker.start(talk)
         ended = cli(street_box, "block", INSIDE, *options)
         quiet.set()
-        talking.result(30)
+        talking.result()
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert "collateral" in ended.stdout
     assert street_box.client.call("GET", "/v1/rules/203.0.113.0_24")["mode"] == mode

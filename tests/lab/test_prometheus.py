@@ -14,10 +14,11 @@ import pytest
 
 from tests.conftest import need
 from tests.lab.conftest import Street
-from tests.lab.questions import block, eventually, put_set
+from tests.lab.questions import block, put_set
 from tests.paths import ROOT
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import eventually
 
 _FOLDER = ROOT / "packaging"
 _API, _PORT = 8460, 9090
@@ -70,7 +71,7 @@ class Prometheus:
         """The `data` of an answer of its API; None while it does not answer."""
         command = ["curl", "-s", "--max-time", "5", f"http://127.0.0.1:{_PORT}/api/v1/{path}"]
         with self._host.popen(*command, stdout=subprocess.PIPE) as asked:
-            text, _ = asked.communicate(timeout=10)
+            text, _ = asked.communicate()
         return json.loads(text)["data"] if text.startswith(b'{"status":"success"') else None
 
     def series(self, expression: str) -> list[Any]:
@@ -81,7 +82,7 @@ class Prometheus:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait()
         self._log.close()
 
 

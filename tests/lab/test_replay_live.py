@@ -16,9 +16,7 @@ from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY
 def replayed(box: Box, path: Path) -> Any:
     """Outside the box's network namespace, where none of its addresses are."""
     command = (sys.executable, "-m", "xdpctl", "replay", str(path), "--json", "--state-dir")
-    said = subprocess.run(
-        (*command, str(box.directory / "state")), capture_output=True, text=True, timeout=60
-    )
+    said = subprocess.run((*command, str(box.directory / "state")), capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     return json.loads(said.stdout)
 

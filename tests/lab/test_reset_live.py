@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.conftest import need
-from tests.lab.questions import eventually, in_store
+from tests.lab.questions import in_store
 from tests.lab.slots import ANSWER, PORT, SlotServer
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system.tcp_sockets import Closing, Sockets
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.waiting import eventually
 
 SLOW, PLACES = 400, 403
 REQUEST = b"GET / HTTP/1.0\r\nX-a: "  # not yet ended
@@ -83,7 +84,7 @@ def cli(box: Box, *words: str, wrapper: tuple[str, ...] = ()) -> "subprocess.Com
     env = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
     pipe = subprocess.PIPE
     process = box.host.popen(*command, stdout=pipe, stderr=pipe, env=env)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     return subprocess.CompletedProcess(command, process.returncode, out.decode(), err.decode())
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.echo import PORT, Echo, says_back
-from tests.lab.questions import counted, eventually, refusal
+from tests.lab.questions import counted, refusal
 from tests.support.packets import tagged, to_frame
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame
+from xdpctl.lab.waiting import eventually
 from xdpctl.service.client import Client
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
@@ -222,4 +223,4 @@ def test_those_who_are_logged_in_stay_and_new_connections_are_held(
         assert not says_back(logged_in[0], 0.7)
     finally:
         street.generator.stop.set()
-        flood.join(30)
+        flood.join()

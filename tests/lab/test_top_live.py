@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from tests.lab.conftest import SERVER, Street
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import maps
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 SOURCES = [f"203.0.113.{number}" for number in range(1, 201)]
 

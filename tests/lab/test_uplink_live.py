@@ -2,8 +2,8 @@
 """A flood fills the uplink of a running box, which drops it and says that this comes too late."""
 
 from tests.lab.conftest import Street
-from tests.lab.questions import eventually
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 _UPLINK = '[upstream]\nuplinks = [{interface = "isp0", bits_in = 20_000_000}]\n'

@@ -13,6 +13,7 @@ from tests.support.apiclient import TCP, Api, problem
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import HANG_SECONDS
 from xdpctl.model.identity import Caller, Role
 from xdpctl.service.config import parse
 from xdpctl.service.listeners import unfit
@@ -44,7 +45,7 @@ def ask(host: Host, *lines: str, to: int = PORT) -> bytes:
     """One request over TCP, inside the host."""
 
     def call() -> bytes:
-        with socket.create_connection(("127.0.0.1", to), timeout=5) as door:
+        with socket.create_connection(("127.0.0.1", to), timeout=HANG_SECONDS) as door:
             door.sendall("\r\n".join((*lines, "connection: close", "", "")).encode())
             return b"".join(iter(lambda: door.recv(65536), b""))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.questions import block, eventually
+from tests.lab.questions import block
 from tests.support.apiclient import ATTACHED, Api
 from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
@@ -27,6 +27,7 @@ from xdpctl.datapath.loader.compile_cache import load_cached, store_cached
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 from xdpctl.service.loader_report import LoaderReport
 from xdpctl.service.loader_status import NAME, _protected_before
 from xdpctl.service.settings import Settings
@@ -222,9 +223,7 @@ def test_a_store_is_read_as_its_owner(box: Box) -> None:
     os.chown(secret, 0, 0)
     settings.database.symlink_to(secret)
     command = (sys.executable, "-m", "xdpctl", "replay", __file__, "--state-dir")
-    done = subprocess.run(
-        (*command, str(settings.state_dir)), capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run((*command, str(settings.state_dir)), capture_output=True, text=True)
     assert done.returncode != 0
     assert "cannot be copied" in done.stderr
 

@@ -22,6 +22,7 @@ from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import HANG_SECONDS
 from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl_api.transport.bodies import Budget
 from xdpctl_api.transport.connection import _HEADER_BYTES
@@ -36,7 +37,7 @@ def flood(box: Box, held: ExitStack, count: int = IDLE) -> list[socket.socket]:
         doors = []
         for _ in range(count):
             door = held.enter_context(socket.socket())
-            door.settimeout(5)
+            door.settimeout(HANG_SECONDS)
             door.connect(("127.0.0.1", PORT))
             doors.append(door)
         return doors
@@ -49,7 +50,7 @@ def press(box: Box, switch: str) -> tuple[float, str]:
     command = (sys.executable, "-m", "xdpctl", "--socket", str(box.socket), "bypass", switch)
     began = time.monotonic()
     done = subprocess.run(
-        (*command, "--pin-dir", str(box.pins.directory)), capture_output=True, text=True, timeout=20
+        (*command, "--pin-dir", str(box.pins.directory)), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return time.monotonic() - began, done.stdout + done.stderr
@@ -60,7 +61,7 @@ def test_idle_connections_shut_out_nobody(box: Box) -> None:
     box.start()
     with ExitStack() as held:
         flood(box, held)
-        assert box.client.call("GET", "/v1/status", seconds=5)["rules"]["total"] == 0
+        assert box.client.call("GET", "/v1/status")["rules"]["total"] == 0
         _, said = press(box, "on")
         assert "everything passes" in said
         assert "not in the audit log" not in said
@@ -74,7 +75,7 @@ def test_half_a_header_and_half_a_body_end(box: Box) -> None:
     box.start()
 
     def call() -> bytes:
-        with socket.create_connection(("127.0.0.1", PORT), 30) as door:
+        with socket.create_connection(("127.0.0.1", PORT), HANG_SECONDS) as door:
             door.sendall(b"GET /healthz HTTP/1.1\r\nhost: 127.0")
             return door.recv(10)
 
@@ -90,7 +91,7 @@ def test_headers_are_bounded(box: Box, what: str) -> None:
         "endless": b"x: " + b"a" * (4 * _HEADER_BYTES),
     }
     with socket.socket(socket.AF_UNIX) as door:
-        door.settimeout(10)
+        door.settimeout(HANG_SECONDS)
         door.connect(str(box.socket))
         door.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + lines[what] + b"\r\n\r\n")
         assert door.recv(100).startswith(b"HTTP/1.1 431")
@@ -107,7 +108,7 @@ def test_the_button_works_while_the_control_plane_hangs_and_is_not_pressed_later
         assert "filtering" in said
     finally:
         os.kill(hung, signal.SIGCONT)
-    assert box.client.call("GET", "/v1/status", seconds=20)["bypass"] is False
+    assert box.client.call("GET", "/v1/status")["bypass"] is False
     time.sleep(0.5)
     assert box.client.call("GET", "/v1/bypass") == {"on": False}, "what was given up on is not done"
 

@@ -48,7 +48,7 @@ def log_in(control: Controller) -> None:
 def match(control: Controller, text: str, who: Caller = ROOT, **more: Any) -> str:
     """Add a rule on a match; its id."""
     request = RuleRequest(match=parse_match(text), **more)
-    return control.submit(lambda draft: rules.add(draft, request, who)).result(10).rule.id
+    return control.submit(lambda draft: rules.add(draft, request, who)).result().rule.id
 
 
 def drops(datapath: FakeDatapath, clock: FakeClock) -> bool:
@@ -60,7 +60,7 @@ def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) ->
     with controller(tmp_path, FakeDatapath(), clock := FakeClock()) as control:
         place(control, ask(ALICE, "accept", ttl=30.0))
         match = RuleRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
-        made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result(10)
+        made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result()
         control.set_sessions([parse_prefix(ALICE)])
         upkeep(control, clock)
         assert control.state.matches[made.rule.id].mode is Mode.ENFORCE, "it has time yet"
@@ -92,10 +92,10 @@ def test_all_drops_that_an_accept_sheltered_from_are_suspended_in_time(tmp_path:
 def test_who_was_protected_until_now_is_kept_in(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     with controller(tmp_path, datapath, clock) as control:
-        control.set_protection(protect({AROUND: CONFIGURED})).result(10)
+        control.set_protection(protect({AROUND: CONFIGURED})).result()
         place(control, ask("203.0.0.0/16"))
         log_in(control)
-        control.set_protection(protect({})).result(10)
+        control.set_protection(protect({})).result()
         assert not drops(datapath, clock)
         assert b"no longer protected" in b"".join(control.store.audit(0, 5000))
 
@@ -104,10 +104,10 @@ def test_who_has_logged_in_during_bypass_is_kept_in(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask(AROUND))
-        control.set_bypass(True, "root").result(10)
+        control.set_bypass(True, "root").result()
         log_in(control)
-        control.set_bypass(False, "root").result(10)
-        control.submit(lambda draft: None).result(10)
+        control.set_bypass(False, "root").result()
+        control.submit(lambda draft: None).result()
         assert not drops(datapath, clock)
 
 
@@ -173,7 +173,7 @@ def test_a_challenge_that_cannot_leave_counts_only_where_its_limit_would_hit_peo
         near = match(control, f"tcp src {AROUND} dst 198.51.100.7", who, **asked)
         far = match(control, "tcp src 198.18.0.0/24 dst 198.51.100.7", who, **asked)
         log_in(control)
-        control.submit(lambda draft: without_challenges(draft, "eth0")).result(10)
+        control.submit(lambda draft: without_challenges(draft, "eth0")).result()
         held = control.state.matches
         assert (held[near].action, held[near].mode) == (Action.CHALLENGE, Mode.MONITOR)
         assert (held[far].action, held[far].mode) == (Action.LIMIT, Mode.ENFORCE)

@@ -45,7 +45,7 @@ def test_sides_that_somebody_cleared_are_repaired(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     wanted = sides.known(protect({"198.51.100.0/24": CONFIGURED}), Outside(), [], [])
     with controller(tmp_path, datapath, clock) as control:
-        control.set_sides(wanted).result(10)
+        control.set_sides(wanted).result()
         assert datapath.sides.held() == wanted
         datapath.sides._units[4][:] = 0
         datapath.sides._tries[4].delete(next(iter(k for k, _ in datapath.sides._tries[4].items())))

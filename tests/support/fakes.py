@@ -343,7 +343,7 @@ def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
 
 
 def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
-    return control.submit(lambda draft: add(draft, wanted, caller), by(caller)).result(10)
+    return control.submit(lambda draft: add(draft, wanted, caller), by(caller)).result()
 
 
 def by(caller: Caller) -> Change:
@@ -359,4 +359,4 @@ def upkeep(control: Controller, clock: FakeClock, seconds: float = 2.1, steps: i
     for wait in (0.0, seconds):
         clock.advance(wait)
         for _ in range(steps):
-            control.submit(lambda draft: None).result(10)
+            control.submit(lambda draft: None).result()

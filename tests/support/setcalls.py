@@ -63,7 +63,7 @@ def submit(
 def put(
     control: Controller, ask: SetRequest, caller: Caller = ROOT, etag: str | None = None
 ) -> Changed:
-    return submit(control, ask, caller, etag).result(10)
+    return submit(control, ask, caller, etag).result()
 
 
 def change(
@@ -74,14 +74,14 @@ def change(
     **changes: object,
 ) -> Changed:
     operation = lambda draft: sets.change(draft, name, changes, caller, etag)  # noqa: E731
-    return control.submit(operation, by(caller)).result(10)
+    return control.submit(operation, by(caller)).result()
 
 
 def remove(
     control: Controller, name: str, caller: Caller = ROOT, etag: str | None = None, **hits: int
 ) -> SourceSet:
     operation = lambda draft: sets.remove(draft, name, caller, etag, hits)  # noqa: E731
-    return control.submit(operation, by(caller)).result(10)
+    return control.submit(operation, by(caller)).result()
 
 
 def listed(datapath: FakeDatapath, slot: int) -> set[str]:

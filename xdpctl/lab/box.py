@@ -15,11 +15,15 @@ from typing import Any
 
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.take_down import take_down
-from xdpctl.errors import Unreachable
+from xdpctl.errors import SettingsError, Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
+from xdpctl.lab.waiting import HANG_SECONDS, eventually
+from xdpctl.service import config
 from xdpctl.service.client import Client
+from xdpctl.service.settings import Settings
 
-_START_SECONDS = 60
+_FILES = Settings().compiled.name, Settings().compiled_teacher.name
+_COMPILED: dict[str, dict[str, bytes]] = {}  # by what the programs depend on, the files by name
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
@@ -31,6 +35,7 @@ class Box:
         self.directory = Path(tempfile.mkdtemp(prefix="xdpctl-lab-"))
         self.directory.chmod(0o755)
         self.pins = Pins(self.directory / "bpf")
+        self._loader_dir = Settings(state_dir=self.directory / "state").loader_dir
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
         self.settings = ""  # text of the configuration file, for the next start
@@ -53,16 +58,35 @@ class Box:
         settings = self.directory / "xdpctl.toml"
         settings.write_text(self.settings + ("" if self.detects else _NO_DETECTOR))
         command += ["--config", str(settings)]
+        cached = self._reuse_compiled()
         with self.log.open("ab") as log:
             environment = os.environ | self.environment
             self._process = self.host.popen(*command, stdout=log, stderr=log, env=environment)
-        while time.monotonic() - began < _START_SECONDS:
-            if self._process.poll() is not None:
-                break
-            if self.ready():
-                return time.monotonic() - began
-            time.sleep(0.02)
-        raise LabError(f"xdpctl run did not become ready:\n{self.log.read_text()[-2000:]}")
+        process = self._process
+        if (
+            not eventually(lambda: process.poll() is not None or self.ready())
+            or process.poll() is not None
+        ):
+            raise LabError(f"xdpctl run did not become ready:\n{self.log.read_text()[-2000:]}")
+        cached |= {n: path.read_bytes() for n in _FILES if (path := self._loader_dir / n).exists()}
+        return time.monotonic() - began
+
+    def _reuse_compiled(self) -> dict[str, bytes]:
+        """Put what a box of this process compiled for such settings where this one looks for it.
+
+        Compiling takes seconds of CPU, and tests start hundreds of boxes.
+        """
+        try:
+            settings = config.load(self.directory / "xdpctl.toml")
+        except SettingsError:
+            return {}  # the box will say what is wrong
+        flows = settings.flow_memory if settings.outside_interfaces else None
+        cached = _COMPILED.setdefault(repr((settings.capacities, flows)), {})
+        if cached and not self._loader_dir.exists():
+            self._loader_dir.mkdir(parents=True)
+            for name, content in cached.items():
+                (self._loader_dir / name).write_bytes(content)
+        return cached
 
     def ready(self) -> bool:
         """Whether /readyz reports ready; False if the socket does not answer."""
@@ -118,7 +142,7 @@ class Box:
         """Stop it with SIGTERM, and wait until it ends."""
         if self._process:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(HANG_SECONDS)
         self._process = None
 
     def cli(self, *words: str) -> Any:

@@ -144,7 +144,7 @@ class Simulation:
         request = ask(source, ttl=600.0, tags=(f"event-{node.name}-{source.replace('/', '-')}",))
         began = time.monotonic() - self._began
         try:
-            node.controller.submit(lambda d: rules.add(d, request, _DETECTOR)).result(10)
+            node.controller.submit(lambda d: rules.add(d, request, _DETECTOR)).result()
             outcome = Outcome.NODE
         except XdpctlError:
             outcome = Outcome.REFUSED
@@ -157,7 +157,7 @@ class Simulation:
         began, change = time.monotonic() - self._began, node.controller.change_by(ROOT)
         outcome, where = Outcome.UNKNOWN, Where(0)
         try:
-            node.controller.submit(operation, change).result(10)
+            node.controller.submit(operation, change).result()
             number = change.number if change else 0
             where = node.agent.wait(number, [f"rules/{key.replace('/', '_')}"], wait)
             outcome = Outcome.ENGINE if where.revision else Outcome.NODE

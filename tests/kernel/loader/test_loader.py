@@ -3,8 +3,7 @@
 
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from xdpctl.datapath.plan import transition
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab, LabError
+from xdpctl.lab.waiting import eventually
 
 
 @pytest.fixture
@@ -53,15 +53,6 @@ def generator() -> Iterator[Generator]:
 
 def link(host: Host, name: str) -> Link:
     return next(found for found in host.call(netlink.links) if found.name == name)
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Poll for at most five seconds."""
-    for _ in range(100):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def attached(loader: Loader, host: Host) -> Link:
@@ -159,7 +150,7 @@ def test_an_interface_that_comes_later_is_attached_and_counts_go_on(
     changed = threading.Event()
     host.call(lambda: netlink.watch(changed.set))
     lab.cable(host, "isp0", other, "far0")
-    assert changed.wait(5), "netlink told of the new interface"
+    assert changed.wait(), "netlink told of the new interface"
     assert eventually(lambda: bool(host.call(loader.reconcile) or port.state == "attached"))
     host.ip("link del isp0")
     host.call(loader.reconcile)

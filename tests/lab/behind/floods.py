@@ -78,7 +78,7 @@ def flooding(place: Place, generator: Generator, name: str, pps: int = PPS) -> I
         yield
     finally:
         generator.stop.set()
-        sending.result(30)
+        sending.result()
 
 
 def _send(generator: Generator, pps: int) -> None:

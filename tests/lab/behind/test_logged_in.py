@@ -12,9 +12,10 @@ from tests.lab.behind.places import PLACES
 from tests.lab.behind.scenario import Scene
 from tests.lab.conftest import generator
 from tests.lab.morning import scenario as morning
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.flood import Generator
+from xdpctl.lab.waiting import eventually
 
 __all__ = ["generator"]
 SECONDS = 2.0

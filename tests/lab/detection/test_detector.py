@@ -15,8 +15,9 @@ from bench.detection.live import Scene
 from bench.detection.made import ATTACKS
 from tests.lab.behind.floods import flooding
 from tests.lab.behind.places import SERVER
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
+from xdpctl.lab.waiting import eventually
 
 KEPT_OUT = (Reason.MATCHED, Reason.LIMITED, Reason.CHALLENGED)
 
@@ -133,7 +134,7 @@ def passes(scene: Scene, name: str) -> float:
     before = kept_out(scene)
     packets = ATTACKS[name](np.random.default_rng(5), 4_096)
     sender = Sender("far0", frames(packets, scene.place.mac), 20_000.0, 3.0)
-    scene.place.world.start(sender.run).result(30)
+    scene.place.world.start(sender.run).result()
     time.sleep(0.1)
     return 1 - (kept_out(scene) - before) / sender.sent
 

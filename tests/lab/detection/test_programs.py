@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real programs beside the running detector, on a box that has just started."""
 
-import pytest
-
 from bench.detection import live
 from bench.harm import beside
 from bench.harm.beside import Age
@@ -23,7 +21,6 @@ _MOST = 0.02  # of what each program asks for: one attempt of fifty may fail by 
 _ONE = {"iperf3: 4 Mbit/s of UDP": 450.0}  # packets of its attempt: it says hello only once
 
 
-@pytest.mark.timeout(180)
 def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods() -> None:
     need(not MISSING, f"what people use: {', '.join(MISSING)}")
     asked: dict[str, tuple[float, float]] = {}

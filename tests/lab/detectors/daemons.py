@@ -13,8 +13,8 @@ from tests.conftest import need
 from tests.paths import ROOT
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import HANG_SECONDS
 
-_END_SECONDS = 15
 PACKAGING = ROOT / "packaging" / "detectors"
 
 
@@ -36,7 +36,7 @@ def daemon(
     finally:
         process.terminate()
         try:
-            process.wait(_END_SECONDS)
+            process.wait(HANG_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -8,8 +8,8 @@ import httpx
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import daemon, installed
-from tests.lab.questions import eventually
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 PORT, OURS = 19093, 18460
 CONFIGURATION = """

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import command_line, daemon, installed
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 RULE = (
     'alert udp any any -> $HOME_NET any (msg:"LAB UDP flood"; dsize:>0; threshold: type both, '

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.questions import block, eventually, in_kernel, in_store
+from tests.lab.questions import block, in_kernel, in_store
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
@@ -17,6 +17,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
+from xdpctl.lab.waiting import eventually
 from xdpctl.service.client import Client
 from xdpctl.service.settings import Settings
 

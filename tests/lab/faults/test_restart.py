@@ -98,7 +98,7 @@ def test_no_packet_leaks_and_nothing_is_forgotten_over_kills_and_restarts(
             assert rules(box) == kept
             assert stack.count() == 0, f"leaked by restart {cycle}"
         street.generator.stop.set()
-        flood = sent.result(30)
+        flood = sent.result()
         assert stack.count() == 0
     print(
         f"{flood.packets} packets in {flood.seconds:.1f} s: {flood.packets / flood.seconds:.0f}/s"

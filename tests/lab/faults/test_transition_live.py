@@ -119,7 +119,7 @@ def test_no_packet_of_the_dropped_passes_during_a_transition(
             if done >= TRANSITIONS and change.packets(Reason.DROPPED) >= LEAST_PACKETS:
                 break
         street.generator.stop.set()
-        flood = sent.result(30)
+        flood = sent.result()
         assert stack.count() == 0, f"seed {seed}"
     rate = flood.packets / flood.seconds
     print(f"{done} transitions, {flood.packets} packets at {rate:.0f}/s")

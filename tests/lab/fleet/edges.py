@@ -21,27 +21,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.packets import address, ethernet, ipv4, udp
-from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 from xdpctl.lab.namespaces import Host, Lab, LabError
+from xdpctl.lab.waiting import until
 
 _OUTSIDE = 'interfaces = ["isp0", {name = "hub0", side = "outside"}]'
 _ETH_P_IP = 0x0800
 _STEP = 0.001
-
-
-def until(what: Callable[[], Any], seconds: float = 60.0, why: str = "") -> Any:
-    """Wait until something is so; what it is then."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if found := what():
-                return found
-        except Unreachable:
-            pass
-        assert time.monotonic() < deadline, f"it did not come about in {seconds:g} s: {why}"
-        time.sleep(0.02)
 
 
 class Edge:
@@ -168,8 +155,7 @@ class FleetLab:
 
     def leader(self) -> Edge:
         """The member that leads, as soon as one does."""
-        found: Edge = until(self._leader, 30, "nobody leads")
-        return found
+        return until(self._leader, "nobody leads")
 
     def _leader(self) -> Edge | None:
         first = self.edges[0].box.directory / "state" / "authority"

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.fleet.jepsen.history import Asked, Ending, History, Outcome
-from tests.lab.fleet.edges import Edge, FleetLab, Traffic, until
+from tests.lab.fleet.edges import Edge, FleetLab, Traffic
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.fleet.authority.certificates import issued
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.scope import STATES
 from xdpctl.lab.namespaces import LabError
+from xdpctl.lab.waiting import until
 
 _KEYS, _OF_DETECTORS = 60, 30
 _PAUSE = 0.05
@@ -326,10 +327,10 @@ def run(seconds: float, seed: int, least: int = 0) -> History:
         assert not clients.surprises, clients.surprises.most_common(5)
         healing = time.monotonic()
         with suppress(AssertionError):
-            until(lambda: same(fleet), 60)
+            until(lambda: same(fleet))
         history.healed_seconds = time.monotonic() - healing
         stop.set()
-        history.leaked = leaks.result(10)
+        history.leaked = leaks.result()
         history.asked, history.faults = clients.asked, nemesis.done
         history.endings = [ending(edge) for edge in fleet.edges]
         traffic.close()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.lab.fleet.edges import Edge, FleetLab, Traffic, until
+from tests.lab.fleet.edges import Edge, FleetLab, Traffic
+from xdpctl.lab.waiting import until
 
 _TRIALS, _BULK, _LARGE = 100, 100_000, 1_000_000
 PLAIN = {"Content-Type": "text/plain"}
@@ -33,9 +34,9 @@ def latencies(fleet: FleetLab) -> list[float]:
     return sorted(found)
 
 
-def everywhere(fleet: FleetLab, what: Any, seconds: float = 120.0) -> None:
+def everywhere(fleet: FleetLab, what: Any) -> None:
     """Wait until every node has it, and nothing waits to be sent."""
-    until(lambda: all(what(edge) for edge in fleet.edges), seconds)
+    until(lambda: all(what(edge) for edge in fleet.edges))
 
 
 def dotted(n: int) -> str:
@@ -83,7 +84,7 @@ def sets(fleet: FleetLab) -> list[Took]:
         def put(body: bytes = body) -> None:
             more = {"headers": PLAIN, "params": {"action": "drop"}}
             first.box.client.call("PUT", "/v1/sets/large", 150, content=body, **more)
-            until(lambda: there(first), 120)
+            until(lambda: there(first))
 
         found.append(timed(fleet, put))
         counts = {str(edge.call("GET", "/v1/sets")["sets"][0]["entries"]) for edge in fleet.edges}
@@ -110,7 +111,7 @@ def bulk(fleet: FleetLab) -> Took:
 
     def post() -> None:
         first.box.client.call("POST", "/v1/rules/bulk", 150, content=body, headers=PLAIN)
-        until(have, 180)
+        until(have)
 
     return timed(fleet, post)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.fleet.edges import Edge, FleetLab, Traffic, founded, until
+from tests.lab.fleet.edges import Edge, FleetLab, Traffic, founded
 from xdpctl.errors import Refused
 from xdpctl.lab.namespaces import LabError
+from xdpctl.lab.waiting import until
 
 X = "203.0.113.7"
 
@@ -141,8 +142,8 @@ def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: Flee
     # its certificate is revoked: nobody answers it any more
     one.admin("revoke", "edge9")
     with pytest.raises(LabError, match=r"there is no node|was revoked|does not answer"):
-        until(lambda: late.cli("--node", "edge1", "list") is None, 30)
-    until(lambda: "edge9" not in [n["name"] for n in one.call("GET", "/v1/fleet")["nodes"]], 30)
+        until(lambda: late.cli("--node", "edge1", "list") is None)
+    until(lambda: "edge9" not in [n["name"] for n in one.call("GET", "/v1/fleet")["nodes"]])
 
 
 def test_a_renewed_certificate_is_installed_by_the_node(fleet: FleetLab) -> None:
@@ -150,7 +151,7 @@ def test_a_renewed_certificate_is_installed_by_the_node(fleet: FleetLab) -> None
     path = two.box.directory / "state" / "control" / "fleet" / "node.crt"
     before = path.read_bytes()
     one.admin("renew", "edge2")
-    until(lambda: path.read_bytes() != before, 60)
+    until(lambda: path.read_bytes() != before)
     until(lambda: one.block("203.0.113.70/32")["fleet"]["text"] == "3 of 3")
 
 
@@ -159,14 +160,14 @@ def test_without_its_engine_every_node_filters_on_and_takes_changes(fleet: Fleet
     traffic = Traffic(fleet)
     try:
         one.kill_etcd()
-        until(lambda: two.call("GET", "/v1/fleet")["isolated"], 6)
+        until(lambda: two.call("GET", "/v1/fleet")["isolated"])
         assert any("cut off from its fleet" in w for w in two.call("GET", "/v1/status")["warnings"])
         passed, _ = traffic.run(X, 0.5, lambda: None)
         assert max(passed.values()) == 0
         made = two.block("203.0.113.80/32")
         assert "the engine does not have it yet" in made["fleet"]["text"]
         one.start_etcd()
-        until(lambda: text(one, "203.0.113.80") and text(three, "203.0.113.80"), 20)
+        until(lambda: text(one, "203.0.113.80") and text(three, "203.0.113.80"))
     finally:
         traffic.close()
 
@@ -246,7 +247,7 @@ def test_every_certificate_of_a_revoked_name_stays_revoked(fleet: FleetLab, tmp_
     one.admin("revoke", "edge6")
     one.admin("token", "edge6", "--address", six.address)
     assert "Empty reply" in handshake(six, before, one, 2379)
-    until(lambda: handshake(six, before, one, 8461) == "401", 20)
+    until(lambda: handshake(six, before, one, 8461) == "401")
     one.admin("revoke", "edge6")
 
 
@@ -270,9 +271,9 @@ def test_the_fleet_is_backed_up_and_restored(fleet: FleetLab) -> None:
     one.kill_etcd()
     one.admin("restore", str(archive), "--name", "edge1", "--address", one.address, "--yes")
     one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
-    until(lambda: two.block("203.0.113.91/32")["fleet"]["in_engine"], 30)
+    until(lambda: two.block("203.0.113.91/32")["fleet"]["in_engine"])
     for edge in (one, two, three):
-        until(lambda edge=edge: text(edge, "203.0.113.91"), 20)  # type: ignore[misc]
+        until(lambda edge=edge: text(edge, "203.0.113.91"))  # type: ignore[misc]
         assert text(edge, "203.0.113.90")
         assert not text(edge, "203.0.113.80")
 

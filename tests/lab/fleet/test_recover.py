@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.fleet.edges import Edge, founded, until
+from tests.lab.fleet.edges import Edge, founded
 from xdpctl.lab.namespaces import LabError
+from xdpctl.lab.waiting import until
 
 
 def endpoints(edge: Edge) -> Any:
@@ -19,10 +20,10 @@ def endpoints(edge: Edge) -> Any:
 def test_the_last_member_goes_on_alone() -> None:
     with founded(4, 3) as fleet:
         one, two, three, four = fleet.edges
-        until(lambda: len(endpoints(four)) == 3, 20)
+        until(lambda: len(endpoints(four)) == 3)
         three.admin("leave", "--yes")
         three.box.stop()
-        until(lambda: len(endpoints(four)) == 2, 20)
+        until(lambda: len(endpoints(four)) == 2)
         assert one.block("203.0.113.6/32")["fleet"]["in_engine"], "two members go on"
         one.admin("revoke", "edge3")
         for left in (one, two, four):
@@ -30,7 +31,7 @@ def test_the_last_member_goes_on_alone() -> None:
         one.block("203.0.113.7/32")
         two.kill_etcd()
         two.etcd = 0
-        until(lambda: two.call("GET", "/v1/fleet")["isolated"], 10)
+        until(lambda: two.call("GET", "/v1/fleet")["isolated"])
         assert not two.block("203.0.113.8/32")["fleet"]["in_engine"]
         with pytest.raises(LabError, match="stop it first"):
             one.admin("recover", "--name", "edge1", "--address", one.address, "--yes")
@@ -39,9 +40,9 @@ def test_the_last_member_goes_on_alone() -> None:
             one.admin("recover", "--name", "edge9", "--address", one.address, "--yes")
         one.admin("recover", "--name", "edge1", "--address", one.address, "--yes")
         one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
-        until(lambda: two.block("203.0.113.9/32")["fleet"]["in_engine"], 30)
+        until(lambda: two.block("203.0.113.9/32")["fleet"]["in_engine"])
         for edge in (one, two, four):
-            until(lambda edge=edge: "src 203.0.113.8/32" in edge.sources(), 20)  # type: ignore[misc]
+            until(lambda edge=edge: "src 203.0.113.8/32" in edge.sources())  # type: ignore[misc]
             assert "src 203.0.113.7/32" in edge.sources()
 
 
@@ -51,7 +52,7 @@ def test_the_first_member_leaves_and_the_other_goes_on() -> None:
         said = one.admin("leave", "--yes")
         assert "the authority is still here" in said
         one.box.stop()
-        until(lambda: len(endpoints(two)) == 1, 30)
+        until(lambda: len(endpoints(two)) == 1)
         assert two.block("203.0.113.6/32")["fleet"]["in_engine"]
         with pytest.raises(LabError, match="is the only member"):
             two.admin("leave", "--yes")

@@ -145,7 +145,7 @@ def flooding(
         yield
     finally:
         stop.set()
-        sending.result(30)
+        sending.result()
 
 
 def say(box: Box, **event: Any) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import socket
 from tests.lab.conftest import Street
 from tests.lab.echo import says_back
 from tests.lab.morning import scenario as morning
-from tests.lab.questions import counted, eventually
+from tests.lab.questions import counted
 from tests.lab.test_signatures_live import logged_in
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
+from xdpctl.lab.waiting import eventually
 
 __all__ = ["logged_in"]
 

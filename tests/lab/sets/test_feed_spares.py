@@ -10,9 +10,9 @@ import pytest
 
 from tests.lab.behind.people import PORT, Server, Sessions
 from tests.lab.behind.places import CLIENTS, SERVER, SETTINGS, place
-from tests.lab.questions import eventually
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, compile_generator
+from xdpctl.lab.waiting import eventually
 
 _LISTED, _OTHER = CLIENTS[40], CLIENTS[140]
 _OUTSIDE_PORT = 8443

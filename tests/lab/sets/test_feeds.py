@@ -11,17 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.lab.questions import (
-    eventually,
-    put_set,
-    refusal,
-    set_in_kernel,
-    set_in_store,
-    sets_in_kernel,
-    some,
-)
+from tests.lab.questions import put_set, refusal, set_in_kernel, set_in_store, sets_in_kernel, some
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import eventually
 
 FIRST, SECOND, THIRD = (some(np.random.default_rng(n), 3_000, 300) for n in (1, 2, 3))
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Please</body></html>"
@@ -58,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         known = self.headers.get("If-None-Match", "")
         server.asked.append(known)
-        server.held.wait(30)
+        server.held.wait()
         if server.etag and known == server.etag:
             self.send_response(304)
             self.end_headers()

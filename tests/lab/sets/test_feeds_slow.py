@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab.questions import eventually, put_set, refusal, set_in_kernel
+from tests.lab.questions import put_set, refusal, set_in_kernel
 from tests.lab.sets.test_feeds import FIRST, THIRD, Publisher, fed, publisher
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waiting import eventually
 from xdpctl.service.client import Client
 
 __all__ = ["fed", "publisher"]  # the fixtures
@@ -55,7 +56,7 @@ def test_all_else_is_answered_while_feeds_hang(
     assert set_in_kernel(fed, "other") == set(THIRD)
     assert not any(future.done() for future in hanging)
     publisher.held.set()
-    assert all(future.result(60)["created"] for future in hanging)
+    assert all(future.result()["created"] for future in hanging)
     assert client.call("POST", "/v1/sets/feed/refresh")["changed"] is False
 
 
@@ -71,9 +72,9 @@ def test_a_stop_is_quiet_and_answers_whoever_waits(
             os.kill(pid, signal.SIGINT)
     fed.stop()
     assert not publisher.held.is_set(), "the server would have hung on"
-    said = [str(future.result(10)) for future in hanging]
+    said = [str(future.result()) for future in hanging]
     assert all("stopping" in text for text in said), said
-    assert "stopping" in watching.result(10)["detail"]
+    assert "stopping" in watching.result()["detail"]
     log = fed.log.read_text().removeprefix(before)
     assert "Traceback" not in log, log
     assert "ERROR" not in log, log

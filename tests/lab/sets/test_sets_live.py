@@ -9,11 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from tests.lab.conftest import Street
-from tests.lab.questions import counted, eventually, put_set, set_in_kernel, some, table_sizes
+from tests.lab.questions import counted, put_set, set_in_kernel, some, table_sizes
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import rcu
 from xdpctl.lab.box import Box
 from xdpctl.lab.sniffer import Sniffer
+from xdpctl.lab.waiting import eventually
 
 NET = "203.0.113.0/24"
 SOURCES = [f"203.0.113.{n}" for n in (1, 7, 64, 129, 254)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.questions import eventually
 from tests.lab.upstream.routers import Frr, Gobgp
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
+from xdpctl.lab.waiting import eventually
 
 SETTINGS = """
 interfaces = [{name = "isp0", side = "outside"}, "scrub0"]
@@ -67,7 +67,7 @@ class Site:
     def start(self, sessions: int = 2) -> None:
         """Start the box, and wait until so many sessions are up."""
         self.box.start()
-        assert eventually(lambda: sum(self.up().values()) >= sessions, 20)
+        assert eventually(lambda: sum(self.up().values()) >= sessions)
 
     def upstream(self) -> dict[str, Any]:
         found: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")

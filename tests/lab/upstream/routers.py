@@ -7,15 +7,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import need
 from xdpctl.lab.namespaces import Host, LabError
+from xdpctl.lab.waiting import until
 
 _DAEMONS = Path("/usr/lib/frr")
-_START_SECONDS = 20.0
 
 
 def _folder(prefix: str) -> Path:
@@ -23,6 +23,14 @@ def _folder(prefix: str) -> Path:
     made = Path(tempfile.mkdtemp(prefix=prefix))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
+
+
+def _answers(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except (LabError, ValueError):
+        return False
+    return True
 
 
 class Frr:
@@ -40,15 +48,7 @@ class Frr:
         """Start both, and wait until bgpd answers."""
         for name in ("zebra", "bgpd"):
             self._start(name)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self.show("show bgp summary json")
-                return
-            except (LabError, ValueError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        until(lambda: _answers(lambda: self.show("show bgp summary json")))
 
     def _start(self, name: str) -> None:
         words = [
@@ -99,7 +99,7 @@ class Frr:
             each.terminate()
         for each in self._processes:
             try:
-                each.wait(10)
+                each.wait()
             except subprocess.TimeoutExpired:
                 each.kill()
                 each.wait()
@@ -146,15 +146,7 @@ class Gobgp:
         words = ("gobgpd", "-f", str(self.folder / "gobgpd.conf"), "--api-hosts", self.api)
         with (self.folder / "log").open("ab") as log:
             self._process = self.host.popen(*words, stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self.run("neighbor")
-                return
-            except LabError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        until(lambda: _answers(lambda: self.run("neighbor")))
 
     def run(self, words: str) -> str:
         """The output of a command of `gobgp`."""
@@ -213,15 +205,7 @@ class Bird:
         words = ("bird", "-f", "-c", str(self.folder / "bird.conf"), "-s", self._socket)
         with (self.folder / "log").open("ab") as log:
             self._process = self.host.popen(*words, stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                self.run("show status")
-                return
-            except LabError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        until(lambda: _answers(lambda: self.run("show status")))
 
     @property
     def _socket(self) -> str:
@@ -243,4 +227,4 @@ class Bird:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait()

@@ -72,7 +72,7 @@ class Enforcement:
     def stop(self) -> None:
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(5)
+            self._thread.join()
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Scene:
             yield
         finally:
             flooding.terminate()
-            flooding.wait(10)
+            flooding.wait()
 
     def lost(self, count: int = 20) -> float:
         """The share of a client's pings of 1,000 bytes that the server does not answer."""

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
 from tests.lab.upstream.routers import Bird, Frr
+from xdpctl.lab.waiting import eventually
 
 
 def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:
@@ -77,11 +77,11 @@ def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
     for words in ("xdpctl.upstream.bgp.bridge", *site.programs, "xdpctl_api"):
         victim = site.send(words, signal.SIGKILL)
         assert eventually(partial(_another, site, words, victim)), words
-        assert eventually(lambda: site.frr.flowspec(), 15), words
+        assert eventually(lambda: site.frr.flowspec()), words
         assert eventually(lambda: site.up() == {"isp1": True, "scrubber": True}), words
     assert time.monotonic() - began < ttl, "all of it within its time"
     site.box.kill()  # nobody is left to withdraw it, and the session ends
-    assert eventually(lambda: not site.frr.flowspec(), 10)
+    assert eventually(lambda: not site.frr.flowspec())
 
 
 def _another(site: Site, words: str, before: int) -> bool:
@@ -96,7 +96,7 @@ def test_a_control_plane_that_stays_away_does_not_lengthen_anything(site: Site) 
     assert eventually(lambda: site.frr.flowspec())
     site.send("xdpctl_api", signal.SIGSTOP)
     try:
-        assert eventually(lambda: not site.frr.flowspec(), 10)
+        assert eventually(lambda: not site.frr.flowspec())
         assert time.monotonic() - began > 4, "it had its time"
     finally:
         site.send("xdpctl_api", signal.SIGCONT)
@@ -110,15 +110,15 @@ def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
     assert eventually(lambda: site.frr.flowspec())
     hanging = site.send(site.programs[0], signal.SIGSTOP)
     try:
-        assert eventually(lambda: not site.frr.flowspec(), 15), "the hold time is over"
+        assert eventually(lambda: not site.frr.flowspec()), "the hold time is over"
 
         def said() -> bool:
             return "BGP speaker" in str(site.box.client.call("GET", "/v1/status")["warnings"])
 
-        assert eventually(said, 30)
+        assert eventually(said)
     finally:
         os.kill(hanging, signal.SIGCONT)
-    assert eventually(lambda: site.frr.flowspec(), 30), "and it is announced again"
+    assert eventually(lambda: site.frr.flowspec()), "and it is announced again"
 
 
 def test_a_password_guards_the_session_and_a_wrong_one_is_hinted_at(site: Site) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
 from tests.lab.upstream.routers import needed
 from tests.support.upstream import PEER, table
@@ -17,6 +16,7 @@ from tests.unit.upstream.bgp.gobgp.test_routes import MATCHES, text
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.detectors.formats import gobgp
 from xdpctl.errors import RuleError
+from xdpctl.lab.waiting import eventually
 from xdpctl.model.match.text import parse
 from xdpctl.upstream.bgp.gobgp.configuration import PROGRAM, command, configuration, files
 from xdpctl.upstream.bgp.gobgp.daemon import Daemon
@@ -109,9 +109,9 @@ def test_what_happens_to_the_daemon_of_one_peer_is_nothing_to_the_other(site: Si
     assert eventually(lambda: site.child("gobgpd-1.toml") not in (0, other))
     assert site.up()["isp1"]
     assert site.frr.flowspec(), "it was never away"
-    assert eventually(lambda: site.up()["scrubber"], 20)
+    assert eventually(lambda: site.up()["scrubber"])
     hanging = site.send("gobgpd-0.toml", signal.SIGSTOP)
-    assert eventually(lambda: not site.frr.flowspec(), 15), "the hold time is over"
-    assert eventually(lambda: site.frr.flowspec(), 30), "it was ended, and started again"
+    assert eventually(lambda: not site.frr.flowspec()), "the hold time is over"
+    assert eventually(lambda: site.frr.flowspec()), "it was ended, and started again"
     assert site.child("gobgpd-0.toml") != hanging
     assert site.up() == {"isp1": True, "scrubber": True}

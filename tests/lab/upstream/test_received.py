@@ -4,8 +4,8 @@
 import time
 
 from tests.lab.logins import Logins
-from tests.lab.questions import eventually
 from tests.lab.upstream.neighbours import Site
+from xdpctl.lab.waiting import eventually
 
 GOOD = "match destination 198.51.100.7/32 protocol udp source-port ==53 then discard"
 
@@ -22,7 +22,7 @@ def test_a_route_is_a_rule_until_it_is_withdrawn_and_with_its_session(site: Site
     assert eventually(lambda: not site.rules())
     site.gobgp.start()
     site.gobgp.flow(GOOD)
-    assert eventually(lambda: site.rules(), 60), "the session is back"
+    assert eventually(lambda: site.rules()), "the session is back"
 
 
 def test_hostile_routes_are_not_taken_and_everything_lives(site: Site) -> None:
@@ -53,14 +53,14 @@ def test_many_routes_are_bounded_and_the_session_lives(site: Site) -> None:
         host = f"198.51.100.{number % 250}/32"
         port = f"protocol udp destination-port =={1 + number}"
         site.gobgp.flow(f"match destination {host} {port} then discard")
-    assert eventually(lambda: site.peer("scrubber")["beyond"] >= 200, 60)
+    assert eventually(lambda: site.peer("scrubber")["beyond"] >= 200)
     peer = site.peer("scrubber")
     assert (peer["up"], peer["received"]) == (True, 200)
-    assert eventually(lambda: len(site.rules()) == 128, 60), "the quota of an origin"
+    assert eventually(lambda: len(site.rules()) == 128), "the quota of an origin"
     assert eventually(lambda: "quota" in str(site.peer("scrubber")["not_applied"]))
     assert eventually(site.box.ready)
     site.gobgp.run("global rib del all -a ipv4-flowspec")
-    assert eventually(lambda: not site.rules(), 60)
+    assert eventually(lambda: not site.rules())
 
 
 def test_a_route_that_names_who_is_logged_in_is_not_taken_over(site: Site) -> None:

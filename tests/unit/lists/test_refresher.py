@@ -2,7 +2,7 @@
 """Refreshing feeds: a new list is fetched when it is due, and a failure keeps the last good one."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, control
 from tests.support.setcalls import HIGH, change, hosts, listed, put, remove, texts, wanted
 from xdpctl.control.controller import Controller
 from xdpctl.errors import ConflictError, FetchError, RuleError, StaleError, StoreError
+from xdpctl.lab.waiting import eventually
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.refresher import Refresher
 from xdpctl.model.effect import Mode
@@ -66,11 +67,6 @@ def following(control: Controller, *answers: Any, **more: Any) -> tuple[Refreshe
 
 def look(refresher: Refresher, force: bool = False) -> Any:
     return refresher.refresh(refresher.controller.state.sets["bad"], force).changed
-
-
-def eventually(question: Callable[[], bool]) -> bool:
-    pause = threading.Event()
-    return any(question() or pause.wait(0.005) for _ in range(2000))
 
 
 def test_a_new_list_replaces_the_old_one_and_all_else_stays(

@@ -11,9 +11,10 @@ from msgspec import structs
 
 from tests.support.fakes import FakeClock, ask, place
 from tests.support.setcalls import change, hosts, put, texts, wanted
-from tests.unit.lists.test_refresher import SOURCE, START, control, eventually, following, look, now
+from tests.unit.lists.test_refresher import SOURCE, START, control, following, look, now
 from xdpctl.control.controller import Controller
 from xdpctl.errors import BusyError
+from xdpctl.lab.waiting import eventually
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.refresher import _HANDS, Refresher
 from xdpctl.model.source_set import FeedSource, Options
@@ -33,7 +34,7 @@ class Servers:
         self.asked.append(source.url)
         if source.url in self.slow:
             self.all_in.release()
-            assert self.go.wait(10)
+            assert self.go.wait()
         return read("\n".join(hosts(9)).encode()), structs.replace(source, etag="new")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.upstream import PEER
+from xdpctl.lab.waiting import eventually
 from xdpctl.upstream.bgp.messages import FromBridge, Received, Report, Route, Wanted, line
 from xdpctl.upstream.bgp.setup import Setup, Software
 from xdpctl.upstream.bgp.speaker import Bridged
@@ -22,14 +23,6 @@ from xdpctl.upstream.bgp.speaker import Bridged
 HOST = PEER["address"]
 FLOW = Route(HOST, "match { destination 198.51.100.7/32; protocol =17; } then { discard; }")
 HOLE = Route(HOST, "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 65535:666 no-export ]")
-
-
-def eventually(what: Callable[[], Any], seconds: float = 10.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 class Played:
@@ -203,7 +196,7 @@ def test_a_speaker_that_announces_something_else_is_told_anew(
         played.serve()
         return again()
 
-    eventually(both, 25)
+    eventually(both)
 
 
 def test_another_user_is_not_heard(tmp_path: Path) -> None:
@@ -288,4 +281,4 @@ def test_it_ends_with_its_speaker(played: Played) -> None:
     assert played.process.stdin is not None
     played.serve()
     played.process.stdin.close()
-    assert played.process.wait(10) == 0
+    assert played.process.wait() == 0
