@@ -33,6 +33,7 @@ server:
   pidfile: "{folder}/{name}.pid"
   zonesdir: "{folder}"
   xfrdfile: "{folder}/{name}.xfrd"
+  xfrdir: "{folder}"
   database: ""
   logfile: "{folder}/{name}.log"
   rrl-ratelimit: 0

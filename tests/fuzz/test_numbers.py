@@ -85,7 +85,7 @@ def test_a_rate_of_the_configuration_is_finite_or_refused() -> None:
     )
 
     def call(table: dict[str, Any]) -> None:
-        (limit,) = parse({"limits": [{"match": "udp", **table}]}).limits
+        (limit,) = parse({"limits": [{"match": "udp", **table}]}).default_limits
         assert math.isfinite(limit.rate.pps + limit.rate.bps + limit.rate.burst)
 
     fuzz(tables, call)

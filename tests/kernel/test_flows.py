@@ -5,10 +5,10 @@ import os
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests import reference
 from tests.kernel.conftest import FLOWS, Filter

@@ -2,11 +2,11 @@
 """QUIC: who uses the connection ID that the server has chosen is known, and nobody else."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.kernel.conftest import CAPACITY, FLOWS, Filter, filtering
 from tests.kernel.test_flows import (

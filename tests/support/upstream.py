@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from xdpctl.base.typed import Problems, convert
+from xdpctl.service.settings import Settings
 from xdpctl.upstream.bgp.messages import Report, Route, Session, Told, Wanted
-from xdpctl.upstream.settings import UpstreamSettings, UpstreamTable
+from xdpctl.upstream.settings import UpstreamSettings
 
 PEER: dict[str, Any] = {
     "name": "isp1",
@@ -24,10 +25,8 @@ def table(*peers: dict[str, Any], **more: Any) -> UpstreamSettings:
     """The settings of a table with these peers; ConfigError for what is wrong."""
     upstream = {"uplinks": UPLINKS, "own": OWN, "peers": list(peers or (PEER,))} | more
     problems = Problems()
-    found = convert({"upstream": upstream}, dict[str, UpstreamTable], problems)
-    settings = found["upstream"].settings(problems) if found else None
+    settings = convert({"upstream": upstream}, Settings, problems).upstream
     problems.check()
-    assert settings is not None
     return settings
 
 

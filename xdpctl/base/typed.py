@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Typed values from TOML tables; all problems of a file are reported at once, with their place."""
+"""Typed values from TOML tables; all problems of a file are reported at once, with their place.
+
+A table is a msgspec Struct. Besides what msgspec reads, its fields may be a Prefix, a Path or
+Seconds. What types and ranges cannot say, its method `check(place, problems)` says.
+"""
 
 import difflib
 import re
@@ -7,6 +11,7 @@ import reprlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import EnumType
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -19,8 +24,11 @@ from xdpctl.errors import ConfigError, RuleError
 
 T = TypeVar("T")
 LARGEST = 2**63 - 1
-# A duration: seconds, or text such as `15m`.
-Duration = Annotated[float, Meta(gt=0, le=1e10)] | str
+_KINDS = {"type": ["number", "string"]}
+# A duration: a file has seconds, or text such as `15m`.
+Seconds = Annotated[float, Meta(gt=0, le=1e10, extra_json_schema=_KINDS)]
+_SecondsOrText = Annotated[float, Meta(gt=0, le=1e10)] | str
+_PathText = Annotated[str, Meta(min_length=1, max_length=4096)]
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -75,14 +83,35 @@ class Problems:
             raise ConfigError("\n".join(lines))
 
 
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Add what is wrong with values that can be read."""
+
+
 def convert(data: Any, wanted: type[T], problems: Problems) -> T:
-    """Convert tables to a msgspec Struct, of which every field has a default.
+    """Convert tables to a Table, of which every field has a default.
 
     A value that cannot be read is added to `problems` and left out, so that the others are
     checked too.
     """
-    readable = _readable(data, wanted, "", problems)
-    return msgspec.convert({} if readable is _BAD else readable, wanted)
+    made = _read(data, wanted, "", problems)
+    return wanted() if made is _BAD else made
+
+
+def schema(wanted: type[Table]) -> dict[str, Any]:
+    """The JSON Schema of a table."""
+    made = msgspec.json.schema(wanted, schema_hook=_schema)
+    if Prefix.__name__ in made["$defs"]:
+        made["$defs"][Prefix.__name__] = {"type": "string"}
+    return made
+
+
+def _schema(wanted: type) -> dict[str, Any]:
+    if wanted is Path:
+        return {"type": "string", "minLength": 1}
+    raise NotImplementedError
 
 
 def show(value: object) -> str:
@@ -93,17 +122,73 @@ def show(value: object) -> str:
         return "a value that is too long to show"
 
 
-def read_seconds(
-    given: Duration | None, place: str, problems: Problems, default: float = 0.0
-) -> float:
-    """Read a duration above 0, in seconds; return `default` if nothing is given.
+def unknown(name: str, known: Collection[str], place: str) -> str:
+    """What is said of a setting that is not known."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {_join(place, near[0])}?" if near else f"known: {', '.join(known)}"
+    return f"unknown setting {_join(place, name)}; {hint}"
 
-    A duration that cannot be read is added to `problems`, and `default` is returned.
-    """
-    if given is None:
-        return default
+
+def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
+    """The value as it is wanted, without what cannot be read; _BAD if no part can be read."""
+    plain = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+    union = get_args(plain) if get_origin(plain) in (Union, UnionType) else ()
+    for member in (wanted, *union):
+        if member == Prefix:
+            return _prefix(value, place, problems)
+        if member == Path:
+            text = _leaf(value, _PathText, place, problems)
+            return text if text is _BAD else Path(text)
+        if member == Seconds:
+            return _seconds(value, place, problems)
+        if isinstance(member, type) and issubclass(member, Struct) and isinstance(value, dict):
+            return _table(value, member, place, problems)
+    kind = get_origin(plain)
+    if kind is tuple and isinstance(value, list):
+        if plain is not wanted:  # its bounds
+            _leaf(value, Annotated[(list, *get_args(wanted)[1:])], place, problems)
+        item = get_args(plain)[0]
+        read = [_read(one, item, f"{place}[{n}]", problems) for n, one in enumerate(value, 1)]
+        return tuple(one for one in read if one is not _BAD)
+    if kind is dict and isinstance(value, dict):
+        item = get_args(plain)[1]
+        named = {n: _read(one, item, _join(place, str(n)), problems) for n, one in value.items()}
+        return {name: one for name, one in named.items() if one is not _BAD}
+    return _leaf(value, wanted, place, problems)
+
+
+def _table(value: dict[str, Any], wanted: type[Struct], place: str, problems: Problems) -> Any:
+    fields = {field.encode_name: field for field in structs.fields(wanted)}
+    found = {}
+    for name, item in value.items():
+        if name not in fields:
+            problems.add(unknown(str(name)[:80], fields, place))
+        elif (read := _read(item, fields[name].type, _join(place, name), problems)) is not _BAD:
+            found[name] = read
+    required = [name for name, field in fields.items() if field.required]
+    for name in required:
+        if name not in value:
+            problems.add(f"{_join(place, name)} is missing")
+    if not found.keys() >= set(required):
+        return _BAD
+    made = wanted(**found)
+    if isinstance(made, Table):
+        made.check(place, problems)
+    return made
+
+
+def _prefix(value: Any, place: str, problems: Problems) -> Any:
+    text = _leaf(value, str, place, problems)
+    if text is not _BAD:
+        with problems.at(place):
+            return parse_prefix(text, place)
+    return _BAD
+
+
+def _seconds(value: Any, place: str, problems: Problems) -> Any:
+    given = _leaf(value, _SecondsOrText, place, problems)
     if not isinstance(given, str):
-        return float(given)
+        return given if given is _BAD else float(given)
     try:
         if (found := parse_duration(given, place)) > 0:
             return found
@@ -111,71 +196,17 @@ def read_seconds(
         problems.add(f"{place} is {show(given)}; {error.fix}")
     else:
         problems.add(f"{place} is {show(given)}; give more than 0")
-    return default
+    return _BAD
 
 
-def read_prefixes(given: list[str], place: str, problems: Problems) -> tuple[Prefix, ...]:
-    """Parse addresses or prefixes; those that cannot be read are added to `problems`."""
-    found = []
-    for number, text in enumerate(given, 1):
-        with problems.at(f"{place}[{number}]"):
-            found.append(parse_prefix(text, place))
-    return tuple(found)
-
-
-def _readable(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
-    """The value without the settings that cannot be read; _BAD if no part can be read."""
-    inner = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
-    before = problems.count
-    if struct := _struct_in(inner, value):
-        return _table(value, struct, place, problems)
-    if get_origin(inner) is list and isinstance(value, list):
-        for number, item in enumerate(value, 1):
-            _readable(item, get_args(inner)[0], f"{place}[{number}]", problems)
-    elif get_origin(inner) is dict and isinstance(value, dict):
-        for name, item in value.items():
-            _readable(item, get_args(inner)[1], _join(place, str(name)), problems)
-    if problems.count == before:
-        _check_leaf(value, wanted, place, problems)
-    return value if problems.count == before else _BAD
-
-
-def _struct_in(wanted: Any, value: Any) -> type[Struct] | None:
-    """The Struct type that a table is converted to; a union may contain one Struct."""
-    union = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else ()
-    for member in (wanted, *union):
-        if isinstance(member, type) and issubclass(member, Struct):
-            return member if isinstance(value, dict) else None
-    return None
-
-
-def _table(value: dict[str, Any], struct: type[Struct], place: str, problems: Problems) -> Any:
-    fields = {field.encode_name: field for field in structs.fields(struct)}
-    found = {}
-    for name, item in value.items():
-        if name not in fields:
-            problems.add(_unknown(str(name)[:80], fields, place))
-        elif (read := _readable(item, fields[name].type, _join(place, name), problems)) is not _BAD:
-            found[name] = read
-    missing = [name for name, field in fields.items() if field.required and name not in value]
-    for name in missing:
-        problems.add(f"{_join(place, name)} is missing")
-    return _BAD if missing else found
-
-
-def _unknown(name: str, fields: Collection[str], place: str) -> str:
-    near = difflib.get_close_matches(name, fields, 1)
-    hint = f"did you mean {_join(place, near[0])}?" if near else f"known: {', '.join(fields)}"
-    return f"unknown setting {_join(place, name)}; {hint}"
-
-
-def _check_leaf(value: Any, wanted: Any, place: str, problems: Problems) -> None:
+def _leaf(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
     try:
-        msgspec.convert(value, wanted)
+        return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         problems.add_value(place, value, _plain(str(error), wanted))
     except (RecursionError, OverflowError, UnicodeError):
         problems.add(f"{place or 'the file'} is nested too deeply, too large, or not valid text")
+    return _BAD
 
 
 def _plain(error: str, wanted: Any) -> str:

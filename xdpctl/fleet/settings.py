@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`[fleet]` of the configuration. Imported by every process, so it imports no gRPC."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix, exact_address
-from xdpctl.base.typed import Problems
+from xdpctl.base.typed import Problems, Table
 from xdpctl.model.names import check_name
 
 PORT, ANY_HOST = 8461, "::"  # IPv4, too
 CLIENTS, PEERS = 2379, 2380  # etcd's ports
-_Path = Annotated[str, Meta(min_length=1, max_length=4096)]
-_PortNumber = Annotated[int, Meta(ge=0, le=65535)]
+CERTIFICATES = Path("/etc/xdpctl/fleet")
 
 
 class Arm(StrEnum):
@@ -26,58 +24,11 @@ class Arm(StrEnum):
     ENFORCE = "enforce"
 
 
-class FleetTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[fleet]`; `xdpctl fleet init` and `join` write it."""
-
-    name: str = ""
-    endpoints: list[str] = []
-    groups: list[str] = []
-    arm: Arm = Arm.MONITOR
-    certificates: _Path = "/etc/xdpctl/fleet"
-    server_name: str = ""
-    prefix: str = "xdpctl/"
-    revoked_list: str = ""
-    host: str = ANY_HOST  # nodes reach each other over the network, with certificates
-    port: _PortNumber = PORT
-
-    def settings(self, problems: Problems) -> "FleetSettings | None":
-        """The settings; None without endpoints. What is not valid is added to `problems`."""
-        if not self.endpoints:
-            if self.name:
-                problems.add("fleet.endpoints is empty: give the engine's members as HOST:PORT")
-            return None
-        for place, names in (("fleet.name", [self.name]), ("fleet.groups", self.groups)):
-            for name in names:
-                with problems.at(place):
-                    check_name(name, place)
-        if len(self.name) > NAME_MAX:
-            problems.add(f"fleet.name has {len(self.name)} characters: give at most {NAME_MAX}")
-        for number, endpoint in enumerate(self.endpoints, 1):
-            host, _, port = endpoint.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                problems.add(f"fleet.endpoints[{number}] is {endpoint[:80]!r}: give HOST:PORT")
-        if not self.prefix.endswith("/") or not self.prefix.isascii():
-            problems.add("fleet.prefix must end with / and be ASCII: xdpctl/")
-        return FleetSettings(
-            name=self.name,
-            endpoints=tuple(self.endpoints),
-            groups=tuple(self.groups),
-            arm=self.arm,
-            certificates=Path(self.certificates),
-            server_name=self.server_name,
-            prefix=self.prefix,
-            revoked_list=Path(self.revoked_list) if self.revoked_list else None,
-            host=self.host,
-            port=self.port,
-        )
-
-
 NAME_MAX = 24  # characters of a node's name: tags of rules name it, and have 32
 
 
-@dataclass(frozen=True, slots=True)
-class FleetSettings:
-    """This node in its fleet.
+class FleetSettings(Table, frozen=True):
+    """`[fleet]`: this node in its fleet; `xdpctl fleet init` and `join` write it.
 
     `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`; where there is none, the
     engine is spoken to in clear text, which only tests do. `server_name` is the name in the
@@ -86,16 +37,39 @@ class FleetSettings:
     not ask this one.
     """
 
-    name: str
-    endpoints: tuple[str, ...]
+    name: str = ""
+    endpoints: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     arm: Arm = Arm.MONITOR
-    certificates: Path = Path("/etc/xdpctl/fleet")
+    certificates: Path = field(default_factory=lambda: CERTIFICATES)
     server_name: str = ""
     prefix: str = "xdpctl/"
     revoked_list: Path | None = None
-    host: str = ANY_HOST
-    port: int = PORT
+    host: str = ANY_HOST  # nodes reach each other over the network, with certificates
+    port: Annotated[int, Meta(ge=0, le=65535)] = PORT
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse names, endpoints and prefixes that are not valid."""
+        if not self.endpoints:
+            if self.name:
+                problems.add("fleet.endpoints is empty: give the engine's members as HOST:PORT")
+            return
+        for where, names in (("fleet.name", (self.name,)), ("fleet.groups", self.groups)):
+            for name in names:
+                with problems.at(where):
+                    check_name(name, where)
+        if len(self.name) > NAME_MAX:
+            problems.add(f"fleet.name has {len(self.name)} characters: give at most {NAME_MAX}")
+        for number, endpoint in enumerate(self.endpoints, 1):
+            host, _, port = endpoint.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                problems.add(f"fleet.endpoints[{number}] is {endpoint[:80]!r}: give HOST:PORT")
+        if not self.prefix.endswith("/") or not self.prefix.isascii():
+            problems.add("fleet.prefix must end with / and be ASCII: xdpctl/")
+
+    def __bool__(self) -> bool:
+        """Whether this node is in a fleet."""
+        return bool(self.endpoints)
 
     @property
     def ports(self) -> tuple[int, ...]:

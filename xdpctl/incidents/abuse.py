@@ -7,14 +7,13 @@ and are never reported; nor is anybody whose packets no rule dropped.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from xdpctl.base.net.prefix import exact_address, text_of
-from xdpctl.base.typed import Problems
+from xdpctl.base.typed import Problems, Table
 from xdpctl.errors import ConfigError
 
 _MOST = 100  # reports of one incident
@@ -22,39 +21,24 @@ log = logging.getLogger("xdpctl.incidents")
 _Text = Annotated[str, Meta(max_length=200)]
 
 
-class ReporterTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[reporter]`."""
+class Reporter(Table, frozen=True):
+    """`[reporter]`: the name, e-mail address and domain of the organisation that reports.
+
+    `send`: reports are sent by the notifier when an incident is over.
+    """
 
     organisation: _Text = ""
     contact: _Text = ""
     domain: _Text = ""
     send: bool = False
 
-    def settings(self, problems: Problems) -> "Reporter | None":
-        """The settings; None if nothing is given. What is missing is added to `problems`."""
-        given = {
-            name: getattr(self, name).strip() for name in ("organisation", "contact", "domain")
-        }
-        if not any(given.values()) and not self.send:
-            return None
-        for name in (name for name, value in given.items() if not value):
-            problems.add(f"reporter.{name} is empty: an abuse report needs all three")
-        if given["contact"] and "@" not in given["contact"]:
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse a part without the others."""
+        for name in ("organisation", "contact", "domain"):
+            if self != Reporter() and not getattr(self, name).strip():
+                problems.add(f"reporter.{name} is empty: an abuse report needs all three")
+        if self.contact and "@" not in self.contact:
             problems.add("reporter.contact must be an e-mail address")
-        return Reporter(**given, send=self.send)
-
-
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """Who reports: the name, e-mail address and domain of the organisation.
-
-    `send`: reports are sent by the notifier when an incident is over.
-    """
-
-    organisation: str
-    contact: str
-    domain: str
-    send: bool = False
 
 
 def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str, bytes]]:

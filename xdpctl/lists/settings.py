@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `[feeds]` table of the configuration file."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import field
 
-@dataclass(frozen=True, slots=True)
-class FeedSettings:
-    """The sources that sets may be refreshed from: URLs, and files in `directory`."""
+from xdpctl.base.typed import Table
 
-    directory: Path = Path("/etc/xdpctl/sets")
+
+class FeedSettings(Table, frozen=True):
+    """`[feeds]`: what sets may be refreshed from: URLs, and files in `directory`."""
+
+    directory: Path = field(default_factory=lambda: Path("/etc/xdpctl/sets"))
     allow_private: bool = False
     allow_http: bool = False
     ca_file: str = ""

@@ -81,7 +81,7 @@ class Precision:
     def _vague(self, event: Event) -> bool:
         if event.ignored or event.phase is Phase.ENDED or event.sources or event.match:
             return False
-        ours = self._settings().protect[event.attack] == MEASURES[event.attack]
+        ours = self._settings().measures[event.attack] == MEASURES[event.attack]
         return event.victim is not None and ours  # an operator's own measure stands
 
     def precise(self, events: Iterable[Event]) -> list[Event]:

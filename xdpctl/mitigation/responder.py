@@ -142,7 +142,7 @@ class Responder:
         before = [] if named else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._proven = frozenset(known)
-        for ask in asks(event, self._settings.protect, **common):
+        for ask in asks(event, self._settings.measures, **common):
             source = ask.by_source
             if source is None:
                 known.pop(ask.match.id, None)

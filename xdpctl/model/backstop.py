@@ -3,9 +3,13 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.typed import LARGEST, Problems, Table, unknown
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.rate import PPS_MAX, Rate
 
@@ -22,19 +26,28 @@ CLASSES: Mapping[str, tuple[Mapping[str, str], float]] = {
     "icmp": ({"protocol": "icmp"}, 500),
     "fragment": ({"fragment": "later"}, 500),
 }
+_Pps = Annotated[float, Meta(ge=0, le=LARGEST)]
+_BY_CLASS = Meta(extra_json_schema={"propertyNames": {"enum": list(CLASSES)}})
 
 
-@dataclass(frozen=True, slots=True)
-class BackstopSettings:
-    """`[backstop]` of the configuration.
+class BackstopSettings(Table, frozen=True):
+    """`[backstop]`.
 
     `limits` has the packets a second by class that are given. With `learn`, the others are `factor`
     times the best second that was seen, once that is older than a day.
     """
 
     learn: bool = False
-    factor: float = 10.0
-    limits: Mapping[str, float] = field(default_factory=dict)
+    factor: Annotated[float, Meta(ge=2, le=1_000)] = 10.0
+    limits: Annotated[dict[str, _Pps], _BY_CLASS] = field(default_factory=dict)
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse unknown classes, and rates that no limit can have."""
+        for name, pps in self.limits.items():
+            if name not in CLASSES:
+                problems.add(unknown(name[:80], CLASSES, f"{place}.limits"))
+            with problems.at(f"{place}.limits.{name}"):
+                Rate(pps=pps)
 
     @property
     def any(self) -> bool:

@@ -5,10 +5,10 @@ After RFC 2827 (BCP 38) for our own networks, and RFC 6890 for special-purpose n
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.typed import Table
 from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, Protection
 
 # The special-purpose registries of IPv4 and IPv6, without globally reachable networks.
@@ -26,9 +26,8 @@ _UNSET = ("0.0.0.0/32", "::/128")
 _LINK_LOCAL = "fe80::/10"
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The settings of `[outside]`.
+class Outside(Table, frozen=True):
+    """`[outside]`.
 
     `allow` has networks that are expected outside although the other rules say otherwise.
     `special_purpose` says whether the special-purpose networks of RFC 6890 are dropped.

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`[notify]` of the configuration file."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from xdpctl.base.typed import Table
 
 _URLS_MAX, _PER_HOUR, _PER_HOUR_MAX = 20, 30, 1_000
 
@@ -24,22 +25,9 @@ class Kind(StrEnum):
     ABUSE = "abuse"
 
 
-@dataclass(frozen=True, slots=True)
-class NotifySettings:
-    """Settings of notifications. `urls`, for Apprise, contain secrets and are never shown."""
+class NotifySettings(Table, frozen=True):
+    """`[notify]`. `urls`, for Apprise, contain secrets and are never shown."""
 
-    urls: tuple[str, ...] = ()
-    on: frozenset[Kind] = frozenset(Kind)
-    per_hour: int = _PER_HOUR
-
-
-class NotifyTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[notify]`."""
-
-    urls: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=_URLS_MAX)] = []
+    urls: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=_URLS_MAX)] = ()
     on: tuple[Kind, ...] = tuple(Kind)
     per_hour: Annotated[int, Meta(ge=1, le=_PER_HOUR_MAX)] = _PER_HOUR
-
-    def settings(self) -> NotifySettings:
-        """The settings as the control plane uses them."""
-        return NotifySettings(tuple(self.urls), frozenset(self.on), self.per_hour)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
@@ -271,11 +273,11 @@ class ControlPlane:
         found = load(self.config)
         policy = self.fleet_policy.text
         self._use_automatic(read_policy(policy) if policy else found.automatic)
-        self.settings = replace(self.settings, notify=found.notify)
+        self.settings = structs.replace(self.settings, notify=found.notify)
         self.dispatcher.settings = found.notify
 
     def _use_automatic(self, automatic: AutomaticSettings) -> None:
-        self.settings = replace(self.settings, automatic=automatic)
+        self.settings = structs.replace(self.settings, automatic=automatic)
         self.hooks.rule_limits.most = automatic.max_per_minute
 
     def loader(self) -> LoaderReport | None:
@@ -349,7 +351,7 @@ class ControlPlane:
     def _ports(self) -> tuple[str, ...]:
         """The interfaces that are filtered."""
         loader = self.loader()
-        return tuple(loader.ports) if loader else self.settings.interfaces
+        return tuple(loader.ports) if loader else self.settings.interface_names
 
     def _unread(self) -> list[str]:
         """What passes because the filter does not look into it."""

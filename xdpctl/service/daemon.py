@@ -89,7 +89,7 @@ def _signer(path: Path) -> Sign:
 def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
     """The error for missing maps: the loader creates them only if an interface is configured."""
     missing = f"there are no pinned maps under {pins.root}"
-    if settings.interfaces:
+    if settings.interface_names:
         return DatapathError(f"{missing}: is the loader running?")
     return SettingsError(f"{missing}, and no interface is configured: set interfaces")
 
@@ -142,7 +142,8 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
 def _begin(settings: Settings, controller: Controller) -> None:
     controller.start()
     try:
-        controller.submit(lambda draft: default_limits.bring(draft, settings.limits)).result()
+        limits = settings.default_limits
+        controller.submit(lambda draft: default_limits.bring(draft, limits)).result()
     except XdpctlError as error:  # existing rules are served all the same
         log.error("the configured limits are not in force: %s", error)
     state = controller.state

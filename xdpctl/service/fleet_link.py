@@ -63,7 +63,7 @@ def agent_of(
     policy: FleetPolicy,
 ) -> "Agent | None":
     """The agent of this node's fleet; None without one."""
-    if settings.fleet is None:
+    if not settings.fleet:
         return None
     from xdpctl.fleet.agent.agent import Agent
 

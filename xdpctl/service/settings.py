@@ -1,38 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The settings of a host, as its processes use them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Literal
 
+from msgspec import Meta, field, structs
+
+from xdpctl.abi.constants import Constants
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system.logs import LogFormat
+from xdpctl.base.typed import LARGEST, Problems, Seconds, Table
 from xdpctl.control.operations.default_limits import DefaultLimit
+from xdpctl.control.operations.limit_settings import LimitSettings
 from xdpctl.detectors.builtin.settings import DetectSettings
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.incidents.abuse import Reporter
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
-from xdpctl.model.backstop import BackstopSettings
+from xdpctl.model.backstop import PREFIXES_MAX, BackstopSettings
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.flow_memory import FlowSettings
-from xdpctl.model.quota import Quota
+from xdpctl.model.names import check_name
+from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.sides import Outside
-from xdpctl.notify.settings import NotifySettings
+from xdpctl.notify.settings import Kind, NotifySettings
 from xdpctl.service import defaults
 from xdpctl.upstream.settings import UpstreamSettings
 
+_RULES_MAX = 2_000_000
+_Entries = Annotated[int, Meta(ge=1, le=4_000_000)]
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 CONTROL_FOLDER, SPEAKER_FOLDER = "control", "bgp"  # in state_dir
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """The sockets of the API. Without a certificate, only loopback is allowed for `host`."""
+class Interface(Table, frozen=True):
+    """`{name = "eth0", side = "outside"}`."""
 
-    socket: Path = defaults.SOCKET
+    name: str
+    side: Literal["outside", "inside"] = "inside"
+
+
+class Listen(Table, frozen=True):
+    """`[listen]`: the sockets of the API; port 0 disables TCP.
+
+    Without a certificate, only loopback is allowed for `host`.
+    """
+
+    socket: Path = field(default_factory=lambda: defaults.SOCKET)
     host: str = "127.0.0.1"
-    port: int = 8460
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8460
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -40,40 +58,99 @@ class Listen:
     trusted_proxies: tuple[Prefix, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class QuotaSettings(Table, frozen=True):
+    """`[origins.NAME]`: what is left out is as of other origins."""
+
+    max_rules: Annotated[int, Meta(ge=0, le=_RULES_MAX)] | None = None
+    shortest_ipv4: Annotated[int, Meta(ge=0, le=32)] | None = None
+    shortest_ipv6: Annotated[int, Meta(ge=0, le=128)] | None = None
+    max_ttl: Seconds | None = None
+    max_matches: Annotated[int, Meta(ge=0, le=int(Constants.SIGNATURES_MAX))] | None = None
+    max_share: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+    def over(self, base: Quota) -> Quota:
+        """The quota: what is given, and else that of `base`."""
+        given = {name: value for name, value in structs.asdict(self).items() if value is not None}
+        return replace(base, **given)
+
+
+class Settings(Table, frozen=True):
     """All settings; docs/reference/configuration.md describes each."""
 
-    interfaces: tuple[str, ...] = ()
-    outside_interfaces: frozenset[str] = frozenset()  # a subset of `interfaces`
+    interfaces: tuple[str | Interface, ...] = ()
     peers: tuple[Prefix, ...] = ()
     protected: tuple[Prefix, ...] = ()
     protect_found: bool = True
-    capacity: int = Capacity().rules
-    capacity_ipv4: int = Capacity().ipv4
-    capacity_ipv6: int = Capacity().ipv6
+    capacity: Annotated[int, Meta(ge=1, le=_RULES_MAX)] = Capacity().rules
+    capacity_ipv4: _Entries = Capacity().ipv4
+    capacity_ipv6: _Entries = Capacity().ipv6
     user: str = "xdpctl"
     group: str = "xdpctl"
-    state_dir: Path = defaults.STATE_DIR
-    pin_dir: Path = defaults.PIN_DIR
-    bulk_max_bytes: int = 64 << 20
+    state_dir: Path = field(default_factory=lambda: defaults.STATE_DIR)
+    pin_dir: Path = field(default_factory=lambda: defaults.PIN_DIR)
+    bulk_max_bytes: Annotated[int, Meta(ge=1, le=LARGEST)] = 64 << 20
     geo_databases: tuple[str, ...] = ()
     series: bool = True
     metrics_per_rule: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: Listen = field(default_factory=Listen)
-    outside: Outside = field(default_factory=Outside)
+    outside: Outside = Outside()
+    flow_memory: FlowSettings = FlowSettings()
+    backstop: BackstopSettings = BackstopSettings()
     feeds: FeedSettings = field(default_factory=FeedSettings)
-    limits: tuple[DefaultLimit, ...] = ()
-    backstop: BackstopSettings = field(default_factory=BackstopSettings)
-    flow_memory: FlowSettings = field(default_factory=FlowSettings)
-    origins: Mapping[str, Quota] = field(default_factory=dict)
-    detect: DetectSettings = field(default_factory=DetectSettings)
+    limits: tuple[LimitSettings, ...] = ()
+    origins: dict[str, QuotaSettings] = field(default_factory=dict)
+    detect: DetectSettings = DetectSettings()
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
-    notify: NotifySettings = field(default_factory=NotifySettings)
-    fleet: FleetSettings | None = None
-    upstream: UpstreamSettings = field(default_factory=UpstreamSettings)
-    reporter: Reporter | None = None
+    fleet: FleetSettings = field(default_factory=FleetSettings)
+    upstream: UpstreamSettings = UpstreamSettings()
+    notify: NotifySettings = NotifySettings()
+    reporter: Reporter = Reporter()
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse origins that cannot be, limits that stand twice, backstops of nothing."""
+        for name in self.origins:
+            with problems.at(f"origins.{name}"):
+                check_name(name, f"origins.{name}")
+        if self.backstop.any and not self.protected:
+            problems.add("backstop needs protected prefixes: set protected")
+        if self.backstop.any and len(self.protected) > PREFIXES_MAX:
+            problems.add(f"backstop is for at most {PREFIXES_MAX} protected prefixes: name fewer")
+
+    def check_together(self, problems: Problems) -> None:
+        """Refuse settings that contradict each other, whether of the file or the command line."""
+        listen = self.listen
+        if not 0 <= listen.port <= 65535:
+            problems.add(f"listen.port must be 0 (off) to 65535, not {listen.port}")
+        if (listen.tls_certificate is None) != (listen.tls_key is None):
+            problems.add("listen.tls_certificate and listen.tls_key go together: set both")
+        if any(not peer.exact for peer in self.peers):
+            problems.add("peers must be single addresses")
+        if any(not proxy.exact for proxy in listen.trusted_proxies):
+            problems.add("listen.trusted_proxies must be single addresses")
+        if listen.port and listen.host not in _LOOPBACK and listen.tls_certificate is None:
+            problems.add(
+                f"listen.host {listen.host} is not loopback: tokens would cross the network in "
+                "clear text. Set listen.tls_certificate and listen.tls_key, or put a TLS proxy in "
+                "front"
+            )
+        if self.reporter.send and not (self.notify.urls and Kind.ABUSE in self.notify.on):
+            problems.add("reporter.send needs notify.urls, and abuse in notify.on")
+        matches = [limit.match for limit in self.default_limits]
+        for number, match in enumerate(matches, 1):
+            if match in matches[: number - 1]:
+                problems.add(f"limits[{number}] has the same match as an earlier one")
+
+    @property
+    def interface_names(self) -> tuple[str, ...]:
+        """The names of all interfaces."""
+        return tuple(one if isinstance(one, str) else one.name for one in self.interfaces)
+
+    @property
+    def outside_interfaces(self) -> frozenset[str]:
+        """The names of those that are outside."""
+        tables = (one for one in self.interfaces if isinstance(one, Interface))
+        return frozenset(one.name for one in tables if one.side == "outside")
 
     @property
     def capacities(self) -> Capacity:
@@ -82,7 +159,14 @@ class Settings:
 
     def quotas(self) -> dict[str, Quota]:
         """The quota of each origin; others get quota.AUTOMATIC."""
-        return {OPERATOR: Quota(max_rules=self.capacity), **self.origins}
+        base = {OPERATOR: Quota(max_rules=self.capacity)}
+        given = {name: q.over(base.get(name, AUTOMATIC)) for name, q in self.origins.items()}
+        return base | given
+
+    @property
+    def default_limits(self) -> tuple[DefaultLimit, ...]:
+        """The limits that nobody posts."""
+        return tuple(each.limit() for each in self.limits)
 
     @property
     def control_dir(self) -> Path:

@@ -48,11 +48,11 @@ def _check(settings: Settings) -> None:
     """ConfigError without root; SettingsError if the settings must be edited before a start."""
     if os.geteuid() != 0:
         raise ConfigError("run needs root, because it loads and attaches BPF programs. Use sudo.")
-    if not settings.interfaces:
+    if not settings.interface_names:
         raise SettingsError(
             "no interface is set: give -i eth0, or set interfaces in the configuration"
         )
-    for name in settings.interfaces:
+    for name in settings.interface_names:
         if "/" in name or not 0 < len(name) < _NAME_BYTES:
             raise SettingsError(f"{name!r} is not a valid interface name")
 
@@ -96,12 +96,12 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
     pins.check()
-    refuse_foreign(pins, settings.interfaces)
+    refuse_foreign(pins, settings.interface_names)
     sockets = () if loader_only else _sockets(settings, group)
     loader = _load(settings, pins, group)
     if len(locks) == 1:
         locks.append(hold(pins.lock_dir, "loader"))
-    for name in settings.interfaces:
+    for name in settings.interface_names:
         loader.add_port(name, outside=name in settings.outside_interfaces)
     loader.reconcile()
     status = Status(settings, loader)

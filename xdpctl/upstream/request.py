@@ -149,9 +149,9 @@ def for_peer(request: Request, peer: Peer) -> Request | None:
             return request
         match = request.route.partition(" then ")[0]
         return request._replace(route=f"{match} then {{ discard; }}", what=request.drop)
-    if not peer.blackhole or peer.next_hop.family != request.victim.family:
+    if not peer.blackhole or peer.blackhole_hop.family != request.victim.family:
         return None
-    text = f"route {request.victim} next-hop {text_of(peer.next_hop)}"
+    text = f"route {request.victim} next-hop {text_of(peer.blackhole_hop)}"
     short = [each for each in peer.blackhole if each.count(":") == 1]
     large = [each for each in peer.blackhole if each.count(":") == 2]
     text += f" community [ {' '.join([*short, 'no-export'])} ]"

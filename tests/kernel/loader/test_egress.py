@@ -3,9 +3,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.kernel.conftest import CAPACITY, FLOWS
 from xdpctl.datapath.bpf import maps, programs, tcx

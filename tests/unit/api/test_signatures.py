@@ -313,7 +313,7 @@ def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str,
 
 
 def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
-    limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).limits
+    limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).default_limits
     api.controller.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
     found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})
     assert "limited by the configuration" in problem(found, 409, "conflict")["detail"]

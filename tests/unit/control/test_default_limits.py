@@ -23,7 +23,7 @@ EACH = {"match": {"destination": "198.51.100.0/24"}, "pps": 10_000, "per": "sour
 
 
 def read(*tables: Any) -> tuple[default_limits.DefaultLimit, ...]:
-    return parse({"limits": list(tables)}).limits
+    return parse({"limits": list(tables)}).default_limits
 
 
 def bring(control: Controller, *tables: Any) -> list[str]:

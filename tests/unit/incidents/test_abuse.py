@@ -10,7 +10,7 @@ import xarf
 
 from xdpctl.base.typed import Problems
 from xdpctl.errors import ConfigError
-from xdpctl.incidents.abuse import Reporter, ReporterTable, reports
+from xdpctl.incidents.abuse import Reporter, reports
 
 WHO = Reporter("Example School District", "abuse@example.org", "example.org")
 
@@ -77,12 +77,14 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
 
 
 def test_the_reporter_is_whole_or_none() -> None:
-    assert ReporterTable().settings(Problems()) is None
+    nothing = Problems()
+    Reporter().check("reporter", nothing)
+    assert nothing.count == 0
     for table, said in (
-        (ReporterTable(organisation="x"), "reporter.contact is empty"),
-        (ReporterTable("x", "example.org", "example.org"), "e-mail"),
+        (Reporter(organisation="x"), "reporter.contact is empty"),
+        (Reporter("x", "example.org", "example.org"), "e-mail"),
     ):
         problems = Problems()
-        table.settings(problems)
+        table.check("reporter", problems)
         with pytest.raises(ConfigError, match=said):
             problems.check()

@@ -13,7 +13,7 @@ from xdpctl.base.system import ssh_sessions
 from xdpctl.datapath.loader import netlink
 from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS, PEER
-from xdpctl.service.settings import Settings
+from xdpctl.service.settings import Interface, Settings
 
 OURS, THEIRS, HOST, ROUTER, USER, LINK = map(
     parse_prefix,
@@ -28,7 +28,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(netlink, "networks", lambda _: {LINK})
     monkeypatch.setattr(ssh_sessions, "addresses", lambda: [USER])
     return Settings(
-        ("eth0", "eth1"), frozenset({"eth0"}), (THEIRS,), (OURS,), state_dir=tmp_path / "state"
+        (Interface("eth0", "outside"), "eth1"), (THEIRS,), (OURS,), state_dir=tmp_path / "state"
     )
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_protected_where_that_is_asked_for(settings: Settings) -> Non
 
 
 def test_a_recording_is_of_an_outside_interface_where_there_is_no_other() -> None:
-    eth0, eth1 = "eth0", "eth1"
-    assert all_outside(Settings((eth0,), frozenset({eth0})))
-    assert not all_outside(Settings((eth0, eth1), frozenset({eth0})))
+    eth0 = Interface("eth0", "outside")
+    assert all_outside(Settings((eth0,)))
+    assert not all_outside(Settings((eth0, "eth1")))
     assert not all_outside(Settings())

@@ -8,7 +8,6 @@ import pytest
 from tests.support.apiclient import Api
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Asking, Reason
-from xdpctl.mitigation.watchers.lists import ListWatch
 from xdpctl.traffic.packets import read
 from xdpctl.traffic.recorded import heads
 
@@ -16,9 +15,10 @@ LIST = "203.0.113.0/24\n2001:db8:9::/48\n"
 
 
 @pytest.fixture
-def asking(box: Api) -> Api:
+def asking(box: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """Its sampler is never late, as the tests have a clock of their own."""
     box.datapath.flows.ports = {"wan0": Asking.ASKS}
-    box.context.lists = ListWatch(box.context.controller, box.context.sampler.window.last)
+    monkeypatch.setattr(box.context.sampler, "late", lambda now: False)
     return box
 
 
@@ -80,8 +80,11 @@ def test_what_anybody_can_forge_is_no_conversation(asking: Api, icmp: bool, drop
     assert spared(asking)["sources"] == 0
 
 
-def test_while_nothing_is_observed_nothing_is_measured(asking: Api) -> None:
-    watch = asking.context.lists = ListWatch(asking.context.controller, lambda _: None)
+def test_while_nothing_is_observed_nothing_is_measured(
+    asking: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking.context.sampler, "late", lambda now: True)
+    watch = asking.context.lists
     put(asking, spare="known")
     watch.step(0.0)
     watch.step(6.0)

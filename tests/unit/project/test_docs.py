@@ -5,7 +5,6 @@ import html
 import inspect
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from xdpctl.cli.app import app
 from xdpctl.detectors.builtin.settings import FLOORS
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
-from xdpctl.model.quota import Quota
 from xdpctl.model.services import KNOWN
 from xdpctl.service.config import schema
-from xdpctl.service.settings import Listen, Settings
+from xdpctl.service.settings import Listen, QuotaSettings, Settings
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
 
@@ -41,11 +39,12 @@ def commands() -> list[str]:
 
 
 def setting_names() -> list[str]:
-    plain = [field.name for field in fields(Settings) if field.name not in TABLES]
-    listen = [f"listen.{field.name}" for field in fields(Listen)]
-    feeds = [f"feeds.{field.name}" for field in fields(FeedSettings)]
-    automatic = [f"automatic.{field.name}" for field in fields(AutomaticSettings)]
-    return plain + listen + feeds + automatic + [field.name for field in fields(Quota)]
+    """Of every table, under the place where it stands."""
+    plain = [name for name in Settings.__struct_fields__ if name not in TABLES]
+    listen = [f"listen.{name}" for name in Listen.__struct_fields__]
+    feeds = [f"feeds.{name}" for name in FeedSettings.__struct_fields__]
+    automatic = [f"automatic.{name}" for name in AutomaticSettings.__struct_fields__]
+    return plain + listen + feeds + automatic + list(QuotaSettings.__struct_fields__)
 
 
 def error_names() -> list[str]:

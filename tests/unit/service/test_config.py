@@ -189,14 +189,14 @@ def test_the_choices_of_a_setting_are_named() -> None:
 
 def test_a_match_and_a_prefix_length_may_be_numbers() -> None:
     table = {"match": {"protocol": "udp", "destination_port": 53}, "pps": 5, "per": 24}
-    (limit,) = config.parse({"limits": [table]}).limits
+    (limit,) = config.parse({"limits": [table]}).default_limits
     assert (str(limit.match), limit.rate.per_ipv4) == ("proto udp dst-port 53", 24)
 
 
 def test_the_schema_knows_every_setting() -> None:
     tables = config.schema()["$defs"]
-    assert tables["ListenTable"]["properties"]["port"]["maximum"] == 65535
-    assert tables["Document"]["additionalProperties"] is False
+    assert tables["Listen"]["properties"]["port"]["maximum"] == 65535
+    assert tables["Settings"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from xdpctl.base.system.filelock import hold
 from xdpctl.datapath.bpf.pins import Pins

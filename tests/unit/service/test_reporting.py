@@ -29,7 +29,7 @@ SENDER, FORGED, VICTIM = "203.0.113.7", "203.0.113.8", "198.51.100.2"
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Api]:
-    urls = NotifySettings(("json://x",), on=frozenset({Kind.ABUSE}))
+    urls = NotifySettings(("json://x",), on=(Kind.ABUSE,))
     with running(tmp_path, 2000, OURS, notify=urls, reporter=WHO) as box:
         box.context.files.prepare()
         yield box

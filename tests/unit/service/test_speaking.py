@@ -7,10 +7,10 @@ import pwd
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.conftest import need
 from tests.support.upstream import PEER, table

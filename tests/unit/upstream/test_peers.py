@@ -20,7 +20,7 @@ def test_a_peer_has_what_a_session_needs() -> None:
         "bgp.isp1",
     )
     assert peer.blackhole == ("65535:666",)
-    assert str(peer.next_hop) == "192.0.2.2/32"
+    assert str(peer.blackhole_hop) == "192.0.2.2/32"
     assert found.peer("isp1") is peer
     assert found.peer("isp2") is None
     assert found.ours(parse_prefix("198.51.100.7", "x"))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is proposed, sent by policy, and what somebody declined."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.support.fakes import FakeClock
 from tests.support.upstream import FakeSpeaker

@@ -2,11 +2,11 @@
 """`replay --detect`: what the embedded detector would have done about recordings."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from msgspec.structs import replace
 from rich.markup import escape
 
 from xdpctl.cli import output

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The `[[limits]]` tables of the configuration file."""
+"""`[[limits]]` of the configuration file."""
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
-from xdpctl.base.typed import LARGEST, Problems
+from xdpctl.base.typed import LARGEST, Problems, Table
 from xdpctl.control.operations.default_limits import DefaultLimit
 from xdpctl.model.effect import Mode, Spare
 from xdpctl.model.match.match import build
@@ -18,7 +18,7 @@ _Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
 _Length = Annotated[int, Meta(ge=0, le=128)]
 
 
-class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
+class RateSettings(Table, frozen=True):
     """A rate: `pps` or `bps`; `per` is what model.rate.read_per takes."""
 
     pps: Number | None = None
@@ -32,28 +32,21 @@ class RateTable(Struct, frozen=True, forbid_unknown_fields=True):
         return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, per)
 
 
-class LimitTable(RateTable, frozen=True, forbid_unknown_fields=True):
-    """One `[[limits]]` table as it is written."""
+class LimitSettings(RateSettings, frozen=True):
+    """One of `[[limits]]`."""
 
-    match: str | dict[str, str | _Whole] = {}
+    match: str | dict[str, str | _Whole] = field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
     spare: Spare | None = None
     reason: str = ""
 
-    def settings(self) -> DefaultLimit:
-        """The limit; RuleError if the match or the rate is not valid."""
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse a match, a rate or a reason that is not valid."""
+        with problems.at(place):
+            self.limit()
+
+    def limit(self) -> DefaultLimit:
+        """The limit; RuleError if the match, the rate or the reason is not valid."""
         match = parse(self.match) if isinstance(self.match, str) else build(self.match)
         check_reason(self.reason)
         return DefaultLimit(match, self.rate(), self.mode, self.spare, self.reason)
-
-
-def read_limits(tables: list[LimitTable], problems: Problems) -> tuple[DefaultLimit, ...]:
-    """The limits that are valid; errors of the others are added to `problems`."""
-    found: dict[str, DefaultLimit] = {}
-    for number, table in enumerate(tables, 1):
-        with problems.at(f"limits[{number}]"):
-            limit = table.settings()
-            if limit.match.id in found:
-                problems.add(f"limits[{number}] has the same match as an earlier one")
-            found.setdefault(limit.match.id, limit)
-    return tuple(found.values())

@@ -26,7 +26,7 @@ from xdpctl.detectors.builtin.evidence import Case
 from xdpctl.detectors.builtin.hold import Hold, State
 from xdpctl.detectors.builtin.holds import Holds, Report
 from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.rates import BESIDE, Rates, least_floor
+from xdpctl.detectors.builtin.rates import BESIDE, Rates
 from xdpctl.detectors.builtin.settings import DetectSettings, Most
 from xdpctl.detectors.builtin.sources import sources
 from xdpctl.detectors.builtin.taking_part import TakingPart
@@ -203,7 +203,7 @@ class Engine:
     def _loud(self, window: Chunk) -> dict[Key, float]:
         """The strata that have reached their thresholds, with their rates."""
         found = strata(window.packets, window.seconds)
-        least = np.array([least_floor(self.settings, kind, self.taught) for kind in Traffic])
+        least = np.array([self.settings.least_floor(kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
         self._expected, self._beside = set(), {}
         attacked = [each.prefix for each in self.holds.active if each.state is State.ATTACK]
@@ -250,7 +250,7 @@ class Engine:
             if of is kind:
                 there = covers(expected, chosen["family"], chosen["destination"])
                 chosen = chosen[~there]
-        least = _SPREAD * least_floor(self.settings, kind, self.taught)
+        least = _SPREAD * self.settings.least_floor(kind, self.taught)
         if not loud and float(chosen["weight"].sum()) / window.seconds < least:
             return
         for around in self._rates.outermost:

@@ -15,7 +15,6 @@ from xdpctl.traffic.select import covers
 _LEAST = 50.0  # packets a second
 _NOTED = 0.1  # of the floor: lower rates are not remembered
 BESIDE, _ABOVE = 0.2, 1.5  # of the floor, and times what was usual: beside an attack
-_ANYWHERE = Prefix(bytes(4), 0)
 
 
 class Rates:
@@ -84,9 +83,3 @@ class Rates:
     def _add(self, rates: dict[Key, float], key: Key, rate: float, taught: bool) -> None:
         if rate >= _NOTED * self.floor(key, taught):
             rates[key] = min(rate, self.threshold(key, taught))
-
-
-def least_floor(settings: DetectSettings, kind: Traffic, taught: bool) -> float:
-    """The lowest floor of a kind anywhere."""
-    given = [each.floors[kind] for each in settings.parts if kind in each.floors]
-    return min([*given, settings.floor(_ANYWHERE, kind, taught)])

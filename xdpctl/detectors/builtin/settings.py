@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`[detect]` of the configuration file."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import Duration, Problems, read_prefixes, read_seconds
+from xdpctl.base.typed import Problems, Seconds, Table, unknown
 
 _LEARNING = 600.0
 _OF_NO_FLOW = 5_000.0  # TCP packets a second to one destination, of no known flow
 _PREFIXES_MAX = 256
+_KINDS = [kind.setting for kind in Traffic]
+_BY_KIND = Meta(extra_json_schema={"propertyNames": {"enum": _KINDS}})
+_ANYWHERE = Prefix(bytes(4), 0)
 FLOORS = {
     Traffic.SYN: 1_000.0,
     Traffic.SYN_ACK: 500.0,
@@ -31,7 +33,6 @@ FLOORS = {
     Traffic.OTHER: 1_000.0,
 }  # packets a second to one destination; fewer are never an attack
 _Floor = Annotated[float, Meta(ge=10, le=1e9)]
-_BY_NAME = {kind.setting: kind for kind in Traffic}
 
 
 class Most(StrEnum):
@@ -46,128 +47,75 @@ class Most(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Settings for the destinations in `prefix`, None for all. What is not given is inherited."""
+class Part(Table, frozen=True):
+    """`[[detect.prefixes]]`: other settings for destinations in a prefix.
 
-    prefix: Prefix | None = None
+    What is not given is inherited. `floors` and `modes` are by kind of packets.
+    """
+
+    prefix: Prefix
     mode: Most | None = None
-    floors: Mapping[Traffic, float] = field(default_factory=dict)
-    modes: Mapping[Traffic, Most] = field(default_factory=dict)
+    floors: Annotated[dict[str, _Floor], _BY_KIND] = field(default_factory=dict)
+    modes: Annotated[dict[str, Most], _BY_KIND] = field(default_factory=dict)
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse unknown kinds."""
+        _check_kinds(self.floors, f"{place}.floors", problems)
+        _check_kinds(self.modes, f"{place}.modes", problems)
 
 
-@dataclass(frozen=True, slots=True)
-class DetectSettings:
-    """Settings of the embedded detector.
+class DetectSettings(Table, frozen=True):
+    """`[detect]`, the embedded detector.
 
-    In the first `learning` seconds of its life only what is unsolicited by nature is dropped. The
-    longest prefix in `parts` that covers a destination decides.
+    In the first `learning` seconds of its life only what is unsolicited by nature is dropped. Of
+    `prefixes`, the longest that covers a destination decides. `floors` are packets a second to one
+    destination, below which nothing is an attack; they and `modes` are by kind of packets.
     """
 
     mode: Most = Most.DROP
-    learning: float = _LEARNING
-    common: Part = field(default_factory=Part)
-    parts: tuple[Part, ...] = ()
+    learning: Seconds = _LEARNING
+    floors: Annotated[dict[str, _Floor], _BY_KIND] = field(default_factory=dict)
+    modes: Annotated[dict[str, Most], _BY_KIND] = field(default_factory=dict)
+    prefixes: Annotated[tuple[Part, ...], Meta(max_length=_PREFIXES_MAX)] = ()
 
-    def _for(self, destination: Prefix) -> list[Part]:
-        """The parts that apply, the most specific one first."""
-        over = [each for each in self.parts if each.prefix and each.prefix.covers(destination)]
-        over.sort(key=lambda each: -(each.prefix.length if each.prefix else 0))
-        return [*over, self.common]
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse unknown kinds."""
+        _check_kinds(self.floors, f"{place}.floors", problems)
+        _check_kinds(self.modes, f"{place}.modes", problems)
+
+    def _for(self, destination: Prefix) -> "list[Part | DetectSettings]":
+        """What applies, the most specific first."""
+        over = [each for each in self.prefixes if each.prefix.covers(destination)]
+        return [*sorted(over, key=lambda each: -each.prefix.length), self]
 
     def floor(self, destination: Prefix, kind: Traffic, taught: bool = False) -> float:
         """The packets a second of this kind below which nothing is an attack.
 
         `taught`: known flows are told apart, so that few packets of connections are left.
         """
-        given = (each.floors[kind] for each in self._for(destination) if kind in each.floors)
+        name = kind.setting
+        given = (each.floors[name] for each in self._for(destination) if name in each.floors)
         return next(given, _OF_NO_FLOW if taught and kind is Traffic.TCP else FLOORS[kind])
 
+    def least_floor(self, kind: Traffic, taught: bool) -> float:
+        """The lowest floor of a kind anywhere."""
+        name = kind.setting
+        given = [each.floors[name] for each in self.prefixes if name in each.floors]
+        return min([*given, self.floor(_ANYWHERE, kind, taught)])
+
     def most(self, destination: Prefix, kind: Traffic) -> Most:
-        """The most that may be done about this kind; a mode of the whole is never exceeded."""
+        """The most that may be done about this kind; off for all is off for each."""
         if self.mode is Most.OFF:
             return Most.OFF
         for each in self._for(destination):
-            if kind in each.modes:
-                return each.modes[kind]
+            if kind.setting in each.modes:
+                return each.modes[kind.setting]
             if each.mode is not None:
                 return each.mode
         return self.mode
 
 
-class KindFloors(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[detect.floors]`: packets a second to one destination, by kind of packets."""
-
-    syn: _Floor | None = None
-    syn_ack: _Floor | None = None
-    rst: _Floor | None = None
-    tcp: _Floor | None = None
-    udp_service: _Floor | None = None
-    udp: _Floor | None = None
-    icmp: _Floor | None = None
-    fragment: _Floor | None = None
-    quic_initial: _Floor | None = None
-    dns_query: _Floor | None = None
-    gre: _Floor | None = None
-    esp: _Floor | None = None
-    other: _Floor | None = None
-
-    def settings(self) -> dict[Traffic, float]:
-        """The floors that are given."""
-        return {kind: v for name, kind in _BY_NAME.items() if (v := getattr(self, name))}
-
-
-class KindModes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[detect.modes]`: off, observe, limit or drop, by kind of packets."""
-
-    syn: Most | None = None
-    syn_ack: Most | None = None
-    rst: Most | None = None
-    tcp: Most | None = None
-    udp_service: Most | None = None
-    udp: Most | None = None
-    icmp: Most | None = None
-    fragment: Most | None = None
-    quic_initial: Most | None = None
-    dns_query: Most | None = None
-    gre: Most | None = None
-    esp: Most | None = None
-    other: Most | None = None
-
-    def settings(self) -> dict[Traffic, Most]:
-        """The modes that are given."""
-        return {kind: v for name, kind in _BY_NAME.items() if (v := getattr(self, name))}
-
-
-class PartTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[detect.prefixes]]`: other settings for destinations in a prefix."""
-
-    prefix: str
-    mode: Most | None = None
-    floors: KindFloors = KindFloors()
-    modes: KindModes = KindModes()
-
-
-class DetectTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[detect]`."""
-
-    mode: Most = Most.DROP
-    learning: Duration = "10m"
-    floors: KindFloors = KindFloors()
-    modes: KindModes = KindModes()
-    prefixes: Annotated[list[PartTable], Meta(max_length=_PREFIXES_MAX)] = []
-
-    def settings(self, problems: Problems) -> DetectSettings:
-        """The settings; errors are added to `problems`."""
-        parts = []
-        for number, table in enumerate(self.prefixes, 1):
-            where = f"detect.prefixes[{number}].prefix"
-            for prefix in read_prefixes([table.prefix], where, problems):
-                floors, modes = table.floors.settings(), table.modes.settings()
-                parts.append(Part(prefix, table.mode, floors, modes))
-        return DetectSettings(
-            self.mode,
-            read_seconds(self.learning, "detect.learning", problems, 0.0),
-            Part(None, None, self.floors.settings(), self.modes.settings()),
-            tuple(parts),
-        )
+def _check_kinds(given: Iterable[str], place: str, problems: Problems) -> None:
+    for name in given:
+        if name not in _KINDS:
+            problems.add(unknown(name[:80], _KINDS, place))

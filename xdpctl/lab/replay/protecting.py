@@ -52,7 +52,8 @@ def as_live(settings: Settings, outside: bool) -> Protecting:
 
 def all_outside(settings: Settings) -> bool:
     """Whether every configured interface is an outside one, so a recording must be of one."""
-    return bool(settings.interfaces) and settings.outside_interfaces.issuperset(settings.interfaces)
+    names = settings.interface_names
+    return bool(names) and settings.outside_interfaces.issuperset(names)
 
 
 def _running(settings: Settings) -> LoaderReport | None:

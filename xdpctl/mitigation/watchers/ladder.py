@@ -74,9 +74,9 @@ class Ladder:
         if tags.WATCHED in rule.tags:
             # time before the first look counts; later changes of the wall clock do not
             since = self._since.setdefault(rule.id, now - max(0.0, clock.unix - rule.created_at))
-            return now - since >= ladder.monitor
+            return now - since >= (ladder.monitor or 0.0)
         loud, seconds = self._activity.update(rule.id, self._controller.hits(rule).packets, now)
-        return loud and seconds >= ladder.limit
+        return loud and ladder.limit is not None and seconds >= ladder.limit
 
     def _raise(self, draft: Draft, due: list[Rule]) -> None:
         for rule in due:

@@ -59,7 +59,8 @@ def of_host(settings: Settings) -> list[Finding]:
     found += [_unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
     found += [_sides(settings)]
-    names = settings.interfaces or tuple(n for n in present if n != "lo" and present[n].ethernet)
+    ethernet = tuple(n for n in present if n != "lo" and present[n].ethernet)
+    names = settings.interface_names or ethernet
     for name in names:
         if name in present:
             found += _interface(present[name], settings.pin_dir)

@@ -188,10 +188,10 @@ def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_
 
 def test_modes_by_prefix_and_kind() -> None:
     parts = (
-        Part(parse_prefix("192.0.2.0/28"), None, {}, {Traffic.UDP_SERVICE: Most.OFF}),
-        Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {Traffic.ICMP: 100_000.0}, {}),
+        Part(parse_prefix("192.0.2.0/28"), None, {}, {"udp_service": Most.OFF}),
+        Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {"icmp": 100_000.0}, {}),
     )
-    settings = DetectSettings(learning=0, parts=parts)
+    settings = DetectSettings(learning=0, prefixes=parts)
     assert settings.most(parse_prefix("192.0.2.1"), Traffic.UDP_SERVICE) is Most.OBSERVE
     assert settings.most(parse_prefix("192.0.2.9"), Traffic.UDP_SERVICE) is Most.OFF
     assert settings.most(parse_prefix("192.0.2.99"), Traffic.UDP_SERVICE) is Most.DROP
