@@ -14,11 +14,11 @@ from bench.measure.signatures import PART
 from bench.report.results import Bar, Case, Results
 from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import SlotNumber
-from xdpctl.control.signature_sync import word_of
+from xdpctl.control.match_sync import word_of
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator, syn_frame
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.effect import Action, Spare
@@ -47,8 +47,8 @@ class _Filter:
                 match, slot = build({"ttl": ">=0"}), SlotNumber.SIGNATURES
                 signature = Rule(match=match, slot=slot, action=action, spare=spare)
                 datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
-                datapath.signatures.install(compile_tables([(match, slot)]))
-                datapath.signatures.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))
+                datapath.matches.install(compile_tables([(match, slot)]))
+                datapath.matches.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))
             assert loader._teacher is not None
             self.program_fd, self.teach_fd = port.program_fd, os.dup(loader._teacher)
             del loader.ports[port.name]

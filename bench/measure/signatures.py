@@ -9,10 +9,10 @@ from bench.filters import XDP_DROP, XDP_PASS, loaded
 from bench.measure.packet import take_all
 from bench.report.results import Bar, Case, Results
 from xdpctl.abi.constants import SlotNumber
-from xdpctl.control.signature_sync import rate_record, word_of
+from xdpctl.control.match_sync import rate_record, word_of
 from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.signatures.compile import compile_tables
 from xdpctl.lab.flood import Generator
 from xdpctl.model.effect import Action, Spare
 from xdpctl.model.match.match import Match, build
@@ -77,9 +77,9 @@ def arm(
         signature = Rule(match=match, slot=slot, action=action, limit=limit, spare=Spare.NONE)
         datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
         if limit:
-            datapath.signatures.put_rate(slot, rate_record(limit))
+            datapath.matches.put_rate(slot, rate_record(limit))
     slots = enumerate(matches, SlotNumber.SIGNATURES)
-    datapath.signatures.install(compile_tables([(match, slot) for slot, match in slots]))
+    datapath.matches.install(compile_tables([(match, slot) for slot, match in slots]))
 
 
 def _runs(compiled: Compiled) -> Iterator[Run]:

@@ -14,7 +14,7 @@ from tests.fleet.jepsen.checker import check
 from tests.fleet.jepsen.history import Asked, Ending, History, Outcome, load
 from tests.fleet.jepsen.simulation import simulate
 from xdpctl.errors import EngineError
-from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
+from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.model.sharing import Shared
 
 X = "203.0.113.7/32"
@@ -64,13 +64,13 @@ def test_each_broken_promise_is_found(broken: History, says: str) -> None:
 def the_last_one_wins(node: Node) -> None:
     """What was stated here replaces what the engine has, whatever this node knew."""
 
-    class Broken(Taker):
+    class Broken(Intake):
         def _yields(self, draft: Any, one: Incoming, unsent: Any, taken: Taken) -> bool:
             draft.unsent[one.key] = structs.replace(unsent, base=one.revision)
             draft.shared[one.key] = Shared(one.revision)
             return False
 
-    taker: Taker = node.agent.follower._taker
+    taker: Intake = node.agent.follower._taker
     node.agent.follower._taker = Broken(taker.name, taker.groups, taker.hits)
 
 
@@ -90,10 +90,10 @@ def acknowledged_too_early(node: Node) -> None:
 
 
 def _changed_take(node: Node, change: Callable[[Incoming], Incoming | None]) -> None:
-    taker: Taker = node.agent.follower._taker
+    taker: Intake = node.agent.follower._taker
     take = taker.take
 
-    class Broken(Taker):
+    class Broken(Intake):
         def take(self, draft: Any, batch: Any) -> Taken:
             return take(draft, [one for each in batch if (one := change(each))])
 

@@ -14,7 +14,7 @@ from tests.support.fakes import ask
 from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.following import POSITION
-from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.intent import VERSION, Intent, decode
 from xdpctl.lab.waiting import until
 from xdpctl.model.sharing import Unsent

@@ -19,7 +19,7 @@ from xdpctl.abi.arrays import MEMORY
 from xdpctl.abi.constants import Action, MemoryNumber, Mode, SlotNumber
 from xdpctl.abi.structs import Slot
 from xdpctl.datapath.bpf import programs
-from xdpctl.datapath.signatures.compile import compile_tables
+from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.model.match.match import build
 
 CLIENT, SERVER = address("203.0.113.9"), address("198.51.100.7")
@@ -43,7 +43,7 @@ class Reply(NamedTuple):
 @pytest.fixture
 def challenging(emptied: Filter) -> Iterator[Filter]:
     """Every SYN is challenged."""
-    table, words = emptied.datapath.signatures, emptied.datapath.source.words
+    table, words = emptied.datapath.matches, emptied.datapath.source.words
     table.wait_for_packets()
     word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
     words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
@@ -190,7 +190,7 @@ def test_nobody_gets_more_than_his_network_may(challenging: Filter) -> None:
 def test_without_a_challenge_no_reset_is_looked_at(challenging: Filter) -> None:
     syn = packet4(address("203.0.116.9"), SERVER, tcp(SYN), 6)
     number = answer(challenging, syn).acknowledged
-    challenging.datapath.signatures.challenge([])
+    challenging.datapath.matches.challenge([])
     reset = packet4(address("203.0.116.9"), SERVER, tcp(RST, number=number), 6)
     assert challenging.judge(reset) == ("pass", "NO_RULE")
 

@@ -23,7 +23,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.image import own_slot
-from xdpctl.datapath.signatures.compile import compile_tables
+from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.model.match.match import build
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000")) // 10
@@ -37,7 +37,7 @@ IDS = (b"", b"abc", b"ABCD", b"longABCD", bytes(4), b"one byte is too many.", b"
 
 def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
     """A signature that drops every packet, except what it spares."""
-    table, words = held.datapath.signatures, held.datapath.source.words
+    table, words = held.datapath.matches, held.datapath.source.words
     table.wait_for_packets()
     word = Slot(Action.DROP, Mode.ENFORCE, 0, spare).pack()
     words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")

@@ -18,10 +18,10 @@ from tests.reference_signatures import Network, Signature, Tests
 from tests.support import packets
 from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
-from xdpctl.control.signature_sync import rate_record
+from xdpctl.control.match_sync import rate_record
 from xdpctl.datapath.bpf import maps, programs
-from xdpctl.datapath.signatures.compile import compile_tables
-from xdpctl.datapath.signatures.table import own_bucket
+from xdpctl.datapath.matches.compile import compile_tables
+from xdpctl.datapath.matches.table import own_bucket
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Match, build
@@ -56,7 +56,7 @@ class Armed:
 
     def hold(self, ordered: list[tuple[Match, Signature]]) -> list[Signature]:
         """Put these in force in this order; the same with their slots."""
-        table, source = self.filter.datapath.signatures, self.filter.datapath.source
+        table, source = self.filter.datapath.matches, self.filter.datapath.source
         slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(ordered))
         table.wait_for_packets()
         held = []
@@ -72,7 +72,7 @@ class Armed:
         return held
 
     def _pace(self, slot: int, over: bool) -> None:
-        self.filter.datapath.signatures.put_rate(slot, rate_record(Rate(pps=1e9, burst=60)))
+        self.filter.datapath.matches.put_rate(slot, rate_record(Rate(pps=1e9, burst=60)))
         self._buckets.put(
             struct.pack("<I", own_bucket(slot)), struct.pack("<Q", FAR if over else 0)
         )
@@ -198,7 +198,7 @@ def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
 def limits(armed: Armed, *rates: Rate) -> None:
     """A limit for each of these, on everything, whose packets are judged by each in turn."""
     matches = [(build({"ttl": f"<={64 + n}"}), rate) for n, rate in enumerate(rates)]
-    table = armed.filter.datapath.signatures
+    table = armed.filter.datapath.matches
     armed.hold([(match, Signature({}, "limit")) for match, _ in matches])
     for slot, (_, rate) in enumerate(matches, SlotNumber.SIGNATURES):
         table.put_rate(slot, rate_record(rate))
@@ -212,7 +212,7 @@ def test_a_changed_limit_begins_with_empty_buckets(armed: Armed) -> None:
     for per in (0, 32):
         limits(armed, Rate(pps=0.1, burst=0.05, per_ipv4=per))
         assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]
-        table = armed.filter.datapath.signatures
+        table = armed.filter.datapath.matches
         record = rate_record(Rate(pps=0.1, burst=0.05, per_ipv4=per))
         table.put_rate(SlotNumber.SIGNATURES, record, in_use=True)
         assert verdicts(armed, SOURCE, SOURCE) == ["pass", "drop"]

@@ -23,10 +23,10 @@ from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.flow_memory import ChallengeCounts, MemoryFigures
 from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks
 from xdpctl.datapath.image import SHARED, Plan
+from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.served import Counts, CountsOf, Service
-from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
@@ -162,7 +162,7 @@ class FakeDatapath:
         control["seeds"], control["buckets_log2"] = SEEDS, SMALLEST_LOG2
         self.control = control[0]
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
-        self.signatures = SignatureTable(self.memory_of, self.control, lambda: None)
+        self.matches = MatchTable(self.memory_of, self.control, lambda: None)
         self.heads = FakeHeads()
         self.flows = FakeFlows()
         self.trials = FakeTrials()

@@ -9,7 +9,7 @@ from typing import Literal
 
 
 class Action(IntEnum):
-    """What a slot does with a packet; LIMIT drops packets beyond a signature's rate."""
+    """What a slot does with a packet; LIMIT drops packets beyond a rule's rate."""
 
     NONE = 0
     ACCEPT = 1
@@ -128,7 +128,7 @@ class Value(IntEnum):
 
 
 class Field(IntEnum):
-    """The fields that signatures match; an address is split into 16-bit words, highest first."""
+    """The fields that matches name; an address is split into 16-bit words, highest first."""
 
     PROTOCOL = 0
     SOURCE_PORT = 1

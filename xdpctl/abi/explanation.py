@@ -23,7 +23,7 @@ class PackedVerdict(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What the explain program found: the reason, the slots that matched, in order, and the
-    slots of signatures that also match but come after the one that decided (`behind`).
+    slots of rules that also match but come after the one that decided (`behind`).
     """
 
     C_NAME: ClassVar[str] = "explanation"

@@ -13,9 +13,9 @@ import numpy as np
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.ingest import Ingested, learn
+from xdpctl.control.match_sync import MatchSync
 from xdpctl.control.monitor_slots import MonitorSlots
 from xdpctl.control.recovery import Recovered, keep, lost, recover
-from xdpctl.control.signature_sync import SignatureSync
 from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Chain, Event
@@ -44,7 +44,7 @@ class Committer:
         self.datapath = datapath
         self.state = state
         self.clock = clock
-        self.signature_sync = SignatureSync(datapath, state, self._execute)
+        self.match_sync = MatchSync(datapath, state, self._execute)
         self.stale = 0
         self.unsettled = False
         self._monitor_slots = MonitorSlots(datapath, state)
@@ -52,7 +52,7 @@ class Committer:
         self._cursor: Cursor | None = None
         self._ours: Written = {}
         self.recovered: Recovered | None = None
-        self._signatures_changed = True  # the kernel's signatures may differ from the state's
+        self._matches_changed = True  # the kernel's rules on matches may differ from the state's
 
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it.
@@ -119,7 +119,7 @@ class Committer:
                 case Synced():
                     cursor = event.cursor
         self._cursor = cursor
-        self._signatures_changed |= learned.matches
+        self._matches_changed |= learned.matches
         if reset:
             keep(self.state)
             self.reconcile(now)
@@ -129,8 +129,8 @@ class Committer:
         moved = {source for source in changed if self.state.moved(source)}
         self.apply({source: each for source, each in changed.items() if source not in moved}, now)
         self._replace_sets(before, self.state.listings())
-        if self._signatures_changed:
-            self._sync_signatures(now)
+        if self._matches_changed:
+            self._sync_matches(now)
         if moved:
             self.apply(dict.fromkeys(moved), now)
         self._monitor_slots.bring()
@@ -146,12 +146,12 @@ class Committer:
 
     def recover(self) -> None:
         """If the store is empty but the kernel still filters, import what the kernel holds."""
-        armed = bool(self.datapath.signatures.armed)
+        armed = bool(self.datapath.matches.armed)
         if not self.store.pristine() or not lost(self.state.image, armed):
             return
         draft, self.recovered = recover(self.state, self.clock.read(), armed)
         log.error("%s", self.recovered)
-        self.signature_sync.paused = armed
+        self.match_sync.paused = armed
         self._write(draft.changes(), draft.events, draft.now)
 
     def in_kernel(self) -> tuple[frozenset[Prefix], int]:
@@ -176,11 +176,11 @@ class Committer:
             )
             self.record(Event("xdpctl", "store.behind", "", {"rules": gone, "sets": fewer}))
 
-    def _sync_signatures(self, now: Now) -> bool:
-        """Bring the kernel's signatures to the state's; return whether anything differed."""
-        self._signatures_changed = True
-        differed = self.signature_sync.reconcile(now.ns)
-        self._signatures_changed = False
+    def _sync_matches(self, now: Now) -> bool:
+        """Bring the kernel's rules on matches to the state's; return whether anything differed."""
+        self._matches_changed = True
+        differed = self.match_sync.reconcile(now.ns)
+        self._matches_changed = False
         return differed
 
     def apply(self, changes: Mapping[Prefix, Target | None], now: Now) -> None:
@@ -219,7 +219,7 @@ class Committer:
             for slot in {*image.sets, *wanted}
         }
         sets = self._replace_sets(current, wanted)
-        matches_differed = self._sync_signatures(now)
+        matches_differed = self._sync_matches(now)
         self._monitor_slots.bring()
         self.unsettled = False
         return [

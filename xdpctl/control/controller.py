@@ -16,8 +16,8 @@ from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry, Ledger, NoLedger
 from xdpctl.control.guards import shelter
 from xdpctl.control.jobs import Guard, Job, JobQueue
+from xdpctl.control.match_sync import word_of
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
-from xdpctl.control.signature_sync import word_of
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.sharing import Sharing

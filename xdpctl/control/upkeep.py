@@ -121,7 +121,7 @@ class Upkeep:
             expected = state.image.slots[first : first + _STEP]
             wrong += words[first : first + len(expected)].tobytes() != b"".join(expected)
             yield
-        if wrong or not self._committer.signature_sync.agrees():
+        if wrong or not self._committer.match_sync.agrees():
             self._repair()
         if self._committer.datapath.sides.bring(state.sides):
             self._repaired(["sides of outside interfaces"])

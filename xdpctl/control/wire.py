@@ -13,7 +13,7 @@ SPARES = {
     Spare.NONE: WireSpare.NONE,
     Spare.ESTABLISHED: WireSpare.ESTABLISHED,
     Spare.KNOWN: WireSpare.KNOWN,
-    Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while it is tried, see signature_sync
+    Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while it is tried, see match_sync
 }
 
 

@@ -18,10 +18,10 @@ from xdpctl.datapath.bpf.ringbuf import Ring
 from xdpctl.datapath.flow_memory import PinnedFlowMemory
 from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads
 from xdpctl.datapath.image import Plan
+from xdpctl.datapath.matches.table import MAPS as MATCH_MAPS
+from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.served import CountsOf, PinnedServed
-from xdpctl.datapath.signatures.table import MAPS as SIGNATURE_MAPS
-from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
 from xdpctl.datapath.tables.sides import TRIES, SideTable
 from xdpctl.datapath.tables.source import MAPS, SourceTable
@@ -33,7 +33,7 @@ _MAPPED = (
     *(name for names in MAPS.values() for name in names.values()),
     "nodes",
     "slots",
-    *SIGNATURE_MAPS,
+    *MATCH_MAPS,
     *SIDE_MAPS,
 )
 _RINGS = ("samples", "captures", "heads")
@@ -91,7 +91,7 @@ class PinnedDatapath:
             memory = {name: self._maps[name].memory() for name in (*_MAPPED, "controls")}
             self._control = np.frombuffer(memory["controls"], CONTROL)[0]
             self.source = SourceTable(memory, self._control, rcu.wait)
-            self.signatures = SignatureTable(memory, self._control, rcu.wait)
+            self.matches = MatchTable(memory, self._control, rcu.wait)
             self.sides = SideTable(memory, {4: self._maps[TRIES[0]], 6: self._maps[TRIES[1]]})
             self._samples, self._captures, heads = (
                 Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS

@@ -10,9 +10,9 @@ from xdpctl.abi.structs import Capture, Hits, Sample
 from xdpctl.datapath.flow_memory import FlowMemory
 from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
+from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.served import CountsOf
-from xdpctl.datapath.signatures.table import SignatureTable
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.datapath.trials import Trials
@@ -26,7 +26,7 @@ class Datapath(Protocol):
 
     capacity: int
     source: SourceTable
-    signatures: SignatureTable
+    matches: MatchTable
     sides: SideTable
 
     @property

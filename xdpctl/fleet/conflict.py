@@ -17,7 +17,7 @@ from xdpctl.model.rule import Rule
 def prevails(ours: Any, theirs: Any) -> bool:
     """Whether our value, which the engine does not have yet, replaces theirs, which it has.
 
-    Values are rules, signatures, sets, tokens or settings; None: it is taken away.
+    Values are rules, sets, tokens or settings; None: it is taken away.
     """
     if isinstance(ours, Rule) and isinstance(theirs, Rule):
         return ours.same_effect(theirs) and _later(ours, theirs)

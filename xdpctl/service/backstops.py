@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the backstops: learns what is usual in quiet times, and brings the limits up to date.
 
-The limits are signatures without an end, so they hold if every process is dead.
+The limits are rules without an end, so they hold if every process is dead.
 """
 
 import json

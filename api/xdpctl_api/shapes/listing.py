@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.signature_sync import ordered
+from xdpctl.control.match_sync import ordered
 from xdpctl.control.state.state import order
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action, Mode

@@ -96,7 +96,7 @@ def test_who_spares_known_flows_goes_on_to_when_the_priority_goes(api: Api) -> N
 def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
     limit = {"bps": 8_000_000, "burst": 0.25, "per": "source/24"}
     made = add(api, "udp", action="limit", limit=limit)
-    rate = api.datapath.signatures.rate(made["slot"])
+    rate = api.datapath.matches.rate(made["slot"])
     assert int(rate["cost"]) == 1000 << RATE_COST_SHIFT, "a byte a microsecond"
     assert (int(rate["burst_ns"]), int(rate["by_bytes"])) == (250_000_000, 1)
     assert int(rate["source4"]) == 0xFFFFFF00
@@ -104,14 +104,14 @@ def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> No
     path = f"/v1/rules/{made['id']}"
     changed = api.call("PATCH", path, json={"limit": {"pps": 100}, "spare": "none"}).json()
     assert (changed["limit"]["pps"], changed["limit"]["bps"]) == (100, None)
-    assert int(api.datapath.signatures.rate(made["slot"])["cost"]) == 10_000_000 << RATE_COST_SHIFT
+    assert int(api.datapath.matches.rate(made["slot"])["cost"]) == 10_000_000 << RATE_COST_SHIFT
     assert not slot_of(api, made["slot"]).spare
 
 
 def test_a_limit_for_each_destination_is_told_as_it_was_given(api: Api) -> None:
     made = add(api, "tcp", action="limit", limit={"pps": 10, "per": "destination+source/24,/56"})
     assert (made["limit"]["per"], made["spare"]) == ("destination+source/24,/56", "none")
-    rate = api.datapath.signatures.rate(made["slot"])
+    rate = api.datapath.matches.rate(made["slot"])
     assert int(rate["destination4"]) == 2**32 - 1
     assert int(rate["source4"]) == 0xFFFFFF00
     assert rate["destination6"].tolist() == [2**64 - 1] * 2
@@ -155,7 +155,7 @@ def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(a
         if cursor is None:
             break
     assert seen == wanted
-    slots = api.datapath.signatures._generations[int(api.datapath.control["armed"]) - 1]["slots"]
+    slots = api.datapath.matches._generations[int(api.datapath.control["armed"]) - 1]["slots"]
     assert slots[:3].tolist() == [4, 5, 3]
 
 

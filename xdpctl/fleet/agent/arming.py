@@ -14,8 +14,8 @@ from xdpctl.control.guards import lockout
 from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError, RuleError, XdpctlError
+from xdpctl.fleet.agent.intake import Incoming, Taken
 from xdpctl.fleet.agent.records import standing_rule
-from xdpctl.fleet.agent.taking import Incoming, Taken
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
 from xdpctl.incidents.ledger import ledger

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import structs
 
 from xdpctl.fleet import keys, sharding
+from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
-from xdpctl.fleet.agent.taking import Incoming
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
 from xdpctl.fleet.sharding import SetDamaged

@@ -21,9 +21,9 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.agent.arming import Arming
 from xdpctl.fleet.agent.batches import MOST, together
 from xdpctl.fleet.agent.fetching import Fetcher
+from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.specials import Specials
-from xdpctl.fleet.agent.taking import Incoming, Taken, Taker
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
@@ -50,7 +50,7 @@ class Follower:
         self._member, self._specials, self._removed = member, specials, removed
         self._fetcher = Fetcher(member)
         settings, hits = member.settings, member.controller.hits
-        self._taker = Taker(settings.name, settings.groups, hits, member.states)
+        self._taker = Intake(settings.name, settings.groups, hits, member.states)
         self._arming = Arming(settings.name, settings.arm, hits)
         self._again = True  # a snapshot is needed
 

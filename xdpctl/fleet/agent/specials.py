@@ -8,7 +8,7 @@ import msgspec
 
 from xdpctl.control.controller import Controller
 from xdpctl.errors import ConfigError, XdpctlError
-from xdpctl.fleet.agent.taking import Incoming
+from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.intent import Special, kind_named
 
 log = logging.getLogger("xdpctl.fleet")

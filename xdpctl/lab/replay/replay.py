@@ -21,17 +21,17 @@ from xdpctl.base.clock import Clock
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.controller import Controller
+from xdpctl.control.match_sync import rate_record
 from xdpctl.control.operations.bulk_import import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
-from xdpctl.control.signature_sync import rate_record
 from xdpctl.control.state.state import State
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import Loader, compile_filter
 from xdpctl.datapath.loader.take_down import take_down
+from xdpctl.datapath.matches.table import own_bucket
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.signatures.table import own_bucket
 from xdpctl.errors import ConfigError
 from xdpctl.lab.replay.protecting import Protecting
 from xdpctl.lab.replay.recorded_clock import RecordedClock
@@ -102,7 +102,7 @@ class Rehearsal:
             self.limits = Clocked.RECORDING if by_clock else Clocked.ALL
         if self.limits is Clocked.ALL:
             for slot in limits:
-                datapath.signatures.put_rate(slot, rate_record(Rate(pps=1)))
+                datapath.matches.put_rate(slot, rate_record(Rate(pps=1)))
                 self._buckets[own_bucket(slot)] = _NEVER
 
     def run(self, path: Path) -> Tally:

@@ -20,7 +20,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     yield rules
     yield from _collateral(ctx)
     if ctx.settings.metrics_per_rule:
-        yield from _signatures(ctx)
+        yield from _of_matches(ctx)
     yield from _sets(ctx)
     yield from _feeds(ctx)
 
@@ -46,7 +46,7 @@ def _collateral(ctx: ControlPlane) -> Iterator[Metric]:
     yield GaugeMetricFamily("xdpctl_rules_hurting", "Detectors' rules that hit people", hurting)
 
 
-def _signatures(ctx: ControlPlane) -> Iterator[Metric]:
+def _of_matches(ctx: ControlPlane) -> Iterator[Metric]:
     info = GaugeMetricFamily(
         "xdpctl_match_info", "Always 1", labels=["rule", "action", "mode", "origin"]
     )

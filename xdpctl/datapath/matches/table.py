@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The signatures in the kernel: two generations, one of which is in use."""
+"""The rules on matches in the kernel: two generations, one of which is in use."""
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ from xdpctl.abi.constants import (
     Action,
     SlotNumber,
 )
-from xdpctl.datapath.signatures.compile import Tables
+from xdpctl.datapath.matches.compile import Tables
 
 MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
 
@@ -27,8 +27,8 @@ def own_bucket(slot: int) -> int:
     return (1 << BUCKETS_LOG2) + (slot - SlotNumber.SIGNATURES) * BUCKET_STRIDE
 
 
-class SignatureTable:
-    """The signature tables in `memory`, which has the writable memory of each map in MAPS.
+class MatchTable:
+    """The tables in `memory`, which has the writable memory of each map in MAPS.
 
     `control` is the CONTROL record, which says which generation is in use. `grace` waits until no
     packet still uses data that was read before the call.
@@ -73,7 +73,7 @@ class SignatureTable:
 
     @property
     def armed(self) -> bool:
-        """Whether any signatures are in use."""
+        """Whether any rules are in use."""
         return bool(self._control["armed"])
 
     def challenge(self, actions: Iterable[Action]) -> None:

@@ -13,25 +13,14 @@ from msgspec import structs
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations import sets
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.store.kinds import AUTOMATIC_MODE
-from xdpctl.control.store.records import decode_set
 from xdpctl.errors import XdpctlError
-from xdpctl.fleet.agent.records import (
-    OnlyHere,
-    current,
-    place,
-    put_set,
-    standing_rule,
-)
+from xdpctl.fleet.agent.handlers import HANDLERS, Stated
+from xdpctl.fleet.agent.records import OnlyHere, current
 from xdpctl.fleet.conflict import agree, prevails
 from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
 from xdpctl.fleet.scope import in_scope
-from xdpctl.mitigation.undo import ending
-from xdpctl.model.effect import Automatic
-from xdpctl.model.identity import Caller, Role, Token
-from xdpctl.model.rule import OPERATOR, Rule, automatic
+from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import Shared, Unsent
 from xdpctl.model.source_set import Entries
 
@@ -75,7 +64,7 @@ class Taken:
 
 
 @dataclass(slots=True)
-class Taker:
+class Intake:
     """Takes intents over for the node `name`, a member of `groups`; `hits` are a rule's."""
 
     name: str
@@ -190,45 +179,13 @@ class Taker:
         intent, (kind, name) = one.intent, kind_named(one.key)
         assert intent is not None  # noqa: S101  # the caller has looked
         here = in_scope(intent.scope, self.name, self.groups) and not intent.removed
-        who = Caller(f"{intent.by} ({intent.node})", Role.OPERATOR, OPERATOR)
-        if kind == "rules":
-            asked = value_of(one.key, intent, draft.now) if here else None
-            standing: Rule | None = standing_rule(draft, one.key)
-            if asked is None or asked.expired(draft.now.ns):
-                self._remove_rule(draft, standing, intent.removed, ours, who)
-            else:
-                place(draft, asked, standing, ours, who)
-        elif kind == "sets":
-            _set(draft, name, one, here, ours, who)
-        elif kind == "tokens":
-            asked = value_of(one.key, intent, draft.now) if here else None
-            assert asked is None or isinstance(asked, Token)  # noqa: S101
-            draft.tokens[name] = asked
-        elif kind == "settings" and name == AUTOMATIC_MODE:
-            asked = value_of(one.key, intent, draft.now) if here else None
-            assert asked is None or isinstance(asked, Automatic)  # noqa: S101
-            standing = current(draft, one.key)
-            if standing is not None and standing is not asked and not ours:
-                raise OnlyHere(f"{standing} was set on this node alone")
-            draft.settings[name] = asked
-        elif kind in tuple(Special):
+        if kind in tuple(Special):
             if here or (ours and intent.removed):
                 taken.special.append(one)
+        elif handler := HANDLERS.get(kind):
+            handler(draft, Stated(one.key, name, intent, one.entries, here, ours, self.hits))
         else:
             raise Unreadable(f"this version does not know {kind[:40]!r}: it is kept in the engine")
-
-    def _remove_rule(
-        self, draft: Draft, standing: Rule | None, removed: bool, ours: bool, who: Caller
-    ) -> None:
-        """Remove a rule that the fleet has no more, or, if `removed` by a person, a detector's."""
-        if standing is None:
-            return
-        if automatic(standing):
-            if removed:
-                ending(draft, f"removed by {who.name}", self.hits)(standing)
-                draft.remove(standing)
-        elif ours:
-            draft.remove(standing)
 
 
 def _older(one: Incoming, known: Shared) -> bool:
@@ -257,22 +214,6 @@ def _mirrored(one: Incoming) -> Shared:
         return Shared(one.revision)
     gone = intent.at if intent.removed else 0.0
     return Shared(one.revision, intent.scope, "", gone, at=intent.at)
-
-
-def _set(draft: Draft, name: str, one: Incoming, here: bool, ours: bool, who: Caller) -> None:
-    """Put a set, or remove the fleet's."""
-    if not here:
-        if ours and draft.sets.get(name) is not None:
-            sets.remove(draft, name, who, None, {})
-        return
-    assert one.intent is not None  # noqa: S101  # the caller has looked
-    try:
-        record = decode_set(bytes(one.intent.data))
-    except (ValueError, XdpctlError) as error:
-        raise Unreadable(f"its record cannot be read: {str(error)[:200]}") from None
-    if one.entries is None or record.name != name:
-        raise Unreadable("its entries are missing, or its content is of another set")
-    put_set(draft, record, one.entries, ours, who)
 
 
 def _note(draft: Draft, batch: Iterable[Incoming], taken: Taken) -> None:

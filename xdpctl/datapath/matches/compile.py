@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles an ordered list of matches to the tables that bpf/signatures.bpf.h reads. Pure.
 
-Each field's values are split where a range of a signature begins or ends. All values between two
-bounds share one bitmap of the signatures that match them. Equal bitmaps are stored once.
+Each field's values are split where a range of a match begins or ends. All values between two
+bounds share one bitmap of the matches that have them. Equal bitmaps are stored once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ _ABSENT = 1  # one more value for each field: the packet does not have the field
 
 
 class FieldKey(NamedTuple):
-    """A field that signatures match, and the number of its values."""
+    """A field that matches name, and the number of its values."""
 
     field: int
     size: int
@@ -66,7 +66,7 @@ class Tables:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no signature for either family."""
+        """Whether there is no match for either family."""
         return not self.generation["families"]["whole"].any()
 
 
@@ -77,7 +77,7 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
     """
     if len(ordered) > Constants.SIGNATURES_MAX:
         raise CapacityError(
-            f"{len(ordered)} signatures were requested, and the limit is "
+            f"{len(ordered)} matches were requested, and the limit is "
             f"{Constants.SIGNATURES_MAX}; nothing was applied. Remove some, or merge them: a "
             "component can have many values."
         )
@@ -104,9 +104,9 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
 def _lookups(
     asked: Sequence[Asked], of_family: NDArray[np.bool_]
 ) -> Iterator[tuple[FieldKey, NDArray[np.int64], NDArray[np.bool_]]]:
-    """For each field: the bounds of its intervals, and which signatures match each interval.
+    """For each field: the bounds of its intervals, and which matches have each interval.
 
-    The field that most signatures depend on comes first, so most packets need one or two look-ups.
+    The field that most matches depend on comes first, so most packets need one or two look-ups.
     """
     users: dict[FieldKey, dict[Ranges, list[int]]] = {}
     for number, fields in enumerate(asked):
@@ -171,7 +171,7 @@ def _runs(value: Bits, most: int) -> Ranges:
 
 
 def _rows(taken: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Each column as a row with a bitmap; the first signature is the lowest bit of word 0."""
+    """Each column as a row with a bitmap; the first match is the lowest bit of word 0."""
     packed = np.zeros((taken.shape[1], BITMAP_WORDS * 8), np.uint8)
     found = np.packbits(taken, axis=0, bitorder="little")
     packed[:, : len(found)] = found.T
@@ -189,7 +189,7 @@ class _Pool:
         numbers = [self._numbers.setdefault(row.tobytes(), len(self._numbers)) for row in rows]
         if len(self._numbers) > BITMAPS_MAX:
             raise CapacityError(
-                f"the signatures have more than {BITMAPS_MAX:,} different combinations; nothing "
+                f"the matches have more than {BITMAPS_MAX:,} different combinations; nothing "
                 "was applied. Remove some, or list fewer ranges."
             )
         powers = np.uint32(1) << np.arange(BITMAP_WORDS, dtype=np.uint32)
