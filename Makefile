@@ -195,7 +195,7 @@ openapi: setup
 
 # The site fetches nothing from other hosts, and a dead link or anchor stops the build.
 schema: setup
-	@$(BIN)/python -c 'import json; from xdpctl.service.config import schema; \
+	@$(BIN)/python -c 'import json; from xdpctl.config.file import schema; \
 	  print(json.dumps(schema(), indent=1))' > docs/reference/config.schema.json
 
 docs: setup docs/img/architecture.svg

@@ -3,10 +3,10 @@
 
 from pathlib import Path
 
+from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
-from xdpctl.service.daemon import main
-from xdpctl.service.listeners import Listeners
-from xdpctl.service.settings import Settings
+from xdpctl.processes.daemon import main
+from xdpctl.processes.listeners import Listeners
 
 
 def serve(

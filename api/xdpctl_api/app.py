@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 
 from xdpctl import __version__
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api import problems
 from xdpctl_api.auth import KnownSender
 from xdpctl_api.dashboard.routes import add_dashboard

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from xdpctl.errors import RuleError
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.document import STRICT
 
 

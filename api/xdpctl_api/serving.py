@@ -6,13 +6,13 @@ from pathlib import Path
 
 import uvloop
 
+from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.listeners import Listeners
-from xdpctl.service.settings import Settings
-from xdpctl.service.sockets import fleet_listener
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.listeners import Listeners
+from xdpctl.processes.sockets import fleet_listener
 from xdpctl_api.app import create_app
 from xdpctl_api.transport import server
 

@@ -12,7 +12,7 @@ from xdpctl.lists.formats import Feed
 from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
 from xdpctl.model.names import check_name
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out

@@ -8,8 +8,8 @@ from fastapi import Depends, Query
 
 from xdpctl.control.state.changes import Change
 from xdpctl.model.wait import Wait
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.fleet_link import scope_for
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.fleet_link import scope_for
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.shapes.fleet import WhereOut, where_out
 

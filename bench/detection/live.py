@@ -27,14 +27,14 @@ from xdpctl.abi.constants import KEPT_OUT, Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.loader.take_down import take_down
-from xdpctl.detectors.builtin.engine import Engine
-from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.settings import DetectSettings
-from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.usual import Usual
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, compile_generator
-from xdpctl.service.detecting import learnt
-from xdpctl.service.detecting.status import DetectorStatus, read_status
+from xdpctl.processes.detector import learnt
+from xdpctl.processes.detector.status import DetectorStatus, read_status
 
 _STANDARD = 25_000.0  # packets a second
 _WEEK = 7 * 86_400.0

@@ -19,7 +19,7 @@ from bench.detection.synthesis import Outcome, all_judged
 from tests.lab.behind.floods import FLOODS, flooding
 from tests.support.watching import World, began
 from xdpctl.abi.constants import Traffic
-from xdpctl.detectors.builtin.settings import FLOORS
+from xdpctl.flood.settings import FLOORS
 
 _WITH_CORPUS = 2
 _RATES = (20_000, 100_000, 300_000)

@@ -11,10 +11,10 @@ from bench.detection import made
 from tests.support.watching import World
 from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors.builtin.engine import Engine
-from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.settings import DetectSettings
-from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
 from xdpctl.traffic.packets import PacketArray
 

@@ -11,10 +11,10 @@ import numpy as np
 from bench.detection.made import ATTACKS, VICTIM, balanced, legitimate
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.normal import Normal
-from xdpctl.detectors.builtin.settings import FLOORS, Most
-from xdpctl.detectors.builtin.verdict import proposals
+from xdpctl.flood.evidence import Case
+from xdpctl.flood.normal import Normal
+from xdpctl.flood.settings import FLOORS, Most
+from xdpctl.flood.verdict import proposals
 from xdpctl.model.effect import Action
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes

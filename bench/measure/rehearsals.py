@@ -9,8 +9,8 @@ Recordings in a folder called `attack` are attacks; all others are normal traffi
 import sys
 from pathlib import Path
 
+from xdpctl.config.settings import Settings
 from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
-from xdpctl.service.settings import Settings
 
 _HEAD = """# Rehearsals
 

@@ -12,10 +12,10 @@ from tests.cli.terminal import Person
 from tests.conftest import need
 from tests.kernel.conftest import _able
 from xdpctl.cli import output
+from xdpctl.client import Client
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.waiting import eventually
-from xdpctl.service.client import Client
 
 __all__ = ["_able"]
 BOX, ATTACKER = "192.0.2.1", "203.0.113.7"

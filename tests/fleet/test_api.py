@@ -14,9 +14,9 @@ from tests.fleet.boxes import QUOTAS
 from tests.fleet.engines import Etcd
 from tests.support.apiclient import Api, running
 from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.config.settings import Settings
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.lab.waiting import until
-from xdpctl.service.settings import Settings
 
 _NUMBERS = count(1)
 BODY = {"match": {"source": "203.0.113.7"}, "reason": "SYN flood"}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.paths import ROOT
 from xdpctl.cli.app import hoisted
+from xdpctl.config import file as config
 from xdpctl.errors import ConfigError, EngineError, RuleError
 from xdpctl.fleet import configuration
 from xdpctl.fleet.answer import where
@@ -19,7 +20,6 @@ from xdpctl.fleet.scope import check_scope, in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import joined
 from xdpctl.model.incident import Incident
-from xdpctl.service import config
 from xdpctl_api import fleet_wide
 from xdpctl_api.fleet_neighbours import is_address
 from xdpctl_api.fleet_proxy import _merged
@@ -28,7 +28,7 @@ from xdpctl_api.shapes.fleet import node_out
 
 def test_a_single_box_imports_nothing_of_a_fleet() -> None:
     code = (
-        "import sys; import xdpctl_api.app, xdpctl.service.control_plane, xdpctl.cli.app; "
+        "import sys; import xdpctl_api.app, xdpctl.processes.control_plane, xdpctl.cli.app; "
         "print([m for m in sys.modules if m.startswith(('grpc', 'google.protobuf')) "
         "or m.startswith(('xdpctl.fleet.agent', 'xdpctl.fleet.authority'))])"
     )
@@ -185,7 +185,7 @@ def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has a table \[fleet\]"):
         configuration.check_absent(file)
     configuration.remove_table(file)
-    assert config.load(file).fleet is None
+    assert not config.load(file).fleet
     assert config.load(file).interfaces == ("eth0",)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.support.inputs import changed, damaged, json_values
 from tests.fuzz.support.loop import fuzz
-from xdpctl.service.config import load, override, parse
-from xdpctl.service.settings import Settings
+from xdpctl.config.file import load, override, parse
+from xdpctl.config.settings import Settings
 
 SEEDS: list[dict[str, Any]] = [
     {

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.support.inputs import changed, json_values, texts
 from tests.fuzz.support.loop import fuzz
+from xdpctl.config.file import parse
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
-from xdpctl.service.config import parse
 from xdpctl_api.shapes.listing import _place
 
 _WORDS = (*BY_WORD, "tcp", "udp", "icmp", "icmpv6", "gre", *TCP_FLAGS, *FRAGMENT)

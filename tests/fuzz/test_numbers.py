@@ -12,12 +12,12 @@ from tests.fuzz.support.loop import fuzz
 from xdpctl.base.durations import parse_duration, show_duration
 from xdpctl.base.units import si
 from xdpctl.cli.rules.limits import _per, number
+from xdpctl.config.file import parse
 from xdpctl.lists.formats.tables import cells_of
 from xdpctl.lists.geo import parse_asn, parse_country
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.source_set import check_refresh
-from xdpctl.service.config import parse
 
 _PARTS = ("1", "0", "90", ".", "s", "m", "h", "d", "w", " ", "-", "e", "٣", "²", "9" * 400,
           "1" * 5000, "k", "M", "G", ",", "/", "inf", "nan", "_", "\n")  # fmt: skip

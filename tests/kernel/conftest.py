@@ -15,6 +15,7 @@ from tests.conftest import need
 from xdpctl.abi.constants import Action, Mode, Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
@@ -26,7 +27,6 @@ from xdpctl.datapath.plan import differences, transition
 from xdpctl.datapath.set_plan import replace_set
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.flow_memory import FlowSettings
-from xdpctl.service.settings import Settings
 
 CAPACITY = Capacity(2000, 4096, 4096)
 LARGE = Capacity(2000, 200_000, 100_000)

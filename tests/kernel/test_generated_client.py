@@ -11,12 +11,12 @@ from tests.support.fakes import controller
 from tests.support.generated import Generated
 from tests.support.served import served
 from xdpctl.base.clock import Clock
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.settings import Settings
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.app import create_app
 
 

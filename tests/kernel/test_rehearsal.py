@@ -17,10 +17,10 @@ from xdpctl.abi.constants import Reason
 from xdpctl.base.net import pcap_reader
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.cli.app import app
+from xdpctl.config.settings import Settings
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import ConfigError, RecordingError
 from xdpctl.lab.replay.replay import Rehearsal, Tally, rehearsing
-from xdpctl.service.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("_able")
 RULES = Path(__file__).parents[1] / "corpus_signatures.ndjson"

@@ -20,9 +20,9 @@ from tests.support.recordings import Sent, recorded
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.pcapng_writer import Writer
 from xdpctl.cli.app import app
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.lab.replay.replay import Clocked, Tally, rehearsing
-from xdpctl.service.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("_able")
 SECOND = 10**9

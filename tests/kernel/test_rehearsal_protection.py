@@ -8,10 +8,10 @@ import pytest
 from tests.support.recordings import recorded
 from xdpctl.abi.constants import Reason, Side
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.config.settings import Settings
 from xdpctl.lab.replay.protecting import Protecting
 from xdpctl.lab.replay.replay import Clocked, rehearsing
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS, Protection
-from xdpctl.service.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("_able")
 START = 1_700_000_000 * 10**9

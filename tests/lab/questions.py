@@ -11,13 +11,13 @@ from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import total_hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.client import Client
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.image import is_shared
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.readback import read
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
-from xdpctl.service.client import Client
 
 
 def block(client: Client, source: str, **more: object) -> dict[str, object]:

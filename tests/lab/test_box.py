@@ -58,7 +58,7 @@ def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> Non
     with pytest.raises(LabError, match="version with other shapes"):
         box.start()
     state = ("--state-dir", str(box.directory / "state"), "--pin-dir", str(box.pins.directory))
-    for module in ("xdpctl_api", "xdpctl.service.detecting"):
+    for module in ("xdpctl_api", "xdpctl.processes.detector"):
         sockets = ("--socket", str(box.directory / "other"))
         child = host.popen(*python(module, *state, *sockets), stderr=subprocess.PIPE)
         _, said = child.communicate()

@@ -14,11 +14,11 @@ from tests.lab.echo import PORT, Echo, says_back
 from tests.lab.questions import counted, refusal
 from tests.support.packets import tagged, to_frame
 from xdpctl.abi.constants import Reason
+from xdpctl.client import Client
 from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame
 from xdpctl.lab.waiting import eventually
-from xdpctl.service.client import Client
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 DNS = "udp dst-port 53"

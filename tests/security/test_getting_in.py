@@ -10,14 +10,14 @@ import pytest
 
 from tests.security.certificates import certify
 from tests.support.apiclient import TCP, Api, problem
+from xdpctl.config.file import parse
+from xdpctl.config.settings import Listen
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.lab.waiting import HANG_SECONDS
 from xdpctl.model.identity import Caller, Role
-from xdpctl.service.config import parse
-from xdpctl.service.listeners import unfit
-from xdpctl.service.settings import Listen
+from xdpctl.processes.listeners import unfit
 from xdpctl_api.transport.callers import Hosts
 from xdpctl_api.transport.server import _config
 

@@ -20,6 +20,7 @@ from xdpctl.base.system import sd_notify
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
 from xdpctl.base.system.python_child import as_user, python
+from xdpctl.config.settings import Settings
 from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps, syscall
 from xdpctl.datapath.bpf.pins import Pins
@@ -28,9 +29,8 @@ from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
 from xdpctl.lab.waiting import eventually
-from xdpctl.service.loader_report import LoaderReport
-from xdpctl.service.loader_status import NAME, _protected_before
-from xdpctl.service.settings import Settings
+from xdpctl.processes.loader_status import NAME, _protected_before
+from xdpctl.watch.loader_report import LoaderReport
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 SECRET = "root's own\n"  # noqa: S105  # no password

@@ -15,9 +15,9 @@ from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
+from xdpctl.config.file import parse
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.effect import Mode
-from xdpctl.service.config import parse
 
 ALICE, BOB = "203.0.113.7", "2001:db8:5::7"  # logged in by ssh
 ACCEPT = f"/v1/rules/{ALICE}_32"

@@ -15,12 +15,12 @@ import httpx
 
 from tests.support import described
 from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, controller
+from xdpctl.config.settings import Listen, Settings
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
 from xdpctl.model.quota import Quota
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.settings import Listen, Settings
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.app import create_app
 from xdpctl_api.transport.callers import Hosts, LocalCallers, RemoteCallers
 

@@ -8,7 +8,7 @@ from tests.support.apiclient import Api
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.tcp_peers import Peers
-from xdpctl.service.config import parse
+from xdpctl.config.file import parse
 
 VICTIM = "198.51.100.2"
 OURS = {"198.51.100.0/24": "ours", "2001:db8:66::/48": "ours"}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
-from xdpctl.service.settings import Listen
+from xdpctl.config.settings import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.server import Server, _config
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xdpctl.base.typed import Problems, convert
-from xdpctl.service.settings import Settings
+from xdpctl.config.settings import Settings
 from xdpctl.upstream.bgp.messages import Report, Route, Session, Told, Wanted
 from xdpctl.upstream.settings import UpstreamSettings
 

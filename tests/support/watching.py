@@ -9,12 +9,12 @@ import numpy as np
 from bench.detection.made import balanced, legitimate
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors.builtin.engine import Engine
-from xdpctl.detectors.builtin.hold import Hold, State
-from xdpctl.detectors.builtin.holds import Report
-from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.settings import DetectSettings
-from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.hold import Hold, State
+from xdpctl.flood.holds import Report
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes

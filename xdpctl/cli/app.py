@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from xdpctl import __version__
 from xdpctl.cli import options
 from xdpctl.cli.formats import wanted_by, with_json
+from xdpctl.config import paths
 from xdpctl.errors import (
     ConfigError,
     Interrupted,
@@ -27,7 +28,6 @@ from xdpctl.errors import (
     Unreachable,
     XdpctlError,
 )
-from xdpctl.service import defaults
 
 # Each command and its module. A module is imported only when its command runs: most commands need
 # few imports, compiling and replaying need many.
@@ -107,7 +107,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def globals_(
     context: typer.Context,
-    socket: options.Socket = defaults.SOCKET,
+    socket: options.Socket = paths.SOCKET,
     url: options.Url = None,
     token: options.Token = None,
     node: options.Node = "",

@@ -11,10 +11,10 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.config import file as config
+from xdpctl.config.settings import Listen, Settings
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
-from xdpctl.service import config
-from xdpctl.service.settings import Listen, Settings
 
 app = typer.Typer()
 # timeouts of the request: the switch is not set yet, or is already set in the kernel

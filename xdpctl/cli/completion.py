@@ -12,8 +12,8 @@ from typing import Any
 
 import typer
 
+from xdpctl.config import paths
 from xdpctl.errors import XdpctlError
-from xdpctl.service import defaults
 
 _SECONDS = 1.0
 _RULES = 1_000
@@ -55,10 +55,10 @@ def _rule(rule: dict[str, Any]) -> str:
 def _ask(
     context: typer.Context, path: str, query: dict[str, Any], names: Callable[[Any], Any]
 ) -> list[str]:
-    from xdpctl.service.client import Client
+    from xdpctl.client import Client
 
     given = context.find_root().params  # empty while a line is completed, but for what was typed
-    socket = given.get("socket") or os.environ.get("XDPCTL_SOCKET") or defaults.SOCKET
+    socket = given.get("socket") or os.environ.get("XDPCTL_SOCKET") or paths.SOCKET
     url = given.get("url") or os.environ.get("XDPCTL_URL")
     client = Client(Path(socket), url, given.get("token") or os.environ.get("XDPCTL_TOKEN"))
     try:

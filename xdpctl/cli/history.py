@@ -9,7 +9,7 @@ from rich.markup import escape
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
-from xdpctl.service.client import SLOW_SECONDS, path
+from xdpctl.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 _SHOWN = 20

@@ -12,10 +12,10 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.cli import completion, options, output, words
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import path
 from xdpctl.errors import EvidenceError
 from xdpctl.incidents import report
 from xdpctl.model.event import Attack
-from xdpctl.service.client import path
 
 app = typer.Typer()
 incident_app = typer.Typer(

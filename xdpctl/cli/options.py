@@ -10,12 +10,12 @@ import typer
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
+from xdpctl.config import paths
 from xdpctl.model import effect
 from xdpctl.model.wait import Wait
-from xdpctl.service import defaults
 
 if TYPE_CHECKING:
-    from xdpctl.service.client import Client
+    from xdpctl.client import Client
 
 Output = Annotated[
     Format,
@@ -55,7 +55,7 @@ WaitFor = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help=f"Configuration file; default: {defaults.CONFIG_FILE}."),
+    typer.Option("--config", help=f"Configuration file; default: {paths.CONFIG_FILE}."),
 ]
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Folder where rules are stored.")
@@ -116,7 +116,7 @@ class Endpoint(NamedTuple):
 
 def client(context: typer.Context) -> "Client":
     """The client for the global options. Its module is imported late, because that takes time."""
-    from xdpctl.service.client import Client
+    from xdpctl.client import Client
 
     endpoint: Endpoint = context.obj
     return Client(*endpoint, warn=_warn)

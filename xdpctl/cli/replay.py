@@ -14,8 +14,8 @@ from xdpctl.abi.constants import Reason
 from xdpctl.cli import options, output
 from xdpctl.cli.detectors.rehearsal import rehearse
 from xdpctl.cli.formats import Format, printed
+from xdpctl.config import file as config
 from xdpctl.errors import RecordingError
-from xdpctl.service import config
 
 if TYPE_CHECKING:
     from xdpctl.lab.replay.replay import Rehearsal, Tally

@@ -14,9 +14,9 @@ from xdpctl.base.system import logs
 from xdpctl.base.system.filelock import hold
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.config import file as config
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError
-from xdpctl.service import config
 
 app = typer.Typer()
 Interfaces = Annotated[
@@ -49,7 +49,7 @@ def run(
 
     Example: xdpctl run -i eth0
     """
-    from xdpctl.service import supervisor
+    from xdpctl.processes import supervisor
 
     settings = config.override(
         config.load(config_file),
@@ -116,7 +116,7 @@ def doctor_command(
 
     Example: xdpctl doctor -i eth0
     """
-    from xdpctl.service.doctor import host as doctor
+    from xdpctl.doctor import host as doctor
 
     settings = config.override(
         config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir

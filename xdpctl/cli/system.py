@@ -10,9 +10,9 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import SLOW_SECONDS, path
 from xdpctl.model.identity import Role
 from xdpctl.model.names import check_name
-from xdpctl.service.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 _FLOWS = {

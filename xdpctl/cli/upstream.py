@@ -9,7 +9,7 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.service.client import path
+from xdpctl.client import path
 
 app = typer.Typer()
 upstream_app = typer.Typer(help="What fills the link before it arrives.", no_args_is_help=True)

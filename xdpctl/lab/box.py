@@ -13,14 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from xdpctl.client import Client
+from xdpctl.config import file as config
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.errors import SettingsError, Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waiting import HANG_SECONDS, eventually
-from xdpctl.service import config
-from xdpctl.service.client import Client
-from xdpctl.service.settings import Settings
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
 _COMPILED: dict[str, dict[str, bytes]] = {}  # by what the programs depend on, the files by name
@@ -120,7 +120,7 @@ class Box:
 
     def detector(self) -> int:
         """The pid of the embedded detector; 0 if it does not run."""
-        return self._child("xdpctl.service.detecting")
+        return self._child("xdpctl.processes.detector")
 
     def _child(self, module: str) -> int:
         found = (pid for pid in self.processes() if f"'{module}'" in _command(pid))

@@ -10,6 +10,7 @@ from itertools import islice
 
 from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.client import Client
 from xdpctl.errors import ConfigError
 from xdpctl.incidents import reasons
 from xdpctl.lab.flood import Generator, compile_generator
@@ -17,7 +18,6 @@ from xdpctl.lab.sniffer import Sniffer
 from xdpctl.lab.stage import ATTACKER_NET, Stage, aim, build, remains
 from xdpctl.lab.timeline import Timeline, out
 from xdpctl.lab.webserver import Answer
-from xdpctl.service.client import Client
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
 LATE_SOURCE = "198.18.0.9"

@@ -14,12 +14,12 @@ from msgspec import structs
 
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.evidence import Case
-from xdpctl.detectors.builtin.normal import Normal
-from xdpctl.detectors.builtin.settings import DetectSettings, Most
-from xdpctl.detectors.builtin.usual import Usual
-from xdpctl.detectors.builtin.verdict import proposals
 from xdpctl.detectors.formats.builtin import ATTACKS
+from xdpctl.flood.evidence import Case
+from xdpctl.flood.normal import Normal
+from xdpctl.flood.settings import DetectSettings, Most
+from xdpctl.flood.usual import Usual
+from xdpctl.flood.verdict import proposals
 from xdpctl.mitigation.measures import MEASURES
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.effect import Action, Mode

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, digest
 from xdpctl.model.rule import OPERATOR
-from xdpctl.service.sessions import SECONDS, Session
+from xdpctl.processes.sessions import SECONDS, Session
 from xdpctl_api.auth import LOGIN, SECRET_MAX, cookie_name
 from xdpctl_api.dashboard.forms import needed, page_of, read_form
 from xdpctl_api.dashboard.page import PageRoute

@@ -4,9 +4,9 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from xdpctl.config.settings import Listen
 from xdpctl.errors import BusyError, ConflictError, RoleError
-from xdpctl.service.sessions import LINK_SECONDS, Session
-from xdpctl.service.settings import Listen
+from xdpctl.processes.sessions import LINK_SECONDS, Session
 from xdpctl_api.auth import Admin
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

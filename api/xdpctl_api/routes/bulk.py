@@ -26,7 +26,7 @@ from xdpctl.model.match.match import Match, id_of, key_named
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.tags import given as asked_tags
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import problem

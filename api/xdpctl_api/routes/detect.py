@@ -8,11 +8,11 @@ from fastapi import APIRouter
 
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors.builtin.evidence import strongest
 from xdpctl.errors import RuleError
+from xdpctl.flood.evidence import strongest
 from xdpctl.model.expectation import raised, raises
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.detecting.status import read_status
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.detector.status import read_status
 from xdpctl.traffic.select import covers
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx

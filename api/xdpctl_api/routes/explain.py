@@ -21,7 +21,7 @@ from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import SourceSet
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

@@ -18,7 +18,7 @@ from xdpctl.errors import (
 )
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Admin, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals

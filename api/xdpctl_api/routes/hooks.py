@@ -16,7 +16,7 @@ from xdpctl.mitigation.undo import take_back
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.rule import OPERATOR
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Unbound, Viewer, caller
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, GUARDED, refusals

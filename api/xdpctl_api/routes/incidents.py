@@ -19,7 +19,7 @@ from xdpctl.incidents import abuse, drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
 from xdpctl.model.incident import Incident
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import CHANGE, refusals, streamed

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
-from xdpctl.service.metrics import exposition
+from xdpctl.processes.metrics import exposition
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 

@@ -15,7 +15,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
 from xdpctl.model.sharing import key_of
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Helpdesk
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import RULE, refusals

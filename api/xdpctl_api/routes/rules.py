@@ -20,7 +20,7 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import id_of, key_named
 from xdpctl.model.rule import Rule
 from xdpctl.model.sharing import key_of
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals

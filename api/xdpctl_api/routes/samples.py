@@ -21,7 +21,7 @@ from xdpctl.control.rule_hits import slot_of
 from xdpctl.control.slot_names import SlotNames
 from xdpctl.errors import BusyError, NotFoundError
 from xdpctl.model.match.match import key_named
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals, streamed

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.errors import BusyError, NotFoundError, RuleError
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.figures import known
 from xdpctl.series.levels import LEVELS, Levels
 from xdpctl.series.recorder import HOST
-from xdpctl.service.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

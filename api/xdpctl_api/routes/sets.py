@@ -25,7 +25,7 @@ from xdpctl.errors import (
 )
 from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import NOTHING, SourceSet
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import GUARDED, refusals, streamed

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import StreamingResponse
 
 from xdpctl.errors import AccessError, BusyError
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer, caller
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals, streamed

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from xdpctl import __version__
 from xdpctl.errors import BusyError
 from xdpctl.model.source_set import count
-from xdpctl.service.fleet_link import spread_bypass
+from xdpctl.processes.fleet_link import spread_bypass
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

@@ -15,8 +15,8 @@ from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD
 from xdpctl.model.match.match import Match
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.minutes import LEVEL
-from xdpctl.service.control_plane import ControlPlane
 from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray

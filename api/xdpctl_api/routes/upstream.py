@@ -18,11 +18,11 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.peering import Peering
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.upstream import announcing
 from xdpctl.upstream.announcing import refusal
 from xdpctl.upstream.request import letter
+from xdpctl.watch.peering import Peering
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals

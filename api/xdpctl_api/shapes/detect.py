@@ -3,8 +3,8 @@
 
 from pydantic import BaseModel, Field
 
-from xdpctl.detectors.builtin.settings import Most
-from xdpctl.service.detecting.status import DetectorStatus
+from xdpctl.flood.settings import Most
+from xdpctl.processes.detector.status import DetectorStatus
 
 
 class HoldOut(BaseModel):

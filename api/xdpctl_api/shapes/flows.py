@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from xdpctl.abi.constants import Asking, MemoryNumber
 from xdpctl.datapath.flow_memory import FlowMemory, MemoryFigures
-from xdpctl.service.control_plane import ControlPlane
-from xdpctl.service.loader_report import LoaderReport
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.watch.loader_report import LoaderReport
 
 
 class InterfaceOut(BaseModel):

@@ -21,7 +21,7 @@ from xdpctl.model.match.match import id_of, key_named
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.names import parse_rule_id
 from xdpctl.model.rule import STANDING, Rule
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.traffic.top import rates_by_slot
 from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import FOR_WHOM, ForWhom

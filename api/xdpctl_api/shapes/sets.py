@@ -12,7 +12,7 @@ from xdpctl.lists.replacement import Choices
 from xdpctl.mitigation.watchers.lists import Spared
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
-from xdpctl.service.control_plane import ControlPlane
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.shapes.common import Duration, Strict, seconds, timestamp
 from xdpctl_api.shapes.fleet import ForWhom, WhereOut, absent
 from xdpctl_api.shapes.imports import RejectOut

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from xdpctl.service.holding import State
+from xdpctl.watch.holding import State
 from xdpctl_api.shapes.common import Duration, Strict
 
 

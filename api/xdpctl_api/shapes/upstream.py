@@ -9,13 +9,13 @@ from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.announcement import Announcement, Kind
 from xdpctl.model.protection import Protection
-from xdpctl.service.peering import Peering
 from xdpctl.upstream.announcing import needs_word
 from xdpctl.upstream.bgp.messages import Told
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposing import agreed, session_of
 from xdpctl.upstream.request import Request
+from xdpctl.watch.peering import Peering
 from xdpctl_api.shapes.common import Strict
 
 _REASONS = 20

@@ -25,9 +25,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
+from xdpctl.config.settings import Listen
 from xdpctl.fleet.settings import FleetSettings
-from xdpctl.service.settings import Listen
-from xdpctl.service.sockets import FleetListener
+from xdpctl.processes.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
 from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers, network_of
 from xdpctl_api.transport.connection import (

@@ -11,6 +11,7 @@ from fastapi import Request
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.cli.rules.limits import number
+from xdpctl.config.file import parse
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.detectors.formats import crowdsec, jmespath
 from xdpctl.detectors.registry import ADAPTERS
@@ -22,7 +23,6 @@ from xdpctl.lists.geo import parse_asn
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.requests import RuleRequest
-from xdpctl.service.config import parse
 from xdpctl_api.auth import _forwarded
 
 HOOK, TEXT = 4 << 20, 64 << 10  # bytes of a hook's body, and of the API's others

@@ -16,13 +16,13 @@ from tests.fuzz.growth.growth import check
 from tests.fuzz.support.databases import RECORDS, libloc, mmdb
 from tests.fuzz.test_recordings import block, blocks, classic
 from xdpctl.base.net.pcap_reader import Skipped, packets
+from xdpctl.config.file import load
 from xdpctl.detectors.follow import stdin
 from xdpctl.detectors.follow.crowdsec import Access
 from xdpctl.detectors.follow.suricata import _batches
 from xdpctl.detectors.follow.tail import Tail
+from xdpctl.doctor import host as doctor
 from xdpctl.lists.geo import open_database
-from xdpctl.service.config import load
-from xdpctl.service.doctor import host as doctor
 
 
 def repeated(part: bytes, before: bytes = b"") -> Callable[[int], bytes]:

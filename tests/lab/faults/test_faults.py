@@ -11,6 +11,8 @@ from tests.lab.questions import block, in_kernel, in_store
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
+from xdpctl.client import Client
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.pinned import PinnedDatapath
@@ -18,8 +20,6 @@ from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
 from xdpctl.lab.waiting import eventually
-from xdpctl.service.client import Client
-from xdpctl.service.settings import Settings
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
 

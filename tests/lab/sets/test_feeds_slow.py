@@ -14,11 +14,11 @@ import pytest
 
 from tests.lab.questions import put_set, refusal, set_in_kernel
 from tests.lab.sets.test_feeds import FIRST, THIRD, Publisher, fed, publisher
+from xdpctl.client import Client
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.lab.waiting import eventually
-from xdpctl.service.client import Client
 
 __all__ = ["fed", "publisher"]  # the fixtures
 FETCHES = 4

@@ -11,8 +11,8 @@ from tests.support.apiclient import Api, problem, running
 from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.config.file import parse
 from xdpctl.control.operations import default_limits
-from xdpctl.service.config import parse
 
 MATCH = {"protocol": "udp", "source_port": "53", "packet_length": ">=512"}
 BAD = "bad-request"

@@ -14,7 +14,7 @@ from tests.support.apiclient import Api, problem, running
 from xdpctl.lists.formats import read
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource
-from xdpctl.service.control_plane import _FETCHES
+from xdpctl.processes.control_plane import _FETCHES
 from xdpctl_api.transport.callers import LocalCallers
 
 FEED = {"feed": {"url": "https://feeds.test/"}}

@@ -13,9 +13,9 @@ from tests.unit.cli.test_cli import Api, Run, api, run
 from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.base.net.pcap_reader import packets as read_packets
+from xdpctl.client import Client
 from xdpctl.model.match import text
 from xdpctl.model.match.evaluate import takes
-from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]  # the fixtures
 DNS = packets.ethernet(

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from xdpctl import __version__
 from xdpctl.cli import main
 from xdpctl.cli.app import app
+from xdpctl.client import Client
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.match import text
-from xdpctl.service.client import Client
 
 RULE = {
     "id": "203.0.113.7_32",

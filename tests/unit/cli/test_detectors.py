@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.test_cli import Api, Run, api, run
+from xdpctl.client import Client
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]
 DONE = {

@@ -15,8 +15,8 @@ from tests.unit.cli.test_cli import ADDED, RULE, Api, Run, api, run
 from xdpctl.cli import main, output
 from xdpctl.cli.app import app
 from xdpctl.cli.formats import Format, Lines, printed, with_json
+from xdpctl.client import Client
 from xdpctl.errors import Unreachable
-from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]
 SIGNED = {

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.cli.test_cli import Api, Run, api, run
 from tests.unit.cli.test_sets import FEED, PATH, PUT, REJECTS, SET, file
+from xdpctl.client import Client, path
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.service.client import Client, path
 
 __all__ = ["api", "file", "run"]  # the fixtures
 

@@ -14,8 +14,8 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions, tcp_sockets
 from xdpctl.base.system.tcp_sockets import Sockets
 from xdpctl.cli.rules import resetting
+from xdpctl.client import Client
 from xdpctl.errors import Interrupted, Refused
-from xdpctl.service.client import Client
 
 __all__ = ["api", "run"]  # the fixtures
 WIDE = {**ADDED, "id": "203.0.113.0_24", "match": {"source": "203.0.113.0/24"}, "warnings": []}

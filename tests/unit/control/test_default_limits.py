@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.config.file import parse
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits, rules
 from xdpctl.errors import ConfigError
@@ -14,7 +15,6 @@ from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match import text
 from xdpctl.model.requests import RuleRequest
-from xdpctl.service.config import parse
 
 ROOT = Caller("root", Role.ADMIN, "operator")
 SYN: dict[str, Any] = {"match": "tcp flags syn dst 198.51.100.0/24", "pps": 2000}

@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.turns import Turns
 from xdpctl.cli.detectors.delivery import HookDelivery
+from xdpctl.client import Client
 from xdpctl.detectors.follow import stdin, suricata
 from xdpctl.detectors.follow.tail import FilePosition, end_of, keep
 from xdpctl.errors import ConfigError, Refused, Unreachable
-from xdpctl.service.client import Client
 
 
 def alert(number: int) -> bytes:

@@ -10,10 +10,10 @@ import pytest
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_sessions
+from xdpctl.config.settings import Interface, Settings
 from xdpctl.datapath.loader import netlink
 from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS, PEER
-from xdpctl.service.settings import Interface, Settings
 
 OURS, THEIRS, HOST, ROUTER, USER, LINK = map(
     parse_prefix,

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.support.hooked import OURS, VICTIM, configured, event, say, standing
+from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
-from xdpctl.service.config import parse
 
 
 @pytest.fixture

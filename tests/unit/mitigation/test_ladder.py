@@ -18,11 +18,11 @@ from tests.support.hooked import (
     whole,
 )
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
-from xdpctl.service.config import parse
 
 
 def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) -> list[str]:

@@ -12,9 +12,9 @@ from bench.detection.made import ATTACKS, balanced, legitimate
 from tests.support.apiclient import Api, running
 from tests.support.hooked import configured, event, say, standing, whole
 from xdpctl.abi.constants import FlowState
-from xdpctl.detectors.builtin.normal import Normal
-from xdpctl.detectors.builtin.settings import DetectSettings
-from xdpctl.detectors.builtin.usual import Usual
+from xdpctl.flood.normal import Normal
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.usual import Usual
 from xdpctl.mitigation.precision import Known
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.window import Seen

@@ -22,8 +22,8 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
-from xdpctl.service.detecting.teller import softened
-from xdpctl.service.holding import people_of
+from xdpctl.processes.detector.teller import softened
+from xdpctl.watch.holding import people_of
 
 
 def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Rule:

@@ -14,12 +14,12 @@ from tests.support.apiclient import Api, running
 from tests.support.hooked import OURS, VICTIM, event, say
 from tests.unit.cli.test_cli import Api as Client
 from tests.unit.cli.test_cli import Run, api, run
+from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News, Snapshot, last_told, news
 from xdpctl.notify.dispatcher import Dispatcher, Files, apprise_send
 from xdpctl.notify.settings import Kind, NotifySettings
-from xdpctl.service.config import parse
 
 __all__ = ["api", "run"]
 OPEN = Incident("a", "198.51.100.2/32", 1.0, 2.0, 900.0, detectors=("x",), attacks=("udp_flood",))

@@ -15,12 +15,12 @@ from tests.paths import ROOT
 from xdpctl import errors
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.cli.app import app
-from xdpctl.detectors.builtin.settings import FLOORS
+from xdpctl.config.file import schema
+from xdpctl.config.settings import Listen, QuotaSettings, Settings
+from xdpctl.flood.settings import FLOORS
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.services import KNOWN
-from xdpctl.service.config import schema
-from xdpctl.service.settings import Listen, QuotaSettings, Settings
 from xdpctl_api.app import openapi
 from xdpctl_api.problems import STATUS
 

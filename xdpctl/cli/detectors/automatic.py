@@ -13,9 +13,9 @@ from xdpctl.base.durations import show_duration
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.detectors.delivery import may_retry
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import Client, path
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.effect import Automatic
-from xdpctl.service.client import Client, path
 
 app = typer.Typer()
 policy_app = typer.Typer(help="Test or reload automatic mitigation.", no_args_is_help=True)

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from xdpctl.cli.sets.geo import networks
+from xdpctl.client import SLOW_SECONDS, Client, path
 from xdpctl.detectors.follow.crowdsec_places import Places
 from xdpctl.errors import ConfigError, Refused, RuleError, Unreachable
 from xdpctl.model.names import REASON_MAX
-from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 if TYPE_CHECKING:
     from xdpctl.lists.geo import GeoDatabase

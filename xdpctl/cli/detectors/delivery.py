@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from xdpctl.client import Client, path
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.service.client import Client, path
 
 _WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AGAIN = frozenset((429, 500, 502, 503, 507))  # statuses that allow a retry

@@ -11,8 +11,8 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import path
 from xdpctl.incidents import reasons
-from xdpctl.service.client import path
 
 app = typer.Typer()
 detect_app = typer.Typer(

@@ -9,8 +9,8 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import path
 from xdpctl.errors import RuleError
-from xdpctl.service.client import path
 
 app = typer.Typer()
 expect_app = typer.Typer(

@@ -16,9 +16,9 @@ from xdpctl.cli import options
 from xdpctl.cli.detectors.crowdsec_places import Choice, PlaceSync
 from xdpctl.cli.detectors.delivery import HookDelivery
 from xdpctl.cli.sets.geo import Databases, opened
+from xdpctl.client import Client
 from xdpctl.detectors.follow import crowdsec, stdin, suricata
 from xdpctl.errors import ConfigError, Refused, Unreachable
-from xdpctl.service.client import Client
 
 app = typer.Typer()
 follow_app = typer.Typer(help="Follow a detector and post what it reports, until stopped.")

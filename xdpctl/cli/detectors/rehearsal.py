@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.config.settings import Settings
 from xdpctl.errors import RecordingError
 from xdpctl.model.event import Phase
-from xdpctl.service.settings import Settings
 
 if TYPE_CHECKING:
     from xdpctl.lab.replay.detecting import Rehearsed

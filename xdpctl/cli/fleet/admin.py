@@ -18,8 +18,8 @@ from xdpctl.cli.fleet.host import (
     tell_of_etcd,
 )
 from xdpctl.cli.formats import Format, printed
+from xdpctl.config import paths
 from xdpctl.errors import ConfigError, Refused, Unreachable
-from xdpctl.service import defaults
 
 if TYPE_CHECKING:
     pass
@@ -39,7 +39,7 @@ def init(
     """
     from xdpctl.fleet.configuration import add_table, check_absent
 
-    path = config_file or defaults.CONFIG_FILE
+    path = config_file or paths.CONFIG_FILE
     settings = settings_of(config_file, state_dir)
     check_absent(path)
     made, process = authority_of(settings).found(name, address, group or ())
@@ -108,7 +108,7 @@ def join(
     """
     from xdpctl.fleet.configuration import add_table, check_absent
 
-    path = config_file or defaults.CONFIG_FILE
+    path = config_file or paths.CONFIG_FILE
     settings = settings_of(config_file, state_dir)
     check_absent(path)
     authority = authority_of(settings)
@@ -159,7 +159,7 @@ def leave(
         options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
-    remove_table(config_file or defaults.CONFIG_FILE)
+    remove_table(config_file or paths.CONFIG_FILE)
     installed.remove()
     output.out.print(
         "left; restart xdpctl. On the node with the authority: "

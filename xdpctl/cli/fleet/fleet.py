@@ -12,8 +12,8 @@ from xdpctl.base.units import si3
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet import admin, saving
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import path
 from xdpctl.errors import ConfigError
-from xdpctl.service.client import path
 
 app = typer.Typer()
 fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdpctl.cli import output
+from xdpctl.config import file as config
+from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError
-from xdpctl.service import config
-from xdpctl.service.settings import Settings
 
 if TYPE_CHECKING:
     from xdpctl.fleet.authority.authority import Authority

@@ -8,7 +8,7 @@ import typer
 
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet.host import RESTART, Address, authority_of, settings_of, tell_of_etcd
-from xdpctl.service import defaults
+from xdpctl.config import paths
 
 
 def backup(
@@ -54,7 +54,7 @@ def restore(
     if settings.fleet is None:
         made = authority.install_node(name, address)
         authority.publish_revoked()
-        add_table(config_file or defaults.CONFIG_FILE, made, settings.group)
+        add_table(config_file or paths.CONFIG_FILE, made, settings.group)
         output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "

@@ -10,9 +10,9 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, monitoring, resetting
 from xdpctl.cli.rules.limits import limit_body
+from xdpctl.client import Client
 from xdpctl.model.effect import Spare
 from xdpctl.model.match import text
-from xdpctl.service.client import Client
 
 app = typer.Typer()
 MaybeSource = Annotated[

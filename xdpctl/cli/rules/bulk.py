@@ -13,9 +13,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import chunks
 from xdpctl.model.rule import STANDING
 from xdpctl.model.tags import ours
-from xdpctl.service.client import chunks
 
 app = typer.Typer()
 _NDJSON = "application/x-ndjson"

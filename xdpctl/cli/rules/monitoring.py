@@ -14,9 +14,9 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.base.units import si
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import Client, path
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action, Spare
-from xdpctl.service.client import Client, path
 
 _NAMED = 5
 _SHARED_SLOTS = (SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR)

@@ -12,9 +12,9 @@ from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
 from xdpctl.cli.rules.rules import rule_identity, rule_path
+from xdpctl.client import SLOW_SECONDS, Client
 from xdpctl.errors import Refused
 from xdpctl.model.rule import STANDING
-from xdpctl.service.client import SLOW_SECONDS, Client
 
 app = typer.Typer()
 _NAMED = 10

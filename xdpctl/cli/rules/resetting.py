@@ -16,8 +16,8 @@ from xdpctl.base.system import ssh_sessions, tcp_sockets
 from xdpctl.base.system.tcp_sockets import Closing, Sockets
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import Client
 from xdpctl.errors import ConfigError, Interrupted, SocketsError, XdpctlError
-from xdpctl.service.client import Client
 
 _NAMED = 5
 _LOGGED_IN = "a user is logged in from there by ssh"

@@ -12,11 +12,11 @@ from rich.markup import escape
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, monitoring
+from xdpctl.client import PAGE, path
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import ACTIONS, Action, Mode
 from xdpctl.model.match import text
 from xdpctl.model.match.match import id_of, key_named
-from xdpctl.service.client import PAGE, path
 
 app = typer.Typer()
 

@@ -12,9 +12,9 @@ from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
+from xdpctl.client import Client, path
 from xdpctl.errors import ConfigError, Refused
 from xdpctl.model.names import REASON_MAX
-from xdpctl.service.client import Client, path
 
 if TYPE_CHECKING:
     from xdpctl.lists.geo import GeoDatabase

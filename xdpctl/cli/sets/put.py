@@ -12,10 +12,10 @@ from rich.markup import escape
 from xdpctl.base.units import si
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.client import SLOW_SECONDS, Client, path
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.effect import Spare
 from xdpctl.model.names import check_name
-from xdpctl.service.client import SLOW_SECONDS, Client, path
 
 
 def _named(name: str) -> str:

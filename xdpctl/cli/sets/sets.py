@@ -36,7 +36,7 @@ from xdpctl.cli.sets.put import (
     put_list,
     read,
 )
-from xdpctl.service.client import SLOW_SECONDS, path
+from xdpctl.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")

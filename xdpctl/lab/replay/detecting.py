@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.pcap_reader import Packet, Skipped, packets
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.detectors.builtin.counts import strata
-from xdpctl.detectors.builtin.engine import Engine
-from xdpctl.detectors.builtin.hold import Hold, State
-from xdpctl.detectors.builtin.memory import NormalTraffic
-from xdpctl.detectors.builtin.settings import DetectSettings
-from xdpctl.detectors.builtin.usual import Usual
 from xdpctl.errors import RecordingError
+from xdpctl.flood.counts import strata
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.hold import Hold, State
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.usual import Usual
 from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.model.event import Phase
 from xdpctl.traffic.packets import PACKET, PacketArray, read

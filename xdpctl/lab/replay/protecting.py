@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import ssh_sessions
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader import netlink
 from xdpctl.model import sides
 from xdpctl.model.protection import Protection
-from xdpctl.service.loader_report import LoaderReport
-from xdpctl.service.protection import known_sides, protection
-from xdpctl.service.settings import Settings
+from xdpctl.watch.loader_report import LoaderReport
+from xdpctl.watch.protection import known_sides, protection
 
 BY_FILTER, BY_REPLAY = "the running filter", "replay on this host"
 

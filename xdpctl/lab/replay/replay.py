@@ -20,6 +20,7 @@ from xdpctl.abi.explanation import PackedVerdict
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.pcap_reader import Skipped
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.control.match_sync import rate_record
 from xdpctl.control.operations.bulk_import import Imported, add_many
@@ -43,7 +44,6 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
-from xdpctl.service.settings import Settings
 
 _CALLER = Caller("replay", Role.ADMIN, OPERATOR)
 _DEFAULTS = RuleRequest(Match(Prefix(bytes(4), 0)), Action.DROP, Mode.ENFORCE)

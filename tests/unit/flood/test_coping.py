@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A service that answers what it is asked is left alone, whatever the rate."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.detection.made import ATTACKS, packets, people
+from tests.support.watching import World
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.flood.coping import Coping, services
+from xdpctl.flood.counts import Chunk
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.memory import FEW, KEPT, NormalTraffic
+from xdpctl.flood.settings import FLOORS, DetectSettings
+from xdpctl.flood.usual import Usual
+from xdpctl.traffic.packets import PacketArray
+
+HOST = parse_prefix("192.0.2.1")
+KEY = (HOST, Traffic.DNS_QUERY)
+Random = np.random.Generator
+
+
+def asking(port: int, length: int = 70) -> Any:
+    """Clients of a service, each with a port of its own."""
+
+    def make(random: Random, count: int) -> PacketArray:
+        return packets(
+            count,
+            people(random, count),
+            protocol=17,
+            source_port=random.integers(20_000, 60_000, count),
+            destination_port=port,
+            packet_length=length + random.integers(0, 30, count),
+            ttl=random.integers(40, 60, count),
+        )
+
+    return make
+
+
+@dataclass(slots=True)
+class Server(World):
+    """A world whose server answers a share of what arrives."""
+
+    answered: float = 1.0
+    count: float = 0.0
+    port: int = 53
+    seen: set[tuple[bytes, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        World.__post_init__(self)
+        unix = self.unix
+        normal, usual = NormalTraffic(1), Usual(unix)
+        self.engine = Engine(self.settings, self.ours, usual, normal, None, self.count_of)
+
+    def count_of(self, address: bytes, port: int) -> int:
+        self.seen.add((address, port))
+        return int(self.count)
+
+    def asked(self, seconds: float, rate: float) -> None:
+        for _ in range(round(seconds / 0.02)):
+            before = self.leaked
+            self.play(0.02, asking(self.port, 1_250 if self.port == 443 else 70), rate)
+            self.count += self.answered * (self.leaked - before)
+
+
+@pytest.mark.parametrize("port", [53, 443, 1194, 27015])
+@pytest.mark.parametrize("learning", [0.0, 600.0])
+def test_many_clients_of_a_service_that_copes_start_nothing(port: int, learning: float) -> None:
+    world = Server(settings=DetectSettings(learning=learning), port=port, learnt=False)
+    for rate in (4_000, 10_000, 25_000):
+        world.asked(3.0, rate)
+    assert world.actions() == []
+    assert (HOST.address, port) in world.seen
+
+
+def test_it_is_learnt_while_it_is_loud() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False)
+    world.asked(70.0, 6_000)
+    assert world.engine.normal.of_family(4).count(Traffic.DNS_QUERY) > 500
+
+
+def test_a_flood_that_is_answered_displaces_nothing_normal() -> None:
+    memory, random = NormalTraffic(1), np.random.default_rng(1)
+    kind, known = frozenset((Traffic.DNS_QUERY,)), asking(53)(random, KEPT)
+    memory.restore(known)
+    few = NormalTraffic(1)
+    for second in range(400):
+        chunk = Chunk(1_000.0 + second, 1.0, asking(53, 700)(random, 200))
+        memory.add(chunk, frozenset(), kind)
+        few.add(chunk, frozenset(), kind)
+    kept, some = (each.of_family(4) for each in (memory, few))
+    of_kind = kept.kinds == Traffic.DNS_QUERY
+    assert (kept.packets[of_kind]["packet_length"] < 700).all()
+    assert some.count(Traffic.DNS_QUERY) == FEW
+
+
+@pytest.mark.parametrize(("answered", "seconds"), [(0.0, 0.3), (0.5, 0.7)])
+def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: float) -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=answered)
+    world.asked(seconds, 25_000)
+    assert world.actions() == ["limit"]
+
+
+def limit_of(world: Server) -> float:
+    (hold,) = world.engine.holds.active
+    assert hold.limit is not None
+    return hold.limit.pps
+
+
+def test_what_is_hardly_above_the_threshold_loses_next_to_nothing() -> None:
+    """3,200 unanswered packets a second must not take four fifths of a service's clients."""
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(3.0, 3_200)
+    assert 0.9 * FLOORS[Traffic.DNS_QUERY] < limit_of(world) <= FLOORS[Traffic.DNS_QUERY]
+
+
+def test_a_limit_follows_the_rate_of_the_attack() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(1.5, 3_500)
+    assert limit_of(world) > 0.8 * FLOORS[Traffic.DNS_QUERY]
+    world.asked(6.0, 25_000)
+    assert limit_of(world) == 0.2 * FLOORS[Traffic.DNS_QUERY]
+    world.asked(40.0, 2_900)
+    assert limit_of(world) == FLOORS[Traffic.DNS_QUERY], "people below it lose nothing"
+
+
+def test_a_limit_lets_pass_what_services_answer() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
+    world.asked(0.7, 25_000)
+    assert 8_000 < limit_of(world) < 15_000
+
+
+def test_what_shows_an_attack_shows_it_of_a_service_that_copes() -> None:
+    world = Server(learnt=False)
+    world.count = 0.0
+    for _ in range(20):
+        world.play(0.02, ATTACKS["chargen"], 25_000)
+        world.count += 10_000  # it answers others
+    assert "drop" in world.actions()
+
+
+def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
+    random = np.random.default_rng(1)
+    assert services(asking(53)(random, 100)) == ((HOST, 53),)
+    assert services(np.concatenate([asking(53)(random, 80), asking(9_999)(random, 20)])) == ()
+    assert services(ATTACKS["UDP, all at random"](random, 500)) == ()
+    assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()
+
+
+def test_of_http3_only_new_clients_ask() -> None:
+    random, counts = np.random.default_rng(1), {"now": 1}
+    new, data = asking(443, 1_250)(random, 100), asking(443, 300)(random, 400)
+    assert services(data) == (), "a flood of short packets is no question"
+    coping, both = Coping(lambda *_: counts["now"]), np.concatenate([new, data])
+    for tenth in range(20):
+        chunk = seen(both, 20_000)
+        assert coping.copes(tenth / 10, (HOST, Traffic.QUIC_INITIAL), new, chunk)
+        counts["now"] += 400  # of the 4,000 a second that are new
+
+
+def seen(window: PacketArray, rate: float = 4_000) -> Chunk:
+    """What came within a second, of which `window` is a sample."""
+    made = window.copy()
+    made["weight"] = rate / len(window)
+    return Chunk(0.0, 1.0, made)
+
+
+def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
+    window = asking(53)(np.random.default_rng(1), 100)
+    assert not Coping(None).copes(1.0, KEY, window, seen(window))
+    assert not Coping(lambda *_: 0).copes(1.0, KEY, window, seen(window)), "it never answered"
+
+
+@dataclass(slots=True)
+class Told:
+    """Looks each tenth of a second at a service that answers so many."""
+
+    count: int = 1
+    now: float = 0.0
+    coping: Coping = field(init=False)
+    window: PacketArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.coping = Coping(lambda *_: self.count)
+        self.window = asking(53)(np.random.default_rng(1), 100)
+
+    def looks(self, count: int, answered: int, rate: float = 4_000) -> list[bool]:
+        said = []
+        for _ in range(count):
+            said.append(self.coping.copes(self.now, KEY, self.window, seen(self.window, rate)))
+            self.count += answered // 10
+            self.now += 0.1
+        return said
+
+
+def test_a_service_may_be_late_at_first() -> None:
+    told = Told()
+    assert told.looks(6, 2_000) == [True] * 4 + [False] * 2, "half is not enough in the end"
+    told.now += 5.0
+    assert told.looks(3, 2_000) == [False] * 3, "it is not trusted so soon again"
+    told.now += 61.0
+    assert told.looks(2, 2_000) == [True] * 2
+
+
+def test_it_is_judged_by_the_last_seconds() -> None:
+    told = Told()
+    assert all(told.looks(20, 4_000)), "it answers"
+    assert not any(told.looks(25, 0)[14:]), "it does not any more"
+
+
+def test_a_pause_says_nothing_of_a_service() -> None:
+    told = Told()
+    assert all(told.looks(10, 4_000))
+    told.now += 3_600.0
+    assert all(told.looks(10, 4_000))
+
+
+def test_what_comes_beside_is_asked_too() -> None:
+    """Junk of another kind to the same port does not hide behind answers to others."""
+    told = Told()
+    assert not any(told.looks(20, 4_000, rate=8_000)[6:])

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The detector's files and its reports to the hook."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from bench.detection.made import ATTACKS
+from tests.support.watching import World
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.config.settings import Settings
+from xdpctl.detectors.formats import builtin
+from xdpctl.errors import Unreachable
+from xdpctl.flood.holds import Report
+from xdpctl.model.event import Phase
+from xdpctl.processes.detector import learnt
+from xdpctl.processes.detector.main import prefixes
+from xdpctl.processes.detector.status import DetectorStatus, read_status, status
+from xdpctl.processes.detector.teller import Teller, told
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    made = World()
+    made.play(1.0, ATTACKS["SSDP"], 50_000)
+    made.quiet(90.0, 0.1)
+    assert made.engine.holds.earlier
+    made.play(1.0, ATTACKS["chargen"], 50_000)
+    assert made.engine.holds.active
+    return made
+
+
+def test_what_was_learnt_comes_back(tmp_path: Path, world: World) -> None:
+    path = tmp_path / "learnt"
+    path.write_bytes(learnt.packed(world.engine))
+    found = learnt.read(path, world.unix)
+    assert found.usual.since == world.engine.usual.since
+    assert found.usual.observed == pytest.approx(world.engine.usual.observed)
+    kept = world.engine.normal.packets()
+    assert len(found.normal.packets()) == len(kept)
+    assert found.normal.of_family(4).count(Traffic.UDP) == world.engine.normal.of_family(4).count(
+        Traffic.UDP
+    )
+    file = learnt.LearntFile(path)
+    assert file.read().usual.since == world.engine.usual.since
+    assert file.read() is file.read(), "it is read once"
+    path.unlink()
+    assert file.read().usual.since != world.engine.usual.since
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-10],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"\n" + data,
+        lambda data: b"[1]\n" + data.partition(b"\n")[2],
+        lambda data: b"x" * 1_000,
+        lambda data: data.replace(b'"state": "probing"', b'"state": "nonsense"'),
+        lambda data: data.replace(b"dst 192.0.2.1", b"dst nonsense", 1),
+        lambda data: data.replace(b"ttl", b"tll", 1),
+        lambda data: data.replace(b'"packets": ', b'"packets": 9', 1),
+        lambda data: data.replace(b'"observed": ', b'"observed": -', 1),
+    ],
+)
+def test_a_damaged_file_is_learnt_anew(tmp_path: Path, world: World, damage: Any) -> None:
+    path = tmp_path / "learnt"
+    path.write_bytes(learnt.packed(world.engine))
+    before = path.read_bytes()
+    path.write_bytes(damage(before))
+    assert path.read_bytes() != before
+    found = learnt.read(path, world.unix)
+    assert found.usual.since == world.unix
+    assert list(found.earlier) == []
+    assert len(found.normal.packets()) == 0
+
+
+def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
+    path = tmp_path / "detect.json"
+    assert read_status(path) is None
+    path.write_bytes(msgspec.json.encode(status(world.engine, 3, time.monotonic())))
+    found = read_status(path)
+    assert isinstance(found, DetectorStatus)
+    assert (found.overrun, found.silent) == (3, False)
+    assert found.holds[0].match == world.engine.holds.active[0].match
+    assert found.holds[0].kind == "udp_service"
+    later = structs.replace(found, beat=time.monotonic() + 100)
+    assert later.silent, "it is of before the host was started"
+    wrong = path.read_bytes().replace(b"dst 192.0.2.1", b"dst nonsense")
+    for bad in (wrong, b"", b"{}", b"[[" * 5_000, b'{"pid": "x"}'):
+        path.write_bytes(bad)
+        assert read_status(path) is None
+
+
+def test_a_report_is_what_the_hook_reads(world: World) -> None:
+    (hold, *_) = world.engine.holds.active
+    (event,) = builtin.read(builtin.encode([told(Report(Phase.BEGAN, hold))]))
+    assert (event.id, event.match, event.finding) == (hold.id, hold.parsed(), hold.finding)
+    assert event.pps >= hold.finding.rate
+    (again,) = builtin.read(builtin.encode([told(Report(Phase.CONTINUES, hold, watch=True))]))
+    assert (again.watch, again.finding) == (True, hold.finding), "nobody has heard it yet"
+    heard = told(Report(Phase.CONTINUES, structs.replace(hold, accepted=True)))
+    assert heard.finding is None
+
+
+def test_why_a_report_had_no_effect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (hold, *_) = world.engine.holds.active
+    teller = Teller(Path("/nowhere"))
+    reports = [told(Report(Phase.BEGAN, hold))]
+    assert "nothing answers" in teller.tell(reports)[hold.id]
+
+    def answering(found: dict[str, Any]) -> dict[str, str]:
+        monkeypatch.setattr(type(teller._client), "call", lambda *_, **__: found)
+        return teller.tell(reports)
+
+    nothing: dict[str, Any] = {"refused": [], "ignored": []}
+    assert answering(nothing) == {}
+    assert answering(nothing | {"refused": [{"what": hold.match, "why": "full"}]}) == {
+        hold.id: "full"
+    }
+    assert answering(nothing | {"ignored": [{"event": hold.id, "why": "off"}]}) == {hold.id: "off"}
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise Unreachable("gone")
+
+    monkeypatch.setattr(type(teller._client), "call", broken)
+    assert teller.tell(reports) == {hold.id: "gone"}
+    assert teller.tell([told(Report(Phase.ENDED, hold))]) == {hold.id: "gone"}
+
+
+def test_which_addresses_are_protected_from_attacks(tmp_path: Path) -> None:
+    ours = (parse_prefix("192.0.2.0/24"),)
+    settings = Settings(state_dir=tmp_path, protected=ours)
+    assert prefixes(settings) == ours, "the loader has not reported yet"
+    assert json.dumps([str(each) for each in prefixes(settings)])

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What root writes for the BGP speaker: read by that user alone, and accepted by ExaBGP."""
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from tests.conftest import need
+from tests.support.upstream import PEER, table
+from xdpctl.config.settings import Settings
+from xdpctl.errors import ConfigError, SettingsError
+from xdpctl.processes.speaker import preparing
+from xdpctl.processes.speaker.preparing import prepare
+from xdpctl.processes.speaker.process import SpeakerProcess
+from xdpctl.upstream.bgp import exabgp
+from xdpctl.upstream.bgp.gobgp import configuration as gobgp
+from xdpctl.upstream.bgp.setup import Software
+
+SIX = PEER | {
+    "name": "six",
+    "address": "2001:db8:1::1",
+    "local_address": "2001:db8:1::2",
+    "flowspec": False,
+}
+
+
+def settings(
+    tmp_path: Path,
+    *peers: dict[str, object],
+    user: str = "xdpctl-bgp",
+    speaker: Software = Software.EXABGP,
+) -> Settings:
+    upstream = replace(table(*peers), user=user, speaker=speaker)
+    return Settings(state_dir=tmp_path, upstream=upstream)
+
+
+def password(tmp_path: Path, text: str, mode: int = 0o600) -> str:
+    path = tmp_path / "password"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_the_files_belong_to_the_speaker_and_nobody_else_reads_them(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root")
+    tmp_path.chmod(0o755)
+    wanted = settings(tmp_path, PEER | {"password_file": password(tmp_path, "s3cret\n")})
+    prepare(wanted)
+    user = pwd.getpwnam("xdpctl-bgp").pw_uid
+    for name in ("exabgp.conf", "setup.json"):
+        about = (tmp_path / "bgp" / name).stat()
+        assert (about.st_uid, about.st_mode & 0o777) == (user, 0o400)
+    folder = (tmp_path / "bgp").stat()
+    assert (folder.st_uid, folder.st_mode & 0o7777) == (user, 0o2750)
+    assert 'md5-password "s3cret"' in (tmp_path / "bgp" / "exabgp.conf").read_text()
+    setup = json.loads((tmp_path / "bgp" / "setup.json").read_text())
+    assert setup["own"] == ["198.51.100.0/24", "2001:db8::/32"]
+    assert setup["users"] == [0, pwd.getpwnam("xdpctl").pw_uid]
+    assert "s3cret" not in str(setup)
+
+
+def test_exabgp_accepts_the_configuration(tmp_path: Path) -> None:
+    peers = table(PEER | {"mode": "auto"}, SIX).peers
+    text = exabgp.configuration(peers, [sys.executable, "-c", "pass"], {"six": "word"})
+    path = tmp_path / "exabgp.conf"
+    path.write_text(text)
+    words = [sys.executable, "-I", "-m", "exabgp", "validate", str(path)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=os.environ | exabgp.ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ipv4 flow" in text.split("neighbor 2001")[0]
+    assert "flow" not in text.split("neighbor 2001")[1]
+
+
+def test_gobgp_gets_a_file_for_each_peer_and_nothing_is_left_of_the_other(tmp_path: Path) -> None:
+    need(os.geteuid() == 0, "root")
+    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
+    tmp_path.chmod(0o755)
+    peers = (PEER | {"password_file": password(tmp_path, "s3cret\n")}, SIX)
+    prepare(settings(tmp_path, *peers))
+    prepare(settings(tmp_path, *peers, speaker=Software.GOBGP))
+    assert names(tmp_path) == ["gobgpd-0.toml", "gobgpd-1.toml", "setup.json"]
+    assert 'auth-password = "s3cret"' in (tmp_path / "bgp" / "gobgpd-0.toml").read_text()
+    prepare(settings(tmp_path, SIX, speaker=Software.GOBGP))
+    assert names(tmp_path) == ["gobgpd-0.toml", "setup.json"]
+    prepare(settings(tmp_path, SIX))
+    assert names(tmp_path) == ["exabgp.conf", "setup.json"]
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(each.name for each in (tmp_path / "bgp").iterdir())
+
+
+@pytest.mark.parametrize("peer", [PEER | {"mode": "auto"}, SIX, PEER | {"peer_as": 64500}])
+def test_gobgp_accepts_the_configuration(tmp_path: Path, peer: dict[str, object]) -> None:
+    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
+    path = tmp_path / "gobgpd.toml"
+    path.write_text(gobgp.configuration(table(peer).peers[0], "word"))
+    words = ["gobgpd", "--dry-run", "--config-strict", "-f", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("flowspec" in path.read_text()) is bool(peer.get("flowspec", True))
+
+
+def test_another_gobgp_or_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "gobgpd"
+    other.write_text("#!/bin/sh\necho gobgpd version 4.1.0\n")
+    other.chmod(0o755)
+    wanted = settings(tmp_path, speaker=Software.GOBGP)
+    monkeypatch.setattr(gobgp, "PATH", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"GoBGP 3 is needed, .*4\.1\.0"):
+        prepare(wanted)
+    other.unlink()
+    with pytest.raises(SettingsError, match="apt-get install gobgpd"):
+        prepare(wanted)
+    monkeypatch.setattr(preparing, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="extra gobgp"):
+        prepare(wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ("k3y", 0o644, "everybody can read"),
+        ('w"ord', 0o600, "printable ASCII"),
+        ("w;ord", 0o600, "printable ASCII"),
+        ("two\nlines", 0o600, "printable ASCII"),
+        ("pässword", 0o600, "printable ASCII"),
+        ("x" * 81, 0o600, "printable ASCII"),
+        ("", 0o600, "printable ASCII"),
+    ],
+)
+def test_a_password_that_cannot_be_used_is_refused(
+    tmp_path: Path, text: str, mode: int, said: str
+) -> None:
+    path = Path(password(tmp_path, text, mode))
+    with pytest.raises(SettingsError, match=said) as refused:
+        preparing._password(path)
+    assert not text or text not in str(refused.value), "it is never shown"
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"upstream\.peers"):
+        prepare(Settings(state_dir=tmp_path))
+    with pytest.raises(ConfigError, match="no user nobody-of-that-name"):
+        prepare(settings(tmp_path, user="nobody-of-that-name"))
+    with pytest.raises(SettingsError, match="user of its own"):
+        prepare(settings(tmp_path, user="root"))
+    with pytest.raises(ConfigError, match="password of a peer cannot be read"):
+        preparing._password(tmp_path / "none")
+    monkeypatch.setattr(preparing, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="extra bgp"):
+        prepare(settings(tmp_path))
+
+
+def test_without_it_everything_else_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = SpeakerProcess(settings(tmp_path, user="nobody-of-that-name"))
+    process.keep()
+    process.keep()
+    assert [r.getMessage()[:18] for r in caplog.records] == ["BGP is not spoken:"]
+    process.stop()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A full uplink is said everywhere: warnings, notifications, audit log, incidents, API, metrics."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import Hits
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+from xdpctl.series import figures
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
+from xdpctl.watch.uplinks import UplinkWatch
+
+SETTINGS = UpstreamSettings((Uplink("eth0", 8_000_000),))
+VICTIM = "198.51.100.7"
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, upstream=SETTINGS) as found:
+        yield found
+
+
+def seconds(api: Api, watch: UplinkWatch, first: int, last: int, bytes_each: int) -> None:
+    """Let time pass in which so many bytes a second arrive, of which nothing is passed."""
+    for second in range(first, last):
+        dropped = Hits(1_000 * second, bytes_each * second)
+        api.datapath.by_port = {"eth0": {Reason.MATCHED: dropped}}
+        watch.step(float(second))
+
+
+def flooded(api: Api) -> list[News]:
+    told: list[News] = []
+    watch = api.context.uplinks
+    watch._tell = told.append
+    seconds(api, watch, 1, 10, 1_000_000)
+    return told
+
+
+def opened(api: Api) -> str:
+    answer = api.call("POST", "/v1/incidents", json={"victim": VICTIM})
+    assert answer.status_code == 201, answer.text
+    found: str = answer.json()["id"]
+    return found
+
+
+def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
+    incident = opened(api)
+    told = flooded(api)
+    assert [(each.kind, each.title) for each in told] == [(Kind.ESCALATED, "uplink eth0 is full")]
+    assert any("uplink eth0 is full" in each for each in api.context.warnings())
+    word = api.call("GET", "/v1/holding").json()
+    assert word["state"] == "hurting"
+    assert any("uplink eth0 is full" in reason for reason in word["reasons"])
+    api.controller.submit(lambda _: None).result(5)
+    notes = api.call("GET", f"/v1/incidents/{incident}").json()["notes"]
+    assert "What is dropped here comes too late" in notes[0]["text"]
+    found = api.call("GET", "/v1/upstream").json()
+    assert found["uplinks"][0]["full_for"] > 0
+    assert found["uplinks"][0]["share"] > 1, "the frames' own bytes count, too"
+    actions = [record["action"] for record in api.call("GET", "/v1/audit").json()["records"]]
+    assert "uplink.full" in actions
+    text = api.call("GET", "/metrics").text
+    assert 'xdpctl_uplink_full{interface="eth0"} 1.0' in text
+
+
+def test_it_is_over_when_it_was_calm_for_a_while(api: Api) -> None:
+    flooded(api)
+    watch = api.context.uplinks
+    for second in range(10, 30):
+        watch.step(float(second))
+    assert not watch.links["eth0"].state.full_for
+    assert not any("is full" in each for each in watch.warnings())
+
+
+def test_an_incident_hears_of_a_link_that_comes_and_goes_now_and_then(api: Api) -> None:
+    incident = opened(api)
+    watch = api.context.uplinks
+
+    def pulse(first: int) -> list[bool]:
+        seconds(api, watch, first, first + 9, 1_000_000)
+        for second in range(first + 9, first + 30):
+            watch.step(float(second))
+        api.controller.submit(lambda _: None).result(5)
+        notes = api.call("GET", f"/v1/incidents/{incident}").json()["notes"]
+        return ["is full" in note["text"] for note in notes]
+
+    watch._tell = lambda _: None
+    assert pulse(1) == [True, False]
+    assert pulse(100) == [True, False], "ten minutes have not passed"
+    api.clock.advance(601)
+    assert pulse(200) == [True, False, True, False]
+
+
+def test_what_to_ask_is_made_of_what_is_dropped_here(api: Api) -> None:
+    body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "action": "drop"}
+    assert api.call("POST", "/v1/rules", json=body).status_code == 201
+    incident = opened(api)
+    found = api.call("GET", "/v1/upstream").json()
+    assert [each["kind"] for each in found["attacks"][0]["requests"]] == ["flowspec", "rtbh"]
+    text = api.call("GET", f"/v1/upstream/letters/{incident}").json()["text"]
+    assert "source-port =53" in text
+    problem(api.call("GET", "/v1/upstream/letters/none"), 404, "not-found")
+
+
+def test_an_uplink_that_is_not_filtered_is_said(api: Api) -> None:
+    watch = api.context.uplinks
+    watch.step(1.0)
+    assert watch.warnings() == ["the uplink eth0 is not filtered: add it to interfaces"]
+    assert not api.call("GET", "/v1/upstream").json()["uplinks"][0]["filtered"]
+
+
+def test_without_uplinks_nothing_is_watched_or_asked(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        api.context.uplinks.start()
+        assert not api.context.uplinks._beat._thread.is_alive()
+        assert not any(api.call("GET", "/v1/upstream").json().values())
+        incident = opened(api)
+        letter = f"/v1/upstream/letters/{incident}"
+        assert "upstream.uplinks" in api.call("GET", letter).json()["detail"]
+        assert "xdpctl_uplink" not in api.call("GET", "/metrics").text
+
+
+def test_what_goes_out_and_fills_it_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [(0.0, 0.0)]
+    monkeypatch.setattr(figures, "sent", lambda _: sent[0])
+    uplink = UpstreamSettings((Uplink("eth0", 8_000_000, bits_out=1_000_000),))
+    with running(tmp_path, upstream=uplink) as api:
+        api.datapath.by_port = {"eth0": {}}
+        watch = api.context.uplinks
+        for second in range(1, 6):
+            sent[0] = (100.0 * second, 120_000.0 * second)
+            watch.step(float(second))
+        (warning,) = watch.warnings()
+        assert "what goes out fills the uplink eth0 (98% of 1 Mbit/s)" in warning
+        found = api.call("GET", "/v1/upstream").json()["uplinks"][0]
+        assert (found["bits_out"], found["full_out_for"] > 2) == (1_000_000, True)
+        assert found["full_for"] == 0
+        assert 'xdpctl_uplink_share_out{interface="eth0"} 0.9' in api.call("GET", "/metrics").text
+
+
+def test_what_an_interface_has_sent_is_read_from_the_kernel() -> None:
+    packets, octets = figures.sent("lo")
+    assert 0 <= packets <= octets
+    assert math.isnan(figures.sent("nosuch0")[0])

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks of settings that only using them would show: notification URLs, geo databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from xdpctl.config.settings import Settings
+from xdpctl.errors import ConfigError
+from xdpctl.notify.dispatcher import is_supported
+
+
+def problems(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with them: subject, text and fix. URLs are secrets and are not shown."""
+    for number, url in enumerate(settings.notify.urls, 1):
+        if not is_supported(url):
+            kind = url.partition(":")[0][:20]
+            yield (
+                "notify.urls",
+                f"Apprise cannot use URL {number}, of the kind {kind!r}: nobody is notified by it",
+                "compare it with Apprise's documentation of that service",
+            )
+    for name in settings.geo_databases:
+        try:
+            from xdpctl.lists.geo import open_database  # late: few boxes name databases
+
+            open_database(Path(name))
+        except ConfigError as error:
+            yield "geo_databases", str(error), "name an MMDB or libloc file that is there"

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is known of packets that are looked at, and what shows that they are an attack. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.units import si3
+from xdpctl.flood.normal import ENOUGH, Normal
+from xdpctl.flood.settings import Most
+from xdpctl.flood.sources import IMPOSSIBLE, Sources, sources
+from xdpctl.model.match.match import Match
+from xdpctl.model.services import NEVER_ASKED, SERVICES
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import holds
+
+_FAR_BELOW = 0.1  # of the rate: what is usual
+_ASKED = 0.9  # of the packets, about which the flow memory was asked
+_FAR_ABOVE = 10.0  # times the threshold
+_LONG = 86_400.0  # seconds without a packet of a kind
+_MANY_SOURCES = 32
+_ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # types of ICMP and ICMPv6, by family
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Packets of one kind to one victim, and what is known.
+
+    `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
+    second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
+    many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
+    share of packets to the victim that came from impossible sources, and `taught` says whether the
+    flow memory is taught: else every flow is unknown. `accepts`: the victim has taken part in TCP
+    just now. `challenged` packets are of sources that have
+    answered, so they are real. `copes`: the victim's services answer, `answered` packets a second.
+    """
+
+    victim: Prefix
+    kind: Traffic
+    window: PacketArray
+    normal: Normal
+    rate: float
+    threshold: float
+    usual: float = 0.0
+    learnt: float = 0.0
+    fresh: bool = False
+    forged: float = 0.0
+    taught: bool = True
+    accepts: bool = False
+    challenged: bool = False
+    copes: bool = False
+    answered: float = 0.0
+
+
+def unsolicited(case: Case) -> str:
+    """A sentence, if the packets only come as answers and nobody has asked; else empty."""
+    if case.kind not in ANSWERS or not case.taught or _between_services(case):
+        return ""
+    unknown = case.window["flow"] == FlowState.UNKNOWN
+    if unknown.mean() < _ASKED:
+        return ""
+    return f"{case.kind.setting} only comes as an answer, and the packets belong to no known flow"
+
+
+def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
+    """The most that is done about an attack of a kind, if its packets prove to be one.
+
+    As `xdpctl detect show` says it: drop, challenge, limit, watch or nothing.
+    """
+    if most in (Most.OFF, Most.OBSERVE):
+        return "nothing" if most is Most.OFF else "watch"
+    if most is Most.DROP and (not fresh or (kind in ANSWERS and taught)):
+        return "drop"
+    return "challenge" if kind is Traffic.SYN else "limit"
+
+
+def _between_services(case: Case) -> bool:
+    """Whether packets go from a service's port to another's, as between two VPN gateways.
+
+    The flow memory does not learn from what goes out of a service's port.
+    """
+    if case.kind is not Traffic.UDP_SERVICE:
+        return False
+    to = case.window["destination_port"]
+    return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
+
+
+def unaccepted(case: Case) -> str:
+    """A sentence, if TCP packets belong to no connection that the inside takes part in; else empty.
+
+    Who takes part is known by the handshake, or by what the inside acknowledges. A box that has
+    just started, or past which answers do not go, cannot tell; nor of a host that accepts nothing.
+    """
+    if case.kind is not Traffic.TCP or case.fresh or not (case.taught and case.accepts):
+        return ""
+    if case.usual > _FAR_BELOW * case.rate:
+        return ""
+    if (case.window["flow"] == FlowState.UNKNOWN).mean() < _ASKED:
+        return ""
+    return "the packets belong to no connection that the inside has accepted"
+
+
+def never_seen(case: Case, from_where: Sources) -> bool:
+    """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
+    if case.kind is Traffic.SYN:  # a challenge lets people in, so there is no need to be sure
+        return False
+    unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
+    return unseen and from_where.distinct >= _MANY_SOURCES
+
+
+def _without_errors(case: Case, from_where: Sources) -> Sources:
+    """The sources without those of ICMP errors: honest routers send them from private addresses."""
+    if case.kind is not Traffic.ICMP:
+        return from_where
+    errors = np.isin(case.window["icmp_type"], _ERRORS[case.victim.family])
+    return sources(case.window[~errors]) if errors.any() else from_where
+
+
+def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
+    """What shows, beside their number, that the packets are an attack."""
+    if unsolicited:
+        yield unsolicited
+    if why := unaccepted(case):
+        yield why
+    if case.fresh:
+        return
+    alike = sources(case.normal.packets[: len(case.window)])
+    if why := _without_errors(case, from_where).forged(alike):
+        yield why
+    elif case.forged >= IMPOSSIBLE:
+        yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
+    if case.copes:  # many ask a service that is new or liked: that alone shows nothing
+        return
+    known = case.normal.count(case.kind) >= 2 * ENOUGH
+    if case.kind is Traffic.SYN:  # many people connect to a new service; a challenge lets them in
+        return
+    if known and case.rate >= _FAR_ABOVE * case.threshold:
+        yield (
+            f"{si3(case.rate)} packets/s are more than {_FAR_ABOVE:.0f} times the threshold of "
+            f"{si3(case.threshold)}, and the normal traffic of this kind is known"
+        )
+    if never_seen(case, from_where):
+        yield (
+            f"no packet of the kind {case.kind.setting} was seen for a day, and they come from "
+            f"{from_where.distinct} sources"
+        )
+
+
+def never_asked_for(match: Match, kind: Traffic) -> Iterator[str]:
+    """A sentence, if the match takes UDP from ports of services that nobody uses from outside."""
+    ports = match.get("source_port")
+    if kind is Traffic.UDP_SERVICE and ports:
+        singles = all(low == high and low in NEVER_ASKED for low, high in ports)
+        if singles:
+            named = ", ".join(str(low) for low, _ in ports)
+            yield f"nobody asks for UDP from port {named} across the Internet"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One answer to an attack, from the report of its beginning to the report of its end. Values."""
+
+from enum import StrEnum
+
+import msgspec
+
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
+from xdpctl.errors import RuleError
+from xdpctl.flood.normal import RARE
+from xdpctl.flood.verdict import Proposal
+from xdpctl.model.effect import Action
+from xdpctl.model.finding import Finding
+from xdpctl.model.match import text
+from xdpctl.model.match.match import Match
+from xdpctl.model.rate import Rate
+
+QUIET_SECONDS = 10.0  # pulses that come back make it longer
+QUIET_MOST = 900.0
+
+
+class State(StrEnum):
+    """How far an answer is.
+
+    ATTACK: its rule is hit. HOLDING: it is not, and stays. PROBING: it is in monitor mode, to see
+    whether the attack goes on.
+    """
+
+    ATTACK = "attack"
+    HOLDING = "holding"
+    PROBING = "probing"
+
+
+class Hold(msgspec.Struct, kw_only=True):
+    """An answer. Times are monotonic seconds, `began` is Unix time.
+
+    `quiet` is for how long the rule is kept after the last hits; it doubles each time the attack
+    comes back.
+    """
+
+    id: str
+    victim: str
+    kind: str
+    match: str
+    action: str
+    finding: Finding
+    began: float
+    limit: Rate | None = None
+    quiet: float = QUIET_SECONDS
+    state: State = State.ATTACK
+    rate: float = 0.0  # packets a second that its rule hits now
+    hit_at: float = 0.0
+    told_at: float = 0.0
+    probing_since: float = 0.0
+    refused: str = ""  # why the control plane did not accept it
+    accepted: bool = False  # the control plane has heard what it rests on
+    watched: bool = False  # only observed, as the configuration says
+    known: bool = False  # it limits known flows
+    blind: bool = False  # what it hits of normal traffic is not known
+    adapts: bool = False  # its limit depends on the rate of the attack
+
+    @classmethod
+    def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Hold":
+        """The answer for a proposal."""
+        return cls(
+            id=identity,
+            victim=shown(victim),
+            kind=proposal.finding.kind,
+            match=str(proposal.match),
+            action=proposal.action.value,
+            finding=proposal.finding,
+            began=unix,
+            limit=proposal.limit,
+            known=proposal.known,
+            blind=proposal.blind,
+            adapts=proposal.adapts,
+        )
+
+    @property
+    def normal(self) -> float:
+        """Packets a second that its rule hits of what is usual: they say nothing of an attack."""
+        own = next((c for c in self.finding.collateral if c.kind == self.kind), None)
+        share = own.hits / own.samples if own and own.samples >= RARE else 1.0
+        return share * self.finding.usual
+
+    @property
+    def prefix(self) -> Prefix:
+        """The victim."""
+        return parse_prefix(self.victim)
+
+    @property
+    def of_kind(self) -> Traffic:
+        """The kind of packets."""
+        return Traffic[self.kind.upper()]
+
+    @property
+    def drops(self) -> bool:
+        """Whether it drops all that matches."""
+        return self.action == Action.DROP
+
+    def check(self) -> None:
+        """RuleError if it has no victim, kind or match; of what a file says."""
+        self.parsed()
+        if self.kind.upper() not in Traffic.__members__ or not self.prefix:
+            raise RuleError(f"there is no kind {self.kind[:40]!r}", "kind", "")
+
+    def parsed(self) -> Match:
+        """The match."""
+        return text.parse(self.match)

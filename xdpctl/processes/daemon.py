@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The control plane's process: opens settings, store, pinned maps and controller, then serves.
+
+It runs unprivileged. `xdpctl run` or a systemd unit starts it as `python -m xdpctl_api`, which
+passes the function that serves HTTP: this package does not import it.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.base.clock import Clock
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.system import logs, malloc, sd_notify
+from xdpctl.base.system.die_with_parent import die_with
+from xdpctl.base.system.filelock import hold
+from xdpctl.base.system.logs import LogFormat
+from xdpctl.config import file as config
+from xdpctl.config.settings import Settings
+from xdpctl.control.controller import Controller
+from xdpctl.control.operations import default_limits
+from xdpctl.control.store.audit import Sign
+from xdpctl.control.store.sqlite import SqliteStore
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.heads import no_masks
+from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
+from xdpctl.incidents.ledger import ledger
+from xdpctl.processes.listeners import Listeners, turn_away
+from xdpctl.watch.loader_report import LoaderReport
+from xdpctl.watch.protection import known_sides, protection
+
+_LOOK_SECONDS = 1.0
+# There are many long-lived rules: with the default thresholds the collector would scan them all
+# again and again.
+_GC_THRESHOLDS = (50_000, 20, 100)
+# Serves until SIGTERM or SIGINT. It imports what it needs only when it is called: at boot, the
+# network waits until the rules are in force, so imports must not delay them.
+Serve = Callable[[Controller, Settings, Path | None, Listeners], None]
+log = logging.getLogger("xdpctl.api")
+
+
+def _loader_report(settings: Settings) -> LoaderReport:
+    try:
+        return LoaderReport.read(settings.loader_status)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
+
+
+@contextmanager
+def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
+    """Update the protected prefixes whenever the loader's report changes."""
+
+    def step(_: float) -> None:
+        report = _loader_report(settings)
+        now = protection(settings, report, controller.state.members)
+        if now != controller.state.protection:
+            controller.set_protection(now).result()
+        controller.set_sessions(report.sessions)
+        wanted = known_sides(settings, now, report)
+        if settings.outside_interfaces and wanted != controller.state.sides:
+            controller.set_sides(wanted).result()
+
+    task = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes were not updated")
+    task.start()
+    try:
+        yield
+    finally:
+        task.stop()
+
+
+def _signer(path: Path) -> Sign:
+    def sign(data: bytes) -> dict[str, str]:
+        from xdpctl.base.system.signing_key import (
+            signer,
+        )  # late: it is large, and would delay the boot
+
+        return signer(path)(data)
+
+    return sign
+
+
+def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
+    """The error for missing maps: the loader creates them only if an interface is configured."""
+    missing = f"there are no pinned maps under {pins.root}"
+    if settings.interface_names:
+        return DatapathError(f"{missing}: is the loader running?")
+    return SettingsError(f"{missing}, and no interface is configured: set interfaces")
+
+
+def _controller(settings: Settings, ending: ExitStack) -> Controller:
+    """The controller, with the store and the pinned maps locked until `ending` closes."""
+    settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    pins = Pins(settings.pin_dir)
+    ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
+    if not pins.root.is_dir():
+        raise _no_pins(settings, pins)
+    pins.check()
+    # before anything may write to the maps
+    ending.callback(os.close, hold(pins.root, "control plane"))
+    datapath = ending.enter_context(closing(PinnedDatapath(pins)))
+    store = SqliteStore(settings.database)
+    ending.callback(store.close)
+
+    def watch_nothing() -> None:
+        datapath.capture(no_masks(), SlotNumber.NONE)
+        datapath.watch(SlotNumber.NONE, 0)
+
+    watch_nothing()  # an earlier process may have been killed
+    ending.callback(watch_nothing)
+    try:
+        report = _loader_report(settings)
+    except ConfigError as error:  # the loader has not written its first report yet
+        log.warning("so far, only configured prefixes are protected: %s", error)
+        report = None
+    protected = protection(settings, report)
+    controller = Controller(
+        store,
+        datapath,
+        settings.quotas(),
+        protected,
+        Clock(),
+        settings.capacities.entries,
+        _signer(settings.incident_key),
+        ledger,
+    )
+    if report:
+        controller.set_sessions(report.sessions)
+    if settings.outside_interfaces and report:
+        controller.state.sides = known_sides(settings, protected, report)
+        datapath.sides.bring(controller.state.sides)
+    ending.callback(controller.stop)
+    return controller
+
+
+def _begin(settings: Settings, controller: Controller) -> None:
+    controller.start()
+    try:
+        limits = settings.default_limits
+        controller.submit(lambda draft: default_limits.bring(draft, limits)).result()
+    except XdpctlError as error:  # existing rules are served all the same
+        log.error("the configured limits are not in force: %s", error)
+    state = controller.state
+    counts = len(state.rules), len(state.matches), len(state.sets)
+    text = "serving on %s with %d rules on sources, %d on matches and %d sets"
+    log.info(text, settings.listen.socket, *counts)
+
+
+def run(
+    serve: Serve,
+    settings: Settings,
+    local_fd: int | None,
+    path: Path | None = None,
+    tcp_fd: int | None = None,
+) -> None:
+    """Put the stored rules into the kernel, then `serve` until it returns."""
+    with ExitStack() as ending:
+        controller = _controller(settings, ending)
+        listeners = Listeners.open(settings, local_fd, tcp_fd)
+        _begin(settings, controller)
+        ending.enter_context(_protecting(settings, controller))
+        sd_notify.ready()  # the rules are in the kernel, and connections wait in the backlog
+        serve(controller, settings, path, listeners)
+
+
+def main(serve: Serve) -> None:
+    """The command line of `python -m xdpctl_api`."""
+    parser = argparse.ArgumentParser(prog="xdpctl_api", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--state-dir", type=Path)
+    parser.add_argument("--socket", type=Path)
+    parser.add_argument("--pin-dir", type=Path)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--log", type=LogFormat, choices=list(LogFormat))
+    parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
+    parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
+    parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
+    given = vars(parser.parse_args())
+    if (parent := given.pop("parent")) is not None:
+        die_with(parent)
+    gc.set_threshold(*_GC_THRESHOLDS)
+    malloc.prepare()
+    local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
+    path = given.pop("config")
+    try:
+        settings = config.override(config.load(path), **given)
+        logs.configure(settings.log)
+        run(serve, settings, local_fd, path, tcp_fd)
+    except SettingsError as error:
+        print(f"xdpctl: {error}", file=sys.stderr)
+        turn_away()
+        sys.exit(os.EX_CONFIG)  # the units' RestartPreventExitStatus
+    except XdpctlError as error:
+        sys.exit(f"xdpctl: {error}")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file of what the detector has learnt; it survives restarts.
+
+A line of JSON with the rates and earlier answers, then the kept packets as they are in memory.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from xdpctl.base.system.owned_folder import read_file
+from xdpctl.errors import RuleError
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.hold import Hold
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.usual import Usual
+from xdpctl.traffic.classify import classified
+from xdpctl.traffic.packets import PACKET
+
+_BYTES_MAX = 64 << 20
+_PACKETS_MAX = 100_000
+_COLUMNS = str(PACKET.descr)
+log = logging.getLogger("xdpctl.detect")
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What an engine begins with."""
+
+    usual: Usual
+    normal: NormalTraffic
+    ceilings: Usual = field(default_factory=lambda: Usual(0.0))
+    earlier: Sequence[Hold] = field(default_factory=list)
+
+
+def packed(engine: Engine) -> bytes:
+    """The file of what the engine knows."""
+    packets = engine.normal.packets()
+    head = {
+        "usual": engine.usual.as_json(),
+        "ceilings": engine.ceilings.usual.as_json(),
+        "earlier": msgspec.to_builtins(engine.holds.earlier),
+        "columns": _COLUMNS,
+        "packets": len(packets),
+    }
+    return json.dumps(head).encode() + b"\n" + packets.tobytes()
+
+
+def read(path: Path, unix: float) -> Learnt:
+    """What was written; nothing is known if there is no such file, or it is damaged."""
+    try:
+        return _read(read_file(path, _BYTES_MAX), unix)
+    except FileNotFoundError:
+        return Learnt(Usual(unix), NormalTraffic())
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        RuleError,
+        msgspec.MsgspecError,
+    ) as error:
+        log.warning("what was learnt cannot be read, and is learnt anew: %s", error)
+        return Learnt(Usual(unix), NormalTraffic())
+
+
+class LearntFile:
+    """The file as another process reads it: again only when it has changed. Any thread may ask."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._found = Learnt(Usual(0.0), NormalTraffic())
+
+    def read(self) -> Learnt:
+        """What was written last."""
+        with self._lock:
+            try:
+                about = self._path.stat()
+                stamp = about.st_mtime_ns, about.st_ino, about.st_size
+            except OSError:
+                stamp = None
+            if stamp is None or stamp != self._stamp:
+                self._found, self._stamp = read(self._path, time.time()), stamp
+            return self._found
+
+
+def _head(line: bytes) -> dict[str, Any]:
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError("it does not begin with an object")
+    return found
+
+
+def _read(data: bytes, unix: float) -> Learnt:
+    line, _, rest = data.partition(b"\n")
+    head = _head(line)
+    count = head.get("packets")
+    if head.get("columns") != _COLUMNS or not isinstance(count, int) or count > _PACKETS_MAX:
+        raise ValueError("the packets are of another version")
+    if len(rest) != count * PACKET.itemsize:
+        raise ValueError("packets are missing")
+    normal = NormalTraffic()
+    normal.restore(classified(np.frombuffer(rest, PACKET).copy()))
+    earlier = msgspec.convert(head.get("earlier", []), list[Hold])
+    for hold in earlier:  # what cannot be read later is found out now
+        hold.check()
+    usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
+    return Learnt(usual, normal, ceilings, earlier)

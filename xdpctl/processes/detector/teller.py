@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Posts reports to the hook of the embedded detector, and says what came of them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xdpctl.base.units import si3
+from xdpctl.client import Client
+from xdpctl.detectors.formats.builtin import Told, encode
+from xdpctl.detectors.registry import BUILTIN
+from xdpctl.errors import Refused, RuleError, Unreachable
+from xdpctl.flood.holds import TTL_SECONDS, Report
+from xdpctl.model.effect import Action
+from xdpctl.model.event import Phase
+from xdpctl.model.expectation import Expectation
+from xdpctl.model.finding import Finding
+from xdpctl.model.rate import Rate
+
+_SECONDS = 5.0
+_NOTE_MAX = 200
+log = logging.getLogger("xdpctl.detect")
+
+
+def told(report: Report) -> Told:
+    """A report as it is posted."""
+    hold = report.hold
+    finding = hold.finding
+    why = f"{si3(finding.rate)} packets/s of {hold.kind}"
+    return Told(
+        phase=report.phase,
+        id=hold.id,
+        victim=hold.victim,
+        kind=hold.kind,
+        match=hold.match,
+        action=Action(hold.action),
+        limit=hold.limit,
+        watch=report.watch,
+        known=hold.known,
+        ttl=TTL_SECONDS,
+        rate=max(finding.rate, hold.rate),
+        note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],
+        finding=None if hold.accepted else _sound(finding),
+    )
+
+
+def _sound(finding: Finding) -> Finding | None:
+    """The finding, unless the hook would refuse it: the rule is worth more."""
+    try:
+        finding.check()
+    except RuleError as error:
+        log.error("what a rule rests on is not told: %s", error)
+        return None
+    return finding
+
+
+def _expectation(shown: dict[str, Any]) -> Expectation:
+    """An expectation, of what the API shows; RuleError, KeyError or TypeError if it is none."""
+    fields = ("name", "by", "destination", "kind", "times", "pps", "at", "on")
+    found = Expectation(
+        **{name: shown[name] for name in fields},
+        created_at=0.0,
+        seconds=shown["lasts"],
+        days=tuple(shown["days"]),
+    )
+    found.check()
+    return found
+
+
+class Teller:
+    """Posts over the control plane's Unix socket."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = Client(socket)
+        self._said = self._unread = ""
+        self.softened: dict[str, Rate] = {}  # drops that stand as limits, by the id of the answer
+
+    def tell(self, reports: Sequence[Told]) -> dict[str, str]:
+        """Post reports; return why some had no effect, by the id of the answer."""
+        try:
+            body = encode(list(reports))
+            answer = self._client.call("POST", f"/v1/hooks/{BUILTIN}", _SECONDS, content=body)
+        except (Refused, Unreachable, OSError) as error:
+            if isinstance(error, Refused) and len(reports) > 1:  # one must not hinder the others
+                return {name: why for each in reports for name, why in self.tell([each]).items()}
+            self._say(str(error))
+            return {each.id: str(error) for each in reports}
+        self.softened |= softened(reports, answer)
+        found = _without_effect(reports, answer)
+        self._say("; ".join(dict.fromkeys(found.values())))
+        return found
+
+    def expectations(self) -> tuple[Expectation, ...] | None:
+        """What operators expect; None if the control plane does not say."""
+        try:
+            shown = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
+        except (Refused, Unreachable, OSError) as error:
+            log.debug("what is expected is not known: %s", error)
+            return None
+        found, problem = list[Expectation](), ""
+        for each in shown:
+            try:
+                found.append(_expectation(each))
+            except (RuleError, KeyError, TypeError) as error:
+                problem = f"{str(each)[:_NOTE_MAX]}: {error!r}"
+        if problem and problem != self._unread:
+            log.warning("an expectation is left out: %s", problem)
+        self._unread = problem
+        return tuple(found)
+
+    def _say(self, problem: str) -> None:
+        """Log a problem once, for as long as it stays the same."""
+        if problem and problem != self._said:
+            log.warning("a report had no effect: %s", problem)
+        self._said = problem
+
+
+def _without_effect(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, str]:
+    refused = {str(each.get("what")): str(each.get("why")) for each in answer.get("refused", [])}
+    ignored = {str(each.get("event")): str(each.get("why")) for each in answer.get("ignored", [])}
+    found = {}
+    for report in reports:
+        why = refused.get(report.match) or refused.get(report.id) or ignored.get(report.id)
+        if why and report.phase is not Phase.ENDED:
+            found[report.id] = why
+    return found
+
+
+def softened(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, Rate]:
+    """The limits that stand in the place of a drop: it hit people, or an operator changed it."""
+    limits = {
+        str(rule.get("text")): rule.get("limit") or {}
+        for rule in answer.get("first", [])
+        if rule.get("action") == Action.LIMIT
+    }
+    return {
+        report.id: Rate(pps=float(limits[report.match]["pps"]))
+        for report in reports
+        if report.action is Action.DROP and limits.get(report.match, {}).get("pps")
+    }

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the loader's report for the control plane: its interfaces, and what to protect."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system.owned_folder import Owned
+from xdpctl.config.settings import Settings
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.loader import Loader
+from xdpctl.doctor import host as doctor
+from xdpctl.errors import ConfigError, RuleError
+
+NAME = "status.json"
+BEAT_SECONDS = 5.0  # after which the file is rewritten even if nothing changed
+_PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
+_REMEMBERED_SECONDS = 120.0
+_EXAMINE_SECONDS, _SOON_SECONDS = 300.0, 3.0
+_FINDINGS_MAX = 200
+_MOST, _PREFIXES_MAX, _WHY_MAX = 1 << 20, 10_000, 200
+log = logging.getLogger("xdpctl.run")
+
+
+class Status:
+    """The loader's report, in a file that only root writes.
+
+    At boot, rules are in force before the network is up. So prefixes that were protected before
+    stay protected until addresses and gateways have had time to appear.
+    """
+
+    def __init__(self, settings: Settings, loader: Loader) -> None:
+        self._folder = Owned(settings.loader_dir)
+        self._settings, self._loader = settings, loader
+        self._find = settings.protect_found
+        self._before = _protected_before(self._folder) if self._find else {}
+        self._forget_at = time.monotonic() + _REMEMBERED_SECONDS
+        self._protect: dict[str, str] = {}
+        self._look_at = 0.0
+        self._outside = settings.outside_interfaces
+        self._sessions: list[str] = []
+        self._on_link: list[str] = []
+        self._sessions_at = 0.0
+        self._findings: list[dict[str, str]] = []
+        self._states: list[str] = []  # of the ports
+        self._examine_at = 0.0
+        self._written = ""
+        self._beat_at = 0.0
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._folder.close()
+
+    def look_soon(self) -> None:
+        """Look for addresses and gateways at the next write: one may have changed."""
+        self._look_at = 0.0
+
+    def write(self) -> None:
+        """Replace the file if anything changed, and every `BEAT_SECONDS`.
+
+        An error is logged: a full disk must not stop the loader.
+        """
+        now = time.monotonic()
+        report = self._report(now)
+        text = json.dumps(report)
+        if text == self._written and now < self._beat_at:
+            return
+        try:
+            data = json.dumps(report | {"beat": now}).encode()
+            self._folder.replace(NAME, data, 0o644, durable=text != self._written)
+            self._written, self._beat_at = text, now + BEAT_SECONDS
+        except OSError as error:
+            log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
+
+    def _report(self, now: float) -> dict[str, object]:
+        """What is known, looked at again where it is old."""
+        if self._find and now >= self._look_at:
+            self._look_at = now + _PROTECT_SECONDS
+            if now >= self._forget_at:
+                self._before = {}
+            found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
+            self._protect = {**self._before, **found}
+        names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not")
+        ports = {
+            port.name: {name: getattr(port, name) for name in names}
+            for port in self._loader.ports.values()
+        }
+        if now >= self._sessions_at:
+            self._sessions_at = now + BEAT_SECONDS
+            self._sessions = [str(address) for address in ssh_sessions.addresses()]
+            self._on_link = (
+                sorted(map(str, netlink.networks(self._outside))) if self._outside else []
+            )
+        self._examine(ports, now)
+        return {
+            "pid": os.getpid(),
+            "ports": ports,
+            "protect": self._protect,
+            "sessions": self._sessions,
+            "on_link": self._on_link,
+            "findings": self._findings,
+        }
+
+    def _examine(self, ports: Mapping[str, Mapping[str, object]], now: float) -> None:
+        """What `doctor` finds: some seconds after an interface's state has changed, and regularly.
+
+        Not at once, because the network waits for the first report.
+        """
+        states = [f"{name} {port['state']}" for name, port in ports.items()]
+        if states != self._states:
+            self._states, self._examine_at = states, now + _SOON_SECONDS
+        elif now >= self._examine_at:
+            self._examine_at = now + _EXAMINE_SECONDS
+            found = doctor.of_host(self._settings)
+            self._findings = [finding.as_dict() for finding in found[:_FINDINGS_MAX]]
+
+
+def _protected_before(folder: Owned) -> dict[str, str]:
+    """What an earlier process protected; empty without a valid report of it."""
+    try:
+        found = json.loads(folder.read(NAME, _MOST))["protect"]
+        pairs = list(found.items())[:_PREFIXES_MAX]
+        return {str(parse_prefix(prefix)): str(why)[:_WHY_MAX] for prefix, why in pairs}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuleError, ConfigError):
+        return {}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Metrics of the embedded detector."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from xdpctl.flood.hold import State
+from xdpctl.flood.settings import Most
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.detector.status import read_status
+
+
+def metrics(ctx: ControlPlane) -> Iterator[Metric]:
+    """Whether it runs, and how many answers stand; nothing if it is off."""
+    if ctx.settings.detect.mode is Most.OFF:
+        return
+    status = read_status(ctx.settings.detector_status)
+    runs = status is not None and not status.silent
+    yield GaugeMetricFamily("xdpctl_detector_up", "1 if the embedded detector reports", float(runs))
+    if status is None or not runs:
+        return
+    states = Counter(hold.state for hold in status.holds)
+    holds = GaugeMetricFamily(
+        "xdpctl_detector_answers", "Answers to attacks that stand", labels=["state"]
+    )
+    for state in State:
+        holds.add_metric([state.value], states[state])
+    yield holds
+    normal = GaugeMetricFamily(
+        "xdpctl_detector_normal_packets",
+        "Packets of normal traffic that are kept to compare with",
+        labels=["kind"],
+    )
+    for kind, count in status.normal.items():
+        normal.add_metric([kind], count)
+    yield normal

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Metrics of packets: counted by reason, and estimated by kind."""
+
+from collections.abc import Iterator
+from math import isnan
+
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from xdpctl.abi.constants import Traffic
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.series.figures import driver_drops
+
+
+def metrics(ctx: ControlPlane) -> Iterator[Metric]:
+    """Packets and bytes by interface and reason; and by kind; what was not sampled."""
+    labels = ["interface", "verdict", "reason"]
+    packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
+    octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
+    drops = CounterMetricFamily(
+        "xdpctl_driver_drops", "Packets that were lost before the filter", labels=["interface"]
+    )
+    for name, by_reason in ctx.controller.datapath.counters().items():
+        if not isnan(lost := driver_drops(name)):  # else it would look as if it began anew
+            drops.add_metric([name], lost)
+        for reason, hits in by_reason.items():
+            key = [name, reason.verdict, reason.name.lower()]
+            packets.add_metric(key, hits.packets)
+            octets.add_metric(key, hits.bytes)
+    yield from (packets, octets, drops)
+    kinds = CounterMetricFamily(
+        "xdpctl_kind_packets", "Received packets by kind, estimated", labels=["kind"]
+    )
+    volumes = ctx.controller.datapath.heads.volumes()
+    for each, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):
+        kinds.add_metric([each.name.lower()], number)
+    yield kinds
+    yield CounterMetricFamily(
+        "xdpctl_not_sampled_packets",
+        "Packets that top lists lack, because there was no room",
+        ctx.controller.datapath.heads.lost(),
+    )

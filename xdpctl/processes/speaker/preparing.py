@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes what the BGP speaker reads, for a user that cannot read the configuration itself."""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Collection
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from xdpctl.base.system.owned_folder import Owned, read_file, replace_in
+from xdpctl.config.settings import SPEAKER_FOLDER, Settings
+from xdpctl.errors import ConfigError, SettingsError
+from xdpctl.processes.children import identity
+from xdpctl.upstream.bgp import exabgp
+from xdpctl.upstream.bgp.gobgp import configuration as gobgp
+from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Setup, Software
+from xdpctl.upstream.peers import Peer, Receive
+from xdpctl.upstream.settings import UpstreamSettings
+
+_FOLDER_MODE = 0o2750  # what is made in it belongs to the control plane's group, too
+_PASSWORD_MAX = 80  # bytes: TCP_MD5SIG_MAXKEYLEN
+
+
+def prepare(settings: Settings) -> tuple[int, int]:
+    """Write the speaker's files; return its user and group.
+
+    SettingsError if there are no peers, or if the user or the speaker is missing.
+    """
+    upstream = settings.upstream
+    if not upstream.peers:
+        raise SettingsError("no peer is configured: upstream.peers")
+    _check_installed(upstream.speaker)
+    user, group = _speaker(settings)
+    control, common = identity(settings)
+    folder = settings.speaker_dir
+    setup = Setup(
+        software=upstream.speaker,
+        peers={peer.host: _kept(peer) for peer in upstream.peers},
+        own=[str(prefix) for prefix in upstream.own],
+        most=upstream.most,
+        socket=str(settings.speaker_socket.absolute()),
+        state=str((folder / "announced.json").absolute()),
+        beats=str((folder / BEAT_SOCKET).absolute()),
+        users=[0, control],
+    )
+    files = {FILE: msgspec.json.encode(setup)}
+    for name, text in _configuration(upstream, folder.absolute() / FILE).items():
+        files[name] = text.encode("ascii")
+    with Owned(settings.state_dir) as above:
+        above.folder_for(SPEAKER_FOLDER, user, common, _FOLDER_MODE)
+        with above.below(SPEAKER_FOLDER) as fd:
+            for name, data in files.items():
+                replace_in(fd, name, data, 0o400, (user, group))
+            _forget_others(fd, files)
+    return user, group
+
+
+def _check_installed(software: Software) -> None:
+    """SettingsError if the speaker is missing, or is not one whose API is known."""
+    if software is Software.EXABGP:
+        if find_spec("exabgp") is None:
+            raise SettingsError("ExaBGP is missing: install xdpctl with the extra bgp")
+        return
+    if find_spec("grpc") is None:
+        raise SettingsError("gRPC is missing: install xdpctl with the extra gobgp")
+    program = shutil.which(gobgp.PROGRAM, path=gobgp.PATH)
+    if program is None:
+        raise SettingsError("GoBGP is missing: apt-get install gobgpd")
+    words = [program, "--version"]
+    try:
+        said = subprocess.check_output(words, timeout=10).decode("utf-8", "replace").strip()  # noqa: S603
+    except subprocess.SubprocessError as error:
+        raise ConfigError(f"{program} does not say its version: {error}") from error
+    if not said.removeprefix("gobgpd version ").startswith(gobgp.VERSION):
+        raise SettingsError(f"GoBGP 3 is needed, and {program} says {said[:60]!r}")
+
+
+def _configuration(upstream: UpstreamSettings, setup: Path) -> dict[str, str]:
+    """The speaker's own files, by name."""
+    passwords = _passwords(upstream.peers)
+    if upstream.speaker is Software.GOBGP:
+        return {
+            gobgp.files(number)[0]: gobgp.configuration(peer, passwords.get(peer.name, ""))
+            for number, peer in enumerate(upstream.peers)
+        }
+    bridge = [sys.executable, "-I", "-m", BRIDGE, str(setup)]
+    return {exabgp.FILE: exabgp.configuration(upstream.peers, bridge, passwords)}
+
+
+def _forget_others(folder: int, written: Collection[str]) -> None:
+    """Remove what was written for other peers or another speaker: it may have passwords."""
+    for name in os.listdir(folder):
+        if name.endswith((".conf", ".toml")) and name not in written:
+            os.unlink(name, dir_fd=folder)
+
+
+def _kept(peer: Peer) -> int:
+    """How many of its routes are kept."""
+    return 0 if peer.receive is Receive.OFF else peer.receive_most
+
+
+def _speaker(settings: Settings) -> tuple[int, int]:
+    """The speaker's user and group."""
+    name = settings.upstream.user
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigError(
+            f"there is no user {name}; create it with systemd-sysusers, or useradd --system "
+            f"--user-group --no-create-home --shell /usr/sbin/nologin {name}"
+        ) from None
+    if found.pw_uid == 0 or name == settings.user:
+        raise SettingsError(
+            "upstream.user must be a user of its own: it reads what comes from other networks"
+        )
+    return found.pw_uid, found.pw_gid
+
+
+def _passwords(peers: tuple[Peer, ...]) -> dict[str, str]:
+    """The password of each session that has one (RFC 2385)."""
+    return {peer.name: _password(peer.password_file) for peer in peers if peer.password_file}
+
+
+def _password(path: Path) -> str:
+    try:
+        data, about = read_file(path, 2 * _PASSWORD_MAX), path.stat()
+    except OSError as error:
+        raise ConfigError(f"the password of a peer cannot be read: {error}") from error
+    if about.st_mode & stat.S_IROTH:
+        raise SettingsError(f"everybody can read {path}, which has a password: chmod 0600 {path}")
+    text = data.decode("ascii", "replace").rstrip("\n")
+    plain = data.isascii() and text.isprintable() and not set(text) & set("\"'\\;{}#")
+    if not plain or not 0 < len(text) <= _PASSWORD_MAX:
+        raise SettingsError(
+            f"{path} must have one line of 1 to {_PASSWORD_MAX} printable ASCII characters, "
+            "without quotes, backslash, semicolon, braces and #"
+        )
+    return text

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`xdpctl run`: the loader in this process, control plane and detector as unprivileged children."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from xdpctl.base.system import sd_notify
+from xdpctl.base.system.filelock import hold
+from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.signal_event import SignalEvent
+from xdpctl.config.settings import CONTROL_FOLDER, Settings
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.interface import refuse_foreign
+from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
+from xdpctl.flood.settings import Most
+from xdpctl.processes.children import identity
+from xdpctl.processes.control_plane_process import ControlPlaneProcess
+from xdpctl.processes.detector.process import DetectorProcess
+from xdpctl.processes.loader_status import Status
+from xdpctl.processes.sockets import local_listener, tcp_listener
+from xdpctl.processes.speaker.process import SpeakerProcess
+
+_LOOK_AGAIN_SECONDS = 1.0  # attaching a bpf_link raises no event, so check periodically
+_NAME_BYTES = 16  # IFNAMSIZ, with the NUL
+log = logging.getLogger("xdpctl.run")
+
+
+class Kept(Protocol):
+    """A child process."""
+
+    def keep(self) -> None:
+        """Restart it if it died."""
+        ...
+
+    def stop(self) -> None:
+        """End it."""
+        ...
+
+
+def _check(settings: Settings) -> None:
+    """ConfigError without root; SettingsError if the settings must be edited before a start."""
+    if os.geteuid() != 0:
+        raise ConfigError("run needs root, because it loads and attaches BPF programs. Use sudo.")
+    if not settings.interface_names:
+        raise SettingsError(
+            "no interface is set: give -i eth0, or set interfaces in the configuration"
+        )
+    for name in settings.interface_names:
+        if "/" in name or not 0 < len(name) < _NAME_BYTES:
+            raise SettingsError(f"{name!r} is not a valid interface name")
+
+
+def _prepare(settings: Settings) -> int:
+    """Create the folders of both processes; return the id of the unprivileged group."""
+    user, group = identity(settings)
+    with Owned(settings.state_dir) as folder:
+        folder.folder_for(CONTROL_FOLDER, user, group, 0o750)
+    Owned(settings.loader_dir).close()
+    return group
+
+
+_NONE_OUTSIDE = (
+    "no interface is declared to be outside: packets with spoofed addresses of yours pass every "
+    'rule. If an interface is outside, write interfaces = [{name = "eth0", side = "outside"}]'
+)
+
+
+def _sockets(settings: Settings, group: int) -> tuple[socket.socket, ...]:
+    """The API's Unix socket, and the TCP socket unless the port is 0 or cannot be opened."""
+    local = local_listener(settings.listen.socket, group)
+    try:
+        tcp = tcp_listener(settings.listen)
+    except ConfigError as error:
+        log.error("%s. The Unix socket is served anyway", error)
+        tcp = None
+    return (local, tcp) if tcp else (local,)
+
+
+def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
+    """Attach and serve until SIGTERM or SIGINT; the filter stays attached.
+
+    ConfigError, SettingsError or AttachError if it cannot start.
+    """
+    _check(settings)
+    group = _prepare(settings)
+    pins = Pins(settings.pin_dir)
+    # what another instance has is said before a second of compiling
+    locks = [hold(settings.loader_dir / "lock", "loader")]
+    if pins.lock_dir.is_dir():
+        locks.append(hold(pins.lock_dir, "loader"))
+    pins.check()
+    refuse_foreign(pins, settings.interface_names)
+    sockets = () if loader_only else _sockets(settings, group)
+    loader = _load(settings, pins, group)
+    if len(locks) == 1:
+        locks.append(hold(pins.lock_dir, "loader"))
+    for name in settings.interface_names:
+        loader.add_port(name, outside=name in settings.outside_interfaces)
+    loader.reconcile()
+    status = Status(settings, loader)
+    status.write()
+    if not settings.outside_interfaces:
+        log.warning("%s", _NONE_OUTSIDE)
+    absent = [p.name for p in loader.ports.values() if p.state == "absent"]
+    if absent:
+        present = ", ".join(link.name for link in netlink.links())
+        names = ", ".join(absent)
+        log.warning("%s: no such interface yet; this host has %s", names, present)
+    failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
+    if failed:
+        raise AttachError("; ".join(failed))
+    sd_notify.ready()
+    children: list[Kept] = []
+    changed, stopping = _stop_events()
+    try:
+        if not loader_only:
+            children.append(ControlPlaneProcess(settings, config, sockets))
+        if not loader_only and settings.detect.mode is not Most.OFF:
+            children.append(DetectorProcess(settings, config))
+        if not loader_only and settings.upstream.peers:
+            children.append(SpeakerProcess(settings))
+        _add_explain(loader)
+        _loop(loader, status, children, changed, stopping)
+    finally:
+        for child in reversed(children):
+            child.stop()
+        loader.close()
+        status.close()
+        for fd in locks:
+            os.close(fd)
+    names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
+    stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
+    log.info("stopped; %s", stays)
+
+
+def _load(settings: Settings, pins: Pins, group: int) -> Loader:
+    """Compile and load; the flow memory has room only if there is an outside interface."""
+    flows = settings.flow_memory if settings.outside_interfaces else None
+    compiled = compile_filter(settings.capacities, settings.compiled, flows=flows)
+    teach = compile_teacher(flows, settings.compiled_teacher) if flows else None
+    ports = settings.fleet.ports if settings.fleet else ()
+    return Loader(pins, compiled, group, teach, flows, ports)
+
+
+def _add_explain(loader: Loader) -> None:
+    """Load the explain program; an error is only logged, because the filter does not need it."""
+    try:
+        loader.add_explain()
+    except (OSError, XdpctlError) as error:
+        log.error("`xdpctl explain` is not available: %s", error)
+
+
+def _stop_events() -> tuple[SignalEvent, SignalEvent]:
+    """Two events that SIGTERM and SIGINT set, from before there is anything to clean up."""
+    changed, stopping = SignalEvent(), SignalEvent()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        changed.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return changed, stopping
+
+
+def _loop(
+    loader: Loader,
+    status: Status,
+    children: Sequence[Kept],
+    changed: SignalEvent,
+    stopping: SignalEvent,
+) -> None:
+    netlink.watch(changed.set)
+    while not stopping.is_set():
+        try:
+            loader.reconcile()
+            status.write()
+        except (XdpctlError, OSError) as error:  # OSError: somebody removed pins or a folder
+            log.error("will retry: %s", error)
+        sd_notify.alive()
+        for child in children:
+            child.keep()
+        if changed.wait(_LOOK_AGAIN_SECONDS):
+            status.look_soon()
+        changed.clear()

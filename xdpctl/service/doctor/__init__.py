@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl doctor`: checks of the host and of the settings. Imports what is below service."""

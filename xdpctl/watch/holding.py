@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How it is, in one word and with reasons: whether what attacks is held, and people are served."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.units import si3
+from xdpctl.model.collateral import Collateral
+from xdpctl.model.effect import CHALLENGES, Action, Mode
+from xdpctl.model.finding import Finding
+from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
+from xdpctl.traffic.served import Newcomers
+from xdpctl.traffic.unusual import Look
+from xdpctl.watch.loader_report import LoaderReport
+from xdpctl.watch.readiness import runs
+
+_MANY = 1_000.0  # packets a second: less is no flood
+_LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
+_SOME = 100.0  # packets a second before, of which this is said
+_LOST = 100.0  # packets a second before the filter: fewer are no overload
+_HITS = 10.0  # packets a second of a rule
+_FEW = 0.05  # people at most, among the sources that a rule hits
+
+
+class State(StrEnum):
+    """The word."""
+
+    QUIET = "quiet"
+    HOLDING = "holding"
+    HURTING = "hurting"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The word, and sentences that say why."""
+
+    state: State
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Sentences about people: who is hit, what is not known of them, and what is held for them."""
+
+    hurt: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    held: Sequence[str] = ()
+
+
+NOBODY = People()
+
+
+def holding(
+    look: Look,
+    bypass: bool,
+    loader: LoaderReport | None,
+    full: Sequence[str] = (),
+    people: People = NOBODY,
+) -> Holding:
+    """Hurting: people are hit, more passes than usual, an uplink is full, or what should filter
+    does not.
+
+    `full` says which uplinks are, and whether the box is overloaded: what is lost before the filter
+    was not held. Unclear: it
+    cannot be known, hardly anything passes of what did, or it is not measured whom a rule hits.
+    Holding: rules of detectors keep something out, and people get in. Quiet: there is nothing to
+    do.
+    """
+    accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
+    beside = accepted if look.accepted >= _MANY else []
+    if broken := [*_broken(bypass, loader), *full]:
+        return Holding(State.HURTING, broken)
+    if unknown := list(_unknown(look, loader)):
+        return Holding(State.UNCLEAR, unknown + beside)
+    if people.hurt:
+        return Holding(State.HURTING, [*people.hurt, *beside])
+    told = _told(look)
+    if not look.compared and told:
+        return Holding(State.UNCLEAR, ["no earlier traffic is known to compare with", *told])
+    if told:
+        return Holding(State.HURTING, told + beside)
+    if look.before >= _SOME and look.rate < _LEFT * look.before:
+        rates = f"{si3(look.rate)} packets/s pass, and {si3(look.before)} did before"
+        return Holding(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
+    if people.doubts:
+        return Holding(State.UNCLEAR, [*people.doubts, *beside])
+    if people.held:
+        return Holding(State.HOLDING, [*people.held, *beside])
+    return Holding(State.QUIET, ["nothing unusual passes", *beside])
+
+
+def people_of(
+    rules: Iterable[Rule],
+    findings: Mapping[str, Finding],
+    rates: Mapping[int, float],
+    collateral: Mapping[str, Collateral],
+    newcomers: Callable[[Prefix | None], Newcomers | None],
+) -> People:
+    """What detectors' rules do to people, and those of operators that are tried.
+
+    `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
+    challenge lets people in. What is measured goes before what is only supposed.
+    """
+    hurt, doubts, held = list[str](), list[str](), list[str]()
+    came: dict[str, None] = {}
+    for rule in rules:
+        if rule.mode is not Mode.ENFORCE or not (automatic(rule) or on_trial(rule)):
+            continue
+        rate, whom = rates.get(rule.slot, 0.0), collateral.get(rule.id)
+        if rate < _HITS:
+            continue
+        if whom and whom.hurts:
+            hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
+        if automatic(rule) and not _harmless(rule, findings.get(rule.id), whom):
+            doubts.append(
+                f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
+                "that are not proven to be an attack: people may be among them"
+            )
+        measured = f"; {whom}" if whom and whom.sources else ""
+        held.append(f"{si3(rate)} packets/s of {rule.match} are kept out{measured}")
+        if found := newcomers(rule.match.get("destination")):
+            came[str(found)] = None
+    return People(hurt, doubts, [*came, *held])
+
+
+def _harmless(rule: Rule, finding: Finding | None, whom: Collateral | None) -> bool:
+    """Whether a rule lets people in, is measured to hit few, or rests on proof."""
+    proven = rule.action is Action.DROP and finding is not None and bool(finding.because)
+    few = whom is not None and whom.high <= _FEW and of_tcp(rule)
+    return rule.action in CHALLENGES or proven or few
+
+
+def overload(figures: Mapping[str, float | None]) -> list[str]:
+    """What the newest figures of the host say of packets that are lost before the filter."""
+    lost, busy = figures.get("driver_drops") or 0.0, figures.get("softirq")
+    if lost < _LOST:
+        return []
+    share = f"; {busy:.0%} of the CPUs' time is spent in soft interrupts" if busy else ""
+    return [
+        f"{si3(lost)} packets/s are lost before the filter sees them: the card or the CPUs are "
+        f"overloaded{share}"
+    ]
+
+
+def _told(look: Look) -> list[str]:
+    """What passes and is more than it was."""
+    many = [each for each in look.matches if each.packets >= _MANY and each.is_more]
+    if many:
+        return [f"{si3(each.packets)} packets/s of {each.match} pass" for each in many]
+    if look.rate < _MANY or look.rate <= 2 * look.before:
+        return []
+    before = f", and {si3(look.before)} did before" if look.compared else ""
+    return [f"{si3(look.rate)} packets/s pass{before}; no single match explains them"]
+
+
+def _broken(bypass: bool, loader: LoaderReport | None) -> Iterator[str]:
+    if bypass:
+        yield "the bypass is on: everything passes"
+    if loader and not loader.ports:
+        yield "no interface is filtered"
+    for name, port in loader.ports.items() if loader else ():
+        if port.get("state") != "attached":
+            yield f"{name} is not filtered: {port.get('detail') or port.get('state')}"
+
+
+def _unknown(look: Look, loader: LoaderReport | None) -> Iterator[str]:
+    if loader is None or loader.silent or not runs(loader.pid):
+        yield "the loader does not report, so whether the filter is still attached is not known"
+    if not look.seconds:
+        yield "the traffic is not observed"

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The BGP side of a control plane: the speaker, what is announced, and what is received."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from xdpctl.config.settings import Settings
+from xdpctl.control.controller import Controller
+from xdpctl.control.state.draft import Draft
+from xdpctl.model.announcement import Announcement
+from xdpctl.model.effect import Automatic
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+from xdpctl.upstream.announcer import Announcer
+from xdpctl.upstream.announcing import POLICY_SETTING
+from xdpctl.upstream.bgp.messages import (
+    Anew,
+    FromBridge,
+    Gone,
+    Received,
+    Report,
+    Route,
+    Told,
+    Whole,
+)
+from xdpctl.upstream.bgp.speaker import Bridged
+from xdpctl.upstream.peers import Peer, PeerMode
+from xdpctl.upstream.proposing import Proposer, session_of
+from xdpctl.upstream.receiving import Receiver, refusal
+from xdpctl.upstream.settings import UpstreamSettings
+from xdpctl.watch.uplinks import UplinkWatch
+
+log = logging.getLogger("xdpctl.upstream")
+
+
+class Peering:
+    """Runs from `start` to `stop`; `tell` notifies people."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        settings: Settings,
+        uplinks: UplinkWatch,
+        tell: Callable[[News], None],
+    ) -> None:
+        self._controller, self._tell = controller, tell
+        self.settings: UpstreamSettings = settings.upstream
+        self.speaker = Bridged(settings.speaker_socket, self._hear)
+        proposer = Proposer(controller, self.settings, self.speaker, uplinks.asked, tell)
+        self.announcer = Announcer(
+            controller, self.settings, self.speaker, proposer, uplinks.links.values, tell
+        )
+        self.receiver = Receiver(
+            controller, self.settings.peers, partial(refusal, self.settings), self.frozen
+        )
+        self._lost = True
+        self._up: dict[str, bool] = {}
+
+    def start(self) -> None:
+        """Listen to the speaker, and keep what is announced."""
+        self.speaker.start()
+        self.announcer.start()
+        self.receiver.start()
+
+    def stop(self) -> None:
+        """Stop; what is announced stays until its time is over."""
+        self.announcer.stop()
+        self.receiver.stop()
+        self.speaker.stop()
+
+    def frozen(self, peer: Peer) -> bool:
+        """Whether no rules are added for a peer: it was frozen, or all detectors were."""
+        settings = self._controller.state.settings
+        return Automatic.OFF in (self._controller.state.automatic, settings.get(peer.origin))
+
+    @property
+    def policy_stopped(self) -> bool:
+        """Whether everything was withdrawn, so that nothing is sent by policy."""
+        return self._controller.state.settings.get(POLICY_SETTING) is Automatic.OFF
+
+    def told(self, each: Announcement) -> Told | None:
+        """What the speaker says of an announcement; None if it was not told, or is silent."""
+        peer, report = self.settings.peer(each.peer), self.speaker.report
+        route = Route(peer.host, each.route) if peer else None
+        return next((told for told in report.told if told.route == route), None) if report else None
+
+    def warnings(self) -> list[str]:
+        """What is wrong between this host and its peers, a sentence each."""
+        report = self.speaker.report
+        if report is None:
+            return [f"the BGP speaker does not answer: {self.speaker.problem}"]
+        found = [report.problem] if report.problem else []
+        found += [
+            each for each in (self.announcer.problem, self.announcer.proposer.problem) if each
+        ]
+        for peer in self.settings.peers:
+            session = session_of(report, peer)
+            if session is None or not session.up:
+                why = session.why if session else "the speaker was started without it"
+                found.append(f"there is no BGP session with {peer.name} ({peer.host}): {why}")
+            elif session.beyond:
+                found.append(
+                    f"{peer.name} sent {session.beyond:,} FlowSpec routes more than are kept "
+                    f"(receive_most = {peer.receive_most:,})"
+                )
+            unapplied = self.receiver.of[peer.name].unapplied
+            if unapplied:
+                why = next(iter(unapplied.values()))
+                found.append(f"{len(unapplied):,} routes of {peer.name} are not applied: {why}")
+        if self.policy_stopped and any(p.mode is PeerMode.AUTO for p in self.settings.peers):
+            found.append(
+                "nothing is sent to peers by policy since everything was withdrawn; approving "
+                "something ends that"
+            )
+        found += [self.receiver.problem] if self.receiver.problem else []
+        return found
+
+    def _hear(self, message: FromBridge | None) -> None:
+        """A message of the bridge, in the speaker's thread."""
+        if isinstance(message, Report):
+            if self._lost:
+                self._lost = False
+                self.announcer.wake()
+            for peer in self.settings.peers:
+                self._session(peer, message)
+        elif isinstance(message, Received):
+            self.receiver.hear(message.peer, bytes(message.message))
+        elif isinstance(message, Gone):
+            self.receiver.gone(message.peer)
+        elif isinstance(message, Anew):
+            self.receiver.anew()
+        elif isinstance(message, Whole):
+            self.receiver.whole()
+        elif message is None:
+            self._lost = True
+            self.receiver.lost()
+
+    def _session(self, peer: Peer, report: Report) -> None:
+        """Write a change of a session into the audit log."""
+        session = session_of(report, peer)
+        up, was = session is not None and session.up, self._up.get(peer.name, False)
+        self._up[peer.name] = up
+        if up == was:
+            return
+        why = session.why if session else ""
+        log.log(logging.INFO if up else logging.ERROR, "%s: %s", peer.name, "up" if up else why)
+        if not up:
+            title = f"the BGP session with {peer.name} ended"
+            text = f"{why or 'no reason was given'}. What it was asked is over with it"
+            self._tell(News(Kind.TROUBLE, f"bgp {peer.name} down", title, text))
+
+        def operation(draft: Draft) -> None:
+            action = "upstream.session.up" if up else "upstream.session.down"
+            draft.note("xdpctl", action, peer.name, address=peer.host, why=why)
+
+        self._controller.submit(operation)
