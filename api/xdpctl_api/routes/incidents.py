@@ -217,7 +217,7 @@ def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
         "to-provider.txt": drafts.to_provider(incident).encode(),
         "to-ic3.txt": drafts.to_ic3(incident).encode(),
     }
-    if ctx.settings.reporter is not None:
+    if ctx.settings.reporter.organisation:
         files |= abuse.reports(incident, ctx.settings.reporter)
     kept = {
         "packets.pcapng": ctx.files.packets(shown.id),

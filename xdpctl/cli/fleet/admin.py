@@ -146,7 +146,7 @@ def leave(
     from xdpctl.fleet.configuration import remove_table
 
     settings = settings_of(config_file, state_dir)
-    if settings.fleet is None:
+    if not settings.fleet:
         raise ConfigError("this node is in no fleet")
     if not yes:
         typer.confirm(f"{settings.fleet.name} leaves the fleet, and keeps its rules?", abort=True)

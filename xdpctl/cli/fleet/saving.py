@@ -51,7 +51,7 @@ def restore(
 
     process = recovery.restore(authority, file, name, address)
     output.out.print("restored: this node is the only member; let others join anew as members")
-    if settings.fleet is None:
+    if not settings.fleet:
         made = authority.install_node(name, address)
         authority.publish_revoked()
         add_table(config_file or paths.CONFIG_FILE, made, settings.group)
