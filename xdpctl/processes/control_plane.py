@@ -211,7 +211,7 @@ class ControlPlane:
         self.peering = self.reporting = None
         if settings.upstream.peers:
             self.peering = add(Peering(controller, settings, self.uplinks, tell))
-        if settings.reporter and settings.reporter.send:
+        if settings.reporter.send:
             reporting = Reporting(controller, settings.reporter, self.files, self.ours, tell)
             self.reporting = add(reporting)
         self.fleet_policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
