@@ -26,7 +26,7 @@ _STABLE = [
     (r"\bin (1m|59s) unless", "in 1m unless"),
     (r"(?m)^(IPv[46] entries +|protected +)\d+", r"\1N"),
     (r"(?ms)^clock  .*?(?=^hh)", ""),
-    (r"  \ds( +(\d+ +)+open)", r"  Ns\1"),
+    (r"  \d+s +((\d+ +)+open)", r"  Ns  \1"),
     (r"(?m)^(peak of drops +).*", r"\1…"),
     # a line of status that earlier tests leave, and the width that it gives the others
     (r"(?m)^overlaps of sets .*\n", ""),

