@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import need
 from tests.lab.upstream.routers import needed
 from tests.lab.upstream.scene import VICTIM, Scene, played
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waiting import HANG_SECONDS, eventually
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def scene() -> Iterator[Scene]:
 
 
 def test_from_the_full_link_to_the_withdrawal(scene: Scene) -> None:
-    scene.configure(ttl="12s")
+    scene.configure(ttl="20s")
     scene.box.start()
     assert eventually(scene.up)
     call = scene.box.client.call
     call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
     incident = call("POST", "/v1/incidents", json={"victim": VICTIM})["id"]
     assert scene.lost() == 0
-    with scene.flood(60):
+    with scene.flood(HANG_SECONDS):
         assert eventually(lambda: scene.share() > 0.9)
         assert eventually(lambda: scene.lost() > 0.2), (
             "they suffer though everything that arrives is dropped"
