@@ -211,12 +211,7 @@ docs/img/architecture.svg: docs/img/architecture.dot
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 requirements.in --output-file requirements.lock
-	for part in run fleet bgp gobgp xarf; do \
-	  uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
-	    --python-version 3.11 requirements-$$part.in --constraint requirements.lock \
-	    --output-file requirements-$$part.lock || exit 1; \
-	done
+	  --python-version 3.11 --all-extras --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 

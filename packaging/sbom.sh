@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# sbom.sh OUT: writes the runtime dependencies in requirements-run.lock as a CycloneDX SBOM. The
-# tool for it is not a development dependency: this script installs it in a temporary environment.
+# sbom.sh OUT: writes what the Debian package brings of others, as requirements.lock has it, as a
+# CycloneDX SBOM. The tool for it is not a development dependency: this script installs it in a
+# temporary environment.
 set -eu
 out=$1
 python=${PYTHON:-/usr/bin/python3}
@@ -14,5 +15,10 @@ trap 'exit 130' INT TERM
 "$tools" -m pip --python "$place/venv/bin/python" install --quiet --no-compile --require-hashes \
 	--requirement packaging/sbom.lock
 mkdir -p "$(dirname "$out")"
-"$place/venv/bin/cyclonedx-py" requirements requirements-run.lock --pyproject pyproject.toml \
+"$tools" -m tools.requirements fleet bgp xarf >"$place/wanted"
+"$tools" -m pip install --quiet --no-warn-conflicts --no-compile --require-hashes \
+	--target "$place/packages" --constraint requirements.lock --requirement "$place/wanted"
+"$tools" -m pip freeze --path "$place/packages" >"$place/frozen"
+"$tools" -m tools.requirements --locked "$place/frozen" >"$place/locked"
+"$place/venv/bin/cyclonedx-py" requirements "$place/locked" --pyproject pyproject.toml \
 	--mc-type application --output-reproducible --output-format JSON --output-file "$out" --validate

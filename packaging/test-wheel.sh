@@ -47,7 +47,8 @@ install_wheel() {
 	"$tools" -m hatchling build --target wheel --directory "$place/wheel" >/dev/null
 	"$python" -m venv --system-site-packages --without-pip "$place/venv"
 	set -- "$tools" -m pip --python "$place/venv/bin/python" install --quiet --no-compile --no-warn-conflicts
-	"$@" --ignore-installed --require-hashes --requirement requirements-run.lock
+	"$tools" -m tools.requirements >"$place/wanted"
+	"$@" --ignore-installed --require-hashes --constraint requirements.lock --requirement "$place/wanted"
 	# without an index, so it fails if the wheel needs a dependency that is not locked
 	"$@" --no-index "$place"/wheel/xdpctl-*.whl
 }

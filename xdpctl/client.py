@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.errors import Interrupted, Refused, Unreachable
 
 _SECONDS = 30.0
@@ -191,7 +191,7 @@ class Client:
             headers[NODE_HEADER] = self.node
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        client = ssh_sessions.own()
+        client = ssh_logins.own()
         if client:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
             headers["Forwarded"] = "for=" + (f'"[{client}]"' if ":" in client else client)
         return headers

@@ -22,9 +22,10 @@ $python -m venv --system-site-packages --without-pip "$lib"
 rm -rf "$lib"/bin/[Aa]ctivate* "$lib/.gitignore" "$lib/include"
 sed -i '/^command/d' "$lib/pyvenv.cfg"
 packages=$lib/lib/python3.$minor/site-packages
-$tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-deps --no-compile \
-	--target "$packages" --requirement requirements-run.lock --requirement requirements-fleet.lock \
-	--requirement requirements-bgp.lock --requirement requirements-xarf.lock
+$tools -m tools.requirements fleet bgp xarf >"$root/wanted"
+$tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-compile \
+	--target "$packages" --constraint requirements.lock --requirement "$root/wanted"
+rm "$root/wanted"
 rm -rf "$packages/bin"
 wheels=$root/wheels
 $tools -m hatchling build --target wheel --directory "$wheels" >/dev/null

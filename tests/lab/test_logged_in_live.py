@@ -13,7 +13,7 @@ import pytest
 from tests.lab.logins import Logins
 from tests.lab.questions import refusal
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.waiting import eventually
@@ -70,16 +70,16 @@ def box(far: tuple[Host, Host], alice: object) -> Iterator[Box]:
     try:
         box.start()
         # the settings say more of the interface than the command line may
-        assert eventually(lambda: _sessions(box) == {f"{ALICE}/32", f"{BOB}/128"})
+        assert eventually(lambda: _logged_in(box) == {f"{ALICE}/32", f"{BOB}/128"})
         time.sleep(1.5)  # the control plane reads the report each second
         yield box
     finally:
         box.remove()
 
 
-def _sessions(box: Box) -> set[str]:
+def _logged_in(box: Box) -> set[str]:
     report = json.loads((box.directory / "state" / "loader" / "status.json").read_text())
-    return set(report["sessions"])
+    return set(report["logins"])
 
 
 @pytest.mark.parametrize("source", [ALICE, AROUND, BOB, "2001:db8:5::/48"])
@@ -129,7 +129,7 @@ def test_who_is_logged_in_names_no_address_but_his_own(far: tuple[Host, Host]) -
         as_another = f"SSH_CONNECTION='{forged} 1 {BOX} 22' exec sleep 60"
         logins.login(far[1], STRANGER, BOX, command=as_another)
         time.sleep(1)
-        assert not {parse_prefix(a) for a in (forged, STRANGER)} & set(ssh_sessions.addresses())
+        assert not {parse_prefix(a) for a in (forged, STRANGER)} & set(ssh_logins.addresses())
     finally:
         logins.close()
 
@@ -153,7 +153,7 @@ def test_who_has_no_login_names_no_address(box: Box) -> None:
         try:
             assert impostor.stdout.readline() == b"1\n"
             time.sleep(1)
-            assert forged not in str(ssh_sessions.addresses())
-            assert f"{ALICE}/32" in map(str, ssh_sessions.addresses())
+            assert forged not in str(ssh_logins.addresses())
+            assert f"{ALICE}/32" in map(str, ssh_logins.addresses())
         finally:
             impostor.kill()

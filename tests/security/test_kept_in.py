@@ -37,12 +37,12 @@ AROUND = "203.0.113.0/24"
 @pytest.fixture
 def peopled(api: Api) -> Api:
     """A box on which two people are logged in."""
-    api.controller.set_sessions([parse_prefix(ALICE), parse_prefix(BOB)])
+    api.controller.set_logins([parse_prefix(ALICE), parse_prefix(BOB)])
     return api
 
 
 def log_in(control: Controller) -> None:
-    control.set_sessions([parse_prefix(ALICE)])
+    control.set_logins([parse_prefix(ALICE)])
 
 
 def match(control: Controller, text: str, who: Caller = ROOT, **more: Any) -> str:
@@ -61,7 +61,7 @@ def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) ->
         place(control, ask(ALICE, "accept", ttl=30.0))
         match = RuleRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
         made = control.submit(lambda draft: rules.add(draft, match, ROOT)).result()
-        control.set_sessions([parse_prefix(ALICE)])
+        control.set_logins([parse_prefix(ALICE)])
         upkeep(control, clock)
         assert control.state.matches[made.rule.id].mode is Mode.ENFORCE, "it has time yet"
         upkeep(control, clock, seconds=22)
@@ -113,12 +113,12 @@ def test_who_has_logged_in_during_bypass_is_kept_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["remove", "below", "an end"])
 def test_an_accept_by_a_match_is_one_too(peopled: Api, way: str) -> None:
-    peopled.controller.set_sessions([])
+    peopled.controller.set_logins([])
     made = {"match": "tcp dst-port 22", "action": "accept", "priority": -10}
     accept = peopled.call("POST", "/v1/rules", json=made).json()["id"]
     body = {"match": f"tcp src {AROUND}", "spare": "none"}
     drop = peopled.call("POST", "/v1/rules", json=body).json()["id"]
-    peopled.controller.set_sessions([parse_prefix(ALICE)])
+    peopled.controller.set_logins([parse_prefix(ALICE)])
     match way:
         case "remove":
             answer = peopled.call("DELETE", f"/v1/rules/{accept}")
@@ -130,9 +130,9 @@ def test_an_accept_by_a_match_is_one_too(peopled: Api, way: str) -> None:
 
 
 def test_a_cut_that_ends_is_no_leave_for_one_that_does_not(peopled: Api) -> None:
-    peopled.controller.set_sessions([])
+    peopled.controller.set_logins([])
     peopled.add(AROUND, ttl="10m")
-    peopled.controller.set_sessions([parse_prefix(ALICE)])
+    peopled.controller.set_logins([parse_prefix(ALICE)])
     wider = {"match": {"source": "203.0.0.0/16"}}
     problem(peopled.call("POST", "/v1/rules", json=wider), 409, "lockout")
     path = f"/v1/rules/{AROUND.replace('/', '_')}"
@@ -182,11 +182,11 @@ def test_a_challenge_that_cannot_leave_counts_only_where_its_limit_would_hit_peo
 def test_the_end_of_an_event_takes_no_accept_away_and_the_rest_of_the_body_is_done(
     peopled: Api,
 ) -> None:
-    peopled.controller.set_sessions([])
+    peopled.controller.set_logins([])
     say(peopled, "event", event("1", sources=[ALICE]))
     assert peopled.call("PATCH", ACCEPT, json={"action": "accept"}).status_code == 200
     peopled.add(AROUND)
-    peopled.controller.set_sessions([parse_prefix(ALICE)])
+    peopled.controller.set_logins([parse_prefix(ALICE)])
     said = say(peopled, "event", [event("1", "ended", sources=[ALICE]), _begun("2")])
     assert said["rules"] == ["198.18.0.9_32"]
     assert ALICE in str(said["refused"])

@@ -14,7 +14,7 @@ from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place,
 from tests.support.hooked import OURS, VICTIM, event, say
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.config.file import parse
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.effect import Mode
@@ -45,7 +45,7 @@ class Fed:
 @pytest.fixture
 def peopled(api: Api) -> Api:
     """A box on which two people are logged in."""
-    api.controller.set_sessions([parse_prefix(ALICE), parse_prefix(BOB)])
+    api.controller.set_logins([parse_prefix(ALICE), parse_prefix(BOB)])
     return api
 
 
@@ -86,7 +86,7 @@ def fed(tmp_path: Path) -> Iterator[Fed]:
 
 
 def test_no_refresh_of_a_feed_drops_who_is_logged_in(fed: Fed) -> None:
-    fed.api.controller.set_sessions([parse_prefix("9.9.9.9")])
+    fed.api.controller.set_logins([parse_prefix("9.9.9.9")])
     fed.says("8.8.5.0/24", "8.8.6.0/24", "9.9.9.0/24")
     problem(fed.refresh(), 409, "lockout")
     assert fed.held() == 2
@@ -111,7 +111,7 @@ def test_an_accept_that_ends_suspends_the_drop_it_sheltered_from(tmp_path: Path)
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask(ALICE, "accept", ttl=30.0))
         place(control, ask("203.0.113.0/24"))
-        control.set_sessions([parse_prefix(ALICE)])
+        control.set_logins([parse_prefix(ALICE)])
         upkeep(control, clock)
         drop = control.state.rules[parse_prefix("203.0.113.0/24")]
         assert drop.mode is Mode.ENFORCE, "it has time yet"
@@ -171,19 +171,19 @@ def test_a_session_is_found_through_sudo(proc: Proc) -> None:
     proc.add(12, 11, connection=f"{ALICE} 50000 198.51.100.7 22")
     proc.add(13, 12, "sudo")
     proc.add(14, 13, "xdpctl")
-    assert ssh_sessions.own(14, proc.root) == ALICE
+    assert ssh_logins.own(14, proc.root) == ALICE
     proc.add(20, 1)
-    assert ssh_sessions.own(20, proc.root) == ""
+    assert ssh_logins.own(20, proc.root) == ""
     proc.add(30, 31)
     proc.add(31, 30)
-    assert ssh_sessions.own(30, proc.root) == "", "a circle ends"
+    assert ssh_logins.own(30, proc.root) == "", "a circle ends"
 
 
 def test_a_program_of_that_name_that_is_not_roots_is_no_daemon(proc: Proc) -> None:
     proc.add(10, 1, "sshd")
     proc.add(12, 10, connection="9.9.9.9 1 2 3")
     os.chown(proc.root / "sshd", 1000, 1000)
-    assert not ssh_sessions.addresses(proc.root)
+    assert not ssh_logins.addresses(proc.root)
 
 
 @pytest.mark.parametrize("source", ["9.0.0.0/23", "9.0.0.0/8", "0.0.0.0/0", "2600::/47", "::/0"])

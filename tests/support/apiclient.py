@@ -105,7 +105,7 @@ class Api:
     ) -> None:
         """Write the loader's status file."""
         status: dict[str, object] = {"pid": os.getpid() if pid is None else pid, "ports": ports}
-        status |= {"beat": time.monotonic(), "protect": {}, "sessions": []} | more
+        status |= {"beat": time.monotonic(), "protect": {}, "logins": []} | more
         self.settings.loader_status.parent.mkdir(exist_ok=True)
         self.settings.loader_status.write_text(json.dumps(status))
 

@@ -201,9 +201,9 @@ class Controller:
 
         return self._put(Job(operation, Future(), alone=True))
 
-    def set_sessions(self, sessions: Iterable[Prefix]) -> None:
-        """Set the source addresses of the ssh sessions on this host."""
-        self.state.sessions = tuple(sessions)
+    def set_logins(self, logins: Iterable[Prefix]) -> None:
+        """Set the source addresses of who is logged in by ssh on this host."""
+        self.state.logins = tuple(logins)
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":
         """Switch bypass on or off at once, without the store.

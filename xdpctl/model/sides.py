@@ -41,11 +41,11 @@ def known(
     protection: Protection,
     outside: Outside,
     on_link: Iterable[Prefix],
-    sessions: Iterable[Prefix],
+    logins: Iterable[Prefix],
 ) -> dict[Prefix, Side]:
     """The side of each prefix for which it is known; for an address, the most specific one counts.
 
-    `on_link` are the networks of the outside interfaces. `sessions` are the addresses of logged-in
+    `on_link` are the networks of the outside interfaces. `logins` are the addresses of logged-in
     users, which are outside even if their network is expected inside.
     """
     found: dict[Prefix, Side] = {}
@@ -54,18 +54,18 @@ def known(
     found[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
     found |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
     found |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
-    found |= {prefix: Side.OUTSIDE for prefix in sessions if _side(found, prefix) is Side.INSIDE}
+    found |= {prefix: Side.OUTSIDE for prefix in logins if _side(found, prefix) is Side.INSIDE}
     found |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
     found |= _of(protection.why, (MEMBER,), Side.MEMBER)
     found |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
     return found | _all(_NEVER, Side.INSIDE) | _all(_UNSET, Side.OUTSIDE)
 
 
-def hidden(sides: Mapping[Prefix, Side], sessions: Iterable[Prefix]) -> list[Prefix]:
-    """Sessions that could not be opened again, because their network is expected inside only."""
+def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefix]:
+    """Users who could not log in again, because their network is expected inside only."""
     return [
         address
-        for address in sessions
+        for address in logins
         if _side(sides, address.widened(address.length - 1)) is Side.INSIDE
     ]
 

@@ -62,7 +62,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         now = protection(settings, report, controller.state.members)
         if now != controller.state.protection:
             controller.set_protection(now).result()
-        controller.set_sessions(report.sessions)
+        controller.set_logins(report.logins)
         wanted = known_sides(settings, now, report)
         if settings.outside_interfaces and wanted != controller.state.sides:
             controller.set_sides(wanted).result()
@@ -131,7 +131,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         ledger,
     )
     if report:
-        controller.set_sessions(report.sessions)
+        controller.set_logins(report.logins)
     if settings.outside_interfaces and report:
         controller.state.sides = known_sides(settings, protected, report)
         datapath.sides.bring(controller.state.sides)

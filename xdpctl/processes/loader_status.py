@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader import netlink
@@ -42,9 +42,9 @@ class Status:
         self._protect: dict[str, str] = {}
         self._look_at = 0.0
         self._outside = settings.outside_interfaces
-        self._sessions: list[str] = []
+        self._logins: list[str] = []
         self._on_link: list[str] = []
-        self._sessions_at = 0.0
+        self._logins_at = 0.0
         self._findings: list[dict[str, str]] = []
         self._states: list[str] = []  # of the ports
         self._examine_at = 0.0
@@ -89,9 +89,9 @@ class Status:
             port.name: {name: getattr(port, name) for name in names}
             for port in self._loader.ports.values()
         }
-        if now >= self._sessions_at:
-            self._sessions_at = now + BEAT_SECONDS
-            self._sessions = [str(address) for address in ssh_sessions.addresses()]
+        if now >= self._logins_at:
+            self._logins_at = now + BEAT_SECONDS
+            self._logins = [str(address) for address in ssh_logins.addresses()]
             self._on_link = (
                 sorted(map(str, netlink.networks(self._outside))) if self._outside else []
             )
@@ -100,7 +100,7 @@ class Status:
             "pid": os.getpid(),
             "ports": ports,
             "protect": self._protect,
-            "sessions": self._sessions,
+            "logins": self._logins,
             "on_link": self._on_link,
             "findings": self._findings,
         }

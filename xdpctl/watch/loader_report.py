@@ -20,7 +20,7 @@ class _File(msgspec.Struct):
     beat: float = 0.0
     ports: dict[str, dict[str, Any]] = {}
     protect: dict[str, str] = {}
-    sessions: list[str] = []
+    logins: list[str] = []
     on_link: list[str] = []
     findings: list[dict[str, str]] = []
 
@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(_File)
 class LoaderReport(msgspec.Struct, frozen=True):
     """What the loader reports.
 
-    `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `sessions` are addresses that
+    `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `logins` are addresses that
     are logged in by ssh, `on_link` the networks on outside interfaces, `findings` those of doctor.
     """
 
@@ -39,7 +39,7 @@ class LoaderReport(msgspec.Struct, frozen=True):
     beat: float
     ports: dict[str, dict[str, Any]]
     protect: dict[Prefix, str]
-    sessions: tuple[Prefix, ...]
+    logins: tuple[Prefix, ...]
     on_link: tuple[Prefix, ...]
     findings: tuple[dict[str, str], ...] = ()
 
@@ -50,12 +50,10 @@ class LoaderReport(msgspec.Struct, frozen=True):
         try:
             protect = {parse_prefix(text): why for text, why in file.protect.items()}
             on_link = tuple(map(parse_prefix, file.on_link))
-            sessions = tuple(map(parse_prefix, file.sessions))
+            logins = tuple(map(parse_prefix, file.logins))
         except RuleError as error:
             raise ValueError(str(error)) from error
-        return cls(
-            file.pid, file.beat, file.ports, protect, sessions, on_link, tuple(file.findings)
-        )
+        return cls(file.pid, file.beat, file.ports, protect, logins, on_link, tuple(file.findings))
 
     @property
     def silent(self) -> bool:

@@ -40,4 +40,4 @@ def known_sides(
     settings: Settings, protected: Protection, report: LoaderReport
 ) -> dict[Prefix, Side]:
     """On which side of the outside interfaces each prefix is, where that is known."""
-    return sides.known(protected, settings.outside, report.on_link, report.sessions)
+    return sides.known(protected, settings.outside, report.on_link, report.logins)

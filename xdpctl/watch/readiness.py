@@ -69,7 +69,7 @@ def warnings(controller: Controller, refresher: Refresher, hooks: Hooks) -> list
             "rules matched a packet, or there is a defect; see `xdpctl list`"
         )
     state = controller.state
-    for address in sides.hidden(state.sides, state.sessions):
+    for address in sides.hidden(state.sides, state.logins):
         found.append(
             f"{address} is logged in, but could not log in again from outside: its network is "
             "dropped as spoofed there; add it to outside.allow"

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.base.test_tcp_sockets import Kernel
 from tests.unit.cli.test_cli import ADDED, Api, Run, api, run
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system import ssh_sessions, tcp_sockets
+from xdpctl.base.system import ssh_logins, tcp_sockets
 from xdpctl.base.system.tcp_sockets import Sockets
 from xdpctl.cli.rules import resetting
 from xdpctl.client import Client
@@ -51,8 +51,8 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def here(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> Any:
     """A host with these peers: the kernel that holds them, and the filter."""
     monkeypatch.setattr(tcp_sockets, "may_destroy", lambda: True)
-    monkeypatch.setattr(ssh_sessions, "addresses", lambda: [])
-    monkeypatch.setattr(ssh_sessions, "own", lambda: "")
+    monkeypatch.setattr(ssh_logins, "addresses", lambda: [])
+    monkeypatch.setattr(ssh_logins, "own", lambda: "")
 
     def host(*peers: str, **passing: str | BaseException) -> tuple[Kernel, Filter]:
         kernel = Kernel(*peers)
@@ -148,9 +148,9 @@ def test_a_users_ssh_session_is_not_closed(
 ) -> None:
     kernel, filters = here("203.0.113.7", "203.0.113.9")
     if own:
-        monkeypatch.setattr(ssh_sessions, "own", lambda: "203.0.113.9")
+        monkeypatch.setattr(ssh_logins, "own", lambda: "203.0.113.9")
     else:
-        monkeypatch.setattr(ssh_sessions, "addresses", lambda: [parse_prefix("203.0.113.9")])
+        monkeypatch.setattr(ssh_logins, "addresses", lambda: [parse_prefix("203.0.113.9")])
     code, out, _ = run("block", "203.0.113.0/24", "--force", "--reset")
     assert code == 0
     assert "kept 1 connection with 203.0.113.9: a user is logged in from there by ssh\n" in out

@@ -9,7 +9,7 @@ import pytest
 
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.config.settings import Interface, Settings
 from xdpctl.datapath.loader import netlink
 from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
@@ -26,14 +26,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of a host on which netlink finds its address, and whose sshd has a session."""
     monkeypatch.setattr(netlink, "to_protect", lambda: {HOST: OWN_ADDRESS})
     monkeypatch.setattr(netlink, "networks", lambda _: {LINK})
-    monkeypatch.setattr(ssh_sessions, "addresses", lambda: [USER])
+    monkeypatch.setattr(ssh_logins, "addresses", lambda: [USER])
     return Settings(
         (Interface("eth0", "outside"), "eth1"), (THEIRS,), (OURS,), state_dir=tmp_path / "state"
     )
 
 
 def reported(settings: Settings, beat: float) -> None:
-    report = {"protect": {str(ROUTER): GATEWAY}, "sessions": ["203.0.113.8"], "beat": beat}
+    report = {"protect": {str(ROUTER): GATEWAY}, "logins": ["203.0.113.8"], "beat": beat}
     settings.loader_dir.mkdir(parents=True, exist_ok=True)
     settings.loader_status.write_text(json.dumps(report))
 
@@ -42,7 +42,7 @@ def test_the_report_of_a_loader_that_runs_is_taken(settings: Settings) -> None:
     reported(settings, time.monotonic())
     held = as_live(settings, outside=False)
     assert held.protection.why == {OURS: CONFIGURED, THEIRS: PEER, ROUTER: GATEWAY}
-    assert held.sessions == (parse_prefix("203.0.113.8"),)
+    assert held.logins == (parse_prefix("203.0.113.8"),)
     assert (held.found_by, held.outside, held.sides) == (BY_FILTER, False, {})
 
 
@@ -54,7 +54,7 @@ def test_otherwise_it_is_found_on_this_host(settings: Settings, beat: float | No
         settings.loader_status.write_text("{")
     held = as_live(settings, outside=True)
     assert held.protection.why == {OURS: CONFIGURED, THEIRS: PEER, HOST: OWN_ADDRESS}
-    assert (held.sessions, held.found_by) == ((USER,), BY_REPLAY)
+    assert (held.logins, held.found_by) == ((USER,), BY_REPLAY)
     assert (held.sides[LINK], held.sides[OURS]) == (Side.OUTSIDE, Side.INSIDE)
     assert held.sides[HOST] is Side.INSIDE
 
@@ -66,7 +66,7 @@ def test_what_is_not_to_be_found_is_not_looked_for(tmp_path: Path, settings: Set
 
 def test_nothing_is_protected_where_that_is_asked_for(settings: Settings) -> None:
     held = nothing(settings, outside=True)
-    assert (held.protection.why, held.sessions, held.found_by) == ({}, (), "")
+    assert (held.protection.why, held.logins, held.found_by) == ({}, (), "")
     assert HOST not in held.sides
     assert nothing(settings, outside=False).sides == {}
 

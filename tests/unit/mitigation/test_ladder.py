@@ -38,7 +38,7 @@ def test_what_would_lock_out_is_not_raised_and_is_told_once(box: Api) -> None:
     configured(box, ladder={"monitor": "10s", "limit": 30})
     match = f"tcp src 203.0.113.0/24 dst {VICTIM}"
     (rule,) = say(box, "event", event("1", victim=VICTIM, match=match))["rules"]
-    box.controller.set_sessions([parse_prefix("203.0.113.7")])
+    box.controller.set_logins([parse_prefix("203.0.113.7")])
     flood(box, rule, 0, 60)
     held = standing(box)[rule]
     assert (held["mode"], held["tags"].count("raised")) == ("monitor", 1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.paths import ROOT
+from tools import requirements
 from xdpctl import __version__
 
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
@@ -33,19 +34,23 @@ def project() -> dict[str, Any]:
     return held
 
 
-def listed(name: str) -> list[str]:
-    lines = (ROOT / name).read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
 def test_the_version_is_the_same_everywhere() -> None:
     assert project()["version"] == __version__
     (first, *_) = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first == __version__
 
 
-def test_the_wheel_asks_for_what_is_locked() -> None:
-    assert project()["dependencies"] == listed("requirements-run.in")
+def test_what_is_asked_for_is_locked_with_hashes() -> None:
+    extras = project()["optional-dependencies"]
+    named = {requirements.name_of(line) for line in requirements.wanted(list(extras))}
+    entries = list(requirements.locked(named))
+    assert {requirements.name_of(entry) for entry in entries} == named
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_an_extra_that_there_is_not_is_refused() -> None:
+    with pytest.raises(KeyError, match="nothing"):
+        requirements.wanted(["nothing"])
 
 
 def test_the_licence_is_there_whole() -> None:

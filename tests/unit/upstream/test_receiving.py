@@ -247,7 +247,7 @@ def test_a_route_about_a_source_alone_goes_with_it_too(site: Site, control: Cont
 
 
 def test_a_route_that_locks_out_is_refused_alone(site: Site, control: Controller) -> None:
-    control.set_sessions([parse_prefix("203.0.113.7")])
+    control.set_logins([parse_prefix("203.0.113.7")])
     named: dict[str, Any] = {"source-ipv4": ["203.0.113.0/24"], "protocol": ["=tcp"]}
     site.say(X, **named)
     site.say("198.51.100.8/32")

@@ -12,7 +12,7 @@ from typer import BadParameter, Option
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.sock_diag import TcpSocket
-from xdpctl.base.system import ssh_sessions, tcp_sockets
+from xdpctl.base.system import ssh_logins, tcp_sockets
 from xdpctl.base.system.tcp_sockets import Closing, Sockets
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
@@ -105,7 +105,7 @@ class _Chosen:
 
     @cached_property
     def _people(self) -> set[str]:
-        return {_text(one.address) for one in ssh_sessions.addresses()} | {ssh_sessions.own()}
+        return {_text(one.address) for one in ssh_logins.addresses()} | {ssh_logins.own()}
 
     def _reason_to_keep(self, one: TcpSocket) -> str:
         if _text(one.peer) in self._people:

@@ -20,7 +20,7 @@ from xdpctl.control.guards.cuts import (
     Does,
     cuts,
     may_be_tcp,
-    of_sessions,
+    of_connections,
     reaches,
     takes_all,
     uncovered,
@@ -242,7 +242,7 @@ def _cuts(draft: Draft, rule: Rule) -> bool:
 def _hardly_narrows(draft: Draft, rule: Rule) -> bool:
     """Whether a match takes most packets of TCP connections, if not all."""
     match, narrowing = rule.match, rule.match.narrowing - _HARDLY_NARROWING
-    if not may_be_tcp(match) or not of_sessions(match):
+    if not may_be_tcp(match) or not of_connections(match):
         return False
     destination = match.get("destination")
     own = destination is None or any(map(destination.covers, draft.state.protection.own))

@@ -22,7 +22,7 @@ from xdpctl.model.rule import Rule
 NEVER = 1 << 63
 _SLACK_NS = 5_000_000_000  # by which an end may differ after a reboot, or on another node
 _ACK, _OPENING = TCP_FLAGS["ack"], TCP_FLAGS["syn"] | TCP_FLAGS["rst"]
-_OF_SESSIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
+_OF_CONNECTIONS = [flags for flags in range(4096) if flags & _ACK and not flags & _OPENING]
 _ICMP = ("icmp_type", "icmp_code")
 _SURE = frozenset(("source", "protocol", "destination_port"))
 Cause = MatchingEntry | Rule
@@ -109,9 +109,9 @@ def uncovered(after: Iterable[Cut], before: Sequence[Cut]) -> Cut | None:
 
 
 def reaches(match: Match, address: Prefix, port: int | None = None) -> bool:
-    """Whether a match may take a packet of a TCP session from an address; True if in doubt.
+    """Whether a match may take a packet of a TCP connection from an address; True if in doubt.
 
-    `port` is that of the session on this side; None: any.
+    `port` is that of the connection on this side; None: any.
     """
     if match.family not in (None, address.family) or not may_be_tcp(match):
         return False
@@ -120,13 +120,13 @@ def reaches(match: Match, address: Prefix, port: int | None = None) -> bool:
         return False
     if match.source is not None and not match.source.covers(address):
         return False
-    return of_sessions(match)
+    return of_connections(match)
 
 
-def of_sessions(match: Match) -> bool:
-    """Whether a match may take packets of TCP sessions by their flags."""
+def of_connections(match: Match) -> bool:
+    """Whether a match may take packets of TCP connections by their flags."""
     flags = match.get("tcp_flags")
-    return flags is None or any(bits.holds(flags, value) for value in _OF_SESSIONS)
+    return flags is None or any(bits.holds(flags, value) for value in _OF_CONNECTIONS)
 
 
 def may_be_tcp(match: Match) -> bool:
@@ -136,7 +136,7 @@ def may_be_tcp(match: Match) -> bool:
 
 
 def takes_all(match: Match, address: Prefix, port: int | None = None) -> bool:
-    """Whether a match takes every packet of such a session."""
+    """Whether a match takes every packet of such a connection."""
     names = {name for name, _ in match.components}
     if not names <= _SURE or ("destination_port" in names and port is None):
         return False

@@ -20,8 +20,8 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.rule import STANDING, Rule, automatic
 
 SSH = 22
-_SESSIONS = (None, SSH)  # ports of the sessions that are looked at; None: any
-_USABLE_PPS, _USABLE_BPS = 20, 64_000  # of a limit for each source, for a session to go on
+_PORTS = (None, SSH)  # of the connections that are looked at; None: any
+_USABLE_PPS, _USABLE_BPS = 20, 64_000  # of a limit for each source, for a connection to go on
 _USABLE_IPV4, _USABLE_IPV6 = 24, 48  # and the shortest prefixes of sources that may share it
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def check(change: Draft, caller: Caller | None, confirms: str = "") -> None:
         if not _touches(change, address):
             continue
         own = address == mine
-        for port in _SESSIONS:
+        for port in _PORTS:
             after = cuts_of(change, address, port, own, confirms)
             cut = uncovered(after, cuts_of(before, address, port, own) if after else [])
             if cut:
@@ -76,7 +76,7 @@ def take(
 def cuts_of(
     draft: Draft, address: Prefix, port: int | None, tried: bool, confirms: str = ""
 ) -> list[Cut]:
-    """When sessions from an address are cut off, but for the rule with the id `confirms`.
+    """When connections from an address are cut off, but for the rule with the id `confirms`.
 
     A provisional drop of its source counts if `tried`. What spares known connections counts where
     it names a source: who is logged in comes again.
@@ -132,7 +132,7 @@ def _touches(change: Draft, address: Prefix) -> bool:
 
 
 def _cuts(rule: Rule, address: Prefix, port: int | None) -> bool:
-    """Whether a rule on a match may drop packets of a session from an address."""
+    """Whether a rule on a match may drop packets of a connection from an address."""
     if rule.action in (Action.ACCEPT, *CHALLENGES) or rule.mode is Mode.MONITOR:
         return False
     if rule.origin in STANDING or not reaches(rule.match, address, port):
@@ -145,7 +145,7 @@ def _cuts(rule: Rule, address: Prefix, port: int | None) -> bool:
 
 
 def _usable(limit: Rate) -> bool:
-    """Whether a session goes on within a limit for each source."""
+    """Whether a connection goes on within a limit for each source."""
     rate = limit.pps >= _USABLE_PPS or limit.bps >= _USABLE_BPS
     return rate and limit.per_ipv4 >= _USABLE_IPV4 and limit.per_ipv6 >= _USABLE_IPV6
 
@@ -176,12 +176,13 @@ def _refusal(before: Draft, cut: Cut, address: Prefix, who: str, mine: bool) -> 
 
 
 def _of_match(before: Draft, rule: Rule, address: Prefix, what: str, mine: bool) -> LockoutError:
-    session = f"{'your own' if mine else 'a'} session from {name(address)}"
+    connection = f"{'your own' if mine else 'a'} connection from {name(address)}"
     if before.find(rule.id) == rule:
         fix = f"remove {rule.id} first, or let it spare established connections"
-        return LockoutError(f"after this change, {rule.match} would cut off {session}", "id", fix)
+        why = f"after this change, {rule.match} would cut off {connection}"
+        return LockoutError(why, "id", fix)
     if _names(rule):
         fix = f"accept that address first: xdpctl allow {name(address)}"
         return LockoutError(f"{rule.match} names {what}", "match.source", fix)
     fix = 'give spare "known" (--spare known), accept that address first, or add confirm_within'
-    return LockoutError(f"{rule.match} may match {session}, and spares no connection", "spare", fix)
+    return LockoutError(f"{rule.match} may match {connection}, and spares none", "spare", fix)

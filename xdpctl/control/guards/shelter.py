@@ -29,7 +29,7 @@ def keep_in(draft: Draft, people: Iterable[Prefix], until_ns: int, why: str) -> 
 
 
 def cut_off(draft: Draft, address: Prefix) -> Cut | None:
-    """The first cut of somebody's sessions that nobody tries; None if there is none."""
+    """The first cut of somebody's connections that nobody tries; None if there is none."""
     cuts = lockout.cuts_of(draft, address, lockout.SSH, tried=False)
     return cuts[0] if cuts else None
 

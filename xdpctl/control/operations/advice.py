@@ -25,7 +25,7 @@ def warnings(draft: Draft, asked: Rule, caller: Caller) -> list[str]:
         return []
     mine = caller.address is not None and _reaches(draft, asked, caller)
     if mine and asked.limit and asked.limit.by_source:
-        return [f"it also limits your own session to {asked.limit}"]
+        return [f"it also limits your own connection to {asked.limit}"]
     if asked.action in CHALLENGES:
         return []
     if asked.spare is not Spare.NONE:
@@ -34,7 +34,7 @@ def warnings(draft: Draft, asked: Rule, caller: Caller) -> list[str]:
             :drops_mine
         ]
     if cuts.may_be_tcp(asked.match):
-        return ["it spares no connection: sessions that it matches are cut off"]
+        return ["it spares no connection: those that it matches are cut off"]
     return []
 
 

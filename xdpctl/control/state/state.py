@@ -75,7 +75,7 @@ class State:
     matches: dict[str, Rule] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
-    sessions: tuple[Prefix, ...] = ()  # source addresses of ssh sessions, from the loader
+    logins: tuple[Prefix, ...] = ()  # of who is logged in by ssh, from the loader
     cannot_answer: str = ""  # an interface whose driver cannot send challenges
     collateral: Mapping[str, Collateral] = field(default_factory=dict)  # by ids of detectors' rules
     members: frozenset[Prefix] = frozenset()  # addresses of the fleet's nodes, from its agent
@@ -175,9 +175,9 @@ class State:
             del self.callers[next(iter(self.callers))]
 
     def people(self, now_ns: int) -> list[Prefix]:
-        """The addresses of ssh sessions, and of callers who used the API within the last hour."""
+        """Addresses of logged-in users, and of callers who used the API within the last hour."""
         recent = [caller for caller, at in list(self.callers.items()) if now_ns - at < _CALLED_NS]
-        return list(dict.fromkeys((*self.sessions, *recent)))
+        return list(dict.fromkeys((*self.logins, *recent)))
 
     @property
     def automatic(self) -> Automatic | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.system import ssh_sessions
+from xdpctl.base.system import ssh_logins
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader import netlink
 from xdpctl.model import sides
@@ -20,14 +20,14 @@ BY_FILTER, BY_REPLAY = "the running filter", "replay on this host"
 
 @dataclass(frozen=True, slots=True)
 class Protecting:
-    """The protected prefixes, the ssh sessions, and the sides of sources.
+    """The protected prefixes, who is logged in by ssh, and the sides of sources.
 
     `found_by` says who looked at this host; "" if nobody did. `outside`: packets come in on an
     outside interface. Only then sides count.
     """
 
     protection: Protection = field(default_factory=lambda: Protection({}))
-    sessions: tuple[Prefix, ...] = ()
+    logins: tuple[Prefix, ...] = ()
     found_by: str = ""
     outside: bool = False
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
@@ -47,7 +47,7 @@ def as_live(settings: Settings, outside: bool) -> Protecting:
         report, found_by = _found(settings), BY_REPLAY
     protected = protection(settings, report)
     around = known_sides(settings, protected, report) if outside else {}
-    return Protecting(protected, report.sessions, found_by, outside, around)
+    return Protecting(protected, report.logins, found_by, outside, around)
 
 
 def all_outside(settings: Settings) -> bool:
@@ -72,6 +72,6 @@ def _found(settings: Settings) -> LoaderReport:
         beat=0.0,
         ports={},
         protect=netlink.to_protect() if settings.protect_found else {},
-        sessions=tuple(ssh_sessions.addresses()),
+        logins=tuple(ssh_logins.addresses()),
         on_link=tuple(sorted(netlink.networks(outside))) if outside else (),
     )

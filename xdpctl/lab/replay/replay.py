@@ -186,7 +186,7 @@ def _state(
         Clock(),
         settings.capacities.entries,
     )
-    controller.set_sessions(protecting.sessions)
+    controller.set_logins(protecting.logins)
     controller.start()
     try:
         controller.set_sides(protecting.sides).result()

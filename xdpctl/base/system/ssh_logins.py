@@ -21,7 +21,7 @@ from xdpctl.base.net.prefix import Prefix, exact_address, unmapped
 _PROC = Path("/proc")
 _NAME = b"SSH_CONNECTION="
 _ENVIRON_MAX = 256 << 10  # bytes of an environment that are read
-_SESSIONS_MAX, _DEPTH_MAX = 256, 64
+_LOGINS_MAX, _DEPTH_MAX = 256, 64
 _DAEMONS = ("sshd", "sshd-session", "dropbear")
 _GUARDED = "sshd"  # the user of sshd's process before somebody has logged in
 _LITTLE = sys.byteorder == "little"
@@ -29,7 +29,7 @@ _ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 def own(pid: int | None = None, proc: Path = _PROC) -> str:
-    """The client address of the ssh session that this process belongs to, "" if there is none.
+    """The client address of the ssh login that this process belongs to, "" if there is none.
 
     The process's parents are examined too, so this also works under sudo.
     """
@@ -45,7 +45,7 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 
 
 def addresses(proc: Path = _PROC) -> list[Prefix]:
-    """The client addresses of all ssh sessions, sorted; at most 256."""
+    """The client addresses of all ssh logins, sorted; at most 256."""
     unset, asked = _user_of_unset_logins(), dict[Path, list[Path]]()
     for process in proc.iterdir():
         if process.name.isdecimal() and (monitor := _monitor(process, proc, unset)):
@@ -54,7 +54,7 @@ def addresses(proc: Path = _PROC) -> list[Prefix]:
     for monitor, peers in _peers(asked).items():
         for process in asked[monitor]:
             found |= peers if _is_daemon(process) else peers & {_client(process)}
-    return sorted(found)[:_SESSIONS_MAX]
+    return sorted(found)[:_LOGINS_MAX]
 
 
 def _user_of_unset_logins() -> int:

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prints what xdpctl asks for at run time, one a line: `pyproject.toml`, with the extras given.
+
+pip installs these with requirements.lock as its constraints, which has their versions and hashes.
+With `--locked FILE`, prints the lock's entries of what FILE (`pip freeze`) names instead.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+_ENTRY = re.compile(r"^(?P<name>[a-z0-9.-]+)==.*\n(?:[ #].*\n)*", re.MULTILINE)
+
+
+def wanted(extras: list[str]) -> list[str]:
+    """The requirements; KeyError for an extra that there is not."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    more = (one for extra in extras for one in project["optional-dependencies"][extra])
+    return [*dict.fromkeys((*project["dependencies"], *more))]
+
+
+def locked(names: set[str]) -> Iterator[str]:
+    """The entries of the lock for packages of these names, with their hashes."""
+    for entry in _ENTRY.finditer((_ROOT / "requirements.lock").read_text()):
+        if entry["name"] in names:
+            yield entry[0].rstrip()
+
+
+def name_of(line: str) -> str:
+    """The name of a package in a requirement, as the lock writes it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[=<>~!;\[ ]", line)[0]).lower()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--locked"]:
+        lines = Path(sys.argv[2]).read_text().splitlines()
+        print("\n".join(locked({name_of(line) for line in lines})))
+    else:
+        print("\n".join(wanted(sys.argv[1:])))
