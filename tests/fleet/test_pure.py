@@ -215,6 +215,7 @@ def test_options_of_a_fleet_may_be_anywhere() -> None:
     ]  # fmt: skip
     assert hoisted(["block", "x", "--scope=group:a"]) == ["--scope=group:a", "block", "x"]
     assert hoisted(["set", "put", "x", "--local", "file"]) == ["set", "put", "x", "--local", "file"]
+    assert hoisted(["set", "list", "--node", "edge2"]) == ["--node", "edge2", "set", "list"]
     assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]
 
 

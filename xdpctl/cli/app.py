@@ -62,6 +62,7 @@ COMMANDS = {
 
 # Options that may also be given after the command; whether they have a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
+_OWN = {("set", "--local")}  # of a command: `set put --local FILE`
 
 
 class Commands(TyperGroup):
@@ -163,13 +164,14 @@ def main() -> None:
 def hoisted(arguments: list[str]) -> list[str]:
     """The arguments with the options of a fleet before the command, wherever they were given."""
     words = [word for word in arguments if not word.startswith("-")]
-    if not words or words[0] in ("hook", "set") or "--" in arguments:
-        return arguments  # their own options, or a detector's arguments
+    if not words or words[0] == "hook" or "--" in arguments:
+        return arguments  # a detector's arguments
+    known = {name: v for name, v in _HOISTED.items() if (words[0], name) not in _OWN}
     first, rest, waiting = list[str](), list[str](), iter(arguments)
     for word in waiting:
-        if word in _HOISTED:
-            first += [word, *([next(waiting, "")] if _HOISTED[word] else [])]
-        elif word.partition("=")[0] in _HOISTED:
+        if word in known:
+            first += [word, *([next(waiting, "")] if known[word] else [])]
+        elif word.partition("=")[0] in known:
             first.append(word)
         else:
             rest.append(word)
