@@ -2,17 +2,17 @@
 """Prints what xdpctl asks for at run time, one a line: `pyproject.toml`, with the extras given.
 
 pip installs these with requirements.lock as its constraints, which has their versions and hashes.
-With `--locked FILE`, prints the lock's entries of what FILE (`pip freeze`) names instead.
+`--locked FILE` prints the entries of the lock for what FILE, made by `pip freeze`, has.
 """
 
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
-_ENTRY = re.compile(r"^(?P<name>[a-z0-9.-]+)==.*\n(?:[ #].*\n)*", re.MULTILINE)
+_ENTRY = re.compile(r"^(?P<pin>[a-z0-9.-]+==[^ ;]+).*\n(?:[ #].*\n)*", re.MULTILINE)
 
 
 def wanted(extras: list[str]) -> list[str]:
@@ -22,10 +22,11 @@ def wanted(extras: list[str]) -> list[str]:
     return [*dict.fromkeys((*project["dependencies"], *more))]
 
 
-def locked(names: set[str]) -> Iterator[str]:
-    """The entries of the lock for packages of these names, with their hashes."""
+def locked(pins: Iterable[str]) -> Iterator[str]:
+    """The entries of the lock for `name==version`, with their hashes."""
+    wanted = {f"{name_of(pin)}=={pin.partition('==')[2]}" for pin in pins}
     for entry in _ENTRY.finditer((_ROOT / "requirements.lock").read_text()):
-        if entry["name"] in names:
+        if entry["pin"] in wanted:
             yield entry[0].rstrip()
 
 
@@ -36,7 +37,6 @@ def name_of(line: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--locked"]:
-        lines = Path(sys.argv[2]).read_text().splitlines()
-        print("\n".join(locked({name_of(line) for line in lines})))
+        print("\n".join(locked(Path(sys.argv[2]).read_text().splitlines())))
     else:
         print("\n".join(wanted(sys.argv[1:])))

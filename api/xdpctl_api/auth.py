@@ -113,7 +113,7 @@ def _known(request: Request, found: Caller) -> Caller:
 
 
 def _forwarded(request: Request) -> Prefix | None:
-    """The client of the CLI's ssh session (RFC 7239); trusted only on the Unix socket."""
+    """The client of the CLI's ssh login (RFC 7239); trusted only on the Unix socket."""
     found = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
     return exact_address(found[1] or found[2] or found[3]) if found else None
 

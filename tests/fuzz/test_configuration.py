@@ -19,6 +19,7 @@ SEEDS: list[dict[str, Any]] = [
         "capacity": 1000,
         "state_dir": "/x",
         "listen": {"port": 8460, "host": "127.0.0.1", "socket": "/x"},
+        "fleet": {"name": "edge1", "endpoints": ["192.0.2.1:2379", "[2001:db8::1]:²"]},
         "feeds": {"directory": "/x", "allow_http": True},
         "origins": {"suricata": {"max_rules": 5, "max_ttl": "1h", "shortest_ipv4": 24}},
         "limits": [{"match": "udp dst-port 53", "pps": 5, "per": "source", "burst": "1s"}],

@@ -19,14 +19,15 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from xdpctl.base.durations import parse_duration
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix, exact_address, parse_prefix
 from xdpctl.errors import ConfigError, RuleError
 
 T = TypeVar("T")
 LARGEST = 2**63 - 1
-_KINDS = {"type": ["number", "string"]}
+_DURATION = "a duration"
 # A duration: a file has seconds, or text such as `15m`.
-Seconds = Annotated[float, Meta(gt=0, le=1e10, extra_json_schema=_KINDS)]
+Seconds = Annotated[float, Meta(gt=0, le=1e10, description=_DURATION)]
+Address = Annotated[Prefix, Meta(description="an IP address")]
 _SecondsOrText = Annotated[float, Meta(gt=0, le=1e10)] | str
 _PathText = Annotated[str, Meta(min_length=1, max_length=4096)]
 _WORDS = {
@@ -87,7 +88,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
     def check(self, place: str, problems: Problems) -> None:
-        """Add what is wrong with values that can be read."""
+        """Add what is wrong, if each value by itself can be read."""
 
 
 def convert(data: Any, wanted: type[T], problems: Problems) -> T:
@@ -105,13 +106,26 @@ def schema(wanted: type[Table]) -> dict[str, Any]:
     made = msgspec.json.schema(wanted, schema_hook=_schema)
     if Prefix.__name__ in made["$defs"]:
         made["$defs"][Prefix.__name__] = {"type": "string"}
+    _allow_text(made)
     return made
 
 
 def _schema(wanted: type) -> dict[str, Any]:
     if wanted is Path:
-        return {"type": "string", "minLength": 1}
+        return {"type": "string", "minLength": 1, "maxLength": 4096}
     raise NotImplementedError
+
+
+def _allow_text(node: Any) -> None:
+    """Let durations be text too, in a JSON Schema."""
+    if isinstance(node, dict):
+        if node.get("description") == _DURATION and node.get("type") == "number":
+            node["type"] = ["number", "string"]
+        for value in node.values():
+            _allow_text(value)
+    elif isinstance(node, list):
+        for value in node:
+            _allow_text(value)
 
 
 def show(value: object) -> str:
@@ -136,6 +150,8 @@ def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
     for member in (wanted, *union):
         if member == Prefix:
             return _prefix(value, place, problems)
+        if member == Address:
+            return _address(value, place, problems)
         if member == Path:
             text = _leaf(value, _PathText, place, problems)
             return text if text is _BAD else Path(text)
@@ -159,7 +175,7 @@ def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
 
 def _table(value: dict[str, Any], wanted: type[Struct], place: str, problems: Problems) -> Any:
     fields = {field.encode_name: field for field in structs.fields(wanted)}
-    found = {}
+    found, before = {}, problems.count
     for name, item in value.items():
         if name not in fields:
             problems.add(unknown(str(name)[:80], fields, place))
@@ -172,7 +188,7 @@ def _table(value: dict[str, Any], wanted: type[Struct], place: str, problems: Pr
     if not found.keys() >= set(required):
         return _BAD
     made = wanted(**found)
-    if isinstance(made, Table):
+    if isinstance(made, Table) and problems.count == before:
         made.check(place, problems)
     return made
 
@@ -182,6 +198,15 @@ def _prefix(value: Any, place: str, problems: Problems) -> Any:
     if text is not _BAD:
         with problems.at(place):
             return parse_prefix(text, place)
+    return _BAD
+
+
+def _address(value: Any, place: str, problems: Problems) -> Any:
+    text = _leaf(value, str, place, problems)
+    if text is not _BAD and (found := exact_address(text)):
+        return found
+    if text is not _BAD:
+        problems.add(f"{place} is {show(text)}; give an IP address")
     return _BAD
 
 

@@ -12,7 +12,7 @@ from xdpctl.base import typed
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import Problems, convert
 from xdpctl.config import paths
-from xdpctl.config.settings import Settings
+from xdpctl.config.settings import Interface, Settings
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.mitigation.settings import AutomaticSettings
 
@@ -77,7 +77,7 @@ def override(
     An interface that both name keeps its side.
     """
     listen = settings.listen
-    known = dict(zip(settings.interface_names, settings.interfaces, strict=True))
+    known = {one.name: one for one in settings.interfaces if isinstance(one, Interface)}
     changed = replace(
         settings,
         interfaces=tuple(known.get(name, name) for name in interfaces) or settings.interfaces,

@@ -59,7 +59,7 @@ class Listen(Table, frozen=True):
 
 
 class QuotaSettings(Table, frozen=True):
-    """`[origins.NAME]`: what is left out is as of other origins."""
+    """`[origins.NAME]`: what is left out is as it is for an origin without such a table."""
 
     max_rules: Annotated[int, Meta(ge=0, le=_RULES_MAX)] | None = None
     shortest_ipv4: Annotated[int, Meta(ge=0, le=32)] | None = None
@@ -67,6 +67,11 @@ class QuotaSettings(Table, frozen=True):
     max_ttl: Seconds | None = None
     max_matches: Annotated[int, Meta(ge=0, le=int(Constants.SIGNATURES_MAX))] | None = None
     max_share: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse a name that no origin can have."""
+        with problems.at(place):
+            check_name(place.removeprefix("origins."), place)
 
     def over(self, base: Quota) -> Quota:
         """The quota: what is given, and else that of `base`."""
@@ -108,10 +113,7 @@ class Settings(Table, frozen=True):
     reporter: Reporter = Reporter()
 
     def check(self, place: str, problems: Problems) -> None:
-        """Refuse origins that cannot be, limits that stand twice, backstops of nothing."""
-        for name in self.origins:
-            with problems.at(f"origins.{name}"):
-                check_name(name, f"origins.{name}")
+        """Refuse backstops without protected prefixes, or for too many of them."""
         if self.backstop.any and not self.protected:
             problems.add("backstop needs protected prefixes: set protected")
         if self.backstop.any and len(self.protected) > PREFIXES_MAX:
@@ -136,10 +138,11 @@ class Settings(Table, frozen=True):
             )
         if self.reporter.send and not (self.notify.urls and Kind.ABUSE in self.notify.on):
             problems.add("reporter.send needs notify.urls, and abuse in notify.on")
-        matches = [limit.match for limit in self.default_limits]
-        for number, match in enumerate(matches, 1):
-            if match in matches[: number - 1]:
+        seen = set[str]()
+        for number, limit in enumerate(self.default_limits, 1):
+            if limit.match.id in seen:
                 problems.add(f"limits[{number}] has the same match as an earlier one")
+            seen.add(limit.match.id)
 
     @property
     def interface_names(self) -> tuple[str, ...]:

@@ -32,9 +32,9 @@ _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 class MatchPlan:
     """What differs, in the order in which it is applied.
 
-    Slots and RATE records that no table refers to yet come first. Then one write switches to the
-    new tables, which puts new rules in force and takes removed ones out. Then come slots whose
-    rules block more from now on, and those that are freed.
+    Slots and RATE records come first, except slots whose rules block more from now on. Then one
+    write switches to the new tables, which puts new rules in force and takes removed ones out. Then
+    come the slots that block more, and those that are freed.
     """
 
     rates: Mapping[int, Any]  # by slot

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`[fleet]` of the configuration. Imported by every process, so it imports no gRPC."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from xdpctl.model.names import check_name
 
 PORT, ANY_HOST = 8461, "::"  # IPv4, too
 CLIENTS, PEERS = 2379, 2380  # etcd's ports
+_PORT = re.compile(r"[0-9]{1,5}")
 CERTIFICATES = Path("/etc/xdpctl/fleet")
 
 
@@ -62,7 +64,7 @@ class FleetSettings(Table, frozen=True):
             problems.add(f"fleet.name has {len(self.name)} characters: give at most {NAME_MAX}")
         for number, endpoint in enumerate(self.endpoints, 1):
             host, _, port = endpoint.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            if not host or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
                 problems.add(f"fleet.endpoints[{number}] is {endpoint[:80]!r}: give HOST:PORT")
         if not self.prefix.endswith("/") or not self.prefix.isascii():
             problems.add("fleet.prefix must end with / and be ASCII: xdpctl/")

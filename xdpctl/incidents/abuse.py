@@ -35,9 +35,12 @@ class Reporter(Table, frozen=True):
     def check(self, place: str, problems: Problems) -> None:
         """Refuse a part without the others."""
         for name in ("organisation", "contact", "domain"):
-            if self != Reporter() and not getattr(self, name).strip():
+            given = getattr(self, name)
+            if self != Reporter() and not given.strip():
                 problems.add(f"reporter.{name} is empty: an abuse report needs all three")
-        if self.contact and "@" not in self.contact:
+            elif given != given.strip():
+                problems.add(f"reporter.{name} begins or ends with a blank")
+        if self.contact.strip() and "@" not in self.contact:
             problems.add("reporter.contact must be an e-mail address")
 
 

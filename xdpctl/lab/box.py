@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from xdpctl.base.system.owned_folder import Owned
 from xdpctl.client import Client
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
@@ -83,9 +84,9 @@ class Box:
         flows = settings.flow_memory if settings.outside_interfaces else None
         cached = _COMPILED.setdefault(repr((settings.capacities, flows)), {})
         if cached and not self._loader_dir.exists():
-            self._loader_dir.mkdir(parents=True)
-            for name, content in cached.items():
-                (self._loader_dir / name).write_bytes(content)
+            with Owned(self._loader_dir) as folder:
+                for name, content in cached.items():
+                    folder.replace(name, content, 0o600, durable=False)
         return cached
 
     def ready(self) -> bool:

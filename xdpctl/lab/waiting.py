@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waiting for an event, for as long as it takes: a bound that only a hang reaches."""
+"""Waits for events. The bound is so long that only a hang reaches it."""
 
 import time
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from typing import TypeVar
 from xdpctl.errors import Unreachable
 from xdpctl.lab.namespaces import LabError
 
-HANG_SECONDS = 300.0  # a box starts in three seconds, and in a hundred on a machine that is busy
+HANG_SECONDS = 300.0  # a box starts in three seconds, in a hundred on a busy machine
 _PAUSE_SECONDS = 0.02
 T = TypeVar("T")
 
 
 def eventually(what: Callable[[], T]) -> T:
-    """Ask until the answer is true, and return it; after HANG_SECONDS, whatever it is."""
+    """Ask until the answer is true; return the last one, which is false after HANG_SECONDS."""
     deadline = time.monotonic() + HANG_SECONDS
     while not (answer := what()) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)

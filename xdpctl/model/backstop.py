@@ -46,6 +46,7 @@ class BackstopSettings(Table, frozen=True):
         for name, pps in self.limits.items():
             if name not in CLASSES:
                 problems.add(unknown(name[:80], CLASSES, f"{place}.limits"))
+                continue
             with problems.at(f"{place}.limits.{name}"):
                 Rate(pps=pps)
 

@@ -42,7 +42,8 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     bytes: int = 0
     limit: Rate | None = None
     taken_back: bool = False  # removed by an operator
-    before_packets: int = 0  # hits from before it was part of this incident; < 0: of another slot
+    # hits from before it was part of this incident; negative: hits counted in an earlier slot
+    before_packets: int = 0
     before_bytes: int = 0
     collateral: str = ""  # whom it hit, as was known when it ended
 

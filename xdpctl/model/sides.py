@@ -62,7 +62,7 @@ def known(
 
 
 def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefix]:
-    """Users who could not log in again, because their network is expected inside only."""
+    """Logins that could not be repeated, because their network is expected inside only."""
     return [
         address
         for address in logins

@@ -45,7 +45,7 @@ class Parts:
             part.start()
 
     def stop(self) -> None:
-        """Stop all parts; what needs another one is stopped before it."""
+        """Stop all parts, the last one first, as it may need those before it."""
         for part in reversed(self._all):
             part.stop()
 

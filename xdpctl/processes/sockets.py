@@ -48,7 +48,7 @@ class FleetListener:
 def fleet_listener(settings: Settings) -> FleetListener | None:
     """The listener for other nodes; None without a fleet, certificates or a port."""
     fleet = settings.fleet
-    if fleet is None or not fleet.port or not fleet.file("ca.crt").exists():
+    if not fleet or not fleet.port or not fleet.file("ca.crt").exists():
         return None
     try:
         host = fleet.host if fleet.host != ANY_HOST or socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104

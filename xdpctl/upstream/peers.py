@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from xdpctl.base.net.prefix import Prefix, text_of
-from xdpctl.base.typed import Problems, Table, show
+from xdpctl.base.typed import Address, Problems, Table, show
 from xdpctl.model.names import check_name
 
 _Number = Annotated[int, Meta(ge=1, le=4_294_967_294)]
@@ -45,8 +45,8 @@ class Peer(Table, frozen=True):
     """
 
     name: str
-    address: Prefix
-    local_address: Prefix
+    address: Address
+    local_address: Address
     peer_as: _Number
     local_as: _Number
     password_file: Path | None = None
@@ -54,7 +54,7 @@ class Peer(Table, frozen=True):
     flowspec: bool = True
     limits: bool = True
     blackhole: tuple[str, ...] = (BLACKHOLE,)
-    next_hop: Prefix | None = None
+    next_hop: Address | None = None
     receive: Receive = Receive.OFF
     receive_most: Annotated[int, Meta(ge=1, le=10_000)] = 500
     receive_any: bool = False
@@ -66,9 +66,6 @@ class Peer(Table, frozen=True):
             check_name(self.name, "name")
         if len(self.name) > _NAME_MAX:
             problems.add(f"{place}.name is longer than {_NAME_MAX} characters")
-        for name in ("address", "local_address", "next_hop"):
-            if (given := getattr(self, name)) and not given.exact:
-                problems.add(f"{place}.{name} is {given}; give an IP address")
         if self.address.family != self.local_address.family:
             problems.add(f"{place}.local_address is of another family than its address")
         for text in self.blackhole:

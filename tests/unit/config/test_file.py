@@ -193,6 +193,24 @@ def test_a_match_and_a_prefix_length_may_be_numbers() -> None:
     assert (str(limit.match), limit.rate.per_ipv4) == ("proto udp dst-port 53", 24)
 
 
+def test_a_duration_may_be_text_by_the_schema_too() -> None:
+    durations = config.schema()["$defs"]["FlowSettings"]["properties"]["age"]
+    assert durations["type"] == ["number", "string"]
+
+
+def test_an_interface_that_the_command_line_names_keeps_its_side() -> None:
+    given = config.parse({"interfaces": [{"name": "eth0", "side": "outside"}, "eth1"]})
+    changed = config.override(given, interfaces=("eth0", "eth2"))
+    assert changed.interface_names == ("eth0", "eth2")
+    assert changed.outside_interfaces == {"eth0"}
+
+
+def test_nothing_is_said_of_a_table_but_what_is_wrong_with_its_values() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse({"limits": [{"match": "udp", "pps": "many"}]})
+    assert str(caught.value).count("\n") == 0
+
+
 def test_the_schema_knows_every_setting() -> None:
     tables = config.schema()["$defs"]
     assert tables["Listen"]["properties"]["port"]["maximum"] == 65535

@@ -22,9 +22,10 @@ from xdpctl.model.source_set import Entries
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """An intent, and what it is to this node.
+    """An intent, and what it means for this node.
 
-    `here`: it is for this node, and not a removal. `ours`: what stands here is the fleet's, too.
+    `here`: it is for this node, and not a removal. `ours`: the record that stands here is one that
+    the fleet knows, so it may be replaced.
     """
 
     key: str
