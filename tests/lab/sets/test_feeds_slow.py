@@ -67,6 +67,7 @@ def test_a_stop_is_quiet_and_answers_whoever_waits(
     watching = host.start(lambda: refusal(fed.client, "GET", "/v1/sets/feed/top?seconds=60"))
     before = fed.log.read_text()
     assert eventually(lambda: len(sockets(fed)) >= FETCHES + 1)
+    fed.client.call("GET", "/v1/status")  # so that those before are read, and not only connected
     if by_terminal:  # Ctrl-C reaches the whole group
         for pid in reversed(fed.processes()):
             os.kill(pid, signal.SIGINT)
