@@ -131,7 +131,8 @@ class Box:
         """Send SIGKILL to all its processes, and wait until they are gone."""
         victims = self.processes()
         for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended with its parent
+                os.kill(pid, signal.SIGKILL)
         if self._process:
             self._process.wait()
         while any(_alive(pid) for pid in victims):

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ def half_start(box: Box, seconds: float) -> None:
     finally:
         victims = below(run.pid)
         for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended with its parent
+                os.kill(pid, signal.SIGKILL)
         run.wait()
     while any(Path(f"/proc/{pid}").exists() for pid in victims):
         time.sleep(0.01)
