@@ -97,12 +97,13 @@ def test_no_event_drops_who_is_logged_in(box: Box) -> None:
 
 
 def test_no_set_and_no_feed_drops_who_is_logged_in(box: Box) -> None:
-    found = refusal(box.client, "PUT", "/v1/sets/bad", content=AROUND, params={"force": "true"})
+    more = {"force": "true", "allow_private": "true"}
+    found = refusal(box.client, "PUT", "/v1/sets/bad", content=AROUND, params=more)
     assert "a user is logged in" in found["detail"]
     list_ = box.directory / "lists" / "bad.txt"
     list_.write_text("8.8.5.0/24\n")
-    feed = {"feed": {"file": "bad.txt", "refresh": "10m", "format": "plain"}}
-    box.client.call("PUT", "/v1/sets/fed", json=feed)
+    feed = {"file": "bad.txt", "refresh": "10m", "format": "plain"}
+    box.client.call("PUT", "/v1/sets/fed", json={"feed": feed, "allow_private": True})
     list_.write_text(f"8.8.5.0/24\n{AROUND}\n")
     found = refusal(box.client, "POST", "/v1/sets/fed/refresh")
     assert "a user is logged in" in found["detail"]
