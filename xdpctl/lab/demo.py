@@ -21,7 +21,7 @@ from xdpctl.lab.webserver import Answer
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
 LATE_SOURCE = "198.18.0.9"
-FLOOD_RATE, FLOOD_SECONDS = 400_000, 34
+FLOOD_RATE, FLOOD_SECONDS = 400_000, 120  # at most: it is stopped once everything was shown
 TTL = 4.0
 _LEAST_RATE = 300_000
 _PATIENCE = 10.0

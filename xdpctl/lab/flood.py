@@ -22,7 +22,7 @@ from xdpctl.lab.namespaces import Host
 
 _HEAD_BYTES = 80  # HEAD_MAX of bpf/lab/generator.c
 _CHUNK = 32_768  # packets; setting up a BPF_PROG_TEST_RUN takes about 20 ms, however short it is
-_MOST = 20_000_000  # packets that Generator.run() sends at most
+_MOST = 50_000_000  # packets that Generator.run() sends at most
 _IPV4, _IPV6 = 0x0800, 0x86DD  # EtherTypes
 _CHECKSUM = {6: 16, 17: 6}  # offset of the checksum in the TCP and the UDP header
 

@@ -73,6 +73,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
     cleanup.callback(_end, service)
     generator = Generator(compile_generator())
     cleanup.callback(generator.close)
+    cleanup.callback(generator.stop.set)
     for host in (attacker, client):
         generator.receive_answers(host, "wire0")
     box = Box(server, ["isp0", "isp1"])
