@@ -62,7 +62,7 @@ COMMANDS = {
 
 # Options that may also be given after the command; whether they have a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
-_OWN = {("set", "--local")}  # of a command: `set put --local FILE`
+_OWN = {("set", "--local")}  # what means something else there: `set put --local FILE`
 
 
 class Commands(TyperGroup):

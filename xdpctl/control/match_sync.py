@@ -50,7 +50,10 @@ class MatchPlan:
 
 
 class MatchSync:
-    """Synchronises them; `execute` applies writes of slots to the kernel and to the image."""
+    """Keeps the kernel's rules on matches as the state has them.
+
+    `execute` applies writes of slots to the kernel and to the image.
+    """
 
     def __init__(self, datapath: Datapath, state: State, execute: Callable[[Plan], None]) -> None:
         self._datapath, self._state, self._execute = datapath, state, execute

@@ -185,4 +185,5 @@ def _of_match(before: Draft, rule: Rule, address: Prefix, what: str, mine: bool)
         fix = f"accept that address first: xdpctl allow {name(address)}"
         return LockoutError(f"{rule.match} names {what}", "match.source", fix)
     fix = 'give spare "known" (--spare known), accept that address first, or add confirm_within'
-    return LockoutError(f"{rule.match} may match {connection}, and spares none", "spare", fix)
+    why = f"{rule.match} may drop packets of {connection}: it spares no connection"
+    return LockoutError(why, "spare", fix)
