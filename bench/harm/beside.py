@@ -21,8 +21,8 @@ from bench.detection.made import ATTACKS, as_six
 from bench.harm.programs import MISSING, Run, running
 from tests.lab.behind.places import SETTINGS, SETTINGS6
 
-CALM_SECONDS, _FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 1.0
-_RATE = 25_000.0
+CALM_SECONDS, FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 1.0
+RATE = 25_000.0
 FLOOD = "the flood"  # of which as much as possible is to be lost
 _TEN_MINUTES = 600.0
 Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
@@ -74,14 +74,14 @@ def calm(run: Run, seconds: float) -> Lost:
     return run.lost(began, until)
 
 
-def flooded(scene: Scene, run: Run, name: str, seconds: float = _FLOOD_SECONDS) -> Lost:
+def flooded(scene: Scene, run: Run, name: str, seconds: float = FLOOD_SECONDS) -> Lost:
     """What they lose beside a made flood, and in the moment after it; FLOOD is the flood itself."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    packets = ATTACKS[name](random, int(_RATE * seconds))  # no flow comes again by itself
+    packets = ATTACKS[name](random, int(RATE * seconds))  # no flow comes again by itself
     if run.at.six:
         packets = as_six(packets, inet_pton(AF_INET6, run.at.server))
     packets = packets[packets["packet_length"] <= 1_500]
-    sender = Sender("far0", frames(packets, scene.place.mac), _RATE, seconds)
+    sender = Sender("far0", frames(packets, scene.place.mac), RATE, seconds)
     kept_out, began = live.kept_out(scene), time.monotonic()
     scene.place.world.start(sender.run).result(seconds + 30)
     lost = {FLOOD: (float(live.kept_out(scene) - kept_out), float(sender.sent))}

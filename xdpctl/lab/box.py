@@ -160,12 +160,16 @@ class Box:
 
 
 def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+    return _told(pid, "cmdline")
 
 
 def _alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return _told(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+
+
+def _told(pid: int, name: str) -> str:
+    """What the kernel tells of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -17,6 +17,7 @@ _FLOODS = (
     "PSH and ACK with data",
 )
 _ANSWERED = "DNS water torture"  # by the server, so it is not held
+_FLOOD = 0.5 * beside.RATE * beside.FLOOD_SECONDS  # a busy machine sends it again
 _MOST = 0.02  # of what each program asks for: one attempt of fifty may fail by chance
 _ONE = {"iperf3: 4 Mbit/s of UDP": 450.0}  # packets of its attempt: it says hello only once
 
@@ -28,14 +29,18 @@ def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods()
         calm = beside.calm(run, 10.0)
         assert live.kept_out(scene) == 0, "no rule hits anybody without an attack"
         assert {p: n for p, (n, of) in calm.items() if n > _MOST * of} == {}
-        for name in _FLOODS:
-            found = beside.flooded(scene, run, name)
+        todo = list(_FLOODS)
+        while todo:
+            found = beside.flooded(scene, run, todo[0])
             assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
             kept_out, sent = found.pop(beside.FLOOD)
-            assert kept_out > 0.5 * sent or name == _ANSWERED
             for program, (n, of) in found.items():
                 before = asked.get(program, (0.0, 0.0))
                 asked[program] = before[0] + n, before[1] + of
+            if sent < _FLOOD:
+                continue
+            assert kept_out > 0.5 * sent or todo[0] == _ANSWERED
+            todo.pop(0)
         served = {(each["protocol"], each["port"]): each for each in scene.box.cli("served")}
     most = {p: max(_MOST * of, _ONE.get(p, 1.0)) for p, (_, of) in asked.items()}
     assert {p: f"{n:.0f} of {of:.0f}" for p, (n, of) in asked.items() if n > most[p]} == {}
