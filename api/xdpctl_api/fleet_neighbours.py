@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 from fastapi import Request
 
@@ -25,7 +25,7 @@ _PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
 
 
 class Neighbours:
-    """The nodes that an agent sees. `httpx` is imported with this, so only by who asks one."""
+    """The nodes that an agent sees. `httpx2` is imported with this, so only by who asks one."""
 
     def __init__(self, settings: FleetSettings, agent: Agent) -> None:
         self._settings, self._agent = settings, agent
@@ -54,7 +54,7 @@ class Neighbours:
             raise EngineError(f"the node {name} gives {seen.card.address[:80]!r} as its HOST:PORT")
         return seen.card.address
 
-    def client(self, seconds: float) -> httpx.AsyncClient:
+    def client(self, seconds: float) -> httpx2.AsyncClient:
         """A client with this node's certificate; EngineError if that cannot be used."""
         settings = self._settings
         try:
@@ -62,14 +62,14 @@ class Neighbours:
             context.load_cert_chain(settings.file("node.crt"), settings.file("node.key"))
         except OSError as error:
             raise EngineError(f"this node's certificate cannot be used: {error}") from error
-        timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
-        return httpx.AsyncClient(verify=context, timeout=timeout, trust_env=False)
+        timeout = httpx2.Timeout(seconds, connect=_CONNECT_SECONDS)
+        return httpx2.AsyncClient(verify=context, timeout=timeout, trust_env=False)
 
     @asynccontextmanager
     async def asked(
-        self, client: httpx.AsyncClient, request: Request, who: Caller, name: str, body: bytes
-    ) -> AsyncIterator[httpx.Response]:
-        """The answer of a node to the same request, not read yet; httpx.HTTPError or OSError."""
+        self, client: httpx2.AsyncClient, request: Request, who: Caller, name: str, body: bytes
+    ) -> AsyncIterator[httpx2.Response]:
+        """The answer of a node to the same request, not read yet; httpx2.HTTPError or OSError."""
         headers: Mapping[str, str] = {
             **{each: found for each in _PASSED_ON if (found := request.headers.get(each))},
             CALLER: who.name.encode("ascii", "replace").decode(),
@@ -104,7 +104,7 @@ def target(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-async def read_json(answer: httpx.Response) -> Any:
+async def read_json(answer: httpx2.Response) -> Any:
     """The JSON of an answer; EngineError for a problem, or if it is too large or not valid."""
     if answer.status_code >= 400:
         raise EngineError(f"it answers {answer.status_code}")

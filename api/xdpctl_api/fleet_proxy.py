@@ -80,7 +80,7 @@ async def _one(
     neighbours: "Neighbours", request: Request, who: Caller, name: str, most: int
 ) -> Response:
     """The answer of one node, as it comes: it may be a stream."""
-    import httpx
+    import httpx2
 
     neighbours.address(name)  # before the body is read
     body = await read_all(request, most)
@@ -88,7 +88,7 @@ async def _one(
     try:
         client = await stack.enter_async_context(neighbours.client(_SECONDS))
         answer = await stack.enter_async_context(neighbours.asked(client, request, who, name, body))
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         await stack.aclose()
         raise EngineError(f"the node {name} does not answer: {error or repr(error)}") from error
 
@@ -103,7 +103,7 @@ async def _one(
 
 async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[str, Any]:
     """The answers of the other nodes that report, by name; those that fail are left out."""
-    import httpx
+    import httpx2
 
     from xdpctl_api.fleet_neighbours import read_json
 
@@ -119,7 +119,7 @@ async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[
                     neighbours.asked(client, request, who, name, b"") as answer,
                 ):
                     answers[name] = await read_json(answer)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, XdpctlError):
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, XdpctlError):
                 return  # the caller names those that are missing
 
         await asyncio.gather(*map(ask, neighbours.live()))
@@ -128,7 +128,7 @@ async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[
 
 async def _own(app: ASGIApp, request: Request) -> Any:
     """This node's own answer; None if it is a problem."""
-    import httpx
+    import httpx2
 
     from xdpctl_api.fleet_neighbours import target
 
@@ -139,8 +139,8 @@ async def _own(app: ASGIApp, request: Request) -> Any:
         await app({**inner, PEER: peer, "app": request.app}, receive, send)
 
     headers = [(k, v) for k, v in scope["headers"] if k.decode("latin-1") != NODE]
-    transport = httpx.ASGITransport(inside, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://xdpctl") as client:
+    transport = httpx2.ASGITransport(inside, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://xdpctl") as client:
         answer = await client.request(request.method, target(request), headers=headers)
     return msgspec.json.decode(answer.content) if answer.status_code < 400 else None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import strategies as st
@@ -87,7 +87,7 @@ def _operations() -> Iterator[Any]:
 _OPERATIONS = list(_operations())
 
 
-def sent(api: Api, case: Case[Any], peer: tuple[str, int], token: str | None) -> httpx.Response:
+def sent(api: Api, case: Case[Any], peer: tuple[str, int], token: str | None) -> httpx2.Response:
     how = case.as_transport_kwargs(base_url="")
     told = {key: value for key, value in how.items() if key in ("json", "params")}
     if isinstance(how.get("data"), str | bytes):
@@ -134,7 +134,7 @@ def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | No
         if case.method == "DELETE" and status < 300:
             stand(box)
 
-    fuzz(requests(known), ask, (httpx.InvalidURL,), seconds=_TIMES * SECONDS)
+    fuzz(requests(known), ask, (httpx2.InvalidURL,), seconds=_TIMES * SECONDS)
 
 
 def test_each_request_can_be_made(box: Api) -> None:
@@ -145,5 +145,5 @@ def test_each_request_can_be_made(box: Api) -> None:
         if sent(box, case, LOCAL, None).status_code < 300:
             done.add((case.method, case.path))
 
-    fuzz(requests(known), ask, (httpx.InvalidURL,), seconds=_TIMES * SECONDS)
+    fuzz(requests(known), ask, (httpx2.InvalidURL,), seconds=_TIMES * SECONDS)
     assert len(done) > len(_OPERATIONS) / 3, sorted(done)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
@@ -34,7 +34,7 @@ class Fed:
         self.file.write_text("\n".join(lines))
         os.utime(self.file, ns=(0, self._times))
 
-    def refresh(self) -> httpx.Response:
+    def refresh(self) -> httpx2.Response:
         return self.api.call("POST", "/v1/sets/bad/refresh")
 
     def held(self) -> int:

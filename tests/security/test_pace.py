@@ -4,7 +4,7 @@
 import asyncio
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.apiclient import Api
@@ -33,9 +33,9 @@ class Remote:
         """The status of each request."""
 
         async def send() -> list[int]:
-            transport = httpx.ASGITransport(self._app, client=(address, 5))
+            transport = httpx2.ASGITransport(self._app, client=(address, 5))
             base = "http://127.0.0.1:8460"
-            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            async with httpx2.AsyncClient(transport=transport, base_url=base) as client:
                 return [(await client.get(path, headers=each)).status_code for each in all_headers]
 
         return asyncio.run(send())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.support import described
 from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, controller
@@ -59,7 +59,7 @@ class Api:
         peer: tuple[str, int] = LOCAL,
         token: str | None = None,
         **more: Any,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         headers = dict(more.pop("headers", {}))
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -68,10 +68,10 @@ class Api:
         client_at = (peer[0].removeprefix("local:"), peer[1])
         app = LocalCallers(self.app) if local else RemoteCallers(self.app, Hosts(()))
 
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=client_at)
+        async def send() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=client_at)
             base = "http://xdpctl" if local else "http://127.0.0.1:8460"
-            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            async with httpx2.AsyncClient(transport=transport, base_url=base) as client:
                 return await client.request(method, path, headers=headers, **more)
 
         answer = asyncio.run(send())
@@ -138,7 +138,7 @@ def running(
         yield api
 
 
-def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, kind: str) -> dict[str, Any]:
     """Check the status and the fields that every problem document has; return the document."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM

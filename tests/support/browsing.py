@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 
 from tests.support.apiclient import TCP, Api
 
@@ -21,14 +21,14 @@ class Browser:
     api: Api
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str, **headers: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx2.Response:
         return self._call("GET", path, {"sec-fetch-site": "none", **headers})
 
-    def post(self, path: str, /, **fields: str) -> httpx.Response:
+    def post(self, path: str, /, **fields: str) -> httpx2.Response:
         """Send a form of a page of the dashboard."""
         return self.send(path, fields, {"sec-fetch-site": "same-origin", "origin": ORIGIN})
 
-    def send(self, path: str, fields: dict[str, str], headers: dict[str, str]) -> httpx.Response:
+    def send(self, path: str, fields: dict[str, str], headers: dict[str, str]) -> httpx2.Response:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         return self._call("POST", path, headers | kind, content=urlencode(fields))
 
@@ -44,7 +44,9 @@ class Browser:
         assert answer.status_code == 303, answer.text
         return self
 
-    def _call(self, method: str, path: str, headers: dict[str, str], **more: Any) -> httpx.Response:
+    def _call(
+        self, method: str, path: str, headers: dict[str, str], **more: Any
+    ) -> httpx2.Response:
         jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {"accept": "text/html", **({"cookie": jar} if jar else {}), **headers}
         answer = self.api.call(method, path, TCP, headers=sent, **more)
@@ -54,7 +56,7 @@ class Browser:
         return answer
 
 
-def text(answer: httpx.Response) -> str:
+def text(answer: httpx2.Response) -> str:
     """What a page says, without its marks."""
     found = re.sub(r"<template.*?</template>", "", answer.text, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", found)).split())

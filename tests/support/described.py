@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import httpx
+import httpx2
 from jsonschema_rs import Validator, validator_for
 
 from xdpctl_api.app import openapi
@@ -14,7 +14,7 @@ from xdpctl_api.app import openapi
 _document = cache(openapi)
 
 
-def check(answer: httpx.Response) -> None:
+def check(answer: httpx2.Response) -> None:
     """An answer of a route has a status, a media type and a form that the document describes."""
     method, path = answer.request.method.lower(), answer.request.url.path
     route = _route(method, path)

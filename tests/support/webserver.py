@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
-import httpcore
+import httpcore2
 import pytest
 
 from xdpctl.errors import FetchError
@@ -85,13 +85,13 @@ def drip(start: bytes) -> Reply:
     return reply
 
 
-class Wire(httpcore.SyncBackend):
+class Wire(httpcore2.SyncBackend):
     """A network in which every address is this machine; records the dialled addresses."""
 
     def __init__(self) -> None:
         self.dialled: list[str] = []
 
-    def connect_tcp(self, host: str, port: int, *more: Any) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *more: Any) -> httpcore2.NetworkStream:
         self.dialled.append(host)
         return super().connect_tcp("127.0.0.1", port, *more)
 

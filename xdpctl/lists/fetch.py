@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import responses
 
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 
 from xdpctl import __version__
 from xdpctl.base.gunzip import GzipError, GzipTooLarge, gunzip
@@ -49,14 +49,14 @@ def fetch(
     policy: FetchPolicy,
     *,
     resolve: Resolve = resolve,
-    network: httpcore.NetworkBackend | None = None,
+    network: httpcore2.NetworkBackend | None = None,
 ) -> Fetched:
     """GET a URL, following redirects, and return the answer.
 
     Connections go through `network` to the addresses that `resolve` finds, if the policy allows
     them. FetchError if there is no complete answer.
     """
-    dialer = Dialer(policy, resolve, network or httpcore.SyncBackend())
+    dialer = Dialer(policy, resolve, network or httpcore2.SyncBackend())
     target, via = url, ""
     with _pool(policy, dialer) as pool:
         for _ in range(policy.max_redirects + 1):
@@ -74,12 +74,12 @@ def fetch(
     raise FetchError(f"{via}more than {policy.max_redirects} redirects")
 
 
-def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
+def _parse(url: str, policy: FetchPolicy) -> httpx2.URL:
     """Parse and check a URL; the same result is used for the connection. RuleError if refused."""
     fix = "write it as https://host/path"
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError) as error:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError) as error:
         raise RuleError(f"not a URL: {in_words(error)}", "url", fix) from None
     scheme, host, port = parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port
     if scheme not in ("https", "http"):
@@ -102,30 +102,28 @@ def _parse(url: str, policy: FetchPolicy) -> httpx.URL:
     return parsed
 
 
-def _place(url: httpx.URL) -> str:
+def _place(url: httpx2.URL) -> str:
     """A URL for a message, without user and query, which may have secrets."""
     path = url.raw_path.partition(b"?")[0]
     return f"{url.scheme}://{url.netloc.decode('ascii')}{path.decode('ascii')}"[:200]
 
 
-def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore.ConnectionPool:
+def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore2.ConnectionPool:
     proxy = None
     if policy.proxy:
-        split = httpx.Proxy(policy.proxy)
-        proxy = httpcore.Proxy(str(split.url), auth=split.raw_auth)
+        split = httpx2.Proxy(policy.proxy)
+        proxy = httpcore2.Proxy(str(split.url), auth=split.raw_auth)
     try:
         context = ssl.create_default_context(cafile=policy.ca_file or None)
     except OSError as error:
         raise FetchError(f"ca_file {policy.ca_file}: {in_words(error)}") from error
-    if not policy.ca_file and not any(ssl.get_default_verify_paths()[:2]):
-        context = httpx.create_ssl_context(trust_env=False)  # no system store: use certifi's
-    return httpcore.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=dialer)
+    return httpcore2.ConnectionPool(ssl_context=context, proxy=proxy, network_backend=dialer)
 
 
 @contextmanager
 def _get(
-    pool: httpcore.ConnectionPool, url: httpx.URL, known: Validators, dialer: Dialer
-) -> Iterator[httpcore.Response]:
+    pool: httpcore2.ConnectionPool, url: httpx2.URL, known: Validators, dialer: Dialer
+) -> Iterator[httpcore2.Response]:
     """Send one request; an error of the transfer inside the block becomes a FetchError."""
     fields = {
         "Host": url.netloc.decode("ascii"),
@@ -135,31 +133,31 @@ def _get(
         "If-Modified-Since": known.last_modified,
     }
     headers = [(k.encode(), v.encode("latin-1", "replace")) for k, v in fields.items() if v]
-    target = httpcore.URL(
+    target = httpcore2.URL(
         scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
     )
     try:
         with pool.stream("GET", target, headers=headers) as response:
             yield response
-    except httpcore.TimeoutException as error:
+    except httpcore2.TimeoutException as error:
         dialer.left()  # raises if the deadline has passed
         seconds = dialer.policy.timeout_seconds
         raise FetchError(f"{url.host} did not answer within {seconds:g} s") from error
-    except httpcore.ProxyError as error:
+    except httpcore2.ProxyError as error:
         raise FetchError(f"the proxy refused: {in_words(error)}") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
         raise FetchError(f"{url.host}: {in_words(error)}") from error
 
 
 def _answer(
-    response: httpcore.Response, url: httpx.URL, known: Validators, most: int
-) -> Fetched | httpx.URL:
+    response: httpcore2.Response, url: httpx2.URL, known: Validators, most: int
+) -> Fetched | httpx2.URL:
     """The answer, or the target of a redirect."""
-    status, headers = response.status, httpx.Headers(response.headers)
+    status, headers = response.status, httpx2.Headers(response.headers)
     if status in _REDIRECTS and "location" in headers:
         try:
             return url.join(headers["location"])
-        except (httpx.InvalidURL, ValueError) as error:
+        except (httpx2.InvalidURL, ValueError) as error:
             raise FetchError(f"redirected to an invalid URL: {in_words(error)}") from None
     unchanged = status == 304 and known != Validators()
     if status != 200 and not unchanged:
@@ -171,7 +169,7 @@ def _answer(
     return Fetched(body, Validators(*sent), str(url), headers.get("content-type", ""))
 
 
-def _body(response: httpcore.Response, headers: httpx.Headers, most: int) -> bytes:
+def _body(response: httpcore2.Response, headers: httpx2.Headers, most: int) -> bytes:
     """The complete body; FetchError if it may have been truncated, or is too large."""
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("identity", "gzip", "x-gzip"):

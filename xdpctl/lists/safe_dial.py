@@ -10,7 +10,7 @@ from socket import AF_INET6, SOCK_STREAM, getaddrinfo, inet_aton, inet_pton
 from threading import Thread
 from typing import Any
 
-import httpcore
+import httpcore2
 
 from xdpctl.errors import FetchError
 from xdpctl.lists.fetch_policy import FetchPolicy
@@ -52,7 +52,7 @@ def in_full(kind: str) -> str:
 
 def in_words(error: Exception) -> str:
     """A short message for an error of the transfer, from its original cause."""
-    inner = error.args[0] if error.args else None  # httpcore puts the original error here
+    inner = error.args[0] if error.args else None  # httpcore2 puts the original error here
     cause = inner if isinstance(inner, Exception) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {cause.verify_message}"
@@ -61,11 +61,11 @@ def in_words(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-class Dialer(httpcore.NetworkBackend):
+class Dialer(httpcore2.NetworkBackend):
     """Connects only to addresses that it has checked, and ends every step at the deadline."""
 
     def __init__(
-        self, policy: FetchPolicy, resolve: Resolve, network: httpcore.NetworkBackend
+        self, policy: FetchPolicy, resolve: Resolve, network: httpcore2.NetworkBackend
     ) -> None:
         self.policy, self._resolve, self._network = policy, resolve, network
         self._end = time.monotonic() + policy.deadline_seconds
@@ -77,15 +77,15 @@ class Dialer(httpcore.NetworkBackend):
             raise FetchError(f"not finished after {self.policy.deadline_seconds:g} s")
         return min(left, self.policy.timeout_seconds)
 
-    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore2.NetworkStream:
         """Connect to the first allowed address that answers; FetchError if none does."""
         why = "no address"
         for address in self._addresses(host, port):
             try:
                 return _Stream(self._network.connect_tcp(address, port, self.left()), self)
-            except httpcore.TimeoutException:
+            except httpcore2.TimeoutException:
                 why = f"{address} does not answer"
-            except httpcore.NetworkError as error:
+            except httpcore2.NetworkError as error:
                 why = f"{address}: {in_words(error)}"
         raise FetchError(f"{host} port {port}: {why}")
 
@@ -114,10 +114,10 @@ class Dialer(httpcore.NetworkBackend):
             found.set_exception(error)
 
 
-class _Stream(httpcore.NetworkStream):
-    """A connection whose timeouts come from the dialer, and not from httpcore."""
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose timeouts come from the dialer, and not from httpcore2."""
 
-    def __init__(self, inner: httpcore.NetworkStream, dialer: Dialer) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, dialer: Dialer) -> None:
         self._inner, self._dialer = inner, dialer
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -131,11 +131,11 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         try:
             inner = self._inner.start_tls(ssl_context, server_hostname, self._dialer.left())
         except FetchError:
-            self.close()  # httpcore closes only streams that it has received
+            self.close()  # httpcore2 closes only streams that it has received
             raise
         return _Stream(inner, self._dialer)
 

@@ -29,7 +29,7 @@ class ApiCalls:
     """The API, called in this process."""
 
     def __init__(self, request: Request) -> None:
-        from httpx import ASGITransport  # late: not every box is looked at
+        from httpx2 import ASGITransport  # late: not every box is looked at
 
         peer, app = request.scope[PEER], request.app
 
@@ -58,7 +58,7 @@ class ApiCalls:
         etag: str = "",
     ) -> Any:
         """The same with any method, and a JSON body; `etag` is of what must not have changed."""
-        from httpx import Request as ApiRequest
+        from httpx2 import Request as ApiRequest
 
         given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
         body = {} if json is None else {"json": json}

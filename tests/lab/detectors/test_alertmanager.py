@@ -4,7 +4,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import daemon, installed
@@ -26,7 +26,7 @@ receivers:
 def fire(street: Street, ends: datetime, **labels: str) -> None:
     alert = {"labels": {"alertname": "Flood", **labels}, "endsAt": ends.isoformat()}
     url = f"http://127.0.0.1:{PORT}/api/v2/alerts"
-    street.server.call(lambda: httpx.post(url, json=[alert]).raise_for_status())
+    street.server.call(lambda: httpx2.post(url, json=[alert]).raise_for_status())
 
 
 def test_alerts_become_rules_and_resolved_ones_end_them(
@@ -46,8 +46,8 @@ def test_alerts_become_rules_and_resolved_ones_end_them(
         def ready() -> bool:
             try:
                 url = f"http://127.0.0.1:{PORT}/-/ready"
-                return street.server.call(lambda: httpx.get(url)).is_success
-            except httpx.TransportError:
+                return street.server.call(lambda: httpx2.get(url)).is_success
+            except httpx2.TransportError:
                 return False
 
         def texts() -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support import described
@@ -106,10 +106,10 @@ def test_a_reference_leads_somewhere() -> None:
     [(418, {"on": True}), (200, {"on": "yes"}), (200, {}), (404, {"detail": "Not Found"})],
 )
 def test_an_answer_that_is_not_described_is_found(status: int, body: dict[str, Any]) -> None:
-    asked = httpx.Request("GET", "http://xdpctl/v1/bypass")
-    described.check(httpx.Response(200, json={"on": True}, request=asked))
+    asked = httpx2.Request("GET", "http://xdpctl/v1/bypass")
+    described.check(httpx2.Response(200, json={"on": True}, request=asked))
     with pytest.raises((AssertionError, ValueError)):
-        described.check(httpx.Response(status, json=body, request=asked))
+        described.check(httpx2.Response(status, json=body, request=asked))
 
 
 @pytest.fixture

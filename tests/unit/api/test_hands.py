@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
@@ -33,7 +33,7 @@ def token(api: Api) -> str:
     return api.token("remote", "operator")
 
 
-def post(api: Api, token: str, source: str, **body: Any) -> httpx.Response:
+def post(api: Api, token: str, source: str, **body: Any) -> httpx2.Response:
     return api.call("POST", "/v1/rules", TCP, token, json={"match": {"source": source}, **body})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.apiclient import Api, problem, running
@@ -18,7 +18,7 @@ from xdpctl.processes.control_plane import _FETCHES
 from xdpctl_api.transport.callers import LocalCallers
 
 FEED = {"feed": {"url": "https://feeds.test/"}}
-Scenario = Callable[[httpx.AsyncClient], Awaitable[Any]]
+Scenario = Callable[[httpx2.AsyncClient], Awaitable[Any]]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def play(api: Api, scenario: Scenario) -> None:
     """Requests of one loop, as the server has them."""
 
     async def whole() -> None:
-        transport = httpx.ASGITransport(LocalCallers(api.app), client=("root", 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        transport = httpx2.ASGITransport(LocalCallers(api.app), client=("root", 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
             await scenario(client)
 
     asyncio.run(asyncio.wait_for(whole(), 30))
@@ -57,7 +57,7 @@ async def until(question: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def asked(api: Api, client: httpx.AsyncClient, count: int) -> list[asyncio.Task[httpx.Response]]:
+def asked(api: Api, client: httpx2.AsyncClient, count: int) -> list[asyncio.Task[httpx2.Response]]:
     names = [f"s{n}" for n in range(count)]
     return [asyncio.create_task(client.put(f"/v1/sets/{name}", json=FEED)) for name in names]
 
@@ -67,7 +67,7 @@ def under_way(api: Api) -> int:
 
 
 def test_slow_feeds_hold_up_no_other_request(api: Api, server: threading.Event) -> None:
-    async def scenario(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx2.AsyncClient) -> None:
         waiting = asked(api, client, _FETCHES + 3)
         await until(lambda: sum(task.done() for task in waiting) == 3)
         for refused in waiting[_FETCHES:]:
@@ -90,7 +90,7 @@ def test_a_stop_answers_whoever_waits_for_a_feed_or_for_traffic(
     monkeypatch.setattr("xdpctl_api.routes.sets.watch", lambda *_: server.wait(20))
     api.put("bad", b"45.0.0.1")
 
-    async def scenario(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx2.AsyncClient) -> None:
         waiting = asked(api, client, 2)
         waiting.append(asyncio.create_task(client.get("/v1/sets/bad/top?seconds=60")))
         await until(lambda: under_way(api) == 2 and bool(api.app.state.context.watches._open))
@@ -105,7 +105,7 @@ def test_a_stop_answers_whoever_waits_for_a_feed_or_for_traffic(
 def test_nothing_is_decided_for_a_caller_who_has_left(api: Api, server: threading.Event) -> None:
     left = asyncio.Event()
 
-    async def scenario(_: httpx.AsyncClient) -> None:
+    async def scenario(_: httpx2.AsyncClient) -> None:
         body = [{"type": "http.request", "body": b'{"feed":{"url":"https://feeds.test/"}}'}]
 
         async def receive() -> Any:
@@ -140,7 +140,7 @@ def test_another_interval_does_not_bring_back_the_feed_that_went_meanwhile(
     api.put("bad", {"feed": {"file": "old"}})
     go, jobs = threading.Event(), api.controller.jobs
 
-    async def scenario(client: httpx.AsyncClient) -> None:
+    async def scenario(client: httpx2.AsyncClient) -> None:
         api.controller.submit(lambda draft: go.wait(20))
         await until(lambda: not len(jobs))
         put = asyncio.create_task(client.put("/v1/sets/bad", json={"feed": {"file": "new"}}))

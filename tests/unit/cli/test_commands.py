@@ -67,7 +67,7 @@ def loaded(*arguments: str) -> set[str]:
         text=True,
         check=True,
     )
-    return {name.partition(".")[0] for name in ended.stderr.split()} & {*HEAVY, "httpx", "rich"}
+    return {name.partition(".")[0] for name in ended.stderr.split()} & {*HEAVY, "httpx2", "rich"}
 
 
 def test_the_version_needs_nothing() -> None:

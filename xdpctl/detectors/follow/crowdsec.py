@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 
 from xdpctl import __version__
@@ -41,7 +41,7 @@ class Access:
         scopes = {"scopes": "ip,range,country,as"} if self.places else {}
         return {"startup": str(startup).lower(), **scopes}
 
-    def session(self) -> httpx.Client:
+    def session(self) -> httpx2.Client:
         """A client for the API; ConfigError if its address or one of the files is not valid."""
         if not re.fullmatch(r"https?://[^/\s]{1,300}(/\S{0,500})?", self.lapi):
             raise ConfigError(
@@ -58,14 +58,14 @@ class Access:
             names = ", ".join(str(f) for f in (self.ca, self.certificate, self.private_key) if f)
             raise ConfigError(f"{names}: {error.strerror or error}") from error
         try:
-            return httpx.Client(
+            return httpx2.Client(
                 base_url=self.lapi,
                 headers=headers,
                 timeout=_SECONDS,
                 verify=context,
                 trust_env=False,
             )
-        except (httpx.InvalidURL, UnicodeError) as error:
+        except (httpx2.InvalidURL, UnicodeError) as error:
             raise ConfigError(f"{self.lapi[:80]!r}, or its key, is not valid: {error}") from error
 
 
@@ -114,11 +114,11 @@ def pieces(body: bytes) -> Iterator[bytes]:
             yield msgspec.json.encode({kind: decisions[at : at + _PIECE]})
 
 
-def _pull(session: httpx.Client, query: dict[str, str]) -> bytes | None:
+def _pull(session: httpx2.Client, query: dict[str, str]) -> bytes | None:
     """The answer of the stream; None if there is none, and then all must be requested again."""
     try:
         answer = session.get("/v1/decisions/stream", params=query)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         log.warning("%s does not answer: %s", session.base_url, error)
         return None
     if answer.status_code in (401, 403):
