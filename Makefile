@@ -36,7 +36,7 @@ help:
 	@echo "make sbom    what it runs with, as CycloneDX, in dist/xdpctl.cdx.json"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals: recorded attacks, and their pages"
-	@echo "make openapi schema proto   the API's document, the schemas, GoBGP's messages; lock: pins dependencies"
+	@echo "make openapi schema proto   the API's document, the schemas, etcd's messages; lock: pins dependencies"
 	@echo "make pictures   the pictures of the documentation, in docs/img"
 	@echo "make people  the programs of make harm, from the distribution and the registries"
 	@echo "make dist    the wheel and the source archive in dist/"
@@ -185,9 +185,7 @@ pictures: setup
 	@$(BIN)/python -m tests.browser.pictures
 
 proto: setup
-	@for file in xdpctl/fleet/engine/etcd.proto xdpctl/upstream/bgp/gobgp/api.proto; do \
-	  (cd $$(dirname $$file) && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. \
-	    $$(basename $$file)) || exit 1; done
+	@cd xdpctl/fleet/engine && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. etcd.proto
 
 openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \

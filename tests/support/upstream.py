@@ -6,7 +6,7 @@ from typing import Any
 
 from xdpctl.base.typed import Problems, convert
 from xdpctl.config.settings import Settings
-from xdpctl.upstream.bgp.messages import Report, Route, Session, Told, Wanted
+from xdpctl.upstream.bgp.messages import PeerRoute, Report, Session, Told, Wanted
 from xdpctl.upstream.settings import UpstreamSettings
 
 PEER: dict[str, Any] = {
@@ -35,7 +35,7 @@ class FakeSpeaker:
 
     def __init__(self, families: tuple[str, ...] = FAMILIES) -> None:
         self.session = Session("192.0.2.1", up=True, families=families)
-        self.announced: dict[Route, float] = {}
+        self.announced: dict[PeerRoute, float] = {}
         self.orders: list[int] = []
         self.away = self.refuses = False
 

@@ -1,46 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is asked of a BGP peer: first proposed, then announced. Values only."""
 
-from enum import StrEnum
-
 import msgspec
 
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.route import Kind, Route
+
 PROPOSED_MAX = 200
-
-
-class Kind(StrEnum):
-    """What is asked for: to filter by a FlowSpec route, or to drop all to an address (RTBH)."""
-
-    FLOWSPEC = "flowspec"
-    RTBH = "rtbh"
 
 
 class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     """A route for a peer. Times are Unix time, but `expires_ns`, which is kernel time.
 
     It is announced from `sent_at` until it expires; 0: it is a proposal, which waits for somebody
-    to approve it. `everything`: it takes all packets to the victim. While it is `probing`, it is
-    withdrawn to see whether it is still needed. `renewed` counts how often it was. `declined`:
-    somebody withdrew it, so it is not proposed again by itself while its incident is open.
+    to approve it. While it is `probing`, it is withdrawn to see whether it is still needed.
+    `renewed` counts how often it was. `declined`: somebody withdrew it, so it is not proposed again
+    by itself while its incident is open.
     """
 
     id: str
     peer: str
-    kind: Kind
-    route: str
-    victim: str
+    route: Route
     what: str
     cost: str
     by: str
     at: float
     incident: str = ""
-    everything: bool = False
     approved_by: str = ""
     sent_at: float = 0.0
     expires_ns: int = 0
     probing: bool = False
     renewed: int = 0
     declined: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What is asked for."""
+        return self.route.kind
+
+    @property
+    def victim(self) -> Prefix:
+        """Whose packets it takes."""
+        return self.route.destination
 
     @property
     def announced(self) -> bool:

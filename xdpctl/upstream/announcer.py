@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
@@ -19,7 +18,8 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.upstream import announcing
-from xdpctl.upstream.bgp.messages import Route, Wanted
+from xdpctl.upstream.bgp import syntax
+from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.effects import Effects
 from xdpctl.upstream.link import Link
@@ -105,14 +105,14 @@ class Announcer:
             if each.id in self._told and left > -overtime:
                 left = max(left, _TURN_SECONDS)  # `step` decides when it ends
             if each.announced and not each.probing and left > 0 and peer and peer.announces:
-                route = Route(peer.host, each.route)
+                route = PeerRoute(peer.host, each.route)
                 wanted.append(Wanted(route, left))
                 self._told.add(each.id)
                 if route not in announced:
                     self._before[each.id] = self._share(), now
         self.speaker.announce(wanted)
 
-    def _announced(self) -> set[Route]:
+    def _announced(self) -> set[PeerRoute]:
         """The routes that reach a peer, as the speaker says: it has them, and the session, too."""
         report, found = self.speaker.report, set()
         for told in report.told if report and report.told else []:
@@ -127,10 +127,9 @@ class Announcer:
         announced, report = self._announced(), self.speaker.report
         for each in list(self.controller.state.announcements.values()):
             peer = self.settings.peer(each.peer)
-            if peer is None or Route(peer.host, each.route) not in announced or each.probing:
+            if peer is None or PeerRoute(peer.host, each.route) not in announced or each.probing:
                 continue
-            family = parse_prefix(each.victim, "victim").family
-            if not agreed(session_of(report, peer), each.kind, family):
+            if not agreed(session_of(report, peer), each.kind, each.victim.family):
                 continue
             if each.sent_at >= self._since and each.id not in self._sent:
                 self._say(each, f"asked AS {peer.peer_as} ({peer.name}) to {each.what}")
@@ -211,7 +210,7 @@ class Announcer:
 
     def _refusal(self, each: Announcement) -> str:
         """Why something may not be announced any more: it is not ours, or has become ourselves."""
-        victim = parse_prefix(each.victim, "victim")
+        victim = each.victim
         return announcing.refusal(victim, self.settings, self.controller.state.protection)
 
     def _renew(self, draft: Draft, each: Announcement) -> None:
@@ -219,7 +218,13 @@ class Announcer:
         until = draft.now.after(self.settings.ttl)
         new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
         draft.announcements[each.id] = new
-        draft.note(announcing.ITSELF, "upstream.renew", each.id, peer=each.peer, route=each.route)
+        draft.note(
+            announcing.ITSELF,
+            "upstream.renew",
+            each.id,
+            peer=each.peer,
+            route=syntax.text(each.route),
+        )
         why = "filled again" if each.probing else "is still full"
         text = f"the link {why}, so {each.peer} is asked again to {each.what}"
         announcing.note(draft, new, text, announcing.ITSELF)
@@ -230,7 +235,13 @@ class Announcer:
         """Withdraw it for a while, to see whether the link fills again."""
         until = draft.now.after(self.settings.probe)
         draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
-        draft.note(announcing.ITSELF, "upstream.probe", each.id, peer=each.peer, route=each.route)
+        draft.note(
+            announcing.ITSELF,
+            "upstream.probe",
+            each.id,
+            peer=each.peer,
+            route=syntax.text(each.route),
+        )
         seconds = show_duration(self.settings.probe)
         text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
         announcing.note(draft, each, f"{text}: {each.what}", announcing.ITSELF)

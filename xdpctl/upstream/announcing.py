@@ -7,13 +7,14 @@ What is announced is what the drafts leave; the announcer brings the speaker to 
 import hashlib
 from collections.abc import Iterable
 
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
 from xdpctl.incidents.ledger.by_hand import remark
 from xdpctl.model.announcement import PROPOSED_MAX, Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.protection import Protection
+from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request, for_peer
 from xdpctl.upstream.settings import UpstreamSettings
@@ -26,7 +27,7 @@ _SEE = "xdpctl upstream status"
 
 def identity(peer: str, request: Request) -> str:
     """The id of an announcement: of what BGP tells routes apart by, the peer and the match."""
-    named = f"{peer} {request.kind} {request.victim} {request.match.id}"
+    named = f"{peer} {request.kind} {request.victim} {request.route.takes.id}"
     return "up-" + hashlib.sha256(named.encode()).hexdigest()[:10]
 
 
@@ -62,18 +63,15 @@ def propose(
         new = Announcement(
             id=number,
             peer=peer.name,
-            kind=request.kind,
             route=request.route,
-            victim=str(request.victim),
             what=request.what,
             cost=request.cost,
             by=by or ITSELF,
             at=draft.now.unix,
             incident=incident,
-            everything=request.everything,
         )
         draft.announcements[number] = new
-        about = {"peer": peer.name, "route": request.route, "incident": incident}
+        about = {"peer": peer.name, "route": syntax.text(request.route), "incident": incident}
         draft.note(new.by, "upstream.propose", number, **about)
         made.append(new)
     return made
@@ -97,9 +95,9 @@ def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) 
 
 def needs_word(announcement: Announcement, protection: Protection) -> bool:
     """Whether its victim must be typed to approve it: it takes everything to what is protected."""
-    victim = parse_prefix(announcement.victim, "victim")
+    victim = announcement.victim
     inside = next(protection.inside(victim), None)
-    return announcement.everything and (protection.over(victim) or inside) is not None
+    return announcement.route.everything and (protection.over(victim) or inside) is not None
 
 
 def approve(
@@ -119,10 +117,9 @@ def approve(
     peer = settings.peer(found.peer)
     if peer is None or not peer.announces:
         raise RuleError(f"{found.peer} is no peer that may be asked", "peer", "set its mode to ask")
-    victim = parse_prefix(found.victim, "victim")
-    if why := refusal(victim, settings, draft.state.protection):
+    if why := refusal(found.victim, settings, draft.state.protection):
         raise RuleError(why, "victim", "")
-    if needs_word(found, draft.state.protection) and confirm != found.victim:
+    if needs_word(found, draft.state.protection) and confirm != str(found.victim):
         raise UnconfirmedError(
             f"this takes everything to {found.victim}, which is protected",
             "confirm",
@@ -140,7 +137,14 @@ def approve(
     sent = draft.announcements[number] = found.replace(
         approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
-    draft.note(who, "upstream.approve", number, peer=sent.peer, route=sent.route, ttl=settings.ttl)
+    draft.note(
+        who,
+        "upstream.approve",
+        number,
+        peer=sent.peer,
+        route=syntax.text(sent.route),
+        ttl=settings.ttl,
+    )
     note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
 
@@ -159,7 +163,7 @@ def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcemen
     draft.announcements[number] = None if by is None else declined
     who = by or ITSELF
     action = "upstream.withdraw" if found.announced else "upstream.decline"
-    draft.note(who, action, number, peer=found.peer, route=found.route, why=why)
+    draft.note(who, action, number, peer=found.peer, route=syntax.text(found.route), why=why)
     if found.announced:
         note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", who)
     return found

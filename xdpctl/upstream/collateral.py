@@ -17,7 +17,7 @@ def measured(request: Request, seen: Seen | None) -> Request:
     """
     if seen is None:
         return request
-    packets = seen.packets[takes(request.match, seen.packets)]
+    packets = seen.packets[takes(request.route.takes, seen.packets)]
     packets = packets[packets["flow"] != FlowState.NOT_ASKED]
     if len(packets) < _LEAST:
         return request

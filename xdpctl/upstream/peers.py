@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`[[upstream.peers]]`: the routers and scrubbing centres that we speak BGP with."""
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,9 @@ from msgspec import Meta
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.typed import Address, Problems, Table, show
 from xdpctl.model.names import check_name
+from xdpctl.model.route import is_community
 
 _Number = Annotated[int, Meta(ge=1, le=4_294_967_294)]
-_COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})")
 _NAME_MAX = 24  # characters: the origin of its rules is `bgp.` and the name
 BLACKHOLE = "65535:666"  # RFC 7999
 
@@ -69,7 +68,7 @@ class Peer(Table, frozen=True):
         if self.address.family != self.local_address.family:
             problems.add(f"{place}.local_address is of another family than its address")
         for text in self.blackhole:
-            if not _community(text):
+            if not is_community(text):
                 problems.add(f"{place}.blackhole has {show(text)}; give 65535:666 or 64500:1:666")
         if self.receive is not Receive.OFF and not self.flowspec:
             problems.add(f"{place}.receive needs flowspec = true")
@@ -93,16 +92,6 @@ class Peer(Table, frozen=True):
     def host(self) -> str:
         """Its address as text."""
         return text_of(self.address)
-
-
-def _community(text: str) -> bool:
-    """Whether it is a community (RFC 1997) or a large community (RFC 8092)."""
-    found = _COMMUNITY.fullmatch(text)
-    if not found:
-        return False
-    short = [int(part) for part in found.groups()[:2] if part]
-    long = [int(part) for part in found.groups()[2:] if part]
-    return all(part < 1 << 16 for part in short) and all(part < 1 << 32 for part in long)
 
 
 def router_id(peer: Peer) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError, RuleError
-from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.announcement import Announcement
 from xdpctl.model.incident import Incident
+from xdpctl.model.route import Kind
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind as NewsKind
 from xdpctl.upstream import announcing

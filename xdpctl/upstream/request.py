@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
-from xdpctl.model.announcement import Kind
-from xdpctl.model.match.match import Match, matching
-from xdpctl.upstream import flowspec
+from xdpctl.model.match.components import COMPONENTS
+from xdpctl.model.match.match import Match, join
+from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route
+from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.link import State
 from xdpctl.upstream.peers import BLACKHOLE, Peer
 from xdpctl.upstream.settings import Uplink
@@ -35,22 +36,27 @@ class Dropped(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request: `route` in ExaBGP's syntax, and in words what it does and what it costs.
+    """One request: a route, and in words what it does and what it costs.
 
-    `victim` is the destination of the route, `match` what it takes; `everything`: all packets to
-    it, dropped or limited. `collateral` says what it hits besides the attack, `more` what else it
-    costs. `drop` is what a peer is asked that takes no limits, "" if that would be too much.
+    `collateral` says what it hits besides the attack, `more` what else it costs. `drop` is what a
+    peer is asked that takes no limits, "" if that would be too much.
     """
 
-    kind: Kind
-    route: str
+    route: Route
     what: str
-    victim: Prefix
-    match: Match
     collateral: str
     more: str = ""
-    everything: bool = False
     drop: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What is asked for."""
+        return self.route.kind
+
+    @property
+    def victim(self) -> Prefix:
+        """The destination of the route."""
+        return self.route.destination
 
     @property
     def cost(self) -> str:
@@ -71,7 +77,8 @@ def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State)
     """A letter to the provider's NOC, while the attack goes on."""
     wanted = [each for each in asked if each.kind is Kind.FLOWSPEC]
     lines = [
-        f"- {each.what}{'; to drop it is as good' if each.drop else ''}\n  {each.route}"
+        f"- {each.what}{'; to drop it is as good' if each.drop else ''}\n"
+        f"  {syntax.text(each.route)}"
         for each in wanted
     ] or [f"- filter or rate-limit what is sent to {subject}"]
     blackhole = [each for each in asked if each.kind is Kind.RTBH]
@@ -102,23 +109,30 @@ def _towards(match: Match, victim: Prefix) -> bool:
 
 def _flowspec(dropped: Dropped, victim: Prefix, rate: int) -> Request:
     """To limit what is dropped here, in bits/s: so one sees whether the attack goes on."""
-    made = flowspec.route(dropped.match, victim)
+    takes, widened = _narrowed(dropped.match, victim)
     towards = "" if dropped.match.get("destination") else f" towards {victim}"
     packets, more = f"{dropped.match}{towards}", ""
-    if made.widened:
-        more = f"also what has another {' and '.join(made.widened)}, which FlowSpec does not know"
-    exact = not (made.widened or dropped.limits)
+    if widened:
+        more = f"also what has another {' and '.join(widened)}, which FlowSpec does not know"
+    exact = not (widened or dropped.limits)
     return Request(
-        kind=Kind.FLOWSPEC,
-        route=f"match {{ {made.text}; }} then {{ rate-limit {rate // 8}; }}",
+        route=Flow(str(takes), rate // 8),
         what=f"limit {packets} to {si3(rate)}bit/s",
-        victim=made.destination,
-        match=made.match,
         collateral=_collateral(dropped),
         more=more,
-        everything=not made.narrow,
         drop=f"drop {packets}" if exact else "",
     )
+
+
+def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]]:
+    """A match as FlowSpec has it, towards a victim; and the components that it has not.
+
+    They are left out. So a route may take more packets than the match, and never fewer.
+    """
+    components = dict(match.components)
+    widened = [name for name in components if not COMPONENTS[name].of_flowspec]
+    kept = {name: value for name, value in components.items() if name not in widened}
+    return join({"destination": victim, **kept}), widened
 
 
 def _collateral(dropped: Dropped) -> str:
@@ -129,32 +143,23 @@ def _collateral(dropped: Dropped) -> str:
 
 def _blackhole(victim: Prefix) -> Request:
     return Request(
-        kind=Kind.RTBH,
-        route=f"route {victim} community [ {BLACKHOLE} no-export ]",
+        route=Blackhole(str(victim), communities=(BLACKHOLE, NO_EXPORT)),
         what=f"drop everything to {victim}",
-        victim=victim,
-        match=matching((("destination", victim),)),
         collateral="",
         more=f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
-        everything=True,
     )
 
 
 def for_peer(request: Request, peer: Peer) -> Request | None:
     """The request as a peer takes it; None if it does not."""
-    if request.kind is Kind.FLOWSPEC:
+    route = request.route
+    if isinstance(route, Flow):
         if not peer.flowspec or not (peer.limits or request.drop):
             return None
         if peer.limits:
             return request
-        match = request.route.partition(" then ")[0]
-        return request._replace(route=f"{match} then {{ discard; }}", what=request.drop)
+        return request._replace(route=Flow(route.match), what=request.drop)
     if not peer.blackhole or peer.blackhole_hop.family != request.victim.family:
         return None
-    text = f"route {request.victim} next-hop {text_of(peer.blackhole_hop)}"
-    short = [each for each in peer.blackhole if each.count(":") == 1]
-    large = [each for each in peer.blackhole if each.count(":") == 2]
-    text += f" community [ {' '.join([*short, 'no-export'])} ]"
-    return request._replace(
-        route=f"{text} large-community [ {' '.join(large)} ]" if large else text
-    )
+    hop = text_of(peer.blackhole_hop)
+    return request._replace(route=Blackhole(route.address, hop, (*peer.blackhole, NO_EXPORT)))

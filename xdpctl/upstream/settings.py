@@ -7,7 +7,6 @@ from msgspec import Meta
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.typed import Problems, Seconds, Table
-from xdpctl.upstream.bgp.setup import Software
 from xdpctl.upstream.peers import Peer
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
@@ -33,8 +32,8 @@ class UpstreamSettings(Table, frozen=True):
 
     An uplink is full at the share `full`, for so many seconds in a row. `own` are the prefixes of
     which something may be asked, by `most` announcements at a time. Each lasts `ttl` seconds. Then
-    it is withdrawn, and the link is watched for `probe` seconds. `speaker` is the program that
-    speaks BGP, as `user`.
+    it is withdrawn, and the link is watched for `probe` seconds. `user` speaks
+    BGP.
     """
 
     uplinks: tuple[Uplink, ...] = ()
@@ -45,7 +44,6 @@ class UpstreamSettings(Table, frozen=True):
     ttl: Seconds = _TTL
     probe: Seconds = _PROBE
     peers: tuple[Peer, ...] = ()
-    speaker: Software = Software.EXABGP
     user: _User = "xdpctl-bgp"
 
     def check(self, place: str, problems: Problems) -> None:

@@ -18,9 +18,9 @@ from xdpctl.upstream.bgp.messages import (
     Anew,
     FromBridge,
     Gone,
+    PeerRoute,
     Received,
     Report,
-    Route,
     Told,
     Whole,
 )
@@ -82,7 +82,7 @@ class Peering:
     def told(self, each: Announcement) -> Told | None:
         """What the speaker says of an announcement; None if it was not told, or is silent."""
         peer, report = self.settings.peer(each.peer), self.speaker.report
-        route = Route(peer.host, each.route) if peer else None
+        route = PeerRoute(peer.host, each.route) if peer else None
         return next((told for told in report.told if told.route == route), None) if report else None
 
     def warnings(self) -> list[str]:

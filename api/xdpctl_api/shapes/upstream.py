@@ -6,10 +6,11 @@ from math import isnan
 from pydantic import BaseModel, Field
 
 from xdpctl.base.clock import Now
-from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.announcement import Announcement
 from xdpctl.model.protection import Protection
+from xdpctl.model.route import Kind
 from xdpctl.upstream.announcing import needs_word
+from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.bgp.messages import Told
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
@@ -168,7 +169,8 @@ def uplink_out(link: Link, filtered: bool) -> UplinkOut:
 
 def request_out(request: Request) -> RequestOut:
     """One request."""
-    return RequestOut(kind=request.kind, route=request.route, what=request.what, cost=request.cost)
+    route = syntax.text(request.route)
+    return RequestOut(kind=request.kind, route=route, what=request.what, cost=request.cost)
 
 
 def peer_out(peer: Peer, peering: Peering) -> PeerOut:
@@ -205,8 +207,8 @@ def announcement_out(
         peer=each.peer,
         kind=each.kind,
         state="probing" if each.probing else "announced" if each.announced else "proposed",
-        route=each.route,
-        victim=each.victim,
+        route=syntax.text(each.route),
+        victim=str(each.victim),
         what=each.what,
         cost=each.cost,
         incident=each.incident,
@@ -237,10 +239,9 @@ def _problem(each: Announcement, told: Told | None, peering: Peering) -> str:
         return "not sent: the BGP speaker does not answer"
     if told is not None and told.problem:
         return f"not sent: {told.problem}"
-    family = parse_prefix(each.victim, "victim").family
     if not session.up:
         return f"not sent: there is no session: {session.why}"
-    if not agreed(session, each.kind, family):
+    if not agreed(session, each.kind, each.victim.family):
         return "not sent: the peer takes no such routes in this session"
     return "" if told else "not sent yet"
 

@@ -9,8 +9,8 @@ from tests.lab.upstream.neighbours import Site, between
 from tests.lab.upstream.routers import needed
 
 
-@pytest.fixture(params=["exabgp", "gobgp"])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture
+def site() -> Iterator[Site]:
     needed()
-    with between(request.param) as made:
+    with between() as made:
         yield made

@@ -13,6 +13,7 @@ from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.waiting import eventually
 
+SPEAKER = "exabgp server"  # of its command line
 SETTINGS = """
 interfaces = [{name = "isp0", side = "outside"}, "scrub0"]
 [upstream]
@@ -20,7 +21,6 @@ uplinks = [{interface = "isp0", bits_in = 20_000_000}]
 own = ["198.51.100.0/24"]
 ttl = "%(ttl)s"
 probe = "4s"
-speaker = "%(speaker)s"
 
 [[upstream.peers]]
 name = "isp1"
@@ -51,18 +51,9 @@ class Site:
     isp: Host
     frr: Frr
     gobgp: Gobgp
-    speaker: str = "exabgp"
 
     def configure(self, ttl: str = "5m", isp: str = "", **more: Any) -> None:
-        given = {"ttl": ttl, "isp": isp, "speaker": self.speaker}
-        self.box.settings = SETTINGS % given + str(more.get("more", ""))
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """Words of the command lines of the speaker's processes."""
-        if self.speaker == "exabgp":
-            return ("exabgp server",)
-        return ("xdpctl.upstream.bgp.gobgp", "gobgpd-0.toml")
+        self.box.settings = SETTINGS % {"ttl": ttl, "isp": isp} + str(more.get("more", ""))
 
     def start(self, sessions: int = 2) -> None:
         """Start the box, and wait until so many sessions are up."""
@@ -117,7 +108,7 @@ class Site:
 
 
 @contextmanager
-def between(speaker: str = "exabgp") -> Iterator[Site]:
+def between() -> Iterator[Site]:
     """A box that its neighbours are ready for; everything is gone at the end."""
     with Lab("bgp") as lab:
         host, isp, scrub = lab.host("box"), lab.host("isp"), lab.host("scrub")
@@ -130,7 +121,7 @@ def between(speaker: str = "exabgp") -> Iterator[Site]:
         frr = Frr(isp, "192.0.2.1", "192.0.2.2")
         gobgp = Gobgp(scrub, "203.0.113.1", "203.0.113.2")
         box = Box(host, ["isp0", "scrub0"])
-        made = Site(box, host, isp, frr, gobgp, speaker)
+        made = Site(box, host, isp, frr, gobgp)
         made.configure()
         try:
             frr.start()

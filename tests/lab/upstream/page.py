@@ -17,12 +17,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report import drawing
-from tests.lab.upstream.neighbours import Site, between
+from tests.lab.upstream.neighbours import SPEAKER, Site, between
 from tests.lab.upstream.scene import RATE, VICTIM, Scene, played
 
 _TRIALS, _RECEIVED, _HOSTILE, _WATCHED_SECONDS = 30, 20, 10_000, 12
 _BRIDGE = "xdpctl.upstream.bgp.bridge"
-_PROCESS = {"exabgp": "exabgp server", "gobgp": "gobgpd-0.toml"}
 _SPEAKING = (
     f"approved → in FRR's table, p50 of {_TRIALS}",
     "the same, the slowest",
@@ -32,7 +31,7 @@ _SPEAKING = (
     "the same, the slowest",
     f"{_HOSTILE:,} routes: sent within; session; kept; counted and forgotten; rules (the quota)",
     "the route was away at the provider for, after SIGKILL of the bridge",
-    "of ExaBGP, or of that peer's gobgpd",
+    "of ExaBGP",
     "of the control plane",
 )
 _BARS = ("100 ms", "", "100 ms", "", "100 ms", "", "", "", "", "")
@@ -188,9 +187,9 @@ def _another(site: Site, words: str, before: int) -> bool:
     return site.child(words) not in (0, before)
 
 
-def killed(speaker: str, words: str) -> float:
+def killed(words: str) -> float:
     """Seconds that a route was away from the provider after SIGKILL of a process of the box."""
-    with between(speaker) as site:
+    with between() as site:
         site.start()
         site.approve(site.proposals()[0])
         until(site.frr.flowspec)
@@ -219,13 +218,13 @@ def picture(watch: Watch) -> Figure:
     return made
 
 
-def speaking(speaker: str) -> list[str]:
-    """The figures of one speaker, as the cells of `_SPEAKING`."""
-    with between(speaker) as site:
+def speaking() -> list[str]:
+    """The figures of the speaker, as the cells of `_SPEAKING`."""
+    with between() as site:
         site.start()
         sent = asked(site)
         here, gone = received(site)
-    with between(speaker) as site:
+    with between() as site:
         site.start()
         took, peer, rules = hostile(site)
     half = statistics.median
@@ -233,7 +232,7 @@ def speaking(speaker: str) -> list[str]:
     return [
         *(_ms(figure) for times in (sent, here, gone) for figure in (half(times), times[-1])),
         f"{took:.0f} s; {up}; {peer['received']:,}; {peer['beyond']:,}; {rules:,}",
-        *(_away(killed(speaker, words)) for words in (_BRIDGE, _PROCESS[speaker], "xdpctl_api")),
+        *(_away(killed(words)) for words in (_BRIDGE, SPEAKER, "xdpctl_api")),
     ]
 
 
@@ -241,7 +240,6 @@ def main() -> None:
     """`python -m tests.lab.upstream.page docs/results`."""
     folder = Path(sys.argv[1])
     rows, watch, notes = attack()
-    columns = [speaking(speaker) for speaker in _PROCESS]
     where = f"Linux {platform.release()}, 2 cores for everything, {time.strftime('%Y-%m-%d')}"
     story = "\n".join(f"> {text}\n>" for text in notes)
     text = (
@@ -249,8 +247,8 @@ def main() -> None:
         f"| what | measured | bar |\n|---|---|---|\n{_rows(rows)}\n\n"
         "![The share of the link that arrives over time](../img/upstream.svg)\n\n"
         f"The incident tells of it:\n\n{story}\n\n"
-        "| what | ExaBGP | GoBGP | bar |\n|---|---|---|---|\n"
-        f"{_rows(zip(_SPEAKING, *columns, _BARS, strict=True))}\n{_END}"
+        "| what | measured | bar |\n|---|---|---|\n"
+        f"{_rows(zip(_SPEAKING, speaking(), _BARS, strict=True))}\n{_END}"
     )
     with drawing.style():
         drawing.save(picture(watch), folder.parent / "img" / "upstream.svg")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.lab.upstream.neighbours import Site
+from tests.lab.upstream.neighbours import SPEAKER, Site
 from tests.lab.upstream.routers import Bird, Frr
 from xdpctl.lab.waiting import eventually
 
@@ -72,7 +72,7 @@ def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
     site.start()
     site.approve(site.proposals()[0])
     assert eventually(lambda: site.frr.flowspec())
-    for words in ("xdpctl.upstream.bgp.bridge", *site.programs, "xdpctl_api"):
+    for words in ("xdpctl.upstream.bgp.bridge", SPEAKER, "xdpctl_api"):
         victim = site.send(words, signal.SIGKILL)
         assert eventually(partial(_another, site, words, victim)), words
         assert eventually(lambda: site.frr.flowspec()), words
@@ -105,7 +105,7 @@ def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
     site.start()
     site.approve(site.proposals()[0])
     assert eventually(lambda: site.frr.flowspec())
-    hanging = site.send(site.programs[0], signal.SIGSTOP)
+    hanging = site.send(SPEAKER, signal.SIGSTOP)
     try:
         assert eventually(lambda: not site.frr.flowspec()), "the hold time is over"
 

@@ -4,7 +4,6 @@
 import json
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +19,6 @@ from xdpctl.processes.speaker import preparing
 from xdpctl.processes.speaker.preparing import prepare
 from xdpctl.processes.speaker.process import SpeakerProcess
 from xdpctl.upstream.bgp import exabgp
-from xdpctl.upstream.bgp.gobgp import configuration as gobgp
-from xdpctl.upstream.bgp.setup import Software
 
 SIX = PEER | {
     "name": "six",
@@ -31,13 +28,8 @@ SIX = PEER | {
 }
 
 
-def settings(
-    tmp_path: Path,
-    *peers: dict[str, object],
-    user: str = "xdpctl-bgp",
-    speaker: Software = Software.EXABGP,
-) -> Settings:
-    upstream = replace(table(*peers), user=user, speaker=speaker)
+def settings(tmp_path: Path, *peers: dict[str, object], user: str = "xdpctl-bgp") -> Settings:
+    upstream = replace(table(*peers), user=user)
     return Settings(state_dir=tmp_path, upstream=upstream)
 
 
@@ -78,52 +70,6 @@ def test_exabgp_accepts_the_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ipv4 flow" in text.split("neighbor 2001")[0]
     assert "flow" not in text.split("neighbor 2001")[1]
-
-
-def test_gobgp_gets_a_file_for_each_peer_and_nothing_is_left_of_the_other(tmp_path: Path) -> None:
-    need(os.geteuid() == 0, "root")
-    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
-    tmp_path.chmod(0o755)
-    peers = (PEER | {"password_file": password(tmp_path, "s3cret\n")}, SIX)
-    prepare(settings(tmp_path, *peers))
-    prepare(settings(tmp_path, *peers, speaker=Software.GOBGP))
-    assert names(tmp_path) == ["gobgpd-0.toml", "gobgpd-1.toml", "setup.json"]
-    assert 'auth-password = "s3cret"' in (tmp_path / "bgp" / "gobgpd-0.toml").read_text()
-    prepare(settings(tmp_path, SIX, speaker=Software.GOBGP))
-    assert names(tmp_path) == ["gobgpd-0.toml", "setup.json"]
-    prepare(settings(tmp_path, SIX))
-    assert names(tmp_path) == ["exabgp.conf", "setup.json"]
-
-
-def names(tmp_path: Path) -> list[str]:
-    return sorted(each.name for each in (tmp_path / "bgp").iterdir())
-
-
-@pytest.mark.parametrize("peer", [PEER | {"mode": "auto"}, SIX, PEER | {"peer_as": 64500}])
-def test_gobgp_accepts_the_configuration(tmp_path: Path, peer: dict[str, object]) -> None:
-    need(shutil.which("gobgpd") is not None, "gobgpd: apt-get install gobgpd")
-    path = tmp_path / "gobgpd.toml"
-    path.write_text(gobgp.configuration(table(peer).peers[0], "word"))
-    words = ["gobgpd", "--dry-run", "--config-strict", "-f", str(path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ("flowspec" in path.read_text()) is bool(peer.get("flowspec", True))
-
-
-def test_another_gobgp_or_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = tmp_path / "gobgpd"
-    other.write_text("#!/bin/sh\necho gobgpd version 4.1.0\n")
-    other.chmod(0o755)
-    wanted = settings(tmp_path, speaker=Software.GOBGP)
-    monkeypatch.setattr(gobgp, "PATH", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"GoBGP 3 is needed, .*4\.1\.0"):
-        prepare(wanted)
-    other.unlink()
-    with pytest.raises(SettingsError, match="apt-get install gobgpd"):
-        prepare(wanted)
-    monkeypatch.setattr(preparing, "find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match="extra gobgp"):
-        prepare(wanted)
 
 
 @pytest.mark.parametrize(

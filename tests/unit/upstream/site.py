@@ -10,6 +10,7 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.event import Attack
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.text import parse
+from xdpctl.model.route import Kind
 from xdpctl.notify.changes import News
 from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.link import Link, Reading
@@ -59,8 +60,8 @@ class Site:
             self.announcer.step(self.seconds)
 
     @property
-    def routes(self) -> list[str]:
-        return [route.text.split()[0] for route in self.speaker.announced]
+    def routes(self) -> list[Kind]:
+        return [each.route.kind for each in self.speaker.announced]
 
 
 def proposed(site: Site) -> Announcement:

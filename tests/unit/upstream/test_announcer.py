@@ -10,8 +10,8 @@ from tests.unit.upstream.conftest import Propose
 from tests.unit.upstream.site import Site, opened, proposed
 from tests.unit.upstream.test_announcing import approve, notes
 from xdpctl.control.controller import Controller
-from xdpctl.model.announcement import Kind
 from xdpctl.model.protection import OWN_ADDRESS
+from xdpctl.model.route import Kind
 from xdpctl.upstream import announcing
 from xdpctl.upstream.bgp.messages import Session
 from xdpctl.upstream.settings import UpstreamSettings
@@ -25,11 +25,11 @@ def test_the_speaker_is_told_what_stands_and_for_how_long(
     assert not site.routes, "nobody has approved them"
     approve(control, flow.id, settings)
     site.pass_by(1)
-    assert site.routes == ["match"]
+    assert site.routes == [Kind.FLOWSPEC]
     assert 58 < next(iter(site.speaker.announced.values())) <= 60
     approve(control, hole.id, settings)
     site.pass_by(10)
-    assert site.routes == ["match", "route"]
+    assert site.routes == [Kind.FLOWSPEC, Kind.RTBH]
     assert 48 < next(iter(site.speaker.announced.values())) < 51
     control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
     site.pass_by(1)
@@ -74,7 +74,7 @@ def test_if_the_link_fills_again_it_is_announced_anew(
     site.pass_by(61)
     assert not site.routes
     site.pass_by(4, share=0.99)
-    assert site.routes == ["match"]
+    assert site.routes == [Kind.FLOWSPEC]
     found = control.state.announcements[number]
     assert (found.probing, found.renewed) == (False, 1)
     assert any("filled again" in text for text in notes(control, incident))
@@ -159,7 +159,7 @@ def test_a_route_is_renewed_without_a_gap_while_the_link_is_full(
     for _ in range(70):
         site.clock.ns += 10**9
         site.announcer._tell_speaker(site.seconds)  # as it is when somebody wakes it
-        assert site.routes == ["match"]
+        assert site.routes == [Kind.FLOWSPEC]
         assert min(site.speaker.announced.values()) >= 4, "the bridge must not end it meanwhile"
         site.clock.ns -= 10**9
         site.pass_by(1, share=1.0)
@@ -177,7 +177,7 @@ def test_a_probe_that_nobody_watched_is_made_again(
     again.pass_by(2, share=1.0)
     assert number in control.state.announcements, "it was not seen that the link stays free"
     again.pass_by(3, share=1.0)
-    assert again.routes == ["match"]
+    assert again.routes == [Kind.FLOWSPEC]
 
 
 def test_what_was_never_sent_is_not_said_to_have_been_asked(

@@ -18,9 +18,11 @@ from xdpctl.errors import (
     RuleError,
     UnconfirmedError,
 )
-from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.announcement import Announcement
 from xdpctl.model.match.text import parse
+from xdpctl.model.route import Kind
 from xdpctl.upstream import announcing
+from xdpctl.upstream.bgp.syntax import text
 from xdpctl.upstream.peers import Peer, PeerMode
 from xdpctl.upstream.request import Dropped, Request, for_peer, requests
 from xdpctl.upstream.settings import UpstreamSettings
@@ -44,7 +46,7 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
 ) -> None:
     incident = opened(control).id
     flow, hole = propose(incident=incident)
-    assert (flow.kind, hole.kind, hole.everything) == (Kind.FLOWSPEC, Kind.RTBH, True)
+    assert (flow.kind, hole.kind, hole.route.everything) == (Kind.FLOWSPEC, Kind.RTBH, True)
     assert not propose(incident=incident), "the same once more"
     sent = approve(control, flow.id, settings)
     assert sent.announced
@@ -167,7 +169,7 @@ def test_a_match_that_excludes_nothing_takes_everything(
 ) -> None:
     dropped = [Dropped(parse(match), 9, spares=True)]
     (request, _) = requests(parse_prefix("198.51.100.7", "x"), dropped, settings.uplinks[0])
-    assert request.everything
+    assert request.route.everything
 
 
 def test_everything_is_withdrawn_at_once(
@@ -204,7 +206,7 @@ def test_a_peer_gets_what_it_takes() -> None:
 
     def route_for(request: Request, peer: Peer) -> str | None:
         taken = for_peer(request, peer)
-        return taken and taken.route
+        return taken and text(taken.route)
 
     assert route_for(flow, one) is None
     assert route_for(hole, one) == (

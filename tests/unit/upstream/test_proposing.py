@@ -10,8 +10,8 @@ from tests.unit.upstream.site import Site, opened, proposed
 from tests.unit.upstream.test_announcing import approve
 from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.by_hand import close_incident
-from xdpctl.model.announcement import Kind
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.route import Kind
 from xdpctl.model.rule import OPERATOR
 from xdpctl.upstream import announcing
 from xdpctl.upstream.peers import PeerMode
@@ -32,7 +32,7 @@ def test_by_policy_flowspec_is_sent_and_a_blackhole_waits(
     site.pass_by(5, share=1.0)
     flow, hole = sorted(control.state.announcements.values(), key=lambda each: each.kind)
     assert (flow.announced, flow.approved_by, hole.announced) == (True, "policy", False)
-    assert site.routes == ["match"]
+    assert site.routes == [Kind.FLOWSPEC]
 
 
 def test_a_peer_that_may_not_be_asked_is_not_and_without_flowspec_a_blackhole_comes_first(
@@ -66,7 +66,7 @@ def test_the_kill_switch_holds_while_the_link_is_full(
     opened(control)
     site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
     site.pass_by(5, share=1.0)
-    assert site.routes == ["match"]
+    assert site.routes == [Kind.FLOWSPEC]
     control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
     site.pass_by(5, share=1.0)
     assert not site.routes
@@ -76,7 +76,7 @@ def test_the_kill_switch_holds_while_the_link_is_full(
     (waits,) = [e for e in control.state.announcements.values() if e.incident == other.id]
     approve(control, waits.id, site.announcer.settings)
     site.pass_by(1, share=1.0)
-    assert site.routes == ["match"]
+    assert site.routes == [Kind.FLOWSPEC]
     assert not control.state.settings, "somebody is here again"
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from xdpctl.model.announcement import Announcement, Kind
+from xdpctl.model.announcement import Announcement
+from xdpctl.model.route import Flow
 from xdpctl.upstream.stepping_down import Situation, plan
 
 NOW = 1_000
@@ -13,7 +14,7 @@ NOW = 1_000
 
 def announced(number: str = "a", ends: int = NOW, probing: bool = False) -> Announcement:
     return Announcement(
-        id=number, peer="isp1", kind=Kind.FLOWSPEC, route="", victim="", what="", cost="",
+        id=number, peer="isp1", route=Flow("dst 198.51.100.7"), what="", cost="",
         by="root", at=1.0, sent_at=1.0, expires_ns=ends, probing=probing,
     )  # fmt: skip
 

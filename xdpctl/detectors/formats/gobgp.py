@@ -13,7 +13,7 @@ from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match, build
 
-_BY_TYPE = {one.type: one for one in COMPONENTS.values() if one.type < 250}
+_BY_TYPE = {one.type: one for one in COMPONENTS.values() if one.of_flowspec}
 _AND, _LESS, _MORE, _EQUAL = 0x40, 0x04, 0x02, 0x01  # RFC 8955 section 4.2.1.1
 _NOT, _MATCH = 0x02, 0x01  # section 4.2.1.2
 _TESTS = {_EQUAL: "=", _MORE: ">", _LESS: "<", _MORE | _EQUAL: ">=", _LESS | _EQUAL: "<="}

@@ -31,7 +31,13 @@ class Component:
     most: int = 0
     names: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def of_flowspec(self) -> bool:
+        """Whether FlowSpec has it, too."""
+        return self.type < _OURS
 
+
+_OURS = 250  # types from this number on
 TCP_FLAGS = {
     name: 1 << bit
     for bit, name in enumerate(("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ae"))
@@ -51,9 +57,8 @@ _LISTED = (
     Component("dscp", 11, Kind.NUMBER, ("dscp",), 63),
     Component("fragment", 12, Kind.BITS, ("fragment",), 15, FRAGMENT),
     Component("flow_label", 13, Kind.NUMBER, ("flow-label",), (1 << 20) - 1),
-    # not in FlowSpec; ordered after its components
-    Component("ttl", 250, Kind.NUMBER, ("ttl", "hop-limit"), 255),
-    Component("vlan", 251, Kind.NUMBER, ("vlan",), 4095),
+    Component("ttl", _OURS, Kind.NUMBER, ("ttl", "hop-limit"), 255),
+    Component("vlan", _OURS + 1, Kind.NUMBER, ("vlan",), 4095),
 )
 TCP, UDP, ICMP, ICMPV6 = (PROTOCOLS[name] for name in ("tcp", "udp", "icmp", "icmpv6"))
 NEEDS = {  # the protocols whose header has the field of a component

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes what the BGP speaker reads, for a user that cannot read the configuration itself."""
 
-import os
 import pwd
-import shutil
 import stat
-import subprocess
 import sys
-from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,10 +14,8 @@ from xdpctl.config.settings import SPEAKER_FOLDER, Settings
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.processes.children import identity
 from xdpctl.upstream.bgp import exabgp
-from xdpctl.upstream.bgp.gobgp import configuration as gobgp
-from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Setup, Software
+from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Setup
 from xdpctl.upstream.peers import Peer, Receive
-from xdpctl.upstream.settings import UpstreamSettings
 
 _FOLDER_MODE = 0o2750  # what is made in it belongs to the control plane's group, too
 _PASSWORD_MAX = 80  # bytes: TCP_MD5SIG_MAXKEYLEN
@@ -35,12 +29,12 @@ def prepare(settings: Settings) -> tuple[int, int]:
     upstream = settings.upstream
     if not upstream.peers:
         raise SettingsError("no peer is configured: upstream.peers")
-    _check_installed(upstream.speaker)
+    if find_spec("exabgp") is None:
+        raise SettingsError("ExaBGP is missing: install xdpctl with the extra bgp")
     user, group = _speaker(settings)
     control, common = identity(settings)
     folder = settings.speaker_dir
     setup = Setup(
-        software=upstream.speaker,
         peers={peer.host: _kept(peer) for peer in upstream.peers},
         own=[str(prefix) for prefix in upstream.own],
         most=upstream.most,
@@ -49,55 +43,15 @@ def prepare(settings: Settings) -> tuple[int, int]:
         beats=str((folder / BEAT_SOCKET).absolute()),
         users=[0, control],
     )
-    files = {FILE: msgspec.json.encode(setup)}
-    for name, text in _configuration(upstream, folder.absolute() / FILE).items():
-        files[name] = text.encode("ascii")
+    bridge = [sys.executable, "-I", "-m", BRIDGE, str(folder.absolute() / FILE)]
+    text = exabgp.configuration(upstream.peers, bridge, _passwords(upstream.peers))
+    files = {FILE: msgspec.json.encode(setup), exabgp.FILE: text.encode("ascii")}
     with Owned(settings.state_dir) as above:
         above.folder_for(SPEAKER_FOLDER, user, common, _FOLDER_MODE)
         with above.below(SPEAKER_FOLDER) as fd:
             for name, data in files.items():
                 replace_in(fd, name, data, 0o400, (user, group))
-            _forget_others(fd, files)
     return user, group
-
-
-def _check_installed(software: Software) -> None:
-    """SettingsError if the speaker is missing, or is not one whose API is known."""
-    if software is Software.EXABGP:
-        if find_spec("exabgp") is None:
-            raise SettingsError("ExaBGP is missing: install xdpctl with the extra bgp")
-        return
-    if find_spec("grpc") is None:
-        raise SettingsError("gRPC is missing: install xdpctl with the extra gobgp")
-    program = shutil.which(gobgp.PROGRAM, path=gobgp.PATH)
-    if program is None:
-        raise SettingsError("GoBGP is missing: apt-get install gobgpd")
-    words = [program, "--version"]
-    try:
-        said = subprocess.check_output(words, timeout=10).decode("utf-8", "replace").strip()  # noqa: S603
-    except subprocess.SubprocessError as error:
-        raise ConfigError(f"{program} does not say its version: {error}") from error
-    if not said.removeprefix("gobgpd version ").startswith(gobgp.VERSION):
-        raise SettingsError(f"GoBGP 3 is needed, and {program} says {said[:60]!r}")
-
-
-def _configuration(upstream: UpstreamSettings, setup: Path) -> dict[str, str]:
-    """The speaker's own files, by name."""
-    passwords = _passwords(upstream.peers)
-    if upstream.speaker is Software.GOBGP:
-        return {
-            gobgp.files(number)[0]: gobgp.configuration(peer, passwords.get(peer.name, ""))
-            for number, peer in enumerate(upstream.peers)
-        }
-    bridge = [sys.executable, "-I", "-m", BRIDGE, str(setup)]
-    return {exabgp.FILE: exabgp.configuration(upstream.peers, bridge, passwords)}
-
-
-def _forget_others(folder: int, written: Collection[str]) -> None:
-    """Remove what was written for other peers or another speaker: it may have passwords."""
-    for name in os.listdir(folder):
-        if name.endswith((".conf", ".toml")) and name not in written:
-            os.unlink(name, dir_fd=folder)
 
 
 def _kept(peer: Peer) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs the speaker with the files of that folder.
 
-The speaker is ExaBGP or GoBGP, and starts the bridge. Only the bridge ends what has lasted its
+The speaker is ExaBGP, and starts the bridge. Only the bridge ends what has lasted its
 time, so if it dies or hangs, the speaker is ended, and with its sessions everything that was
 announced. Whoever started this process starts it again.
 """
@@ -19,7 +19,7 @@ from xdpctl.base.system.die_with_parent import die_with
 from xdpctl.base.system.ending import end_process
 from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.upstream.bgp import exabgp
-from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Software, read
+from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE
 
 _START_SECONDS, _HUNG_SECONDS, _LOOK_SECONDS, _GOODBYE_SECONDS = 30.0, 10.0, 0.2, 3.0
 _OTHERS_NOT = 0o077
@@ -36,7 +36,7 @@ def run(folder: Path) -> str:
         beats.settimeout(_LOOK_SECONDS)
         mine = os.getpid()
         speaker = subprocess.Popen(  # noqa: S603  # no shell; the path is from root
-            command(folder),
+            exabgp.command(folder),
             env={"PATH": "/usr/bin:/bin"},
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: die_with(mine),  # there are no threads
@@ -46,14 +46,6 @@ def run(folder: Path) -> str:
             return watch.run(wanted)
         finally:
             watch.end()
-
-
-def command(folder: Path) -> list[str]:
-    """The command line of the speaker whose files are in `folder`."""
-    setup = folder / FILE
-    if read(setup).software is Software.EXABGP:
-        return exabgp.command(folder)
-    return [sys.executable, "-I", "-m", "xdpctl.upstream.bgp.gobgp", str(setup)]
 
 
 class _Watch:

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from xdpctl.base.clock import Clock
-from xdpctl.upstream.bgp.messages import Route
+from xdpctl.upstream.bgp.messages import PeerRoute
 
 
 class _Kept(msgspec.Struct, frozen=True):
     """A route in the file; `until` is CLOCK_MONOTONIC, which all processes of a boot share."""
 
-    route: Route
+    route: PeerRoute
     until: float
 
 
@@ -37,7 +37,7 @@ class KeptFile:
         self._boot = Clock().read().boot
         self.problem = ""
 
-    def write(self, wanted: Mapping[Route, float]) -> None:
+    def write(self, wanted: Mapping[PeerRoute, float]) -> None:
         """Write the routes and until when; without room, no file is left.
 
         What was withdrawn must not come back from an old one.
@@ -53,7 +53,7 @@ class KeptFile:
                 self._path.unlink(missing_ok=True)
             self.problem = f"what is announced cannot be written to {self._path}: {error}"
 
-    def read(self) -> dict[Route, float]:
+    def read(self) -> dict[PeerRoute, float]:
         """The routes, and for how many more seconds; none from another boot.
 
         ValueError or OSError if the file cannot be read.

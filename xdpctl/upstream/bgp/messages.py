@@ -5,24 +5,22 @@ from typing import Any
 
 import msgspec
 
+from xdpctl.model.route import Route
+
 LINE_MAX = 1 << 20  # bytes
-ROUTE_MAX = 4_000  # characters
 
 
-class Route(msgspec.Struct, frozen=True):
-    """A route for a peer, which is named by its address, in the syntax of ExaBGP.
-
-    `match { … } then { … }` for FlowSpec, `route …` for a blackhole.
-    """
+class PeerRoute(msgspec.Struct, frozen=True):
+    """A route for a peer, which is named by its address."""
 
     peer: str
-    text: str
+    route: Route
 
 
 class Wanted(msgspec.Struct, frozen=True):
     """A route that is to be announced for so many more seconds."""
 
-    route: Route
+    route: PeerRoute
     seconds: float
 
 
@@ -49,7 +47,7 @@ class Session(msgspec.Struct, frozen=True):
 class Told(msgspec.Struct, frozen=True):
     """A route that the speaker was told to announce; `problem` says why it does not."""
 
-    route: Route
+    route: PeerRoute
     problem: str = ""
 
 

@@ -2,7 +2,6 @@
 """What root writes for the speaker's processes, in a folder of theirs."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -12,17 +11,9 @@ BEAT_SOCKET = "beats.sock"  # to which the bridge says that it lives
 BRIDGE = "xdpctl.upstream.bgp.bridge"
 
 
-class Software(StrEnum):
-    """The program that speaks BGP."""
-
-    EXABGP = "exabgp"
-    GOBGP = "gobgp"
-
-
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """The setup; `peers` has how many routes are kept of each, by its address."""
 
-    software: Software
     peers: dict[str, int]
     own: list[str]
     most: int

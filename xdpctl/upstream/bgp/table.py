@@ -5,32 +5,17 @@ Whatever asks for a route says for how many seconds. When they are over, the rou
 whether anybody is left to ask for that or not.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
-from xdpctl.upstream.bgp.messages import ROUTE_MAX, Route, Told, Wanted
+from xdpctl.upstream.bgp.messages import PeerRoute, Told, Wanted
+from xdpctl.upstream.bgp.syntax import said
 
 SECONDS_MAX = 86_400.0
 CLEAR, SHOW = "clear adj-rib out", "show adj-rib out"
 _AGAIN_SECONDS = 5.0
-_COMPONENTS = (
-    "source|protocol|next-header|port|destination-port|source-port|icmp-type|icmp-code|tcp-flags|"
-    "packet-length|dscp|traffic-class|fragment|flow-label"
-)
-# As upstream.flowspec and upstream.request write them, and in no other way: ExaBGP's language has
-# more words than a route needs.
-_FLOW = re.compile(
-    r"match \{ destination ([0-9a-f.:]+/\d+);"
-    rf"((?: (?:{_COMPONENTS}) [0-9a-z=<>&!+\[\] .:/-]+;)*)"
-    r" \} then \{ (?:discard|rate-limit \d{1,15}); \}"
-)
-_BLACKHOLE = re.compile(
-    r"route ([0-9a-f.:]+/\d+) next-hop [0-9a-f.:]+ community \[(?: (?:\d+:\d+|no-export))+ \]"
-    r"(?: large-community \[(?: \d+:\d+:\d+)+ \])?"
-)
 
 
 @dataclass(slots=True)
@@ -44,50 +29,50 @@ class Table:
     own: tuple[Prefix, ...]
     most: int
     clear: bool = True
-    wanted: dict[Route, float] = field(default_factory=dict)  # until when, monotonic
-    told: set[Route] = field(default_factory=set)
-    problems: dict[Route, str] = field(default_factory=dict)
-    refused: dict[Route, str] = field(default_factory=dict)
-    _again_at: dict[Route, float] = field(default_factory=dict)
+    wanted: dict[PeerRoute, float] = field(default_factory=dict)  # until when, monotonic
+    told: set[PeerRoute] = field(default_factory=set)
+    problems: dict[PeerRoute, str] = field(default_factory=dict)
+    refused: dict[PeerRoute, str] = field(default_factory=dict)
+    _again_at: dict[PeerRoute, float] = field(default_factory=dict)
     _clear_at: float = 0.0
-    _asked: tuple[str, Route | None] | None = None
+    _asked: tuple[str, PeerRoute | None] | None = None
 
-    def order(self, wanted: Iterable[Wanted], now: float) -> dict[Route, str]:
+    def order(self, wanted: Iterable[Wanted], now: float) -> dict[PeerRoute, str]:
         """Want these from now on, and nothing else; what is wrong with some, which are left out."""
-        accepted: dict[Route, float] = {}
-        wrong: dict[Route, str] = {}
+        accepted: dict[PeerRoute, float] = {}
+        wrong: dict[PeerRoute, str] = {}
         keys: set[str] = set()
         for each in wanted:
             try:
                 self._check(each)
                 if len(accepted) >= self.most:
                     raise RuleError(f"more than {self.most} routes are asked for", "wanted", "")
-                if _key(each.route) in keys:
+                if (key := _key(each.route)) in keys:
                     raise RuleError("another route has the same match", "route", "")
             except RuleError as error:
                 wrong[each.route] = str(error)
             else:
                 accepted[each.route] = now + each.seconds
-                keys.add(_key(each.route))
+                keys.add(key)
         self.wanted, self.refused = accepted, wrong
         return wrong
 
-    def restore(self, wanted: Mapping[Route, float], now: float) -> None:
+    def restore(self, wanted: Mapping[PeerRoute, float], now: float) -> None:
         """Want what an earlier process was told to announce; values are seconds from now."""
         listed = [Wanted(route, min(left, SECONDS_MAX)) for route, left in wanted.items()]
         self.order([each for each in listed if each.seconds > 0], now)
 
     def _check(self, each: Wanted) -> None:
-        route = each.route
-        if route.peer not in self.peers:
-            raise RuleError(f"{route.peer[:60]!r} is no peer", "peer", "")
+        if each.route.peer not in self.peers:
+            raise RuleError(f"{each.route.peer[:60]!r} is no peer", "peer", "")
         if not 0 < each.seconds <= SECONDS_MAX:
             raise RuleError(f"{each.seconds} s is no time to announce a route for", "seconds", "")
-        destination = destination_of(route.text)
+        said(each.route.route)  # what ExaBGP cannot be told is refused here
+        destination = each.route.route.destination
         if not any(own.covers(destination) for own in self.own):
             raise RuleError(f"{destination} is not in upstream.own", "route", "")
 
-    def expire(self, now: float) -> list[Route]:
+    def expire(self, now: float) -> list[PeerRoute]:
         """Forget what has lasted its time, and return it."""
         over = [route for route, until in self.wanted.items() if until <= now]
         for route in over:
@@ -101,15 +86,15 @@ class Table:
         self._asked = self._next(now)
         return self._asked[0] if self._asked else None
 
-    def _next(self, now: float) -> tuple[str, Route | None] | None:
+    def _next(self, now: float) -> tuple[str, PeerRoute | None] | None:
         if self.clear:
             return (CLEAR, None) if self._clear_at <= now else None
         for route in self.told - self.wanted.keys():  # to take something back goes first
             if self._again_at.get(route, 0.0) <= now:
-                return f"neighbor {route.peer} withdraw {_said(route)}", route
+                return f"neighbor {route.peer} withdraw {said(route.route)}", route
         for route in self.wanted:
             if route not in self.told and self._again_at.get(route, 0.0) <= now:
-                return f"neighbor {route.peer} announce {_said(route)}", route
+                return f"neighbor {route.peer} announce {said(route.route)}", route
         return None
 
     def answered(self, done: bool, now: float) -> None:
@@ -149,28 +134,6 @@ class Table:
         return told + [Told(route, why) for route, why in self.refused.items()]
 
 
-def destination_of(text: str) -> Prefix:
-    """The destination of a route's text; RuleError unless it is a route as we write them."""
-    if len(text) > ROUTE_MAX or not text.isascii() or not text.isprintable():
-        raise RuleError("it is not a line of text", "route", "")
-    if found := _BLACKHOLE.fullmatch(text):
-        destination = parse_prefix(found[1], "route")
-        if not destination.exact:
-            raise RuleError(f"a blackhole is of one address, not of {destination}", "route", "")
-        return destination
-    found = _FLOW.fullmatch(text)
-    names = [part.split()[0] for part in found[2].split(";") if part.strip()] if found else []
-    if not found or len(set(names)) < len(names):
-        raise RuleError(f"{text[:80]!r} is not a route", "route", "")
-    return parse_prefix(found[1], "route")
-
-
-def _key(route: Route) -> str:
+def _key(route: PeerRoute) -> str:
     """What BGP tells routes to a peer apart by: the match, or the prefix, without the action."""
-    return f"{route.peer} {route.text.partition(' then ')[0].partition(' next-hop ')[0]}"
-
-
-def _said(route: Route) -> str:
-    if route.text.startswith("route "):
-        return route.text
-    return f"flow route {{ {route.text} }}"
+    return f"{route.peer} {route.route.kind} {route.route.takes}"

@@ -16,13 +16,15 @@ import pytest
 
 from tests.support.upstream import PEER
 from xdpctl.lab.waiting import eventually
-from xdpctl.upstream.bgp.messages import FromBridge, Received, Report, Route, Wanted, line
-from xdpctl.upstream.bgp.setup import Setup, Software
+from xdpctl.model.route import Blackhole, Flow
+from xdpctl.upstream.bgp.messages import FromBridge, PeerRoute, Received, Report, Wanted, line
+from xdpctl.upstream.bgp.setup import Setup
 from xdpctl.upstream.bgp.speaker import Bridged
+from xdpctl.upstream.bgp.syntax import said
 
 HOST = PEER["address"]
-FLOW = Route(HOST, "match { destination 198.51.100.7/32; protocol =17; } then { discard; }")
-HOLE = Route(HOST, "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 65535:666 no-export ]")
+FLOW = PeerRoute(HOST, Flow("dst 198.51.100.7 udp"))
+HOLE = PeerRoute(HOST, Blackhole("198.51.100.7", "192.0.2.2", ("65535:666", "no-export")))
 
 
 class Played:
@@ -32,7 +34,6 @@ class Played:
         self.folder, self.said = folder, list[str]()
         self.announced: set[str] = set()
         setup = Setup(
-            software=Software.EXABGP,
             peers={HOST: 100},
             own=["198.51.100.0/24"],
             most=5,
@@ -126,7 +127,7 @@ def test_it_brings_the_speaker_to_what_is_wanted_and_takes_it_back(
     told = played.serving(lambda: client.report.told if client.report else [])
     assert {each.route for each in told} <= {FLOW, HOLE}
     client.announce([Wanted(HOLE, 60)])
-    played.serving(lambda: played.announced == {HOLE.text})
+    played.serving(lambda: played.announced == {said(HOLE.route)})
     client.announce([])
     played.serving(lambda: not played.announced)
     assert played.said[0] == "clear adj-rib out"
@@ -149,7 +150,7 @@ def test_after_kill_9_it_goes_on_with_what_has_time_left(played: Played, client:
     played.start()
     played.serving(lambda: "show adj-rib out" in played.said)
     assert played.said[0] == "clear adj-rib out"
-    assert played.announced == {f"flow route {{ {FLOW.text} }}"}
+    assert played.announced == {said(FLOW.route)}
 
 
 def test_what_was_announced_in_another_boot_is_forgotten(played: Played, client: Bridged) -> None:
@@ -188,9 +189,7 @@ def test_a_speaker_that_announces_something_else_is_told_anew(
     played.said.clear()
 
     def again() -> bool:
-        return "clear adj-rib out" in played.said and played.announced == {
-            f"flow route {{ {FLOW.text} }}"
-        }
+        return "clear adj-rib out" in played.said and played.announced == {said(FLOW.route)}
 
     def both() -> bool:
         played.serve()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from xdpctl.upstream.bgp import __main__ as launcher
+from xdpctl.upstream.bgp import exabgp
 
 _BRIDGE = """
 import os, socket, sys, time
@@ -27,7 +28,7 @@ time.sleep(60)
 
 
 def played(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> str:
-    monkeypatch.setattr(launcher, "command", lambda _: [sys.executable, "-c", code])
+    monkeypatch.setattr(exabgp, "command", lambda _: [sys.executable, "-c", code])
     monkeypatch.setattr(launcher, "_HUNG_SECONDS", 1.0)
     monkeypatch.setattr(launcher, "_START_SECONDS", 2.5)
     return launcher.run(folder)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A route as BGP has it: FlowSpec (RFC 8955, RFC 8956), or a blackhole (RTBH, RFC 7999). Values."""
+
+import re
+from enum import StrEnum
+from typing import ClassVar
+
+import msgspec
+
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.errors import RuleError
+from xdpctl.model.match.match import Match, matching
+from xdpctl.model.match.text import parse
+
+NO_EXPORT = "no-export"  # RFC 1997
+_COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})")
+
+
+class Kind(StrEnum):
+    """What is asked for: to filter by a FlowSpec route, or to drop all to an address (RTBH)."""
+
+    FLOWSPEC = "flowspec"
+    RTBH = "rtbh"
+
+
+class _Any(msgspec.Struct, frozen=True):
+    kind: ClassVar[Kind]
+
+    @property
+    def takes(self) -> Match:
+        """The packets that it takes; RuleError if it is not valid."""
+        raise NotImplementedError
+
+    @property
+    def destination(self) -> Prefix:
+        """To where they go; RuleError if it does not say."""
+        found = self.takes.get("destination")
+        if not isinstance(found, Prefix):
+            raise RuleError("a route has a destination", "route", "")
+        return found
+
+    @property
+    def everything(self) -> bool:
+        """Whether it takes all packets to its destination."""
+        return not self.takes.narrowing - {"destination"}
+
+
+class Flow(_Any, frozen=True, tag=Kind.FLOWSPEC.value):
+    """A FlowSpec route: what `match` takes passes at `rate` bytes a second; 0: it is dropped."""
+
+    kind: ClassVar[Kind] = Kind.FLOWSPEC
+    match: str
+    rate: int = 0
+
+    @property
+    def takes(self) -> Match:
+        """See above."""
+        return parse(self.match)
+
+
+class Blackhole(_Any, frozen=True, tag=Kind.RTBH.value):
+    """A blackhole of one address. `next_hop` is "" as long as no peer is chosen."""
+
+    kind: ClassVar[Kind] = Kind.RTBH
+    address: str
+    next_hop: str = ""
+    communities: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> Match:
+        """See above."""
+        address = parse_prefix(self.address, "route")
+        if not address.exact:
+            raise RuleError(f"a blackhole is of one address, not of {address}", "route", "")
+        return matching((("destination", address),))
+
+
+Route = Flow | Blackhole
+
+
+def is_community(text: str) -> bool:
+    """Whether it is a community (RFC 1997) or a large community (RFC 8092)."""
+    found = _COMMUNITY.fullmatch(text)
+    if not found:
+        return False
+    short = [int(part) for part in found.groups()[:2] if part]
+    long = [int(part) for part in found.groups()[2:] if part]
+    return all(part < 1 << 16 for part in short) and all(part < 1 << 32 for part in long)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes in the syntax of ExaBGP, for its commands and for people. Pure."""
+
+from typing import Any
+
+from xdpctl.base.net.prefix import parse_prefix, text_of
+from xdpctl.errors import RuleError
+from xdpctl.model.match.components import COMPONENTS, Component, Kind
+from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Route, is_community
+
+_NAMES = {
+    "protocol": {4: "protocol", 6: "next-header"},
+    "dscp": {4: "dscp", 6: "traffic-class"},
+}
+_FRAGMENT = {1: "dont-fragment", 2: "is-fragment", 4: "first-fragment", 8: "last-fragment"}
+_MOST, _RATE_MOST = 4_000, 10**15  # characters; bytes a second
+_FLAGS = {"psh": "push", "urg": "urgent", "ae": "ns"}
+
+
+def said(route: Route) -> str:
+    """A route in a command of at most so many characters; RuleError if it cannot be announced."""
+    if isinstance(route, Blackhole) and not route.next_hop:
+        raise RuleError("a blackhole has a next hop", "route", "")
+    command = f"flow route {{ {text(route)} }}" if isinstance(route, Flow) else text(route)
+    if len(command) > _MOST:
+        raise RuleError(f"the route has {len(command)} characters; give {_MOST}", "route", "")
+    return command
+
+
+def text(route: Route) -> str:
+    """A route for people; RuleError if it is not one that BGP has."""
+    return _blackhole(route) if isinstance(route, Blackhole) else _flow(route)
+
+
+def _blackhole(route: Blackhole) -> str:
+    hop = text_of(parse_prefix(route.next_hop, "next_hop")) if route.next_hop else ""
+    for each in route.communities:
+        if each != NO_EXPORT and not is_community(each):
+            raise RuleError(f"{each[:40]!r} is not a community", "route", "")
+    short = [each for each in route.communities if each.count(":") < 2]
+    large = [each for each in route.communities if each.count(":") == 2]
+    parts = [
+        f"route {route.destination}",
+        f"next-hop {hop}" if hop else "",
+        f"community [ {' '.join(short)} ]",
+        f"large-community [ {' '.join(large)} ]" if large else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _flow(route: Flow) -> str:
+    family = route.destination.family
+    if not 0 <= route.rate < _RATE_MOST:
+        raise RuleError(f"{route.rate} bytes a second is no rate", "route", "")
+    action = f"rate-limit {route.rate}" if route.rate else "discard"
+    parts = [_component(COMPONENTS[name], value, family) for name, value in route.takes.components]
+    return f"match {{ {'; '.join(parts)}; }} then {{ {action}; }}"
+
+
+def _component(component: Component, value: Any, family: int) -> str:
+    if not component.of_flowspec:
+        raise RuleError(f"FlowSpec has no component {component.name}", "route", "")
+    name = _NAMES.get(component.name, {}).get(family, component.name.replace("_", "-"))
+    if component.kind is Kind.PREFIX:
+        return f"{name} {value}"
+    if component.kind is Kind.NUMBER:
+        tests = [_range(low, high, component.most) for low, high in value]
+    else:
+        tests = ["&".join(_bits(component, test) for test in group) for group in value]
+    return f"{name} {tests[0]}" if len(tests) == 1 else f"{name} [ {' '.join(tests)} ]"
+
+
+def _range(low: int, high: int, most: int) -> str:
+    if low == high:
+        return f"={low}"
+    tests = [f">={low}"] if low else []
+    tests += [f"<={high}"] if high < most else []
+    return "&".join(tests or [">=0"])
+
+
+def _bits(component: Component, test: Any) -> str:
+    """A test with the match bit: all of the bits are set, or with `!` not all of them."""
+    known = _FRAGMENT if component.name == "fragment" else _flags(component)
+    names = [known.get(1 << bit, str(1 << bit)) for bit in range(12) if test.mask >> bit & 1]
+    return f"{'!' if test.negated else ''}={'+'.join(names)}"
+
+
+def _flags(component: Component) -> dict[int, str]:
+    return {bit: _FLAGS.get(name, name) for name, bit in component.names.items()}
