@@ -5,6 +5,7 @@ The figures of the mix are a model: shares, lengths and TTLs as a school's uplin
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,22 @@ def spoofed(random: Random, count: int) -> NDArray[np.uint32]:
 
 def people(random: Random, count: int, pool: int = 3_000) -> NDArray[np.uint32]:
     """Sources as visitors are: some often, in the networks of some providers."""
+    hosts, often = _people(pool)
+    found: NDArray[np.uint32] = hosts[often.searchsorted(random.random(count), side="right")]
+    return found
+
+
+@cache
+def _people(pool: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """The sources, and the share of packets of each and those before it."""
     seed = np.random.default_rng(5)
     large = np.setdiff1d(seed.integers(1, 223, 34), (10, 127))[:30]
     networks = (large[seed.integers(0, 30, 400)] << 8 | seed.integers(0, 256, 400)).astype("u4")
     hosts = networks[seed.integers(0, 400, pool)] << 16 | seed.integers(0, 1 << 16, pool).astype(
         "u4"
     )
-    share = 1 / np.arange(1, pool + 1) ** 0.8
-    found: NDArray[np.uint32] = hosts[random.choice(pool, count, p=share / share.sum())]
-    return found
+    share = np.cumsum(1 / np.arange(1, pool + 1) ** 0.8)
+    return hosts, share / share[-1]
 
 
 def bots(random: Random, count: int, pool: int = 3_000) -> NDArray[np.uint32]:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.model.match.text import parse
+from xdpctl.traffic.packets import PACKET, PacketArray, joined
 from xdpctl.traffic.select import takes
 
+_parsed = lru_cache(512)(parse)
 Making = Callable[[np.random.Generator, int], PacketArray]
 OURS = (parse_prefix("192.0.2.0/24"),)
-_STEP, _HEADS, _WEEK = 0.02, 60, 7 * 86_400.0
+_STEP, _HEADS, _READY, _WEEK = 0.02, 60, 4_000, 7 * 86_400.0
 _REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
 
 
@@ -56,6 +59,7 @@ class World:
     legitimate_hit: float = 0.0
     told: list[Told] = field(default_factory=list)
     _random: np.random.Generator = field(init=False)
+    _ready: PacketArray = field(default_factory=lambda: np.empty(0, PACKET))
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)
@@ -79,7 +83,7 @@ class World:
             self.now, self.unix = self.now + step, self.unix + step
             people = self._people(step)
             forged = self._attack(attack, rate * step)
-            packets = np.concatenate([people, forged])
+            packets = joined((people, forged))
             self._decide(packets)
             hit = packets["reason"][: len(people)] != Reason.NO_RULE
             self.legitimate_hit += float(people["weight"][hit].sum())
@@ -93,7 +97,10 @@ class World:
 
     def _people(self, step: float) -> PacketArray:
         count = int(self.normal * step)
-        made = legitimate(self._random, count) if count else np.empty(0, PACKET)
+        if len(self._ready) < count:
+            more = legitimate(self._random, max(count, _READY))  # many at once: it is quicker
+            self._ready = joined((self._ready, more))
+        made, self._ready = self._ready[:count].copy(), self._ready[count:]
         flows = (FlowState.KNOWN, FlowState.UNKNOWN)
         share = (self.known, 1 - self.known)
         made["flow"] = self._random.choice(flows, len(made), p=share)
@@ -114,7 +121,7 @@ class World:
             if self.answers and hold.action == "challenge":
                 continue
             free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
-            packets["reason"][takes(hold.parsed(), packets) & free] = _REASONS[hold.action]
+            packets["reason"][takes(_parsed(hold.match), packets) & free] = _REASONS[hold.action]
 
     @property
     def leak(self) -> float:

@@ -22,7 +22,7 @@ from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.finding import Finding
 from xdpctl.model.match.match import join
 from xdpctl.model.rate import Rate
-from xdpctl.traffic.packets import PACKET, PacketArray, destination
+from xdpctl.traffic.packets import PacketArray, destination, joined
 
 _SECOND = 1.0
 _TIMES = 4.0  # what the largest source was used to send
@@ -48,7 +48,7 @@ class Ceilings:
         self._seconds += known.seconds
         if self._seconds < _SECOND:
             return
-        packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
+        packets = joined(self._gathered)
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         normal: dict[Key, float] = {}
         for key, rate, heads in _largest(packets, seconds):

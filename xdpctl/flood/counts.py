@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.traffic.packets import PACKET, PacketArray, destination, kinds
+from xdpctl.traffic.packets import PacketArray, destination, joined, kinds
 
 WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
 KEPT_SECONDS = 0.5
@@ -84,7 +84,7 @@ class Recent:
             found.append(chunk)
             covered += chunk.seconds
         found.reverse()
-        packets = np.concatenate([np.empty(0, PACKET), *(each.packets for each in found)])
+        packets = joined(each.packets for each in found)
         ended = found[-1].ended if found else 0.0
         return Chunk(ended, max(covered, seconds), packets)
 
@@ -102,7 +102,7 @@ class Second:
         self._seconds += chunk.seconds
         if self._seconds < _FULL:
             return None
-        packets = np.concatenate([each.packets for each in self._chunks])
+        packets = joined(each.packets for each in self._chunks)
         found = strata(packets, self._seconds)
         self._chunks, self._seconds = [], 0.0
         return found

@@ -20,7 +20,7 @@ from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.traffic.counted import completed
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PacketArray, joined
 from xdpctl.traffic.select import covers, takes
 
 TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
@@ -238,7 +238,7 @@ class Holds:
         self._seconds += chunk.seconds
         if self._seconds < _HITS_SECONDS:
             return
-        packets = np.concatenate([np.empty(0, PACKET), *self._gathered])
+        packets = joined(self._gathered)
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         for hold in self.active:
             hold.rate = self._rate(hold, packets, seconds) / seconds

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.normal import ENOUGH, Normal
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, joined
 
 KEPT = 2_000  # packets of a family and kind
 FEW = 2 * ENOUGH  # of one that is loud: whoever floods must not displace what is normal
@@ -80,7 +80,7 @@ class NormalTraffic:
         kept = self._kept.get(slot, np.empty(0, PACKET))
         room = most - len(kept)
         if room > 0:
-            kept = np.concatenate([kept, packets[:room]])
+            kept = joined((kept, packets[:room]))
         packets = packets[max(room, 0) :] if most == KEPT else packets[:0]
         if len(packets):  # each replaces one by chance
             places = self._random.choice(len(kept), min(len(packets), len(kept)), replace=False)
@@ -92,7 +92,7 @@ class NormalTraffic:
         """What is kept of a family; each packet stands for itself."""
         if family not in self._normal:
             parts = [kept for slot, kept in self._kept.items() if slot[0] == family]
-            packets = np.concatenate([np.empty(0, PACKET), *parts])
+            packets = joined(parts)
             packets["weight"] = 1
             order = self._random.permutation(len(packets))
             self._normal[family] = Normal(packets[order])
@@ -100,7 +100,7 @@ class NormalTraffic:
 
     def packets(self) -> PacketArray:
         """All that is kept, for a file."""
-        return np.concatenate([np.empty(0, PACKET), *self._kept.values()])
+        return joined(self._kept.values())
 
     def restore(self, packets: PacketArray) -> None:
         """Begin with what was kept before."""

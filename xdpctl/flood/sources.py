@@ -26,7 +26,8 @@ _NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
 class Sources:
     """How many there are, and what share of the packets the `_FEW` largest ones send.
 
-    `heavy` is how many of them send a hundredth or more each.
+    For that share, sources that were seen once do not count: they may be forged. `heavy` is how
+    many of them send a hundredth or more each.
     """
 
     packets: int
@@ -41,7 +42,7 @@ class Sources:
     @property
     def few(self) -> bool:
         """Whether a few sources send most of it."""
-        return self.packets >= _MANY and self.largest >= _MOST_OF_IT and self.once < _ONCE
+        return self.packets >= _MANY and self.largest >= _MOST_OF_IT
 
     @property
     def repeat(self) -> bool:
@@ -79,7 +80,8 @@ def sources(packets: PacketArray) -> Sources:
     networks = np.unique(raw[:, 1:2] if ipv4 else raw[:, 1:5], axis=0)
     random = _ROUTED * (1 - exp(-len(each) / _ROUTED)) if ipv4 else float(len(each))
     impossible = _impossible(raw[:, 1], raw[:, 2]) if ipv4 else (raw[:, 1] >> 5) != 1
-    mass = np.sort(np.bincount(places, packets["weight"], len(each)))[::-1]
+    mass = np.bincount(places, packets["weight"], len(each))
+    again = np.sort(mass[counts > 1])[::-1]
     return Sources(
         packets=len(packets),
         distinct=len(each),
@@ -87,7 +89,7 @@ def sources(packets: PacketArray) -> Sources:
         networks=len(networks),
         random_networks=random,
         impossible=float(impossible.mean()),
-        largest=float(mass[:_FEW].sum() / mass.sum()),
+        largest=float(again[:_FEW].sum() / mass.sum()),
         heavy=int((mass >= _HEAVY * mass.sum()).sum()),
     )
 

@@ -7,7 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, joined
 
 _PART_SECONDS = 300.0
 _PARTS = 24  # two hours
@@ -60,7 +60,7 @@ class Baseline:
                 return
             ranks = self._random.random(len(packets)) / packets["weight"]
             ranks = np.concatenate([part.ranks, ranks])
-            both = np.concatenate([part.kept, packets])
+            both = joined((part.kept, packets))
             if len(both) > _KEPT:
                 order = np.argpartition(ranks, _KEPT)
                 part.left_out = min(part.left_out, float(ranks[order[_KEPT:]].min()))
@@ -83,4 +83,4 @@ class Baseline:
                 kept = part.kept.copy()
                 kept["weight"] = np.maximum(kept["weight"], round(1 / part.left_out))
                 found.append(kept)
-        return Before(np.concatenate([np.empty(0, PACKET), *found]), covered)
+        return Before(joined(found), covered)

@@ -23,6 +23,8 @@ def takes(match: Match, packets: PacketArray) -> Chosen:
     """
     chosen = np.asarray(packets["family"] != 0)
     for name, wanted in match.components:
+        if not chosen.any():
+            break
         chosen &= _takes(name, wanted, packets)
     return chosen
 
@@ -41,6 +43,8 @@ def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
 
 def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:
     """Which addresses (S16, IPv4 in the first four bytes) the prefix covers."""
+    if prefix.exact:
+        return np.asarray((families == prefix.family) & (addresses == prefix.address))
     raw = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
     whole, rest = divmod(prefix.length, 8)
     network = np.frombuffer(prefix.address, np.uint8)

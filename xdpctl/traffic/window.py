@@ -7,7 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray, joined
 
 SECONDS_MAX = 60.0
 PACKETS_MAX = 1 << 17  # about 13 MB
@@ -76,6 +76,4 @@ class Window:
             chunks = chunks or [self._chunks[-1]]
             packets = [part for chunk in chunks for part in chunk.packets]
             missing = sum(chunk.missing for chunk in chunks)
-        return Seen(
-            np.concatenate([np.empty(0, PACKET), *packets]), chunks[0].begun, ended, missing
-        )
+        return Seen(joined(packets), chunks[0].begun, ended, missing)

@@ -28,7 +28,7 @@ from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
 from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.model.event import Phase
-from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.packets import PacketArray, joined, read
 from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import covers, takes
 
@@ -161,7 +161,7 @@ def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalT
                 rates[key] = max(rates.get(key, 0.0), float(each.rates[place]))
         usual.restore(0.0, rates)
     normal = NormalTraffic(_SEED)
-    normal.restore(random.permutation(np.concatenate([np.empty(0, PACKET), *parts])))
+    normal.restore(random.permutation(joined(parts)))
     return usual, normal
 
 
@@ -256,12 +256,12 @@ def _steps(path: Path, skipped: Skipped, truth: Path | None, seconds: float) -> 
             told.append(truths[at:last])
             at = max(at, last)
             if at < len(batch):
-                yield _Step(ended, np.concatenate(kept), np.concatenate(told))
+                yield _Step(ended, joined(kept), np.concatenate(told))
                 kept, told, ended = [], [], ended + seconds
                 if times[at] > ended + _GAP:
                     ended = float(times[at])
     if kept:
-        yield _Step(ended, np.concatenate(kept), np.concatenate(told))
+        yield _Step(ended, joined(kept), np.concatenate(told))
 
 
 def _read(batch: Sequence[Packet]) -> PacketArray:

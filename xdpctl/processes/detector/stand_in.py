@@ -14,7 +14,7 @@ from xdpctl.abi.constants import REASONS, Reason
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks
-from xdpctl.traffic.packets import PACKET, PacketArray
+from xdpctl.traffic.packets import PacketArray, joined
 from xdpctl.traffic.sampler import adapt, masks
 
 _SILENT_SECONDS, _EPOCH_SECONDS = 0.5, 1.0
@@ -58,7 +58,7 @@ class StandIn:
         if (self.observes and now < self._next_at) or room < _LITTLE:
             return
         if self.observes:
-            of_epoch = np.concatenate([np.empty(0, PACKET), *self._gathered])
+            of_epoch = joined(self._gathered)
             wanted = adapt(self._every_log2, of_epoch)
             rarer = self._every_log2 + 1 if room < _HALF else wanted
             self._every_log2 = np.maximum(wanted, rarer)
