@@ -27,41 +27,43 @@ _TOP = 5
 _SHOWN = ("length", "ttl", "flags", "icmp-type", "icmp-code", "fragment", "vlan")
 
 
+_Rule = Annotated[
+    str | None, typer.Option(help="Only packets decided by this rule (id or source) or set.")
+]
+_Verdict = Annotated[
+    str,
+    typer.Option(help="Only this verdict or reason: drop, pass, all, or a reason such as limited."),
+]
+_Every = Annotated[int, typer.Option(help="Capture one in this many packets; a power of two.")]
+_Write = Annotated[
+    Path | None,
+    typer.Option(
+        "-w",
+        "--write",
+        help="Write to this pcapng file; each packet has its verdict as a comment.",
+    ),
+]
+_Match = Annotated[
+    str | None,
+    typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp src-port 53'."),
+]
+_Summary = Annotated[
+    bool,
+    typer.Option("--summary", help="Print what the packets have in common, as --match takes it."),
+]
+
+
 @app.command()
 def capture(
     context: typer.Context,
-    rule: Annotated[
-        str | None, typer.Option(help="Only packets decided by this rule (id or source) or set.")
-    ] = None,
-    verdict: Annotated[
-        str,
-        typer.Option(
-            help="Only this verdict or reason: drop, pass, all, or a reason such as limited."
-        ),
-    ] = "drop",
-    every: Annotated[
-        int, typer.Option(help="Capture one in this many packets; a power of two.")
-    ] = 64,
+    rule: _Rule = None,
+    verdict: _Verdict = "drop",
+    every: _Every = 64,
     seconds: Annotated[float, typer.Option(help="Duration in seconds.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Stop after this many packets.")] = 100_000,
-    write: Annotated[
-        Path | None,
-        typer.Option(
-            "-w",
-            "--write",
-            help="Write to this pcapng file; each packet has its verdict as a comment.",
-        ),
-    ] = None,
-    match: Annotated[
-        str | None,
-        typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp src-port 53'."),
-    ] = None,
-    summary: Annotated[
-        bool,
-        typer.Option(
-            "--summary", help="Print what the packets have in common, as --match takes it."
-        ),
-    ] = False,
+    write: _Write = None,
+    match: _Match = None,
+    summary: _Summary = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Capture live packets with the verdict of each, or show what they have in common.

@@ -18,46 +18,52 @@ from xdpctl.model.match.ranking import components
 
 app = typer.Typer()
 
+_Source = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Source address of the packet.")
+]
+_Destination = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        help="Destination address; default: each that is protected, attacked or in a rule.",
+    ),
+]
+_PacketLength = Annotated[
+    int | None, typer.Option("--length", help="Length of the IP packet in bytes.")
+]
+_Frame = Annotated[
+    str | None,
+    typer.Option(help="A whole Ethernet frame in hex, instead of the options above."),
+]
+_Pcap = Annotated[Path | None, typer.Option(help="Take the packet from this pcap or pcapng file.")]
+_Outside = Annotated[
+    bool | None,
+    typer.Option(
+        "--outside/--inside",
+        help="Side of the receiving interface; default: outside if one is declared.",
+    ),
+]
+_Number = Annotated[
+    int,
+    typer.Option("--packet", min=1, help="Number of the packet in the file, counted from 1."),
+]
+
 
 @app.command()
 def explain(
     context: typer.Context,
-    source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="Source address of the packet.")
-    ] = None,
-    destination: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            help="Destination address; default: each that is protected, attacked or in a rule.",
-        ),
-    ] = None,
+    source: _Source = None,
+    destination: _Destination = None,
     protocol: Annotated[str, typer.Option(help="udp, tcp, icmp, ... or a number.")] = "udp",
     source_port: Annotated[int, typer.Option(help="Source port.")] = 40000,
     destination_port: Annotated[int, typer.Option("--port", help="Destination port.")] = 443,
     tcp_flags: Annotated[str, typer.Option("--flags", help="TCP flags: syn+ack.")] = "syn",
     icmp_type: Annotated[int, typer.Option(help="ICMP type.")] = 8,
-    packet_length: Annotated[
-        int | None, typer.Option("--length", help="Length of the IP packet in bytes.")
-    ] = None,
-    frame: Annotated[
-        str | None,
-        typer.Option(help="A whole Ethernet frame in hex, instead of the options above."),
-    ] = None,
-    pcap: Annotated[
-        Path | None, typer.Option(help="Take the packet from this pcap or pcapng file.")
-    ] = None,
-    outside: Annotated[
-        bool | None,
-        typer.Option(
-            "--outside/--inside",
-            help="Side of the receiving interface; default: outside if one is declared.",
-        ),
-    ] = None,
-    number: Annotated[
-        int,
-        typer.Option("--packet", min=1, help="Number of the packet in the file, counted from 1."),
-    ] = 1,
+    packet_length: _PacketLength = None,
+    frame: _Frame = None,
+    pcap: _Pcap = None,
+    outside: _Outside = None,
+    number: _Number = 1,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Show what the loaded program does with a packet, and which rule decides.

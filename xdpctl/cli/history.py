@@ -43,19 +43,22 @@ def _row(change: dict[str, Any]) -> tuple[str, ...]:
     return (str(change["number"]), at, change["actor"], what, subject, f"{change['records']:,}")
 
 
+_Number = Annotated[
+    int | None, typer.Argument(metavar="[CHANGE]", help="Number of a change; see history.")
+]
+_Since = Annotated[
+    str | None,
+    typer.Option(help="Instead: remove rules added automatically within this time: 10m, 2h."),
+]
+_Origin = Annotated[str | None, typer.Option(help="With --since: only rules of this detector.")]
+
+
 @app.command()
 def undo(
     context: typer.Context,
-    number: Annotated[
-        int | None, typer.Argument(metavar="[CHANGE]", help="Number of a change; see history.")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(help="Instead: remove rules added automatically within this time: 10m, 2h."),
-    ] = None,
-    origin: Annotated[
-        str | None, typer.Option(help="With --since: only rules of this detector.")
-    ] = None,
+    number: _Number = None,
+    since: _Since = None,
+    origin: _Origin = None,
     dry_run: options.DryRun = False,
     force: options.ForceChange = False,
     form: options.Output = Format.TABLE,

@@ -15,6 +15,7 @@ from xdpctl.cli import options, output
 from xdpctl.cli.detectors.rehearsal import rehearse
 from xdpctl.cli.formats import Format, printed
 from xdpctl.config import file as config
+from xdpctl.config.settings import Settings
 from xdpctl.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -22,71 +23,80 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_Normal = Annotated[
+    list[Path] | None,
+    typer.Option("--normal", help="Capture of legitimate traffic; repeatable."),
+]
+_Rules = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules", help="File with rules, as `import` reads it; default: the stored rules."
+    ),
+]
+_MinCoverage = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=100, help="Exit with 1 if less than this share of an attack is dropped (%)."
+    ),
+]
+_MaxCollateral = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        help="Exit with 1 if more than this share of legitimate traffic is dropped (%).",
+    ),
+]
+_Protect = Annotated[
+    bool,
+    typer.Option(
+        help="Protect what the running filter protects, or would protect on this host; "
+        "--no-protect for a recording of another network."
+    ),
+]
+_Outside = Annotated[
+    bool | None,
+    typer.Option(
+        "--outside/--inside",
+        help="Judge packets as on an outside interface, or as on any other; default: outside "
+        "if all configured interfaces are.",
+    ),
+]
+_Clock = Annotated[
+    bool,
+    typer.Option(
+        help="Rehearse limits by the recording's clock; otherwise every packet that a limit "
+        "matches counts as too fast, for a recording of samples or without times."
+    ),
+]
+_Detect = Annotated[
+    bool,
+    typer.Option(
+        "--detect",
+        help="Show what the embedded detector would have done, instead of the rules; it learns "
+        "from --normal. Needs no root.",
+    ),
+]
+_Truth = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --detect: file with a line for each packet, which begins with attack or legit."
+    ),
+]
+
 
 @app.command()
 def replay(
     recording: Annotated[list[Path], typer.Argument(help="Capture of an attack (pcap or pcapng).")],
-    normal: Annotated[
-        list[Path] | None,
-        typer.Option("--normal", help="Capture of legitimate traffic; repeatable."),
-    ] = None,
-    rules: Annotated[
-        Path | None,
-        typer.Option(
-            "--rules", help="File with rules, as `import` reads it; default: the stored rules."
-        ),
-    ] = None,
-    min_coverage: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=100, help="Exit with 1 if less than this share of an attack is dropped (%)."
-        ),
-    ] = None,
-    max_collateral: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=100,
-            help="Exit with 1 if more than this share of legitimate traffic is dropped (%).",
-        ),
-    ] = None,
-    protect: Annotated[
-        bool,
-        typer.Option(
-            help="Protect what the running filter protects, or would protect on this host; "
-            "--no-protect for a recording of another network."
-        ),
-    ] = True,
-    outside: Annotated[
-        bool | None,
-        typer.Option(
-            "--outside/--inside",
-            help="Judge packets as on an outside interface, or as on any other; default: outside "
-            "if all configured interfaces are.",
-        ),
-    ] = None,
-    clock: Annotated[
-        bool,
-        typer.Option(
-            help="Rehearse limits by the recording's clock; otherwise every packet that a limit "
-            "matches counts as too fast, for a recording of samples or without times."
-        ),
-    ] = True,
-    detect: Annotated[
-        bool,
-        typer.Option(
-            "--detect",
-            help="Show what the embedded detector would have done, instead of the rules; it learns "
-            "from --normal. Needs no root.",
-        ),
-    ] = False,
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --detect: file with a line for each packet, which begins with attack or "
-            "legit."
-        ),
-    ] = None,
+    normal: _Normal = None,
+    rules: _Rules = None,
+    min_coverage: _MinCoverage = None,
+    max_collateral: _MaxCollateral = None,
+    protect: _Protect = True,
+    outside: _Outside = None,
+    clock: _Clock = True,
+    detect: _Detect = False,
+    truth: _Truth = None,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,
@@ -98,16 +108,11 @@ def replay(
 
     Example: xdpctl replay attack.pcap --normal monday.pcap --max-collateral 0.1
     """
-    from xdpctl.lab.replay.protecting import all_outside, as_live, nothing
-    from xdpctl.lab.replay.replay import rehearsing
-
     if max_collateral is not None and not normal:
         raise typer.BadParameter("--max-collateral needs a --normal recording")
-    for path in (*recording, *(normal or ()), *([truth] if truth else ())):
-        if not path.is_file():
-            raise typer.BadParameter(f"there is no file {path}")
     if truth and not detect:
         raise typer.BadParameter("--truth needs --detect")
+    _check_files(*recording, *(normal or ()), *([truth] if truth else ()))
     settings = config.override(config.load(config_file), state_dir=state_dir)
     if detect:
         if any(given is not None for given in (rules, min_coverage, max_collateral, outside)):
@@ -117,16 +122,35 @@ def replay(
         rehearse(settings, recording, normal or [], truth, form)
         return
 
+    kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
+    found = _by_rules(settings, rules, protect, outside, clock, kinds)
+    found["missed"] += _missed(found["recordings"], min_coverage, max_collateral)
+    if not printed(found, form):
+        _print_all(found)
+    if found["missed"] or found["rejected"]:
+        raise typer.Exit(1)
+
+
+def _by_rules(
+    settings: Settings,
+    rules: Path | None,
+    protect: bool,
+    outside: bool | None,
+    clock: bool,
+    kinds: list[tuple[str, Path]],
+) -> dict[str, Any]:
+    """What the rules do to the recordings, which are named by their kind."""
+    from xdpctl.lab.replay.protecting import all_outside, as_live, nothing
+    from xdpctl.lab.replay.replay import rehearsing
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed
     outside = all_outside(settings) if outside is None else outside
     protecting = (as_live if protect else nothing)(settings, outside)
     with rehearsing(settings, rules, protecting, by_clock=clock) as (rehearsal, imported):
         for reject in imported.rejects:
             output.err.print(f"line {reject['line']}: {reject['error']}", markup=False)
-        kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
         reports, missed = _judged(rehearsal, kinds)
-    missed += _missed(reports, min_coverage, max_collateral)
-    found = {
+    return {
         "rejected": imported.rejected,
         "protected": len(protecting.protection.why),
         "found_by": protecting.found_by,
@@ -135,15 +159,21 @@ def replay(
         "recordings": reports,
         "missed": missed,
     }
-    if not printed(found, form):
-        for line in _how(found):
-            output.out.print(line, soft_wrap=True)
-        for report in reports:
-            _print(report)
-        for line in missed:
-            output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
-    if missed or imported.rejected:
-        raise typer.Exit(1)
+
+
+def _check_files(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise typer.BadParameter(f"there is no file {path}")
+
+
+def _print_all(found: dict[str, Any]) -> None:
+    for line in _how(found):
+        output.out.print(line, soft_wrap=True)
+    for report in found["recordings"]:
+        _print(report)
+    for line in found["missed"]:
+        output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
 
 
 def _judged(

@@ -59,14 +59,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     if found["expected"]:
         lines["expected now"] = escape("; ".join(found["expected"]))
     lines |= _memories(found)
-    for name, port in found["interfaces"].items():
-        mode = f" {port['mode']}" if port["mode"] else ""
-        lines[name] = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
-        if port.get("taken_off"):
-            times = output.plural(port["taken_off"], "time", "times")
-            lines[name] += f"; [red]somebody took the filter off {times}[/red]"
-        if port.get("outside"):
-            lines[name] += f"; outside, {_FLOWS[port['flows']]}"
+    lines |= {name: _interface(port) for name, port in found["interfaces"].items()}
     output.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
@@ -75,6 +68,17 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         output.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for problem in found["problems"]:
         output.err.print(f"[red]problem:[/red] {escape(problem)}")
+
+
+def _interface(port: dict[str, Any]) -> str:
+    mode = f" {port['mode']}" if port["mode"] else ""
+    line = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
+    if port.get("taken_off"):
+        times = output.plural(port["taken_off"], "time", "times")
+        line += f"; [red]somebody took the filter off {times}[/red]"
+    if port.get("outside"):
+        line += f"; outside, {_FLOWS[port['flows']]}"
+    return line
 
 
 def _memories(found: dict[str, Any]) -> dict[str, str]:

@@ -74,14 +74,7 @@ def verify_archive(path: Path) -> Verified:
 
 
 def _verified(zipped: zipfile.ZipFile) -> Verified:
-    names = zipped.namelist()
-    if len(names) > _FILES_MAX or len(set(names)) != len(names):
-        raise EvidenceError("the archive has too many files, or one of them twice")
-    if any(info.compress_type not in _COMPRESSIONS for info in zipped.infolist()):
-        raise EvidenceError("the archive is compressed by another method than Deflate")
-    for name in (_MANIFEST, _SIGNATURE):
-        if name not in names:
-            raise EvidenceError(f"the archive has no {name}")
+    names = _names(zipped)
     manifest_bytes = _file(zipped, _MANIFEST)
     manifest, files, public = _manifest(manifest_bytes)
     try:
@@ -98,6 +91,18 @@ def _verified(zipped: zipfile.ZipFile) -> Verified:
             raise EvidenceError(f"{name[:60]!r} was changed: its SHA-256 is not the manifest's")
     incident, made_at = str(manifest["incident"]), str(manifest["made_at"])
     return Verified(incident, made_at, fingerprint(public), tuple(files))
+
+
+def _names(zipped: zipfile.ZipFile) -> list[str]:
+    names = zipped.namelist()
+    if len(names) > _FILES_MAX or len(set(names)) != len(names):
+        raise EvidenceError("the archive has too many files, or one of them twice")
+    if any(info.compress_type not in _COMPRESSIONS for info in zipped.infolist()):
+        raise EvidenceError("the archive is compressed by another method than Deflate")
+    for name in (_MANIFEST, _SIGNATURE):
+        if name not in names:
+            raise EvidenceError(f"the archive has no {name}")
+    return names
 
 
 def _manifest(manifest_bytes: bytes) -> tuple[dict[str, Any], dict[str, str], Ed25519PublicKey]:

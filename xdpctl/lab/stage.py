@@ -17,6 +17,8 @@ from xdpctl.lab.timeline import Timeline
 from xdpctl.lab.webserver import Visitor
 
 ATTACKER_NET = "203.0.113.0/24"
+# without SYN cookies a small flood fills the listener's queue, as a larger one would elsewhere
+_SYN_QUEUE = {"tcp_syncookies": 0, "tcp_max_syn_backlog": 256, "tcp_synack_retries": 0}
 SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
 
 
@@ -62,12 +64,7 @@ def build(line: Timeline, cleanup: ExitStack) -> Stage:
             host.ip(f"addr add {address} dev {name}")
     client.ip(f"route add {SERVER4} via 192.0.2.129")
     server.ip("route add 203.0.113.0/24 via 192.0.2.66")
-    # without SYN cookies a small flood fills the listener's queue, as a larger one would elsewhere
-    for name, value in (
-        ("tcp_syncookies", 0),
-        ("tcp_max_syn_backlog", 256),
-        ("tcp_synack_retries", 0),
-    ):
+    for name, value in _SYN_QUEUE.items():
         server.sysctl(f"net.ipv4.{name}", value)
     service = server.popen(*python("xdpctl.lab.webserver"), stderr=subprocess.DEVNULL)
     cleanup.callback(_end, service)

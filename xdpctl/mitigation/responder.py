@@ -31,7 +31,7 @@ from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.expectation import raises
 from xdpctl.model.identity import Caller
-from xdpctl.model.incident import RULES_KEPT
+from xdpctl.model.incident import RULES_KEPT, Incident
 from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule, automatic
@@ -101,14 +101,26 @@ class Responder:
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
-        placed, fresh, written = list[Rule](), list[ledger.Made](), self._writes
+        written = self._writes
+        placed, fresh = self._place_all(asked, event, marked[:1], incident)
+        self.outcome.add_rules(placed)
+        ledger.event_began(self._draft, incident, report, fresh)
+        self.outcome.add_incident(incident.id)
+        if self._writes > written:  # a repeated report changes nothing
+            self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
+
+    def _place_all(
+        self, asked: Iterable[RuleRequest], event: Event, mark: tuple[str, ...], incident: Incident
+    ) -> tuple[list[Rule], list[ledger.Made]]:
+        """The rules that stand for an event, and those of them that are new to its incident."""
+        placed, fresh = list[Rule](), list[ledger.Made]()
         for ask in asked:
             try:
                 rule, new = self._take(ask)
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
                 continue
-            if event.watch and rule.mode is Mode.ENFORCE and tags.events(rule.tags) == marked[:1]:
+            if event.watch and rule.mode is Mode.ENFORCE and tags.events(rule.tags) == mark:
                 rule = rule.replace(mode=Mode.MONITOR)  # no other event needs it
                 self._put(rule)
             placed.append(rule)
@@ -119,11 +131,7 @@ class Responder:
                 if carried:
                     self._put(carried[0])
                     fresh.append(carried)
-        self.outcome.add_rules(placed)
-        ledger.event_began(self._draft, incident, report, fresh)
-        self.outcome.add_incident(incident.id)
-        if self._writes > written:  # a repeated report changes nothing
-            self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
+        return placed, fresh
 
     def _beyond_what_is_expected(self, event: Event) -> bool:
         """Whether an operator has said how much is expected there, and more comes."""

@@ -94,6 +94,11 @@ def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
     return SettingsError(f"{missing}, and no interface is configured: set interfaces")
 
 
+def _watch_nothing(datapath: PinnedDatapath) -> None:
+    datapath.capture(no_masks(), SlotNumber.NONE)
+    datapath.watch(SlotNumber.NONE, 0)
+
+
 def _controller(settings: Settings, ending: ExitStack) -> Controller:
     """The controller, with the store and the pinned maps locked until `ending` closes."""
     settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -107,13 +112,8 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
     store = SqliteStore(settings.database)
     ending.callback(store.close)
-
-    def watch_nothing() -> None:
-        datapath.capture(no_masks(), SlotNumber.NONE)
-        datapath.watch(SlotNumber.NONE, 0)
-
-    watch_nothing()  # an earlier process may have been killed
-    ending.callback(watch_nothing)
+    _watch_nothing(datapath)  # an earlier process may have been killed
+    ending.callback(_watch_nothing, datapath)
     try:
         report = _loader_report(settings)
     except ConfigError as error:  # the loader has not written its first report yet

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -101,31 +101,13 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     loader = _load(settings, pins, group)
     if len(locks) == 1:
         locks.append(hold(pins.lock_dir, "loader"))
-    for name in settings.interface_names:
-        loader.add_port(name, outside=name in settings.outside_interfaces)
-    loader.reconcile()
-    status = Status(settings, loader)
-    status.write()
-    if not settings.outside_interfaces:
-        log.warning("%s", _NONE_OUTSIDE)
-    absent = [p.name for p in loader.ports.values() if p.state == "absent"]
-    if absent:
-        present = ", ".join(link.name for link in netlink.links())
-        names = ", ".join(absent)
-        log.warning("%s: no such interface yet; this host has %s", names, present)
-    failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
-    if failed:
-        raise AttachError("; ".join(failed))
+    status = _attach(settings, loader)
     sd_notify.ready()
     children: list[Kept] = []
     changed, stopping = _stop_events()
     try:
         if not loader_only:
-            children.append(ControlPlaneProcess(settings, config, sockets))
-        if not loader_only and settings.detect.mode is not Most.OFF:
-            children.append(DetectorProcess(settings, config))
-        if not loader_only and settings.upstream.peers:
-            children.append(SpeakerProcess(settings))
+            children += _children(settings, config, sockets)
         _add_explain(loader)
         _loop(loader, status, children, changed, stopping)
     finally:
@@ -138,6 +120,42 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
     log.info("stopped; %s", stays)
+
+
+def _attach(settings: Settings, loader: Loader) -> Status:
+    """Attach the program to the interfaces; AttachError if one cannot be filtered."""
+    for name in settings.interface_names:
+        loader.add_port(name, outside=name in settings.outside_interfaces)
+    loader.reconcile()
+    status = Status(settings, loader)
+    status.write()
+    _check_ports(settings, loader)
+    return status
+
+
+def _check_ports(settings: Settings, loader: Loader) -> None:
+    """Warn about what is not there."""
+    if not settings.outside_interfaces:
+        log.warning("%s", _NONE_OUTSIDE)
+    absent = [p.name for p in loader.ports.values() if p.state == "absent"]
+    if absent:
+        present = ", ".join(link.name for link in netlink.links())
+        names = ", ".join(absent)
+        log.warning("%s: no such interface yet; this host has %s", names, present)
+    failed = [p.detail for p in loader.ports.values() if p.state == "failed"]
+    if failed:
+        raise AttachError("; ".join(failed))
+
+
+def _children(
+    settings: Settings, config: Path | None, sockets: tuple[socket.socket, ...]
+) -> Iterator[Kept]:
+    """Start the other processes, one after the other."""
+    yield ControlPlaneProcess(settings, config, sockets)
+    if settings.detect.mode is not Most.OFF:
+        yield DetectorProcess(settings, config)
+    if settings.upstream.peers:
+        yield SpeakerProcess(settings)
 
 
 def _load(settings: Settings, pins: Pins, group: int) -> Loader:

@@ -53,13 +53,7 @@ def propose(
         there = draft.announcements.get(number)
         if there and not (there.declined and by is not None):
             continue
-        waiting = (e for e in draft.announcements.values() if not (e.announced or e.declined))
-        if sum(1 for _ in waiting) >= PROPOSED_MAX:
-            raise QuotaError(
-                f"{PROPOSED_MAX} proposals wait, and no more are made",
-                "",
-                "withdraw some: xdpctl upstream withdraw --all",
-            )
+        _check_room(draft)
         new = Announcement(
             id=number,
             peer=peer.name,
@@ -75,6 +69,16 @@ def propose(
         draft.note(new.by, "upstream.propose", number, **about)
         made.append(new)
     return made
+
+
+def _check_room(draft: Draft) -> None:
+    waiting = (e for e in draft.announcements.values() if not (e.announced or e.declined))
+    if sum(1 for _ in waiting) >= PROPOSED_MAX:
+        raise QuotaError(
+            f"{PROPOSED_MAX} proposals wait, and no more are made",
+            "",
+            "withdraw some: xdpctl upstream withdraw --all",
+        )
 
 
 def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) -> str:
@@ -109,14 +113,7 @@ def approve(
     RuleError if it may not be; QuotaError if too many are; UnconfirmedError if the victim must be
     typed, and was not.
     """
-    found = draft.announcements.get(number)
-    if found is None or found.declined:
-        raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
-    if found.announced:
-        raise ConflictError(f"{number} is announced already", "id", "")
-    peer = settings.peer(found.peer)
-    if peer is None or not peer.announces:
-        raise RuleError(f"{found.peer} is no peer that may be asked", "peer", "set its mode to ask")
+    found, peer = _proposal(draft, number, settings)
     if why := refusal(found.victim, settings, draft.state.protection):
         raise RuleError(why, "victim", "")
     if needs_word(found, draft.state.protection) and confirm != str(found.victim):
@@ -147,6 +144,18 @@ def approve(
     )
     note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
+
+
+def _proposal(draft: Draft, number: str, settings: UpstreamSettings) -> tuple[Announcement, Peer]:
+    found = draft.announcements.get(number)
+    if found is None or found.declined:
+        raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
+    if found.announced:
+        raise ConflictError(f"{number} is announced already", "id", "")
+    peer = settings.peer(found.peer)
+    if peer is None or not peer.announces:
+        raise RuleError(f"{found.peer} is no peer that may be asked", "peer", "set its mode to ask")
+    return found, peer
 
 
 def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcement:

@@ -246,6 +246,20 @@ async def _notify_watchdog(seconds: float, alive: Callable[[], bool]) -> None:
         await asyncio.sleep(seconds)
 
 
+def _servers(
+    app: ASGIApp, listen: Listen, tcp: socket.socket | None, fleet: FleetListener | None
+) -> tuple[Server, list[tuple[Server, socket.socket]]]:
+    """The server of the Unix socket, and those of what comes over the network."""
+    for_tcp, for_local = partition()
+    remote = []
+    if tcp:
+        remote.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
+    if fleet:
+        made = Server(_fleet_config(app, fleet), Admission(for_local))
+        remote.append((made, fleet.socket))
+    return Server(_config(app, True, listen), Admission(for_local)), remote
+
+
 async def serve(
     app: ASGIApp,
     listen: Listen,
@@ -260,14 +274,7 @@ async def serve(
     What comes over the network is served by a thread with a loop of its own, so whoever floods it
     keeps neither detectors nor the red button from the Unix socket.
     """
-    for_tcp, for_local = partition()
-    here = Server(_config(app, True, listen), Admission(for_local))
-    remote = []
-    if tcp:
-        remote.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
-    if fleet:
-        made = Server(_fleet_config(app, fleet), Admission(for_local))
-        remote.append((made, fleet.socket))
+    here, remote = _servers(app, listen, tcp, fleet)
     loop = asyncio.get_running_loop()
     logging.getLogger("uvicorn.error").addFilter(_expected)
     sys.setswitchinterval(_SWITCH_SECONDS)

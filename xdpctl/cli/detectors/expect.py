@@ -21,32 +21,35 @@ app.add_typer(expect_app, name="expect")
 _TIMES = "x"
 
 
+_UpTo = Annotated[
+    str,
+    typer.Option(
+        help="Up to so many times the threshold (5x), or packets a second (20000), of a kind."
+    ),
+]
+_Destination = Annotated[
+    str, typer.Option("--dst", help="Address or prefix; without it all that is protected.")
+]
+_Kind = Annotated[
+    str,
+    typer.Option(help="Kind of packets (udp, syn, ...); without it each, except those of answers."),
+]
+_At = Annotated[str, typer.Option(help="Time of day, of the host's zone: 8:15. Without it always.")]
+_Days = Annotated[
+    str, typer.Option(help="Days of the week, for example mon,tue; without it every day.")
+]
+
+
 @expect_app.command("add")
 def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of it: bell, exam, backup, ...")],
-    up_to: Annotated[
-        str,
-        typer.Option(
-            help="Up to so many times the threshold (5x), or packets a second (20000), of a kind."
-        ),
-    ],
-    destination: Annotated[
-        str, typer.Option("--dst", help="Address or prefix; without it all that is protected.")
-    ] = "",
-    kind: Annotated[
-        str,
-        typer.Option(
-            help="Kind of packets (udp, syn, ...); without it each, except those of answers."
-        ),
-    ] = "",
-    at: Annotated[
-        str, typer.Option(help="Time of day, of the host's zone: 8:15. Without it always.")
-    ] = "",
+    up_to: _UpTo,
+    destination: _Destination = "",
+    kind: _Kind = "",
+    at: _At = "",
     lasts: Annotated[str, typer.Option("--for", help="How long from then on: 10m, 2h.")] = "",
-    days: Annotated[
-        str, typer.Option(help="Days of the week, for example mon,tue; without it every day.")
-    ] = "",
+    days: _Days = "",
     on: Annotated[str, typer.Option(help="One date instead, for example 2026-12-01.")] = "",
     reason: Annotated[str, typer.Option(help="Why it is expected.")] = "",
     form: options.Output = Format.TABLE,

@@ -57,29 +57,34 @@ def follow_suricata(
     suricata.follow(eve, state, deliver, ended.wait)
 
 
+_KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the key that `cscli bouncers add xdpctl` printed."),
+]
+_Certificate = Annotated[
+    Path | None,
+    typer.Option(help="Client certificate of this bouncer (PEM), instead of a key."),
+]
+_PrivateKey = Annotated[
+    Path | None, typer.Option(help="Private key of the certificate, if it is in another file.")
+]
+_Ca = Annotated[Path | None, typer.Option("--ca", help="CA certificate of the local API (PEM).")]
+_Places = Annotated[
+    Choice | None,
+    typer.Option("--places", help="Apply bans of countries and autonomous systems, as a set."),
+]
+
+
 @follow_app.command("crowdsec")
 def follow_crowdsec(
     context: typer.Context,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the key that `cscli bouncers add xdpctl` printed."),
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(help="Client certificate of this bouncer (PEM), instead of a key."),
-    ] = None,
-    private_key: Annotated[
-        Path | None, typer.Option(help="Private key of the certificate, if it is in another file.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option("--ca", help="CA certificate of the local API (PEM).")
-    ] = None,
+    key_file: _KeyFile = None,
+    certificate: _Certificate = None,
+    private_key: _PrivateKey = None,
+    ca: _Ca = None,
     lapi: Annotated[str, typer.Option(help="URL of the local API.")] = "http://127.0.0.1:8080",
     every: Annotated[float, typer.Option(min=1, help="Seconds between two requests.")] = 10.0,
-    places: Annotated[
-        Choice | None,
-        typer.Option("--places", help="Apply bans of countries and autonomous systems, as a set."),
-    ] = None,
+    places: _Places = None,
     database: Databases = None,
     log: options.Log = None,
 ) -> None:

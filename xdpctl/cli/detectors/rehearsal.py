@@ -49,18 +49,20 @@ def rehearse(
         "missed": missed,
     }
     if not printed(found, form):
-        if ours == EVERYWHERE:
-            output.out.print(
-                "the configuration protects nothing, so every destination is looked at"
-            )
-        if not normal:
-            output.out.print("without --normal, the detector knows no normal traffic")
-        for report in reports:
-            _print(report)
-        for line in missed:
-            output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
+        _print_all(found, ours == EVERYWHERE)
     if missed:
         raise typer.Exit(1)
+
+
+def _print_all(found: dict[str, Any], everywhere: bool) -> None:
+    if everywhere:
+        output.out.print("the configuration protects nothing, so every destination is looked at")
+    if not found["normal"]:
+        output.out.print("without --normal, the detector knows no normal traffic")
+    for report in found["recordings"]:
+        _print(report)
+    for line in found["missed"]:
+        output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
 
 
 def _report(name: str, done: "Rehearsed") -> dict[str, Any]:

@@ -85,17 +85,20 @@ def token(
     output.out.print(made, markup=False, soft_wrap=True)
 
 
+_Secret = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        prompt="token",
+        hide_input=True,
+        help="Token of `xdpctl fleet token`; without it, it is asked for, or read from input.",
+    ),
+]
+
+
 def join(
     host: Annotated[str, typer.Argument(help="Address of a node of the fleet.")],
-    secret: Annotated[
-        str,
-        typer.Option(
-            "--token",
-            prompt="token",
-            hide_input=True,
-            help="Token of `xdpctl fleet token`; without it, it is asked for, or read from input.",
-        ),
-    ] = "",
+    secret: _Secret = "",
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,

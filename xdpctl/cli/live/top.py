@@ -14,37 +14,45 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, Lines, printed
 from xdpctl.cli.live.looks import View, tab
 from xdpctl.cli.live.tables import printable
+from xdpctl.client import Client
 
 app = typer.Typer()
 _DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"
 _LEAST = 0.005  # share of a row that is worth a line, but for the first
 
 
+_By = Annotated[
+    str,
+    typer.Option(
+        help="What to count by: source, source-network, destination, destination-network, "
+        "source-port, destination-port, protocol, packet-length, tcp-flags, icmp, ttl, "
+        "fragment, dscp, vlan, ethertype, reason, rule, interface, as, country."
+    ),
+]
+_Verdict = Annotated[
+    str, typer.Option(help="Only drop or pass, or a reason such as limited; all counts both.")
+]
+_Where = Annotated[
+    str | None, typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp'.")
+]
+_Delay = Annotated[
+    float, typer.Option("-d", "--delay", min=0.2, max=3600, help="Seconds between two looks.")
+]
+_Plain = Annotated[
+    bool, typer.Option("--plain", help="Print tables again and again, and draw nothing.")
+]
+
+
 @app.command()
 def top(
     context: typer.Context,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="What to count by: source, source-network, destination, destination-network, "
-            "source-port, destination-port, protocol, packet-length, tcp-flags, icmp, ttl, "
-            "fragment, dscp, vlan, ethertype, reason, rule, interface, as, country."
-        ),
-    ] = _DEFAULT_BY,
-    verdict: Annotated[
-        str, typer.Option(help="Only drop or pass, or a reason such as limited; all counts both.")
-    ] = "all",
-    where: Annotated[
-        str | None, typer.Option(help="Only packets that match: 'dst 198.51.100.7 udp'.")
-    ] = None,
+    by: _By = _DEFAULT_BY,
+    verdict: _Verdict = "all",
+    where: _Where = None,
     window: Annotated[str, typer.Option(help="How far back, 1s to 60s.")] = "10s",
     limit: Annotated[int, typer.Option(help="Rows of each table.")] = 5,
-    delay: Annotated[
-        float, typer.Option("-d", "--delay", min=0.2, max=3600, help="Seconds between two looks.")
-    ] = 1.0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Print tables again and again, and draw nothing.")
-    ] = False,
+    delay: _Delay = 1.0,
+    plain: _Plain = False,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
@@ -65,6 +73,11 @@ def top(
         return
     query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
     query |= {"where": where} if where else {}
+    _tables(client, query, form, once, delay)
+
+
+def _tables(client: Client, query: dict[str, Any], form: Format, once: bool, delay: float) -> None:
+    """Print tables, again and again unless once is enough."""
     lines = Lines(form)
     while True:
         found = client.call("GET", "/v1/top", params=query)

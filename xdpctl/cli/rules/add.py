@@ -173,6 +173,15 @@ def allow(
     add(options.client(context), body, form)
 
 
+_Per = Annotated[
+    str,
+    typer.Option(
+        help="What shares one rate: all, source, destination, source/24,/56, destination+source/24."
+    ),
+]
+_Burst = Annotated[str, typer.Option(help="Burst, in seconds of traffic at the configured rate.")]
+
+
 @app.command()
 def limit(
     context: typer.Context,
@@ -180,16 +189,8 @@ def limit(
     match: MatchText = None,
     pps: Annotated[str | None, typer.Option(help="Packets per second: 5000, 5k.")] = None,
     bps: Annotated[str | None, typer.Option(help="Bits per second of whole frames: 100M.")] = None,
-    per: Annotated[
-        str,
-        typer.Option(
-            help="What shares one rate: all, source, destination, source/24,/56, "
-            "destination+source/24."
-        ),
-    ] = "all",
-    burst: Annotated[
-        str, typer.Option(help="Burst, in seconds of traffic at the configured rate.")
-    ] = "0.1",
+    per: _Per = "all",
+    burst: _Burst = "0.1",
     ttl: options.Ttl = None,
     reason: options.Reason = "",
     tag: options.Tags = None,

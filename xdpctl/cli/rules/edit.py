@@ -15,30 +15,29 @@ from xdpctl.model import effect as model
 
 app = typer.Typer()
 
+_Ttl = Annotated[str | None, typer.Option(help="Ends this long from now: 15m; none: no expiry.")]
+_Tag = Annotated[
+    list[str] | None, typer.Option(help="Its tags from now on; may be given several times.")
+]
+_Per = Annotated[str, typer.Option(help="Of the limit: all, source, destination, source/24,/56.")]
+_Spare = Annotated[model.Spare | None, typer.Option(help="known, established, trial, or none.")]
+
 
 @app.command()
 def edit(
     context: typer.Context,
     rule: options.RuleName,
-    ttl: Annotated[
-        str | None, typer.Option(help="Ends this long from now: 15m; none: no expiry.")
-    ] = None,
+    ttl: _Ttl = None,
     reason: Annotated[str | None, typer.Option(help="Its reason from now on.")] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Its tags from now on; may be given several times.")
-    ] = None,
+    tag: _Tag = None,
     action: Annotated[model.Action | None, typer.Option(help=f"{model.ACTIONS}.")] = None,
     mode: Annotated[model.Mode | None, typer.Option(help="enforce, or monitor to count.")] = None,
     pps: Annotated[str | None, typer.Option(help="Limit, in packets per second: 5k.")] = None,
     bps: Annotated[str | None, typer.Option(help="Limit, in bits per second: 100M.")] = None,
-    per: Annotated[
-        str, typer.Option(help="Of the limit: all, source, destination, source/24,/56.")
-    ] = "all",
+    per: _Per = "all",
     burst: Annotated[str, typer.Option(help="Of the limit: seconds at its rate.")] = "0.1",
     priority: Annotated[int | None, typer.Option(help="Lower is evaluated first.")] = None,
-    spare: Annotated[
-        model.Spare | None, typer.Option(help="known, established, trial, or none.")
-    ] = None,
+    spare: _Spare = None,
     force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
 ) -> None:

@@ -75,23 +75,22 @@ class Agent:
             self.revocations,
             endpoints,
         )
-        controller.sharing = Sharing(
+        controller.sharing = self._sharing()
+        self._numbers = count(-1, -1)  # of what is stated without a change of this node
+        self._threads = [
+            threading.Thread(target=each.run, name=f"fleet {type(each).__name__}", daemon=True)
+            for each in (self.follower, self.sender, self.reporter, self.rounds)
+        ]
+
+    def _sharing(self) -> Sharing:
+        """What the controller asks of the fleet."""
+        return Sharing(
             self.member.stated.set,
             self.detected.note,
             self.covers,
             lambda field, value, now: bytes(content(field, value, now)),
             self.member.states,
         )
-        self._numbers = count(-1, -1)  # of what is stated without a change of this node
-        self._threads = [
-            threading.Thread(target=work, name=f"fleet {name}", daemon=True)
-            for name, work in (
-                ("follower", self.follower.run),
-                ("sender", self.sender.run),
-                ("reporter", self.reporter.run),
-                ("rounds", self.rounds.run),
-            )
-        ]
 
     def start(self) -> None:
         """Start the threads."""

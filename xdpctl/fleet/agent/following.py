@@ -215,12 +215,8 @@ class Follower:
             member.give_way(change, why)
         for change, revision in stated.reached.items():
             member.reach(change, revision)
-        if member.refused:
-            for one in incoming:
-                if one.node or not one.again:
-                    member.refused.pop(f"{one.node}: {one.key}" if one.node else one.key, None)
-            for key in stated.applied:
-                member.refused.pop(key, None)
+        for key in self._judged_anew(incoming, stated):
+            member.refused.pop(key, None)
         member.refuse(stated.refused | found.refused)
         for one in incoming:
             if one.intent is not None and one.intent.removed:
@@ -230,6 +226,14 @@ class Follower:
             member.applied = position.revision
         member.moved.set()
         member.stated.set()  # something that is to be sent may have a new base
+
+    @staticmethod
+    def _judged_anew(incoming: Sequence[Incoming], stated: Taken) -> Iterator[str]:
+        """The intents whose earlier refusal is over."""
+        for one in incoming:
+            if one.node or not one.again:
+                yield f"{one.node}: {one.key}" if one.node else one.key
+        yield from stated.applied
 
     def _now(self) -> float:
         return self._member.controller.clock.read().unix

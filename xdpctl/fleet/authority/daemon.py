@@ -83,13 +83,23 @@ class Daemon:
 
         A configuration file would not do: in one, etcd ignores the lists of revoked certificates.
         """
+        flags = self._configured(name, address, initial_cluster, new, token)
+        lines = [
+            f"ETCD_{flag.upper().replace('-', '_')}={shlex.quote(str(value))}\n"
+            for flag, value in flags.items()
+        ]
+        self._layout.write(self._layout.configuration, "".join(lines).encode(), 0o644)
+
+    def _configured(
+        self, name: str, address: str, initial_cluster: str, new: bool, token: str
+    ) -> dict[str, object]:
         engine, host = self._layout.engine, host_of(address)
         secured = {
             "cert-file": engine / "server.crt",
             "key-file": engine / "server.key",
             "trusted-ca-file": engine / "ca.crt",
         }
-        flags = {
+        return {
             "name": name,
             "data-dir": self._layout.data,
             "listen-client-urls": f"https://{host}:{CLIENTS}",
@@ -114,11 +124,6 @@ class Daemon:
             # a node's certificate is of the same authority, and must not speak for a member
             "peer-cert-allowed-hostname": SERVER_NAME,
         }
-        lines = [
-            f"ETCD_{flag.upper().replace('-', '_')}={shlex.quote(str(value))}\n"
-            for flag, value in flags.items()
-        ]
-        self._layout.write(self._layout.configuration, "".join(lines).encode(), 0o644)
 
     def start(self) -> int:
         """Start this host's member by its unit; without systemd, as a process: its id."""

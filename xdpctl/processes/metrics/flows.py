@@ -13,6 +13,11 @@ _MEMORIES = {MemoryNumber.FLOWS: "flows", MemoryNumber.ANSWERED: "answered"}
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     """How full the memories are, where they are asked, and what became of challenges."""
+    yield from _memories(ctx)
+    yield from _challenges(ctx)
+
+
+def _memories(ctx: ControlPlane) -> Iterator[Metric]:
     flows = ctx.controller.datapath.flows
     used = GaugeMetricFamily(
         "xdpctl_memory_used", "Elements of a memory's generation", labels=["memory"]
@@ -45,6 +50,10 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     for name, asking in flows.asking().items():
         asked.add_metric([name], float(asking is Asking.ASKS))
     yield asked
+
+
+def _challenges(ctx: ControlPlane) -> Iterator[Metric]:
+    flows = ctx.controller.datapath.flows
     counts = flows.challenges()
     challenges = CounterMetricFamily(
         "xdpctl_challenges", "SYNs that were challenged, and right answers", labels=["what"]
