@@ -133,7 +133,7 @@ def _added(values: list[float | None]) -> float | None:
 _WORST = ("hurting", "unclear", "holding", "quiet")
 
 
-def _holding(answers: Answers) -> Any:
+def _condition(answers: Answers) -> Any:
     """The worst word of all nodes, with the reasons of those that say it."""
     state = min((one["state"] for one in answers.values()), key=_WORST.index)
     said = {node: one for node, one in answers.items() if one["state"] == state}
@@ -150,6 +150,6 @@ _MERGERS: tuple[tuple[re.Pattern[str], Merge], ...] = (
     (re.compile("/v1/incidents"), _incidents),
     (re.compile("/v1/top(/minute)?"), _top),
     (re.compile("/v1/series"), _series),
-    (re.compile("/v1/holding"), _holding),
+    (re.compile("/v1/condition"), _condition),
     (re.compile("/v1/status"), lambda answers: summed(list(answers.values()))),
 )

@@ -173,16 +173,16 @@ def _felt(scene: Scene, name: str, built: list[bytes], rate: float, seconds: flo
         dropped = counters.read(*KEPT_OUT) - kept_out
     lost = scene.talks.worst().lost
     time.sleep(1.2)  # until the detector reports again
-    found = [hold for hold in scene.status().holds if not hold.refused]
+    found = [mitigation for mitigation in scene.status().mitigations if not mitigation.refused]
     return Felt(
         name,
         rate,
         None if held is None or began is None else 1e3 * (held - began),
         dropped / max(sender.sent, 1),
-        tuple(sorted({hold.action for hold in found})),
+        tuple(sorted({mitigation.action for mitigation in found})),
         scene.sessions.waiting(2.0),
         lost,
-        max((hold.finding.heads for hold in found), default=0),
+        max((mitigation.finding.heads for mitigation in found), default=0),
     )
 
 

@@ -182,7 +182,7 @@ def _tools(scene: Scene) -> Iterator[str]:
         before = live.kept_out(scene)
         held = live.reaction(scene, lambda c=command: live.tool(scene, c))  # type: ignore[misc]
         time.sleep(1.2)
-        actions = sorted({hold.action for hold in scene.status().holds})
+        actions = sorted({mitigation.action for mitigation in scene.status().mitigations})
         shown = "not held" if held is None else f"{held:.0f}"
         kept = live.kept_out(scene) - before
         yield f"| {name} | {shown} | {kept:,} | {', '.join(actions)} |\n"
@@ -239,7 +239,7 @@ def _adversaries() -> Iterator[str]:
         turns.play(0.1, ATTACKS[names[turn % 4]], 50_000)
     yield (
         f"| four vectors that change each 100 ms, for 6 s | {turns.leak:.1%} passed, "
-        f"with {len(turns.engine.holds.active)} answers |\n"
+        f"with {len(turns.engine.mitigations.active)} mitigations |\n"
     )
 
 

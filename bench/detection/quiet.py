@@ -151,9 +151,9 @@ def _day(
                 _connecting(random, pools, burst, True),
             ]
             reports = engine.step(now, now, np.concatenate([*packets, known]))
-            begun = [report.hold for report in reports if report.phase is Phase.BEGAN]
+            begun = [report.mitigation for report in reports if report.phase is Phase.BEGAN]
             answers += len(begun)
-            drops += sum(hold.drops for hold in begun)
+            drops += sum(mitigation.drops for mitigation in begun)
     for late in range(1, 40):  # so that what was normal counts tomorrow
         engine.step(now + 60.0 * late, now + 60.0 * late, known)
     return Day(answers, drops, float(np.median(fastest)), syns)

@@ -64,15 +64,15 @@ def _played(name: str, count: int, making: Making) -> Recorded:
     world = World(ours=_OURS)
     world.normal = 2_000
     told = began(world.play(_SECONDS, making, _RATE))
-    holds = world.engine.holds.active
+    mitigations = world.engine.mitigations.active
     return Recorded(
         name,
         count,
         told[0].after if told else None,
         1 - world.leak,
-        tuple(sorted({hold.action for hold in holds})),
+        tuple(sorted({mitigation.action for mitigation in mitigations})),
         world.legitimate_hit / (world.normal * _SECONDS),
-        tuple(hold.match for hold in holds),
+        tuple(mitigation.match for mitigation in mitigations),
     )
 
 

@@ -24,7 +24,7 @@ _FIRST_CHANGE = 100  # so that the number of a change has three digits in every 
 _EVENT = {"phase": "began", "id": "42", "victim": "198.51.100.7", "attack": "udp_flood"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def street() -> Iterator[tuple[Host, Host]]:
     """The box's host, and one from which an attacker sends; neither speaks IPv6 by itself."""
     need(os.geteuid() == 0, "root")
@@ -39,7 +39,7 @@ def street() -> Iterator[tuple[Host, Host]]:
         yield host, far
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(street: tuple[Host, Host]) -> Iterator[Box]:
     box = Box(street[0], ["isp0"])
     box.settings = '[automatic]\nnetworks = ["198.51.100.0/24"]\n'

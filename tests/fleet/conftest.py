@@ -16,7 +16,7 @@ from tests.fleet.engines import Etcd
 _NUMBERS = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_etcd() -> Iterator[Etcd]:
     if shutil.which("etcd") is None:
         if os.environ.get("XDPCTL_REQUIRE_KERNEL"):

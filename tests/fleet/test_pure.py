@@ -160,7 +160,7 @@ def test_figures_over_time_and_the_word_are_those_of_all() -> None:
     assert merge
     found = merge({"a": series([1.0, 2.0, None]), "b": series([5.0, None])})
     assert found["figures"]["passed"]["averages"] == [7.0, None]
-    merge = fleet_wide.merger("GET", "/v1/holding")
+    merge = fleet_wide.merger("GET", "/v1/condition")
     assert merge
 
     def word(state: str) -> dict[str, object]:

@@ -11,9 +11,9 @@ from bench.detection.made import balanced, legitimate
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.hold import Hold, State
-from xdpctl.flood.holds import Report
 from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.mitigation import Mitigation, State
+from xdpctl.flood.mitigations import Report
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
@@ -36,8 +36,8 @@ class Told:
     report: Report
 
     @property
-    def hold(self) -> Hold:
-        return self.report.hold
+    def mitigation(self) -> Mitigation:
+        return self.report.mitigation
 
 
 @dataclass(slots=True)
@@ -115,13 +115,17 @@ class World:
         return made
 
     def _decide(self, packets: PacketArray) -> None:
-        for hold in sorted(self.engine.holds.active, key=lambda hold: not hold.drops):
-            if hold.state is State.PROBING or hold.watched or hold.refused:
+        for mitigation in sorted(
+            self.engine.mitigations.active, key=lambda mitigation: not mitigation.drops
+        ):
+            if mitigation.state is State.PROBING or mitigation.watched or mitigation.refused:
                 continue
-            if self.answers and hold.action == "challenge":
+            if self.answers and mitigation.action == "challenge":
                 continue
             free = (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
-            packets["reason"][takes(_parsed(hold.match), packets) & free] = _REASONS[hold.action]
+            packets["reason"][takes(_parsed(mitigation.match), packets) & free] = _REASONS[
+                mitigation.action
+            ]
 
     @property
     def leak(self) -> float:
@@ -130,7 +134,7 @@ class World:
 
     def actions(self) -> list[str]:
         """What stands."""
-        return [hold.action for hold in self.engine.holds.active]
+        return [mitigation.action for mitigation in self.engine.mitigations.active]
 
 
 def began(told: list[Told]) -> list[Told]:

@@ -225,7 +225,7 @@ def rule_details(rule: dict[str, Any]) -> None:
 def word(client: "ApiClient") -> Mapping[str, Any]:
     """How it is, in one word, with reasons; `unknown` while too many ask."""
     try:
-        found: Mapping[str, Any] = client.call("GET", "/v1/holding")
+        found: Mapping[str, Any] = client.call("GET", "/v1/condition")
     except Refused as error:
         return {"state": "unknown", "reasons": [str(error)]}
     return {name: found[name] for name in ("state", "reasons")}

@@ -41,7 +41,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     found = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
     word = output.word(client)
-    if printed({**found, "counters": traffic, "holding": word}, form):
+    if printed({**found, "counters": traffic, "condition": word}, form):
         return
     memory = sum(found["kernel_memory"].values()) / 2**20
     lines = {

@@ -52,7 +52,7 @@ class Aims:
         self._held: deque[tuple[float, Prefix, Traffic]] = deque(maxlen=256)
 
     def held(self, now: float, victim: Prefix, kind: Traffic) -> None:
-        """An answer for a victim began."""
+        """A mitigation for a victim began."""
         self._held.append((now, victim, kind))
 
     def aim(self, now: float, victim: Prefix, kind: Traffic, ours: Iterable[Prefix]) -> Prefix:

@@ -2,8 +2,8 @@
 """The detector: packets and times in, reports out.
 
 A stratum (a kind of packets to a destination) that reaches its threshold is looked at; what is done
-about it are its holds (`holds.py`). What their rules take is left out of the next look, so a new
-vector is met as a new attack. Pure: it reads no clock.
+about it are its mitigations (`mitigations.py`). What their rules take is left out of the next look,
+so a new vector is met as a new attack. Pure: it reads no clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +23,9 @@ from xdpctl.flood.counts import (
     strata,
 )
 from xdpctl.flood.evidence import Case
-from xdpctl.flood.hold import Hold, State
-from xdpctl.flood.holds import Holds, Report
 from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.mitigation import Mitigation, State
+from xdpctl.flood.mitigations import Mitigations, Report
 from xdpctl.flood.rates import BESIDE, Rates
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.flood.sources import sources
@@ -94,7 +94,7 @@ class Engine:
         self.usual, self.normal = usual, normal
         self._rates = Rates(settings, usual, tuple(ours))
         self.expectations: tuple[Expectation, ...] = ()
-        self.holds = Holds()
+        self.mitigations = Mitigations()
         self._coping = Coping(answers)
         self.ceilings = Ceilings(ceilings or Usual(usual.since))
         self._recent, self._shaken = Recent(), Recent()
@@ -130,7 +130,7 @@ class Engine:
         self._last = now
         if now >= self._raised_at + _SECOND:
             self._raised_at = now
-            self._raises = self.holds.expected = raises(self.expectations, unix)
+            self._raises = self.mitigations.expected = raises(self.expectations, unix)
         chunk = self._ours(now, seconds, packets)
         self.usual.observed += min(seconds, _SECOND)
         known = chunk.packets["flow"] == FlowState.KNOWN
@@ -140,7 +140,7 @@ class Engine:
         self._shaken.add(chunk.of(chunk.packets["shaken"] != 0))
         undecided = unknown.of(unknown.packets["reason"] == Reason.NO_RULE)
         self._learn(now, unix, chunk, undecided)
-        reports = list(self.holds.step(now, chunk))
+        reports = list(self.mitigations.step(now, chunk))
         if self.settings.mode is not Most.OFF:
             reports += self._look(now, unix)
             reports += self._look_at_known(now, unix, chunk.of(known))
@@ -152,7 +152,7 @@ class Engine:
             most = self.settings.most(victim, Traffic[proposal.finding.kind.upper()])
             if most is not Most.OFF:
                 watched = most is Most.OBSERVE
-                yield from self.holds.begin(now, unix, victim, proposal, watched) or ()
+                yield from self.mitigations.begin(now, unix, victim, proposal, watched) or ()
 
     @property
     def _fresh(self) -> bool:
@@ -173,11 +173,15 @@ class Engine:
             kind for (_, kind), each in self._suspects.items()
             if each.loud_at > now - 5.0 and not each.copes
         }  # fmt: skip
-        loud |= {hold.of_kind for hold in self.holds.active if hold.state is State.ATTACK}
+        loud |= {
+            mitigation.of_kind
+            for mitigation in self.mitigations.active
+            if mitigation.state is State.ATTACK
+        }
         loud |= {kind for _, kind in self._expected}
         copes = {kind for (_, kind), each in self._suspects.items() if each.copes} - loud
         passed = chunk.packets["reason"] == Reason.NO_RULE
-        passed &= self.holds.not_probed(chunk.packets)
+        passed &= self.mitigations.not_probed(chunk.packets)
         self.normal.add(chunk.of(passed), frozenset(loud), frozenset(copes))
         self._rates.note(unix, undecided, loud, self.taught)
 
@@ -206,7 +210,7 @@ class Engine:
         least = np.array([self.settings.least_floor(kind, self.taught) for kind in Traffic])
         loud: dict[Key, float] = {}
         self._expected, self._beside = set(), {}
-        attacked = [each.prefix for each in self.holds.active if each.state is State.ATTACK]
+        attacked = [each.prefix for each in self.mitigations.active if each.state is State.ATTACK]
         least *= BESIDE if attacked else 1.0
         for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
             key, rate = found.key(place), float(found.rates[place])
@@ -229,7 +233,7 @@ class Engine:
             if now < self._beside_at.get(key, -1.0) + _BESIDE_SECONDS:
                 continue
             window = self._window(key, Reason.NO_RULE)
-            left = self.holds.not_taken(now, window, key[1])
+            left = self.mitigations.not_taken(now, window, key[1])
             weights = window["weight"].astype(np.float64)
             rest = rate * float(weights[left].sum() / max(weights.sum(), 1.0))
             least, most = self._rates.beside(key, self.taught), self.settings.most(*key)
@@ -239,7 +243,7 @@ class Engine:
             case = replace(self._case(key, window[left], rest), threshold=least)
             for one in proposals(case, most):
                 if one.action is Action.DROP:
-                    yield from self._hold(now, unix, key, one, most) or ()
+                    yield from self._mitigation(now, unix, key, one, most) or ()
 
     def _look_at(
         self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk
@@ -285,7 +289,7 @@ class Engine:
             return
         if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else _ENOUGH):
             return
-        left = self.holds.not_taken(now, window, key[1])
+        left = self.mitigations.not_taken(now, window, key[1])
         weights = window["weight"].astype(np.float64)
         rest = rate * float(weights[left].sum() / weights.sum())
         if rest < self.threshold(key) or left.sum() < _LEAST:
@@ -333,22 +337,24 @@ class Engine:
             return
         seen = self._recent.last(WINDOW_SECONDS)
         case = self._case(key, window, rate, self._coping.copes(now, key, window, seen))
-        earlier = self.holds.remembered(victim, kind, unix)
+        earlier = self.mitigations.remembered(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
         if suspect := self._suspects.get(key):
             suspect.copes = case.copes and not found
         reports, full = list[Report](), False
         for one in found:
-            begun = self._hold(now, unix, key, one, most)
+            begun = self._mitigation(now, unix, key, one, most)
             full |= begun is None
             reports += begun or []
         if found and not reports:  # what is asked for was refused: less may be possible
-            begun = self._hold(now, unix, key, whole_limit(case), most)
+            begun = self._mitigation(now, unix, key, whole_limit(case), most)
             full |= begun is None
             reports += begun or []
         if full and not reports:
             usual = sum(self.usual.best((victim, each)) for each in Traffic)
-            reports += self._hold(now, unix, key, limit_on_all(case, usual), most, force=True) or []
+            reports += (
+                self._mitigation(now, unix, key, limit_on_all(case, usual), most, force=True) or []
+            )
         yield from reports
 
     def _case(self, key: Key, window: PacketArray, rate: float, copes: bool = False) -> Case:
@@ -369,12 +375,12 @@ class Engine:
             forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
             taught=self.taught,
             accepts=self._part.accepts(self._last or 0.0, key[0]),
-            challenged=self.holds.challenges(*key),
+            challenged=self.mitigations.challenges(*key),
             copes=copes,
             answered=self._coping.answered(self._last or 0.0, key),
         )
 
-    def _hold(
+    def _mitigation(
         self,
         now: float,
         unix: float,
@@ -383,50 +389,54 @@ class Engine:
         most: Most,
         force: bool = False,
     ) -> list[Report] | None:
-        """Begin an answer; what is to be reported, None if there is no place for it."""
+        """Begin a mitigation; what is to be reported, None if there is no place for it."""
         watched = most is Most.OBSERVE
-        reports = self.holds.begin(now, unix, key[0], proposal, watched, force)
+        reports = self.mitigations.begin(now, unix, key[0], proposal, watched, force)
         for report in reports or ():
             if report.phase is Phase.BEGAN:
                 self._aims.held(now, key[0], key[1])
-                self._afresh.setdefault(report.hold.id, (now, 0))
+                self._afresh.setdefault(report.mitigation.id, (now, 0))
                 self.usual.forget({key})
         return reports
 
     def _look_afresh(self, now: float, unix: float) -> Iterator[Report]:
         """Look again at what a limit was set for: its rate is known, and a drop may be proved."""
-        for hold in self.holds.active:
-            gone = not self.holds.stands(hold)  # another one has taken its place meanwhile
-            if gone or hold.drops or hold.watched or hold.known or hold.state is State.PROBING:
+        for each in self.mitigations.active:
+            lets_pass = not (
+                each.drops or each.watched or each.known or each.state is State.PROBING
+            )
+            # another one may have taken its place meanwhile
+            if not lets_pass or not self.mitigations.stands(each) or not self._due(now, each.id):
                 continue
-            if not self._due(now, hold.id):
-                continue
-            key = hold.prefix, hold.of_kind
+            key = each.prefix, each.of_kind
             rate = self._rate(key, *_NOT_DROPPED)
-            yield from self._drop_instead(now, unix, hold, rate)
-            if self.holds.stands(hold):
+            yield from self._drop_instead(now, unix, each, rate)
+            if self.mitigations.stands(each):
                 answered = self._coping.answered(now, key)
                 most = passes(self.threshold(key), rate, self.usual.best(key), answered)
-                yield from self.holds.limit_to(now, hold, most)
-        self._afresh = {k: v for k, v in self._afresh.items() if self.holds.has(k)}
+                yield from self.mitigations.limit_to(now, each, most)
+        self._afresh = {k: v for k, v in self._afresh.items() if self.mitigations.has(k)}
 
-    def _drop_instead(self, now: float, unix: float, hold: Hold, rate: float) -> Iterator[Report]:
+    def _drop_instead(
+        self, now: float, unix: float, softer: Mitigation, rate: float
+    ) -> Iterator[Report]:
         """Drops in the place of a limit or challenge, or of a part of it."""
-        key = hold.prefix, hold.of_kind
+        key = softer.prefix, softer.of_kind
         window = self._window(key, *_NOT_DROPPED)
-        window = window[self.holds.not_dropped(window, key[1])]
+        window = window[self.mitigations.not_dropped(window, key[1])]
         enough = len(window) >= _ENOUGH and rate >= self.threshold(key)
         if not enough or self.settings.most(*key) is not Most.DROP:
             return
         found = proposals(self._case(key, window, rate), Most.DROP)
         drops = [each for each in found if each.action is Action.DROP]
-        begun = [r for one in drops for r in self._hold(now, unix, key, one, Most.DROP) or ()]
+        begun = [r for one in drops for r in self._mitigation(now, unix, key, one, Most.DROP) or ()]
         yield from begun
-        if begun and len(drops) == len(found) and self.holds.stands(hold):  # they take it all
-            yield self.holds.end(hold)
+        all_of_it = len(drops) == len(found)
+        if begun and all_of_it and self.mitigations.stands(softer):
+            yield self.mitigations.end(softer)
 
     def _due(self, now: float, identity: str) -> bool:
-        """Whether an answer is to be looked at again."""
+        """Whether a mitigation is to be looked at again."""
         began, done = self._afresh.setdefault(identity, (now, 0))
         further = done - len(_AFRESH_SECONDS) + 1
         after = _AFRESH_SECONDS[done] if further <= 0 else _AFRESH_SECONDS[-1] * (1 + further)

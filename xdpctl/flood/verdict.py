@@ -218,7 +218,7 @@ def whole_limit(case: Case) -> Proposal:
 
 
 def limit_on_all(case: Case, usual: float) -> Proposal:
-    """What is done about a victim to which there are more answers than there are places.
+    """What is done about a victim of which there are more mitigations than places.
 
     `usual` is what comes to it of all kinds, in packets a second.
     """

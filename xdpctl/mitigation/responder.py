@@ -16,7 +16,7 @@ from xdpctl.control.operations.challenges import answerable
 from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, LockoutError, QuotaError, RuleError
-from xdpctl.flood.holds import TAKEN_BACK
+from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import ReportedEvent, rules_that_worked, tag_of
 from xdpctl.mitigation import event_tags, guards

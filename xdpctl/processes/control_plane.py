@@ -57,8 +57,8 @@ from xdpctl.traffic.window import Seen
 from xdpctl.watch import readiness
 from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
+from xdpctl.watch.condition import Condition, People, condition, overload, people_of
 from xdpctl.watch.flows import FlowWatch
-from xdpctl.watch.holding import Holding, People, holding, overload, people_of
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.peering import Peering
 from xdpctl.watch.reporting import Reporting
@@ -237,7 +237,7 @@ class ControlPlane:
 
     def _health(self) -> tuple[list[str], str]:
         """The problems of this node, and whether what attacks is held."""
-        return self.problems(), self.holding()[1].state
+        return self.problems(), self.condition()[1].state
 
     def _automatic(self) -> AutomaticSettings:
         return self.settings.automatic  # read each time, because it may be reloaded
@@ -305,14 +305,14 @@ class ControlPlane:
             self.geo_problem = str(error)
             return None
 
-    def holding(self) -> tuple[Look, Holding]:
+    def condition(self) -> tuple[Look, Condition]:
         """What is unusual in the traffic, and whether what attacks is held."""
         look = self.unusual.look()
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
         bypass = self.controller.datapath.bypass()
         full = [*self.uplinks.full(), *overload(self.series.latest)]
-        return look, holding(look, bypass, self.loader(), full, self._people())
+        return look, condition(look, bypass, self.loader(), full, self._people())
 
     def _people(self) -> People:
         """Whether people are served."""
@@ -370,5 +370,5 @@ class ControlPlane:
         status = read_status(self.settings.detector_status)
         if status is None or status.silent:
             return ["the detector does not report: floods are not held unless somebody acts"]
-        refused = [hold for hold in status.holds if hold.refused]
-        return [f"an answer to an attack is not in force: {hold.refused}" for hold in refused[:3]]
+        refused = [each.refused for each in status.mitigations if each.refused]
+        return [f"a mitigation is not in force: {why}" for why in refused[:3]]

@@ -36,7 +36,7 @@ class Page:
         state, automatic, bypass = None, None, None
         if self.who.may(Role.VIEWER):
             state, automatic, bypass = await asyncio.gather(
-                *(self.or_none(f"/v1/{name}") for name in ("holding", "automatic", "bypass"))
+                *(self.or_none(f"/v1/{name}") for name in ("condition", "automatic", "bypass"))
             )
         fleet, node = self.request.app.state.context.fleet, node_of(self.request)
         return rendered(
@@ -51,7 +51,7 @@ class Page:
             may_change=self.who.may(Role.OPERATOR) and not node,
             may_look=self.who.may(Role.VIEWER),
             pages=pages(self.who, *self._more_pages()),
-            holding=state,
+            condition=state,
             automatic=automatic,
             bypass=bypass,
             said=self._said(),

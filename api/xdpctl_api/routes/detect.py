@@ -73,7 +73,9 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
         protected=ctx.ours(prefix),
         learning=learning,
         kinds=shown,
-        holds=[each for each in holds_out(status) if parse_prefix(each.victim).covers(prefix)],
+        mitigations=[
+            each for each in holds_out(status) if parse_prefix(each.victim).covers(prefix)
+        ],
     )
 
 

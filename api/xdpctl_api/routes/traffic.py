@@ -29,8 +29,8 @@ from xdpctl_api.refusals import refusals
 from xdpctl_api.shapes.common import seconds as seconds_of
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import (
+    ConditionOut,
     DimensionOut,
-    HoldingOut,
     RecordedOut,
     RowOut,
     SuggestIn,
@@ -122,11 +122,11 @@ async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
     return await ctx.looks.run(lambda: _suggest(ctx, window, ago))
 
 
-@router.get("/holding", responses=refusals(BusyError))
-async def read_holding(who: Viewer, ctx: Ctx) -> HoldingOut:
+@router.get("/condition", responses=refusals(BusyError))
+async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
     """Whether what attacks is held, in one word, with matches of what passes and is unusual."""
-    look, found = await ctx.looks.run(ctx.holding)
-    return HoldingOut(
+    look, found = await ctx.looks.run(ctx.condition)
+    return ConditionOut(
         state=found.state,
         reasons=list(found.reasons),
         seconds=look.seconds,

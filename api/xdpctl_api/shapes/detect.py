@@ -7,8 +7,8 @@ from xdpctl.flood.settings import Most
 from xdpctl.processes.detector.status import DetectorStatus
 
 
-class HoldOut(BaseModel):
-    """An answer of the detector that stands."""
+class MitigationOut(BaseModel):
+    """A mitigation of the detector that stands."""
 
     id: str = Field(description="Id of the event at the detector")
     victim: str
@@ -16,7 +16,7 @@ class HoldOut(BaseModel):
     match: str
     action: str
     state: str = Field(
-        description="attack: the rule is hit; holding: it is not, and stays; probing: it is in "
+        description="attack: the rule is hit; waiting: it is not, and stays; probing: it is in "
         "monitor mode, to see whether the attack goes on"
     )
     rate: float = Field(description="Packets a second that its rule hits")
@@ -40,7 +40,7 @@ class DetectOut(BaseModel):
     normal: dict[str, int] = Field(
         description="How many packets of normal traffic are kept, by kind"
     )
-    holds: list[HoldOut]
+    mitigations: list[MitigationOut]
 
 
 class KindOut(BaseModel):
@@ -68,25 +68,25 @@ class DestinationOut(BaseModel):
     protected: bool = Field(description="Whether attacks on it are looked for")
     learning: float = Field(description="Seconds after which `later` is so")
     kinds: list[KindOut]
-    holds: list[HoldOut] = Field(description="What is done about attacks on it")
+    mitigations: list[MitigationOut] = Field(description="What is done about attacks on it")
 
 
-def holds_out(status: DetectorStatus | None) -> list[HoldOut]:
-    """The answers that stand."""
+def holds_out(status: DetectorStatus | None) -> list[MitigationOut]:
+    """The mitigations that stand."""
     return [
-        HoldOut(
-            id=hold.id,
-            victim=hold.victim,
-            kind=hold.kind,
-            match=hold.match,
-            action=hold.action,
-            state=hold.state.value,
-            rate=hold.rate,
-            began=hold.began,
-            quiet=hold.quiet,
-            refused=hold.refused,
+        MitigationOut(
+            id=mitigation.id,
+            victim=mitigation.victim,
+            kind=mitigation.kind,
+            match=mitigation.match,
+            action=mitigation.action,
+            state=mitigation.state.value,
+            rate=mitigation.rate,
+            began=mitigation.began,
+            quiet=mitigation.quiet,
+            refused=mitigation.refused,
         )
-        for hold in (status.holds if status else [])
+        for mitigation in (status.mitigations if status else [])
     ]
 
 
@@ -102,5 +102,5 @@ def detect_out(mode: Most, status: DetectorStatus | None) -> DetectOut:
         overrun=status.overrun if status else 0,
         taught=bool(status and status.taught),
         normal=status.normal if status else {},
-        holds=holds_out(status),
+        mitigations=holds_out(status),
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from xdpctl.watch.holding import State
+from xdpctl.watch.condition import State
 from xdpctl_api.shapes.common import Duration, Strict
 
 
@@ -80,7 +80,7 @@ class SuggestOut(BaseModel):
     matches: list[SuggestionOut] = Field(description="At most five")
 
 
-class HoldingOut(BaseModel):
+class ConditionOut(BaseModel):
     """How it is. `matches` are of what no rule decided, as in a suggestion."""
 
     state: State = Field(

@@ -59,10 +59,10 @@ def test_what_it_did_is_in_the_incident(scene: Scene) -> None:
     assert incident["detectors"] == ["builtin"]
     whole = call("GET", f"/v1/incidents/{incident['id']}")
     assert whole["findings"][0]["because"]
-    assert eventually(lambda: bool(scene.status().holds)), "it reports once a second"
+    assert eventually(lambda: bool(scene.status().mitigations)), "it reports once a second"
     said = scene.box.cli("detect", "status")
     assert said["runs"]
-    assert said["holds"][0]["state"] in ("attack", "holding")
+    assert said["mitigations"][0]["state"] in ("attack", "waiting")
     shown = scene.box.cli("detect", "show", "192.0.2.1")
     assert shown["protected"]
     assert {each["kind"] for each in shown["kinds"]} >= {"syn", "udp", "icmp"}
@@ -80,7 +80,7 @@ def test_killed_in_mid_flood_its_rules_stay_and_it_takes_them_over(scene: Scene)
         dropped = kept_out(scene)
         assert eventually(lambda: _runs_anew(scene, first))
         assert kept_out(scene) > dropped, "the rules held meanwhile"
-        assert eventually(lambda: [h.state for h in scene.status().holds] == ["attack"])
+        assert eventually(lambda: [h.state for h in scene.status().mitigations] == ["attack"])
         assert {rule["id"] for rule in scene.box.client.pages()} == before, "no second answer"
     assert scene.sessions.all_answer()
 
@@ -92,7 +92,7 @@ def test_a_flood_is_seen_while_the_control_plane_does_not_answer(scene: Scene) -
     os.kill(plane, signal.SIGSTOP)
     try:
         with flooding(scene.place, scene.generator, "fragment", 50_000):
-            assert eventually(lambda: bool(scene.status().holds))
+            assert eventually(lambda: bool(scene.status().mitigations))
             assert kept_out(scene) == 0
             os.kill(plane, signal.SIGCONT)
             assert eventually(lambda: kept_out(scene) > 1_000)
@@ -102,7 +102,10 @@ def test_a_flood_is_seen_while_the_control_plane_does_not_answer(scene: Scene) -
 
 
 def _refused(scene: Scene) -> bool:
-    return any("automatic mitigation is off" in hold.refused for hold in scene.status().holds)
+    return any(
+        "automatic mitigation is off" in mitigation.refused
+        for mitigation in scene.status().mitigations
+    )
 
 
 def _runs_anew(scene: Scene, before: int) -> bool:

@@ -52,7 +52,7 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
     api.answers = {
         ("GET", "/v1/status"): STATUS,
         ("GET", "/v1/counters"): COUNTERS,
-        ("GET", "/v1/holding"): {"state": "quiet", "reasons": ["nothing unusual passes"]},
+        ("GET", "/v1/condition"): {"state": "quiet", "reasons": ["nothing unusual passes"]},
     }
     code, out, err = run("status")
     assert code == 0

@@ -106,9 +106,9 @@ def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: f
 
 
 def limit_of(world: Server) -> float:
-    (hold,) = world.engine.holds.active
-    assert hold.limit is not None
-    return hold.limit.pps
+    (mitigation,) = world.engine.mitigations.active
+    assert mitigation.limit is not None
+    return mitigation.limit.pps
 
 
 def test_what_is_hardly_above_the_threshold_loses_next_to_nothing() -> None:

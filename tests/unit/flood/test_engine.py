@@ -85,11 +85,11 @@ def test_carpet_bombing_is_answered_over_the_prefix() -> None:
     world = World()
     told = began(world.play(1.0, _spread("UDP of one length by bots", 256), 30_000))
     assert told[0].after <= 0.15
-    assert told[0].hold.victim == "192.0.2.0/24"
-    assert told[0].hold.action == "drop"
+    assert told[0].mitigation.victim == "192.0.2.0/24"
+    assert told[0].mitigation.action == "drop"
     part = World()
     told = began(part.play(1.0, _spread("UDP of one length by bots", 16), 30_000))
-    assert told[0].hold.victim == "192.0.2.0/28"
+    assert told[0].mitigation.victim == "192.0.2.0/28"
 
 
 def test_a_flood_on_65536_destinations_is_answered_over_what_is_protected() -> None:
@@ -104,8 +104,8 @@ def test_a_flood_on_65536_destinations_is_answered_over_what_is_protected() -> N
         return packets
 
     told = began(world.play(1.0, all_over, 100_000))
-    assert told[0].hold.victim == "192.0.0.0/16"
-    assert len(world.engine.holds.active) <= 2
+    assert told[0].mitigation.victim == "192.0.0.0/16"
+    assert len(world.engine.mitigations.active) <= 2
 
 
 def test_a_sweep_is_met_with_one_answer_after_some_addresses() -> None:
@@ -119,7 +119,7 @@ def test_a_sweep_is_met_with_one_answer_after_some_addresses() -> None:
 
         world.play(1.0, swept, 25_000)
     assert world.leak <= 0.05
-    assert len(world.engine.holds.active) <= 12
+    assert len(world.engine.mitigations.active) <= 12
 
 
 def test_packets_to_others_are_not_looked_at() -> None:
@@ -164,9 +164,9 @@ def test_a_third_party_that_is_spoofed_is_not_blocked() -> None:
         return packets
 
     world.play(2.0, as_somebody, 50_000)
-    assert world.engine.holds.active
-    for hold in world.engine.holds.active:
-        assert "src " not in hold.match
+    assert world.engine.mitigations.active
+    for mitigation in world.engine.mitigations.active:
+        assert "src " not in mitigation.match
 
 
 def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_stay() -> None:
@@ -179,9 +179,10 @@ def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_
 
     world.play(3.0, alike, 200_000)
     assert "drop" not in [
-        hold.action
-        for hold in world.engine.holds.active
-        if hold.of_kind in (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY, Traffic.ICMP)
+        mitigation.action
+        for mitigation in world.engine.mitigations.active
+        if mitigation.of_kind
+        in (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY, Traffic.ICMP)
     ]
     assert world.legitimate_hit == 0
 
@@ -274,8 +275,8 @@ def test_six_is_held_as_four() -> None:
 
     told = began(six.play(1.0, syns, 25_000))
     assert told[0].after <= 0.2
-    assert told[0].hold.action == "challenge"
-    assert told[0].hold.victim == "2001:db8:2::1"
+    assert told[0].mitigation.action == "challenge"
+    assert told[0].mitigation.victim == "2001:db8:2::1"
 
 
 def test_many_small_vectors_at_once_are_met_beside_the_large_ones() -> None:
@@ -293,7 +294,7 @@ def test_many_small_vectors_at_once_are_met_beside_the_large_ones() -> None:
     for _ in range(100):  # the heads of a step are few: many steps
         world.play(0.1, all_of_them, 25_000)
     assert world.leak <= 0.2
-    assert {hold.action for hold in world.engine.holds.active} >= {"drop"}
+    assert {mitigation.action for mitigation in world.engine.mitigations.active} >= {"drop"}
 
 
 def test_people_beside_an_attack_are_not_what_is_beside_it() -> None:

@@ -10,8 +10,8 @@ from tests.support.watching import World
 from tests.unit.flood.test_harm import stream
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.flood.hold import State
-from xdpctl.flood.holds import TAKEN_BACK
+from xdpctl.flood.mitigation import State
+from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.flood.settings import FLOORS
 from xdpctl.model.expectation import Expectation
 from xdpctl.traffic.packets import PacketArray
@@ -70,15 +70,15 @@ def test_what_stands_already_is_watched_only() -> None:
     assert world.actions()
     world.engine.expectations = expected()
     world.play(13.0, UDP, 25_000)
-    assert {hold.state for hold in world.engine.holds.active} == {State.PROBING}
+    assert {mitigation.state for mitigation in world.engine.mitigations.active} == {State.PROBING}
 
 
 def test_what_was_allowed_hides_nothing_that_is_more() -> None:
     """The detector's answer was refused, since an operator has removed its rule."""
     world = World()
     world.play(2.0, ATTACKS["DNS water torture"], 6_500)
-    (hold,) = world.engine.holds.active
-    world.engine.holds.answered(hold.id, TAKEN_BACK)
+    (mitigation,) = world.engine.mitigations.active
+    world.engine.mitigations.answered(mitigation.id, TAKEN_BACK)
     world.engine.expectations = expected(times=0.0, pps=9_750.0, kind="dns_query")
     world.play(4.0, ATTACKS["DNS water torture"], 6_500)
     assert world.actions() == []
@@ -97,7 +97,7 @@ def test_what_is_expected_is_left_alone_beside_an_attack() -> None:
         world = World()
         world.engine.expectations = expectations
         world.play(4.0, both, 25_000)
-        assert {hold.kind for hold in world.engine.holds.active} == kinds
+        assert {mitigation.kind for mitigation in world.engine.mitigations.active} == kinds
 
 
 def test_answers_are_no_crowd_unless_they_are_named() -> None:

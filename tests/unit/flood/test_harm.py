@@ -49,10 +49,10 @@ def test_a_tunnel_that_nobody_answers_is_left_alone(name: str, learnt: bool) -> 
 def test_a_flood_of_few_sources_leaves_each_what_is_no_attack(seed: int) -> None:
     world = World(seed=seed)
     (told, *_) = began(world.play(2.0, stream(protocol=17, destination_port=9), 50_000))
-    assert told.hold.limit
-    assert told.hold.limit.by_source
-    assert told.hold.limit.pps >= FLOORS[Traffic.UDP]
-    assert not told.hold.known, "it spares known flows"
+    assert told.mitigation.limit
+    assert told.mitigation.limit.by_source
+    assert told.mitigation.limit.pps >= FLOORS[Traffic.UDP]
+    assert not told.mitigation.known, "it spares known flows"
 
 
 def test_what_is_usual_keeps_no_rule() -> None:
@@ -60,7 +60,9 @@ def test_what_is_usual_keeps_no_rule() -> None:
     world = World(normal=0)
     world.engine.usual.restore(world.unix, {(HOST, Traffic.DNS_QUERY): 6_000.0})
     world.play(2.0, ATTACKS["DNS water torture"], 60_000)
-    (limit,) = [hold for hold in world.engine.holds.active if hold.action == "limit"]
+    (limit,) = [
+        mitigation for mitigation in world.engine.mitigations.active if mitigation.action == "limit"
+    ]
     assert (limit.normal, limit.finding.threshold) == (6_000, 12_000)
     world.play(12.0, ATTACKS["DNS water torture"], 6_000, 0.1)
     assert limit.state == "probing"
@@ -72,7 +74,9 @@ def test_a_drop_made_without_a_baseline_is_not_kept_by_people() -> None:
     world.play(6.0, ATTACKS["chargen"], 25_000)
     assert "drop" in world.actions()
     world.play(12.0, ATTACKS["chargen"], 700, 0.1)
-    assert {hold.state for hold in world.engine.holds.active} == {"probing"}, "it drops nothing"
+    assert {mitigation.state for mitigation in world.engine.mitigations.active} == {"probing"}, (
+        "it drops nothing"
+    )
     world.play(76.0, ATTACKS["chargen"], 700, 0.1)
     assert world.actions() == []
     world.play(6.0, ATTACKS["chargen"], 25_000)
@@ -103,7 +107,7 @@ def test_forged_acks_beside_syns_are_no_handshakes() -> None:
         return np.concatenate([made.syns(random, half), made.MIX["tcp"][1](random, half)])
 
     told = began(world.play(2.0, forged, 5_000))
-    assert [t.hold.action for t in told] == ["challenge"]
+    assert [t.mitigation.action for t in told] == ["challenge"]
     assert told[0].after < 0.6
 
 
@@ -152,7 +156,7 @@ def test_places_do_not_run_out() -> None:
             return packets
 
         world.play(0.2, on, 30_000)
-    assert len(world.engine.holds.active) <= 96
+    assert len(world.engine.mitigations.active) <= 96
     world.leaked = world.sent = 0.0
     world.play(2.0, ATTACKS["NTP monlist"], 25_000)
     assert world.leak < 0.2
@@ -163,9 +167,9 @@ def test_a_flood_in_known_flows_is_seen_and_limited_by_itself() -> None:
     usual = stream(protocol=17, destination_port=51_820, flow=FlowState.KNOWN)
     assert world.play(3.0, usual, 2_000) == []
     (told, *_) = began(world.play(3.0, usual, 30_000))
-    assert told.hold.known
-    assert told.hold.limit
-    assert told.hold.limit.pps >= 2_000
+    assert told.mitigation.known
+    assert told.mitigation.limit
+    assert told.mitigation.limit.pps >= 2_000
     young = World(settings=DetectSettings(learning=600), learnt=False)
     assert young.play(3.0, usual, 80_000) == [], "nobody knows yet what it is used to"
 

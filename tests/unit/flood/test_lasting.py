@@ -6,8 +6,8 @@ import pytest
 
 from bench.detection.made import ATTACKS
 from tests.support.watching import World, began
-from xdpctl.flood.hold import QUIET_SECONDS
-from xdpctl.flood.holds import PROBE_SECONDS
+from xdpctl.flood.mitigation import QUIET_SECONDS
+from xdpctl.flood.mitigations import PROBE_SECONDS
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.model.event import Phase
 from xdpctl.model.rate import Rate
@@ -18,7 +18,7 @@ Random = np.random.Generator
 def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
+    (mitigation,) = world.engine.mitigations.active
     leaks = []
     for _ in range(5):
         world.quiet(45.0, 0.1)
@@ -27,40 +27,40 @@ def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
         leaks.append(world.leak)
     assert max(leaks) <= 0.15, "a pulse is met within 0.3 s"
     assert leaks[-2:] == [0.0, 0.0], "pulses make the answer last longer than their pauses"
-    assert hold.state == "attack"
-    hold.quiet = QUIET_SECONDS
+    assert mitigation.state == "attack"
+    mitigation.quiet = QUIET_SECONDS
     told = world.quiet(QUIET_SECONDS + 2, 0.1)
     assert [(t.report.phase, t.report.watch) for t in told if t.report.watch] == [
         (Phase.CONTINUES, True)
     ]
-    assert hold.state == "probing"
+    assert mitigation.state == "probing"
     (ended,) = [t for t in world.quiet(PROBE_SECONDS, 0.1) if t.report.phase is Phase.ENDED]
-    assert ended.hold.id == hold.id
-    assert world.engine.holds.active == []
+    assert ended.mitigation.id == mitigation.id
+    assert world.engine.mitigations.active == []
 
 
 def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
+    (mitigation,) = world.engine.mitigations.active
     world.quiet(QUIET_SECONDS + 2, 0.1)
     told = world.play(1.0, ATTACKS["SSDP"], 50_000)
     assert (told[0].report.phase, told[0].report.watch) == (Phase.CONTINUES, False)
     assert told[0].after <= 0.3
-    assert hold.state == "attack"
-    assert hold.quiet == 2 * QUIET_SECONDS
+    assert mitigation.state == "attack"
+    assert mitigation.quiet == 2 * QUIET_SECONDS
 
 
 def test_the_next_wave_on_the_same_victim_gets_the_answer_that_helped() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
-    (hold,) = world.engine.holds.active
+    (mitigation,) = world.engine.mitigations.active
     world.quiet(QUIET_SECONDS + PROBE_SECONDS + 2, 0.1)
-    assert world.engine.holds.active == []
+    assert world.engine.mitigations.active == []
     (again, *_) = began(world.play(1.0, ATTACKS["SSDP"], 50_000))
-    assert again.hold.match == hold.match
-    assert again.hold.quiet == 2 * QUIET_SECONDS
-    assert "minutes ago" in again.hold.finding.because[0]
+    assert again.mitigation.match == mitigation.match
+    assert again.mitigation.quiet == 2 * QUIET_SECONDS
+    assert "minutes ago" in again.mitigation.finding.because[0]
 
 
 def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
@@ -74,29 +74,29 @@ def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
 def test_a_refused_answer_is_asked_for_again() -> None:
     world = World()
     (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
-    world.engine.holds.answered(told.hold.id, "the control plane is busy")
+    world.engine.mitigations.answered(told.mitigation.id, "the control plane is busy")
     again = world.play(7.0, ATTACKS["chargen"], 50_000)
-    assert [t.report.phase for t in again if t.hold is told.hold] == [Phase.CONTINUES]
-    world.engine.holds.answered(told.hold.id, "")
-    assert told.hold.refused == ""
+    assert [t.report.phase for t in again if t.mitigation is told.mitigation] == [Phase.CONTINUES]
+    world.engine.mitigations.answered(told.mitigation.id, "")
+    assert told.mitigation.refused == ""
 
 
 def test_a_drop_that_became_a_limit_is_a_limit_here_too() -> None:
     """Else what the limit lets pass would be taken for dropped, and a new wave would drop again."""
     world = World()
     (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
-    assert told.hold.drops
-    world.engine.holds.answered(told.hold.id, "", Rate(pps=1_000))
-    assert (told.hold.drops, told.hold.limit) == (False, Rate(pps=1_000))
-    world.engine.holds.answered("nothing", "", Rate(pps=1_000))
+    assert told.mitigation.drops
+    world.engine.mitigations.answered(told.mitigation.id, "", Rate(pps=1_000))
+    assert (told.mitigation.drops, told.mitigation.limit) == (False, Rate(pps=1_000))
+    world.engine.mitigations.answered("nothing", "", Rate(pps=1_000))
 
 
 def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
     world = World()
     world.play(1.0, ATTACKS["chargen"], 50_000)
-    left = world.engine.holds
+    left = world.engine.mitigations
     after = World()
-    after.engine.holds.take_over(after.now, left.active, left.earlier, after.settings.most)
+    after.engine.mitigations.take_over(after.now, left.active, left.earlier, after.settings.most)
     told = after.play(2.0, ATTACKS["chargen"], 50_000)
     assert [t.report.phase for t in told] == [Phase.CONTINUES], "it is renewed, and no new one"
     assert after.leak == 0.0
@@ -127,8 +127,10 @@ def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: lis
     world, after = World(), World()
     world.play(1.0, ATTACKS["chargen"], 50_000)
     settings = DetectSettings(mode=mode)
-    after.engine.holds.take_over(after.now, world.engine.holds.active, [], settings.most)
-    assert [hold.watched for hold in after.engine.holds.active] == left
+    after.engine.mitigations.take_over(
+        after.now, world.engine.mitigations.active, [], settings.most
+    )
+    assert [mitigation.watched for mitigation in after.engine.mitigations.active] == left
     phases = [t.report.phase for t in after.quiet(1.0)]
     assert phases == ([Phase.CONTINUES] if left else [Phase.ENDED])
 
@@ -136,18 +138,18 @@ def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: lis
 def test_what_is_refused_is_answered_with_less() -> None:
     world = World()
     (told, *_) = began(world.play(0.1, ATTACKS["chargen"], 50_000))
-    world.engine.holds.answered(told.hold.id, "it is too much")
+    world.engine.mitigations.answered(told.mitigation.id, "it is too much")
     more = began(world.play(1.0, ATTACKS["chargen"], 50_000))
-    assert [t.hold.action for t in more] == ["limit"]
+    assert [t.mitigation.action for t in more] == ["limit"]
 
 
 def test_real_hosts_that_answer_a_challenge_are_limited_each() -> None:
     """A challenge stops forged sources; bots answer it, and go on."""
     world = World(answers=True)
     told = began(world.play(4.0, ATTACKS["SYN as all send it"], 25_000))
-    assert [t.hold.action for t in told] == ["challenge", "limit"]
-    assert told[1].hold.limit
-    assert told[1].hold.limit.by_source
+    assert [t.mitigation.action for t in told] == ["challenge", "limit"]
+    assert told[1].mitigation.limit
+    assert told[1].mitigation.limit.by_source
     world.leaked = world.sent = 0.0
     world.play(1.0, ATTACKS["SYN as all send it"], 25_000)
     assert world.leak == 0.0

@@ -45,7 +45,7 @@ def test_a_surge_is_not_dropped(name: str) -> None:
     for seed in range(3):
         world = World(seed=seed)
         world.play(10.0, _SURGES[name], 3_000)
-        assert "drop" not in world.actions(), [h.match for h in world.engine.holds.active]
+        assert "drop" not in world.actions(), [h.match for h in world.engine.mitigations.active]
 
 
 def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
@@ -61,7 +61,7 @@ def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
     for rate in (1_500, 3_000, 6_000, 9_000, 6_000):
         assert world.play(5.0, people, rate) == []
     told = began(world.play(1.0, ATTACKS["SYN as all send it"], 50_000))
-    assert told[0].hold.action == "challenge", "a flood on top of it is met"
+    assert told[0].mitigation.action == "challenge", "a flood on top of it is met"
     assert told[0].after <= 0.35
 
 
@@ -77,7 +77,7 @@ def test_one_handshake_repeated_does_not_excuse_a_flood() -> None:
 
     assert world.play(1.0, excused, 3_000) == [], "it begins as a bell does"
     told = began(world.play(2.0, excused, 400_000))
-    assert [t.hold.action for t in told] == ["challenge"]
+    assert [t.mitigation.action for t in told] == ["challenge"]
     assert told[0].after <= 0.5
     world.play(60.0, excused, 400_000, 0.1)
     assert world.actions() == ["challenge"], "it stays while the flood goes on"

@@ -64,9 +64,9 @@ def test_a_flood_is_dropped_and_nobody_is_hit(recordings: Path) -> None:
     assert (attack["packets"], legit["packets"]) == (25_000, 3_000)
     assert attack["outcomes"]["no_rule"] / 25_000 < 0.1
     assert legit["outcomes"]["no_rule"] / 3_000 > 0.98, "a limit stood for a moment"
-    assert 0 < done["first_answer_after"] <= 0.1
-    assert done["first_answer_after"] < done["first_drop_after"] <= 0.3
-    answer = next(each for each in done["answers"] if each["action"] == "drop")
+    assert 0 < done["first_mitigation_after"] <= 0.1
+    assert done["first_mitigation_after"] < done["first_drop_after"] <= 0.3
+    answer = next(each for each in done["reports"] if each["action"] == "drop")
     assert "src-port 123" in answer["match"]
     assert answer["finding"]["because"]
     assert sum(each["packets"] for each in done["legitimate"].values()) == 3_000
@@ -77,12 +77,12 @@ def test_what_is_normal_is_left_alone(recordings: Path) -> None:
     given += ["--normal", str(recordings / "normal.pcap")]
     given += ["--config", str(recordings / "xdpctl.toml")]
     done = json.loads(CliRunner().invoke(app, given).stdout)
-    assert done["recordings"][0]["answers"] == []
+    assert done["recordings"][0]["reports"] == []
 
 
 def test_without_normal_traffic_it_limits(recordings: Path) -> None:
     (done,) = replay(recordings, "--truth", "truth")["recordings"]
-    assert {answer["action"] for answer in done["answers"]} == {"limit"}
+    assert {answer["action"] for answer in done["reports"]} == {"limit"}
 
 
 def test_a_person_reads_it(recordings: Path) -> None:

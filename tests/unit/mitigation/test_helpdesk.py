@@ -98,7 +98,7 @@ def test_no_frame_is_explained(box: Api) -> None:
     [
         ("GET", "/v1/rules"),
         ("GET", "/v1/stream"),
-        ("GET", "/v1/holding"),
+        ("GET", "/v1/condition"),
         ("GET", "/v1/incidents"),
         ("GET", "/v1/status"),
         ("POST", "/v1/rules"),

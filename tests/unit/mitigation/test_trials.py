@@ -23,7 +23,7 @@ from xdpctl.model.rule import Rule, on_trial
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 from xdpctl.processes.detector.teller import softened
-from xdpctl.watch.holding import people_of
+from xdpctl.watch.condition import people_of
 
 
 def rule(action: str = "drop", limit: Rate | None = None, **more: Any) -> Rule:

@@ -17,7 +17,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.settings import Settings
 from xdpctl.detectors.formats import builtin
 from xdpctl.errors import Unreachable
-from xdpctl.flood.holds import Report
+from xdpctl.flood.mitigations import Report
 from xdpctl.model.event import Phase
 from xdpctl.processes.detector import learnt
 from xdpctl.processes.detector.main import prefixes
@@ -30,9 +30,9 @@ def world() -> World:
     made = World()
     made.play(1.0, ATTACKS["SSDP"], 50_000)
     made.quiet(90.0, 0.1)
-    assert made.engine.holds.earlier
+    assert made.engine.mitigations.earlier
     made.play(1.0, ATTACKS["chargen"], 50_000)
-    assert made.engine.holds.active
+    assert made.engine.mitigations.active
     return made
 
 
@@ -89,8 +89,8 @@ def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
     found = read_status(path)
     assert isinstance(found, DetectorStatus)
     assert (found.overrun, found.silent) == (3, False)
-    assert found.holds[0].match == world.engine.holds.active[0].match
-    assert found.holds[0].kind == "udp_service"
+    assert found.mitigations[0].match == world.engine.mitigations.active[0].match
+    assert found.mitigations[0].kind == "udp_service"
     later = structs.replace(found, beat=time.monotonic() + 100)
     assert later.silent, "it is of before the host was started"
     wrong = path.read_bytes().replace(b"dst 192.0.2.1", b"dst nonsense")
@@ -100,21 +100,25 @@ def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
 
 
 def test_a_report_is_what_the_hook_reads(world: World) -> None:
-    (hold, *_) = world.engine.holds.active
-    (event,) = builtin.read(builtin.encode([told(Report(Phase.BEGAN, hold))]))
-    assert (event.id, event.match, event.finding) == (hold.id, hold.parsed(), hold.finding)
-    assert event.pps >= hold.finding.rate
-    (again,) = builtin.read(builtin.encode([told(Report(Phase.CONTINUES, hold, watch=True))]))
-    assert (again.watch, again.finding) == (True, hold.finding), "nobody has heard it yet"
-    heard = told(Report(Phase.CONTINUES, structs.replace(hold, accepted=True)))
+    (mitigation, *_) = world.engine.mitigations.active
+    (event,) = builtin.read(builtin.encode([told(Report(Phase.BEGAN, mitigation))]))
+    assert (event.id, event.match, event.finding) == (
+        mitigation.id,
+        mitigation.parsed(),
+        mitigation.finding,
+    )
+    assert event.pps >= mitigation.finding.rate
+    (again,) = builtin.read(builtin.encode([told(Report(Phase.CONTINUES, mitigation, watch=True))]))
+    assert (again.watch, again.finding) == (True, mitigation.finding), "nobody has heard it yet"
+    heard = told(Report(Phase.CONTINUES, structs.replace(mitigation, accepted=True)))
     assert heard.finding is None
 
 
 def test_why_a_report_had_no_effect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    (hold, *_) = world.engine.holds.active
+    (mitigation, *_) = world.engine.mitigations.active
     teller = Teller(Path("/nowhere"))
-    reports = [told(Report(Phase.BEGAN, hold))]
-    assert "nothing answers" in teller.tell(reports)[hold.id]
+    reports = [told(Report(Phase.BEGAN, mitigation))]
+    assert "nothing answers" in teller.tell(reports)[mitigation.id]
 
     def answering(found: dict[str, Any]) -> dict[str, str]:
         monkeypatch.setattr(type(teller._client), "call", lambda *_, **__: found)
@@ -122,17 +126,19 @@ def test_why_a_report_had_no_effect(world: World, monkeypatch: pytest.MonkeyPatc
 
     nothing: dict[str, Any] = {"refused": [], "ignored": []}
     assert answering(nothing) == {}
-    assert answering(nothing | {"refused": [{"what": hold.match, "why": "full"}]}) == {
-        hold.id: "full"
+    assert answering(nothing | {"refused": [{"what": mitigation.match, "why": "full"}]}) == {
+        mitigation.id: "full"
     }
-    assert answering(nothing | {"ignored": [{"event": hold.id, "why": "off"}]}) == {hold.id: "off"}
+    assert answering(nothing | {"ignored": [{"event": mitigation.id, "why": "off"}]}) == {
+        mitigation.id: "off"
+    }
 
     def broken(*_: Any, **__: Any) -> Any:
         raise Unreachable("gone")
 
     monkeypatch.setattr(type(teller._client), "call", broken)
-    assert teller.tell(reports) == {hold.id: "gone"}
-    assert teller.tell([told(Report(Phase.ENDED, hold))]) == {hold.id: "gone"}
+    assert teller.tell(reports) == {mitigation.id: "gone"}
+    assert teller.tell([told(Report(Phase.ENDED, mitigation))]) == {mitigation.id: "gone"}
 
 
 def test_which_addresses_are_protected_from_attacks(tmp_path: Path) -> None:

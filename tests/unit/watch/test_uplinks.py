@@ -55,7 +55,7 @@ def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
     told = flooded(api)
     assert [(each.kind, each.title) for each in told] == [(Kind.ESCALATED, "uplink eth0 is full")]
     assert any("uplink eth0 is full" in each for each in api.context.warnings())
-    word = api.call("GET", "/v1/holding").json()
+    word = api.call("GET", "/v1/condition").json()
     assert word["state"] == "hurting"
     assert any("uplink eth0 is full" in reason for reason in word["reasons"])
     api.controller.submit(lambda _: None).result(5)

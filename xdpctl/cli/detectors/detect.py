@@ -43,20 +43,22 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     if found["overrun"]:
         lines["read too late"] = output.plural(found["overrun"], "time", "times")
     output.fields(lines)
-    _holds(found["holds"])
+    _mitigations(found["mitigations"])
 
 
-def _holds(holds: list[dict[str, Any]]) -> None:
+def _mitigations(mitigations: list[dict[str, Any]]) -> None:
     columns = ("action", "match", "state", ">hits/s", "began")
     rows = (
         (
-            hold["action"],
-            hold["match"],
-            f"not in force: {hold['refused']}" if hold["refused"] else hold["state"],
-            si3(hold["rate"]),
-            f"{show_duration(max(time.time() - hold['began'], 0.0))} ago",
+            mitigation["action"],
+            mitigation["match"],
+            f"not in force: {mitigation['refused']}"
+            if mitigation["refused"]
+            else mitigation["state"],
+            si3(mitigation["rate"]),
+            f"{show_duration(max(time.time() - mitigation['began'], 0.0))} ago",
         )
-        for hold in holds
+        for mitigation in mitigations
     )
     if not output.table(columns, rows, True, ()):
         output.out.print("nothing is held")
@@ -95,7 +97,7 @@ def show(
         for each in found["kinds"]
     )
     output.table(columns, rows, True, ())
-    _holds(found["holds"])
+    _mitigations(found["mitigations"])
 
 
 def _meets(each: dict[str, Any], learning: float) -> str:

@@ -66,7 +66,9 @@ def _print_all(found: dict[str, Any], everywhere: bool) -> None:
 
 
 def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
-    drops = [a.at for a in done.answers if a.phase is Phase.BEGAN and a.hold["action"] == "drop"]
+    drops = [
+        a.at for a in done.reports if a.phase is Phase.BEGAN and a.mitigation["action"] == "drop"
+    ]
     began = done.first_attack or 0.0
     truth = {
         word: {"packets": sum(counts.values()), "outcomes": dict(counts)}
@@ -78,16 +80,17 @@ def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
         "seconds": done.seconds,
         "known_flows": done.flows,
         "outcomes": dict(done.outcomes),
-        "answers": [
-            {"at": a.at, "phase": a.phase.value, "watch": a.watch, **a.hold} for a in done.answers
+        "reports": [
+            {"at": a.at, "phase": a.phase.value, "watch": a.watch, **a.mitigation}
+            for a in done.reports
         ],
         "truth": truth,
         "legitimate": {
             kind: {"packets": count, "kept_out": hit}
             for kind, (count, hit) in done.legitimate.items()
         },
-        "first_answer_after": min(
-            (a.at - began for a in done.answers if a.phase is Phase.BEGAN), default=None
+        "first_mitigation_after": min(
+            (a.at - began for a in done.reports if a.phase is Phase.BEGAN), default=None
         ),
         "first_drop_after": min((at - began for at in drops), default=None),
         "cut_file": done.skipped.tail,
@@ -104,14 +107,14 @@ def _print(report: dict[str, Any]) -> None:
         f"{report['seconds']:.1f} s; known flows are {asked}",
         soft_wrap=True,
     )
-    for answer in report["answers"]:
-        said = "watch" if answer["watch"] else _SAID[answer["phase"]]
-        line = f"  {answer['at']:8.2f} s  {said:<6} {answer['action']} {answer['match']}"
+    for each in report["reports"]:
+        said = "watch" if each["watch"] else _SAID[each["phase"]]
+        line = f"  {each['at']:8.2f} s  {said:<6} {each['action']} {each['match']}"
         output.out.print(escape(line), soft_wrap=True)
-        because = answer["finding"].get("because", ()) if answer["phase"] == "began" else ()
+        because = each["finding"].get("because", ()) if each["phase"] == "began" else ()
         for why in because:
             output.out.print(f"              - {escape(why)}", soft_wrap=True)
-    if not report["answers"]:
+    if not report["reports"]:
         output.out.print("  nothing would have been done")
     for word, counts in report["truth"].items():
         total, passed = counts["packets"], counts["outcomes"].get("no_rule", 0)

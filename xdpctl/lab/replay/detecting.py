@@ -22,8 +22,8 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RecordingError
 from xdpctl.flood.counts import strata
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.hold import Hold, State
 from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.mitigation import Mitigation, State
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
 from xdpctl.lab.replay.recorded_clock import RecordedClock
@@ -47,13 +47,13 @@ _REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Reported:
     """A report of the detector, `at` seconds after the recording's first packet."""
 
     at: float
     phase: Phase
     watch: bool
-    hold: dict[str, Any]
+    mitigation: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Rehearsed:
     seconds: float = 0.0
     flows: bool = False  # whether outgoing packets show which flows are known
     skipped: Skipped = field(default_factory=Skipped)
-    answers: list[Answered] = field(default_factory=list)
+    reports: list[Reported] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     truth: dict[str, Counter[str]] = field(default_factory=dict)
     legitimate: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: all, kept out
@@ -179,33 +179,37 @@ def rehearse(
     for step in _steps(path, done.skipped, truth, _STEP):
         comes_in = flows.mark(step.packets)
         found, told = step.packets[comes_in], step.truth[comes_in]
-        _decide(engine.holds.active, found, credit)
+        _decide(engine.mitigations.active, found, credit)
         _count(done, step.ended, found, told)
         done.seconds = step.ended
         for report in engine.step(step.ended, step.ended, _thinned(found, random)):
-            shown = msgspec.to_builtins(report.hold)
-            done.answers.append(Answered(step.ended, report.phase, report.watch, shown))
+            shown = msgspec.to_builtins(report.mitigation)
+            done.reports.append(Reported(step.ended, report.phase, report.watch, shown))
     done.flows = flows.taught
     return done
 
 
-def _decide(holds: Iterable[Hold], found: PacketArray, credit: dict[str, float]) -> None:
+def _decide(
+    mitigations: Iterable[Mitigation], found: PacketArray, credit: dict[str, float]
+) -> None:
     """What the rules do; `credit` has the packets that each limit still lets pass.
 
     A limit for each source counts as one for all.
     """
-    for hold in sorted(holds, key=lambda hold: not hold.drops):  # drops come first
-        if hold.watched or hold.state is State.PROBING:
+    for mitigation in sorted(
+        mitigations, key=lambda mitigation: not mitigation.drops
+    ):  # drops come first
+        if mitigation.watched or mitigation.state is State.PROBING:
             continue
         free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)
-        hit = np.flatnonzero(takes(hold.parsed(), found) & free)
+        hit = np.flatnonzero(takes(mitigation.parsed(), found) & free)
         allowed = 0
-        if hold.limit:
-            most = credit.get(hold.id, 0.0) + hold.limit.pps * _STEP
-            most = min(most, max(hold.limit.pps * hold.limit.burst, 1.0))
+        if mitigation.limit:
+            most = credit.get(mitigation.id, 0.0) + mitigation.limit.pps * _STEP
+            most = min(most, max(mitigation.limit.pps * mitigation.limit.burst, 1.0))
             allowed = min(int(most), len(hit))
-            credit[hold.id] = most - allowed
-        found["reason"][hit[allowed:]] = _REASONS[hold.action]
+            credit[mitigation.id] = most - allowed
+        found["reason"][hit[allowed:]] = _REASONS[mitigation.action]
 
 
 def _thinned(found: PacketArray, random: np.random.Generator) -> PacketArray:

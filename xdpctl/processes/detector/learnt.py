@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file of what the detector has learnt; it survives restarts.
 
-A line of JSON with the rates and earlier answers, then the kept packets as they are in memory.
+A line of JSON with the rates and earlier mitigations, then the kept packets as they are in memory.
 """
 
 import json
@@ -19,8 +19,8 @@ import numpy as np
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import RuleError
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.hold import Hold
 from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.mitigation import Mitigation
 from xdpctl.flood.usual import Usual
 from xdpctl.traffic.classify import classified
 from xdpctl.traffic.packets import PACKET
@@ -38,7 +38,7 @@ class Learnt:
     usual: Usual
     normal: NormalTraffic
     ceilings: Usual = field(default_factory=lambda: Usual(0.0))
-    earlier: Sequence[Hold] = field(default_factory=list)
+    earlier: Sequence[Mitigation] = field(default_factory=list)
 
 
 def packed(engine: Engine) -> bytes:
@@ -47,7 +47,7 @@ def packed(engine: Engine) -> bytes:
     head = {
         "usual": engine.usual.as_json(),
         "ceilings": engine.ceilings.usual.as_json(),
-        "earlier": msgspec.to_builtins(engine.holds.earlier),
+        "earlier": msgspec.to_builtins(engine.mitigations.earlier),
         "columns": _COLUMNS,
         "packets": len(packets),
     }
@@ -109,8 +109,8 @@ def _read(data: bytes, unix: float) -> Learnt:
         raise ValueError("packets are missing")
     normal = NormalTraffic()
     normal.restore(classified(np.frombuffer(rest, PACKET).copy()))
-    earlier = msgspec.convert(head.get("earlier", []), list[Hold])
-    for hold in earlier:  # what cannot be read later is found out now
-        hold.check()
+    earlier = msgspec.convert(head.get("earlier", []), list[Mitigation])
+    for mitigation in earlier:  # what cannot be read later is found out now
+        mitigation.check()
     usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
     return Learnt(usual, normal, ceilings, earlier)

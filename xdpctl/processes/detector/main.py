@@ -35,7 +35,7 @@ from xdpctl.datapath.bpf.ringbuf import Follower
 from xdpctl.datapath.served import PinnedServed
 from xdpctl.errors import DatapathError, SettingsError, XdpctlError
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.holds import Report
+from xdpctl.flood.mitigations import Report
 from xdpctl.flood.settings import Most
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation
@@ -130,9 +130,9 @@ class Detector:
         if self._telling and self._telling.done():
             problems = self._telling.result()
             for report in self._told:
-                why = problems.get(report.hold.id, "")
-                limit = self.teller.softened.pop(report.hold.id, None)
-                self.engine.holds.answered(report.hold.id, why, limit)
+                why = problems.get(report.mitigation.id, "")
+                limit = self.teller.softened.pop(report.mitigation.id, None)
+                self.engine.mitigations.answered(report.mitigation.id, why, limit)
                 _log(report, why)
             self._telling = None
         if self._reports and not self._telling:
@@ -169,7 +169,7 @@ class Detector:
     def _files(self, now: float, save: bool) -> dict[Path, bytes]:
         """What is to be written: the report, and at times what was learnt."""
         if save:
-            self.engine.holds.forget(time.time())
+            self.engine.mitigations.forget(time.time())
         report = status(self.engine, self.follower.overrun, now)
         found = {self.settings.detector_status: msgspec.json.encode(report)}
         if save:
@@ -190,7 +190,7 @@ class Detector:
 
 
 def _log(report: Report, why: str) -> None:
-    held = report.hold
+    held = report.mitigation
     state = f"not in force: {why}" if why else "in monitor mode" if report.watch else "in force"
     if report.phase is Phase.ENDED:
         state = "ended"
@@ -224,8 +224,8 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     learnt_before = found.usual, found.normal, found.ceilings
     engine = Engine(settings.detect, prefixes(settings), *learnt_before, answers)
     report = read_status(settings.detector_status)  # it is written more often
-    holds = report.holds if report else []
-    engine.holds.take_over(time.monotonic(), holds, found.earlier, settings.detect.most)
+    mitigations = report.mitigations if report else []
+    engine.mitigations.take_over(time.monotonic(), mitigations, found.earlier, settings.detect.most)
     follower = Follower(heads.fd, heads.shape.max_entries, HEAD)
     teller, stand_in = Teller(settings.listen.socket), StandIn.pinned(pins, time.monotonic())
     return Detector(settings, follower, engine, teller, stand_in, path, alive_fd)
@@ -238,8 +238,8 @@ def run(settings: Settings, alive_fd: int | None) -> None:
         detector = _detector(settings, alive_fd)
         detector.stopping = SignalEvent.of(signal.SIGTERM, signal.SIGINT)
         sd_notify.ready()
-        held = len(detector.engine.holds.active)
-        log.info("detecting; mode %s, %d answers taken over", settings.detect.mode.value, held)
+        held = len(detector.engine.mitigations.active)
+        log.info("detecting; mode %s, %d mitigations taken over", settings.detect.mode.value, held)
         detector.run()
     finally:
         os.close(lock)

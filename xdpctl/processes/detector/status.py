@@ -12,7 +12,7 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import RuleError
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.hold import Hold
+from xdpctl.flood.mitigation import Mitigation
 
 _BYTES_MAX = 8 << 20
 SILENT_SECONDS = 10.0
@@ -32,7 +32,7 @@ class DetectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     overrun: int
     taught: bool
     normal: dict[str, int]
-    holds: list[Hold] = []
+    mitigations: list[Mitigation] = []
 
     @property
     def silent(self) -> bool:
@@ -44,8 +44,8 @@ def read_status(path: Path) -> DetectorStatus | None:
     """The last report; None if there is none, or it cannot be read."""
     try:
         found = msgspec.json.decode(read_file(path, _BYTES_MAX), type=DetectorStatus)
-        for hold in found.holds:
-            hold.check()
+        for mitigation in found.mitigations:
+            mitigation.check()
     except (OSError, ValueError, RecursionError, RuleError):
         return None
     return found
@@ -66,5 +66,5 @@ def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:
             kind.setting: sum(engine.normal.of_family(family).count(kind) for family in (4, 6))
             for kind in Traffic
         },
-        holds=[structs.replace(hold) for hold in engine.holds.active],
+        mitigations=[structs.replace(mitigation) for mitigation in engine.mitigations.active],
     )

@@ -11,7 +11,7 @@ from xdpctl.client import Client
 from xdpctl.detectors.formats.builtin import Told, encode
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
-from xdpctl.flood.holds import TTL_SECONDS, Report
+from xdpctl.flood.mitigations import TTL_SECONDS, Report
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation
@@ -25,23 +25,23 @@ log = logging.getLogger("xdpctl.detect")
 
 def told(report: Report) -> Told:
     """A report as it is posted."""
-    hold = report.hold
-    finding = hold.finding
-    why = f"{si3(finding.rate)} packets/s of {hold.kind}"
+    mitigation = report.mitigation
+    finding = mitigation.finding
+    why = f"{si3(finding.rate)} packets/s of {mitigation.kind}"
     return Told(
         phase=report.phase,
-        id=hold.id,
-        victim=hold.victim,
-        kind=hold.kind,
-        match=hold.match,
-        action=Action(hold.action),
-        limit=hold.limit,
+        id=mitigation.id,
+        victim=mitigation.victim,
+        kind=mitigation.kind,
+        match=mitigation.match,
+        action=Action(mitigation.action),
+        limit=mitigation.limit,
         watch=report.watch,
-        known=hold.known,
+        known=mitigation.known,
         ttl=TTL_SECONDS,
-        rate=max(finding.rate, hold.rate),
+        rate=max(finding.rate, mitigation.rate),
         note=f"{why}, threshold {si3(finding.threshold)}"[:_NOTE_MAX],
-        finding=None if hold.accepted else _sound(finding),
+        finding=None if mitigation.accepted else _sound(finding),
     )
 
 
@@ -74,10 +74,12 @@ class Teller:
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
         self._said = self._unread = ""
-        self.softened: dict[str, Rate] = {}  # drops that stand as limits, by the id of the answer
+        self.softened: dict[
+            str, Rate
+        ] = {}  # drops that stand as limits, by the id of the mitigation
 
     def tell(self, reports: Sequence[Told]) -> dict[str, str]:
-        """Post reports; return why some had no effect, by the id of the answer."""
+        """Post reports; return why some had no effect, by the id of the mitigation."""
         try:
             body = encode(list(reports))
             answer = self._client.call("POST", f"/v1/hooks/{BUILTIN}", _SECONDS, content=body)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from xdpctl.flood.hold import State
+from xdpctl.flood.mitigation import State
 from xdpctl.flood.settings import Most
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.processes.detector.status import read_status
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Whether it runs, and how many answers stand; nothing if it is off."""
+    """Whether it runs, and how many mitigations stand; nothing if it is off."""
     if ctx.settings.detect.mode is Most.OFF:
         return
     status = read_status(ctx.settings.detector_status)
@@ -21,13 +21,13 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     yield GaugeMetricFamily("xdpctl_detector_up", "1 if the embedded detector reports", float(runs))
     if status is None or not runs:
         return
-    states = Counter(hold.state for hold in status.holds)
-    holds = GaugeMetricFamily(
-        "xdpctl_detector_answers", "Answers to attacks that stand", labels=["state"]
+    states = Counter(mitigation.state for mitigation in status.mitigations)
+    mitigations = GaugeMetricFamily(
+        "xdpctl_detector_mitigations", "Mitigations that stand", labels=["state"]
     )
     for state in State:
-        holds.add_metric([state.value], states[state])
-    yield holds
+        mitigations.add_metric([state.value], states[state])
+    yield mitigations
     normal = GaugeMetricFamily(
         "xdpctl_detector_normal_packets",
         "Packets of normal traffic that are kept to compare with",

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from xdpctl import __version__
 from xdpctl.base.histogram import Histogram
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.watch.holding import State
+from xdpctl.watch.condition import State
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
@@ -59,7 +59,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
 
 def _word(ctx: ControlPlane) -> Metric:
     said = GaugeMetricFamily("xdpctl_state", "1 for the word that says how it is", labels=["state"])
-    word = ctx.holding()[1].state
+    word = ctx.condition()[1].state
     for each in State:
         said.add_metric([each.value], float(each is word))
     return said

@@ -180,7 +180,7 @@ async function incidents() {
   marks = found.incidents.map((incident) => incident.opened_at);
 }
 
-document.addEventListener("holding", ({ detail }) => {
+document.addEventListener("condition", ({ detail }) => {
   const reasons = detail.reasons.map((text) => {
     const item = document.createElement("li");
     item.textContent = text;

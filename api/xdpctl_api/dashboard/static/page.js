@@ -40,14 +40,14 @@ function lost(text, where) {
 
 // the word
 
-export function showHolding(found) {
+export function showCondition(found) {
   const [icon, word] = WORDS[found.state];
-  for (const place of document.querySelectorAll("[data-holding]")) {
+  for (const place of document.querySelectorAll("[data-condition]")) {
     place.dataset.state = found.state;
     place.querySelector("[data-icon]").textContent = icon;
     place.querySelector("[data-word]").textContent = word;
   }
-  document.dispatchEvent(new CustomEvent("holding", { detail: found }));
+  document.dispatchEvent(new CustomEvent("condition", { detail: found }));
 }
 
 let failed = 0;
@@ -55,12 +55,12 @@ let failed = 0;
 async function look() {
   if (document.visibilityState !== "visible") return;
   try {
-    showHolding(await ask("/v1/holding"));
+    showCondition(await ask("/v1/condition"));
     failed = 0;
   } catch (error) {
     console.info("the state was not read:", error.message);
     failed += 1;
-    if (failed >= FAILED_MOST) showHolding(UNKNOWN);
+    if (failed >= FAILED_MOST) showCondition(UNKNOWN);
   }
 }
 
@@ -90,7 +90,7 @@ on("live", (live) => {
     return;
   }
   lost("Not live: nothing comes from the control plane. The filter does not need it.");
-  showHolding(UNKNOWN);
+  showCondition(UNKNOWN);
 });
 
 // forms
@@ -217,7 +217,7 @@ setInterval(() => {
   }
 }, 1000);
 
-if (document.querySelector("[data-holding]")) {
+if (document.querySelector("[data-condition]")) {
   setInterval(look, HOLDING_EACH);
   document.addEventListener("acted", () => setTimeout(look, 1000));
 }

@@ -52,7 +52,7 @@ class Box:
             "expected": self.expected,
         }
 
-    def holding(self) -> dict[str, Any]:
+    def condition(self) -> dict[str, Any]:
         return {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
 
     def automatic(self) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One answer to an attack, from the report of its beginning to the report of its end. Values."""
+"""One mitigation of an attack, from the report of its beginning to that of its end. Values."""
 
 from enum import StrEnum
 
@@ -21,19 +21,19 @@ QUIET_MOST = 900.0
 
 
 class State(StrEnum):
-    """How far an answer is.
+    """How far a mitigation is.
 
-    ATTACK: its rule is hit. HOLDING: it is not, and stays. PROBING: it is in monitor mode, to see
+    ATTACK: its rule is hit. WAITING: it is not, and stays. PROBING: it is in monitor mode, to see
     whether the attack goes on.
     """
 
     ATTACK = "attack"
-    HOLDING = "holding"
+    WAITING = "waiting"
     PROBING = "probing"
 
 
-class Hold(msgspec.Struct, kw_only=True):
-    """An answer. Times are monotonic seconds, `began` is Unix time.
+class Mitigation(msgspec.Struct, kw_only=True):
+    """A mitigation (RFC 9132). Times are monotonic seconds, `began` is Unix time.
 
     `quiet` is for how long the rule is kept after the last hits; it doubles each time the attack
     comes back.
@@ -61,8 +61,8 @@ class Hold(msgspec.Struct, kw_only=True):
     adapts: bool = False  # its limit depends on the rate of the attack
 
     @classmethod
-    def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Hold":
-        """The answer for a proposal."""
+    def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Mitigation":
+        """The mitigation that was proposed."""
         return cls(
             id=identity,
             victim=shown(victim),

@@ -17,7 +17,7 @@ from xdpctl.model.rule import Rule
 from xdpctl.traffic.served import Newcomers
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
-from xdpctl.watch.holding import People, State, holding, overload, people_of
+from xdpctl.watch.condition import People, State, condition, overload, people_of
 from xdpctl.watch.loader_report import LoaderReport
 
 
@@ -44,12 +44,12 @@ def look(packets: float, compared: float = 3600.0, before: float = 0.01) -> Look
 
 
 def test_nothing_unusual_is_held() -> None:
-    found = holding(QUIET, False, attached())
+    found = condition(QUIET, False, attached())
     assert (found.state, found.reasons) == (State.QUIET, ["nothing unusual passes"])
 
 
 def test_what_is_more_than_it_was_hurts_and_named() -> None:
-    found = holding(look(400_000), False, attached())
+    found = condition(look(400_000), False, attached())
     assert found.state is State.HURTING
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
 
@@ -82,7 +82,7 @@ def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() 
     for rule in (drop, limit):
         (said,) = said_of(rule, 500.0).doubts
         assert "people may be among them" in said
-    found = holding(QUIET, False, attached(), people=People(doubts=[said]))
+    found = condition(QUIET, False, attached(), people=People(doubts=[said]))
     assert (found.state, found.reasons) == (State.UNCLEAR, [said])
 
 
@@ -96,7 +96,7 @@ def test_what_is_measured_goes_before_what_is_supposed() -> None:
     assert not said_of(limit, 0.0, PROOF, whom=hurting).hurt, "it hits nothing any more"
     (said,) = said_of(limit, 500.0, PROOF, whom=hurting).hurt
     assert "hits people: 30 % to 70 % of the TCP sources that it hits are people" in said
-    found = holding(QUIET, False, attached(), people=People(hurt=[said]))
+    found = condition(QUIET, False, attached(), people=People(hurt=[said]))
     assert found.state is State.HURTING
 
 
@@ -105,7 +105,7 @@ def test_what_is_held_is_said_with_who_gets_in() -> None:
         return Newcomers(host, 41, 44)
 
     people = said_of(detectors_rule("drop"), 24_800.0, PROOF, newcomers=newcomers)
-    found = holding(QUIET, False, attached(), people=people)
+    found = condition(QUIET, False, attached(), people=people)
     assert found.state is State.HOLDING
     assert found.reasons == [
         "41 newcomers a minute get in at 198.51.100.7, usually 44",
@@ -114,8 +114,8 @@ def test_what_is_held_is_said_with_who_gets_in() -> None:
 
 
 def test_what_may_be_chance_is_quiet() -> None:
-    assert holding(look(50_000, before=0.7), False, attached()).state is State.QUIET
-    assert holding(look(50_000, before=0.4), False, attached()).state is State.HURTING
+    assert condition(look(50_000, before=0.7), False, attached()).state is State.QUIET
+    assert condition(look(50_000, before=0.4), False, attached()).state is State.HURTING
 
 
 @pytest.mark.parametrize(
@@ -127,41 +127,41 @@ def test_what_may_be_chance_is_quiet() -> None:
     ],
 )
 def test_a_loader_that_is_not_heard_of_makes_it_unclear(report: Any, says: str) -> None:
-    found = holding(QUIET, False, report)
+    found = condition(QUIET, False, report)
     assert found.state is State.UNCLEAR
     assert says in found.reasons[0]
 
 
 def test_what_is_not_observed_is_unclear() -> None:
-    assert holding(Look([], 0.0, 0, 0.0), False, attached()).state is State.UNCLEAR
+    assert condition(Look([], 0.0, 0, 0.0), False, attached()).state is State.UNCLEAR
 
 
 def test_a_flood_that_no_match_explains_hurts() -> None:
     flood = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000)
-    assert holding(flood, False, attached()).state is State.HURTING
+    assert condition(flood, False, attached()).state is State.HURTING
     unknown = Look([], 4.0, 1000, 0.0, rate=500_000)
-    assert holding(unknown, False, attached()).state is State.UNCLEAR
+    assert condition(unknown, False, attached()).state is State.UNCLEAR
     usual = Look([], 4.0, 1000, 3600.0, rate=500_000, before=300_000)
-    assert holding(usual, False, attached()).state is State.QUIET
+    assert condition(usual, False, attached()).state is State.QUIET
 
 
 def test_a_rule_that_drops_nearly_all_is_not_called_held() -> None:
-    found = holding(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, attached())
+    found = condition(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, attached())
     assert found.state is State.UNCLEAR
     assert "a rule may be too wide" in found.reasons[0]
 
 
 def test_what_rules_accept_is_said() -> None:
-    found = holding(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, attached())
+    found = condition(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, attached())
     assert "40 k packets/s pass because rules accept them" in found.reasons
 
 
 def test_little_is_no_flood() -> None:
-    assert holding(look(200), False, attached()).state is State.QUIET
+    assert condition(look(200), False, attached()).state is State.QUIET
 
 
 def test_without_an_earlier_time_nothing_is_claimed() -> None:
-    found = holding(look(400_000, compared=0.0), False, attached())
+    found = condition(look(400_000, compared=0.0), False, attached())
     assert found.state is State.UNCLEAR
     assert "no earlier traffic" in found.reasons[0]
 
@@ -176,7 +176,7 @@ def test_without_an_earlier_time_nothing_is_claimed() -> None:
     ],
 )
 def test_what_does_not_filter_hurts(bypass: bool, report: Any, says: str) -> None:
-    found = holding(QUIET, bypass, report)
+    found = condition(QUIET, bypass, report)
     assert found.state is State.HURTING
     assert says in found.reasons[0]
 
@@ -190,4 +190,4 @@ def test_what_is_lost_before_the_filter_hurts() -> None:
         "overloaded; 95% of the CPUs' time is spent in soft interrupts"
     ]
     assert overload({"driver_drops": 12_340.0, "softirq": None})[0].endswith("are overloaded")
-    assert holding(QUIET, False, attached(), lost).state is State.HURTING
+    assert condition(QUIET, False, attached(), lost).state is State.HURTING

@@ -34,7 +34,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Condition:
     """The word, and sentences that say why."""
 
     state: State
@@ -53,13 +53,13 @@ class People:
 NOBODY = People()
 
 
-def holding(
+def condition(
     look: Look,
     bypass: bool,
     loader: LoaderReport | None,
     full: Sequence[str] = (),
     people: People = NOBODY,
-) -> Holding:
+) -> Condition:
     """Hurting: people are hit, more passes than usual, an uplink is full, or what should filter
     does not.
 
@@ -72,24 +72,24 @@ def holding(
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
     if broken := [*_broken(bypass, loader), *full]:
-        return Holding(State.HURTING, broken)
+        return Condition(State.HURTING, broken)
     if unknown := list(_unknown(look, loader)):
-        return Holding(State.UNCLEAR, unknown + beside)
+        return Condition(State.UNCLEAR, unknown + beside)
     if people.hurt:
-        return Holding(State.HURTING, [*people.hurt, *beside])
+        return Condition(State.HURTING, [*people.hurt, *beside])
     told = _told(look)
     if not look.compared and told:
-        return Holding(State.UNCLEAR, ["no earlier traffic is known to compare with", *told])
+        return Condition(State.UNCLEAR, ["no earlier traffic is known to compare with", *told])
     if told:
-        return Holding(State.HURTING, told + beside)
+        return Condition(State.HURTING, told + beside)
     if look.before >= _SOME and look.rate < _LEFT * look.before:
         rates = f"{si3(look.rate)} packets/s pass, and {si3(look.before)} did before"
-        return Holding(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
+        return Condition(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
     if people.doubts:
-        return Holding(State.UNCLEAR, [*people.doubts, *beside])
+        return Condition(State.UNCLEAR, [*people.doubts, *beside])
     if people.held:
-        return Holding(State.HOLDING, [*people.held, *beside])
-    return Holding(State.QUIET, ["nothing unusual passes", *beside])
+        return Condition(State.HOLDING, [*people.held, *beside])
+    return Condition(State.QUIET, ["nothing unusual passes", *beside])
 
 
 def people_of(
