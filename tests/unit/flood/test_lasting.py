@@ -114,9 +114,12 @@ def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     world.quiet(QUIET_SECONDS + PROBE_SECONDS + 2, 0.1)
-    world.engine.settings = DetectSettings(mode=Most.LIMIT, learning=0)
-    world.play(1.0, ATTACKS["SSDP"], 50_000)
-    assert world.actions() == ["limit"]
+    earlier = world.engine.mitigations.earlier
+    assert [each.action for each in earlier] == ["drop"]
+    after = World(DetectSettings(mode=Most.LIMIT, learning=0))
+    after.engine.mitigations.take_over(after.now, [], earlier, after.settings.most)
+    after.play(1.0, ATTACKS["SSDP"], 50_000)
+    assert after.actions() == ["limit"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Finds what is loud, and begins what is done about it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xdpctl.abi.constants import Reason, Traffic
+from xdpctl.flood.afresh import Afresh
+from xdpctl.flood.aims import Aims, narrowest
+from xdpctl.flood.counts import WINDOW_SECONDS, Chunk, strata
+from xdpctl.flood.mitigation import State
+from xdpctl.flood.mitigations import Report
+from xdpctl.flood.rates import BESIDE
+from xdpctl.flood.seen import ENOUGH, LOOK_SECONDS, Seen
+from xdpctl.flood.settings import Most
+from xdpctl.flood.sources import sources
+from xdpctl.flood.usual import Key
+from xdpctl.flood.verdict import Proposal, again, limit_on_all, proposals, whole_limit
+from xdpctl.model.effect import Action
+from xdpctl.model.event import Phase
+from xdpctl.model.expectation import raised
+from xdpctl.traffic.counted import completed
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers
+
+_LEAST = 24  # heads for a look, after a while
+_SUSPECT_SECONDS = 0.3
+_AGAIN_SECONDS = 0.15  # between two looks at a stratum
+_QUIET_SECONDS = 2.0  # below the threshold, after which a stratum is quiet again
+_LOUD_SECONDS = 5.0  # for which nothing of its kind is learnt
+_SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
+_TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
+_JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
+_BESIDE_SECONDS = 0.5  # between two looks at what is beside an attack
+_COMPLETE = 0.5  # of the handshakes
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """A stratum that has reached its threshold."""
+
+    since: float
+    loud_at: float
+    rate: float = 0.0
+    looked_at: float = -1.0
+    copes: bool = False  # its services answer: so it may be learnt
+
+
+class Looks:
+    """Looks at what was seen. `ours` are the prefixes whose addresses are protected."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen, self._mitigations, self._rates = seen, seen.mitigations, seen.rates
+        self._suspects: dict[Key, _Suspect] = {}
+        self._aims = Aims()
+        self._expected: set[Key] = set()  # strata above what was learnt, and expected
+        self._beside: dict[Key, float] = {}  # those below, at victims that are attacked
+        self._beside_at: dict[Key, float] = {}  # when each of them was looked at
+        self._afresh = Afresh(seen, self._begin)
+
+    def not_normal(self, now: float) -> set[Traffic]:
+        """The kinds that are loud, above what was learnt, or attack somebody."""
+        loud = {
+            kind for (_, kind), each in self._suspects.items()
+            if each.loud_at > now - _LOUD_SECONDS and not each.copes
+        }  # fmt: skip
+        loud |= {each.of_kind for each in self._mitigations.active if each.state is State.ATTACK}
+        return loud | {kind for _, kind in self._expected}
+
+    def coping(self) -> set[Traffic]:
+        """The kinds that are loud, and that services answer."""
+        return {kind for (_, kind), each in self._suspects.items() if each.copes}
+
+    def step(self, now: float, unix: float) -> Iterator[Report]:
+        """Look at all that is loud; what is to be reported."""
+        window = self._seen.recent.last(WINDOW_SECONDS)
+        window = window.of(window.packets["reason"] == Reason.NO_RULE)
+        loud = self._loud(window)
+        for kind in Traffic:
+            of_kind = {key: rate for key, rate in loud.items() if key[1] is kind}
+            yield from self._look_at(now, unix, kind, of_kind, window)
+        for key, suspect in list(self._suspects.items()):
+            if suspect.loud_at < now - _QUIET_SECONDS:
+                del self._suspects[key]
+        yield from self._look_beside(now, unix)
+        yield from self._afresh.step(now, unix)
+
+    def _loud(self, window: Chunk) -> dict[Key, float]:
+        """The strata that have reached their thresholds, with their rates."""
+        found = strata(window.packets, window.seconds)
+        least = np.array(
+            [self._seen.settings.least_floor(kind, self._seen.taught) for kind in Traffic]
+        )
+        loud: dict[Key, float] = {}
+        self._expected, self._beside = set(), {}
+        attacked = [each.prefix for each in self._mitigations.active if each.state is State.ATTACK]
+        least *= BESIDE if attacked else 1.0
+        for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
+            key, rate = found.key(place), float(found.rates[place])
+            learnt = self._rates.threshold(key, self._seen.taught)
+            expected = raised(self._seen.raises, *key, learnt)
+            if rate >= expected:
+                loud[key] = rate
+            elif rate >= learnt:
+                self._expected.add(key)
+            elif expected > learnt or rate < self._rates.beside(key, self._seen.taught):
+                continue
+            elif any(each.covers(key[0]) for each in attacked):
+                self._beside[key] = rate
+        return loud
+
+    def _look_beside(self, now: float, unix: float) -> Iterator[Report]:
+        """Beside an attack, drop what is below its threshold and shows that it is one, too."""
+        self._beside_at = {key: at for key, at in self._beside_at.items() if key in self._beside}
+        for key, rate in self._beside.items():
+            if now < self._beside_at.get(key, -1.0) + _BESIDE_SECONDS:
+                continue
+            window = self._seen.window(key, Reason.NO_RULE)
+            left = self._mitigations.not_taken(now, window, key[1])
+            weights = window["weight"].astype(np.float64)
+            rest = rate * float(weights[left].sum() / max(weights.sum(), 1.0))
+            least, most = self._rates.beside(key, self._seen.taught), self._seen.settings.most(*key)
+            if left.sum() < ENOUGH or rest < least or most is not Most.DROP:
+                continue
+            self._beside_at[key] = now
+            case = replace(self._seen.case(key, window[left], rest), threshold=least)
+            for one in proposals(case, most):
+                if one.action is Action.DROP:
+                    yield from self._begin(now, unix, key, one, most) or ()
+
+    def _look_at(
+        self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk
+    ) -> Iterator[Report]:
+        """Look at the strata of one kind: one by one, or at many within a prefix as one."""
+        chosen = window.packets[window.kinds == kind]
+        for expected, of in self._expected:
+            if of is kind:
+                there = covers(expected, chosen["family"], chosen["destination"])
+                chosen = chosen[~there]
+        least = _SPREAD * self._seen.settings.least_floor(kind, self._seen.taught)
+        if not loud and float(chosen["weight"].sum()) / window.seconds < least:
+            return
+        for around in self._rates.outermost:
+            inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
+            ours = chosen[covers(around, chosen["family"], chosen["destination"])]
+            rate = float(ours["weight"].sum()) / window.seconds
+            spread = rate >= _SPREAD * self._seen.settings.floor(around, kind, self._seen.taught)
+            if not inside or len(inside) >= _TOGETHER:
+                prefix = narrowest(ours, around) if spread else None
+                least = max(
+                    _SPREAD * self._rates.floor((around, kind), self._seen.taught),
+                    self._seen.threshold((around, kind)),
+                )
+                if prefix is not None and rate >= least:
+                    yield from self._suspected(now, unix, (prefix, kind), rate)
+                    continue
+            largest = sorted(inside, key=lambda key: -inside[key])[:_TOGETHER]
+            for key in largest:
+                aim = self._aims.aim(now, key[0], kind, self._rates.ours)
+                yield from self._suspected(now, unix, (aim, kind), inside[key])
+
+    def _suspected(self, now: float, unix: float, key: Key, rate: float) -> Iterator[Report]:
+        suspect = self._suspects.get(key)
+        if suspect is None:
+            suspect = self._suspects[key] = _Suspect(now, now)
+        suspect.loud_at, suspect.rate = now, rate
+        if now < suspect.looked_at + _AGAIN_SECONDS:
+            return
+        window = self._seen.window(key, Reason.NO_RULE)
+        connecting = self._seen.taught and key[1] in (Traffic.SYN, Traffic.TCP)
+        if connecting and self._opening(now, key, suspect, window):
+            return
+        if len(window) < (_LEAST if now >= suspect.since + _SUSPECT_SECONDS else ENOUGH):
+            return
+        left = self._mitigations.not_taken(now, window, key[1])
+        weights = window["weight"].astype(np.float64)
+        rest = rate * float(weights[left].sum() / weights.sum())
+        if rest < self._seen.threshold(key) or left.sum() < _LEAST:
+            return
+        suspect.looked_at = now
+        yield from self._answer(now, unix, key, window[left], rest)
+
+    def _opening(self, now: float, key: Key, suspect: _Suspect, window: PacketArray) -> bool:
+        """Whether SYNs, or what follows them, may be people who connect.
+
+        Their handshakes are completed by an ACK of what the inside answered, which nobody can
+        forge who has not seen it. A jump to much more than the threshold, from many sources at
+        once, is an attack without waiting for that.
+        """
+        if now < suspect.since + _SUSPECT_SECONDS:
+            high = suspect.rate >= _JUMP * self._seen.threshold(key)
+            return not (high and sources(window).once >= _ONCE)
+        if key[1] is not Traffic.SYN:
+            return False
+        look = self._seen.shaken.last(LOOK_SECONDS)
+        shaken = look.packets[covers(key[0], look.packets["family"], look.packets["destination"])]
+        seen = float(window["weight"].sum(dtype=np.float64))
+        return completed(shaken, look.seconds) >= _COMPLETE * seen
+
+    def _answer(
+        self, now: float, unix: float, key: Key, window: PacketArray, rate: float
+    ) -> Iterator[Report]:
+        victim, kind = key
+        most = self._seen.settings.most(victim, kind)
+        if most is Most.OFF:
+            return
+        seen = self._seen.recent.last(WINDOW_SECONDS)
+        case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
+        earlier = self._mitigations.remembered(victim, kind, unix)
+        found = again(case, earlier, most) or proposals(case, most)
+        if suspect := self._suspects.get(key):
+            suspect.copes = case.copes and not found
+        reports, full = list[Report](), False
+        for one in found:
+            begun = self._begin(now, unix, key, one, most)
+            full |= begun is None
+            reports += begun or []
+        if found and not reports:  # what is asked for was refused: less may be possible
+            begun = self._begin(now, unix, key, whole_limit(case), most)
+            full |= begun is None
+            reports += begun or []
+        if full and not reports:
+            usual = sum(self._seen.usual.best((victim, each)) for each in Traffic)
+            reports += (
+                self._begin(now, unix, key, limit_on_all(case, usual), most, force=True) or []
+            )
+        yield from reports
+
+    def _begin(
+        self,
+        now: float,
+        unix: float,
+        key: Key,
+        proposal: Proposal,
+        most: Most,
+        force: bool = False,
+    ) -> list[Report] | None:
+        """Begin a mitigation; what is to be reported, None if there is no place for it."""
+        watched = most is Most.OBSERVE
+        reports = self._mitigations.begin(now, unix, key[0], proposal, watched, force)
+        for report in reports or ():
+            if report.phase is Phase.BEGAN:
+                self._aims.held(now, key[0], key[1])
+                self._afresh.began(now, report.mitigation.id)
+                self._seen.usual.forget({key})
+        return reports

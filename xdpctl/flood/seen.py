@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was just seen of flows that are not known, and what is known about it. Pure."""
+
+import numpy as np
+
+from xdpctl.abi.constants import Reason
+from xdpctl.flood.coping import Coping
+from xdpctl.flood.counts import WINDOW_SECONDS, Chunk, Recent
+from xdpctl.flood.evidence import Case
+from xdpctl.flood.memory import NormalTraffic
+from xdpctl.flood.mitigations import Mitigations
+from xdpctl.flood.rates import Rates
+from xdpctl.flood.settings import DetectSettings
+from xdpctl.flood.taking_part import TakingPart
+from xdpctl.flood.usual import Key, Usual
+from xdpctl.model.expectation import Raises, raised
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers
+
+LOOK_SECONDS, ENOUGH = 0.4, 96  # of packets that are looked at; heads for a look
+
+
+class Seen:
+    """The packets of the last moments. `raises` are thresholds that operators expect to be met."""
+
+    def __init__(
+        self,
+        settings: DetectSettings,
+        rates: Rates,
+        normal: NormalTraffic,
+        mitigations: Mitigations,
+        coping: Coping,
+    ) -> None:
+        self.settings, self.rates, self.normal = settings, rates, normal
+        self.mitigations, self.coping, self.part = mitigations, coping, TakingPart()
+        self.recent, self.shaken = Recent(), Recent()
+        self.raises: Raises = ()
+        self._now = 0.0
+
+    def add(self, chunk: Chunk, known: Chunk, unknown: Chunk) -> None:
+        """Take a reading, and the two parts of it."""
+        self._now = chunk.ended
+        self.part.note(chunk.ended, known)
+        self.recent.add(unknown)
+        self.shaken.add(chunk.of(chunk.packets["shaken"] != 0))
+
+    @property
+    def usual(self) -> Usual:
+        """What was learnt."""
+        return self.rates.usual
+
+    @property
+    def taught(self) -> bool:
+        """Whether packets of known flows were seen: else every flow is unknown."""
+        return self.part.taught
+
+    @property
+    def fresh(self) -> bool:
+        """Whether too little was observed to know what is normal."""
+        return self.usual.observed < self.settings.learning
+
+    def threshold(self, key: Key) -> float:
+        """The packets a second from which on a stratum is looked at: more if more is expected."""
+        return raised(self.raises, *key, self.rates.threshold(key, self.taught))
+
+    def rate(self, key: Key, *reasons: Reason) -> float:
+        """Packets a second of a stratum just now, whatever was done with them."""
+        packets = self.window(key, *reasons, seconds=WINDOW_SECONDS)
+        return float(packets["weight"].sum()) / self.recent.last(WINDOW_SECONDS).seconds
+
+    def window(self, key: Key, *reasons: Reason, seconds: float = LOOK_SECONDS) -> PacketArray:
+        """The packets of a stratum with which that was done."""
+        victim, kind = key
+        recent = self.recent.last(seconds)
+        chosen = recent.kinds == kind
+        chosen &= covers(victim, recent.packets["family"], recent.packets["destination"])
+        chosen &= np.isin(recent.packets["reason"], reasons)
+        found: PacketArray = recent.packets[chosen]
+        return found
+
+    def case(self, key: Key, window: PacketArray, rate: float, copes: bool = False) -> Case:
+        """What is to be judged: packets of a stratum, and what is known of it."""
+        observed = self.usual.observed
+        everything = self.window(key, *Reason)
+        weights = everything["weight"].astype(np.float64)
+        forged = everything["reason"] == Reason.SPOOFED
+        return Case(
+            victim=key[0],
+            kind=key[1],
+            window=window,
+            normal=self.normal.of_family(key[0].family),
+            rate=rate,
+            threshold=self.threshold(key),
+            usual=self.usual.best(key),
+            learnt=observed,
+            fresh=self.fresh,
+            forged=float(weights[forged].sum() / weights.sum()) if len(weights) else 0.0,
+            taught=self.taught,
+            accepts=self.part.accepts(self._now, key[0]),
+            challenged=self.mitigations.challenges(*key),
+            copes=copes,
+            answered=self.coping.answered(self._now, key),
+        )
