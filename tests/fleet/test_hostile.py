@@ -35,7 +35,11 @@ X = "203.0.113.7/32"
 
 
 def found(node: Node, rule: Rule) -> None:
-    """Let a node report a rule as its detector's, whatever that is."""
+    """Let a node report a rule as its detector's, whatever that is.
+
+    At its start a node takes back what it reported and does not have.
+    """
+    until(lambda: node.agent.detected._told is not None)
     now = node.clock.read()
     value = Intent(
         VERSION, rule.origin, node.name, now.unix, True, data=content("rules", rule, now)

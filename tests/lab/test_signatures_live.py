@@ -90,15 +90,12 @@ def test_while_others_come_and_go_nothing_is_let_through(street: Street, street_
     sign(client, DNS)
     with street.flood(FLOOD):
         assert eventually(lambda: counted(street_box, Reason.MATCHED) > 10_000)
-        passed, until = counted(street_box, Reason.NO_RULE), time.monotonic() + 4
-        turns = 0
-        while time.monotonic() < until:
+        passed = counted(street_box, Reason.NO_RULE)
+        for turn in range(40):
             made = [sign(client, f"udp dst-port 53 src 203.0.113.{n}") for n in range(3)]
-            sign(client, f"udp ttl 64 length >={turns % 40}", ttl=60, mode="monitor")
+            sign(client, f"udp ttl 64 length >={turn}", ttl=60, mode="monitor")
             for one in made:
                 client.call("DELETE", f"/v1/rules/{one['id']}")
-            turns += 1
-        assert turns > 5
         assert counted(street_box, Reason.NO_RULE) == passed
         assert counted(street_box, Reason.FAULT) == 0
 
