@@ -12,10 +12,10 @@ from xdpctl.base.units import si3
 from xdpctl.flood.normal import ENOUGH, Normal
 from xdpctl.flood.settings import Most
 from xdpctl.flood.sources import IMPOSSIBLE, Sources, sources
+from xdpctl.model.match.arrays import within
 from xdpctl.model.match.match import Match
 from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import holds
 
 _FAR_BELOW = 0.1  # of the rate: what is usual
 _ASKED = 0.9  # of the packets, about which the flow memory was asked
@@ -85,7 +85,7 @@ def _between_services(case: Case) -> bool:
     if case.kind is not Traffic.UDP_SERVICE:
         return False
     to = case.window["destination_port"]
-    return bool((holds(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
+    return bool((within(SERVICES, to) & (to >= 0)).mean() > 1 - _ASKED)
 
 
 def unaccepted(case: Case) -> str:

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.model.match.bits import Bits
+from xdpctl.model.match.arrays import passing, within
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match
-from xdpctl.model.match.ranges import Ranges
 from xdpctl.traffic.packets import PacketArray
 
 Chosen = NDArray[np.bool_]
@@ -31,14 +30,14 @@ def takes(match: Match, packets: PacketArray) -> Chosen:
 
 def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
     if name == "port":
-        return holds(wanted, packets["source_port"]) | holds(wanted, packets["destination_port"])
+        return within(wanted, packets["source_port"]) | within(wanted, packets["destination_port"])
     match COMPONENTS[name].kind:
         case Kind.PREFIX:
             return covers(wanted, packets["family"], packets[name])
         case Kind.NUMBER:
-            return holds(wanted, packets[name])
+            return within(wanted, packets[name])
         case Kind.BITS:
-            return matches(wanted, packets[name])
+            return passing(wanted, packets[name])
 
 
 def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:
@@ -53,21 +52,3 @@ def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> C
         shift = 8 - rest
         chosen &= raw[:, whole] >> shift == network[whole] >> shift
     return np.asarray(chosen)
-
-
-def holds(ranges: Ranges, values: NDArray[Any]) -> Chosen:
-    """Which values are in one of the ranges."""
-    first, last = np.array(ranges).T
-    place = np.searchsorted(first, values, "right") - 1  # of the last range that may hold it
-    return np.asarray((place >= 0) & (values <= last[place]))
-
-
-def matches(groups: Bits, values: NDArray[Any]) -> Chosen:
-    """Which values pass one of the groups of tests; less than 0 passes none."""
-    chosen = np.zeros(len(values), bool)
-    for group in groups:
-        held = values >= 0
-        for test in group:
-            held &= (values & test.mask == test.mask) != test.negated
-        chosen |= held
-    return chosen

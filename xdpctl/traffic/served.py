@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import WAITS, Traffic
 from xdpctl.base.net.prefix import Prefix, shown
 from xdpctl.datapath.served import Counts, CountsOf, Service, wait_bound
+from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import TCP, UDP
 from xdpctl.model.services import DNS, HTTPS, SERVICES
 from xdpctl.traffic.packets import PacketArray, destination
-from xdpctl.traffic.select import holds
 
 _PART_SECONDS = 20.0
 _A_MINUTE = 60 / _PART_SECONDS
@@ -269,7 +269,7 @@ def _half(waits: Sequence[int] | NDArray[np.float64]) -> float | None:
 def asks_udp(packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets ask a UDP service; of HTTP/3 those of new clients, as its answers count."""
     to = packets["destination_port"]
-    asking = (packets["protocol"] == UDP) & (to >= 0) & holds(SERVICES, to)
+    asking = (packets["protocol"] == UDP) & (to >= 0) & within(SERVICES, to)
     new = (to != HTTPS) | (packets["traffic"] == Traffic.QUIC_INITIAL)
     return np.asarray(asking & new)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.model.match.arrays import passing, within
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import holds, matches
 
 BITS = ("tcp_flags", "fragment")  # components whose values are tests of bits
 
@@ -54,4 +54,4 @@ class Split:
 def has(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets have a component's value."""
     found = packets[name]
-    return matches(value, found) if name in BITS else holds(value, found)
+    return passing(value, found) if name in BITS else within(value, found)

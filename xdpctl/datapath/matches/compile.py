@@ -18,7 +18,7 @@ from xdpctl.abi.arrays import GENERATION, LOOKUP
 from xdpctl.abi.constants import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Constants, Field
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import CapacityError
-from xdpctl.model.match import bits
+from xdpctl.model.match.arrays import passing
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match
@@ -160,14 +160,9 @@ def _words(prefix: Prefix, field: Field) -> Iterator[tuple[FieldKey, Ranges]]:
 @lru_cache(256)
 def _runs(value: Bits, most: int) -> Ranges:
     """The ranges of numbers whose bits match a list of bit tests."""
-    found: list[tuple[int, int]] = []
-    for number in range(most + 1):
-        if bits.holds(value, number):
-            if found and found[-1][1] == number - 1:
-                found[-1] = found[-1][0], number
-            else:
-                found.append((number, number))
-    return tuple(found)
+    passed = passing(value, np.arange(most + 1))
+    edges = np.flatnonzero(np.diff(passed, prepend=False, append=False)).reshape(-1, 2)
+    return tuple((first, after - 1) for first, after in edges.tolist())
 
 
 def _rows(taken: NDArray[np.bool_]) -> NDArray[np.uint64]:
