@@ -42,7 +42,7 @@ from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
-_ROUTES = (  # they are tried in this order: the most frequent come first
+ROUTES = (  # they are tried in this order: the most frequent come first
     *(hooks, bulk, rules, sets, incidents, lookup, explain, detect, expectations, fleet, history),
     *(releases, samples, traffic, upstream, series, served, stream, system, records, metrics),
     browsers,
@@ -70,7 +70,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     app.add_middleware(KnownSender)  # added last, so it runs first
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    for module in _ROUTES:
+    for module in ROUTES:
         app.include_router(module.router)
     add_dashboard(app)
     return app

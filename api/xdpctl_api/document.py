@@ -36,11 +36,6 @@ class DescribedApi(FastAPI):
             self.openapi_schema = _completed(super().openapi())
         return self.openapi_schema
 
-    def query_names(self, path: str, method: str) -> frozenset[str]:
-        """The names of the parameters that a call may have in its query."""
-        parameters = self.openapi()["paths"][path][method.lower()].get("parameters", ())
-        return frozenset(each["name"] for each in parameters if each["in"] == "query")
-
 
 def operation_id(route: APIRoute) -> str:
     """The name of a route's function, which a generated client takes over."""

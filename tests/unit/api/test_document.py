@@ -14,7 +14,8 @@ import pytest
 
 from tests.support import described
 from tests.support.apiclient import PROBLEM, TCP, Api, problem, running
-from xdpctl_api.app import openapi
+from xdpctl_api.app import ROUTES, openapi
+from xdpctl_api.dependencies import query_names
 
 DOCUMENT = openapi()
 OPEN = {"/healthz", "/readyz"}
@@ -54,6 +55,20 @@ def test_operations_are_named_as_functions_are() -> None:
     names = [operation.told["operationId"] for operation in OPERATIONS]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name)] == []
+
+
+@every_operation
+def test_the_parameters_that_a_call_may_have_are_those_of_its_document(
+    operation: Operation,
+) -> None:
+    described = [p["name"] for p in operation.told.get("parameters", ()) if p["in"] == "query"]
+    (route,) = (
+        route
+        for module in ROUTES
+        for route in module.router.routes
+        if route.path == operation.path and operation.method.upper() in route.methods
+    )
+    assert sorted(query_names(route.dependant)) == sorted(described)
 
 
 @every_operation
