@@ -13,9 +13,9 @@ def serve(
     controller: Controller, settings: Settings, config: Path | None, listeners: Listeners
 ) -> None:
     """Serve until SIGTERM or SIGINT. FastAPI is imported only now, to not delay the boot."""
-    from xdpctl_api import serving
+    from xdpctl_api import process
 
-    serving.serve(controller, settings, config, listeners)
+    process.serve(controller, settings, config, listeners)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from bench.harm.servers import TUNNEL, WEB, Addresses, commands, files, reposito
 from tests.lab.behind.places import CLIENTS, Place
 from tests.lab.logins import Logins
 from xdpctl.lab.namespaces import Host, LabError
-from xdpctl.lab.waiting import HANG_SECONDS
+from xdpctl.lab.waits import HANG_SECONDS
 
 _PATIENCE = 4  # seconds, for what takes milliseconds
 _TRIES = 3

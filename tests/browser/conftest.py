@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.conftest import need
 from tests.lab.conftest import Street, _able, generator, street, street_box
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import HANG_SECONDS
+from xdpctl.lab.waits import HANG_SECONDS
 
 __all__ = ["_able", "generator", "street", "street_box"]
 CHROMIUM = Path("/usr/bin/chromium")

@@ -15,7 +15,7 @@ from xdpctl.cli import output
 from xdpctl.client import Client
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 __all__ = ["_able"]
 BOX, ATTACKER = "192.0.2.1", "203.0.113.7"

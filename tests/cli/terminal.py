@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pexpect
 
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import HANG_SECONDS
+from xdpctl.lab.waits import HANG_SECONDS
 
 PIPE = 0  # a width: no terminal
 _ROWS = 50

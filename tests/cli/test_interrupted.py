@@ -11,7 +11,7 @@ from tests.cli.conftest import attack
 from tests.cli.terminal import QUESTION, Person, Said, Session
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 _NOT_CHANGED = "xdpctl: interrupted before the answer came; nothing was changed\n"
 _MAYBE = (

@@ -16,7 +16,7 @@ from tests.support.apiclient import Api, running
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.config.settings import Settings
 from xdpctl.fleet.settings import FleetSettings
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 _NUMBERS = count(1)
 BODY = {"match": {"source": "203.0.113.7"}, "reason": "SYN flood"}

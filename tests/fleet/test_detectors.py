@@ -12,7 +12,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
 from xdpctl.fleet.settings import Arm
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 from xdpctl.model import tags
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build

@@ -11,9 +11,9 @@ from tests.fleet.engines import Etcd
 from tests.support.fakes import ask
 from xdpctl.errors import EngineFullError
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.engine.client import Engine
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]

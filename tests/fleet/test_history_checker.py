@@ -15,7 +15,7 @@ from tests.fleet.jepsen.history import Asked, Ending, History, Outcome, load
 from tests.fleet.jepsen.simulation import simulate
 from xdpctl.errors import EngineError
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
-from xdpctl.model.sharing import Shared
+from xdpctl.model.shared import Shared
 
 X = "203.0.113.7/32"
 DROP = {X: "drop operator"}

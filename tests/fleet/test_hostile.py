@@ -16,14 +16,14 @@ from tests.fleet.test_sets import entries, put, size
 from tests.support.fakes import ask
 from tests.support.walker import SMALL
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.fleet import keys, sharding
+from xdpctl.fleet import keys, shards
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import Arm
-from xdpctl.fleet.sharding import SetDamaged
-from xdpctl.lab.waiting import until
+from xdpctl.fleet.shards import SetDamaged
+from xdpctl.lab.waits import until
 from xdpctl.model.effect import Action
 from xdpctl.model.match.match import build
 from xdpctl.model.quota import AUTOMATIC
@@ -72,11 +72,11 @@ def test_a_change_of_a_set_that_is_garbage_is_refused_and_stops_nobody(fleet: Fl
     held = engine.get(keys.intent("sets/list"))
     assert held is not None
     intent = decode(held.value or b"")
-    manifest = sharding.decode(bytes(intent.data))
+    manifest = shards.decode(bytes(intent.data))
     name = hashlib.sha256(junk).hexdigest()
     engine.put(keys.of_node(keys.BLOBS, "list", name), junk)
     worse = structs.replace(manifest, deltas=(name,))
-    engine.put(held.key, encode(structs.replace(intent, data=Raw(sharding.encode(worse)))))
+    engine.put(held.key, encode(structs.replace(intent, data=Raw(shards.encode(worse)))))
     until(lambda: "sets/list" in two.agent.member.refused)
     assert size(two, "list") == 500
     one.add(ask(X))
@@ -88,9 +88,9 @@ def test_a_change_of_a_set_that_is_garbage_is_refused_and_stops_nobody(fleet: Fl
     [{"base": ("a", "a")}, {"deltas": ("a",) * 9}, {"entries": -1}, {"entries": 1 << 40}],
 )
 def test_a_manifest_that_would_fill_the_memory_is_refused(worse: dict[str, object]) -> None:
-    manifest, _ = sharding.whole(b"{}", entries(1, 2))
+    manifest, _ = shards.whole(b"{}", entries(1, 2))
     with pytest.raises(SetDamaged):
-        sharding.decode(sharding.encode(structs.replace(manifest, **worse)))
+        shards.decode(shards.encode(structs.replace(manifest, **worse)))
 
 
 def test_a_detector_of_another_node_lets_nothing_through(fleet: Fleet) -> None:
@@ -138,7 +138,7 @@ def test_what_a_detector_cannot_have_is_left_out_of_a_snapshot(
     one = fleet("edge1")
     until(lambda: one.agent.member.applied)
     engine = one.agent.member.engine
-    monkeypatch.setattr("xdpctl.fleet.agent.following.FOUND_MAX", 5)
+    monkeypatch.setattr("xdpctl.fleet.agent.follower.FOUND_MAX", 5)
     for number in range(20):
         engine.put(keys.found("evil", f"rules/junk-{number}"), b"{}")
     engine.put(keys.found("evil", "rules/large"), bytes(100_000))
@@ -233,7 +233,7 @@ def test_invented_detectors_share_one_quota_of_signatures(
     one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
     until(lambda: two.agent.member.applied)
     few = dataclasses.replace(AUTOMATIC, max_matches=5)
-    monkeypatch.setattr("xdpctl.fleet.agent.arming.AUTOMATIC", few)
+    monkeypatch.setattr("xdpctl.fleet.agent.armed.AUTOMATIC", few)
     for number in range(9):  # of a node that is away: one that runs takes back what it has not
         parts = {"protocol": "udp", "destination": "198.51.100.7"}
         match = build(parts | {"source_port": str(100 + number)})

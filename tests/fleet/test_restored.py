@@ -13,11 +13,11 @@ from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
 from tests.support.fakes import ask
 from xdpctl.control.state.draft import Draft
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.following import POSITION
+from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.intent import VERSION, Intent, decode
-from xdpctl.lab.waiting import until
-from xdpctl.model.sharing import Unsent
+from xdpctl.lab.waits import until
+from xdpctl.model.shared import Unsent
 from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]

@@ -12,8 +12,8 @@ from tests.support.fakes import ROOT, ask
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations import rules
 from xdpctl.errors import ConflictError
-from xdpctl.fleet.agent.following import POSITION
-from xdpctl.lab.waiting import until
+from xdpctl.fleet.agent.follower import POSITION
+from xdpctl.lab.waits import until
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build

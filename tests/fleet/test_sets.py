@@ -12,9 +12,9 @@ from tests.support.fakes import ROOT
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import SetRequest
-from xdpctl.fleet import keys, sharding
-from xdpctl.fleet.sharding import SetDamaged
-from xdpctl.lab.waiting import until
+from xdpctl.fleet import keys, shards
+from xdpctl.fleet.shards import SetDamaged
+from xdpctl.lab.waits import until
 from xdpctl.model.effect import Action
 from xdpctl.model.source_set import NOTHING, Entries, count
 
@@ -38,49 +38,49 @@ def size(node: Node, name: str) -> int:
 
 def test_a_large_set_is_cut_into_pieces_and_put_together() -> None:
     listed = entries(*range(1 << 24, (1 << 24) + 150_000))
-    manifest, pieces = sharding.whole(b"{}", listed)
+    manifest, pieces = shards.whole(b"{}", listed)
     assert len(manifest.base) == len(pieces) == 3
     assert max(map(len, pieces.values())) < 400_000
-    found = sharding.assembled(manifest, pieces)
+    found = shards.assembled(manifest, pieces)
     assert (found[4] == listed[4]).all()
 
 
 def test_a_change_of_some_entries_sends_these_alone() -> None:
     before = entries(*range(1 << 24, (1 << 24) + 100_000))
     after = entries(*range((1 << 24) + 500, (1 << 24) + 100_500))
-    manifest, pieces = sharding.whole(b"{}", before)
-    changed, more = sharding.changed(b"{}", manifest, before, after)
+    manifest, pieces = shards.whole(b"{}", before)
+    changed, more = shards.changed(b"{}", manifest, before, after)
     assert changed.base == manifest.base
     assert sum(map(len, more.values())) < 6_000
-    assert (sharding.assembled(changed, pieces | more)[4] == after[4]).all()
-    advanced = sharding.advanced(changed, manifest, before, more)
+    assert (shards.assembled(changed, pieces | more)[4] == after[4]).all()
+    advanced = shards.advanced(changed, manifest, before, more)
     assert advanced is not None
     assert (advanced[4] == after[4]).all()
 
 
 def test_after_many_changes_it_is_written_anew() -> None:
     listed = entries(*range(1 << 24, (1 << 24) + 1_000))
-    manifest, pieces = sharding.whole(b"{}", listed)
+    manifest, pieces = shards.whole(b"{}", listed)
     for number in range(20):
         after = entries(*range((1 << 24) + number + 1, (1 << 24) + number + 1_001))
-        manifest, more = sharding.changed(b"{}", manifest, listed, after)
+        manifest, more = shards.changed(b"{}", manifest, listed, after)
         pieces, listed = pieces | more, after
         assert len(manifest.deltas) <= 8
-    assert (sharding.assembled(manifest, pieces)[4] == listed[4]).all()
+    assert (shards.assembled(manifest, pieces)[4] == listed[4]).all()
 
 
 def test_a_missing_a_damaged_and_a_foreign_piece_are_refused() -> None:
-    manifest, pieces = sharding.whole(b"{}", entries(1 << 24, 2 << 24))
+    manifest, pieces = shards.whole(b"{}", entries(1 << 24, 2 << 24))
     (name,) = manifest.base
     for broken in ({}, {name: pieces[name][:-1]}, {name: b"x"}):
         with pytest.raises(SetDamaged, match="missing or damaged"):
-            sharding.assembled(manifest, broken)
-    other, more = sharding.whole(b"{}", entries(3 << 24))
-    mixed = sharding.Manifest(manifest.record, other.base, (), 1, manifest.digest)
+            shards.assembled(manifest, broken)
+    other, more = shards.whole(b"{}", entries(3 << 24))
+    mixed = shards.Manifest(manifest.record, other.base, (), 1, manifest.digest)
     with pytest.raises(SetDamaged, match="do not make"):
-        sharding.assembled(mixed, more)
+        shards.assembled(mixed, more)
     with pytest.raises(SetDamaged, match="cannot be read"):
-        sharding.decode(b'{"record": 1, "base": 2}')
+        shards.decode(b'{"record": 1, "base": 2}')
 
 
 def test_a_set_is_on_all_nodes_and_changes_and_goes(fleet: Fleet) -> None:

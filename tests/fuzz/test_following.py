@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.fuzz.support.inputs import bodies, changed_json, damaged, dumps, json_values, texts
 from tests.fuzz.support.loop import fuzz
 from tests.fuzz.support.seeds import DETECTORS, STREAM
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.detectors.follow.crowdsec import Access, pieces
 from xdpctl.detectors.follow.crowdsec_places import Places
 from xdpctl.detectors.follow.suricata import _batches
@@ -80,7 +80,7 @@ def test_a_place_in_a_file_is_recalled_or_forgotten(tmp_path: Path) -> None:
 
 def test_lines_are_cut_apart_whatever_is_in_them() -> None:
     lines = st.lists(changed_json(STREAM) | st.binary(), max_size=4).map(b"\n".join)
-    fuzz(lines, lambda body: list(parsing.lines(body)))
+    fuzz(lines, lambda body: list(checked.lines(body)))
 
 
 @pytest.mark.parametrize("offset", [-1, -(2**70), 2**70, 10**300])

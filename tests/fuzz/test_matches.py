@@ -12,7 +12,7 @@ from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.match.precedence import precedence
-from xdpctl_api.shapes.listing import _place
+from xdpctl_api.shapes.rule_lists import _place
 
 _WORDS = (*BY_WORD, "tcp", "udp", "icmp", "icmpv6", "gre", *TCP_FLAGS, *FRAGMENT)
 _SIGNS = (

@@ -9,7 +9,7 @@ from tests.support.recordings import recorded
 from xdpctl.abi.constants import Reason, Side
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.settings import Settings
-from xdpctl.lab.replay.protecting import Protecting
+from xdpctl.lab.replay.protection import Protecting
 from xdpctl.lab.replay.replay import Clocked, rehearsing
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS, Protection
 

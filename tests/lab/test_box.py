@@ -17,7 +17,7 @@ from xdpctl.base.system.python_child import python
 from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, LabError, sh
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 def test_the_control_plane_is_unprivileged(box: Box) -> None:

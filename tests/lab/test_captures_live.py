@@ -17,7 +17,7 @@ from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.heads import NEVER
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 def command(box: Box, *arguments: str) -> list[str]:

@@ -12,7 +12,7 @@ from xdpctl.base.system.python_child import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 BOX, CLIENT = "192.0.2.1", "192.0.2.2"
 MATCH = f"dst {BOX} tcp flags syn&!ack&!rst"

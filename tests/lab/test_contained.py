@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import need
 from tests.paths import ROOT
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 _COMMAND = [sys.executable, "-m", "tools.contained"]
 

@@ -10,7 +10,7 @@ from tests.lab.questions import counted, in_kernel
 from tests.lab.test_monitor_live import cli
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 NOTIFY = ("hook", "fastnetmon", "--", SERVER, "incoming", "90000")

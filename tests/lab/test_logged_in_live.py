@@ -16,7 +16,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_logins
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 BOX, ALICE, BOB, STRANGER = "192.0.2.1", "198.19.5.7", "2001:db8:5::7", "198.19.5.99"
 AROUND = "198.19.5.0/24"

@@ -17,7 +17,7 @@ from tests.lab.questions import counted
 from tests.lab.test_signatures_live import FLOOD, SESSIONS, logged_in, packets, sign
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 __all__ = ["logged_in"]
 INSIDE = "203.0.113.0/24"

@@ -18,7 +18,7 @@ from tests.lab.questions import block, put_set
 from tests.paths import ROOT
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 _FOLDER = ROOT / "packaging"
 _API, _PORT = 8460, 9090

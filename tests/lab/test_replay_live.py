@@ -10,7 +10,7 @@ from typing import Any
 from tests.lab.questions import block
 from tests.support.recordings import recorded
 from xdpctl.lab.box import Box
-from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY
+from xdpctl.lab.replay.protection import BY_FILTER, BY_REPLAY
 
 
 def replayed(box: Box, path: Path) -> Any:

@@ -18,7 +18,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system.tcp_sockets import Closing, Sockets
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 SLOW, PLACES = 400, 403
 REQUEST = b"GET / HTTP/1.0\r\nX-a: "  # not yet ended

@@ -18,7 +18,7 @@ from xdpctl.client import Client
 from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 DNS = "udp dst-port 53"

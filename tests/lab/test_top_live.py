@@ -19,7 +19,7 @@ from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import maps
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 SOURCES = [f"203.0.113.{number}" for number in range(1, 201)]
 

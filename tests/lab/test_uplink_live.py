@@ -3,7 +3,7 @@
 
 from tests.lab.conftest import Street
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 _UPLINK = '[upstream]\nuplinks = [{interface = "isp0", bits_in = 20_000_000}]\n'

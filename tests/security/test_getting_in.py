@@ -15,7 +15,7 @@ from xdpctl.config.settings import Listen
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import HANG_SECONDS
+from xdpctl.lab.waits import HANG_SECONDS
 from xdpctl.model.identity import Caller, Role
 from xdpctl.processes.listeners import unfit
 from xdpctl_api.transport.callers import Hosts

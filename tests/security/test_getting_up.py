@@ -28,7 +28,7 @@ from xdpctl.datapath.loader.compile_cache import load_cached, store_cached
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 from xdpctl.processes.loader_status import NAME, _protected_before
 from xdpctl.watch.loader_report import LoaderReport
 

@@ -140,7 +140,7 @@ def _by_rules(
     kinds: list[tuple[str, Path]],
 ) -> dict[str, Any]:
     """What the rules do to the recordings, which are named by their kind."""
-    from xdpctl.lab.replay.protecting import all_outside, as_live, nothing
+    from xdpctl.lab.replay.protection import all_outside, as_live, nothing
     from xdpctl.lab.replay.replay import rehearsing
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that mounts are removed

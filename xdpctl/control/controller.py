@@ -20,7 +20,7 @@ from xdpctl.control.match_sync import word_of
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.sharing import Sharing
+from xdpctl.control.state.shared import Sharing
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.port import Store

@@ -10,10 +10,10 @@ from typing import Any
 
 from xdpctl.base.histogram import Histogram
 from xdpctl.control.guards import lockout
-from xdpctl.control.state import sharing
+from xdpctl.control.state import shared
 from xdpctl.control.state.changes import Change, record
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.sharing import Sharing, Statement
+from xdpctl.control.state.shared import Sharing, Statement
 from xdpctl.errors import XdpctlError
 
 _BATCH_MAX = 256
@@ -74,9 +74,9 @@ class Job:
             by = changed.events[0].actor
         if elsewhere:
             draft.events += changed.events
-            sharing.note_elsewhere(draft, changed, statement, by, fleet)
+            shared.note_elsewhere(draft, changed, statement, by, fleet)
         else:
-            sharing.note(draft, statement, by, fleet)
+            shared.note(draft, statement, by, fleet)
         return result
 
 

@@ -16,7 +16,7 @@ from xdpctl.control.store.audit import Event, Sign
 from xdpctl.control.store.records import INCIDENTS
 from xdpctl.control.store.rule_records import encode, rule_key
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
-from xdpctl.control.trimming import trim
+from xdpctl.control.trim import trim
 from xdpctl.model.effect import Action
 from xdpctl.model.incident import encode as encode_incident
 

@@ -21,7 +21,7 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.errors import SettingsError, Unreachable
 from xdpctl.lab.namespaces import Host, LabError, sh
-from xdpctl.lab.waiting import HANG_SECONDS, eventually
+from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
 _COMPILED: dict[str, dict[str, bytes]] = {}  # by what the programs depend on, the files by name

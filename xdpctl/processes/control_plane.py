@@ -55,13 +55,13 @@ from xdpctl.traffic.unread import unread
 from xdpctl.traffic.unusual import Look, Unusual
 from xdpctl.traffic.window import Seen
 from xdpctl.watch import readiness
+from xdpctl.watch.abuse_reports import Reporting
 from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
 from xdpctl.watch.condition import Condition, People, condition, overload, people_of
 from xdpctl.watch.flows import FlowWatch
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.peering import Peering
-from xdpctl.watch.reporting import Reporting
 from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.taken_off import TakenOff
 from xdpctl.watch.uplinks import UplinkWatch

@@ -17,13 +17,13 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.effects import Effects
 from xdpctl.upstream.link import Link
-from xdpctl.upstream.proposing import Proposer, agreed, session_of
+from xdpctl.upstream.proposer import Proposer, agreed, session_of
 from xdpctl.upstream.settings import UpstreamSettings
 from xdpctl.upstream.stepping_down import Situation, plan
 
@@ -168,7 +168,9 @@ class Announcer:
 
     def _say(self, each: Announcement, text: str) -> None:
         log.info("%s: %s", each.id, text)
-        self.controller.submit(lambda draft: announcing.note(draft, each, text, announcing.ITSELF))
+        self.controller.submit(
+            lambda draft: announcements.note(draft, each, text, announcements.ITSELF)
+        )
 
     def _step_down(self, full: bool) -> None:
         """End what has lasted its time: withdraw one, watch the link, and then the next."""
@@ -200,7 +202,7 @@ class Announcer:
                 self._renew(draft, each)
             for each, why in made.end:
                 if draft.announcements.get(each.id) == each:
-                    announcing.withdraw(draft, each.id, None, why)
+                    announcements.withdraw(draft, each.id, None, why)
             for each in _still(draft, made.probe):
                 self._probe(draft, each)
 
@@ -211,7 +213,7 @@ class Announcer:
     def _refusal(self, each: Announcement) -> str:
         """Why something may not be announced any more: it is not ours, or has become ourselves."""
         victim = each.victim
-        return announcing.refusal(victim, self.settings, self.controller.state.protection)
+        return announcements.refusal(victim, self.settings, self.controller.state.protection)
 
     def _renew(self, draft: Draft, each: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
@@ -219,7 +221,7 @@ class Announcer:
         new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
         draft.announcements[each.id] = new
         draft.note(
-            announcing.ITSELF,
+            announcements.ITSELF,
             "upstream.renew",
             each.id,
             peer=each.peer,
@@ -227,7 +229,7 @@ class Announcer:
         )
         why = "filled again" if each.probing else "is still full"
         text = f"the link {why}, so {each.peer} is asked again to {each.what}"
-        announcing.note(draft, new, text, announcing.ITSELF)
+        announcements.note(draft, new, text, announcements.ITSELF)
         if each.probing:
             self.effects.of.pop(each.id, None)
 
@@ -236,7 +238,7 @@ class Announcer:
         until = draft.now.after(self.settings.probe)
         draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
         draft.note(
-            announcing.ITSELF,
+            announcements.ITSELF,
             "upstream.probe",
             each.id,
             peer=each.peer,
@@ -244,7 +246,7 @@ class Announcer:
         )
         seconds = show_duration(self.settings.probe)
         text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
-        announcing.note(draft, each, f"{text}: {each.what}", announcing.ITSELF)
+        announcements.note(draft, each, f"{text}: {each.what}", announcements.ITSELF)
 
 
 def _still(draft: Draft, listed: list[Announcement]) -> list[Announcement]:

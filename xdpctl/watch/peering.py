@@ -12,8 +12,8 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
+from xdpctl.upstream.announcements import POLICY_SETTING
 from xdpctl.upstream.announcer import Announcer
-from xdpctl.upstream.announcing import POLICY_SETTING
 from xdpctl.upstream.bgp.messages import (
     Anew,
     FromBridge,
@@ -26,8 +26,8 @@ from xdpctl.upstream.bgp.messages import (
 )
 from xdpctl.upstream.bgp.speaker import Bridged
 from xdpctl.upstream.peers import Peer, PeerMode
-from xdpctl.upstream.proposing import Proposer, session_of
-from xdpctl.upstream.receiving import Receiver, refusal
+from xdpctl.upstream.proposer import Proposer, session_of
+from xdpctl.upstream.receiver import Receiver, refusal
 from xdpctl.upstream.settings import UpstreamSettings
 from xdpctl.watch.uplinks import UplinkWatch
 

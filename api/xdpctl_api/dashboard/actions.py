@@ -16,8 +16,8 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import NotFoundError, Refused, RuleError
 from xdpctl_api.dashboard.api_calls import ApiCalls, segment
 from xdpctl_api.dashboard.forms import Form, needed, page_of, read_form
+from xdpctl_api.dashboard.markup import soonest
 from xdpctl_api.dashboard.page import Page, PageIn, PageRoute, said_at, scripted, trouble
-from xdpctl_api.dashboard.rendering import soonest
 from xdpctl_api.problems import of_error
 
 router = APIRouter(prefix="/actions", route_class=PageRoute, include_in_schema=False)

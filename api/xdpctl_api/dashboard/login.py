@@ -13,8 +13,8 @@ from xdpctl.model.rule import OPERATOR
 from xdpctl.processes.sessions import SECONDS, Session
 from xdpctl_api.auth import LOGIN, SECRET_MAX, cookie_name
 from xdpctl_api.dashboard.forms import needed, page_of, read_form
+from xdpctl_api.dashboard.markup import rendered
 from xdpctl_api.dashboard.page import PageRoute
-from xdpctl_api.dashboard.rendering import rendered
 from xdpctl_api.dependencies import Ctx
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

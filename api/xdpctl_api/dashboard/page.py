@@ -16,7 +16,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl_api import problems
 from xdpctl_api.auth import caller
 from xdpctl_api.dashboard.api_calls import ApiCalls, node_of
-from xdpctl_api.dashboard.rendering import FLEET, UPSTREAM, pages, rendered
+from xdpctl_api.dashboard.markup import FLEET, UPSTREAM, pages, rendered
 from xdpctl_api.transport.callers import PEER, LocalPeer
 
 _SAID, _SAID_SECONDS = "said", 600

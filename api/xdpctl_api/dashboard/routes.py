@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from xdpctl_api.dashboard import actions, login, views
-from xdpctl_api.dashboard.rendering import HEADERS
+from xdpctl_api.dashboard.markup import HEADERS
 
 _STATIC = Path(__file__).with_name("static")
 

@@ -34,9 +34,9 @@ from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import ForWhom
 from xdpctl_api.shapes.imports import ImportOut
-from xdpctl_api.shapes.listing import RemovalQuery
+from xdpctl_api.shapes.rule_lists import RemovalQuery
 from xdpctl_api.shapes.rules import RuleNamed, RulesRemoved
-from xdpctl_api.stating import Stating
+from xdpctl_api.statement import Stating
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])

@@ -39,7 +39,7 @@ from xdpctl_api.shapes.fleet import (
     where_out,
 )
 from xdpctl_api.shapes.history import UndoneOut, undone_out
-from xdpctl_api.stating import States
+from xdpctl_api.statement import States
 from xdpctl_api.transport.callers import PEER, NodePeer
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])

@@ -23,7 +23,7 @@ from xdpctl_api.refusals import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.rules import RuleMade, rule_made
-from xdpctl_api.stating import States
+from xdpctl_api.statement import States
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])

@@ -10,11 +10,11 @@ from pydantic import Field
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import PaceError, RuleError
-from xdpctl.mitigation.releasing import Released, release
+from xdpctl.mitigation.manual_release import Released, release
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import TTL_MAX
-from xdpctl.model.sharing import key_of
+from xdpctl.model.shared import key_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Helpdesk
 from xdpctl_api.dependencies import Ctx
@@ -22,7 +22,7 @@ from xdpctl_api.refusals import RULE, refusals
 from xdpctl_api.routes.rules import answer
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.rules import RuleAnswer
-from xdpctl_api.stating import States
+from xdpctl_api.statement import States
 
 router = APIRouter(prefix="/v1", tags=["rules"])
 

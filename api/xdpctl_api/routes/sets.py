@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import Changed
-from xdpctl.control.set_sampling import watch
+from xdpctl.control.set_samples import watch
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
     BusyError,
@@ -35,7 +35,7 @@ from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetList, SetOut, set_out
 from xdpctl_api.shapes.top import TopEntry, TopOut, TopSource
-from xdpctl_api.stating import Stating
+from xdpctl_api.statement import Stating
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}

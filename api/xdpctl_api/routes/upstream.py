@@ -19,8 +19,8 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.upstream import announcing
-from xdpctl.upstream.announcing import refusal
+from xdpctl.upstream import announcements
+from xdpctl.upstream.announcements import refusal
 from xdpctl.upstream.request import letter
 from xdpctl.watch.peering import Peering
 from xdpctl_api.auth import Operator, Viewer
@@ -120,7 +120,7 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
         made: list[Announcement] = []
         for peer in named:
             if peer.announces:
-                made += announcing.propose(
+                made += announcements.propose(
                     draft, peer, asked, incident.id, who.name, peering.settings
                 )
         return made
@@ -138,7 +138,7 @@ async def approve(number: str, body: ApproveIn, who: Operator, ctx: Ctx) -> Anno
     peering, confirm = _peering(ctx), body.confirm
 
     def operation(draft: Draft) -> Announcement:
-        return announcing.approve(draft, number, who.name, confirm, peering.settings)
+        return announcements.approve(draft, number, who.name, confirm, peering.settings)
 
     sent = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
     peering.announcer.wake()
@@ -149,14 +149,14 @@ async def approve(number: str, body: ApproveIn, who: Operator, ctx: Ctx) -> Anno
 async def withdraw(number: str, who: Operator, ctx: Ctx) -> WithdrawnOut:
     """Take back an announcement, or drop a proposal."""
     return await _withdraw(
-        ctx, lambda draft: [announcing.withdraw(draft, number, who.name, _ASKED)]
+        ctx, lambda draft: [announcements.withdraw(draft, number, who.name, _ASKED)]
     )
 
 
 @router.delete("/announcements", responses=refusals(ConfigError))
 async def withdraw_all(who: Operator, ctx: Ctx) -> WithdrawnOut:
     """Take back everything that peers were asked, and drop all proposals."""
-    return await _withdraw(ctx, lambda draft: announcing.withdraw_all(draft, who.name, _ASKED))
+    return await _withdraw(ctx, lambda draft: announcements.withdraw_all(draft, who.name, _ASKED))
 
 
 async def _withdraw(

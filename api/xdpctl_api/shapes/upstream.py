@@ -9,12 +9,12 @@ from xdpctl.base.clock import Now
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.protection import Protection
 from xdpctl.model.route import Kind
-from xdpctl.upstream.announcing import needs_word
+from xdpctl.upstream.announcements import needs_word
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.bgp.messages import Told
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
-from xdpctl.upstream.proposing import agreed, session_of
+from xdpctl.upstream.proposer import agreed, session_of
 from xdpctl.upstream.request import Request
 from xdpctl.watch.peering import Peering
 from xdpctl_api.shapes.common import Strict

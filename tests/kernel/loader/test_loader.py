@@ -27,7 +27,7 @@ from xdpctl.datapath.plan import transition
 from xdpctl.errors import AttachError, DatapathError, SchemaError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Host, Lab, LabError
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.lab.morning import scenario as morning
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.flood import Generator
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 __all__ = ["generator"]
 SECONDS = 2.0

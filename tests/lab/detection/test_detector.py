@@ -17,7 +17,7 @@ from tests.lab.behind.floods import flooding
 from tests.lab.behind.places import SERVER
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 KEPT_OUT = (Reason.MATCHED, Reason.LIMITED, Reason.CHALLENGED)
 

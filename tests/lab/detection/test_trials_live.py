@@ -4,7 +4,7 @@
 import threading
 
 from bench.harm.trials import Newcomers, began, beside, bridge, rule_of
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 def test_a_rule_that_hits_people_alone_is_softened_and_they_are_served() -> None:

@@ -13,7 +13,7 @@ from tests.conftest import need
 from tests.paths import ROOT
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import HANG_SECONDS
+from xdpctl.lab.waits import HANG_SECONDS
 
 PACKAGING = ROOT / "packaging" / "detectors"
 

@@ -9,7 +9,7 @@ import httpx2
 from tests.lab.conftest import SERVER, Street
 from tests.lab.detectors.daemons import daemon, installed
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 PORT, OURS = 19093, 18460
 CONFIGURATION = """

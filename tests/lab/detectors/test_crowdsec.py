@@ -12,7 +12,7 @@ from tests.unit.lists.geo.test_geo import AS1, DE, write_mmdb
 from xdpctl.cli.detectors.crowdsec_places import SET
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 PORT = 18080
 _TRIES = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.lab.conftest import Street
 from tests.lab.detectors.daemons import PACKAGING, command_line, daemon, installed
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 ATTACKER, OTHER = "203.0.113.66", "203.0.113.67"
 LINE = '{} - - [{}] "GET /?{} HTTP/1.1" 404 125 "-" "Mozilla/5.0 $(reboot) `reboot`"\n'

@@ -10,7 +10,7 @@ from tests.lab.detectors.daemons import PACKAGING, daemon, installed, script
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 OURS = 18461
 FLOOD = [f"203.0.113.{n}" for n in range(1, 100)]

@@ -8,7 +8,7 @@ from tests.lab.detectors.daemons import command_line, daemon, installed
 from tests.lab.questions import counted
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 RULE = (
     'alert udp any any -> $HOME_NET any (msg:"LAB UDP flood"; dsize:>0; threshold: type both, '

@@ -19,7 +19,7 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 LIST = "".join(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(60_000)).encode()
 

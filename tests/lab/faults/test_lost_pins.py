@@ -8,7 +8,7 @@ import pytest
 from tests.lab.questions import block, in_kernel
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError, sh
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 def test_pins_that_are_lost_end_nothing_and_can_be_made_again(box: Box) -> None:

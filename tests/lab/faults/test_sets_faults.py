@@ -14,7 +14,7 @@ from tests.lab.faults.test_faults import fill
 from tests.lab.questions import put_set, refusal, set_in_kernel, set_in_store, sets_in_kernel, some
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import sh
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 OLD = some(np.random.default_rng(1), 30_000, 5_000)
 NEW = some(np.random.default_rng(2), 90_000, 15_000) + OLD[:10_000]

@@ -24,7 +24,7 @@ from tests.support.packets import address, ethernet, ipv4, udp
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 from xdpctl.lab.namespaces import Host, Lab, LabError
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 _OUTSIDE = 'interfaces = ["isp0", {name = "hub0", side = "outside"}]'
 _ETH_P_IP = 0x0800

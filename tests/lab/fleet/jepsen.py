@@ -24,7 +24,7 @@ from xdpctl.fleet.authority.certificates import issued
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.scope import STATES
 from xdpctl.lab.namespaces import LabError
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 _KEYS, _OF_DETECTORS = 60, 30
 _PAUSE = 0.05

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.lab.fleet.edges import Edge, FleetLab, Traffic
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 _TRIALS, _BULK, _LARGE = 100, 100_000, 1_000_000
 PLAIN = {"Content-Type": "text/plain"}

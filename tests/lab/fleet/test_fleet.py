@@ -10,7 +10,7 @@ import pytest
 from tests.lab.fleet.edges import Edge, FleetLab, Traffic, founded
 from xdpctl.errors import Refused
 from xdpctl.lab.namespaces import LabError
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 X = "203.0.113.7"
 

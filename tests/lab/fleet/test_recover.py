@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.fleet.edges import Edge, founded
 from xdpctl.lab.namespaces import LabError
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 
 def endpoints(edge: Edge) -> Any:

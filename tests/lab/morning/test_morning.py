@@ -10,7 +10,7 @@ from tests.lab.questions import counted
 from tests.lab.test_signatures_live import logged_in
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 __all__ = ["logged_in"]
 

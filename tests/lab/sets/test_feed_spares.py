@@ -12,7 +12,7 @@ from tests.lab.behind.people import PORT, Server, Sessions
 from tests.lab.behind.places import CLIENTS, SERVER, SETTINGS, place
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, compile_generator
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 _LISTED, _OTHER = CLIENTS[40], CLIENTS[140]
 _OUTSIDE_PORT = 8443

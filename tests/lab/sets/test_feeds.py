@@ -14,7 +14,7 @@ import pytest
 from tests.lab.questions import put_set, refusal, set_in_kernel, set_in_store, sets_in_kernel, some
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 FIRST, SECOND, THIRD = (some(np.random.default_rng(n), 3_000, 300) for n in (1, 2, 3))
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Please</body></html>"

@@ -18,7 +18,7 @@ from xdpctl.client import Client
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 __all__ = ["fed", "publisher"]  # the fixtures
 FETCHES = 4

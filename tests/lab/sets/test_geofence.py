@@ -14,7 +14,7 @@ from tests.lab.echo import PATIENT, PORT, Echo, says_back
 from tests.lab.questions import block, put_set, refusal, set_in_kernel
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 SERVER6 = "2001:db8:5::1"
 HOME, ABROAD, PARTNER = "198.51.100.7", "203.0.113.7", "192.0.2.200"

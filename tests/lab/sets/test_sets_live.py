@@ -14,7 +14,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.datapath.bpf import rcu
 from xdpctl.lab.box import Box
 from xdpctl.lab.sniffer import Sniffer
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 NET = "203.0.113.0/24"
 SOURCES = [f"203.0.113.{n}" for n in (1, 7, 64, 129, 254)]

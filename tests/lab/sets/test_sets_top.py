@@ -9,7 +9,7 @@ from tests.lab.conftest import Street
 from tests.lab.questions import put_set, some
 from xdpctl.errors import Refused
 from xdpctl.lab.box import Box
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 SOURCES = ["203.0.113.7", "203.0.113.8", "198.51.100.9", "198.51.100.77"]
 LISTED = ["203.0.113.7", "203.0.113.8/32", "203.0.113.0/28", "198.51.100.0/26"]

@@ -11,7 +11,7 @@ from typing import Any
 from tests.lab.upstream.routers import Frr, Gobgp
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 SPEAKER = "exabgp server"  # of its command line
 SETTINGS = """

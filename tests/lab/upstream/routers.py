@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.conftest import need
 from xdpctl.lab.namespaces import Host, LabError
-from xdpctl.lab.waiting import until
+from xdpctl.lab.waits import until
 
 _DAEMONS = Path("/usr/lib/frr")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.upstream.neighbours import SPEAKER, Site
 from tests.lab.upstream.routers import Bird, Frr
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 
 def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import need
 from tests.lab.upstream.routers import needed
 from tests.lab.upstream.scene import VICTIM, Scene, played
-from xdpctl.lab.waiting import HANG_SECONDS, eventually
+from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 
 @pytest.fixture

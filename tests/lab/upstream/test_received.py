@@ -5,7 +5,7 @@ import time
 
 from tests.lab.logins import Logins
 from tests.lab.upstream.neighbours import Site
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 
 GOOD = "match destination 198.51.100.7/32 protocol udp source-port ==53 then discard"
 

@@ -12,7 +12,7 @@ from tests.support.setcalls import HIGH, LOW, hosts, picture
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits, Sample
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control import set_sampling
+from xdpctl.control import set_samples
 from xdpctl.model.protection import CONFIGURED
 
 LIST = b"45.0.0.0/24\n45.0.0.7\n45.0.9.9\n2600::/32\n"
@@ -197,7 +197,7 @@ def test_top_tells_which_entries_are_hit_and_by_whom(
             api.datapath.taken.append(other)
         seen.append((int(control["sampled"]), int(control["mask"])))
 
-    monkeypatch.setattr("xdpctl.control.set_sampling.time.sleep", sleep)
+    monkeypatch.setattr("xdpctl.control.set_samples.time.sleep", sleep)
     found = get(api, f"{PATH}/top?seconds=0.05&every=8")
     assert set(seen) == {(HIGH, 7)}
     assert int(api.datapath.control["sampled"]) == 0, "and it is off again"
@@ -231,7 +231,7 @@ def test_top_names_what_it_does_not_take(api: Api, query: str, field: str) -> No
 
 def test_only_one_watches_at_a_time(api: Api) -> None:
     api.put("bad", LIST)
-    with set_sampling._watching:
+    with set_samples._watching:
         found = problem(api.call("GET", f"{PATH}/top?seconds=0.01"), 409, "conflict")
     assert "again" in found["fix"]
     assert get(api, f"{PATH}/top?seconds=0.01")["samples"] == 0

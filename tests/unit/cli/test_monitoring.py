@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.test_cli import ADDED, RULE, Api, Run, api, run
-from xdpctl.cli.rules.monitoring import percent, statistics_lines
+from xdpctl.cli.rules.statistics import percent, statistics_lines
 
 __all__ = ["api", "run"]
 PLACE = "/v1/rules/203.0.113.7_32"

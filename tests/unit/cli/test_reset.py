@@ -13,7 +13,7 @@ from tests.unit.cli.test_cli import ADDED, Api, Run, api, run
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_logins, tcp_sockets
 from xdpctl.base.system.tcp_sockets import Sockets
-from xdpctl.cli.rules import resetting
+from xdpctl.cli.rules import resets
 from xdpctl.client import Client
 from xdpctl.errors import Interrupted, Refused
 
@@ -56,7 +56,7 @@ def here(monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> Any:
 
     def host(*peers: str, **passing: str | BaseException) -> tuple[Kernel, Filter]:
         kernel = Kernel(*peers)
-        monkeypatch.setattr(resetting, "Sockets", lambda: Sockets(kernel.ask))
+        monkeypatch.setattr(resets, "Sockets", lambda: Sockets(kernel.ask))
         named = {f"203.0.113.{name[1:]}": reason for name, reason in passing.items()}
         filters = Filter(named)
         monkeypatch.setattr(Client, "call", lambda client, *a, **m: filters.call(client, *a, **m))

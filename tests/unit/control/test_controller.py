@@ -26,7 +26,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.rules import add, change, remove
-from xdpctl.control.state.sharing import Sharing
+from xdpctl.control.state.shared import Sharing
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.errors import (
     ConflictError,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from xdpctl.detectors.parsing import number
+from xdpctl.detectors.checked import number
 from xdpctl.errors import RuleError
 
 

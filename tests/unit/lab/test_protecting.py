@@ -12,7 +12,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_logins
 from xdpctl.config.settings import Interface, Settings
 from xdpctl.datapath.loader import netlink
-from xdpctl.lab.replay.protecting import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
+from xdpctl.lab.replay.protection import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS, PEER
 
 OURS, THEIRS, HOST, ROUTER, USER, LINK = map(

@@ -14,7 +14,7 @@ from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, control
 from tests.support.setcalls import HIGH, change, hosts, listed, put, remove, texts, wanted
 from xdpctl.control.controller import Controller
 from xdpctl.errors import ConflictError, FetchError, RuleError, StaleError, StoreError
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.refresher import Refresher
 from xdpctl.model.effect import Mode

@@ -14,7 +14,7 @@ from tests.support.setcalls import change, hosts, put, texts, wanted
 from tests.unit.lists.test_refresher import SOURCE, START, control, following, look, now
 from xdpctl.control.controller import Controller
 from xdpctl.errors import BusyError
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.refresher import _HANDS, Refresher
 from xdpctl.model.source_set import FeedSource, Options

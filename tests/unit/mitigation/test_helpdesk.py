@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.apiclient import TCP, Api, problem
 from tests.support.hooked import say
-from xdpctl.mitigation import releasing
+from xdpctl.mitigation import manual_release
 
 
 def ask(box: Api, token: str, **body: Any) -> Any:
@@ -53,7 +53,7 @@ def test_an_operators_own_rule_stands(box: Api) -> None:
 
 
 def test_how_many_are_released_is_bounded(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releasing, "_HELPDESK_MOST", 2)
+    monkeypatch.setattr(manual_release, "_HELPDESK_MOST", 2)
     token = box.token("desk", "helpdesk")
     for source in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
         assert ask(box, token, source=source).status_code == 201
@@ -65,7 +65,7 @@ def test_how_many_are_released_is_bounded(box: Api, monkeypatch: pytest.MonkeyPa
 
 
 def test_detectors_rules_are_no_way_around_that(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releasing, "_HELPDESK_MOST", 2)
+    monkeypatch.setattr(manual_release, "_HELPDESK_MOST", 2)
     box.call("PUT", "/v1/automatic", json={"mode": "on"})
     sources = [f"203.0.113.{n}" for n in range(1, 5)]
     say(box, "event", {"id": "e1", "phase": "began", "sources": sources})

@@ -15,8 +15,8 @@ from tests.conftest import need
 from tests.support.upstream import PEER, table
 from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError, SettingsError
-from xdpctl.processes.speaker import preparing
-from xdpctl.processes.speaker.preparing import prepare
+from xdpctl.processes.speaker import files
+from xdpctl.processes.speaker.files import prepare
 from xdpctl.processes.speaker.process import SpeakerProcess
 from xdpctl.upstream.bgp import exabgp
 
@@ -89,7 +89,7 @@ def test_a_password_that_cannot_be_used_is_refused(
 ) -> None:
     path = Path(password(tmp_path, text, mode))
     with pytest.raises(SettingsError, match=said) as refused:
-        preparing._password(path)
+        files._password(path)
     assert not text or text not in str(refused.value), "it is never shown"
 
 
@@ -101,8 +101,8 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SettingsError, match="user of its own"):
         prepare(settings(tmp_path, user="root"))
     with pytest.raises(ConfigError, match="password of a peer cannot be read"):
-        preparing._password(tmp_path / "none")
-    monkeypatch.setattr(preparing, "find_spec", lambda _: None)
+        files._password(tmp_path / "none")
+    monkeypatch.setattr(files, "find_spec", lambda _: None)
     with pytest.raises(SettingsError, match="extra bgp"):
         prepare(settings(tmp_path))
 

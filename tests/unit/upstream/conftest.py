@@ -13,7 +13,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.settings import UpstreamSettings
 
 PROTECTION = {
@@ -48,7 +48,9 @@ def propose(control: Controller, settings: UpstreamSettings) -> Propose:
         asked = asked_about(victim, settings)
 
         def operation(draft: Draft) -> list[Announcement]:
-            return announcing.propose(draft, settings.peers[0], asked, incident, "root", settings)
+            return announcements.propose(
+                draft, settings.peers[0], asked, incident, "root", settings
+            )
 
         return control.submit(operation).result(5)
 

@@ -14,7 +14,7 @@ from xdpctl.model.route import Kind
 from xdpctl.notify.changes import News
 from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.link import Link, Reading
-from xdpctl.upstream.proposing import Proposer
+from xdpctl.upstream.proposer import Proposer
 from xdpctl.upstream.request import Dropped, Request, requests
 from xdpctl.upstream.settings import UpstreamSettings
 

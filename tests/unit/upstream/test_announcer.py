@@ -12,7 +12,7 @@ from tests.unit.upstream.test_announcing import approve, notes
 from xdpctl.control.controller import Controller
 from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl.model.route import Kind
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import Session
 from xdpctl.upstream.settings import UpstreamSettings
 
@@ -31,7 +31,7 @@ def test_the_speaker_is_told_what_stands_and_for_how_long(
     site.pass_by(10)
     assert site.routes == [Kind.FLOWSPEC, Kind.RTBH]
     assert 48 < next(iter(site.speaker.announced.values())) < 51
-    control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    control.submit(lambda d: announcements.withdraw_all(d, "root", "stop")).result(5)
     site.pass_by(1)
     assert not site.routes
 
@@ -200,7 +200,7 @@ def test_what_was_withdrawn_is_not_said_to_have_failed_and_is_measured_anew(
     flow = proposed(site)
     approve(control, flow.id, settings)
     site.pass_by(3, share=1.0)
-    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    control.submit(lambda d: announcements.withdraw(d, flow.id, "root", "no")).result(5)
     site.pass_by(20, share=1.0)
     assert not any("may ignore" in text for text in notes(control, incident))
     assert site.announcer.effects.of == {}

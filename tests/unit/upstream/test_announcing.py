@@ -21,7 +21,7 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.match.text import parse
 from xdpctl.model.route import Kind
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.syntax import text
 from xdpctl.upstream.peers import Peer, PeerMode
 from xdpctl.upstream.request import Dropped, Request, for_peer, requests
@@ -32,7 +32,7 @@ def approve(
     control: Controller, number: str, settings: UpstreamSettings, confirm: str = ""
 ) -> Announcement:
     return control.submit(
-        lambda draft: announcing.approve(draft, number, "root", confirm, settings)
+        lambda draft: announcements.approve(draft, number, "root", confirm, settings)
     ).result(5)
 
 
@@ -53,7 +53,7 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
     assert sent.approved_by == "root"
     with pytest.raises(ConflictError):
         approve(control, flow.id, settings)
-    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "enough")).result(5)
+    control.submit(lambda d: announcements.withdraw(d, flow.id, "root", "enough")).result(5)
     assert [e.id for e in control.state.announcements.values() if not e.declined] == [hole.id]
     what = "limit proto udp src-port 53 towards 198.51.100.99/32 to 800 kbit/s"
     assert notes(control, incident) == [
@@ -63,7 +63,7 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
     with pytest.raises(NotFoundError):
         approve(control, flow.id, settings)
     with pytest.raises(NotFoundError):
-        control.submit(lambda d: announcing.withdraw(d, "up-x", "root", "")).result(5)
+        control.submit(lambda d: announcements.withdraw(d, "up-x", "root", "")).result(5)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,9 @@ def test_a_peers_address_is_never_asked_about(
     inside = table(PEER | {"address": "198.51.100.40", "local_address": "198.51.100.41"})
     for victim in ("198.51.100.40", "198.51.100.41"):
         (request, *_) = asked_about(victim, inside)
-        assert "BGP session" in announcing.refusal(request.victim, inside, control.state.protection)
+        assert "BGP session" in announcements.refusal(
+            request.victim, inside, control.state.protection
+        )
 
 
 def test_what_became_wrong_since_it_was_proposed_is_not_sent(
@@ -126,11 +128,11 @@ def test_what_somebody_declined_is_not_proposed_by_itself_again(
 ) -> None:
     incident = opened(control).id
     flow, _ = propose(incident=incident)
-    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    control.submit(lambda d: announcements.withdraw(d, flow.id, "root", "no")).result(5)
     asked = asked_about("198.51.100.99", settings)
     for by, made in ((None, 0), ("xdpctl", 1)):
         new = control.submit(
-            lambda d, by=by: announcing.propose(  # type: ignore[misc]
+            lambda d, by=by: announcements.propose(  # type: ignore[misc]
                 d, settings.peers[0], asked, incident, by, settings
             )
         ).result(5)
@@ -141,7 +143,7 @@ def test_what_somebody_declined_is_not_proposed_by_itself_again(
 def test_too_many_proposals_are_said(
     control: Controller, propose: Propose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcing, "PROPOSED_MAX", 3)
+    monkeypatch.setattr(announcements, "PROPOSED_MAX", 3)
     propose("198.51.100.98")
     with pytest.raises(QuotaError, match="3 proposals wait"):
         propose("198.51.100.99")
@@ -156,7 +158,7 @@ def test_one_announcement_for_a_match_whatever_its_action(
     ]
     asked = requests(parse_prefix("198.51.100.99", "x"), dropped, settings.uplinks[0])
     made = control.submit(
-        lambda d: announcing.propose(d, settings.peers[0], asked, "", "root", settings)
+        lambda d: announcements.propose(d, settings.peers[0], asked, "", "root", settings)
     ).result(5)
     assert [each.kind for each in made] == [Kind.FLOWSPEC, Kind.RTBH]
 
@@ -176,7 +178,7 @@ def test_everything_is_withdrawn_at_once(
     control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     approve(control, propose()[0].id, settings)
-    gone = control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    gone = control.submit(lambda d: announcements.withdraw_all(d, "root", "stop")).result(5)
     assert len(gone) == 2
     assert all(each.declined for each in control.state.announcements.values())
 

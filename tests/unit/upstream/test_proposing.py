@@ -13,7 +13,7 @@ from xdpctl.incidents.ledger.by_hand import close_incident
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.route import Kind
 from xdpctl.model.rule import OPERATOR
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.peers import PeerMode
 from xdpctl.upstream.settings import UpstreamSettings
 
@@ -67,7 +67,7 @@ def test_the_kill_switch_holds_while_the_link_is_full(
     site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
     site.pass_by(5, share=1.0)
     assert site.routes == [Kind.FLOWSPEC]
-    control.submit(lambda d: announcing.withdraw_all(d, "root", "stop")).result(5)
+    control.submit(lambda d: announcements.withdraw_all(d, "root", "stop")).result(5)
     site.pass_by(5, share=1.0)
     assert not site.routes
     other = opened(control, "198.51.100.98")
@@ -83,7 +83,7 @@ def test_the_kill_switch_holds_while_the_link_is_full(
 def test_what_is_declined_is_not_told_again_and_again(site: Site, control: Controller) -> None:
     opened(control)
     each = proposed(site)
-    control.submit(lambda d: announcing.withdraw(d, each.id, "root", "no")).result(5)
+    control.submit(lambda d: announcements.withdraw(d, each.id, "root", "no")).result(5)
     site.pass_by(5, share=1.0)
     assert len(site.told) == 1
 
@@ -91,7 +91,7 @@ def test_what_is_declined_is_not_told_again_and_again(site: Site, control: Contr
 def test_a_decline_outlives_its_incident(site: Site, control: Controller) -> None:
     incident = opened(control).id
     flow = proposed(site)
-    control.submit(lambda d: announcing.withdraw(d, flow.id, "root", "no")).result(5)
+    control.submit(lambda d: announcements.withdraw(d, flow.id, "root", "no")).result(5)
     control.submit(lambda draft: close_incident(draft, incident, ROOT)).result(5)
     site.pass_by(1, share=1.0)
     opened(control)
@@ -105,7 +105,7 @@ def test_a_decline_outlives_its_incident(site: Site, control: Controller) -> Non
 def test_too_many_proposals_are_a_problem_and_undo_nothing_else(
     site: Site, control: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcing, "PROPOSED_MAX", 1)
+    monkeypatch.setattr(announcements, "PROPOSED_MAX", 1)
     opened(control)
     opened(control, "198.51.100.98")
     site.pass_by(5, share=1.0)

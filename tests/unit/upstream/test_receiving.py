@@ -22,7 +22,7 @@ from xdpctl.model.quota import Quota
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR
 from xdpctl.upstream.peers import Peer, Receive
-from xdpctl.upstream.receiving import TTL, Receiver, refusal
+from xdpctl.upstream.receiver import TTL, Receiver, refusal
 
 HOST = PEER["address"]
 SETTINGS = table(PEER | {"receive": "enforce", "receive_most": 50})

@@ -21,7 +21,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.incidents.abuse import Reporter
 from xdpctl.notify.dispatcher import apprise_send
 from xdpctl.notify.settings import Kind, NotifySettings
-from xdpctl.watch.reporting import Reporting
+from xdpctl.watch.abuse_reports import Reporting
 
 WHO = Reporter("Example School District", "abuse@example.org", "example.org", send=True)
 SENDER, FORGED, VICTIM = "203.0.113.7", "203.0.113.8", "198.51.100.2"
@@ -56,7 +56,7 @@ def attack(box: Api, *sources: str) -> str:
 
 
 def reporting(box: Api, monkeypatch: pytest.MonkeyPatch) -> Reporting:
-    monkeypatch.setattr("xdpctl.watch.reporting._SETTLES_SECONDS", -1e9)
+    monkeypatch.setattr("xdpctl.watch.abuse_reports._SETTLES_SECONDS", -1e9)
     assert box.context.reporting is not None
     return box.context.reporting
 

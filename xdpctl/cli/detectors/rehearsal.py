@@ -16,7 +16,7 @@ from xdpctl.errors import RecordingError
 from xdpctl.model.event import Phase
 
 if TYPE_CHECKING:
-    from xdpctl.lab.replay.detecting import Rehearsed
+    from xdpctl.lab.replay.detector import Rehearsed
 
 
 def rehearse(
@@ -27,8 +27,8 @@ def rehearse(
     form: Format,
 ) -> None:
     """Run the detector over each recording, and print what it did."""
-    from xdpctl.lab.replay.detecting import EVERYWHERE, learn
-    from xdpctl.lab.replay.detecting import rehearse as run
+    from xdpctl.lab.replay.detector import EVERYWHERE, learn
+    from xdpctl.lab.replay.detector import rehearse as run
 
     if truth is not None and len(recordings) != 1:
         raise typer.BadParameter("--truth is about one recording")

@@ -116,8 +116,8 @@ def join(
     check_absent(path)
     authority = authority_of(settings)
     from xdpctl.fleet.authority.bundle import parse_token
+    from xdpctl.fleet.authority.bundle_fetch import fetch, used
     from xdpctl.fleet.authority.installation import Installation
-    from xdpctl.fleet.authority.joining import fetch, used
 
     parsed = parse_token(secret)
     bundle = fetch(host, parsed)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet import admin, saving
+from xdpctl.cli.fleet import admin, backups
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
@@ -244,8 +244,8 @@ for command in (
     admin.leave,
     admin.renew,
     admin.revoke,
-    saving.backup,
-    saving.restore,
-    saving.recover,
+    backups.backup,
+    backups.restore,
+    backups.recover,
 ):
     fleet_app.command(command.__name__)(command)

@@ -14,7 +14,7 @@ from textual.widgets import Tab as TabLabel
 from textual.worker import get_current_worker
 
 from xdpctl.cli.live import looks
-from xdpctl.cli.live.acting import Acting
+from xdpctl.cli.live.actions import Acting
 from xdpctl.cli.live.dialogs import Question
 from xdpctl.cli.live.looks import TABS, Look, View
 from xdpctl.cli.live.tables import ApiClient, Line, printable

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import meant, monitoring, resetting
+from xdpctl.cli.rules import meant, resets, statistics
 from xdpctl.cli.rules.limits import limit_body
 from xdpctl.client import Client
 from xdpctl.model.effect import Spare
@@ -121,14 +121,14 @@ def block(
     replace: Replace = False,
     observe: Observe = None,
     max_collateral: MaxCollateral = None,
-    reset: resetting.Reset = False,
+    reset: resets.Reset = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Drop packets from a source, or packets that match, starting with the next packet.
 
     Example: xdpctl block 203.0.113.0/24 --ttl 1h --reason "SYN flood"
     """
-    seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
+    seconds, max_share = statistics.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": match_of(source, match),
         "action": "drop",
@@ -207,7 +207,7 @@ def limit(
 
     Example: xdpctl limit --match "tcp flags syn dst-port 443" --pps 100 --per source
     """
-    seconds, max_share = monitoring.check(observe, max_collateral, monitor or bool(confirm_within))
+    seconds, max_share = statistics.check(observe, max_collateral, monitor or bool(confirm_within))
     body = {
         "match": match_of(source, match),
         "action": "limit",
@@ -237,7 +237,7 @@ def add(
     `reset`: then close the connections with its source.
     """
     if reset:
-        resetting.check(client, body)
+        resets.check(client, body)
     # a trial may end the rule, and a closed connection cannot be opened again
     rule = meant.or_ask(lambda given: _post(client, body | given), form, trial=not reset)
     if not form.for_programs:
@@ -245,6 +245,6 @@ def add(
     elif not seconds and not reset:
         printed(rule, form)
     if seconds:
-        monitoring.watch(client, rule, seconds, max_share, form, bool(body.get("force")))
+        statistics.watch(client, rule, seconds, max_share, form, bool(body.get("force")))
     if reset:
-        resetting.close(client, rule, form)
+        resets.close(client, rule, form)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import meant, monitoring
+from xdpctl.cli.rules import meant, statistics
 from xdpctl.client import PAGE, path
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import ACTIONS, Action, Mode
@@ -94,7 +94,7 @@ def show_rule(
     if printed(rule, form):
         return
     output.rule_details(rule)
-    monitoring.details(rule)
+    statistics.details(rule)
 
 
 @app.command()

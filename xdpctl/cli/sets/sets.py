@@ -9,7 +9,7 @@ from rich.markup import escape
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import meant, monitoring
+from xdpctl.cli.rules import meant, statistics
 from xdpctl.cli.sets.put import (
     ActionOption,
     Aggregate,
@@ -156,7 +156,7 @@ def show_set(context: typer.Context, name: Name, form: options.Output = Format.T
             often = output.plural(feed["failures"], "time", "times")
             lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
     output.fields(lines)
-    monitoring.details(record)
+    statistics.details(record)
 
 
 def _spared(found: dict[str, Any] | None) -> str:

@@ -22,7 +22,7 @@ from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Key, Match, id_of, key_named
 from xdpctl.model.rule import Rule
-from xdpctl.model.sharing import Position, Shared, Unsent
+from xdpctl.model.shared import Position, Shared, Unsent
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 # What this process has just written, by key: the bytes, the identity, and the decoded value.

@@ -24,7 +24,7 @@ from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.screening import outside
-from xdpctl.model.sharing import Position, Shared, Unsent
+from xdpctl.model.shared import Position, Shared, Unsent
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 NEVER = 1 << 63

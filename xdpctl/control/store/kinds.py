@@ -13,11 +13,11 @@ from typing import Any
 from xdpctl.base.clock import Now
 from xdpctl.control.store import announcement_records as announcement
 from xdpctl.control.store import records, rule_records
-from xdpctl.model import expectation, incident, sharing
+from xdpctl.model import expectation, incident, shared
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Token
 from xdpctl.model.match.match import id_of, key_named
-from xdpctl.model.sharing import Position, Shared, Unsent
+from xdpctl.model.shared import Position, Shared, Unsent
 from xdpctl.model.source_set import decode_entries, encode_entries
 
 # The identity, under `settings/`, of the setting that says what detectors may do.
@@ -51,8 +51,8 @@ def _sharing(field: str, prefix: str, record: type[Any], costly: bool) -> Kind:
     return Kind(
         field=field,
         prefix=prefix,
-        encode=lambda value, _: sharing.encode(value),
-        decode=lambda _, value, now: sharing.decode(record, value),
+        encode=lambda value, _: shared.encode(value),
+        decode=lambda _, value, now: shared.decode(record, value),
         costly=costly,
     )
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.detectors.formats.crowdsec import PLACES
 from xdpctl.errors import RuleError
 
@@ -30,9 +30,9 @@ class Places:
         `whole` says that the body has all decisions, and not only changes. RuleError if it is not
         an answer of the stream; nothing is changed then.
         """
-        stream = parsing.table(parsing.document(body), "the body")
-        gone = [_place(one) for one in parsing.listed(stream.get("deleted"), "deleted")]
-        new = [_place(one) for one in parsing.listed(stream.get("new"), "new")]
+        stream = checked.table(checked.document(body), "the body")
+        gone = [_place(one) for one in checked.listed(stream.get("deleted"), "deleted")]
+        new = [_place(one) for one in checked.listed(stream.get("new"), "new")]
         before = self._banned.keys() | set()
         if whole:
             self._banned.clear()

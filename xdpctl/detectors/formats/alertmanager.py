@@ -7,7 +7,7 @@ The labels `dst` or `victim`, `src`, `attack`, `proto`, `sport` and `dport` desc
 from typing import Any
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.match.match import Match, build
@@ -18,26 +18,26 @@ _PARTS = {"proto": "protocol", "sport": "source_port", "dport": "destination_por
 
 def read(body: bytes) -> list[Event]:
     """An event for each alert; RuleError if the version is not 4, or an alert is not valid."""
-    data = parsing.table(parsing.document(body), "the body")
+    data = checked.table(checked.document(body), "the body")
     if data.get("version") != "4":
         raise RuleError(
             f"version is {plain(data.get('version'))[:20]!r}", "version", "send version 4"
         )
-    alerts = parsing.listed(data.get("alerts"), "alerts")
-    return [_event(parsing.table(one, f"alerts[{n}]")) for n, one in enumerate(alerts)]
+    alerts = checked.listed(data.get("alerts"), "alerts")
+    return [_event(checked.table(one, f"alerts[{n}]")) for n, one in enumerate(alerts)]
 
 
 def _label(labels: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((parsing.text(labels, name) for name in names if labels.get(name)), "")
+    return next((checked.text(labels, name) for name in names if labels.get(name)), "")
 
 
 def _event(alert: dict[str, Any]) -> Event:
-    status = parsing.text(alert, "status")
+    status = checked.text(alert, "status")
     if status not in ("firing", "resolved"):
         raise RuleError(f"status is {plain(status)[:40]!r}", "status", "send firing or resolved")
     phase = Phase.BEGAN if status == "firing" else Phase.ENDED
-    labels = parsing.table(alert.get("labels", {}), "labels")
-    identity = parsing.text(alert, "fingerprint")
+    labels = checked.table(alert.get("labels", {}), "labels")
+    identity = checked.text(alert, "fingerprint")
     victim, source = _label(labels, _VICTIM), _label(labels, _SOURCE)
     note = plain(labels.get("alertname", ""))
     if not victim and not source:
@@ -50,7 +50,7 @@ def _event(alert: dict[str, Any]) -> Event:
         victim=about,
         sources=(parse_prefix(source, "labels.src"),) if source else (),
         match=_match(labels, victim) if victim and not source else None,
-        attack=parsing.attack_named(str(labels.get("attack", ""))),
+        attack=checked.attack_named(str(labels.get("attack", ""))),
         note=note,
     )
 
@@ -60,5 +60,5 @@ def _match(labels: dict[str, Any], victim: str) -> Match | None:
     if "sport" not in labels:
         return None
     given = [name for name in _PARTS if name in labels]
-    parts = {_PARTS[name]: parsing.text(labels, name) for name in given}
+    parts = {_PARTS[name]: checked.text(labels, name) for name in given}
     return build({"destination": victim, **parts})

@@ -12,7 +12,7 @@ import msgspec
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Attack, Event, Phase, plain
@@ -86,7 +86,7 @@ def _event(told: Told) -> Event:
     data: dict[str, Any] = {"id": told.id, "ttl": told.ttl, "rate": told.rate}
     return Event(
         phase=told.phase,
-        id=parsing.text(data, "id"),
+        id=checked.text(data, "id"),
         victim=parse_prefix(told.victim, "victim"),
         match=text.parse(told.match),
         limit=told.limit,
@@ -95,8 +95,8 @@ def _event(told: Told) -> Event:
         known=told.known,
         finding=told.finding,
         attack=ATTACKS.get(kind, Attack.UNKNOWN),
-        ttl=parsing.number(data, "ttl") or None,
-        pps=parsing.number(data, "rate"),
+        ttl=checked.number(data, "ttl") or None,
+        pps=checked.number(data, "rate"),
         note=plain(told.note),
     )
 

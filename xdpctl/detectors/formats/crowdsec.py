@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
 
@@ -22,28 +22,28 @@ PLACES = {"country": "country", "as": "asn"}  # scopes, and their names in a geo
 
 def read(body: bytes) -> list[Event]:
     """An event for each decision, the deleted ones first; RuleError if the body has none."""
-    return parsing.each(_decisions(body), lambda pair: _event(*pair))
+    return checked.each(_decisions(body), lambda pair: _event(*pair))
 
 
 def _decisions(body: bytes) -> list[tuple[Any, Phase]]:
     """The decisions with their phases; those that have ended come first."""
-    data = parsing.document(body)
+    data = checked.document(body)
     if isinstance(data, list):
-        alerts = [parsing.table(one, f"[{n}]") for n, one in enumerate(data)]
-        new = [d for one in alerts for d in parsing.listed(one.get("decisions"), "decisions")]
+        alerts = [checked.table(one, f"[{n}]") for n, one in enumerate(data)]
+        new = [d for one in alerts for d in checked.listed(one.get("decisions"), "decisions")]
         return [(one, Phase.BEGAN) for one in new]
-    stream = parsing.table(data, "the body")
+    stream = checked.table(data, "the body")
     if not stream.keys() & {"new", "deleted"}:
         fix = "send the answer of the stream"
         raise RuleError("the body has neither new nor deleted decisions", "new", fix)
     kinds = ("deleted", Phase.ENDED), ("new", Phase.BEGAN)
-    return [(d, phase) for kind, phase in kinds for d in parsing.listed(stream.get(kind), kind)]
+    return [(d, phase) for kind, phase in kinds for d in checked.listed(stream.get(kind), kind)]
 
 
 def _event(decision: Any, phase: Phase) -> Event:
-    data = parsing.table(decision, "decision")
-    value, scope = parsing.text(data, "value"), parsing.text(data, "scope").lower()
-    kind = parsing.text(data, "type")
+    data = checked.table(decision, "decision")
+    value, scope = checked.text(data, "value"), checked.text(data, "scope").lower()
+    kind = checked.text(data, "type")
     note = plain(data.get("scenario", ""))
     identity = f"{scope} {value.removesuffix('/32').removesuffix('/128')}"
     if kind != "ban" or scope not in _SCOPES:
@@ -51,7 +51,7 @@ def _event(decision: Any, phase: Phase) -> Event:
         if kind == "ban" and scope in PLACES:
             why = f"a ban of scope {scope} needs a set; use xdpctl follow crowdsec --places"
         return Event(phase=phase, id=identity, note=note, ignored=why)
-    ttl = seconds(parsing.text(data, "duration"))
+    ttl = seconds(checked.text(data, "duration"))
     if phase is Phase.BEGAN and ttl <= 0:
         return Event(phase=phase, id=identity, note=note, ignored="it has ended already")
     return Event(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from xdpctl.detectors import flowspec, parsing
+from xdpctl.detectors import checked, flowspec
 from xdpctl.errors import RuleError
 from xdpctl.model.event import ID_MAX, Event, Phase, plain
 from xdpctl.model.match.match import Match, build
@@ -57,29 +57,29 @@ _PHASES = {"mitigate": Phase.BEGAN, "clear": Phase.ENDED}
 
 def read(body: bytes) -> list[Event]:
     """The events of all lines; a route that cannot be read becomes an ignored event."""
-    return parsing.every(parsing.lines(body), _line)
+    return checked.every(checked.lines(body), _line)
 
 
 def _line(line: bytes) -> list[Event]:
-    return list(_events(parsing.table(parsing.document(line), "the line")))
+    return list(_events(checked.table(checked.document(line), "the line")))
 
 
 def _events(data: dict[str, Any]) -> Iterator[Event]:
     if "action" in data:
         yield _alias(data)
         return
-    neighbor = parsing.table(data.get("neighbor", {}), "neighbor")
-    address = parsing.table(neighbor.get("address", {}), "neighbor.address")
-    peer = parsing.text(address, "peer", "")
+    neighbor = checked.table(data.get("neighbor", {}), "neighbor")
+    address = checked.table(neighbor.get("address", {}), "neighbor.address")
+    peer = checked.text(address, "peer", "")
     if data.get("type") == "state" and neighbor.get("state") == "down":
         yield Event(phase=Phase.ENDED, id="", group=peer, note=plain(f"{peer} is down"))
     if data.get("type") != "update":
         return
-    message = parsing.table(neighbor.get("message", {}), "message")
-    update = parsing.table(message.get("update", {}), "update")
-    asked = _action(parsing.table(update.get("attribute", {}), "attribute"))
+    message = checked.table(neighbor.get("message", {}), "message")
+    update = checked.table(message.get("update", {}), "update")
+    asked = _action(checked.table(update.get("attribute", {}), "attribute"))
     for phase, part in ((Phase.ENDED, "withdraw"), (Phase.BEGAN, "announce")):
-        routes = parsing.table(update.get(part, {}), part)
+        routes = checked.table(update.get(part, {}), part)
         for family in _FAMILIES:
             for route in _routes(routes.get(family), family):
                 yield _route(phase, route, asked, peer)
@@ -88,14 +88,14 @@ def _events(data: dict[str, Any]) -> Iterator[Event]:
 def _routes(data: Any, family: str) -> list[Any]:
     """The routes of a family: a list, which is below a next hop if they are announced."""
     if isinstance(data, dict):
-        return [one for routes in data.values() for one in parsing.listed(routes, family)]
-    return parsing.listed(data, family)
+        return [one for routes in data.values() for one in checked.listed(routes, family)]
+    return checked.listed(data, family)
 
 
 def _action(attribute: dict[str, Any]) -> flowspec.Action:
     """What is asked, by extended communities (RFC 8955 section 7)."""
     action = flowspec.Action()
-    for one in parsing.listed(attribute.get("extended-community"), "extended-community"):
+    for one in checked.listed(attribute.get("extended-community"), "extended-community"):
         text = str(one.get("string", "")) if isinstance(one, dict) else ""
         if found := _RATE.fullmatch(text):
             rate = float(found[1])
@@ -106,7 +106,7 @@ def _action(attribute: dict[str, Any]) -> flowspec.Action:
 
 
 def _route(phase: Phase, given: Any, asked: flowspec.Action, peer: str) -> Event:
-    route = parsing.table(given, "a route")
+    route = checked.table(given, "a route")
     text = plain(route.get("string", ""))
     try:
         match = _match(route)
@@ -124,7 +124,7 @@ def _match(route: dict[str, Any]) -> Match:
         if theirs not in _COMPONENTS:
             fix = "use the components of RFC 8955"
             raise RuleError(f"{plain(theirs)[:40]!r} is not a component", "announce", fix)
-        values = [str(value) for value in parsing.listed(given, theirs)]
+        values = [str(value) for value in checked.listed(given, theirs)]
         parts[_COMPONENTS[theirs]] = _value(_COMPONENTS[theirs], values)
     return build(parts)
 
@@ -162,10 +162,10 @@ def _bits(value: str) -> list[str]:
 
 
 def _alias(data: dict[str, Any]) -> Event:
-    action = parsing.text(data, "action")
+    action = checked.text(data, "action")
     if action not in _PHASES:
         raise RuleError(f"action is {plain(action)[:40]!r}", "action", "send mitigate or clear")
-    identity = parsing.text(data, "attack_id")
+    identity = checked.text(data, "attack_id")
     if not 0 < len(identity) <= ID_MAX:
         raise RuleError("attack_id is empty or too long", "attack_id", "send the attack's own id")
     if action == "clear":

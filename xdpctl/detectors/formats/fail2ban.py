@@ -2,7 +2,7 @@
 """fail2ban, through our action file: `ban|unban JAIL ADDRESS BANTIME`, or `flush JAIL`."""
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
 
@@ -11,7 +11,7 @@ _FOREVER = -1
 
 def read(body: bytes) -> list[Event]:
     """One event; RuleError if the arguments are not those of the action file."""
-    argv, _ = parsing.command(body)
+    argv, _ = checked.command(body)
     verb, count = argv[0], len(argv)
     if verb == "flush" and count == 2:
         return [Event(phase=Phase.ENDED, id="", group=argv[1])]

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from xdpctl.base.net.prefix import Prefix, exact_address, parse_prefix
-from xdpctl.detectors import flowspec, parsing
+from xdpctl.detectors import checked, flowspec
 from xdpctl.detectors.breakdown import Sampled, attacks
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
@@ -56,17 +56,17 @@ _LISTS = {
 
 def read(body: bytes) -> list[Event]:
     """The events of one call of the script, or of one JSON document; RuleError if not valid."""
-    data = parsing.document(body)
+    data = checked.document(body)
     if isinstance(data, dict) and "argv" in data:
-        return _community(*parsing.command(body))
-    return list(_advanced(parsing.table(data, "the body")))
+        return _community(*checked.command(body))
+    return list(_advanced(checked.table(data, "the body")))
 
 
 def _community(argv: list[str], report: str) -> list[Event]:
     if len(argv) != 4 or argv[3] not in ("ban", "unban", "attack_details"):
         fix = "call it as FastNetMon does: ADDRESS incoming|outgoing PPS ban|unban"
         raise RuleError(f"argv is {plain(argv)[:80]}", "argv", fix)
-    host, direction = parsing.address(argv[0], "argv[0]"), argv[1]
+    host, direction = checked.address(argv[0], "argv[0]"), argv[1]
     phase = {"ban": Phase.BEGAN, "unban": Phase.ENDED}.get(argv[3], Phase.CONTINUES)
     identity = f"{host} {direction}"
     pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
@@ -75,7 +75,7 @@ def _community(argv: list[str], report: str) -> list[Event]:
         return [Event(phase=phase, id=identity, pps=pps, ignored=why)]
     lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
     fields = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
-    attack = parsing.attack_named(fields.get("Attack type", ""))
+    attack = checked.attack_named(fields.get("Attack type", ""))
     peak = _RATE.match(fields.get("Peak attack power", ""))
     packets = [
         Sampled(protocol, int(port), flags, fragment == "1")
@@ -104,31 +104,31 @@ def _community(argv: list[str], report: str) -> list[Event]:
 
 def _same(text: str, host: Prefix) -> bool:
     try:
-        return parsing.address(text, "") == host
+        return checked.address(text, "") == host
     except RuleError:
         return False
 
 
 def _advanced(data: dict[str, Any]) -> Iterator[Event]:
-    action = parsing.text(data, "action")
+    action = checked.text(data, "action")
     if action not in _PHASES:
         raise RuleError(f"action is {plain(action)[:40]!r}", "action", f"send one of {[*_PHASES]}")
-    details = parsing.table(data.get("attack_details", {}), "attack_details")
-    identity = parsing.text(details, "attack_uuid", "")
+    details = checked.table(data.get("attack_details", {}), "attack_details")
+    identity = checked.text(details, "attack_uuid", "")
     if details.get("attack_detection_threshold_direction") == "outgoing":
         why = "it is an outgoing attack of ours, and outgoing packets are not filtered"
         yield Event(phase=_PHASES[action], id=identity, ignored=why)
         return
-    flows = parsing.listed(data.get("flow_spec_rules"), "flow_spec_rules")
+    flows = checked.listed(data.get("flow_spec_rules"), "flow_spec_rules")
     if action.startswith("partial"):
         for number, flow in enumerate(flows):
-            yield _flow(parsing.table(flow, f"flow_spec_rules[{number}]"), _PHASES[action])
+            yield _flow(checked.table(flow, f"flow_spec_rules[{number}]"), _PHASES[action])
         return
-    dump = parsing.listed(data.get("packet_dump_detailed"), "packet_dump_detailed")
+    dump = checked.listed(data.get("packet_dump_detailed"), "packet_dump_detailed")
     named = str(details.get("attack_type", "")) or str(details.get("attack_protocol", ""))
     sampled = _by_destination(dump)
     rates = {
-        name: parsing.number(details, field)
+        name: checked.number(details, field)
         for name, field in _ADVANCED_RATES.items()
         if field in details
     }
@@ -137,9 +137,9 @@ def _advanced(data: dict[str, Any]) -> Iterator[Event]:
             phase=_PHASES[action],
             id=f"{identity or 'host'} {victim}",
             victim=victim,
-            attack=parsing.attack_named(named),
-            pps=parsing.number(details, "total_incoming_pps"),
-            bps=parsing.number(details, "total_incoming_traffic_bits"),
+            attack=checked.attack_named(named),
+            pps=checked.number(details, "total_incoming_pps"),
+            bps=checked.number(details, "total_incoming_traffic_bits"),
             note=plain(details.get("attack_detection_threshold", "")),
         )
         if event.phase is Phase.ENDED:
@@ -166,20 +166,20 @@ def _by_destination(dump: list[Any]) -> dict[Prefix, list[Sampled]]:
 
 def _victims(data: dict[str, Any]) -> list[Prefix]:
     if data.get("alert_scope") == "hostgroup":
-        networks = parsing.listed(data.get("hostgroup_networks"), "hostgroup_networks")
+        networks = checked.listed(data.get("hostgroup_networks"), "hostgroup_networks")
         if len(networks) > _NETWORKS_MAX:
             fix = f"send at most {_NETWORKS_MAX}"
             raise RuleError(f"there are {len(networks)} networks", "hostgroup_networks", fix)
         return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
-    return [parsing.address(parsing.text(data, "ip"), "ip")]
+    return [checked.address(checked.text(data, "ip"), "ip")]
 
 
 def _flow(flow: dict[str, Any], phase: Phase) -> Event:
-    identity = parsing.text(flow, "uuid")
-    kind = parsing.text(flow, "action_type", "discard")
+    identity = checked.text(flow, "uuid")
+    kind = checked.text(flow, "action_type", "discard")
     rate = math.inf if kind == "accept" else 0.0
     if kind == "rate-limit":
-        rate = parsing.number(parsing.table(flow.get("action", {}), "action"), "rate")
+        rate = checked.number(checked.table(flow.get("action", {}), "action"), "rate")
     return flowspec.event(phase, identity, _match(flow), flowspec.Action(rate))
 
 
@@ -187,15 +187,15 @@ def _match(flow: dict[str, Any]) -> Match:
     parts: dict[str, Any] = {}
     for theirs, ours in (("destination_prefix", "destination"), ("source_prefix", "source")):
         if flow.get(theirs):
-            parts[ours] = parsing.text(flow, theirs)
+            parts[ours] = checked.text(flow, theirs)
     for theirs, ours in _LISTS.items():
-        values = parsing.listed(flow.get(theirs), theirs)
+        values = checked.listed(flow.get(theirs), theirs)
         if values:
             parts[ours] = ",".join(str(value) for value in values)
-    flags = parsing.listed(flow.get("tcp_flags"), "tcp_flags")
+    flags = checked.listed(flow.get("tcp_flags"), "tcp_flags")
     if flags:
         parts["tcp_flags"] = ",".join(str(one).replace("|", "+") for one in flags)
-    fragments = parsing.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
+    fragments = checked.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
     if fragments:
         parts["fragment"] = ",".join(
             flowspec.FRAGMENTS.get(str(one), str(one)) for one in fragments

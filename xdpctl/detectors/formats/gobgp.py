@@ -7,7 +7,7 @@ One path or a list; a path with `withdrawal` ends. The JSON of a peer's webhook 
 
 from typing import Any
 
-from xdpctl.detectors import flowspec, parsing
+from xdpctl.detectors import checked, flowspec
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.match.components import COMPONENTS, Kind
@@ -24,20 +24,20 @@ _ALIASES = ("source", "destination", "protocol", "destination_port", "source_por
 
 def read(body: bytes) -> list[Event]:
     """The event of each path; a path that cannot be read becomes an ignored event."""
-    data = parsing.document(body)
+    data = checked.document(body)
     paths = data if isinstance(data, list) else [data]
-    return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(paths)]
+    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(paths)]
 
 
 def _event(path: dict[str, Any]) -> Event:
     if "nlri" not in path:
         return _alias(path)
     phase = Phase.ENDED if path.get("withdrawal") else Phase.BEGAN
-    peer = parsing.text(path, "neighbor-ip", "")
-    nlri = parsing.table(path["nlri"], "nlri")
+    peer = checked.text(path, "neighbor-ip", "")
+    nlri = checked.table(path["nlri"], "nlri")
     try:
-        match = _match(parsing.listed(nlri.get("value"), "nlri.value"))
-        rate = _rate(parsing.listed(path.get("attrs"), "attrs"))
+        match = _match(checked.listed(nlri.get("value"), "nlri.value"))
+        rate = _rate(checked.listed(path.get("attrs"), "attrs"))
         asked = flowspec.Action(rate)
         return flowspec.event(phase, f"{peer} {match.id}", match, asked, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
@@ -46,20 +46,20 @@ def _event(path: dict[str, Any]) -> Event:
 
 def _rate(attributes: list[Any]) -> float | None:
     for attribute in attributes:
-        data = parsing.table(attribute, "attrs")
+        data = checked.table(attribute, "attrs")
         if data.get("type") != _EXTENDED_COMMUNITIES:
             continue
-        for given in parsing.listed(data.get("value"), "attrs.value"):
-            one = parsing.table(given, "attrs.value")
+        for given in checked.listed(data.get("value"), "attrs.value"):
+            one = checked.table(given, "attrs.value")
             if (one.get("type"), one.get("subtype")) == _TRAFFIC_RATE:
-                return parsing.number(one, "rate")
+                return checked.number(one, "rate")
     return None
 
 
 def _match(components: list[Any]) -> Match:
     parts: dict[str, Any] = {}
     for given in components:
-        data = parsing.table(given, "nlri.value")
+        data = checked.table(given, "nlri.value")
         number = data.get("type", 0)
         component = _BY_TYPE.get(number) if isinstance(number, int) else None
         if component is None:
@@ -68,9 +68,9 @@ def _match(components: list[Any]) -> Match:
             raise RuleError(problem, "nlri.value.type", fix)
         value = data.get("value")
         if component.kind is Kind.PREFIX:
-            parts[component.name] = parsing.text(parsing.table(value, "nlri.value"), "prefix")
+            parts[component.name] = checked.text(checked.table(value, "nlri.value"), "prefix")
         else:
-            parts[component.name] = _tests(parsing.listed(value, "nlri.value"), component.kind)
+            parts[component.name] = _tests(checked.listed(value, "nlri.value"), component.kind)
     return build(parts)
 
 
@@ -78,8 +78,8 @@ def _tests(items: list[Any], kind: Kind) -> str:
     """The text of tests: groups are or-ed, and the tests in a group are and-ed."""
     groups: list[list[list[str]]] = []
     for given in items:
-        data = parsing.table(given, "nlri.value")
-        operator, value = (int(parsing.number(data, name)) for name in ("op", "value"))
+        data = checked.table(given, "nlri.value")
+        operator, value = (int(checked.number(data, name)) for name in ("op", "value"))
         test = _bits(operator, value) if kind is Kind.BITS else [_test(operator, value)]
         if operator & _AND and groups:
             groups[-1].append(test)
@@ -104,11 +104,11 @@ def _bits(operator: int, value: int) -> list[str]:
 
 
 def _alias(data: dict[str, Any]) -> Event:
-    action = parsing.text(data, "action", "")
+    action = checked.text(data, "action", "")
     if action not in ("discard", "rate-limit"):
         fix = "send a path with nlri and attrs, or action discard or rate-limit"
         raise RuleError(f"action is {plain(action)[:40]!r}", "action", fix)
     parts = {name: data[name] for name in _ALIASES if data.get(name) not in (None, "")}
     match = build(parts)
-    rate = parsing.number(data, "rate") if action == "rate-limit" else 0.0
+    rate = checked.number(data, "rate") if action == "rate-limit" else 0.0
     return flowspec.event(Phase.BEGAN, match.id, match, flowspec.Action(rate))

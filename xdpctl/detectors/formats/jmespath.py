@@ -6,7 +6,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.detectors.formats import native
 from xdpctl.detectors.registry import Adapter
 from xdpctl.errors import ConfigError, RuleError
@@ -24,7 +24,7 @@ def adapter(expression: str, where: str) -> Adapter:
         raise ConfigError(f"{where} is not a JMESPath expression: {plain(error)}") from error
 
     def read(body: bytes) -> list[Event]:
-        data = parsing.document(body)
+        data = checked.document(body)
         try:
             found = compiled.search(data)
         except (JMESPathError, RecursionError, ValueError, TypeError) as error:

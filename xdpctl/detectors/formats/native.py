@@ -10,7 +10,7 @@
 from typing import Any
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.match import text
@@ -24,13 +24,13 @@ KNOWN = frozenset(
 
 def read(body: bytes) -> list[Event]:
     """An event for each item; RuleError if one of them cannot be read."""
-    data = parsing.document(body)
+    data = checked.document(body)
     return events(data if isinstance(data, list) else [data])
 
 
 def events(given: list[Any]) -> list[Event]:
     """The events of objects in our format; RuleError if one of them is not valid."""
-    return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(given)]
+    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(given)]
 
 
 def _event(data: dict[str, Any]) -> Event:
@@ -42,24 +42,24 @@ def _event(data: dict[str, Any]) -> Event:
     if "attack" in data:
         attack = _member(Attack, data, "attack")
     match = _match(data["match"]) if "match" in data else None
-    pps, bps = parsing.number(data, "pps"), parsing.number(data, "bps")
+    pps, bps = checked.number(data, "pps"), checked.number(data, "bps")
     port = data.get("port")
     if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
         raise RuleError(f"port is {plain(port)[:40]!r}", "port", "send 0 to 65535")
     if (port is None) == (attack is Attack.AMPLIFICATION):
         fix = "give a port for an amplification, and for no other attack"
         raise RuleError("attack and port do not go together", "port", fix)
-    sources = parsing.listed(data.get("sources"), "sources")
+    sources = checked.listed(data.get("sources"), "sources")
     return Event(
         phase=phase,
-        id=parsing.text(data, "id"),
-        victim=_victim(parsing.text(data, "victim", ""), match),
+        id=checked.text(data, "id"),
+        victim=_victim(checked.text(data, "victim", ""), match),
         sources=tuple(parse_prefix(str(source), "sources") for source in sources),
         match=match,
         limit=Rate(pps=pps, bps=bps) if match and (pps or bps) else None,
         attack=attack,
         port=port,
-        ttl=parsing.number(data, "ttl") or None,
+        ttl=checked.number(data, "ttl") or None,
         pps=pps,
         bps=bps,
         note=plain(data.get("note", "")),
@@ -74,7 +74,7 @@ def _victim(given: str, match: Match | None) -> Prefix | None:
 
 
 def _member(kind: Any, data: dict[str, Any], name: str) -> Any:
-    given = parsing.text(data, name)
+    given = checked.text(data, name)
     if given not in list(kind):
         fix = f"send one of {', '.join(kind)}"
         raise RuleError(f"{name} is {plain(given)[:40]!r}", name, fix)
@@ -84,4 +84,4 @@ def _member(kind: Any, data: dict[str, Any], name: str) -> Any:
 def _match(given: Any) -> Match:
     if isinstance(given, str):
         return text.parse(given)
-    return build(parsing.table(given, "match"))
+    return build(checked.table(given, "match"))

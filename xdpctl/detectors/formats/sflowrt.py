@@ -5,27 +5,27 @@ import re
 from typing import Any
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 
 
 def read(body: bytes) -> list[Event]:
     """An event for each item, the oldest first; RuleError if one is not valid."""
-    data = parsing.document(body)
-    events = parsing.listed(data if isinstance(data, list) else [data], "the body")
-    return [_event(parsing.table(one, f"[{n}]")) for n, one in enumerate(reversed(events))]
+    data = checked.document(body)
+    events = checked.listed(data if isinstance(data, list) else [data], "the body")
+    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(reversed(events))]
 
 
 def _event(data: dict[str, Any]) -> Event:
-    named, key = parsing.text(data, "thresholdID"), parsing.text(data, "flowKey")
+    named, key = checked.text(data, "thresholdID"), checked.text(data, "flowKey")
     target, *rest = key.split(",")
     try:
         victim = parse_prefix(target, "flowKey")
     except RuleError:
         why = f"flowKey {plain(key)[:60]!r} does not begin with an address"
         return Event(phase=Phase.BEGAN, id=f"{named} {plain(key)}", ignored=why)
-    attack = parsing.attack_named(named)
+    attack = checked.attack_named(named)
     last = rest[-1] if rest else ""
     port = int(last) if re.fullmatch("[0-9]{1,5}", last) and int(last) <= 65535 else None
     if attack is Attack.AMPLIFICATION and port is None:

@@ -8,7 +8,7 @@ denial of service. Other alerts are ignored, because a packet's source is easily
 
 from typing import Any
 
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.model.event import Attack, Event, Phase, plain
 from xdpctl.model.services import AMPLIFIERS
 
@@ -18,23 +18,23 @@ _DENIALS = ("attempted denial of service", "detection of a denial of service att
 
 def read(body: bytes) -> list[Event]:
     """The event of each line that is an alert."""
-    return parsing.each(parsing.lines(body), _line)
+    return checked.each(checked.lines(body), _line)
 
 
 def _line(line: bytes) -> Event | None:
-    data = parsing.table(parsing.document(line), "the line")
+    data = checked.table(checked.document(line), "the line")
     return _event(data) if data.get("event_type") == "alert" else None
 
 
 def _event(data: dict[str, Any]) -> Event:
-    alert = parsing.table(data.get("alert", {}), "alert")
-    source, target = (parsing.text(data, name) for name in ("src_ip", "dest_ip"))
+    alert = checked.table(data.get("alert", {}), "alert")
+    source, target = (checked.text(data, name) for name in ("src_ip", "dest_ip"))
     signature = f"{alert.get('gid', 1)}:{alert.get('signature_id', 0)}"
-    metadata = parsing.table(alert.get("metadata") or {}, "alert.metadata")
-    hints = {str(one) for one in parsing.listed(metadata.get("mitigation"), "mitigation")}
+    metadata = checked.table(alert.get("metadata") or {}, "alert.metadata")
+    hints = {str(one) for one in checked.listed(metadata.get("mitigation"), "mitigation")}
     note = plain(alert.get("signature", ""))
     if _BLOCK in hints:
-        sources = (parsing.address(source, "src_ip"),)
+        sources = (checked.address(source, "src_ip"),)
         return Event(phase=Phase.BEGAN, id=f"{signature} {source}", sources=sources, note=note)
     denial = str(alert.get("category", "")).lower() in _DENIALS
     if hints.isdisjoint(_PROTECT) and not denial:
@@ -44,7 +44,7 @@ def _event(data: dict[str, Any]) -> Event:
     return Event(
         phase=Phase.BEGAN,
         id=f"{signature} {target}",
-        victim=parsing.address(target, "dest_ip"),
+        victim=checked.address(target, "dest_ip"),
         attack=attack,
         port=port,
         note=note,
@@ -55,9 +55,9 @@ def _attack(data: dict[str, Any], note: str) -> tuple[Attack, int | None]:
     protocol, port = str(data.get("proto", "")).lower(), data.get("src_port")
     if protocol == "udp" and isinstance(port, int) and port in AMPLIFIERS:
         return Attack.AMPLIFICATION, port
-    named = parsing.attack_named(note)
+    named = checked.attack_named(note)
     if named is Attack.AMPLIFICATION:
         return Attack.UDP_FLOOD, None
     if named is Attack.UNKNOWN:
-        return parsing.attack_named({"tcp": "syn"}.get(protocol, protocol)), None
+        return checked.attack_named({"tcp": "syn"}.get(protocol, protocol)), None
     return named, None

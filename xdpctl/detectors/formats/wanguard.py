@@ -6,7 +6,7 @@
 """
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.detectors import parsing
+from xdpctl.detectors import checked
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Attack, Event, Phase, plain
 
@@ -22,7 +22,7 @@ _SOURCE = "source ip"
 
 def read(body: bytes) -> list[Event]:
     """One event; RuleError if the arguments are not those of the response action."""
-    argv, _ = parsing.command(body)
+    argv, _ = checked.command(body)
     phase = _PHASES.get(argv[0])
     rule = argv[0].startswith("rule-")
     if phase is None or len(argv) not in ((4,) if rule else (5, 6)):
@@ -37,7 +37,7 @@ def _anomaly(phase: Phase, argv: list[str]) -> Event:
     if direction.lower() != "incoming":
         why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
         return Event(phase=phase, id=f"anomaly {number}", pps=pps, ignored=why)
-    attack = parsing.attack_named(anomaly)
+    attack = checked.attack_named(anomaly)
     return Event(
         phase=phase,
         id=f"anomaly {number}",

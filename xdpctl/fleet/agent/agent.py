@@ -10,15 +10,15 @@ from itertools import count
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.sharing import Sharing
+from xdpctl.control.state.shared import Sharing
 from xdpctl.errors import EngineError, RuleError
-from xdpctl.fleet.agent import reading
+from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
-from xdpctl.fleet.agent.following import Follower, forget_fleet
+from xdpctl.fleet.agent.follower import Follower, forget_fleet
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.reporting import Health, Reporter
+from xdpctl.fleet.agent.reporter import Health, Reporter
 from xdpctl.fleet.agent.rounds import Rounds
-from xdpctl.fleet.agent.sending import Sender
+from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.credentials import Credentials
@@ -30,7 +30,7 @@ from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.scope import in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
-from xdpctl.model.sharing import Unsent
+from xdpctl.model.shared import Unsent
 from xdpctl.model.wait import Wait
 
 _ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
@@ -273,15 +273,15 @@ class Agent:
 
     def stories(self) -> list[Story]:
         """The incidents of all nodes, joined; EngineError if the engine does not answer."""
-        return joined(reading.incidents(self.member.engine))
+        return joined(everywhere.incidents(self.member.engine))
 
-    def history(self, limit: int) -> list[reading.FleetChange]:
+    def history(self, limit: int) -> list[everywhere.FleetChange]:
         """The newest changes of all nodes; EngineError if the engine does not answer."""
-        return reading.history(self.member.engine, limit)
+        return everywhere.history(self.member.engine, limit)
 
     def parts(self, node: str, number: int) -> tuple[bytes, ...]:
         """What undoes a change of a node; NotFoundError, or EngineError."""
-        return reading.parts(self.member.engine, node, number)
+        return everywhere.parts(self.member.engine, node, number)
 
 
 def _known(draft: Draft, key: str) -> bool:

@@ -9,7 +9,7 @@ from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode, kind_named
 from xdpctl.model import tags
 from xdpctl.model.rule import Rule, automatic
-from xdpctl.model.sharing import key_of
+from xdpctl.model.shared import key_of
 
 _TOGETHER = 60
 _OF_RULES = "rules/"

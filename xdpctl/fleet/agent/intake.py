@@ -21,7 +21,7 @@ from xdpctl.fleet.conflict import agree, prevails
 from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
 from xdpctl.fleet.scope import in_scope
 from xdpctl.model.rule import Rule
-from xdpctl.model.sharing import Shared, Unsent
+from xdpctl.model.shared import Shared, Unsent
 from xdpctl.model.source_set import Entries
 
 _NAMED = 20  # keys that an audit record names

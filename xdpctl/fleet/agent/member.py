@@ -14,7 +14,7 @@ from xdpctl.fleet.agent.leases import Leases
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.node import SILENT_SECONDS
 from xdpctl.fleet.settings import FleetSettings
-from xdpctl.fleet.sharding import Manifest
+from xdpctl.fleet.shards import Manifest
 from xdpctl.model.source_set import Entries
 
 _JOB_SECONDS = 60.0

@@ -9,10 +9,10 @@ from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.duties import Duty
-from xdpctl.fleet.agent.following import POSITION, Follower
+from xdpctl.fleet.agent.follower import POSITION, Follower
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.reporting import Reporter
-from xdpctl.fleet.agent.telling import Telling
+from xdpctl.fleet.agent.notices import Telling
+from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.revocations import Revocations

@@ -10,11 +10,11 @@ from msgspec import Raw, structs
 
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.records import encode_set
-from xdpctl.fleet import keys, sharding
+from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.member import KnownSet, Member
 from xdpctl.fleet.engine.values import Swap, Swapped
 from xdpctl.fleet.intent import Intent, encode
-from xdpctl.fleet.sharding import Manifest
+from xdpctl.fleet.shards import Manifest
 from xdpctl.model.source_set import Entries, SourceSet
 
 _BYTES = 1_000_000  # of a transaction
@@ -40,7 +40,7 @@ class SetSender:
         manifest, pieces = self._cut(name, base, found, entries)
         self._put(name, pieces)
         member.contact.made()
-        value = encode(structs.replace(intent, data=Raw(sharding.encode(manifest))))
+        value = encode(structs.replace(intent, data=Raw(shards.encode(manifest))))
         swapped = member.engine.swap([Swap(keys.intent(f"sets/{name}"), value, base)])
         member.contact.made()
         if swapped.done:
@@ -60,8 +60,8 @@ class SetSender:
         known = self._member.sets.get(name)
         record = encode_set(found.replace(slot=0))
         if known is None or known.revision != base:  # its pieces may be gone
-            return sharding.whole(record, entries)
-        return sharding.changed(record, known.manifest, known.entries, entries)
+            return shards.whole(record, entries)
+        return shards.changed(record, known.manifest, known.entries, entries)
 
     def _put(self, name: str, pieces: Mapping[str, bytes]) -> None:
         swaps: list[Swap] = []

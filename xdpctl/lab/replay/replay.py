@@ -34,7 +34,7 @@ from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.matches.table import own_bucket
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError
-from xdpctl.lab.replay.protecting import Protecting
+from xdpctl.lab.replay.protection import Protecting
 from xdpctl.lab.replay.recorded_clock import RecordedClock
 from xdpctl.lab.replay.run import judge, judge_by_clock
 from xdpctl.lab.replay.store_copy import copy_store

@@ -7,7 +7,7 @@ from math import isnan
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.upstream.proposing import session_of
+from xdpctl.upstream.proposer import session_of
 from xdpctl.watch.peering import Peering
 
 _LABELS, _PEER = ("interface",), ("peer",)

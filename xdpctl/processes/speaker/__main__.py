@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xdpctl.config import file as config
 from xdpctl.errors import SettingsError, XdpctlError
-from xdpctl.processes.speaker.preparing import prepare
+from xdpctl.processes.speaker.files import prepare
 
 
 def main() -> None:

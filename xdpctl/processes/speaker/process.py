@@ -10,7 +10,7 @@ from xdpctl.base.system.python_child import as_user, python
 from xdpctl.config.settings import Settings
 from xdpctl.errors import XdpctlError
 from xdpctl.processes.children import Child, Popen
-from xdpctl.processes.speaker.preparing import prepare
+from xdpctl.processes.speaker.files import prepare
 
 _PAUSE_SECONDS = 0.25  # until it is started again: meanwhile a flood fills the link
 _AGAIN_SECONDS = 30.0  # after a start for which something is missing

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.upstream import PEER
-from xdpctl.lab.waiting import eventually
+from xdpctl.lab.waits import eventually
 from xdpctl.model.route import Blackhole, Flow
 from xdpctl.upstream.bgp.messages import FromBridge, PeerRoute, Received, Report, Wanted, line
 from xdpctl.upstream.bgp.setup import Setup

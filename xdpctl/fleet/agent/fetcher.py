@@ -6,12 +6,12 @@ from typing import Any
 
 from msgspec import structs
 
-from xdpctl.fleet import keys, sharding
+from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
-from xdpctl.fleet.sharding import SetDamaged
+from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
 
 
@@ -39,7 +39,7 @@ class Fetcher:
     def _set(self, key: str, held: Held, intent: Intent) -> Incoming:
         """The intent of a set, with its record as data, and its entries."""
         _, name = kind_named(key)
-        manifest = sharding.decode(bytes(intent.data))
+        manifest = shards.decode(bytes(intent.data))
         room = sum(self._member.controller.state.capacity.values())
         if manifest.entries > room:
             raise SetDamaged(f"it has {manifest.entries:,} entries, and this node has {room:,}")
@@ -52,18 +52,18 @@ class Fetcher:
         self._member.know(name, KnownSet(manifest, entries, held.revision))
         return Incoming(key, held.revision, structs.replace(intent, data=manifest.record), entries)
 
-    def _entries(self, name: str, manifest: sharding.Manifest) -> Entries | None:
+    def _entries(self, name: str, manifest: shards.Manifest) -> Entries | None:
         """The entries of a set; None if a piece is missing. Only what is not known is read."""
-        known, most = self._member.sets.get(name), sharding.bytes_max(manifest)
+        known, most = self._member.sets.get(name), shards.bytes_max(manifest)
         if known and known.manifest.base == manifest.base:
             blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :], most)
-            found = sharding.advanced(manifest, known.manifest, known.entries, blobs)
+            found = shards.advanced(manifest, known.manifest, known.entries, blobs)
             if found is not None:
                 return found
         blobs = self._pieces(name, manifest.pieces, most)
         if any(piece not in blobs for piece in manifest.pieces):
             return None
-        return sharding.assembled(manifest, blobs)
+        return shards.assembled(manifest, blobs)
 
     def _pieces(self, name: str, wanted: Iterable[str], most: int) -> dict[str, bytes]:
         """Pieces by name, without those that are missing; SetDamaged for more bytes than `most`."""

@@ -12,7 +12,7 @@ from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.model.incident import Incident, encode
 from xdpctl.model.rule import OPERATOR
-from xdpctl.model.sharing import key_of
+from xdpctl.model.shared import key_of
 
 _DAY = 86_400.0
 _INCIDENT_SECONDS, _HISTORY_SECONDS = 30 * _DAY, 7 * _DAY

@@ -18,9 +18,9 @@ from msgspec import structs
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CompactedError, DatapathError, EngineError, XdpctlError
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.arming import Arming
+from xdpctl.fleet.agent.armed import Arming
 from xdpctl.fleet.agent.batches import MOST, together
-from xdpctl.fleet.agent.fetching import Fetcher
+from xdpctl.fleet.agent.fetcher import Fetcher
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.specials import Specials
@@ -28,7 +28,7 @@ from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
 from xdpctl.model.rule import automatic
-from xdpctl.model.sharing import Position, key_of
+from xdpctl.model.shared import Position, key_of
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
 POSITION = "engine"  # the identity of the record of the position

@@ -13,7 +13,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.model.route import Kind
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind as NewsKind
-from xdpctl.upstream import announcing
+from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import Report, Session
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.peers import Peer, PeerMode
@@ -74,7 +74,7 @@ class Proposer:
     ) -> list[Announcement]:
         """Propose to one peer; that too many wait is said, and does not undo the rest."""
         try:
-            return announcing.propose(draft, peer, requests, incident, None, self.settings)
+            return announcements.propose(draft, peer, requests, incident, None, self.settings)
         except QuotaError as error:
             self.problem = str(error)
             return []
@@ -85,7 +85,7 @@ class Proposer:
         requests = [
             request
             for request in self.asked(incident)
-            if not announcing.refusal(request.victim, self.settings, protection)
+            if not announcements.refusal(request.victim, self.settings, protection)
         ]
         found = []
         for peer in self.settings.peers:
@@ -108,10 +108,12 @@ class Proposer:
         peer = self.settings.peer(each.peer)
         if peer is None or peer.mode is not PeerMode.AUTO or each.kind is not Kind.FLOWSPEC:
             return False
-        if announcing.policy_stopped(draft) or announcing.needs_word(each, draft.state.protection):
+        if announcements.policy_stopped(draft) or announcements.needs_word(
+            each, draft.state.protection
+        ):
             return False
         try:
-            announcing.approve(draft, each.id, None, "", self.settings)
+            announcements.approve(draft, each.id, None, "", self.settings)
         except RuleError as error:
             log.warning("%s is not sent by policy: %s", each.id, error)
             return False
@@ -140,9 +142,9 @@ def _forget(draft: Draft, each: Announcement) -> None:
     if each.declined:
         draft.announcements[each.id] = None
     else:
-        announcing.withdraw(draft, each.id, None, "the attack is over")
+        announcements.withdraw(draft, each.id, None, "the attack is over")
 
 
 def _anything_new(peer: Peer, requests: list[Request], known: set[str]) -> bool:
     taken = (request for request in requests if for_peer(request, peer))
-    return any(announcing.identity(peer.name, request) not in known for request in taken)
+    return any(announcements.identity(peer.name, request) not in known for request in taken)

@@ -19,7 +19,7 @@ from xdpctl.base.clock import Now
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, EngineError, XdpctlError
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.following import TOMBSTONE_SECONDS, Follower
+from xdpctl.fleet.agent.follower import TOMBSTONE_SECONDS, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import current
 from xdpctl.fleet.agent.sending_sets import SetSender
@@ -34,7 +34,7 @@ from xdpctl.fleet.intent import (
     kind_named,
 )
 from xdpctl.model.rule import Rule, automatic
-from xdpctl.model.sharing import Unsent
+from xdpctl.model.shared import Unsent
 
 _TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; what any etcd allows
 _BYTES = 1_000_000  # of a transaction

@@ -10,7 +10,7 @@ import msgspec
 from xdpctl.control.state.changes import Summary, summary
 from xdpctl.errors import NotFoundError
 from xdpctl.fleet import keys
-from xdpctl.fleet.agent.telling import Record, decode_parts, decode_record
+from xdpctl.fleet.agent.notices import Record, decode_parts, decode_record
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
 from xdpctl.model.incident import Incident, decode

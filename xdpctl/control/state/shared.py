@@ -16,7 +16,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import OPERATOR, Rule, automatic
-from xdpctl.model.sharing import Unsent
+from xdpctl.model.shared import Unsent
 from xdpctl.model.source_set import SourceSet
 
 _FIELDS = ("rules", "sets", "entries", "tokens", "settings")
