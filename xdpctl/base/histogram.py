@@ -16,7 +16,6 @@ class Histogram:
         self._lock = Lock()
 
     def observe(self, value: float) -> None:
-        """Count a value."""
         with self._lock:
             self._counts[bisect_left(self.bounds, value)] += 1
             self._sum += value

@@ -50,7 +50,6 @@ class PeriodicTask:
 
     @property
     def stopping(self) -> bool:
-        """Whether `stop` was called."""
         return self._stop.is_set()
 
     def _run(self) -> None:

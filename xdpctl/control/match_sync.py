@@ -45,7 +45,6 @@ class MatchPlan:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing differs."""
         return not (self.rates or self.first or self.tables or self.last or self.freed)
 
 

@@ -74,13 +74,9 @@ class ChallengeCounts:
 class FlowMemory(Protocol):
     """The port to the memories; each method raises DatapathError with the kernel's reason."""
 
-    def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures:
-        """What a memory holds."""
-        ...
+    def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures: ...
 
-    def challenges(self) -> ChallengeCounts:
-        """The challenges so far."""
-        ...
+    def challenges(self) -> ChallengeCounts: ...
 
     def asking(self) -> dict[str, Asking]:
         """Whether packets of each interface are looked up in the flow memory."""
@@ -106,7 +102,6 @@ class PinnedFlowMemory:
         self._pins = pins
 
     def figures(self, number: MemoryNumber = MemoryNumber.FLOWS) -> MemoryFigures:
-        """See FlowMemory."""
         with _refusals(), closing(maps.open_map(self._pins.map("memories"))) as memories:
             memory = np.frombuffer(memories.memory(), MEMORY)[number]
             with closing(maps.open_map(self._pins.map(_MAPS[number]))) as blocks:
@@ -114,14 +109,12 @@ class PinnedFlowMemory:
                 return _figures(memory, np.frombuffer(blocks.memory(), BLOCK), size)
 
     def challenges(self) -> ChallengeCounts:
-        """See FlowMemory."""
         with _refusals(), closing(maps.open_map(self._pins.map("challenge_counts"))) as counts:
             per_cpu = np.frombuffer(counts.get(bytes(4)) or b"", CHALLENGE_COUNTS)
             names = CHALLENGE_COUNTS.names or ()
             return ChallengeCounts(*(int(per_cpu[name].sum()) for name in names))
 
     def asking(self) -> dict[str, Asking]:
-        """See FlowMemory."""
         found = {}
         for directory in self._pins.ports():
             # an interface whose maps are being made has none yet
@@ -130,7 +123,6 @@ class PinnedFlowMemory:
         return found
 
     def ask(self, interface: str, asking: Asking) -> None:
-        """See FlowMemory."""
         with _refusals(), self._port(self._pins.port(interface)) as record:
             record["asks"] = asking
 

@@ -54,7 +54,6 @@ class PinnedHeads:
         self._lock = Lock()
 
     def observe(self, masks: Masks) -> None:
-        """See Heads."""
         with self._lock:
             self._standing = masks
             self._store()
@@ -69,18 +68,15 @@ class PinnedHeads:
         self._control["observed"] = np.minimum(self._standing, self._captured)
 
     def read(self) -> HeadArray:
-        """See Heads."""
         found = self._ring.read_all(HEAD)
         self._control["epoch"] += 1
         return found
 
     def lost(self) -> int:
-        """See Heads."""
         per_cpu = np.frombuffer(self._paces.get(bytes(4)) or b"", PACE)
         return int(per_cpu["lost"].sum())
 
     def volumes(self) -> Volumes:
-        """See Heads."""
         each = [self._volumes.get(int(one).to_bytes(4, "little")) or b"" for one in Traffic]
         hits = [total_hits(per_cpu) for per_cpu in each]
         return np.array([(one.packets, one.bytes) for one in hits], np.float64)

@@ -84,7 +84,6 @@ class PinnedTrials:
         self._pins = pins
 
     def put(self, trials: Mapping[int, Trial]) -> None:
-        """See Trials."""
         with _Opened(self._pins, "trials") as opened:
             records = opened.array("trials", TRIAL)
             wanted = {slot - SlotNumber.SIGNATURES: trial for slot, trial in trials.items()}
@@ -95,7 +94,6 @@ class PinnedTrials:
                 _write(records[place], trial)
 
     def tried(self) -> list[Tried]:
-        """See Trials."""
         with _Opened(self._pins, "tried_flows", "memories", "flows") as opened:
             held = opened.array("tried_flows", TRIED)
             held = held[held["trial"] != 0].copy()
@@ -117,7 +115,6 @@ class PinnedTrials:
         ]
 
     def passed(self) -> Mapping[int, int]:
-        """See Trials."""
         with _Opened(self._pins, "trials") as opened:
             records = opened.array("trials", TRIAL)
             places = np.flatnonzero(records["number"]).tolist()

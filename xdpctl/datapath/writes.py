@@ -13,8 +13,6 @@ from xdpctl.datapath.tables.source import SourceTable
 
 
 class Word(NamedTuple):
-    """Store a slot's word."""
-
     slot: int
     value: bytes
 

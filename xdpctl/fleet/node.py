@@ -112,7 +112,6 @@ class Seen:
         return now - self.heard if self.heard else float("inf")
 
     def live(self, now: float) -> bool:
-        """Whether it reports."""
         return self.silent(now) <= SILENT_SECONDS
 
 

@@ -26,7 +26,6 @@ class Afresh:
         self._looks: dict[str, tuple[float, int]] = {}  # when it began, and looks since
 
     def began(self, now: float, identity: str) -> None:
-        """A mitigation began."""
         self._looks.setdefault(identity, (now, 0))
 
     def step(self, now: float, unix: float) -> Iterator[Report]:

@@ -31,7 +31,6 @@ class Chunk:
         return kinds(self.packets)
 
     def of(self, chosen: NDArray[np.bool_]) -> "Chunk":
-        """Some of the packets."""
         return replace(self, packets=self.packets[chosen])
 
 
@@ -44,7 +43,6 @@ class Strata:
 
     @property
     def kinds(self) -> NDArray[np.uint8]:
-        """The kind of each."""
         return kinds(self.first)
 
     def key(self, place: int) -> tuple[Prefix, Traffic]:

@@ -86,12 +86,10 @@ class Mitigation(msgspec.Struct, kw_only=True):
 
     @property
     def prefix(self) -> Prefix:
-        """The victim."""
         return parse_prefix(self.victim)
 
     @property
     def of_kind(self) -> Traffic:
-        """The kind of packets."""
         return Traffic[self.kind.upper()]
 
     @property
@@ -106,5 +104,4 @@ class Mitigation(msgspec.Struct, kw_only=True):
             raise RuleError(f"there is no kind {self.kind[:40]!r}", "kind", "")
 
     def parsed(self) -> Match:
-        """The match."""
         return text.parse(self.match)

@@ -63,7 +63,6 @@ class Mitigations:
 
     @property
     def active(self) -> list[Mitigation]:
-        """Those that stand."""
         return list(self._mitigations.values())
 
     @property
@@ -76,7 +75,6 @@ class Mitigations:
         return self._mitigations.get(mitigation.id) is mitigation
 
     def has(self, identity: str) -> bool:
-        """Whether one stands."""
         return identity in self._mitigations
 
     def take_over(

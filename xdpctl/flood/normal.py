@@ -31,7 +31,6 @@ class Normal:
 
     @classmethod
     def nothing(cls) -> "Normal":
-        """Nothing is known."""
         return cls(np.empty(0, PACKET))
 
     @property

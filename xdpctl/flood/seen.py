@@ -46,7 +46,6 @@ class Seen:
 
     @property
     def usual(self) -> Usual:
-        """What was learnt."""
         return self.rates.usual
 
     @property

@@ -35,12 +35,10 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def kind(self) -> Kind:
-        """What is asked for."""
         return self.route.kind
 
     @property
     def victim(self) -> Prefix:
-        """Whose packets it takes."""
         return self.route.destination
 
     @property

@@ -54,7 +54,6 @@ class Flow(_Any, frozen=True, tag=Kind.FLOWSPEC.value):
 
     @property
     def takes(self) -> Match:
-        """See above."""
         return parse(self.match)
 
 
@@ -68,7 +67,6 @@ class Blackhole(_Any, frozen=True, tag=Kind.RTBH.value):
 
     @property
     def takes(self) -> Match:
-        """See above."""
         address = parse_prefix(self.address, "route")
         if not address.exact:
             raise RuleError(f"a blackhole is of one address, not of {address}", "route", "")

@@ -47,7 +47,6 @@ def of_event(tags: Iterable[str]) -> bool:
 
 
 def events(tags: Iterable[str]) -> Tags:
-    """The tags of events."""
     return tuple(tag for tag in tags if tag.startswith(EVENT))
 
 

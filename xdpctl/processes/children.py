@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from xdpctl.base.system.ending import end_process
+from xdpctl.base.system.children import end_process
 from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError, SettingsError
 

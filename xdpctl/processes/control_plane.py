@@ -220,7 +220,6 @@ class ControlPlane:
             add(self.fleet)
 
     def start(self) -> None:
-        """Start the background tasks."""
         self.parts.start()
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import logs, malloc, sd_notify
-from xdpctl.base.system.die_with_parent import die_with
+from xdpctl.base.system.children import die_with
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.config import file as config

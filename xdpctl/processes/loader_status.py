@@ -52,7 +52,6 @@ class Status:
         self._beat_at = 0.0
 
     def close(self) -> None:
-        """Close the folder."""
         self._folder.close()
 
     def look_soon(self) -> None:

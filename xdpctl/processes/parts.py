@@ -7,9 +7,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 class Part(Protocol):
     """A background task with its own threads."""
 
-    def start(self) -> None:
-        """Start the task."""
-        ...
+    def start(self) -> None: ...
 
     def stop(self) -> None:
         """Stop the task, and wait until it has stopped."""
@@ -40,7 +38,6 @@ class Parts:
         return part
 
     def start(self) -> None:
-        """Start all parts."""
         for part in self._all:
             part.start()
 

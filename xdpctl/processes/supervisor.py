@@ -33,15 +33,11 @@ log = logging.getLogger("xdpctl.run")
 
 
 class Kept(Protocol):
-    """A child process."""
-
     def keep(self) -> None:
         """Restart it if it died."""
         ...
 
-    def stop(self) -> None:
-        """End it."""
-        ...
+    def stop(self) -> None: ...
 
 
 def _check(settings: Settings) -> None:

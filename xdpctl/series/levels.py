@@ -50,7 +50,6 @@ class Levels:
         self._last: int | None = None
 
     def close(self) -> None:
-        """Close the files."""
         for file in self._files:
             file.close()
 

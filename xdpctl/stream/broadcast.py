@@ -61,7 +61,6 @@ class Broadcast:
 
     @property
     def readers(self) -> int:
-        """How many read now."""
         return len(self._waiting)
 
     async def read(self, last_id: str = "", who: str = "") -> AsyncIterator[bytes]:

@@ -21,7 +21,6 @@ class Side:
     mass: NDArray[np.float64]
 
     def of(self, chosen: NDArray[np.bool_]) -> "Side":
-        """Some of the packets."""
         return Side(self.packets[chosen], self.mass[chosen])
 
     @property

@@ -60,7 +60,6 @@ class Announcer:
         self._beat = PeriodicTask("announcer", _STEP_SECONDS, self._turn, _TROUBLE)
 
     def start(self) -> None:
-        """Start."""
         self._beat.start()
 
     def stop(self) -> None:

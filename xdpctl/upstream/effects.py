@@ -30,8 +30,6 @@ class Effect:
 
 @dataclass(slots=True)
 class Effects:
-    """The effects by announcement."""
-
     of: dict[str, Effect] = field(default_factory=dict)
 
     def begin(self, number: str, share: float, now: float) -> None:

@@ -93,7 +93,6 @@ class Receiver:
         self._beat = PeriodicTask("receiver", _STEP_SECONDS, self.step, _TROUBLE)
 
     def start(self) -> None:
-        """Start."""
         self._beat.start()
 
     def stop(self) -> None:

@@ -8,16 +8,20 @@ always a letter in words. Each says what it costs whom.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.match import Match, join
 from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route
+from xdpctl.traffic.select import takes
+from xdpctl.traffic.window import Seen
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.link import State
 from xdpctl.upstream.peers import BLACKHOLE, Peer
 from xdpctl.upstream.settings import Uplink
 
+_LEAST = 20  # packets, of which a share can be said
 _ROUTES_MAX = 5
 _LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
 
@@ -50,7 +54,6 @@ class Request(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What is asked for."""
         return self.route.kind
 
     @property
@@ -163,3 +166,23 @@ def for_peer(request: Request, peer: Peer) -> Request | None:
         return None
     hop = text_of(peer.blackhole_hop)
     return request._replace(route=Blackhole(route.address, hop, (*peer.blackhole, NO_EXPORT)))
+
+
+def measured(request: Request, seen: Seen | None) -> Request:
+    """The request, whose cost says how much of what it takes belongs to known flows.
+
+    Known flows pass here, but the provider does not know them. `seen` is None if nothing is
+    observed.
+    """
+    if seen is None:
+        return request
+    packets = seen.packets[takes(request.route.takes, seen.packets)]
+    packets = packets[packets["flow"] != FlowState.NOT_ASKED]
+    if len(packets) < _LEAST:
+        return request
+    weights = packets["weight"].astype(float)
+    known = weights[packets["flow"] == FlowState.KNOWN].sum() / weights.sum()
+    looked = f"of {len(packets):,} packets in {seen.seconds:.0f} s"
+    said = "none" if not known else f"{known:.1%}" if known >= 0.001 else "less than 0.1%"
+    text = f"{said} of what it takes now belongs to known flows, which pass here ({looked})"
+    return request._replace(collateral=text)

@@ -43,7 +43,6 @@ class Reporting:
         self._task = PeriodicTask("abuse reports", _LOOK_SECONDS, self.step, _TROUBLE)
 
     def start(self) -> None:
-        """Start."""
         self._task.start()
 
     def stop(self) -> None:

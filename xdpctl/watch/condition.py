@@ -25,8 +25,6 @@ _FEW = 0.05  # people at most, among the sources that a rule hits
 
 
 class State(StrEnum):
-    """The word."""
-
     QUIET = "quiet"
     HOLDING = "holding"
     HURTING = "hurting"

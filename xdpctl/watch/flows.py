@@ -100,7 +100,6 @@ class FlowWatch:
             self._needed = _rounded(now.full * now.age / lasted)
 
     def warnings(self) -> list[str]:
-        """What is wrong."""
         found = [
             f"what goes out of {name} does not teach the flow memory ({port['teaches_not']}): "
             "rules spare only TCP connections of this host there"

@@ -28,7 +28,6 @@ class SlowConnections:
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, _: float = 0.0) -> None:
-        """Look once."""
         peers = self._peers()
         many = {peer: n for peer in peers if (n := peers.connections((peer,))) >= _MANY}
         counts = {peer: n for peer, n in many.items() if not self._ours(_prefix(peer))}

@@ -32,7 +32,6 @@ class TakenOff:
         self._task.start()
 
     def stop(self) -> None:
-        """Stop looking."""
         self._task.stop()
 
     def step(self, _: float = 0.0) -> None:

@@ -20,9 +20,8 @@ from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
 from xdpctl.traffic.window import Seen
-from xdpctl.upstream.collateral import measured
 from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
-from xdpctl.upstream.request import Dropped, Request, requests
+from xdpctl.upstream.request import Dropped, Request, measured, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
 _SECONDS, _NOTE_SECONDS = 1.0, 600.0
@@ -60,7 +59,6 @@ class UplinkWatch:
             self._beat.start()
 
     def stop(self) -> None:
-        """Stop watching."""
         self._beat.stop()
 
     def step(self, now: float) -> None:

@@ -68,7 +68,6 @@ def _begun(request: Request, ctx: Ctx, session: Session, back: str) -> Response:
 
 @router.post("/logout")
 async def log_out(request: Request, ctx: Ctx) -> Response:
-    """End the session."""
     name = cookie_name(request)
     ctx.sessions.end(request.cookies.get(name, ""))
     answer = RedirectResponse(LOGIN, 303)

@@ -101,7 +101,6 @@ async def incidents(page: PageIn) -> Response:
 
 @router.get("/incidents/{identity}")
 async def incident(identity: str, page: PageIn) -> Response:
-    """One incident."""
     found = await page.api.get(f"/v1/incidents/{segment(identity)}")
     return await page.render(
         "incident.html.j2",

@@ -9,8 +9,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.match.text import parse
 from xdpctl.traffic.packets import NONE, NUMBERS, PACKET
 from xdpctl.traffic.window import Seen
-from xdpctl.upstream.collateral import measured
-from xdpctl.upstream.request import Dropped, requests
+from xdpctl.upstream.request import Dropped, measured, requests
 from xdpctl.upstream.settings import Uplink
 
 VICTIM = parse_prefix("198.51.100.7", "x")

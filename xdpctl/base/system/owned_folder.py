@@ -39,7 +39,6 @@ class Owned:
             raise
 
     def close(self) -> None:
-        """Close the descriptor."""
         os.close(self.fd)
 
     def __enter__(self) -> Self:

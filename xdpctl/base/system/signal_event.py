@@ -31,7 +31,6 @@ class SignalEvent:
         self._wake.put(None)
 
     def is_set(self) -> bool:
-        """Whether it is set."""
         return self._set
 
     def wait(self, seconds: float | None = None) -> bool:

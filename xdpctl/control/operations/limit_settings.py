@@ -33,8 +33,6 @@ class RateSettings(Table, frozen=True):
 
 
 class LimitSettings(RateSettings, frozen=True):
-    """One of `[[limits]]`."""
-
     match: str | dict[str, str | _Whole] = field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
     spare: Spare | None = None

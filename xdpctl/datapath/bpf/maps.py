@@ -184,7 +184,6 @@ class Map:
         return accounted or (self.shape.max_entries if self.shape.type == RINGBUF else 0)
 
     def close(self) -> None:
-        """Close the descriptor."""
         os.close(self.fd)
 
 

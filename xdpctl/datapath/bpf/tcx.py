@@ -32,5 +32,4 @@ def attach(ifindex: int, program_fd: int, instead_of: int | None = None) -> None
 
 
 def detach(ifindex: int, program_fd: int) -> None:
-    """Detach a program."""
     bpf(_DETACH, struct.pack("<IIII", ifindex, program_fd, _EGRESS, 0), "detach a program")

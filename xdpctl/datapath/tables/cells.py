@@ -110,7 +110,6 @@ class Cells:
         return other
 
     def used_cells(self) -> Places:
-        """All cells in use."""
         return np.flatnonzero(self.flat & VALUE_MASK)
 
     def buckets(self, hashes: Words) -> Places:

@@ -13,8 +13,6 @@ from xdpctl.datapath.tables.filters import Filters, Filters4
 
 
 class Table4(Table):
-    """The IPv4 table."""
-
     family = V4
 
     def __init__(self, memory: Mapping[str, Any], *rest: Any) -> None:

@@ -93,7 +93,6 @@ class Agent:
         )
 
     def start(self) -> None:
-        """Start the threads."""
         for thread in self._threads:
             thread.start()
 

@@ -47,7 +47,6 @@ class Reporter:
         self._turn = -1
 
     def run(self) -> None:
-        """Report, and look."""
         member, look_at = self._member, 0.0
         while not member.stopping.is_set():
             member.moved.clear()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from xdpctl.base.system.ending import end_process
+from xdpctl.base.system.children import end_process
 from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout

@@ -37,7 +37,6 @@ class Layout:
 
     @property
     def engine(self) -> Path:
-        """The engine's own folder."""
         return self.state_dir / "engine"
 
     @property
@@ -52,12 +51,10 @@ class Layout:
 
     @property
     def configuration(self) -> Path:
-        """The engine's configuration."""
         return self.engine / "etcd.env"
 
     @property
     def data(self) -> Path:
-        """The engine's data."""
         return self.engine / "data"
 
     @property

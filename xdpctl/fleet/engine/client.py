@@ -222,7 +222,6 @@ class Watch:
         self._engine, self._turn, self._ended, self._call = engine, turn, ended, call
 
     def cancel(self) -> None:
-        """End it."""
         self._ended.set()
         self._call.cancel()
 

@@ -29,9 +29,7 @@ class Tree(Protocol):
     """The interface of a tree; its nodes are numbered from 0."""
 
     @property
-    def size(self) -> int:
-        """The number of nodes."""
-        ...
+    def size(self) -> int: ...
 
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
         """The children of n nodes and the records that apply there, two arrays of shape (n, 2).

@@ -22,7 +22,7 @@ import numpy as np
 from xdpctl.abi.arrays import HEAD
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import logs, sd_notify
-from xdpctl.base.system.die_with_parent import die_with
+from xdpctl.base.system.children import die_with
 from xdpctl.base.system.filelock import hold as hold_lock
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.system.owned_folder import Owned
@@ -246,7 +246,6 @@ def run(settings: Settings, alive_fd: int | None) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="xdpctl.processes.detector", description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--state-dir", type=Path)

@@ -57,7 +57,6 @@ class DetectorProcess:
             self._child.process.kill()
 
     def stop(self) -> None:
-        """End it."""
         self._child.stop()
         os.close(self._alive)
         os.close(self._alive_child)

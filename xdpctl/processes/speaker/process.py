@@ -56,6 +56,5 @@ class SpeakerProcess:
             self._problem = ""
 
     def stop(self) -> None:
-        """End it."""
         if self._child is not None:
             self._child.stop()

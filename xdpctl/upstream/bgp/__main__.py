@@ -15,8 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from xdpctl.base.system.die_with_parent import die_with
-from xdpctl.base.system.ending import end_process
+from xdpctl.base.system.children import die_with, end_process
 from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.upstream.bgp import exabgp
 from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE

@@ -52,7 +52,6 @@ class Clients:
         selector.register(self._listener, selectors.EVENT_READ)
 
     def tell(self, data: bytes) -> None:
-        """Write to all clients."""
         for client in list(self._clients.values()):
             client.unsent += data
             if len(client.unsent) > _UNREAD_MAX:
