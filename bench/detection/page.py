@@ -92,8 +92,8 @@ Surges of 12,000 packets/s of no known flow for ten seconds, and of 50,000 packe
 _DAY = """
 Forty servers and eight bells, the minutes around each bell: {first_syns:,} SYNs on the first day,
 when nothing is known, and {second_syns:,} on the second; the fastest tenth of a second of the
-median server had {fastest:,.0f} SYNs/s. Answers for each server: **{first:.3f}** on the first day,
-**{second:.3f}** on the second; {drops} of them were drops.
+median server had {fastest:,.0f} SYNs/s. Mitigations for each server: **{first:.3f}** on the first
+day, **{second:.3f}** on the second; {drops} of them were drops.
 
 ## Pulses, ramps, and somebody who knows it
 
@@ -122,7 +122,7 @@ were kept out meanwhile.
 | Flowtriq | seen in less than 1 s, acted on after 2 to 3 s |
 
 Their figures are of their networks, so they do not compare directly. None publishes how much
-legitimate traffic its answers hit.
+legitimate traffic its mitigations hit.
 
 ## What was not tried
 

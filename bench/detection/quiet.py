@@ -85,17 +85,17 @@ def surges(times: int = 12) -> Iterator[Surge]:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Answers in a day and drops among them, the fastest tick of the median server, and SYNs."""
+    """Mitigations in a day, drops among them, the fastest tick of the median server, and SYNs."""
 
-    answers: int
+    mitigations: int
     drops: int
     fastest: float
     syns: int
 
     @property
     def a_server(self) -> float:
-        """Answers to a server."""
-        return self.answers / _SERVERS
+        """Mitigations for a server."""
+        return self.mitigations / _SERVERS
 
 
 def _surge(seconds: float) -> float:
@@ -128,7 +128,7 @@ def _day(
     begins: float,
 ) -> Day:
     """The minutes around each bell, and as many quiet ones."""
-    answers, drops, syns, fastest = 0, 0, 0, np.zeros(_SERVERS)
+    mitigations, drops, syns, fastest = 0, 0, 0, np.zeros(_SERVERS)
     drift, keep = np.zeros(_SERVERS), np.exp(-_STEP / 30)
     shared = np.where(np.arange(_SERVERS) % 4 == 0, 1.0, 0.15)
     pools = made.syns(random, 20_000), _tcp(random, 40_000)
@@ -152,11 +152,11 @@ def _day(
             ]
             reports = engine.step(now, now, np.concatenate([*packets, known]))
             begun = [report.mitigation for report in reports if report.phase is Phase.BEGAN]
-            answers += len(begun)
+            mitigations += len(begun)
             drops += sum(mitigation.drops for mitigation in begun)
     for late in range(1, 40):  # so that what was normal counts tomorrow
         engine.step(now + 60.0 * late, now + 60.0 * late, known)
-    return Day(answers, drops, float(np.median(fastest)), syns)
+    return Day(mitigations, drops, float(np.median(fastest)), syns)
 
 
 def _connecting(

@@ -35,7 +35,7 @@ _REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
 _ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
 _OTHER = 0.2  # of a limit, by which another one differs from it
-_HOLDS_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
+_ALL_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Mitigations:
             rivals = alike
         elif len(of_victim) >= _OF_VICTIM_MAX:
             rivals = of_victim
-        elif len(self._mitigations) >= _HOLDS_MAX:
+        elif len(self._mitigations) >= _ALL_MAX:
             rivals = list(self._mitigations.values())
         else:
             return []

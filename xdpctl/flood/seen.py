@@ -17,7 +17,8 @@ from xdpctl.model.expectation import Raises, raised
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 
-LOOK_SECONDS, ENOUGH = 0.4, 96  # of packets that are looked at; heads for a look
+LOOK_SECONDS = 0.4  # how far back a look goes
+ENOUGH = 96  # heads for a look
 
 
 class Seen:

@@ -15,6 +15,8 @@ import httpcore2
 from xdpctl.errors import FetchError
 from xdpctl.lists.fetch_policy import FetchPolicy
 
+_ISSUER_UNKNOWN = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+_NO_STORE = " (install ca-certificates, or set feeds.ca_file)"
 _NAT64 = IPv6Network("64:ff9b::/96")
 _KINDS = "unspecified loopback link_local multicast reserved site_local private".split()
 
@@ -55,7 +57,8 @@ def in_words(error: Exception) -> str:
     inner = error.args[0] if error.args else None  # httpcore2 puts the original error here
     cause = inner if isinstance(inner, Exception) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {cause.verify_message}"
+        fix = _NO_STORE if cause.verify_code == _ISSUER_UNKNOWN else ""
+        return f"its certificate is not accepted: {cause.verify_message}{fix}"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return " ".join(str(error).split())[:200]

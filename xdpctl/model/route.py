@@ -13,7 +13,7 @@ from xdpctl.model.match.match import Match, matching
 from xdpctl.model.match.text import parse
 
 NO_EXPORT = "no-export"  # RFC 1997
-_COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})")
+_COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})", re.ASCII)
 
 
 class Kind(StrEnum):

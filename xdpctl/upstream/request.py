@@ -11,6 +11,7 @@ from typing import NamedTuple
 from xdpctl.abi.constants import FlowState
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
+from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.match import Match, join
 from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route
@@ -69,10 +70,11 @@ class Request(NamedTuple):
 
 def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
     """The requests about an attack on a victim, the least costly first."""
-    towards = [each for each in dropped if _towards(each.match, victim)]
-    most = sorted(towards, key=lambda each: -each.packets)[:_ROUTES_MAX]
+    towards = ((each, _narrowed(each.match, victim)) for each in dropped)
+    possible = [(each, narrowed) for each, narrowed in towards if narrowed]
+    most = sorted(possible, key=lambda pair: -pair[0].packets)[:_ROUTES_MAX]
     rate = int(uplink.bits_in * _LIMIT_SHARE / max(len(most), 1))
-    found = [_flowspec(each, victim, rate) for each in most]
+    found = [_flowspec(each, victim, rate, *narrowed) for each, narrowed in most]
     return [*found, _blackhole(victim)] if victim.exact else found
 
 
@@ -102,17 +104,10 @@ def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State)
     )
 
 
-def _towards(match: Match, victim: Prefix) -> bool:
-    """Whether a match takes packets to the victim alone, or to any destination."""
-    destination = match.get("destination")
-    if destination is None:
-        return match.family in (None, victim.family)
-    return bool(victim.covers(destination))
-
-
-def _flowspec(dropped: Dropped, victim: Prefix, rate: int) -> Request:
+def _flowspec(
+    dropped: Dropped, victim: Prefix, rate: int, takes: Match, widened: list[str]
+) -> Request:
     """To limit what is dropped here, in bits/s: so one sees whether the attack goes on."""
-    takes, widened = _narrowed(dropped.match, victim)
     towards = "" if dropped.match.get("destination") else f" towards {victim}"
     packets, more = f"{dropped.match}{towards}", ""
     if widened:
@@ -127,15 +122,21 @@ def _flowspec(dropped: Dropped, victim: Prefix, rate: int) -> Request:
     )
 
 
-def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]]:
+def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]] | None:
     """A match as FlowSpec has it, towards a victim; and the components that it has not.
 
-    They are left out. So a route may take more packets than the match, and never fewer.
+    They are left out. So a route may take more packets than the match, and never fewer. None if no
+    packet to the victim can match, or packets to others do.
     """
     components = dict(match.components)
+    if not victim.covers(components.setdefault("destination", victim)):
+        return None
     widened = [name for name in components if not COMPONENTS[name].of_flowspec]
     kept = {name: value for name, value in components.items() if name not in widened}
-    return join({"destination": victim, **kept}), widened
+    try:
+        return join(kept), widened
+    except RuleError:  # it is for the other family
+        return None
 
 
 def _collateral(dropped: Dropped) -> str:

@@ -32,8 +32,7 @@ class UpstreamSettings(Table, frozen=True):
 
     An uplink is full at the share `full`, for so many seconds in a row. `own` are the prefixes of
     which something may be asked, by `most` announcements at a time. Each lasts `ttl` seconds. Then
-    it is withdrawn, and the link is watched for `probe` seconds. `user` speaks
-    BGP.
+    it is withdrawn, and the link is watched for `probe` seconds. The speaker runs as `user`.
     """
 
     uplinks: tuple[Uplink, ...] = ()

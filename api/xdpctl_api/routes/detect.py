@@ -17,7 +17,7 @@ from xdpctl.traffic.select import covers
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.refusals import refusals
-from xdpctl_api.shapes.detect import DestinationOut, DetectOut, KindOut, detect_out, holds_out
+from xdpctl_api.shapes.detect import DestinationOut, DetectOut, KindOut, detect_out, mitigations_out
 
 router = APIRouter(prefix="/v1/detect", tags=["detectors"])
 _SECONDS = 1.0
@@ -74,7 +74,7 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
         learning=learning,
         kinds=shown,
         mitigations=[
-            each for each in holds_out(status) if parse_prefix(each.victim).covers(prefix)
+            each for each in mitigations_out(status) if parse_prefix(each.victim).covers(prefix)
         ],
     )
 

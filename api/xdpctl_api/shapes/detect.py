@@ -71,7 +71,7 @@ class DestinationOut(BaseModel):
     mitigations: list[MitigationOut] = Field(description="What is done about attacks on it")
 
 
-def holds_out(status: DetectorStatus | None) -> list[MitigationOut]:
+def mitigations_out(status: DetectorStatus | None) -> list[MitigationOut]:
     """The mitigations that stand."""
     return [
         MitigationOut(
@@ -102,5 +102,5 @@ def detect_out(mode: Most, status: DetectorStatus | None) -> DetectOut:
         overrun=status.overrun if status else 0,
         taught=bool(status and status.taught),
         normal=status.normal if status else {},
-        mitigations=holds_out(status),
+        mitigations=mitigations_out(status),
     )

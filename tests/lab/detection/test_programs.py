@@ -18,6 +18,7 @@ _FLOODS = (
 )
 _ANSWERED = "DNS water torture"  # by the server, so it is not held
 _FLOOD = 0.5 * beside.RATE * beside.FLOOD_SECONDS  # a busy machine sends it again
+_TRIES = 4 * len(_FLOODS)
 _MOST = 0.02  # of what each program asks for: one attempt of fifty may fail by chance
 _ONE = {"iperf3: 4 Mbit/s of UDP": 450.0}  # packets of its attempt: it says hello only once
 
@@ -29,14 +30,15 @@ def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods()
         calm = beside.calm(run, 10.0)
         assert live.kept_out(scene) == 0, "no rule hits anybody without an attack"
         assert {p: n for p, (n, of) in calm.items() if n > _MOST * of} == {}
-        todo = list(_FLOODS)
+        todo, tries = list(_FLOODS), 0
         while todo:
-            found = beside.flooded(scene, run, todo[0])
+            found, tries = beside.flooded(scene, run, todo[0]), tries + 1
             assert {each.name for each in PROGRAMS} <= found.keys(), "all go on"
             kept_out, sent = found.pop(beside.FLOOD)
             for program, (n, of) in found.items():
                 before = asked.get(program, (0.0, 0.0))
                 asked[program] = before[0] + n, before[1] + of
+            assert tries < _TRIES, f"{sent:.0f} packets of {todo[0]} were sent, again and again"
             if sent < _FLOOD:
                 continue
             assert kept_out > 0.5 * sent or todo[0] == _ANSWERED

@@ -63,8 +63,6 @@ def test_what_was_learnt_comes_back(tmp_path: Path, world: World) -> None:
         lambda data: b"\n" + data,
         lambda data: b"[1]\n" + data.partition(b"\n")[2],
         lambda data: b"x" * 1_000,
-        lambda data: data.replace(b'"state": "probing"', b'"state": "nonsense"'),
-        lambda data: data.replace(b"dst 192.0.2.1", b"dst nonsense", 1),
         lambda data: data.replace(b"ttl", b"tll", 1),
         lambda data: data.replace(b'"packets": ', b'"packets": 9', 1),
         lambda data: data.replace(b'"observed": ', b'"observed": -', 1),
@@ -80,6 +78,26 @@ def test_a_damaged_file_is_learnt_anew(tmp_path: Path, world: World, damage: Any
     assert found.usual.since == world.unix
     assert list(found.earlier) == []
     assert len(found.normal.packets()) == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "damaged"),
+    [
+        (b'"state": "probing"', b'"state": "nonsense"'),
+        (b"dst 192.0.2.1", b"dst nonsense"),
+    ],
+)
+def test_an_earlier_mitigation_that_cannot_be_read_costs_nothing_else(
+    tmp_path: Path, world: World, part: bytes, damaged: bytes
+) -> None:
+    path = tmp_path / "learnt"
+    before = learnt.packed(world.engine)
+    assert part in before
+    path.write_bytes(before.replace(part, damaged, 1))
+    found = learnt.read(path, world.unix)
+    assert found.usual.since == world.engine.usual.since
+    assert len(found.earlier) == len(world.engine.mitigations.earlier) - 1
+    assert len(found.normal.packets())
 
 
 def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:

@@ -51,6 +51,10 @@ def test_the_files_belong_to_the_speaker_and_nobody_else_reads_them(tmp_path: Pa
         assert (about.st_uid, about.st_mode & 0o777) == (user, 0o400)
     folder = (tmp_path / "bgp").stat()
     assert (folder.st_uid, folder.st_mode & 0o7777) == (user, 0o2750)
+    left = tmp_path / "bgp" / "gobgpd-0.toml"
+    left.write_text("of another speaker")
+    prepare(wanted)
+    assert not left.exists(), "it may have passwords"
     assert 'md5-password "s3cret"' in (tmp_path / "bgp" / "exabgp.conf").read_text()
     setup = json.loads((tmp_path / "bgp" / "setup.json").read_text())
     assert setup["own"] == ["198.51.100.0/24", "2001:db8::/32"]

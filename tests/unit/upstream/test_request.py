@@ -3,8 +3,10 @@
 
 import math
 
+import pytest
+
 from tests.support.upstream import PEER, table
-from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.model.match.text import parse
 from xdpctl.model.route import Kind
 from xdpctl.upstream.bgp.syntax import text
@@ -78,6 +80,27 @@ def test_what_others_suffer_takes_no_place_of_what_this_victim_does() -> None:
     others = [Dropped(parse(f"udp src-port {n} dst 198.51.100.8"), 999, False) for n in range(9)]
     asked = requests(VICTIM, [*others, Dropped(parse("udp src-port 53"), 1, False)], UPLINK)
     assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
+
+
+@pytest.mark.parametrize(
+    ("match", "victim"),
+    [
+        ("icmp", VICTIM6),
+        ("icmpv6", VICTIM),
+        ("src 203.0.113.0/24", VICTIM6),
+        ("udp fragment dont", VICTIM6),
+        ("flow-label 5", VICTIM),
+        ("udp dst 203.0.113.7", VICTIM),
+    ],
+)
+def test_a_match_that_no_packet_to_the_victim_has_is_not_asked_for(
+    match: str, victim: Prefix
+) -> None:
+    dropped = [Dropped(parse(match), 999, False), Dropped(parse("udp src-port 53"), 1, False)]
+    asked = requests(victim, dropped, UPLINK)
+    assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
+    assert "src-port 53" in asked[0].what
+    assert asked[0].what.endswith("100 Mbit/s"), "it takes no share of the rate"
 
 
 def test_nothing_wider_than_an_address_is_blackholed() -> None:

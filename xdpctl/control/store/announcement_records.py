@@ -5,6 +5,7 @@ import msgspec
 
 from xdpctl.base.clock import Now
 from xdpctl.control.store.records import decoded, kernel_time
+from xdpctl.errors import RuleError
 from xdpctl.model.announcement import Announcement
 
 
@@ -28,6 +29,10 @@ def decode(value: bytes, now: Now) -> Announcement:
     """The stored announcement; ValueError if it is unreadable."""
     record = decoded(_decoder, value)
     found = record.announcement
+    try:
+        _ = found.victim  # what cannot be read later is found out now
+    except RuleError as error:
+        raise ValueError(str(error)) from error
     return found.replace(
         expires_ns=kernel_time(found.expires_ns, record.expires_at, record.boot, now)
     )

@@ -196,9 +196,8 @@ def _decide(
 
     A limit for each source counts as one for all.
     """
-    for mitigation in sorted(
-        mitigations, key=lambda mitigation: not mitigation.drops
-    ):  # drops come first
+    # drops come first
+    for mitigation in sorted(mitigations, key=lambda each: not each.drops):
         if mitigation.watched or mitigation.state is State.PROBING:
             continue
         free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)

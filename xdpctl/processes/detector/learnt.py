@@ -7,7 +7,7 @@ A line of JSON with the rates and earlier mitigations, then the kept packets as 
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -99,6 +99,18 @@ def _head(line: bytes) -> dict[str, Any]:
     return found
 
 
+def _earlier(given: list[Any]) -> Iterator[Mitigation]:
+    """Those that can be read: the rest of the file is worth more than one of them."""
+    for each in given:
+        try:
+            mitigation = msgspec.convert(each, Mitigation)
+            mitigation.check()
+        except (ValueError, RuleError) as error:
+            log.warning("an earlier mitigation cannot be read: %s", error)
+        else:
+            yield mitigation
+
+
 def _read(data: bytes, unix: float) -> Learnt:
     line, _, rest = data.partition(b"\n")
     head = _head(line)
@@ -109,8 +121,6 @@ def _read(data: bytes, unix: float) -> Learnt:
         raise ValueError("packets are missing")
     normal = NormalTraffic()
     normal.restore(classified(np.frombuffer(rest, PACKET).copy()))
-    earlier = msgspec.convert(head.get("earlier", []), list[Mitigation])
-    for mitigation in earlier:  # what cannot be read later is found out now
-        mitigation.check()
+    earlier = list(_earlier(head.get("earlier", [])))
     usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
     return Learnt(usual, normal, ceilings, earlier)

@@ -74,9 +74,7 @@ class Teller:
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
         self._said = self._unread = ""
-        self.softened: dict[
-            str, Rate
-        ] = {}  # drops that stand as limits, by the id of the mitigation
+        self.softened: dict[str, Rate] = {}  # drops that stand as limits, by mitigations' ids
 
     def tell(self, reports: Sequence[Told]) -> dict[str, str]:
         """Post reports; return why some had no effect, by the id of the mitigation."""

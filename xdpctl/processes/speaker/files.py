@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes what the BGP speaker reads, for a user that cannot read the configuration itself."""
 
+import os
 import pwd
 import stat
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,7 +53,15 @@ def prepare(settings: Settings) -> tuple[int, int]:
         with above.below(SPEAKER_FOLDER) as fd:
             for name, data in files.items():
                 replace_in(fd, name, data, 0o400, (user, group))
+            _forget_others(fd, files)
     return user, group
+
+
+def _forget_others(folder: int, written: Collection[str]) -> None:
+    """Remove what was written for another speaker: it may have passwords."""
+    for name in os.listdir(folder):
+        if name.endswith((".conf", ".toml")) and name not in written:
+            os.unlink(name, dir_fd=folder)
 
 
 def _kept(peer: Peer) -> int:

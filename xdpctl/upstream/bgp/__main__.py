@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs the speaker with the files of that folder.
 
-The speaker is ExaBGP, and starts the bridge. Only the bridge ends what has lasted its
-time, so if it dies or hangs, the speaker is ended, and with its sessions everything that was
-announced. Whoever started this process starts it again.
+The speaker is ExaBGP, and starts the bridge. Only the bridge ends what has lasted its time, so if
+it dies or hangs, the speaker is ended, and with its sessions everything that was announced. Whoever
+started this process starts it again.
 """
 
 import os

@@ -152,7 +152,7 @@ class Bridge:
     def _message(self, text: bytes) -> None:
         try:
             told = self._sessions.hear(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _log(f"a message of the speaker cannot be read: {error}")
             return
         if told is None:
@@ -173,7 +173,7 @@ class Bridge:
     def _order(self, data: bytes) -> None:
         try:
             wanted = order(data).wanted
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _log(f"an order cannot be read: {error}")
             return
         before = dict(self._table.wanted)
@@ -201,7 +201,7 @@ class Bridge:
     def _restore(self) -> None:
         try:
             self._table.restore(self._file.read(), time.monotonic())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             _log(f"what was announced cannot be read, so it is withdrawn: {error}")
 
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from xdpctl.base.net.prefix import parse_prefix, text_of
+from xdpctl.base.net.prefix import parse_address, text_of
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS, Component, Kind
 from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Route, is_community
@@ -18,11 +18,11 @@ _FLAGS = {"psh": "push", "urg": "urgent", "ae": "ns"}
 
 
 def said(route: Route) -> str:
-    """A route in a command of at most so many characters; RuleError if it cannot be announced."""
-    if isinstance(route, Blackhole) and not route.next_hop:
-        raise RuleError("a blackhole has a next hop", "route", "")
+    """A route in a command of ExaBGP; RuleError if it cannot be announced."""
+    if isinstance(route, Blackhole):
+        _check_blackhole(route)
     command = f"flow route {{ {text(route)} }}" if isinstance(route, Flow) else text(route)
-    if len(command) > _MOST:
+    if len(command) > _MOST or not command.isascii():
         raise RuleError(f"the route has {len(command)} characters; give {_MOST}", "route", "")
     return command
 
@@ -32,16 +32,23 @@ def text(route: Route) -> str:
     return _blackhole(route) if isinstance(route, Blackhole) else _flow(route)
 
 
-def _blackhole(route: Blackhole) -> str:
-    hop = text_of(parse_prefix(route.next_hop, "next_hop")) if route.next_hop else ""
+def _check_blackhole(route: Blackhole) -> None:
+    hop = parse_address(route.next_hop, "next_hop")
+    if hop.family != route.destination.family:
+        raise RuleError(f"{text_of(hop)} is of another family than the address", "next_hop", "")
+    if set(route.communities) <= {NO_EXPORT}:
+        raise RuleError("a blackhole has a community that says so", "communities", "")
     for each in route.communities:
         if each != NO_EXPORT and not is_community(each):
-            raise RuleError(f"{each[:40]!r} is not a community", "route", "")
+            raise RuleError(f"{each[:40]!r} is not a community", "communities", "")
+
+
+def _blackhole(route: Blackhole) -> str:
     short = [each for each in route.communities if each.count(":") < 2]
     large = [each for each in route.communities if each.count(":") == 2]
     parts = [
         f"route {route.destination}",
-        f"next-hop {hop}" if hop else "",
+        f"next-hop {route.next_hop}" if route.next_hop else "",
         f"community [ {' '.join(short)} ]",
         f"large-community [ {' '.join(large)} ]" if large else "",
     ]
@@ -51,7 +58,7 @@ def _blackhole(route: Blackhole) -> str:
 def _flow(route: Flow) -> str:
     family = route.destination.family
     if not 0 <= route.rate < _RATE_MOST:
-        raise RuleError(f"{route.rate} bytes a second is no rate", "route", "")
+        raise RuleError(f"{route.rate:.3g} bytes a second is no rate", "route", "")
     action = f"rate-limit {route.rate}" if route.rate else "discard"
     parts = [_component(COMPONENTS[name], value, family) for name, value in route.takes.components]
     return f"match {{ {'; '.join(parts)}; }} then {{ {action}; }}"

@@ -5,7 +5,7 @@ import { on } from "./stream.js";
 import { lasting } from "./tables.js";
 
 const HOLD = 1200; // ms for which a button is held
-const HOLDING_EACH = 3000; // ms
+const CONDITION_EACH = 3000; // ms
 const WORDS = {
   quiet: ["\u2714", "Quiet"],
   holding: ["\u2714", "Holding"],
@@ -218,6 +218,6 @@ setInterval(() => {
 }, 1000);
 
 if (document.querySelector("[data-condition]")) {
-  setInterval(look, HOLDING_EACH);
+  setInterval(look, CONDITION_EACH);
   document.addEventListener("acted", () => setTimeout(look, 1000));
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Routes as ExaBGP writes them, and what it reports of them comes back as the same match."""
+"""Routes as ExaBGP takes them."""
 
 import pytest
 

@@ -17,6 +17,9 @@ HOLE_SAID = "route 198.51.100.7/32 next-hop 192.0.2.2 community [ 65535:666 no-e
 OWN = tuple(parse_prefix(text, "own") for text in ("198.51.100.0/24", "2001:db8::/32"))
 
 
+PORTS = ",".join(f"{port}-{port + 1}" for port in range(10_000, 10_500, 4))
+
+
 def table(most: int = 3) -> Table:
     return Table(frozenset({PEER}), OWN, most)
 
@@ -129,6 +132,11 @@ def test_no_more_than_so_many_routes() -> None:
         replace(HOLE, communities=("no-export ] split /25 community [ 1:1",)),
         replace(HOLE, communities=("65535:666\n",)),
         replace(HOLE, communities=("65536:1",)),
+        replace(HOLE, communities=("\u0661:\u0662", "no-export")),
+        replace(HOLE, communities=()),
+        replace(HOLE, communities=("no-export",)),
+        replace(HOLE, next_hop="10.0.0.0/8"),
+        replace(HOLE, next_hop="2001:db8::1"),
         Flow(""),
         Flow("udp"),
         Flow("dst 198.51.100.7 ttl 64"),
@@ -136,6 +144,7 @@ def test_no_more_than_so_many_routes() -> None:
         Flow("dst 198.51.100.7 proto 17; destination 203.0.113.0/24"),
         Flow("dst 198.51.100.7 colour 1"),
         Flow("dst 198.51.100.7 udp dst-port " + ",".join(map(str, range(1, 4_000, 2)))),
+        Flow("dst 198.51.100.7 udp " + " ".join(f"{name} {PORTS}" for name in ("dport", "sport"))),
         replace(FLOW, rate=-1),
         replace(FLOW, rate=10**15),
     ],
