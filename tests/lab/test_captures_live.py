@@ -55,7 +55,7 @@ def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Bo
     street_box.start()
     block(street_box.client, "203.0.113.0/24")
     with street.flood(["203.0.113.7"]):
-        arguments = ("--seconds", "600", "--every", "65536", "--json")
+        arguments = ("--seconds", "600", "--every", "1024", "--json")
         asked = subprocess.Popen(
             command(street_box, *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
