@@ -55,7 +55,7 @@ def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Bo
     street_box.start()
     block(street_box.client, "203.0.113.0/24")
     with street.flood(["203.0.113.7"]):
-        arguments = ("--seconds", "600", "--every", "1024", "--json")
+        arguments = ("--seconds", "600", "--every", "65536", "--json")
         asked = subprocess.Popen(
             command(street_box, *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -65,7 +65,7 @@ def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Bo
             assert (first["rule"], first["interface"]) == ("203.0.113.0/24", "isp0")
             assert not is_off(street_box)
             asked.kill()
-        assert eventually(lambda: is_off(street_box))
+        assert eventually(lambda: is_off(street_box)), street_box.log.read_text()[-2_000:]
 
 
 def test_a_stop_in_the_middle_of_one_is_quick(street: Street, street_box: Box) -> None:

@@ -23,13 +23,17 @@ class Kind(StrEnum):
     RTBH = "rtbh"
 
 
-class _Any(msgspec.Struct, frozen=True):
-    kind: ClassVar[Kind]
+class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
+    """A FlowSpec route: what `match` takes passes at `rate` bytes a second; 0: it is dropped."""
+
+    kind: ClassVar[Kind] = Kind.FLOWSPEC
+    match: str
+    rate: int = 0
 
     @property
     def takes(self) -> Match:
         """The packets that it takes; RuleError if it is not valid."""
-        raise NotImplementedError
+        return parse(self.match)
 
     @property
     def destination(self) -> Prefix:
@@ -45,32 +49,27 @@ class _Any(msgspec.Struct, frozen=True):
         return not self.takes.narrowing - {"destination"}
 
 
-class Flow(_Any, frozen=True, tag=Kind.FLOWSPEC.value):
-    """A FlowSpec route: what `match` takes passes at `rate` bytes a second; 0: it is dropped."""
-
-    kind: ClassVar[Kind] = Kind.FLOWSPEC
-    match: str
-    rate: int = 0
-
-    @property
-    def takes(self) -> Match:
-        return parse(self.match)
-
-
-class Blackhole(_Any, frozen=True, tag=Kind.RTBH.value):
+class Blackhole(msgspec.Struct, frozen=True, tag=Kind.RTBH.value):
     """A blackhole of one address. `next_hop` is "" as long as no peer is chosen."""
 
     kind: ClassVar[Kind] = Kind.RTBH
+    everything: ClassVar[bool] = True
     address: str
     next_hop: str = ""
     communities: tuple[str, ...] = ()
 
     @property
     def takes(self) -> Match:
+        """All packets to the address; RuleError if it is not valid."""
+        return matching((("destination", self.destination),))
+
+    @property
+    def destination(self) -> Prefix:
+        """The address; RuleError if it is not valid."""
         address = parse_prefix(self.address, "route")
         if not address.exact:
             raise RuleError(f"a blackhole is of one address, not of {address}", "route", "")
-        return matching((("destination", address),))
+        return address
 
 
 Route = Flow | Blackhole

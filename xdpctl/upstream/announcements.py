@@ -65,8 +65,7 @@ def propose(
             incident=incident,
         )
         draft.announcements[number] = new
-        about = {"peer": peer.name, "route": syntax.text(request.route), "incident": incident}
-        draft.note(new.by, "upstream.propose", number, **about)
+        record(draft, new.by, "propose", new, incident=incident)
         made.append(new)
     return made
 
@@ -134,14 +133,7 @@ def approve(
     sent = draft.announcements[number] = found.replace(
         approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
-    draft.note(
-        who,
-        "upstream.approve",
-        number,
-        peer=sent.peer,
-        route=syntax.text(sent.route),
-        ttl=settings.ttl,
-    )
+    record(draft, who, "approve", sent, ttl=settings.ttl)
     note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
 
@@ -171,8 +163,7 @@ def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcemen
     declined = found.replace(declined=True, sent_at=0.0, expires_ns=until, probing=False)
     draft.announcements[number] = None if by is None else declined
     who = by or ITSELF
-    action = "upstream.withdraw" if found.announced else "upstream.decline"
-    draft.note(who, action, number, peer=found.peer, route=syntax.text(found.route), why=why)
+    record(draft, who, "withdraw" if found.announced else "decline", found, why=why)
     if found.announced:
         note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", who)
     return found
@@ -192,6 +183,12 @@ def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
 def policy_stopped(draft: Draft) -> bool:
     """Whether nothing is sent by policy, since somebody withdrew everything."""
     return draft.settings.get(POLICY_SETTING) is Automatic.OFF
+
+
+def record(draft: Draft, who: str, action: str, about: Announcement, **more: object) -> None:
+    """Write what was done about it into the audit log."""
+    detail = {"peer": about.peer, "route": syntax.text(about.route), **more}
+    draft.note(who, f"upstream.{action}", about.id, **detail)
 
 
 def note(draft: Draft, about: Announcement, text: str, by: str) -> None:

@@ -18,7 +18,6 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.upstream import announcements
-from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.effects import Effects
@@ -211,21 +210,14 @@ class Announcer:
 
     def _refusal(self, each: Announcement) -> str:
         """Why something may not be announced any more: it is not ours, or has become ourselves."""
-        victim = each.victim
-        return announcements.refusal(victim, self.settings, self.controller.state.protection)
+        return announcements.refusal(each.victim, self.settings, self.controller.state.protection)
 
     def _renew(self, draft: Draft, each: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
         until = draft.now.after(self.settings.ttl)
         new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
         draft.announcements[each.id] = new
-        draft.note(
-            announcements.ITSELF,
-            "upstream.renew",
-            each.id,
-            peer=each.peer,
-            route=syntax.text(each.route),
-        )
+        announcements.record(draft, announcements.ITSELF, "renew", each)
         why = "filled again" if each.probing else "is still full"
         text = f"the link {why}, so {each.peer} is asked again to {each.what}"
         announcements.note(draft, new, text, announcements.ITSELF)
@@ -236,13 +228,7 @@ class Announcer:
         """Withdraw it for a while, to see whether the link fills again."""
         until = draft.now.after(self.settings.probe)
         draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
-        draft.note(
-            announcements.ITSELF,
-            "upstream.probe",
-            each.id,
-            peer=each.peer,
-            route=syntax.text(each.route),
-        )
+        announcements.record(draft, announcements.ITSELF, "probe", each)
         seconds = show_duration(self.settings.probe)
         text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
         announcements.note(draft, each, f"{text}: {each.what}", announcements.ITSELF)

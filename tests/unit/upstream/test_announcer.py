@@ -8,7 +8,7 @@ import pytest
 from tests.support.fakes import protect
 from tests.unit.upstream.conftest import Propose
 from tests.unit.upstream.site import Site, opened, proposed
-from tests.unit.upstream.test_announcing import approve, notes
+from tests.unit.upstream.test_announcements import approve, notes
 from xdpctl.control.controller import Controller
 from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl.model.route import Kind

@@ -99,9 +99,9 @@ def _head(line: bytes) -> dict[str, Any]:
     return found
 
 
-def _earlier(given: list[Any]) -> Iterator[Mitigation]:
+def _earlier(given: object) -> Iterator[Mitigation]:
     """Those that can be read: the rest of the file is worth more than one of them."""
-    for each in given:
+    for each in msgspec.convert(given, list[Any]):
         try:
             mitigation = msgspec.convert(each, Mitigation)
             mitigation.check()

@@ -22,8 +22,10 @@ def said(route: Route) -> str:
     if isinstance(route, Blackhole):
         _check_blackhole(route)
     command = f"flow route {{ {text(route)} }}" if isinstance(route, Flow) else text(route)
-    if len(command) > _MOST or not command.isascii():
+    if len(command) > _MOST:
         raise RuleError(f"the route has {len(command)} characters; give {_MOST}", "route", "")
+    if not command.isascii():
+        raise RuleError("the route has characters that are not ASCII", "route", "")
     return command
 
 
@@ -58,7 +60,7 @@ def _blackhole(route: Blackhole) -> str:
 def _flow(route: Flow) -> str:
     family = route.destination.family
     if not 0 <= route.rate < _RATE_MOST:
-        raise RuleError(f"{route.rate:.3g} bytes a second is no rate", "route", "")
+        raise RuleError(f"the rate is not from 0 to {_RATE_MOST - 1} bytes a second", "route", "")
     action = f"rate-limit {route.rate}" if route.rate else "discard"
     parts = [_component(COMPONENTS[name], value, family) for name, value in route.takes.components]
     return f"match {{ {'; '.join(parts)}; }} then {{ {action}; }}"

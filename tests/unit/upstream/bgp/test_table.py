@@ -147,6 +147,7 @@ def test_no_more_than_so_many_routes() -> None:
         Flow("dst 198.51.100.7 udp " + " ".join(f"{name} {PORTS}" for name in ("dport", "sport"))),
         replace(FLOW, rate=-1),
         replace(FLOW, rate=10**15),
+        replace(FLOW, rate=10**400),
     ],
 )
 def test_what_bgp_has_no_route_for_is_refused_alone(route: Route) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tests.support.fakes import FakeClock
 from tests.support.upstream import FakeSpeaker
 from tests.unit.upstream.site import Site, opened, proposed
-from tests.unit.upstream.test_announcing import approve
+from tests.unit.upstream.test_announcements import approve
 from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.by_hand import close_incident
 from xdpctl.model.identity import Caller, Role
