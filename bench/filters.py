@@ -24,8 +24,7 @@ from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import transition
-from xdpctl.datapath.set_plan import replace_set
+from xdpctl.datapath.plan import replace_set, transition
 from xdpctl.lab.namespaces import Host
 
 XDP_DROP, XDP_PASS = 1, 2

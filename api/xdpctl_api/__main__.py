@@ -6,7 +6,7 @@ from pathlib import Path
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.processes.daemon import main
-from xdpctl.processes.listeners import Listeners
+from xdpctl.processes.sockets import Listeners
 
 
 def serve(

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dependencies of the routes."""
+"""Dependencies of the routes: the control plane, known parameters, and for whom a change is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
+from xdpctl.control.state.changes import Change
 from xdpctl.errors import RuleError
+from xdpctl.model.shared import Wait
 from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.fleet_link import scope_for
 from xdpctl_api.document import STRICT
+from xdpctl_api.shapes.fleet import WhereOut, where_out
 
 
 async def control_plane(request: Request) -> ControlPlane:
@@ -46,3 +50,41 @@ def query_names(dependant: Dependant) -> Iterator[str]:
 
 
 Ctx = Annotated[ControlPlane, Depends(control_plane)]
+
+
+class Stating:
+    """A change of a request; `scope` is for `Controller.submit`."""
+
+    def __init__(self, ctx: ControlPlane, scope: str, wait: Wait) -> None:
+        self._ctx, self._wait = ctx, wait
+        self.scope = scope_for(ctx.fleet, scope)
+
+    @property
+    def here(self) -> bool:
+        """Whether the change is for this node, too."""
+        fleet = self._ctx.fleet
+        return fleet is None or not self.scope or fleet.covers(self.scope)
+
+    async def where(self, change: Change | int | None, keys: Iterable[str]) -> WhereOut | None:
+        """Where the change is in force; None without a fleet, or if it is for this node alone."""
+        fleet = self._ctx.fleet
+        number = change.number if isinstance(change, Change) else change
+        if fleet is None or self.scope is None or not number:
+            return None
+        return where_out(await fleet.waited(number, list(keys), self._wait, self.scope))
+
+
+async def _stating(
+    ctx: Ctx,
+    scope: Annotated[
+        str,
+        Query(description="In a fleet: all (default), local, node:NAME or group:NAME"),
+    ] = "",
+    wait: Annotated[
+        Wait, Query(description="In a fleet, what the answer waits for, two seconds at most")
+    ] = Wait.ALL,
+) -> Stating:
+    return Stating(ctx, scope, wait)
+
+
+States = Annotated[Stating, Depends(_stating)]

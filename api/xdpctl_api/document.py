@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from xdpctl_api.refusals import in_words, refusal
-from xdpctl_api.shapes.problem import Problem
+from xdpctl_api.problems import in_words, refusal
+from xdpctl_api.shapes.common import Problem
 from xdpctl_api.shapes.sets import SetIn
 
 # Over TCP, RemoteCallers answers both before any route runs.

@@ -11,8 +11,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.processes.listeners import Listeners
-from xdpctl.processes.sockets import fleet_listener
+from xdpctl.processes.sockets import Listeners, fleet_listener
 from xdpctl_api.app import create_app
 from xdpctl_api.transport import server
 

@@ -13,8 +13,8 @@ from tests.support.watching import Making, World, began
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PacketArray, read
-from xdpctl.traffic.recorded import heads
 
 _MOST = 20_000  # packets of a file
 _RATE, _SECONDS = 25_000.0, 10.0

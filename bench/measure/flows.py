@@ -20,9 +20,8 @@ from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teache
 from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.flood import Generator, syn_frame
-from xdpctl.model.capacity import Capacity
+from xdpctl.model.capacity import Capacity, FlowSettings
 from xdpctl.model.effect import Action, Spare
-from xdpctl.model.flow_memory import FlowSettings
 from xdpctl.model.match.match import build
 from xdpctl.model.rule import Rule
 

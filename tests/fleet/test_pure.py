@@ -15,8 +15,8 @@ from xdpctl.fleet import configuration
 from xdpctl.fleet.answer import where
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.intent import check_scope, in_scope
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
-from xdpctl.fleet.scope import check_scope, in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import joined
 from xdpctl.model.incident import Incident

@@ -11,8 +11,7 @@ from tests.fuzz.support.inputs import bodies, changed_json, damaged, dumps, json
 from tests.fuzz.support.loop import fuzz
 from tests.fuzz.support.seeds import DETECTORS, STREAM
 from xdpctl.detectors import checked
-from xdpctl.detectors.follow.crowdsec import Access, pieces
-from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.detectors.follow.crowdsec import Access, Places, pieces
 from xdpctl.detectors.follow.suricata import _batches
 from xdpctl.detectors.follow.tail import Tail, recall
 

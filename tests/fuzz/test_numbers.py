@@ -11,7 +11,7 @@ from tests.fuzz.support.inputs import ODD_TEXTS, texts
 from tests.fuzz.support.loop import fuzz
 from xdpctl.base.durations import parse_duration, show_duration
 from xdpctl.base.units import si
-from xdpctl.cli.rules.limits import _per, number
+from xdpctl.cli.rules.edit import _per, number
 from xdpctl.config.file import parse
 from xdpctl.lists.formats.tables import cells_of
 from xdpctl.lists.geo import parse_asn, parse_country

@@ -23,10 +23,8 @@ from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import differences, transition
-from xdpctl.datapath.set_plan import replace_set
-from xdpctl.model.capacity import Capacity
-from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.datapath.plan import differences, replace_set, transition
+from xdpctl.model.capacity import Capacity, FlowSettings
 
 CAPACITY = Capacity(2000, 4096, 4096)
 LARGE = Capacity(2000, 200_000, 100_000)

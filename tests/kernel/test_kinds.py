@@ -11,9 +11,8 @@ from tests.kernel.conftest import Filter, one_cpu
 from tests.support.packets import address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import HEAD_BYTES, STRATUM_LOG2, Reason, Traffic
 from xdpctl.datapath.heads import no_masks
-from xdpctl.traffic.classify import classify
+from xdpctl.traffic.classify import classify, heads
 from xdpctl.traffic.packets import read
-from xdpctl.traffic.recorded import heads
 
 ENDS = address("192.0.2.1"), address("198.51.100.7")
 ENDS6 = address("2001:db8::1"), address("2001:db8:1::7")

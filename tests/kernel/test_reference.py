@@ -19,8 +19,7 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.datapath.plan import differences, transition
-from xdpctl.datapath.set_plan import replace_set
+from xdpctl.datapath.plan import differences, replace_set, transition
 
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000"))
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", "0"))

@@ -15,7 +15,7 @@ from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
-from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.capacity import FlowSettings
 
 NAMES = (
     "xdpctl",

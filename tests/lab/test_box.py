@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.questions import block, in_kernel, in_store
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.children import python
 from xdpctl.errors import Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, LabError, sh

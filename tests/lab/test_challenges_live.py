@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.children import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab

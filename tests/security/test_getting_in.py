@@ -17,7 +17,7 @@ from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host
 from xdpctl.lab.waits import HANG_SECONDS
 from xdpctl.model.identity import Caller, Role
-from xdpctl.processes.listeners import unfit
+from xdpctl.processes.sockets import unfit
 from xdpctl_api.transport.callers import Hosts
 from xdpctl_api.transport.server import _config
 

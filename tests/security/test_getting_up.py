@@ -17,14 +17,14 @@ import pytest
 from tests.lab.questions import block
 from tests.support.apiclient import ATTACHED, Api
 from xdpctl.base.system import sd_notify
+from xdpctl.base.system.children import as_user, python
 from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_file
-from xdpctl.base.system.python_child import as_user, python
 from xdpctl.config.settings import Settings
 from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps, syscall
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.compile_cache import load_cached, store_cached
+from xdpctl.datapath.loader.compiler import load_cached, store_cached
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import ConfigError, DatapathError, SchemaError
 from xdpctl.lab.box import Box

@@ -16,14 +16,14 @@ import pytest
 from tests.support.apiclient import Api, problem
 from tests.support.fakes import FakeClock, FakeDatapath, ask, controller, place
 from tests.support.hooked import VICTIM, event, incidents, say
-from xdpctl.control import trim
+from xdpctl.control import upkeep
 from xdpctl.control.store import audit
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.lab.box import Box
 from xdpctl.lab.waits import HANG_SECONDS
-from xdpctl.mitigation.rate_limit import RateLimits
+from xdpctl.mitigation.guards import RateLimits
 from xdpctl_api.transport.bodies import Budget
 from xdpctl_api.transport.connection import _HEADER_BYTES
 
@@ -200,11 +200,11 @@ def test_made_up_victims_do_not_flush_the_evidence_of_a_real_one(
 def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trim, "_AUDIT_RECORDS", 20)
+    monkeypatch.setattr(upkeep, "_AUDIT_RECORDS", 20)
     with controller(tmp_path, FakeDatapath(), FakeClock()) as control:
         for n in range(40):
             place(control, ask(f"203.0.113.{n % 8}"))
-        trim.trim(control._committer, lambda data: {"signature": data.hex()[:8]})
+        upkeep.trim(control._committer, lambda data: {"signature": data.hex()[:8]})
         records = control.store.audit(0, 5000)
         assert len(records) <= 18
         mark = control.state.checkpoint

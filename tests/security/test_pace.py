@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from tests.support.apiclient import Api
+from xdpctl_api.transport.admission import Pace
 from xdpctl_api.transport.callers import Hosts, RemoteCallers
-from xdpctl_api.transport.pace import Pace
 
 
 def test_a_bucket_for_each_peer() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import need
 from tests.support.apiclient import TCP, Api, problem
-from xdpctl.base.system.python_child import as_user
+from xdpctl.base.system.children import as_user
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Lab
 

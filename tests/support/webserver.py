@@ -14,7 +14,7 @@ import pytest
 
 from xdpctl.errors import FetchError
 from xdpctl.lists.fetch import Validators, fetch
-from xdpctl.lists.fetch_policy import FetchPolicy
+from xdpctl.lists.settings import FetchPolicy
 
 STRICT = FetchPolicy(max_bytes=1000, allow_http=True)
 LOCAL = replace(STRICT, allow_private=True)

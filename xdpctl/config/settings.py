@@ -12,16 +12,14 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Problems, Seconds, Table
 from xdpctl.config import paths
-from xdpctl.control.operations.default_limits import DefaultLimit
-from xdpctl.control.operations.limit_settings import LimitSettings
+from xdpctl.control.operations.default_limits import DefaultLimit, LimitSettings
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.incidents.abuse import Reporter
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.backstop import PREFIXES_MAX, BackstopSettings
-from xdpctl.model.capacity import Capacity
-from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.capacity import Capacity, FlowSettings
 from xdpctl.model.names import check_name
 from xdpctl.model.quota import AUTOMATIC, Quota
 from xdpctl.model.rule import OPERATOR

@@ -21,10 +21,9 @@ from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Chain, Event
 from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Store, Synced
 from xdpctl.datapath.image import Listing, Plan, Target, is_shared
-from xdpctl.datapath.plan import differences, transition
+from xdpctl.datapath.plan import differences, replace_set, transition
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
-from xdpctl.datapath.set_plan import replace_set
 from xdpctl.errors import DatapathError, StoreError, XdpctlError
 from xdpctl.model.protection import Protection
 from xdpctl.model.source_set import NOTHING

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Periodic maintenance of the controller, in short steps between requests."""
+"""Periodic maintenance of the controller, in short steps between requests; old records go."""
 
 import logging
 import time
@@ -12,11 +12,10 @@ from xdpctl.control.guards import shelter
 from xdpctl.control.guards.cuts import Cut
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.store.audit import Event, Sign
+from xdpctl.control.store.audit import CHECKPOINT, Event, Sign, checkpoint
 from xdpctl.control.store.records import INCIDENTS
 from xdpctl.control.store.rule_records import encode, rule_key
 from xdpctl.control.table_check import check_rest, check_rules, check_sets
-from xdpctl.control.trim import trim
 from xdpctl.model.effect import Action
 from xdpctl.model.incident import encode as encode_incident
 
@@ -29,6 +28,11 @@ _STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
+# Limits of what can be undone. Beyond either, the oldest changes are dropped.
+_CHANGES, _CHANGES_BYTES = 1_000, 64 << 20
+# Limits of the audit log. Beyond either, the oldest records are replaced by a signed checkpoint,
+# and this share of the log is kept.
+_AUDIT_RECORDS, _AUDIT_BYTES, _AUDIT_KEPT = 500_000, 256 << 20, 0.8
 
 
 class Upkeep:
@@ -184,3 +188,20 @@ def _accepted_for_a_while(draft: Draft, address: Prefix) -> bool:
         entry.rule and entry.rule.kernel_expires_ns and entry.action is Action.ACCEPT
         for entry in covering(draft, address)
     )
+
+
+def trim(committer: Committer, sign: Sign) -> None:
+    """Drop the oldest changes that can be undone, and the start of a long audit log."""
+    store = committer.store
+    store.trim_changes(_CHANGES, _CHANGES_BYTES)
+    records, size = store.audit_size()
+    share = max(records / _AUDIT_RECORDS, size / _AUDIT_BYTES)
+    if share <= 1:
+        return
+    keep = int(records / share * _AUDIT_KEPT)
+    newest = committer.chain.sequence
+    (last,) = store.audit(newest - keep - 1, 1)
+    mark = checkpoint(last, records - keep, committer.clock.read().unix, sign)
+    store.forget_audit(newest - keep, {CHECKPOINT: mark})
+    committer.state.checkpoint = mark
+    committer.record(Event("xdpctl", "audit.trim", "", {"records": records - keep}))

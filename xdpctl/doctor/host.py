@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent
+from xdpctl.base.net.interfaces import read_stats, xdp_not_sent
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs

@@ -4,8 +4,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from xdpctl.fleet.intent import in_scope
 from xdpctl.fleet.node import Seen
-from xdpctl.fleet.scope import in_scope
 from xdpctl.fleet.settings import FleetSettings
 
 

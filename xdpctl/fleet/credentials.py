@@ -13,7 +13,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.fleet import keys
 from xdpctl.fleet.authority.certificates import certificate_of, fits, unit
 from xdpctl.fleet.engine.client import Engine
-from xdpctl.fleet.scope import STATES
+from xdpctl.fleet.intent import STATES
 from xdpctl.fleet.settings import FleetSettings, host_of
 
 CA, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"

@@ -5,6 +5,7 @@ What comes from the engine may be of another version, or garbage: it is read wit
 kind that is not known is kept there and reported.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
@@ -12,9 +13,10 @@ import msgspec
 
 from xdpctl.base.clock import Now
 from xdpctl.control.store.kinds import KINDS, Kind
-from xdpctl.errors import XdpctlError
+from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model import tags
 from xdpctl.model.identity import Token
+from xdpctl.model.names import check_name
 from xdpctl.model.rule import Rule
 
 VERSION = 1
@@ -22,6 +24,8 @@ BYTES_MAX = 1_500_000  # of a value; etcd's default limit of a request
 _DATA_MAX = {"rules": 64 << 10, "tokens": 8 << 10, "settings": 1 << 10}
 _FIELD = {"sets": "sets", **{kind: kind for kind in _DATA_MAX}}
 _KINDS: dict[str, Kind] = {kind.field: kind for kind in KINDS if kind.field in _FIELD}
+NODE, GROUP = "node:", "group:"
+STATES = "states"  # the unit in the certificate of a node that may state intents
 
 
 class Special(StrEnum):
@@ -129,3 +133,42 @@ def _identity(value: Any, named: Any) -> Any:
     if isinstance(value, Rule):
         return value.match.key
     return value.name if isinstance(value, Token) else named
+
+
+def check_scope(scope: str) -> str:
+    """The scope, if it is valid; RuleError otherwise."""
+    if scope in ("", "all"):
+        return ""
+    for mark in (NODE, GROUP):
+        if scope.startswith(mark):
+            return mark + check_name(scope.removeprefix(mark), "scope")
+    raise RuleError(f"{scope[:64]!r} is not a scope", "scope", "give all, node:NAME or group:NAME")
+
+
+def in_scope(scope: str, node: str, groups: Collection[str]) -> bool:
+    """Whether a scope has this node; one that is not known has none."""
+    if not scope:
+        return True
+    return scope == NODE + node or (scope.startswith(GROUP) and scope.removeprefix(GROUP) in groups)
+
+
+def prevails(ours: Any, theirs: Any) -> bool:
+    """Whether our value, which the engine does not have yet, replaces theirs, which it has.
+
+    Values are rules, sets, tokens or settings; None: it is taken away.
+    """
+    if isinstance(ours, Rule) and isinstance(theirs, Rule):
+        return ours.same_effect(theirs) and _later(ours, theirs)
+    return False
+
+
+def agree(ours: Any, theirs: Any) -> bool:
+    """Whether both ask for the same, so that nobody has to be told of a conflict."""
+    if isinstance(ours, Rule) and isinstance(theirs, Rule):
+        return ours.same_effect(theirs)
+    return bool(ours == theirs)
+
+
+def _later(ours: Rule, theirs: Rule) -> bool:
+    """Whether ours ends later; 0 stands for no end."""
+    return bool(theirs.expires_ns) and (not ours.expires_ns or ours.expires_ns > theirs.expires_ns)

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The match that takes a kind of packets. Pure."""
+"""Matches for packets: of a whole kind, and of much of an attack and little else. Pure."""
 
+from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xdpctl.abi.constants import Traffic
+from xdpctl.flood.normal import MOST_HIT, Normal
 from xdpctl.model.match import bits
 from xdpctl.model.match.components import COMPONENTS, ICMP, ICMPV6, TCP, UDP
-from xdpctl.model.match.match import Value
+from xdpctl.model.match.match import Match, Value
 from xdpctl.model.match.ranges import complement
 from xdpctl.model.services import DNS, HTTPS, QUIC_INITIAL_LEAST, SERVICES
+from xdpctl.traffic.boxes import BOXES_MAX, FEW, REST, grow
 from xdpctl.traffic.classify import ESP, GRE
+from xdpctl.traffic.packets import PacketArray, kinds
+from xdpctl.traffic.split import Side, Split, has
+
+_LEAST = 0.15  # of the packets: a box that takes less fits chance
+_STRICT = MOST_HIT / 2  # of a kind, for the half of normal traffic by which boxes are made
 
 
 def _flags(text: str) -> bits.Bits:
@@ -59,3 +70,64 @@ def shape(kind: Traffic, family: int) -> dict[str, Any]:
         number = ICMP if family == 4 else ICMPV6
         return {"protocol": ((number, number),)}
     return dict(_SHAPES[kind])
+
+
+def boxes(
+    window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
+) -> list[Match]:
+    """Up to five matches for packets of one kind, those that take most first.
+
+    `usual` is the share of the packets that normal traffic explains, 0 to 1. `given` has the
+    components that each match begins with. A match may still hit too much: judge it.
+    """
+    split = _split(window, kind, normal, usual, given)
+    counts = np.bincount(kinds(split.normal.packets), minlength=len(Traffic))
+    found: list[Match] = []
+    left = np.ones(len(window), bool)
+    while len(found) < BOXES_MAX:
+        rest = split.of(left, np.ones(len(split.normal.packets), bool))
+        if len(rest.now.packets) < FEW or rest.excess < REST * split.excess:
+            break
+        match = grow(rest, given, partial(_is_clean, counts))
+        if match is None:
+            break
+        taken = _taken(match, window) & left
+        if split.now.mass[taken].sum() < _LEAST:
+            break
+        found.append(match)
+        left &= ~taken
+    return found
+
+
+def _split(
+    window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
+) -> Split:
+    """Each kind of normal traffic weighs the same, however rare it is."""
+    weights = window["weight"].astype(np.float64)
+    counts = np.bincount(normal.kinds, minlength=len(Traffic))
+    each = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
+    mass = each[normal.kinds]
+    own = np.where(normal.kinds == kind, usual * each[kind], 0.0)
+    hit = np.ones(len(normal.packets), bool)
+    for name, value in given.items():
+        if name not in ("destination", "source"):
+            hit &= has(name, value, normal.packets)
+    return Split(
+        Side(window, weights / max(weights.sum(), 1.0)),
+        Side(normal.packets[hit], mass[hit]),
+        own[hit],
+    )
+
+
+def _is_clean(counts: NDArray[np.int64], split: Split) -> bool:
+    hits = np.bincount(kinds(split.normal.packets), minlength=len(counts))
+    return bool((hits <= _STRICT * counts).all())
+
+
+def _taken(match: Match, packets: PacketArray) -> NDArray[np.bool_]:
+    """Which packets have the components of a match, beside the addresses that all have."""
+    chosen = np.ones(len(packets), bool)
+    for name, value in match.components:
+        if name not in ("destination", "source"):
+            chosen &= has(name, value, packets)
+    return chosen

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.flood.boxes import boxes
 from xdpctl.flood.evidence import (
     Case,
     because,
@@ -20,7 +19,7 @@ from xdpctl.flood.evidence import (
 from xdpctl.flood.normal import ENOUGH, MOST_HIT, RARE, Normal, collateral
 from xdpctl.flood.picture import deciding, picture
 from xdpctl.flood.settings import Most
-from xdpctl.flood.shapes import CONNECTING, TUNNELS, shape
+from xdpctl.flood.shapes import CONNECTING, TUNNELS, boxes, shape
 from xdpctl.flood.sources import Sources, sources
 from xdpctl.model.effect import Action
 from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding

@@ -11,7 +11,7 @@ from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import RuleError
 from xdpctl.incidents.files import Files, add
-from xdpctl.incidents.ledger import rule_slots
+from xdpctl.incidents.ledger import attribution
 from xdpctl.model.incident import Incident
 from xdpctl.traffic.served import Newcomers
 
@@ -72,7 +72,7 @@ class Meter:
         # Only rules that the record lists count: the hits of others are added all at once at
         # their end, which would show as a peak.
         listed = {rule.id: rule for rule in incident.rules if not rule.ended_at}
-        slots = rule_slots.slots(self._controller.state, incident)
+        slots = attribution.slots(self._controller.state, incident)
         totals = zip(slots.values(), self._controller.datapath.hits([*slots]), strict=True)
         hits = [listed[rule].since(total) for rule, total in totals]
         hits += [Hits(rule.packets, rule.bytes) for rule in incident.rules]

@@ -20,7 +20,7 @@ from xdpctl.control.capture import CaptureAsk, Captures, choose
 from xdpctl.control.controller import Controller
 from xdpctl.errors import BusyError
 from xdpctl.incidents.files import Files, add
-from xdpctl.incidents.ledger import rule_slots
+from xdpctl.incidents.ledger import attribution
 from xdpctl.incidents.rates import Meter, NewcomersOf, victim_of
 from xdpctl.incidents.summary import RULE_MARK
 from xdpctl.model.incident import Incident
@@ -91,7 +91,7 @@ class PacketRecorder:
         rules = {
             slot: (incident.id, rule)
             for incident in incidents
-            for slot, rule in rule_slots.slots(state, incident).items()
+            for slot, rule in attribution.slots(state, incident).items()
         }
         taken: Counter[str] = Counter()
         if rules:

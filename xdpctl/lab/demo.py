@@ -15,8 +15,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.incidents import reasons
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.sniffer import Sniffer
-from xdpctl.lab.stage import ATTACKER_NET, Stage, aim, build, remains
-from xdpctl.lab.timeline import Timeline, out
+from xdpctl.lab.stage import ATTACKER_NET, Stage, Timeline, aim, build, out, remains
 from xdpctl.lab.webserver import Answer
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]

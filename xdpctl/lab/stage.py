@@ -1,25 +1,49 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo's lab: attacker, client and server, an HTTP service, and measurements."""
+"""The demo's lab: attacker, client and server, an HTTP service, measurements, and what it says."""
 
 import subprocess
+import time
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.children import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, syn_frame
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.sniffer import Sniffer
-from xdpctl.lab.timeline import Timeline
 from xdpctl.lab.webserver import Visitor
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Prints lines with the time since the start, and collects the checks that failed."""
+
+    started: float = field(default_factory=time.monotonic)
+    failed: list[str] = field(default_factory=list)
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Print a line with the seconds since the start."""
+        at = f"[dim]{time.monotonic() - self.started:6.1f} s[/dim]"
+        out.print(f"{at}  {f'[{style}]{text}[/{style}]' if style else text}", soft_wrap=True)
+
+    def claim(self, holds: bool, text: str) -> None:
+        """Print whether a check passed; a failed one is added to `failed`."""
+        mark = "[green]passed[/green] " if holds else "[red]FAILED[/red] "
+        self.tell(f"  {mark} {text}")
+        if not holds:
+            self.failed.append(text)
+
 
 ATTACKER_NET = "203.0.113.0/24"
 # without SYN cookies a small flood fills the listener's queue, as a larger one would elsewhere
 _SYN_QUEUE = {"tcp_syncookies": 0, "tcp_max_syn_backlog": 256, "tcp_synack_retries": 0}
 SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
+out = Console(highlight=False)
 
 
 @dataclass(slots=True)

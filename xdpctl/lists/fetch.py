@@ -13,8 +13,8 @@ import httpx2
 from xdpctl import __version__
 from xdpctl.base.gunzip import GzipError, GzipTooLarge, gunzip
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.lists.fetch_policy import FetchPolicy
 from xdpctl.lists.safe_dial import Dialer, Resolve, in_full, in_words, kind_of, literal, resolve
+from xdpctl.lists.settings import FetchPolicy
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_VALIDATOR = 1000  # characters; longer ones are not kept

@@ -13,7 +13,7 @@ from typing import Any
 import httpcore2
 
 from xdpctl.errors import FetchError
-from xdpctl.lists.fetch_policy import FetchPolicy
+from xdpctl.lists.settings import FetchPolicy
 
 _ISSUER_UNKNOWN = 20  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
 _NO_STORE = " (install ca-certificates, or set feeds.ca_file)"

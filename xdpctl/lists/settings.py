@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The `[feeds]` table of the configuration file."""
+"""The `[feeds]` table of the configuration file, and the limits of fetches."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import field
 
 from xdpctl.base.typed import Table
+from xdpctl.errors import ConfigError
 
 
 class FeedSettings(Table, frozen=True):
@@ -16,3 +19,32 @@ class FeedSettings(Table, frozen=True):
     allow_http: bool = False
     ca_file: str = ""
     proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPolicy:
+    """The limits of a fetch, and the addresses that it may connect to.
+
+    ConfigError if the proxy is not valid.
+    """
+
+    max_bytes: int = 32 << 20  # both on the wire and unpacked
+    timeout_seconds: float = 10.0  # of each step: name resolution, connection, part of the answer
+    deadline_seconds: float = 60.0  # of the whole fetch, including redirects
+    max_redirects: int = 5
+    allow_private: bool = False  # any address at all, loopback included
+    allow_http: bool = False
+    ca_file: str = ""  # instead of the system's store
+    proxy: str = ""  # it resolves host names itself, so only literal addresses are checked
+
+    def __post_init__(self) -> None:
+        if self.proxy and not _is_http(self.proxy):
+            raise ConfigError("proxy: write http://host:port; no other kind is supported")
+
+
+def _is_http(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -8,9 +8,8 @@ from msgspec import structs
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.lists.fetch_policy import FetchPolicy
 from xdpctl.lists.formats import Feed, FeedFormat, read
-from xdpctl.lists.settings import FeedSettings
+from xdpctl.lists.settings import FeedSettings, FetchPolicy
 from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
 
 

@@ -23,11 +23,11 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import AUTOMATIC_MODE
 from xdpctl.detectors.registry import adapter
 from xdpctl.errors import BusyError, PaceError
-from xdpctl.incidents import statements
+from xdpctl.incidents import files
 from xdpctl.incidents.files import Files
+from xdpctl.mitigation.guards import RateLimits
 from xdpctl.mitigation.outcome import Outcome
 from xdpctl.mitigation.precision import Precision
-from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.responder import Responder
 from xdpctl.mitigation.settings import AutomaticSettings
@@ -204,7 +204,7 @@ class Hooks:
             with self._recording:  # threads of several bodies may write to one file
                 self.files.prepare()
                 for identity in incidents:
-                    statements.keep(self.files.words(identity), at, detector, body)
+                    files.keep(self.files.words(identity), at, detector, body)
         except OSError as error:
             log.warning("the report of %s was not stored: %s", detector, error)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.operations import rules
-from xdpctl.control.operations.removal import matching
+from xdpctl.control.operations.bulk import matching
 from xdpctl.control.operations.rules import Added
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, QuotaError, RuleError

@@ -12,8 +12,8 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards import lockout
 from xdpctl.control.operations import expectations, rules
+from xdpctl.control.operations.admission import refuse_all
 from xdpctl.control.operations.challenges import answerable
-from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, LockoutError, QuotaError, RuleError
 from xdpctl.flood.mitigations import TAKEN_BACK

@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.typed import LARGEST, Problems, Seconds, Table
-from xdpctl.control.operations.limit_settings import RateSettings
+from xdpctl.control.operations.default_limits import RateSettings
 from xdpctl.detectors.formats.jmespath import adapter
 from xdpctl.detectors.registry import ADAPTERS, Adapter
 from xdpctl.errors import ConfigError, RuleError

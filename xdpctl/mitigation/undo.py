@@ -7,7 +7,7 @@ Each rule that ends is recorded in its incident as taken back by a person.
 from collections.abc import Callable, Sequence
 
 from xdpctl.abi.structs import Hits
-from xdpctl.control.operations.removal import remove_many
+from xdpctl.control.operations.bulk import remove_many
 from xdpctl.control.operations.undo import Undone, undo
 from xdpctl.control.state import changes
 from xdpctl.control.state.draft import Draft

@@ -26,12 +26,12 @@ from xdpctl.flood.settings import Most
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
 from xdpctl.lists.geo import GeoDatabase
-from xdpctl.lists.geo.installed import Databases
+from xdpctl.lists.geo.files import Databases
 from xdpctl.lists.refresher import Refresher
+from xdpctl.mitigation.guards import RateLimits
 from xdpctl.mitigation.hooks import Hooks
 from xdpctl.mitigation.outcome import Outcome
 from xdpctl.mitigation.precision import Known, Precision
-from xdpctl.mitigation.rate_limit import RateLimits
 from xdpctl.mitigation.settings import AutomaticSettings, LadderSettings
 from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.lists import ListWatch
@@ -60,10 +60,9 @@ from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
 from xdpctl.watch.condition import Condition, People, condition, overload, people_of
 from xdpctl.watch.flows import FlowWatch
-from xdpctl.watch.loader_report import LoaderReport
+from xdpctl.watch.loader_report import LoaderReport, TakenOff
 from xdpctl.watch.peering import Peering
 from xdpctl.watch.slow_connections import SlowConnections
-from xdpctl.watch.taken_off import TakenOff
 from xdpctl.watch.uplinks import UplinkWatch
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from xdpctl.base.system.python_child import as_user, python
+from xdpctl.base.system.children import as_user, python
 from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError
 from xdpctl.processes.children import Child, Popen, identity

@@ -32,9 +32,8 @@ from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import ledger
-from xdpctl.processes.listeners import Listeners, turn_away
-from xdpctl.watch.loader_report import LoaderReport
-from xdpctl.watch.protection import known_sides, protection
+from xdpctl.processes.sockets import Listeners, turn_away
+from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
 
 _LOOK_SECONDS = 1.0
 # There are many long-lived rules: with the default thresholds the collector would scan them all

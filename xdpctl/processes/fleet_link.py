@@ -11,7 +11,7 @@ from xdpctl.config.file import load, read_policy
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.errors import ConfigError, RuleError
-from xdpctl.fleet.scope import check_scope
+from xdpctl.fleet.intent import check_scope
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.structs import Hits
 from xdpctl.model.match.components import TCP, UDP
-from xdpctl.series.value_file import Values
+from xdpctl.series.ring_file import Values
 
 REASONS = tuple(reason for reason in Reason if reason is not Reason.NONE)
 _VERDICTS = ("pass", "drop")

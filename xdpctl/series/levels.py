@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.series.ring_file import Level
-from xdpctl.series.value_file import ValueFile, Values
+from xdpctl.series.ring_file import Level, ValueFile, Values
 
 _ROWS_A_POINT = 8  # of a finer file; of more, the coarser one is read
 LEVELS = (

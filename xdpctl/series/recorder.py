@@ -13,7 +13,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.errors import SeriesError
 from xdpctl.series import figures
 from xdpctl.series.levels import Levels
-from xdpctl.series.value_file import Values
+from xdpctl.series.ring_file import Values
 
 HOST = ""  # in place of an interface
 _KINDS = "/"  # the same; no interface has this name

@@ -9,7 +9,7 @@ out by its CRC. The file is allocated when it is made, so writing needs no new s
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ _CHUNK = 1024  # rows that are read at a time where all are looked at
 _FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
 _CRC_BYTES = 8  # of a row, with padding; the CRC is of the rest
 _ROW_START = np.dtype([("crc", "u4"), ("unused", "u4"), ("number", "u8")])
+_PART = 2048  # rows that are read at a time
+Values = NDArray[np.float32]  # a value for each column, or a row of them for each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +155,30 @@ class RingFile:
         data = os.pread(self._fd, count * size, _HEADER + at * size)
         # a file that somebody cut off has fewer
         return np.frombuffer(data.ljust(count * size, b"\0"), self._row)
+
+
+class ValueFile:
+    """The figures of one level; SeriesError if the file cannot be made."""
+
+    def __init__(self, path: Path, columns: Sequence[str], level: Level) -> None:
+        self._width = len(columns)
+        self._file = RingFile(path, {"columns": list(columns)}, 8 * len(columns), level)
+        self.level, self.newest, self.close = level, self._file.newest, self._file.close
+
+    def write(self, number: int, averages: Values, maxima: Values) -> None:
+        """Write the row with this number."""
+        self._file.write(number, np.concatenate([averages, maxima], dtype=np.float32).tobytes())
+
+    def read(
+        self, first: int, count: int, columns: Sequence[int] | None = None
+    ) -> tuple[Values, Values]:
+        """Averages and maxima of so many times, of some columns; NaN where there is no row."""
+        wanted = np.arange(self._width) if columns is None else np.array(columns)
+        both = np.concatenate([wanted, wanted + self._width])
+        values = np.full((count, len(both)), np.nan, np.float32)
+        for begun in range(0, count, _PART):
+            sound, content = self._file.read(first + begun, min(_PART, count - begun))
+            rows = np.flatnonzero(sound)
+            floats = np.ascontiguousarray(content).view(np.float32)
+            values[begun + rows] = floats[np.ix_(rows, both)]
+        return values[:, : len(wanted)], values[:, len(wanted) :]

@@ -4,20 +4,28 @@
 It says the same as bpf/stages/strata.bpf.h, against which it is tested.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import Traffic
+from xdpctl.abi.arrays import HEAD
+from xdpctl.abi.constants import HEAD_BYTES, Reason, Traffic
 from xdpctl.base.net.packet_fields import LATER
+from xdpctl.datapath.heads import HeadArray
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.services import DNS, HTTPS, LISTED, QUIC_INITIAL_LEAST, SERVICES_BELOW
-from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.packets import PacketArray, read
 
 GRE, ESP = 47, 50
 _SYN, _RST, _ACK = 2, 4, 16
 _IS_SERVICE = np.zeros(1 << 16, bool)
 _IS_SERVICE[:SERVICES_BELOW] = True
 _IS_SERVICE[list(LISTED)] = True
+_TAGS = (0x8100, 0x88A8, 0x9100)
+_FAMILIES = {0x0800: 4, 0x86DD: 6}
+_NO_VLAN = 4096
+_LINK = 14
 
 
 def classify(packets: PacketArray) -> NDArray[np.uint8]:
@@ -49,3 +57,26 @@ def classified(packets: PacketArray) -> PacketArray:
     """The same packets; each has its kind."""
     packets["traffic"] = classify(packets)
     return packets
+
+
+def heads(
+    frames: Iterable[bytes], reason: Reason = Reason.NO_RULE, weight: int = 1, slot: int = 0
+) -> HeadArray:
+    """One head for each Ethernet frame; the frames are well-formed, or not IP."""
+    listed = list(frames)
+    made = np.zeros(len(listed), HEAD)
+    made["weight"], made["slot"], made["reason"], made["vlan"] = weight, slot, reason, _NO_VLAN
+    for head, frame in zip(made, listed, strict=True):
+        kind, at = int.from_bytes(frame[12:14], "big"), _LINK
+        outer = kind
+        while kind in _TAGS and len(frame) >= at + 4:
+            if head["vlan"] == _NO_VLAN:
+                head["vlan"] = int.from_bytes(frame[at : at + 2], "big") & (_NO_VLAN - 1)
+                outer = int.from_bytes(frame[at + 2 : at + 4], "big")
+            kind, at = int.from_bytes(frame[at + 2 : at + 4], "big"), at + 4
+        part = frame[at : at + HEAD_BYTES]
+        head["length"], head["bytes_held"] = len(frame), len(part)
+        head["family"], head["ethertype"] = _FAMILIES.get(kind, 0), outer
+        head["bytes"][: len(part)] = np.frombuffer(part, np.uint8)
+    made["traffic"] = classify(read(made))
+    return made

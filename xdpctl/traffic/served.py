@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import WAITS, Traffic
 from xdpctl.base.net.prefix import Prefix, shown
 from xdpctl.datapath.served import Counts, CountsOf, Service, wait_bound
-from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import TCP, UDP
+from xdpctl.model.match.evaluate import within
 from xdpctl.model.services import DNS, HTTPS, SERVICES
 from xdpctl.traffic.packets import PacketArray, destination
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from xdpctl.base.net.ethtool_stats import read_stats, xdp_not_sent, xdp_sent
+from xdpctl.base.net.interfaces import read_stats, xdp_not_sent, xdp_sent
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.challenges import challenges, without_challenges

@@ -1,18 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loader's report, as the control plane reads and checks it."""
+"""The loader's report: read and checked, what it protects, and who took the filter off."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system.owned_folder import read_file
+from xdpctl.config.settings import Settings
+from xdpctl.control.controller import Controller
+from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.errors import RuleError
+from xdpctl.fleet.settings import address_of
+from xdpctl.model import sides
+from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, PEER, Protection
 
 _MOST = 1 << 20  # bytes of the file
 _SILENT_SECONDS = 20.0  # the loader rewrites its report every five seconds
+ACTION = "filter.taken_off"
+_SECONDS = 2.0
+_ANSWER_SECONDS = 30.0
+_KNOWN = 1_000  # audit records that are read at the start
 
 
 class _File(msgspec.Struct):
@@ -59,3 +72,82 @@ class LoaderReport(msgspec.Struct, frozen=True):
     def silent(self) -> bool:
         """Whether the report is older than `_SILENT_SECONDS`, or of an earlier boot."""
         return not 0 <= time.monotonic() - self.beat <= _SILENT_SECONDS
+
+
+def protection(
+    settings: Settings, report: LoaderReport | None, members: Iterable[Prefix] = ()
+) -> Protection:
+    """The configured prefixes, and the host's own addresses and gateways that the loader found.
+
+    `members` are the addresses of the fleet's nodes, beside the configured ones. One that is a
+    gateway, too, is protected as a node, which may say all that a gateway says.
+    """
+    speaking = [peer.address for peer in settings.upstream.peers]
+    peers = dict.fromkeys([*settings.peers, *speaking], PEER)
+    configured = peers | dict.fromkeys(settings.protected, CONFIGURED)
+    found = report.protect if report else {}
+    own = {prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK)}
+    fleet = dict.fromkeys({*_endpoints(settings), *members} - own, MEMBER)
+    return Protection(found | configured | fleet, own)
+
+
+def _endpoints(settings: Settings) -> Iterator[Prefix]:
+    """The addresses of the engine's members."""
+    for endpoint in settings.fleet.endpoints if settings.fleet else ():
+        if address := address_of(endpoint):
+            yield address
+
+
+def known_sides(
+    settings: Settings, protected: Protection, report: LoaderReport
+) -> dict[Prefix, Side]:
+    """On which side of the outside interfaces each prefix is, where that is known."""
+    return sides.known(protected, settings.outside, report.on_link, report.logins)
+
+
+class TakenOff:
+    """Compares the loader's counts with what is audited; a restart records nothing twice.
+
+    `report` returns the loader's last report.
+    """
+
+    def __init__(self, controller: Controller, report: Callable[[], LoaderReport | None]) -> None:
+        self._controller, self._report = controller, report
+        self._audited: dict[tuple[int, str], int] | None = None
+        self._task = PeriodicTask(
+            "taken off", _SECONDS, self.step, "not audited that the filter was taken off"
+        )
+
+    def start(self) -> None:
+        """Look now, and then every two seconds."""
+        self._task.start()
+
+    def stop(self) -> None:
+        self._task.stop()
+
+    def step(self, _: float = 0.0) -> None:
+        """Audit what the loader counted since."""
+        if (report := self._report()) is None:
+            return
+        if self._audited is None:
+            self._audited = _audited(self._controller)
+        for name, port in report.ports.items():
+            counted, key = int(port.get("taken_off", 0)), (report.pid, name)
+            if counted > self._audited.get(key, 0):
+                detail = {"times": counted, "loader": report.pid, "state": port.get("state")}
+                self._note(name, detail)
+                self._audited[key] = counted
+
+    def _note(self, interface: str, detail: dict[str, object]) -> None:
+        noted = self._controller.submit(
+            lambda draft: draft.note("loader", ACTION, interface, **detail)
+        )
+        noted.result(_ANSWER_SECONDS)
+
+
+def _audited(controller: Controller) -> dict[tuple[int, str], int]:
+    found: dict[tuple[int, str], int] = {}
+    for record in newest(controller.store, Wanted(action=ACTION), _KNOWN):
+        key = int(record["detail"]["loader"]), str(record["subject"])
+        found[key] = max(found.get(key, 0), int(record["detail"]["times"]))
+    return found

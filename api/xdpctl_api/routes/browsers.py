@@ -9,7 +9,7 @@ from xdpctl.errors import BusyError, ConflictError, RoleError
 from xdpctl.processes.sessions import LINK_SECONDS, Session
 from xdpctl_api.auth import Admin
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.transport.callers import PEER, LocalPeer
 
 router = APIRouter(prefix="/v1/browsers", tags=["dashboard"])

@@ -14,9 +14,8 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.base.system import malloc
 from xdpctl.control.guards.connections import ImportGuard
-from xdpctl.control.operations.bulk_import import Imported, add_many
+from xdpctl.control.operations.bulk import Imported, add_many, matching
 from xdpctl.control.operations.bulk_parser import Format, Parser
-from xdpctl.control.operations.removal import matching
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, RuleError
 from xdpctl.incidents.ledger import by_hand
@@ -28,15 +27,13 @@ from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.tags import given as asked_tags
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.problems import problem
-from xdpctl_api.refusals import CHANGE, GUARDED, refusals
+from xdpctl_api.dependencies import Ctx, Stating
+from xdpctl_api.problems import CHANGE, GUARDED, problem, refusals
 from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import ForWhom
 from xdpctl_api.shapes.imports import ImportOut
 from xdpctl_api.shapes.rule_lists import RemovalQuery
 from xdpctl_api.shapes.rules import RuleNamed, RulesRemoved
-from xdpctl_api.statement import Stating
 from xdpctl_api.transport.bodies import TooLarge
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])

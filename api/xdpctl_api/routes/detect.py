@@ -16,7 +16,7 @@ from xdpctl.processes.detector.status import read_status
 from xdpctl.traffic.select import covers
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.detect import DestinationOut, DetectOut, KindOut, detect_out, mitigations_out
 
 router = APIRouter(prefix="/v1/detect", tags=["detectors"])

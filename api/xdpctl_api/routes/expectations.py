@@ -15,7 +15,7 @@ from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Caller, Role
 from xdpctl_api.auth import Operator, Unbound, caller
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import CHANGE, refusals
+from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.common import seconds
 from xdpctl_api.shapes.expectations import (
     AllowedOut,

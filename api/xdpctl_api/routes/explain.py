@@ -24,7 +24,7 @@ from xdpctl.model.source_set import SourceSet
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import ProtectedOut
 from xdpctl_api.shapes.explain import ExplainOut
 from xdpctl_api.shapes.rules import RuleOut, rule_out

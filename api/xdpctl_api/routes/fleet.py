@@ -20,8 +20,8 @@ from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Admin, Unbound, Viewer
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import CHANGE, GUARDED, refusals
+from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.problems import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import (
     EngineOut,
@@ -39,7 +39,6 @@ from xdpctl_api.shapes.fleet import (
     where_out,
 )
 from xdpctl_api.shapes.history import UndoneOut, undone_out
-from xdpctl_api.statement import States
 from xdpctl_api.transport.callers import PEER, NodePeer
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])

@@ -13,10 +13,9 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, NotFoundError, StoreError
 from xdpctl.mitigation.undo import undo_change
 from xdpctl_api.auth import Operator, Unbound, Viewer
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import GUARDED, refusals
+from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.problems import GUARDED, refusals
 from xdpctl_api.shapes.history import ChangeOut, ChangePage, UndoneOut, change_out, undone_out
-from xdpctl_api.statement import States
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
 _LAST = 2**63 - 1  # that SQLite counts

@@ -18,12 +18,11 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.rule import OPERATOR
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Unbound, Viewer, caller
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import CHANGE, GUARDED, refusals
+from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.problems import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.rules import RuleMade, rule_made
-from xdpctl_api.statement import States
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])

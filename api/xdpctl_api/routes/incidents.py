@@ -22,7 +22,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import CHANGE, refusals, streamed
+from xdpctl_api.problems import CHANGE, refusals, streamed
 from xdpctl_api.shapes.common import Strict
 from xdpctl_api.shapes.incidents import (
     DoneOut,

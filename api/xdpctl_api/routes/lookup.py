@@ -14,7 +14,7 @@ from xdpctl.errors import ConfigError
 from xdpctl.model.effect import Action, Mode
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 
 router = APIRouter(prefix="/v1/lookup", tags=["explain"])
 

@@ -17,10 +17,9 @@ from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import CHANGE, refusals
+from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.common import Strict, seconds, timestamp
-from xdpctl_api.shapes.records import AuditPage, AuditVerdict
-from xdpctl_api.shapes.system import TokenIn, TokenList, TokenOut
+from xdpctl_api.shapes.system import AuditPage, AuditVerdict, TokenIn, TokenList, TokenOut
 
 router = APIRouter(prefix="/v1")
 _PAGE = 5000

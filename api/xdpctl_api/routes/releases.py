@@ -17,12 +17,11 @@ from xdpctl.model.rule import TTL_MAX
 from xdpctl.model.shared import key_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Helpdesk
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import RULE, refusals
+from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.problems import RULE, refusals
 from xdpctl_api.routes.rules import answer
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.rules import RuleAnswer
-from xdpctl_api.statement import States
 
 router = APIRouter(prefix="/v1", tags=["rules"])
 

@@ -22,8 +22,8 @@ from xdpctl.model.rule import Rule
 from xdpctl.model.shared import key_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
+from xdpctl_api.dependencies import Ctx, States, Stating
+from xdpctl_api.problems import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rule_lists import ListQuery, busiest, fastest, page
 from xdpctl_api.shapes.rules import (
@@ -35,7 +35,6 @@ from xdpctl_api.shapes.rules import (
     RuleRemoved,
     rule_out,
 )
-from xdpctl_api.statement import States, Stating
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _NAMED = 1_000

@@ -17,14 +17,13 @@ from xdpctl.abi.structs import Capture
 from xdpctl.base.clock import Now
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import CaptureAsk, Capturing, choose
-from xdpctl.control.rule_hits import slot_of
-from xdpctl.control.slot_names import SlotNames
+from xdpctl.control.rule_hits import SlotNames, slot_of
 from xdpctl.errors import BusyError, NotFoundError
 from xdpctl.model.match.match import key_named
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals, streamed
+from xdpctl_api.problems import refusals, streamed
 from xdpctl_api.shapes.common import timestamp
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])

@@ -13,7 +13,7 @@ from xdpctl.series.levels import LEVELS, Levels
 from xdpctl.series.recorder import HOST
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import SeriesOut, SeriesValues
 

@@ -9,8 +9,8 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
-from xdpctl_api.shapes.served import ServedList, served_out
+from xdpctl_api.problems import refusals
+from xdpctl_api.shapes.traffic import ServedList, served_out
 
 router = APIRouter(prefix="/v1", tags=["traffic"])
 

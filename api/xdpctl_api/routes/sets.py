@@ -27,15 +27,13 @@ from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import NOTHING, SourceSet
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
-from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import GUARDED, refusals, streamed
+from xdpctl_api.dependencies import Ctx, Stating
+from xdpctl_api.problems import GUARDED, refusals, streamed
 from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.set_replacement import JSON, replace_set
 from xdpctl_api.shapes.imports import RejectOut
-from xdpctl_api.shapes.monitor import statistics_out
+from xdpctl_api.shapes.monitor import TopEntry, TopOut, TopSource, statistics_out
 from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetList, SetOut, set_out
-from xdpctl_api.shapes.top import TopEntry, TopOut, TopSource
-from xdpctl_api.statement import Stating
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}

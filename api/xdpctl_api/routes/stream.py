@@ -11,7 +11,7 @@ from xdpctl.errors import AccessError, BusyError
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Viewer, caller
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals, streamed
+from xdpctl_api.problems import refusals, streamed
 
 router = APIRouter(prefix="/v1/stream", tags=["traffic"])
 _MEDIA = "text/event-stream"

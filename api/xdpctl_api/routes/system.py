@@ -14,7 +14,7 @@ from xdpctl.model.source_set import count
 from xdpctl.processes.fleet_link import spread_bypass
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import ProtectedOut, timestamp
 from xdpctl_api.shapes.fleet import where_out
 from xdpctl_api.shapes.flows import challenges_out, flow_memory_out, interfaces_out

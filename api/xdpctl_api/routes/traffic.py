@@ -10,7 +10,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
 from xdpctl.control.capture import choose
-from xdpctl.control.slot_names import SlotNames
+from xdpctl.control.rule_hits import SlotNames
 from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD
@@ -25,7 +25,7 @@ from xdpctl.traffic.top import Top, top
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import seconds as seconds_of
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import (

@@ -25,7 +25,7 @@ from xdpctl.upstream.request import letter
 from xdpctl.watch.peering import Peering
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.refusals import refusals
+from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.upstream import (
     AnnouncementOut,
     ApproveIn,

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from xdpctl.base.net.prefix import Prefix, exact_address
 from xdpctl.fleet import offer
 from xdpctl_api import problems
-from xdpctl_api.transport.pace import Pace
+from xdpctl_api.transport.admission import Pace
 
 PEER = "xdpctl.peer"
 SHOWN = "xdpctl.shown"  # a list in the scope: whether the token or session is good, if it was asked

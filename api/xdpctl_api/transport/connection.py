@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from xdpctl.fleet.scope import STATES
+from xdpctl.fleet.intent import STATES
 from xdpctl_api.transport.admission import Ticket
 
 GONE = "xdpctl.gone"  # in the scope: a function that returns whether the caller has disconnected

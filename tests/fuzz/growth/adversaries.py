@@ -10,7 +10,7 @@ from fastapi import Request
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.cli.rules.limits import number
+from xdpctl.cli.rules.edit import number
 from xdpctl.config.file import parse
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.detectors.formats import crowdsec, jmespath

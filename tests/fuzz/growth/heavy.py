@@ -10,8 +10,7 @@ from tests.fuzz.growth.adversaries import HOOK, Case, Make, run_of
 from tests.fuzz.support.seeds import DETECTORS
 from xdpctl.base.net.packets import service
 from xdpctl.control.store import audit
-from xdpctl.detectors.follow.crowdsec import pieces
-from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.detectors.follow.crowdsec import Places, pieces
 from xdpctl.detectors.formats import jmespath
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.lists import formats

@@ -8,14 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from tests.kernel.conftest import CAPACITY, FLOWS
-from xdpctl.datapath.bpf import maps, programs, tcx
+from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import clsact, egress, netlink
 from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.lab.namespaces import Host, Lab
-from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.capacity import FlowSettings
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def card() -> Link:
 
 
 def placed() -> list[int]:
-    return tcx.attached(card().index)
+    return programs.attached(card().index)
 
 
 def another() -> int:
@@ -62,7 +62,7 @@ def test_it_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
             second = placed()
             assert len(second) == 1
             assert second != first
-            tcx.detach(card().index, again._teacher or 0)
+            programs.detach(card().index, again._teacher or 0)
             assert placed() == []
             again.reconcile()
             assert placed() == second, "taken off, it is attached again"
@@ -74,7 +74,7 @@ def test_it_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
 
 def test_another_program_stays_and_ours_is_first(host: Host, pins: Pins) -> None:
     def play() -> None:
-        tcx.attach(card().index, another())
+        programs.attach(card().index, another())
         (theirs,) = placed()
         with closing(made(pins)) as loader:
             loader.reconcile()

@@ -9,7 +9,7 @@ from subprocess import Popen
 from tests.lab.conftest import Street
 from tests.lab.detectors.daemons import command_line, daemon, installed
 from tests.unit.lists.geo.test_geo import AS1, DE, write_mmdb
-from xdpctl.cli.detectors.crowdsec_places import SET
+from xdpctl.cli.detectors.follow import SET
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError
 from xdpctl.lab.waits import eventually

@@ -22,7 +22,7 @@ from tests.lab.fleet.edges import Edge, FleetLab, Traffic
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.fleet.authority.certificates import issued
 from xdpctl.fleet.authority.layout import Layout
-from xdpctl.fleet.scope import STATES
+from xdpctl.fleet.intent import STATES
 from xdpctl.lab.namespaces import LabError
 from xdpctl.lab.waits import until
 

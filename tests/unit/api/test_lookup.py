@@ -34,7 +34,7 @@ class World:
 
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr("xdpctl.lists.geo.installed.find_databases", list)  # none is installed
+    monkeypatch.setattr("xdpctl.lists.geo.files.find_databases", list)  # none is installed
     with running(tmp_path, protection={"45.0.9.0/24": CONFIGURED}) as api:
         yield api
 
@@ -212,8 +212,8 @@ def test_a_database_with_trouble_is_no_defect(api: Api, monkeypatch: pytest.Monk
     def broken() -> None:
         raise ConfigError("x.mmdb is a damaged MMDB file")
 
-    monkeypatch.setattr("xdpctl.lists.geo.installed.find_databases", lambda: [Path(__file__)])
-    monkeypatch.setattr("xdpctl.lists.geo.installed.open_installed", broken)
+    monkeypatch.setattr("xdpctl.lists.geo.files.find_databases", lambda: [Path(__file__)])
+    monkeypatch.setattr("xdpctl.lists.geo.files.open_installed", broken)
     assert (
         "damaged" in problem(api.call("GET", "/v1/lookup/45.0.0.7"), 400, "bad-request")["detail"]
     )

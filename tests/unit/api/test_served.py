@@ -11,7 +11,7 @@ from tests.support.packets import address, ethernet, ipv4, udp
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.served import Counts, Service
 from xdpctl.model.match.components import UDP
-from xdpctl.traffic.recorded import heads
+from xdpctl.traffic.classify import heads
 
 DNS = Service(parse_prefix("192.0.2.9"), UDP, 53)
 QUERY = ethernet(0x0800, ipv4(address("198.51.100.7"), address("192.0.2.9"), udp(40_000, 53)))

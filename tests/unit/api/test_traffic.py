@@ -10,7 +10,7 @@ import pytest
 from tests.support.apiclient import Api, problem, running
 from tests.support.packets import address, ethernet, ipv4, to_frame, udp
 from xdpctl.abi.constants import Reason
-from xdpctl.traffic.recorded import heads
+from xdpctl.traffic.classify import heads
 
 
 @pytest.fixture

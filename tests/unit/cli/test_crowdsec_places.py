@@ -11,10 +11,9 @@ import pytest
 from tests.unit.cli.test_cli import Api, Run, api, run
 from tests.unit.cli.test_put import NOT_FOUND
 from tests.unit.lists.geo.test_geo import AS1, DE, US, write_mmdb
-from xdpctl.cli.detectors.crowdsec_places import SET, Choice, PlaceSync
+from xdpctl.cli.detectors.follow import SET, Choice, PlaceSync
 from xdpctl.client import Client
-from xdpctl.detectors.follow.crowdsec import Access
-from xdpctl.detectors.follow.crowdsec_places import Places
+from xdpctl.detectors.follow.crowdsec import Access, Places
 from xdpctl.errors import ConfigError, RuleError
 from xdpctl.lists.geo import open_databases
 

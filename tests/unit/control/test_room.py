@@ -19,7 +19,7 @@ from tests.support.fakes import (
 )
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.operations.bulk_import import add_many
+from xdpctl.control.operations.bulk import add_many
 from xdpctl.control.operations.rules import remove
 from xdpctl.errors import CapacityError, DatapathError, QuotaError
 from xdpctl.model.protection import CONFIGURED

@@ -15,7 +15,7 @@ from tests.support.hooked import OURS
 from tests.support.packets import to_frame
 from tests.unit.api.test_served import served
 from xdpctl.abi.constants import Reason
-from xdpctl.traffic.recorded import heads
+from xdpctl.traffic.classify import heads
 
 STATIC = ROOT / "api" / "xdpctl_api" / "dashboard" / "static"
 UPLOT = "5dd9b3281aa64b461b42d9945f6adb2649d346502b12281a9ae0d46599a80eba"  # of 1.6.32

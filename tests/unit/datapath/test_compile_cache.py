@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xdpctl.datapath.loader.compile_cache import fingerprint, load_cached, store_cached
+from xdpctl.datapath.loader.compiler import fingerprint, load_cached, store_cached
 
 REQUEST = {"name": "one.c", "programs": ["one"], "defines": {"MOST": 4}}
 COMPILED = {"maps": {}, "programs": {"one": ["95", []]}}

@@ -13,9 +13,8 @@ from tests.support.walks import NOW, PREFIXES, TARGETS, change, tables, undistur
 from xdpctl.abi.constants import Action, Mode, Reason, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.image import PROTECTED, Image, Listing, own_slot
-from xdpctl.datapath.plan import differences, transition
+from xdpctl.datapath.plan import differences, replace_set, transition
 from xdpctl.datapath.readback import read
-from xdpctl.datapath.set_plan import replace_set
 
 
 def listing(slot: int, prefixes: Iterable[Prefix], mode: Mode = Mode.ENFORCE) -> Listing:

@@ -16,7 +16,7 @@ from tests.unit.cli.test_cli import Run, api, run
 from xdpctl.base.clock import Clock
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import adjtimex
-from xdpctl.incidents import report, statements
+from xdpctl.incidents import files, report
 
 __all__ = ["api", "run"]
 
@@ -65,11 +65,11 @@ def test_a_disk_that_takes_nothing_keeps_no_attack_from_being_fought(
 
 def test_long_bodies_are_cut_and_there_is_an_end_to_it(tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
-    assert statements.keep(path, 1.0, "event", b"\xff" + b"x" * (1 << 20))
+    assert files.keep(path, 1.0, "event", b"\xff" + b"x" * (1 << 20))
     (line,) = path.read_text().splitlines()
     one = json.loads(line)
     assert (one["cut"], len(one["body"]), one["body"][:2]) == (True, 65536, "\ufffdx")
-    taken = sum(statements.keep(path, 1.0, "event", b"x" * 65536) for _ in range(40))
+    taken = sum(files.keep(path, 1.0, "event", b"x" * 65536) for _ in range(40))
     assert 10 < taken < 20
     assert path.stat().st_size < 2 << 20
 

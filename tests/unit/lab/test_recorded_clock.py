@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdpctl.lab.replay.recorded_clock import RecordedClock
+from xdpctl.lab.replay.run import RecordedClock
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

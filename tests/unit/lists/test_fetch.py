@@ -23,7 +23,7 @@ from tests.support.webserver import (
 from xdpctl import __version__
 from xdpctl.errors import RuleError
 from xdpctl.lists.fetch import Fetched, Validators, check_url, fetch
-from xdpctl.lists.fetch_policy import FetchPolicy
+from xdpctl.lists.settings import FetchPolicy
 
 DATE = "Mon, 23 Nov 2026 00:00:00 GMT"
 GZIP = "Content-Encoding: gzip"

@@ -30,7 +30,7 @@ from tests.support.webserver import (
 )
 from xdpctl.errors import ConfigError
 from xdpctl.lists.fetch import fetch
-from xdpctl.lists.fetch_policy import FetchPolicy
+from xdpctl.lists.settings import FetchPolicy
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.support.hooked import (
     say,
     standing,
 )
-from xdpctl.mitigation.rate_limit import RateLimits
+from xdpctl.mitigation.guards import RateLimits
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.support.hooked import (
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
-from xdpctl.mitigation.watchers.activity import Activity
+from xdpctl.mitigation.watchers.release import Activity
 from xdpctl.notify.changes import Snapshot, news
 from xdpctl.notify.settings import Kind
 

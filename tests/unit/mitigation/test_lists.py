@@ -8,8 +8,8 @@ import pytest
 from tests.support.apiclient import Api
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Asking, Reason
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import read
-from xdpctl.traffic.recorded import heads
 
 LIST = "203.0.113.0/24\n2001:db8:9::/48\n"
 

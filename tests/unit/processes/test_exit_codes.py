@@ -18,7 +18,7 @@ from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import CompileError, ConfigError, SettingsError
-from xdpctl.processes import children, listeners, supervisor
+from xdpctl.processes import children, sockets, supervisor
 
 UNITS = ("xdpctl-loader.service", "xdpctl.service", "xdpctl-detect.service")
 
@@ -92,7 +92,7 @@ def test_who_waits_at_the_socket_is_turned_away(
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             client.connect(held.getsockname())
-            listeners.turn_away()
+            sockets.turn_away()
             assert client.recv(1) == b""
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from xdpctl.series.levels import Levels, Read
-from xdpctl.series.ring_file import Level
-from xdpctl.series.value_file import Values
+from xdpctl.series.ring_file import Level, Values
 
 SMALL = (Level(1, 600), Level(10, 600), Level(300, 100))
 BEGUN = 1_700_000_100  # a multiple of 300

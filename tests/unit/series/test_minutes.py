@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.support.packets import address, ethernet, ipv6, udp
-from xdpctl.traffic.recorded import heads
+from xdpctl.traffic.classify import heads
 
 
 @pytest.fixture

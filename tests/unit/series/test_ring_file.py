@@ -11,8 +11,7 @@ import pytest
 
 from tests.paths import ROOT
 from xdpctl.errors import SeriesError
-from xdpctl.series.ring_file import Level
-from xdpctl.series.value_file import ValueFile, Values
+from xdpctl.series.ring_file import Level, ValueFile, Values
 
 COLUMNS = ("passed", "dropped")
 LEVEL = Level(1, 100)
@@ -109,7 +108,7 @@ _WRITER = """
 import sys, numpy as np
 from pathlib import Path
 from xdpctl.series.ring_file import Level
-from xdpctl.series.value_file import ValueFile
+from xdpctl.series.ring_file import ValueFile
 columns = [str(n) for n in range(60)]
 file = ValueFile(Path(sys.argv[1]), columns, Level(1, 5_000))
 number = 1

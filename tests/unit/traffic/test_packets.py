@@ -10,8 +10,8 @@ from xdpctl.abi.constants import HEAD_BYTES
 from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.match import evaluate, text
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import NONE, NUMBERS, read
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import takes
 
 _FOUR = [bytes([192, 0, 2, n]) for n in range(4)]

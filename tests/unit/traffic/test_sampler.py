@@ -7,8 +7,8 @@ from tests.support.fakes import FakeHeads, FakeServed
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Reason
 from xdpctl.datapath.heads import NEVER, no_masks
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import read
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.window import PACKETS_MAX, SECONDS_MAX, Window
 

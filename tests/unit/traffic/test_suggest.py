@@ -11,8 +11,8 @@ from bench.detection.made import ATTACKS as MADE
 from bench.detection.made import balanced
 from tests.support.packets import address, ethernet, ipv4, udp
 from xdpctl.traffic.baseline import Baseline, Before
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PACKET, PacketArray, read
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.suggest import Suggestion, suggest
 

@@ -10,10 +10,10 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.lists.geo import Place
 from xdpctl.model.match import text
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.dimensions import DIMENSIONS, dimension
 from xdpctl.traffic.packets import PACKET, PacketArray, read
 from xdpctl.traffic.places import Places
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.top import Top, error, top
 

@@ -9,8 +9,8 @@ from tests.support.fakes import FakeHeads, FakeServed
 from tests.unit.traffic.test_suggest import VICTIM, before, datagram, school
 from xdpctl.abi.constants import Reason
 from xdpctl.traffic.baseline import Before
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PACKET, PacketArray, read
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unusual import Unusual
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import ATTACHED, Api, running
-from xdpctl.watch.taken_off import ACTION, TakenOff
+from xdpctl.watch.loader_report import ACTION, TakenOff
 
 
 @pytest.fixture

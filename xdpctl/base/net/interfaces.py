@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names of network interfaces."""
+"""Network interfaces: their names, and their own counters as the driver names them (ethtool -S)."""
 
+import array
+import fcntl
 import socket
+import struct
+from collections.abc import Callable
+
+_SIOCETHTOOL = 0x8946
+_GSSET_INFO, _GSTRINGS, _GSTATS = 0x37, 0x1B, 0x1D  # linux/ethtool.h
+_SS_STATS, _NAME_BYTES = 1, 32
+_MOST = 1 << 16  # counters
+_XDP, _ERRORS = "xdp", ("tx_err", "tx_drop", "tx_full")  # in the names of drivers' counters
+_SENT = ("xdp_tx", "xdp_tx_xmit", "xdp_tx_packets")  # how such names end
 
 
 def interface_name(index: int) -> str:
@@ -10,3 +21,54 @@ def interface_name(index: int) -> str:
         return socket.if_indextoname(index)
     except OSError:
         return f"#{index}"
+
+
+def read_stats(interface: str) -> dict[str, int]:
+    """The counters by name; none if the driver has none, or there is no such interface."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            sizes = bytearray(struct.pack("<IIQI", _GSSET_INFO, 0, 1 << _SS_STATS, 0))
+            _ask(asked, interface, sizes)
+            mask, count = struct.unpack_from("<QI", sizes, 8)
+            if not mask or not 0 < count <= _MOST:
+                return {}
+            names = bytearray(struct.pack("<III", _GSTRINGS, _SS_STATS, count))
+            names += bytes(count * _NAME_BYTES)
+            _ask(asked, interface, names)
+            values = bytearray(struct.pack("<II", _GSTATS, count) + bytes(8 * count))
+            _ask(asked, interface, values)
+        except OSError:
+            return {}
+    found = {}
+    for place in range(count):
+        at = 12 + place * _NAME_BYTES
+        name = names[at : at + _NAME_BYTES].split(b"\0")[0].decode(errors="replace")
+        found[name] = struct.unpack_from("<Q", values, 8 + 8 * place)[0]
+    return found
+
+
+def xdp_not_sent(counters: dict[str, int]) -> int:
+    """Packets that XDP sent back and that did not leave, of all queues."""
+    return _total(counters, lambda name: _XDP in name and any(error in name for error in _ERRORS))
+
+
+def xdp_sent(counters: dict[str, int]) -> int | None:
+    """Packets that XDP sent back, of all queues; None if the driver does not count them."""
+    if not any(name.endswith(_SENT) for name in counters):
+        return None
+    return _total(counters, lambda name: name.endswith(_SENT))
+
+
+def _total(counters: dict[str, int], chosen: Callable[[str], bool]) -> int:
+    """The sum of the counters of queues; or the driver's own, whose name has no number."""
+    found = {name: count for name, count in counters.items() if chosen(name)}
+    totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
+    return max(totals) if totals else sum(found.values())
+
+
+def _ask(asked: socket.socket, interface: str, data: bytearray) -> None:
+    buffer = array.array("B", data)
+    address, _ = buffer.buffer_info()
+    request = struct.pack("16sP", interface.encode()[:15], address)
+    fcntl.ioctl(asked.fileno(), _SIOCETHTOOL, request)
+    data[:] = buffer.tobytes()

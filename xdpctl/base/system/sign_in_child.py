@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.children import python
 from xdpctl.errors import EvidenceError
 
 _SECONDS = 30.0

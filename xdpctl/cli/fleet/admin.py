@@ -115,8 +115,7 @@ def join(
     settings = settings_of(config_file, state_dir)
     check_absent(path)
     authority = authority_of(settings)
-    from xdpctl.fleet.authority.bundle import parse_token
-    from xdpctl.fleet.authority.bundle_fetch import fetch, used
+    from xdpctl.fleet.authority.bundle import fetch, parse_token, used
     from xdpctl.fleet.authority.installation import Installation
 
     parsed = parse_token(secret)

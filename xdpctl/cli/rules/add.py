@@ -9,7 +9,7 @@ from rich.markup import escape
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, resets, statistics
-from xdpctl.cli.rules.limits import limit_body
+from xdpctl.cli.rules.edit import limit_body
 from xdpctl.client import Client
 from xdpctl.model.effect import Spare
 from xdpctl.model.match import text

@@ -9,9 +9,10 @@ from rich.markup import escape
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
-from xdpctl.cli.rules.limits import limit_body
 from xdpctl.cli.rules.rules import rule_path
+from xdpctl.errors import RuleError
 from xdpctl.model import effect as model
+from xdpctl.model.rate import read_amount, read_per
 
 app = typer.Typer()
 
@@ -99,3 +100,27 @@ def release(
     )
     output.warnings(made)
     return None
+
+
+def limit_body(pps: str | None, bps: str | None, burst: str, per: str) -> dict[str, Any]:
+    """A limit as the API takes it."""
+    rate = {"pps": number(pps, "pps"), "bps": number(bps, "bps"), "burst": burst, "per": _per(per)}
+    return {key: value for key, value in rate.items() if value is not None}
+
+
+def number(given: str | None, option: str) -> float | None:
+    """Parse an amount such as `5000`, `5k`, `100M` or `1.5G`."""
+    if given is None:
+        return None
+    try:
+        return read_amount(given, option)
+    except RuleError as error:
+        raise typer.BadParameter(f"--{option} is {given!r}: {error.fix}") from None
+
+
+def _per(given: str) -> str:
+    try:
+        read_per(given)
+    except RuleError as error:
+        raise typer.BadParameter(f"--per is {given!r}: {error.fix}") from None
+    return given

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a rule may do on whose behalf: checked when it is added, replaced, changed or put back."""
 
+from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.operations.drops_together import refuse_all
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.state import space
-from xdpctl.errors import ConflictError, QuotaError
-from xdpctl.model import tags
+from xdpctl.errors import CapacityError, ConflictError, QuotaError
+from xdpctl.model import possible, tags
 from xdpctl.model.effect import Action, Mode
-from xdpctl.model.rule import OPERATOR, Rule, automatic
+from xdpctl.model.requests import WIDEST_DROP
+from xdpctl.model.rule import OPERATOR, STANDING, Rule, automatic
+
+_RESERVED = 256  # places that are reserved for operators
 
 
 def check(draft: Draft, before: Rule | None, after: Rule) -> None:
@@ -110,3 +113,70 @@ def _check_match(draft: Draft, before: Rule | None, asked: Rule) -> None:
 
 def _of_operator(rule: Rule | None) -> bool:
     return rule is not None and rule.origin == OPERATOR
+
+
+def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
+    """A free slot. CapacityError if none is left; QuotaError if only reserved ones are left."""
+    matches = draft.matches().values()
+    if origin not in (OPERATOR, *STANDING):
+        others = sum(map(automatic, matches))
+        if others >= Constants.SIGNATURES_MAX - _RESERVED:
+            raise QuotaError(
+                f"detectors have {others} rules on matches; the other {_RESERVED} are reserved for "
+                "operators",
+                "match",
+                "wait until some end, or merge them: a component takes many values",
+            )
+    taken = {rule.slot for rule in (*matches, *draft.state.matches.values())}
+    numbers = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
+    for number in numbers:
+        if number not in taken:
+            return number
+    raise CapacityError(
+        f"there are {len(numbers)} rules on matches, which is the maximum; nothing was applied. "
+        "Remove some, or merge them: a component takes many values."
+    )
+
+
+def refuse_all(draft: Draft, asked: Rule) -> None:
+    """QuotaError if detectors' drops together would leave next to nothing to a destination.
+
+    A drop of what a source sends leaves what others send, so it does not count.
+    """
+    if not _drops_all(asked):
+        return
+    victim: Prefix | None = asked.match.get("destination")
+    others = [
+        each
+        for each in draft.matches().values()
+        if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
+    ]
+    given = asked.match.family or (victim.family if victim else None)
+    for family in (given,) if given else (4, 6):
+        took = possible.taken(asked.match, family)
+        for each in others:
+            if each.match.family in (None, family):
+                took |= possible.taken(each.match, family)
+        what = possible.left_out(took)
+        if not what:
+            continue
+        beside = f" together with {len(others)} drops that stand" if others else ""
+        raise QuotaError(
+            f"{asked.origin} may not drop {what} to {victim or 'anybody'}{beside}",
+            "match",
+            "give a rate, or further components that the packets have in common",
+        )
+
+
+def _drops_all(asked: Rule) -> bool:
+    """Whether it drops what matches, whoever sends it."""
+    enforced, source = asked.action is Action.DROP and asked.mode is Mode.ENFORCE, asked.source
+    return enforced and (source is None or source.length < WIDEST_DROP[source.family])
+
+
+def _meets(other: Rule, victim: Prefix | None) -> bool:
+    """Whether a rule takes packets to a victim, or to a part of it."""
+    to: Prefix | None = other.match.get("destination")
+    if to is None or victim is None:
+        return True
+    return to.covers(victim) or victim.covers(to)

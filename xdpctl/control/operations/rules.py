@@ -7,9 +7,8 @@ Each works on a draft, checks everything first, and stages nothing if it raises.
 from dataclasses import dataclass
 
 from xdpctl.control.operations import advice
-from xdpctl.control.operations.admission import check, check_quota, named
+from xdpctl.control.operations.admission import check, check_quota, free_slot, named
 from xdpctl.control.operations.challenges import answerable
-from xdpctl.control.operations.slots import free_slot
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, RuleError

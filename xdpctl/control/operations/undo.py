@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xdpctl.control.operations import advice
-from xdpctl.control.operations.admission import refuse_released
+from xdpctl.control.operations.admission import free_slot, refuse_released
 from xdpctl.control.operations.sets import free_slot as free_set_slot
-from xdpctl.control.operations.slots import free_slot
 from xdpctl.control.state.changes import Part
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError

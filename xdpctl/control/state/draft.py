@@ -7,8 +7,7 @@ from typing import Any
 
 from xdpctl.base.clock import Now
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.state.counts import Counts
-from xdpctl.control.state.crowd import check_crowd
+from xdpctl.control.state.counts import Counts, check_crowd
 from xdpctl.control.state.overlay import Overlay
 from xdpctl.control.state.rules_of import RulesOf
 from xdpctl.control.state.state import State

@@ -7,27 +7,33 @@ referenced. With these it can load the programs with its own maps. The child is
 """
 
 import ctypes
+import hashlib
 import json
+import logging
 import os
+import platform
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from xdpctl.base.system.python_child import python
+from xdpctl.base.system.children import python
+from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf.maps import MapShape, map_shape
-from xdpctl.datapath.loader.compile_cache import fingerprint, load_cached, store_cached
-from xdpctl.errors import CompileError
+from xdpctl.errors import CompileError, ConfigError
 
 _MISSING = """{python} cannot import bcc.
 Install it from the distribution, not from the package index ("bcc" there is another project):
   apt-get install python3-bpfcc
 and create the virtual environment with /usr/bin/python3 and --system-site-packages."""
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
+_MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
+log = logging.getLogger("xdpctl.kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +168,39 @@ def _child() -> None:
 
 if __name__ == "__main__":
     _child()
+
+
+def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
+    """A hash of everything that determines the result: the request, the sources, the compiler."""
+    compiler = find_spec("bcc")
+    origin = Path(compiler.origin) if compiler and compiler.origin else None
+    about = [request, platform.machine(), str(origin), origin and origin.stat().st_mtime_ns]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for path in sorted(sources):
+        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def load_cached(path: Path, made_from: str) -> Any:
+    """The cached programs if their fingerprint is `made_from`, else None."""
+    try:
+        with Owned(path.parent) as folder:
+            record = json.loads(folder.read(path.name, _MOST))
+        return record["compiled"] if record["made_from"] == made_from else None
+    except ConfigError as error:
+        log.warning("the cached filter is not used, and the filter is compiled again: %s", error)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def store_cached(path: Path, made_from: str, compiled: Any) -> None:
+    """Cache the compiled programs; if that fails, the next start compiles again."""
+    if not path.parent.is_dir():
+        return
+    data = json.dumps({"made_from": made_from, "compiled": compiled}).encode()
+    try:
+        with Owned(path.parent) as folder:
+            folder.replace(path.name, data, 0o600)
+    except (ConfigError, OSError) as error:
+        log.warning("the compiled filter cannot be cached in %s: %s", path, error)

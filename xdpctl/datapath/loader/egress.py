@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from xdpctl.datapath.bpf import programs, tcx
+from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader import clsact
 from xdpctl.errors import AttachError
 
@@ -41,7 +41,7 @@ def _uses(program_id: int, map_id: int) -> bool:
 def _by_tcx(ifindex: int) -> list[int] | None:
     """The ids of the programs by tcx; None if the kernel has no tcx."""
     try:
-        return tcx.attached(ifindex)
+        return programs.attached(ifindex)
     except OSError as error:
         if error.errno in _WITHOUT_TCX:
             return None
@@ -70,12 +70,12 @@ def attach(ifindex: int, program_fd: int, memories_id: int) -> str:
         if ours not in present:
             earlier = [each for each in present if _uses(each, memories_id)]
             if earlier:
-                _with_fd(earlier[0], lambda fd: tcx.attach(ifindex, program_fd, fd))
+                _with_fd(earlier[0], lambda fd: programs.attach(ifindex, program_fd, fd))
             else:
-                tcx.attach(ifindex, program_fd)
+                programs.attach(ifindex, program_fd)
             for other in earlier[1:]:
-                _with_fd(other, lambda fd: tcx.detach(ifindex, fd))
-            present = tcx.attached(ifindex)
+                _with_fd(other, lambda fd: programs.detach(ifindex, fd))
+            present = programs.attached(ifindex)
         return _told("tcx", present, ours)
 
 
@@ -103,7 +103,7 @@ def detach(ifindex: int, memories_id: int) -> bool:
         done = False
         for program_id in _by_tcx(ifindex) or ():
             if _uses(program_id, memories_id):
-                _with_fd(program_id, lambda fd: tcx.detach(ifindex, fd))
+                _with_fd(program_id, lambda fd: programs.detach(ifindex, fd))
                 done = True
         for each in clsact.filters(ifindex):
             if _uses(each.program_id, memories_id):

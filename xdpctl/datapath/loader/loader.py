@@ -27,8 +27,7 @@ from xdpctl.datapath.loader.take_down import opened
 from xdpctl.datapath.tables.cells import buckets_log2
 from xdpctl.errors import AttachError, DatapathError
 from xdpctl.model import services
-from xdpctl.model.capacity import Capacity
-from xdpctl.model.flow_memory import FlowSettings
+from xdpctl.model.capacity import Capacity, FlowSettings
 
 PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
 _STAGES: dict[Stage, str] = {

@@ -21,7 +21,7 @@ from xdpctl.datapath.heads import NEVER
 from xdpctl.datapath.image import SHARED
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.errors import DatapathError, SchemaError
-from xdpctl.model.flow_memory import FLOWS_A_BLOCK, FlowSettings
+from xdpctl.model.capacity import FLOWS_A_BLOCK, FlowSettings
 
 PER_PROGRAM = ("counters", "stages", "port")  # maps that each program has for itself
 _FORGETTABLE = ("flows", "proofs", "quic_cells", "served", "awaited", "seen", "tried_flows")

@@ -24,14 +24,12 @@ from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
-from xdpctl.fleet.intent import content
+from xdpctl.fleet.intent import content, in_scope
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
-from xdpctl.fleet.scope import in_scope
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
-from xdpctl.model.shared import Unsent
-from xdpctl.model.wait import Wait
+from xdpctl.model.shared import Unsent, Wait
 
 _ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
 

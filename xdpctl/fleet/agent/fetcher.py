@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads what a key of the engine has: an intent, and for a set its pieces."""
+"""Reads what a watch says has changed: keys that belong together, an intent, a set's pieces."""
 
-from collections.abc import Iterable
+import queue
+import threading
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from msgspec import structs
@@ -9,10 +11,14 @@ from msgspec import structs
 from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
-from xdpctl.fleet.engine.values import Held
+from xdpctl.fleet.engine.client import Watch
+from xdpctl.fleet.engine.values import Batch, Held
 from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
+
+MOST = 5_000  # changes that are taken over in one transaction
+_WAITING = 64  # batches that wait to be taken over; then the engine waits
 
 
 class Fetcher:
@@ -76,3 +82,40 @@ class Fetcher:
                 if most < 0:
                     raise SetDamaged("its pieces have more bytes than its entries need")
         return found
+
+
+def together(watch: Watch) -> Generator[Batch, None, None]:
+    """What a watch brings, with what has come meanwhile as one; raises what the watch raises."""
+    waiting: queue.Queue[Batch | BaseException] = queue.Queue(_WAITING)
+    left = threading.Event()
+
+    def put(found: Batch | BaseException) -> None:
+        while not left.is_set():
+            try:
+                return waiting.put(found, timeout=1.0)
+            except queue.Full:
+                continue  # the engine waits meanwhile
+
+    def read() -> None:
+        try:
+            for batch in watch:
+                put(batch)
+        except BaseException as error:  # passed on to the thread that follows
+            put(error)
+
+    threading.Thread(target=read, name="fleet watch", daemon=True).start()
+    try:
+        while True:
+            found = waiting.get()
+            if isinstance(found, BaseException):
+                raise found
+            while found.whole and len(found.changes) < MOST and not waiting.empty():
+                more = waiting.get()
+                if isinstance(more, BaseException):
+                    yield found
+                    raise more
+                found = Batch([*found.changes, *more.changes], more.revision, more.whole)
+            yield found
+    finally:
+        left.set()
+        watch.cancel()

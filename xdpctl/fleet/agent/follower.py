@@ -19,8 +19,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CompactedError, DatapathError, EngineError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.armed import Arming
-from xdpctl.fleet.agent.batches import MOST, together
-from xdpctl.fleet.agent.fetcher import Fetcher
+from xdpctl.fleet.agent.fetcher import MOST, Fetcher, together
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.specials import Specials

@@ -17,9 +17,16 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.agent.handlers import HANDLERS, Stated
 from xdpctl.fleet.agent.records import OnlyHere, current
-from xdpctl.fleet.conflict import agree, prevails
-from xdpctl.fleet.intent import Intent, Special, Unreadable, kind_named, value_of
-from xdpctl.fleet.scope import in_scope
+from xdpctl.fleet.intent import (
+    Intent,
+    Special,
+    Unreadable,
+    agree,
+    in_scope,
+    kind_named,
+    prevails,
+    value_of,
+)
 from xdpctl.model.rule import Rule
 from xdpctl.model.shared import Shared, Unsent
 from xdpctl.model.source_set import Entries

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an agent does now and then: tells of rules and incidents, retries, renews, keeps duties."""
+"""What an agent does now and then, for this node; and, if it has the lease, for all of them."""
 
 import logging
 import time
@@ -8,17 +8,18 @@ from collections.abc import Callable
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.detected import Detected
-from xdpctl.fleet.agent.duties import Duty
 from xdpctl.fleet.agent.follower import POSITION, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.notices import Telling
 from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.revocations import Revocations
 
 _STEP_SECONDS, _RETRY_SECONDS, _RETRIED = 0.2, 10.0, 200
 log = logging.getLogger("xdpctl.fleet")
+_LEASE_SECONDS, _RENEW_SECONDS = 10.0, 3.0
 
 
 class Rounds:
@@ -120,3 +121,57 @@ class Rounds:
         if self._credentials.renew(engine):
             self._reporter.expires = self._credentials.expires()
             engine.turn_away(engine.turn)
+
+
+class Duty:
+    """One duty of the fleet, such as `feeds`; `step` about once a second."""
+
+    def __init__(self, member: Member, role: str) -> None:
+        self._member, self._key = member, keys.LEADER + role
+        self._lease, self._renewed = 0, 0.0
+        self.leader = ""
+
+    @property
+    def mine(self) -> bool:
+        """Whether this node has the duty; not after its lease may have ended."""
+        return bool(self._lease) and time.monotonic() - self._renewed < _LEASE_SECONDS
+
+    def step(self) -> None:
+        """Keep the duty, or take it over if nobody has it; EngineError if it is not known."""
+        engine, now = self._member.engine, time.monotonic()
+        if not self._member.states:
+            held = engine.get(self._key)
+            self.leader = _named(held)
+            return
+        if self._lease:
+            if now - self._renewed < _RENEW_SECONDS:
+                return
+            if engine.keep_alive(self._lease):
+                self._renewed = now
+                return
+            self._lease = 0
+        held = engine.get(self._key)
+        self.leader = _named(held)
+        if self.leader:
+            return
+        lease, base = engine.grant(_LEASE_SECONDS), held.revision if held else 0
+        if engine.swap([Swap(self._key, self._member.name.encode(), base, lease)]).done:
+            self._lease, self._renewed, self.leader = lease, now, self._member.name
+        else:
+            engine.revoke(lease)
+
+    def give_up(self) -> None:
+        """Let another node take it over at once."""
+        lease, self._lease = self._lease, 0
+        if lease:
+            try:
+                self._member.engine.revoke(lease)
+            except EngineError:
+                return  # it ends by itself
+
+
+def _named(held: Held | None) -> str:
+    """Who has the duty: a key without a lease would be for ever, and is nobody's."""
+    if held is None or not held.lease:
+        return ""
+    return (held.value or b"").decode(errors="replace")[:32] if held else ""

@@ -21,8 +21,8 @@ from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import ADMIN, Layout
 from xdpctl.fleet.authority.record import NodeRecord, Record
+from xdpctl.fleet.intent import STATES
 from xdpctl.fleet.offer import Offer
-from xdpctl.fleet.scope import STATES
 from xdpctl.fleet.settings import CLIENTS, NAME_MAX, PORT, FleetSettings, host_of
 from xdpctl.model.names import check_name
 

@@ -7,16 +7,21 @@ has the SHA-256 of the authority's certificate, which the joining node compares.
 
 import hashlib
 import secrets
+import ssl
 import time
+from http.client import HTTPException, HTTPSConnection
 from typing import NamedTuple
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
-from xdpctl.errors import AccessError, ConfigError
+from xdpctl.errors import AccessError, ConfigError, Unreachable
+from xdpctl.fleet.settings import PORT
 
 _MARK, _ID_BYTES = "xdpctlfleet1", 8
 BYTES_MAX = 256 << 10
+PATH = "/fleet/joining/"
+_SECONDS = 10.0
 
 
 class MemberPart(msgspec.Struct, frozen=True):
@@ -102,3 +107,54 @@ def unseal(token: Token, sealed: bytes) -> Bundle:
 def authority_hash(ca: bytes) -> str:
     """The SHA-256 of an authority's certificate, in hex."""
     return hashlib.sha256(ca.strip()).hexdigest()
+
+
+def fetch(host: str, token: Token) -> Bundle:
+    """The bundle of a token, from `HOST` or `HOST:PORT`.
+
+    The connection is encrypted and not verified: what comes is sealed with the token's secret, and
+    has the certificate of the authority that the token names. Unreachable, ConfigError or
+    AccessError.
+    """
+    status, data = _asked(host, token.id)
+    if status != 200:
+        raise ConfigError(
+            f"{host} does not know this token: it has expired, was used, or was made on another "
+            "node, whose address to give"
+        )
+    return unseal(token, data)
+
+
+def used(host: str, token: Token) -> None:
+    """Let the node forget the bundle: the token cannot be used again. Unreachable."""
+    _asked(host, f"{token.id}/{token.proof}")
+
+
+def _asked(host: str, name: str) -> tuple[int, bytes]:
+    """The status and the body of an answer."""
+    address, port = _split(host)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = HTTPSConnection(address, port, timeout=_SECONDS, context=context)
+    try:
+        connection.request("GET", PATH + name)
+        answer = connection.getresponse()
+        return answer.status, answer.read(BYTES_MAX + 1)
+    except (OSError, HTTPException) as error:
+        problem = error or repr(error)
+        raise Unreachable(f"{address} port {port} does not answer: {problem}") from None
+    finally:
+        connection.close()
+
+
+def _split(host: str) -> tuple[str, int]:
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif host.count(":") == 1:
+        name, _, port = host.partition(":")
+    else:
+        name, port = host, ""
+    if port and not port.isdigit():
+        raise ConfigError(f"{host!r} is not HOST or HOST:PORT")
+    return name, int(port or PORT)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finds the incident that an event or a rule belongs to. Reads a draft, changes nothing."""
+"""Which incident an event or a rule belongs to, and where its rules are in the kernel."""
 
 from dataclasses import dataclass
 
+from xdpctl.control.rule_hits import slot_of
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.state import State
 from xdpctl.model import tags
 from xdpctl.model.event import Event
 from xdpctl.model.incident import Incident, RuleRecord
+from xdpctl.model.match.match import key_named
 from xdpctl.model.rule import Rule
 
 _REMEMBERED_SECONDS, _WORKED_PACKETS, _WORKED_KEPT = 86_400.0, 1_000, 8
@@ -78,3 +81,16 @@ def going_on(draft: Draft, reported: ReportedEvent) -> Incident | None:
     alike = [incident for incident in draft.incidents.values() if incident.subject == subject]
     recent = [incident for incident in alike if incident.open or incident.closed_at > since]
     return max(recent, key=lambda incident: incident.opened_at, default=None)
+
+
+def slots(state: State, incident: Incident) -> dict[int, str]:
+    """The ids of the rules by their slots in the kernel."""
+    found = {}
+    for record in incident.rules:
+        if record.ended_at:
+            continue
+        rule = state.record(key_named(record.id))
+        slot = slot_of(state, rule) if rule else 0
+        if slot:
+            found[slot] = record.id
+    return found

@@ -26,10 +26,10 @@ from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigation import Mitigation, State
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
-from xdpctl.lab.replay.recorded_clock import RecordedClock
+from xdpctl.lab.replay.run import RecordedClock
 from xdpctl.model.event import Phase
+from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PacketArray, joined, read
-from xdpctl.traffic.recorded import heads
 from xdpctl.traffic.select import covers, takes
 
 EVERYWHERE = (Prefix(bytes(4), 0), Prefix(bytes(16), 0))

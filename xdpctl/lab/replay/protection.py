@@ -12,8 +12,7 @@ from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader import netlink
 from xdpctl.model import sides
 from xdpctl.model.protection import Protection
-from xdpctl.watch.loader_report import LoaderReport
-from xdpctl.watch.protection import known_sides, protection
+from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
 
 BY_FILTER, BY_REPLAY = "the running filter", "replay on this host"
 

@@ -23,7 +23,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.control.match_sync import rate_record
-from xdpctl.control.operations.bulk_import import Imported, add_many
+from xdpctl.control.operations.bulk import Imported, add_many
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.control.state.state import State
 from xdpctl.control.store.sqlite import SqliteStore
@@ -35,8 +35,7 @@ from xdpctl.datapath.matches.table import own_bucket
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError
 from xdpctl.lab.replay.protection import Protecting
-from xdpctl.lab.replay.recorded_clock import RecordedClock
-from xdpctl.lab.replay.run import judge, judge_by_clock
+from xdpctl.lab.replay.run import RecordedClock, judge, judge_by_clock
 from xdpctl.lab.replay.store_copy import copy_store
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role

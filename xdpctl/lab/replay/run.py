@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs a recording through a loaded program, packet by packet."""
+"""Runs a recording through a loaded program, packet by packet, on the recording's own clock."""
 
 import os
 from collections import Counter
@@ -11,12 +11,47 @@ from pathlib import Path
 
 from xdpctl.base.net.pcap_reader import Skipped, packets
 from xdpctl.datapath.bpf.programs import FRAME_MIN, Runner
-from xdpctl.lab.replay.recorded_clock import RecordedClock
+
+
+@dataclass(slots=True)
+class RecordedClock:
+    """Turns the packets' times into a clock that never goes back; it begins at 1 ns.
+
+    A packet that is late by up to a second gets the time of the latest one before it. If times step
+    back further, the recording's clock was set: the clock goes on from there as if no time had
+    passed. A packet without a time gets the time of the one before it.
+    """
+
+    ns: int = 1
+    late: int = 0  # packets with an earlier time than one before them
+    set_back: int = 0  # of these, packets at which the clock was set back
+    timeless: int = 0  # packets without a time
+    _latest: int = 0
+
+    def read(self, unix_ns: int) -> int:
+        """The clock in ns at a packet with this time; 0: the packet has none."""
+        if not unix_ns:
+            self.timeless += 1
+            return self.ns
+        ahead = unix_ns - (self._latest or unix_ns)
+        if ahead < 0:
+            self.late += 1
+            if ahead >= -_REORDERED_NS:
+                return self.ns
+            self.set_back += 1
+        else:
+            self.ns = min(self.ns + min(ahead, _GAP_NS), _LAST_NS)
+        self._latest = unix_ns
+        return self.ns
+
 
 ALONE_BYTES = 8 << 20  # a smaller file is read by one process, which is faster
 _BATCH = 1_000
 _LENGTH_MAX = 1 << 20  # bytes; the length in a damaged recording can be anything
 _WORKERS = 4  # each worker reads the whole file, so more would gain little
+_REORDERED_NS = 10**9  # several queues or cards record packets out of order by less than this
+_GAP_NS = 4 * 3600 * 10**9  # by then every bucket is empty, so more makes no difference
+_LAST_NS = 1 << 62
 
 
 @dataclass(slots=True)

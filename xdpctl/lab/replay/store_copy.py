@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xdpctl.base.system.python_child import as_user
+from xdpctl.base.system.children import as_user
 from xdpctl.errors import ConfigError, StoreError
 
 _COPY = """

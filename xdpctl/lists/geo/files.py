@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Finds geo databases where distributions put them, and opens them; detects types by content."""
 
+import logging
+import threading
 from collections.abc import Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -20,6 +22,8 @@ _PLACES = (  # databases that a tool updates come before those that a package sh
 )
 _INSTALL = "apt-get install libloc-database, or name an MMDB file such as GeoLite2-Country.mmdb"
 _PACKED = {b"\x1f\x8b": "gunzip", b"PK\x03\x04": "unzip", b"\xfd7zXZ": "unxz"}
+log = logging.getLogger("xdpctl.geo")
+Stamp = tuple[tuple[Path, int, int, int], ...]
 
 
 def find_databases(root: Path = Path("/")) -> list[Path]:
@@ -85,3 +89,46 @@ def _not_ours(head: bytes) -> str:
         "is neither an MMDB nor a libloc database, or it is truncated; fetch it again, or use "
         "another (GeoIP.dat and CSV files are not supported)"
     )
+
+
+class Databases:
+    """The `named` databases, or the installed ones if none are named. Usable from any thread."""
+
+    def __init__(self, named: Sequence[str]) -> None:
+        self._named = tuple(map(Path, named))
+        self._lock = threading.Lock()
+        self._stamp: Stamp = ()
+        self._opened: GeoDatabase | None = None
+
+    def current(self) -> GeoDatabase | None:
+        """The current database; None if none is installed. This may read files.
+
+        ConfigError if one cannot be read and none was open before.
+        """
+        with self._lock:
+            stamp = _stamp(self._named or find_databases())
+            if stamp != self._stamp or (self._named and self._opened is None):
+                self._opened = self._open() if stamp or self._named else None
+                self._stamp = stamp
+            return self._opened
+
+    def _open(self) -> GeoDatabase:
+        try:
+            return open_databases(self._named) if self._named else open_installed()
+        except ConfigError as error:
+            if self._opened is None:
+                raise
+            log.warning("the geo database opened before stays in use: %s", error)
+            return self._opened
+
+
+def _stamp(paths: Sequence[Path]) -> Stamp:
+    """Inode, size and time of each file, which change when it is replaced or written."""
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # opening it reports why
+        found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)

@@ -15,7 +15,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, LockoutError, QuotaError
 from xdpctl.incidents.ledger import ledger
 from xdpctl.mitigation.settings import LadderSettings
-from xdpctl.mitigation.watchers.activity import Activity
+from xdpctl.mitigation.watchers.release import Activity
 from xdpctl.model import tags
 from xdpctl.model.effect import Action, Automatic, Mode, Spare
 from xdpctl.model.rule import Rule, automatic

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps a rule whose event has ended until it has no more hits, then removes it."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 
 from xdpctl.abi.structs import Hits
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger import ledger
-from xdpctl.mitigation.watchers.activity import Activity
 from xdpctl.model import tags
 from xdpctl.model.effect import Mode
 from xdpctl.model.rule import Rule, automatic
@@ -16,6 +16,7 @@ from xdpctl.model.rule import Rule, automatic
 _STEP_SECONDS = 1.0
 _QUIET_SECONDS = 3.0
 _WHY = "the detector ended it, and it had no more hits"
+LOUD_PPS = 100.0  # fewer packets per second are not a flood
 
 
 def held_back(rule: Rule, hits: Hits) -> bool:
@@ -63,3 +64,36 @@ class Releases:
             draft.remove(standing)
             detail = {"packets": hits.packets, "bytes": hits.bytes}
             draft.note(standing.origin, "rule.released", standing.id, **detail)
+
+
+@dataclass(slots=True)
+class _Seen:
+    packets: int
+    at: float
+    loud: bool
+    since: float
+
+
+class Activity:
+    """The activity of rules. Call `update` often."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def keep(self, known: Container[str]) -> None:
+        """Forget all rules that are not in `known`."""
+        self._seen = {name: seen for name, seen in self._seen.items() if name in known}
+
+    def update(self, rule: str, packets: int, now: float) -> tuple[bool, float]:
+        """Whether a rule has many hits, and for how many seconds; not at the first call.
+
+        `packets` is its counter, `now` is in seconds of a monotonic clock.
+        """
+        seen = self._seen.get(rule)
+        if seen is None:
+            seen = self._seen[rule] = _Seen(packets, now, False, now)
+        loud = packets - seen.packets > LOUD_PPS * (now - seen.at)
+        if loud != seen.loud:
+            seen.since = seen.at  # it changed at some time since then
+        seen.packets, seen.at, seen.loud = packets, now, loud
+        return loud, now - seen.since

@@ -45,8 +45,7 @@ from xdpctl.processes.detector.stand_in import StandIn
 from xdpctl.processes.detector.status import read_status, status
 from xdpctl.processes.detector.teller import Teller, told
 from xdpctl.traffic.packets import read
-from xdpctl.watch.loader_report import LoaderReport
-from xdpctl.watch.protection import protection
+from xdpctl.watch.loader_report import LoaderReport, protection
 
 _POLL_SECONDS = 0.01
 _READ_SECONDS = 0.1  # if there is little to read

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from xdpctl.base.system.python_child import as_user, python
+from xdpctl.base.system.children import as_user, python
 from xdpctl.config.settings import Settings
 from xdpctl.errors import XdpctlError
 from xdpctl.processes.children import Child, Popen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Import of many rules into one draft; each line succeeds or fails by itself."""
+"""Many rules in one draft: added line by line, each by itself; removed all or none."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ from xdpctl.control.guards.connections import ImportGuard
 from xdpctl.control.operations import rules
 from xdpctl.control.operations.bulk_parser import Line
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import CapacityError, RuleError
+from xdpctl.errors import CapacityError, ConflictError, RuleError
+from xdpctl.model import policy
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.requests import WIDEST_DROP, RuleRequest
@@ -17,6 +18,7 @@ from xdpctl.model.rule import Rule
 
 _REJECTS_SHOWN = 1000
 _ALONE = "if that is intended, add it as a single rule: xdpctl block"
+_NAMED = 20  # rules that an audit record names
 
 
 @dataclass(slots=True)
@@ -94,3 +96,37 @@ def add_many(
         counts = {"added": result.added, "extended": result.extended}
         draft.note(caller.name, "rule.import", source, **counts, rejected=result.rejected)
     return result
+
+
+def matching(draft: Draft, wanted: Callable[[Rule], bool]) -> list[Rule]:
+    """The live rules for which `wanted` is true."""
+    return [rule for rule in draft.all_rules() if wanted(rule)]
+
+
+def remove_many(
+    draft: Draft,
+    wanted: Callable[[Rule], bool],
+    caller: Caller,
+    expected: int | None,
+    ended: Callable[[Rule], None],
+) -> list[Rule]:
+    """Remove all that match; `ended` is told of each.
+
+    ConflictError unless there are `expected` of them; RoleError if one belongs to another origin.
+    """
+    found = matching(draft, wanted)
+    if expected is not None and len(found) != expected:
+        raise ConflictError(
+            f"{len(found)} rules match now, not {expected}; nothing was removed",
+            "count",
+            "look again what matches, and confirm that number",
+        )
+    for rule in found:
+        policy.check_change(rule, caller.origin, None)
+    for rule in found:
+        ended(rule)
+        draft.remove(rule)
+    if found:
+        first = [rule.id for rule in found[:_NAMED]]
+        draft.note(caller.name, "rule.remove-many", "", rules=len(found), first=first)
+    return found
