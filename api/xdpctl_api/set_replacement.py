@@ -34,7 +34,9 @@ async def replace_set(
 
     BusyError if the caller has disconnected: nothing is done then. TooLarge for a large body.
     """
-    replacement = Replacement(ctx.controller, ctx.refresher, ctx.fetches, check_name(name, "name"))
+    replacement = Replacement(
+        ctx.controller, ctx.refresher, ctx.pools.fetches, check_name(name, "name")
+    )
     data = await read_all(request, ctx.settings.bulk_max_bytes)
     kind = request.headers.get("content-type", "text/plain").split(";")[0].strip().lower()
     document = kind == JSON and query.format == "auto"

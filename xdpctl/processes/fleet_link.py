@@ -17,9 +17,9 @@ from xdpctl.mitigation.settings import AutomaticSettings
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
+    from xdpctl.fleet.agent.reporter import HowItIs
     from xdpctl.fleet.answer import Where
 
-Health = Callable[[], tuple[list[str], str]]
 log = logging.getLogger("xdpctl.api")
 
 
@@ -59,7 +59,7 @@ def agent_of(
     settings: Settings,
     controller: Controller,
     refresher: Refresher,
-    health: Health,
+    health: "HowItIs",
     policy: FleetPolicy,
 ) -> "Agent | None":
     """The agent of this node's fleet; None without one."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reads the heads of packets ten times a second, and decides how many are observed."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from xdpctl.datapath.served import CountsOf
 from xdpctl.traffic.baseline import Baseline
 from xdpctl.traffic.packets import PacketArray, read
 from xdpctl.traffic.served import Served
-from xdpctl.traffic.window import Window
+from xdpctl.traffic.window import Seen, Window
 
 EPOCH_SECONDS = 0.1
 _LATE_SECONDS = 5.0
@@ -46,6 +47,10 @@ class Sampler:
     def late(self, now: float) -> bool:
         """Whether nothing was read for a while: then the window is of another time."""
         return self._read_at is None or now > self._read_at + _LATE_SECONDS
+
+    def last(self, seconds: float) -> Seen | None:
+        """The packets of the last seconds; None if nothing is observed."""
+        return None if self.late(time.monotonic()) else self.window.last(seconds)
 
     def step(self, now: float) -> None:
         """Read what was observed since the last step, and adapt to it."""

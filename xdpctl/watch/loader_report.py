@@ -2,7 +2,7 @@
 """The loader's report: read and checked, what it protects, and who took the filter off."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,6 +72,25 @@ class LoaderReport(msgspec.Struct, frozen=True):
     def silent(self) -> bool:
         """Whether the report is older than `_SILENT_SECONDS`, or of an earlier boot."""
         return not 0 <= time.monotonic() - self.beat <= _SILENT_SECONDS
+
+
+class LoaderFile:
+    """The file of the report, which is read anew each time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> LoaderReport | None:
+        """The last report; None if there is none, or it is damaged."""
+        try:
+            return LoaderReport.read(self._path)
+        except (OSError, ValueError):
+            return None
+
+    def ports(self) -> Mapping[str, Mapping[str, Any]]:
+        """The interfaces that are filtered; empty without a report."""
+        report = self.read()
+        return report.ports if report else {}
 
 
 def protection(

@@ -134,7 +134,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One incident with its events, rules, sources and evidence."""
     incident = _find(ctx, incident_id)
-    places = await asyncio.to_thread(ctx.geo)
+    places = await asyncio.to_thread(ctx.geo_databases.current)
     found = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
     standing = await asyncio.to_thread(standing_of, ctx.controller, incident)
     rules = []

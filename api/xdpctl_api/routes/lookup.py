@@ -51,7 +51,7 @@ async def look_up(address: str, who: AnyReader, ctx: Ctx) -> LookupOut:
     source = parse_address(address, "address")
     draft = Draft(ctx.controller.state, ctx.controller.clock.read())
     found = [_out(entry) for entry in covering(draft, source)]
-    database = await asyncio.to_thread(ctx.geo)
+    database = await asyncio.to_thread(ctx.geo_databases.current)
     place = await asyncio.to_thread(database.lookup, source) if database else None
     where: dict[str, Any] = dict.fromkeys(("country", "asn", "as_name", "network"))
     if place:

@@ -45,7 +45,7 @@ class ReleaseOut(RuleAnswer):
 
 def _spend(ctx: ControlPlane, who: Caller) -> None:
     """PaceError if a help desk releases too many a minute."""
-    now, limits = time.monotonic(), ctx.helpdesk_limits
+    now, limits = time.monotonic(), ctx.pools.helpdesk
     if not limits.room(who.name, now):
         raise PaceError(f"{who.name} releases more than {limits.most} sources a minute")
     limits.spend(who.name, 1, now)

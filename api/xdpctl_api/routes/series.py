@@ -46,7 +46,7 @@ async def read_series(
     now = ctx.controller.clock.read().unix
     columns, since_unix = list(wanted.values()), max(now - begins, 0.0)
     try:
-        found = await ctx.looks.run(
+        found = await ctx.pools.looks.run(
             lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
         )
     except OSError as error:  # the interface went just now, and its files with it

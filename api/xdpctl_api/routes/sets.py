@@ -167,7 +167,7 @@ async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -
     held = _find(ctx, name)
     if held.feed is None:
         raise RuleError(f"the set {name} has no feed", "name", "PUT a new list instead")
-    look = ctx.fetches.start(lambda: ctx.refresher.refresh(held, force))
+    look = ctx.pools.fetches.start(lambda: ctx.refresher.refresh(held, force))
     found = await asyncio.wrap_future(look)
     return SetAnswer(
         **set_out(ctx, _find(ctx, name)),
@@ -194,7 +194,9 @@ async def top_entries(
     held = _find(ctx, name)
     entries = ctx.controller.state.entries.get(name, NOTHING)
     datapath = ctx.controller.datapath
-    watching = ctx.watches.start(lambda: watch(datapath, held.slot, entries, seconds, every, limit))
+    watching = ctx.pools.watches.start(
+        lambda: watch(datapath, held.slot, entries, seconds, every, limit)
+    )
     top = await asyncio.wrap_future(watching)
 
     def numbers(count: int) -> dict[str, Any]:

@@ -49,8 +49,8 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
         version=__version__,
         started_at=timestamp(ctx.started),
         uptime=time.time() - ctx.started,
-        problems=ctx.problems(),
-        warnings=ctx.warnings(),
+        problems=ctx.health.problems(),
+        warnings=ctx.health.warnings(),
         expected=[
             str(each)
             for each in list(state.expectations.values())
@@ -66,14 +66,14 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
         sets={name: count(entries) for name, entries in list(state.entries.items())},
         tables=[
             TableOut(name=f.name, used=f.used, capacity=f.capacity, fill=f.share)
-            for f in ctx.fills()
+            for f in ctx.health.fills()
         ],
         kernel_memory=dict(datapath.memory()),
         protected=[
             ProtectedOut(prefix=str(prefix), why=why)
             for prefix, why in state.protection.why.items()
         ],
-        interfaces=interfaces_out(ctx, ctx.loader()),
+        interfaces=interfaces_out(ctx, ctx.loader.read()),
         flow_memory=flow_memory_out(datapath.flows),
         challenges=challenges_out(datapath.flows),
     )
@@ -82,7 +82,7 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
 @router.get("/v1/interfaces", response_model_exclude_unset=True)
 async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
     """Each configured interface: its state, its XDP mode, and why it is not native."""
-    loader = ctx.loader()
+    loader = ctx.loader.read()
     if loader is None:
         return InterfacesOut(loader=LoaderOut(), interfaces={})
     protect = {str(prefix): why for prefix, why in loader.protect.items()}
@@ -93,7 +93,7 @@ async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
 @router.get("/v1/doctor")
 async def read_findings(who: Viewer, ctx: Ctx) -> FindingsOut:
     """What the loader, which is root, found when it last examined the host, as `doctor` does."""
-    loader = ctx.loader()
+    loader = ctx.loader.read()
     known = FindingOut.model_fields
     found = loader.findings if loader else ()
     return FindingsOut(
@@ -138,7 +138,7 @@ async def read_health() -> HealthOut:
 )
 async def read_readiness(ctx: Ctx) -> JSONResponse:
     """Readiness: new rules are accepted and applied everywhere; 503 lists the problems."""
-    problems = ctx.problems()
+    problems = ctx.health.problems()
     return JSONResponse(
         {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
     )

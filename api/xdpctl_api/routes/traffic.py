@@ -73,7 +73,7 @@ async def top_traffic(
         chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
         return _answer(seen, _tops(chosen, seen, dimensions, match, limit))
 
-    return await ctx.looks.run(work)
+    return await ctx.pools.looks.run(work)
 
 
 @router.get("/top/minute", responses=refusals(RuleError, NotFoundError, BusyError))
@@ -87,7 +87,7 @@ async def recorded_top(
     if not LEVEL.seconds <= seconds <= LEVEL.span:
         raise RuleError(f"{ago} ago is out of range", "ago", f"give 1m to {LEVEL.span // 3600}h")
     at = ctx.controller.clock.read().unix - seconds
-    found = await ctx.looks.run(lambda: ctx.minutes.read(at))
+    found = await ctx.pools.looks.run(lambda: ctx.minutes.read(at))
     if found is None:
         raise NotFoundError(f"nothing was recorded {ago} ago")
     tops = found["tops"]
@@ -119,13 +119,13 @@ async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
     if not 600 <= ago <= BEFORE_MAX:
         fix = f"give 10m to {BEFORE_MAX / 3600:g}h"
         raise RuleError(f"{body.before} ago is out of range", "before", fix)
-    return await ctx.looks.run(lambda: _suggest(ctx, window, ago))
+    return await ctx.pools.looks.run(lambda: _suggest(ctx, window, ago))
 
 
 @router.get("/condition", responses=refusals(BusyError))
 async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
     """Whether what attacks is held, in one word, with matches of what passes and is unusual."""
-    look, found = await ctx.looks.run(ctx.condition)
+    look, found = await ctx.pools.looks.run(ctx.health.condition)
     return ConditionOut(
         state=found.state,
         reasons=list(found.reasons),

@@ -93,4 +93,4 @@ def test_where_nothing_is_recorded_it_says_why(api: Api, tmp_path: Path) -> None
     api.context.series.step(1.0)
     answer = api.call("GET", "/v1/series")
     assert "not recorded" in problem(answer, 404, "not-found")["detail"]
-    assert any("not recorded" in each for each in api.context.warnings())
+    assert any("not recorded" in each for each in api.context.health.warnings())

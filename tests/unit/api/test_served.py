@@ -48,7 +48,7 @@ def test_services_with_what_is_usual_and_what_fails(api: Api) -> None:
     assert (found["syn_ack"], found["data"]) == (None, None)
     assert found["usual_data"] == pytest.approx(0.067, rel=0.01)
     assert found["fails"].startswith("30 questions are answered by 192.0.2.9 port 53 a minute")
-    assert api.context._people().hurt == [found["fails"]]
+    assert api.context.health._people().hurt == [found["fails"]]
     assert api.call("GET", "/v1/served", params={"at": "192.0.3.0/24"}).json()["services"] == []
 
 

@@ -14,7 +14,7 @@ from tests.support.apiclient import Api, problem, running
 from xdpctl.lists.formats import read
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.model.source_set import FeedSource
-from xdpctl.processes.control_plane import _FETCHES
+from xdpctl.processes.pools import _FETCHES
 from xdpctl_api.transport.callers import LocalCallers
 
 FEED = {"feed": {"url": "https://feeds.test/"}}
@@ -63,7 +63,7 @@ def asked(api: Api, client: httpx2.AsyncClient, count: int) -> list[asyncio.Task
 
 
 def under_way(api: Api) -> int:
-    return len(api.app.state.context.fetches._open)
+    return len(api.app.state.context.pools.fetches._open)
 
 
 def test_slow_feeds_hold_up_no_other_request(api: Api, server: threading.Event) -> None:
@@ -93,7 +93,7 @@ def test_a_stop_answers_whoever_waits_for_a_feed_or_for_traffic(
     async def scenario(client: httpx2.AsyncClient) -> None:
         waiting = asked(api, client, 2)
         waiting.append(asyncio.create_task(client.get("/v1/sets/bad/top?seconds=60")))
-        await until(lambda: under_way(api) == 2 and bool(api.app.state.context.watches._open))
+        await until(lambda: under_way(api) == 2 and bool(api.app.state.context.pools.watches._open))
         api.app.state.context.stop()
         for task in waiting:
             assert "stopping" in problem(await task, 503, "busy")["detail"]

@@ -149,7 +149,7 @@ def test_a_box_whose_state_cannot_be_read_still_has_pages(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = Browser(box).log_in("operator")
-    box.context.looks.stop()
+    box.context.pools.looks.stop()
     for path in ("/", "/rules"):
         answer = browser.get(path)
         assert answer.status_code == 200

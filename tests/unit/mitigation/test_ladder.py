@@ -56,7 +56,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     configured(box, ladder={"monitor": "10s", "limit": 30})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("monitor", "limit")
-    before = dict(box.context.snapshot().incidents)
+    before = dict(box.context.health.snapshot().incidents)
     assert flood(box, rule, 0, 9) == []
     box.clock.advance(9)
     say(box, "fastnetmon", fastnetmon("ban"))
@@ -64,7 +64,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     box.clock.advance(1)
     assert box.context.ladder.step(10.0) == [rule]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("enforce", "limit")
-    told = [one.kind for one in news(Snapshot(before), box.context.snapshot())]
+    told = [one.kind for one in news(Snapshot(before), box.context.health.snapshot())]
     assert told == [Kind.ESCALATED]
 
     assert flood(box, rule, 11, 30) == []

@@ -139,7 +139,7 @@ def stands_as(answer: dict[str, Any], asked: Action) -> dict[str, Rate]:
 
 
 def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> None:
-    found, before = dropped(asking), dict(asking.context.snapshot().incidents)
+    found, before = dropped(asking), dict(asking.context.health.snapshot().incidents)
     hit(asking, found, 1_000)
     assert steps(asking, people=5, others=5) == [found]
     held = standing(asking)[found]
@@ -151,7 +151,7 @@ def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> N
     assert incident["rules_softened"] == 1
     (told,) = [e for e in whole(asking, incident["id"])["events"] if e["phase"] == "softened"]
     assert "it hits people: " in told["note"]
-    said = [one for one in news(Snapshot(before), asking.context.snapshot())]
+    said = [one for one in news(Snapshot(before), asking.context.health.snapshot())]
     assert [(one.kind, "hit people" in one.title) for one in said] == [(Kind.ESCALATED, True)]
     again = event("1", match=f"tcp flags psh&ack length 70 dst {VICTIM}")
     answer = say(asking, "event", again)

@@ -95,7 +95,7 @@ def test_a_peer_is_frozen_and_thawed(api: Api) -> None:
 def test_a_speaker_that_does_not_answer_is_said(api: Api) -> None:
     (peer, _) = api.call("GET", "/v1/upstream").json()["peers"]
     assert (peer["up"], peer["why"]) == (False, "the BGP speaker does not answer")
-    assert any("BGP speaker does not answer" in each for each in api.context.warnings())
+    assert any("BGP speaker does not answer" in each for each in api.context.health.warnings())
 
 
 def test_without_peers_it_is_said_what_to_configure(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def _audited(api: Api) -> list[dict[str, Any]]:
 
 
 def _watch(api: Api) -> TakenOff:
-    return TakenOff(api.controller, api.context.loader)
+    return TakenOff(api.controller, api.context.loader.read)
 
 
 def _says(api: Api, taken_off: int, pid: int | None = None) -> None:

@@ -54,7 +54,7 @@ def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
     incident = opened(api)
     told = flooded(api)
     assert [(each.kind, each.title) for each in told] == [(Kind.ESCALATED, "uplink eth0 is full")]
-    assert any("uplink eth0 is full" in each for each in api.context.warnings())
+    assert any("uplink eth0 is full" in each for each in api.context.health.warnings())
     word = api.call("GET", "/v1/condition").json()
     assert word["state"] == "hurting"
     assert any("uplink eth0 is full" in reason for reason in word["reasons"])

@@ -16,7 +16,7 @@ from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.follower import Follower, forget_fleet
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.reporter import Health, Reporter
+from xdpctl.fleet.agent.reporter import HowItIs, Reporter
 from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
@@ -44,7 +44,7 @@ class Agent:
         self,
         settings: FleetSettings,
         controller: Controller,
-        health: Health,
+        health: HowItIs,
         set_policy: Callable[[str], None],
     ) -> None:
         self._credentials = Credentials(settings)

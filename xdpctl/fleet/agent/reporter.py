@@ -23,7 +23,7 @@ _SETTLE = 0.01  # after a change: until then, the engine and others have better 
 _FOREIGN_REPORTS = 2  # that make a double: a single one may be of this node before a restart
 _LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; of many nodes, one looks less often
 log = logging.getLogger("xdpctl.fleet")
-Health = Callable[[], tuple[list[str], str]]  # the problems of this node, and whether it holds
+HowItIs = Callable[[], tuple[list[str], str]]  # the problems of this node, and whether it holds
 
 
 class Reporter:
@@ -32,7 +32,7 @@ class Reporter:
     def __init__(
         self,
         member: Member,
-        health: Health,
+        health: HowItIs,
         card: Card,
         expires: float,
         endpoints: Callable[[], Iterable[str]] = tuple,

@@ -99,6 +99,7 @@ class Databases:
         self._lock = threading.Lock()
         self._stamp: Stamp = ()
         self._opened: GeoDatabase | None = None
+        self._problem = ""
 
     def current(self) -> GeoDatabase | None:
         """The current database; None if none is installed. This may read files.
@@ -111,6 +112,16 @@ class Databases:
                 self._opened = self._open() if stamp or self._named else None
                 self._stamp = stamp
             return self._opened
+
+    def readable(self) -> GeoDatabase | None:
+        """The current database; None also if it cannot be read, which is logged once."""
+        try:
+            return self.current()
+        except ConfigError as error:
+            if str(error) != self._problem:
+                log.warning("countries and ASes are not shown: %s", error)
+            self._problem = str(error)
+            return None
 
     def _open(self) -> GeoDatabase:
         try:

@@ -27,7 +27,9 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "xdpctl_bypass", "1 if the bypass is on", float(ctx.controller.datapath.bypass())
     )
-    yield GaugeMetricFamily("xdpctl_ready", "1 if /readyz says so", float(not ctx.problems()))
+    yield GaugeMetricFamily(
+        "xdpctl_ready", "1 if /readyz says so", float(not ctx.health.problems())
+    )
     yield _word(ctx)
     yield from _interfaces(ctx)
     refused = CounterMetricFamily("xdpctl_refused", "Refused requests", labels=["problem"])
@@ -59,7 +61,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
 
 def _word(ctx: ControlPlane) -> Metric:
     said = GaugeMetricFamily("xdpctl_state", "1 for the word that says how it is", labels=["state"])
-    word = ctx.condition()[1].state
+    word = ctx.health.condition()[1].state
     for each in State:
         said.add_metric([each.value], float(each is word))
     return said
@@ -72,7 +74,7 @@ def _interfaces(ctx: ControlPlane) -> Iterator[Metric]:
     taken_off = CounterMetricFamily(
         "xdpctl_filter_taken_off", "How often the filter was taken off", labels=["interface"]
     )
-    for name, port in (loader.ports if (loader := ctx.loader()) else {}).items():
+    for name, port in ctx.loader.ports().items():
         state.add_metric([name, port["mode"] or ""], float(port["state"] == "attached"))
         taken_off.add_metric([name], port.get("taken_off", 0))
     yield from (state, taken_off)
@@ -98,7 +100,7 @@ def _detectors(ctx: ControlPlane) -> Iterator[Metric]:
 def _tables(ctx: ControlPlane) -> Iterator[Metric]:
     used = GaugeMetricFamily("xdpctl_table_used", "Entries in a table", labels=["table"])
     capacity = GaugeMetricFamily("xdpctl_table_capacity", "Entries that fit", labels=["table"])
-    for fill in ctx.fills():
+    for fill in ctx.health.fills():
         label = [fill.name.lower().replace(" ", "_")]
         used.add_metric(label, fill.used)
         capacity.add_metric(label, fill.capacity)

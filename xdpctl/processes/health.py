@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How this host is: its condition in one word, problems, warnings, and how full its tables are."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from xdpctl.config.settings import Settings
+from xdpctl.control.controller import Controller
+from xdpctl.flood.settings import Most
+from xdpctl.lists.refresher import Refresher
+from xdpctl.mitigation.hooks import Hooks
+from xdpctl.notify.changes import Snapshot
+from xdpctl.processes.detector.status import read_status
+from xdpctl.processes.parts import Parts
+from xdpctl.series.recorder import SeriesRecorder
+from xdpctl.traffic.counted import rates_of_slots
+from xdpctl.traffic.sampler import Sampler
+from xdpctl.traffic.unread import unread
+from xdpctl.traffic.unusual import Look, Unusual
+from xdpctl.watch import readiness
+from xdpctl.watch.condition import Condition, People, condition, overload, people_of
+from xdpctl.watch.loader_report import LoaderReport
+from xdpctl.watch.uplinks import UplinkWatch
+
+_UNREAD_SECONDS, _HITS_SECONDS = 10.0, 4.0
+_DETECTOR_SECONDS = 20.0  # in which the detector starts
+
+
+@dataclass(slots=True, kw_only=True)
+class Health:
+    """Asks the parts of a control plane, each time anew."""
+
+    controller: Controller
+    settings: Settings
+    started: float
+    loader: Callable[[], LoaderReport | None]
+    parts: Parts
+    refresher: Refresher
+    hooks: Hooks
+    sampler: Sampler
+    unusual: Unusual
+    series: SeriesRecorder
+    uplinks: UplinkWatch
+
+    def condition(self) -> tuple[Look, Condition]:
+        """What is unusual in the traffic, and whether what attacks is held."""
+        look = self.unusual.look()
+        if self.sampler.late(time.monotonic()):
+            look = replace(look, seconds=0.0)
+        bypass = self.controller.datapath.bypass()
+        full = [*self.uplinks.full(), *overload(self.series.latest)]
+        return look, condition(look, bypass, self.loader(), full, self._people())
+
+    def _people(self) -> People:
+        """Whether people are served."""
+        served = self.sampler.served
+        seen = self.sampler.last(_HITS_SECONDS)
+        rates = rates_of_slots(seen.packets, seen.seconds) if seen and seen.seconds else {}
+        findings = {
+            each.rule: each.finding
+            for incident in list(self.controller.state.incidents.values())
+            if incident.open
+            for each in incident.findings
+        }
+        rules = list(self.controller.state.matches.values())
+        whom = self.controller.state.collateral
+        people = people_of(rules, findings, rates, whom, served.newcomers)
+        return replace(people, hurt=[*served.failing(), *people.hurt])
+
+    def fills(self) -> list[readiness.Fill]:
+        """The fill level of every table that can be full."""
+        return readiness.fills(self.controller)
+
+    def problems(self) -> list[str]:
+        """Why this host cannot accept new rules and apply them everywhere; empty if it can."""
+        return readiness.problems(self.controller, self.loader())
+
+    def snapshot(self) -> Snapshot:
+        """The incidents and problems as of now, for notifications."""
+        return Snapshot(dict(self.controller.state.incidents), tuple(self.problems()))
+
+    def warnings(self) -> list[str]:
+        """Warnings that do not affect readiness."""
+        known = readiness.warnings(self.controller, self.refresher, self.hooks)
+        return known + self._unread() + self._detector_warnings() + self.parts.warnings()
+
+    def _unread(self) -> list[str]:
+        """What passes because the filter does not look into it."""
+        seen = self.sampler.last(_UNREAD_SECONDS)
+        return [
+            f"{rate:,.0f} packets/s of {name} pass unread, since xdpctl does not look into that: "
+            "filter on the interface on which it ends"
+            for name, rate in (unread(seen) if seen else {}).items()
+        ]
+
+    def _detector_warnings(self) -> list[str]:
+        """What is wrong with the embedded detector, which is a process of its own."""
+        on = self.settings.detect.mode is not Most.OFF
+        if not on or time.time() < self.started + _DETECTOR_SECONDS:
+            return []
+        status = read_status(self.settings.detector_status)
+        if status is None or status.silent:
+            return ["the detector does not report: floods are not held unless somebody acts"]
+        refused = [each.refused for each in status.mitigations if each.refused]
+        return [f"a mitigation is not in force: {why}" for why in refused[:3]]

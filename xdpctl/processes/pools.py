@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The threads in which requests wait for work, and how much of it there may be."""
+
+from dataclasses import dataclass, field
+
+from xdpctl.base.few_at_once import FewAtOnce
+from xdpctl.base.workers import WorkerPool
+from xdpctl.mitigation.guards import RateLimits
+
+_FETCHES = 4  # fetches at the same time, of those that a request waits for
+_LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
+_WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
+_HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
+
+
+@dataclass(slots=True)
+class Pools:
+    """Shared by all requests."""
+
+    fetches: WorkerPool = field(default_factory=lambda: WorkerPool("fetches of feeds", _FETCHES))
+    looks: FewAtOnce = field(
+        default_factory=lambda: FewAtOnce("looks at the traffic", _LOOKS, _LOOKS_WAITING)
+    )
+    watches: WorkerPool = field(default_factory=lambda: WorkerPool("samplings", _WATCHES))
+    helpdesk: RateLimits = field(default_factory=lambda: RateLimits(_HELPDESK_A_MINUTE))
+
+    def stop(self) -> None:
+        """Take no more work; who waits for some is answered at once."""
+        for pool in (self.fetches, self.watches, self.looks):
+            pool.stop()
