@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.measure import bridge, control, flows, limits, packet, signatures, veth
 from bench.report import report
 from bench.report.results import Results
-from xdpctl.datapath.loader.loader import compile_filter
+from xdpctl.datapath.loader.filter_program import compile_filter
 from xdpctl.errors import XdpctlError
 from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.model.capacity import Capacity

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from xdpctl_api.problems import in_words, refusal
 from xdpctl_api.shapes.common import Problem
-from xdpctl_api.shapes.sets import SetIn
+from xdpctl_api.shapes.set_requests import SetIn
 
 # Over TCP, RemoteCallers answers both before any route runs.
 _CROSS_SITE = "`cross-site`: Request from a web page of another site"

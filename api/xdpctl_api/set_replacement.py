@@ -15,7 +15,8 @@ from xdpctl.model.names import check_name
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut
-from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChoices, SetIn, set_out
+from xdpctl_api.shapes.set_requests import ListQuery, SetChoices, SetIn
+from xdpctl_api.shapes.sets import SetAnswer, set_out
 from xdpctl_api.transport.bodies import check_unpacked, read_all
 
 JSON = "application/json"

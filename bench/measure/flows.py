@@ -16,7 +16,8 @@ from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.match_sync import word_of
 from xdpctl.datapath.bpf import programs
-from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.lab.flood import Generator, syn_frame

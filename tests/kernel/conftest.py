@@ -20,7 +20,8 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import differences, replace_set, transition

@@ -24,7 +24,7 @@ from tests.reference_signatures import Signature
 from tests.support.packets import address, ethernet, extended, ipv4, ipv6, quic, udp
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.datapath.heads import no_masks
-from xdpctl.datapath.loader.loader import compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.model.match.match import build
 
 __all__ = ["spared"]  # the fixture

@@ -14,7 +14,8 @@ from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.model.capacity import FlowSettings
 
 NAMES = (

@@ -16,7 +16,8 @@ from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath import readback
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.filter_program import compile_filter
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.model.capacity import Capacity
 

@@ -19,7 +19,8 @@ from tests.support.apiclient import TCP, Api, problem
 from xdpctl.config.settings import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.connection import Connection
-from xdpctl_api.transport.server import Server, _config
+from xdpctl_api.transport.listeners import listener_config
+from xdpctl_api.transport.server import Server
 
 
 def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
@@ -80,7 +81,7 @@ async def _churned(place: Path, secure: bool, times: int) -> tuple[int, list[Any
         certificate, key = certify(place)
         listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(_config(_hello, False, listen), Admission(Caps(64, 64)))
+    server = Server(listener_config(_hello, False, listen), Admission(Caps(64, 64)))
     task = asyncio.create_task(server.serve([listener]))
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -124,7 +125,7 @@ async def _crowded(place: Path) -> list[bool]:
     certificate, key = certify(place)
     listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(_config(_hello, False, listen), Admission(Caps(1, 1)))
+    server = Server(listener_config(_hello, False, listen), Admission(Caps(1, 1)))
     task = asyncio.create_task(server.serve([listener]))
     doors = []
     for _ in range(2):

@@ -19,7 +19,7 @@ from xdpctl.lab.waits import HANG_SECONDS
 from xdpctl.model.identity import Caller, Role
 from xdpctl.processes.sockets import unfit
 from xdpctl_api.transport.callers import Hosts
-from xdpctl_api.transport.server import _config
+from xdpctl_api.transport.listeners import listener_config
 
 PORT = 8460
 FORGED = {
@@ -164,7 +164,7 @@ def test_tls_has_forward_secrecy_in_every_suite(tmp_path: Path) -> None:
     async def nothing(*_: object) -> None:
         """An application that is never asked."""
 
-    config = _config(nothing, False, listen)
+    config = listener_config(nothing, False, listen)
     config.load()
     assert config.ssl is not None
     assert config.ssl.minimum_version >= ssl.TLSVersion.TLSv1_2

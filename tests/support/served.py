@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 
 from xdpctl.config.settings import Listen
 from xdpctl_api.transport.admission import Admission, Caps
-from xdpctl_api.transport.server import Server, _config
+from xdpctl_api.transport.listeners import listener_config
+from xdpctl_api.transport.server import Server
 
 
 class Doors(NamedTuple):
@@ -33,7 +34,7 @@ def served(app: ASGIApp, folder: Path) -> Iterator[Doors]:
     local.listen()
     listeners = {False: remote, True: local}
     servers = {
-        is_local: Server(_config(app, is_local, listen), Admission(Caps(16, 16)))
+        is_local: Server(listener_config(app, is_local, listen), Admission(Caps(16, 16)))
         for is_local in listeners
     }
 

@@ -14,7 +14,7 @@ from xdpctl.cli import completion, options, output, words
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import EvidenceError
-from xdpctl.incidents import report
+from xdpctl.incidents import plot, report
 from xdpctl.model.event import Attack
 
 app = typer.Typer()
@@ -154,7 +154,7 @@ def show_incident(
         return
     output.fields({name: escape(value) for name, value in report.facts(incident).items()})
     for at, line in report.timeline(incident):
-        output.out.print(f"{report.clock(at)}  {escape(line)}", soft_wrap=True)
+        output.out.print(f"{plot.clock(at)}  {escape(line)}", soft_wrap=True)
     for sender in incident["evidence"]["top_sources"][:_SENDERS]:
         text = f"from {sender['address']:<40} {report.standing(sender):<18} {report.place(sender)}"
         output.out.print(escape(text), soft_wrap=True)

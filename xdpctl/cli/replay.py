@@ -3,23 +3,22 @@
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from xdpctl.abi.constants import Reason
 from xdpctl.cli import options, output
 from xdpctl.cli.detectors.rehearsal import rehearse
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.replay_report import _missed, _print_all, _report
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
 from xdpctl.errors import RecordingError
 
 if TYPE_CHECKING:
-    from xdpctl.lab.replay.replay import Rehearsal, Tally
+    from xdpctl.lab.replay.replay import Rehearsal
 
 app = typer.Typer()
 
@@ -167,15 +166,6 @@ def _check_files(*paths: Path) -> None:
             raise typer.BadParameter(f"there is no file {path}")
 
 
-def _print_all(found: dict[str, Any]) -> None:
-    for line in _how(found):
-        output.out.print(line, soft_wrap=True)
-    for report in found["recordings"]:
-        _print(report)
-    for line in found["missed"]:
-        output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
-
-
 def _judged(
     rehearsal: "Rehearsal", kinds: Iterable[tuple[str, Path]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -187,94 +177,3 @@ def _judged(
         except RecordingError as error:  # the other recordings are still reported
             missed.append(str(error))
     return reports, missed
-
-
-def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
-    skipped, clock = tally.skipped, tally.clock
-    return {
-        "recording": name,
-        "kind": kind,
-        "packets": tally.packets,
-        "bytes": tally.bytes,
-        "dropped": tally.dropped,
-        "dropped_share": tally.share,
-        "reasons": {reason.name.lower(): n for reason, n in tally.reasons.most_common()},
-        "rules": [
-            {"reason": reason.name.lower(), "id": identity, "match": text, "packets": count}
-            for (reason, identity, text), count in tally.rules.most_common()
-        ],
-        "not_ip_links": skipped.links,
-        "cut_packets": skipped.cut,
-        "cut_file": skipped.tail,
-        "protected": tally.reasons[Reason.PROTECTED],
-        "late": clock.late - clock.set_back,
-        "set_back": clock.set_back,
-        "timeless": clock.timeless,
-    }
-
-
-def _how(found: dict[str, Any]) -> Iterator[str]:
-    """How packets were judged, in lines for people."""
-    if found["found_by"]:
-        yield f"{found['protected']:,} prefixes are protected, found by {found['found_by']}"
-    else:
-        yield "nothing is protected"
-    if found["outside"]:
-        yield "packets are judged as on an outside interface"
-    if found["limits"] == "recording":
-        yield "limits go by the recording's clock"
-    elif found["limits"] == "all":
-        yield "limits do not go by a clock: every packet that a limit matches counts as too fast"
-
-
-def _missed(
-    reports: list[dict[str, Any]], coverage: float | None, collateral: float | None
-) -> list[str]:
-    found = []
-    for report in reports:
-        share, name = 100 * report["dropped_share"], report["recording"]
-        if not report["packets"] and (coverage is not None or collateral is not None):
-            found.append(f"{name}: it contains no packets")
-            continue
-        if report["kind"] == "attack" and coverage is not None and share < coverage:
-            found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is required")
-        if report["kind"] == "normal" and collateral is not None and share > collateral:
-            found.append(f"{name}: {share:.2f}% is dropped, at most {collateral:g}% is allowed")
-    return found
-
-
-def _print(report: dict[str, Any]) -> None:
-    what = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
-    protected = report["protected"]
-    spared = f", {protected:,} passed because their source is protected" if protected else ""
-    output.out.print(
-        f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets, "
-        f"{what} {report['dropped_share']:.2%}{spared}",
-        soft_wrap=True,
-    )
-    rows = [(f"  {rule['packets']:,}", rule["reason"], rule["match"]) for rule in report["rules"]]
-    with_rule = {rule["reason"] for rule in report["rules"]}
-    rows += [
-        (f"  {count:,}", reason, "")
-        for reason, count in report["reasons"].items()
-        if reason not in with_rule
-    ]
-    output.table((">  packets", "reason", "rule"), rows)
-    notes = {
-        "packets of link types without IP": report["not_ip_links"],
-        "packets truncated by the snapshot length, judged by their captured part": report[
-            "cut_packets"
-        ],
-        "truncated packet at the end of the file": int(report["cut_file"]),
-        "packets without a time, which for limits came with the packet before": report["timeless"],
-        "packets late by up to a second, which for limits came with the packet before": report[
-            "late"
-        ],
-        "times the recording's clock was set back, for limits no time passed": report["set_back"],
-        "spoofed packets: what this host sent looks so, too; record with tcpdump -Q in": report[
-            "reasons"
-        ].get("spoofed", 0),
-    }
-    for text, number in notes.items():
-        if number:
-            output.err.print(f"[yellow]note:[/yellow] {number:,} {text}")

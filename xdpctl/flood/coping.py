@@ -14,8 +14,8 @@ from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.usual import Key
+from xdpctl.traffic.asked import asks_udp
 from xdpctl.traffic.packets import PacketArray, destination
-from xdpctl.traffic.served import asks_udp
 
 AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
 Service = tuple[Prefix, int]

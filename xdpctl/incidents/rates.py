@@ -13,7 +13,7 @@ from xdpctl.errors import RuleError
 from xdpctl.incidents.files import Files, add
 from xdpctl.incidents.ledger import attribution
 from xdpctl.model.incident import Incident
-from xdpctl.traffic.served import Newcomers
+from xdpctl.traffic.service_figures import Newcomers
 
 _MEASURED = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
 # newcomers a minute that get in at the victim, and those that are usual; empty: not known

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xdpctl.base.spreadsheet import cell
 from xdpctl.base.units import si
 from xdpctl.incidents import reasons
+from xdpctl.incidents.plot import _peak, chart, clock
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -29,7 +30,6 @@ FORGED = (
     "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
 _SEEN_SECONDS = 40.0  # after which newcomers are those since an incident began, and not before
-_WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
 
 
 def facts(incident: dict[str, Any]) -> dict[str, str]:
@@ -83,11 +83,6 @@ def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
     if left > 0:
         lines.append((incident["updated_at"], f"and {left:,} more rules"))
     return sorted(lines, key=lambda line: line[0])
-
-
-def clock(unix: float) -> str:
-    """The time of day in UTC, with milliseconds."""
-    return datetime.fromtimestamp(unix, UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 def place(sender: dict[str, Any]) -> str:
@@ -193,12 +188,6 @@ def _template() -> "Template":
     return environment.from_string(source)
 
 
-def _peak(incident: dict[str, Any]) -> str:
-    rates = ((incident["peak_pps"], " packets/s"), (incident["peak_bps"], "bit/s"))
-    shown = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
-    return f"{', '.join(shown)}, reported by detectors" if shown else "no rate reported"
-
-
 def _sure(error: float | None) -> str:
     """How accurate the times of the incident are."""
     if error is None:
@@ -223,22 +212,6 @@ def _newcomers(rates: list[list[Any]]) -> str:
         f"at least {now:.0f} a minute got in, usually {usual:.0f}; fewest at {clock(at)[:8]}; bots "
         "that complete handshakes are among them"
     )
-
-
-def chart(rates: list[list[float]]) -> dict[str, Any] | None:
-    """The SVG polylines of packets dropped by the rules and passed by the host; None if too few."""
-    if len(rates) < 2:
-        return None
-    first, last = rates[0][0], rates[-1][0]
-    most = max(max(row[1], row[3]) for row in rates) or 1.0
-
-    def line(column: int) -> str:
-        across = ((row[0] - first) / (last - first or 1.0) * _WIDTH for row in rates)
-        up = (_HEIGHT * (1 - row[column] / most) for row in rates)
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
-
-    ends = {"first": clock(first)[:8], "last": clock(last)[:8], "most": f"{si(most)} packets/s"}
-    return {"hit": line(1), "passed": line(3), "width": _WIDTH, "height": _HEIGHT, **ends}
 
 
 def _event_line(event: dict[str, Any]) -> str:

@@ -16,8 +16,9 @@ from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.config.settings import CONTROL_FOLDER, Settings
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.datapath.loader.interface import refuse_foreign
-from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.flood.settings import Most
 from xdpctl.processes.children import identity

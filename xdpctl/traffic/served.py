@@ -6,7 +6,7 @@ count; over UDP answers count. Services are named by what asks them.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from threading import Lock
@@ -14,78 +14,18 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import WAITS, Traffic
-from xdpctl.base.net.prefix import Prefix, shown
+from xdpctl.abi.constants import WAITS
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.served import Counts, CountsOf, Service, wait_bound
 from xdpctl.model.match.components import TCP, UDP
-from xdpctl.model.match.evaluate import within
-from xdpctl.model.services import DNS, HTTPS, SERVICES
-from xdpctl.traffic.packets import PacketArray, destination
+from xdpctl.traffic.asked import asked_services
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.service_figures import A_MINUTE, PART_SECONDS, Figures, Newcomers
 
-_PART_SECONDS = 20.0
-_A_MINUTE = 60 / _PART_SECONDS
 _PARTS, _LEAST_PARTS = 180, 6  # an hour, and two minutes
-_ENOUGH = 40.0  # connections or answers of a part that are usual: of fewer half may lack by chance
-_FALLEN = 0.5  # of what is usual
-_IN_VAIN = 0.5  # of those who are missing: so many ask and are not served
-_ONE_ANSWER = (DNS, 123)  # UDP: of other services a question may have many packets, or no answer
 _DAY_PARTS = 4_320  # for which what is usual stays as it was while a service fails
 _MEASURED = 20  # waits of a part, of fewer nothing is said
-_SLOW, _SLOWER = 0.25, 4.0  # seconds, and times the usual: who waits longer gives up
 _SERVICES_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Newcomers:
-    """Connections a minute at a host or network, or at all: of now, and those that are usual."""
-
-    host: Prefix | None
-    now: float
-    usual: float
-
-    def __str__(self) -> str:
-        where = f" at {shown(self.host)}" if self.host else ""
-        return f"{self.now:.0f} newcomers a minute get in{where}, usually {self.usual:.0f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """A service in the last 20 s, and what is usual there; None for what is not known.
-
-    `served` and `usual` are connections over TCP or answers over UDP a minute, `total` all since
-    they are counted here. `asked` are SYNs or questions a minute, estimated, those of attacks among
-    them. Half of the clients waited for at most `syn_ack` seconds for the SYN-ACK, and for at most
-    `data` from there to the first data: the bound of a class of waits.
-    """
-
-    service: Service
-    total: float
-    served: float
-    usual: float | None
-    asked: float
-    syn_ack: float | None
-    data: float | None
-    usual_data: float | None
-
-    @property
-    def fails(self) -> str:
-        """In which way it fails those who ask; an empty text if it does not."""
-        at, usual = f"{shown(self.service.host)} port {self.service.port}", self.usual or 0.0
-        in_vain = self.asked - self.served > _IN_VAIN * (usual - self.served)
-        few = usual >= _ENOUGH * _A_MINUTE and self.served < _FALLEN * usual
-        of_tcp = self.service.protocol == TCP
-        if few and in_vain and (of_tcp or self.service.port in _ONE_ANSWER):
-            what = "newcomers get in at" if of_tcp else "questions are answered by"
-            return f"{self.served:.0f} {what} {at} a minute, and {usual:.0f} are usual: is it down?"
-        if self.data is None or self.usual_data is None:
-            return ""
-        waited = self.data / 4  # for longer than that
-        if waited < _SLOW or waited < _SLOWER * self.usual_data:
-            return ""
-        return (
-            f"half of the newcomers at {at} wait for more than {waited:.1g} s for the first data, "
-            f"and usually less than {self.usual_data:.1g} s"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +88,9 @@ class Served:
             if self._counts is None or now >= self._ends:
                 counts, before = self._open_counts(), self._counts
                 if before is not None:  # of a longer time, in which nobody looked, no rate is known
-                    self._end_part(counts, now < self._ends + _PART_SECONDS)
-                self._counts, self._ends = counts, now + _PART_SECONDS
-            for service, asked in _asked(packets):
+                    self._end_part(counts, now < self._ends + PART_SECONDS)
+                self._counts, self._ends = counts, now + PART_SECONDS
+            for service, asked in asked_services(packets):
                 known = self._known.get(service) or self._met(service)
                 if known:
                     known.asked += asked
@@ -199,7 +139,7 @@ class Served:
             return None
         now = sum(each.last.served for each in there)
         usual = float(median(map(sum, zip(*(each.before for each in there), strict=True))))
-        return Newcomers(host, now * _A_MINUTE, usual * _A_MINUTE) if usual else None
+        return Newcomers(host, now * A_MINUTE, usual * A_MINUTE) if usual else None
 
     def usual(self, host: Prefix | None) -> float:
         """The connections a second that usually begin there."""
@@ -249,9 +189,9 @@ def _figures(service: Service, of: _Known) -> Figures:
     return Figures(
         service,
         of.total,
-        of.last.served * _A_MINUTE,
-        float(median(of.before)) * _A_MINUTE if known else None,
-        of.last.asked * _A_MINUTE,
+        of.last.served * A_MINUTE,
+        float(median(of.before)) * A_MINUTE if known else None,
+        of.last.asked * A_MINUTE,
         _half(of.last.syn_acks),
         _half(of.last.data),
         _half(of.waited),
@@ -264,29 +204,3 @@ def _half(waits: Sequence[int] | NDArray[np.float64]) -> float | None:
     if total < _MEASURED:
         return None
     return wait_bound(int(np.searchsorted(np.cumsum(waits), total / 2)))
-
-
-def asks_udp(packets: PacketArray) -> NDArray[np.bool_]:
-    """Which packets ask a UDP service; of HTTP/3 those of new clients, as its answers count."""
-    to = packets["destination_port"]
-    asking = (packets["protocol"] == UDP) & (to >= 0) & within(SERVICES, to)
-    new = (to != HTTPS) | (packets["traffic"] == Traffic.QUIC_INITIAL)
-    return np.asarray(asking & new)
-
-
-def _asked(packets: PacketArray) -> Iterator[tuple[Service, float]]:
-    """The services that packets ask, and how many do."""
-    # the ports of a SYN may be behind what is copied of it
-    syns = (packets["traffic"] == Traffic.SYN) & (packets["destination_port"] >= 0)
-    asking = packets[asks_udp(packets) | syns]
-    if not len(asking):
-        return
-    keys = np.zeros((len(asking), 3), np.uint64)
-    keys[:, :2] = np.ascontiguousarray(asking["destination"]).view(np.uint64).reshape(-1, 2)
-    keys[:, 2] = asking["destination_port"].astype(np.uint64) << np.uint64(16)
-    keys[:, 2] |= asking["protocol"].astype(np.uint64) << np.uint64(8) | asking["family"]
-    _, first, places = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    sums = np.bincount(places.reshape(-1), asking["weight"])
-    for each, asked in zip(asking[first], sums.tolist(), strict=True):
-        port = int(each["destination_port"])
-        yield Service(destination(each), int(each["protocol"]), port), asked

@@ -24,51 +24,15 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule
 from xdpctl.upstream.peers import Peer, Receive
+from xdpctl.upstream.received import Received
 from xdpctl.upstream.settings import UpstreamSettings
 
 TTL = 600.0  # seconds; rules are renewed when less than half of it is left
 _STEP_SECONDS = 5.0
 _TROUBLE = "routes of peers are not taken over"
 _PATIENCE_SECONDS = 30.0  # for the speaker, before the rules of its peers end
-_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # of the rules of a peer at once, and then one each so often
 _RETRY_SECONDS = 30.0  # until what was refused is tried again
 log = logging.getLogger("xdpctl.upstream")
-
-
-@dataclass(slots=True)
-class Changes:
-    """How often the rules of a peer may change: a few times at once, and then every few seconds.
-
-    So a peer whose routes come and go does not fill the audit log.
-    """
-
-    left: float = _CHANGES
-    at: float = 0.0
-
-    def may(self, now: float) -> bool:
-        """Whether the rules may change now."""
-        self.left = min(_CHANGES, self.left + max(0.0, now - self.at) / _CHANGE_SECONDS)
-        self.at = now
-        return self.left >= 1
-
-    def count(self) -> None:
-        """They changed."""
-        self.left -= 1
-
-
-@dataclass(slots=True)
-class Received:
-    """What a peer sent: the routes that stand, and those that are not taken over, with the reason.
-
-    `known`: all of it was heard. `unapplied` are routes whose rules were refused.
-    """
-
-    routes: dict[str, Event] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    unapplied: dict[str, str] = field(default_factory=dict)
-    known: bool = False
-    retry_at: float = 0.0
-    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(slots=True)

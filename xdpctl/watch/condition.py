@@ -11,7 +11,7 @@ from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import CHALLENGES, Action, Mode
 from xdpctl.model.finding import Finding
 from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
-from xdpctl.traffic.served import Newcomers
+from xdpctl.traffic.service_figures import Newcomers
 from xdpctl.traffic.unusual import Look
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.readiness import runs

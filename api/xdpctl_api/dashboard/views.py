@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
-from xdpctl.incidents import report
+from xdpctl.incidents import plot, report
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
 from xdpctl.model.tags import INCIDENT
@@ -106,12 +106,12 @@ async def incident(identity: str, page: PageIn) -> Response:
         "incident.html.j2",
         incident=found,
         facts=report.facts(found),
-        timeline=[(report.clock(at), line) for at, line in report.timeline(found)],
+        timeline=[(plot.clock(at), line) for at, line in report.timeline(found)],
         senders=[
             (sender, report.standing(sender), report.place(sender))
             for sender in found["evidence"]["top_sources"]
         ],
-        chart=report.chart(found["evidence"]["rates"]),
+        chart=plot.chart(found["evidence"]["rates"]),
         findings=report.findings(found),
         forged=report.FORGED,
         mine="operator" in found["detectors"],

@@ -26,15 +26,8 @@ from xdpctl_api.dependencies import Ctx, States, Stating
 from xdpctl_api.problems import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rule_lists import ListQuery, busiest, fastest, page
-from xdpctl_api.shapes.rules import (
-    RuleAnswer,
-    RuleChange,
-    RuleIn,
-    RuleOut,
-    RulePage,
-    RuleRemoved,
-    rule_out,
-)
+from xdpctl_api.shapes.rule_requests import RuleChange, RuleIn
+from xdpctl_api.shapes.rules import RuleAnswer, RuleOut, RulePage, RuleRemoved, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _NAMED = 1_000

@@ -33,7 +33,8 @@ from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.set_replacement import JSON, replace_set
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import TopEntry, TopOut, TopSource, statistics_out
-from xdpctl_api.shapes.sets import ListQuery, SetAnswer, SetChange, SetList, SetOut, set_out
+from xdpctl_api.shapes.set_requests import ListQuery, SetChange
+from xdpctl_api.shapes.sets import SetAnswer, SetList, SetOut, set_out
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}

@@ -10,7 +10,7 @@ from xdpctl.abi.constants import WAITS
 from xdpctl.base.net.prefix import text_of
 from xdpctl.datapath.served import wait_bound
 from xdpctl.model.match.components import TCP
-from xdpctl.traffic.served import Figures
+from xdpctl.traffic.service_figures import Figures
 from xdpctl.watch.condition import State
 from xdpctl_api.shapes.common import Duration, Strict
 

@@ -11,12 +11,10 @@ import logging
 import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import uvicorn
@@ -26,23 +24,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
 from xdpctl.config.settings import Listen
-from xdpctl.fleet.settings import FleetSettings
 from xdpctl.processes.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
-from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers, network_of
+from xdpctl_api.transport.callers import network_of
 from xdpctl_api.transport.connection import (
     Connection,
     LocalConnection,
-    NodeConnection,
     credentials,
 )
+from xdpctl_api.transport.listeners import fleet_config, listener_config
 
-_FINISH_SECONDS = 2  # for open requests, when the server stops
 _HANDSHAKE_SECONDS = 5.0
 _DESCRIPTORS = 16_384  # file descriptors, if the hard limit allows them
 _OURS = 256  # descriptors for maps, the store, feeds and files
 _TCP, _LOCAL = Caps(1024, 64), Caps(512, 256, reserved=128)
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 have forward secrecy
 _AGAIN_SECONDS = 0.1
 _SWITCH_SECONDS = 0.001  # after which a busy thread lets another one run
 log = logging.getLogger("xdpctl.api")
@@ -148,90 +143,6 @@ class Server(uvicorn.Server):
             raise
 
 
-def _config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
-    proxies = [] if local else [str(proxy).split("/")[0] for proxy in listen.trusted_proxies]
-    middleware = LocalCallers(app) if local else RemoteCallers(app, hosts(listen))
-    tls = not local and listen.tls_certificate is not None
-    return uvicorn.Config(
-        middleware,
-        http=LocalConnection if local else Connection,
-        ws="none",
-        lifespan="off",
-        loop="uvloop",
-        log_config=None,  # its messages go to our log, in our format
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=_FINISH_SECONDS,
-        ssl_certfile=listen.tls_certificate if tls else None,
-        ssl_keyfile=listen.tls_key if tls else None,
-        ssl_ca_certs=str(listen.tls_client_ca) if tls and listen.tls_client_ca else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and listen.tls_client_ca else ssl.CERT_NONE,
-        ssl_ciphers=_CIPHERS,
-        ssl_context_factory=_context if tls else None,
-    )
-
-
-def _fleet_config(app: ASGIApp, fleet: FleetListener) -> uvicorn.Config:
-    """The listener for other nodes: a certificate of the fleet's authority, or only to join."""
-    settings = fleet.settings
-    return uvicorn.Config(
-        NodeCallers(app, fleet.joining),
-        http=NodeConnection,
-        ws="none",
-        lifespan="off",
-        loop="uvloop",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_FINISH_SECONDS,
-        ssl_certfile=settings.file("node.crt"),
-        ssl_keyfile=settings.file("node.key"),
-        ssl_ca_certs=str(settings.file("ca.crt")),
-        ssl_cert_reqs=ssl.CERT_OPTIONAL,
-        ssl_ciphers=_CIPHERS,
-        ssl_context_factory=partial(_renewing, settings),
-    )
-
-
-def _renewing(
-    settings: FleetSettings, config: uvicorn.Config, made: Callable[[], ssl.SSLContext]
-) -> ssl.SSLContext:
-    """The context for other nodes, which uses this node's certificate as it is at a handshake."""
-    context, certificate = _context(config, made), settings.file("node.crt")
-    loaded = certificate.stat().st_mtime_ns
-
-    def renew(secured: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        nonlocal loaded
-        try:
-            now = certificate.stat().st_mtime_ns
-            if now != loaded:
-                loaded = now
-                context.load_cert_chain(certificate, settings.file("node.key"))
-                secured.context = context
-        except OSError as error:
-            log.warning("the renewed certificate of this node cannot be used: %s", error)
-
-    context.sni_callback = renew
-    return context
-
-
-def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The context of uvicorn, without versions before TLS 1.2 (RFC 8996)."""
-    context = made()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def hosts(listen: Listen) -> Hosts:
-    """The names under which the API is reached over TCP: the configured ones and the host name."""
-    return Hosts((listen.host, socket.gethostname(), *listen.names))
-
-
 def _expected(record: logging.LogRecord) -> bool:
     """A log filter: False for a request that was cancelled by the stop, which is not a defect."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
@@ -253,11 +164,11 @@ def _servers(
     for_tcp, for_local = partition()
     remote = []
     if tcp:
-        remote.append((Server(_config(app, False, listen), Admission(for_tcp)), tcp))
+        remote.append((Server(listener_config(app, False, listen), Admission(for_tcp)), tcp))
     if fleet:
-        made = Server(_fleet_config(app, fleet), Admission(for_local))
+        made = Server(fleet_config(app, fleet), Admission(for_local))
         remote.append((made, fleet.socket))
-    return Server(_config(app, True, listen), Admission(for_local)), remote
+    return Server(listener_config(app, True, listen), Admission(for_local)), remote
 
 
 async def serve(

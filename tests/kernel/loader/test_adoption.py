@@ -16,7 +16,8 @@ from xdpctl.datapath import readback
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.filter_program import compile_filter
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import SchemaError
 from xdpctl.model.capacity import Capacity

@@ -11,7 +11,8 @@ from tests.kernel.conftest import CAPACITY, FLOWS
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import clsact, egress, netlink
-from xdpctl.datapath.loader.loader import Loader, compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.lab.namespaces import Host, Lab

@@ -20,7 +20,7 @@ from xdpctl.errors import Unreachable
 from xdpctl.flood.mitigations import Report
 from xdpctl.model.event import Phase
 from xdpctl.processes.detector import learnt
-from xdpctl.processes.detector.main import prefixes
+from xdpctl.processes.detector.detector import prefixes
 from xdpctl.processes.detector.status import DetectorStatus, read_status, status
 from xdpctl.processes.detector.teller import Teller, told
 

@@ -14,7 +14,7 @@ from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule
-from xdpctl.traffic.served import Newcomers
+from xdpctl.traffic.service_figures import Newcomers
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
 from xdpctl.watch.condition import People, State, condition, overload, people_of

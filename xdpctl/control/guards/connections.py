@@ -19,12 +19,11 @@ from xdpctl.control.guards.cuts import (
     Cut,
     Does,
     cuts,
-    may_be_tcp,
-    of_connections,
     reaches,
     takes_all,
     uncovered,
 )
+from xdpctl.control.guards.narrowness import hardly_narrows
 from xdpctl.control.guards.wide import CONFIRM, FORCE, refuse_wide
 from xdpctl.control.state.coverage import MatchingEntry
 from xdpctl.control.state.draft import Draft
@@ -37,9 +36,6 @@ from xdpctl.model.source_set import Entries
 _LEAST = 8  # fewer connections are no majority
 _HEAVIEST, _SAMPLED = 500, 500  # peers that are looked at: those with most, and a part of the rest
 _TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # of a limit for all together: below it, it is a drop
-_MOST_PORTS = 32_768
-_PORTS = ("port", "destination_port", "source_port")
-_HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl"))
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -236,21 +232,7 @@ def _cuts(draft: Draft, rule: Rule) -> bool:
         tight = tight and (0 < limit.pps < _TIGHT_PPS or 0 < limit.bps < _TIGHT_BPS)
     acts = rule.mode is Mode.ENFORCE and (rule.action is Action.DROP or tight)
     spares = rule.spare is not Spare.NONE or rule.confirm_by_ns
-    return acts and not spares and _hardly_narrows(draft, rule)
-
-
-def _hardly_narrows(draft: Draft, rule: Rule) -> bool:
-    """Whether a match takes most packets of TCP connections, if not all."""
-    match, narrowing = rule.match, rule.match.narrowing - _HARDLY_NARROWING
-    if not may_be_tcp(match) or not of_connections(match):
-        return False
-    destination = match.get("destination")
-    own = destination is None or any(map(destination.covers, draft.state.protection.own))
-    ports = all(
-        sum(high - low + 1 for low, high in match.get(name) or ((0, 65_535),)) >= _MOST_PORTS
-        for name in _PORTS
-    )
-    return own and ports and narrowing <= {"tcp_flags", "destination", *_PORTS}
+    return acts and not spares and hardly_narrows(draft, rule)
 
 
 def _within(entries: Entries, peers: Peers) -> Iterator[bytes]:

@@ -11,8 +11,8 @@ from msgspec import structs
 from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
-from xdpctl.fleet.engine.client import Watch
 from xdpctl.fleet.engine.values import Batch, Held
+from xdpctl.fleet.engine.watch import Watch
 from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries

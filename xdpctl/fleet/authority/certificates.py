@@ -155,16 +155,7 @@ def unit(certificate: x509.Certificate) -> str:
 
 def fits(data: bytes) -> str:
     """The first address that a certificate is valid at; "" if it names none."""
-    try:
-        names = certificate_of(data).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return ""
-    addresses = names.value.get_values_for_type(x509.IPAddress)
-    return (
-        str(addresses[0])
-        if addresses
-        else next(iter(names.value.get_values_for_type(x509.DNSName)), "")
-    )
+    return next(iter(addresses_of(data)), "")
 
 
 def addresses_of(data: bytes) -> list[str]:

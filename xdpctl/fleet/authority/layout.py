@@ -5,6 +5,7 @@ import os
 import pwd
 import stat
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_in, rewrite_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import Pair
+from xdpctl.fleet.settings import CLIENTS, host_of
 
 ADMIN = "root"  # etcd's name for whoever may do everything
 _BYTES_MAX = 1 << 20
@@ -134,3 +136,8 @@ def _ids(user: str) -> tuple[int, int]:
         fix = "apt-get install etcd-server" if user == ETCD_USER else "see xdpctl doctor"
         raise ConfigError(f"there is no user {user}: {fix}") from None
     return found.pw_uid, found.pw_gid
+
+
+def endpoints(addresses: Iterable[str]) -> list[str]:
+    """Where etcd answers on hosts with these addresses, as HOST:PORT."""
+    return [f"{host_of(address)}:{CLIENTS}" for address in addresses]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the authority of a fleet knows: whom it let in, with which certificates, and whom not any
-more. Serial numbers are those of X.509, in decimal. Pure.
+more. Serial numbers are those of X.509, in decimal.
 """
 
 from itertools import chain
 
 import msgspec
 
+from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import serial
+from xdpctl.fleet.authority.layout import Layout
 
 
 class NodeRecord(msgspec.Struct):
@@ -74,3 +76,31 @@ class Record(msgspec.Struct):
                 self.nodes[name] = NodeRecord(node.certificate, node.states, earlier)
         for name, serials in later.engines.items():
             self.engines[name] = sorted({*self.engines.get(name, []), *serials})
+
+
+_records = msgspec.json.Decoder(Record)
+
+
+class RecordFile:
+    """The file of the record, in the authority's folder."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._path = layout, layout.authority / "fleet.json"
+
+    @property
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def read(self) -> Record:
+        """What is written. ConfigError if this node has no authority."""
+        try:
+            return _records.decode(self._layout.read(self._path))
+        except (ConfigError, msgspec.DecodeError):
+            raise ConfigError(
+                f"there is no authority in {self._layout.authority}: run this on the node where "
+                "`xdpctl fleet init` was run, or restore a backup"
+            ) from None
+
+    def write(self, record: Record) -> None:
+        data = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        self._layout.write(self._path, data, 0o600)

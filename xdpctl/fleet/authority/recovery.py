@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError
-from xdpctl.fleet.authority.authority import PREFIX, Authority, check_address, endpoints
+from xdpctl.fleet.authority.authority import PREFIX, Authority
+from xdpctl.fleet.authority.checks import check_address
 from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
+from xdpctl.fleet.authority.layout import endpoints
 from xdpctl.fleet.settings import CLIENTS
 
 _SNAPSHOT_SECONDS = 600.0

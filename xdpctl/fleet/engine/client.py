@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xdpctl.errors import CompactedError, EngineError
 from xdpctl.fleet.engine import etcd_pb2
 from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials, TooLargeError
-from xdpctl.fleet.engine.values import Batch, Held, Snapshot, Swap, Swapped
+from xdpctl.fleet.engine.values import Held, Snapshot, Swap, Swapped
+from xdpctl.fleet.engine.watch import Watch
 
 pb: Any = etcd_pb2  # generated, without types
 SECONDS = 1.5  # for a request
@@ -213,41 +213,6 @@ class Engine:
     def _changed(self, event: Any) -> Held:
         held = self._held(event.kv)
         return held._replace(value=None) if event.type == _DELETED else held
-
-
-class Watch:
-    """The changes below a prefix, as they come; `cancel` ends it, from any thread."""
-
-    def __init__(self, engine: Engine, turn: int, ended: threading.Event, call: Any) -> None:
-        self._engine, self._turn, self._ended, self._call = engine, turn, ended, call
-
-    def cancel(self) -> None:
-        self._ended.set()
-        self._call.cancel()
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Changes that came together.
-
-        CompactedError if the engine does not keep them any more; EngineError if the watch ends.
-        """
-        engine, turn = self._engine, self._turn
-        try:
-            with engine.connection.failing(turn):
-                for answer in self._call:
-                    if answer.compact_revision:
-                        raise CompactedError(f"compacted up to {answer.compact_revision}")
-                    if answer.canceled:
-                        engine.turn_away(turn)
-                        raise EngineError(f"the watch was ended: {answer.cancel_reason}")
-                    if answer.created:
-                        continue  # its revision is the engine's: what came before is yet to come
-                    changes = [engine._changed(event) for event in answer.events]
-                    # without changes it is a notice of progress, up to the engine's revision
-                    reached = changes[-1].revision if changes else int(answer.header.revision)
-                    yield Batch(changes, reached, not answer.fragment)
-        finally:
-            self.cancel()
-        raise EngineError("the watch ended")
 
 
 def span(prefix: str) -> tuple[bytes, bytes]:

@@ -26,11 +26,12 @@ from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigation import Mitigation, State
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
+from xdpctl.lab.replay.flows import Flows, to_any
 from xdpctl.lab.replay.run import RecordedClock
 from xdpctl.model.event import Phase
 from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PacketArray, joined, read
-from xdpctl.traffic.select import covers, takes
+from xdpctl.traffic.select import takes
 
 EVERYWHERE = (Prefix(bytes(4), 0), Prefix(bytes(16), 0))
 _STEP = 0.02  # seconds of the recording
@@ -40,7 +41,6 @@ _WEEK = 7 * 86_400.0
 _SEED = 1
 _UNKNOWN, _ATTACK, _LEGITIMATE = 0, 1, 2
 _WORDS = {"attack": _ATTACK, "legit": _LEGITIMATE}
-_FLOWS_MAX = 4_000_000
 _GAP = 300.0  # seconds without a packet: longer than anything that the detector waits for
 _TRUTH_MAX = 100_000_000  # lines
 _REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
@@ -80,69 +80,6 @@ class _Step:
     truth: NDArray[np.int8]
 
 
-class Flows:
-    """The flows that outgoing packets have opened, much as the flow memory would know them.
-
-    The memory tells an ACK with data from one without, which the columns do not, and has a budget.
-    """
-
-    def __init__(self, ours: Sequence[Prefix]) -> None:
-        self._ours, self._known = ours, set[int]()
-        self.taught = False
-
-    def mark(self, found: PacketArray) -> NDArray[np.bool_]:
-        """Learn from packets in order, and mark those that come in; which ones come in."""
-        goes_out = _to_any(self._ours, found, "source") & ~_to_any(self._ours, found, "destination")
-        teaching = goes_out & _opens(found)
-        self.taught |= bool(teaching.any())
-        if not self.taught:
-            return ~goes_out
-        inward, outward = (
-            _codes(found, "source", "destination"),
-            _codes(found, "destination", "source"),
-        )
-        state = found["flow"]
-        for place in range(len(found)):
-            if teaching[place]:
-                if len(self._known) >= _FLOWS_MAX:
-                    self._known.clear()
-                self._known.add(int(outward[place]))
-            elif not goes_out[place]:
-                known = int(inward[place]) in self._known
-                state[place] = FlowState.KNOWN if known else FlowState.UNKNOWN
-        return ~goes_out
-
-
-def _to_any(prefixes: Sequence[Prefix], found: PacketArray, column: str) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(found), bool)
-    for prefix in prefixes:
-        chosen |= covers(prefix, found["family"], found[column])
-    return chosen
-
-
-def _opens(found: PacketArray) -> NDArray[np.bool_]:
-    """Whether an outgoing packet opens or continues a flow, as the program that teaches has it."""
-    flags = np.maximum(found["tcp_flags"], 0)
-    of_kind = found["traffic"]
-    established = (flags & 0x10 != 0) & (flags & 0x06 == 0)
-    tcp = (found["protocol"] == 6) & (established | (flags & 0x16 == 0x02))
-    udp = np.isin(of_kind, (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY))
-    return np.asarray(tcp | udp | (of_kind == Traffic.ICMP))
-
-
-def _codes(found: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
-    """A hash of addresses, ports and protocol, seen from outside."""
-    words = [
-        np.ascontiguousarray(found[name]).view(np.uint64).reshape(-1, 2) for name in (first, second)
-    ]
-    ports = [np.maximum(found[f"{name}_port"], 0).astype(np.uint64) for name in (first, second)]
-    code = found["protocol"].astype(np.uint64)
-    for column in (*words[0].T, *words[1].T, *ports):
-        code = (code ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        code ^= code >> np.uint64(31)
-    return np.asarray(code, np.uint64)
-
-
 def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalTraffic]:
     """What a detector would know after a week of traffic as in these recordings."""
     parts, usual, random = list[PacketArray](), Usual(-_WEEK, _WEEK), np.random.default_rng(_SEED)
@@ -152,7 +89,7 @@ def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalT
         for step in _steps(path, Skipped(), None, 1.0):
             comes_in = flows.mark(step.packets)
             comes_in &= step.packets["flow"] != FlowState.KNOWN
-            comes_in &= _to_any(ours, step.packets, "destination")
+            comes_in &= to_any(ours, step.packets, "destination")
             found = step.packets[comes_in]
             parts.append(found)
             each = strata(found, 1.0)

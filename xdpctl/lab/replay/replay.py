@@ -29,7 +29,8 @@ from xdpctl.control.state.state import State
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.loader import Loader, compile_filter
+from xdpctl.datapath.loader.filter_program import compile_filter
+from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.matches.table import own_bucket
 from xdpctl.datapath.pinned import PinnedDatapath

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a peer has sent: its routes, those that are no rules, and how often they may change."""
+
+from dataclasses import dataclass, field
+
+from xdpctl.model.event import Event
+
+_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # of the rules of a peer at once, and then one each so often
+
+
+@dataclass(slots=True)
+class Changes:
+    """How often the rules of a peer may change: a few times at once, and then every few seconds.
+
+    So a peer whose routes come and go does not fill the audit log.
+    """
+
+    left: float = _CHANGES
+    at: float = 0.0
+
+    def may(self, now: float) -> bool:
+        """Whether the rules may change now."""
+        self.left = min(_CHANGES, self.left + max(0.0, now - self.at) / _CHANGE_SECONDS)
+        self.at = now
+        return self.left >= 1
+
+    def count(self) -> None:
+        """They changed."""
+        self.left -= 1
+
+
+@dataclass(slots=True)
+class Received:
+    """What a peer sent: the routes that stand, and those that are not taken over, with the reason.
+
+    `known`: all of it was heard. `unapplied` are routes whose rules were refused.
+    """
+
+    routes: dict[str, Event] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    unapplied: dict[str, str] = field(default_factory=dict)
+    known: bool = False
+    retry_at: float = 0.0
+    changes: Changes = field(default_factory=Changes)
