@@ -63,7 +63,7 @@ class Stating:
     def here(self) -> bool:
         """Whether the change is for this node, too."""
         fleet = self._ctx.fleet
-        return fleet is None or not self.scope or fleet.covers(self.scope)
+        return fleet is None or not self.scope or fleet.whereabouts.covers(self.scope)
 
     async def where(self, change: Change | int | None, keys: Iterable[str]) -> WhereOut | None:
         """Where the change is in force; None without a fleet, or if it is for this node alone."""
@@ -71,7 +71,7 @@ class Stating:
         number = change.number if isinstance(change, Change) else change
         if fleet is None or self.scope is None or not number:
             return None
-        return where_out(await fleet.waited(number, list(keys), self._wait, self.scope))
+        return where_out(await fleet.whereabouts.waited(number, list(keys), self._wait, self.scope))
 
 
 async def _stating(

@@ -32,7 +32,7 @@ class Neighbours:
 
     def live(self) -> list[str]:
         """The names of the other nodes that report."""
-        looked, me = self._agent.looked(), self._agent.member.name
+        looked, me = self._agent.whereabouts.looked(), self._agent.member.name
         return sorted(
             node.name
             for node in self._agent.reporter.nodes.by_name.values()

@@ -83,14 +83,14 @@ class Node:
             lambda draft: rules.add(draft, request, who), change, scope
         ).result()
         key = key_of(added.rule)
-        return self.agent.wait(change.number, [key], wait)
+        return self.agent.whereabouts.wait(change.number, [key], wait)
 
     def remove(self, rule_id: str, who: Caller = ROOT, wait: Wait = Wait.LOCAL) -> Where:
         change = self.controller.change_by(who)
         gone = self.controller.submit(
             lambda draft: rules.remove(draft, rule_id, who, None, {}), change
         ).result()
-        return self.agent.wait(change.number, [key_of(gone)], wait)
+        return self.agent.whereabouts.wait(change.number, [key_of(gone)], wait)
 
     def change(self, source: str, changes: dict[str, object], who: Caller = ROOT) -> None:
         """Change a rule, as a person who says nothing of a scope."""

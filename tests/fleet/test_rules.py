@@ -117,8 +117,16 @@ def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: F
     one.add(ask(X), wait=Wait.ALL)
     assert two.rules() == {X: "enforce accept operator"}
     assert "only on this node" in two.agent.warnings()[0]
-    until(lambda: str(one.agent.where(one.agent._revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"])))
-    answer = one.agent.where(one.agent._revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"])
+    until(
+        lambda: str(
+            one.agent.whereabouts.where(
+                one.agent.whereabouts.revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"]
+            )
+        )
+    )
+    answer = one.agent.whereabouts.where(
+        one.agent.whereabouts.revision([f"rules/{X_ID}"]), [f"rules/{X_ID}"]
+    )
     assert "edge2 refuses it: a rule that is only on this node" in str(answer)
     # removing the local one makes room for the fleet's at the next try
     two.remove(X_ID)
@@ -214,7 +222,7 @@ def test_a_cut_off_node_says_so_and_goes_on_and_is_the_same_afterwards(
     assert "the other nodes get it when it answers" in str(answer)
     two.remove(X_ID)
     one.add(ask("203.0.113.11/32"), wait=Wait.MAJORITY)
-    until(lambda: "edge2" in one.agent.where(1).silent)
+    until(lambda: "edge2" in one.agent.whereabouts.where(1).silent)
     heal(two, shared_etcd)
     began = time.monotonic()
     settled(one, two, edge3)

@@ -9,7 +9,8 @@ import pytest
 from tests.kernel.conftest import Filter, one_cpu
 from tests.support import packets
 from tests.support.packets import to_frame
-from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.capture import CaptureAsk, Captures, choose

@@ -9,7 +9,8 @@ import pytest
 
 from tests.kernel.conftest import Filter, one_cpu
 from tests.support.packets import address, ethernet, ipv4, to_frame, udp
-from xdpctl.abi.constants import HEADS_ALL_LOG2, HEADS_SEEN_MAX, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.sizes import HEADS_ALL_LOG2, HEADS_SEEN_MAX
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.capture import CaptureAsk, Captures, choose
 from xdpctl.datapath.heads import NEVER, no_masks

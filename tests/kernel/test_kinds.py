@@ -9,7 +9,8 @@ import pytest
 
 from tests.kernel.conftest import Filter, one_cpu
 from tests.support.packets import address, ethernet, ipv4, ipv6, random_frame, udp
-from xdpctl.abi.constants import HEAD_BYTES, STRATUM_LOG2, Reason, Traffic
+from xdpctl.abi.constants import Reason, Traffic
+from xdpctl.abi.sizes import HEAD_BYTES, STRATUM_LOG2
 from xdpctl.datapath.heads import no_masks
 from xdpctl.traffic.classify import classify, heads
 from xdpctl.traffic.packets import read

@@ -13,7 +13,8 @@ from tests.kernel.test_signatures import Armed, armed
 from tests.reference_signatures import Signature
 from tests.support import packets
 from tests.support.packets import to_frame
-from xdpctl.abi.constants import MONITORED_A_PACKET, Mode, Reason, SlotNumber
+from xdpctl.abi.constants import Mode, Reason, SlotNumber
+from xdpctl.abi.sizes import MONITORED_A_PACKET
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath import monitor_statistics
 from xdpctl.datapath.monitor_statistics import MonitorStatistics

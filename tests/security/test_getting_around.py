@@ -15,7 +15,7 @@ from tests.reference_signatures import Signature
 from tests.support.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import neighbours
 from xdpctl.model import sides
 from xdpctl.model.match.match import build
 from xdpctl.model.protection import (
@@ -355,7 +355,7 @@ local 127.0.0.1 dev lo table local proto kernel
 broken via
 broken via nonsense dev eth0
 """
-    found = {str(one).split("/")[0] for one in netlink.next_hops(listing)}
+    found = {str(one).split("/")[0] for one in neighbours.next_hops(listing)}
     assert found == {"192.0.2.1", "192.0.2.2", "192.0.2.4", "fe80::1", "fe80::2"}
 
 

@@ -33,7 +33,7 @@ from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.datapath.trials import Trial, Tried
 from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller, Role
@@ -323,7 +323,9 @@ def controller(
     """A started controller with a real store in `tmp_path`; it is stopped at the end."""
     store = BreakableStore(tmp_path / "rules.sqlite")
     quotas = quotas or {OPERATOR: Quota(max_rules=1_000_000)}
-    control = Controller(store, datapath, quotas, protect(protection or {}), clock, ledger=ledger)
+    control = Controller(
+        store, datapath, quotas, protect(protection or {}), clock, ledger=rule_notes
+    )
     try:
         control.start()
         yield control

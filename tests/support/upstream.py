@@ -4,7 +4,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from xdpctl.base.typed import Problems, convert
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import convert
 from xdpctl.config.settings import Settings
 from xdpctl.upstream.bgp.messages import PeerRoute, Report, Session, Told, Wanted
 from xdpctl.upstream.settings import UpstreamSettings

@@ -9,18 +9,8 @@ from collections.abc import Iterator
 from mmap import mmap
 
 from xdpctl.abi.arrays import GENERATION, RATE
-from xdpctl.abi.constants import (
-    BITMAP_WORDS,
-    BITMAPS_MAX,
-    BUCKETS_MAX,
-    CLASSES_MAX,
-    SIDE_UNITS_LOG2,
-    Action,
-    Constants,
-    Mode,
-    Reason,
-    SlotNumber,
-)
+from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber
+from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, BUCKETS_MAX, CLASSES_MAX, SIDE_UNITS_LOG2
 from xdpctl.abi.structs import Slot
 from xdpctl.datapath.tables.cells import buckets_log2
 from xdpctl.datapath.tables.filters import SIZES

@@ -12,8 +12,7 @@ from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.flood.engine import Engine
 from xdpctl.flood.memory import NormalTraffic
-from xdpctl.flood.mitigation import Mitigation, State
-from xdpctl.flood.mitigations import Report
+from xdpctl.flood.mitigation import Mitigation, Report, State
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase

@@ -6,7 +6,8 @@ tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
 
 import numpy as np
 
-from xdpctl.abi.constants import (
+from xdpctl.abi.constants import Constants
+from xdpctl.abi.sizes import (
     BLOCK_WORDS,
     FIELDS_MAX,
     FLEET_PORTS,
@@ -15,7 +16,6 @@ from xdpctl.abi.constants import (
     REASONS,
     SKETCH_CELLS,
     WAITS,
-    Constants,
 )
 
 ENTRY6 = np.dtype([("address", "u1", 16), ("length", "u4"), ("value", "u4")])

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from xdpctl.abi import arrays, constants, structs
+from xdpctl.abi import arrays, constants, sizes, structs
 
 _BYTES = 8
 
@@ -16,8 +16,8 @@ _BYTES = 8
 def digest() -> str:
     """The digest, as 16 hex digits."""
     parts = []
-    for module in (constants, structs, arrays):
-        for name, value in sorted(vars(module).items()):
+    for named in (vars(constants) | vars(sizes), vars(structs), vars(arrays)):
+        for name, value in sorted(named.items()):
             if isinstance(value, type) and issubclass(value, IntEnum):
                 parts.append(f"{name} {[(each.name, int(each)) for each in value]}")
             elif isinstance(value, type) and issubclass(value, structs.Wire):

@@ -5,7 +5,8 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from xdpctl.abi.constants import REASON_BITS, TOLD, Constants, Reason
+from xdpctl.abi.constants import Constants, Reason
+from xdpctl.abi.sizes import REASON_BITS, TOLD
 
 
 class PackedVerdict(NamedTuple):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Self
 
-from xdpctl.abi.constants import CAPTURE_BYTES, Action, Mode, Spare, Word
+from xdpctl.abi.constants import Action, Mode, Spare, Word
+from xdpctl.abi.sizes import CAPTURE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

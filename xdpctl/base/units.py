@@ -3,7 +3,7 @@
 
 from functools import lru_cache
 
-from xdpctl.abi.constants import WAIT_LOG2, WAITS
+from xdpctl.abi.sizes import WAIT_LOG2, WAITS
 
 # of a wait: it stands for all that are longer than a quarter of it
 _LONGEST_SECONDS = (1 << WAIT_LOG2 + 2 * (WAITS - 1)) // 10**9

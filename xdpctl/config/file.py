@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from xdpctl.base import typed
+from xdpctl.base.problems import Problems
 from xdpctl.base.system.logs import LogFormat
-from xdpctl.base.typed import Problems, convert
+from xdpctl.base.typed import convert
 from xdpctl.config import paths
 from xdpctl.config.settings import Interface, Settings
 from xdpctl.errors import ConfigError, SettingsError

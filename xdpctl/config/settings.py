@@ -9,8 +9,9 @@ from msgspec import Meta, field, structs
 
 from xdpctl.abi.constants import Constants
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.problems import Problems
 from xdpctl.base.system.logs import LogFormat
-from xdpctl.base.typed import LARGEST, Problems, Seconds, Table
+from xdpctl.base.typed import LARGEST, Seconds, Table
 from xdpctl.config import paths
 from xdpctl.control.operations.default_limits import DefaultLimit, LimitSettings
 from xdpctl.fleet.settings import FleetSettings

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.arrays import RATE
-from xdpctl.abi.constants import RATE_COST_SHIFT, SlotNumber
 from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.abi.constants import Spare as WireSpare
+from xdpctl.abi.sizes import RATE_COST_SHIFT
 from xdpctl.abi.structs import Slot
 from xdpctl.control import wire
 from xdpctl.control.state.state import State

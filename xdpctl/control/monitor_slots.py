@@ -5,7 +5,8 @@ import logging
 from collections.abc import Iterator
 from itertools import islice
 
-from xdpctl.abi.constants import STATISTICS_MAX, SlotNumber
+from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.sizes import STATISTICS_MAX
 from xdpctl.control.state.state import State
 from xdpctl.datapath.port import Datapath
 from xdpctl.errors import DatapathError

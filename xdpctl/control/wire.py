@@ -5,7 +5,10 @@ from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
+from xdpctl.control import wire
+from xdpctl.datapath.image import own_slot
 from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.source_set import SourceSet
 
 ACTIONS = {action: WireAction[action.name] for action in Action}
 MODES = {mode: WireMode[mode.name] for mode in Mode}
@@ -31,3 +34,9 @@ def spare_of(word: Slot) -> Spare:
     """What a slot that the kernel has spares, besides the flows by which it is tried."""
     held = WireSpare.KNOWN if word.spare is WireSpare.TRIAL else word.spare
     return next(spare for spare, wire in SPARES.items() if wire is held)
+
+
+def word(source_set: SourceSet) -> bytes:
+    """The value of a set's slot, as the kernel reads it."""
+    action, spare = source_set.action, wire.spares(source_set.spare, source_set.action)
+    return own_slot(wire.ACTIONS[action], wire.MODES[source_set.mode], 0, spare).value

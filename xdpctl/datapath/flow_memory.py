@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import BLOCK, CHALLENGE_COUNTS, MEMORY, PORT
-from xdpctl.abi.constants import GENERATION_SHIFT, Asking, MemoryNumber
+from xdpctl.abi.constants import Asking, MemoryNumber
+from xdpctl.abi.sizes import GENERATION_SHIFT
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError

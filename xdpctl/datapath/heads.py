@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import HEAD, PACE
-from xdpctl.abi.constants import REASONS, Traffic
+from xdpctl.abi.constants import Traffic
+from xdpctl.abi.sizes import REASONS
 from xdpctl.abi.structs import total_hits
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.ringbuf import Ring

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import CONNECTION, MONITOR_STATISTICS
-from xdpctl.abi.constants import SKETCH_CELLS
+from xdpctl.abi.sizes import SKETCH_CELLS
 from xdpctl.base.net.packet_fields import LATER, Fields
 from xdpctl.base.net.prefix import Prefix
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL, SERVED
-from xdpctl.abi.constants import WAIT_LOG2, WAITS
+from xdpctl.abi.sizes import WAIT_LOG2, WAITS
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins

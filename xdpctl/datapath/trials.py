@@ -13,14 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import BLOCK, MEMORY, TRIAL, TRIED
-from xdpctl.abi.constants import (
-    BLOCK_BITS,
-    BLOCK_WORDS,
-    GENERATION_SHIFT,
-    Chosen,
-    MemoryNumber,
-    SlotNumber,
-)
+from xdpctl.abi.constants import Chosen, MemoryNumber, SlotNumber
+from xdpctl.abi.sizes import BLOCK_BITS, BLOCK_WORDS, GENERATION_SHIFT
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix, exact_address
-from xdpctl.base.typed import Problems, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Table
 from xdpctl.model.names import check_name
 
 PORT, ANY_HOST = 8461, "::"  # IPv4, too

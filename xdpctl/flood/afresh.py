@@ -4,12 +4,12 @@
 from collections.abc import Callable, Iterator
 
 from xdpctl.abi.constants import Reason
-from xdpctl.flood.mitigation import Mitigation, State
-from xdpctl.flood.mitigations import Report
+from xdpctl.flood.judge import Proposal
+from xdpctl.flood.mitigation import Mitigation, Report, State
 from xdpctl.flood.seen import ENOUGH, Seen
 from xdpctl.flood.settings import Most
 from xdpctl.flood.usual import Key
-from xdpctl.flood.verdict import Proposal, passes, proposals
+from xdpctl.flood.verdict import passes, proposals
 from xdpctl.model.effect import Action
 
 _NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)

@@ -14,9 +14,9 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.flood.counts import Chunk
+from xdpctl.flood.judge import Proposal
 from xdpctl.flood.shapes import shape
 from xdpctl.flood.usual import Key, Usual
-from xdpctl.flood.verdict import Proposal
 from xdpctl.model.effect import Action
 from xdpctl.model.expectation import Raises, raised
 from xdpctl.model.finding import Finding

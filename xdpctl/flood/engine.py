@@ -17,7 +17,8 @@ from xdpctl.flood.coping import AnswersOf, Coping
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk
 from xdpctl.flood.looks import Looks
 from xdpctl.flood.memory import NormalTraffic
-from xdpctl.flood.mitigations import Mitigations, Report
+from xdpctl.flood.mitigation import Report
+from xdpctl.flood.mitigations import Mitigations
 from xdpctl.flood.rates import Rates
 from xdpctl.flood.seen import Seen
 from xdpctl.flood.settings import DetectSettings, Most

@@ -12,7 +12,7 @@ from xdpctl.base.units import si3
 from xdpctl.flood.normal import ENOUGH, Normal
 from xdpctl.flood.settings import Most
 from xdpctl.flood.sources import IMPOSSIBLE, Sources, sources
-from xdpctl.model.match.evaluate import within
+from xdpctl.model.match.arrays import within
 from xdpctl.model.match.match import Match
 from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray

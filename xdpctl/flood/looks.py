@@ -10,14 +10,14 @@ from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.flood.afresh import Afresh
 from xdpctl.flood.aims import Aims, narrowest
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk, strata
-from xdpctl.flood.mitigation import State
-from xdpctl.flood.mitigations import Report
+from xdpctl.flood.judge import Proposal
+from xdpctl.flood.mitigation import Report, State
 from xdpctl.flood.rates import BESIDE
 from xdpctl.flood.seen import ENOUGH, LOOK_SECONDS, Seen
 from xdpctl.flood.settings import Most
 from xdpctl.flood.sources import sources
 from xdpctl.flood.usual import Key
-from xdpctl.flood.verdict import Proposal, again, limit_on_all, proposals, whole_limit
+from xdpctl.flood.verdict import again, limit_on_all, proposals, whole_limit
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import raised

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One mitigation of an attack, from the report of its beginning to that of its end. Values."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -8,9 +10,10 @@ import msgspec
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.errors import RuleError
+from xdpctl.flood.judge import Proposal
 from xdpctl.flood.normal import RARE
-from xdpctl.flood.verdict import Proposal
 from xdpctl.model.effect import Action
+from xdpctl.model.event import Phase
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
@@ -18,6 +21,7 @@ from xdpctl.model.rate import Rate
 
 QUIET_SECONDS = 10.0  # pulses that come back make it longer
 QUIET_MOST = 900.0
+_ALL_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
 
 class State(StrEnum):
@@ -105,3 +109,32 @@ class Mitigation(msgspec.Struct, kw_only=True):
 
     def parsed(self) -> Match:
         return text.parse(self.match)
+
+
+def rival_of(mitigation: Mitigation, standing: Sequence[Mitigation]) -> Mitigation | None:
+    """The quietest one, in whose place another may come; None if there is room.
+
+    It is of the same kind to the same victim, to the same victim, or of all.
+    """
+    of_victim = [each for each in standing if each.victim == mitigation.victim]
+    alike = [each for each in of_victim if each.kind == mitigation.kind]
+    full = (
+        rivals
+        for rivals, most in (
+            (alike, _OF_STRATUM_MAX),
+            (of_victim, _OF_VICTIM_MAX),
+            (standing, _ALL_MAX),
+        )
+        if len(rivals) >= most
+    )
+    rivals = next(full, [])
+    return min(rivals, key=lambda each: (each.state is State.ATTACK, each.rate), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the control plane is told of one; `watch`: its rule is to be in monitor mode."""
+
+    phase: Phase
+    mitigation: Mitigation
+    watch: bool = False

@@ -2,49 +2,34 @@
 """The mitigations that stand: their hits, and when they end. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import FlowState, Reason, Traffic
+from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.flood import hits
 from xdpctl.flood.counts import Chunk
-from xdpctl.flood.mitigation import QUIET_MOST, Mitigation, State
+from xdpctl.flood.earlier import Earlier
+from xdpctl.flood.judge import Proposal
+from xdpctl.flood.mitigation import QUIET_MOST, Mitigation, Report, State, rival_of
 from xdpctl.flood.settings import Most
-from xdpctl.flood.verdict import Proposal
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
-from xdpctl.model.expectation import Raises, raised
+from xdpctl.model.expectation import Raises
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
-from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray, joined
-from xdpctl.traffic.select import covers, takes
+from xdpctl.traffic.select import takes
 
 TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
 _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
-_HIT = 100.0  # packets a second: fewer do not keep a rule
 PROBE_SECONDS = 75.0  # longer than the pauses of most pulses
-_HEADS_LEAST = 4  # that a flood has which comes back: one may stand for many packets
-_BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
-_PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
-_REMEMBERED_SECONDS, _REMEMBERED_MAX = 86_400.0, 500
 _ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
 _OTHER = 0.2  # of a limit, by which another one differs from it
-_ALL_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the control plane is told of one; `watch`: its rule is to be in monitor mode."""
-
-    phase: Phase
-    mitigation: Mitigation
-    watch: bool = False
 
 
 class Mitigations:
@@ -53,7 +38,7 @@ class Mitigations:
     def __init__(self) -> None:
         self._mitigations: dict[str, Mitigation] = {}
         self._matches: dict[str, Match] = {}
-        self._earlier: dict[tuple[str, str, str], Mitigation] = {}
+        self._earlier = Earlier()
         self._gathered: list[PacketArray] = []
         self._seconds = 0.0
         self._number = 0
@@ -68,7 +53,7 @@ class Mitigations:
     @property
     def earlier(self) -> list[Mitigation]:
         """Those that ended within a day."""
-        return list(self._earlier.values())
+        return self._earlier.all
 
     def stands(self, mitigation: Mitigation) -> bool:
         """Whether it is this one that stands."""
@@ -96,7 +81,7 @@ class Mitigations:
                 mitigation, state=State.ATTACK, hit_at=now, told_at=-1e9, watched=watched
             ))  # fmt: skip
         for mitigation in earlier:
-            self._remember(mitigation)
+            self._earlier.add(mitigation)
 
     def _put(self, mitigation: Mitigation) -> None:
         self._mitigations[mitigation.id] = mitigation
@@ -124,38 +109,20 @@ class Mitigations:
         same = [each for each in self._mitigations.values() if each.match == mitigation.match]
         if any(each.action == mitigation.action or each.drops for each in same):
             return []
-        ended = [] if same else self._make_room(mitigation, force)
-        if ended is None:
-            return None
+        ended = []
+        if not same and (rival := rival_of(mitigation, self.active)):
+            if rival.state is State.ATTACK and rival.rate >= proposal.finding.rate and not force:
+                return None
+            ended.append(self.end(rival))
         for each in same:  # its rule is changed, and its event goes on
             mitigation.id = each.id
-        before = self._earlier.get(_name(mitigation))
+        before = self._earlier.same_as(mitigation)
         if before is not None and not mitigation.blind:
             mitigation.quiet = min(2 * before.quiet, QUIET_MOST)
         mitigation.watched = watched
         mitigation.hit_at = mitigation.told_at = self._since[mitigation.id] = now
         self._put(mitigation)
         return [*ended, Report(Phase.BEGAN, mitigation, watched)]
-
-    def _make_room(self, mitigation: Mitigation, force: bool) -> list[Report] | None:
-        """What ends, so that another has a place; None if all others are louder."""
-        of_victim = [
-            each for each in self._mitigations.values() if each.victim == mitigation.victim
-        ]
-        alike = [each for each in of_victim if each.kind == mitigation.kind]
-        if len(alike) >= _OF_STRATUM_MAX:
-            rivals = alike
-        elif len(of_victim) >= _OF_VICTIM_MAX:
-            rivals = of_victim
-        elif len(self._mitigations) >= _ALL_MAX:
-            rivals = list(self._mitigations.values())
-        else:
-            return []
-        quietest = min(rivals, key=lambda each: (each.state is State.ATTACK, each.rate))
-        loud = quietest.state is State.ATTACK and quietest.rate >= mitigation.finding.rate
-        if loud and not force:
-            return None
-        return [self.end(quietest)]
 
     def answered(self, identity: str, why: str, limit: Rate | None = None) -> None:
         """What came of a report: `why` it had no effect, or nothing. It is reported again then.
@@ -195,44 +162,41 @@ class Mitigations:
         One that was refused takes none, unless by an operator. What passes a challenge or a limit
         after a moment is taken by nothing yet: its sources have answered, or are many.
         """
-        passing = {
-            mitigation.id for mitigation in self._mitigations.values()
-            if not mitigation.drops and now > self._since[mitigation.id] + _ANSWERED_SECONDS
-        }  # fmt: skip
-        return self._left(packets, kind, without=passing)
+        return self._left(packets, (
+            mitigation for mitigation in self._in_force(kind)
+            if mitigation.drops or now <= self._since[mitigation.id] + _ANSWERED_SECONDS
+        ))  # fmt: skip
 
     def not_dropped(self, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which packets no standing drop takes."""
-        others = {
-            mitigation.id for mitigation in self._mitigations.values() if not mitigation.drops
-        }
-        return self._left(packets, kind, without=others)
+        return self._left(packets, (each for each in self._in_force(kind) if each.drops))
 
     def not_probed(self, packets: PacketArray) -> NDArray[np.bool_]:
         """Which packets no drop in monitor mode would take: of those nobody knows what they are."""
-        left = np.ones(len(packets), bool)
-        for mitigation in self._mitigations.values():
-            if mitigation.drops and mitigation.state is State.PROBING:
-                left &= ~takes(self._matches[mitigation.id], packets)
-        return left
+        return self._left(packets, (
+            mitigation for mitigation in self._mitigations.values()
+            if mitigation.drops and mitigation.state is State.PROBING
+        ))  # fmt: skip
 
-    def _left(self, packets: PacketArray, kind: Traffic, without: set[str]) -> NDArray[np.bool_]:
-        left = np.ones(len(packets), bool)
+    def _in_force(self, kind: Traffic) -> Iterator[Mitigation]:
         for mitigation in self._mitigations.values():
-            in_force = not mitigation.refused or mitigation.refused == TAKEN_BACK
-            if mitigation.of_kind is kind and in_force and mitigation.id not in without:
-                left &= ~takes(self._matches[mitigation.id], packets)
+            refused = mitigation.refused and mitigation.refused != TAKEN_BACK
+            if mitigation.of_kind is kind and not refused:
+                yield mitigation
+
+    def _left(self, packets: PacketArray, by: Iterable[Mitigation]) -> NDArray[np.bool_]:
+        left = np.ones(len(packets), bool)
+        for mitigation in by:
+            left &= ~takes(self._matches[mitigation.id], packets)
         return left
 
     def remembered(self, victim: Prefix, kind: Traffic, unix: float) -> list[tuple[Match, float]]:
         """The drops of a day for the same victim and kind, and how many seconds ago they began."""
-        return [
-            (mitigation.parsed(), max(unix - mitigation.began, 0.0))
-            for mitigation in self._earlier.values()
-            if (mitigation.prefix, mitigation.of_kind) == (victim, kind)
-            and mitigation.drops
-            and not mitigation.watched
-        ]
+        return self._earlier.drops(victim, kind, unix)
+
+    def forget(self, unix: float) -> None:
+        """Forget what ended long ago."""
+        self._earlier.forget(unix)
 
     def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
         """Count the hits, and end what is not needed any more.
@@ -248,66 +212,25 @@ class Mitigations:
         packets = joined(self._gathered)
         seconds, self._gathered, self._seconds = self._seconds, [], 0.0
         for mitigation in self.active:
-            mitigation.rate = self._rate(mitigation, packets, seconds) / seconds
+            mitigation.rate = hits.attack_rate(
+                mitigation, self._matches[mitigation.id], packets, seconds
+            )
             yield from self._moved(now, mitigation)
-
-    def _rate(self, mitigation: Mitigation, packets: PacketArray, seconds: float) -> float:
-        """The packets of the attack that a rule hits; of known flows the largest source's.
-
-        A drop of SYNs was made to hit next to no normal ones, so no handshake explains its hits.
-        """
-        known = packets["flow"] == FlowState.KNOWN
-        chosen = takes(self._matches[mitigation.id], packets) & (known == mitigation.known)
-        if mitigation.state is State.PROBING:
-            chosen &= packets["reason"] == Reason.NO_RULE
-            if chosen.sum() < _HEADS_LEAST:
-                return 0.0
-        mass = packets["weight"][chosen].astype(np.float64)
-        if mitigation.known:
-            _, places = np.unique(packets["source"][chosen], return_inverse=True)
-            return float(np.bincount(places, mass).max()) if len(mass) else 0.0
-        if mitigation.of_kind is not Traffic.SYN or (mitigation.drops and not mitigation.blind):
-            return float(mass.sum())
-        shaken = (packets["shaken"] != 0) & covers(
-            mitigation.prefix, packets["family"], packets["destination"]
-        )
-        people = _PACKETS_OF_A_HANDSHAKE * completed(packets[shaken], seconds)
-        return max(0.0, float(mass.sum()) - people)
-
-    def _is_expected(self, mitigation: Mitigation) -> bool:
-        """Whether operators expect what its rule hits now."""
-        threshold = mitigation.finding.threshold
-        most = raised(self.expected, mitigation.prefix, mitigation.of_kind, threshold)
-        return most > threshold and mitigation.rate < most
-
-    def _needed(self, mitigation: Mitigation) -> bool:
-        """Whether the attack goes on, and not normal packets alone that look like it.
-
-        What operators expect is no attack.
-        What is not a drop meets normal packets, too, and so may a drop of which that is not known.
-        """
-        if self._is_expected(mitigation):
-            return False
-        sure = mitigation.drops and not mitigation.watched and not mitigation.blind
-        share = _BACK if sure else _STILL
-        return mitigation.rate - mitigation.normal >= max(
-            _HIT, share * mitigation.finding.threshold
-        )
 
     def _moved(self, now: float, mitigation: Mitigation) -> Iterator[Report]:
         """The next state of one."""
-        if mitigation.refused == TAKEN_BACK and self._is_expected(mitigation):
+        if mitigation.refused == TAKEN_BACK and hits.expected(mitigation, self.expected):
             yield self.end(mitigation)  # else more than that would be taken for refused, too
             return
         if mitigation.state is State.PROBING:
-            if self._needed(mitigation):
+            if hits.needed(mitigation, self.expected):
                 mitigation.state, mitigation.hit_at, mitigation.told_at = State.ATTACK, now, now
                 mitigation.quiet = min(2 * mitigation.quiet, QUIET_MOST)
                 yield Report(Phase.CONTINUES, mitigation, mitigation.watched)
             elif now >= mitigation.probing_since + PROBE_SECONDS:
                 yield self.end(mitigation)
             return
-        if self._needed(mitigation):
+        if hits.needed(mitigation, self.expected):
             mitigation.state, mitigation.hit_at = State.ATTACK, now
         elif now >= mitigation.hit_at + mitigation.quiet:
             mitigation.state, mitigation.probing_since, mitigation.told_at = State.PROBING, now, now
@@ -327,22 +250,5 @@ class Mitigations:
             self._matches[mitigation.id],
             self._since[mitigation.id],
         )
-        self._remember(mitigation)
+        self._earlier.add(mitigation)
         return Report(Phase.ENDED, mitigation)
-
-    def _remember(self, mitigation: Mitigation) -> None:
-        name = _name(mitigation)
-        self._earlier.pop(name, None)
-        self._earlier[name] = mitigation
-        while len(self._earlier) > _REMEMBERED_MAX:
-            del self._earlier[next(iter(self._earlier))]
-
-    def forget(self, unix: float) -> None:
-        """Forget what ended long ago."""
-        old = [n for n, h in self._earlier.items() if unix - h.began > _REMEMBERED_SECONDS]
-        for name in old:
-            del self._earlier[name]
-
-
-def _name(mitigation: Mitigation) -> tuple[str, str, str]:
-    return mitigation.victim, mitigation.kind, mitigation.match

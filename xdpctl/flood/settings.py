@@ -9,7 +9,8 @@ from msgspec import Meta, field
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import Problems, Seconds, Table, unknown
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Seconds, Table, unknown
 
 _LEARNING = 600.0
 _OF_NO_FLOW = 5_000.0  # TCP packets a second to one destination, of no known flow

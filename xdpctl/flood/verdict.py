@@ -2,7 +2,6 @@
 """What is to be done about packets of one kind to one victim, and why. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +9,13 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Traffic
 from xdpctl.flood.evidence import (
     Case,
-    because,
-    never_asked_for,
-    never_seen,
-    unaccepted,
-    unsolicited,
 )
-from xdpctl.flood.normal import ENOUGH, MOST_HIT, RARE, Normal, collateral
-from xdpctl.flood.picture import deciding, picture
+from xdpctl.flood.judge import OF_TUNNELS, Judge, Proposal, short
 from xdpctl.flood.settings import Most
 from xdpctl.flood.shapes import CONNECTING, TUNNELS, boxes, shape
-from xdpctl.flood.sources import Sources, sources
 from xdpctl.model.effect import Action
-from xdpctl.model.finding import KINDS_MAX, TEXT_MAX, TEXTS_MAX, Collateral, Finding
-from xdpctl.model.match.match import Match, Value, join, matching
+from xdpctl.model.finding import Collateral
+from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.match.ranges import merged
 from xdpctl.model.rate import Rate
 from xdpctl.traffic.boxes import BOXES_MAX, REST
@@ -35,108 +27,10 @@ _STEP_DOWN = 0.2  # of what is above the threshold, by which a limit lets less t
 _A_SOURCE = 0.02  # of the threshold, what a limit lets pass of each source at least
 _ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
 _MANY = 100  # sources, where none sends a hundredth
-_OF_TUNNELS = 10.0  # times the threshold: what one tunnel may carry although nobody answers it
 _SQUEEZED = 0.25  # of a kind: a limit on a box that hits more is no better than one on all of it
 _OF_A_PORT, _SEEN_OF_A_PORT = 0.02, 4  # of the packets, and packets: the port of a reflector
 _SAME = 0.5  # of the packets, which an earlier match takes
 _NEARLY_ALL = 0.99  # of what is left: else what a limit leaves over is an attack of its own
-_MATCH_SHOWN = 160  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A match with what is to be done about it, and what it rests on.
-
-    `blind`: too little normal traffic was known to say what it hits. `adapts`: its limit depends on
-    the rate of the attack, and is to be set again when that is known better.
-    """
-
-    match: Match
-    action: Action
-    finding: Finding
-    limit: Rate | None = None
-    known: bool = False  # it is about known flows, so it spares none
-    blind: bool = False
-    adapts: bool = False
-
-
-@dataclass(slots=True)
-class _Judge:
-    """Judges the matches of one case."""
-
-    case: Case
-    drops: bool
-    from_where: Sources = field(init=False)
-    unsolicited: str = field(init=False)
-    unaccepted: str = field(init=False)
-    because: list[str] = field(init=False)
-    rejected: list[str] = field(default_factory=list)
-    _judging: Normal = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.from_where = sources(self.case.window)
-        self.unsolicited, self.unaccepted = unsolicited(self.case), unaccepted(self.case)
-        self.because = list(because(self.case, self.from_where, self.unsolicited))
-        self._judging = self.case.normal.judging
-
-    def hits(self, match: Match) -> tuple[Collateral, ...]:
-        """What a match hits of normal traffic, of whatever destination."""
-        return collateral(_anywhere(match), self._judging)
-
-    def why_not(self, match: Match, hit: tuple[Collateral, ...]) -> str:
-        """Why packets of this match may not be dropped; empty if they may."""
-        if not self.drops:
-            return "the configuration allows no drop"
-        reasons = [*self.because, *never_asked_for(match, self.case.kind)]
-        if not reasons:
-            return "nothing but their number shows that the packets are an attack"
-        own = sources(self.case.window[takes(match, self.case.window)])
-        no_client = self.unaccepted or any(never_asked_for(match, self.case.kind))
-        if own.repeat and not self.from_where.repeat and not no_client:
-            return (
-                f"it takes {own.distinct} of the {self.from_where.distinct} sources, which repeat"
-            )
-        for each in hit:
-            if each.hits and (each.bound > MOST_HIT or each.samples < RARE):
-                return f"it hits up to {each.bound:.1%} of normal {each.kind}"
-        known = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
-        sure = self.unsolicited or self.unaccepted or never_seen(self.case, self.from_where)
-        if known < ENOUGH and not sure:
-            return f"only {known} packets of normal {self.case.kind.setting} are known"
-        return ""
-
-    @property
-    def may_be_a_tunnel(self) -> bool:
-        """Whether it may be a tunnel of a few peers, at a rate that one carries.
-
-        A pair of a tunnel is known once the inside has sent to it. Some never do.
-        """
-        few = self.from_where.few and self.case.kind in TUNNELS
-        return few and self.case.rate < _OF_TUNNELS * self.case.threshold
-
-    def drop(self, match: Match, hit: tuple[Collateral, ...]) -> Proposal:
-        """A drop of a match."""
-        own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
-        blind = self.case.fresh or own < ENOUGH
-        return Proposal(match, Action.DROP, self.told(match, hit), blind=blind)
-
-    def told(self, match: Match, hit: tuple[Collateral, ...]) -> Finding:
-        """What a match rests on."""
-        case, chosen = self.case, takes(match, self.case.window)
-        mass = case.window["weight"].astype(np.float64)
-        return Finding(
-            kind=case.kind.setting,
-            rate=case.rate,
-            threshold=case.threshold,
-            usual=case.usual,
-            heads=len(case.window),
-            coverage=float(mass[chosen].sum() / max(mass.sum(), 1.0)),
-            because=(*self.because, *never_asked_for(match, case.kind))[:TEXTS_MAX],
-            rejected=tuple(each[:TEXT_MAX] for each in self.rejected[:TEXTS_MAX]),
-            deciding=deciding(match, case.window, case.normal, case.kind),
-            collateral=hit[:KINDS_MAX],
-            picture=picture(match, case.window, case.normal, case.kind),
-        )
 
 
 def proposals(case: Case, most: Most) -> list[Proposal]:
@@ -148,7 +42,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     """
     if most is Most.OFF or not len(case.window):
         return []
-    judge = _Judge(case, most is not Most.LIMIT)
+    judge = Judge(case, most is not Most.LIMIT)
     if judge.may_be_a_tunnel:
         return []
     given: dict[str, Value] = {"destination": case.victim, **shape(case.kind, case.victim.family)}
@@ -165,7 +59,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     for match in made:
         hit = judge.hits(match)
         if why := judge.why_not(match, hit):
-            judge.rejected.append(f"{_short(match)}: {why}")
+            judge.rejected.append(f"{short(match)}: {why}")
             limits.append((match, hit))
             continue
         found.append(judge.drop(match, hit))
@@ -202,7 +96,7 @@ def again(case: Case, earlier: Iterable[tuple[Match, float]], most: Most) -> lis
     for match, ago in earlier:
         if _share(takes(match, case.window), case.window) < _SAME:
             continue
-        judge = _Judge(case, True)
+        judge = Judge(case, True)
         judge.because.insert(0, f"the same packets were held {ago / 60:.0f} minutes ago")
         hit = judge.hits(match)
         if not judge.why_not(match, hit):
@@ -213,7 +107,7 @@ def again(case: Case, earlier: Iterable[tuple[Match, float]], most: Most) -> lis
 def whole_limit(case: Case) -> Proposal:
     """What is done if nothing more precise is possible."""
     whole = join({"destination": case.victim, **shape(case.kind, case.victim.family)})
-    return _rest(_Judge(case, False), whole, [], np.ones(len(case.window), bool))
+    return _rest(Judge(case, False), whole, [], np.ones(len(case.window), bool))
 
 
 def limit_on_all(case: Case, usual: float) -> Proposal:
@@ -222,12 +116,12 @@ def limit_on_all(case: Case, usual: float) -> Proposal:
     `usual` is what comes to it of all kinds, in packets a second.
     """
     whole = join({"destination": case.victim})
-    judge, rate = _Judge(case, False), Rate(pps=max(_ON_ALL, case.threshold, 2 * usual))
+    judge, rate = Judge(case, False), Rate(pps=max(_ON_ALL, case.threshold, 2 * usual))
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
 
 
 def _rest(
-    judge: _Judge,
+    judge: Judge,
     whole: Match,
     limits: list[tuple[Match, tuple[Collateral, ...]]],
     left: NDArray[np.bool_],
@@ -263,10 +157,10 @@ def passes(threshold: float, rate: float, usual: float, answered: float) -> floa
     return max(less, _LEAST_PASSES * threshold, usual, answered, 10.0)
 
 
-def _of_each(judge: _Judge, least: float) -> Rate:
+def _of_each(judge: Judge, least: float) -> Rate:
     """What a limit lets pass of each source: of all heavy ones together what is no attack yet."""
     case = judge.case
-    most = case.threshold * (_OF_TUNNELS if case.kind in TUNNELS else 1.0)
+    most = case.threshold * (OF_TUNNELS if case.kind in TUNNELS else 1.0)
     each = max(
         least, _A_SOURCE * case.threshold, max(most, case.usual) / (judge.from_where.heavy or _MANY)
     )
@@ -276,14 +170,3 @@ def _of_each(judge: _Judge, least: float) -> Rate:
 def _share(chosen: NDArray[np.bool_], window: PacketArray) -> float:
     weights = window["weight"].astype(np.float64)
     return float(weights[chosen].sum() / weights.sum())
-
-
-def _anywhere(match: Match) -> Match:
-    """The match without its destination: normal traffic was to other destinations, too."""
-    return matching(tuple(each for each in match.components if each[0] != "destination"))
-
-
-def _short(match: Match) -> str:
-    """The match without its destination; a long one is cut."""
-    shown = str(_anywhere(match))
-    return shown if len(shown) <= _MATCH_SHOWN else f"{shown[:_MATCH_SHOWN]} ..."

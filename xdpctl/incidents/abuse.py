@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from xdpctl.base.net.prefix import exact_address, text_of
-from xdpctl.base.typed import Problems, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Table
 from xdpctl.errors import ConfigError
 
 _MOST = 100  # reports of one incident

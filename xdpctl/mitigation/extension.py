@@ -61,3 +61,10 @@ def _mode(standing: Rule, asked: Mode, watched: bool) -> Mode:
     if watched:
         return Mode.MONITOR
     return Mode.ENFORCE if standing.mode is Mode.ENFORCE else asked
+
+
+def of_another_limit(before: Rule, after: Rule) -> bool:
+    """Whether a rule has another limit, and is the same otherwise but for its end."""
+    if before.limit is None or after.limit is None or before.limit == after.limit:
+        return False
+    return before.replace(limit=after.limit, expires_ns=after.expires_ns) == after

@@ -11,25 +11,22 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Peers
 from xdpctl.control.guards import lockout
-from xdpctl.control.operations import expectations, rules
-from xdpctl.control.operations.admission import refuse_all
-from xdpctl.control.operations.challenges import answerable
+from xdpctl.control.operations import expectations
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import CapacityError, LockoutError, QuotaError, RuleError
+from xdpctl.errors import CapacityError, LockoutError, RuleError
 from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.incidents.ledger import ledger
 from xdpctl.incidents.ledger.attribution import ReportedEvent, rules_that_worked, tag_of
 from xdpctl.mitigation import event_tags, guards
-from xdpctl.mitigation.extension import extended
 from xdpctl.mitigation.measures import asks, mode_of, remembered
 from xdpctl.mitigation.outcome import Outcome
+from xdpctl.mitigation.placement import Placement
 from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
 from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.event import Event, Phase, plain
-from xdpctl.model.expectation import raises
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import RULES_KEPT, Incident
 from xdpctl.model.match.match import Match
@@ -61,12 +58,16 @@ class Responder:
         repeat_offenders: RepeatOffenders,
     ) -> None:
         self._draft, self._settings, self._detector = draft, settings, detector
-        self._mode, self._room, self._hits = mode, room, hits
+        self._mode, self._hits = mode, hits
         self._peers, self._repeat_offenders = peers, repeat_offenders
         self._caller = Caller(caller.name, caller.role, detector)
         self.outcome = Outcome()
-        self.created = self._writes = 0
-        self._proven: frozenset[str] = frozenset()  # ids of rules that worked for the victim before
+        self._placement = Placement(draft, settings, mode, self._caller, room, self.outcome)
+
+    @property
+    def created(self) -> int:
+        """The rules that were added."""
+        return self._placement.created
 
     def take(self, events: Iterable[Event]) -> Outcome:
         """Act on each event, in order; return the outcome of all of them."""
@@ -90,7 +91,7 @@ class Responder:
         marked = event_tags.of(self._detector, event)
         report = ReportedEvent(event, self._detector, marked[0], ttl, self._settings.same_incident)
         incident = ledger.find_or_open(self._draft, report, self._hits)
-        if ledger.taken_back(incident, event) and not self._beyond_what_is_expected(event):
+        if ledger.taken_back(incident, event) and not self._exceeds(event):
             self.outcome.ignore(event, TAKEN_BACK)
             return
         marked += (tag_of(incident),)
@@ -101,12 +102,12 @@ class Responder:
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
-        written = self._writes
+        written = self._placement.writes
         placed, fresh = self._place_all(asked, event, marked[:1], incident)
         self.outcome.add_rules(placed)
         ledger.event_began(self._draft, incident, report, fresh)
         self.outcome.add_incident(incident.id)
-        if self._writes > written:  # a repeated report changes nothing
+        if self._placement.writes > written:  # a repeated report changes nothing
             self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
 
     def _place_all(
@@ -116,29 +117,27 @@ class Responder:
         placed, fresh = list[Rule](), list[ledger.Made]()
         for ask in asked:
             try:
-                rule, new = self._take(ask)
+                rule, new = self._placement.take(ask)
             except (RuleError, CapacityError) as error:
                 self.outcome.refuse(_subject(ask), error)
                 continue
             if event.watch and rule.mode is Mode.ENFORCE and tags.events(rule.tags) == mark:
                 rule = rule.replace(mode=Mode.MONITOR)  # no other event needs it
-                self._put(rule)
+                self._placement.put(rule)
             placed.append(rule)
             if new:
                 fresh.append((rule, Hits(0, 0)))
             elif len(incident.rules) + len(fresh) < RULES_KEPT:
                 carried = ledger.adopt_rule(self._draft, incident, rule, self._hits)
                 if carried:
-                    self._put(carried[0])
+                    self._placement.put(carried[0])
                     fresh.append(carried)
         return placed, fresh
 
-    def _beyond_what_is_expected(self, event: Event) -> bool:
-        """Whether an operator has said how much is expected there, and more comes."""
-        held, unix, victim = expectations.standing(self._draft), self._draft.now.unix, event.victim
-        return victim is not None and any(
-            each.prefix is not None and each.prefix.covers(victim) and event.pps > each.pps > 0
-            for each in raises(held.values(), unix)
+    def _exceeds(self, event: Event) -> bool:
+        """Whether more comes than an operator has said to expect."""
+        return event.victim is not None and expectations.exceeded(
+            self._draft, event.victim, event.pps
         )
 
     def _asks(
@@ -149,7 +148,7 @@ class Responder:
         named = event.sources or event.match is not None  # then it says itself what helps
         before = [] if named else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
-        self._proven = frozenset(known)
+        self._placement.proven = frozenset(known)
         for ask in asks(event, self._settings.measures, **common):
             source = ask.by_source
             if source is None:
@@ -161,13 +160,6 @@ class Responder:
             ttl = min(self._repeat_offenders.ttl(source, report.ttl, now, stands), most)
             yield structs.replace(ask, mode=mode, ttl=ttl)
         yield from known.values()
-
-    def _first_step(self, ask: RuleRequest) -> RuleRequest:
-        """`ask` at the first step of the ladder; a rule that worked before is enforced."""
-        watched = self._settings.ladder.monitor and ask.match.id not in self._proven
-        if self._mode is not Automatic.ON or not watched:
-            return ask
-        return structs.replace(ask, mode=Mode.MONITOR, tags=(*ask.tags, tags.WATCHED))
 
     @property
     def _most_ttl(self) -> float:
@@ -183,59 +175,20 @@ class Responder:
             self.outcome.watched.append({"event": plain(event.id), "why": why})
         return spared
 
-    def _take(self, ask: RuleRequest) -> tuple[Rule, bool]:
-        """Add or extend the rule for `ask`; return it, and whether it is new."""
-        rule, new, news = lockout.take(
-            self._draft, self._caller, lambda draft: self._place(draft, ask)
-        )
-        self._writes += news
-        if new:
-            self.created += 1
-            self.outcome.blocked += [rule.by_source] if rule.by_source else []
-        return rule, new
-
-    def _place(self, draft: Draft, ask: RuleRequest) -> tuple[Rule, bool, bool]:
-        """Stage the rule for `ask`; return it, whether it is new, and whether it is news."""
-        ask = answerable(draft, ask, self._caller)
-        standing = draft.at(ask.match)
-        if standing is not None:
-            changed = extended(standing, ask, self._detector, self._draft.now)
-            acts = changed.action is not standing.action or changed.mode is not standing.mode
-            if changed.by_source is None and acts:
-                refuse_all(draft, changed)
-            if changed != standing:
-                draft.put(changed)
-            news = changed != standing and not _of_another_limit(standing, changed)
-            return changed, False, news
-        if self.created >= self._room:
-            most = self._settings.max_per_minute
-            raise QuotaError(
-                f"{self._detector} asked for more than {most:,} new rules per minute",
-                "",
-                "check what it reports, or raise automatic.max_per_minute",
-            )
-        if ask.by_source is None:
-            made = rules.add(draft, self._first_step(ask), self._caller).rule
-        else:
-            made = rules.place(draft, ask, self._caller).rule
-        return made, True, True
-
-    def _put(self, changed: Rule) -> None:
-        self._writes += 1
-        self._draft.put(changed)
-
     def _release(self, event: Event) -> None:
         """End the rules that exist only because of this event."""
         tag = event_tags.of(self._detector, event)[0 if event.id else -1]
-        removed, written = [], self._writes
+        removed, written = [], self._placement.writes
         for rule in self._holding(event, tag):
             left = tuple(other for other in rule.tags if not tags.ends(tag, other))
             if tags.of_event(left):
-                self._put(rule.replace(tags=left))
+                self._placement.put(rule.replace(tags=left))
                 continue
             hits = self._hits(rule)
             if held_back(rule, hits):
-                self._put(rule.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING)))
+                self._placement.put(
+                    rule.replace(tags=(*tags.without(left, tags.ENDING), tags.ENDING))
+                )
                 self.outcome.held.append(rule.id)
                 continue
             try:
@@ -251,7 +204,7 @@ class Responder:
             self.outcome.add_incident(incident.id)
         ids = [rule.id for rule, _ in removed]
         self.outcome.released += ids
-        if self._writes == written and not removed and not incidents:
+        if self._placement.writes == written and not removed and not incidents:
             self.outcome.ignore(event, "it has no rules")  # and no audit record is written
             return
         self._note(event, "event.ended", ids)
@@ -278,13 +231,6 @@ class Responder:
             rules=len(ids),
             first=ids[:_NAMED],
         )
-
-
-def _of_another_limit(before: Rule, after: Rule) -> bool:
-    """Whether a rule has another limit, and is the same otherwise but for its end."""
-    if before.limit is None or after.limit is None or before.limit == after.limit:
-        return False
-    return before.replace(limit=after.limit, expires_ns=after.expires_ns) == after
 
 
 def _subject(ask: RuleRequest) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import LARGEST, Problems, Seconds, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import LARGEST, Seconds, Table
 from xdpctl.control.operations.default_limits import RateSettings
 from xdpctl.detectors.formats.jmespath import adapter
 from xdpctl.detectors.registry import ADAPTERS, Adapter

@@ -12,7 +12,7 @@ from xdpctl.control.operations.undo import Undone, undo
 from xdpctl.control.state import changes
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.incidents.ledger.attribution import of_rule
 from xdpctl.model.identity import Caller
 from xdpctl.model.rule import OPERATOR, STANDING, Rule, automatic
@@ -26,7 +26,7 @@ def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule], None]:
 
     def ended(rule: Rule) -> None:
         if of_rule(draft, rule):  # else nobody asks for its hits, which cost a system call
-            ledger.rule_ended(draft, rule, hits(rule), why, taken_back=True)
+            rule_notes.rule_ended(draft, rule, hits(rule), why, taken_back=True)
 
     return ended
 

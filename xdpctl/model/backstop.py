@@ -9,7 +9,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import LARGEST, Problems, Table, unknown
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import LARGEST, Table, unknown
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.rate import PPS_MAX, Rate
 

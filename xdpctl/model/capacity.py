@@ -5,7 +5,8 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from xdpctl.base.typed import Problems, Seconds, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Seconds, Table
 
 _AGE_MIN, _AGE_MAX = 60.0, 7 * 86400.0
 FLOWS_A_BLOCK = 8  # with so many, 6 of 100,000 unknown flows are taken for known ones

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from xdpctl.abi.constants import Constants
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import QuotaError
+from xdpctl.model.effect import Action
+from xdpctl.model.rule import OPERATOR, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,15 @@ AUTOMATIC = Quota(
 )
 _SHARE_OF_ALL = 1 / 128  # share of each family that all detectors together may drop
 _WHOLE = {4: 1 << 32, 6: 1 << 61}  # number of IPv4 addresses; of /64s in 2000::/3
+
+
+def space(rule: Rule) -> int:
+    """How much of the address space a detector's rule drops: IPv4 addresses, or /64s of IPv6.
+
+    0 for an operator's rule, or one that does not drop.
+    """
+    source = rule.by_source
+    if source is None or rule.action is not Action.DROP or rule.origin == OPERATOR:
+        return 0
+    whole = 32 if source.family == 4 else 64
+    return 1 << max(0, whole - source.length)

@@ -31,7 +31,7 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.processes.sockets import Listeners, turn_away
 from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
 
@@ -127,7 +127,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         Clock(),
         settings.capacities.entries,
         _signer(settings.incident_key),
-        ledger,
+        rule_notes,
     )
     if report:
         controller.set_logins(report.logins)

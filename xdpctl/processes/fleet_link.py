@@ -86,7 +86,7 @@ def scope_for(agent: "Agent | None", scope: str) -> str | None:
     if scope and agent is None:
         raise RuleError("this box is in no fleet", "scope", "leave it out, or give local")
     checked = check_scope(scope)
-    if agent and checked and not agent.named(checked):
+    if agent and checked and not agent.whereabouts.named(checked):
         raise RuleError(
             f"the fleet has no {checked.replace(':', ' ')}",
             "scope",

@@ -11,7 +11,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_logins
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.config.settings import Settings
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import neighbours
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.doctor import host as doctor
 from xdpctl.errors import ConfigError, RuleError
@@ -81,7 +81,7 @@ class Status:
             self._look_at = now + _PROTECT_SECONDS
             if now >= self._forget_at:
                 self._before = {}
-            found = {str(p): why for p, why in sorted(netlink.to_protect().items())}
+            found = {str(p): why for p, why in sorted(neighbours.to_protect().items())}
             self._protect = {**self._before, **found}
         names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not")
         ports = {
@@ -92,7 +92,7 @@ class Status:
             self._logins_at = now + BEAT_SECONDS
             self._logins = [str(address) for address in ssh_logins.addresses()]
             self._on_link = (
-                sorted(map(str, netlink.networks(self._outside))) if self._outside else []
+                sorted(map(str, neighbours.networks(self._outside))) if self._outside else []
             )
         self._examine(ports, now)
         return {

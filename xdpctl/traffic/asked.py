@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.datapath.served import Service
+from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import UDP
-from xdpctl.model.match.evaluate import within
 from xdpctl.model.services import HTTPS, SERVICES
 from xdpctl.traffic.packets import PacketArray, destination
 

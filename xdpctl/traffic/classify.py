@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import HEAD
-from xdpctl.abi.constants import HEAD_BYTES, Reason, Traffic
+from xdpctl.abi.constants import Reason, Traffic
+from xdpctl.abi.sizes import HEAD_BYTES
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.datapath.heads import HeadArray
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import REASONS, Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.sizes import REASONS
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.datapath.heads import NEVER, Heads, Masks, no_masks
 from xdpctl.datapath.served import CountsOf

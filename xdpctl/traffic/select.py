@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.match.arrays import passing, within
 from xdpctl.model.match.components import COMPONENTS, Kind
-from xdpctl.model.match.evaluate import passing, within
 from xdpctl.model.match.match import Match
 from xdpctl.traffic.packets import PacketArray
 

@@ -14,7 +14,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import WAITS
+from xdpctl.abi.sizes import WAITS
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.served import Counts, CountsOf, Service, wait_bound
 from xdpctl.model.match.components import TCP, UDP

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.model.match.evaluate import passing, within
+from xdpctl.model.match.arrays import passing, within
 from xdpctl.traffic.packets import PacketArray
 
 BITS = ("tcp_flags", "fragment")  # components whose values are tests of bits

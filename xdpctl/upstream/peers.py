@@ -8,7 +8,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from xdpctl.base.net.prefix import Prefix, text_of
-from xdpctl.base.typed import Address, Problems, Table, show
+from xdpctl.base.problems import Problems, show
+from xdpctl.base.typed import Address, Table
 from xdpctl.model.names import check_name
 from xdpctl.model.route import is_community
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.typed import Problems, Seconds, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Seconds, Table
 from xdpctl.upstream.peers import Peer
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]

@@ -83,7 +83,7 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
         ),
         feeds=agent.rounds.feeds.leader,
         nodes=[
-            node_out(seen, agent.looked(), revision)
+            node_out(seen, agent.whereabouts.looked(), revision)
             for seen in sorted(nodes.by_name.values(), key=lambda seen: seen.name)
         ],
         unknown=dict(list(refused.items())[:_SHOWN]),
@@ -97,7 +97,7 @@ async def read_node(name: str, who: Viewer, ctx: Ctx) -> NodeOut:
     seen: Seen | None = agent.reporter.nodes.by_name.get(name)
     if seen is None:
         raise NotFoundError(f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status")
-    return node_out(seen, agent.looked(), agent.member.applied)
+    return node_out(seen, agent.whereabouts.looked(), agent.member.applied)
 
 
 @router.post("/share", responses=refusals(NotFoundError, *CHANGE))

@@ -14,7 +14,7 @@ from xdpctl.control.state.changes import Change
 from xdpctl.control.state.coverage import around
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import DatapathError, NotFoundError, RuleError, StaleError
-from xdpctl.incidents.ledger import by_hand, ledger
+from xdpctl.incidents.ledger import by_hand, rule_notes
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import id_of, key_named
@@ -174,7 +174,7 @@ async def _change(
         before = draft.find(rule_id)
         changed = rules.change(draft, rule_id, changes, who, seen)
         if before:
-            ledger.rule_moved(draft, before, changed.rule, ctx.controller.hits(before))
+            rule_notes.rule_moved(draft, before, changed.rule, ctx.controller.hits(before))
         return changed
 
     changed = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
@@ -234,7 +234,7 @@ async def remove_rule(
 
     def remove(draft: Draft) -> None:
         gone = rules.remove(draft, rule_id, who, seen, hits)
-        ledger.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
+        rule_notes.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
 
     change = ctx.controller.change_by(who, force)
     await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))

@@ -11,9 +11,8 @@ from typing import Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix import order, parse_prefix
 from xdpctl.control.match_sync import ordered
-from xdpctl.control.state.state import order
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action, Mode
 from xdpctl.model.match import text

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from xdpctl.abi.constants import WAITS
+from xdpctl.abi.sizes import WAITS
 from xdpctl.base.net.prefix import text_of
 from xdpctl.datapath.served import wait_bound
 from xdpctl.model.match.components import TCP

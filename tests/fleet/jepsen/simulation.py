@@ -159,7 +159,7 @@ class Simulation:
         try:
             node.controller.submit(operation, change).result()
             number = change.number if change else 0
-            where = node.agent.wait(number, [f"rules/{key.replace('/', '_')}"], wait)
+            where = node.agent.whereabouts.wait(number, [f"rules/{key.replace('/', '_')}"], wait)
             outcome = Outcome.ENGINE if where.revision else Outcome.NODE
         except XdpctlError as error:
             refused = "stated otherwise" not in str(error)

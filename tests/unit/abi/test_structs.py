@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import need
 from tests.paths import ROOT
-from xdpctl.abi import constants
+from xdpctl.abi import constants, sizes
 from xdpctl.abi.arrays import (
     BLOCK,
     CHALLENGE,
@@ -86,65 +86,10 @@ DTYPES = {
     "challenge": CHALLENGE,
     "challenge_counts": CHALLENGE_COUNTS,
 }
-BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * constants.BUCKET_CELLS}
-BY_SIZE |= {"bitmap": 8 * constants.BITMAP_WORDS, "classes": 8}
+BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * sizes.BUCKET_CELLS}
+BY_SIZE |= {"bitmap": 8 * sizes.BITMAP_WORDS, "classes": 8}
 BY_SIZE |= {"side_key4": 8, "side_key6": 20}
-CONSTANTS = (
-    "FRONT_UNITS_LOG2",
-    "NEAR4_UNITS_LOG2",
-    "NEAR6_UNITS_LOG2",
-    "SINGLE6_UNITS_LOG2",
-    "NEAR6_SINGLES",
-    "CELL_VALUE_BITS",
-    "CELL_KEY_BITS",
-    "BUCKET_CELLS",
-    "TOLD",
-    "CAPTURE_BYTES",
-    "REASONS",
-    "HEAD_BYTES",
-    "STRATA_LOG2",
-    "STRATUM_LOG2",
-    "HEADS_ALL_LOG2",
-    "HEADS_THIN_MOST",
-    "HEADS_SEEN_MAX",
-    "REASON_BITS",
-    "FIELDS_MAX",
-    "CLASS_BITS",
-    "BITMAP_WORDS",
-    "BITMAPS_MAX",
-    "CLASSES_MAX",
-    "RATE_COST_SHIFT",
-    "BUCKETS_LOG2",
-    "BUCKET_STRIDE",
-    "BUCKET_DHCP",
-    "BUCKETS_MAX",
-    "SIDES_MAX",
-    "SIDE_UNITS_LOG2",
-    "STATISTICS_MAX",
-    "MONITORED_A_PACKET",
-    "MONITORED_BITS",
-    "SKETCH_LOG2",
-    "SKETCH_CELLS",
-    "GLIMPSES",
-    "CONNECTIONS_MAX",
-    "BLOCK_WORDS",
-    "BLOCK_BITS",
-    "ANSWERED_LOG2",
-    "FRAGMENTS_LOG2",
-    "GENERATION_SHIFT",
-    "BUDGETS_LOG2",
-    "TRIED_LOG2",
-    "TRIED_PACKETS",
-    "TRIED_SECONDS",
-    "SEEN_LOG2",
-    "PAUSE_LEAST_MS",
-    "PAUSE_MOST_MS",
-    "SERVED_LOG2",
-    "AWAITED_LOG2",
-    "WAITS",
-    "WAIT_LOG2",
-    "FLEET_PORTS",
-)
+CONSTANTS = [name for name, value in vars(sizes).items() if name.isupper() and type(value) is int]
 ENUMS = {
     constants.Action: "ACTION_",
     constants.Mode: "MODE_",
@@ -211,7 +156,7 @@ def assertions() -> Iterator[str]:
     for name, size in BY_SIZE.items():
         yield must(f"sizeof(struct {name}) == {size}")
     for constant in CONSTANTS:
-        yield must(f"{constant} == {getattr(constants, constant)}")
+        yield must(f"{constant} == {getattr(sizes, constant)}")
 
 
 def compiled(tmp_path: Path, lines: list[str]) -> "subprocess.CompletedProcess[str]":

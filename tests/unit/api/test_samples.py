@@ -10,7 +10,8 @@ import pytest
 
 from tests.support import packets
 from tests.support.apiclient import Api, problem, running
-from xdpctl.abi.constants import CAPTURE_BYTES, Reason, SlotNumber
+from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture
 from xdpctl.control.capture import CaptureAsk, choose
 from xdpctl.datapath.heads import Masks

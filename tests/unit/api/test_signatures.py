@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from xdpctl.abi.constants import RATE_COST_SHIFT, Action, SlotNumber, Spare
+from xdpctl.abi.constants import Action, SlotNumber, Spare
+from xdpctl.abi.sizes import RATE_COST_SHIFT
 from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.constants import CELL_VALUE_BITS
+from xdpctl.abi.sizes import CELL_VALUE_BITS
 from xdpctl.datapath.tables import cells
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2, Cells, Places, Words, buckets_log2
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.apiclient import Api, running
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.abi.arrays import CONNECTION, GLIMPSE, MONITOR_STATISTICS
-from xdpctl.abi.constants import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
+from xdpctl.abi.sizes import SKETCH_CELLS, SKETCH_LOG2, STATISTICS_MAX
 from xdpctl.datapath import monitor_statistics
 from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl_api.shapes.monitor import statistics_out

@@ -12,10 +12,11 @@ from bench.detection.synthesis import all_judged
 from xdpctl.abi.constants import FlowState, Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.flood.evidence import Case, because
+from xdpctl.flood.judge import Proposal
 from xdpctl.flood.normal import Normal, bound
 from xdpctl.flood.settings import FLOORS, Most
 from xdpctl.flood.sources import sources
-from xdpctl.flood.verdict import Proposal, proposals
+from xdpctl.flood.verdict import proposals
 from xdpctl.model.effect import Action
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes

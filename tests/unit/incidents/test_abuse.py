@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import xarf
 
-from xdpctl.base.typed import Problems
+from xdpctl.base.problems import Problems
 from xdpctl.errors import ConfigError
 from xdpctl.incidents.abuse import Reporter, reports
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.apiclient import Api, problem
 from tests.support.hooked import Connected, event, fastnetmon, hit, say, whole
-from xdpctl.abi.constants import CAPTURE_BYTES, Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture, Hits
 from xdpctl.base.net.packets import build
 from xdpctl.base.net.pcapng_writer import Writer

@@ -11,7 +11,7 @@ from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.system import ssh_logins
 from xdpctl.config.settings import Interface, Settings
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import neighbours
 from xdpctl.lab.replay.protection import BY_FILTER, BY_REPLAY, all_outside, as_live, nothing
 from xdpctl.model.protection import CONFIGURED, GATEWAY, OWN_ADDRESS, PEER
 
@@ -24,8 +24,8 @@ OURS, THEIRS, HOST, ROUTER, USER, LINK = map(
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of a host on which netlink finds its address, and whose sshd has a session."""
-    monkeypatch.setattr(netlink, "to_protect", lambda: {HOST: OWN_ADDRESS})
-    monkeypatch.setattr(netlink, "networks", lambda _: {LINK})
+    monkeypatch.setattr(neighbours, "to_protect", lambda: {HOST: OWN_ADDRESS})
+    monkeypatch.setattr(neighbours, "networks", lambda _: {LINK})
     monkeypatch.setattr(ssh_logins, "addresses", lambda: [USER])
     return Settings(
         (Interface("eth0", "outside"), "eth1"), (THEIRS,), (OURS,), state_dir=tmp_path / "state"

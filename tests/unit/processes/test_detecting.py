@@ -17,7 +17,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.settings import Settings
 from xdpctl.detectors.formats import builtin
 from xdpctl.errors import Unreachable
-from xdpctl.flood.mitigations import Report
+from xdpctl.flood.mitigation import Report
 from xdpctl.model.event import Phase
 from xdpctl.processes.detector import learnt
 from xdpctl.processes.detector.detector import prefixes

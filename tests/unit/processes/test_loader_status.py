@@ -13,7 +13,7 @@ import pytest
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.system import sd_notify
 from xdpctl.config.settings import Listen, Settings
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import neighbours
 from xdpctl.processes import loader_status
 from xdpctl.processes.sockets import tcp_listener
 
@@ -27,7 +27,7 @@ class Host:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found: dict[Prefix, str] = {}
         self.now = 1000.0
-        monkeypatch.setattr(netlink, "to_protect", lambda: self.found)
+        monkeypatch.setattr(neighbours, "to_protect", lambda: self.found)
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def protect(self, **why: str) -> None:

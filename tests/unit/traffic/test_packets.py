@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.support.packets import random_frame
-from xdpctl.abi.constants import HEAD_BYTES
+from xdpctl.abi.sizes import HEAD_BYTES
 from xdpctl.base.net.packet_fields import fields
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.model.match import evaluate, text

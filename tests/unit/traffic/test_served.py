@@ -6,7 +6,8 @@ import pytest
 
 from tests.paths import ROOT
 from tests.support.fakes import FakeServed
-from xdpctl.abi.constants import WAITS, Traffic
+from xdpctl.abi.constants import Traffic
+from xdpctl.abi.sizes import WAITS
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.units import wait
 from xdpctl.datapath.served import Counts, Service, wait_bound

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.apiclient import Api, running
 from tests.support.hooked import OURS, Connected, fastnetmon, say, whole
-from xdpctl.abi.constants import CAPTURE_BYTES, Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture
 from xdpctl.base.net.packets import build
 from xdpctl.base.net.prefix import parse_prefix

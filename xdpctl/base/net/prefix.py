@@ -125,3 +125,8 @@ def _malformed(text: str, bare: str, field: str) -> RuleError:
         what = f"{text[:80]!r} has a zone id, which packets do not carry"
         return RuleError(what, field, f"write {bare.split('%')[0][:64]} without it")
     return RuleError(f"{text[:80]!r} is not an IPv4 or IPv6 prefix", field, instead(text))
+
+
+def order(source: Prefix) -> tuple[int, bytes, int]:
+    """The sort key for lists of rules: IPv4 first, by address, wider before narrower."""
+    return len(source.address), source.address, source.length

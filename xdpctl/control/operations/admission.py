@@ -5,10 +5,10 @@ from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.state import space
 from xdpctl.errors import CapacityError, ConflictError, QuotaError
 from xdpctl.model import possible, tags
 from xdpctl.model.effect import Action, Mode
+from xdpctl.model.quota import space
 from xdpctl.model.requests import WIDEST_DROP
 from xdpctl.model.rule import OPERATOR, STANDING, Rule, automatic
 

@@ -11,7 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from xdpctl.base.typed import LARGEST, Problems, Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import LARGEST, Table
 from xdpctl.control.operations.admission import free_slot
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.effect import Action, Mode, Spare

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Adding and removing what an operator expects; what is over is removed when one is added."""
 
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError, RuleError
-from xdpctl.model.expectation import EXPECTATIONS_MAX, Expectation
+from xdpctl.model.expectation import EXPECTATIONS_MAX, Expectation, raises
 from xdpctl.model.identity import Caller
 
 
@@ -43,3 +44,12 @@ def remove(draft: Draft, name: str, caller: Caller) -> Expectation:
     draft.expectations[name] = None
     draft.note(caller.name, "expect.remove", name, expected=str(found))
     return found
+
+
+def exceeded(draft: Draft, victim: Prefix, pps: float) -> bool:
+    """Whether an operator has said how much is expected at a victim, and more comes."""
+    held = raises(standing(draft).values(), draft.now.unix)
+    return any(
+        each.prefix is not None and each.prefix.covers(victim) and pps > each.pps > 0
+        for each in held
+    )

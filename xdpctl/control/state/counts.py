@@ -4,11 +4,13 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from xdpctl.abi.constants import BITMAP_WORDS, Constants
+from xdpctl.abi.constants import Constants
+from xdpctl.abi.sizes import BITMAP_WORDS
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.control.state.state import State, space
+from xdpctl.control.state.state import State
 from xdpctl.errors import CapacityError
 from xdpctl.model.match.overlap import overlap
+from xdpctl.model.quota import space
 from xdpctl.model.rule import Rule, automatic
 
 # How many limits and monitored rules may match one packet. Each takes one of

@@ -8,10 +8,11 @@ from itertools import chain
 from typing import Any
 
 from xdpctl.abi.constants import Side
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, order
 from xdpctl.control import wire
 from xdpctl.control.state.tag_index import TagIndex
 from xdpctl.control.store.kinds import AUTOMATIC_MODE, KINDS, RULES, Kind
+from xdpctl.control.wire import word
 from xdpctl.datapath.image import NEIGHBOUR, PROTECTED, Image, Listing, Target, own_slot
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.collateral import Collateral
@@ -21,7 +22,7 @@ from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Key, id_of, key_named
 from xdpctl.model.protection import Protection
-from xdpctl.model.quota import AUTOMATIC, Quota
+from xdpctl.model.quota import AUTOMATIC, Quota, space
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.screening import outside
 from xdpctl.model.shared import Position, Shared, Unsent
@@ -29,29 +30,6 @@ from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 NEVER = 1 << 63
 _CALLERS_KEPT, _CALLED_NS = 256, 3600 * 10**9
-
-
-def space(rule: Rule) -> int:
-    """How much of the address space a detector's rule drops: IPv4 addresses, or /64s of IPv6.
-
-    0 for an operator's rule, or one that does not drop.
-    """
-    source = rule.by_source
-    if source is None or rule.action is not Action.DROP or rule.origin == OPERATOR:
-        return 0
-    whole = 32 if source.family == 4 else 64
-    return 1 << max(0, whole - source.length)
-
-
-def order(source: Prefix) -> tuple[int, bytes, int]:
-    """The sort key for lists of rules: IPv4 first, by address, wider before narrower."""
-    return len(source.address), source.address, source.length
-
-
-def word(source_set: SourceSet) -> bytes:
-    """The value of a set's slot, as the kernel reads it."""
-    action, spare = source_set.action, wire.spares(source_set.spare, source_set.action)
-    return own_slot(wire.ACTIONS[action], wire.MODES[source_set.mode], 0, spare).value
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from xdpctl.abi.constants import BITMAPS_MAX, SlotNumber, Stage
+from xdpctl.abi.constants import SlotNumber, Stage
+from xdpctl.abi.sizes import BITMAPS_MAX
 from xdpctl.datapath.loader import egress
 from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.datapath.tables.cells import buckets_log2

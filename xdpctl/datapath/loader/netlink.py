@@ -7,29 +7,22 @@ XDP.
 """
 
 import errno
-import ipaddress
 import logging
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
-from xdpctl.base.net.prefix import Prefix, exact_address, parse_address, parse_prefix
 from xdpctl.errors import AttachError
-from xdpctl.model.protection import GATEWAY, LOOPBACK, OWN_ADDRESS, RESOLVER
 
 log = logging.getLogger("xdpctl.links")
-_LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
-_ROUTES_BYTES = 4 << 20
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
 _ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK (linux/if_arp.h)
@@ -146,86 +139,6 @@ def _set_xdp(link: Link, mode: str, attrs: list[tuple[str, int]]) -> None:
             netlink.link("set", index=link.index, xdp={"attrs": attrs})
         except NetlinkError as error:
             raise AttachRefused(link.name, mode, error.code) from error
-
-
-def own_addresses() -> set[Prefix]:
-    """The addresses of this host, as /32 and /128."""
-    with netlink_socket() as netlink:
-        texts = {m.get_attr("IFA_LOCAL") or m.get_attr("IFA_ADDRESS") for m in netlink.get_addr()}
-    return {parse_address(text, "address") for text in texts if text}
-
-
-def networks(names: Collection[str]) -> set[Prefix]:
-    """The networks in which these interfaces have an address."""
-    found: set[Prefix] = set()
-    with netlink_socket() as netlink:
-        by_index = {
-            message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()
-        }
-        for message in netlink.get_addr():
-            text = message.get_attr("IFA_ADDRESS")
-            if text and by_index.get(message["index"]) in names:
-                exact = parse_address(text, "address")
-                found.add(exact.widened(message["prefixlen"]))
-    return found
-
-
-def gateways() -> set[Prefix]:
-    """The next hops of all routes in all tables, also of ECMP and backup routes.
-
-    A box with a full Internet table has a million routes but few next hops, so only the first
-    4 MiB of the listing are read.
-    """
-    found: set[Prefix] = set()
-    for family in ("-4", "-6"):
-        command = ("ip", family, "route", "show", "table", "all")
-        try:
-            with subprocess.Popen(  # noqa: S603  # the command is fixed
-                command, stdout=PIPE, stderr=DEVNULL, cwd="/"
-            ) as listing:
-                assert listing.stdout is not None  # noqa: S101  # it is a PIPE
-                text = listing.stdout.read(_ROUTES_BYTES).decode(errors="replace")
-                listing.kill()
-        except OSError as error:
-            raise AttachError(f"ip route cannot be run: {error.strerror}") from error
-        found |= next_hops(text)
-    return found
-
-
-def next_hops(listing: str) -> set[Prefix]:
-    """Parse the addresses that follow `via` in the output of `ip route`."""
-    found: set[Prefix] = set()
-    for words in map(str.split, listing.splitlines()):
-        for place, word in enumerate(words[:-1]):
-            if word == "via":
-                named = words[place + 1 : place + 3]
-                text = named[-1] if named[0] in ("inet", "inet6") else named[0]
-                if address := exact_address(text):
-                    found.add(address)
-    return found
-
-
-def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
-    """The name servers of resolv.conf(5), without zone ids."""
-    found: set[Prefix] = set()
-    text = path.read_text(errors="replace") if path.exists() else ""
-    for words in map(str.split, text.splitlines()):
-        if len(words) >= 2 and words[0] == "nameserver":
-            address = words[1].split("%")[0]
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                continue  # resolvers(3) skips such a line too
-            found.add(parse_address(address, "nameserver"))
-    return found
-
-
-def to_protect() -> dict[Prefix, str]:
-    """The prefixes that this host must never block, each with the reason."""
-    why = dict.fromkeys(resolvers(), RESOLVER)
-    why |= dict.fromkeys(gateways(), GATEWAY)
-    why |= dict.fromkeys(own_addresses(), OWN_ADDRESS)
-    return why | dict.fromkeys(map(parse_prefix, _LOOPBACK_NETWORKS), LOOPBACK)
 
 
 def driver(interface: str) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from xdpctl.abi.arrays import CHALLENGE, CONTROL, MEMORY, PORT
-from xdpctl.abi.constants import ANSWERED_LOG2, FLEET_PORTS, FRAGMENTS_LOG2, Asking, MemoryNumber
+from xdpctl.abi.constants import Asking, MemoryNumber
+from xdpctl.abi.sizes import ANSWERED_LOG2, FLEET_PORTS, FRAGMENTS_LOG2
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.bpffs import ensure, share
 from xdpctl.datapath.bpf.maps import Map, MapShape

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.arrays import GENERATION, LOOKUP
-from xdpctl.abi.constants import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS, Constants, Field
+from xdpctl.abi.constants import Constants, Field
+from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import CapacityError
+from xdpctl.model.match.arrays import passing
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, Kind
-from xdpctl.model.match.evaluate import passing
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.ranges import Ranges
 

@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.arrays import GENERATION, RATE
-from xdpctl.abi.constants import (
-    BITMAP_WORDS,
-    BITMAPS_MAX,
-    BUCKET_STRIDE,
-    BUCKETS_LOG2,
-    CLASSES_MAX,
-    Action,
-    SlotNumber,
-)
+from xdpctl.abi.constants import Action, SlotNumber
+from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, BUCKET_STRIDE, BUCKETS_LOG2, CLASSES_MAX
 from xdpctl.datapath.matches.compile import Tables
 
 MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")

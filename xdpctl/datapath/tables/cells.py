@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
+from xdpctl.abi.sizes import BUCKET_CELLS, CELL_KEY_BITS, CELL_VALUE_BITS
 
 Words = NDArray[np.uint64]
 Places = NDArray[np.int64]  # indices of cells in `flat`, -1 for none

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.constants import (
+from xdpctl.abi.sizes import (
     FRONT_UNITS_LOG2,
     NEAR4_UNITS_LOG2,
     NEAR6_SINGLES,

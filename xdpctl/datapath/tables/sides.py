@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xdpctl.abi.constants import SIDE_UNITS_LOG2, SIDES_MAX, Side
+from xdpctl.abi.constants import Side
+from xdpctl.abi.sizes import SIDE_UNITS_LOG2, SIDES_MAX
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import DatapathError
 

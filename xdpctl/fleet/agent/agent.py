@@ -1,37 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent of this node: its threads, and what the API asks of it."""
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.shared import Sharing
-from xdpctl.errors import EngineError, RuleError
+from xdpctl.errors import RuleError
 from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
-from xdpctl.fleet.agent.follower import Follower, forget_fleet
+from xdpctl.fleet.agent.follower import Follower
 from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.records import forget_fleet
 from xdpctl.fleet.agent.reporter import HowItIs, Reporter
 from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
-from xdpctl.fleet.answer import Where, where
+from xdpctl.fleet.agent.whereabouts import Whereabouts
+from xdpctl.fleet.answer import Where
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
-from xdpctl.fleet.intent import content, in_scope
+from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
 from xdpctl.model.shared import Unsent, Wait
-
-_ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
 
 
 class Agent:
@@ -62,6 +61,7 @@ class Agent:
         self.reporter = Reporter(
             self.member, health, card, self._credentials.expires(), lambda: endpoints.now
         )
+        self.whereabouts = Whereabouts(self.member, self.reporter, self.sender)
         self.revocations = Revocations(settings)
         self.revocations.load()
         self.rounds = Rounds(
@@ -85,7 +85,7 @@ class Agent:
         return Sharing(
             self.member.stated.set,
             self.detected.note,
-            self.covers,
+            self.whereabouts.covers,
             lambda field, value, now: bytes(content(field, value, now)),
             self.member.states,
         )
@@ -140,64 +140,6 @@ class Agent:
         shared = key in state.unsent or (key in state.shared and state.shared[key].stands)
         return not shared or self.rounds.feeds.mine
 
-    def covers(self, scope: str) -> bool:
-        """Whether a scope has this node."""
-        return in_scope(scope, self.member.name, self.member.settings.groups)
-
-    def named(self, scope: str) -> bool:
-        """Whether a scope has any node of the fleet; also if this one has not seen others yet."""
-        cards = self.reporter.nodes.by_name.values()
-        return (
-            not cards
-            or self.covers(scope)
-            or any(in_scope(scope, seen.name, seen.card.groups) for seen in cards)
-        )
-
-    def where(self, revision: int, named: Collection[str] = (), scope: str = "") -> Where:
-        """Where intents of a scope are in force that the engine has at a revision."""
-        seen = self.reporter.nodes.by_name.values()
-        return where(revision, named, seen, self.member.settings, self.looked(), scope)
-
-    def wait(self, change: int, named: Collection[str], wait: Wait) -> Where:
-        """The same as `waited`, for a thread that has nothing else to do."""
-        return asyncio.run(self.waited(change, named, wait))
-
-    async def waited(
-        self, change: int, named: Collection[str], wait: Wait, scope: str = ""
-    ) -> Where:
-        """Where a change is, when it is where `wait` says, or after some seconds.
-
-        `change` was made on this node, and touched the intents `named`. ConflictError if another
-        node stated otherwise, and the engine had that first.
-        """
-        if wait is Wait.LOCAL or self.member.contact.isolated:
-            return self.where(self._revision(named), named, scope)
-        sent = asyncio.shield(asyncio.wrap_future(self.sender.when_sent(change)))
-        try:
-            revision = await asyncio.wait_for(sent, _ALL_SECONDS)
-        except TimeoutError:
-            return self.where(0, named, scope)
-        deadline = time.monotonic() + _ALL_SECONDS
-        while True:
-            found = self.where(revision, named, scope)
-            enough = wait is Wait.MAJORITY or not revision or not found.behind
-            if enough or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(_POLL_SECONDS)
-            try:
-                await asyncio.to_thread(self.reporter.look, _POLL_SECONDS)
-            except EngineError as error:
-                self.member.hear(error)
-                return found
-
-    def _revision(self, named: Collection[str]) -> int:
-        """The engine's revision of all these intents; 0 if one of them waits to be sent."""
-        state = self.member.controller.state
-        if any(key in state.unsent for key in named):
-            return 0
-        known = [state.shared[key].revision for key in named if key in state.shared]
-        return max(known, default=0)
-
     def state(
         self, key: str, by: str, data: bytes | None, scope: str = "", change: int = 0
     ) -> None:
@@ -222,7 +164,7 @@ class Agent:
         self._require_stating()
         number = next(self._numbers)
         self.state(key, by, data, change=number)
-        return self.wait(number, [key], Wait.ALL)
+        return self.whereabouts.wait(number, [key], Wait.ALL)
 
     def _require_stating(self) -> None:
         if not self.member.states:
@@ -262,11 +204,6 @@ class Agent:
         self.member.controller.sharing = None
         self.stop()
         return number
-
-    def looked(self) -> float:
-        """When the nodes were last looked at (monotonic); now, if this node is cut off."""
-        cut = self.member.contact.isolated
-        return time.monotonic() if cut else self.reporter.nodes.looked
 
     def stories(self) -> list[Story]:
         """The incidents of all nodes, joined; EngineError if the engine does not answer."""

@@ -18,7 +18,7 @@ from xdpctl.fleet.agent.intake import Incoming, Taken
 from xdpctl.fleet.agent.records import standing_rule
 from xdpctl.fleet.intent import Unreadable, value_of
 from xdpctl.fleet.settings import Arm
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.mitigation.watchers.release import held_back
 from xdpctl.model import tags
 from xdpctl.model.effect import Action, Mode
@@ -97,7 +97,7 @@ class Arming:
         if held_back(standing, hits):
             draft.put(standing.replace(tags=(*left, tags.ENDING)))
             return
-        ledger.rule_ended(draft, standing, hits, _OVER)
+        rule_notes.rule_ended(draft, standing, hits, _OVER)
         draft.remove(standing)
         draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
 

@@ -22,6 +22,7 @@ from xdpctl.fleet.agent.armed import Arming
 from xdpctl.fleet.agent.fetcher import MOST, Fetcher, together
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.records import _forget_revisions, forget_fleet
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
@@ -241,22 +242,3 @@ class Follower:
 def _another(position: Position, now: Position) -> bool:
     """Whether the engine's past may be another than when this node was last there."""
     return (position.cluster, position.epoch) != (now.cluster, now.epoch)
-
-
-def forget_fleet(draft: Draft) -> int:
-    """Make everything this node's own; how many intents it had of the fleet."""
-    number = 0
-    for field in ("shared", "unsent", "followed"):
-        for key in getattr(draft.state, field):
-            getattr(draft, field)[key] = None
-            number += field == "shared"
-    return number
-
-
-def _forget_revisions(draft: Draft) -> None:
-    """Revisions of another cluster say nothing: everything is compared anew."""
-    for key, shared in draft.state.shared.items():
-        draft.shared[key] = structs.replace(shared, revision=0)
-    for key, unsent in draft.state.unsent.items():
-        draft.unsent[key] = structs.replace(unsent, base=0)
-    draft.note("fleet", "fleet.engine", "", intents=len(draft.state.shared))

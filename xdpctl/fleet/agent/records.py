@@ -3,6 +3,8 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from xdpctl.control.operations import rules, sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.control.state.draft import Draft
@@ -79,3 +81,22 @@ def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: 
         force=True,
     )
     sets.put(draft, ask, who)
+
+
+def forget_fleet(draft: Draft) -> int:
+    """Make everything this node's own; how many intents it had of the fleet."""
+    number = 0
+    for field in ("shared", "unsent", "followed"):
+        for key in getattr(draft.state, field):
+            getattr(draft, field)[key] = None
+            number += field == "shared"
+    return number
+
+
+def _forget_revisions(draft: Draft) -> None:
+    """Revisions of another cluster say nothing: everything is compared anew."""
+    for key, shared in draft.state.shared.items():
+        draft.shared[key] = structs.replace(shared, revision=0)
+    for key, unsent in draft.state.unsent.items():
+        draft.unsent[key] = structs.replace(unsent, base=0)
+    draft.note("fleet", "fleet.engine", "", intents=len(draft.state.shared))

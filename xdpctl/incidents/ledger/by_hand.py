@@ -12,7 +12,8 @@ from xdpctl.incidents.ledger.attribution import (
     of_rule,
     tag_of,
 )
-from xdpctl.incidents.ledger.ledger import event_began, event_ended, find_or_open, record_of
+from xdpctl.incidents.ledger.ledger import event_began, event_ended, find_or_open
+from xdpctl.incidents.ledger.rule_notes import record_of
 from xdpctl.model import tags
 from xdpctl.model.event import Attack, Event, Phase
 from xdpctl.model.identity import Caller, Role

@@ -3,8 +3,6 @@
 
 from collections.abc import Callable, Sequence
 
-from msgspec import structs
-
 from xdpctl.abi.structs import Hits
 from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger.attribution import (
@@ -15,6 +13,7 @@ from xdpctl.incidents.ledger.attribution import (
     subject_of,
     tag_of,
 )
+from xdpctl.incidents.ledger.rule_notes import record_of, rule_ended
 from xdpctl.model import tags
 from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.incident import (
@@ -25,7 +24,6 @@ from xdpctl.model.incident import (
     SOURCES_KEPT,
     Incident,
     RuleFinding,
-    RuleRecord,
     TimelineEntry,
     first,
     name,
@@ -124,92 +122,6 @@ def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
     return (*active, tag if len(active) < ACTIVE_KEPT else _MANY)
 
 
-def rule_ended(draft: Draft, rule: Rule, hits: Hits, why: str, taken_back: bool = False) -> None:
-    """Note in the incident's record that a rule has ended, and what it hit."""
-    incident = of_rule(draft, rule)
-    if incident is None:
-        return
-    now, rules = draft.now.unix, list(incident.rules)
-    whom = draft.state.collateral.get(rule.id)
-    for place, record in enumerate(rules):
-        if record.id == rule.id and not record.ended_at:
-            hits = record.since(hits)
-            ended = _ended(record, hits, now, why, taken_back)
-            rules[place] = structs.replace(ended, collateral=str(whom) if whom else "")
-    draft.incidents[incident.id] = incident.replace(
-        rules=tuple(rules),
-        rules_ended=incident.rules_ended + 1,
-        packets=incident.packets + hits.packets,
-        bytes=incident.bytes + hits.bytes,
-        updated_at=now,
-    )
-
-
-def rule_changed(draft: Draft, rule: Rule, phase: str, why: str) -> None:
-    """Note in the incident's record that xdpctl changed a rule.
-
-    `raised`: from monitor mode, or to a drop; `softened`: because it hit people.
-    """
-    incident = of_rule(draft, rule)
-    if incident is None:
-        return
-    entry = TimelineEntry(
-        at=draft.now.unix,
-        monotonic=draft.now.ns / 1e9,
-        detector="xdpctl",
-        phase=phase,
-        event=rule.id,
-        attack=rule.action.value,
-        note=why,
-        done=1,
-    )
-    draft.incidents[incident.id] = incident.replace(
-        updated_at=draft.now.unix,
-        rules_raised=incident.rules_raised + (phase == "raised"),
-        rules_softened=incident.rules_softened + (phase == "softened"),
-        rules=tuple(_as_now(record, rule, phase) for record in incident.rules),
-        events_told=incident.events_told + 1,  # `events` keeps only the first ones
-        events=(*incident.events, entry)[:EVENTS_KEPT],
-    )
-
-
-def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
-    """Let a rule's hits so far count for its incident, if its counter in the kernel is another now.
-
-    That is so if a change moved it between the table of sources and the matches.
-    """
-    incident = of_rule(draft, after)
-    if incident is None or (before.by_source is None) is (after.by_source is None):
-        return
-    rules = tuple(
-        structs.replace(
-            record,
-            before_packets=record.before_packets - hits.packets,
-            before_bytes=record.before_bytes - hits.bytes,
-        )
-        if record.id == after.id and not record.ended_at
-        else record
-        for record in incident.rules
-    )
-    draft.incidents[incident.id] = incident.replace(rules=rules)
-
-
-def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
-    """A rule that hit people is remembered as what it became: it does not come back as it was."""
-    if phase != "softened" or record.id != rule.id or record.ended_at:
-        return record
-    return structs.replace(record, action=rule.action.value, limit=rule.limit)
-
-
-def close_quiet(draft: Draft) -> None:
-    """Close the open incidents whose last rule has expired without a further report."""
-    now = draft.now.unix
-    for incident in draft.incidents.values():
-        if incident.open and incident.ends_at <= now:
-            quiet = {"closed_at": now, "closed_by": "nothing more was reported", "active": ()}
-            draft.incidents[incident.id] = incident.replace(updated_at=now, **quiet)
-
-
 def _opened(draft: Draft, reported: ReportedEvent, hits: Callable[[Rule], Hits]) -> Incident:
     everything = draft.incidents.values()
     detectors = [incident for incident in everything if reported.detector in incident.detectors]
@@ -260,22 +172,3 @@ def _with_entry(draft: Draft, incident: Incident, reported: ReportedEvent, done:
         events_told=incident.events_told + 1,
         events=(*incident.events, entry)[:EVENTS_KEPT],
     )
-
-
-def record_of(rule: Rule, now: float, before: Hits) -> RuleRecord:
-    """The record of a rule that joins an incident now; `before` is what it had hit before."""
-    return RuleRecord(
-        id=rule.id,
-        what=rule.subject,
-        action=rule.action.value,
-        mode=rule.mode.value,
-        at=now,
-        limit=rule.limit,
-        before_packets=before.packets,
-        before_bytes=before.bytes,
-    )
-
-
-def _ended(record: RuleRecord, hits: Hits, now: float, why: str, taken_back: bool) -> RuleRecord:
-    counts = {"packets": hits.packets, "bytes": hits.bytes}
-    return structs.replace(record, ended_at=now, why=why, taken_back=taken_back, **counts)

@@ -9,7 +9,7 @@ from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.system import ssh_logins
 from xdpctl.config.settings import Settings
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import neighbours
 from xdpctl.model import sides
 from xdpctl.model.protection import Protection
 from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
@@ -70,7 +70,7 @@ def _found(settings: Settings) -> LoaderReport:
         pid=os.getpid(),
         beat=0.0,
         ports={},
-        protect=netlink.to_protect() if settings.protect_found else {},
+        protect=neighbours.to_protect() if settings.protect_found else {},
         logins=tuple(ssh_logins.addresses()),
-        on_link=tuple(sorted(netlink.networks(outside))) if outside else (),
+        on_link=tuple(sorted(neighbours.networks(outside))) if outside else (),
     )

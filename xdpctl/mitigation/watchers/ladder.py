@@ -13,7 +13,7 @@ from xdpctl.control.guards import lockout
 from xdpctl.control.operations.admission import check
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CapacityError, ConflictError, LockoutError, QuotaError
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.mitigation.settings import LadderSettings
 from xdpctl.mitigation.watchers.release import Activity
 from xdpctl.model import tags
@@ -101,8 +101,8 @@ class Ladder:
                 left = tags.without(standing.tags, tags.WATCHED)
                 draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again
                 continue
-            ledger.rule_moved(draft, standing, raised, self._controller.hits(standing))
-            ledger.rule_changed(draft, raised, "raised", why)
+            rule_notes.rule_moved(draft, standing, raised, self._controller.hits(standing))
+            rule_notes.rule_changed(draft, raised, "raised", why)
             draft.note(raised.origin, "rule.raised", raised.id, action=raised.action.value, why=why)
 
 

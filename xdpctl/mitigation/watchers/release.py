@@ -8,7 +8,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.model import tags
 from xdpctl.model.effect import Mode
 from xdpctl.model.rule import Rule, automatic
@@ -60,7 +60,7 @@ class Releases:
             if standing is None or not _ending(standing):
                 continue  # the event began again in the meantime
             hits = self._controller.hits(standing)
-            ledger.rule_ended(draft, standing, hits, _WHY)
+            rule_notes.rule_ended(draft, standing, hits, _WHY)
             draft.remove(standing)
             detail = {"packets": hits.packets, "bytes": hits.bytes}
             draft.note(standing.origin, "rule.released", standing.id, **detail)

@@ -19,7 +19,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.trials import Trial, Tried
-from xdpctl.incidents.ledger import ledger
+from xdpctl.incidents.ledger import rule_notes
 from xdpctl.mitigation.tally import LOOK_NS, Tally
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
@@ -178,7 +178,7 @@ class TrialWatch:
                 continue
             draft.put(changed)
             why = f"it hits people: {found}"
-            ledger.rule_changed(draft, changed, "softened", why)
+            rule_notes.rule_changed(draft, changed, "softened", why)
             draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))
 
 

@@ -20,7 +20,7 @@ from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf.ringbuf import Follower
 from xdpctl.errors import DatapathError, XdpctlError
 from xdpctl.flood.engine import Engine
-from xdpctl.flood.mitigations import Report
+from xdpctl.flood.mitigation import Report
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.protection import CONFIGURED, OWN_ADDRESS

@@ -10,7 +10,8 @@ from contextlib import closing
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.constants import REASONS, Reason
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.sizes import REASONS
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks

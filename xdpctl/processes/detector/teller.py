@@ -11,7 +11,8 @@ from xdpctl.client import Client
 from xdpctl.detectors.formats.builtin import Told, encode
 from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
-from xdpctl.flood.mitigations import TTL_SECONDS, Report
+from xdpctl.flood.mitigation import Report
+from xdpctl.flood.mitigations import TTL_SECONDS
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation

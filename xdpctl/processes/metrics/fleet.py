@@ -13,7 +13,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     fleet = ctx.fleet
     if fleet is None:
         return
-    member, looked = fleet.member, fleet.looked()
+    member, looked = fleet.member, fleet.whereabouts.looked()
     nodes = list(fleet.reporter.nodes.by_name.values())
     live = sum(node.report is not None and node.live(looked) for node in nodes)
     for name, text, value in (

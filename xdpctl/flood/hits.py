@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a mitigation's rule hits of the attack, and whether that needs it still. Pure."""
+
+import numpy as np
+
+from xdpctl.abi.constants import FlowState, Reason, Traffic
+from xdpctl.flood.mitigation import Mitigation, State
+from xdpctl.model.expectation import Raises, raised
+from xdpctl.model.match.match import Match
+from xdpctl.traffic.counted import completed
+from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.select import covers, takes
+
+_HIT = 100.0  # packets a second: fewer do not keep a rule
+_HEADS_LEAST = 4  # that a flood has which comes back: one may stand for many packets
+_BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
+_PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
+
+
+def attack_rate(
+    mitigation: Mitigation, match: Match, packets: PacketArray, seconds: float
+) -> float:
+    """The packets a second of the attack that a rule hits; of known flows the largest source's.
+
+    A drop of SYNs was made to hit next to no normal ones, so no handshake explains its hits.
+    """
+    known = packets["flow"] == FlowState.KNOWN
+    chosen = takes(match, packets) & (known == mitigation.known)
+    if mitigation.state is State.PROBING:
+        chosen &= packets["reason"] == Reason.NO_RULE
+        if chosen.sum() < _HEADS_LEAST:
+            return 0.0
+    mass = packets["weight"][chosen].astype(np.float64)
+    if mitigation.known:
+        _, places = np.unique(packets["source"][chosen], return_inverse=True)
+        return float(np.bincount(places, mass).max()) / seconds if len(mass) else 0.0
+    if mitigation.of_kind is not Traffic.SYN or (mitigation.drops and not mitigation.blind):
+        return float(mass.sum()) / seconds
+    shaken = (packets["shaken"] != 0) & covers(
+        mitigation.prefix, packets["family"], packets["destination"]
+    )
+    people = _PACKETS_OF_A_HANDSHAKE * completed(packets[shaken], seconds)
+    return max(0.0, float(mass.sum()) - people) / seconds
+
+
+def expected(mitigation: Mitigation, raises: Raises) -> bool:
+    """Whether operators expect what its rule hits now."""
+    threshold = mitigation.finding.threshold
+    most = raised(raises, mitigation.prefix, mitigation.of_kind, threshold)
+    return most > threshold and mitigation.rate < most
+
+
+def needed(mitigation: Mitigation, raises: Raises) -> bool:
+    """Whether the attack goes on, and not normal packets alone that look like it.
+
+    What operators expect is no attack.
+    What is not a drop meets normal packets, too, and so may a drop of which that is not known.
+    """
+    if expected(mitigation, raises):
+        return False
+    sure = mitigation.drops and not mitigation.watched and not mitigation.blind
+    share = _BACK if sure else _STILL
+    return mitigation.rate - mitigation.normal >= max(_HIT, share * mitigation.finding.threshold)
