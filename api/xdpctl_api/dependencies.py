@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from xdpctl.control.state.changes import Change
 from xdpctl.errors import RuleError
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.processes.fleet_link import scope_for
 from xdpctl_api.document import STRICT

@@ -19,7 +19,8 @@ from xdpctl.model.capacity import Capacity
 from xdpctl.model.identity import Caller
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
-from xdpctl.model.shared import Wait, key_of
+from xdpctl.model.shared import key_of
+from xdpctl.model.wait import Wait
 
 QUOTAS = {
     OPERATOR: Quota(max_rules=1_000_000),

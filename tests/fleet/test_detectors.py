@@ -18,7 +18,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
 WHO = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")

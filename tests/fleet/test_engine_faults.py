@@ -14,7 +14,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.lab.waits import until
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
 X, Y = "203.0.113.7/32", "203.0.113.9/32"

@@ -28,7 +28,7 @@ from xdpctl.model.effect import Action
 from xdpctl.model.match.match import build
 from xdpctl.model.quota import AUTOMATIC
 from xdpctl.model.rule import Rule
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
 X = "203.0.113.7/32"

@@ -17,7 +17,8 @@ from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.intent import VERSION, Intent, decode
 from xdpctl.lab.waits import until
-from xdpctl.model.shared import Unsent, Wait
+from xdpctl.model.shared import Unsent
+from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
 X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"

@@ -19,7 +19,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.match import build
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 Fleet = Callable[..., Node]
 X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"

@@ -12,7 +12,7 @@ from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
 from xdpctl.config import paths
 from xdpctl.model import effect
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 if TYPE_CHECKING:
     from xdpctl.client import Client

@@ -5,7 +5,6 @@ An intent is what somebody asked for, for all nodes or some of them: a rule, a s
 fleet's engine has the intents; each node keeps their effect, and these two records.
 """
 
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
@@ -84,14 +83,3 @@ def decode(kind: type[T], value: bytes) -> T:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return found
-
-
-class Wait(StrEnum):
-    """What an answer waits for.
-
-    local: this node; majority: the engine, which then keeps it; all: every node that reports.
-    """
-
-    LOCAL = "local"
-    MAJORITY = "majority"
-    ALL = "all"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.node import Seen
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 from xdpctl_api.shapes.common import Strict, timestamp
 
 

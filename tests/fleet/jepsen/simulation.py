@@ -17,7 +17,7 @@ from xdpctl.control.store.audit import verify
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.answer import Where
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 _KEYS = 12
 _DETECTOR = Caller("token fastnetmon", Role.OPERATOR, "fastnetmon")

@@ -30,7 +30,8 @@ from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
-from xdpctl.model.shared import Unsent, Wait
+from xdpctl.model.shared import Unsent
+from xdpctl.model.wait import Wait
 
 
 class Agent:

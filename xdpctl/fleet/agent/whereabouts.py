@@ -11,7 +11,7 @@ from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.intent import in_scope
-from xdpctl.model.shared import Wait
+from xdpctl.model.wait import Wait
 
 _ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
 
