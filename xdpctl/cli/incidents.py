@@ -10,10 +10,10 @@ from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
-from xdpctl.cli import completion, options, output, words
+from xdpctl.cli import evidence, options, output, words
+from xdpctl.cli.evidence import Identity
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
-from xdpctl.errors import EvidenceError
 from xdpctl.incidents import plot, report
 from xdpctl.model.event import Attack
 
@@ -23,12 +23,6 @@ incident_app = typer.Typer(
 )
 app.add_typer(incident_app, name="incident")
 _SENDERS = 10  # source addresses that are shown
-Identity = Annotated[
-    str,
-    typer.Argument(
-        help="Id of the incident, as `incidents` lists it.", autocompletion=completion.incidents
-    ),
-]
 
 
 @app.command()
@@ -187,7 +181,7 @@ def export_incident(
     """
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = write or Path(f"incident-{identity}.zip")
-    _save(target, data)
+    evidence.save(target, data)
     from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 
     found = verify_archive(target)
@@ -204,59 +198,9 @@ def packets(
 
     Example: xdpctl incident packets 2026-11-26-1 -w packets.pcapng
     """
-    _save(write, options.client(context).raw(path("incidents", identity, "packets")))
+    evidence.save(write, options.client(context).raw(path("incidents", identity, "packets")))
 
 
-@incident_app.command("said")
-def said(context: typer.Context, identity: Identity) -> None:
-    """Print what detectors reported, verbatim, as NDJSON.
-
-    Example: xdpctl incident said 2026-11-26-1
-    """
-    data = options.client(context).raw(path("incidents", identity, "said"))
-    typer.echo(data.decode(errors="replace"), nl=False)
-
-
-@incident_app.command("key")
-def key(context: typer.Context) -> None:
-    """Print the fingerprint of the key that signs archives on this box.
-
-    Example: xdpctl incident key
-    """
-    typer.echo(options.client(context).call("GET", path("incidents", "key"))["fingerprint"])
-
-
-@incident_app.command("verify")
-def verify(
-    archive: Annotated[Path, typer.Argument(help="Archive that `incident export` wrote.")],
-    signer: Annotated[
-        str | None, typer.Option("--key", help="Fingerprint of the key that must have signed it.")
-    ] = None,
-) -> None:
-    """Verify an archive and its signature; works without the control plane.
-
-    Exits with 6 without --key, because anybody can make and sign an archive.
-
-    Example: xdpctl incident verify evidence.zip --key 3f9a…
-    """
-    from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
-
-    found = verify_archive(archive)
-    if signer is not None and signer != found.fingerprint:
-        raise EvidenceError(f"{archive} is signed by {found.fingerprint}, not by the given key")
-    files = output.plural(len(found.files), "file", "files")
-    output.out.print(escape(f"incident {found.incident}: {files}, unchanged since {found.made_at}"))
-    output.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
-    if signer is None:
-        output.err.print(
-            "the signer was not checked: give --key with the fingerprint that `xdpctl incident "
-            "key` prints on the box that made the archive"
-        )
-        raise typer.Exit(6)
-
-
-def _save(target: Path, data: bytes) -> None:
-    try:
-        target.write_bytes(data)
-    except OSError as error:
-        raise typer.BadParameter(f"{target}: {error.strerror}") from None
+incident_app.command("said")(evidence.said)
+incident_app.command("key")(evidence.key)
+incident_app.command("verify")(evidence.verify)

@@ -137,11 +137,10 @@ class Settings(Table, frozen=True):
             )
         if self.reporter.send and not (self.notify.urls and Kind.ABUSE in self.notify.on):
             problems.add("reporter.send needs notify.urls, and abuse in notify.on")
-        seen = set[str]()
-        for number, limit in enumerate(self.default_limits, 1):
-            if limit.match.id in seen:
-                problems.add(f"limits[{number}] has the same match as an earlier one")
-            seen.add(limit.match.id)
+        named = [limit.match.id for limit in self.default_limits]
+        for place, name in enumerate(named):
+            if name in named[:place]:
+                problems.add(f"limits[{place + 1}] has the same match as an earlier one")
 
     @property
     def interface_names(self) -> tuple[str, ...]:

@@ -8,8 +8,6 @@ same code as every change. Use it from one thread only.
 import logging
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from xdpctl.base.clock import Clock, Now
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.ingest import Ingested, learn
@@ -20,7 +18,7 @@ from xdpctl.control.state.draft import Draft, Written
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Chain, Event
 from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Store, Synced
-from xdpctl.datapath.image import Listing, Plan, Target, is_shared
+from xdpctl.datapath.image import Listing, Plan, Target, is_shared, same
 from xdpctl.datapath.plan import differences, replace_set, transition
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.readback import read
@@ -240,12 +238,3 @@ class Committer:
         """Read the kernel's tables anew; return the entries removed because they had no slot."""
         self.state.image, dropped = read(self.datapath.source, self.datapath.capacity)
         return [str(prefix) for prefix in dropped]
-
-
-def same(one: Listing | None, other: Listing | None) -> bool:
-    """Whether two listings have the same slot value and the same entries."""
-    if one is None or other is None or one.value != other.value:
-        return one is other
-    families = {*one.keys, *other.keys}
-    pairs = ((one.keys[family], other.keys[family]) for family in families)
-    return all(a is b or np.array_equal(a, b) for a, b in pairs)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The controller's thread: operations that arrive together share one durable write and one plan."""
+"""The controller: takes operations, and says what the kernel and the store have of rules."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
@@ -16,6 +15,7 @@ from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry, Ledger, NoLedger
 from xdpctl.control.guards import shelter
 from xdpctl.control.jobs import Guard, Job, JobQueue
+from xdpctl.control.loop import Loop
 from xdpctl.control.match_sync import word_of
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
 from xdpctl.control.state.changes import Change
@@ -35,8 +35,6 @@ from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR, Rule
 
-_NEARLY_FULL = 32_768  # more than one batch can add
-_IDLE_SECONDS = 0.02
 T = TypeVar("T")
 log = logging.getLogger("xdpctl.controller")
 
@@ -44,8 +42,7 @@ log = logging.getLogger("xdpctl.controller")
 class Controller:
     """Start it, submit operations, stop it. Reading `state` is safe from any thread.
 
-    `problem` is the error that keeps it from working, for /readyz; None if there is none. `sharing`
-    is set in a fleet, and `guard` where changes of people are looked at.
+    `sharing` is set in a fleet, and `guard` where changes of people are looked at.
     """
 
     def __init__(
@@ -62,17 +59,15 @@ class Controller:
         self.store = store
         self.datapath = datapath
         self.clock = clock
-        self.problem: str | None = None
         self.sharing: Sharing | None = None
         self.guard: Guard | None = None
         entries = capacity or Capacity().entries
         self.state = State(Image(datapath.capacity), quotas, entries, protection)
         self._committer = Committer(store, datapath, self.state, clock)
-        self._expiry = Expiry(self._committer, ledger or NoLedger())
-        self._upkeep = Upkeep(self._committer, self._expiry, sign)
+        expiry = Expiry(self._committer, ledger or NoLedger())
         self.jobs = JobQueue()
-        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
-        self._stopping, self._numbers = False, count(store.last_change() + 1)
+        self._loop = Loop(self._committer, expiry, Upkeep(self._committer, expiry, sign), self.jobs)
+        self._numbers = count(store.last_change() + 1)
 
     def start(self) -> None:
         """Bring the kernel to the state in the store, then start the thread."""
@@ -83,15 +78,17 @@ class Controller:
         self._committer.note_gone(*before)
         rules = {"rules": len(self.state.rules), "sets": len(self.state.sets)}
         self._committer.record(Event("xdpctl", "control.start", "", rules))
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """End the thread; operations that were not started fail with XdpctlError."""
-        self._stopping = True
-        self.jobs.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
         self.jobs.refuse_all()
+
+    @property
+    def problem(self) -> str | None:
+        """The error that keeps it from working, for /readyz; None if there is none."""
+        return self._loop.problem
 
     def submit(
         self,
@@ -135,7 +132,7 @@ class Controller:
 
     def _put(self, job: Job) -> "Future[Any]":
         self.jobs.put(job)
-        if self._stopping and not self._thread.is_alive():
+        if self._loop.ended:
             self.jobs.refuse_all()
         return job.future
 
@@ -219,60 +216,3 @@ class Controller:
             return self._committer.record(Event(actor, "bypass.on" if on else "bypass.off", "", {}))
 
         return self._put(Job(operation, Future(), alone=True))
-
-    # The methods below run in the controller's thread.
-
-    def _run(self) -> None:
-        while not self._stopping:
-            jobs = self.jobs.take(_IDLE_SECONDS)
-            if jobs:
-                self._serve(jobs)
-            try:
-                if self._upkeep.step():
-                    self.problem = None
-            except Exception as error:
-                self._troubled(error)
-
-    def _troubled(self, error: Exception) -> None:
-        """Remember the error for /readyz; a later round of upkeep checks whether it is over."""
-        if not isinstance(error, XdpctlError):
-            log.exception("internal error; the operation was not carried out")
-        elif self.problem != str(error):
-            log.error("%s", error)
-        self.problem = str(error) or repr(error)
-        self._upkeep.probe = True
-
-    def _serve(self, jobs: list[Job]) -> None:
-        served: list[tuple[Job, Any]] = []
-        try:
-            self._make_room()
-            draft = Draft(self.state, self.clock.read())
-            for job in jobs:
-                try:
-                    result = job.run(draft)
-                except Exception as error:
-                    if not isinstance(error, XdpctlError):
-                        log.exception("internal error; the request was not carried out")
-                    job.future.set_exception(error)
-                else:
-                    if job.alone:
-                        job.future.set_result(result)
-                    served.append((job, result))
-            self._committer.commit(draft)
-        except Exception as error:
-            self._troubled(error)
-            for job in jobs:
-                if not job.future.done():
-                    job.future.set_exception(error)
-            return
-        for job, result in served:
-            if not job.alone:
-                self.jobs.done(job, result)
-
-    def _make_room(self) -> None:
-        """Remove expired rules if the tables are nearly full."""
-        if self.state.room < _NEARLY_FULL:
-            try:
-                self._expiry.now()
-            except XdpctlError as error:
-                self._troubled(error)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from xdpctl.abi.constants import Action, Mode, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import Prefix
@@ -127,3 +129,12 @@ class Image:
                 self.sets.pop(number, None)
             else:
                 self.sets[number] = keys
+
+
+def same(one: Listing | None, other: Listing | None) -> bool:
+    """Whether two listings have the same slot value and the same entries."""
+    if one is None or other is None or one.value != other.value:
+        return one is other
+    families = {*one.keys, *other.keys}
+    pairs = ((one.keys[family], other.keys[family]) for family in families)
+    return all(a is b or np.array_equal(a, b) for a, b in pairs)

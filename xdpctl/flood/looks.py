@@ -208,7 +208,7 @@ class Looks:
             return
         seen = self._seen.recent.last(WINDOW_SECONDS)
         case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
-        earlier = self._mitigations.remembered(victim, kind, unix)
+        earlier = self._mitigations.earlier.drops(victim, kind, unix)
         found = again(case, earlier, most) or proposals(case, most)
         if suspect := self._suspects.get(key):
             suspect.copes = case.copes and not found

@@ -33,12 +33,15 @@ _OTHER = 0.2  # of a limit, by which another one differs from it
 
 
 class Mitigations:
-    """All of them. `step` says what is to be reported; tell it with `answered` what came of it."""
+    """All of them, and the `earlier` ones.
+
+    `step` says what is to be reported; tell it with `answered` what came of it.
+    """
 
     def __init__(self) -> None:
         self._mitigations: dict[str, Mitigation] = {}
         self._matches: dict[str, Match] = {}
-        self._earlier = Earlier()
+        self.earlier = Earlier()
         self._gathered: list[PacketArray] = []
         self._seconds = 0.0
         self._number = 0
@@ -49,11 +52,6 @@ class Mitigations:
     @property
     def active(self) -> list[Mitigation]:
         return list(self._mitigations.values())
-
-    @property
-    def earlier(self) -> list[Mitigation]:
-        """Those that ended within a day."""
-        return self._earlier.all
 
     def stands(self, mitigation: Mitigation) -> bool:
         """Whether it is this one that stands."""
@@ -81,7 +79,7 @@ class Mitigations:
                 mitigation, state=State.ATTACK, hit_at=now, told_at=-1e9, watched=watched
             ))  # fmt: skip
         for mitigation in earlier:
-            self._earlier.add(mitigation)
+            self.earlier.add(mitigation)
 
     def _put(self, mitigation: Mitigation) -> None:
         self._mitigations[mitigation.id] = mitigation
@@ -116,7 +114,7 @@ class Mitigations:
             ended.append(self.end(rival))
         for each in same:  # its rule is changed, and its event goes on
             mitigation.id = each.id
-        before = self._earlier.same_as(mitigation)
+        before = self.earlier.same_as(mitigation)
         if before is not None and not mitigation.blind:
             mitigation.quiet = min(2 * before.quiet, QUIET_MOST)
         mitigation.watched = watched
@@ -190,14 +188,6 @@ class Mitigations:
             left &= ~takes(self._matches[mitigation.id], packets)
         return left
 
-    def remembered(self, victim: Prefix, kind: Traffic, unix: float) -> list[tuple[Match, float]]:
-        """The drops of a day for the same victim and kind, and how many seconds ago they began."""
-        return self._earlier.drops(victim, kind, unix)
-
-    def forget(self, unix: float) -> None:
-        """Forget what ended long ago."""
-        self._earlier.forget(unix)
-
     def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
         """Count the hits, and end what is not needed any more.
 
@@ -250,5 +240,5 @@ class Mitigations:
             self._matches[mitigation.id],
             self._since[mitigation.id],
         )
-        self._earlier.add(mitigation)
+        self.earlier.add(mitigation)
         return Report(Phase.ENDED, mitigation)

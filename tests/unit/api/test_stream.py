@@ -70,7 +70,7 @@ def test_viewers_do_not_read_of_tokens(api: Api) -> None:
 
 def test_a_failing_store_is_a_problem_and_the_figures_go_on(api: Api) -> None:
     def fail() -> None:
-        api.controller.problem = "the store failed"
+        api.controller._loop.problem = "the store failed"
         api.store.audit = lambda *_: (_ for _ in ()).throw(StoreError("x"))  # type: ignore[method-assign]
 
     kinds = [kind for kind, _ in published(api, fail, lambda: None)]

@@ -96,7 +96,9 @@ def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
     world.play(1.0, ATTACKS["chargen"], 50_000)
     left = world.engine.mitigations
     after = World()
-    after.engine.mitigations.take_over(after.now, left.active, left.earlier, after.settings.most)
+    after.engine.mitigations.take_over(
+        after.now, left.active, left.earlier.all, after.settings.most
+    )
     told = after.play(2.0, ATTACKS["chargen"], 50_000)
     assert [t.report.phase for t in told] == [Phase.CONTINUES], "it is renewed, and no new one"
     assert after.leak == 0.0
@@ -114,7 +116,7 @@ def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     world.quiet(QUIET_SECONDS + PROBE_SECONDS + 2, 0.1)
-    earlier = world.engine.mitigations.earlier
+    earlier = world.engine.mitigations.earlier.all
     assert [each.action for each in earlier] == ["drop"]
     after = World(DetectSettings(mode=Most.LIMIT, learning=0))
     after.engine.mitigations.take_over(after.now, [], earlier, after.settings.most)

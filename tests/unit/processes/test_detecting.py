@@ -30,7 +30,7 @@ def world() -> World:
     made = World()
     made.play(1.0, ATTACKS["SSDP"], 50_000)
     made.quiet(90.0, 0.1)
-    assert made.engine.mitigations.earlier
+    assert made.engine.mitigations.earlier.all
     made.play(1.0, ATTACKS["chargen"], 50_000)
     assert made.engine.mitigations.active
     return made
@@ -97,7 +97,7 @@ def test_an_earlier_mitigation_that_cannot_be_read_costs_nothing_else(
     path.write_bytes(before.replace(part, damaged, 1))
     found = learnt.read(path, world.unix)
     assert found.usual.since == world.engine.usual.since
-    assert len(found.earlier) == len(world.engine.mitigations.earlier) - 1
+    assert len(found.earlier) == len(world.engine.mitigations.earlier.all) - 1
     assert len(found.normal.packets())
 
 

@@ -33,10 +33,8 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     lines = {"this node": found["name"]}
     if found["isolated"]:
         lines["cut off"] = f"for {show_duration(found['silent_for'])}"
-    version = (
-        f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
-    )
-    lines["engine"] = f"{engine['endpoint']}, {version}"
+    known = f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
+    lines["engine"] = f"{engine['endpoint']}, {known}"
     if engine["problem"]:
         lines["problem"] = engine["problem"]
     if found["unsent"]:

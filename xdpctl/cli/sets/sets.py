@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for sets: named lists of prefixes with one action."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from xdpctl.base.units import si
 from xdpctl.cli import options, output
@@ -36,13 +35,13 @@ from xdpctl.cli.sets.put import (
     put_list,
     read,
 )
+from xdpctl.cli.sets.shown import fields, summary
 from xdpctl.client import SLOW_SECONDS, path
 
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
 app.add_typer(set_app, name="set")
 _ANSWER_SECONDS = 30.0  # in addition to the time of sampling
-_STATE = 50  # characters of a feed's state in a list
 
 
 @set_app.command("put")
@@ -110,19 +109,8 @@ def list_sets(context: typer.Context, form: options.Output = Format.TABLE) -> No
     wide = form is Format.WIDE
     more = ("spare", "changed", "reason") if wide else ()
     columns = ("set", "action", "mode", ">IPv4", ">IPv6", ">packets", ">bytes", *more, "feed")
-    if not output.table(columns, [_row(record, wide) for record in sets], wide):
+    if not output.table(columns, [summary(record, wide) for record in sets], wide):
         output.out.print("no sets")
-
-
-def _row(record: dict[str, Any], wide: bool) -> tuple[str, ...]:
-    feed = record["feed"]
-    state = "-" if feed is None else f"failing: {feed['error']}" if feed["error"] else "good"
-    state = state if wide or len(state) <= _STATE else f"{state[: _STATE - 1]}…"
-    changed = record["changed_at"][:19].replace("T", " ")
-    more = (record["spare"], changed, record["reason"]) if wide else ()
-    counts = (f"{record['entries'][family]:,}" for family in ("ipv4", "ipv6"))
-    hits = (si(record["packets"]), si(record["bytes"]))
-    return record["name"], record["action"], record["mode"], *counts, *hits, *more, state
 
 
 @set_app.command("show")
@@ -134,40 +122,8 @@ def show_set(context: typer.Context, name: Name, form: options.Output = Format.T
     record = options.client(context).call("GET", path("sets", name))
     if printed(record, form):
         return
-    lines = {
-        "set": record["name"],
-        "action": f"{output.coloured(record['action'])}, {record['mode']}",
-        "spare": record["spare"],
-        "reason": escape(record["reason"]) or "-",
-        "entries": ", ".join(f"{n:,} {family}" for family, n in record["entries"].items()),
-        "in the kernel": ", ".join(f"{n:,} {family}" for family, n in record["applied"].items()),
-        "hits": f"{si(record['packets'])} packets, {si(record['bytes'])}B",
-        "spared": _spared(record["spared"]),
-        "changed": record["changed_at"],
-        "report": ", ".join(
-            f"{key.replace('_', ' ')} {n:,}" for key, n in record["report"].items() if n
-        ),
-    }
-    feed = record["feed"]
-    if feed:
-        lines["feed"] = escape(feed["url"] or feed["file"])
-        lines["checked"] = f"{feed['checked_at'] or 'not since the start'}, next {feed['next_at']}"
-        if feed["error"]:
-            often = output.plural(feed["failures"], "time", "times")
-            lines["failing"] = f"[red]{escape(feed['error'])}[/red] ({often})"
-    output.fields(lines)
+    output.fields(fields(record))
     statistics.details(record)
-
-
-def _spared(found: dict[str, Any] | None) -> str:
-    """Whom a set spares."""
-    if found is None:
-        return "not measured"
-    if not found["sources"]:
-        return "nobody in the last minute"
-    who = output.plural(found["sources"], "source", "sources")
-    named = escape(", ".join(found["examples"]))
-    return f"{who} in conversation with this network in the last minute, such as {named}"
 
 
 @set_app.command("entries")

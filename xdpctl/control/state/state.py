@@ -184,11 +184,10 @@ class State:
         """Discard everything that came from the store, but keep the image of the kernel."""
         for kind in KINDS:
             setattr(self, kind.field, {})
-        self.matches = {}
         for index in (self.monitored, self.tagged, self._lengths, self.origins, self.covered):
             index.clear()
         self._membership += 1
-        self._by_digest, self.unreadable, self.checkpoint = {}, {}, None
+        self.matches, self._by_digest, self.unreadable, self.checkpoint = {}, {}, {}, None
 
     def target(self, source: Prefix, now_ns: int) -> Target | None:
         """The target that the tables should have for a prefix: protection first, then its rule."""

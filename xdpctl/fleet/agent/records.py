@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The records of this node that intents of the fleet are about: found, placed and removed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import structs
@@ -9,10 +10,13 @@ from xdpctl.control.operations import rules, sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
-from xdpctl.fleet.intent import kind_named
+from xdpctl.fleet.intent import (
+    kind_named,
+)
 from xdpctl.model.identity import Caller
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule, automatic
+from xdpctl.model.shared import Unsent
 from xdpctl.model.source_set import Entries, SourceSet
 
 _SECOND = 1_000_000_000
@@ -100,3 +104,14 @@ def _forget_revisions(draft: Draft) -> None:
     for key, unsent in draft.state.unsent.items():
         draft.unsent[key] = structs.replace(unsent, base=0)
     draft.note("fleet", "fleet.engine", "", intents=len(draft.state.shared))
+
+
+def of_detector(value: Any) -> bool:
+    return isinstance(value, Rule) and automatic(value)
+
+
+def drop_sent(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
+    """Forget what need not be sent any more, unless it was stated anew."""
+    for key, unsent in gone:
+        if draft.unsent.get(key) == unsent:
+            draft.unsent[key] = None

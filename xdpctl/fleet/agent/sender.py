@@ -16,12 +16,11 @@ from typing import Any
 from msgspec import Raw, structs
 
 from xdpctl.base.clock import Now
-from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, EngineError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import TOMBSTONE_SECONDS, Follower
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import current
+from xdpctl.fleet.agent.records import current, drop_sent, of_detector
 from xdpctl.fleet.agent.sending_sets import SetSender
 from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.intent import (
@@ -33,7 +32,6 @@ from xdpctl.fleet.intent import (
     encode,
     kind_named,
 )
-from xdpctl.model.rule import Rule, automatic
 from xdpctl.model.shared import Unsent
 
 _TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; what any etcd allows
@@ -123,7 +121,7 @@ class Sender:
         gone = []
         for key, unsent in batch.items():
             value = values[key]
-            if not unsent.removed and not unsent.data and (value is None or _detected(value)):
+            if not unsent.removed and not unsent.data and (value is None or of_detector(value)):
                 gone.append((key, unsent))  # it ran out, or a detector has the match now
                 continue
             swap = self._swap(key, unsent, value, now)
@@ -132,7 +130,7 @@ class Sender:
                 break
             swaps.append(swap)
         if gone:
-            self._member.do(lambda draft: _drop(draft, gone))
+            self._member.do(lambda draft: drop_sent(draft, gone))
         if swaps:
             self._write(swaps, batch)
 
@@ -212,7 +210,7 @@ class Sender:
         intent = self._intent(unsent, member.controller.clock.read())
         swapped = self._sets.send(name, base, intent)
         if swapped is None:
-            member.do(lambda draft: _drop(draft, [(key, unsent)]))
+            member.do(lambda draft: drop_sent(draft, [(key, unsent)]))
         elif not swapped.done:
             there = swapped.found.get(keys.intent(key))
             self._rebase([there or Held(keys.intent(key), None, swapped.revision)])
@@ -242,14 +240,3 @@ class Sender:
                     future.set_exception(ConflictError(why, "", fix))
                 else:
                     future.set_result(self._member.reached.get(change, 0))
-
-
-def _detected(value: Any) -> bool:
-    return isinstance(value, Rule) and automatic(value)
-
-
-def _drop(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
-    """Forget what need not be sent any more, unless it was stated anew."""
-    for key, unsent in gone:
-        if draft.unsent.get(key) == unsent:
-            draft.unsent[key] = None

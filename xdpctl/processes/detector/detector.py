@@ -152,7 +152,7 @@ class Detector:
     def _files(self, now: float, save: bool) -> dict[Path, bytes]:
         """What is to be written: the report, and at times what was learnt."""
         if save:
-            self.engine.mitigations.forget(time.time())
+            self.engine.mitigations.earlier.forget(time.time())
         report = status(self.engine, self.follower.overrun, now)
         found = {self.settings.detector_status: msgspec.json.encode(report)}
         if save:

@@ -47,7 +47,7 @@ def packed(engine: Engine) -> bytes:
     head = {
         "usual": engine.usual.as_json(),
         "ceilings": engine.ceilings.usual.as_json(),
-        "earlier": msgspec.to_builtins(engine.mitigations.earlier),
+        "earlier": msgspec.to_builtins(engine.mitigations.earlier.all),
         "columns": _COLUMNS,
         "packets": len(packets),
     }
