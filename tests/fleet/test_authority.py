@@ -37,7 +37,7 @@ from xdpctl.fleet.settings import FleetSettings
 def bundle(**more: object) -> Bundle:
     fields: dict[str, object] = {
         "fleet": "f", "name": "edge2", "groups": (), "address": "192.0.2.2", "endpoints": ("a:1",),
-        "server_name": "s", "prefix": "x/", "ends": time.time() + 60, "ca": b"ca",
+        "prefix": "x/", "ends": time.time() + 60, "ca": b"ca",
         "certificate": b"c", "key": b"k",
     }  # fmt: skip
     return Bundle(**fields | more)  # type: ignore[arg-type]

@@ -173,7 +173,7 @@ def test_figures_over_time_and_the_word_are_those_of_all() -> None:
 def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
     file = tmp_path / "xdpctl.toml"
     file.write_text('interfaces = ["eth0"]\n\n[listen]\nport = 0\n')
-    settings = FleetSettings("edge1", ("192.0.2.1:2379",), ("campus",), server_name="engine.xdpctl")
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), ("campus",))
     configuration.add_table(file, settings, "root")
     loaded = config.load(file).fleet
     assert loaded

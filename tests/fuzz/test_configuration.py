@@ -23,7 +23,7 @@ SEEDS: list[dict[str, Any]] = [
         "feeds": {"directory": "/x", "allow_http": True},
         "origins": {"suricata": {"max_rules": 5, "max_ttl": "1h", "shortest_ipv4": 24}},
         "limits": [{"match": "udp dst-port 53", "pps": 5, "per": "source", "burst": "1s"}],
-        "notify": {"urls": ["json://x"], "on": ["opened"], "per_hour": 5},
+        "notify": {"urls": ["json://x"], "on": ["opened"]},
         "automatic": {
             "mode": "on",
             "networks": ["198.51.100.0/24"],

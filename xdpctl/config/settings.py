@@ -95,7 +95,6 @@ class Settings(Table, frozen=True):
     bulk_max_bytes: Annotated[int, Meta(ge=1, le=LARGEST)] = 64 << 20
     geo_databases: tuple[str, ...] = ()
     series: bool = True
-    metrics_per_rule: bool = True
     log: LogFormat = LogFormat.AUTO
     listen: Listen = field(default_factory=Listen)
     outside: Outside = Outside()

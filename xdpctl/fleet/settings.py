@@ -13,7 +13,8 @@ from xdpctl.base.problems import Problems
 from xdpctl.base.typed import Table
 from xdpctl.model.names import check_name
 
-PORT, ANY_HOST = 8461, "::"  # IPv4, too
+PORT = 8461
+SERVER_NAME = "engine.xdpctl"  # in the certificates of the engine's members alone
 CLIENTS, PEERS = 2379, 2380  # etcd's ports
 _PORT = re.compile(r"[0-9]{1,5}")
 CERTIFICATES = Path("/etc/xdpctl/fleet")
@@ -34,8 +35,7 @@ class FleetSettings(Table, frozen=True):
     """`[fleet]`: this node in its fleet; `xdpctl fleet init` and `join` write it.
 
     `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`; where there is none, the
-    engine is spoken to in clear text, which only tests do. `server_name` is the name in the
-    engine's certificates, where it is not the address. `revoked_list` is the list of revoked
+    engine is spoken to in clear text, which only tests do. `revoked_list` is the list of revoked
     certificates that etcd on this host reads; None: this host runs none. `port` 0: other nodes do
     not ask this one.
     """
@@ -45,10 +45,8 @@ class FleetSettings(Table, frozen=True):
     groups: tuple[str, ...] = ()
     arm: Arm = Arm.MONITOR
     certificates: Path = field(default_factory=lambda: CERTIFICATES)
-    server_name: str = ""
     prefix: str = "xdpctl/"
     revoked_list: Path | None = None
-    host: str = ANY_HOST  # nodes reach each other over the network, with certificates
     port: Annotated[int, Meta(ge=0, le=65535)] = PORT
 
     def check(self, place: str, problems: Problems) -> None:
@@ -91,7 +89,6 @@ class FleetSettings(Table, frozen=True):
             "endpoints": list(self.endpoints),
             "groups": list(self.groups),
             "certificates": str(self.certificates),
-            "server_name": self.server_name,
             **({"revoked_list": str(self.revoked_list)} if self.revoked_list else {}),
             "port": self.port,
         }

@@ -27,6 +27,7 @@ CLASSES: Mapping[str, tuple[Mapping[str, str], float]] = {
     "icmp": ({"protocol": "icmp"}, 500),
     "fragment": ({"fragment": "later"}, 500),
 }
+_FACTOR = 10.0  # times the best second
 _Pps = Annotated[float, Meta(ge=0, le=LARGEST)]
 _BY_CLASS = Meta(extra_json_schema={"propertyNames": {"enum": list(CLASSES)}})
 
@@ -34,12 +35,11 @@ _BY_CLASS = Meta(extra_json_schema={"propertyNames": {"enum": list(CLASSES)}})
 class BackstopSettings(Table, frozen=True):
     """`[backstop]`.
 
-    `limits` has the packets a second by class that are given. With `learn`, the others are `factor`
+    `limits` has the packets a second by class that are given. With `learn`, the others are ten
     times the best second that was seen, once that is older than a day.
     """
 
     learn: bool = False
-    factor: Annotated[float, Meta(ge=2, le=1_000)] = 10.0
     limits: Annotated[dict[str, _Pps], _BY_CLASS] = field(default_factory=dict)
 
     def check(self, place: str, problems: Problems) -> None:
@@ -89,8 +89,8 @@ def backstops(
             if name in settings.limits:
                 pps, why = settings.limits[name], "as configured"
             elif seen is not None:
-                pps = min(max(least, rounded(settings.factor * seen)), PPS_MAX)
-                why = f"{settings.factor:g} times the best second seen, {seen:,.0f} packets"
+                pps = min(max(least, rounded(_FACTOR * seen)), PPS_MAX)
+                why = f"{_FACTOR:g} times the best second seen, {seen:,.0f} packets"
             else:
                 continue
             reason = f"backstop: always stands; {why}"

@@ -17,6 +17,7 @@ from xdpctl.notify.settings import NotifySettings
 _LOOK_SECONDS = 1.0
 _HOUR = 3600.0
 _WAITING_MAX = 200
+_PER_HOUR = 30
 _TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each
 _WHERE_SHOWN = 12
 log = logging.getLogger("xdpctl.notify")
@@ -101,11 +102,11 @@ class Dispatcher:
                 log.exception("not sent because of a defect: %s", item.title)
 
     def deliver(self, item: News) -> None:
-        """Send to each URL, with retries; more than `per_hour` are held back."""
+        """Send to each URL, with retries; more than 30 an hour are held back."""
         now = time.monotonic()
         while self._sent and self._sent[0] <= now - _HOUR:
             self._sent.popleft()
-        if len(self._sent) >= self.settings.per_hour:
+        if len(self._sent) >= _PER_HOUR:
             self._held_back += 1
             log.warning("not sent, %d were sent within an hour: %s", len(self._sent), item.title)
             return

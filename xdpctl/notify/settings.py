@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from xdpctl.base.typed import Table
 
-_URLS_MAX, _PER_HOUR, _PER_HOUR_MAX = 20, 30, 1_000
+_URLS_MAX = 20
 
 
 class Kind(StrEnum):
@@ -30,4 +30,3 @@ class NotifySettings(Table, frozen=True):
 
     urls: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(max_length=_URLS_MAX)] = ()
     on: tuple[Kind, ...] = tuple(Kind)
-    per_hour: Annotated[int, Meta(ge=1, le=_PER_HOUR_MAX)] = _PER_HOUR

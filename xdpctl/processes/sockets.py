@@ -14,7 +14,7 @@ from typing import NamedTuple
 from xdpctl.base.system import sd_notify
 from xdpctl.config.settings import Listen, Settings
 from xdpctl.errors import ConfigError
-from xdpctl.fleet.settings import ANY_HOST, FleetSettings
+from xdpctl.fleet.settings import FleetSettings
 
 _BACKLOG = 1024
 _FREEBIND = 15  # ip(7); Python names it from 3.13 on
@@ -57,7 +57,7 @@ def fleet_listener(settings: Settings) -> FleetListener | None:
     if not fleet or not fleet.port or not fleet.file("ca.crt").exists():
         return None
     try:
-        host = fleet.host if fleet.host != ANY_HOST or socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
         opened = tcp_listener(Listen(host=host, port=fleet.port))
     except ConfigError as error:
         log.error("other nodes cannot ask this one: %s", error)
@@ -72,7 +72,7 @@ def tcp_listener(listen: Listen) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if listen.host == ANY_HOST:
+    if listen.host == "::":
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         try:

@@ -9,11 +9,12 @@ import math
 from typing import NamedTuple
 
 from xdpctl.base.units import si3
-from xdpctl.upstream.settings import Uplink, UpstreamSettings
+from xdpctl.upstream.settings import HOT_SECONDS, Uplink
 
 FRAME_BYTES = 24  # of each frame, besides those that the filter counts
 _LOST_SHARE, _LOST_LEAST = 0.01, 100.0  # of the packets, and packets a second: less is chance
-_OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so much below `full`, for so long: it is over
+_FULL = 0.9  # the share from which on an uplink is full
+_OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so much below that, for so long: it is over
 _TOO_LOW = 1.05  # more than this cannot be: the configured rate is wrong
 
 
@@ -58,8 +59,8 @@ class State(NamedTuple):
 class Link:
     """Judges one link; `add` a reading each second."""
 
-    def __init__(self, uplink: Uplink, settings: UpstreamSettings) -> None:
-        self.uplink, self._settings = uplink, settings
+    def __init__(self, uplink: Uplink) -> None:
+        self.uplink = uplink
         self._hot, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
         self._hot_out = 0
         self.state = State(UNKNOWN, math.nan, 0, 0.0, "")
@@ -69,24 +70,24 @@ class Link:
         share = reading.bits / self.uplink.bits_in
         why = self._why(reading, share)
         self._hot = self._hot + 1 if why else 0
-        calm = not why and not share > self._settings.full - _OVER_SHARE
+        calm = not why and not share > _FULL - _OVER_SHARE
         if why or not math.isnan(share):  # of what is not known, nothing is concluded
             self._cool = self._cool + 1 if calm else 0
-        if self._full_for or self._hot >= self._settings.seconds:
+        if self._full_for or self._hot >= HOT_SECONDS:
             self._full_for += 1 if self._full_for else self._hot
         if self._cool >= _OVER_SECONDS:
             self._full_for = 0
-        if share > self._most and self._hot >= self._settings.seconds:
+        if share > self._most and self._hot >= HOT_SECONDS:
             self._most = share  # not of a burst, which a second may show as more than it is
         told = (why or self.state.why) if self._full_for else ""
         out = reading.sent / self.uplink.bits_out if self.uplink.bits_out else math.nan
-        self._hot_out = self._hot_out + 1 if out >= self._settings.full else 0
-        full_out = self._hot_out if self._hot_out >= self._settings.seconds else 0
+        self._hot_out = self._hot_out + 1 if out >= _FULL else 0
+        full_out = self._hot_out if self._hot_out >= HOT_SECONDS else 0
         self.state = State(reading, share, self._full_for, self._most, told, out, full_out)
 
     def _why(self, reading: Reading, share: float) -> str:
         """Why the link is full in this second; "" if it is not."""
-        if share >= self._settings.full:
+        if share >= _FULL:
             rate = si3(self.uplink.bits_in)
             return f"{share:.0%} of its {rate}bit/s arrive"
         arriving = reading.packets + reading.lost

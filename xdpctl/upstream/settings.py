@@ -12,9 +12,10 @@ from xdpctl.upstream.peers import Peer
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=15)]  # IFNAMSIZ
-_User = Annotated[str, Meta(min_length=1, max_length=32)]
 _TTL, _TTL_MOST, _PROBE, _PROBE_MOST = 900.0, 86_400.0, 20.0, 300.0
 ROUTES_MAX = 100
+HOT_SECONDS = 3  # in a row, after which an uplink is full
+SPEAKER_USER = "xdpctl-bgp"
 
 
 class Uplink(Table, frozen=True):
@@ -31,20 +32,16 @@ class Uplink(Table, frozen=True):
 class UpstreamSettings(Table, frozen=True):
     """`[upstream]`: the uplinks, and the peers.
 
-    An uplink is full at the share `full`, for so many seconds in a row. `own` are the prefixes of
-    which something may be asked, by `most` announcements at a time. Each lasts `ttl` seconds. Then
-    it is withdrawn, and the link is watched for `probe` seconds. The speaker runs as `user`.
+    `own` are the prefixes of which something may be asked, by `most` announcements at a time. Each
+    lasts `ttl` seconds. Then it is withdrawn, and the link is watched for `probe` seconds.
     """
 
     uplinks: tuple[Uplink, ...] = ()
-    full: Annotated[float, Meta(ge=0.5, le=1)] = 0.9
-    seconds: Annotated[int, Meta(ge=1, le=60)] = 3
     own: tuple[Prefix, ...] = ()
     most: Annotated[int, Meta(ge=1, le=ROUTES_MAX)] = 20
     ttl: Seconds = _TTL
     probe: Seconds = _PROBE
     peers: tuple[Peer, ...] = ()
-    user: _User = "xdpctl-bgp"
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse what is named twice, takes too long, or is missing for what peers are asked."""
@@ -60,9 +57,9 @@ class UpstreamSettings(Table, frozen=True):
             problems.add(
                 "upstream.own is empty: list your own prefixes, about which peers may be asked"
             )
-        if announces and self.probe <= self.seconds:
+        if announces and self.probe <= HOT_SECONDS:
             problems.add(
-                f"upstream.probe is {self.probe:g} s; give more than upstream.seconds, or nobody "
+                f"upstream.probe is {self.probe:g} s; give more than {HOT_SECONDS}, or nobody "
                 "sees that the link fills again"
             )
         if announces and not self.uplinks:

@@ -46,7 +46,7 @@ class UplinkWatch:
         self._seen = seen
         self._controller, self.settings, self._tell = controller, settings, tell
         self._rates = figures.Rates()
-        self.links = {each.interface: Link(each, settings) for each in settings.uplinks}
+        self.links = {each.interface: Link(each) for each in settings.uplinks}
         self.absent: tuple[str, ...] = ()
         # by open incident: the Unix time of its last note that an uplink is full, and whether
         # one has followed that it is not

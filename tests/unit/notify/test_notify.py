@@ -110,7 +110,8 @@ def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
 ) -> None:
     sent, clock = Sent(), [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    told = Dispatcher(settings("a", per_hour=2), look, sent)
+    monkeypatch.setattr("xdpctl.notify.dispatcher._PER_HOUR", 2)
+    told = Dispatcher(settings("a"), look, sent)
     for n in range(5):
         told.deliver(item(str(n)))
     assert len(sent.texts) == 2
@@ -176,8 +177,6 @@ def test_a_url_that_nobody_knows_is_told_without_its_secrets(
         ({"urls": "x"}, "notify.urls"),
         ({"urls": ["x"] * 21}, "at most 20"),
         ({"on": ["everything"]}, r"notify\.on\[1\]: expected one of opened"),
-        ({"per_hour": 0}, "per_hour"),
-        ({"per_hour": True}, "per_hour"),
         (7, "notify: expected a table"),
     ],
 )
@@ -187,8 +186,8 @@ def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:
 
 
 def test_settings() -> None:
-    held = parse({"notify": {"urls": ["mailto://x"], "on": ["trouble"], "per_hour": 5}}).notify
-    assert (held.urls, held.on, held.per_hour) == (("mailto://x",), (Kind.TROUBLE,), 5)
+    held = parse({"notify": {"urls": ["mailto://x"], "on": ["trouble"]}}).notify
+    assert (held.urls, held.on) == (("mailto://x",), (Kind.TROUBLE,))
 
 
 def test_the_command_line_tries_it(api: Client, run: Run) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.apiclient import Api, running
@@ -93,12 +92,6 @@ def test_a_promotion_does_not_begin_another_series(api: Api) -> None:
     found = samples(api)
     assert ("xdpctl_match_packets_total", identity) in found
     assert ("xdpctl_match_info", "drop", "enforce", "operator", identity) in found
-
-
-def test_signatures_can_be_left_out(api: Api) -> None:
-    api.call("POST", "/v1/rules", json={"match": "udp src-port 53"})
-    api.context.settings = replace(api.context.settings, metrics_per_rule=False)
-    assert not any(key[0].startswith("xdpctl_signature") for key in samples(api))
 
 
 def test_openmetrics_is_negotiated(api: Api) -> None:

@@ -16,7 +16,7 @@ def test_other_nodes_find_a_port_in_a_fleet_alone(
 ) -> None:
     """Certificates may be left over of a fleet that this box left."""
     (tmp_path / "ca.crt").touch()
-    fleet = FleetSettings("edge1", endpoints, certificates=tmp_path, host="127.0.0.1", port=18461)
+    fleet = FleetSettings("edge1", endpoints, certificates=tmp_path, port=18461)
     found = fleet_listener(Settings(fleet=fleet, state_dir=tmp_path))
     assert bool(found) is opens
     if found:

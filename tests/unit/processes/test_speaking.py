@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from tests.conftest import need
 from tests.support.upstream import PEER, table
@@ -28,9 +27,8 @@ SIX = PEER | {
 }
 
 
-def settings(tmp_path: Path, *peers: dict[str, object], user: str = "xdpctl-bgp") -> Settings:
-    upstream = replace(table(*peers), user=user)
-    return Settings(state_dir=tmp_path, upstream=upstream)
+def settings(tmp_path: Path, *peers: dict[str, object]) -> Settings:
+    return Settings(state_dir=tmp_path, upstream=table(*peers))
 
 
 def password(tmp_path: Path, text: str, mode: int = 0o600) -> str:
@@ -100,10 +98,11 @@ def test_a_password_that_cannot_be_used_is_refused(
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"upstream\.peers"):
         prepare(Settings(state_dir=tmp_path))
-    with pytest.raises(ConfigError, match="no user nobody-of-that-name"):
-        prepare(settings(tmp_path, user="nobody-of-that-name"))
-    with pytest.raises(SettingsError, match="user of its own"):
-        prepare(settings(tmp_path, user="root"))
+    for name, said in (("nobody-of-that-name", "no user nobody"), ("root", "the speaker's own")):
+        with monkeypatch.context() as other:
+            other.setattr(files, "SPEAKER_USER", name)
+            with pytest.raises((ConfigError, SettingsError), match=said):
+                prepare(settings(tmp_path))
     with pytest.raises(ConfigError, match="password of a peer cannot be read"):
         files._password(tmp_path / "none")
     monkeypatch.setattr(files, "find_spec", lambda _: None)
@@ -112,9 +111,10 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_it_everything_else_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = SpeakerProcess(settings(tmp_path, user="nobody-of-that-name"))
+    monkeypatch.setattr(files, "SPEAKER_USER", "nobody-of-that-name")
+    process = SpeakerProcess(settings(tmp_path))
     process.keep()
     process.keep()
     assert [r.getMessage()[:18] for r in caplog.records] == ["BGP is not spoken:"]

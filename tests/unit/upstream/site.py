@@ -36,7 +36,7 @@ class Site:
 
     def __init__(self, control: Controller, settings: UpstreamSettings, clock: FakeClock) -> None:
         self.control, self.clock, self.seconds = control, clock, 0.0
-        self.speaker, self.link = FakeSpeaker(), Link(settings.uplinks[0], settings)
+        self.speaker, self.link = FakeSpeaker(), Link(settings.uplinks[0])
         self.told: list[News] = []
         proposer = Proposer(
             control,

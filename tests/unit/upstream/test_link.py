@@ -23,7 +23,7 @@ def fed(link: Link, *readings: Reading) -> Link:
 
 
 def test_it_is_full_after_some_seconds_in_a_row_and_not_by_a_burst() -> None:
-    link = fed(Link(UPLINK, SETTINGS), second(0.95), second(0.97))
+    link = fed(Link(UPLINK), second(0.95), second(0.97))
     assert not link.state.full_for
     full = fed(link, second(0.3), second(0.95), second(0.92), second(0.91))
     assert full.state.full_for == 3
@@ -31,7 +31,7 @@ def test_it_is_full_after_some_seconds_in_a_row_and_not_by_a_burst() -> None:
 
 
 def test_it_stays_full_until_it_was_calm_for_a_while() -> None:
-    link = fed(Link(UPLINK, SETTINGS), *[second(0.95)] * 3)
+    link = fed(Link(UPLINK), *[second(0.95)] * 3)
     fed(link, *[second(0.8)] * 30)
     assert link.state.full_for == 33, "between the two bounds nothing changes"
     fed(link, *[second(0.5)] * 9)
@@ -47,7 +47,7 @@ def test_it_stays_full_until_it_was_calm_for_a_while() -> None:
 def test_what_the_device_loses_counts_while_something_is_dropped(
     lost: float, dropped: float, full: bool
 ) -> None:
-    link = fed(Link(UPLINK, SETTINGS), *[second(0.2, lost, dropped)] * 3)
+    link = fed(Link(UPLINK), *[second(0.2, lost, dropped)] * 3)
     assert bool(link.state.full_for) is full
     if full:
         assert "loses 5 k packets/s before the filter" in link.state.why
@@ -56,17 +56,17 @@ def test_what_the_device_loses_counts_while_something_is_dropped(
 def test_what_goes_out_may_fill_it_too_and_is_no_reason_to_ask_the_provider() -> None:
     uplink = Uplink("isp0", 100_000_000, bits_out=10_000_000)
     slow = second(0.1)._replace(sent=9_500_000)
-    link = fed(Link(uplink, SETTINGS), slow, slow)
+    link = fed(Link(uplink), slow, slow)
     assert (link.state.share_out, link.state.full_out_for) == (0.95, 0)
     fed(link, slow)
     assert (link.state.full_out_for, link.state.full_for) == (3, 0)
     fed(link, second(0.1))
     assert link.state.full_out_for == 0, "it is not known"
-    assert math.isnan(fed(Link(UPLINK, SETTINGS), slow).state.share_out), "it is not configured"
+    assert math.isnan(fed(Link(UPLINK), slow).state.share_out), "it is not configured"
 
 
 def test_more_than_a_link_can_carry_shows_that_its_rate_is_wrong() -> None:
-    link = fed(Link(UPLINK, SETTINGS), second(1.4), second(0.2), *[second(1.02)] * 5)
+    link = fed(Link(UPLINK), second(1.4), second(0.2), *[second(1.02)] * 5)
     assert not link.state.rate_is_wrong, "a second may show a burst as more than it is"
     fed(link, *[second(1.3)] * 3)
     assert link.state.rate_is_wrong
@@ -75,5 +75,5 @@ def test_more_than_a_link_can_carry_shows_that_its_rate_is_wrong() -> None:
 
 
 def test_what_is_not_known_is_no_reason() -> None:
-    link = fed(Link(UPLINK, SETTINGS), *[Reading(*(math.nan,) * 4)] * 5)
+    link = fed(Link(UPLINK), *[Reading(*(math.nan,) * 4)] * 5)
     assert not link.state.full_for

@@ -151,7 +151,6 @@ def test_other_rules_are_left_alone(control: Controller, tmp_path: Path) -> None
             "backstop.limits.syn",
         ),
         ({"backstop": {"limits": {"sin": 5}}}, "unknown setting backstop.limits.sin"),
-        ({"backstop": {"factor": 1}}, "backstop.factor"),
         ({"flow_memory": {"age": "1s"}}, "flow_memory.age must be 60 s to 7 days"),
         ({"flow_memory": {"flows": 10}}, "flow_memory.flows"),
     ],

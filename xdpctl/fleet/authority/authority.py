@@ -14,7 +14,7 @@ from xdpctl.fleet.authority import certificates, issuance
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart, seal
 from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.checks import check_address, check_groups, check_node_name
-from xdpctl.fleet.authority.daemon import SERVER_NAME, Daemon, peers_url
+from xdpctl.fleet.authority.daemon import Daemon, peers_url
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import Layout, endpoints
@@ -114,7 +114,6 @@ class Authority:
             endpoints=tuple(self.endpoints()),
             groups=tuple(groups),
             certificates=layout.node,
-            server_name=SERVER_NAME,
             prefix=PREFIX,
             revoked_list=layout.revoked,
             port=PORT,
@@ -166,7 +165,6 @@ class Authority:
                 groups=tuple(groups),
                 address=address,
                 endpoints=tuple(self.endpoints()),
-                server_name=SERVER_NAME,
                 prefix=PREFIX,
                 ends=time.time() + seconds,
                 ca=self.pair.certificate,

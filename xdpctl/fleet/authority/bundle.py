@@ -43,7 +43,6 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: tuple[str, ...]
     address: str
     endpoints: tuple[str, ...]
-    server_name: str
     prefix: str
     ends: float
     ca: bytes

@@ -18,10 +18,9 @@ from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
-from xdpctl.fleet.settings import CLIENTS, PEERS, host_of
+from xdpctl.fleet.settings import CLIENTS, PEERS, SERVER_NAME, host_of
 
 UNIT = "xdpctl-etcd.service"
-SERVER_NAME = "engine.xdpctl"  # in the certificates of members alone
 _QUOTA = 8 << 30  # bytes
 _UNITS = Path("/etc/systemd/system")
 

@@ -52,7 +52,6 @@ class Installation:
             endpoints=endpoints,
             groups=bundle.groups,
             certificates=layout.node,
-            server_name=bundle.server_name,
             prefix=bundle.prefix,
             revoked_list=layout.revoked if bundle.member else None,
             port=PORT,

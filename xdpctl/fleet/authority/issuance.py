@@ -4,10 +4,10 @@
 from xdpctl.fleet.authority import certificates
 from xdpctl.fleet.authority.bundle import MemberPart
 from xdpctl.fleet.authority.certificates import Pair, issued, serial
-from xdpctl.fleet.authority.daemon import SERVER_NAME
 from xdpctl.fleet.authority.layout import ADMIN
 from xdpctl.fleet.authority.record import NodeRecord, Record
 from xdpctl.fleet.intent import STATES
+from xdpctl.fleet.settings import SERVER_NAME
 
 # of etcd's own certificate and its administrator's: if they ended, no node could renew its own
 _MEMBER_SECONDS = 20 * 365 * 86_400.0

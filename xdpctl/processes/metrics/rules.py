@@ -19,8 +19,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         rules.add_metric([origin], number)
     yield rules
     yield from _collateral(ctx)
-    if ctx.settings.metrics_per_rule:
-        yield from _of_matches(ctx)
+    yield from _of_matches(ctx)
     yield from _sets(ctx)
     yield from _feeds(ctx)
 

@@ -18,6 +18,7 @@ from xdpctl.processes.children import identity
 from xdpctl.upstream.bgp import exabgp
 from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Setup
 from xdpctl.upstream.peers import Peer, Receive
+from xdpctl.upstream.settings import SPEAKER_USER
 
 _FOLDER_MODE = 0o2750  # what is made in it belongs to the control plane's group, too
 _PASSWORD_MAX = 80  # bytes: TCP_MD5SIG_MAXKEYLEN
@@ -71,17 +72,17 @@ def _kept(peer: Peer) -> int:
 
 def _speaker(settings: Settings) -> tuple[int, int]:
     """The speaker's user and group."""
-    name = settings.upstream.user
     try:
-        found = pwd.getpwnam(name)
+        found = pwd.getpwnam(SPEAKER_USER)
     except KeyError:
         raise ConfigError(
-            f"there is no user {name}; create it with systemd-sysusers, or useradd --system "
-            f"--user-group --no-create-home --shell /usr/sbin/nologin {name}"
+            f"there is no user {SPEAKER_USER}; create it with systemd-sysusers, or useradd "
+            f"--system --user-group --no-create-home --shell /usr/sbin/nologin {SPEAKER_USER}"
         ) from None
-    if found.pw_uid == 0 or name == settings.user:
+    if found.pw_uid == 0 or settings.user == SPEAKER_USER:
         raise SettingsError(
-            "upstream.user must be a user of its own: it reads what comes from other networks"
+            f"the user {SPEAKER_USER} must be the speaker's own: it reads what comes from other "
+            "networks"
         )
     return found.pw_uid, found.pw_gid
 
