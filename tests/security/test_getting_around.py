@@ -339,8 +339,6 @@ def test_the_sides_of_a_box() -> None:
         assert found[parse_prefix(text)] is side, text
     assert parse_prefix("10.0.0.53") not in PROTECTION.neighbours, "a resolver of ours is inside"
     assert sides.hidden(found, [session, parse_prefix("45.0.0.1")]) == [session]
-    bare = sides.known(PROTECTION, Outside(special_purpose=False), [], [])
-    assert parse_prefix("192.168.0.0/16") not in bare
 
 
 def test_next_hops_of_every_route_are_found() -> None:

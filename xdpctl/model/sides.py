@@ -27,13 +27,8 @@ _LINK_LOCAL = "fe80::/10"
 
 
 class Outside(Table, frozen=True):
-    """`[outside]`.
+    """`[outside]`: `allow` has networks that are outside although the other rules say otherwise."""
 
-    `allow` has networks that are expected outside although the other rules say otherwise.
-    `special_purpose` says whether the special-purpose networks of RFC 6890 are dropped.
-    """
-
-    special_purpose: bool = True
     allow: tuple[Prefix, ...] = ()
 
 
@@ -48,9 +43,7 @@ def known(
     `on_link` are the networks of the outside interfaces. `logins` are the addresses of logged-in
     users, which are outside even if their network is expected inside.
     """
-    found: dict[Prefix, Side] = {}
-    if outside.special_purpose:
-        found |= _all(_SPECIAL, Side.INSIDE)
+    found = _all(_SPECIAL, Side.INSIDE)
     found[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
     found |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
     found |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)

@@ -19,7 +19,7 @@ SETTINGS = """
 interfaces = [{name = "out0", side = "outside"}]
 protected = ["192.0.2.0/24"]
 [outside]
-special_purpose = false
+allow = ["203.0.113.0/24", "198.51.100.0/24", "198.18.0.0/15", "2001:db8:cb::/48"]
 """
 PLACES = ("bridge", "router", "host")
 SERVER, OTHER = "192.0.2.1", "192.0.2.2"
