@@ -16,31 +16,31 @@ C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
 	@echo "make unit    the tests that need neither root nor a kernel feature"
-	@echo "make test    the whole suite (root; skips what a machine cannot do, and says so)"
-	@echo "make check   ruff, mypy, import-linter, clang-format; make format: formats, and mends what ruff can"
+	@echo "make test    the whole suite (root; skips what this machine cannot do, and says so)"
+	@echo "make check   ruff, mypy, import-linter, clang-format; make format: formats, and fixes what ruff can"
 	@echo "make docs    the documentation as a site, in dist/site"
-	@echo "make bench   figures beside a bare drop, xdp-filter and nft; plots, docs/results/performance.md"
-	@echo "make morning twelve attacks in a lab, and docs/results/morning.md of it"
-	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held, and docs/results/detection.md of it"
-	@echo "make harm    what it does to people, and what gets around it, and docs/results/harm.md of it"
-	@echo "make fleet   five boxes as one: how fast, and docs/results/fleet.md of it"
-	@echo "make upstream  a provider is asked while the link is full, and docs/results/upstream.md of it"
-	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour, and whether it kept everything"
-	@echo "make sessions who is logged in, through floods, and docs/results/sessions.md of it"
+	@echo "make bench   figures beside a bare drop, xdp-filter and nft; writes plots and docs/results/performance.md"
+	@echo "make morning twelve attacks in a lab; writes docs/results/morning.md"
+	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held; writes docs/results/detection.md"
+	@echo "make harm    what it does to people, and what gets around it; writes docs/results/harm.md"
+	@echo "make fleet   five boxes as one: how fast; writes docs/results/fleet.md"
+	@echo "make upstream  a provider is asked while the link is full; writes docs/results/upstream.md"
+	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour; checks that nothing was lost"
+	@echo "make sessions whether users stay logged in through floods; writes docs/results/sessions.md"
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
-	@echo "make test-vm-life   the Debian package in a machine's life, and docs/results/machine.md of it"
+	@echo "make test-vm-life   the Debian package through upgrade, reboot and failures; writes docs/results/machine.md"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
-	@echo "make test-wheel   the wheel by itself, filtering in network namespaces; lint-deb: lintian on the package"
-	@echo "make sbom    what it runs with, as CycloneDX, in dist/xdpctl.cdx.json"
+	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the package"
+	@echo "make sbom    the SBOM (CycloneDX) of what it runs with, in dist/xdpctl.cdx.json"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
-	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals: recorded attacks, and their pages"
-	@echo "make openapi schema proto   the API's document, the schemas, etcd's messages; lock: pins dependencies"
+	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals CORPUS=DIR: recorded attacks; both write their pages"
+	@echo "make openapi schema proto   regenerate the API's document, the schema of the settings, etcd's messages; lock: pins dependencies"
 	@echo "make pictures   the pictures of the documentation, in docs/img"
-	@echo "make people  the programs of make harm, from the distribution and the registries"
+	@echo "make people  installs the programs that make harm needs, from the distribution"
 	@echo "make dist    the wheel and the source archive in dist/"
-	@echo "make setup   distribution packages, virtual environment, locked dependencies; clean: away with it"
+	@echo "make setup   distribution packages, virtual environment, locked dependencies; clean: removes what make made"
 
 setup: $(STAMP)
 
@@ -191,11 +191,11 @@ openapi: setup
 	@$(BIN)/python -c 'import json; from xdpctl_api.app import openapi; \
 	  print(json.dumps(openapi(), indent=1))' > docs/reference/openapi.json
 
-# The site fetches nothing from other hosts, and a dead link or anchor stops the build.
 schema: setup
 	@$(BIN)/python -c 'import json; from xdpctl.config.file import schema; \
 	  print(json.dumps(schema(), indent=1))' > docs/reference/config.schema.json
 
+# The site fetches nothing from other hosts, and a dead link or anchor stops the build.
 docs: setup docs/img/architecture.svg
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	@! grep -rnE --include='*.html' '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//' dist/site \

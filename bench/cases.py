@@ -86,7 +86,7 @@ class Filter:
         yield self.walk("drop, walk", XDP_DROP, inside, _DROP_WALKS)
 
     def others(self, spread: Spread = sources.unlisted) -> Iterator[Run]:
-        """Sources that are not listed: `spread` over the address space, and near listed ones."""
+        """Sources that are not listed: those of `spread`, and neighbours of listed ones."""
         outside = spread(self.listed, WALKED)
         yield self.fixed("pass", XDP_PASS, outside[:1], *self._peer("pass"))
         yield self.walk("pass, walk", XDP_PASS, outside, _PASS_WALKS)
@@ -114,12 +114,12 @@ def of_outside(compiled: Compiled) -> Iterator[Run]:
 def of_ours(compiled: Compiled) -> Iterator[Run]:
     """Sets of each kind and size, each with one rule; and rules without a set."""
     rule = sources.exact(EXACT[-1] + 1)[-1:]
-    for kind, counts, made in (
+    for kind, counts, make in (
         ("address", EXACT, sources.exact),
         ("prefix", PREFIXES, sources.mixed),
     ):
         for count in counts:
-            listed = made(count)
+            listed = make(count)
             filter = Filter(sources.label(count, kind), ours(compiled, listed, rule), listed)
             yield from filter.listed_ones()
             bar = Bar(_FIXED_DROP, over=True)

@@ -16,7 +16,7 @@ _BATCH = 64
 
 
 def flood(generator: Generator, packets: int, cpu: int) -> float:
-    """Send a flood; the CPU seconds of the sending thread and of ksoftirqd on `cpu`.
+    """Send a flood; return the CPU seconds of the sending thread and of ksoftirqd on `cpu`.
 
     The receiver's softirqs run in the time of both. The flood is sent from the calling thread's
     namespace, and the thread stays on `cpu`.

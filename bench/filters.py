@@ -50,7 +50,7 @@ def own_pins() -> Iterator[Pins]:
 def loaded(
     compiled: Compiled, outside: bool = False
 ) -> Iterator[tuple[AttachedInterface, PinnedDatapath]]:
-    """A separate filter that the loader has loaded; with `outside`, as for an outside interface.
+    """Load a separate filter; with `outside`, the program for an outside interface.
 
     Afterwards its pins are removed and the maps' descriptors closed. The descriptors of the program
     and of its stages stay open and keep the maps alive.
@@ -86,7 +86,7 @@ def _plans(image: Image, listed: Keys, rules: Keys) -> Iterator[Plan]:
 
 
 class XdpFilter:
-    """xdp-filter's program and its table of addresses, which all its interfaces share."""
+    """xdp-filter's program and its table of addresses, which its interfaces share."""
 
     def __init__(self, program_fd: int, table: maps.Map) -> None:
         self.program_fd = program_fd
@@ -124,13 +124,13 @@ def xdp_filter(host: Host, device: str, first: Keys) -> Iterator[XdpFilter]:
         host.sh("xdp-filter", "ip", "-m", "src", *texts(first))
         # it is listed by its own name, whether libxdp's dispatcher is attached or not
         status = host.sh("xdp-loader", "status", device)
-        found = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
-        if found is None:
+        program = re.search(r"xdpfilt_\w+\s+(?:\w+\s+)?(\d+)\s+[0-9a-f]{16}", status)
+        if program is None:
             raise BenchError(f"xdp-filter's program is not on {device}:\n{status}")
         fd = maps.open_pin(_PEER_PINS / "filter_ipv4")
         # maps.Map knows the value size of per-CPU arrays; that of a per-CPU hash is the same
         shape = replace(maps.map_shape(fd), type=maps.PERCPU_ARRAY)
-        peer = XdpFilter(programs.open_by_id(int(found[1])), maps.Map(fd, "filter_ipv4", shape))
+        peer = XdpFilter(programs.open_by_id(int(program[1])), maps.Map(fd, "filter_ipv4", shape))
         peer.learn(packed(first))
         yield peer
     finally:

@@ -33,12 +33,12 @@ class Service(Box):
 
     def maps_mb(self) -> float:
         """The part of the resident memory that is mapped BPF maps, in MB."""
-        found = False
+        mapped = False
         total = 0.0
         for line in self._read("smaps").splitlines():
             if "-" in line.split()[0]:
-                found = line.endswith(_MAPPED)
-            elif found and line.startswith("Rss:"):
+                mapped = line.endswith(_MAPPED)
+            elif mapped and line.startswith("Rss:"):
                 total += int(line.split()[1]) * 1024 / 1e6
         return total
 

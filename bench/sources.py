@@ -77,10 +77,10 @@ def _shares(count: int) -> list[tuple[int, int]]:
 
 
 def _mix(family: Family, seed: int, shares: list[tuple[int, int]]) -> Keys:
-    dice, found = _dice(seed), []
+    dice, parts = _dice(seed), []
     for length, many in shares:
-        found.append(_unlike(family.widened(_drawn(family, dice, 2 * many + 64), length))[:many])
-    return np.concatenate(found)
+        parts.append(_unlike(family.widened(_drawn(family, dice, 2 * many + 64), length))[:many])
+    return np.concatenate(parts)
 
 
 @cache
@@ -125,12 +125,12 @@ def _inside(family: Family, keys: Keys, dice: np.random.Generator) -> Keys:
 
 def covered(keys: Keys, addresses: Keys) -> NDArray[np.bool_]:
     """Which of the addresses lie inside one of the prefixes."""
-    family, found = family_of(keys), np.zeros(len(addresses), np.bool_)
+    family, inside = family_of(keys), np.zeros(len(addresses), np.bool_)
     lengths = family.lengths(keys)
     for length in np.unique(lengths).tolist():
         of_length = np.sort(keys[lengths == length])
-        found |= within(of_length, family.widened(addresses, length))
-    return found
+        inside |= within(of_length, family.widened(addresses, length))
+    return inside
 
 
 def _units(keys: Keys) -> Keys:
@@ -171,7 +171,7 @@ def packed(addresses: Keys) -> bytes:
 def texts(keys: Keys) -> list[str]:
     """The keys as text; single addresses are written without a length."""
     family = family_of(keys)
-    return [str(each).removesuffix(f"/{family.bits}") for each in family.prefixes(keys)]
+    return [str(prefix).removesuffix(f"/{family.bits}") for prefix in family.prefixes(keys)]
 
 
 def label(count: int, kind: str) -> str:

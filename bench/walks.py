@@ -20,7 +20,7 @@ class Walks:
     def __init__(self, generator: Generator) -> None:
         compiled = generator.compiled
         self._second = maps.create_map("tested", compiled.maps["tested"])
-        fds = {name: each.fd for name, each in generator.maps.items()}
+        fds = {name: table.fd for name, table in generator.maps.items()}
         fds["tested"] = self._second.fd
         second_fd = _load_as_libxdp(compiled.programs["walk"].linked(fds))
         self._walks = (

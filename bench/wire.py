@@ -47,8 +47,8 @@ class Connection:
         if not piece:
             raise BenchError("the control plane closed the connection")
         self._got += piece
-        head, found, body = self._got.partition(b"\r\n\r\n")
-        if not found:
+        head, blank_line, body = self._got.partition(b"\r\n\r\n")
+        if not blank_line:
             return None
         length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
         return (int(head[9:12]), body) if len(body) >= int(length) else None
@@ -72,22 +72,22 @@ class Connection:
 
 def sequential(path: Path, requests: Iterable[bytes], wanted: int = 201) -> list[float]:
     """Send requests one after the other on one connection; the milliseconds of each."""
-    connection, taken = Connection(path), []
+    connection, milliseconds = Connection(path), []
     for data in requests:
         start = time.perf_counter()
         status, body = connection.call(data)
-        taken.append((time.perf_counter() - start) * 1e3)
+        milliseconds.append((time.perf_counter() - start) * 1e3)
         if status != wanted:
             raise BenchError(f"HTTP {status}: {body[:300].decode(errors='replace')}")
     connection.close()
-    return taken
+    return milliseconds
 
 
 def concurrent(
     path: Path, clients: int, requests: list[bytes], wanted: int = 201
 ) -> tuple[float, list[float]]:
     """Send requests from `clients` connections at once; total seconds, and ms of each."""
-    waiting, todo, taken = selectors.EpollSelector(), iter(requests), list[float]()
+    waiting, todo, milliseconds = selectors.EpollSelector(), iter(requests), list[float]()
     sent: dict[int, float] = {}
     connections = [Connection(path) for _ in range(clients)]
     start = time.perf_counter()
@@ -102,12 +102,12 @@ def concurrent(
                 continue
             if answer[0] != wanted:
                 raise BenchError(f"HTTP {answer[0]}: {answer[1][:300].decode(errors='replace')}")
-            taken.append((time.perf_counter() - sent.pop(id(connection))) * 1e3)
+            milliseconds.append((time.perf_counter() - sent.pop(id(connection))) * 1e3)
             _next(connection, todo, sent)
     seconds = time.perf_counter() - start
     for connection in connections:
         connection.close()
-    return seconds, taken
+    return seconds, milliseconds
 
 
 def _next(connection: Connection, todo: Iterator[bytes], sent: dict[int, float]) -> None:

@@ -61,7 +61,7 @@ enum reason {
 	REASON_CHALLENGED,	/* answered: a SYN whose source has to show that it exists */
 	REASON_ANSWERED,	/* drop: the right answer to a challenge */
 	REASON_MAX,
-	REASONS = 32,			 /* of an array by reason; a power of two */
+	REASONS = 32,			 /* size of arrays by reason; a power of two */
 	REASON_BITS = 8,		 /* above these bits: two flags, then the deciding slot */
 	REASON_SPARE = 1 << REASON_BITS, /* exemptions, and what the rule spares, must be checked */
 	REASON_KNOWS = 2 << REASON_BITS, /* with REASON_SPARE: known flows are spared, too */
@@ -86,7 +86,7 @@ struct pending {
 	__u32 slot;
 	__u64 lost;	 /* captures lost because the ring was full */
 	__u64 monitored; /* MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
-	__u32 decided;	 /* the earlier stage's verdict, or REASON_NONE: signatures come next */
+	__u32 decided;	 /* verdict of the earlier stage, or REASON_NONE: signatures come next */
 	__u32 knows;	 /* whether known flows are spared */
 };
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Challenges: a SYN is answered by an ACK of a number that was never sent. Whoever is really there
- * resets with that number (RFC 9293 section 3.10.7.3), is remembered, and tries again at once or
+ * Challenges: a SYN is answered by an ACK of a number that was never sent. A real client answers
+ * with a RST of that number (RFC 9293 section 3.10.7.3), is remembered, and tries again at once or
  * when its timer expires. Nothing is kept for a SYN, so forged sources cost no memory. The number
  * is a keyed hash (SipHash-1-3: Aumasson and Bernstein, 2012) of addresses, ports and time.
  */
 
-#define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is right, too */
+#define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is valid, too */
 #define IPV4_HEADER	     20
 #define PACE_SALT	     0x70616365
-#define PACE4_COST_NS	     250000000 /* 4 new sources a second of an IPv4 /24, and at once: */
+#define PACE4_COST_NS	     250000000 /* 4 new sources a second of an IPv4 /24 */
 #define PACE4_BURST	     256
 #define PACE_COST_NS	     62500000 /* 16 of an IPv6 /48 */
 #define PACE_BURST	     1024
@@ -105,8 +105,8 @@ static __always_inline int paced(struct control *control, u64 network, u32 salt,
 }
 
 /*
- * Whoever has a network has many sources that answer. So those of one IPv4 /24, IPv6 /48 and IPv6
- * /32 come at a pace, and nobody fills the memory alone.
+ * Whoever has a network has many sources that answer. So the rate of new sources is limited for
+ * each IPv4 /24, IPv6 /48 and IPv6 /32, and nobody fills the memory alone.
  */
 static __always_inline int keeps_pace(struct control *control, struct packet *packet, u64 now)
 {

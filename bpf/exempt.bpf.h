@@ -19,8 +19,8 @@
 #define ERRORS_BURST_NS	 2000000000 /* 200 packets at once */
 
 /*
- * What cites a flow is about it, but anybody can cite one that he knows of. So what passes towards
- * one destination is bounded.
+ * An error that cites a flow is about that flow, but anybody who knows of a flow can cite it. So
+ * the rate of errors to one destination is limited.
  */
 static __always_inline int errors_exceed(struct search *search, struct packet *error)
 {

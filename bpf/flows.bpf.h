@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The flow memory: whether a packet belongs to a conversation that the inside takes part in. What
- * goes out teaches it (teach.c), and what comes in is asked for. A flow is known by the hash of its
- * addresses, ports and protocol, seen from the inside.
+ * The flow memory: whether a packet belongs to a conversation that the inside takes part in.
+ * Packets that go out teach it (teach.c), and packets that come in are looked up. A flow is
+ * identified by the hash of its addresses, ports and protocol, seen from the inside.
  */
 
 #ifndef FLOWS_LOG2
@@ -69,11 +69,11 @@ static __always_inline int knows_flow(u64 hash)
 }
 
 /*
- * Proofs that the inside takes part in a TCP flow that is not known yet. A cell has what went out
- * last of one flow: 30 bits of the flow's hash, two for what the number is, and a number. It is
- * what acknowledges our SYN-ACK (SHAKE), or what the inside has acknowledged (SHAKEN: of a flow of
- * which our SYN-ACK was seen); TAKEN_UP says that the connection was counted. All flows with the
- * same place share a cell, and the last one has it.
+ * Proofs that the inside takes part in a TCP flow that is not known yet. A cell is about one flow:
+ * 30 bits of the flow's hash, two bits for the meaning of the number, and the number. SHAKE: the
+ * number that acknowledges our SYN-ACK. Otherwise it is the last number that the inside has
+ * acknowledged; SHAKEN says that our SYN-ACK of the flow was seen. TAKEN_UP: the connection was
+ * counted. All flows with the same place share a cell, and the last one has it.
  */
 static __always_inline u64 *proof_of(u64 hash)
 {
@@ -87,13 +87,13 @@ static __always_inline u64 proof(u64 hash, u32 kind, u32 number)
 	return (u64)(hash >> 34 | kind) << 32 | number;
 }
 
-/* Whether a cell is of this flow, of whatever kind. */
+/* Whether a cell is about this flow, whatever its number means. */
 static __always_inline int is_proof_of(u64 held, u64 hash)
 {
 	return (held << 2 >> 34) == hash >> 34;
 }
 
-/* Whether our SYN-ACK of this flow was seen, so that it is one of a service inside; once. */
+/* Whether our SYN-ACK of this flow was seen, so it is a service's; true once for each flow. */
 static __always_inline int takes_up(u64 hash)
 {
 	u64 *cell = proof_of(hash), held;
@@ -110,7 +110,7 @@ static __always_inline int takes_up(u64 hash)
 }
 
 /*
- * Whether a packet that comes in acknowledges the SYN-ACK that went out: so its sender has seen it.
+ * Whether a packet that comes in acknowledges the SYN-ACK that went out, so its sender has seen it.
  * Whoever forges a source has to guess 32 bits.
  */
 static __always_inline int shakes(u64 hash, struct transport *head)
@@ -123,8 +123,8 @@ static __always_inline int shakes(u64 hash, struct transport *head)
 }
 
 /*
- * Remembers a flow; a new one only within the budget of its teacher, unless `opens` is 0: never.
- * Returns whether it was unknown.
+ * Remembers a flow. A new one is added only within the budget of its teacher, and never if `opens`
+ * is 0. Returns whether it was unknown.
  */
 static __always_inline int learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
 				      int opens)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether a packet that comes in belongs to a known flow. Without an outside interface: to none. */
+/* Whether a packet that comes in belongs to a known flow; never without an outside interface. */
 
 #define ICMP_ECHO_REPLY	    0
 #define ICMPV6_ECHO_REPLY   129
@@ -65,8 +65,8 @@ static __always_inline int is_for(struct packet *error, struct packet *cited)
 }
 
 /*
- * Reads the packet that an ICMP error cites, which went out, turned round as if it had come in. 0
- * if there is none with ports; an echo has its identifier for both.
+ * Reads the packet that an ICMP error cites. That packet went out, so its ends are swapped, as if
+ * it had come in. 0 if it has no ports; for an echo both ports are its identifier.
  */
 static __always_inline int read_cited(struct xdp_md *ctx, struct packet *error,
 				      struct packet *cited, struct ports *ports)
@@ -130,9 +130,10 @@ static __always_inline int cites_known(struct xdp_md *ctx, struct control *contr
 }
 
 /*
- * The first fragment of a known flow makes the later ones known, which have no ports. They are told
- * by their identification (RFC 791, RFC 8200), for as long as they are put together, and only if
- * they come after it. The memory is one of its own, since outsiders choose identifications.
+ * The first fragment of a known flow makes the later ones known. These have no ports, so they are
+ * recognised by their identification (RFC 791, RFC 8200), for as long as hosts reassemble them, and
+ * only if they come after the first one. They have a memory of their own, since outsiders choose
+ * identifications.
  */
 static __always_inline void expect_fragments(struct xdp_md *ctx, struct control *control,
 					     struct packet *packet)
@@ -174,7 +175,7 @@ static __always_inline enum flow_state ask_tcp(const u64 *seeds, struct packet *
 	return FLOW_SHAKEN;
 }
 
-/* The same of UDP, where it is QUIC. */
+/* The same for UDP, if it is QUIC. */
 static __always_inline enum flow_state ask_udp(struct xdp_md *ctx, const u64 *seeds,
 					       struct packet *packet, struct ports *ports,
 					       int learns)
@@ -249,9 +250,9 @@ static __always_inline int is_known(struct xdp_md *ctx, struct control *control,
 }
 
 /*
- * Whether a packet may be one of QUIC's handshake: of unusual headers that is left open. Called
- * when the packet is decided, and reads it anew, so that the verifier need not keep where it was
- * parsed.
+ * Whether a packet may belong to a QUIC handshake; behind unusual headers the answer is yes. Called
+ * when the packet is decided. It reads the packet again, so that the verifier need not track how it
+ * was parsed.
  */
 static __always_inline int may_be_quic(struct xdp_md *ctx)
 {

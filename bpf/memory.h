@@ -67,14 +67,14 @@ static __always_inline void put(struct block *block, u64 generation, u64 hash)
 	}
 }
 
-/* Whether the generation is so full that it takes nothing more: it may not end yet. */
+/* Whether the generation is so full that it takes nothing more, although it may not end yet. */
 static __always_inline int is_overfull(struct memory *memory)
 {
 	return (u32)state_of(memory) >= 2 * memory->full;
 }
 
 /*
- * Begins the next generation if it is time, also while this one takes nothing more. One CPU does.
+ * Begins the next generation if it is time, also if this one takes nothing more. One CPU does it.
  */
 static __always_inline void advance(struct memory *memory, u64 now)
 {
@@ -105,7 +105,7 @@ static __always_inline void add_element(struct memory *memory, struct block *blo
 	__sync_fetch_and_add(&memory->state, 1);
 }
 
-/* What was not added, and for whom. */
+/* Counts an element that was not added, and notes its teacher. */
 static __always_inline void refuse_element(struct memory *memory, u64 now, u32 family,
 					   __be32 *teacher)
 {

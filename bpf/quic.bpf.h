@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who uses the connection ID that a QUIC server has chosen has seen the server's answer (RFC 9000
- * sections 5.1 and 7.2), as who acknowledges a SYN-ACK. Only the headers of a handshake tell how
- * long their IDs are (RFC 8999 section 5.1); their last four bytes are compared. Servers that
- * choose shorter ones have no proof.
+ * Whoever uses the connection ID that a QUIC server has chosen has seen the server's answer (RFC
+ * 9000 sections 5.1 and 7.2), like whoever acknowledges a SYN-ACK. Only the headers of a handshake
+ * say how long their IDs are (RFC 8999 section 5.1). The last four bytes of IDs are compared, so
+ * flows to servers that choose shorter IDs have no proof.
  *
- * Some servers answer with the ID that the client has chosen, mostly in refusals. So that one is
- * noted first, and only another one is believed. A client keeps to its own until it is answered
- * (RFC 9000 section 7.2); of one that shows two, nothing is believed.
+ * Some servers answer with the ID that the client has chosen, mostly in refusals. So the
+ * client's ID is noted first, and only a different one proves something. A client keeps its own ID
+ * until it is answered (RFC 9000 section 7.2); a client that shows two is not believed.
  */
 #ifndef QUIC_PROOFS
 #define QUIC_PROOFS 0

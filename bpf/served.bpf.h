@@ -7,7 +7,7 @@
 #define SERVED_MAX  (FLOWS_LOG2 ? 1U << SERVED_LOG2 : 1U)
 #define AWAITED_MAX (FLOWS_LOG2 ? 1U << AWAITED_LOG2 : 1U)
 #define AWAITED_ALL (ANSWERS_MAX * AWAITED_MAX)
-#define PATIENCE_NS 20000000000ULL /* in which a client that asks again still waits */
+#define PATIENCE_NS 20000000000ULL /* a client that asks again within this time still waits */
 
 enum answer {
 	ANSWER_SYN_ACK, /* to forged SYNs, too */
@@ -47,7 +47,7 @@ static __always_inline struct awaited *awaited_of(u64 flow, enum answer answer)
 	return awaited.lookup(&place);
 }
 
-/* Who asks again has waited since he asked first. */
+/* A client that asks again has waited since its first question. */
 static __always_inline void await(u64 flow, enum answer answer)
 {
 	struct awaited *cell = awaited_of(flow, answer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * UDP ports of services, which answer whoever asks: from there come answers, and amplified ones.
- * The ports are those of xdpctl/model/services.py: who compiles this defines them, as the cases of
- * a switch, and PORT_DNS, PORT_HTTPS and QUIC_INITIAL_LEAST.
+ * UDP ports of services, which answer whoever asks: packets from there are answers, or amplified.
+ * The ports are those of xdpctl/model/services.py. The compiler's caller defines them, as the cases
+ * of a switch, and PORT_DNS, PORT_HTTPS and QUIC_INITIAL_LEAST.
  */
 #ifndef XDPCTL_SERVICES_H
 #define XDPCTL_SERVICES_H

@@ -164,7 +164,8 @@ static __always_inline int is_dhcp(struct ports *ports)
 
 /*
  * Whether it is for a port by which the members of a fleet speak with each other, or an answer from
- * there. An answer goes to a client's port, so nobody who forges a node's address reaches others.
+ * there. An answer must go to a client's port, so whoever forges a node's address reaches no other
+ * ports.
  */
 static __always_inline u32 is_of_fleet(struct control *control, struct ports *ports)
 {
@@ -190,7 +191,7 @@ static __always_inline int is_member(struct packet *packet)
 	return side_of(packet) == SIDE_MEMBER;
 }
 
-/* Of sources that cannot be outside, errors alone come so far: no accept lets them in. */
+/* Of sources that cannot be outside only ICMP errors get this far. No accept lets them in. */
 static __always_inline int is_error_of_inside(struct packet *packet)
 {
 	return packet->protocol == (packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) &&
@@ -199,8 +200,8 @@ static __always_inline int is_error_of_inside(struct packet *packet)
 
 /*
  * Whether it is a packet that a gateway, a resolver or a routing peer would send. All other packets
- * from there are treated like packets of any source. OF_FLEET: it is what the nodes of a fleet say
- * to each other, and from one of them: no signature stops it either.
+ * from there are treated like packets of any source. OF_FLEET: it is traffic between the nodes of
+ * the fleet, and from one of them, so signatures do not stop it either.
  */
 static __always_inline u32 is_of_neighbour(struct xdp_md *ctx, struct control *control,
 					   struct packet *packet)

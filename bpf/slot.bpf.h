@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Evaluates a slot for a packet: counts, samples, explains, and returns the verdict. */
 
-#define OF_FLEET 2 /* search.neighbourly: what the nodes of a fleet say to each other */
+#define OF_FLEET 2 /* search.neighbourly: traffic between the nodes of the fleet */
 
 /* The state of one packet's evaluation. */
 struct search {
@@ -14,7 +14,7 @@ struct search {
 	u32 outside;	 /* whether it came in on an outside interface */
 	u32 exempt;	 /* 1: before a drop, check the exemptions in exempt.bpf.h */
 	u32 neighbourly; /* outside, not 0: a packet such as neighbours send, see side.bpf.h */
-	u32 of_inside;	 /* outside: of a source that cannot be there, which no slot accepts */
+	u32 of_inside;	 /* outside: its source cannot be there, so no slot accepts it */
 	u64 monitored;	 /* slots in monitor mode that it met, MONITORED_BITS each, the last one
 			  * lowest
 			  */
@@ -51,8 +51,8 @@ static __always_inline int in_force(u64 word)
 }
 
 /*
- * On an outside interface, source rules apply to a packet with a neighbour's source address that is
- * not a packet such as neighbours send.
+ * On an outside interface, source rules do apply to a packet with a neighbour's address that is not
+ * one of those that neighbours send.
  */
 static __always_inline u64 pretends_neighbour(struct search *search, u32 number)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Teaches the flow memory what goes out of an outside interface, at TC egress. It changes no packet
- * and keeps none: it always returns TC_ACT_UNSPEC, so that other programs there go on.
+ * Teaches the flow memory what goes out of an outside interface, at TC egress. It neither changes
+ * nor drops packets: it always returns TC_ACT_UNSPEC, so that other programs there go on.
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
  * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
@@ -31,7 +31,7 @@
 
 enum lesson {
 	LESSON_NONE,
-	LESSON_KNOWN, /* goes on being known, if it is */
+	LESSON_KNOWN, /* the flow stays known, if it is */
 	LESSON_NEW,
 	LESSON_SYN_ACK, /* whoever acknowledges it has seen it */
 	LESSON_ACK,	/* proves something if the inside acknowledges more than before */
@@ -53,8 +53,8 @@ static __always_inline u64 rules_ns(void)
 #include "served.bpf.h"
 
 /*
- * From the port of a service, mostly answers come. What only somebody who opens a conversation
- * sends is a query (RFC 1035) and a request for the time (RFC 5905), and what needs a key that both
+ * From the port of a service, mostly answers come. Exceptions are a query (RFC 1035) and a request
+ * for the time (RFC 5905), which open a conversation, and packets that need a key which both ends
  * have: ESP in UDP (RFC 3948), and OpenVPN's data.
  */
 static __always_inline enum lesson from_service(struct __sk_buff *ctx, struct packet *packet,
@@ -99,8 +99,9 @@ static __always_inline enum lesson from_tcp(struct packet *packet, u32 offset_fl
 }
 
 /*
- * Whoever opens an association of SCTP, or has one, sends this; a host answers forged packets with
- * an INIT ACK, an ABORT, an ERROR or a SHUTDOWN COMPLETE (RFC 9260 section 8.4).
+ * All chunks but these are sent only by a host that opens an SCTP association, or has one: a host
+ * answers forged packets with an INIT ACK, an ABORT, an ERROR or a SHUTDOWN COMPLETE (RFC 9260
+ * section 8.4).
  */
 static __always_inline enum lesson from_sctp(struct __sk_buff *ctx, struct packet *packet)
 {
@@ -172,8 +173,8 @@ static __always_inline int opens(enum lesson lesson, u64 hash, struct transport 
 }
 
 /*
- * Counts what a UDP service inside answers: whether it copes with what it is asked. Several packets
- * to one client after another are one answer, and of QUIC what belongs to a connection is none.
+ * Counts the answers of a UDP service inside, which show whether it copes with the questions.
+ * Several packets in a row to one client are one answer. Of QUIC only packets of a handshake count.
  */
 static __always_inline void count_answer(struct __sk_buff *ctx, struct control *control,
 					 struct packet *packet, u32 ports, u64 flow)
@@ -195,7 +196,7 @@ static __always_inline void count_answer(struct __sk_buff *ctx, struct control *
 	*(volatile u64 *)&cell->last = flow;
 }
 
-/* Counts for how long a client has waited for this packet; whether it did. */
+/* Counts how long a client has waited for this packet. Returns whether one has. */
 static __always_inline int count_wait(struct control *control, struct packet *packet, u32 ports,
 				      u64 flow, enum answer answer)
 {
@@ -213,9 +214,9 @@ static __always_inline int count_wait(struct control *control, struct packet *pa
 }
 
 /*
- * Counts a connection that a service inside takes up: it sends data, or accepts some. Flows that
- * were unknown until now are asked about, and those that were known by the ACK of the handshake:
- * their data is awaited.
+ * Counts a connection that a service inside takes up: it sends data, or accepts some. That may be a
+ * flow that was unknown until now, or one that is known by the ACK of the handshake, whose first
+ * data is awaited.
  */
 static __always_inline void count_taken_up(struct control *control, struct packet *packet,
 					   u32 ports, u64 flow, int opens, int unknown)
@@ -243,7 +244,7 @@ int teach(struct __sk_buff *ctx)
 	int opening, unknown;
 	u64 hash;
 
-	/* what turns round here has come from outside, and so have its addresses */
+	/* a packet that turns round here came from outside, and so did its addresses */
 	if (!control || ctx->ingress_ifindex == ctx->ifindex)
 		return GO_ON;
 	if (ctx->data_end - ctx->data < HEADERS_BYTES && ctx->data_end - ctx->data < ctx->len)

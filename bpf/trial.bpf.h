@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether a packet passes that a rule on trial would drop. Who chooses a flow's addresses and ports
- * cannot choose whether it is in the control group: the hash has a secret key. What passes is
- * bounded: flows by buckets, and packets of each flow.
+ * Whether a packet passes that a rule on trial would drop. The hash has a secret key, so whoever
+ * chooses a flow's addresses and ports cannot choose whether it is in the control group. Buckets
+ * bound the number of flows that pass, and the number of packets of each flow is bounded, too.
  */
 
 #define SHARE_BURST	25 /* flows at once */
@@ -15,8 +15,8 @@ BPF_F_TABLE("array", u32, struct tried, tried_flows, 1U << TRIED_HERE_LOG2, MMAP
 BPF_F_TABLE("array", u32, u64, seen, 1U << SEEN_HERE_LOG2, MMAPABLE);
 
 /*
- * Whether a flow of this packet may pass without doing harm: what a host answers to forged UDP
- * makes the flow known, except from the port of a service.
+ * Whether a flow of this packet may pass without doing harm: a host's answer to forged UDP makes
+ * the flow known, unless it comes from the port of a service.
  */
 static __always_inline int may_be_tried(struct packet *packet, struct ports *ports)
 {
@@ -56,7 +56,7 @@ static __always_inline int comes_again(u64 hash, u64 now)
 	return held >> 32 == hash >> 32 && pause >= PAUSE_LEAST_MS && pause <= PAUSE_MOST_MS;
 }
 
-/* By a share of each trial's own, so that nobody learns from one which flows are in the next. */
+/* Each trial has a share of its own: one trial does not show which flows are in the next. */
 static __always_inline int is_in_share(struct trial *trial, struct packet *packet, u64 hash)
 {
 	u32 drawn = (u32)(hash >> 32 ^ trial->number) * 0x9e3779b1;
@@ -78,7 +78,7 @@ static __always_inline enum chosen choose(struct trial *trial, struct packet *pa
 		   : CHOSEN_NOT;
 }
 
-/* Another one finds the record without a trial until it is whole. */
+/* Until the record is complete, other CPUs find it without a trial. */
 static __always_inline void write_tried(const u64 *seeds, struct tried *tried, struct trial *trial,
 					struct packet *packet, u64 hash, u64 now,
 					enum chosen chosen)

@@ -218,7 +218,7 @@ static __always_inline u32 record_monitored(struct xdp_md *ctx, struct search *s
 
 /*
  * Whether the packet with this number is one of those sampled, which are about one in mask + 1.
- * They come at random distances, so that of sources that take turns none is left out.
+ * They come at random distances, so that no source is left out if sources take turns.
  */
 static __always_inline int is_sampled(u64 number, u64 mask)
 {
@@ -308,7 +308,7 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	return count(ctx, control, reason, slot, search->bytes);
 }
 
-/* What passes may prove that its flow is known, or begin to: later packets cannot. */
+/* A QUIC packet that passes may prove that its flow is known, or be needed for a later proof. */
 static __always_inline int heard(struct xdp_md *ctx, int verdict)
 {
 	if (QUIC_PROOFS && verdict == XDP_PASS && may_be_quic(ctx) && asking() != ASKS_NOT)
@@ -355,7 +355,7 @@ int monitor(struct xdp_md *ctx)
 	return heard(ctx, leave(ctx, &search, record_monitored(ctx, &search)));
 }
 
-/* Remembers what a QUIC packet that passes says of its flow; whoever is dropped gets no answer. */
+/* Notes what a QUIC packet that passes says of its flow; a dropped packet gets no answer. */
 int quic(struct xdp_md *ctx)
 {
 	u32 zero = 0;

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# sbom.sh OUT: writes what the Debian package brings of others, as requirements.lock has it, as a
-# CycloneDX SBOM. The tool for it is not a development dependency: this script installs it in a
-# temporary environment.
+# sbom.sh OUT: writes a CycloneDX SBOM of the third-party packages in the Debian package, as
+# requirements.lock pins them. Its tool is not a development dependency: this script installs it in
+# a temporary environment.
 set -eu
 out=$1
 python=${PYTHON:-/usr/bin/python3}

@@ -18,7 +18,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """The name of a parameter, where pytest's own would differ: gzip writes the time into data.
+    """The id of a parameter whose default id would vary: gzip writes the time into its data.
 
     Tests that run at the same time must have the same names.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The paths of the project, and of optional data beside it."""
+"""The paths of the project and of optional data beside it."""
 
 from pathlib import Path
 

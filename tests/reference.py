@@ -31,7 +31,7 @@ class Entry:
 
 
 class Port(NamedTuple):
-    """The interface a packet comes in by: whether outside, and then on which side sources are."""
+    """The interface that a packet comes in by; if it is outside, with the sides of sources."""
 
     outside: bool = False
     sides: Mapping[Network, str] = {}  # inside or outside; the most specific one counts
@@ -41,7 +41,7 @@ INSIDE = Port()
 
 
 class Decided(Exception):
-    """Carries the reason; the walk ends here."""
+    """Ends the walk; carries the reason."""
 
 
 def reason(frame: bytes, entries: list[Entry], bypass: bool = False, port: Port = INSIDE) -> str:
@@ -75,7 +75,7 @@ def trace(
 
 
 def not_spoofed(ethertype: int, data: bytes, sides: Mapping[Network, str]) -> None:
-    """Looked at before the rest of the packet is."""
+    """Drop a source that cannot be outside; this is checked before the rest of the packet."""
     if ethertype == 0x0800 and len(data) >= 20:
         source: Address = ipaddress.IPv4Address(data[12:16])
         whole = data[0] == 0x45 and not int.from_bytes(data[6:8]) & 0x3FFF
@@ -129,7 +129,7 @@ def link(frame: bytes) -> tuple[int, int]:
 
 
 class Packet(NamedTuple):
-    """What decides besides the rules; `head` begins with the transport header, None: elsewhere."""
+    """The fields that matter besides the rules; `head` is the transport header on, or None."""
 
     source: Address
     protocol: int
@@ -138,7 +138,7 @@ class Packet(NamedTuple):
 
 
 def ports(packet: Packet) -> tuple[int, int] | None:
-    """Of UDP and TCP."""
+    """The ports of UDP and TCP."""
     if packet.protocol not in (6, 17) or packet.head is None or len(packet.head) < 4:
         return None
     return struct.unpack_from(">HH", packet.head)
@@ -150,7 +150,7 @@ def dhcp_port(packet: Packet, known: tuple[int, ...]) -> bool:
 
 
 def control(packet: Packet) -> bool:
-    """With TTL 255: VRRP, single-hop BFD, BGP (RFC 5082)."""
+    """Whether a packet is VRRP, single-hop BFD or BGP with a TTL of 255 (RFC 5082)."""
     pair = ports(packet)
     if packet.head is None or packet.ttl != 255:
         return False
@@ -234,7 +234,7 @@ def ipv6(data: bytes) -> Packet:
 
 
 def neighbourly(packet: Packet) -> bool:
-    """What a gateway, a resolver or a routing peer sends."""
+    """Whether a gateway, a resolver or a routing peer sends such a packet."""
     if packet.head is None:
         return False
     version = packet.source.version

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reference model of the flow memory and of challenges: what teaches, and what is known.
+"""The reference model of the flow memory and of challenges.
 
 It reads the bytes of frames, remembers exactly and for ever, and shares no code with the product;
 only the list of services is the same.
@@ -20,7 +20,7 @@ _SERVICES = {*range(SERVICES_BELOW), *LISTED}
 
 
 class Flow(NamedTuple):
-    """A conversation as the inside sees it; an echo has its identifier as the inner port."""
+    """A conversation seen from inside; an echo has its identifier as the inner port."""
 
     protocol: int
     inside: bytes
@@ -30,7 +30,7 @@ class Flow(NamedTuple):
 
 
 class Fragments(NamedTuple):
-    """The fragments of one packet that comes in."""
+    """The key of the fragments of one incoming packet."""
 
     protocol: int
     inside: bytes
@@ -52,7 +52,7 @@ class Memory:
         self.proofs: dict[Flow, tuple[str, int]] = {}
 
     def teach(self, frame: bytes) -> None:
-        """What goes out."""
+        """Learn from an outgoing frame."""
         has, head = _read(frame)
         if _portless(has, frame):
             if has["protocol"] != _SCTP or (head is None or _begins_sctp(head)):
@@ -68,7 +68,7 @@ class Memory:
                 self.proofs[flow] = "quic", own
 
     def let_in(self, frame: bytes) -> None:
-        """What comes in and passes: a QUIC client chooses his connection ID once."""
+        """Learn from an incoming frame that passes: a QUIC client chooses one connection ID."""
         has, head = _read(frame)
         if self.knows(frame) or head is None or has["protocol"] != _UDP:
             return
@@ -91,7 +91,7 @@ class Memory:
                 self.proofs[flow] = "ack", acknowledged
 
     def knows(self, frame: bytes) -> bool:
-        """Whether a frame that comes in belongs to what is known; what proves it is remembered."""
+        """Whether an incoming frame belongs to a known flow; remembers a frame that proves one."""
         has, head = _read(frame)
         if _portless(has, frame):
             return _incoming_pair(has) in self.flows
@@ -129,7 +129,7 @@ class Memory:
         return False
 
     def expect(self, frame: bytes) -> None:
-        """The first fragment of a known flow, where signatures are asked."""
+        """Expect the fragments after a known flow's first one, where matches are tested."""
         has, head = _read(frame)
         if head is not None and has["fragment"] & reference_signatures.FIRST and self.knows(frame):
             self.fragments.add(_fragments(has, frame))
@@ -142,7 +142,7 @@ def is_syn(frame: bytes) -> bool:
 
 
 def _read(frame: bytes) -> tuple[Fields, bytes | None]:
-    """The fields, and what begins with the transport header; None of a later fragment."""
+    """The fields, and the bytes from the transport header on; None for a later fragment."""
     has: Fields = reference_signatures.fields(frame)
     return has, None if has["fragment"] & reference_signatures.LATER else _transport(frame)
 
@@ -160,7 +160,7 @@ def _transport(frame: bytes) -> bytes:
 
 
 def _connection_ids(head: bytes) -> tuple[int, int]:
-    """The ends of both connection IDs behind a UDP header: the destination's, and the source's.
+    """The ends of the destination's and the source's connection ID behind a UDP header.
 
     Four bytes of each (RFC 8999 section 5.1); 0 if it is shorter, or there is none.
     """
@@ -176,13 +176,13 @@ def _connection_ids(head: bytes) -> tuple[int, int]:
 
 
 def _portless(has: Fields, frame: bytes) -> bool:
-    """Whether the flow of a packet is a pair of addresses."""
+    """Whether the flow of a packet is identified by its addresses alone."""
     extensions = reference.EXTENSIONS if len(has["source"]) == 16 else ()
     return has["protocol"] not in (_TCP, _UDP, _ICMP, _ICMPV6, *extensions)
 
 
 def _begins_sctp(head: bytes) -> bool:
-    """Whether nobody sends this chunk to who forged a packet (RFC 9260 section 8.4)."""
+    """Whether this chunk is never a reply to a forged packet (RFC 9260 section 8.4)."""
     return len(head) > 12 and head[12] not in (2, 6, 9, 14)
 
 
@@ -257,7 +257,7 @@ def _fragments(has: Fields, frame: bytes) -> Fragments:
         protocol, rest, identification = data[6], data[40:], b""
         while protocol in reference.EXTENSIONS and not identification:
             if protocol == 44:
-                # the header before the last one does not count: its end is not known any more
+                # the header before the last one does not count, because its end is no longer known
                 identification = rest[4:8] if rest[0] == has["protocol"] else bytes(4)
             size = (rest[1] + 2) * 4 if protocol == 51 else (rest[1] + 1) * 8
             protocol, rest = rest[0], rest[size:]

@@ -31,7 +31,7 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Signature:
-    """Components by name: a network, or tests. `state` is live, monitor or expired.
+    """A match: components by name, a network or tests. `state` is live, monitor or expired.
 
     `over`: whether the packets of a limit come too fast.
     """
@@ -44,13 +44,13 @@ class Signature:
 
 
 class Bucket:
-    """GCRA (ITU-T I.371): what a limit holds; `cost` is in ns for each packet or byte."""
+    """The state of a limit (GCRA, ITU-T I.371); `cost` is in ns per packet or byte."""
 
     def __init__(self, cost: Fraction, burst_ns: int) -> None:
         self.cost, self.burst_ns, self.time_ns = cost, burst_ns, 0
 
     def over(self, now_ns: int, units: int = 1) -> bool:
-        """Whether a packet comes too fast; if not, it is added."""
+        """Whether a packet exceeds the limit; if not, it is counted."""
         if self.time_ns > now_ns + self.burst_ns:
             return True
         self.time_ns = max(self.time_ns, now_ns) + int(self.cost * units)
@@ -95,7 +95,7 @@ def _holds(wanted: Tests, has: object) -> bool:
 
 
 def fields(frame: bytes) -> Fields:
-    """What there is in an IP packet; None for what it does not have."""
+    """The fields of an IP packet; None for those that it does not have."""
     kind, offset = reference.link(frame)
     first = struct.unpack_from(">H", frame, 12)[0]
     tagged = first in reference.VLAN

@@ -14,7 +14,7 @@ _PAUSE = (0.150, 6.0)
 
 @dataclass
 class Bucket:
-    """A limit of so many a second, and 25 at once (GCRA); 0: none."""
+    """A limit of `a_second`, and 25 at once (GCRA); 0 lets nothing pass."""
 
     a_second: float
     _at: float = 0.0

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 _NAMES = "/run/netns"
-# the shell stays, as the first process must wait for those whose parents have ended
+# the shell stays as the first process, which must reap orphaned processes
 _INSIDE = f'mkdir -p {_NAMES} && mount -t tmpfs -o mode=755 tmpfs {_NAMES} && {{ "$@"; exit $?; }}'
 _KILLED = ["setpriv", "--pdeathsig", "KILL", "--"]
 _ALONE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
@@ -20,8 +20,8 @@ def main(command: list[str]) -> int:
     """Run the command, and return its exit status."""
     tried = subprocess.run([*_ALONE, "true"], capture_output=True, text=True)  # noqa: S603  # fixed
     if tried.returncode:
-        said = tried.stderr.strip()
-        print(f"no namespaces, so what is interrupted may stay: {said}", file=sys.stderr)
+        problem = tried.stderr.strip()
+        print(f"no namespaces, so what is interrupted may stay: {problem}", file=sys.stderr)
         return subprocess.run(command).returncode  # noqa: S603  # the command that was given
     inside = ["sh", "-c", _INSIDE, "sh", *command]
     child = subprocess.Popen([*_KILLED, *_ALONE, *inside])  # noqa: S603  # the same

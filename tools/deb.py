@@ -23,10 +23,10 @@ _WIDTH = 79
 
 def changelog(text: str, built: str) -> str:
     """A Debian changelog with an entry for each version; the newest version is named `built`."""
-    found = list(_VERSION.finditer(text))
-    ends = [heading.start() for heading in found[1:]] + [len(text)]
-    names = [built] + [heading[1] for heading in found[1:]]
-    bodies = (text[heading.end() : end] for heading, end in zip(found, ends, strict=True))
+    headings = list(_VERSION.finditer(text))
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    names = [built] + [heading[1] for heading in headings[1:]]
+    bodies = (text[heading.end() : end] for heading, end in zip(headings, ends, strict=True))
     return "\n".join(_entry(name, body) for name, body in zip(names, bodies, strict=True))
 
 
@@ -48,23 +48,23 @@ def _changes(body: str) -> Iterator[str]:
 def maintainer() -> str:
     """The maintainer of the package, from its control file."""
     control = (_PACKAGING / "control.in").read_text()
-    (found,) = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
-    return str(found)
+    (name,) = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
+    return str(name)
 
 
 def _date() -> str:
     """The date in SOURCE_DATE_EPOCH (reproducible-builds.org), else now."""
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return format_datetime(now)
 
 
 def bundled(directory: Path) -> Iterator[str]:
     """A line for each distribution in a folder, with the licence that its metadata names."""
-    found = sorted(distributions(path=[str(directory)]), key=lambda each: each.name.lower())
-    for each in found:
-        if each.name != "xdpctl":
-            yield f"{each.name} {each.version}: {_licence(each)}"
+    installed = sorted(distributions(path=[str(directory)]), key=lambda item: item.name.lower())
+    for distribution in installed:
+        if distribution.name != "xdpctl":
+            yield f"{distribution.name} {distribution.version}: {_licence(distribution)}"
 
 
 def _licence(distribution: Distribution) -> str:
@@ -84,11 +84,11 @@ def copyright_file(directory: Path) -> str:
 
 def main() -> None:
     """Print the changelog or the copyright file."""
-    what, given = sys.argv[1:]
+    what, argument = sys.argv[1:]
     if what == "changelog":
-        print(changelog((_HERE / "CHANGELOG.md").read_text(), given), end="")
+        print(changelog((_HERE / "CHANGELOG.md").read_text(), argument), end="")
     else:
-        print(copyright_file(Path(given)), end="")
+        print(copyright_file(Path(argument)), end="")
 
 
 if __name__ == "__main__":

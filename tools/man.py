@@ -35,21 +35,21 @@ def pages() -> dict[str, str]:
     command = typer.main.get_command(root.app)
     context = typer.Context(command, info_name=_NAME, **command.context_settings)
     commands = _commands(command)
-    groups = {name: each for name, each in commands.items() if _commands(each)}
-    others = {name: each for name, each in commands.items() if name not in groups}
-    made = {f"{_NAME}.8": _program(context, others, list(groups))}
+    groups = {name: item for name, item in commands.items() if _commands(item)}
+    others = {name: item for name, item in commands.items() if name not in groups}
+    texts = {f"{_NAME}.8": _program(context, others, list(groups))}
     for name, group in groups.items():
-        made[f"{_NAME}-{name}.8"] = _group(context, name, group)
-    made[f"{_NAME}.toml.5"] = _settings()
-    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
+        texts[f"{_NAME}-{name}.8"] = _group(context, name, group)
+    texts[f"{_NAME}.toml.5"] = _settings()
+    return {name: "\n".join(lines) + "\n" for name, lines in texts.items()}
 
 
 def _commands(command: Any) -> dict[str, Any]:
     """The visible commands of a group; typer has its own copy of click, without types."""
     if not hasattr(command, "list_commands"):
         return {}
-    found = {name: command.get_command(None, name) for name in command.list_commands(None)}
-    return {name: each for name, each in found.items() if not each.hidden}
+    all_commands = {name: command.get_command(None, name) for name in command.list_commands(None)}
+    return {name: item for name, item in all_commands.items() if not item.hidden}
 
 
 def _program(context: typer.Context, commands: Mapping[str, Any], groups: list[str]) -> list[str]:
@@ -105,8 +105,8 @@ def _head(name: str, number: int, summary: str) -> list[str]:
 
 def _date() -> datetime:
     """The date in SOURCE_DATE_EPOCH (reproducible-builds.org), else today."""
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(given), UTC) if given else datetime.now(UTC)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
 
 
 def _each(parent: typer.Context, commands: Mapping[str, Any]) -> Iterator[str]:
@@ -122,8 +122,8 @@ def _each(parent: typer.Context, commands: Mapping[str, Any]) -> Iterator[str]:
 def _parameters(context: typer.Context) -> list[str]:
     """Options and arguments as in `--help`; --help itself is only on the program's page."""
     command: Any = context.command
-    shown = [p for p in command.get_params(context) if context.parent is None or not _help(p)]
-    records = [record for p in shown if (record := p.get_help_record(context))]
+    parameters = [p for p in command.get_params(context) if context.parent is None or not _help(p)]
+    records = [record for p in parameters if (record := p.get_help_record(context))]
     return terms((label, sentences(text)) for label, text in records)
 
 

@@ -16,9 +16,11 @@ _ENTRY = re.compile(r"^(?P<pin>[a-z0-9.-]+==[^ ;]+).*\n(?:[ #].*\n)*", re.MULTIL
 
 
 def wanted(extras: list[str]) -> list[str]:
-    """The requirements; KeyError for an extra that there is not."""
+    """The requirements; KeyError for an unknown extra."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
-    more = (one for extra in extras for one in project["optional-dependencies"][extra])
+    more = (
+        requirement for extra in extras for requirement in project["optional-dependencies"][extra]
+    )
     return [*dict.fromkeys((*project["dependencies"], *more))]
 
 

@@ -29,17 +29,17 @@ def argument(text: str) -> str:
 def marked(text: str) -> str:
     """Convert a line of Markdown: code becomes bold, and a link is replaced by its text."""
     parts = _CODE.split(_LINK.sub(r"\1", text))
-    shown = [plain(part) if part.strip() else part for part in parts]
-    spaced = [_edges(part, made) for part, made in zip(parts, shown, strict=True)]
+    texts = [plain(part) if part.strip() else part for part in parts]
+    spaced = [_edges(part, text_of_part) for part, text_of_part in zip(parts, texts, strict=True)]
     line = "".join(f"\\fB{part}\\fP" if n % 2 else part for n, part in enumerate(spaced))
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 
-def _edges(part: str, made: str) -> str:
+def _edges(part: str, text: str) -> str:
     """Restore the spaces at both ends, between text and code, which `plain` removes."""
     if not part.strip():
         return " " if part else ""
-    return " " * part[0].isspace() + made + " " * part[-1].isspace()
+    return " " * part[0].isspace() + text + " " * part[-1].isspace()
 
 
 def sentences(text: str) -> list[str]:

@@ -19,7 +19,7 @@ from xdpctl.base.system import ssh_logins
 from xdpctl.errors import Interrupted, Refused, Unreachable
 
 _SECONDS = 30.0
-SLOW_SECONDS = 150.0  # a fetch takes a minute at most, a large list some time to be put
+SLOW_SECONDS = 150.0  # a fetch takes up to a minute, and applying a large list takes some time
 _CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
 _CHUNK = 1 << 16
 PAGE = 10_000  # rules
@@ -28,7 +28,7 @@ Body = bytes | Iterable[bytes]
 
 
 def path(*parts: str) -> str:
-    """A path of v1, in which no part becomes two or a query."""
+    """A path of v1. The parts are quoted, so that none becomes two parts or a query."""
     return "/".join(("/v1", *(quote(part, safe=":") for part in parts)))
 
 
@@ -58,8 +58,8 @@ class _UnixConnection(HTTPConnection):
 class Client:
     """One control plane; every call returns the JSON body or raises.
 
-    In a fleet, `node` is the one that is asked through it, and `stated` goes with each change.
-    `warn` is told what an answer lacks.
+    In a fleet, `node` is the node to ask, and `stated` has the parameters of each change. `warn`
+    is called with a text if an answer lacks something.
     """
 
     socket: Path
@@ -67,7 +67,7 @@ class Client:
     token: str | None = None
     node: str = ""
     stated: Mapping[str, str] = field(default_factory=dict)
-    warn: Callable[[str], None] = lambda said: None
+    warn: Callable[[str], None] = lambda text: None
 
     def call(
         self,
@@ -80,9 +80,9 @@ class Client:
         content: Body | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """One request; Refused or Unreachable if it does not succeed within so many seconds.
+        """Send one request; Refused or Unreachable if it does not succeed within `seconds`.
 
-        `json` is sent as such, or `content` as it is. A body that is not JSON is returned as text.
+        The body is `json`, or the bytes `content`. An answer that is not JSON is returned as text.
         """
         with self._answer(method, path, seconds, params, json, content, headers) as answer:
             data = answer.read()
@@ -116,16 +116,16 @@ class Client:
 
         The next page is fetched while the caller uses the one before.
         """
-        from concurrent.futures import ThreadPoolExecutor  # late: it costs every command 10 ms
+        from concurrent.futures import ThreadPoolExecutor  # late: the import takes 10 ms
 
-        asked = {"limit": min(limit or PAGE, PAGE), **filters}
-        query = {name: value for name, value in asked.items() if value is not None}
+        parameters = {"limit": min(limit or PAGE, PAGE), **filters}
+        query = {name: value for name, value in parameters.items() if value is not None}
         fetch = partial(self.call, "GET", "/v1/rules")
         with ThreadPoolExecutor(1) as pool:
-            page, had = fetch(params=query), 0
+            page, count = fetch(params=query), 0
             while page["next"] is not None:
-                had += len(page["rules"])
-                if limit and had >= limit:
+                count += len(page["rules"])
+                if limit and count >= limit:
                     break
                 coming = pool.submit(fetch, params=query | {"cursor": page["next"]})
                 yield from page["rules"]
@@ -150,8 +150,8 @@ class Client:
                 head = {**self._headers(), **(headers or {})}
                 if value is not None:
                     head["Content-Type"], content = "application/json", json.dumps(value).encode()
-                given = self._stated(method) | dict(params or {})
-                _send(connection, method, self._target(path, given), content, head)
+                query = self._stated(method) | dict(params or {})
+                _send(connection, method, self._target(path, query), content, head)
                 yield connection.getresponse()
         except KeyboardInterrupt:
             done = _maybe_done(method, path) or "; nothing was changed"
@@ -180,7 +180,7 @@ class Client:
         return prefix + path + (f"?{urlencode(known, doseq=True)}" if known else "")
 
     def _stated(self, method: str) -> dict[str, Any]:
-        """The parameters that say for whom a change is; refused where there is nothing to say."""
+        """The parameters of a change; none for a GET, which would be refused with them."""
         if method == "GET":
             return {}
         return {name: value for name, value in self.stated.items() if value}
@@ -205,7 +205,7 @@ def _send(
     headers: Mapping[str, str],
 ) -> None:
     connection.connect()
-    # it may refuse a body without reading it all: then the answer says so
+    # the control plane may refuse a body that it has not read whole; its answer says why
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.request(method, target, content, headers)
 
@@ -232,7 +232,7 @@ def _refused(answer: HTTPResponse, data: bytes) -> Refused:
 
 
 def _maybe_done(method: str, path: str) -> str:
-    """What to know of a change whose answer did not arrive."""
+    """A sentence about a change whose answer did not arrive."""
     if method == "GET":
         return ""
     if path == "/v1/rules/bulk":

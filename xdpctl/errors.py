@@ -68,7 +68,7 @@ class LockoutError(RuleError):
 
 
 class UnconfirmedError(LockoutError):
-    """The change may cut off many; it is made if somebody says that it is meant."""
+    """The change may cut off many; it is made only if the request confirms that it is meant."""
 
 
 class QuotaError(RuleError):
@@ -144,7 +144,7 @@ class EngineFullError(EngineError):
 
 
 class EngineRefusedError(EngineError):
-    """The engine does not let this node read or write that."""
+    """The engine does not let this node read or write a key."""
 
 
 class CompactedError(EngineError):

@@ -18,13 +18,13 @@ from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, SHOWN, LocalPeer, NodePeer, RemotePeer
 
 SECRET_MAX = 256  # characters
-# Who asks through another node: its own caller, and that caller's role.
+# Headers of a request that another node passes on: the name of its caller, and the caller's role.
 CALLER, ROLE = "xdpctl-caller", "xdpctl-role"
 _NAME_MAX = 64
 _ROLES = {role.value: role for role in (Role.VIEWER, Role.HELPDESK, Role.OPERATOR)} | {
     Role.ADMIN.value: Role.OPERATOR
 }
-# [v6] and v4 may be followed by a port; the RFC forbids an IPv6 address without brackets
+# [v6] and v4 may be followed by a port. RFC 7239 wants brackets around IPv6; none are accepted too.
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
 )
@@ -48,8 +48,8 @@ def caller(request: Request) -> Caller:
         now = controller.clock.read().unix
         token = authenticate(secret.strip(), controller.state.tokens_by_digest, now)
         address = peer.address if isinstance(peer, RemotePeer) else None
-        found = Caller(f"token {token.name}", token.role, token.origin, address)
-        return _known(request, found)
+        who = Caller(f"token {token.name}", token.role, token.origin, address)
+        return _known(request, who)
     if isinstance(peer, LocalPeer):
         if peer.user == request.app.state.context.settings.user:  # our own detector's process
             return Caller(peer.user, Role.DETECTOR, BUILTIN)
@@ -60,26 +60,26 @@ def caller(request: Request) -> Caller:
 
 
 def _from_node(request: Request, peer: NodePeer) -> Caller:
-    """Whoever asks through another node, as far as that node may ask.
+    """The caller of another node, with no more rights than that node has.
 
-    A node that may state intents could state any: so it is believed who asks there. Nobody is an
-    admin of another node, and a node that only follows is a viewer.
+    A node that may state intents could state any intent itself, so the role that it names is
+    believed. Nobody is an admin of another node, and a node that only follows is a viewer.
     """
     if request.app.state.context.revoked(peer.name, peer.serial):
         raise AccessError(f"the node {peer.name} was revoked")
     who, role = (request.headers.get(name, "")[:_NAME_MAX] for name in (CALLER, ROLE))
-    given = _ROLES.get(role, Role.VIEWER) if peer.states else Role.VIEWER
-    shown = who if who.isascii() and who.isprintable() and who else "somebody"
-    return Caller(f"{shown} ({peer.name})", given, OPERATOR)
+    granted = _ROLES.get(role, Role.VIEWER) if peer.states else Role.VIEWER
+    label = who if who.isascii() and who.isprintable() and who else "somebody"
+    return Caller(f"{label} ({peer.name})", granted, OPERATOR)
 
 
 def cookie_name(request: Request) -> str:
-    """The name of the cookie of a session; its prefix is for https alone (RFC 6265bis)."""
+    """The name of a session's cookie; the prefix `__Host-` needs https (RFC 6265bis)."""
     return "__Host-xdpctl" if request.url.scheme == "https" else "xdpctl"
 
 
 def _browser(request: Request, sealed: str, peer: RemotePeer | None) -> Caller:
-    """The caller of a session. A change must come from a page of this site, and say so."""
+    """The caller of a session. AccessError for a change without Sec-Fetch-Site or Origin."""
     controller, sessions = request.app.state.context.controller, request.app.state.context.sessions
     if request.method not in ("GET", "HEAD") and not _says_whence(request):
         raise AccessError("a browser must send Sec-Fetch-Site or Origin with a change")
@@ -87,11 +87,11 @@ def _browser(request: Request, sealed: str, peer: RemotePeer | None) -> Caller:
     session = sessions.open(sealed, now.unix)
     address = peer.address if peer else None
     if not session.digest:
-        found = Caller(session.user, Role.ADMIN, OPERATOR, address)
+        who = Caller(session.user, Role.ADMIN, OPERATOR, address)
     else:
         token = valid(controller.state.tokens_by_digest.get(session.digest), now.unix)
-        found = Caller(f"token {token.name}", token.role, token.origin, address)
-    return _known(request, found)
+        who = Caller(f"token {token.name}", token.role, token.origin, address)
+    return _known(request, who)
 
 
 def _says_whence(request: Request) -> bool:
@@ -100,22 +100,22 @@ def _says_whence(request: Request) -> bool:
     return headers.get("sec-fetch-site") == "same-origin" or "origin" in headers
 
 
-def _known(request: Request, found: Caller) -> Caller:
-    """Somebody whose token or session is good.
+def _known(request: Request, who: Caller) -> Caller:
+    """The caller, whose token or session is valid.
 
-    The address of a person who changes rules is protected as that of one who is logged in.
+    An operator's address is protected like that of a user who is logged in.
     """
     request.scope.get(SHOWN, []).append(True)
-    if found.address and found.may(Role.OPERATOR) and found.origin == OPERATOR:
+    if who.address and who.may(Role.OPERATOR) and who.origin == OPERATOR:
         controller = request.app.state.context.controller
-        controller.state.called(found.address, controller.clock.read().ns)
-    return found
+        controller.state.called(who.address, controller.clock.read().ns)
+    return who
 
 
 def _forwarded(request: Request) -> Prefix | None:
     """The client of the CLI's ssh login (RFC 7239); trusted only on the Unix socket."""
-    found = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
-    return exact_address(found[1] or found[2] or found[3]) if found else None
+    match = _FORWARDED_FOR.search(request.headers.get("forwarded", "")[:_FORWARDED_MAX])
+    return exact_address(match[1] or match[2] or match[3]) if match else None
 
 
 class KnownSender:
@@ -128,12 +128,11 @@ class KnownSender:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 to an unknown caller's request with a body, before the body is read."""
         if scope["type"] == "http" and scope["path"] != LOGIN and _has_body(scope):
             try:
                 caller(Request(scope))
             except AccessError as error:
-                if scope["path"].startswith(_FORMS):  # a person's, and not a program's
+                if scope["path"].startswith(_FORMS):  # a browser sent it
                     again = RedirectResponse(LOGIN, 303, {"Connection": "close"})
                     await again(scope, receive, send)
                     return
@@ -154,19 +153,19 @@ def needs(*roles: Role) -> Callable[[Request], Awaitable[Caller]]:
 
     # async, or FastAPI would run it in a thread
     async def dependency(request: Request) -> Caller:
-        found = caller(request)
-        found.require(*roles)
-        return found
+        who = caller(request)
+        who.require(*roles)
+        return who
 
     return dependency
 
 
 async def _unbound(request: Request) -> Caller:
     """A dependency that returns the caller: an operator whose token is not bound to an origin."""
-    found = caller(request)
-    found.require(Role.OPERATOR)
-    found.require_unbound()
-    return found
+    who = caller(request)
+    who.require(Role.OPERATOR)
+    who.require_unbound()
+    return who
 
 
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dependencies of the routes: the control plane, known parameters, and for whom a change is."""
+"""Dependencies of the routes: the control plane, known parameters, and a change's scope."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated
@@ -19,8 +19,8 @@ from xdpctl_api.shapes.fleet import WhereOut, where_out
 
 async def control_plane(request: Request) -> ControlPlane:
     """The control plane of the application."""
-    found: ControlPlane = request.app.state.context
-    return found
+    context: ControlPlane = request.app.state.context
+    return context
 
 
 async def known_query(request: Request) -> None:
@@ -37,12 +37,12 @@ async def known_query(request: Request) -> None:
 def query_names(dependant: Dependant) -> Iterator[str]:
     """The names of the parameters that a call may have in its query.
 
-    They are those of its document, which takes a third of a second to make.
+    The OpenAPI document has them, too, but takes a third of a second to make.
     """
     for field in dependant.query_params:
         kind = field.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from (each.alias or name for name, each in kind.model_fields.items())
+            yield from (info.alias or name for name, info in kind.model_fields.items())
         else:
             yield field.alias
     for inner in dependant.dependencies:
@@ -53,7 +53,7 @@ Ctx = Annotated[ControlPlane, Depends(control_plane)]
 
 
 class Stating:
-    """A change of a request; `scope` is for `Controller.submit`."""
+    """The scope of a change, and what it waits for; `scope` is for `Controller.submit`."""
 
     def __init__(self, ctx: ControlPlane, scope: str, wait: Wait) -> None:
         self._ctx, self._wait = ctx, wait

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The OpenAPI document: what FastAPI says of the routes, with security and the common errors."""
+"""The OpenAPI document: FastAPI's description of the routes, with security and common errors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,14 +21,14 @@ _BEARER = {
     "description": "A token, needed on TCP. None is needed on the Unix socket: the kernel names "
     "the user of the process that calls (SO_PEERCRED), whose role is admin.",
 }
-# A query beside a JSON document is refused, so a client must not fill in defaults.
+# With a JSON body, query parameters are refused, so a client must not fill in their defaults.
 _NO_DEFAULTS = ("/v1/sets/{name}", "put")
 STRICT = "/v1/"  # the paths below which an unknown parameter is an error
-_BY_HAND = (Problem, SetIn)  # of routes that name their schemas themselves
+_BY_HAND = (Problem, SetIn)  # routes name these schemas by hand
 
 
 class DescribedApi(FastAPI):
-    """An application whose document says how callers are known, and how errors look."""
+    """An application whose OpenAPI document describes authentication and errors."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
@@ -44,9 +44,9 @@ def operation_id(route: APIRoute) -> str:
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
-    asked = [(model, "validation") for model in _BY_HAND]
-    _, found = models_json_schema(asked, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    schemas |= found["$defs"]
+    models = [(model, "validation") for model in _BY_HAND]
+    _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    schemas |= definitions["$defs"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["securitySchemes"] = {"bearer": _BEARER}
@@ -63,10 +63,10 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
 def _add_refusals(operation: dict[str, Any], strict: bool) -> None:
     """Add the errors that do not come from the route itself.
 
-    `strict`: an unknown parameter is one.
+    `strict`: an unknown parameter is an error, too.
     """
     responses = operation["responses"]
-    malformed = responses.pop("422", None) and _can_be_malformed(operation)  # which is 400 here
+    malformed = responses.pop("422", None) and _can_be_malformed(operation)  # this API answers 400
     if malformed or strict:
         responses["400"] = refusal(in_words("bad-request"))
     for status, why in _common(operation):
@@ -76,11 +76,11 @@ def _add_refusals(operation: dict[str, Any], strict: bool) -> None:
 
 
 def _can_be_malformed(operation: dict[str, Any]) -> bool:
-    """Whether the form alone is checked: text without bounds is always well-formed."""
+    """Whether a request can be malformed: text without a pattern never is."""
     schemas = [parameter["schema"] for parameter in operation.get("parameters", ())]
-    each = [kind for schema in schemas for kind in schema.get("anyOf", (schema,))]
+    kinds = [kind for schema in schemas for kind in schema.get("anyOf", (schema,))]
     return "requestBody" in operation or any(
-        kind.get("type") not in ("string", "null") or "pattern" in kind for kind in each
+        kind.get("type") not in ("string", "null") or "pattern" in kind for kind in kinds
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The other nodes of the fleet, asked for whoever asked this one."""
+"""Requests to the other nodes of the fleet, on behalf of this node's callers."""
 
 import re
 import ssl
@@ -18,6 +18,7 @@ from xdpctl.fleet.settings import FleetSettings
 from xdpctl.model.identity import Caller
 from xdpctl_api.auth import CALLER, ROLE
 
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.ASCII | re.IGNORECASE)
 _CONNECT_SECONDS = 3.0
 _MOST = 8 << 20  # bytes of an answer that is read whole
@@ -25,7 +26,7 @@ _PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
 
 
 class Neighbours:
-    """The nodes that an agent sees. `httpx2` is imported with this, so only by who asks one."""
+    """The nodes that an agent sees. This module imports httpx2, so it is imported when needed."""
 
     def __init__(self, settings: FleetSettings, agent: Agent) -> None:
         self._settings, self._agent = settings, agent
@@ -40,19 +41,19 @@ class Neighbours:
         )
 
     def address(self, name: str) -> str:
-        """Where a node is asked (HOST:PORT); NotFoundError, RuleError or EngineError if nowhere."""
-        seen = self._agent.reporter.nodes.by_name.get(name)
-        if seen is None:
+        """The HOST:PORT of a node's API; NotFoundError, RuleError or EngineError if it has none."""
+        node = self._agent.reporter.nodes.by_name.get(name)
+        if node is None:
             raise NotFoundError(
                 f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status"
             )
-        if not seen.card.address:
+        if not node.card.address:
             raise RuleError(
                 f"the node {name} does not let other nodes ask it", "node", "set fleet.port there"
             )
-        if not is_address(seen.card.address):
-            raise EngineError(f"the node {name} gives {seen.card.address[:80]!r} as its HOST:PORT")
-        return seen.card.address
+        if not is_address(node.card.address):
+            raise EngineError(f"the node {name} gives {node.card.address[:80]!r} as its HOST:PORT")
+        return node.card.address
 
     def client(self, seconds: float) -> httpx2.AsyncClient:
         """A client with this node's certificate; EngineError if that cannot be used."""
@@ -69,20 +70,20 @@ class Neighbours:
     async def asked(
         self, client: httpx2.AsyncClient, request: Request, who: Caller, name: str, body: bytes
     ) -> AsyncIterator[httpx2.Response]:
-        """The answer of a node to the same request, not read yet; httpx2.HTTPError or OSError."""
+        """A node's answer to the same request, not read yet. Raises httpx2.HTTPError or OSError."""
         headers: Mapping[str, str] = {
-            **{each: found for each in _PASSED_ON if (found := request.headers.get(each))},
+            **{field: value for field in _PASSED_ON if (value := request.headers.get(field))},
             CALLER: who.name.encode("ascii", "replace").decode(),
             ROLE: who.role.value,
         }
-        asked = client.build_request(
+        outgoing = client.build_request(
             request.method,
             f"https://{self.address(name)}{target(request)}",
             headers=headers,
             content=body,
             extensions={"sni_hostname": name},  # the name that its certificate must have
         )
-        answer = await client.send(asked, stream=True)
+        answer = await client.send(outgoing, stream=True)
         try:
             yield answer
         finally:
@@ -92,7 +93,7 @@ class Neighbours:
 def is_address(text: str) -> bool:
     """Whether a text is HOST:PORT, and no more: it goes into a URL."""
     host, _, port = text.rpartition(":")
-    if len(text) > 300 or not port.isdecimal() or not 0 < int(port[:6]) < 65536:
+    if len(text) > 300 or not _PORT.fullmatch(port) or int(port) > 65535:
         return False
     if host.startswith("[") and host.endswith("]"):
         return exact_address(host[1:-1]) is not None and ":" in host and "%" not in host

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Passes a request on to another node of the fleet, or to all, for whoever asked this one."""
+"""Passes a request on to another node of the fleet, or to all nodes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,12 +36,12 @@ class FleetProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for another node; requests without the header are this node's own."""
         request = Request(scope, receive) if scope["type"] == "http" else None
-        named = request.headers.get(NODE, "") if request else ""
-        if request is None or not named or isinstance(scope.get(PEER), NodePeer):
+        node = request.headers.get(NODE, "") if request else ""
+        if request is None or not node or isinstance(scope.get(PEER), NodePeer):
             await self._app(scope, receive, send)
             return
         try:
-            answer = await self._passed_on(request, caller(request), named)
+            answer = await self._passed_on(request, caller(request), node)
         except XdpctlError as error:
             answer = problems.answer_of(error)
         if answer is None:
@@ -49,37 +49,37 @@ class FleetProxy:
         else:
             await answer(scope, receive, send)
 
-    async def _passed_on(self, request: Request, who: Caller, named: str) -> Response | None:
-        """The answer of the node that is named; None: this one answers."""
+    async def _passed_on(self, request: Request, who: Caller, node: str) -> Response | None:
+        """The answer of the named node, or of all; None if this node itself is named."""
         ctx = request.app.state.context
         if ctx.fleet is None:
             raise RuleError("this box is in no fleet", "node", "leave --node out")
         me = ctx.fleet.member.name
-        if named == me:
+        if node == me:
             return None
-        from xdpctl_api.fleet_neighbours import Neighbours  # late: few ask another node
+        from xdpctl_api.fleet_neighbours import Neighbours  # imported late: few ask another node
 
         who.require_unbound()
         neighbours = Neighbours(ctx.settings.fleet, ctx.fleet)
-        if named != ALL:
-            return await _one(neighbours, request, who, named, ctx.settings.bulk_max_bytes)
+        if node != ALL:
+            return await _one(neighbours, request, who, node, ctx.settings.bulk_max_bytes)
         merge = fleet_wide.merger(request.method, request.url.path)
         if merge is None:
             raise RuleError(
                 "this call has no answer for the whole fleet", "node", "name one node: --node NAME"
             )
-        found = await _all(neighbours, request, who)
+        answers = await _all(neighbours, request, who)
         own = await _own(self._app, request)
         if own is not None:
-            found[me] = own
-        missing = sorted(set(ctx.fleet.reporter.nodes.by_name) - found.keys())
-        return _merged(merge, found, missing)
+            answers[me] = own
+        missing = sorted(set(ctx.fleet.reporter.nodes.by_name) - answers.keys())
+        return _merged(merge, answers, missing)
 
 
 async def _one(
     neighbours: "Neighbours", request: Request, who: Caller, name: str, most: int
 ) -> Response:
-    """The answer of one node, as it comes: it may be a stream."""
+    """One node's answer, passed on piece by piece: it may be a stream."""
     import httpx2
 
     neighbours.address(name)  # before the body is read
@@ -97,8 +97,8 @@ async def _one(
             async for piece in answer.aiter_raw():
                 yield piece
 
-    kept = {k: v for k, v in answer.headers.items() if k in _PASSED_BACK}
-    return StreamingResponse(pieces(), answer.status_code, kept)
+    headers = {k: v for k, v in answer.headers.items() if k in _PASSED_BACK}
+    return StreamingResponse(pieces(), answer.status_code, headers)
 
 
 async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[str, Any]:

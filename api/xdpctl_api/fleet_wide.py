@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Answers of all nodes as one: figures are summed, lists are merged, incidents are named. Pure.
+"""Merges the answers of all nodes: adds figures, joins lists, prefixes incidents' ids. Pure.
 
-A merged answer has the shape of a single one, so whoever reads one reads the other.
+A merged answer has the shape of a single node's answer.
 """
 
 import re
@@ -13,7 +13,7 @@ Merge = Callable[[Answers], Any]
 
 
 def merger(method: str, path: str) -> Merge | None:
-    """What merges the answers of a call; None if it has no answer for all nodes."""
+    """The function that merges the nodes' answers to a call; None if they cannot be merged."""
     if method != "GET":
         return None
     return next((merge for pattern, merge in _MERGERS if pattern.fullmatch(path)), None)
@@ -38,38 +38,38 @@ def summed(values: list[Any]) -> Any:
 
 
 def _counters(answers: Answers) -> Any:
-    merged = {"total": summed([one["total"] for one in answers.values()]), "interfaces": {}}
-    for node, one in answers.items():
-        for name, counted in one["interfaces"].items():
+    merged = {"total": summed([answer["total"] for answer in answers.values()]), "interfaces": {}}
+    for node, answer in answers.items():
+        for name, counted in answer["interfaces"].items():
             merged["interfaces"][f"{node} {name}"] = counted
     return merged
 
 
 def _rules(answers: Answers) -> Any:
     """The rules of all nodes: each once, with the hits of all."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in answers.values():
-        for rule in one["rules"]:
-            known = found.get(rule["id"])
-            if known is None:
-                found[rule["id"]] = dict(rule)
+    rules: dict[str, dict[str, Any]] = {}
+    for answer in answers.values():
+        for rule in answer["rules"]:
+            merged = rules.get(rule["id"])
+            if merged is None:
+                rules[rule["id"]] = dict(rule)
             else:
-                known["packets"] += rule["packets"]
-                known["bytes"] += rule["bytes"]
+                merged["packets"] += rule["packets"]
+                merged["bytes"] += rule["bytes"]
                 if rule.get("rate") is not None:
-                    known["rate"] = (known.get("rate") or 0.0) + rule["rate"]
-    nexts = [one["next"] for one in answers.values() if one["next"]]
-    return {"rules": list(found.values()), "next": min(nexts, default=None)}
+                    merged["rate"] = (merged.get("rate") or 0.0) + rule["rate"]
+    nexts = [answer["next"] for answer in answers.values() if answer["next"]]
+    return {"rules": list(rules.values()), "next": min(nexts, default=None)}
 
 
 def _incidents(answers: Answers) -> Any:
-    listed = [
-        {**each, "id": f"{node}/{each['id']}"}
-        for node, one in answers.items()
-        for each in one["incidents"]
+    incidents = [
+        {**incident, "id": f"{node}/{incident['id']}"}
+        for node, answer in answers.items()
+        for incident in answer["incidents"]
     ]
-    listed.sort(key=lambda each: each["opened_at"], reverse=True)
-    return {**next(iter(answers.values())), "incidents": listed}
+    incidents.sort(key=lambda incident: incident["opened_at"], reverse=True)
+    return {**next(iter(answers.values())), "incidents": incidents}
 
 
 def _top(answers: Answers) -> Any:
@@ -86,29 +86,29 @@ def _top(answers: Answers) -> Any:
     return merged
 
 
-def _dimension(found: list[Any], parts: list[Any], whole: float) -> Any:
-    """One dimension of all nodes; each has its own packets in `parts`."""
+def _dimension(dimensions: list[Any], parts: list[Any], whole: float) -> Any:
+    """One dimension of all nodes, merged; `parts` are their answers, with the packets of each."""
     rows: dict[str, Any] = {}
-    for dimension, part in zip(found, parts, strict=True):
+    for dimension, part in zip(dimensions, parts, strict=True):
         for row in dimension["rows"]:
-            known = rows.setdefault(
+            merged = rows.setdefault(
                 row["value"], {**row, "packets": 0.0, "bits": 0.0, "error": 0.0, "match": None}
             )
-            known["packets"] += row["packets"]
-            known["bits"] += row["bits"]
-            known["match"] = known["match"] or row["match"]
-            known["error"] += (row["error"] * part["packets"]) ** 2  # independent samples
+            merged["packets"] += row["packets"]
+            merged["bits"] += row["bits"]
+            merged["match"] = merged["match"] or row["match"]
+            merged["error"] += (row["error"] * part["packets"]) ** 2  # independent samples
     for row in rows.values():
         row["share"] = row["packets"] / whole if whole else 0.0
         row["error"] = row["error"] ** 0.5 / whole if whole else 0.0
-    without = sum(d["without"] * p["packets"] for d, p in zip(found, parts, strict=True))
-    most = max(len(dimension["rows"]) for dimension in found)
+    without = sum(d["without"] * p["packets"] for d, p in zip(dimensions, parts, strict=True))
+    most = max(len(dimension["rows"]) for dimension in dimensions)
     ranked = sorted(rows.values(), key=lambda row: -row["packets"])[:most]
-    return {"by": found[0]["by"], "without": without / whole if whole else 0.0, "rows": ranked}
+    return {"by": dimensions[0]["by"], "without": without / whole if whole else 0.0, "rows": ranked}
 
 
 def _series(answers: Answers) -> Any:
-    """Figures over time of all nodes, added second by second; the last rows are the same time."""
+    """Series of all nodes, added row by row; the last row of each is of the same time."""
     parts = list(answers.values())
     last = max(parts, key=lambda part: part["since"])
     rows = min(len(next(iter(p["figures"].values()))["averages"]) for p in parts if p["figures"])
@@ -134,12 +134,14 @@ _WORST = ("hurting", "unclear", "holding", "quiet")
 
 
 def _condition(answers: Answers) -> Any:
-    """The worst word of all nodes, with the reasons of those that say it."""
-    state = min((one["state"] for one in answers.values()), key=_WORST.index)
-    said = {node: one for node, one in answers.items() if one["state"] == state}
-    first = next(iter(said.values()))
-    reasons = [f"{node}: {reason}" for node, one in said.items() for reason in one["reasons"]]
-    matches = [match for one in answers.values() for match in one["matches"]]
+    """The worst state of all nodes, with the reasons of the nodes in that state."""
+    state = min((answer["state"] for answer in answers.values()), key=_WORST.index)
+    worst = {node: answer for node, answer in answers.items() if answer["state"] == state}
+    first = next(iter(worst.values()))
+    reasons = [
+        f"{node}: {reason}" for node, answer in worst.items() for reason in answer["reasons"]
+    ]
+    matches = [match for answer in answers.values() for match in answer["matches"]]
     ranked = sorted(matches, key=lambda match: -match["packets"])[:5]
     return {**first, "state": state, "reasons": reasons, "matches": ranked}
 

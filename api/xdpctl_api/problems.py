@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Errors as problem details (RFC 9457), with their statuses, and as the document has them."""
+"""Errors as problem details (RFC 9457), with their HTTP status and their OpenAPI description."""
 
 from typing import Any
 
@@ -104,10 +104,10 @@ def of_error(error: errors.XdpctlError) -> dict[str, Any]:
 
 
 def of_validation(error: RequestValidationError) -> dict[str, Any]:
-    """The problem document of a request that has not the form that it should."""
-    found = _misfits(error)
-    detail = f"{found[0]['field'] or 'the body'}: {found[0]['message']}"
-    return _document(400, "bad-request", detail, field=found[0]["field"], errors=found)
+    """The problem document of a malformed request."""
+    misfits = _misfits(error)
+    detail = f"{misfits[0]['field'] or 'the body'}: {misfits[0]['message']}"
+    return _document(400, "bad-request", detail, field=misfits[0]["field"], errors=misfits)
 
 
 def _status(error: Exception) -> tuple[int, str]:
@@ -115,7 +115,7 @@ def _status(error: Exception) -> tuple[int, str]:
 
 
 def answer_of(error: errors.XdpctlError) -> JSONResponse:
-    """The answer of an error, for what is answered outside of the routes."""
+    """The answer to an error that was raised outside of the routes."""
     return _answer(of_error(error))
 
 
@@ -179,11 +179,11 @@ def refusals(*raised: type[XdpctlError] | tuple[int, str]) -> Responses:
 
     The document adds what every route answers.
     """
-    found: dict[int, list[str]] = {}
-    for one in raised:
-        status, kind = one if isinstance(one, tuple) else STATUS[one]
-        found.setdefault(status, []).append(in_words(kind))
-    return {status: refusal(*dict.fromkeys(whys)) for status, whys in sorted(found.items())}
+    by_status: dict[int, list[str]] = {}
+    for cause in raised:
+        status, kind = cause if isinstance(cause, tuple) else STATUS[cause]
+        by_status.setdefault(status, []).append(in_words(kind))
+    return {status: refusal(*dict.fromkeys(whys)) for status, whys in sorted(by_status.items())}
 
 
 def refusal(*whys: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ async def replace_set(
         created=changed.created,
         changed=replaced.differs,
         dry_run=choices.dry_run,
-        rejects=[RejectOut(**each) for each in prepared.listed.rejects],
+        rejects=[RejectOut(**reject) for reject in prepared.listed.rejects],
         warnings=changed.warnings,
         change=replaced.number,
     )
@@ -89,5 +89,5 @@ def _document(data: bytes, query: ListQuery) -> SetIn:
     try:
         return SetIn.model_validate_json(data)
     except pydantic.ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(found) from None
+        errors = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(errors) from None

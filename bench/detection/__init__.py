@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How well the embedded detector detects: made and recorded traffic, and the running product."""
+"""Measures how well the embedded detector detects: synthetic, recorded and live attacks."""

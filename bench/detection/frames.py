@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Made packets as Ethernet frames, with right checksums, and a sender of them."""
+"""Synthetic packets as Ethernet frames with correct checksums, and a sender for them."""
 
 import errno
 import socket
@@ -26,11 +26,11 @@ _TYPES6 = {8: 128, 0: 129, 3: 1, 11: 3, 12: 4}  # of ICMP, in ICMPv6
 
 
 def frames(packets: PacketArray, mac: str) -> list[bytes]:
-    """A frame of each packet to this card."""
+    """A frame for each packet, addressed to this card."""
     to = bytes.fromhex(mac.replace(":", ""))
     return [
-        to + (_LINK6 + _packet6(each) if each["family"] == 6 else _LINK + _packet(each))
-        for each in packets
+        to + (_LINK6 + _packet6(packet) if packet["family"] == 6 else _LINK + _packet(packet))
+        for packet in packets
     ]
 
 
@@ -58,8 +58,8 @@ def _packet(packet: np.void) -> bytes:
     if protocol in _CHECKSUM and not bits & (LATER | FIRST):
         pseudo = source + destination + struct.pack(">BBH", 0, protocol, len(body))
         at = _CHECKSUM[protocol]
-        found = _sum(body if protocol == _ICMP else pseudo + body)
-        body = body[:at] + struct.pack(">H", found) + body[at + 2 :]
+        checksum = _sum(body if protocol == _ICMP else pseudo + body)
+        body = body[:at] + struct.pack(">H", checksum) + body[at + 2 :]
     head = struct.pack(">BBHHHBBH", 0x45, max(int(packet["dscp"]), 0) << 2, 20 + len(body),
                        next(_IDENTIFICATIONS) & 0xFFFF, word,
                        int(packet["ttl"]), protocol, 0)  # fmt: skip
@@ -68,7 +68,7 @@ def _packet(packet: np.void) -> bytes:
 
 
 def _packet6(packet: np.void) -> bytes:
-    """The same over IPv6: a fragment has a header of its own (RFC 8200 section 4.5)."""
+    """An IPv6 packet; a fragment has a fragment header (RFC 8200 section 4.5)."""
     source, destination = (bytes(packet[name]).ljust(16, b"\0")
                            for name in ("source", "destination"))  # fmt: skip
     protocol, bits = int(packet["protocol"]) % 256, int(packet["fragment"])
@@ -113,7 +113,7 @@ def _transport(packet: np.void, protocol: int, room: int) -> bytes:
 
 
 def _query(number: int, length: int) -> bytes:
-    """A question of DNS for a name that nobody has asked for yet; empty if there is no room."""
+    """A DNS query for a name that was not used before; empty if there is no room."""
     label = length - _QUERY_WITHOUT_NAME
     if not 8 <= label <= 63:
         return b""
@@ -122,7 +122,7 @@ def _query(number: int, length: int) -> bytes:
 
 
 class Sender:
-    """Sends frames round and round from a card of the calling namespace, at a rate."""
+    """Sends frames in a loop from a card of the calling namespace, at a given rate."""
 
     def __init__(
         self, card: str, built: Sequence[bytes], per_second: float, seconds: float
@@ -133,7 +133,7 @@ class Sender:
         self.sent = 0
 
     def run(self) -> None:
-        """Until it is stopped, or its time is over."""
+        """Send until `stop` is set or the time is over."""
         began, endless, tried = time.monotonic(), cycle(self._built), 0
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
             out.bind((self._card, 0))
@@ -150,7 +150,7 @@ class Sender:
 
 
 def _sends(out: socket.socket, frame: bytes) -> bool:
-    """Whether the card takes the frame; on a busy machine its queue may be full."""
+    """Whether the card accepted the frame; on a busy machine its queue may be full."""
     try:
         out.send(frame)
     except OSError as error:

@@ -71,13 +71,13 @@ class Scene(scenario.Scene):
 
     def status(self) -> DetectorStatus:
         """What the detector reports."""
-        found = read_status(self.status_path)
-        assert found is not None
-        return found
+        status = read_status(self.status_path)
+        assert status is not None
+        return status
 
 
 def _prepare(box: Box) -> None:
-    """Give the detector a week's baseline, as it would have learnt it."""
+    """Write a baseline file as if the detector had learnt for a week."""
     random = np.random.default_rng(4)
     normal = NormalTraffic(1)
     normal.restore(balanced(random, 2_000))
@@ -100,7 +100,7 @@ def scene(
     detects: bool = True,
     settings: str = SETTINGS,
 ) -> Iterator[Scene]:
-    """Everybody is logged in, and the detector knows what is normal, if it runs."""
+    """Start a box with logged-in people; its detector has a baseline if `taught`."""
     with (
         closing(Generator(compile_generator())) as generator,
         place(kind, generator.pass_fd) as here,
@@ -124,14 +124,14 @@ def scene(
 
 
 class Counters:
-    """The counters of the outer card, read often."""
+    """Reads the counters of the outer card with little overhead."""
 
     def __init__(self, box: Box) -> None:
         self._map = maps.open_map(box.pins.port("out0") / "counters")
 
     def read(self, *reasons: Reason) -> int:
-        """Packets of these reasons."""
-        return sum(_packets(self._map.get(int(each).to_bytes(4, "little"))) for each in reasons)
+        """The number of packets with these reasons."""
+        return sum(_packets(self._map.get(int(reason).to_bytes(4, "little"))) for reason in reasons)
 
     def close(self) -> None:
         """Close the map."""
@@ -143,7 +143,7 @@ def _packets(per_cpu: bytes | None) -> int:
 
 
 def flood(scene: Scene, name: str, rate: float = _STANDARD, seconds: float = 3.0) -> Felt:
-    """One made attack; what stood before is removed first."""
+    """Play one synthetic attack, after earlier rules were removed."""
     forget(scene)
     random = np.random.default_rng(zlib.crc32(name.encode()))
     packets = ATTACKS[name](random, 4_096)
@@ -158,36 +158,36 @@ def _felt(scene: Scene, name: str, built: list[bytes], rate: float, seconds: flo
         scene.talks.mark()
         sending = scene.place.world.start(sender.run)
         began = None
-        held: float | None = None
+        held_at: float | None = None
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             now = time.monotonic()
             if began is None and sender.sent:
                 began = now
-            if held is None and counters.read(*KEPT_OUT) > kept_out:
-                held = now
-            time.sleep(0.001 if held is None else 0.05)
+            if held_at is None and counters.read(*KEPT_OUT) > kept_out:
+                held_at = now
+            time.sleep(0.001 if held_at is None else 0.05)
         sender.stop.set()
         sending.result()
         time.sleep(0.1)
         dropped = counters.read(*KEPT_OUT) - kept_out
     lost = scene.talks.worst().lost
     time.sleep(1.2)  # until the detector reports again
-    found = [mitigation for mitigation in scene.status().mitigations if not mitigation.refused]
+    answers = [mitigation for mitigation in scene.status().mitigations if not mitigation.refused]
     return Felt(
         name,
         rate,
-        None if held is None or began is None else 1e3 * (held - began),
+        None if held_at is None or began is None else 1e3 * (held_at - began),
         dropped / max(sender.sent, 1),
-        tuple(sorted({mitigation.action for mitigation in found})),
+        tuple(sorted({mitigation.action for mitigation in answers})),
         scene.sessions.waiting(2.0),
         lost,
-        max((mitigation.finding.heads for mitigation in found), default=0),
+        max((mitigation.finding.heads for mitigation in answers), default=0),
     )
 
 
 def forget(scene: Scene) -> None:
-    """Begin anew: each attack is met as the first one."""
+    """Restart the box with empty tables and a fresh baseline."""
     box = scene.box
     box.stop()
     scene.place.box.call(lambda: take_down(box.pins))
@@ -198,7 +198,7 @@ def forget(scene: Scene) -> None:
 
 
 def _reporting(box: Box) -> None:
-    """Wait for the detector, and a moment for people's flows to be known."""
+    """Wait for the detector's report, and a moment until people's flows are known."""
     path, until = box.directory / "state" / "control" / "detect.json", time.monotonic() + _PATIENCE
     while read_status(path) is None and time.monotonic() < until:
         time.sleep(0.05)
@@ -206,7 +206,7 @@ def _reporting(box: Box) -> None:
 
 
 def kept_out(scene: Scene) -> int:
-    """Packets that rules have kept out so far."""
+    """The number of packets that rules have kept out so far."""
     with closing(Counters(scene.box)) as counters:
         return counters.read(*KEPT_OUT)
 
@@ -220,13 +220,13 @@ def reaction(
         watching = pool.submit(_watched, counters, before, passed, seconds)
         with flooding():
             began = time.monotonic()
-            held = watching.result()
+            milliseconds = watching.result()
             time.sleep(max(0.0, began + seconds - time.monotonic()))
-            return held
+            return milliseconds
 
 
 def _watched(counters: Counters, before: int, passed: int, seconds: float) -> float | None:
-    """A few packets a second pass all the time; a flood is many within a millisecond."""
+    """Milliseconds until packets are kept out; a flood begins with many packets in 1 ms."""
     until, began, last = time.monotonic() + seconds, None, passed
     while time.monotonic() < until:
         now, count = time.monotonic(), counters.read(Reason.NO_RULE)
@@ -258,7 +258,7 @@ TOOLS: dict[str, tuple[str, ...]] = {
 
 @contextmanager
 def tool(scene: Scene, command: tuple[str, ...]) -> Iterator[None]:
-    """A program that sends a flood for as long as the block runs."""
+    """Run a program that sends a flood until the block ends."""
     nowhere = subprocess.DEVNULL
     started = scene.place.world.popen(*command, stdout=nowhere, stderr=nowhere)
     try:
@@ -269,7 +269,7 @@ def tool(scene: Scene, command: tuple[str, ...]) -> Iterator[None]:
 
 
 def everything(kind: str = "bridge") -> Iterator[Felt]:
-    """All made attacks, one after the other."""
+    """Play all synthetic attacks, one after the other."""
     with scene(kind) as here:
         for name in ATTACKS:
             yield flood(here, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Made packets: the traffic of a school's public address, and attacks on it.
+"""Synthetic packets: the traffic of a school's public address, and attacks on it.
 
 The figures of the mix are a model: shares, lengths and TTLs as a school's uplink has them.
 """
@@ -23,49 +23,49 @@ _SYN, _RST, _PSH, _ACK = 2, 4, 8, 16
 
 
 def packets(count: int, sources: NDArray[np.uint32], **columns: Any) -> PacketArray:
-    """So many packets to the victim; columns that are not given are those of no packet."""
-    made = np.zeros(count, PACKET)
+    """`count` packets to the victim; columns that are not given have the value for "none"."""
+    rows = np.zeros(count, PACKET)
     for name in NUMBERS:
-        made[name] = NONE
-    made["weight"], made["family"], made["reason"] = 1, 4, Reason.NO_RULE
-    made["flow"], made["dscp"], made["fragment"] = FlowState.UNKNOWN, 0, 0
-    made["destination"] = VICTIM
+        rows[name] = NONE
+    rows["weight"], rows["family"], rows["reason"] = 1, 4, Reason.NO_RULE
+    rows["flow"], rows["dscp"], rows["fragment"] = FlowState.UNKNOWN, 0, 0
+    rows["destination"] = VICTIM
     raw = np.zeros((count, 16), np.uint8)
     raw[:, :4] = sources.astype(">u4").view(np.uint8).reshape(-1, 4)
-    made["source"] = raw.reshape(-1).view("S16")
+    rows["source"] = raw.reshape(-1).view("S16")
     for name, values in columns.items():
-        made[name] = values
-    made["length"] = np.maximum(made["packet_length"], 20) + 14
-    return classified(made)
+        rows[name] = values
+    rows["length"] = np.maximum(rows["packet_length"], 20) + 14
+    return classified(rows)
 
 
 def as_six(packets: PacketArray, victim: bytes) -> PacketArray:
     """The same packets over IPv6, to a victim; each source has a /64 of its own."""
-    found = packets.copy()
-    raw = np.zeros((len(found), 16), np.uint8)
+    ipv6 = packets.copy()
+    raw = np.zeros((len(ipv6), 16), np.uint8)
     raw[:, 0], raw[:, 1], raw[:, 15] = 0x24, 0x0A, 1
-    raw[:, 2:6] = np.ascontiguousarray(found["source"]).view(np.uint8).reshape(-1, 16)[:, :4]
-    found["source"] = raw.reshape(-1).view("S16")
-    found["destination"], found["family"] = victim, 6
-    found["packet_length"] += 20
-    return found
+    raw[:, 2:6] = np.ascontiguousarray(ipv6["source"]).view(np.uint8).reshape(-1, 16)[:, :4]
+    ipv6["source"] = raw.reshape(-1).view("S16")
+    ipv6["destination"], ipv6["family"] = victim, 6
+    ipv6["packet_length"] += 20
+    return ipv6
 
 
 def spoofed(random: Random, count: int) -> NDArray[np.uint32]:
-    """Sources at random, also where nobody is."""
+    """Random source addresses, including unused ones."""
     return random.integers(1 << 24, 0xE0000000, count, dtype=np.uint32)
 
 
 def people(random: Random, count: int, pool: int = 3_000) -> NDArray[np.uint32]:
-    """Sources as visitors are: some often, in the networks of some providers."""
+    """Sources like visitors: in networks of a few providers, some of them frequent."""
     hosts, often = _people(pool)
-    found: NDArray[np.uint32] = hosts[often.searchsorted(random.random(count), side="right")]
-    return found
+    addresses: NDArray[np.uint32] = hosts[often.searchsorted(random.random(count), side="right")]
+    return addresses
 
 
 @cache
 def _people(pool: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """The sources, and the share of packets of each and those before it."""
+    """The sources, and their cumulative shares of the packets."""
     seed = np.random.default_rng(5)
     large = np.setdiff1d(seed.integers(1, 223, 34), (10, 127))[:30]
     networks = (large[seed.integers(0, 30, 400)] << 8 | seed.integers(0, 256, 400)).astype("u4")
@@ -77,10 +77,10 @@ def _people(pool: int) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
 
 
 def bots(random: Random, count: int, pool: int = 3_000) -> NDArray[np.uint32]:
-    """Sources as bots are: real ones, all over the world."""
+    """Sources like bots: real hosts all over the world."""
     hosts = np.random.default_rng(9).integers(1 << 24, 0xDF000000, pool, dtype=np.uint32)
-    found: NDArray[np.uint32] = hosts[random.integers(0, pool, count)]
-    return found
+    addresses: NDArray[np.uint32] = hosts[random.integers(0, pool, count)]
+    return addresses
 
 
 def _hops(random: Random, count: int, begins: tuple[int, ...], share: Any = None) -> Any:
@@ -130,11 +130,11 @@ def syns(random: Random, count: int) -> PacketArray:
 def _answers(random: Random, count: int) -> PacketArray:
     """SYN-ACKs and RSTs to the pupils behind the address."""
     opening = random.random(count) < 0.8
-    made = _tcp_data(random, count)
-    made["destination_port"], made["source_port"] = made["source_port"], 443
-    made["tcp_flags"] = np.where(opening, _SYN | _ACK, random.choice((_RST, _RST | _ACK), count))
-    made["packet_length"] = np.where(opening, 60, 40)
-    return classified(made)
+    answers = _tcp_data(random, count)
+    answers["destination_port"], answers["source_port"] = answers["source_port"], 443
+    answers["tcp_flags"] = np.where(opening, _SYN | _ACK, random.choice((_RST, _RST | _ACK), count))
+    answers["packet_length"] = np.where(opening, 60, 40)
+    return classified(answers)
 
 
 def _service(random: Random, count: int) -> PacketArray:
@@ -224,15 +224,15 @@ MIX: dict[str, tuple[float, Callable[[Random, int], PacketArray]]] = {
 
 
 def legitimate(random: Random, count: int) -> PacketArray:
-    """The mix, in random order."""
+    """`count` packets of the normal mix, in random order."""
     parts = [make(random, max(int(share * count), 1)) for share, make in MIX.values()]
-    made: PacketArray = np.concatenate(parts)
-    random.shuffle(made)
-    return made
+    packets_in_order: PacketArray = np.concatenate(parts)
+    random.shuffle(packets_in_order)
+    return packets_in_order
 
 
 def balanced(random: Random, count: int) -> PacketArray:
-    """So many packets of each part of the mix: as the detector keeps them, by kind."""
+    """`count` packets of each part of the mix, as the detector keeps them by kind."""
     return np.concatenate([make(random, count) for _, make in MIX.values()])
 
 
@@ -241,7 +241,7 @@ def balanced(random: Random, count: int) -> PacketArray:
 
 def _reflected(port: int, length: Callable[[Random, int], Any], **more: Any) -> Any:
     def make(random: Random, count: int) -> PacketArray:
-        columns = {name: each(random, count) for name, each in more.items()}
+        columns = {name: draw(random, count) for name, draw in more.items()}
         return packets(
             count,
             bots(random, count, 2_000),
@@ -259,12 +259,12 @@ def _reflected(port: int, length: Callable[[Random, int], Any], **more: Any) -> 
 def _fragmented(port: int, share: float) -> Any:
     def make(random: Random, count: int) -> PacketArray:
         later = random.random(count) < share
-        made = _reflected(port, lambda r, n: np.full(n, 1500))(random, count)
-        made["fragment"] = np.where(later, random.choice((LATER, LATER | LAST), count), FIRST)
+        answers = _reflected(port, lambda r, n: np.full(n, 1500))(random, count)
+        answers["fragment"] = np.where(later, random.choice((LATER, LATER | LAST), count), FIRST)
         for name in ("source_port", "destination_port"):
-            made[name][later] = NONE
-        made["packet_length"][later] = random.choice((1500, 1280, 700, 1124), int(later.sum()))
-        return classified(made)
+            answers[name][later] = NONE
+        answers["packet_length"][later] = random.choice((1500, 1280, 700, 1124), int(later.sum()))
+        return classified(answers)
 
     return make
 
@@ -276,8 +276,8 @@ def _flood(protocol: Any, sources: Any = spoofed, **columns: Any) -> Any:
         def drawn(value: Any) -> Any:
             return value(random, count) if callable(value) else value
 
-        given = {name: drawn(value) for name, value in columns.items()}
-        return packets(count, drawn(sources), protocol=drawn(protocol), **given)
+        values = {name: drawn(value) for name, value in columns.items()}
+        return packets(count, drawn(sources), protocol=drawn(protocol), **values)
 
     return make
 
@@ -360,8 +360,8 @@ ATTACKS: dict[str, Callable[[Random, int], PacketArray]] = {
 }
 
 
-def _respoofed(random: Random, made: PacketArray, sources: Any = spoofed) -> PacketArray:
-    raw = np.zeros((len(made), 16), np.uint8)
-    raw[:, :4] = sources(random, len(made)).astype(">u4").view(np.uint8).reshape(-1, 4)
-    made["source"] = raw.reshape(-1).view("S16")
-    return made
+def _respoofed(random: Random, attack: PacketArray, sources: Any = spoofed) -> PacketArray:
+    raw = np.zeros((len(attack), 16), np.uint8)
+    raw[:, :4] = sources(random, len(attack)).astype(">u4").view(np.uint8).reshape(-1, 4)
+    attack["source"] = raw.reshape(-1).view("S16")
+    return attack

@@ -132,8 +132,8 @@ more than {most:,} packets/s; IPv6 floods at these rates.
 
 
 def _synthesis(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    good = sum(each.dropped >= 0.95 and each.worst <= 0.01 for each in outcomes)
-    mean = float(np.mean([each.legitimate for each in outcomes]))
+    good = sum(outcome.dropped >= 0.95 and outcome.worst <= 0.01 for outcome in outcomes)
+    mean = float(np.mean([outcome.legitimate for outcome in outcomes]))
     yield _HEAD.format(
         cpus=os.cpu_count(),
         kernel=platform.release(),
@@ -141,25 +141,26 @@ def _synthesis(outcomes: Sequence[Outcome]) -> Iterator[str]:
         good=good,
         mean=mean,
     )
-    for each in outcomes:
+    for outcome in outcomes:
         yield (
-            f"| {each.name} | {each.dropped:.1%} | {each.challenged:.1%} | {each.limited:.1%} "
-            f"| {each.legitimate:.3%} | {each.worst:.2%} | {each.milliseconds:.0f} |\n"
+            f"| {outcome.name} | {outcome.dropped:.1%} | {outcome.challenged:.1%} "
+            f"| {outcome.limited:.1%} | {outcome.legitimate:.3%} | {outcome.worst:.2%} "
+            f"| {outcome.milliseconds:.0f} |\n"
         )
 
 
 def _live(felt: Sequence[Felt]) -> Iterator[str]:
-    held = [each.held for each in felt if each.held is not None]
+    times = [flood.held for flood in felt if flood.held is not None]
     yield _LIVE.format(
-        broken=sum(each.broken for each in felt),
-        lost=max(each.lost for each in felt),
-        p50=median(held),
-        p95=np.quantile(held, 0.95),
-        worst=max(held),
+        broken=sum(flood.broken for flood in felt),
+        lost=max(flood.lost for flood in felt),
+        p50=median(times),
+        p95=np.quantile(times, 0.95),
+        worst=max(times),
     )
-    for each in felt:
-        shown = "not held" if each.held is None else f"{each.held:.0f}"
-        yield f"| {each.name} | {shown} | {each.dropped:.1%} | {', '.join(each.actions)} |\n"
+    for flood in felt:
+        time_text = "not held" if flood.held is None else f"{flood.held:.0f}"
+        yield f"| {flood.name} | {time_text} | {flood.dropped:.1%} | {', '.join(flood.actions)} |\n"
 
 
 def _fast(scene: Scene) -> Iterator[str]:
@@ -169,9 +170,9 @@ def _fast(scene: Scene) -> Iterator[str]:
         cells = []
         for rate in _RATES:
             live.forget(scene)
-            held = live.reaction(scene, lambda r=rate, f=flood: flooding(  # type: ignore[misc]
+            reaction = live.reaction(scene, lambda r=rate, f=flood: flooding(  # type: ignore[misc]
                 scene.place, scene.generator, f.name, r))  # fmt: skip
-            cells.append("not held" if held is None else f"{held:.0f}")
+            cells.append("not held" if reaction is None else f"{reaction:.0f}")
         yield f"| {flood.name} | {' | '.join(cells)} |\n"
 
 
@@ -180,30 +181,30 @@ def _tools(scene: Scene) -> Iterator[str]:
     for name, command in live.TOOLS.items():
         live.forget(scene)
         before = live.kept_out(scene)
-        held = live.reaction(scene, lambda c=command: live.tool(scene, c))  # type: ignore[misc]
+        reaction = live.reaction(scene, lambda c=command: live.tool(scene, c))  # type: ignore[misc]
         time.sleep(1.2)
         actions = sorted({mitigation.action for mitigation in scene.status().mitigations})
-        shown = "not held" if held is None else f"{held:.0f}"
-        kept = live.kept_out(scene) - before
-        yield f"| {name} | {shown} | {kept:,} | {', '.join(actions)} |\n"
+        time_text = "not held" if reaction is None else f"{reaction:.0f}"
+        kept_out = live.kept_out(scene) - before
+        yield f"| {name} | {time_text} | {kept_out:,} | {', '.join(actions)} |\n"
 
 
 def _recorded(folder: Path) -> Iterator[str]:
     yield _RECORDED
-    for each in recorded.everything(folder):
-        after = "not seen" if each.after is None else f"{1e3 * each.after:.0f}"
+    for recording in recorded.everything(folder):
+        after = "not seen" if recording.after is None else f"{1e3 * recording.after:.0f}"
         yield (
-            f"| {each.name} | {each.packets:,} | {after} | {each.kept_out:.1%} "
-            f"| {', '.join(each.actions)} | {each.legitimate:.2%} |\n"
+            f"| {recording.name} | {recording.packets:,} | {after} | {recording.kept_out:.1%} "
+            f"| {', '.join(recording.actions)} | {recording.legitimate:.2%} |\n"
         )
 
 
 def _false_alarms() -> Iterator[str]:
     times = 12
     yield _QUIET.format(times=times)
-    for each in quiet.surges(times):
-        known = "yes" if each.known else "no"
-        yield f"| {each.name} | {known} | {each.drops} | {each.others} |\n"
+    for surge in quiet.surges(times):
+        known = "yes" if surge.known else "no"
+        yield f"| {surge.name} | {known} | {surge.drops} | {surge.others} |\n"
     first, second = quiet.days()
     yield _DAY.format(
         first_syns=first.syns,
@@ -258,14 +259,14 @@ def _cost(scene: Scene) -> str:
         ):
             time.sleep(0.05)
         back = time.monotonic() - killed
-        kept = live.kept_out(scene) - before
+        kept_out = live.kept_out(scene) - before
     return _COST.format(
         idle=idle,
         idle_memory=idle_memory,
         busy=busy,
         busy_memory=busy_memory,
         back=back,
-        kept=kept,
+        kept=kept_out,
         most=_RATES[-1],
     )
 
@@ -285,7 +286,7 @@ def _used(pid: int, seconds: float) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Write detection.md into the folder that is named; a second one has recordings."""
+    """Write detection.md into the first folder; the second, optional one has recordings."""
     folder = Path(sys.argv[1])
     parts = list(_synthesis(all_judged()))
     parts += _live(list(live.everything()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""False alarms: surges that are no attack, and a day with eight bells, in pretended time."""
+"""Measures false alarms in simulated time: harmless surges, and a school day with eight bells."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ SURGES: dict[str, tuple[Making, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Surge:
-    """What became of a surge: how often of how many times, and how it was answered."""
+    """The result of a surge: in how many of its plays it was dropped or otherwise mitigated."""
 
     name: str
     known: bool
@@ -69,7 +69,7 @@ class Surge:
 
 
 def surges(times: int = 12) -> Iterator[Surge]:
-    """Each surge at 12,000 packets/s, or at 50,000 of known flows."""
+    """Play each surge at 12,000 packets/s, or at 50,000 if its flows are known."""
     for name, (make, known) in SURGES.items():
         drops = others = 0
         rate = 50_000 if known else 12_000
@@ -106,18 +106,18 @@ def _surge(seconds: float) -> float:
 
 
 def days(seed: int = 1) -> tuple[Day, Day]:
-    """Two days of 40 servers with eight bells: one with floors alone, and the next."""
+    """Play two days of 40 servers with eight bells; the first day has no baseline."""
     random = np.random.default_rng(seed)
     usual, normal = Usual(0.0, 7 * _DAY), NormalTraffic(seed)
     normal.restore(made.balanced(random, 2_000))
     engine = Engine(DetectSettings(learning=0), [_OURS], usual, normal)
     rates = random.lognormal(np.log(60), 0.9, _SERVERS)
     bells = [19 * 60 + _PERIOD * number for number in range(8)]
-    found = []
+    both = []
     for day in range(2):
         begins = day * _DAY
-        found.append(_day(random, engine, rates, bells, begins))
-    return found[0], found[1]
+        both.append(_day(random, engine, rates, bells, begins))
+    return both[0], both[1]
 
 
 def _day(
@@ -127,13 +127,13 @@ def _day(
     bells: list[int],
     begins: float,
 ) -> Day:
-    """The minutes around each bell, and as many quiet ones."""
+    """Play one day: only the minutes around each bell."""
     mitigations, drops, syns, fastest = 0, 0, 0, np.zeros(_SERVERS)
     drift, keep = np.zeros(_SERVERS), np.exp(-_STEP / 30)
     shared = np.where(np.arange(_SERVERS) % 4 == 0, 1.0, 0.15)
     pools = made.syns(random, 20_000), _tcp(random, 40_000)
-    known = made.legitimate(random, 60)
-    known["flow"] = FlowState.KNOWN
+    known_flows = made.legitimate(random, 60)
+    known_flows["flow"] = FlowState.KNOWN
     now = begins
     for number, bell in enumerate(bells):
         for step in range(round(_AROUND / _STEP)):
@@ -150,12 +150,12 @@ def _day(
                 _connecting(random, pools, opened, False),
                 _connecting(random, pools, burst, True),
             ]
-            reports = engine.step(now, now, np.concatenate([*packets, known]))
+            reports = engine.step(now, now, np.concatenate([*packets, known_flows]))
             begun = [report.mitigation for report in reports if report.phase is Phase.BEGAN]
             mitigations += len(begun)
             drops += sum(mitigation.drops for mitigation in begun)
     for late in range(1, 40):  # so that what was normal counts tomorrow
-        engine.step(now + 60.0 * late, now + 60.0 * late, known)
+        engine.step(now + 60.0 * late, now + 60.0 * late, known_flows)
     return Day(mitigations, drops, float(np.median(fastest)), syns)
 
 
@@ -165,7 +165,7 @@ def _connecting(
     counts: NDArray[np.int64],
     few: bool,
 ) -> PacketArray:
-    """SYNs to each server, and as many ACKs and requests of what was opened before."""
+    """SYNs to each server, and as many ACKs and requests on connections opened before."""
     heads = np.minimum(counts, _HEADS)
     weights = np.repeat(np.maximum(counts // np.maximum(heads, 1), 1), heads)
     servers = np.repeat(np.arange(_SERVERS), heads)

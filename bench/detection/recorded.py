@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Recorded attacks, which nobody here made: their packets come at a rate beside made people."""
+"""Plays recorded attacks of third parties at a fixed rate, beside synthetic people."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _OURS = (parse_prefix("192.0.2.0/24"), parse_prefix("2001:db8:2::/48"))
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a recording's packets: times in seconds, shares 0 to 1."""
+    """The result of a recording; times in seconds, shares from 0 to 1."""
 
     name: str
     packets: int
@@ -36,14 +36,14 @@ class Recorded:
 
 
 def loaded(path: Path) -> PacketArray:
-    """The IP packets of a recording, on their way to the victim, of no known flow."""
+    """The IP packets of a recording, readdressed to the victim, in unknown flows."""
     frames = (packet.frame for packet in islice(packets(path, Skipped()), _MOST))
-    found = read(heads(frames))
-    found = found[found["family"] != 0]
-    six = found["family"] == 6
-    found["destination"] = np.where(six, _VICTIM6, VICTIM.ljust(16, b"\0"))
-    found["flow"], found["reason"] = FlowState.UNKNOWN, Reason.NO_RULE
-    ours: PacketArray = found
+    frames_read = read(heads(frames))
+    frames_read = frames_read[frames_read["family"] != 0]
+    six = frames_read["family"] == 6
+    frames_read["destination"] = np.where(six, _VICTIM6, VICTIM.ljust(16, b"\0"))
+    frames_read["flow"], frames_read["reason"] = FlowState.UNKNOWN, Reason.NO_RULE
+    ours: PacketArray = frames_read
     return ours
 
 
@@ -63,12 +63,12 @@ def judged(path: Path) -> Recorded | None:
 def _played(name: str, count: int, making: Making) -> Recorded:
     world = World(ours=_OURS)
     world.normal = 2_000
-    told = began(world.play(_SECONDS, making, _RATE))
+    beginnings = began(world.play(_SECONDS, making, _RATE))
     mitigations = world.engine.mitigations.active
     return Recorded(
         name,
         count,
-        told[0].after if told else None,
+        beginnings[0].after if beginnings else None,
         1 - world.leak,
         tuple(sorted({mitigation.action for mitigation in mitigations})),
         world.legitimate_hit / (world.normal * _SECONDS),
@@ -77,7 +77,7 @@ def _played(name: str, count: int, making: Making) -> Recorded:
 
 
 def everything(folder: Path) -> Iterator[Recorded]:
-    """All recordings of attacks in a folder."""
+    """The results of all recordings in a folder."""
     for path in sorted(folder.glob("*.pcap*")):
-        if (found := judged(path)) is not None:
-            yield found
+        if (recording := judged(path)) is not None:
+            yield recording

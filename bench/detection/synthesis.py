@@ -26,7 +26,7 @@ _VICTIM = Prefix(VICTIM, 32)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one attack: the shares dropped and challenged, and what would be hit of normal traffic.
+    """The result of one attack: its shares dropped and challenged, and the normal traffic hit.
 
     `legitimate` is the share of all normal packets that is dropped, `worst` that of the worst kind.
     """
@@ -43,16 +43,16 @@ class Outcome:
 
 
 def judged(name: str, seed: int, normal: Normal, aside: PacketArray) -> Outcome:
-    """Make the attack twice: the detector sees the first one, the other is judged."""
+    """Generate the attack twice: the detector sees one half, and the other half is judged."""
     random = np.random.default_rng(seed)
-    shown, other = ATTACKS[name](random, 4_000), ATTACKS[name](random, 20_000)
+    first, other = ATTACKS[name](random, 4_000), ATTACKS[name](random, 20_000)
     around = legitimate(random, int(_WINDOW * _LEGITIMATE_SHARE) * 10)
-    mixed = np.concatenate([shown, around])
+    mixed = np.concatenate([first, around])
     of_mixed = mixed["traffic"]
-    found, took = [], 0.0
-    for number in np.unique(shown["traffic"]).tolist():
+    found_proposals, took = [], 0.0
+    for number in np.unique(first["traffic"]).tolist():
         kind = Traffic(number)
-        share = float((shown["traffic"] == number).mean())
+        share = float((first["traffic"] == number).mean())
         if share * _RATE < FLOORS[kind]:
             continue
         window = mixed[of_mixed == number]
@@ -68,12 +68,12 @@ def judged(name: str, seed: int, normal: Normal, aside: PacketArray) -> Outcome:
             learnt=7 * 86_400.0,
         )
         began = time.perf_counter()
-        found += proposals(case, Most.DROP)
+        found_proposals += proposals(case, Most.DROP)
         took += time.perf_counter() - began
     hit = {action: (np.zeros(len(other), bool), np.zeros(len(aside), bool)) for action in Action}
-    for each in found:
-        hit[each.action][0][:] |= takes(each.match, other)
-        hit[each.action][1][:] |= takes(each.match, aside)
+    for proposal in found_proposals:
+        hit[proposal.action][0][:] |= takes(proposal.match, other)
+        hit[proposal.action][1][:] |= takes(proposal.match, aside)
     drops = hit[Action.DROP]
     of_aside = aside["traffic"]
     by_kind = {k: float(drops[1][of_aside == k].mean()) for k in Traffic if (of_aside == k).any()}
@@ -87,15 +87,15 @@ def judged(name: str, seed: int, normal: Normal, aside: PacketArray) -> Outcome:
         by_kind[worst],
         worst.setting,
         took * 1e3,
-        tuple(f"{each.action} {each.match}" for each in found),
+        tuple(f"{proposal.action} {proposal.match}" for proposal in found_proposals),
     )
 
 
 def all_judged(seed: int = 1) -> list[Outcome]:
-    """Every attack, with fresh normal traffic to judge by."""
+    """Judge every attack, with fresh normal traffic."""
     random = np.random.default_rng(seed)
-    kept = balanced(random, 2_000)
-    random.shuffle(kept)
-    normal = Normal(kept)
+    usual = balanced(random, 2_000)
+    random.shuffle(usual)
+    normal = Normal(usual)
     aside = legitimate(random, 100_000)
     return [judged(name, seed + 100 + n, normal, aside) for n, name in enumerate(ATTACKS)]

@@ -66,11 +66,11 @@ def load(engine: Engine, first: int, count: int) -> None:
 
 
 def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: int) -> None:
-    """A process with some agents, which answers how many rules its slowest has."""
+    """Run a process with some agents; answer how many rules its slowest agent has."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     folder = Path(tempfile.mkdtemp(prefix="xdpctl-scale-"))
-    made = [
+    all_nodes = [
         Node(
             f"n{first + number}",
             folder / str(number),
@@ -81,18 +81,18 @@ def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: in
         )
         for number in range(count)
     ]
-    for node in made:
+    for node in all_nodes:
         node.start()
     pipe.send("started")
-    while (asked := pipe.recv()) != "end":
-        if asked == "rules":
-            pipe.send(min(len(node.controller.state.rules) for node in made))
-        elif asked == "has":
+    while (question := pipe.recv()) != "end":
+        if question == "rules":
+            pipe.send(min(len(node.controller.state.rules) for node in all_nodes))
+        elif question == "has":
             source = ask(pipe.recv()).match.source
-            while not all(source in node.controller.state.rules for node in made):
+            while not all(source in node.controller.state.rules for node in all_nodes):
                 time.sleep(0.002)
             pipe.send(time.time())
-        elif asked == "cpu":
+        elif question == "cpu":
             used = resource.getrusage(resource.RUSAGE_SELF)
             pipe.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
     shutil.rmtree(folder, ignore_errors=True)
@@ -156,7 +156,7 @@ class Fleet:
 
 @contextmanager
 def proxied(etcd: Etcd, proxy: bool) -> Iterator[str]:
-    """Where the agents connect to."""
+    """The endpoint that the agents connect to."""
     if not proxy:
         yield etcd.endpoint
         return
@@ -180,13 +180,13 @@ def one_rule(fleet: Fleet, engine: Engine) -> tuple[float, float]:
     for number in range(5):
         source, began = f"203.0.113.{number + 1}", time.time()
         engine.put(*_intent(source))
-        times = sorted(each - began for each in fleet.ask("has", source))
+        times = sorted(moment - began for moment in fleet.ask("has", source))
         latencies.append((times[len(times) // 2], times[-1]))
     return sorted(latencies)[len(latencies) // 2]
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """What a case costs: seconds, shares of a core, and megabytes."""
+    """Measure a case: seconds, shares of a core, and megabytes."""
     etcd = Etcd()
     try:
         with proxied(etcd, case.proxy) as endpoint:
@@ -202,23 +202,25 @@ def _figures(case: Case, etcd: Etcd, endpoint: str) -> dict[str, Any]:
     fleet = Fleet(endpoint, case.nodes, max(1 << 14, 4 * case.rules))
     try:
         booted = fleet.started + fleet.converge(case.rules, _PATIENCE)
-        found = {"boot_engine_cpu": cpu(pid) - before}
+        figures = {"boot_engine_cpu": cpu(pid) - before}
         if booted == float("inf"):
-            return found | {"boot": None}
-        found["boot"] = booted
-        found["half_have_rule"], found["all_have_rule"] = one_rule(fleet, engine)
+            return figures | {"boot": None}
+        figures["boot"] = booted
+        figures["half_have_rule"], figures["all_have_rule"] = one_rule(fleet, engine)
         began = time.monotonic()
         load(engine, case.rules, _BULK)
         fleet.converge(case.rules + _BULK + 5, _PATIENCE)
-        found["bulk"] = time.monotonic() - began
+        figures["bulk"] = time.monotonic() - began
         engine_cpu, agents_cpu = cpu(pid), sum(used for used, _ in fleet.ask("cpu"))
         time.sleep(_IDLE_SECONDS)
-        found["idle_engine_cpu"] = (cpu(pid) - engine_cpu) / _IDLE_SECONDS
+        figures["idle_engine_cpu"] = (cpu(pid) - engine_cpu) / _IDLE_SECONDS
         used = fleet.ask("cpu")
-        found["idle_agents_cpu"] = (sum(one for one, _ in used) - agents_cpu) / _IDLE_SECONDS
-        found["engine_mb"] = rss(pid)
-        found["agent_mb"] = sum(mb for _, mb in used) / case.nodes
-        return found
+        figures["idle_agents_cpu"] = (
+            sum(seconds for seconds, _ in used) - agents_cpu
+        ) / _IDLE_SECONDS
+        figures["engine_mb"] = rss(pid)
+        figures["agent_mb"] = sum(mb for _, mb in used) / case.nodes
+        return figures
     finally:
         fleet.end()
         engine.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes docs/results/fleet-scale.md of what `bench.fleet.scale` has measured."""
+"""Writes docs/results/fleet-scale.md from the results of `bench.fleet.scale`."""
 
 import json
 import platform
@@ -25,42 +25,44 @@ def _seconds(value: float | None) -> str:
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Found], str]], ...] = (
-    ("agents", lambda one: f"{one['nodes']:,}"),
-    ("rules", lambda one: f"{one['rules']:,}"),
-    ("grpc-proxy", lambda one: "yes" if one["proxy"] else "no"),
-    ("boot storm", lambda one: _seconds(one.get("boot"))),
-    ("a rule: half have it", lambda one: _seconds(one.get("half_have_rule"))),
-    ("all have it", lambda one: _seconds(one.get("all_have_rule"))),
-    ("1,000 more rules", lambda one: _seconds(one.get("bulk"))),
-    ("etcd, idle: cores", lambda one: f"{one.get('idle_engine_cpu', 0):.2f}"),
-    ("agents, idle: cores", lambda one: f"{one.get('idle_agents_cpu', 0):.2f}"),
-    ("etcd: MB", lambda one: f"{one.get('engine_mb', 0):.0f}"),
-    ("an agent: MB", lambda one: f"{one.get('agent_mb', 0):.0f}"),
+    ("agents", lambda result: f"{result['nodes']:,}"),
+    ("rules", lambda result: f"{result['rules']:,}"),
+    ("grpc-proxy", lambda result: "yes" if result["proxy"] else "no"),
+    ("boot storm", lambda result: _seconds(result.get("boot"))),
+    ("a rule: half have it", lambda result: _seconds(result.get("half_have_rule"))),
+    ("all have it", lambda result: _seconds(result.get("all_have_rule"))),
+    ("1,000 more rules", lambda result: _seconds(result.get("bulk"))),
+    ("etcd, idle: cores", lambda result: f"{result.get('idle_engine_cpu', 0):.2f}"),
+    ("agents, idle: cores", lambda result: f"{result.get('idle_agents_cpu', 0):.2f}"),
+    ("etcd: MB", lambda result: f"{result.get('engine_mb', 0):.0f}"),
+    ("an agent: MB", lambda result: f"{result.get('agent_mb', 0):.0f}"),
 )
 
 
 def table(results: Sequence[Found]) -> str:
     """All cases as a table."""
     head = " | ".join(name for name, _ in _COLUMNS)
-    rows = [" | ".join(shown(one) for _, shown in _COLUMNS) for one in results]
+    rows = [" | ".join(cell(result) for _, cell in _COLUMNS) for result in results]
     return "\n".join([f"| {head} |", "|---" * len(_COLUMNS) + "|", *(f"| {row} |" for row in rows)])
 
 
 def picture(results: Sequence[Found]) -> Figure:
-    """What grows with the number of agents."""
-    made = Figure(figsize=(8, 2.9), layout="constrained")
-    time_pane, cpu_pane = made.subplots(1, 2)
+    """The plot of the figures that grow with the number of agents."""
+    whole = Figure(figsize=(8, 2.9), layout="constrained")
+    time_pane, cpu_pane = whole.subplots(1, 2)
     for proxy, who, name in ((False, "ours", "direct"), (True, "theirs", "through grpc-proxy")):
-        drawn = [one for one in results if one["rules"] == _SMALL and one["proxy"] is proxy]
-        drawn = [one for one in drawn if one.get("boot") is not None]
-        nodes, colour = [one["nodes"] for one in drawn], drawing.COLOURS[who]
+        drawn = [
+            result for result in results if result["rules"] == _SMALL and result["proxy"] is proxy
+        ]
+        drawn = [result for result in drawn if result.get("boot") is not None]
+        nodes, colour = [result["nodes"] for result in drawn], drawing.COLOURS[who]
         for figure, dashes, what in (("boot", "-", "boot storm"), ("all_have_rule", ":", "a rule")):
-            values = [one[figure] for one in drawn]
+            values = [result[figure] for result in drawn]
             label = f"{what}, {name}"
             time_pane.plot(nodes, values, "o", ls=dashes, color=colour, ms=4, label=label)
         for figure, dashes, what in (("idle_engine_cpu", "-", "etcd"),
                                      ("idle_agents_cpu", ":", "agents")):  # fmt: skip
-            values = [one[figure] for one in drawn]
+            values = [result[figure] for result in drawn]
             label = f"{what}, {name}"
             cpu_pane.plot(nodes, values, "o", ls=dashes, color=colour, ms=4, label=label)
     time_pane.set(title="seconds until all have it", yscale="log")
@@ -69,7 +71,7 @@ def picture(results: Sequence[Found]) -> Figure:
         pane.set(xscale="log", xlabel="agents")
         pane.grid()
         pane.legend(fontsize=7)
-    return made
+    return whole
 
 
 def main() -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the product does to people beside an attack, or without one, and what gets around it."""
+"""Measures harm to people with and without an attack, and attacks that get around the product."""

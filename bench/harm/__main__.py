@@ -15,15 +15,15 @@ _YOUNG_SECONDS = 30.0
 
 def main(out: Path) -> None:
     """Write the share of each scenario, as it comes."""
-    found: dict[str, float] = {}
-    for each in SCENARIOS:
+    shares: dict[str, float] = {}
+    for scenario in SCENARIOS:
         began = time.monotonic()
-        with scene("bridge", taught=each.old) as made:
-            time.sleep(max(0.0, 0.0 if each.old else began + _YOUNG_SECONDS - time.monotonic()))
-            found[each.name] = round(each.play(made), 4)
-        print(f"{found[each.name]:7.1%}  {each.name}", flush=True)
+        with scene("bridge", taught=scenario.old) as box:
+            time.sleep(max(0.0, 0.0 if scenario.old else began + _YOUNG_SECONDS - time.monotonic()))
+            shares[scenario.name] = round(scenario.play(box), 4)
+        print(f"{shares[scenario.name]:7.1%}  {scenario.name}", flush=True)
         out.write_text(
-            json.dumps({"kernel": platform.release().partition("-")[0], "shares": found}, indent=1)
+            json.dumps({"kernel": platform.release().partition("-")[0], "shares": shares}, indent=1)
             + "\n"
         )
 

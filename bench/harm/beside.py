@@ -29,7 +29,7 @@ Lost = dict[str, tuple[float, float]]  # by program, of what it asked for
 
 
 class Age(NamedTuple):
-    """A box: for how many seconds it has observed, whether it knows a week, whether it detects.
+    """A box by its age: the seconds observed, whether it has a baseline, whether it detects.
 
     `place` is a bridge or a router before the server, or the server itself ("host"). `six`: the
     programs and the floods use IPv6.
@@ -56,17 +56,17 @@ AGES = (
 
 @contextmanager
 def people(age: Age) -> Iterator[tuple[Scene, Run]]:
-    """A box of an age, and the programs beside it."""
+    """Run a box of this age, and the programs beside it."""
     began = time.monotonic()
     settings = SETTINGS6 if age.six else SETTINGS
-    made = live.scene(age.place, taught=age.taught, detects=age.detects, settings=settings)
-    with made as scene, running(scene.place, age.six) as run:
+    box = live.scene(age.place, taught=age.taught, detects=age.detects, settings=settings)
+    with box as scene, running(scene.place, age.six) as run:
         time.sleep(max(0.0, began + age.seconds - time.monotonic()))
         yield scene, run
 
 
 def calm(run: Run, seconds: float) -> Lost:
-    """What the programs lose without an attack."""
+    """Measure what the programs lose without an attack."""
     began = time.monotonic()
     time.sleep(seconds)
     until = time.monotonic()
@@ -75,9 +75,9 @@ def calm(run: Run, seconds: float) -> Lost:
 
 
 def flooded(scene: Scene, run: Run, name: str, seconds: float = FLOOD_SECONDS) -> Lost:
-    """What they lose beside a made flood, and in the moment after it; FLOOD is the flood itself."""
+    """Measure what they lose during a flood and just after it; FLOOD is the flood itself."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    packets = ATTACKS[name](random, int(RATE * seconds))  # no flow comes again by itself
+    packets = ATTACKS[name](random, int(RATE * seconds))  # no flow is repeated
     if run.at.six:
         packets = as_six(packets, inet_pton(AF_INET6, run.at.server))
     packets = packets[packets["packet_length"] <= 1_500]
@@ -92,7 +92,7 @@ def flooded(scene: Scene, run: Run, name: str, seconds: float = FLOOD_SECONDS) -
 
 
 def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:
-    """What was lost at an age: without an attack (""), and beside each flood."""
+    """The losses at an age: without an attack (""), and beside each flood."""
     with people(age) as (scene, run):
         lost = {"": calm(run, seconds)}
         for name in floods:
@@ -101,15 +101,15 @@ def played(age: Age, floods: Iterable[str], seconds: float) -> dict[str, Lost]:
 
 
 def main(out: Path, names: list[str]) -> None:
-    """Write what was lost at each age, or at those that are named, beside what stands there."""
-    told = json.loads(out.read_text()) if out.exists() else {"ages": {}}
+    """Write the losses at each age, or only at the named ages, into the results file."""
+    results = json.loads(out.read_text()) if out.exists() else {"ages": {}}
     if MISSING:
         raise SystemExit(f"install what people use: {', '.join(MISSING)}")
-    told["kernel"] = platform.release().partition("-")[0]
+    results["kernel"] = platform.release().partition("-")[0]
     for age in AGES:
         if not names or age.name in names:
-            told["ages"][age.name] = played(age, ATTACKS, CALM_SECONDS)
-            out.write_text(json.dumps(told, indent=1) + "\n")
+            results["ages"][age.name] = played(age, ATTACKS, CALM_SECONDS)
+            out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m bench.harm.http3 ADDRESS FOLDER`: a page by HTTP/3, and a client for it (aioquic)."""
+"""`python -m bench.harm.http3 ADDRESS FOLDER`: a server of one page over HTTP/3, and its client."""
 
 import asyncio
 import datetime
@@ -34,15 +34,15 @@ class _Server(QuicConnectionProtocol):
     def quic_event_received(self, event: QuicEvent) -> None:
         if isinstance(event, ProtocolNegotiated):
             self._http = H3Connection(self._quic)
-        for each in self._http.handle_event(event) if self._http else ():
-            if isinstance(each, HeadersReceived) and self._http:
-                self._http.send_headers(each.stream_id, [(b":status", b"200")])
-                self._http.send_data(each.stream_id, _PAGE, end_stream=True)
+        for part in self._http.handle_event(event) if self._http else ():
+            if isinstance(part, HeadersReceived) and self._http:
+                self._http.send_headers(part.stream_id, [(b":status", b"200")])
+                self._http.send_data(part.stream_id, _PAGE, end_stream=True)
         self.transmit()
 
 
 class _Client(QuicConnectionProtocol):
-    """Asks for one page; `page` has it."""
+    """Requests one page; `page` is its future."""
 
     def __init__(self, quic: QuicConnection) -> None:
         super().__init__(quic)
@@ -57,9 +57,9 @@ class _Client(QuicConnectionProtocol):
         self.transmit()
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        for each in self._http.handle_event(event):
-            if isinstance(each, DataReceived) and not self.page.done():
-                self.page.set_result(each.data)
+        for part in self._http.handle_event(event):
+            if isinstance(part, DataReceived) and not self.page.done():
+                self.page.set_result(part.data)
 
 
 async def _asked(server: str, source: str, seconds: float) -> bool:
@@ -87,23 +87,23 @@ async def _asked(server: str, source: str, seconds: float) -> bool:
 
 
 def ask(server: str, source: str, seconds: float) -> bool:
-    """Whether a new visitor from an address gets the page; run it where the address is."""
+    """Whether a new visitor from this local address gets the page."""
     return asyncio.run(_asked(server, source, seconds))
 
 
 def certify(folder: Path, file: str) -> str:
-    """Write a certificate that nobody has signed, and its key; its SHA-256 fingerprint."""
+    """Write a self-signed certificate and its key; return its SHA-256 fingerprint."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(),
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(),
         now - datetime.timedelta(hours=1), now + datetime.timedelta(days=1),
     ).sign(key, hashes.SHA256())  # fmt: skip
     pem = serialization.Encoding.PEM
-    (folder / f"{file}.pem").write_bytes(made.public_bytes(pem))
+    (folder / f"{file}.pem").write_bytes(certificate.public_bytes(pem))
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (folder / f"{file}.key").write_bytes(key.private_bytes(pem, *plain))
-    return made.fingerprint(hashes.SHA256()).hex(":").upper()
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 async def _serve(address: str, folder: Path) -> None:

@@ -59,28 +59,28 @@ server answers is not held: here the *DNS water torture*, which nsd answers.
 """
 
 
-def _share(lost: float, asked: float) -> str:
-    return f"{lost / asked:.2%} of {asked:,.0f}" if asked else "none asked"
+def _share(lost: float, attempts: float) -> str:
+    return f"{lost / attempts:.2%} of {attempts:,.0f}" if attempts else "none asked"
 
 
-def _cell(found: dict[str, dict[str, list[float]]], program: str) -> str:
-    """What a program lost at an age: without an attack, beside all floods, beside the worst."""
-    without, *beside = (each.get(program, [0.0, 0.0]) for each in found.values())
+def _cell(played: dict[str, dict[str, list[float]]], program: str) -> str:
+    """A program's losses at an age: without an attack, beside all floods, beside the worst one."""
+    without, *beside = (losses.get(program, [0.0, 0.0]) for losses in played.values())
     shares = {
-        name: each[program][0] / each[program][1]
-        for name, each in found.items()
-        if name and each.get(program, [0, 0])[1]
+        name: losses[program][0] / losses[program][1]
+        for name, losses in played.items()
+        if name and losses.get(program, [0, 0])[1]
     }
     worst = max(shares, key=lambda name: shares[name], default="")
-    lost, asked = (sum(each[n] for each in beside) for n in (0, 1))
-    said = f"{_share(*without)}; {_share(lost, asked)}"
-    return said + (f" (worst: {worst}, {shares[worst]:.0%})" if lost else "")
+    lost, attempts = (sum(losses[n] for losses in beside) for n in (0, 1))
+    text = f"{_share(*without)}; {_share(lost, attempts)}"
+    return text + (f" (worst: {worst}, {shares[worst]:.0%})" if lost else "")
 
 
 def _kept(floods: list[list[float]]) -> str:
-    """What was kept out of the floods, and of how many nearly all."""
-    out, sent = (sum(each[n] for each in floods) for n in (0, 1))
-    nearly = sum(each[0] >= 0.95 * each[1] for each in floods)
+    """The share of the floods that was kept out, and how many were kept out nearly whole."""
+    out, sent = (sum(flood[n] for flood in floods) for n in (0, 1))
+    nearly = sum(flood[0] >= 0.95 * flood[1] for flood in floods)
     return f"{out / max(sent, 1.0):.1%}; at least 95 % of {nearly} floods of {len(floods)}"
 
 
@@ -89,32 +89,37 @@ def programs(people: dict[str, Any]) -> str:
     ages = people["ages"]
     some = next(iter(ages.values()))
     rows = (
-        f"| {program} | {' | '.join(_cell(found, program) for found in ages.values())} |"
+        f"| {program} | {' | '.join(_cell(played, program) for played in ages.values())} |"
         for program in sorted(some[""])
     )
-    kept = [_kept([f[FLOOD] for f in found.values() if FLOOD in f]) for found in ages.values()]
+    kept_out = [
+        _kept([f[FLOOD] for f in played.values() if FLOOD in f]) for played in ages.values()
+    ]
     return _PROGRAMS % {
         "programs": len(some[""]),
         "calm": f"{CALM_SECONDS:.0f}",
         "floods": len(some) - 1,
         "ages": " | ".join(ages),
         "bars": "---|" * len(ages),
-        "rows": "\n".join((*rows, f"| *the floods: kept out* | {' | '.join(kept)} |")),
+        "rows": "\n".join((*rows, f"| *the floods: kept out* | {' | '.join(kept_out)} |")),
     }
 
 
-def _row(each: Scenario, before: dict[str, float], now: dict[str, float]) -> str:
-    shares = [f"{found[each.name]:.1%}" if each.name in found else "" for found in (before, now)]
-    return f"| {each.name} | {'old' if each.old else 'young'} | {shares[0]} | {shares[1]} |"
+def _row(scenario: Scenario, before: dict[str, float], now: dict[str, float]) -> str:
+    shares = [
+        f"{shares_of[scenario.name]:.1%}" if scenario.name in shares_of else ""
+        for shares_of in (before, now)
+    ]
+    return f"| {scenario.name} | {'old' if scenario.old else 'young'} | {shares[0]} | {shares[1]} |"
 
 
 def page(now: dict[str, Any], before: dict[str, Any], people: dict[str, Any]) -> str:
     """The page as Markdown."""
     rows = {
         of_people: "\n".join(
-            _row(each, before["shares"], now["shares"])
-            for each in SCENARIOS
-            if each.people is of_people
+            _row(scenario, before["shares"], now["shares"])
+            for scenario in SCENARIOS
+            if scenario.people is of_people
         )
         for of_people in (True, False)
     }
@@ -123,6 +128,6 @@ def page(now: dict[str, Any], before: dict[str, Any], people: dict[str, Any]) ->
 
 
 if __name__ == "__main__":
-    found, programs_found = (json.loads(Path(path).read_text()) for path in sys.argv[1:3])
-    text = page(found, json.loads(_BEFORE.read_text()), programs_found)
+    results, programs_results = (json.loads(Path(path).read_text()) for path in sys.argv[1:3])
+    text = page(results, json.loads(_BEFORE.read_text()), programs_results)
     (Path(sys.argv[3]) / "harm.md").write_text(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real programs of people, all at once: servers inside, clients outside, and the other way round.
+"""Real programs, all at once: servers inside with clients outside, and the other way round.
 
 Each client asks again and again, and each time is an attempt that is served or not. What is served
 is what the program itself says: its exit status, or its own count.
@@ -32,7 +32,7 @@ _SETTLE_SECONDS = 10.0  # longer than any program asks
 
 
 class Attempt(NamedTuple):
-    """Something that a client asked for, from and until a monotonic time."""
+    """One request of a client, with the monotonic times of its beginning and end."""
 
     program: str
     began: float
@@ -46,7 +46,7 @@ Ask = Callable[["Run", int], tuple[float, float]]  # what was served, and what w
 
 @dataclass(slots=True)
 class Run:
-    """The programs of one place. `attempts` is what became of them so far."""
+    """The running programs of one place; `attempts` has their results so far."""
 
     place: Place
     folder: Path
@@ -58,7 +58,7 @@ class Run:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def ask_on(self, name: str, ask: Ask, every: float) -> None:
-        """Ask again and again, until `stop`."""
+        """Repeat the request until `stop`."""
         number = 0
         while not self._stop.is_set():
             began = self.under_way[name] = time.monotonic()
@@ -73,11 +73,11 @@ class Run:
             self._stop.wait(max(0.0, began + every - time.monotonic()))
 
     def stop(self) -> None:
-        """Let each client end what it is at."""
+        """Stop; each client finishes its current request."""
         self._stop.set()
 
     def settle(self) -> None:
-        """Wait until all that is asked now is served, or has failed."""
+        """Wait until all current requests are served or have failed."""
         began = time.monotonic()
         until = began + _SETTLE_SECONDS
         while time.monotonic() < until:
@@ -87,19 +87,22 @@ class Run:
             time.sleep(0.05)
 
     def lost(self, since: float, until: float) -> dict[str, tuple[float, float]]:
-        """What each program lost of what it asked for between two moments."""
-        found: dict[str, tuple[float, float]] = {}
+        """For each program, what was lost and what was requested between two times."""
+        losses: dict[str, tuple[float, float]] = {}
         with self._lock:
             attempts = list(self.attempts)
-        for each in attempts:
-            if since <= each.ended and each.began < until:
-                lost, asked = found.get(each.program, (0.0, 0.0))
-                found[each.program] = lost + each.asked - each.served, asked + each.asked
-        return found
+        for attempt in attempts:
+            if since <= attempt.ended and attempt.began < until:
+                lost, asked = losses.get(attempt.program, (0.0, 0.0))
+                losses[attempt.program] = (
+                    lost + attempt.asked - attempt.served,
+                    asked + attempt.asked,
+                )
+        return losses
 
 
 def _output(host: Host, *words: str, seconds: float = _PATIENCE) -> tuple[int, str]:
-    """The exit status and the output of a program; 124 if it has to be ended."""
+    """The exit status and the output of a program; 124 after a timeout."""
     pipe = subprocess.PIPE
     with host.popen(*words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         try:
@@ -112,22 +115,22 @@ def _output(host: Host, *words: str, seconds: float = _PATIENCE) -> tuple[int, s
 
 
 def _runs(*words: str, inside: bool = False) -> Ask:
-    """A command that is served if it succeeds; it runs at a client unless `inside`."""
+    """A command that counts as served if it succeeds; it runs at a client unless `inside`."""
 
     def ask(run: Run, number: int) -> tuple[float, float]:
         at = run.at
-        given = {"client": at.client(number), "server": at.server, "n": number}
-        given |= {"in": at.host(at.server), "out": at.host(at.outside)}
-        given |= {"from": at.host(at.client(number))}
+        fields = {"client": at.client(number), "server": at.server, "n": number}
+        fields |= {"in": at.host(at.server), "out": at.host(at.outside)}
+        fields |= {"from": at.host(at.client(number))}
         host = run.place.server if inside else run.place.world
-        status, _ = _output(host, *(word.format(**given) for word in words))
+        status, _ = _output(host, *(word.format(**fields) for word in words))
         return float(status == 0), 1.0
 
     return ask
 
 
 def _queries(inside: bool, a_second: int) -> Ask:
-    """Queries of dnsperf for a second, at a steady rate, from the inside or to it."""
+    """One second of dnsperf at a steady rate, from the inside or to it."""
 
     def ask(run: Run, number: int) -> tuple[float, float]:
         ends = (run.at.server, run.at.outside) if inside else (run.at.client(3), run.at.server)
@@ -143,7 +146,7 @@ def _queries(inside: bool, a_second: int) -> Ask:
 def _stream(run: Run, number: int) -> tuple[float, float]:
     """A call with video: 4 Mbit/s of UDP for a second, from iperf3.
 
-    Its server resets a client that comes while it tidies up, which no rule does: once more then.
+    Its server resets a client that connects while it cleans up; then the call is repeated.
     """
     to = ("-c", run.at.server, "-B", run.at.client(number), "--connect-timeout", "2000")
     words = ("iperf3", *to, "-u", "-b", "4M", "-l", "1200", "-t", "1", "-J")
@@ -153,8 +156,8 @@ def _stream(run: Run, number: int) -> tuple[float, float]:
             break
     if status:
         return 0.0, 400.0
-    found = json.loads(out)["end"]["sum"]
-    return float(found["packets"] - found["lost_packets"]), float(found["packets"])
+    totals = json.loads(out)["end"]["sum"]
+    return float(totals["packets"] - totals["lost_packets"]), float(totals["packets"])
 
 
 def _pushed(run: Run, number: int) -> tuple[float, float]:
@@ -208,7 +211,7 @@ def _by_http3(run: Run, number: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What people use, how they ask, and how often at most (seconds).
+    """A program that people use, its request, and the seconds between two requests.
 
     The name begins with the program that must be installed, if it is not a library.
     """
@@ -255,13 +258,13 @@ _ALL = (
 )  # fmt: skip
 
 
-PROGRAMS = tuple(each for each in _ALL if each.here)
-MISSING = tuple(each.name for each in _ALL if not each.here)
+PROGRAMS = tuple(program for program in _ALL if program.here)
+MISSING = tuple(program.name for program in _ALL if not program.here)
 
 
 @contextmanager
 def running(place: Place, six: bool = False) -> Iterator[Run]:
-    """The servers run, and each client asks, until the block ends."""
+    """Run the servers and let each client send requests until the block ends."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="xdpctl-people-")))
         folder.chmod(0o755)
@@ -286,8 +289,8 @@ def running(place: Place, six: bool = False) -> Iterator[Run]:
         place.world.ip(f"addr add {at.admin} dev lo")
         _until_all_serve(run)
         threads = [
-            threading.Thread(target=run.ask_on, args=(each.name, each.ask, each.every))
-            for each in PROGRAMS
+            threading.Thread(target=run.ask_on, args=(program.name, program.ask, program.every))
+            for program in PROGRAMS
         ]
         for thread in threads:
             thread.start()
@@ -300,7 +303,7 @@ def _until_all_serve(run: Run) -> None:
     """Wait until each program is served once; LabError if one is not."""
     until, missing = time.monotonic() + HANG_SECONDS, list(PROGRAMS)
     while missing:
-        missing = [each for each in missing if each.ask(run, 0)[0] == 0]
+        missing = [program for program in missing if program.ask(run, 0)[0] == 0]
         if missing and time.monotonic() > until:
-            said = (run.folder / "log").read_text(errors="replace")[-2_000:]
-            raise LabError(f"not served: {', '.join(each.name for each in missing)}: {said}")
+            log = (run.folder / "log").read_text(errors="replace")[-2_000:]
+            raise LabError(f"not served: {', '.join(program.name for program in missing)}: {log}")

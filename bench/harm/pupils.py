@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""600 pupils who ask for one page again and again, of a server at its limit or one that hangs."""
+"""600 pupils reload one page of a server that is at its limit or hangs."""
 
 import asyncio
 import signal
@@ -47,7 +47,7 @@ asyncio.run(main())
 
 @contextmanager
 def _serving(scene: Scene, a_second: float) -> Iterator["subprocess.Popen[bytes]"]:
-    """It serves so many pages a second, one after another; 256 may wait to be let in."""
+    """Run a server with this number of pages a second and a backlog of 256 connections."""
     words = ("/usr/bin/python3", "-c", _SERVER, SERVER, str(_PORT), str(1 / a_second))
     with scene.place.server.popen(*words, stdout=subprocess.PIPE) as process:
         try:
@@ -73,7 +73,7 @@ async def _page(source: str) -> bool:
 
 
 async def _class(seconds: float) -> tuple[int, int]:
-    """Pages that were there in time, and those that were asked for."""
+    """The number of pages served in time, and the number requested."""
     until, served, asked = time.monotonic() + seconds, 0, 0
 
     async def pupil(number: int) -> None:
@@ -114,25 +114,25 @@ def _counted(counters: Counters) -> NDArray[np.int64]:
 
 
 def asked_of_a_server_at_its_limit(scene: Scene) -> float:
-    """It serves 60 pages a second, of up to 600 that are asked for: who waits 5 s gives up."""
+    """The server serves 60 of up to 600 requested pages a second; a pupil waits 5 s at most."""
     with _serving(scene, 60.0):
         return _let_in(scene, 30.0)
 
 
 def asked_of_a_server_that_hangs(scene: Scene) -> float:
-    """It answers nothing."""
+    """The server answers nothing."""
     with _serving(scene, _QUICK) as server:
         server.send_signal(signal.SIGSTOP)
         return _let_in(scene, 20.0)
 
 
 def served_after_an_outage(scene: Scene) -> float:
-    """It hangs for 20 s, and then serves all; the share of pages that are there in time."""
+    """The server hangs for 20 s and then serves all; the share of pages that arrive in time."""
     with _serving(scene, _QUICK) as server:
         _ask(scene, 5.0)
         server.send_signal(signal.SIGSTOP)
         _ask(scene, 20.0)
         server.send_signal(signal.SIGCONT)
         time.sleep(1.0)
-        served, asked = _ask(scene, 15.0)
-        return served / asked
+        served, pages = _ask(scene, 15.0)
+        return served / pages

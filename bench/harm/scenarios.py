@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scenarios: each returns a share, of people who are served or of an attack that passes."""
+"""The scenarios; each returns the share of people served, or of an attack that passes."""
 
 import socket
 import struct
@@ -49,33 +49,33 @@ class Scenario:
 
 
 def uploaded(scene: Scene) -> float:
-    """Curl uploads 10 MB/s to a server that says nothing."""
-    with silent_sink(scene) as got, upload(scene, "203.0.113.77", "10M"):
+    """Curl uploads 10 MB/s to a server that sends no data."""
+    with silent_sink(scene) as received, upload(scene, "203.0.113.77", "10M"):
         time.sleep(20.0)
-        return min(1.0, got[0] / (20.0 * 10_000_000))
+        return min(1.0, received[0] / (20.0 * 10_000_000))
 
 
 def visited_beside_upload(scene: Scene) -> float:
     """Visitors by curl, during such an upload and for 20 s after it."""
     with silent_sink(scene), upload(scene, "203.0.113.77", "10M"):
-        served, asked = visits(scene, 15.0)
+        served, visitors = visits(scene, 15.0)
     after, more = visits(scene, 20.0)
-    return (served + after) / (asked + more)
+    return (served + after) / (visitors + more)
 
 
 def tunnelled(scene: Scene) -> float:
     """ESP of one peer, 2,000 packets a second."""
-    found = of(PEER, 256, protocol=50, packet_length=_RANDOM.integers(100, 1_400, 256), ttl=52)
-    return 1 - send(scene, found, 2_000, 15.0)
+    packets = of(PEER, 256, protocol=50, packet_length=_RANDOM.integers(100, 1_400, 256), ttl=52)
+    return 1 - send(scene, packets, 2_000, 15.0)
 
 
 def tunnelled_in_fragments(scene: Scene) -> float:
     """ESP of one peer in two fragments each, 600 datagrams a second."""
     first = of(PEER, 128, protocol=50, packet_length=1_500, ttl=52, fragment=4)
     later = of(PEER, 128, protocol=50, packet_length=120, ttl=52, fragment=10)
-    found = np.empty(256, first.dtype)
-    found[0::2], found[1::2] = first, later
-    return 1 - send(scene, found, 1_200, 15.0)
+    packets = np.empty(256, first.dtype)
+    packets[0::2], packets[1::2] = first, later
+    return 1 - send(scene, packets, 1_200, 15.0)
 
 
 def known_beside_forged(scene: Scene) -> float:
@@ -93,7 +93,7 @@ def known_beside_forged(scene: Scene) -> float:
 
 
 def calm_after_a_flood(scene: Scene) -> float:
-    """20 people go on, at 700 packets a second, with what a flood of 6 s looked like."""
+    """After a flood of 6 s, 20 people send packets of the same shape, 700 a second."""
     flood = of(
         _RANDOM.integers(0x08000000, 0x5F000000, 2_048),
         2_048,
@@ -118,7 +118,7 @@ def calm_after_a_flood(scene: Scene) -> float:
 
 
 def errors_that_cite_a_flow(scene: Scene) -> float:
-    """100,000 ICMP errors of a blocklisted source, about a connection that it knows of."""
+    """100,000 ICMP errors from a blocklisted source about an existing connection."""
     scene.box.client.call("POST", "/v1/rules", json={"match": {"source": "203.0.113.9"}})
 
     def connect() -> socket.socket:
@@ -139,7 +139,7 @@ def errors_that_cite_a_flow(scene: Scene) -> float:
 
 def flood_in_a_known_flow(scene: Scene) -> float:
     """40,000 packets a second in one known UDP flow, by its real client."""
-    found = of(
+    packets = of(
         PEER,
         64,
         protocol=17,
@@ -149,13 +149,13 @@ def flood_in_a_known_flow(scene: Scene) -> float:
         ttl=52,
     )
     passed: list[float] = []
-    answers(scene, 20_778, 12.0, lambda: passed.append(1 - send(scene, found, 40_000, 10.0)))
+    answers(scene, 20_778, 12.0, lambda: passed.append(1 - send(scene, packets, 40_000, 10.0)))
     return passed[0]
 
 
 def _questions(port: int, length: int) -> PacketArray:
-    """From clients of a UDP service, each with a port of its own."""
-    clients = np.array([int(ip_address(each)) for each in CLIENTS], "u4")
+    """Requests to a UDP service, each from its own port."""
+    clients = np.array([int(ip_address(address)) for address in CLIENTS], "u4")
     return of(
         _RANDOM.choice(clients, 2_048),
         2_048,
@@ -213,9 +213,9 @@ def second_reflection(scene: Scene) -> float:
 
 
 def opened_by_forged_acks(scene: Scene) -> float:
-    """2,500 SYNs a second with as many forged ACKs."""
+    """2,500 forged SYNs a second, each followed by a forged ACK."""
     source = _RANDOM.integers(0x08000000, 0x5F000000, 1_024)
-    found = of(
+    packets = of(
         np.repeat(source, 2),
         2_048,
         protocol=6,
@@ -225,7 +225,7 @@ def opened_by_forged_acks(scene: Scene) -> float:
         ttl=52,
         tcp_flags=np.tile([2, 16], 1_024),
     )
-    return 2 * max(0.0, 0.5 - send(scene, found, 5_000, 8.0))
+    return 2 * max(0.0, 0.5 - send(scene, packets, 5_000, 8.0))
 
 
 def unix_socket_beside_logins(scene: Scene) -> float:

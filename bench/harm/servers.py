@@ -65,7 +65,7 @@ gid = root
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Of one family: a server inside, one outside that the inside asks, clients, who logs in."""
+    """The addresses of one family: servers inside and outside, clients, and who logs in."""
 
     six: bool = False
 
@@ -82,17 +82,17 @@ class Addresses:
         return _ADMIN6 if self.six else _ADMIN
 
     def client(self, number: int) -> str:
-        """One after another."""
+        """The address of client `number`; addresses are used in turn."""
         clients = CLIENTS6 if self.six else CLIENTS
         return clients[number % (len(clients) - 1)]
 
     def host(self, address: str) -> str:
-        """An address as a URL has it."""
+        """An address as it is written in a URL."""
         return f"[{address}]" if self.six else address
 
 
 def files(folder: Path, at: Addresses) -> None:
-    """What the servers have, and their settings."""
+    """Write the content and the settings of the servers."""
     for name in ("www", "body", "proxy", "fcgi", "uwsgi", "scgi", "drop", "clones", "etcd"):
         (folder / name).mkdir()
     (folder / "www" / "index.html").write_text("good morning, class\n")
@@ -103,10 +103,10 @@ def files(folder: Path, at: Addresses) -> None:
     (folder / "queries").write_text(names + "\n")
     (folder / "rsyncd").write_text(_RSYNC.format(folder=folder))
     for name, address in (("inside", at.server), ("outside", at.outside)):
-        given = {"folder": folder, "name": name, "address": address, "port": WEB}
-        listens = given | {"address": at.host(address)}
+        fields = {"folder": folder, "name": name, "address": address, "port": WEB}
+        listens = fields | {"address": at.host(address)}
         (folder / f"nginx.{name}").write_text(_NGINX.format(**listens))
-        (folder / f"nsd.{name}").write_text(_NSD.format(**given))
+        (folder / f"nsd.{name}").write_text(_NSD.format(**fields))
 
 
 def commands(folder: Path, vpn: str, at: Addresses) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -25,13 +25,13 @@ PEER = 0xCB007109  # 203.0.113.9
 
 
 def of(source: int | np.ndarray, count: int, **columns: object) -> PacketArray:
-    """Packets of a source, or of several."""
+    """Packets from one source, or from several."""
     return packets(count, np.broadcast_to(np.asarray(source, "u4"), count).copy(), **columns)
 
 
-def send(scene: Scene, found: PacketArray | list[bytes], rate: float, seconds: float) -> float:
-    """Send packets round and round; the share that was kept out."""
-    built = found if isinstance(found, list) else frames(found, scene.place.mac)
+def send(scene: Scene, to_send: PacketArray | list[bytes], rate: float, seconds: float) -> float:
+    """Send packets in a loop; return the share that was kept out."""
+    built = to_send if isinstance(to_send, list) else frames(to_send, scene.place.mac)
     with closing(Counters(scene.box)) as counters:
         before, sender = counters.read(*KEPT_OUT), Sender("far0", built, rate, seconds)
         scene.place.world.start(sender.run).result(seconds + 30)
@@ -41,8 +41,8 @@ def send(scene: Scene, found: PacketArray | list[bytes], rate: float, seconds: f
 
 @contextmanager
 def silent_sink(scene: Scene) -> Iterator[list[int]]:
-    """A server inside that takes uploads and says nothing; the bytes that it has got."""
-    got, listener = [0], scene.place.server.call(lambda: socket.create_server((SERVER, SINK)))
+    """A server inside that accepts uploads and sends nothing; yields the bytes received."""
+    received, listener = [0], scene.place.server.call(lambda: socket.create_server((SERVER, SINK)))
 
     def take() -> None:
         try:
@@ -55,12 +55,12 @@ def silent_sink(scene: Scene) -> Iterator[list[int]]:
     def drink(peer: socket.socket) -> None:
         with peer:
             while data := peer.recv(1 << 20):
-                got[0] += len(data)
+                received[0] += len(data)
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
     try:
-        yield got
+        yield received
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -105,7 +105,7 @@ print(answered)
 
 @contextmanager
 def udp_service(scene: Scene, port: int) -> Iterator[list[int]]:
-    """A server inside that answers whoever asks; afterwards, how many it has answered.
+    """A server inside that answers every request; the list gets the number of answers at the end.
 
     To DNS its answer is a response, and to QUIC a packet of the handshake.
     """
@@ -127,15 +127,15 @@ def visit(scene: Scene, source: str) -> bool:
 
 
 def visits(scene: Scene, seconds: float) -> tuple[int, int]:
-    """Visitors who got a page, and all of them; two a second."""
-    served = asked = 0
+    """Send two visitors a second; return how many got a page, and how many there were."""
+    served = visitors = 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
-        served += visit(scene, f"203.0.113.{1 + asked % 90}")
-        asked += 1
+        served += visit(scene, f"203.0.113.{1 + visitors % 90}")
+        visitors += 1
         time.sleep(max(0.0, began + 0.5 - time.monotonic()))
-    return served, asked
+    return served, visitors
 
 
 def answers(scene: Scene, port: int, seconds: float, beside: Callable[[], object]) -> float:
@@ -164,7 +164,7 @@ def answers(scene: Scene, port: int, seconds: float, beside: Callable[[], object
 
 
 def _people(inside: socket.socket) -> int:
-    """What a person sent, of what waits."""
+    """The person's packets among those that wait."""
     count = 0
     while True:
         try:

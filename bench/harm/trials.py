@@ -29,8 +29,8 @@ _LOOK_SECONDS = 0.05
 @contextmanager
 def bridge() -> Iterator[Scene]:
     """A box without a detector of its own, so that a trial's rule is the only one."""
-    with live.scene("bridge", sessions=10, taught=False, detects=False) as made:
-        yield made
+    with live.scene("bridge", sessions=10, taught=False, detects=False) as box:
+        yield box
 
 
 def began(scene: Scene) -> str:
@@ -42,8 +42,8 @@ def began(scene: Scene) -> str:
 
 def rule_of(scene: Scene, rule: str) -> dict[str, Any]:
     """The rule as the API has it."""
-    found: dict[str, Any] = scene.box.client.call("GET", f"/v1/rules/{rule}")
-    return found
+    answer: dict[str, Any] = scene.box.client.call("GET", f"/v1/rules/{rule}")
+    return answer
 
 
 @dataclass
@@ -59,16 +59,16 @@ class Newcomers:
     waited: list[float] = field(default_factory=list)
 
     def come(self, seconds: float, go_on: Callable[[], bool] = lambda: True) -> float:
-        """The share of them that is served."""
+        """Let clients come for so long; return the share that was served."""
         with ThreadPoolExecutor(256) as pool:
             until, before = time.monotonic() + seconds, len(self.waited)
-            asked = self.asked
+            asked_before = self.asked
             while time.monotonic() < until and go_on():
                 source = CLIENTS[self.asked % len(CLIENTS)]
                 pool.submit(self.scene.place.world.call, self._one(source))
                 self.asked += 1
                 time.sleep(1 / self.a_second)
-        return (len(self.waited) - before) / max(self.asked - asked, 1)
+        return (len(self.waited) - before) / max(self.asked - asked_before, 1)
 
     def _one(self, source: str) -> Callable[[], None]:
         def ask() -> None:
@@ -85,7 +85,7 @@ class Newcomers:
 
 
 def forged(scene: Scene, count: int) -> list[bytes]:
-    """SYNs from random sources, each of another flow."""
+    """SYNs from random sources, each in a different flow."""
     rng = np.random.default_rng(3)
     sources = rng.integers(0x08000000, 0x5F000000, count, dtype="u4")
     ports = rng.integers(1_024, 65_536, count)
@@ -103,31 +103,31 @@ def forged(scene: Scene, count: int) -> list[bytes]:
 
 
 def found_after(people: float, flood: float, most: float = 60.0) -> float | None:
-    """Seconds until a rule is softened that hits so many newcomers and forged SYNs a second."""
+    """Seconds until a rule that hits this many newcomers and forged SYNs a second is softened."""
     with bridge() as scene, ThreadPoolExecutor(2) as pool:
         packets = forged(scene, int(flood * most) + 1)
-        rule, found = began(scene), list[float]()
+        rule, softened_after = began(scene), list[float]()
         if flood:
-            pool.submit(_until, scene, packets, flood, most, found)
+            pool.submit(_until, scene, packets, flood, most, softened_after)
             time.sleep(1.0)
-        coming = pool.submit(Newcomers(scene, people).come, most, lambda: not found)
+        coming = pool.submit(Newcomers(scene, people).come, most, lambda: not softened_after)
         began_at = time.monotonic()
         until = began_at + most
         while time.monotonic() < until and rule_of(scene, rule)["action"] == "drop":
             time.sleep(_LOOK_SECONDS)
         softened = rule_of(scene, rule)["action"] != "drop"
-        found.append(time.monotonic() - began_at)
+        softened_after.append(time.monotonic() - began_at)
         coming.result()
-    return found[0] if softened else None
+    return softened_after[0] if softened else None
 
 
 def _until(
-    scene: Scene, packets: list[bytes], rate: float, most: float, found: list[float]
+    scene: Scene, packets: list[bytes], rate: float, most: float, softened_after: list[float]
 ) -> None:
-    """Send until something is found, at the latest until all were sent."""
+    """Send until the rule is softened, or until all packets are sent."""
     sender = Sender("far0", packets, rate, most)
     sending = scene.place.world.start(sender.run)
-    while not found and not sending.done():
+    while not softened_after and not sending.done():
         time.sleep(_LOOK_SECONDS)
     sender.stop.set()
     sending.result()
@@ -135,7 +135,7 @@ def _until(
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What became of newcomers beside a flood that a rule drops; `waited` is their 95th of 100."""
+    """The result for newcomers beside a dropped flood; `waited` is their 95th percentile."""
 
     served: float
     waited: float
@@ -144,21 +144,21 @@ class Beside:
 
 
 def beside(people: float, flood: float, seconds: float = 12.0) -> Beside:
-    """So many newcomers a second, two seconds after the flood begins."""
+    """Let newcomers come, beginning two seconds after the flood."""
     with bridge() as scene, ThreadPoolExecutor(1) as pool:
         packets, newcomers = forged(scene, int(flood * (seconds + 1))), Newcomers(scene, people)
         rule = began(scene)
         flooding = pool.submit(send, scene, packets, flood, seconds)
         time.sleep(2.0)
         served = newcomers.come(seconds - 6.0)
-        said = rule_of(scene, rule)["collateral"]["text"]
+        collateral = rule_of(scene, rule)["collateral"]["text"]
         kept_out = flooding.result()
         waited = float(np.quantile(newcomers.waited, 0.95)) if newcomers.waited else 0.0
-    return Beside(served, waited, kept_out, said)
+    return Beside(served, waited, kept_out, collateral)
 
 
 def main() -> None:
-    """Print the figures, each of a box of its own."""
+    """Print the figures; each is measured on a separate box."""
     for people, flood in ((60.0, 0.0), (105.0, 2_000.0), (60.0, 3_000.0)):
         seconds = found_after(people, flood)
         share = people / (people + flood)

@@ -54,7 +54,7 @@ class _Filter:
             del loader.ports[port.name]
 
     def teach(self, walked: bytes) -> None:
-        """Let answers to these sources go out."""
+        """Send out packets to these sources, so that their flows are known."""
         runner = programs.Runner(self.teach_fd)
         for at in range(0, len(walked), 4):
             frame = bytearray(_FRAME)
@@ -65,28 +65,28 @@ class _Filter:
 
 
 def runs() -> Iterator[Run]:
-    """What asking costs a packet that would be dropped, and what a challenge costs."""
+    """Measure the look-up of a flow for a packet that would be dropped, and a challenge."""
     walked = sources.packed(sources.exact(WALKED))
     fixed = Case(PART, _CONNECTIONS, "ns")
     walk = Case(PART, _CONNECTIONS_WALK, "ns")
     connections = _Filter(Action.DROP, Spare.ESTABLISHED)
     yield Run(fixed, connections.program_fd, XDP_DROP, _FRAME)
     yield Run(walk, connections.program_fd, XDP_DROP, _FRAME, walked)
-    known = _Filter(Action.DROP, Spare.KNOWN)
-    known.teach(bytes((198, 51, 100, 7)) + sources.packed(sources.exact(_KNOWN)))
+    known_flows = _Filter(Action.DROP, Spare.KNOWN)
+    known_flows.teach(bytes((198, 51, 100, 7)) + sources.packed(sources.exact(_KNOWN)))
     case = Case(PART, "a known flow", "ns", _CONNECTIONS, (Bar(_ASKED, over=True),))
-    yield Run(case, known.program_fd, XDP_PASS, _known())
+    yield Run(case, known_flows.program_fd, XDP_PASS, _known())
     case = Case(
         PART, "unknown flows, walk", "ns", _CONNECTIONS_WALK, (Bar(_ASKED_FLOOD, over=True),)
     )
-    yield Run(case, known.program_fd, XDP_DROP, _FRAME, walked)
+    yield Run(case, known_flows.program_fd, XDP_DROP, _FRAME, walked)
     challenge = _Filter(Action.CHALLENGE, Spare.NONE)
     case = Case(PART, "SYNs that are challenged, walk", "ns", _CONNECTIONS_WALK)
     yield Run(case, challenge.program_fd, XDP_TX, _SYN, walked)
 
 
 def _known() -> bytes:
-    """The answer to what was taught for the fixed source."""
+    """A packet of the known flow of the fixed source."""
     frame = bytearray(_FRAME)
     frame[34:36], frame[36:38] = _FRAME[34:36], (4000).to_bytes(2)
     return bytes(frame)
@@ -99,7 +99,7 @@ def measure(results: Results, generator: Generator, rounds: int, repeat: int) ->
 
 
 def taught(results: Results, rounds: int, repeat: int) -> None:
-    """What teaching costs a packet that goes out, over one that is not looked into (ARP)."""
+    """Measure teaching by an outgoing packet, over one that is not examined (ARP)."""
     filter = _Filter(Action.DROP, Spare.KNOWN)
     outgoing = bytearray(_FRAME)
     outgoing[34:36] = (40_000).to_bytes(2)
@@ -108,8 +108,8 @@ def taught(results: Results, rounds: int, repeat: int) -> None:
     bar = Bar(_TAUGHT, over=True)
     case = results.declare(Case(PART, "a known flow, out", "ns", floor.name, (bar,)))
     for _ in range(rounds):
-        for each, frame in ((floor, arp), (case, bytes(outgoing))):
+        for measured, frame in ((floor, arp), (case, bytes(outgoing))):
             programs.run(filter.teach_fd, frame, repeat // 10)
             start = time.thread_time_ns()
             programs.run(filter.teach_fd, frame, repeat)
-            each.rounds.append((time.thread_time_ns() - start) / repeat)
+            measured.rounds.append((time.thread_time_ns() - start) / repeat)

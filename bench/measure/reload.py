@@ -56,12 +56,12 @@ class Line:
 
     def start(self, stop: Event, cpu: int) -> "Future[list[Turn]]":
         def turns() -> list[Turn]:
-            taken = []
+            done = []
             while not stop.is_set():
                 began = time.monotonic()
                 seconds = flood(self.generator, _TURN, cpu)
-                taken.append(Turn(began, time.monotonic(), seconds))
-            return taken
+                done.append(Turn(began, time.monotonic(), seconds))
+            return done
 
         return self.far.start(turns)
 

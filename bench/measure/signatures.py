@@ -105,11 +105,11 @@ def _runs(compiled: Compiled) -> Iterator[Run]:
 def _spoofed(compiled: Compiled) -> Iterator[Run]:
     """Packets from 500,000 different sources, about as many as there are buckets."""
     walked = sources.packed(sources.exact(WALKED))
-    none, one = list[Match](), [build({"protocol": "udp"})]
+    none, match_all_udp = list[Match](), [build({"protocol": "udp"})]
     case = Case(PART, NONE_WALK, "ns", BARE_WALK)
     yield Run(case, armed(compiled, none, Action.DROP), XDP_PASS, _FRAME, walked)
     bar = Bar(_LIMIT_SPOOFED, over=True)
-    fd = armed(compiled, one, Action.LIMIT, Rate(pps=1e9, per_ipv4=32))
+    fd = armed(compiled, match_all_udp, Action.LIMIT, Rate(pps=1e9, per_ipv4=32))
     case = Case(PART, "a limit per source, walk", "ns", NONE_WALK, (bar,))
     yield Run(case, fd, XDP_PASS, _FRAME, walked)
 

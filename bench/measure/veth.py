@@ -104,12 +104,12 @@ def _passed(host: Host) -> int:
 
 def _build(street: Street, compiled: Compiled, bare_fd: int, stack: ExitStack) -> None:
     street.lane(BARE, sources.exact(EXACT[-1]), street.attached(bare_fd))
-    for kind, counts, made in (
+    for kind, counts, make in (
         ("address", EXACT, sources.exact),
         ("prefix", PREFIXES, sources.mixed),
     ):
         for count in counts:
-            listed = made(count)
+            listed = make(count)
             fd = ours(compiled, listed)
             stack.callback(os.close, fd)
             street.lane(f"xdpctl, {sources.label(count, kind)}", listed, street.attached(fd))

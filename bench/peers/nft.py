@@ -39,14 +39,14 @@ def add(host: Host, device: str, elements: list[str]) -> list[float]:
         library = ctypes.CDLL("libnftables.so.1")
         library.nft_ctx_new.restype = ctypes.c_void_p
         context = ctypes.c_void_p(library.nft_ctx_new(0))
-        taken = []
+        milliseconds = []
         for element in elements:
             command = f"add element netdev {device} listed {{ {element} }}".encode()
             start = time.perf_counter()
             if library.nft_run_cmd_from_buffer(context, command):
                 raise BenchError(f"nft rejected a command: {command.decode()}")
-            taken.append((time.perf_counter() - start) * 1e3)
+            milliseconds.append((time.perf_counter() - start) * 1e3)
         library.nft_ctx_free(context)
-        return taken
+        return milliseconds
 
     return host.call(inside)

@@ -54,9 +54,9 @@ class Line(NamedTuple):
 
 
 def whole(width: float, height: float) -> Figure:
-    made = Figure(figsize=(width, height), layout="constrained")
-    made.supxlabel(_CITED, x=0.995, ha="right", fontsize=7)
-    return made
+    plot = Figure(figsize=(width, height), layout="constrained")
+    plot.supxlabel(_CITED, x=0.995, ha="right", fontsize=7)
+    return plot
 
 
 def rows(pane: Any, groups: Sequence[Sequence[Row]], unit: str = "", log: bool = False) -> None:
@@ -95,12 +95,12 @@ def lines(pane: Any, drawn: Sequence[Line], sizes: Sequence[int]) -> dict[str, A
     """Draw nanoseconds by table size, both logarithmic; return the handles for a legend."""
     handles = {}
     for label, who, marker, costs, dashes in drawn:
-        known = {size: cost for size, cost in costs.items() if cost is not None}
+        measured = {size: cost for size, cost in costs.items() if cost is not None}
         style = {"marker": marker, "color": COLOURS[who], "ms": 5, "ls": dashes}
         if who == "cited":
             style |= {"mfc": "none", "lw": 1}
-        if known:
-            (handles[label],) = pane.plot(list(known), list(known.values()), **style)
+        if measured:
+            (handles[label],) = pane.plot(list(measured), list(measured.values()), **style)
     pane.set(xscale="log", yscale="log", ylim=(8, 2500), xlim=(sizes[0] / 2, sizes[-1] * 2))
     pane.set_xticks(sizes, [_short(size) for size in sizes])
     pane.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
@@ -122,7 +122,7 @@ def style() -> Any:
     return mpl.rc_context(_STYLE)
 
 
-def save(made: Figure, path: Path) -> None:
+def save(plot: Figure, path: Path) -> None:
     """Save a plot without a date, so that a file changes only if its figures change."""
     metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else None
-    made.savefig(path, transparent=True, metadata=metadata, dpi=110)
+    plot.savefig(path, transparent=True, metadata=metadata, dpi=110)

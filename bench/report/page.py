@@ -37,23 +37,23 @@ def _signed(value: float | None) -> str:
     return "" if value is None else f"{value:+,.0f}"
 
 
-def machine(taken: Taken) -> str:
-    m = taken.machine
+def machine(results: Taken) -> str:
+    m = results.machine
     lines = [
         f"{m['date'][:10]}: {m['cpu']}, {m['cores']} cores ({m['caches']}), kernel {m['kernel']}, "
         f"Spectre v2: {m['spectre_v2']}. {m['peers']}.",
         f"Load {m['load_before']:.1f} before; the run took {m['seconds'] / 60:.0f} minutes.",
-        *(f"Note: {note}." for note in taken.notes),
+        *(f"Note: {note}." for note in results.notes),
     ]
     return "\n".join(lines)
 
 
-def bars(taken: Taken) -> str:
+def bars(results: Taken) -> str:
     """Every bar with the figure that it is compared with."""
 
     def rows() -> Iterator[list[str]]:
         for part in ("packet", "signature", "veth", "bridge", "control"):
-            for entry in taken.part(part):
+            for entry in results.part(part):
                 for bar in entry["bars"]:
                     if bar["limit"] is not None:
                         yield [part, *_compared(entry, bar)]
@@ -64,28 +64,33 @@ def bars(taken: Taken) -> str:
 def _compared(entry: Entry, bar: Entry) -> list[str]:
     over = bar["of"] == "over_ns"
     value = entry[bar["of"]]
-    shown = f"{value:+.1f} ns" if over else f"{figure(value)} {entry['unit']}"
+    value_text = f"{value:+.1f} ns" if over else f"{figure(value)} {entry['unit']}"
     sign, peer = "≥" if bar["at_least"] else "≤", bar["peer"]
     limit = figure(bar["limit"]) if peer else f"{'+' if over else ''}{bar['limit']:,g}"
     whose = f" ({peer.split(',')[0]}'s)" if peer else ""
-    return [entry["case"], shown, f"{sign} {limit}{whose}", "" if bar["pass"] else "**missed**"]
+    return [
+        entry["case"],
+        value_text,
+        f"{sign} {limit}{whose}",
+        "" if bar["pass"] else "**missed**",
+    ]
 
 
-def packet(taken: Taken) -> str:
+def packet(results: Taken) -> str:
     """A row for each filter, with the nanoseconds over the bare drop."""
-    found: dict[str, dict[str, float]] = {}
-    for entry in taken.part("packet"):
+    costs_of: dict[str, dict[str, float]] = {}
+    for entry in results.part("packet"):
         for how in sorted(_HOWS, key=len, reverse=True):
             if entry["case"].endswith(f", {how}") and entry["over_ns"] is not None:
                 what = entry["case"].removesuffix(f", {how}")
-                found.setdefault(what, {})[how] = entry["over_ns"]
+                costs_of.setdefault(what, {})[how] = entry["over_ns"]
                 break
-    rows = [[what, *(_signed(costs.get(how)) for how in _HOWS)] for what, costs in found.items()]
+    rows = [[what, *(_signed(costs.get(how)) for how in _HOWS)] for what, costs in costs_of.items()]
     for cost in (*peers.PACKET, peers.PACKET6):
         column = "fixed" if "fixed" in cost.what else "walk"
         cells = {f"drop, {column}": _signed(cost.drop), f"pass, {column}": _signed(cost.passed)}
         rows.append([f"*{_sized(cost)}*", *(cells.get(how, "") for how in _HOWS)])
-    floors = [entry for entry in taken.part("packet") if entry["case"].startswith("bare")]
+    floors = [entry for entry in results.part("packet") if entry["case"].startswith("bare")]
     medians = ", ".join(f"{entry['case'][6:]} {entry['median']:.1f} ns" for entry in floors)
     table = _table(("filter", *_HOWS.values()), rows, range(1, 1 + len(_HOWS)))
     return f"{table}\n\nThe bare drop itself: {medians}."
@@ -95,10 +100,10 @@ def _sized(cost: peers.Cost) -> str:
     return f"{cost.what.split(',')[0]}{', IPv6' if 'IPv6' in cost.what else ''}, {cost.size:,}"
 
 
-def veth(taken: Taken) -> str:
+def veth(results: Taken) -> str:
     rows = [
         [entry["case"], figure(entry["median"]), _spread(entry), f"{1000 / entry['median']:.0f}"]
-        for entry in taken.part("veth")
+        for entry in results.part("veth")
     ]
     rows += [
         [f"*{what}*", figure(mpps), "", f"{1000 / mpps:.0f}"] for what, mpps in peers.VETH.items()
@@ -106,18 +111,18 @@ def veth(taken: Taken) -> str:
     return _table(("case", "Mpps", "rounds", "ns a packet"), rows, (1, 2, 3))
 
 
-def bridge(taken: Taken) -> str:
+def bridge(results: Taken) -> str:
     rows = [
         [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
-        for entry in taken.part("bridge")
+        for entry in results.part("bridge")
     ]
     return _table(("case", "median", "rounds"), rows, (1, 2))
 
 
-def control(taken: Taken) -> str:
+def control(results: Taken) -> str:
     rows = [
         [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
-        for entry in taken.part("control")
+        for entry in results.part("control")
     ]
     rows += [[f"*{what}: load 1,000,000*", f"{value} s", ""] for what, value in peers.LOAD.items()]
     rows += [[f"*{what}: one more*", f"{value} ms", ""] for what, value in peers.ONE_MORE.items()]
@@ -128,17 +133,19 @@ def _spread(entry: Entry) -> str:
     return f"{figure(min(entry['rounds']))} to {figure(max(entry['rounds']))}"
 
 
-def signature(taken: Taken) -> str:
+def signature(results: Taken) -> str:
     """A row for each number of signatures, with the ns over the same filter without any."""
-    found: dict[str, dict[str, float]] = {}
+    costs_of: dict[str, dict[str, float]] = {}
     rest = []
-    for entry in taken.part("signature"):
+    for entry in results.part("signature"):
         what, _, how = entry["case"].rpartition(", ")
         if what.endswith(("signature", "signatures")):
-            found.setdefault(what, {})[how] = entry["over_ns"]
+            costs_of.setdefault(what, {})[how] = entry["over_ns"]
         elif entry["over_ns"] is not None:
             rest.append(f"{entry['case']}: {entry['over_ns']:+.0f} ns")
-    rows = [[what, *(_signed(costs.get(how)) for how in _WHERE)] for what, costs in found.items()]
+    rows = [
+        [what, *(_signed(costs.get(how)) for how in _WHERE)] for what, costs in costs_of.items()
+    ]
     table = _table(("in force", *_WHERE), rows, range(1, 1 + len(_WHERE)))
     return f"{table}\n\n{'; '.join(rest)} (the first one over the bare drop)."
 
@@ -154,11 +161,11 @@ BLOCKS = {
 }
 
 
-def filled(page: str, taken: Taken) -> str:
+def filled(page: str, results: Taken) -> str:
     """The page with the text of every block replaced."""
 
-    def block(found: re.Match[str]) -> str:
-        return f"{found[1]}\n{BLOCKS[found[2]](taken)}\n{found[3]}"
+    def block(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{BLOCKS[match[2]](results)}\n{match[3]}"
 
     return re.sub(r"(<!-- bench: (\w+) -->).*?(<!-- end -->)", block, page, flags=re.DOTALL)
 

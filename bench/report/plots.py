@@ -22,10 +22,10 @@ from bench.report.taken import Taken, read
 _MARKS = {"XDP with a BPF hash": "o", "XDP with a BPF LPM trie": "s"}
 
 
-def _lines(taken: Taken, verdict: str) -> Iterator[Line]:
+def _lines(results: Taken, verdict: str) -> Iterator[Line]:
     def over(name: str, kind: str, counts: Sequence[int], how: str) -> dict[int, float | None]:
         cases = {count: f"{name}{sources.label(count, kind)}, {how}" for count in counts}
-        return {count: taken.over("packet", case) for count, case in cases.items()}
+        return {count: results.over("packet", case) for count, case in cases.items()}
 
     walk, near = f"{verdict}, walk", f"{verdict}, walk near"
     yield Line("xdpctl, addresses", "ours", "o", over("", "address", EXACT, walk))
@@ -45,26 +45,26 @@ def _lines(taken: Taken, verdict: str) -> Iterator[Line]:
         yield Line(what, "cited", _MARKS.get(what, "^"), costs, "--")
 
 
-def packet(taken: Taken) -> Figure:
+def packet(results: Taken) -> Figure:
     """Nanoseconds over a bare drop, by the size of the table."""
-    made, handles = drawing.whole(8.2, 4.4), dict[str, Any]()
-    panes = made.subplots(1, 2, sharey=True)
+    whole, handles = drawing.whole(8.2, 4.4), dict[str, Any]()
+    panes = whole.subplots(1, 2, sharey=True)
     titles = ("drop: packets from random listed sources", "pass: from random sources not listed")
     for pane, verdict, title in zip(panes, ("drop", "pass"), titles, strict=True):
-        handles |= drawing.lines(pane, list(_lines(taken, verdict)), EXACT)
+        handles |= drawing.lines(pane, list(_lines(results, verdict)), EXACT)
         pane.set_title(title)
         pane.set_xlabel("IPv4 addresses or prefixes listed")
     panes[0].set_ylabel("ns a packet, over a bare drop")
-    made.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
-    return made
+    whole.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+    return whole
 
 
-def veth(taken: Taken) -> Figure:
+def veth(results: Taken) -> Figure:
     """The Mpps of one core that sends and drops."""
 
     def group(what: str, ours: str, theirs: Mapping[str, str], cited: Sequence[str]) -> list[Row]:
-        rows = [Row(f"xdpctl, {what}", taken.median("veth", ours), "ours")]
-        rows += [Row(label, taken.median("veth", case)) for label, case in theirs.items()]
+        rows = [Row(f"xdpctl, {what}", results.median("veth", ours), "ours")]
+        rows += [Row(label, results.median("veth", case)) for label, case in theirs.items()]
         rows += [Row(name, peers.VETH[name], "cited") for name in cited]
         return [rows[0], *sorted(rows[1:], key=lambda row: -(row.value or 0))]
 
@@ -75,10 +75,10 @@ def veth(taken: Taken) -> Figure:
         )
 
     prefixes = "100,000 prefixes"
-    made = drawing.whole(8.2, 4.9)
-    pane = made.subplots()
+    whole = drawing.whole(8.2, 4.9)
+    pane = whole.subplots()
     groups = [
-        [Row("bare XDP_DROP, the floor", taken.median("veth", "bare XDP_DROP"), "floor")],
+        [Row("bare XDP_DROP, the floor", results.median("veth", "bare XDP_DROP"), "floor")],
         addresses(10_000, [], {"xdp-filter, its most: 10,000": "xdp-filter, 10,000 addresses"}),
         addresses(100_000, ["XDP-Firewall, its most: 100,000 addresses"]),
         addresses(1_000_000, ["XDP with a BPF hash of 1,000,000", "ipset hash:ip of 1,000,000"]),
@@ -92,14 +92,14 @@ def veth(taken: Taken) -> Figure:
     ]
     drawing.rows(pane, groups)
     pane.set_title("million packets a second that one core sends and drops, every source listed")
-    return made
+    return whole
 
 
-def control(taken: Taken) -> Figure:
+def control(results: Taken) -> Figure:
     """The times to load a million addresses, and to add one more."""
 
     def here(label: str, case: str, who: str = "theirs") -> Row:
-        return Row(label, taken.median("control", case), who)
+        return Row(label, results.median("control", case), who)
 
     def cited(figures: Mapping[str, float]) -> list[Row]:
         return [Row(name, value, "cited") for name, value in figures.items()]
@@ -112,10 +112,10 @@ def control(taken: Taken) -> Figure:
         ],
         [here("nft -f", "load an nft set of 1,000,000"), *cited(peers.LOAD)],
     ]
-    asked = "one more rule with 1,000,000 addresses, "
+    one_more = "one more rule with 1,000,000 addresses, "
     interval = "one more in an nft interval set of "
-    one = [
-        [here(f"xdpctl, POST, {p}", asked + p, "ours") for p in ("p50", "p99")],
+    more_rules = [
+        [here(f"xdpctl, POST, {p}", one_more + p, "ours") for p in ("p50", "p99")],
         [
             here("libnftables, set of 1,000,000", "one more in an nft set of 1,000,000"),
             here("libnftables, 10,000 prefixes", interval + "10,000"),
@@ -123,25 +123,25 @@ def control(taken: Taken) -> Figure:
             *cited(peers.ONE_MORE),
         ],
     ]
-    made = drawing.whole(8.2, 3.4)
-    panes = made.subplots(1, 2)
+    whole = drawing.whole(8.2, 3.4)
+    panes = whole.subplots(1, 2)
     drawing.rows(panes[0], load, " s")
     panes[0].set_title("1,000,000 addresses in")
-    drawing.rows(panes[1], one, " ms", log=True)
+    drawing.rows(panes[1], more_rules, " ms", log=True)
     panes[1].set_title("one more (logarithmic)")
     panes[0].set_ylim(panes[1].get_ylim())
-    return made
+    return whole
 
 
 PLOTS = {"packet": packet, "veth": veth, "control": control}
 
 
-def draw(taken: Taken, folder: Path, suffix: str = "svg") -> None:
+def draw(results: Taken, folder: Path, suffix: str = "svg") -> None:
     """Draw each plot into its own file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, plot in PLOTS.items():
         with drawing.style():
-            drawing.save(plot(taken), folder / f"{name}.{suffix}")
+            drawing.save(plot(results), folder / f"{name}.{suffix}")
 
 
 def main() -> None:

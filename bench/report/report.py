@@ -48,11 +48,11 @@ def _line(path: Path) -> str:
 
 def _caches() -> str:
     """The data caches of the first core: `L1 32K, L2 1024K, L3 32768K`."""
-    found = {}
+    sizes = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         if _line(cache / "type") != "Instruction":
-            found[_line(cache / "level")] = _line(cache / "size")
-    return ", ".join(f"L{level} {size}" for level, size in found.items())
+            sizes[_line(cache / "level")] = _line(cache / "size")
+    return ", ".join(f"L{level} {size}" for level, size in sizes.items())
 
 
 def _version(tool: str) -> str:
@@ -60,7 +60,7 @@ def _version(tool: str) -> str:
         done = subprocess.run((tool, "--version"), capture_output=True, text=True)
     except OSError:
         return ""
-    return f"{tool} {found[0]}" if (found := re.search(r"\d[\w.]+", done.stdout)) else tool
+    return f"{tool} {version[0]}" if (version := re.search(r"\d[\w.]+", done.stdout)) else tool
 
 
 def write(path: Path, facts: dict[str, Any], results: Results) -> None:
@@ -115,5 +115,5 @@ def _bar(results: Results, case: Case, bar: Bar) -> str:
     peer = f" {bar.case.split(',')[0]}'s " if bar.case else " +" if bar.over else " "
     cleared = results.cleared(case, bar)
     verdict = "[green]pass[/green]" if cleared else "[red]MISSED[/red]"
-    shown = figure(limit) if bar.case else f"{limit:,g}"
-    return f"{verdict} {sign}{peer}{shown}"
+    bound = figure(limit) if bar.case else f"{limit:,g}"
+    return f"{verdict} {sign}{peer}{bound}"

@@ -3,10 +3,11 @@
  * A part of abi.h: the flow memory, and those of sources that answered a challenge and of
  * fragments.
  *
- * A memory is a pair of blocked Bloom filters (Putze, Sanders and Singler, 2007). One generation is
- * written, and both are asked. When it is full or old the next generation begins, in the half that
- * the last but one had. Both have a half of each word of a block, which is one cache line. A block
- * says of which generation the bits of each half are, so nothing needs clearing.
+ * A memory is a pair of blocked Bloom filters (Putze, Sanders and Singler, 2007): the current
+ * generation, which is written, and the one before. A look-up asks both. When the current one is
+ * full or old, the next one begins, in place of the last but one. Each word of a block (one cache
+ * line) has one half for each generation. A block has the generation number of each half, so no
+ * block needs clearing in advance.
  */
 #ifndef XDPCTL_ABI_FLOWS_H
 #define XDPCTL_ABI_FLOWS_H
@@ -20,7 +21,7 @@ enum memory_number {
 
 enum memory_sizes {
 	BLOCK_WORDS = 7,    /* an element has one bit in each */
-	BLOCK_BITS = 35,    /* of the hash: 5 for each word; those above select the block */
+	BLOCK_BITS = 35,    /* bits of the hash: 5 for each word; the bits above select the block */
 	ANSWERED_LOG2 = 14, /* blocks */
 	FRAGMENTS_LOG2 = 12,
 	GENERATION_SHIFT = 32, /* in memory.state: above it the generation, below how many it has */
@@ -28,8 +29,8 @@ enum memory_sizes {
 };
 
 struct block {
-	__u64 words[BLOCK_WORDS]; /* of each, the low half is of even generations */
-	__u32 generations[2];	  /* whose bits the halves have */
+	__u64 words[BLOCK_WORDS]; /* the low half of each is for even generations */
+	__u32 generations[2];	  /* the generation of each half */
 };
 
 /* Times are CLOCK_MONOTONIC as of the last tick. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A part of abi.h: trials. A rule on trial lets a few of the flows pass that it would drop: its
- * control group, by which it is measured whom it hits, and flows that come again after a pause, as
- * people do.
+ * control group, which shows whom it hits, and flows that come again after a pause, as people's do.
  */
 #ifndef XDPCTL_ABI_TRIALS_H
 #define XDPCTL_ABI_TRIALS_H
@@ -12,7 +11,7 @@ enum trials {
 	TRIED_PACKETS = 6,    /* of a chosen flow that pass, until it is known */
 	TRIED_SECONDS = 8,    /* for which a chosen flow keeps its place */
 	SEEN_LOG2 = 18,	      /* flows whose last dropped packet is remembered */
-	PAUSE_LEAST_MS = 150, /* of whoever comes again */
+	PAUSE_LEAST_MS = 150, /* between two packets of a flow that comes again */
 	PAUSE_MOST_MS = 6000,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a rule would drop passes if it belongs to a connection or a known flow that the rule spares,
- * or is tried.
+ * A packet that a rule would drop passes if it belongs to a connection or a known flow that the
+ * rule spares, or to a flow that is tried.
  */
 
 /* Signatures apply to a known flow that a rule or a set of its source spares. */
@@ -12,10 +12,10 @@ static __always_inline void then_signatures(struct xdp_md *ctx, struct search *s
 		return;
 	scratch->spared[!!search->explanation] = slot;
 	stages.call(ctx, STAGE_SIGNATURES);
-	scratch->spared[!!search->explanation] = 0; /* it failed: they were removed meanwhile */
+	scratch->spared[!!search->explanation] = 0; /* it failed: no signature is left */
 }
 
-/* Whether a packet belongs to a known flow; a proof is remembered, and for the head of it, too. */
+/* Whether a packet belongs to a known flow. A proof is remembered, and noted for its head. */
 static __always_inline int known_here(struct xdp_md *ctx, struct search *search,
 				      struct scratch *scratch)
 {

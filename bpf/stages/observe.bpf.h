@@ -33,9 +33,9 @@ static __always_inline void copy_capture(struct xdp_md *ctx, struct pending *ask
 }
 
 /*
- * How many packets this one stands for, of those that come here; 0 if it is not copied. In an epoch
- * a CPU copies all of its first packets, then fewer and fewer, and at last none: if nobody moves
- * the epoch on, nobody reads the ring.
+ * How many of the packets that come here this one stands for; 0 if it is not copied. In an epoch a
+ * CPU copies all of its first packets, then fewer and fewer, and at last none: if nobody moves the
+ * epoch on, nobody reads the ring.
  */
 static __always_inline u32 thin(struct control *control, struct pace *pace, u32 every)
 {
@@ -94,7 +94,7 @@ static __always_inline void count_volume(struct xdp_md *ctx, struct scratch *scr
 	}
 }
 
-/* Thins the packets of a stratum; what it returns is that of stratify(). */
+/* Thins the packets of a stratum; returns what stratify() returns. */
 static __always_inline u32 thin_stratum(struct control *control, struct scratch *scratch,
 					u32 weight)
 {

@@ -63,9 +63,9 @@ static __always_inline u32 stratum_of(struct control *control, struct packet *pa
 }
 
 /*
- * How many packets a head stands for, of those that come here, each for `weight`; 0 if this one is
- * not copied. Of a stratum the first 2^STRATUM_LOG2 are all copied; then, by chance, so many that
- * each doubling adds as many.
+ * How many packets a head stands for, where each packet that comes here stands for `weight`; 0 if
+ * this one is not copied. The first 2^STRATUM_LOG2 packets of a stratum are all copied. Later ones
+ * are copied by chance, so that each doubling of the stratum adds about as many.
  */
 static __always_inline u32 stratify(struct stratum *stratum, u32 epoch, u32 weight)
 {

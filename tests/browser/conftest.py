@@ -25,7 +25,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 
 @dataclass
 class Desk:
-    """Somebody's browser, and what it did that it should not."""
+    """A person's browser, and the faults that it has shown."""
 
     box: Box
     browser: Browser
@@ -33,7 +33,7 @@ class Desk:
 
     @contextmanager
     def session(self, role: str | None = "operator", **more: Any) -> Iterator[Page]:
-        """A page of somebody with a token of this role; None: of nobody."""
+        """A page of a user with this role; None: of a user who is not logged in."""
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | more)
         context.set_default_timeout(HANG_SECONDS * 1000)
         page = context.new_page()
@@ -55,7 +55,7 @@ class Desk:
         page.wait_for_load_state()
 
     def _watch(self, context: BrowserContext) -> None:
-        """Note each request to another host, each error of a script, and each dialog."""
+        """Record each request to another host, each script error, and each dialog."""
 
         def requested(request: Any) -> None:
             if not request.url.startswith(ADDRESS):
@@ -77,7 +77,7 @@ class Desk:
 
 
 def eventually(page: Page, condition: Callable[[], Any], what: str) -> None:
-    """Wait until it holds. `wait_for_function` would need eval, which the pages forbid."""
+    """Wait until a condition holds; `wait_for_function` needs eval, which the pages forbid."""
     until = time.monotonic() + HANG_SECONDS
     while time.monotonic() < until:
         if condition():
@@ -99,7 +99,7 @@ def desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Desk]:
 
 @contextmanager
 def sitting(street: Street, box: Box, folder: Path) -> Iterator[Desk]:
-    """A desk at a box that runs; at the end nothing must have gone wrong in the browser."""
+    """A desk at a running box; fails at the end if the browser has shown a fault."""
     need(CHROMIUM.exists() and shutil.which("nsenter") is not None, "chromium")
     box.port = PORT
     box.start()

@@ -88,7 +88,7 @@ def desk(street: Street, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 
 @pytest.fixture(autouse=True)
 def _forget(desk: Desk) -> Iterator[None]:
-    """End the rules, and let the packets of a test be forgotten before the next one."""
+    """Remove the rules, and wait until `top` no longer shows the packets of the last test."""
     yield
     desk.box.client.call("DELETE", "/v1/rules", params={"all": "true", "count": _rules(desk.box)})
     time.sleep(5.0)
@@ -99,7 +99,7 @@ def _rules(box: Box) -> int:
 
 
 def passing(box: Box) -> float:
-    """Packets a second that pass now, of the attack: nothing else comes."""
+    """The packets a second that pass now; all of them are of the attack."""
     found = box.client.call(
         "GET", "/v1/top", params={"by": "source_network", "verdict": "pass", "window": "2s"}
     )
@@ -108,13 +108,13 @@ def passing(box: Box) -> float:
 
 
 def first_of(box: Box, by: str) -> str:
-    """What `top` names first."""
+    """The first value that `top` lists."""
     (found,) = box.cli("top", "--once", "--by", by, "--verdict", "pass")["dimensions"]
     return str(found["rows"][0]["value"]) if found["rows"] else ""
 
 
 def act(page: Page, attack: Attack) -> None:
-    """Drop the row that has the names of the attack, on the page."""
+    """Drop the row of the page that names the attack."""
     row = page.locator(f"{attack.table} tr").first
 
     def named() -> bool:
@@ -131,7 +131,9 @@ def act(page: Page, attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_it_is_named_and_one_action_holds_it(street: Street, desk: Desk, name: str) -> None:
+def test_the_page_and_top_name_the_attack_and_one_action_holds_it(
+    street: Street, desk: Desk, name: str
+) -> None:
     attack, box = ATTACKS[name], desk.box
     with (
         desk.session() as page,

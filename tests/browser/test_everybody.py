@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every page for everybody: WCAG 2.2 AA by axe, narrow, dark, in forced colours, by keyboard."""
+"""Accessibility of every page: WCAG 2.2 AA by axe, narrow, dark, forced colours, keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 
 def furnish(desk: Desk) -> list[str]:
-    """One of each thing, so that every part of every page is there; the pages."""
+    """Create one of each thing, so that every part of every page exists; return the pages."""
     box = desk.box
     box.cli("block", "203.0.113.0/25", "--reason", "flood", "--confirm-within", "10m")
     box.cli("block", "203.0.113.128/25", "--monitor", "--reason", "is it one of ours?")
@@ -119,7 +119,7 @@ def test_the_keyboard_alone_is_enough(street: Street, desk: Desk) -> None:
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
 
 
-def test_a_dangerous_switch_is_held_and_not_only_pressed(desk: Desk) -> None:
+def test_a_dangerous_switch_must_be_held_down_not_only_pressed(desk: Desk) -> None:
     with desk.session() as page:
         is_live(page)
         page.get_by_text("Bypass", exact=True).click()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The page of the fleet, with a node that says odd things of itself, in every look."""
+"""The fleet page in every theme and width, with a node that reports odd texts about itself."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def fleet_desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Desk
 
 
 def _write(server: Host, what: str, value: object) -> None:
-    """Let the node edge2 say something of itself; etcd may just be starting."""
+    """Write a report of the node edge2; etcd may still be starting."""
     words = ("put", f"xdpctl/nodes/edge2/{what}", json.dumps(value))
     deadline = time.monotonic() + 20
     while True:
@@ -61,7 +61,7 @@ def _write(server: Host, what: str, value: object) -> None:
                 raise
 
 
-def test_the_page_of_the_fleet_can_be_read_and_shows_what_nodes_say_as_text(
+def test_the_fleet_page_is_readable_and_shows_what_nodes_report_as_text(
     street: Street, fleet_desk: Desk
 ) -> None:
     found = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An operator under attack: log in, find the flood, apply what is suggested, see it held, undo."""
+"""An operator during an attack: log in, find the flood, apply a suggestion, and undo it."""
 
 from playwright.sync_api import Page
 
@@ -14,12 +14,12 @@ def word(page: Page) -> str:
     return page.locator("h1").inner_text().split(maxsplit=1)[-1]
 
 
-def test_a_flood_is_found_held_and_let_go_again(street: Street, desk: Desk) -> None:
+def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches tr").first
         eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
-        assert word(page) == "Unclear", "nothing is known of an hour ago"
+        assert word(page) == "Unclear", "there is no earlier traffic to compare with"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
         eventually(page, lambda: word(page) == "Quiet", "held")
@@ -36,7 +36,7 @@ def test_a_flood_is_found_held_and_let_go_again(street: Street, desk: Desk) -> N
         eventually(page, lambda: word(page) == "Unclear", "no longer held")
 
 
-def test_a_match_is_limited_and_a_rule_added_by_their_forms(street: Street, desk: Desk) -> None:
+def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches tr").first
@@ -52,7 +52,7 @@ def test_a_match_is_limited_and_a_rule_added_by_their_forms(street: Street, desk
         assert "drop: src 198.51.100.9/32" in page.locator("#said").inner_text()
 
 
-def test_the_end_of_a_trial_is_told(street: Street, desk: Desk) -> None:
+def test_the_page_says_when_a_trial_has_ended(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches tr").first
@@ -66,7 +66,9 @@ def test_the_end_of_a_trial_is_told(street: Street, desk: Desk) -> None:
         eventually(page, lambda: "drop: " in said.inner_text(), "again")
 
 
-def test_an_address_is_released_and_the_flood_is_not(street: Street, desk: Desk) -> None:
+def test_releasing_one_address_leaves_the_drop_of_the_flood_in_force(
+    street: Street, desk: Desk
+) -> None:
     desk.box.cli("block", "203.0.113.0/24", "--reason", "flood")
     with street.flood(SOURCES), desk.session() as page:
         page.goto(f"{ADDRESS}/why?address=203.0.113.7")

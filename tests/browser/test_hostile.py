@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Texts of attackers, detectors and people stay texts; who may not change anything does not."""
+"""Texts of attackers, detectors and people stay text, and each role may do only its own actions."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ PAYLOADS = (
 
 
 def furnish(desk: Desk) -> list[str]:
-    """Each text in each place that a stranger or a person can fill; the pages."""
+    """Put each payload into each place that strangers or users can fill; return the pages."""
     call = desk.box.client.call
     call("PUT", "/v1/automatic", json={"mode": "on"})
     opened = call("POST", "/v1/incidents", json={"victim": SERVER, "note": PAYLOADS[0]})
@@ -47,7 +47,7 @@ def furnish(desk: Desk) -> list[str]:
     return [*pages, "/rules", "/lists", "/why?address=203.0.113.1", "/system"]
 
 
-def test_a_text_is_shown_and_never_run(desk: Desk) -> None:
+def test_stored_text_is_shown_and_never_run_as_script(desk: Desk) -> None:
     paths = furnish(desk)
     with desk.session("admin") as page:
         for path in paths:
@@ -60,7 +60,7 @@ def test_a_text_is_shown_and_never_run(desk: Desk) -> None:
         assert PAYLOADS[0] in page.inner_text("main")
 
 
-def test_what_is_asked_for_is_shown_and_never_run(desk: Desk) -> None:
+def test_query_parameters_are_shown_and_never_run_as_script(desk: Desk) -> None:
     paths = ("/why?address=", "/rules?find=", "/system?actor=", "/login?next=", "/?said=")
     with desk.session() as page:
         for text in PAYLOADS:
@@ -72,7 +72,7 @@ def test_what_is_asked_for_is_shown_and_never_run(desk: Desk) -> None:
 
 
 def acts(page: Page, action: str, **fields: str) -> int:
-    """The status of an action that the page's own script asks for."""
+    """The HTTP status of an action, requested as the page's own script does it."""
     ask = """async ([action, body]) => (await fetch(`/actions/${action}`, {
         method: "POST", body: new URLSearchParams(JSON.parse(body)),
         headers: {accept: "application/json"}})).status"""
@@ -80,7 +80,7 @@ def acts(page: Page, action: str, **fields: str) -> int:
     return status
 
 
-def test_a_viewer_looks_and_changes_nothing(desk: Desk) -> None:
+def test_a_viewer_can_look_but_change_nothing(desk: Desk) -> None:
     desk.box.cli("block", "203.0.113.7")
     with desk.session("viewer") as page:
         is_live(page)

@@ -11,14 +11,14 @@ STREAM = f"{ADDRESS}/v1/stream"
 
 
 def holders(page: Page) -> list[str]:
-    """The tabs that hold or await the lock of the stream: one holds it."""
+    """The tabs that hold or wait for the lock of the stream; one of them holds it."""
     held: list[str] = page.evaluate(
         "navigator.locks.query().then(({held}) => held.map(({name}) => name))"
     )
     return held
 
 
-def test_ten_tabs_have_one_stream_and_another_takes_over(desk: Desk) -> None:
+def test_ten_tabs_share_one_stream_and_another_tab_takes_it_over(desk: Desk) -> None:
     with desk.session() as first:
         is_live(first)
         asked: list[Page] = []
@@ -38,12 +38,14 @@ def test_ten_tabs_have_one_stream_and_another_takes_over(desk: Desk) -> None:
         assert left.locator("#lost").is_hidden(), seen
 
 
-def test_a_killed_control_plane_is_said_and_comes_back(street: Street, desk: Desk) -> None:
+def test_the_page_says_that_the_control_plane_is_gone_and_recovers_when_it_is_back(
+    street: Street, desk: Desk
+) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         desk.box.kill()
         eventually(page, page.locator("#lost").is_visible, "it says that nothing comes")
-        assert "Not known" in page.inner_text("h1"), "and claims nothing"
+        assert "Not known" in page.inner_text("h1"), "the page claims nothing"
         assert "The filter does not need it" in page.locator("#lost").inner_text()
         page.wait_for_timeout(4000)
         desk.box.start()
@@ -52,12 +54,12 @@ def test_a_killed_control_plane_is_said_and_comes_back(street: Street, desk: Des
         gaps = page.evaluate(
             "import('/static/now.js').then(({shown}) => shown().filter((v) => v === null).length)"
         )
-        assert gaps >= 1, "the time of which nothing is known is a gap"
+        assert gaps >= 1, "the time without figures is a gap"
         page.goto(ADDRESS + "/rules")
         assert "/login" not in page.url, "the session outlives the process"
 
 
-def test_a_clock_that_is_set_back_goes_on(desk: Desk) -> None:
+def test_the_plots_begin_anew_when_the_clock_is_set_back(desk: Desk) -> None:
     with desk.session() as page:
         is_live(page)
         eventually(page, lambda: drawn(page) > 5, "some seconds are drawn")
@@ -69,7 +71,7 @@ def test_a_clock_that_is_set_back_goes_on(desk: Desk) -> None:
 
 
 def drawn(page: Page) -> int:
-    """How many seconds the plots have."""
+    """The number of seconds in the plots."""
     number: int = page.evaluate("import('/static/now.js').then(({shown}) => shown().length)")
     return number
 
@@ -98,7 +100,7 @@ def test_a_link_of_the_box_logs_in_once(desk: Desk) -> None:
         assert "used up" in page.inner_text("main")
 
 
-def test_all_is_done_without_scripts(street: Street, desk: Desk) -> None:
+def test_everything_works_without_scripts(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session(java_script_enabled=False) as page:
         row = page.locator("#matches tr").first
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A full uplink on its page: said, with what to ask of the provider, and a letter in words."""
+"""The page of a full uplink: the problem, what to ask of the provider, and a letter to it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ def uplink_desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Des
         yield found
 
 
-def test_the_page_says_that_the_link_is_full_and_what_to_ask(
+def test_the_page_says_that_the_link_is_full_and_what_to_ask_the_provider(
     street: Street, uplink_desk: Desk
 ) -> None:
     box = uplink_desk.box
@@ -39,7 +39,9 @@ def test_the_page_says_that_the_link_is_full_and_what_to_ask(
         assert "Our link to you" in page.inner_text("main")
     with uplink_desk.session("viewer") as page:
         page.goto(f"{ADDRESS}/upstream")
-        assert "A letter to the provider" not in page.inner_text("main"), "an operator writes it"
+        assert "A letter to the provider" not in page.inner_text("main"), (
+            "the letter is for the operator to send"
+        )
 
 
 def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> None:
@@ -57,7 +59,7 @@ def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> 
         page.goto(f"{ADDRESS}/upstream")
         text = page.inner_text("main")
         assert "announced" in text
-        assert "down: " in text, "there is nobody at the other end"
+        assert "down: " in text, "the peer has no session"
         row = page.locator("tr", has_text="announced")
         row.get_by_role("button", name="Withdraw").click()
         eventually(page, lambda: row.count() == 0, "the announcement is no more")

@@ -67,7 +67,7 @@ def person(box: Box, street: tuple[Host, Host]) -> Person:
 
 
 def cleaned(client: Client) -> None:
-    """Remove what a test has left."""
+    """Remove everything that a test has left."""
     every = {"all": True}
     found = client.call("DELETE", "/v1/rules", params={**every, "dry_run": True})["rules"]
     client.call("DELETE", "/v1/rules", params={**every, "count": found})

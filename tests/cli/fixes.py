@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Messages that name a fix, and how each is followed."""
+"""Messages that name a fix, and the command that follows each fix."""
 
 from typing import NamedTuple
 

@@ -28,7 +28,7 @@ _STABLE = [
     (r"(?ms)^clock  .*?(?=^hh)", ""),
     (r"  \d+s +((\d+ +)+open)", r"  Ns  \1"),
     (r"(?m)^(peak of drops +).*", r"\1…"),
-    # a line of status that earlier tests leave, and the width that it gives the others
+    # a status line that depends on earlier tests, and the width that it gives the other lines
     (r"(?m)^overlaps of sets .*\n", ""),
     (rf"(?m)^({_STATUS})  +", r"\1  "),
     (r"(?m)^(slot +)\d+", r"\1N"),
@@ -43,14 +43,14 @@ _STABLE = [
 
 
 def stable(text: str) -> str:
-    """The text with a placeholder for whatever differs between two runs."""
+    """The text with placeholders for everything that differs between two runs."""
     for pattern, instead in _STABLE:
         text = re.sub(pattern, instead, text)
     return text
 
 
 def compare(name: str, width: int, text: str) -> None:
-    """AssertionError if a scene does not look as it did."""
+    """Compare the output of a scene with its golden file."""
     file = _FOLDER / f"{name}.{'pipe' if width == PIPE else width}.txt"
     seen = stable(text)
     if os.environ.get("XDPCTL_GOLDEN") == "write":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a person does at a box, command by command; each scene begins with an empty one.
 
-`{change}` and `{incident}` stand for the newest ones; what follows `##` answers the questions.
+`{change}` and `{incident}` stand for the newest ones; texts after `##` answer the questions.
 """
 
 RULES = """

@@ -25,7 +25,7 @@ QUESTION = r"\[y/N\]: "
 
 
 class Said(NamedTuple):
-    """What a command printed, as a person sees it, and how it ended."""
+    """The output of a command, as a person sees it, and its exit code."""
 
     text: str
     code: int
@@ -41,7 +41,7 @@ class Person:
         self.environment = kept | home | {"XDPCTL_SOCKET": str(socket)} | more
 
     def run(self, command: str, width: int = 80, answers: Sequence[str] = ()) -> Said:
-        """Run it to its end, and answer its questions in order."""
+        """Run a command to its end, and answer its questions in order."""
         if width == PIPE:
             return self._piped(command)
         with Session(self, self.command(command), width) as session:
@@ -102,11 +102,11 @@ class Session:
         return int(self._child.pid)
 
     def see(self, pattern: str) -> None:
-        """Wait until the screen shows this."""
+        """Wait until the screen shows this text."""
         self._child.expect(pattern)
 
     def shows(self, pattern: str, seconds: float) -> bool:
-        """Whether the screen shows this by then."""
+        """Whether the screen shows this text within the time."""
         return bool(self._child.expect([pexpect.TIMEOUT, pattern], timeout=seconds))
 
     def write(self, line: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whoever does what a message says has no problem any more."""
+"""The fix in a message solves the problem that it is about."""
 
 import re
 
@@ -13,7 +13,7 @@ _GUEST = "192.0.2.2 50000 192.0.2.1 22"  # who has logged in by ssh
 
 
 @pytest.mark.parametrize("fix", RULES + WORDS + OTHERS, ids=lambda fix: f"{fix.command} {fix.says}")
-def test_what_it_says_helps(fix: Fix, person: Person) -> None:
+def test_following_the_fix_in_a_message_solves_the_problem(fix: Fix, person: Person) -> None:
     (person.directory / "small.txt").write_text("203.0.113.0/25\n")
     (person.directory / "private.txt").write_text("10.1.0.0/16\n")
     if "192.0.2.0/24" in fix.command:
@@ -36,7 +36,7 @@ def _followed(fix: Fix, named: str) -> str:
     return named if named.startswith("xdpctl") else f"{fix.command} {named}"
 
 
-def test_undo_it_with(box: Box, person: Person) -> None:
+def test_the_undo_command_that_is_printed_undoes_the_change(box: Box, person: Person) -> None:
     for command in (
         "xdpctl block 203.0.113.7",
         "xdpctl limit 203.0.113.7 --pps 100",
@@ -53,14 +53,14 @@ def test_undo_it_with(box: Box, person: Person) -> None:
         assert len(_rules(box)) == 1
 
 
-def test_confirm_it_with(box: Box, person: Person) -> None:
+def test_the_confirm_command_that_is_printed_confirms_the_rule(box: Box, person: Person) -> None:
     for command in ("xdpctl block 203.0.113.7", "xdpctl block --match 'udp dst-port 53'"):
         said = person.run(f"{command} --confirm-within 1h", PIPE)
         assert person.run(_command("confirm it with", said.text), PIPE).code == 0
     assert [rule["confirm_in"] for rule in _rules(box)] == [None, None]
 
 
-def test_close_it_and_report_it_with(person: Person) -> None:
+def test_the_close_and_report_commands_that_are_printed_work(person: Person) -> None:
     opened = person.run("xdpctl incident open 198.51.100.7", PIPE)
     closed = person.run(_command("close it with", opened.text), PIPE)
     assert closed.code == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every command prints, on terminals of two widths and in a pipe."""
+"""The output of every command, on terminals of two widths and in a pipe."""
 
 import re
 
@@ -21,7 +21,7 @@ _PRINTED_AS_STORED = ("audit", "help")
     ("scene", "width"),
     [(scene, width) for scene in SCENES for width in WIDTHS if width != 120 or scene not in NARROW],
 )
-def test_it_prints_what_it_did(
+def test_the_output_of_each_scene_is_as_recorded(
     scene: str, width: int, box: Box, person: Person, street: tuple[Host, Host]
 ) -> None:
     if scene in PREPARED:
@@ -57,7 +57,7 @@ def test_doctor_says_what_to_do_about_each_finding(box: Box, person: Person) -> 
 
 
 def _play(scene: str, width: int, box: Box, person: Person) -> str:
-    """Run the commands one after the other; what they print, and how they end."""
+    """Run the commands one after the other; return their output and exit codes."""
     seen = []
     for line in scene.strip().splitlines():
         command, _, answers = line.partition(" ## ")

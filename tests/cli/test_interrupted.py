@@ -24,7 +24,7 @@ _MAYBE = (
     ("command", "said"),
     [("xdpctl list", _NOT_CHANGED), ("xdpctl block 203.0.113.7", _MAYBE)],
 )
-def test_while_the_control_plane_does_not_answer(
+def test_ctrl_c_while_the_control_plane_does_not_answer_ends_with_130(
     command: str, said: str, street: tuple[Host, Host], tmp_path: Path
 ) -> None:
     path = tmp_path / "api.sock"
@@ -40,7 +40,7 @@ def test_while_the_control_plane_does_not_answer(
                 assert session.end() == Said(said, 130)
 
 
-def test_a_capture_is_complete_until_then(
+def test_an_interrupted_capture_is_complete_up_to_that_moment(
     box: Box, person: Person, street: tuple[Host, Host]
 ) -> None:
     person.run("xdpctl block 203.0.113.7")
@@ -57,7 +57,9 @@ def test_a_capture_is_complete_until_then(
     assert said.code == 130
 
 
-def test_what_is_observed_stays_in_monitor_mode(box: Box, person: Person) -> None:
+def test_a_rule_whose_observation_is_interrupted_stays_in_monitor_mode(
+    box: Box, person: Person
+) -> None:
     with Session(person, person.command("xdpctl block 203.0.113.7 --observe 30s")) as session:
         session.see("observing for 30 s")
         session.interrupt()
@@ -66,7 +68,9 @@ def test_what_is_observed_stays_in_monitor_mode(box: Box, person: Person) -> Non
     _stays(box, person, said)
 
 
-def test_at_the_question_after_observing(box: Box, person: Person) -> None:
+def test_ctrl_c_at_the_question_after_observing_leaves_the_rule_in_monitor_mode(
+    box: Box, person: Person
+) -> None:
     with Session(person, person.command("xdpctl block 203.0.113.7 --observe 0.1s")) as session:
         session.see(QUESTION)
         session.interrupt()
@@ -76,7 +80,7 @@ def test_at_the_question_after_observing(box: Box, person: Person) -> None:
 
 
 def _stays(box: Box, person: Person, said: Said) -> None:
-    """It says that the rule is there, and the commands that it names work."""
+    """Assert that the message says that the rule stands, and that the commands in it work."""
     found = re.search(
         r"stays in monitor mode; enforce it with (xdpctl .*), or remove it with (xdpctl .*)\n",
         said.text,
@@ -88,7 +92,7 @@ def _stays(box: Box, person: Person, said: Said) -> None:
 
 
 @pytest.mark.parametrize("command", ["xdpctl unblock --all", "xdpctl block 28.0.0.0/7"])
-def test_at_a_question(command: str, box: Box, person: Person) -> None:
+def test_ctrl_c_at_a_question_changes_nothing(command: str, box: Box, person: Person) -> None:
     person.run("xdpctl block 203.0.113.7")
     with Session(person, person.command(command)) as session:
         session.see(QUESTION)
@@ -99,17 +103,19 @@ def test_at_a_question(command: str, box: Box, person: Person) -> None:
     assert len(box.client.call("GET", "/v1/rules")["rules"]) == 1
 
 
-def test_lines_that_are_followed(box: Box, person: Person) -> None:
+def test_ctrl_c_ends_following_lines_with_exit_code_0(box: Box, person: Person) -> None:
     with Session(person, person.command("xdpctl follow lines event")) as session:
         session.write('{"phase": "began", "id": "1", "sources": ["203.0.113.7"]}')
         assert eventually(lambda: len(box.client.call("GET", "/v1/rules")["rules"]) == 1)
         session.interrupt()
         said = session.end()
     assert "Traceback" not in said.text
-    assert said.code == 0, "it is meant to be stopped so"
+    assert said.code == 0, "Ctrl-C is the normal way to stop it"
 
 
-def test_an_import_from_a_slow_pipe(box: Box, person: Person) -> None:
+def test_an_interrupted_import_says_that_a_part_may_have_been_imported(
+    box: Box, person: Person
+) -> None:
     xdpctl = " ".join(person.command("xdpctl"))
     slow = f"(yes 203.0.113.7 | head -c 99999; sleep 60) | {xdpctl} import -"
     command = person.command(f"bash -c '{slow}'")

@@ -30,7 +30,7 @@ QUOTAS = {
 
 @dataclass
 class Node:
-    """A node; `start` and `stop` are of its control plane, whose store stays."""
+    """A node; `start` and `stop` its control plane, and the store stays."""
 
     name: str
     folder: Path
@@ -94,14 +94,14 @@ class Node:
         return self.agent.whereabouts.wait(change.number, [key_of(gone)], wait)
 
     def change(self, source: str, changes: dict[str, object], who: Caller = ROOT) -> None:
-        """Change a rule, as a person who says nothing of a scope."""
+        """Change a rule, as a person does who gives no scope."""
         change = self.controller.change_by(who)
         self.controller.submit(
             lambda draft: rules.change(draft, source, changes, who, None), change
         ).result()
 
     def rules(self) -> dict[str, str]:
-        """The rules on sources, with what they do."""
+        """The rules on sources: mode, action and origin by source."""
         return {
             str(r.source): f"{r.mode} {r.action} {r.origin}"
             for r in list(self.controller.state.rules.values())

@@ -29,7 +29,7 @@ def shared_etcd() -> Iterator[Etcd]:
 
 @pytest.fixture
 def fleet(shared_etcd: Etcd, tmp_path: Path) -> Iterator[Callable[..., Node]]:
-    """Makes started nodes of one fleet, with keys of their own in the shared engine."""
+    """Creates and starts nodes of one fleet, with separate keys in the shared engine."""
     prefix, made = f"test{next(_NUMBERS)}/", list[Node]()
 
     def node(name: str, **more: Any) -> Node:

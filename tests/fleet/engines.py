@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""etcd for tests: one member without certificates, on addresses that only this machine has."""
+"""etcd for tests: one member without certificates, on loopback addresses."""
 
 import shutil
 import socket
@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 class Etcd:
-    """A member that can be killed and started again with what it has."""
+    """A member that can be killed and started again with its data."""
 
     def __init__(self, *more: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-etcd-"))

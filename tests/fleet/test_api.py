@@ -82,7 +82,7 @@ def test_an_answer_says_on_how_many_nodes_it_is_in_force(apis: Apis) -> None:
     until(lambda: not sources(two))
 
 
-def test_local_is_local_and_a_wrong_scope_is_refused(apis: Apis) -> None:
+def test_a_local_rule_stays_on_its_node_and_a_wrong_scope_is_refused(apis: Apis) -> None:
     one, two = pair(apis)
     assert "fleet" not in one.call("POST", "/v1/rules?scope=local", json=BODY).json()
     assert one.call("POST", "/v1/rules?scope=everywhere", json=BODY).status_code == 400
@@ -112,7 +112,7 @@ def test_a_set_and_an_import_may_be_local_too(apis: Apis) -> None:
     until(lambda: not sources(two))
 
 
-def test_without_a_fleet_there_is_nothing_to_ask(tmp_path: Path) -> None:
+def test_without_a_fleet_its_routes_are_refused(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         nothing_to_ask(api)
 
@@ -126,7 +126,7 @@ def nothing_to_ask(api: Api) -> None:
     assert api.call("GET", "/fleet").status_code == 404
 
 
-def test_freeze_bypass_and_policy_are_for_all(apis: Apis) -> None:
+def test_freeze_bypass_and_policy_apply_to_all_nodes(apis: Apis) -> None:
     one, two = pair(apis)
     frozen = one.call("PUT", "/v1/automatic", json={"mode": "off"}).json()
     assert frozen["fleet"]["text"] == "2 of 2"
@@ -153,7 +153,7 @@ def test_freeze_bypass_and_policy_are_for_all(apis: Apis) -> None:
     until(lambda: two.context.settings.automatic.ttl == 900)
 
 
-def test_what_was_changed_on_one_node_is_undone_from_another(apis: Apis) -> None:
+def test_a_change_made_on_one_node_can_be_undone_from_another(apis: Apis) -> None:
     one, two = pair(apis)
     number = one.call("POST", "/v1/rules", json=BODY).json()["change"]
     until(lambda: two.call("GET", "/v1/fleet/history").json()["changes"])
@@ -166,7 +166,7 @@ def test_what_was_changed_on_one_node_is_undone_from_another(apis: Apis) -> None
     assert two.call("POST", "/v1/fleet/history/nobody/1/undo").status_code == 404
 
 
-def test_tokens_are_those_of_all_nodes(apis: Apis) -> None:
+def test_a_token_of_one_node_is_valid_on_all(apis: Apis) -> None:
     one, two = pair(apis)
     made = one.call("POST", "/v1/tokens", json={"name": "ann", "role": "viewer"}).json()
     until(lambda: two.controller.state.tokens)
@@ -176,7 +176,7 @@ def test_tokens_are_those_of_all_nodes(apis: Apis) -> None:
     until(lambda: not two.controller.state.tokens)
 
 
-def test_an_incident_is_one_story(apis: Apis) -> None:
+def test_an_incident_seen_by_several_nodes_is_shown_as_one(apis: Apis) -> None:
     one, two = pair(apis)
     for api in (one, two):
         body = {"victim": "198.51.100.7", "attack": "udp_flood"}
@@ -192,7 +192,7 @@ def test_an_incident_is_one_story(apis: Apis) -> None:
     assert [part["node"] for part in story["parts"]] == ["edge1", "edge2"]
 
 
-def test_a_node_is_shown_whole_and_leaves_with_its_rules(apis: Apis) -> None:
+def test_a_node_is_shown_in_full_and_its_rules_go_when_it_leaves(apis: Apis) -> None:
     one, two = pair(apis)
     one.call("POST", "/v1/rules", json=BODY)
     node = one.call("GET", "/v1/fleet/nodes/edge2").json()
@@ -219,7 +219,7 @@ def test_the_pages_show_the_fleet(apis: Apis) -> None:
     assert "/actions/freeze" not in other.text
 
 
-def test_who_only_looks_may_not_change_the_fleet(apis: Apis) -> None:
+def test_a_viewer_may_not_change_the_fleet(apis: Apis) -> None:
     one, _ = pair(apis)
     secret = one.call("POST", "/v1/tokens", json={"name": "v", "role": "viewer"}).json()["secret"]
     there = ("192.0.2.9", 5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The authority of a fleet: tokens, certificates, who is revoked, files of root, etcd's unit."""
+"""The authority of a fleet: tokens, certificates, revocations, root's files, etcd's unit."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def bundle(**more: object) -> Bundle:
     return Bundle(**fields | more)  # type: ignore[arg-type]
 
 
-def test_a_token_opens_its_own_bundle_alone() -> None:
+def test_a_token_opens_only_its_own_bundle() -> None:
     token, sealed = seal(bundle())
     other, _ = seal(bundle())
     assert unseal(parse_token(str(token)), sealed).name == "edge2"
@@ -60,7 +60,7 @@ def test_a_token_opens_its_own_bundle_alone() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "xdpctlfleet1.a.b.c", "xdpctl_secret", "a.b.c.d.e"])
-def test_what_is_no_token_is_refused(text: str) -> None:
+def test_text_that_is_not_a_token_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="token"):
         parse_token(text)
 
@@ -87,7 +87,7 @@ def test_certificates_are_for_a_name_a_key_and_an_authority() -> None:
         revoked_serials(crl, another.certificate)
 
 
-def test_a_node_that_only_follows_writes_its_own_alone() -> None:
+def test_a_node_that_only_follows_may_write_only_its_own_keys() -> None:
     words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", states=False)]
     writes = [each.split()[-1] for each in words if "readwrite" in each]
     assert writes
@@ -134,7 +134,7 @@ def test_root_makes_no_file_through_a_link_of_an_unprivileged_user(tmp_path: Pat
     assert not list(victim.iterdir())
 
 
-def test_certificates_that_cannot_be_read_are_no_clear_text() -> None:
+def test_unreadable_certificates_do_not_make_a_node_fall_back_to_clear_text() -> None:
     settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=Path("/x"))
     with mock.patch.object(Path, "exists", side_effect=PermissionError(13, "Permission denied")):
         found = Credentials(settings)
@@ -160,7 +160,7 @@ def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
     assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout
 
 
-def test_an_older_list_of_revoked_certificates_is_not_taken_over(tmp_path: Path) -> None:
+def test_an_older_revocation_list_does_not_replace_a_newer_one(tmp_path: Path) -> None:
     authority = new_authority("test")
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
     settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=tmp_path)
@@ -176,11 +176,11 @@ def test_an_older_list_of_revoked_certificates_is_not_taken_over(tmp_path: Path)
     assert known.revoked("stolen", 1)
     assert known.revoked("other", 4711)
     known.take(listed([], older))
-    assert known.revoked("stolen", 1), "a restored engine has the older list"
+    assert known.revoked("stolen", 1), "the list from the backup is older"
     assert "older" in known.problem
 
 
-def test_all_certificates_of_a_name_are_revoked_and_stay_so() -> None:
+def test_all_certificates_of_a_name_are_revoked_and_stay_revoked() -> None:
     authority = new_authority("test")
     first, second = (issued(authority, "edge2").certificate for _ in range(2))
     record = Record("f", {"edge2": NodeRecord(first.decode(), True)}, engines={"edge2": ["7"]})
@@ -188,14 +188,14 @@ def test_all_certificates_of_a_name_are_revoked_and_stay_so() -> None:
     serials = {int(serial(first)), int(serial(second)), 7}
     assert record.revoke("edge2")
     assert set(record.serials_revoked) == serials
-    assert record.revoke("edge2"), "the same again does the rest of what failed"
+    assert record.revoke("edge2"), "a repetition completes what failed"
     assert not record.revoke("nobody")
     assert record.readmit("edge2")
     assert set(record.serials_revoked) == serials
     assert not record.readmit("edge2")
 
 
-def test_a_backup_brings_back_nobody_and_forgets_nobody() -> None:
+def test_a_backup_restores_no_revoked_node_and_forgets_no_revocation() -> None:
     authority = new_authority("test")
     old, new = (issued(authority, "edge2").certificate.decode() for _ in range(2))
     record = Record("f", {"edge2": NodeRecord(old, True), "edge3": NodeRecord(old, True)})

@@ -28,7 +28,7 @@ X = "203.0.113.7/32"
 
 
 def attack(node: Node, event: str = "event-1") -> str:
-    """A detector's signature, as a hook makes it; its id."""
+    """Add a detector's rule on a match, as a hook does; return its id."""
     request = RuleRequest(match=MATCH, ttl=300.0, tags=(event,))
     added = node.controller.submit(lambda d: rules.add(d, request, WHO)).result()
     return added.rule.id
@@ -46,7 +46,7 @@ def over(node: Node, rule_id: str) -> None:
         (Arm.OFF, {}),
     ],
 )
-def test_a_signature_is_enforced_or_only_watched_elsewhere(
+def test_a_detectors_match_is_enforced_or_only_monitored_on_other_nodes(
     fleet: Fleet, arm: Arm, there: dict[str, str]
 ) -> None:
     one, two = fleet("edge1"), fleet("edge2", arm=arm)
@@ -57,14 +57,14 @@ def test_a_signature_is_enforced_or_only_watched_elsewhere(
     assert two.ids() == there
 
 
-def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
+def test_a_detectors_rule_is_released_when_the_attack_is_over_on_all_nodes(fleet: Fleet) -> None:
     one, two, three = (fleet(f"edge{n}", arm=Arm.ENFORCE) for n in (1, 2, 3))
     first = attack(one)
     until(lambda: NAME in two.ids() and NAME in three.ids())
     attack(two, "event-9")
 
     def report(draft: Draft) -> None:
-        """Let the detector of two hold it, too: on what stands then, as the agent changes it."""
+        """Add a second event to the rule, as a report of this node's detector does."""
         held = draft.find(first)
         assert held is not None
         draft.put(held.replace(tags=(*held.tags, "event-9")))
@@ -78,7 +78,9 @@ def test_it_is_released_when_it_is_over_everywhere(fleet: Fleet) -> None:
     until(lambda: not three.ids() and not two.ids())
 
 
-def test_a_person_ends_a_detectors_rule_everywhere_and_it_does_not_come_back(fleet: Fleet) -> None:
+def test_a_detectors_rule_that_a_person_removes_is_gone_on_all_nodes_and_stays_gone(
+    fleet: Fleet,
+) -> None:
     one, two, three = (fleet(f"edge{n}", arm=Arm.ENFORCE) for n in (1, 2, 3))
     first = attack(one)
     until(lambda: NAME in two.ids() and NAME in three.ids())
@@ -90,7 +92,7 @@ def test_a_person_ends_a_detectors_rule_everywhere_and_it_does_not_come_back(fle
     until(lambda: NAME in two.ids() and NAME in three.ids())
 
 
-def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
+def test_a_detectors_rule_gives_way_to_a_persons_rule(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2", arm=Arm.ENFORCE)
     two.add(ask(X, "accept"), scope=None)
     request = ask(X, ttl=60.0, tags=("event-2",))
@@ -100,8 +102,8 @@ def test_a_detectors_rule_gives_way_to_what_a_person_has(fleet: Fleet) -> None:
     assert two.rules()[X] == "enforce accept operator"
 
 
-def test_a_quota_counts_on_each_node(fleet: Fleet) -> None:
-    """Fastnetmon may not block wider than /8 there, whatever another node let pass."""
+def test_each_node_applies_its_own_quota_to_detectors_rules(fleet: Fleet) -> None:
+    """There fastnetmon may not block wider than /8, although another node accepted it."""
     one, two = fleet("edge1"), fleet("edge2")
     wide = Rule(match=ask("10.0.0.0/7").match, action=ask(X).action, origin="fastnetmon",
                 expires_ns=one.clock.ns + 10**11)  # fmt: skip
@@ -113,7 +115,7 @@ def test_a_quota_counts_on_each_node(fleet: Fleet) -> None:
     assert two.rules() == {}
 
 
-def test_no_node_can_pose_as_a_person_among_detectors(fleet: Fleet) -> None:
+def test_a_node_cannot_pass_a_persons_rule_off_as_a_detectors(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     rule = Rule(match=ask(X).match, action=ask(X, "accept").action)
     now = one.clock.read()

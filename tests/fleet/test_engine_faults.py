@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An engine that is full, compacted, restored from a backup, or has what nobody can read."""
+"""An engine that is full, compacted, or restored from a backup, and unreadable values in it."""
 
 import subprocess
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def ctl(etcd: Etcd, *words: str) -> str:
          b'"action":"melt","mode":"enforce","origin":"operator","created_at":1}}', "melt"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_said_and_harms_nobody(
+def test_unreadable_values_are_reported_and_do_no_harm(
     fleet: Fleet, value: bytes, says: str
 ) -> None:
     one = fleet("edge1")
@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_said_and_harms_nobody(
 
 
 @pytest.mark.parametrize("key", ["gadgets/x", "rules/not-a-rule", "rules/", "", "x"])
-def test_keys_that_nobody_knows_are_kept_and_said(fleet: Fleet, key: str) -> None:
+def test_unknown_keys_are_kept_and_reported(fleet: Fleet, key: str) -> None:
     one = fleet("edge1")
     until(lambda: one.agent.member.applied)
     value = b'{"v":1,"by":"x","node":"y","at":1,"data":{}}'
@@ -65,7 +65,7 @@ def test_keys_that_nobody_knows_are_kept_and_said(fleet: Fleet, key: str) -> Non
     assert one.agent.member.engine.get(keys.intent(key)) is not None
 
 
-def test_a_full_engine_keeps_what_is_stated_on_its_node_until_there_is_room(
+def test_a_change_waits_on_its_node_while_the_engine_is_full(
     own_etcd: Etcd, made: Callable[[str], Node]
 ) -> None:
     one, two = made("edge1"), made("edge2")
@@ -90,7 +90,7 @@ def test_a_full_engine_keeps_what_is_stated_on_its_node_until_there_is_room(
     until(lambda: Y in two.rules())
 
 
-def test_a_node_that_was_away_while_the_engine_was_compacted_begins_anew(
+def test_a_node_that_missed_a_compaction_reads_everything_anew(
     own_etcd: Etcd, made: Callable[[str], Node]
 ) -> None:
     one, two = made("edge1"), made("edge2")
@@ -131,7 +131,7 @@ def test_a_node_of_another_fleet_keeps_its_rules_to_itself(
 
 
 def test_a_lost_key_is_stated_again(fleet: Fleet) -> None:
-    """Somebody deleted it behind everybody's back: nobody asked for that."""
+    """The key was deleted in etcd directly, not by a request."""
     one, two = fleet("edge1"), fleet("edge2")
     one.add(ask(X), wait=Wait.MAJORITY)
     until(lambda: X in two.rules())
@@ -141,8 +141,8 @@ def test_a_lost_key_is_stated_again(fleet: Fleet) -> None:
     assert X in two.rules()
 
 
-def test_two_nodes_of_one_name_are_seen(fleet: Fleet) -> None:
-    """Both write the same report: each sees that somebody else does."""
+def test_two_nodes_with_the_same_name_notice_each_other(fleet: Fleet) -> None:
+    """Both write the same report, so each sees a report that it did not write."""
     one, other = fleet("edge1"), fleet("edge1")
     until(lambda: any("same name" in warning for node in (one, other)
                       for warning in node.agent.warnings()))  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The checker finds what is wrong in histories, and in fleets with defects."""
+"""The checker finds faults in histories, and in fleets with deliberate defects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def history(*writes: Asked, rules: dict[str, str] = DROP, **more: Any) -> Histor
     return History(list(writes), **{"endings": endings, **more})
 
 
-def test_a_history_that_kept_everything_is_well(tmp_path: Path) -> None:
+def test_a_history_in_which_nothing_is_lost_passes(tmp_path: Path) -> None:
     well = history(asked("", 1), asked("drop", 2), asked("accept", 3, Outcome.REFUSED))
     well.save(tmp_path / "history.json")
     assert check(load(tmp_path / "history.json")) == []
@@ -62,7 +62,7 @@ def test_each_broken_promise_is_found(broken: History, says: str) -> None:
 
 
 def the_last_one_wins(node: Node) -> None:
-    """What was stated here replaces what the engine has, whatever this node knew."""
+    """A defect: a node's change replaces the engine's value, even if that is newer."""
 
     class Broken(Intake):
         def _yields(self, draft: Any, one: Incoming, unsent: Any, taken: Taken) -> bool:
@@ -75,7 +75,7 @@ def the_last_one_wins(node: Node) -> None:
 
 
 def acknowledged_too_early(node: Node) -> None:
-    """An answer does not wait for the engine, and what is cut off is forgotten."""
+    """A defect: answers do not wait for the engine, and unsent changes are dropped."""
     from concurrent.futures import Future
 
     def at_once(change: int) -> "Future[int]":
@@ -124,7 +124,7 @@ def what_cannot_be_sent_at_once_is_forgotten(node: Node) -> None:
 
 
 def the_audit_log_is_written_twice(node: Node) -> None:
-    """Records of one number: the chain does not verify."""
+    """A defect: two audit records with one number, so the chain does not verify."""
     store = node.controller.store
     write = store.write
 
@@ -145,14 +145,16 @@ DEFECTS = (
 
 
 @pytest.mark.parametrize("seed", [11, 12])
-def test_under_faults_everything_is_kept(shared_etcd: Etcd, tmp_path: Path, seed: int) -> None:
+def test_a_fleet_under_faults_keeps_every_promise(
+    shared_etcd: Etcd, tmp_path: Path, seed: int
+) -> None:
     found = simulate(tmp_path, lambda node: None, seed)
-    assert len(found.asked) > 20, "too little was asked to say anything"
+    assert len(found.asked) > 20, "too few requests for a result"
     assert check(found) == []
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
-def test_a_defect_is_found(
+def test_the_checker_finds_a_deliberate_defect(
     shared_etcd: Etcd, tmp_path: Path, defect: Callable[[Node], None]
 ) -> None:
     assert check(simulate(tmp_path, defect, 5, 5.0))

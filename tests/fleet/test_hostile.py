@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What somebody with a node's certificate could write to harm the others."""
+"""Values that somebody with a node's certificate could write to harm the other nodes."""
 
 import dataclasses
 import hashlib
@@ -35,7 +35,7 @@ X = "203.0.113.7/32"
 
 
 def found(node: Node, rule: Rule) -> None:
-    """Let a node report a rule as its detector's, whatever that is.
+    """Let a node report any rule as its detector's.
 
     At its start a node takes back what it reported and does not have.
     """
@@ -53,7 +53,7 @@ def lasting(node: Node, seconds: float, action: Action = Action.DROP) -> Rule:
 
 
 @pytest.mark.parametrize("key", ["rules/not-a-rule", "rules/m-x", "sets/", "tokens/a b", "x"])
-def test_a_key_that_names_nothing_comes_and_goes_and_stops_nobody(fleet: Fleet, key: str) -> None:
+def test_a_key_that_names_nothing_does_not_stop_other_changes(fleet: Fleet, key: str) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     engine = one.agent.member.engine
     until(lambda: two.agent.member.applied)
@@ -64,7 +64,7 @@ def test_a_key_that_names_nothing_comes_and_goes_and_stops_nobody(fleet: Fleet, 
     until(lambda: X in two.rules())
 
 
-def test_a_change_of_a_set_that_is_garbage_is_refused_and_stops_nobody(fleet: Fleet) -> None:
+def test_a_garbage_change_of_a_set_is_refused_and_does_not_stop_other_changes(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     put(one, "list", entries(*range(1 << 24, (1 << 24) + 500)), action=Action.DROP)
     until(lambda: size(two, "list") == 500)
@@ -93,7 +93,7 @@ def test_a_manifest_that_would_fill_the_memory_is_refused(worse: dict[str, objec
         shards.decode(shards.encode(structs.replace(manifest, **worse)))
 
 
-def test_a_detector_of_another_node_lets_nothing_through(fleet: Fleet) -> None:
+def test_a_detector_of_another_node_cannot_accept_a_source(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     until(lambda: two.agent.member.applied)
     found(one, lasting(one, 60, Action.ACCEPT))
@@ -114,7 +114,7 @@ def test_a_detector_of_another_node_cannot_let_a_rule_outlast_its_quota(fleet: F
         return (rule.expires_ns - two.clock.read().ns) / 1e9
 
     until(lambda: left() > 3_000)
-    assert left() <= 3_600, "the most that the quota of fastnetmon allows"
+    assert left() <= 3_600, "the largest ttl of fastnetmon's quota"
 
 
 def test_many_large_values_are_read_in_smaller_pages(shared_etcd: Etcd) -> None:
@@ -126,13 +126,13 @@ def test_many_large_values_are_read_in_smaller_pages(shared_etcd: Etcd) -> None:
         engine.put("nodes/good", b"here")
         turn = engine.turn
         assert len(engine.snapshot("nodes/").held) == 61
-        assert engine.turn == turn, "the connection, which others use too, stays"
+        assert engine.turn == turn, "the shared connection stays open"
         engine.close()
     finally:
         etcd.remove()
 
 
-def test_what_a_detector_cannot_have_is_left_out_of_a_snapshot(
+def test_a_snapshot_leaves_out_what_no_detector_may_report(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = fleet("edge1")
@@ -149,7 +149,7 @@ def test_what_a_detector_cannot_have_is_left_out_of_a_snapshot(
     until(lambda: sum(key.startswith("evil") for key in list(refused)) == 5)
 
 
-def test_a_full_table_takes_what_it_has_room_for_and_refuses_the_rest_soon(
+def test_a_full_table_takes_what_fits_and_refuses_the_rest_quickly(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = fleet("edge1")
@@ -165,7 +165,7 @@ def test_a_full_table_takes_what_it_has_room_for_and_refuses_the_rest_soon(
     assert tried.call_count < 600
 
 
-def test_a_duty_that_nobody_can_lose_is_taken_over(fleet: Fleet) -> None:
+def test_a_duty_held_by_a_node_that_does_not_exist_is_taken_over(fleet: Fleet) -> None:
     one = fleet("edge1")
     until(lambda: one.agent.rounds.feeds.mine)
     one.agent.rounds.feeds.give_up()
@@ -173,7 +173,7 @@ def test_a_duty_that_nobody_can_lose_is_taken_over(fleet: Fleet) -> None:
     until(lambda: one.agent.rounds.feeds.mine)
 
 
-def test_an_error_in_a_report_ends_no_reporting(fleet: Fleet) -> None:
+def test_an_error_in_one_report_does_not_end_the_reporting(fleet: Fleet) -> None:
     one = fleet("edge1")
     until(lambda: "edge1" in one.agent.reporter.nodes.by_name)
     health = one.agent.reporter._health
@@ -190,9 +190,7 @@ def test_an_error_in_a_report_ends_no_reporting(fleet: Fleet) -> None:
     until(lambda: one.agent.reporter.nodes.by_name["edge1"].revision > before)
 
 
-def test_who_is_revoked_is_known_after_a_restart_and_never_forgotten_by_an_error(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+def test_revocations_survive_a_restart_and_a_read_error(fleet: Fleet, tmp_path: Path) -> None:
     one = fleet("edge1")
     settings = one.agent.member.settings
     before = Revocations(settings)
@@ -207,8 +205,10 @@ def test_who_is_revoked_is_known_after_a_restart_and_never_forgotten_by_an_error
     assert not later.revoked("other", 1)
 
 
-def test_the_retries_go_round(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more refusals than are tried at once, each has its turn."""
+def test_every_refused_key_gets_its_turn_to_be_retried(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are more refused keys than one retry handles."""
     one = fleet("edge1")
     until(lambda: one.agent.member.applied)
     engine = one.agent.member.engine
@@ -227,7 +227,7 @@ def test_the_retries_go_round(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(set(tried)) == 6
 
 
-def test_invented_detectors_share_one_quota_of_signatures(
+def test_detectors_with_invented_names_share_one_quota_of_matches(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = fleet("edge1", arm=Arm.ENFORCE), fleet("edge2", arm=Arm.ENFORCE)
@@ -238,12 +238,12 @@ def test_invented_detectors_share_one_quota_of_signatures(
         parts = {"protocol": "udp", "destination": "198.51.100.7"}
         match = build(parts | {"source_port": str(100 + number)})
         ends = one.clock.read().ns + 60_000_000_000
-        signature = Rule(
+        rule = Rule(
             match=match, slot=0, action=Action.DROP, origin=f"invented-{number}", expires_ns=ends
         )
         now = one.clock.read()
-        data = content("rules", signature, now)
-        value = Intent(VERSION, signature.origin, "edge3", now.unix, True, data=data)
+        data = content("rules", rule, now)
+        value = Intent(VERSION, rule.origin, "edge3", now.unix, True, data=data)
         key = keys.found("edge3", f"rules/{match.id}")
         one.agent.member.engine.put(key, encode(value))
     until(lambda: len(two.ids()) + len(two.agent.member.refused) == 9)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What needs no engine: scopes, answers, stories, merged answers, configuration."""
+"""Parts of a fleet that need no engine: scopes, answers, merged incidents, configuration."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from xdpctl_api.fleet_proxy import _merged
 from xdpctl_api.shapes.fleet import node_out
 
 
-def test_a_single_box_imports_nothing_of_a_fleet() -> None:
+def test_a_box_without_a_fleet_imports_no_fleet_module() -> None:
     code = (
         "import sys; import xdpctl_api.app, xdpctl.processes.control_plane, xdpctl.cli.app; "
         "print([m for m in sys.modules if m.startswith(('grpc', 'google.protobuf')) "
@@ -42,7 +42,7 @@ def test_a_single_box_imports_nothing_of_a_fleet() -> None:
     [("", True), ("node:edge1", True), ("node:edge2", False), ("group:campus", True),
      ("group:x", False), ("site:x", False)],
 )  # fmt: skip
-def test_a_scope_has_a_node_or_not(scope: str, there: bool) -> None:
+def test_a_scope_includes_the_right_nodes(scope: str, there: bool) -> None:
     assert in_scope(scope, "edge1", ("campus",)) is there
 
 
@@ -58,7 +58,7 @@ def held(name: str, revision: int, report: Report | None) -> list[Held]:
     return keys + ([Held(f"nodes/{name}/report", encode(report), revision)] if report else [])
 
 
-def test_an_answer_says_where_and_why_not() -> None:
+def test_an_answer_names_the_nodes_that_applied_it_and_why_others_did_not() -> None:
     nodes = Nodes()
     listed = [
         *held("edge1", 5, Report(1.0, applied=9)),
@@ -81,10 +81,10 @@ def test_an_answer_says_where_and_why_not() -> None:
         "edge6 was not heard of yet"
     )
     alone = where(8, ["rules/x"], nodes.by_name.values(), me, 100.0, "node:edge4")
-    assert (alone.applied, list(alone.refused)) == ((), ["edge4"]), "only those in the scope count"
+    assert (alone.applied, list(alone.refused)) == ((), ["edge4"]), "only nodes in the scope count"
 
 
-def test_a_node_that_refuses_more_than_it_can_name_is_not_said_to_apply_it() -> None:
+def test_a_node_that_refuses_more_than_it_can_list_does_not_count_as_applying() -> None:
     nodes, many = Nodes(), {f"rules/{n}": "it is full" for n in range(30)}
     nodes.take(held("edge2", 6, Report(1.0, applied=9, refusals=30, refused=shown(many))), 100.0)
     me = FleetSettings("edge1", ())
@@ -95,7 +95,7 @@ def test_a_node_that_refuses_more_than_it_can_name_is_not_said_to_apply_it() -> 
     assert "edge2 may refuse it" in str(oldest)
 
 
-def test_what_a_node_says_of_itself_is_shown_within_bounds() -> None:
+def test_a_nodes_report_about_itself_is_bounded_when_shown() -> None:
     nodes = Nodes()
     odd = Report(1e300, expires=1e300, problems=("\x1b]0;owned\x07",), version="v" * 9_000)
     nodes.take(held("edge2", 6, odd), 100.0)
@@ -106,7 +106,7 @@ def test_what_a_node_says_of_itself_is_shown_within_bounds() -> None:
     assert node_out(nodes.by_name["edge2"], 100.0, 9).certificate_ends is not None
 
 
-def test_incidents_of_one_victim_at_about_the_same_time_are_one_story() -> None:
+def test_incidents_with_one_victim_at_about_the_same_time_are_merged() -> None:
     def incident(name: str, at: float, closed: float, subject: str = "198.51.100.7/32") -> Incident:
         return Incident(name, subject, at, closed or at, 0.0, closed, attacks=("udp_flood",))
 
@@ -123,7 +123,7 @@ def test_incidents_of_one_victim_at_about_the_same_time_are_one_story() -> None:
     assert (stories[1].opened_at, stories[1].closed_at) == (1000, 1700)
 
 
-def test_answers_of_all_nodes_are_one_of_the_same_shape() -> None:
+def test_the_answers_of_all_nodes_merge_into_one_of_the_same_shape() -> None:
     rule = {"id": "203.0.113.7_32", "packets": 5, "bytes": 50, "rate": None}
     other = {**rule, "id": "x", "packets": 1}
     merge = fleet_wide.merger("GET", "/v1/rules")
@@ -151,7 +151,7 @@ def test_answers_of_all_nodes_are_one_of_the_same_shape() -> None:
     assert fleet_wide.merger("GET", "/v1/explain") is None
 
 
-def test_figures_over_time_and_the_word_are_those_of_all() -> None:
+def test_series_are_summed_and_the_condition_is_the_worst_of_all_nodes() -> None:
     def series(values: list[float | None]) -> dict[str, object]:
         figures = {"passed": {"averages": values, "maxima": values}}
         return {"since": "2026-11-27T00:00:00Z", "seconds": 1, "figures": figures}
@@ -170,7 +170,7 @@ def test_figures_over_time_and_the_word_are_those_of_all() -> None:
     assert (worst["state"], worst["reasons"]) == ("hurting", ["b: it is hurting"])
 
 
-def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
+def test_the_fleet_table_is_added_to_the_configuration_and_removed_again(tmp_path: Path) -> None:
     file = tmp_path / "xdpctl.toml"
     file.write_text('interfaces = ["eth0"]\n\n[listen]\nport = 0\n')
     settings = FleetSettings("edge1", ("192.0.2.1:2379",), ("campus",))
@@ -200,7 +200,7 @@ def test_the_table_is_added_and_taken_out_again(tmp_path: Path) -> None:
         ('name = "edge1"\nendpoints = ["a:1"]\narm = "full"', "off, monitor, enforce"),
     ],
 )
-def test_a_wrong_table_is_named(table: str, says: str) -> None:
+def test_an_error_in_the_fleet_table_is_named(table: str, says: str) -> None:
     import tomllib
 
     with pytest.raises(ConfigError, match=r"fleet\.") as error:
@@ -208,7 +208,7 @@ def test_a_wrong_table_is_named(table: str, says: str) -> None:
     assert says in str(error.value)
 
 
-def test_options_of_a_fleet_may_be_anywhere() -> None:
+def test_the_fleet_options_may_stand_anywhere_on_the_command_line() -> None:
     assert hoisted(["block", "10.0.0.1", "--local"]) == ["--local", "block", "10.0.0.1"]
     assert hoisted(["list", "--node", "edge2", "-o", "json"]) == [
         "--node", "edge2", "list", "-o", "json"
@@ -231,7 +231,7 @@ def test_an_address_of_a_node_is_a_host_and_a_port(address: str) -> None:
     assert is_address("192.0.2.1:8461")
 
 
-def test_members_are_taken_over_and_kept_and_garbage_is_not(tmp_path: Path) -> None:
+def test_the_list_of_members_is_learnt_and_kept_and_garbage_is_ignored(tmp_path: Path) -> None:
     settings = FleetSettings("edge1", ("192.0.2.9:2379", "192.0.2.1:2379"), certificates=tmp_path)
     found = Endpoints(settings)
     assert found.now == settings.endpoints
@@ -245,7 +245,7 @@ def test_members_are_taken_over_and_kept_and_garbage_is_not(tmp_path: Path) -> N
     assert Endpoints(settings).now == now
 
 
-def test_a_call_that_no_node_answers_or_that_differs_between_nodes_says_so() -> None:
+def test_a_call_without_an_answer_or_with_differing_answers_says_so() -> None:
     with pytest.raises(EngineError, match="no node of the fleet answers"):
         _merged(lambda answers: answers, {}, [])
     merge = fleet_wide.merger("GET", "/v1/counters")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An engine whose past is another: restored from a backup, or gone on with one that was behind."""
+"""An engine that lost changes: restored from a backup, or continued from a member behind."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ X, Y, Z = "203.0.113.7/32", "203.0.113.9/32", "203.0.113.11/32"
 
 
 def pair(made: Callable[[str], Node]) -> tuple[Node, Node]:
-    """Two nodes that have X."""
+    """Two nodes that both have the rule on X."""
     one, two = made("edge1"), made("edge2")
     one.add(ask(X), wait=Wait.MAJORITY)
     until(lambda: X in two.rules())
@@ -39,7 +39,7 @@ def saved(etcd: Etcd, folder: Path) -> Path:
     return backup
 
 
-def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
+def test_an_old_backup_neither_unblocks_nor_restores_removed_rules(
     own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
 ) -> None:
     one, two = pair(made)
@@ -60,12 +60,12 @@ def test_an_old_backup_neither_unblocks_nor_brings_back_what_was_removed(
     until(lambda: late.rules() == {Y: "enforce drop operator"})
 
 
-def test_what_was_changed_after_a_backup_stands_after_its_restore(
+def test_changes_made_after_a_backup_survive_its_restore(
     own_etcd: Etcd,
     made: Callable[[str], Node],
     tmp_path: Path,
 ) -> None:
-    """The engine has drop again, and both nodes know that accept was stated later."""
+    """The restored engine has drop, and both nodes know that accept was stated later."""
     one, two = pair(made)
     backup = saved(own_etcd, tmp_path)
     for node in (one, two):
@@ -84,12 +84,12 @@ def test_what_was_changed_after_a_backup_stands_after_its_restore(
     assert one.rules() == two.rules() == accepted
 
 
-def test_what_a_member_that_was_behind_has_lost_is_stated_again(
+def test_changes_lost_by_a_member_that_was_behind_are_stated_again(
     own_etcd: Etcd,
     made: Callable[[str], Node],
     tmp_path: Path,
 ) -> None:
-    """The cluster is the same, and its revisions are used a second time: the epoch tells."""
+    """The cluster id is the same and revisions repeat; only the epoch shows the loss."""
     one, two = pair(made)
     own_etcd.kill()
     shutil.copytree(own_etcd.folder / "data", tmp_path / "behind")
@@ -115,7 +115,7 @@ def test_what_a_member_that_was_behind_has_lost_is_stated_again(
     assert engine.get(keys.intent(f"rules/{Y_ID}"))
 
 
-def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
+def test_after_a_restore_no_node_undoes_other_nodes_changes_or_the_policy(
     own_etcd: Etcd, made: Callable[[str], Node], tmp_path: Path
 ) -> None:
     one, two = made("edge1"), made("edge2")
@@ -130,7 +130,7 @@ def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
     one.add(request, scope="node:edge1", wait=Wait.MAJORITY)
     one.agent.state_and_wait("policy/automatic", "root", b'"second"')
     until(lambda: two.policies[-1] == "second")
-    until(lambda: not one.controller.state.unsent)  # else it would state "second" again
+    until(lambda: not one.controller.state.unsent)  # otherwise it would state "second" again
     own_etcd.restore(backup)
     engine = one.agent.member.engine
 
@@ -147,7 +147,7 @@ def test_a_restore_makes_no_node_take_away_what_is_not_for_it_nor_the_policy(
     until(lambda: two.policies[-1] == "first")
 
 
-def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> None:
+def test_a_waiting_change_that_gives_way_to_an_older_engine_is_told(fleet: Fleet) -> None:
     """An older engine comes back while a change of this node waits to be sent."""
     one = fleet("edge1")
     until(lambda: one.agent.member.applied)
@@ -158,14 +158,15 @@ def test_what_is_stated_here_goes_before_what_is_stated_again(fleet: Fleet) -> N
     mine = Unsent("alice", 500.0, 0, "node:edge2", change=7)
     old = Intent(VERSION, "bob", "edge2", 1.0, data=Raw(b"{}"))
 
-    def operation(draft: Draft) -> Unsent | None:
+    def operation(draft: Draft) -> tuple[Unsent | None, dict[int, str]]:
         draft.shared[key] = structs.replace(draft.state.shared[key], revision=0)
         draft.unsent[key] = mine
-        taker.take(draft, [Incoming(key, 9, old)])
+        taken = taker.take(draft, [Incoming(key, 9, old)])
         after = draft.unsent.get(key)
         draft.shared.staged.clear()
         draft.unsent.staged.clear()
-        return after
+        return after, taken.conflicts
 
-    kept = one.agent.member.do(operation)
-    assert kept is None or kept.by == "alice"
+    after, conflicts = one.agent.member.do(operation)
+    assert after is None, "it gave way, and the fleet states nothing in its place"
+    assert list(conflicts) == [7], "whoever made it is told"

@@ -33,12 +33,12 @@ def three(fleet: Fleet) -> tuple[Node, Node, Node]:
 
 
 def limited(*sources: str) -> set[str]:
-    """The matches of limits on these sources."""
+    """The limits on these sources, as matches."""
     return {f"src {source.removesuffix('/32')}" for source in sources}
 
 
 def settled(*made: Node) -> None:
-    """Wait until nothing is to be sent, and all have the same rules."""
+    """Wait until no change is unsent and all nodes have the same rules."""
     until(lambda: not any(node.controller.state.unsent for node in made))
     first = made[0]
     until(lambda: all(node.rules() == first.rules() for node in made))
@@ -46,7 +46,7 @@ def settled(*made: Node) -> None:
 
 
 def cut_off(node: Node, etcd: Etcd) -> None:
-    """Let a node find nobody at the engine's address."""
+    """Cut a node off: nothing answers at its address of the engine."""
     node.agent.member.engine.connection.endpoints = ("127.0.0.1:1",)
     node.agent.member.engine.turn_away(node.agent.member.engine.turn)
 
@@ -67,7 +67,7 @@ def test_a_rule_is_on_all_nodes_and_its_removal_too(fleet: Fleet) -> None:
     assert one.rules() == two.rules() == edge3.rules() == {}
 
 
-def test_a_signature_has_a_slot_of_its_own_on_each_node(fleet: Fleet) -> None:
+def test_a_match_gets_its_own_slot_on_each_node(fleet: Fleet) -> None:
     one, two, edge3 = three(fleet)
     match = {"protocol": "udp", "source_port": "53", "destination": "198.51.100.7"}
     local = RuleRequest(match=build({"protocol": "icmp"}), action=Action.DROP)
@@ -80,7 +80,7 @@ def test_a_signature_has_a_slot_of_its_own_on_each_node(fleet: Fleet) -> None:
                for s in node.controller.state.matches.values())  # fmt: skip
 
 
-def test_a_scope_says_for_whom_a_rule_is_also_if_not_for_the_node_that_states_it(
+def test_a_scope_may_leave_out_the_node_that_states_the_rule(
     fleet: Fleet,
 ) -> None:
     one, two = fleet("edge1", groups=("campus",)), fleet("edge2", groups=("dormitory",))
@@ -93,7 +93,7 @@ def test_a_scope_says_for_whom_a_rule_is_also_if_not_for_the_node_that_states_it
     assert one.rules() == {X: "enforce drop operator"}
 
 
-def test_a_rule_that_becomes_a_limit_keeps_its_scope_and_its_key(fleet: Fleet) -> None:
+def test_a_rule_that_becomes_a_limit_keeps_its_scope_and_key(fleet: Fleet) -> None:
     one, two = fleet("edge1", groups=("campus",)), fleet("edge2", groups=("dormitory",))
     until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
     one.add(ask(X), scope="group:campus")
@@ -111,7 +111,7 @@ def test_a_rule_that_becomes_a_limit_keeps_its_scope_and_its_key(fleet: Fleet) -
     assert one.rules().keys() == {X, Y}
 
 
-def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: Fleet) -> None:
+def test_a_local_rule_stays_local_and_outranks_the_fleets(fleet: Fleet) -> None:
     one, two, _ = three(fleet)
     two.add(ask(X, "accept"), scope=None)
     one.add(ask(X), wait=Wait.ALL)
@@ -134,7 +134,7 @@ def test_what_is_local_stays_local_and_stands_whatever_the_fleet_states(fleet: F
     until(lambda: two.rules() == {X: "enforce drop operator"})
 
 
-def test_what_a_node_protects_it_refuses_and_says_so(fleet: Fleet) -> None:
+def test_a_node_refuses_rules_on_what_it_protects_and_says_so(fleet: Fleet) -> None:
     one = fleet("edge1")
     two = fleet("edge2", protection={"203.0.113.0/24": "its own network"})
     until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
@@ -144,7 +144,7 @@ def test_what_a_node_protects_it_refuses_and_says_so(fleet: Fleet) -> None:
     assert two.rules() == {}
 
 
-def test_of_two_that_contradict_each_other_the_one_stands_that_the_engine_had_first(
+def test_the_first_of_two_contradicting_rules_to_reach_the_engine_stands(
     fleet: Fleet, shared_etcd: Etcd
 ) -> None:
     one, two, edge3 = three(fleet)
@@ -160,7 +160,7 @@ def test_of_two_that_contradict_each_other_the_one_stands_that_the_engine_had_fi
     assert b"fleet.conflict" in log
 
 
-def test_who_waits_is_told_that_another_stated_otherwise(fleet: Fleet, shared_etcd: Etcd) -> None:
+def test_a_caller_who_waits_is_told_of_a_conflicting_rule(fleet: Fleet, shared_etcd: Etcd) -> None:
     one, two, _ = three(fleet)
     cut_off(two, shared_etcd)
     change = two.controller.change_by(ROOT)
@@ -170,11 +170,11 @@ def test_who_waits_is_told_that_another_stated_otherwise(fleet: Fleet, shared_et
     sent = two.agent.sender.when_sent(change.number)
     one.add(ask(X), wait=Wait.MAJORITY)
     heal(two, shared_etcd)
-    with pytest.raises(ConflictError, match="root on edge1 stated otherwise"):
+    with pytest.raises(ConflictError, match=r"root on edge1 stated .* differently"):
         sent.result()
 
 
-def test_the_same_stated_twice_is_no_conflict_and_the_later_end_counts(
+def test_the_same_rule_stated_twice_is_no_conflict_and_the_later_end_counts(
     fleet: Fleet, shared_etcd: Etcd
 ) -> None:
     one, two, edge3 = three(fleet)
@@ -209,7 +209,7 @@ def test_an_operators_rule_is_never_replaced_by_a_detectors(fleet: Fleet) -> Non
     assert [node.rules()[Y] for node in (one, two, edge3)] == ["enforce accept operator"] * 3
 
 
-def test_a_cut_off_node_says_so_and_goes_on_and_is_the_same_afterwards(
+def test_a_cut_off_node_reports_it_keeps_working_and_agrees_afterwards(
     fleet: Fleet, shared_etcd: Etcd
 ) -> None:
     one, two, edge3 = three(fleet)
@@ -231,9 +231,7 @@ def test_a_cut_off_node_says_so_and_goes_on_and_is_the_same_afterwards(
     assert not two.agent.warnings()
 
 
-def test_what_is_stated_survives_a_restart_before_it_is_sent(
-    fleet: Fleet, shared_etcd: Etcd
-) -> None:
+def test_an_unsent_rule_survives_a_restart(fleet: Fleet, shared_etcd: Etcd) -> None:
     one, two, edge3 = three(fleet)
     cut_off(two, shared_etcd)
     two.add(ask(X))
@@ -243,7 +241,7 @@ def test_what_is_stated_survives_a_restart_before_it_is_sent(
     until(lambda: X in one.rules() and X in edge3.rules())
 
 
-def test_a_node_that_was_away_does_not_bring_back_what_was_removed(fleet: Fleet) -> None:
+def test_a_node_that_was_away_does_not_bring_back_removed_rules(fleet: Fleet) -> None:
     one, two, edge3 = three(fleet)
     one.add(ask(X), wait=Wait.ALL)
     two.stop()
@@ -254,7 +252,7 @@ def test_a_node_that_was_away_does_not_bring_back_what_was_removed(fleet: Fleet)
     assert one.rules() == {}
 
 
-def test_a_new_node_gets_everything_and_keeps_what_it_had_to_itself(fleet: Fleet) -> None:
+def test_a_new_node_gets_all_rules_and_keeps_its_own_to_itself(fleet: Fleet) -> None:
     one = fleet("edge1")
     one.add(ask(X), wait=Wait.MAJORITY)
     late = fleet("late")
@@ -264,7 +262,7 @@ def test_a_new_node_gets_everything_and_keeps_what_it_had_to_itself(fleet: Fleet
     until(lambda: Y in one.rules())
 
 
-def test_an_end_is_counted_from_receipt_where_a_clock_is_not_synchronised(fleet: Fleet) -> None:
+def test_a_ttl_counts_from_receipt_if_a_clock_is_not_synchronised(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     two.clock.unix += 86_400  # a day ahead, and nobody says so
     one.add(ask(X, ttl=60.0), wait=Wait.MAJORITY)
@@ -272,7 +270,7 @@ def test_an_end_is_counted_from_receipt_where_a_clock_is_not_synchronised(fleet:
     assert 55 < (rule.expires_ns - two.clock.ns) / 1e9 <= 60.1
 
 
-def test_an_end_is_absolute_where_both_clocks_are(fleet: Fleet) -> None:
+def test_a_ttl_ends_at_an_absolute_time_if_both_clocks_are_synchronised(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     one.clock.error = two.clock.error = 0.001
     two.clock.unix += 20
@@ -281,7 +279,7 @@ def test_an_end_is_absolute_where_both_clocks_are(fleet: Fleet) -> None:
     assert 35 < (rule.expires_ns - two.clock.ns) / 1e9 < 45
 
 
-def test_the_position_is_kept_with_what_was_taken_over(fleet: Fleet) -> None:
+def test_the_position_is_stored_together_with_the_applied_changes(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     one.add(ask(X), wait=Wait.MAJORITY)
     until(lambda: X in two.rules())

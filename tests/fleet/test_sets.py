@@ -36,7 +36,7 @@ def size(node: Node, name: str) -> int:
     return count(node.controller.state.entries.get(name, NOTHING))
 
 
-def test_a_large_set_is_cut_into_pieces_and_put_together() -> None:
+def test_a_large_set_is_sent_in_pieces_and_reassembled() -> None:
     listed = entries(*range(1 << 24, (1 << 24) + 150_000))
     manifest, pieces = shards.whole(b"{}", listed)
     assert len(manifest.base) == len(pieces) == 3
@@ -45,7 +45,7 @@ def test_a_large_set_is_cut_into_pieces_and_put_together() -> None:
     assert (found[4] == listed[4]).all()
 
 
-def test_a_change_of_some_entries_sends_these_alone() -> None:
+def test_a_change_of_some_entries_sends_only_those() -> None:
     before = entries(*range(1 << 24, (1 << 24) + 100_000))
     after = entries(*range((1 << 24) + 500, (1 << 24) + 100_500))
     manifest, pieces = shards.whole(b"{}", before)
@@ -58,7 +58,7 @@ def test_a_change_of_some_entries_sends_these_alone() -> None:
     assert (advanced[4] == after[4]).all()
 
 
-def test_after_many_changes_it_is_written_anew() -> None:
+def test_after_many_changes_the_whole_set_is_written_anew() -> None:
     listed = entries(*range(1 << 24, (1 << 24) + 1_000))
     manifest, pieces = shards.whole(b"{}", listed)
     for number in range(20):
@@ -69,7 +69,7 @@ def test_after_many_changes_it_is_written_anew() -> None:
     assert (shards.assembled(manifest, pieces)[4] == listed[4]).all()
 
 
-def test_a_missing_a_damaged_and_a_foreign_piece_are_refused() -> None:
+def test_missing_damaged_and_foreign_pieces_are_refused() -> None:
     manifest, pieces = shards.whole(b"{}", entries(1 << 24, 2 << 24))
     (name,) = manifest.base
     for broken in ({}, {name: pieces[name][:-1]}, {name: b"x"}):
@@ -83,7 +83,7 @@ def test_a_missing_a_damaged_and_a_foreign_piece_are_refused() -> None:
         shards.decode(b'{"record": 1, "base": 2}')
 
 
-def test_a_set_is_on_all_nodes_and_changes_and_goes(fleet: Fleet) -> None:
+def test_a_set_is_added_changed_and_removed_on_all_nodes(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     put(one, "list", entries(*range(1 << 24, (1 << 24) + 2_000)), action=Action.DROP)
     until(lambda: size(two, "list") == 2_000)

@@ -60,7 +60,7 @@ values = st.one_of(
 
 
 def _sound(settings: Settings) -> None:
-    """Times and numbers that were taken are such as later code can keep to."""
+    """Assert that accepted times and numbers are valid for later code."""
     held = settings.automatic
     for seconds in (held.ttl, held.same_incident, held.ladder.limit, held.ladder.monitor):
         assert seconds is None or seconds > 0, "NaN is neither above nor below anything"
@@ -78,8 +78,8 @@ def test_tables_are_settings_or_refused() -> None:
     fuzz(changed(SEEDS, values), call)
 
 
-def test_each_part_is_settings_or_refused() -> None:
-    """By itself: a change elsewhere in the whole is refused before."""
+def test_each_table_by_itself_is_read_or_refused() -> None:
+    """Each table alone, because an error elsewhere would be refused first."""
     parts: list[dict[str, Any]] = [{name: value} for name, value in SEEDS[0].items()]
     parts += [{"automatic": {name: value}} for name, value in SEEDS[0]["automatic"].items()]
 
@@ -91,7 +91,7 @@ def test_each_part_is_settings_or_refused() -> None:
 
 
 def test_every_setting_takes_a_value_or_refuses_it() -> None:
-    """Each setting there is, with each odd value."""
+    """Each existing setting gets each odd value."""
     paths: list[tuple[str, ...]] = [(name,) for name in Settings.__struct_fields__]
     paths += [
         (name, key)

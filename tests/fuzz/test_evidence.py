@@ -21,14 +21,14 @@ _RECORDS = Chain(None).append([Event("a", "b", "c", {"d": [1, None]})] * 3, 1.8e
 
 
 def _forged(value: Any) -> bytes:
-    """A record that holds its place in the chain, whatever is in it."""
+    """A record with valid hashes and arbitrary content."""
     record = {"sequence": 1, "previous": START, "detail": value}
     body = json.dumps(record, sort_keys=True).encode()
     return json.dumps({**record, "hash": hashlib.sha256(body).hexdigest()}).encode()
 
 
-def test_a_log_is_judged_whatever_is_in_it() -> None:
-    """It is asked when something is wrong: it tells the first bad record and raises nothing."""
+def test_an_audit_log_is_judged_whatever_is_in_it() -> None:
+    """The check names the first bad record and raises no exception."""
     assert verify(_RECORDS).problem is None
     first, *_ = (json.loads(one) for one in _RECORDS)
     changed = st.one_of(changed_json([first]), damaged(_RECORDS), json_values.map(_forged))
@@ -42,7 +42,7 @@ def test_a_log_is_judged_whatever_is_in_it() -> None:
     fuzz(st.tuples(st.integers(0, 3), changed), call)
 
 
-def test_rates_of_an_incident_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:
+def test_damaged_rates_of_an_incident_are_read_as_far_as_possible(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     seed = ",".join(rates.COLUMNS).encode() + b"\n" + b"1.0,2.0,3.0,4.0,5.0,6.0,7.0\n" * 3
 
@@ -54,7 +54,7 @@ def test_rates_of_an_incident_are_read_as_far_as_they_can_be(tmp_path: Path) -> 
 
 
 def _packed(kind: int) -> bytes:
-    """A sound archive whose members are compressed so."""
+    """A valid archive whose members are compressed with this method."""
     whole = archive.archive("i", {"a.json": b"{}" * 50}, Ed25519PrivateKey.generate(), "now")
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as held, zipfile.ZipFile(out, "w", kind) as fresh:
@@ -65,7 +65,7 @@ def _packed(kind: int) -> bytes:
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2,
                                   zipfile.ZIP_LZMA])  # fmt: skip
-def test_an_archive_holds_or_is_refused(tmp_path: Path, kind: int) -> None:
+def test_an_archive_verifies_or_is_refused(tmp_path: Path, kind: int) -> None:
     path = tmp_path / "x.zip"
 
     def call(data: bytes) -> None:

@@ -118,7 +118,7 @@ def test_an_entry_is_prefixes_or_refused() -> None:
 
 @pytest.mark.parametrize("kind", list(Format))
 def test_a_list_of_rules_is_read_line_by_line(kind: Format) -> None:
-    """A bad line is an outcome and takes no other with it: nothing at all is raised."""
+    """A bad line gives a reject, does not affect other lines, and raises no exception."""
     defaults = RuleRequest(Match(parse_prefix("0.0.0.0/0")))
     odd = [
         b'{"match":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}\n",

@@ -20,7 +20,7 @@ def test_decisions_are_cut_in_pieces_or_handed_on() -> None:
     fuzz(bodies(STREAM), lambda body: sum(map(len, pieces(body))))
 
 
-def test_places_are_taken_whole_or_not_at_all() -> None:
+def test_a_decision_about_places_is_applied_whole_or_not_at_all() -> None:
     good = dumps(STREAM[0]).replace(b"DE", b"FR")
 
     def call(body: bytes) -> None:
@@ -36,7 +36,7 @@ def test_places_are_taken_whole_or_not_at_all() -> None:
     fuzz(bodies(STREAM), call)
 
 
-def test_an_address_of_an_api_is_one_or_refused() -> None:
+def test_an_api_address_is_valid_or_refused() -> None:
     ends = st.sampled_from(
         ("", "[", "[::1", ":", ":99999", "\n", "²", "xn--", "@", "%", "/\n", "é")
     )
@@ -61,7 +61,7 @@ def test_alerts_of_a_file_are_read_whatever_is_in_it(tmp_path: Path) -> None:
     fuzz(files, call)
 
 
-def test_a_place_in_a_file_is_recalled_or_forgotten(tmp_path: Path) -> None:
+def test_a_saved_file_position_is_recalled_or_forgotten(tmp_path: Path) -> None:
     state, eve = tmp_path / "state", tmp_path / "eve.json"
     eve.write_bytes(b"x\n" * 9)
     held: list[Any] = [{"inode": eve.stat().st_ino, "offset": 4}]
@@ -77,13 +77,13 @@ def test_a_place_in_a_file_is_recalled_or_forgotten(tmp_path: Path) -> None:
     fuzz(bodies(held) | json_values.map(dumps), call)
 
 
-def test_lines_are_cut_apart_whatever_is_in_them() -> None:
+def test_lines_are_split_whatever_is_in_them() -> None:
     lines = st.lists(changed_json(STREAM) | st.binary(), max_size=4).map(b"\n".join)
     fuzz(lines, lambda body: list(checked.lines(body)))
 
 
 @pytest.mark.parametrize("offset", [-1, -(2**70), 2**70, 10**300])
-def test_a_place_that_cannot_be_is_forgotten(tmp_path: Path, offset: int) -> None:
+def test_an_impossible_file_position_is_forgotten(tmp_path: Path, offset: int) -> None:
     state, eve = tmp_path / "state", tmp_path / "eve.json"
     eve.write_bytes(b"x\n" * 9)
     state.write_bytes(dumps({"inode": eve.stat().st_ino, "offset": offset}))

@@ -32,7 +32,7 @@ def _ask(path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("bits", [24, 28, 32])
-def test_a_sound_file_is_read(tmp_path: Path, version: int, bits: int) -> None:
+def test_valid_databases_are_read(tmp_path: Path, version: int, bits: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(mmdb(RECORDS[0], version, bits))
     database = open_database(path)

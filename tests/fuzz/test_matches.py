@@ -47,7 +47,7 @@ _LIMITS = [[{"match": "udp dst-port 53", "pps": 5, "per": "/24,/56", "burst": "1
 
 
 def _same(match: Match) -> None:
-    """What is shown is read as the same, by either form, and sorts."""
+    """Assert that a match is read back from text and JSON, and can be sorted."""
     assert text.parse(str(match)) == match
     assert build(match.as_json()) == match
     assert precedence(match) == precedence(text.parse(str(match)))
@@ -111,8 +111,8 @@ def test_limits_are_read_or_refused() -> None:
     fuzz(changed(_LIMITS, json_values | rates), lambda one: parse({"limits": one}))
 
 
-def test_a_place_in_a_listing_is_one_or_refused() -> None:
-    """What a caller gives for `cursor`."""
+def test_a_cursor_is_valid_or_refused() -> None:
+    """The text of the parameter `cursor`."""
     numbers = st.sampled_from(("0", "-5", "--5", "-", "²", "٣", "9" * 5000, ""))
     rest = st.sampled_from(("udp", "", "port 1;", "src ::/0"))
     fuzz(st.tuples(numbers, st.sampled_from((";", "")), rest).map("".join) | texts, _place)

@@ -93,7 +93,7 @@ def test_a_rate_of_the_configuration_is_finite_or_refused() -> None:
     fuzz(st.tuples(base, tables).map(lambda both: {**both[1], **both[0]}), call)
 
 
-def test_a_figure_is_short_whatever_the_number() -> None:
+def test_a_formatted_figure_is_short_whatever_the_number() -> None:
     def call(value: float) -> None:
         assert len(si(value)) < 400
 

@@ -49,7 +49,7 @@ def test_a_prefix_is_one_or_refused() -> None:
 
 
 def test_the_message_about_a_bad_text_is_short() -> None:
-    """It is kept for each bad line, sent to the caller, and written to logs."""
+    """The message is stored for each bad line, returned to the caller, and logged."""
     long = st.sampled_from(("x" * 10**6, "1.2.3.4/" + "9" * 10**6, "fe80::1%" + "x" * 10**6))
 
     def call(one: str) -> None:

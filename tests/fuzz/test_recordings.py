@@ -45,7 +45,7 @@ def blocks(order: str) -> bytes:
 
 @st.composite
 def odd_blocks(draw: st.DrawFn) -> bytes:
-    """Blocks whose sizes, interfaces and lengths say anything."""
+    """Blocks with arbitrary sizes, interfaces and lengths."""
     order = draw(st.sampled_from("<>"))
     out = blocks(order)
     for _ in range(draw(st.integers(1, 4))):
@@ -93,7 +93,7 @@ def test_a_pcapng_is_read_or_refused(tmp_path: Path) -> None:
     fuzz(seeds | odd_blocks() | st.binary(), lambda data: _read(tmp_path / "x", data))
 
 
-def test_a_frame_is_told_whatever_is_in_it() -> None:
+def test_a_frame_is_described_whatever_is_in_it() -> None:
     def call(frame: bytes) -> None:
         assert len(summary(frame)) < 200
         assert len(service(frame)) < 200
@@ -104,7 +104,7 @@ def test_a_frame_is_told_whatever_is_in_it() -> None:
 
 
 def test_a_frame_is_built_or_refused() -> None:
-    """Ports, types and flags are numbers of their width, as its callers check."""
+    """Ports, types and flags have their valid width, as callers check."""
     four, six = Prefix(bytes(4), 32), Prefix(bytes(16), 128)
     ends = st.sampled_from((four, six))
     ports, bytes_ = st.integers(0, 65535), st.integers(0, 255)

@@ -25,27 +25,27 @@ from xdpctl_api.app import openapi
 _OPEN = {"/healthz", "/readyz"}
 _NOT_VIEWED = ("/v1/tokens", "/v1/audit")
 _PLANNED = {502, 503, 504, 507}  # a feed, the store, a deadline, no room
-_LIVE = ("/v1/samples", "}/top")  # they go on for as long as one asks
+_LIVE = ("/v1/samples", "}/top")  # streams, which do not end
 _ASKED_BY_ALL = ("/v1/lookup", "/v1/explain")
 _ADMINS = ("/v1/tokens", "/v1/browsers")
 _QUESTION = "/v1/suggest"  # a POST that changes nothing
 _ENDLESS = "/v1/stream"  # tests/unit/api/test_stream.py has who may read it
 _TIMES = 4  # as long as one parser, for there are many requests
-_SOURCE, _SIGNATURE = "8.8.5.7", "udp dst-port 53"
+_SOURCE, _MATCH = "8.8.5.7", "udp dst-port 53"
 
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Api]:
-    """A box with one of each thing, so that some requests find what they ask for."""
+    """A box with one of each thing, so that some requests find their target."""
     with running(tmp_path, 300, OURS) as api:
         api.call("PUT", "/v1/automatic", json={"mode": "on"})
         yield api
 
 
 def stand(api: Api) -> dict[str, list[str]]:
-    """One of each thing again, and their names, by path parameter."""
+    """Create one of each thing again; return their names by path parameter."""
     api.call("POST", "/v1/rules", json={"match": {"source": _SOURCE}})
-    made = api.call("POST", "/v1/rules", json={"match": _SIGNATURE})
+    made = api.call("POST", "/v1/rules", json={"match": _MATCH})
     api.call("PUT", "/v1/sets/bad", content=b"9.9.9.9\n")
     say(api, "event", event(victim=VICTIM, attack="udp_flood"))
     incidents = [one["id"] for one in api.call("GET", "/v1/incidents").json()["incidents"]]
@@ -60,7 +60,7 @@ def stand(api: Api) -> dict[str, list[str]]:
 
 @st.composite
 def requests(draw: st.DrawFn, known: Mapping[str, list[str]]) -> Case[Any]:
-    """One of the described requests, or nearly; half of them about something that exists."""
+    """A described request, or nearly one; half of them are about something that exists."""
     operation = draw(st.sampled_from(_OPERATIONS))
     modes = [mode for mode in GenerationMode if mode.is_positive or _has_input(operation)]
     case: Case[Any] = draw(operation.as_strategy(generation_mode=draw(st.sampled_from(modes))))
@@ -100,7 +100,7 @@ def sent(api: Api, case: Case[Any], peer: tuple[str, int], token: str | None) ->
 
 
 def allowed(role: str | None, case: Case[Any]) -> bool:
-    """Whether a request of this role may come to anything."""
+    """Whether a request of this role may succeed."""
     path = case.path
     if role in ("admin", "local") or path in _OPEN:
         return True
@@ -117,7 +117,9 @@ def allowed(role: str | None, case: Case[Any]) -> bool:
 @pytest.mark.parametrize(
     "role", [None, "viewer", "helpdesk", "operator", "detector", "admin", "local"]
 )
-def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | None) -> None:
+def test_no_request_causes_an_internal_error_or_exceeds_its_role(
+    box: Api, role: str | None
+) -> None:
     more = {"origin": "fastnetmon"} if role == "detector" else {}
     token = box.token("who", role, **more) if role not in (None, "local") else None
     peer = LOCAL if role == "local" else TCP
@@ -138,7 +140,7 @@ def test_no_request_is_a_defect_or_more_than_a_role_may(box: Api, role: str | No
 
 
 def test_each_request_can_be_made(box: Api) -> None:
-    """Else what is refused for its form would show nothing."""
+    """Otherwise refusals for an invalid form would prove nothing."""
     known, done = stand(box), set()
 
     def ask(case: Case[Any]) -> None:

@@ -41,7 +41,7 @@ def test_a_rule_is_decoded_or_unreadable(now: Now) -> None:
 
 
 @pytest.mark.parametrize("now", [_NOW, _LATER])
-def test_a_signature_is_decoded_or_unreadable(now: Now) -> None:
+def test_a_rule_on_a_match_is_decoded_or_unreadable(now: Now) -> None:
     seed = json.loads(rule_records.encode(_LIMIT, _NOW))
     fuzz(bodies([seed]), lambda data: rule_records.decode(_LIMIT.match.key, data, now), _BAD)
 
@@ -51,12 +51,12 @@ def test_a_set_is_decoded_or_unreadable() -> None:
     fuzz(bodies([seed]), lambda data: records.decode_set(data), _BAD)
 
 
-def test_a_key_is_a_source_or_refused() -> None:
+def test_a_stored_key_is_a_source_or_refused() -> None:
     fuzz(st.text() | st.sampled_from(("rules/::_0", "rules/1.2.3.4_²")), rule_records.key_of)
 
 
 def test_entries_are_decoded_or_unreadable() -> None:
-    """What is read is what would be written again: no length beyond its family's."""
+    """Entries that are read can be written again: no length exceeds that of its family."""
     keys = {4: FAMILIES[4].keys([_SOURCE]), 6: FAMILIES[6].keys([parse_prefix("2001:db8::/32")])}
     whole = encode_entries(keys)
     two = np.array([1, 0], "<u4").tobytes() + b"\1\0\0\xcb"
@@ -73,7 +73,7 @@ def test_an_incident_is_decoded_or_unreadable() -> None:
 
 
 def test_an_incident_that_is_written_can_be_read() -> None:
-    """A detector's numbers come in as they are."""
+    """The numbers in an incident come from detectors unchanged."""
 
     def call(pps: float) -> None:
         held = _INCIDENT.replace(peak_pps=pps, events=(_TOLD,))

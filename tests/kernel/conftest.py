@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real maps and programs, under a pin directory for each test."""
+"""The real maps and programs, in a pin directory of each test."""
 
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,19 +54,24 @@ class Filter:
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self.program = loader.add_port("test").program_fd
-        self.outside = loader.add_port("outside", outside=True).program_fd
         loader.add_explain()
+        self._explains = {False}  # on which sides
         self.datapath = PinnedDatapath(loader.pins)
         self.flows = self.datapath.flows
         self.image = Image(self.datapath.capacity)
         self.rules: Mapping[Prefix, Target] = {}
+
+    @cached_property
+    def outside(self) -> int:
+        """The program for an outside interface."""
+        return self.loader.add_port("outside", outside=True).program_fd
 
     def close(self) -> None:
         self.datapath.close()
         self.loader.close()
 
     def hold(self, rules: str | Mapping[Prefix, Target]) -> None:
-        """Exactly these rules, written to tables and front arrays that were empty before."""
+        """Write exactly these rules to tables and front filters that were empty before."""
         wanted = parse_rules(rules) if isinstance(rules, str) else rules
         if wanted != self.rules:
             self.turn_into({})
@@ -74,32 +79,32 @@ class Filter:
             self.turn_into(wanted)
 
     def turn_into(self, rules: Mapping[Prefix, Target]) -> None:
-        """Exactly these rules, by a transition from those before."""
+        """Replace the rules by these, by a transition."""
         plan = transition(self.image, differences(rules, self.image), time.monotonic_ns())
         self.datapath.apply(plan)
         self.image.commit(plan)
         self.rules = rules
 
     def replace_set(self, slot: int, wanted: Listing | None) -> None:
-        """Give a set's slot this list, or take it away."""
+        """Put this list into a set's slot, or remove the set."""
         plan = replace_set(self.image, slot, wanted)
         self.datapath.apply(plan)
         self.image.commit(plan)
 
     def empty(self) -> None:
-        """No rules, no sets, and front arrays that say so."""
+        """Remove all rules and sets, and clear the front filters."""
         for slot in list(self.image.sets):
             self.replace_set(slot, None)
         self.turn_into({})
         list(self.datapath.source.repaint())
 
     def run(self, frame: bytes, times: int = 1, outside: bool = False) -> str:
-        """The verdict by the program alone: `drop` or `pass`."""
+        """The verdict of the program: `drop` or `pass`."""
         program = self.outside if outside else self.program
         return VERDICTS[programs.run(program, frame, times).value]
 
     def judge(self, frame: bytes, outside: bool = False) -> tuple[str, str]:
-        """The verdict and the reason it was counted under, once, with all its bytes."""
+        """The verdict and the reason; asserts that one packet with its bytes was counted."""
         before = self.counters(outside)
         verdict = self.run(frame, outside=outside)
         after = self.counters(outside)
@@ -110,18 +115,23 @@ class Filter:
         return verdict, grown[0].name
 
     def explain(self, frame: bytes, outside: bool = False) -> str:
-        """The reason by the explain program, which counts nothing."""
+        """The reason by the explain program, which does not count."""
+        if outside not in self._explains:  # verifying it takes a second
+            self.loader.add_explain(outside)
+            self._explains.add(outside)
         before = self.counters(outside)
         reason = self.datapath.explain(frame, outside).reason.name
         assert self.counters(outside) == before
         return reason
 
     def teach(self, frame: bytes) -> None:
-        """Let a frame go out."""
+        """Run the teaching program on an outgoing frame."""
         assert self.loader._teacher is not None
         assert programs.run(self.loader._teacher, frame).value == 2**32 - 1  # TC_ACT_UNSPEC
 
     def counters(self, outside: bool = False) -> dict[Reason, Hits]:
+        if outside:
+            _ = self.outside
         return self.datapath.counters()["outside" if outside else "test"]
 
     def hits(self, source: str) -> tuple[int, int]:
@@ -136,7 +146,7 @@ class Filter:
 
 @contextmanager
 def one_cpu() -> Iterator[None]:
-    """Each CPU counts its own hits, and so which packet is sampled or captured."""
+    """Run on one CPU, because each CPU counts separately which packet is sampled or captured."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
@@ -153,7 +163,7 @@ def _able() -> None:
 
 @pytest.fixture(scope="session")
 def compiled() -> Compiled:
-    return _once()
+    return filter_for()
 
 
 @pytest.fixture(scope="session")
@@ -163,16 +173,22 @@ def compiled_for_rehearsal() -> Compiled:
 
 @pytest.fixture(scope="session")
 def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings with a folder for the compiled programs, which each rehearsal then takes from it."""
+    """Settings with a folder for compiled programs, which all rehearsals share."""
     settings = Settings(state_dir=tmp_path_factory.mktemp("state"))
     settings.loader_dir.mkdir()
     return settings
 
 
 @cache
-def _once() -> Compiled:
-    """Also where other tests import the fixture, which makes it another one."""
-    return compile_filter(CAPACITY)
+def filter_for(capacity: Capacity = CAPACITY, flows: FlowSettings | None = None) -> Compiled:
+    """The compiled filter: compiling takes seconds, and many tests need the same."""
+    return compile_filter(capacity, flows=flows)
+
+
+@cache
+def teacher_for(flows: FlowSettings) -> Compiled:
+    """The compiled program that teaches."""
+    return compile_teacher(flows)
 
 
 @pytest.fixture
@@ -202,7 +218,7 @@ def filtering(
     teach: Compiled | None = None,
     flows: FlowSettings | None = None,
 ) -> Iterator[Filter]:
-    """A loaded program under pins that are gone afterwards."""
+    """Load a program with pins that are removed afterwards."""
     pins = Pins(directory / "bpf")
     try:
         with closing(Filter(Loader(pins, compiled, teach=teach, flows=flows))) as made:
@@ -213,7 +229,7 @@ def filtering(
 
 @pytest.fixture(scope="session")
 def filtered(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
-    """One loaded program for many tests; each says what rules it should hold."""
+    """One loaded program for many tests; each test sets the rules that it needs."""
     with filtering(tmp_path_factory.mktemp("filter"), compiled) as made:
         yield made
 
@@ -224,14 +240,14 @@ FLOWS = FlowSettings(flows=64_000, new_per_source=0)
 @pytest.fixture(scope="session")
 def teaching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
     """A loaded program with a flow memory, and the program that teaches it."""
-    compiled = compile_filter(CAPACITY, flows=FLOWS), compile_teacher(FLOWS)
+    compiled = filter_for(flows=FLOWS), teacher_for(FLOWS)
     with filtering(tmp_path_factory.mktemp("teaching"), *compiled, FLOWS) as made:
         yield made
 
 
 @pytest.fixture
 def emptied(filtered: Filter) -> Iterator[Filter]:
-    """`filtered` with nothing in it, for tests with sets."""
+    """`filtered` without rules, for tests with sets."""
     filtered.empty()
     yield filtered
     filtered.empty()
@@ -239,13 +255,13 @@ def emptied(filtered: Filter) -> Iterator[Filter]:
 
 @pytest.fixture(scope="session")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
-    """The same with room for large sets; take `large`, which is empty."""
-    with filtering(tmp_path_factory.mktemp("roomy"), compile_filter(LARGE)) as made:
+    """A filter with room for large sets; tests use `large`, which is empty."""
+    with filtering(tmp_path_factory.mktemp("roomy"), filter_for(LARGE)) as made:
         yield made
 
 
 @pytest.fixture
 def large(roomy: Filter) -> Iterator[Filter]:
-    """With room for large sets, and nothing in it."""
+    """An empty filter with room for large sets."""
     yield roomy
     roomy.empty()

@@ -17,7 +17,7 @@ ByFamily = dict[int, Keys]
 
 
 def told(slots: Sequence[int]) -> tuple[int, ...]:
-    """What an explanation has of the slots that were met: the first ones, and the last."""
+    """The slots that an explanation keeps of those that were met: the first ones, and the last."""
     most = Constants.EXPLANATION_SLOTS_MAX - 1
     return (*slots[:most], *slots[most:][-1:])
 
@@ -40,7 +40,7 @@ def listed(
     mode: Mode = Mode.ENFORCE,
     also: ByFamily | None = None,
 ) -> Listing:
-    """These prefixes, and those of `also`."""
+    """A listing of these prefixes and those of `also`."""
     keys = keys_of(map(parse_prefix, texts))
     return listing(joined(keys, also) if also else keys, action, mode)
 
@@ -56,7 +56,7 @@ def prefixes_of(keys: Mapping[int, Keys]) -> list[Prefix]:
 
 
 def random_keys(rng: np.random.Generator, ipv4: int, ipv6: int) -> ByFamily:
-    """About so many of 11.0.0.0 to 125.255.255.255 and of 2a00::/12, half of them crowded."""
+    """About `count` keys in 11.0.0.0 to 125.255.255.255 or 2a00::/12, half of them in clusters."""
     crowds = rng.integers(11 << 24, 126 << 24, ipv4 // 100 + 1, dtype=np.uint64)
     near = rng.choice(crowds, ipv4 // 2) + rng.integers(0, 1 << 12, ipv4 // 2, dtype=np.uint64)
     far = rng.integers(11 << 24, 126 << 24, ipv4 - ipv4 // 2, dtype=np.uint64)
@@ -90,7 +90,7 @@ def _random6(rng: np.random.Generator, count: int) -> Keys:
 
 
 class Oracle:
-    """What a source's verdict is, most specific prefix first, accepting before dropping."""
+    """Computes a source's verdict: the most specific prefix first, accept before drop."""
 
     def __init__(self, drop: Mapping[int, Keys], accept: Mapping[int, Keys]) -> None:
         self.drop, self.accept = set(prefixes_of(drop)), set(prefixes_of(accept))

@@ -28,7 +28,7 @@ def filtered(emptied: Filter) -> Iterator[Filter]:
 
 
 def captured(filtered: Filter, ask: CaptureAsk, *frames: bytes) -> tuple[list[Capture], int]:
-    """What is captured of these frames, and how many are lost."""
+    """The captures of these frames, and the number of lost ones."""
     capturing = Captures(filtered.datapath).begin(ask)
     batches = capturing.batches()
     found = next(batches)
@@ -40,7 +40,7 @@ def captured(filtered: Filter, ask: CaptureAsk, *frames: bytes) -> tuple[list[Ca
     return found, lost
 
 
-def test_what_is_dropped_is_captured_with_all_that_is_known_of_it(filtered: Filter) -> None:
+def test_a_dropped_packet_is_captured_with_its_reason_rule_and_bytes(filtered: Filter) -> None:
     frames = [to_frame(DROPPED), to_frame(PASSED), packets.to_frame("203.0.113.7")]
     found, lost = captured(filtered, CaptureAsk(choose("drop"), every=1), *frames)
     assert lost == 0
@@ -52,7 +52,7 @@ def test_what_is_dropped_is_captured_with_all_that_is_known_of_it(filtered: Filt
     assert found[0].time_ns <= found[1].time_ns
 
 
-def test_only_what_one_rule_decides_or_one_verdict(filtered: Filter) -> None:
+def test_a_capture_may_be_limited_to_one_rule_or_one_verdict(filtered: Filter) -> None:
     slot = filtered.image.entries[parse_prefix("203.0.113.7")]
     frames = [to_frame(DROPPED), to_frame("203.0.113.7"), to_frame(PASSED)] * 5
     found, _ = captured(filtered, CaptureAsk(choose("drop"), every=1, slot=slot), *frames)
@@ -62,7 +62,7 @@ def test_only_what_one_rule_decides_or_one_verdict(filtered: Filter) -> None:
     assert {c.slot for c in found} == {SlotNumber.NONE}
 
 
-def test_one_in_so_many(filtered: Filter) -> None:
+def test_one_packet_in_n_is_captured(filtered: Filter) -> None:
     ask = CaptureAsk(choose("all"), every=16)
     with one_cpu():
         found, _ = captured(filtered, ask, *[to_frame(DROPPED)] * 8_000)
@@ -70,7 +70,7 @@ def test_one_in_so_many(filtered: Filter) -> None:
 
 
 def test_sources_that_take_turns_are_all_captured(filtered: Filter) -> None:
-    """Each 16th packet would be of 25 of them alone."""
+    """If each 16th packet were captured, only 25 of the sources would be seen."""
     frames = [to_frame(f"192.0.2.{number}") for number in range(200)] * 40
     with one_cpu():
         found, _ = captured(filtered, CaptureAsk(choose("all"), every=16), *frames)
@@ -78,14 +78,14 @@ def test_sources_that_take_turns_are_all_captured(filtered: Filter) -> None:
     assert len({capture.head[26:30] for capture in found}) > 150
 
 
-def test_of_a_long_packet_the_beginning(filtered: Filter) -> None:
+def test_only_the_beginning_of_a_long_packet_is_captured(filtered: Filter) -> None:
     frame = to_frame(DROPPED) + bytes(1000)
     ((found,), _) = captured(filtered, CaptureAsk(choose("drop"), every=1), frame)
     assert found.length == len(frame)
     assert found.head == frame[:CAPTURE_BYTES]
 
 
-def test_what_there_is_no_room_for_is_counted_and_the_verdict_stays(filtered: Filter) -> None:
+def test_captures_without_room_are_counted_and_the_verdict_stays(filtered: Filter) -> None:
     frame = to_frame(DROPPED)
     ask = CaptureAsk(choose("drop"), every=1)
     capturing = Captures(filtered.datapath).begin(ask)
@@ -99,7 +99,7 @@ def test_what_there_is_no_room_for_is_counted_and_the_verdict_stays(filtered: Fi
     assert lost > 0
 
 
-def test_several_at_a_time_each_get_what_they_asked_for(filtered: Filter) -> None:
+def test_each_of_several_captures_gets_what_it_asked_for(filtered: Filter) -> None:
     captures = Captures(filtered.datapath)
     slot = filtered.image.entries[parse_prefix("203.0.113.7")]
     asks = (
@@ -124,7 +124,7 @@ def test_several_at_a_time_each_get_what_they_asked_for(filtered: Filter) -> Non
     for each in running[1:]:
         each.close()
     filtered.run(to_frame(DROPPED))
-    assert not list(filtered.datapath.captures()), "nobody asks any more"
+    assert not list(filtered.datapath.captures()), "no capture is active any more"
 
 
 def test_a_dense_capture_of_one_reason_leaves_the_others_thin(filtered: Filter) -> None:
@@ -138,7 +138,7 @@ def test_a_dense_capture_of_one_reason_leaves_the_others_thin(filtered: Filter) 
         each.close()
 
 
-def test_too_many_are_refused(filtered: Filter) -> None:
+def test_too_many_captures_at_a_time_are_refused(filtered: Filter) -> None:
     captures = Captures(filtered.datapath)
     running = [captures.begin(CaptureAsk(choose("drop"))).batches() for _ in range(16)]
     for each in running:
@@ -152,7 +152,7 @@ def test_too_many_are_refused(filtered: Filter) -> None:
 
 
 @pytest.mark.parametrize("every", [0, 3, 1 << 21])
-def test_a_share_that_is_no_power_of_two_is_refused(every: int) -> None:
+def test_a_rate_that_is_not_a_power_of_two_is_refused(every: int) -> None:
     with pytest.raises(RuleError, match="one packet in"):
         CaptureAsk(choose("drop"), every=every)
     with pytest.raises(RuleError, match="not a verdict"):

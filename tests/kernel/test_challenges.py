@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Challenges: what a SYN is answered with, who has shown that it exists, and what is never sent."""
+"""Challenges: the answers to SYNs, the memory of sources that exist, and what is never sent."""
 
 import random
 import struct
@@ -28,7 +28,7 @@ _TX = 3
 
 
 class Reply(NamedTuple):
-    """A TCP segment that came back, and what its frame and IP header say."""
+    """A TCP segment that was sent back, with fields of its frame and IP header."""
 
     macs: bytes
     source: bytes
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
 @pytest.fixture
 def challenging(emptied: Filter) -> Iterator[Filter]:
-    """Every SYN is challenged."""
+    """A filter that challenges every SYN."""
     table, words = emptied.datapath.matches, emptied.datapath.source.words
     table.wait_for_packets()
     word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
@@ -62,7 +62,7 @@ def folded(data: bytes) -> int:
 
 
 def answer(held: Filter, frame: bytes) -> Reply:
-    """What the filter sends back, whose checksums are right."""
+    """The segment that the filter sends back; asserts that its checksums are right."""
     done = programs.run(held.program, frame)
     assert done.value == _TX
     assert len(done.frame) <= len(frame)
@@ -100,7 +100,9 @@ SYNS = [
 
 
 @pytest.mark.parametrize("frame", SYNS, ids=["IPv4", "IPv6", "tagged, with data"])
-def test_a_syn_is_answered_by_a_short_ack_to_its_sender(challenging: Filter, frame: bytes) -> None:
+def test_a_syn_is_answered_with_a_short_ack_to_its_sender(
+    challenging: Filter, frame: bytes
+) -> None:
     said = answer(challenging, frame)
     assert said.macs == MAC[6:] + MAC[:6]
     assert said.ports == (443, 40000)
@@ -111,17 +113,19 @@ def test_a_syn_is_answered_by_a_short_ack_to_its_sender(challenging: Filter, fra
     assert challenging.explain(frame) == "CHALLENGED"
 
 
-def test_each_question_has_a_number_of_its_own(challenging: Filter) -> None:
+def test_each_challenge_has_its_own_acknowledgement_number(challenging: Filter) -> None:
     frames = [packet4(CLIENT, SERVER, tcp(SYN, port), 6) for port in range(1024, 1524)]
     numbers = [answer(challenging, frame).acknowledged for frame in frames]
     assert len(set(numbers)) == len(frames)
     twice = [[answer(challenging, frame).acknowledged for _ in range(2)] for frame in frames]
-    assert sum(one != two for one, two in twice) <= 1, "only where an epoch ends between them"
+    assert sum(one != two for one, two in twice) <= 1, (
+        "they differ only if an epoch ends between them"
+    )
 
 
 @pytest.mark.parametrize(("make", "ends"), [(packet4, 4), (packet6, 6)])
 @pytest.mark.parametrize("flags", [RST, RST | ACK])
-def test_who_resets_with_the_number_is_remembered(
+def test_a_source_that_resets_with_the_right_number_is_remembered(
     challenging: Filter, make: object, ends: int, flags: int
 ) -> None:
     assert callable(make)
@@ -158,7 +162,7 @@ def test_only_syns_are_challenged(challenging: Filter) -> None:
     assert not is_syn(packet4(CLIENT, SERVER, tcp(SYN | FIN), 6))
 
 
-def test_what_cannot_be_answered_in_place_is_dropped(challenging: Filter) -> None:
+def test_syns_that_cannot_be_answered_in_place_are_dropped(challenging: Filter) -> None:
     before = challenging.flows.challenges()
     with_options = ethernet(0x0800, ipv4(CLIENT, SERVER, tcp(SYN), 6, bytes(4)))
     assert challenging.run(with_options) == "drop"
@@ -167,12 +171,12 @@ def test_what_cannot_be_answered_in_place_is_dropped(challenging: Filter) -> Non
 
 
 @pytest.mark.parametrize("source", ["224.0.0.9", "127.0.0.1", "0.1.2.3", "255.255.255.255"])
-def test_who_cannot_send_gets_no_answer(challenging: Filter, source: str) -> None:
+def test_a_source_address_that_cannot_send_gets_no_answer(challenging: Filter, source: str) -> None:
     assert challenging.run(packet4(address(source), SERVER, tcp(SYN), 6)) == "drop"
 
 
-def test_nobody_gets_more_than_his_network_may(challenging: Filter) -> None:
-    """100,000 a second and as many at once; another network gets its own."""
+def test_challenges_are_rate_limited_by_network(challenging: Filter) -> None:
+    """100,000 a second and as many at once; each network has its own limit."""
     frame = packet4(address("203.0.114.9"), SERVER, tcp(SYN), 6)
     before = challenging.flows.challenges()
     runner = programs.Runner(challenging.program)
@@ -187,7 +191,7 @@ def test_nobody_gets_more_than_his_network_may(challenging: Filter) -> None:
     assert challenging.run(packet4(address("203.0.115.9"), SERVER, tcp(SYN), 6)) == "answer"
 
 
-def test_without_a_challenge_no_reset_is_looked_at(challenging: Filter) -> None:
+def test_without_a_challenge_rule_resets_are_not_examined(challenging: Filter) -> None:
     syn = packet4(address("203.0.116.9"), SERVER, tcp(SYN), 6)
     number = answer(challenging, syn).acknowledged
     challenging.datapath.matches.challenge([])
@@ -195,26 +199,26 @@ def test_without_a_challenge_no_reset_is_looked_at(challenging: Filter) -> None:
     assert challenging.judge(reset) == ("pass", "NO_RULE")
 
 
-def test_a_challenge_in_monitor_mode_answers_nobody(challenging: Filter) -> None:
+def test_a_challenge_rule_in_monitor_mode_answers_no_syn(challenging: Filter) -> None:
     word = Slot(Action.CHALLENGE, Mode.MONITOR, 0).pack()
     challenging.datapath.source.words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     assert challenging.judge(packet4(CLIENT, SERVER, tcp(SYN), 6)) == ("pass", "NO_RULE")
     assert challenging.set_hits(SlotNumber.SIGNATURES)[0] > 0
 
 
-def test_cookies_are_for_listeners_of_this_host_alone(challenging: Filter) -> None:
+def test_syn_cookies_are_used_only_for_listeners_on_this_host(challenging: Filter) -> None:
     word = Slot(Action.COOKIES, Mode.ENFORCE, 0).pack()
     challenging.datapath.source.words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     assert challenging.judge(packet4(CLIENT, SERVER, tcp(SYN), 6)) == ("pass", "NO_RULE")
 
 
 def replied(held: Filter, client: bytes) -> None:
-    """A source that answers its challenge."""
+    """Let a source answer its challenge."""
     number = answer(held, packet6(client, SERVER6, tcp(SYN), 6)).acknowledged
     held.judge(packet6(client, SERVER6, tcp(RST, number=number), 6))
 
 
-def test_no_network_fills_the_memory_of_answers_alone(challenging: Filter) -> None:
+def test_no_single_network_can_fill_the_memory_of_answered_challenges(challenging: Filter) -> None:
     before = challenging.flows.figures(MemoryNumber.ANSWERED)
     for number in range(1_800):
         replied(challenging, bytes.fromhex("20010db8aaaa") + number.to_bytes(2, "big") + bytes(8))
@@ -227,7 +231,7 @@ def test_no_network_fills_the_memory_of_answers_alone(challenging: Filter) -> No
     assert challenging.judge(packet6(newcomer, SERVER6, tcp(SYN), 6)) == ("pass", "NO_RULE")
 
 
-def test_a_memory_of_answers_that_is_overfull_lets_newcomers_in_again(challenging: Filter) -> None:
+def test_an_overfull_memory_of_answers_lets_newcomers_in_again(challenging: Filter) -> None:
     shared = challenging.loader._maps.shared["memories"]
     record = np.frombuffer(shared.memory(), MEMORY)[MemoryNumber.ANSWERED]
     full, least, state = int(record["full"]), int(record["least_ns"]), int(record["state"])

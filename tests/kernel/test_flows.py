@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The flow memory: what goes out teaches it, and what comes in is asked for, as in the model."""
+"""The flow memory: outgoing packets teach it, incoming ones are looked up, as in the model."""
 
 import os
 import random
@@ -29,14 +29,14 @@ from xdpctl.model.match.match import build
 PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000")) // 10
 PORTS = (53, 123, 443, 4500, 5060, 40000, 51820)
 SYN, ACK, RST, FIN, PSH = 2, 16, 4, 1, 8
-NUMBERS = (0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 1)  # of sequences, and what acknowledges them
+NUMBERS = (0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 1)  # sequence numbers, and their acknowledgements
 
 
 IDS = (b"", b"abc", b"ABCD", b"longABCD", bytes(4), b"one byte is too many.", b"2" * 20, b"2" * 9)
 
 
 def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
-    """A signature that drops every packet, except what it spares."""
+    """Arm a match that drops every packet except what it spares."""
     table, words = held.datapath.matches, held.datapath.source.words
     table.wait_for_packets()
     word = Slot(Action.DROP, Mode.ENFORCE, 0, spare).pack()
@@ -46,7 +46,7 @@ def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
 
 @pytest.fixture
 def spared(teaching: Filter) -> Iterator[Filter]:
-    """Everything that comes in is dropped, unless it is known."""
+    """A filter that drops every incoming packet of an unknown flow."""
     drop_all(teaching)
     forget(teaching)
     yield teaching
@@ -61,7 +61,7 @@ def memory_of(held: Filter) -> np.void:
 
 
 def forget(held: Filter) -> None:
-    """Two generations on, nothing is known."""
+    """Advance the memory by two generations, so that no flow is known."""
     record = memory_of(held)
     record["state"] = ((int(record["state"]) >> 32) + 2) << 32
     shared = held.loader._maps.shared
@@ -70,7 +70,7 @@ def forget(held: Filter) -> None:
 
 
 def age(held: Filter) -> None:
-    """The next new flow begins a generation, also on a machine that has just started."""
+    """Let the next new flow begin a generation, even if the machine has just started."""
     record = memory_of(held)
     record["since_ns"], record["age_ns"] = 0, 10**9
 
@@ -97,7 +97,7 @@ def packet6(source: bytes, destination: bytes, payload: bytes, protocol: int) ->
 
 
 def random_payload(rng: random.Random, four: bool) -> tuple[int, bytes]:
-    """Of TCP, UDP or ICMP, often such that it belongs to what was sent before."""
+    """A TCP, UDP or ICMP payload, often one that belongs to an earlier packet."""
     roll, ports = rng.random(), (rng.choice(PORTS), rng.choice(PORTS))
     if roll < 0.4:
         flags = rng.choice((SYN, SYN | ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, FIN, 0))
@@ -120,7 +120,7 @@ def random_payload(rng: random.Random, four: bool) -> tuple[int, bytes]:
 
 
 def random_packet(rng: random.Random, source: bytes, destination: bytes) -> bytes:
-    """An IP packet, at times a fragment, with options, or with an error about the other way."""
+    """An IP packet; sometimes a fragment, with options, or an ICMP error about the other way."""
     four = len(source) == 4
     protocol, payload = random_payload(rng, four)
     if rng.random() < 0.15:
@@ -138,7 +138,7 @@ def random_packet(rng: random.Random, source: bytes, destination: bytes) -> byte
     return ethernet(0x86DD, ipv6(source, destination, body, first))
 
 
-def test_what_is_known_is_what_the_model_knows(spared: Filter) -> None:
+def test_the_flow_memory_agrees_with_the_model(spared: Filter) -> None:
     seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
     done, known = 0, {True: 0, False: 0}
@@ -170,7 +170,7 @@ CLIENT, SERVER = bytes((198, 51, 100, 7)), bytes((203, 0, 113, 9))
 ANSWER = packet4(SERVER, CLIENT, tcp(ACK, 443, 40000), 6)
 
 
-def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
+def test_an_interface_that_is_not_outside_does_not_use_the_flow_memory(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     assert spared.judge(ANSWER, outside=True) == ("pass", "KNOWN")
     assert spared.judge(ANSWER) == ("drop", "MATCHED")
@@ -181,10 +181,10 @@ def test_an_interface_that_is_not_outside_asks_nothing(spared: Filter) -> None:
     [(Spare.NONE, "MATCHED"), (Spare.KNOWN, "KNOWN"), (None, "KNOWN")],
     ids=["a match that spares nobody", "one that spares them", "none"],
 )
-def test_matches_apply_to_a_known_flow_that_a_list_spares(
+def test_rules_on_matches_apply_to_a_known_flow_that_a_set_spares(
     spared: Filter, spare: Spare | None, said: str
 ) -> None:
-    """Else whoever is listed could flood in his flows, past all limits."""
+    """Otherwise a listed source could flood in its known flows, past all limits."""
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     Armed(spared).hold([])
     spared.hold(
@@ -195,7 +195,7 @@ def test_matches_apply_to_a_known_flow_that_a_list_spares(
             drop_all(spared, spare)
         assert spared.judge(ANSWER, outside=True)[1] == said
         assert spared.explain(ANSWER, True) == said
-        if said == "KNOWN":  # whatever else spares it, it counts for the list
+        if said == "KNOWN":  # it counts for the list, whatever else spares it
             masks = no_masks()
             masks[Reason.KNOWN] = 0
             spared.datapath.heads.read()  # what was observed before
@@ -209,19 +209,19 @@ def test_matches_apply_to_a_known_flow_that_a_list_spares(
             assert spared.judge(other, outside=True) == ("drop", "DROPPED")
         unlisted = packet4(bytes((198, 18, 0, 1)), CLIENT, tcp(ACK, 443, 40000), 6)
         wanted = "NO_RULE" if spare is None else "MATCHED"
-        assert spared.judge(unlisted, outside=True)[1] == wanted, "nothing of it is left over"
+        assert spared.judge(unlisted, outside=True)[1] == wanted, "nothing of the test is left over"
     finally:
         spared.datapath.heads.observe(no_masks())
         spared.hold({})
 
 
-def test_a_rule_that_spares_connections_alone_asks_nothing(spared: Filter) -> None:
+def test_a_rule_that_spares_only_connections_does_not_use_the_flow_memory(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     drop_all(spared, Spare.ESTABLISHED)
     assert spared.judge(ANSWER, outside=True) == ("drop", "MATCHED")
 
 
-def test_where_it_is_switched_off_nothing_is_known(spared: Filter) -> None:
+def test_where_the_flow_memory_is_switched_off_no_flow_is_known(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     spared.flows.ask("outside", Asking.ASKS_NOT_ASYMMETRIC)
     assert spared.flows.asking()["outside"] is Asking.ASKS_NOT_ASYMMETRIC
@@ -243,7 +243,7 @@ def test_a_flow_is_known_for_one_more_generation(spared: Filter) -> None:
     assert spared.judge(ANSWER, outside=True) == ("drop", "MATCHED")
 
 
-def test_what_goes_on_stays_known_over_generations(spared: Filter) -> None:
+def test_a_flow_that_continues_stays_known_over_generations(spared: Filter) -> None:
     for port in range(40001, 40006):
         spared.teach(packet4(CLIENT, SERVER, tcp(ACK) + (b"data" if port == 40001 else b""), 6))
         age(spared)
@@ -266,7 +266,7 @@ def test_a_full_generation_ends_early_and_is_counted(spared: Filter) -> None:
     assert after.fill < 1
 
 
-def test_one_teacher_has_a_budget_of_new_flows(spared: Filter) -> None:
+def test_each_inside_source_has_a_budget_of_new_flows(spared: Filter) -> None:
     maps = spared.loader._maps
     maps.set_memories(replace(FLOWS, new_per_source=1))  # 4,096 at once
     try:
@@ -282,7 +282,7 @@ def test_one_teacher_has_a_budget_of_new_flows(spared: Filter) -> None:
         maps.set_memories(FLOWS)
 
 
-def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
+def test_replies_to_forged_packets_teach_nothing(spared: Filter) -> None:
     before = spared.flows.figures().elements
     for payload, protocol in (
         (tcp(SYN | ACK, 443, 50000), 6),  # what a server sends to forged clients
@@ -301,8 +301,8 @@ def test_what_forged_packets_cause_teaches_nothing(spared: Filter) -> None:
 
 
 @pytest.mark.parametrize("opcode", [6, 9])
-def test_the_data_of_a_vpn_makes_its_flow_known(spared: Filter, opcode: int) -> None:
-    """Between two gateways, both from port 1194; an answer to a forged packet has no data."""
+def test_data_packets_of_a_vpn_make_its_flow_known(spared: Filter, opcode: int) -> None:
+    """Both gateways use port 1194; an answer to a forged packet would carry no data."""
     answer = packet4(SERVER, CLIENT, udp(1194, 1194, bytes(60)), 17)
     assert spared.judge(answer, outside=True) == ("drop", "MATCHED")
     spared.teach(packet4(CLIENT, SERVER, udp(1194, 1194, bytes([opcode << 3]) + bytes(60)), 17))
@@ -310,25 +310,29 @@ def test_the_data_of_a_vpn_makes_its_flow_known(spared: Filter, opcode: int) -> 
 
 
 def shaken(flags: int, number: int, ack: int) -> bytes:
-    """A TCP packet that comes in from the client outside."""
+    """Send a TCP packet from the client outside."""
     return packet4(SERVER, CLIENT, tcp(flags, 40000, 443, number, ack), 6)
 
 
 def sent(flags: int, number: int, ack: int, data: bytes = b"") -> bytes:
-    """What the server inside sends."""
+    """Send a TCP packet from the server inside."""
     return packet4(CLIENT, SERVER, tcp(flags, 443, 40000, number, ack) + data, 6)
 
 
-def test_who_acknowledges_the_syn_ack_is_known_before_the_first_answer(spared: Filter) -> None:
+def test_a_client_that_acknowledges_the_syn_ack_is_known_before_the_first_answer(
+    spared: Filter,
+) -> None:
     spared.teach(sent(SYN | ACK, 1000, 8))
     assert spared.judge(shaken(ACK, 8, 1000), outside=True) == ("drop", "MATCHED")
     assert spared.judge(shaken(ACK | RST, 8, 1001), outside=True) == ("drop", "MATCHED")
     assert spared.judge(shaken(ACK, 8, 1001), outside=True) == ("pass", "KNOWN")
-    assert spared.judge(shaken(ACK | PSH, 8, 77), outside=True) == ("pass", "KNOWN"), "for good"
+    assert spared.judge(shaken(ACK | PSH, 8, 77), outside=True) == ("pass", "KNOWN"), (
+        "it stays known"
+    )
 
 
-def test_what_the_inside_accepts_is_known_although_it_sends_nothing(spared: Filter) -> None:
-    """An upload whose handshake nobody saw."""
+def test_a_flow_whose_data_the_inside_acknowledges_is_known(spared: Filter) -> None:
+    """An upload whose handshake was not observed."""
     spared.teach(sent(ACK, 1, (1 << 32) - 100))
     assert spared.judge(shaken(ACK, 8, 1), outside=True) == ("drop", "MATCHED")
     spared.teach(sent(ACK, 1, (1 << 32) - 100))
@@ -338,7 +342,7 @@ def test_what_the_inside_accepts_is_known_although_it_sends_nothing(spared: Filt
 
 
 def test_forged_packets_prove_nothing(spared: Filter) -> None:
-    """SYN, SYN out of window, RST, SYN of another number, SYN out of window: five packets.
+    """Five packets: SYN, SYN out of window, RST, SYN with another number, SYN out of window.
 
     The last SYN-ACK begins the count again, so its higher ACK is no proof.
     """
@@ -352,7 +356,7 @@ def test_forged_packets_prove_nothing(spared: Filter) -> None:
         assert spared.judge(shaken(ACK, 8, 999), outside=True) == ("drop", "MATCHED")
 
 
-def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:
+def test_a_tunnels_pair_of_addresses_is_known_fragments_included(spared: Filter) -> None:
     for protocol in (4, 41, 47, 50, 132):
         word = packet4(SERVER, CLIENT, bytes(64), protocol)
         later = packet4(SERVER, CLIENT, bytes(64), protocol, fragment=0x00B9)
@@ -364,7 +368,7 @@ def test_a_pair_of_a_tunnel_is_known_with_its_fragments(spared: Filter) -> None:
         assert spared.judge(other, outside=True) == ("drop", "MATCHED")
 
 
-def test_errors_that_cite_a_flow_are_bounded_for_each_destination(spared: Filter) -> None:
+def test_icmp_errors_about_known_flows_are_rate_limited_by_destination(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     cited = ipv4(CLIENT, SERVER, tcp(SYN), 6)
     error = packet4(SERVER, CLIENT, bytes((3, 4, 0, 0, 0, 0, 0, 0)) + cited, 1)
@@ -375,11 +379,11 @@ def test_errors_that_cite_a_flow_are_bounded_for_each_destination(spared: Filter
     spared.teach(packet4(SERVER, CLIENT, tcp(SYN), 6))
     other = ipv4(SERVER, CLIENT, tcp(SYN), 6)
     second = packet4(CLIENT, SERVER, bytes((3, 4, 0, 0, 0, 0, 0, 0)) + other, 1)
-    assert spared.judge(second, outside=True)[1] == "KNOWN", "another destination"
+    assert spared.judge(second, outside=True)[1] == "KNOWN", "another destination has its own limit"
 
 
-def test_a_memory_that_is_overfull_begins_anew(spared: Filter) -> None:
-    """Else it would take nothing more until the next reboot."""
+def test_an_overfull_flow_memory_begins_anew(spared: Filter) -> None:
+    """Otherwise it would accept no new flow until the next reboot."""
     record, full = memory_of(spared), FLOWS.flows
     record["full"] = 10
     try:
@@ -399,7 +403,7 @@ def test_a_memory_that_is_overfull_begins_anew(spared: Filter) -> None:
         record["full"], record["least_ns"] = full, 10 * 10**9
 
 
-def test_figures_estimate_the_share_of_false_passes(spared: Filter) -> None:
+def test_the_figures_estimate_the_rate_of_false_passes(spared: Filter) -> None:
     rng = random.Random(17)
     for _ in range(FLOWS.flows // 4):
         source = bytes((10, *rng.randbytes(3)))
@@ -415,7 +419,7 @@ def test_figures_estimate_the_share_of_false_passes(spared: Filter) -> None:
     assert figures.false_pass < 0.002
 
 
-def test_the_memory_outlives_the_loader(spared: Filter) -> None:
+def test_the_flow_memory_outlives_the_loader(spared: Filter) -> None:
     spared.teach(packet4(CLIENT, SERVER, tcp(SYN), 6))
     again = maps.open_map(spared.loader.pins.map("flows"))
     assert again.shape.max_entries == 1 << FLOWS.blocks_log2

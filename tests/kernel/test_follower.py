@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reading a ring beside its reader: everything once, and what was overwritten is said."""
+"""Reading a ring beside its consumer: each record once, and overwritten records are reported."""
 
 from collections.abc import Iterator
 
@@ -38,7 +38,7 @@ def send(filtered: Filter, packets: int, first: int = 0) -> None:
         filtered.run(to_frame(f"198.51.{100 + number // 250}.{1 + number % 250}"))
 
 
-def test_both_readers_get_everything(filtered: Filter, follower: Follower) -> None:
+def test_both_readers_of_the_ring_get_every_record(filtered: Filter, follower: Follower) -> None:
     for turn in range(5):
         send(filtered, 40, 40 * turn)
         assert follower.waiting == 40
@@ -49,13 +49,13 @@ def test_both_readers_get_everything(filtered: Filter, follower: Follower) -> No
         assert len(follower.read_all()) == 0
 
 
-def test_it_may_read_after_the_other_one(filtered: Filter, follower: Follower) -> None:
+def test_the_follower_may_read_after_the_consumer(filtered: Filter, follower: Follower) -> None:
     send(filtered, 40)
     consumed = filtered.datapath.heads.read()
     assert np.array_equal(follower.read_all(), consumed)
 
 
-def test_it_does_not_begin_with_what_was_there_before(filtered: Filter) -> None:
+def test_the_follower_skips_records_from_before_its_start(filtered: Filter) -> None:
     send(filtered, 10)
     ring = maps.open_map(filtered.loader.pins.map("heads"))
     late = Follower(ring.fd, ring.shape.max_entries, HEAD)
@@ -63,14 +63,16 @@ def test_it_does_not_begin_with_what_was_there_before(filtered: Filter) -> None:
     ring.close()
 
 
-def test_what_was_overwritten_is_left_out_and_said(filtered: Filter, follower: Follower) -> None:
+def test_overwritten_records_are_left_out_and_reported(
+    filtered: Filter, follower: Follower
+) -> None:
     ring = maps.open_map(filtered.loader.pins.map("heads"))
     room = ring.shape.max_entries // (HEAD.itemsize + 8)
     ring.close()
     sent = 0
     while sent < room + 500:
         send(filtered, 50, sent)
-        filtered.datapath.heads.read()  # a new epoch: of later packets of one, fewer are copied
+        filtered.datapath.heads.read()  # a new epoch: later, fewer packets are copied
         sent += 50
     found = follower.read_all()
     assert follower.overrun == 1

@@ -31,7 +31,7 @@ def generated(tmp_path: Path) -> Generated:
 def client(
     tmp_path: Path, loader: Loader, datapath: PinnedDatapath, generated: Generated
 ) -> Iterator[Any]:
-    """A client of root on the Unix socket."""
+    """A client on the Unix socket, as root."""
     loader.add_explain()
     settings = Settings(state_dir=tmp_path)
     settings.control_dir.mkdir()
@@ -43,7 +43,9 @@ def client(
             yield client
 
 
-def test_what_is_added_and_put_decides_packets(client: Any, generated: Generated) -> None:
+def test_rules_and_sets_from_a_generated_client_decide_packets(
+    client: Any, generated: Generated
+) -> None:
     assert generated.explain(client, "203.0.113.7").reason == "no_rule"
     rule = generated.add(client, "203.0.113.0/24")
     assert rule.in_kernel

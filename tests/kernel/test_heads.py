@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Heads by the loaded program: which packets are observed, what each stands for, and losses."""
+"""Heads by the loaded program: which packets are observed, their weights, and losses."""
 
 import random
 from collections import Counter
@@ -57,7 +57,7 @@ def test_a_head_begins_at_the_ip_header_and_says_who_decided(filtered: Filter) -
         assert head["bytes"].tobytes()[:held] == frame[offset : offset + held]
 
 
-def test_what_is_not_ip_or_ends_early_is_a_head_too(filtered: Filter) -> None:
+def test_packets_that_are_not_ip_or_end_early_have_heads_too(filtered: Filter) -> None:
     observe(filtered, 1, Reason.LINK, Reason.TRUNCATED)
     for frame in (bytes(12) + b"\x08\x06" + b"arp" * 10, to_frame(PASSED)[:30]):
         filtered.run(frame)
@@ -67,7 +67,7 @@ def test_what_is_not_ip_or_ends_early_is_a_head_too(filtered: Filter) -> None:
     assert found[0]["bytes"].tobytes().startswith(b"arp" * 10)
 
 
-def test_one_in_so_many_stands_for_as_many(filtered: Filter) -> None:
+def test_a_head_sampled_one_in_n_has_weight_n(filtered: Filter) -> None:
     observe(filtered, 16, Reason.DROPPED)
     for frame in (to_frame(DROPPED), to_frame(PASSED)):
         filtered.run(frame, 16_000)
@@ -79,7 +79,7 @@ def test_one_in_so_many_stands_for_as_many(filtered: Filter) -> None:
     assert not len(filtered.datapath.heads.read())
 
 
-def test_in_an_epoch_they_become_fewer_and_their_weights_make_up_for_it(filtered: Filter) -> None:
+def test_within_an_epoch_heads_become_rarer_and_their_weights_grow(filtered: Filter) -> None:
     observe(filtered, 1, Reason.DROPPED)
     packets = 1 << HEADS_ALL_LOG2 + 4
     filtered.run(to_frame(DROPPED), packets)
@@ -93,7 +93,7 @@ def test_in_an_epoch_they_become_fewer_and_their_weights_make_up_for_it(filtered
     assert again["weight"].tolist() == [1] * 100, "reading began a new epoch"
 
 
-def test_if_nobody_reads_nothing_is_copied_any_more(filtered: Filter) -> None:
+def test_heads_are_no_longer_copied_if_nobody_reads_them(filtered: Filter) -> None:
     observe(filtered, 1, Reason.DROPPED)
     filtered.run(to_frame(DROPPED), HEADS_SEEN_MAX)
     lost = filtered.datapath.heads.lost()
@@ -102,7 +102,7 @@ def test_if_nobody_reads_nothing_is_copied_any_more(filtered: Filter) -> None:
     filtered.datapath.heads.read()
 
 
-def test_a_capture_and_the_heads_do_not_disturb_each_other(filtered: Filter) -> None:
+def test_captures_and_heads_do_not_disturb_each_other(filtered: Filter) -> None:
     observe(filtered, 64, Reason.DROPPED)
     capturing = Captures(filtered.datapath).begin(CaptureAsk(choose("drop"), every=4))
     batches = capturing.batches()
@@ -121,7 +121,7 @@ def test_a_capture_and_the_heads_do_not_disturb_each_other(filtered: Filter) -> 
 
 
 def _composition(number: int) -> dict[int, float]:
-    """The shares of some source ports."""
+    """Random shares of some source ports."""
     parts = random.Random(number).choices(range(1, 60), k=2 + number % 5)
     return {
         port: part / sum(parts)
@@ -130,7 +130,7 @@ def _composition(number: int) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("number", range(10))
-def test_shares_of_made_traffic_are_found(filtered: Filter, number: int) -> None:
+def test_top_lists_find_the_shares_of_synthetic_traffic(filtered: Filter, number: int) -> None:
     """At 20,000 packets a second, some of them dropped, in pulses if the number is odd."""
     shares, rng = _composition(number), random.Random(number)
     sampler = Sampler(filtered.datapath.heads, filtered.datapath.served)

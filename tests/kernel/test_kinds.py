@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Classes and strata: by the program what the reference says, and how many heads of each."""
+"""Classes and strata: program and reference agree, and each stratum has enough heads."""
 
 import random
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def observe(filtered: Filter, every: int) -> None:
 
 @pytest.fixture
 def filtered(emptied: Filter) -> Iterator[Filter]:
-    """Without rules; every packet is observed."""
+    """A filter without rules that observes every packet."""
     emptied.datapath.heads.read()
     observe(emptied, 1)
     with one_cpu():
@@ -71,11 +71,11 @@ CASES = [
 
 @pytest.mark.parametrize(("frame", "wanted"), CASES)
 def test_each_packet_has_one_class(filtered: Filter, frame: bytes, wanted: Traffic) -> None:
-    assert classify(read(heads([frame]))).tolist() == [wanted], "by the reference"
+    assert classify(read(heads([frame]))).tolist() == [wanted], "the reference has another class"
     before = filtered.datapath.heads.volumes()
     filtered.run(frame)
     (head,) = filtered.datapath.heads.read()
-    assert head["traffic"] == wanted, "by the program"
+    assert head["traffic"] == wanted, "the program has another class"
     counted = filtered.datapath.heads.volumes() - before
     assert counted[wanted].tolist() == [1, len(frame)]
     assert counted.sum() == 1 + len(frame)
@@ -89,14 +89,14 @@ def test_random_packets_are_of_the_same_class_in_both(filtered: Filter) -> None:
         frame = random_frame(rng, *sources)
         filtered.run(frame)
         found = filtered.datapath.heads.read()
-        whole = (found["bytes_held"] < HEAD_BYTES).all()  # else the reference sees a part of it
+        whole = (found["bytes_held"] < HEAD_BYTES).all()  # else the reference sees only a part
         if whole and (found["reason"] == Reason.NO_RULE).all():
             seen += len(found)
             assert found["traffic"].tolist() == classify(read(found)).tolist(), frame.hex()
     assert seen > 500
 
 
-def test_volumes_are_what_observed_packets_stand_for(filtered: Filter) -> None:
+def test_volumes_are_what_the_observed_packets_stand_for(filtered: Filter) -> None:
     observe(filtered, 16)
     before = filtered.datapath.heads.volumes()
     filtered.run(tcp(2), 16_000)
@@ -110,7 +110,7 @@ def flood(port: int = 4000, to: str = "198.51.100.7") -> bytes:
     return ethernet(0x0800, ipv4(*source, udp(port, 4000)))
 
 
-def test_of_a_large_stratum_a_smaller_share_is_copied(filtered: Filter) -> None:
+def test_a_smaller_share_of_a_large_stratum_is_copied(filtered: Filter) -> None:
     first = 1 << STRATUM_LOG2
     filtered.run(flood(), first * 64)
     found = filtered.datapath.heads.read()
@@ -122,7 +122,7 @@ def test_of_a_large_stratum_a_smaller_share_is_copied(filtered: Filter) -> None:
 
 
 def test_a_small_attack_is_seen_beside_a_large_one(filtered: Filter) -> None:
-    """A fiftieth of the packets, on another host; a sample of all would have a fiftieth of it."""
+    """The small attack has 2 % of the packets; in a plain sample it would also have 2 %."""
     observe(filtered, 4)
     for _ in range(40):
         filtered.run(flood(), 500)

@@ -39,7 +39,7 @@ FROM_ACCEPTED = "198.51.100.9", "198.51.100.65", "2001:db8:7::9", "2001:db8:7:8:
 
 
 def fresh() -> tuple[int, np.random.Generator]:
-    """A seed to tell, and random numbers from it."""
+    """A seed to report, and a random generator with it."""
     seed = random.SystemRandom().getrandbits(32)
     return seed, np.random.default_rng(seed)
 
@@ -54,7 +54,7 @@ def some(rng: np.random.Generator, keys: ByFamily, count: int) -> list[Prefix]:
 
 
 def inside(rng: np.random.Generator, prefix: Prefix) -> Prefix:
-    """An address of it."""
+    """A random address inside a prefix."""
     size = len(prefix.address)
     host = int.from_bytes(rng.bytes(size), "big") >> prefix.length
     number = int.from_bytes(prefix.address, "big") | host
@@ -62,7 +62,7 @@ def inside(rng: np.random.Generator, prefix: Prefix) -> Prefix:
 
 
 def around(rng: np.random.Generator, prefix: Prefix) -> Prefix:
-    """The prefix itself, one around it, or one inside it."""
+    """The prefix itself, a wider one, or a narrower one."""
     roll = int(rng.integers(3))
     if roll == 0:
         return prefix.widened(max(8, prefix.length - int(rng.integers(1, 9))))
@@ -73,7 +73,7 @@ def around(rng: np.random.Generator, prefix: Prefix) -> Prefix:
 
 
 @pytest.mark.parametrize("repaints", [True, False])
-def test_large_random_sets_decide_like_plain_ones(large: Filter, repaints: bool) -> None:
+def test_large_random_tables_decide_like_a_dictionary(large: Filter, repaints: bool) -> None:
     seed, rng = fresh()
     for sizes in SIZES:
         drop = random_keys(rng, *sizes)
@@ -128,12 +128,12 @@ class Traffic:
 
 
 def met(large: Filter, port: str) -> dict[Reason, int]:
-    """The reasons under which a port's packets left, and how many did."""
+    """The reasons counted on a port, and the number of packets of each."""
     counted = large.datapath.counters()[port]
     return {reason: hits.packets for reason, hits in counted.items() if hits.packets}
 
 
-def test_no_packet_meets_another_verdict_while_tables_grow_and_shrink(large: Filter) -> None:
+def test_verdicts_stay_right_while_tables_grow_and_shrink(large: Filter) -> None:
     seed, rng = fresh()
     large.replace_set(DROPPING, listed(*DROPPED))
     large.replace_set(ACCEPTING, listed(*ACCEPTED, action=Action.ACCEPT))
@@ -168,7 +168,7 @@ def unseen(large: Filter, keys: ByFamily, every: int = 1) -> list[str]:
     return [str(p) for p in exact if large.run(to_frame(text(p))) != "drop"]
 
 
-def test_a_table_that_grows_in_the_middle_of_a_repaint_loses_nobody(large: Filter) -> None:
+def test_no_entry_is_lost_if_a_table_grows_during_a_repaint(large: Filter) -> None:
     seed, rng = fresh()
     first, more = random_keys(rng, 20_000, 10_000), random_keys(rng, 80_000, 40_000)
     large.replace_set(DROPPING, listing(first))
@@ -179,7 +179,7 @@ def test_a_table_that_grows_in_the_middle_of_a_repaint_loses_nobody(large: Filte
     assert not unseen(large, first, 20), f"seed {seed}"
 
 
-def test_entries_that_make_way_in_the_middle_of_a_repaint_are_not_lost(large: Filter) -> None:
+def test_entries_moved_during_a_repaint_are_not_lost(large: Filter) -> None:
     seed, rng = fresh()
     for _ in range(8):
         first, more = (random_singles(rng, count) for count in (8_500, 7_800))

@@ -128,7 +128,9 @@ PASSING = [
 
 
 @pytest.mark.parametrize("rules", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_the_link_stays_up_whatever_the_rules(filtered: Filter, rules: str) -> None:
+def test_packets_that_keep_the_link_up_pass_whatever_the_rules(
+    filtered: Filter, rules: str
+) -> None:
     for source in dict.fromkeys(sample.source for sample in PASSING):
         exact = parse_prefix(source)
         near = exact.widened(exact.length - 8)
@@ -146,7 +148,7 @@ def test_the_link_stays_up_whatever_the_rules(filtered: Filter, rules: str) -> N
 
 
 def lookalikes() -> Iterator[Sample]:
-    """As near to the exceptions as an outsider's packet gets."""
+    """Packets of outsiders that are as close to the exceptions as possible."""
     v4, v6, to6 = "203.0.113.9", "2001:db8::9", "2001:db8:ffff::7"
     for kind in range(133, 138):
         for hops in (0, 1, 64, 254):
@@ -201,7 +203,7 @@ LOOKALIKES = list(lookalikes())
 
 
 @pytest.mark.parametrize("sample", LOOKALIKES, ids=lambda s: f"{s.description}, {s.source}")
-def test_what_only_looks_like_it_is_dropped(filtered: Filter, sample: Sample) -> None:
+def test_packets_that_only_resemble_them_are_dropped(filtered: Filter, sample: Sample) -> None:
     filtered.hold("drop 0.0.0.0/0; drop ::/0")
     for stack in STACKS:
         frame = tagged(sample.frame, stack)

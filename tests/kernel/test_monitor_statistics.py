@@ -33,7 +33,7 @@ def filtered(emptied: Filter) -> Iterator[Filter]:
 
 
 def looked_at(filtered: Filter, *sources: str) -> list[int]:
-    """The slots of these rules, with statistics that begin now."""
+    """The slots of these rules, after their statistics were reset."""
     slots = [filtered.image.entries[parse_prefix(source)] for source in sources]
     for slot in slots:
         filtered.datapath.begin_statistics(slot)
@@ -46,7 +46,9 @@ def seen(filtered: Filter, slot: int) -> MonitorStatistics:
     return found
 
 
-def test_what_would_be_hit_is_looked_at_and_passes(filtered: Filter) -> None:
+def test_packets_of_a_monitored_rule_are_counted_in_its_statistics_and_pass(
+    filtered: Filter,
+) -> None:
     filtered.hold(f"monitor {MONITORED}; monitor 2001:db8::/32; drop 192.0.2.9")
     slot, six = looked_at(filtered, MONITORED, "2001:db8::/32")
     for n in range(8):
@@ -71,7 +73,7 @@ def test_without_statistics_a_rule_only_counts(filtered: Filter) -> None:
 
 
 @pytest.mark.parametrize("wider", ["accept", "protect"])
-def test_what_a_wider_rule_lets_in_is_told(filtered: Filter, wider: str) -> None:
+def test_statistics_count_packets_that_a_wider_rule_accepts(filtered: Filter, wider: str) -> None:
     filtered.hold(f"monitor {MONITORED}; {wider} 192.0.0.0/16")
     (slot,) = looked_at(filtered, MONITORED)
     assert filtered.judge(to_frame("192.0.2.1"))[0] == "pass"
@@ -85,7 +87,7 @@ def test_a_wider_drop_still_drops(filtered: Filter) -> None:
     assert (seen(filtered, slot).looked, seen(filtered, slot).accepted) == (1, 0)
 
 
-def test_of_many_rules_the_last_ones_are_looked_at(filtered: Filter) -> None:
+def test_only_the_widest_three_of_nested_monitored_rules_get_statistics(filtered: Filter) -> None:
     prefixes = [f"192.0.2.0/{length}" for length in (32, 30, 28, 24, 23)]
     filtered.hold("; ".join(f"monitor {prefix}" for prefix in prefixes))
     slots = looked_at(filtered, *prefixes)
@@ -94,7 +96,7 @@ def test_of_many_rules_the_last_ones_are_looked_at(filtered: Filter) -> None:
     assert MONITORED_A_PACKET == 3
 
 
-def test_a_set_has_one_too(filtered: Filter) -> None:
+def test_a_set_in_monitor_mode_has_statistics_too(filtered: Filter) -> None:
     filtered.replace_set(DROPPING, listed(MONITORED, "2001:db8::/32", mode=Mode.MONITOR))
     filtered.datapath.begin_statistics(DROPPING)
     for source in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1"):
@@ -103,7 +105,7 @@ def test_a_set_has_one_too(filtered: Filter) -> None:
     assert 2 <= seen(filtered, DROPPING).sources <= 3
 
 
-def test_signatures_are_asked_after_a_monitored_source(filtered: Filter, armed: Armed) -> None:
+def test_matches_are_tested_after_a_monitored_source(filtered: Filter, armed: Armed) -> None:
     filtered.hold(f"monitor {MONITORED}")
     (slot,) = looked_at(filtered, MONITORED)
     first, second = build({"destination_port": "53"}), build({"protocol": "udp"})
@@ -120,7 +122,9 @@ def test_signatures_are_asked_after_a_monitored_source(filtered: Filter, armed: 
 
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("sources", [300, 5_000])
-def test_sources_in_a_row_are_counted_well(filtered: Filter, family: int, sources: int) -> None:
+def test_consecutive_sources_are_counted_accurately(
+    filtered: Filter, family: int, sources: int
+) -> None:
     whole = MONITORED if family == 4 else "2001:db8::/32"
     wide = "192.0.0.0/8" if family == 4 else whole
     filtered.hold(f"monitor {wide}")
@@ -134,7 +138,7 @@ def test_sources_in_a_row_are_counted_well(filtered: Filter, family: int, source
     assert found.destinations == 1
 
 
-def test_each_packet_is_as_likely_to_be_kept(filtered: Filter) -> None:
+def test_each_packet_is_equally_likely_to_be_kept_as_a_sample(filtered: Filter) -> None:
     filtered.hold(f"monitor {MONITORED}")
     (slot,) = looked_at(filtered, MONITORED)
     filtered.run(to_frame("192.0.2.1"), 30_000)
@@ -144,14 +148,14 @@ def test_each_packet_is_as_likely_to_be_kept(filtered: Filter) -> None:
 
 
 def tcp(connection: socket.socket, flags: int) -> bytes:
-    """A frame as the peer of this connection sends it to us."""
+    """A frame from the peer of this connection to us."""
     (_, port), (_, peer) = connection.getsockname()[:2], connection.getpeername()[:2]
     segment = struct.pack(">HHIIHHHH", peer, port, 1, 1, 5 << 12 | flags, 1000, 0, 0)
     source = packets.address(LOOPBACK)
     return packets.ethernet(packets.IPV4, packets.ipv4(source, source, segment, 6))
 
 
-def test_established_connections_are_told_one_by_one(filtered: Filter) -> None:
+def test_established_connections_are_listed_one_by_one(filtered: Filter) -> None:
     filtered.hold(f"monitor {LOOPBACK}")
     (slot,) = looked_at(filtered, LOOPBACK)
     with socket.create_server((LOOPBACK, 0)) as server:
@@ -172,7 +176,7 @@ def test_established_connections_are_told_one_by_one(filtered: Filter) -> None:
     assert seen(filtered, slot) == monitor_statistics.read(monitor_statistics.NOTHING, ())
 
 
-def test_what_is_dropped_is_counted_once_with_a_monitoring_rule_on_the_way(
+def test_a_dropped_packet_is_counted_once_although_it_met_a_monitored_rule(
     filtered: Filter,
 ) -> None:
     filtered.hold(f"monitor 192.0.2.1; drop {MONITORED}")

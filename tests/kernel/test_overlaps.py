@@ -55,7 +55,7 @@ def test_sets_come_and_go_on_one_prefix_without_disturbing_the_others(
 ) -> None:
     seed = random.SystemRandom().getrandbits(32)
     rng, frame, beside = random.Random(seed), to_frame(source), to_frame(BESIDE[source])
-    held: dict[int, bool] = {}  # by slot: whether the set covers what is beside the source
+    held: dict[int, bool] = {}  # by slot: whether the set also covers the neighbours of the source
     for turn in range(67):
         slot = rng.choice(ALL)
         if held.pop(slot, None) is not None and rng.random() < 0.6:
@@ -123,7 +123,7 @@ def test_hits_of_sets_are_exact_in_packets_and_bytes(emptied: Filter) -> None:
 
 
 @pytest.mark.parametrize("source", EXACT)
-def test_monitored_rules_of_every_length_and_all_sets_do_not_keep_a_drop_from_deciding(
+def test_a_drop_decides_despite_monitored_rules_of_every_length_and_all_sets(
     emptied: Filter, source: str
 ) -> None:
     exact, frame = parse_prefix(source), to_frame(source)
@@ -140,7 +140,7 @@ def test_monitored_rules_of_every_length_and_all_sets_do_not_keep_a_drop_from_de
     assert emptied.set_hits(DROPPING)[0] == 1
 
 
-def test_sets_that_list_a_source_and_what_is_around_it_do_not_keep_a_drop_from_deciding(
+def test_a_drop_decides_despite_sets_that_list_its_source_and_wider_prefixes(
     emptied: Filter,
 ) -> None:
     for slot in list(ALL)[:33]:

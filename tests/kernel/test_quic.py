@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QUIC: who uses the connection ID that the server has chosen is known, and nobody else."""
+"""QUIC: only clients that use the connection ID chosen by the server are known."""
 
 import random
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from tests.kernel.conftest import CAPACITY, FLOWS, Filter, filtering
+from tests.kernel.conftest import FLOWS, Filter, filter_for, filtering, teacher_for
 from tests.kernel.test_flows import (
     CLIENT,
     SERVER,
@@ -24,7 +24,6 @@ from tests.reference_signatures import Signature
 from tests.support.packets import address, ethernet, extended, ipv4, ipv6, quic, udp
 from xdpctl.abi.constants import Reason, SlotNumber
 from xdpctl.datapath.heads import no_masks
-from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.model.match.match import build
 
 __all__ = ["spared"]  # the fixture
@@ -43,19 +42,19 @@ def answer_by(own: bytes, port: int = 443, version: int = 1) -> bytes:
 
 @pytest.fixture
 def open_to_all(spared: Filter) -> Filter:
-    """Nothing is dropped yet."""
+    """A filter that drops nothing yet."""
     Armed(spared).hold([])
     return spared
 
 
 def knows(held: Filter, content: bytes = b"\x40 data", port: int = 443) -> bool:
-    """Whether a client's packet passes a drop of everything unknown."""
+    """Whether a client's packet passes a rule that drops every unknown flow."""
     drop_all(held)
     return held.judge(client(content, port), outside=True) == ("pass", "KNOWN")
 
 
 @pytest.mark.parametrize("own", [OWN, OWN[-4:]], ids=["20 bytes", "4 bytes"])
-def test_who_uses_the_connection_id_of_a_quic_server_is_known(
+def test_a_client_that_uses_the_quic_servers_connection_id_is_known(
     open_to_all: Filter, own: bytes
 ) -> None:
     open_to_all.judge(client(quic(CHOSEN, b"")), outside=True)
@@ -98,8 +97,8 @@ def test_a_quic_client_is_known_before_any_rule_drops(open_to_all: Filter, stage
 
 
 @pytest.mark.parametrize("kind", ["options", "a fragment", "extensions"])
-def test_a_client_cannot_hide_which_id_he_has_chosen(open_to_all: Filter, kind: str) -> None:
-    """Some servers answer with the client's ID: of a client who shows two, none is believed."""
+def test_a_client_cannot_hide_which_id_it_has_chosen(open_to_all: Filter, kind: str) -> None:
+    """Some servers answer with the client's ID; if a client shows two IDs, neither is trusted."""
     six = kind == "extensions"
     inside, outside = (CLIENT6, SERVER6) if six else (CLIENT, SERVER)
 
@@ -125,8 +124,8 @@ def test_a_client_cannot_hide_which_id_he_has_chosen(open_to_all: Filter, kind: 
         assert said == ("MATCHED" if hidden else "KNOWN")
 
 
-def test_what_a_flow_showed_long_ago_is_forgotten(open_to_all: Filter) -> None:
-    """The port of an earlier client is used again, or somebody has shown an ID in his name."""
+def test_a_connection_id_shown_long_ago_is_forgotten(open_to_all: Filter) -> None:
+    """A new client may have the port of an earlier one, or somebody forged an ID in its name."""
     cells = open_to_all.loader._maps.shared["quic_cells"].memory()
     numbers = np.frombuffer(cells, np.uint64).reshape(-1, 2)
     for chosen in (b"another one", b"third"):
@@ -137,8 +136,8 @@ def test_what_a_flow_showed_long_ago_is_forgotten(open_to_all: Filter) -> None:
     assert knows(open_to_all, quic(OWN, b""))
 
 
-def test_who_is_known_by_quic_is_who_the_model_knows(open_to_all: Filter) -> None:
-    """Of a server that keeps the client's ID, or a client that shows two, nothing is believed."""
+def test_quic_clients_are_known_exactly_if_the_model_knows_them(open_to_all: Filter) -> None:
+    """Nothing is trusted if the server keeps the client's ID or the client shows two IDs."""
     rng, seen = random.Random(443), {True: 0, False: 0}
     for _ in range(200):
         forget(open_to_all)
@@ -167,9 +166,9 @@ def test_who_is_known_by_quic_is_who_the_model_knows(open_to_all: Filter) -> Non
     assert min(seen.values()) > 30, seen
 
 
-def test_nothing_of_quic_is_believed_where_that_is_switched_off(tmp_path: Path) -> None:
+def test_connection_ids_are_ignored_if_quic_is_switched_off(tmp_path: Path) -> None:
     flows = replace(FLOWS, quic=False)
-    compiled = compile_filter(CAPACITY, flows=flows), compile_teacher(flows)
+    compiled = filter_for(flows=flows), teacher_for(flows)
     with filtering(tmp_path, *compiled, flows) as held:
         held.judge(client(quic(CHOSEN, b"")), outside=True)
         held.teach(answer_by(OWN))

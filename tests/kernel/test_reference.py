@@ -52,7 +52,7 @@ def random_entries(rng: random.Random, seeds: list[bytes]) -> dict[Prefix, refer
 
 
 def random_sets(rng: random.Random, seeds: list[bytes]) -> dict[int, list[reference.Entry]]:
-    """Sets by slot, whose entries lie around and on those of rules and of one another."""
+    """Sets by slot; their entries lie on and around those of the rules and of other sets."""
     sets = {}
     for slot in rng.sample(
         (*range(ACCEPTING, ACCEPTING + 3), *range(DROPPING - 2, DROPPING + 1)), rng.randrange(4)
@@ -86,7 +86,7 @@ def target(entry: reference.Entry) -> Target:
 
 
 def random_port(rng: random.Random, seeds: list[bytes]) -> reference.Port:
-    """Half of them outside, with sides around the same addresses."""
+    """A random port, outside half of the time, with sides around the same addresses."""
     if rng.random() < 0.5:
         return reference.INSIDE
     prefixes = [random_prefix(rng, seeds) for _ in range(rng.randrange(8))]
@@ -116,7 +116,8 @@ def test_the_loaded_program_agrees_with_the_reference(
     seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
     programs_of = {of: loader.add_port(f"fuzz{of:d}", of).program_fd for of in (False, True)}
-    loader.add_explain()
+    for side in (False, True):
+        loader.add_explain(side)
     image, done, until = Image(datapath.capacity), 0, time.monotonic() + SECONDS
     expected = {of: dict.fromkeys(Reason, 0) for of in (False, True)}
     while done < PAIRS or time.monotonic() < until:

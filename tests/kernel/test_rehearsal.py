@@ -55,7 +55,7 @@ def written(path: Path, frames: list[bytes], link: int = pcap_reader.ETHERNET) -
 
 
 def those(path: Path, wanted: Callable[[Fields], bool]) -> list[bytes]:
-    """The IP packets of a recording that are so."""
+    """The IP packets of a recording that satisfy a condition."""
     found = []
     for frame, *_ in pcap_reader.packets(path, Skipped()):
         if frame[12:14] in (b"\x08\x00", b"\x86\xdd") and wanted(fields(frame)):
@@ -78,12 +78,14 @@ def test_every_attack_is_covered(
     assert tally.share >= COVERAGE
 
 
-def test_what_cannot_come_from_beyond_the_link_passes(corpus: Path, rehearsal: Rehearsal) -> None:
+def test_packets_that_cannot_come_from_beyond_the_link_pass(
+    corpus: Path, rehearsal: Rehearsal
+) -> None:
     tally = rehearsal.run(corpus / "attack" / "icmpv6-rsmurf.pcap")
     assert tally.reasons == {Reason.NEVER_ROUTED: 1000}
 
 
-def test_nothing_legitimate_is_hit(corpus: Path, tmp_path: Path, rehearsal: Rehearsal) -> None:
+def test_no_legitimate_recording_is_hit(corpus: Path, tmp_path: Path, rehearsal: Rehearsal) -> None:
     legit = sorted((corpus / "legit").glob("*.pcap*"))
     assert len(legit) == 18
     for path in legit:
@@ -100,7 +102,7 @@ def run(rehearsal: Rehearsal, path: Path, frames: list[bytes], link: int) -> Tal
     return rehearsal.run(written(path, frames, link))
 
 
-def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -> None:
+def test_every_link_type_gets_the_same_verdict(tmp_path: Path, rehearsal: Rehearsal) -> None:
     frame = packets.ethernet(
         0x0800,
         packets.ipv4(packets.address("192.0.2.7"), packets.address("9.9.9.9"), b"x" * 60, 47),
@@ -121,7 +123,7 @@ def test_every_link_type_is_judged_alike(tmp_path: Path, rehearsal: Rehearsal) -
     assert run(rehearsal, path, [bytes(40)] * 3, 147).skipped.links == 3
 
 
-def test_short_and_long_frames_are_judged_by_what_is_there(
+def test_truncated_and_long_frames_are_judged_by_the_bytes_that_are_there(
     tmp_path: Path, rehearsal: Rehearsal
 ) -> None:
     frame = packets.to_frame("192.0.2.7", "198.51.100.5")
@@ -132,7 +134,7 @@ def test_short_and_long_frames_are_judged_by_what_is_there(
     assert tally.reasons == {Reason.TRUNCATED: 3, Reason.NO_RULE: 2}
 
 
-def test_the_rules_that_stand_are_taken_from_a_copy_of_the_store(tmp_path: Path) -> None:
+def test_a_rehearsal_reads_the_rules_from_a_copy_of_the_store(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
     with pytest.raises(ConfigError, match="there is no store"), rehearsing(settings, None):
         pass
@@ -167,7 +169,7 @@ def test_the_command_says_what_was_missed_and_exits_1(tmp_path: Path) -> None:
     assert "coverage 100.00%" in said.output
 
 
-def test_a_limit_without_a_clock_tells_what_it_would_be_applied_to(tmp_path: Path) -> None:
+def test_a_limit_without_a_clock_reports_the_packets_that_it_would_apply_to(tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     limit = {"pps": 5, "per": "source"}
     line = {"match": {"protocol": "udp"}, "action": "limit", "limit": limit}
@@ -178,14 +180,14 @@ def test_a_limit_without_a_clock_tells_what_it_would_be_applied_to(tmp_path: Pat
     assert tally.reasons == {Reason.LIMITED: 23}
 
 
-def test_nothing_is_left_behind() -> None:
+def test_a_rehearsal_leaves_nothing_behind() -> None:
     before = Path("/proc/self/mounts").read_text().count("xdpctl-replay")
     with rehearsing(Settings(), RULES):
         pass
     assert Path("/proc/self/mounts").read_text().count("xdpctl-replay") == before
 
 
-def test_a_list_of_columns_is_read_as_import_reads_it(tmp_path: Path) -> None:
+def test_a_csv_list_is_read_as_import_reads_it(tmp_path: Path) -> None:
     rules = tmp_path / "rules.csv"
     rules.write_text("source,action\n192.0.2.0/24,accept\n192.0.0.0/16,drop\n")
     path = written(tmp_path / "x.pcap", [packets.to_frame(s) for s in ("192.0.2.7", "192.0.3.7")])
@@ -194,7 +196,7 @@ def test_a_list_of_columns_is_read_as_import_reads_it(tmp_path: Path) -> None:
         assert held.run(path).reasons == {Reason.ACCEPTED: 1, Reason.DROPPED: 1}
 
 
-def test_nothing_to_look_at_passes_no_check(tmp_path: Path) -> None:
+def test_a_recording_without_packets_fails_the_check(tmp_path: Path) -> None:
     rules, empty = tmp_path / "rules", written(tmp_path / "e.pcap", [])
     rules.write_text("192.0.2.7")
     (tmp_path / "bad.pcap").write_text("no recording")
@@ -211,7 +213,7 @@ def test_nothing_to_look_at_passes_no_check(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, [*command, "--max-collateral", "0"]).exit_code == 2
 
 
-def test_a_long_recording_is_shared_out_and_comes_to_the_same(
+def test_a_long_recording_on_several_cpus_gives_the_same_result(
     tmp_path: Path, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attacked = packets.ethernet(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rehearsals of limits by the recording's clock, beside GCRA in Python."""
+"""Rehearsals of limits by the recording's clock, compared with GCRA in Python."""
 
 import json
 import random
@@ -42,7 +42,7 @@ def limited(path: Path, **limit: object) -> Path:
 
 
 def rehearsed(rehearsals: Settings, sent: Iterable[Sent], **limit: object) -> Tally:
-    """Twice, as each recording begins with empty buckets."""
+    """Replay twice, because each recording must begin with empty buckets."""
     path = recorded(rehearsals.state_dir / "x.pcapng", sent)
     with rehearsing(rehearsals, limited(rehearsals.state_dir / "rules", **limit)) as (
         held,
@@ -89,13 +89,13 @@ def test_ten_times_the_rate_is_cut_to_the_rate(rehearsals: Settings) -> None:
     assert (reason, text) == (Reason.LIMITED, "proto udp")
 
 
-def test_what_is_within_the_rate_passes(rehearsals: Settings) -> None:
+def test_packets_within_the_rate_pass(rehearsals: Settings) -> None:
     tally = rehearsed(rehearsals, steady(97, 3), pps=98)
     assert tally.reasons == {Reason.NO_RULE: 291}
 
 
 @pytest.mark.parametrize("burst", [0.05, 0.5])
-def test_irregular_packets(rehearsals: Settings, burst: float) -> None:
+def test_a_limit_on_irregular_packets_agrees_with_gcra(rehearsals: Settings, burst: float) -> None:
     sent = irregular(3000)
     tally = rehearsed(rehearsals, sent, pps=200, burst=burst)
     bucket = Bucket(Fraction(SECOND, 200), int(burst * SECOND))
@@ -112,7 +112,7 @@ def test_each_source_has_its_own_limit(rehearsals: Settings) -> None:
     assert tally.reasons[Reason.LIMITED] == expected > 0
 
 
-def test_bits_are_those_on_the_wire(rehearsals: Settings) -> None:
+def test_a_bit_rate_counts_the_length_on_the_wire(rehearsals: Settings) -> None:
     """The recording has the first 60 bytes of each packet."""
     sent = irregular(3000)
     tally = rehearsed(rehearsals, sent, bps=800_000)
@@ -121,8 +121,8 @@ def test_bits_are_those_on_the_wire(rehearsals: Settings) -> None:
     assert tally.skipped.cut > 2900
 
 
-def test_a_clock_that_is_set_back_stops_for_no_longer_than_that(rehearsals: Settings) -> None:
-    """An hour back, after a second: for the limit one recording of two seconds."""
+def test_a_recordings_clock_that_is_set_back_does_not_stall_a_limit(rehearsals: Settings) -> None:
+    """The clock is set back by an hour after one second; for the limit only two seconds pass."""
     sent = [*steady(100, 1), *steady(100, 1, START - 3600 * SECOND)]
     tally = rehearsed(rehearsals, sent, pps=50)
     goes_on = [*steady(100, 1), *steady(100, 1, START + 99 * SECOND // 100)]
@@ -131,7 +131,7 @@ def test_a_clock_that_is_set_back_stops_for_no_longer_than_that(rehearsals: Sett
     assert (tally.clock.set_back, tally.clock.late) == (1, 1)
 
 
-def test_packets_that_are_a_little_late_come_with_the_latest(rehearsals: Settings) -> None:
+def test_packets_that_are_a_little_late_count_at_the_latest_time(rehearsals: Settings) -> None:
     times = [START + n * 10_000_000 - (n % 3) * 15_000_000 for n in range(600)]
     tally = rehearsed(rehearsals, [(ns, "192.0.2.7", 60) for ns in times], pps=50)
     latest = [(max(times[: n + 1]), "192.0.2.7", 60) for n in range(600)]
@@ -152,7 +152,7 @@ def test_without_times_a_limit_lets_its_burst_pass(rehearsals: Settings) -> None
 def test_dhcp_replies_have_their_rate_by_the_recordings_clock(
     tmp_path: Path, rehearsals: Settings
 ) -> None:
-    """A drop lets 100 a second pass, 50 at once."""
+    """A drop lets 100 replies a second pass, 50 at once."""
     reply = packets.udp(67, 68, b"\x02" + bytes(235) + bytes.fromhex("63825363") + bytes(60))
     frame = packets.ethernet(
         0x0800, packets.ipv4(packets.address("192.0.2.7"), packets.address("198.51.100.7"), reply)
@@ -176,7 +176,7 @@ def test_dhcp_replies_have_their_rate_by_the_recordings_clock(
 def test_rules_do_not_expire_in_a_rehearsal(
     tmp_path: Path, rehearsals: Settings, compiled_for_rehearsal: Compiled
 ) -> None:
-    """Neither because a recording is long, nor because its clock is ahead."""
+    """Neither a long recording nor a clock that is ahead makes a rule expire."""
     with filtering(tmp_path, compiled_for_rehearsal) as rehearsal:
         rehearsal.hold("expired 192.0.2.0/24")
         assert rehearsal.explain(FRAME) == "DROPPED"

@@ -31,8 +31,10 @@ def test_a_protected_source_passes_a_drop_around_it(tmp_path: Path, rehearsals: 
             assert held.run(path).reasons == reasons
 
 
-def test_what_the_filter_would_refuse_is_refused(tmp_path: Path, rehearsals: Settings) -> None:
-    """A drop inside what is protected, and one of somebody who is logged in."""
+def test_rules_that_the_filter_would_refuse_are_refused(
+    tmp_path: Path, rehearsals: Settings
+) -> None:
+    """A drop inside a protected prefix, and a drop of a logged-in user."""
     (tmp_path / "rules").write_text("192.0.2.8\n203.0.113.0/24\n198.51.100.9")
     protecting = Protecting(
         Protection({parse_prefix("192.0.2.8"): OWN_ADDRESS}), (parse_prefix("203.0.113.9"),)

@@ -20,14 +20,14 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.pinned import PinnedDatapath
 
-MOST_SECONDS = 200.0  # that a slow machine may take, an emulated one among them
+MOST_SECONDS = 200.0  # seconds that a slow or emulated machine may take
 RECORD = 8 + Sample.size()  # the ring's header and the sample
 OTHER = DROPPING - 1  # a slot that is not watched
 
 
 @pytest.fixture
 def watched(emptied: Filter) -> Iterator[Filter]:
-    """Drops 192.0.2.0/24 and 2001:db8::/32 by one set, and more by others; watches nobody."""
+    """A filter that drops 192.0.2.0/24 and 2001:db8::/32 by one set and more by others."""
     emptied.replace_set(DROPPING, listed("192.0.2.0/24", "2001:db8::/32"))
     emptied.replace_set(OTHER, listed("198.51.100.0/24", "2001:db9::/32"))
     emptied.replace_set(
@@ -46,7 +46,7 @@ def source_of(sample: Sample) -> str:
 
 
 def send(watched: Filter, packets: dict[str, int]) -> None:
-    """One by one: a run that repeats costs some 20 ms to set up."""
+    """Send frames one by one, because a repeating run costs some 20 ms to set up."""
     for source, times in packets.items():
         frame = to_frame(source)
         for _ in range(times):
@@ -72,18 +72,16 @@ OF = {
 
 
 @pytest.mark.parametrize("slot", OF)
-def test_every_packet_of_the_watched_slot_and_of_no_other_is_told(
-    watched: Filter, slot: int
-) -> None:
+def test_exactly_the_packets_of_the_watched_slot_are_sampled(watched: Filter, slot: int) -> None:
     watched.datapath.watch(slot, 0)
     send(watched, PACKETS)
     told = list(watched.datapath.samples())
     assert {sample.slot for sample in told} == {slot}
     assert Counter(map(source_of, told)) == OF[slot]
-    assert not list(watched.datapath.samples()), "they are taken out"
+    assert not list(watched.datapath.samples()), "read samples are removed"
 
 
-def test_nothing_is_told_when_nobody_watches(watched: Filter) -> None:
+def test_no_samples_are_written_when_nobody_watches(watched: Filter) -> None:
     send(watched, PACKETS)
     assert not list(watched.datapath.samples())
     watched.datapath.watch(DROPPING, 0)
@@ -110,7 +108,7 @@ def test_a_rule_and_a_monitored_set_can_be_watched_too(watched: Filter) -> None:
 
 
 @pytest.mark.parametrize("every", [1, 2, 64, 4096])
-def test_one_packet_in_so_many_is_told(watched: Filter, every: int) -> None:
+def test_one_packet_in_n_is_sampled(watched: Filter, every: int) -> None:
     packets, told = 4_001, 0
     assert watched.set_hits(DROPPING)[0] == 0
     with one_cpu():
@@ -122,7 +120,7 @@ def test_one_packet_in_so_many_is_told(watched: Filter, every: int) -> None:
 
 
 def room(watched: Filter) -> int:
-    """How many records the buffer takes."""
+    """The number of records that fit into the buffer."""
     shape = watched.datapath._maps["samples"].shape
     return shape.max_entries // RECORD
 
@@ -130,7 +128,7 @@ def room(watched: Filter) -> int:
 def test_a_full_buffer_loses_new_samples_and_garbles_none(watched: Filter) -> None:
     most, sources = room(watched), [f"192.0.2.{n}" for n in range(1, 128)]
     watched.datapath.watch(DROPPING, 0)
-    for _ in range(3):  # and goes over the end each time
+    for _ in range(3):  # and wraps around the end each time
         send(watched, dict.fromkeys(sources, most // 100))
         told = [source_of(sample) for sample in watched.datapath.samples()]
         assert most - 2 <= len(told) <= most
@@ -141,7 +139,7 @@ def test_a_full_buffer_loses_new_samples_and_garbles_none(watched: Filter) -> No
 
 
 def numbered(number: int) -> bytes:
-    """A frame whose source has the number in it; IPv4 and IPv6 in turn."""
+    """A frame whose source contains the number; IPv4 and IPv6 in turn."""
     if number % 2:
         return to_frame(str(ip_address((10 << 24) + number)))
     return to_frame(str(ip_address((0x20010DB8 << 96) + number)))
@@ -151,8 +149,8 @@ def number_of(sample: Sample) -> int:
     return int.from_bytes(ip_address(source_of(sample)).packed[-3:], "big")
 
 
-def test_reading_beside_the_program_finds_whole_records_in_order(watched: Filter) -> None:
-    """Over the end of the buffer several times, and now and then it is full."""
+def test_a_reader_beside_the_program_finds_whole_records_in_order(watched: Filter) -> None:
+    """The buffer wraps around several times, and is full now and then."""
     done, sent = threading.Event(), 0
 
     def traffic() -> None:

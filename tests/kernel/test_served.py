@@ -48,11 +48,11 @@ def out(port: int, content: bytes = RESPONSE, to: int = 40_000) -> bytes:
 
 @pytest.mark.parametrize("port", [53, 123, 443, 1194, 27015])
 def test_answers_are_counted_by_service(teaching: Filter, served: PinnedServed, port: int) -> None:
-    for client in (1, 1, 1, 2, 1, 1):  # three times somebody else than before
+    for client in (1, 1, 1, 2, 1, 1):  # three runs of one client each
         teaching.teach(out(port, b"\xc0\0\x80" + bytes(20), 40_000 + client))
     assert served.answers(SERVER, port) == 3
     assert served.answers(SERVER, 500) == served.answers(CLIENT, port) == 0
-    # may take the cell of the other: no count is read again from here on
+    # may take the cell of the other, so no count is read after this
     teaching.teach(packet6(SERVER6, CLIENT6, udp(port, 9, b"\xc0\0\x80" + bytes(20)), 17))
     assert served.answers(SERVER6, port) == 1
     assert served.answers(SERVER6, 500) == served.answers(CLIENT6, port) == 0
@@ -71,14 +71,14 @@ def test_answers_are_counted_by_service(teaching: Filter, served: PinnedServed, 
     ],
     ids=["a query", "QUIC data", "empty", "a client", "TCP", "ICMP", "a later fragment"],
 )
-def test_what_is_no_answer_is_not_counted(
+def test_packets_that_are_not_answers_are_not_counted(
     teaching: Filter, served: PinnedServed, frame: bytes
 ) -> None:
     teaching.teach(frame)
     assert [served.answers(SERVER, port) for port in (53, 443, 40_000)] == [0, 0, 0]
 
 
-def test_a_service_that_takes_the_cell_of_another_begins_anew(
+def test_a_service_that_takes_anothers_cell_begins_at_zero(
     teaching: Filter, served: PinnedServed
 ) -> None:
     teaching.teach(out(53))
@@ -90,7 +90,7 @@ def test_a_service_that_takes_the_cell_of_another_begins_anew(
 
 
 def of_tcp(flags: int, number: int, ack: int, data: bytes = b"", to: int = 40_000) -> bytes:
-    """What a server on port 80 sends."""
+    """A TCP packet of a server on port 80."""
     head = tcp(flags, 80, to)
     numbered = head[:4] + number.to_bytes(4, "big") + ack.to_bytes(4, "big") + head[12:]
     return packet4(SERVER, CLIENT, numbered + data, 6)
@@ -111,7 +111,7 @@ def count(served: PinnedServed, port: int = 80, at: bytes = SERVER) -> Counts:
     ],
     ids=["a SYN-ACK alone", "data", "an upload that is accepted", "the same ACK", "a reset"],
 )
-def test_a_connection_counts_once_it_is_taken_up(
+def test_a_connection_counts_once_the_server_has_accepted_it(
     teaching: Filter, served: PinnedServed, after: list[bytes], counted: int
 ) -> None:
     for frame in [of_tcp(SYN | ACK, 1000, 9), *after]:
@@ -120,10 +120,10 @@ def test_a_connection_counts_once_it_is_taken_up(
     assert count(served, 81).count == count(served, at=CLIENT).count == 0
 
 
-def test_what_is_no_connection_to_a_service_inside_is_not_counted(
+def test_connections_that_are_not_to_an_inside_service_are_not_counted(
     teaching: Filter, served: PinnedServed
 ) -> None:
-    teaching.teach(of_tcp(SYN, 7, 0))  # it asks somebody outside
+    teaching.teach(of_tcp(SYN, 7, 0))  # it is a client of a server outside
     teaching.teach(of_tcp(ACK, 8, 1, b"GET", 40_000))
     teaching.teach(of_tcp(ACK, 1001, 9, b"data", 40_001))  # its handshake was not seen
     teaching.teach(of_tcp(ACK, 1001, 10, b"", 40_002))
@@ -131,7 +131,7 @@ def test_what_is_no_connection_to_a_service_inside_is_not_counted(
     assert count(served).count == 0
 
 
-def test_who_acknowledges_the_syn_ack_counts_with_the_first_answer(
+def test_a_client_that_acknowledged_the_syn_ack_counts_at_the_first_answer(
     teaching: Filter, served: PinnedServed
 ) -> None:
     acknowledges = [packet4(CLIENT, SERVER, tcp(ACK, 40_000, 80, 8, n), 6) for n in (999, 1001)]
@@ -149,7 +149,7 @@ def test_who_acknowledges_the_syn_ack_counts_with_the_first_answer(
 
 
 def handshake(to: int) -> list[bytes]:
-    """A SYN and an ACK that come in, each followed by what goes out."""
+    """An incoming SYN and ACK, each followed by the server's packet."""
     syn, ack = (
         packet4(CLIENT, SERVER, tcp(flags, to, 80, 8, number), 6)
         for flags, number in ((SYN, 0), (ACK, 1001))
@@ -180,7 +180,7 @@ def test_waits_are_counted_by_their_class(
         observed.judge(asked, outside=True)
         (place,) = np.flatnonzero(awaited[::2])
         awaited[2 * place + 1] -= np.uint64(waited * 1e9)
-        observed.judge(asked, outside=True)  # asked again, it has waited since the first time
+        observed.judge(asked, outside=True)  # a repeated SYN has waited since the first one
         observed.teach(answer)
         observed.teach(answer)
     found = count(served)

@@ -55,7 +55,7 @@ class Armed:
         self._buckets = maps.open_map(held.loader.pins.map("buckets"))
 
     def hold(self, ordered: list[tuple[Match, Signature]]) -> list[Signature]:
-        """Put these in force in this order; the same with their slots."""
+        """Put these in force in this order; return them with their slots."""
         table, source = self.filter.datapath.matches, self.filter.datapath.source
         slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(ordered))
         table.wait_for_packets()
@@ -86,7 +86,7 @@ def armed(emptied: Filter) -> Iterator[Armed]:
 
 
 def random_tests(rng: random.Random, name: str, seen: list[int]) -> tuple[str, Tests]:
-    """Text for the product, and the same as the reference takes it."""
+    """Random tests, as text for the product and in the form of the reference."""
     most = COMPONENTS[name].most
     pool = [*EDGES.get(name, ()), *(PORTS if "port" in name else ()), *seen, 0, most]
     groups = []
@@ -146,7 +146,7 @@ def random_match(
 def random_signatures(
     rng: random.Random, pool: list[bytes], lengths: list[int]
 ) -> list[tuple[Match, Signature]]:
-    """In FlowSpec's order, each match once."""
+    """Random signatures in FlowSpec's order, each match once."""
     found = {}
     for _ in range(rng.choice(SIZES)):
         match, wanted = random_match(rng, pool, lengths)
@@ -156,7 +156,7 @@ def random_signatures(
     return sorted(found.items(), key=lambda item: precedence(item[0]))
 
 
-def test_the_loaded_signatures_agree_with_the_reference(armed: Armed) -> None:
+def test_the_program_and_the_reference_agree_on_random_signatures(armed: Armed) -> None:
     seed = int(os.environ.get("XDPCTL_FUZZ_SEED", "0")) or random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
     done, until, reached = 0, time.monotonic() + SECONDS, dict.fromkeys(Reason, 0)
@@ -183,7 +183,7 @@ def test_the_loaded_signatures_agree_with_the_reference(armed: Armed) -> None:
     assert all(reached[reason] > PAIRS // 2_000 for reason in wanted), f"seed {seed}: {reached}"
 
 
-def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
+def test_after_a_flip_nothing_of_the_previous_generation_decides(armed: Armed) -> None:
     one = Signature({}, "drop")
     first, second = (build({"protocol": "udp"}), one), (build({"destination_port": "53"}), one)
     frame = packets.to_frame(packets.SOURCE)
@@ -196,7 +196,7 @@ def test_a_flip_leaves_nothing_of_the_generation_before(armed: Armed) -> None:
 
 
 def limits(armed: Armed, *rates: Rate) -> None:
-    """A limit for each of these, on everything, whose packets are judged by each in turn."""
+    """Arm one limit on all packets for each of these rates, in this order."""
     matches = [(build({"ttl": f"<={64 + n}"}), rate) for n, rate in enumerate(rates)]
     table = armed.filter.datapath.matches
     armed.hold([(match, Signature({}, "limit")) for match, _ in matches])
@@ -268,7 +268,7 @@ def test_sets_are_sampled_while_signatures_are_armed(armed: Armed) -> None:
     held.replace_set(DROPPING, None)
 
 
-def test_what_goes_between_two_looks_is_no_fault(armed: Armed) -> None:
+def test_a_removed_signature_no_longer_drops(armed: Armed) -> None:
     armed.hold([(build({"protocol": "udp"}), Signature({}, "drop"))])
     assert verdicts(armed, SOURCE) == ["drop"]
     armed.hold([])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A rule on trial lets some flows pass that it would drop, and it is known which take part."""
+"""A rule on trial lets some flows pass that it would drop, and records which are answered."""
 
 import random
 import time
@@ -25,7 +25,7 @@ NUMBERS = iter(range(1, 1 << 31))
 
 @pytest.fixture
 def tried(teaching: Filter) -> Iterator[Filter]:
-    """Everything that comes in is dropped, except what is known or chosen."""
+    """A filter that drops every incoming packet that is neither known nor chosen by the trial."""
     drop_all(teaching, Spare.TRIAL)
     forget(teaching)
     yield teaching
@@ -36,7 +36,7 @@ def tried(teaching: Filter) -> Iterator[Filter]:
 def begin(
     held: Filter, share: float = 0.0, most: float = 1e10, again: float = 0.0, number: int = 0
 ) -> int:
-    """A new trial of the rule, or the one with this number anew; nothing was chosen yet."""
+    """Begin a new trial of the rule, or restart the one with this number, with no flow chosen."""
     for name in ("tried_flows", "seen"):
         np.frombuffer(held.loader._maps.shared[name].memory(), np.uint8)[:] = 0
     number = number or next(NUMBERS)
@@ -53,7 +53,7 @@ def request(number: int, flags: int = ACK | PSH) -> bytes:
 
 
 def comes(held: Filter, frame: bytes) -> str:
-    """The reason, the same as a counter's; the verdict goes with it."""
+    """The reason of an incoming packet; asserts that the verdict fits it."""
     verdict, reason = held.judge(frame, outside=True)
     assert (verdict == "pass") == (reason in ("TRIAL", "KNOWN"))
     return reason
@@ -74,7 +74,7 @@ def passes(held: Filter, frame: bytes) -> bool:
     ],
     ids=["tcp", "syn", "icmp", "esp", "ipv6"],
 )
-def test_a_flow_that_is_tried_has_six_packets(tried: Filter, frame: bytes) -> None:
+def test_a_flow_chosen_by_a_trial_may_send_six_packets(tried: Filter, frame: bytes) -> None:
     number, before = begin(tried, share=1.0), tried.set_hits(RULE)
     assert [comes(tried, frame) for _ in range(8)] == ["TRIAL"] * 6 + ["MATCHED"] * 2
     (member,) = tried.datapath.trials.tried()
@@ -84,21 +84,21 @@ def test_a_flow_that_is_tried_has_six_packets(tried: Filter, frame: bytes) -> No
         frame[23 if frame[14] < 0x60 else 20],
     )
     assert tried.datapath.trials.passed() == {RULE: 6}
-    assert tried.set_hits(RULE)[0] - before[0] == 2, "what passes is no hit"
+    assert tried.set_hits(RULE)[0] - before[0] == 2, "packets that pass are no hits"
 
 
-def test_without_a_trial_nothing_passes(tried: Filter) -> None:
+def test_without_a_trial_every_packet_is_dropped(tried: Filter) -> None:
     tried.datapath.trials.put({})
     assert not passes(tried, request(1))
 
 
-def test_a_rule_of_an_operator_that_has_the_number_is_not_on_trial(tried: Filter) -> None:
+def test_an_operators_rule_with_the_same_number_is_not_on_trial(tried: Filter) -> None:
     begin(tried, share=1.0)
     drop_all(tried, Spare.KNOWN)
     assert not passes(tried, request(1))
 
 
-def test_explain_says_what_the_rule_does_and_chooses_nobody(tried: Filter) -> None:
+def test_explain_reports_the_rules_verdict_and_chooses_no_flow(tried: Filter) -> None:
     begin(tried, share=1.0)
     assert tried.explain(request(1), outside=True) == "MATCHED"
     assert not tried.datapath.trials.tried()
@@ -109,7 +109,7 @@ def test_later_fragments_are_not_on_trial(tried: Filter) -> None:
     assert not passes(tried, packet4(source(1), INSIDE, bytes(64), 17, fragment=185))
 
 
-def test_who_comes_again_after_a_pause_passes(tried: Filter) -> None:
+def test_a_client_that_comes_again_after_a_pause_passes(tried: Filter) -> None:
     begin(tried, again=100)
     assert [passes(tried, request(1)) for _ in range(3)] == [False] * 3
     assert not passes(tried, request(2))
@@ -121,10 +121,10 @@ def test_who_comes_again_after_a_pause_passes(tried: Filter) -> None:
 
 
 @pytest.mark.parametrize(("port", "passing"), [(443, True), (27015, True), (40_000, False)])
-def test_of_udp_only_who_comes_again_to_a_service_passes(
+def test_a_udp_client_that_comes_again_passes_only_if_it_asks_a_service(
     tried: Filter, port: int, passing: bool
 ) -> None:
-    """What another host answers to forged UDP would make the flow known."""
+    """Otherwise the answer of another host to forged UDP would make a flow known."""
     begin(tried, share=1.0, again=100)
     frame = packet4(source(1), INSIDE, udp(50_000, port), 17)
     assert not passes(tried, frame)
@@ -135,14 +135,14 @@ def test_of_udp_only_who_comes_again_to_a_service_passes(
         assert not tried.flows.figures().elements, "an answer teaches nothing"
 
 
-def test_a_network_of_ipv6_is_one_source(tried: Filter) -> None:
+def test_an_ipv6_network_counts_as_one_source(tried: Filter) -> None:
     begin(tried, share=1.0)
     for last in (b"\2", b"\3"):
         assert passes(tried, packet6(INSIDE6[:-1] + last, INSIDE6, tcp(SYN), 6))
     assert len({one.source for one in tried.datapath.trials.tried()}) == 1
 
 
-def test_many_who_come_again_are_bounded(tried: Filter) -> None:
+def test_the_number_of_returning_clients_is_bounded(tried: Filter) -> None:
     begin(tried, again=10)
     assert not any(passes(tried, request(n)) for n in range(200))
     time.sleep(PAUSE)
@@ -150,14 +150,14 @@ def test_many_who_come_again_are_bounded(tried: Filter) -> None:
     assert 26 <= came <= 40
 
 
-def test_members_are_bounded(tried: Filter) -> None:
+def test_the_number_of_flows_in_a_trial_is_bounded(tried: Filter) -> None:
     begin(tried, share=1.0, most=10)
     came = sum(passes(tried, request(n)) for n in range(2_000))
     assert 26 <= came <= 60
 
 
-def test_a_share_is_chosen_by_flow(tried: Filter) -> None:
-    """As many as it says, and the same flows: whoever sends more is not chosen sooner."""
+def test_the_share_on_trial_is_chosen_by_flow(tried: Filter) -> None:
+    """The share has the right size and always the same flows; sending more gives no advantage."""
     number = begin(tried, share=0.1)
     first = {n for n in range(1_000) if passes(tried, request(n))}
     begin(tried, share=0.1, number=number)
@@ -166,10 +166,10 @@ def test_a_share_is_chosen_by_flow(tried: Filter) -> None:
     assert again == first
     begin(tried, share=0.1)
     others = {n for n in range(1_000) if passes(tried, request(n))}
-    assert len(others & first) < 40, "another trial has others"
+    assert len(others & first) < 40, "another trial chooses other flows"
 
 
-def test_whom_the_inside_answers_with_data_takes_part(tried: Filter) -> None:
+def test_a_flow_that_the_inside_answers_with_data_counts_as_known(tried: Filter) -> None:
     begin(tried, share=1.0)
     for number in range(3):
         assert passes(tried, request(number))
@@ -180,7 +180,7 @@ def test_whom_the_inside_answers_with_data_takes_part(tried: Filter) -> None:
     assert comes(tried, request(1)) == "KNOWN"
 
 
-def test_a_new_trial_has_no_members_of_the_one_before(tried: Filter) -> None:
+def test_a_new_trial_begins_without_the_members_of_the_last_one(tried: Filter) -> None:
     begin(tried, share=1.0)
     assert passes(tried, request(1))
     number = next(NUMBERS)
@@ -189,8 +189,8 @@ def test_a_new_trial_has_no_members_of_the_one_before(tried: Filter) -> None:
     assert not any(m.trial == number for m in tried.datapath.trials.tried())
 
 
-def test_what_passes_is_what_the_model_says(tried: Filter) -> None:
-    """Flows in turn, some in the share; the kernel's places are many more than flows."""
+def test_a_trial_passes_exactly_what_the_model_passes(tried: Filter) -> None:
+    """Flows come in turn, some of them in the share; the kernel has room for all of them."""
     rng = random.Random(1)
     number, flows = begin(tried, share=0.5), list(range(60))
     chosen = {n for n in flows if passes(tried, request(n, SYN))}

@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 
 def strides() -> Iterator[packets.Odd]:
-    """Headers of several lengths in front of DHCPv6, which is seen only in its exact place."""
+    """Headers of several lengths before DHCPv6, which is recognised only at its exact place."""
     for kind in packets.EXTENSIONS:
         for length in (0,) if kind == 44 else (0, 1, 2, 5, 30):
             size = {44: 8, 51: (length + 2) * 4}.get(kind, (length + 1) * 8)
@@ -103,7 +103,7 @@ def test_a_frame_gets_the_verdict_of_the_table(filtered: Filter, case: Case) -> 
 
 
 @pytest.mark.parametrize("base", ["172.31.177.201", "2001:db8:a5a5:5a5a:1234:5678:9abc:def1"])
-def test_a_rule_of_any_length_drops_what_is_inside_and_nothing_beside(
+def test_a_rule_of_any_prefix_length_drops_exactly_its_addresses(
     filtered: Filter, base: str
 ) -> None:
     exact = parse_prefix(base)
@@ -120,7 +120,7 @@ def test_a_rule_of_any_length_drops_what_is_inside_and_nothing_beside(
 
 @pytest.mark.parametrize("source", [SOURCE, SOURCE6])
 @pytest.mark.parametrize("ignored", ["monitor", "expired"])
-def test_the_search_goes_on_through_every_length_that_does_not_decide(
+def test_the_search_goes_on_past_longer_prefixes_that_do_not_decide(
     filtered: Filter, source: str, ignored: str
 ) -> None:
     exact, frame = parse_prefix(source), to_frame(source)
@@ -134,7 +134,7 @@ def test_the_search_goes_on_through_every_length_that_does_not_decide(
 
 
 def edges(prefix: Prefix) -> tuple[list[bytes], list[bytes]]:
-    """First and last address inside; before, behind, and every single bit of the prefix off."""
+    """A prefix's first and last address, its neighbours, and addresses with one bit changed."""
     size = len(prefix.address)
     first, count = int.from_bytes(prefix.address, "big"), 1 << (size * 8 - prefix.length)
     beside = {first - 1, first + count}
@@ -215,7 +215,7 @@ def test_a_jumbo_frame_is_counted_with_its_whole_length(
     assert hit == (len(frame) if reason == "DROPPED" else 0)
 
 
-def test_bypass_passes_everything_and_counts_it_as_that(filtered: Filter) -> None:
+def test_bypass_passes_everything_and_counts_it_as_bypassed(filtered: Filter) -> None:
     filtered.hold(LISTED + "; drop 0.0.0.0/0; drop ::/0")
     filtered.datapath.set_bypass(True)
     try:
@@ -229,7 +229,9 @@ def test_bypass_passes_everything_and_counts_it_as_that(filtered: Filter) -> Non
 
 
 @pytest.mark.parametrize("source", ["192.0.2.7", "192.0.2.0/24", "2001:db8::7", "2001:db8::/32"])
-def test_a_rule_ends_in_the_kernel_without_any_write(filtered: Filter, source: str) -> None:
+def test_a_rule_that_expires_ends_in_the_kernel_without_any_write(
+    filtered: Filter, source: str
+) -> None:
     prefix, frame = parse_prefix(source), to_frame(source.split("/")[0])
     filtered.hold({})
     in_an_hour = time.monotonic_ns() + 3600 * 10**9
@@ -240,14 +242,14 @@ def test_a_rule_ends_in_the_kernel_without_any_write(filtered: Filter, source: s
     verdicts = {"drop": 0, "pass": 0}
     while not verdicts["pass"] and time.monotonic_ns() < ends + 5 * 10**9:
         verdict = filtered.run(frame)
-        assert verdict == "drop" or time.monotonic_ns() >= ends, "it ended early"
+        assert verdict == "drop" or time.monotonic_ns() >= ends, "the rule ended early"
         verdicts[verdict] += 1
-    assert verdicts["pass"] == 1, "it did not end"
+    assert verdicts["pass"] == 1, "the rule did not end"
     assert filtered.explain(frame) == "NO_RULE"
     assert filtered.hits(source)[0] == 1 + verdicts["drop"], "an expired rule counts nothing"
 
 
-def test_hits_that_are_read_together_are_those_of_each(filtered: Filter) -> None:
+def test_hits_read_together_equal_hits_read_one_by_one(filtered: Filter) -> None:
     filtered.hold("; ".join(f"drop 10.0.{number}.0/24" for number in range(40)))
     for number in range(40):
         filtered.run(to_frame(f"10.0.{number}.1"), times=number + 1)

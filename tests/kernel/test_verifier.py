@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.conftest import CAPACITY
+from tests.kernel.conftest import filter_for, teacher_for
 from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs, syscall
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.model.capacity import FlowSettings
 
@@ -34,37 +33,36 @@ _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info, Linux 5.16
 
 
 def walked(fd: int) -> int:
-    """The instructions that the verifier went through."""
+    """The number of instructions that the verifier processed."""
     buffer = ctypes.create_string_buffer(232)
     attr = struct.pack("<IIQ", fd, len(buffer), ctypes.addressof(buffer))
     syscall.bpf(syscall.OBJ_GET_INFO_BY_FD, attr, "read program info")
     return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 
-def test_every_program_is_measured() -> None:
+def test_the_list_of_measured_programs_is_complete() -> None:
     sources = [ROOT / "bpf" / "xdpctl.c", *(ROOT / "bpf").rglob("*.bpf.h")]
     found = re.findall(r"^int (\w+)\(struct xdp_md", "".join(map(Path.read_text, sources)), re.M)
     assert sorted(found) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_is_room_for_older_kernels_and_other_compilers(
+def test_the_filter_leaves_room_for_older_kernels_and_compilers(
     loader: Loader, pins: Pins, name: str
 ) -> None:
     check_room(loader, pins, name)
 
 
-def test_the_teacher_has_room_too(pins: Pins, compiled: Compiled) -> None:
+def test_the_teaching_program_leaves_room_too(pins: Pins, compiled: Compiled) -> None:
     flows = FlowSettings(flows=1_000)
-    teach = compile_teacher(flows)
-    roomy = compile_filter(CAPACITY, flows=flows)
+    teach, roomy = teacher_for(flows), filter_for(flows=flows)
     with closing(Loader(pins, roomy, teach=teach, flows=flows)) as loader:
         assert loader._teacher is not None
         assert 0 < walked(loader._teacher) < 0.3 * _BUDGET
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])
-def test_there_is_room_in_a_rehearsal_too(
+def test_a_rehearsals_program_leaves_room_too(
     pins: Pins, compiled_for_rehearsal: Compiled, name: str
 ) -> None:
     with closing(Loader(pins, compiled_for_rehearsal)) as loader:
@@ -74,7 +72,7 @@ def test_there_is_room_in_a_rehearsal_too(
 def test_only_a_rehearsal_has_another_clock(
     compiled: Compiled, compiled_for_rehearsal: Compiled
 ) -> None:
-    """The filter's own build has nothing of it: neither the map, nor an instruction more."""
+    """The filter's normal build has neither the clock's map nor an additional instruction."""
     assert compiled_for_rehearsal.maps.keys() - compiled.maps.keys() == {"recorded"}
     coarse_ns = bytes.fromhex("85000000") + struct.pack("<i", 160)
     for name in ("xdpctl", "outside", "signatures"):

@@ -21,8 +21,8 @@ from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.sniffer import Sniffer
 
 __all__ = ["_able", "compiled", "datapath", "loader", "pins"]
-FLOOD_SECONDS = 120.0  # never longer, whatever happens to the test
-_TURN = 1 << 18  # packets a run: some 20 ms go before its first one
+FLOOD_SECONDS = 120.0  # an upper bound, if the test fails to stop it
+_TURN = 1 << 18  # packets a run; a run takes some 20 ms to set up
 SERVER = "192.0.2.1"
 
 
@@ -36,12 +36,12 @@ class Street:
 
     @property
     def mac(self) -> str:
-        """The card to which frames for the server go."""
+        """The MAC address of the server's card."""
         return interface(self.server, "isp0")[1]
 
     @contextmanager
     def flood(self, sources: Sequence[str], to: str = SERVER) -> Iterator["Future[Sent]"]:
-        """From these sources to the server while the block runs, as fast as the machine can."""
+        """Flood the server from these sources until the block ends, as fast as possible."""
         self._aim(sources, to)
         sent = self.attacker.start(self._keep_on)
         try:
@@ -51,12 +51,12 @@ class Street:
             sent.result()
 
     def send(self, sources: Sequence[str], packets: int) -> None:
-        """So many packets, and wait."""
+        """Send this number of packets, and wait until they are sent."""
         self._aim(sources)
         self.attacker.call(lambda: self._run(packets))
 
     def sniffer(self, network: str) -> Sniffer:
-        """What reaches the server's stack from there."""
+        """Counts the packets from this network that reach the server's network stack."""
         return Sniffer(self.server, "isp0", parse_prefix(network))
 
     def _aim(self, sources: Sequence[str], to: str = SERVER) -> None:
@@ -80,9 +80,9 @@ class Street:
 
 @pytest.fixture(scope="session")
 def generator(_able: None) -> Iterator[Generator]:
-    made = Generator(compile_generator())
-    yield made
-    made.close()
+    new_generator = Generator(compile_generator())
+    yield new_generator
+    new_generator.close()
 
 
 @pytest.fixture

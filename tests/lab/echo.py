@@ -12,7 +12,7 @@ PATIENT = 8.0  # seconds in which an answer should have come
 
 
 class Echo:
-    """Says back what it is told, to any number of peers."""
+    """Echoes data to any number of peers."""
 
     def __init__(self, host: Host) -> None:
         self._listener = host.call(self._listen)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real sshd in a host of the lab, and people who log in to it from another one."""
+"""A real sshd in a host of the lab, and users who log in to it from another host."""
 
 import shutil
 import subprocess
@@ -57,7 +57,7 @@ class Logins:
     ) -> "subprocess.Popen[bytes]":
         """Log a user in from an address of `client`; without a shell, as one who forwards ports.
 
-        Its standard input is the shell's, or that of the command.
+        The process's standard input is that of the shell or command.
         """
         words = self.words(
             source, user, "-T" if shell else "-N", to, *([command] if command else [])
@@ -82,7 +82,7 @@ class Logins:
 
     @staticmethod
     def answers(process: "subprocess.Popen[bytes]") -> bool:
-        """Whether the shell of a login does what it is told."""
+        """Whether the shell of a login executes commands."""
         assert process.stdin
         assert process.stdout
         try:

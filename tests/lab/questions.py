@@ -37,7 +37,7 @@ def in_store(box: Box) -> set[str]:
 
 
 def put_set(client: Client, name: str, entries: Iterable[str], **choices: object) -> dict[str, Any]:
-    """A list as the body of a PUT."""
+    """Put a set with a list as the body."""
     query = {key: str(value).lower() for key, value in choices.items()}
     body = "\n".join(entries).encode()
     answer: dict[str, Any] = client.call("PUT", f"/v1/sets/{name}", params=query, content=body)
@@ -45,17 +45,17 @@ def put_set(client: Client, name: str, entries: Iterable[str], **choices: object
 
 
 def set_in_store(client: Client, name: str) -> set[str]:
-    """By the control plane's own account."""
+    """The entries of a set, as the control plane returns them."""
     return set(client.call("GET", f"/v1/sets/{name}/entries").split())
 
 
 def sets_in_kernel(box: Box) -> dict[int, set[str]]:
-    """By slot: what the tables really hold."""
+    """The entries in the kernel's tables, by slot."""
     sizes = table_sizes(box)
     while True:
         before = sizes()
         image, wrong = read(PinnedDatapath(box.pins).source, 0)
-        if sizes() == before:  # or a repaint moved a table in the meantime
+        if sizes() == before:  # unless a repaint moved a table in the meantime
             break
     assert not wrong
     return {
@@ -65,7 +65,7 @@ def sets_in_kernel(box: Box) -> dict[int, set[str]]:
 
 
 def table_sizes(box: Box) -> Callable[[], list[int]]:
-    """Tells the tables' sizes as the program reads them, as powers of two."""
+    """A function that returns the tables' sizes, as powers of two."""
     control = np.frombuffer(maps.open_map(box.pins.map("controls")).memory(), CONTROL)[0]
     return lambda: list(map(int, control["buckets_log2"]))
 
@@ -76,7 +76,7 @@ def set_in_kernel(box: Box, name: str) -> set[str]:
 
 
 def counted(box: Box, reason: Reason) -> int:
-    """Packets that left the box's first interface under a reason."""
+    """The packets counted under a reason on the box's first interface."""
     counters = maps.open_map(box.pins.port(box.interfaces[0]) / "counters")
     try:
         return total_hits(counters.get(reason.to_bytes(4, "little")) or b"").packets
@@ -94,8 +94,8 @@ def refusal(client: Client, method: str, path: str, **more: Any) -> dict[str, An
 
 
 def some(rng: np.random.Generator, ipv4: int, ipv6: int = 0) -> list[str]:
-    """At most so many single addresses of 11.0.0.0 to 99.255.255.255 and of 2a00::/16."""
+    """Random single addresses in 11.0.0.0 to 99.255.255.255 and in 2a00::/16, all different."""
     numbers = np.unique(rng.integers(11 << 24, 100 << 24, ipv4)).tolist()
-    found = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
+    ipv4_addresses = [f"{n >> 24}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}/32" for n in numbers]
     words = np.unique(rng.integers(1, 1 << 32, ipv6)).tolist()
-    return found + [str(parse_prefix(f"2a00:{n >> 16:x}:{n & 65535:x}::1")) for n in words]
+    return ipv4_addresses + [str(parse_prefix(f"2a00:{n >> 16:x}:{n & 65535:x}::1")) for n in words]

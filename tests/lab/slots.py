@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A web server with so many places, each held until its request has ended: what slowloris fills."""
+"""A web server with a fixed number of places, each held for a whole request: slowloris's target."""
 
 import socket
 import threading

@@ -25,7 +25,7 @@ def generator(_able: None) -> Iterator[Generator]:
 
 
 def valid(data: bytes) -> bool:
-    """Whether the words with the checksum among them add up to all ones (RFC 1071)."""
+    """Whether the 16-bit words, checksum included, add up to all ones (RFC 1071)."""
     total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -38,7 +38,7 @@ def valid(data: bytes) -> bool:
     [("192.0.2.1", sources.exact(COUNT)), ("2001:db8::1", sources.exact6(COUNT))],
     ids=["IPv4", "IPv6"],
 )
-def test_each_source_comes_in_turn_with_checksums_that_hold(
+def test_sources_come_in_turn_with_valid_checksums(
     generator: Generator, frame: Callable[[str, str, int], bytes], destination: str, listed: Keys
 ) -> None:
     packed = sources.packed(listed)
@@ -55,7 +55,7 @@ def test_each_source_comes_in_turn_with_checksums_that_hold(
     assert sorted(seen) == sorted(packed[at : at + size] for at in range(0, len(packed), size))
 
 
-def test_a_walk_answers_what_the_program_under_test_does(generator: Generator) -> None:
+def test_a_walk_returns_what_the_program_under_test_returns(generator: Generator) -> None:
     generator.aim(udp_frame(MAC, "192.0.2.1", 53), sources.packed(sources.exact(COUNT)))
     walk_fd = Walks(generator).over(generator.bare_fd)
     assert programs.run(walk_fd, generator.frame, 101).value == XDP_DROP

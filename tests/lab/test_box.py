@@ -47,8 +47,8 @@ def test_a_second_instance_on_the_same_state_or_pins_is_refused(box: Box, host: 
     assert box.ready()
 
 
-def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> None:
-    """What filters goes on; loader, control plane and detector say what to do."""
+def test_no_process_uses_maps_of_another_version(box: Box, host: Host) -> None:
+    """Filtering continues; loader, control plane and detector report a fix."""
     box.start()
     block(box.client, "203.0.113.7")
     box.stop()
@@ -64,7 +64,9 @@ def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> Non
         _, said = child.communicate()
         assert child.returncode != 0
         assert "xdpctl down" in said.decode()
-    assert sorted(path.name for path in box.pins.root.iterdir()) == before, "nothing was made"
+    assert sorted(path.name for path in box.pins.root.iterdir()) == before, (
+        "no new pins may be made"
+    )
     assert "xdp" in host.ip("link show dev isp0")
     assert in_kernel(box)["203.0.113.7/32"]
     host.sh(sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
@@ -72,7 +74,7 @@ def test_maps_of_another_version_are_used_by_nobody(box: Box, host: Host) -> Non
     assert "203.0.113.7/32" in in_kernel(box)
 
 
-def test_pins_of_another_capacity_are_refused_with_what_to_do(box: Box, host: Host) -> None:
+def test_pins_of_another_capacity_are_refused_with_a_fix(box: Box, host: Host) -> None:
     box.start()
     box.stop()
     settings = box.directory / "xdpctl.toml"
@@ -133,7 +135,7 @@ def test_rules_survive_a_reboot_with_their_remaining_time(box: Box) -> None:
     assert json.dumps(rules)
 
 
-def test_down_is_refused_while_it_runs(box: Box, host: Host) -> None:
+def test_down_is_refused_while_xdpctl_runs(box: Box, host: Host) -> None:
     box.start()
     command = (sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
     down = host.popen(*command, stderr=subprocess.PIPE)

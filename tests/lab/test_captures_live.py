@@ -29,7 +29,7 @@ def is_off(box: Box) -> bool:
     return bool((control["captured"] == NEVER).all())
 
 
-def test_dropped_packets_are_written_for_others_to_read(
+def test_dropped_packets_are_written_as_a_file_that_other_tools_read(
     street: Street, street_box: Box, tmp_path: Path
 ) -> None:
     street_box.start()
@@ -51,7 +51,7 @@ def test_dropped_packets_are_written_for_others_to_read(
     assert is_off(street_box)
 
 
-def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Box) -> None:
+def test_a_capture_ends_when_its_client_disconnects(street: Street, street_box: Box) -> None:
     street_box.start()
     block(street_box.client, "203.0.113.0/24")
     with street.flood(["203.0.113.7"]):
@@ -68,7 +68,7 @@ def test_a_capture_ends_with_whoever_asked_for_it(street: Street, street_box: Bo
         assert eventually(lambda: is_off(street_box)), street_box.log.read_text()[-2_000:]
 
 
-def test_a_stop_in_the_middle_of_one_is_quick(street: Street, street_box: Box) -> None:
+def test_a_stop_during_a_capture_is_quick(street: Street, street_box: Box) -> None:
     street_box.start()
     asked = subprocess.Popen(
         command(street_box, "--seconds", "600"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Challenges between real hosts: who waits for how long, and a card that cannot send them."""
+"""Challenges between real hosts: the waits of newcomers, and a card that cannot send."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ def connect(host: Host, timeout: float = 8.0) -> float:
 
 
 def doctor(host: Host, interface: str) -> str:
-    """What `xdpctl doctor` says of an interface, on one line."""
+    """The output of `xdpctl doctor` about an interface, on one line."""
     said = host.popen(*python("xdpctl", "doctor", "-i", interface), stdout=-1)
     out, _ = said.communicate()
     return " ".join(out.decode().split())
@@ -70,8 +70,10 @@ def test_a_newcomer_waits_for_one_retransmission(
     assert connect(hosts[1]) < 0.5, "he is remembered"
 
 
-def test_a_card_that_cannot_send_keeps_nobody_out(box: Box, hosts: tuple[Host, Host]) -> None:
-    """Without GRO at its peer a veth sends nothing back, as many drivers do without queues."""
+def test_a_card_that_cannot_send_challenges_locks_nobody_out(
+    box: Box, hosts: tuple[Host, Host]
+) -> None:
+    """Without GRO at its peer a veth transmits nothing, like drivers without XDP_TX queues."""
     far = hosts[1]
     far.sh("ethtool", "-K", "far0", "gro", "off")
     box.client.call("POST", "/v1/rules", json={"match": MATCH, "action": "challenge"})
@@ -131,10 +133,10 @@ table ip t {
 
 
 @pytest.mark.parametrize("firewall", ["", "ct state invalid drop"], ids=["plain", "invalid drop"])
-def test_a_newcomer_behind_a_nat_waits_no_longer(
+def test_a_newcomer_behind_a_nat_waits_no_longer_than_others(
     box: Box, hosts: tuple[Host, Host], generator: Generator, firewall: str
 ) -> None:
-    """Connection tracking lets the challenge through, and the client's reset back."""
+    """The NAT's connection tracking passes the challenge and the client's reset."""
     nat = hosts[1]
     generator.receive_answers(nat, "far0")
     with Lab("behind-nat") as lab:

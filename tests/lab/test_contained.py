@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a contained command leaves goes with it, whether it ends or is killed."""
+"""A contained command leaves nothing behind, whether it ends or is killed."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _COMMAND = [sys.executable, "-m", "tools.contained"]
 
 
 def _runs(mark: str) -> bool:
-    """Whether a process has the mark among its words."""
+    """Whether a process has the mark in its command line."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if mark in path.read_text() and int(path.parent.name) != os.getpid():
@@ -28,12 +28,12 @@ def _runs(mark: str) -> bool:
     return False
 
 
-def test_the_status_is_that_of_the_command() -> None:
+def test_the_exit_status_is_that_of_the_command() -> None:
     assert subprocess.run([*_COMMAND, "sh", "-c", "exit 7"], cwd=ROOT).returncode == 7
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_nothing_is_left(tmp_path: Path, killed: bool) -> None:
+def test_no_process_or_namespace_is_left(tmp_path: Path, killed: bool) -> None:
     need(os.geteuid() == 0, "root")
     mark, there = uuid.uuid4().hex[:10], tmp_path / "there"
     then = f"touch {there}; " + ("sleep 1000" if killed else "exit 0")

@@ -11,19 +11,18 @@ import dpkt
 import pytest
 
 from tests.conftest import CORPUS
-from tests.kernel.conftest import RULES, Filter
+from tests.kernel.conftest import RULES, Filter, filter_for
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.datapath import readback
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.filter_program import compile_filter
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.model.capacity import Capacity
 
 CAPACITY = Capacity(60_000, 60_000, 60_000)
 VLAN = (0x8100, 0x88A8, 0x9100)
-ETHERNET = 1  # LINKTYPE_ETHERNET; the others here (raw IP) only gain a header
+ETHERNET = 1  # LINKTYPE_ETHERNET; raw IP packets get an Ethernet header
 RAW_IP = {12: None, 14: None, 101: None, 228: 0x0800, 229: 0x86DD}
 NEVER_DROPPED = {"LINK", "NEVER_ROUTED", "NEIGHBOUR", "DHCP", "CONTROL"}
 BGP, BFD, VRRP, IGMP, OSPF = 179, 3784, 112, 2, 89
@@ -35,7 +34,7 @@ Listed = Callable[[bytes], bool]
 
 
 class Packet(NamedTuple):
-    """What dpkt found: the class if it is never dropped, else "", and the source."""
+    """A packet as dpkt reads it: the reason if it is never dropped, else "", and the source."""
 
     never_dropped: str
     source: bytes
@@ -43,17 +42,17 @@ class Packet(NamedTuple):
 
 @pytest.fixture(scope="module")
 def filtered(_able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
-    """With room for the feeds."""
+    """A filter with room for the feeds."""
     pins = Pins(tmp_path_factory.mktemp("corpus") / "bpf")
     try:
-        with closing(Filter(Loader(pins, compile_filter(CAPACITY)))) as made:
+        with closing(Filter(Loader(pins, filter_for()))) as made:
             yield made
     finally:
         take_down(pins)
 
 
 def frames(path: Path) -> list[bytes]:
-    """As they were captured, snap length and all; pcap or pcapng whatever the name says."""
+    """The frames as captured; the format is detected from the content, not from the name."""
     with path.open("rb") as file:
         reader = dpkt.pcap.UniversalReader(file)
         kind = reader.datalink()
@@ -71,7 +70,7 @@ def with_ethernet(packet: bytes, kind: int | None) -> bytes:
 
 
 def read(frame: bytes) -> Packet:
-    """By dpkt: class and source of a frame whose headers are whole."""
+    """The reason and source of a frame with complete headers, read by dpkt."""
     ethernet = dpkt.ethernet.Ethernet(frame)
     packet = ethernet.data
     tags = getattr(ethernet, "vlan_tags", [])
@@ -100,7 +99,7 @@ def class_of_ipv4(packet: dpkt.ip.IP) -> str:
 
 
 def is_routing(protocol: int, upper: object) -> bool:
-    """Of a packet with a TTL of 255: VRRP, BFD or BGP."""
+    """Whether a packet with a TTL of 255 is VRRP, BFD or BGP."""
     if isinstance(upper, dpkt.udp.UDP):
         return bool(upper.dport == BFD)
     if isinstance(upper, dpkt.tcp.TCP):
@@ -138,7 +137,7 @@ def feed(path: Path) -> set[Prefix]:
 
 
 def lookup(prefixes: Iterable[Prefix]) -> Listed:
-    """Whether any covers an address, by sets of numbers alone."""
+    """A function that tells whether any prefix covers an address, by sets of numbers."""
     networks = {(len(p.address), p.length, int.from_bytes(p.address, "big")) for p in prefixes}
     lengths = {(size, length) for size, length, _ in networks}
 
@@ -154,7 +153,7 @@ def lookup(prefixes: Iterable[Prefix]) -> Listed:
 
 
 def replay(filtered: Filter, captured: list[bytes], listed: Listed) -> Counter[str]:
-    """Run every frame; verdicts, packets and bytes must be what dpkt's reading says."""
+    """Run every frame; verdicts, packets and bytes must agree with dpkt."""
     expected: Counter[str] = Counter()
     octets: Counter[str] = Counter()
     before = filtered.counters()
@@ -186,13 +185,13 @@ def feeds(corpus: Path) -> set[Prefix]:
     return prefixes
 
 
-def test_the_feeds_are_in_the_kernel_line_by_line(filtered: Filter, feeds: set[Prefix]) -> None:
+def test_every_line_of_the_feeds_is_in_the_kernel(filtered: Filter, feeds: set[Prefix]) -> None:
     filtered.hold(dict.fromkeys(feeds, RULES["drop"]))
     assert in_kernel(filtered) == feeds
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_traffic_passes_but_for_listed_sources(
+def test_all_traffic_passes_except_that_of_listed_sources(
     filtered: Filter, feeds: set[Prefix], corpus: Path, name: str
 ) -> None:
     filtered.hold(dict.fromkeys(feeds, RULES["drop"]))

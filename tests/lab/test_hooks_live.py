@@ -32,7 +32,7 @@ def said(box: Box, **event: Any) -> dict[str, Any]:
     return answer
 
 
-def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
+def test_a_victim_is_protected_until_the_detector_reports_the_end(
     street: Street, street_box: Box
 ) -> None:
     street_box.start()
@@ -75,7 +75,9 @@ def test_a_victim_of_ours_is_protected_until_the_detector_says_it_is_over(
         assert b"the detector ended it" in parts.read("report.md")
 
 
-def test_sources_are_dropped_and_released_and_frozen(street: Street, street_box: Box) -> None:
+def test_sources_are_dropped_and_released_and_a_freeze_stops_new_ones(
+    street: Street, street_box: Box
+) -> None:
     street_box.start()
     with street.flood(FLOOD[:50]):
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 10_000)
@@ -93,7 +95,7 @@ def test_sources_are_dropped_and_released_and_frozen(street: Street, street_box:
     assert not any(prefix.startswith("203.0.113.") for prefix in in_kernel(street_box))
 
 
-def test_what_came_by_itself_is_taken_back(street_box: Box) -> None:
+def test_automatic_rules_are_undone_by_command(street_box: Box) -> None:
     street_box.start()
     street_box.client.call("POST", "/v1/rules", json={"match": {"source": "203.0.113.1"}})
     said(street_box, phase="began", id="9", sources=["203.0.113.2", "203.0.113.3"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is logged in by a real sshd is found by the real loader, and nothing cuts him off."""
+"""Users logged in through a real sshd are found by the real loader, and nothing cuts them off."""
 
 import json
 import subprocess
@@ -69,7 +69,7 @@ def box(far: tuple[Host, Host], alice: object) -> Iterator[Box]:
     box.settings = SETTINGS.format(folder=folder)
     try:
         box.start()
-        # the settings say more of the interface than the command line may
+        # the settings have options of the interface that the command line has not
         assert eventually(lambda: _logged_in(box) == {f"{ALICE}/32", f"{BOB}/128"})
         time.sleep(1.5)  # the control plane reads the report each second
         yield box
@@ -83,12 +83,12 @@ def _logged_in(box: Box) -> set[str]:
 
 
 @pytest.mark.parametrize("source", [ALICE, AROUND, BOB, "2001:db8:5::/48"])
-def test_no_rule_drops_who_is_logged_in(box: Box, source: str) -> None:
+def test_no_rule_drops_a_logged_in_user(box: Box, source: str) -> None:
     found = refusal(box.client, "POST", "/v1/rules", json={"match": {"source": source}})
     assert "a user is logged in" in found["detail"]
 
 
-def test_no_event_drops_who_is_logged_in(box: Box) -> None:
+def test_no_event_drops_a_logged_in_user(box: Box) -> None:
     body = {"phase": "began", "id": "e1", "sources": [ALICE, "198.19.5.44"]}
     answer = box.client.call("POST", "/v1/hooks/event", json=body)
     assert "logged in" in str(answer["refused"]), answer
@@ -96,7 +96,7 @@ def test_no_event_drops_who_is_logged_in(box: Box) -> None:
     assert sources == {"198.19.5.44/32"}
 
 
-def test_no_set_and_no_feed_drops_who_is_logged_in(box: Box) -> None:
+def test_no_set_or_feed_drops_a_logged_in_user(box: Box) -> None:
     more = {"force": "true", "allow_private": "true"}
     found = refusal(box.client, "PUT", "/v1/sets/bad", content=AROUND, params=more)
     assert "a user is logged in" in found["detail"]
@@ -109,7 +109,7 @@ def test_no_set_and_no_feed_drops_who_is_logged_in(box: Box) -> None:
     assert "a user is logged in" in found["detail"]
 
 
-def test_who_is_logged_in_is_not_taken_for_spoofed(
+def test_packets_of_a_logged_in_user_do_not_count_as_spoofed(
     box: Box, alice: "subprocess.Popen[bytes]"
 ) -> None:
     """198.19.5.0/24 is a network for benchmarks: from outside it would be spoofed."""
@@ -122,8 +122,8 @@ def test_who_is_logged_in_is_not_taken_for_spoofed(
     assert Logins.answers(alice)
 
 
-def test_who_is_logged_in_names_no_address_but_his_own(far: tuple[Host, Host]) -> None:
-    """He may start what he likes in the place of his shell, with any environment."""
+def test_a_logged_in_user_cannot_claim_another_address(far: tuple[Host, Host]) -> None:
+    """A user may run any program in place of the shell, with any environment."""
     forged = "198.18.0.8"
     logins = Logins(far[0], 2222)
     try:
@@ -135,8 +135,8 @@ def test_who_is_logged_in_names_no_address_but_his_own(far: tuple[Host, Host]) -
         logins.close()
 
 
-def test_who_has_no_login_names_no_address(box: Box) -> None:
-    """In a user namespace he may give any program the name of sshd's, and start what he likes."""
+def test_a_user_without_a_login_cannot_claim_an_address(box: Box) -> None:
+    """In a user namespace, a user may give any program the name of sshd."""
     forged = "198.18.0.9"
     child = f'["sleep", "60"], env={{"SSH_CONNECTION": "{forged} 1 192.0.2.1 22"}}'
     code = f"import subprocess; print(1, flush=True); subprocess.Popen({child}).wait()"

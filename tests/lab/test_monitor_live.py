@@ -34,7 +34,7 @@ def statistics(box: Box, rule: str) -> dict[str, Any]:
     return found
 
 
-def test_a_flood_with_sessions_in_it_is_not_dropped_unseen(
+def test_a_monitored_rule_shows_the_sessions_that_it_would_hit_in_a_flood(
     street: Street, street_box: Box, logged_in: list[socket.socket]
 ) -> None:
     street_box.client.call(
@@ -59,7 +59,7 @@ def test_a_flood_with_sessions_in_it_is_not_dropped_unseen(
 @pytest.mark.parametrize(
     ("bearable", "code", "mode"), [("100%", 0, "enforce"), ("0%", 1, "monitor")]
 )
-def test_an_observed_rule_switches_itself_on_if_what_it_costs_can_be_borne(
+def test_an_observed_rule_is_enforced_if_its_collateral_is_within_the_limit(
     street: Street,
     street_box: Box,
     logged_in: list[socket.socket],
@@ -86,13 +86,13 @@ def test_an_observed_rule_switches_itself_on_if_what_it_costs_can_be_borne(
     assert street_box.client.call("GET", "/v1/rules/203.0.113.0_24")["mode"] == mode
 
 
-def test_what_nobody_sends_is_not_switched_on(street: Street, street_box: Box) -> None:
+def test_an_observed_rule_that_hit_nothing_is_not_enforced(street: Street, street_box: Box) -> None:
     street_box.start()
     ended = cli(street_box, "block", INSIDE, "--observe", "1s", "--max-collateral", "100%")
     assert (ended.returncode, "no matching packet yet" in ended.stdout) == (5, True)
 
 
-def test_what_spares_connections_costs_none(
+def test_a_rule_that_spares_connections_costs_none(
     street: Street, street_box: Box, logged_in: list[socket.socket]
 ) -> None:
     match = f"src {INSIDE}"

@@ -68,19 +68,19 @@ class Prometheus:
         )
 
     def query(self, path: str) -> Any:
-        """The `data` of an answer of its API; None while it does not answer."""
+        """The `data` of a response of the API; None if it does not answer."""
         command = ["curl", "-s", "--max-time", "5", f"http://127.0.0.1:{_PORT}/api/v1/{path}"]
         with self._host.popen(*command, stdout=subprocess.PIPE) as asked:
             text, _ = asked.communicate()
         return json.loads(text)["data"] if text.startswith(b'{"status":"success"') else None
 
     def series(self, expression: str) -> list[Any]:
-        """The series of an expression now."""
+        """The current series of an expression."""
         found = self.query(f"query?query={quote(expression)}")
         return list(found["result"]) if found else []
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._process.terminate()
         self._process.wait()
         self._log.close()
@@ -101,7 +101,7 @@ def scraped(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Prometh
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Title and expression of each panel, as Grafana would ask for them."""
+    """The title and expressions of each panel, as Grafana would request them."""
     board = json.loads((_FOLDER / "grafana" / "xdpctl.json").read_text())
     for panel in board["panels"]:
         if panel["title"] == _OF_SYSFS:
@@ -111,7 +111,7 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], text.replace("$instance", ".*")
 
 
-def test_every_panel_shows_a_box_under_a_flood(
+def test_every_panel_has_data_on_a_box_under_a_flood(
     scraped: Prometheus, street: Street, street_box: Box
 ) -> None:
     client = street_box.client

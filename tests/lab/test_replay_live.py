@@ -14,14 +14,16 @@ from xdpctl.lab.replay.protection import BY_FILTER, BY_REPLAY
 
 
 def replayed(box: Box, path: Path) -> Any:
-    """Outside the box's network namespace, where none of its addresses are."""
+    """Run `replay` outside the box's network namespace, where its addresses do not exist."""
     command = (sys.executable, "-m", "xdpctl", "replay", str(path), "--json", "--state-dir")
     said = subprocess.run((*command, str(box.directory / "state")), capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     return json.loads(said.stdout)
 
 
-def test_rules_and_protection_are_those_of_the_running_filter(box: Box, tmp_path: Path) -> None:
+def test_replay_uses_the_rules_and_protection_of_the_running_filter(
+    box: Box, tmp_path: Path
+) -> None:
     box.start()
     block(box.client, "203.0.113.7")
     status = json.loads((box.directory / "state" / "loader" / "status.json").read_text())

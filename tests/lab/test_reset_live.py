@@ -79,7 +79,7 @@ def box(site: Site) -> Iterator[Box]:
 
 
 def cli(box: Box, *words: str, wrapper: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
-    """A command in the box's own namespace, where its sockets are."""
+    """Run a command in the box's namespace, where its sockets are."""
     command = (*wrapper, sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *words)
     env = {key: value for key, value in os.environ.items() if key != "SSH_CONNECTION"}
     pipe = subprocess.PIPE
@@ -89,7 +89,7 @@ def cli(box: Box, *words: str, wrapper: tuple[str, ...] = ()) -> "subprocess.Com
 
 
 def hear(connection: socket.socket) -> bytes:
-    """What comes until the other end closes."""
+    """Read until the other end closes."""
     connection.settimeout(PATIENT)
     heard = b""
     while data := connection.recv(64):
@@ -98,7 +98,7 @@ def hear(connection: socket.socket) -> bytes:
 
 
 def served(connection: socket.socket) -> bool:
-    """Whether it is answered once its request ends."""
+    """Whether a connection is answered after its request is completed."""
     connection.sendall(b"b\r\n\r\n")
     return hear(connection) == ANSWER
 
@@ -108,7 +108,7 @@ def served(connection: socket.socket) -> bool:
     [(4, socket.AF_INET), (4, socket.AF_INET6), (6, socket.AF_INET6)],
     ids=["IPv4", "IPv4 at an IPv6 socket", "IPv6"],
 )
-def test_four_hundred_held_places_are_free_when_the_command_returns(
+def test_four_hundred_held_connections_are_closed_when_the_command_returns(
     site: Site, box: Box, version: int, family: socket.AddressFamily
 ) -> None:
     server = SlotServer(site.box, PLACES, family)
@@ -131,7 +131,7 @@ def test_four_hundred_held_places_are_free_when_the_command_returns(
     server.close()
 
 
-def test_json_says_how_many_and_who_is_accepted_stays(site: Site, box: Box) -> None:
+def test_json_has_the_number_and_an_accepted_source_stays_connected(site: Site, box: Box) -> None:
     server = SlotServer(site.box, PLACES, socket.AF_INET)
     for _ in range(7):
         site.connect(ATTACKERS[4], SERVERS[4])
@@ -148,7 +148,7 @@ def test_json_says_how_many_and_who_is_accepted_stays(site: Site, box: Box) -> N
     server.close()
 
 
-def test_what_is_forwarded_is_said_to_end_elsewhere(site: Site, box: Box) -> None:
+def test_the_command_says_that_forwarded_connections_end_elsewhere(site: Site, box: Box) -> None:
     server = SlotServer(site.inner, PLACES, socket.AF_INET)
     for _ in range(7):
         site.connect(ATTACKERS[4], INSIDE)
@@ -162,7 +162,7 @@ def test_what_is_forwarded_is_said_to_end_elsewhere(site: Site, box: Box) -> Non
     server.close()
 
 
-def test_without_the_capability_nothing_is_done(site: Site, box: Box) -> None:
+def test_without_the_capability_the_reset_is_refused(site: Site, box: Box) -> None:
     dropped = ("setpriv", "--bounding-set=-net_admin")
     done = cli(box, "block", ATTACKERS[4], "--reset", wrapper=dropped)
     assert done.returncode == 2
@@ -170,7 +170,7 @@ def test_without_the_capability_nothing_is_done(site: Site, box: Box) -> None:
     assert in_store(box) == set()
 
 
-def test_every_state_that_holds_something_is_closed_and_time_wait_stays(site: Site) -> None:
+def test_connections_in_every_state_are_closed_except_time_wait(site: Site) -> None:
     def states() -> list[str]:
         lines = site.box.sh("ss", "-Htan", "dst", "203.0.113.0/24").splitlines()
         return sorted(line.split()[0] for line in lines)

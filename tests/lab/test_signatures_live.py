@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures and limits on a running box under a flood: what is dropped, and who is served."""
+"""Rules on matches and limits on a running box under a flood: drops, and who is served."""
 
 import socket
 import threading
@@ -41,14 +41,14 @@ def stands_still(box: Box, reason: Reason, seconds: float = 0.3) -> bool:
     return counted(box, reason) == before
 
 
-def test_a_signature_holds_a_flood_from_the_answer_on_until_it_goes(
+def test_a_rule_on_a_match_drops_a_flood_from_the_response_until_its_removal(
     street: Street, street_box: Box
 ) -> None:
     street_box.start()
     with street.flood(FLOOD):
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 10_000)
         made = sign(street_box.client, DNS, reason="8:19")
-        time.sleep(0.05)  # what was on its way when it was answered
+        time.sleep(0.05)  # packets in flight at the time of the response
         assert stands_still(street_box, Reason.NO_RULE)
         assert made["in_kernel"]
         assert made["match"] == {"protocol": "udp", "destination_port": "53"}
@@ -57,7 +57,9 @@ def test_a_signature_holds_a_flood_from_the_answer_on_until_it_goes(
         assert not stands_still(street_box, Reason.NO_RULE)
 
 
-def test_a_signature_ends_by_the_kernel_and_is_forgotten(street: Street, street_box: Box) -> None:
+def test_a_rule_on_a_match_expires_in_the_kernel_and_is_forgotten(
+    street: Street, street_box: Box
+) -> None:
     street_box.start()
     made = sign(street_box.client, DNS, ttl=1)
     with street.flood(FLOOD):
@@ -67,7 +69,7 @@ def test_a_signature_ends_by_the_kernel_and_is_forgotten(street: Street, street_
     assert eventually(lambda: refusal(street_box.client, "GET", path)["status"] == 404)
 
 
-def test_signatures_outlive_every_process_and_their_hits_go_on(
+def test_rules_on_matches_outlive_every_process_and_keep_their_hits(
     street: Street, street_box: Box
 ) -> None:
     street_box.start()
@@ -84,7 +86,9 @@ def test_signatures_outlive_every_process_and_their_hits_go_on(
     assert found == [paced["id"], dns["id"]], "in the order in which packets meet them"
 
 
-def test_while_others_come_and_go_nothing_is_let_through(street: Street, street_box: Box) -> None:
+def test_a_rule_on_a_match_keeps_dropping_while_others_come_and_go(
+    street: Street, street_box: Box
+) -> None:
     street_box.start()
     client = street_box.client
     sign(client, DNS)
@@ -101,7 +105,7 @@ def test_while_others_come_and_go_nothing_is_let_through(street: Street, street_
 
 
 @pytest.mark.parametrize("per", ["all", "source"])
-def test_a_limit_lets_through_what_it_says(street: Street, street_box: Box, per: str) -> None:
+def test_a_limit_lets_its_rate_through(street: Street, street_box: Box, per: str) -> None:
     street_box.start()
     sources = FLOOD[:1] if per == "all" else FLOOD[:50]
     rate = RATE if per == "all" else RATE // 50
@@ -121,9 +125,7 @@ SERVER6 = "2001:db8::1"
 
 
 @pytest.mark.parametrize("action", ["drop", "limit"])
-def test_ipv6_floods_are_held_by_the_same_words(
-    street: Street, street_box: Box, action: str
-) -> None:
+def test_the_same_matches_hold_ipv6_floods(street: Street, street_box: Box, action: str) -> None:
     street_box.start()
     limit = {"limit": {"pps": 10, "per": "source"}} if action == "limit" else {}
     with street.flood(FLOOD6, SERVER6):
@@ -139,7 +141,7 @@ def test_ipv6_floods_are_held_by_the_same_words(
 
 
 @pytest.mark.parametrize("tags", [(), (0x8100,), (0x88A8, 0x8100)])
-def test_tagged_frames_are_told_by_their_outermost_tag(
+def test_tagged_frames_match_by_their_outermost_tag(
     street: Street, street_box: Box, tags: tuple[int, ...]
 ) -> None:
     street_box.start()
@@ -161,7 +163,7 @@ def emit(frame: bytes, times: int) -> None:
 
 @pytest.fixture
 def logged_in(street: Street, street_box: Box) -> Iterator[list[socket.socket]]:
-    """Sessions from the addresses that the flood will come from, too."""
+    """Sessions from the addresses that the flood will also use."""
     server, far = street.server, street.attacker
     far.ip("addr add 192.0.2.200/24 dev far0")
     for address in FLOOD:
@@ -183,7 +185,7 @@ def session(street: Street, source: str, seconds: float = 8.0) -> socket.socket:
 
 
 def syn_flood(street: Street) -> threading.Thread:
-    """SYNs to the echo's port, from everywhere in the network, until the generator is stopped."""
+    """SYNs to the echo's port from the whole network, until the generator is stopped."""
     index, _ = interface(street.attacker, "far0")
     _, mac = interface(street.server, "isp0")
     street.generator.stop.clear()
@@ -201,7 +203,7 @@ def syn_flood(street: Street) -> threading.Thread:
     return thread
 
 
-def test_those_who_are_logged_in_stay_and_new_connections_are_held(
+def test_sessions_survive_a_syn_flood_that_a_match_drops(
     street: Street, street_box: Box, logged_in: list[socket.socket]
 ) -> None:
     client = street_box.client

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Top lists of a running box under a flood: they name it, and one command holds it."""
+"""Top lists of a running box name a flood, and one command drops it."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def first(box: Box, by: str, *arguments: str) -> dict[str, Any]:
     return dimension["rows"][0] if dimension["rows"] else {}
 
 
-def test_a_flood_is_named_and_held_by_its_match(street: Street, street_box: Box) -> None:
+def test_the_match_that_top_shows_holds_the_flood(street: Street, street_box: Box) -> None:
     street_box.start()
     with street.flood(SOURCES):
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 100_000)
@@ -60,21 +60,21 @@ def test_a_flood_is_named_and_held_by_its_match(street: Street, street_box: Box)
         assert not first(street_box, "destination-port", "--verdict", "pass", "--window", "1s")
 
 
-def test_rates_are_those_that_the_filter_counts(street: Street, street_box: Box) -> None:
+def test_the_rates_of_top_are_those_that_the_filter_counts(street: Street, street_box: Box) -> None:
     street_box.start()
     with street.flood(SOURCES):
         assert eventually(lambda: counted(street_box, Reason.NO_RULE) > 500_000)
         with counting(street_box) as seconds:
             time.sleep(5.0)
             found = top(street_box, "--verdict", "no_rule", "--window", "4s")
-    # the flood is as fast as the machine lets it be, so what it was in each second is compared
+    # the speed of the flood varies with the machine, so rates are compared second by second
     assert 0.8 * min(seconds) <= found["packets"] <= 1.2 * max(seconds)
     assert found["sampled"] > 2_000
 
 
 @contextmanager
 def counting(box: Box) -> Iterator[list[float]]:
-    """The rates of what the filter counts, second by second, of the time within."""
+    """Record the rates that the filter counts, second by second, until the block ends."""
     rates, stop = list[float](), threading.Event()
 
     def count() -> None:
@@ -93,10 +93,8 @@ def counting(box: Box) -> Iterator[list[float]]:
         thread.join()
 
 
-def test_a_control_plane_that_stops_leaves_nothing_observed(
-    street: Street, street_box: Box
-) -> None:
-    """tests/kernel/test_heads.py has what happens if it is killed."""
+def test_a_control_plane_that_stops_ends_the_observation(street: Street, street_box: Box) -> None:
+    """tests/kernel/test_heads.py tests the case that it is killed."""
     street_box.start()
     memory = maps.open_map(street_box.pins.map("controls")).memory()
     control = np.frombuffer(memory, CONTROL)[0]

@@ -9,7 +9,7 @@ FLOOD = [f"203.0.113.{n}" for n in range(1, 200)]
 _UPLINK = '[upstream]\nuplinks = [{interface = "isp0", bits_in = 20_000_000}]\n'
 
 
-def test_a_full_uplink_is_said_within_seconds_with_what_to_ask(
+def test_a_full_uplink_is_reported_within_seconds_with_what_to_ask(
     street: Street, street_box: Box
 ) -> None:
     street_box.settings = _UPLINK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def certify(place: Path) -> tuple[Path, Path]:
-    """A certificate that is good for a day, and its key."""
+    """Write a certificate that is valid for a day, and its key."""
     certificate, key = place / "cert.pem", place / "key.pem"
     command = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
     more = ("-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=box")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Code in a folder that its user may not enter: he sees it, and nothing else of that folder."""
+"""Code in a folder that its user may not enter: the user sees only the code in it."""
 
 import os
 import pwd
@@ -43,7 +43,9 @@ def closed() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_it_sees_the_code_and_nothing_else(closed: Path, umask: int) -> None:
+def test_a_process_sees_the_code_and_nothing_else_of_a_closed_folder(
+    closed: Path, umask: int
+) -> None:
     user = pwd.getpwnam("xdpctl")
     script = (
         "import os, sys; from pathlib import Path; from xdpctl.base.system import code_view\n"
@@ -63,7 +65,7 @@ def test_it_sees_the_code_and_nothing_else(closed: Path, umask: int) -> None:
     assert sorted(each.name for each in closed.iterdir()) == ["code", "secret"], "here it is whole"
 
 
-def test_where_he_may_go_nothing_is_hidden(closed: Path) -> None:
+def test_an_accessible_folder_is_not_hidden(closed: Path) -> None:
     user = pwd.getpwnam("xdpctl")
     code = closed / "code"
     assert code_view.hidden([code], user.pw_uid, user.pw_gid) == {closed: [code]}

@@ -39,15 +39,15 @@ def test_an_idle_connection_makes_room_and_a_busy_one_does_not() -> None:
     other = door.enter("b")
     assert other
     other.idle = lambda: False
-    assert door.enter("c") is None, "what is left is for root"
+    assert door.enter("c") is None, "the remaining connections are for root"
     assert door.enter("root", privileged=True)
     third.leave()
     third.leave()
     assert door.enter("a")
 
 
-def test_a_body_of_nobody_is_not_waited_for(api: Api) -> None:
-    """Else a few addresses with a body that never ends hold every connection there is."""
+def test_the_body_of_an_unauthenticated_request_is_not_waited_for(api: Api) -> None:
+    """Otherwise a few addresses with endless bodies could occupy all connections."""
 
     async def never() -> AsyncIterator[bytes]:
         yield b"{"
@@ -63,14 +63,14 @@ def test_a_body_of_nobody_is_not_waited_for(api: Api) -> None:
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_a_closed_connection_leaves_nothing(tmp_path: Path, secure: bool) -> None:
-    """Not even for the collector: TLS keeps memory that it does not know the size of."""
+    """Nothing is left to the garbage collector, which does not see the memory of TLS."""
     connections, defects = asyncio.run(_churned(tmp_path, secure, 60))
     assert connections <= 3
     assert not defects
 
 
 async def _churned(place: Path, secure: bool, times: int) -> tuple[int, list[Any]]:
-    """How many connections there still are after so many came and went, without a collector.
+    """The number of connections left after many have come and gone, without a garbage collector.
 
     They leave before a request, after one, in the middle of one, and without a word (RST).
     """
@@ -116,12 +116,12 @@ async def _churned(place: Path, secure: bool, times: int) -> tuple[int, list[Any
 
 
 def test_a_handshake_that_makes_room_is_ended(tmp_path: Path) -> None:
-    """Else it would go on without a place, and be served beyond all bounds."""
+    """Otherwise it would continue and be served in excess of the limit."""
     assert asyncio.run(_crowded(tmp_path)) == [True, False]
 
 
 async def _crowded(place: Path) -> list[bool]:
-    """Of two connections that say nothing, where one fits: whether each was closed."""
+    """Open two silent connections where one fits; return whether each was closed."""
     certificate, key = certify(place)
     listen = Listen(host="127.0.0.1", tls_certificate=certificate, tls_key=key)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Evasion: which packets pass a rule that drops everything, and that no other packet does."""
+"""Evasion: which packets pass a rule that drops everything; no other packet does."""
 
 import random
 import struct
 import time
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 import pytest
 
@@ -73,7 +72,7 @@ def frame(source: str, payload: bytes = udp(), protocol: int = 17, **more: int) 
 
 @pytest.fixture
 def outside(emptied: Filter) -> Iterator[Filter]:
-    """A filter that drops everything, with the sides of a box like the one above."""
+    """A filter that drops everything, with the sides of the box described above."""
     on_link = [parse_prefix("198.51.100.0/24"), parse_prefix("2001:db8:1::/64")]
     emptied.hold(f"{DROP_ALL}; {NEAR}; protect {OWN}; protect {NET}; protect 127.0.0.0/8")
     emptied.datapath.sides.bring(sides.known(PROTECTION, Outside(), on_link, []))
@@ -89,7 +88,7 @@ SPOOFED = [
 
 
 @pytest.mark.parametrize("source", SPOOFED)
-def test_a_source_that_cannot_be_outside_is_dropped_there(outside: Filter, source: str) -> None:
+def test_a_source_that_cannot_be_outside_is_dropped_outside(outside: Filter, source: str) -> None:
     outside.hold(NEAR)  # nothing else in force
     for one in (frame(source), frame(source, udp(68, 67)), frame(source, bytes(40), 6)):
         assert outside.judge(one, outside=True) == ("drop", "SPOOFED")
@@ -98,16 +97,16 @@ def test_a_source_that_cannot_be_outside_is_dropped_there(outside: Filter, sourc
 
 
 def icmp(source: str, kinds: tuple[int, int], ttl: int = 64) -> bytes:
-    """A message of ICMP or of ICMPv6, of the first kind or of the second one."""
+    """An ICMP message of the first type, or an ICMPv6 message of the second type."""
     of_six = ":" in source
     return frame(source, bytes((kinds[of_six], 1)) + bytes(46), 58 if of_six else 1, ttl=ttl)
 
 
 @pytest.mark.parametrize("source", [each for each in SPOOFED if each not in ("0.0.0.0", "::")])
-def test_an_error_of_such_a_source_meets_every_drop_and_no_accept(
+def test_an_icmp_error_from_an_inside_source_meets_drops_but_no_accept(
     outside: Filter, source: str
 ) -> None:
-    """A gateway on a protected network, and routers with private addresses, send errors so."""
+    """Gateways on a protected network and routers with private addresses send such errors."""
     for kinds in ((3, 1), (11, 3), (12, 4)):
         assert outside.judge(icmp(source, kinds), outside=True) == ("drop", "DROPPED")
     within = f"{source}/{128 if ':' in source else 32}"
@@ -121,7 +120,7 @@ def test_an_error_of_such_a_source_meets_every_drop_and_no_accept(
 
 
 @pytest.mark.parametrize("source", ["2a00:1::9", "2001:db8:1::7", "fc00::1"])
-def test_neighbour_discovery_passes_with_any_source_from_the_link_alone(
+def test_neighbour_discovery_passes_with_any_source_but_only_from_the_link(
     outside: Filter, source: str
 ) -> None:
     for kind in range(133, 138):
@@ -162,7 +161,7 @@ ONLY_FROM_ANYBODY = {
 
 
 @pytest.mark.parametrize("neighbour", [GATE, NAMES, ROUTER])
-def test_a_neighbour_may_say_what_neighbours_say_and_nothing_else(
+def test_a_neighbour_may_send_only_the_protocols_of_neighbours(
     outside: Filter, neighbour: str
 ) -> None:
     for name, (protocol, payload) in SAID_BY_NEIGHBOURS.items():
@@ -176,8 +175,8 @@ def test_a_neighbour_may_say_what_neighbours_say_and_nothing_else(
         assert outside.judge(one) == ("pass", "PROTECTED"), f"{name}, on a plain interface"
 
 
-def test_the_ports_of_a_fleet_are_free_for_its_nodes_alone(armed: Armed) -> None:
-    """Who forges the address of a gateway, or of a public resolver, does not reach them."""
+def test_only_nodes_reach_the_ports_of_a_fleet(armed: Armed) -> None:
+    """A packet with the forged address of a gateway or public resolver does not reach them."""
     held, node, near = armed.filter, "198.51.100.9", "198.51.100.8"
     held.hold(f"neighbour {node}; neighbour {GATE}; protect {near}; drop 0.0.0.0/0")
     armed.hold([(build({"protocol": "tcp"}), Signature({}, "drop"))])
@@ -203,7 +202,7 @@ def test_the_ports_of_a_fleet_are_free_for_its_nodes_alone(armed: Armed) -> None
     held.loader._maps.set_fleet_ports(())
 
 
-def test_signatures_hold_for_protected_sources_outside(armed: Armed) -> None:
+def test_rules_on_matches_hit_protected_sources_on_an_outside_interface(armed: Armed) -> None:
     held = armed.filter
     held.hold(f"protect 198.51.100.0/24; neighbour {GATE}")
     armed.hold([(build({"protocol": "udp"}), Signature({}, "drop"))])
@@ -249,7 +248,7 @@ def test_a_control_protocol_passes_from_the_link(outside: Filter, name: str) -> 
 
 
 @pytest.mark.parametrize("name", FROM_BEYOND)
-def test_and_not_from_beyond_it(outside: Filter, name: str) -> None:
+def test_a_control_protocol_does_not_pass_from_beyond_the_link(outside: Filter, name: str) -> None:
     assert outside.judge(FROM_BEYOND[name])[0] == "drop"
     assert outside.judge(FROM_BEYOND[name], outside=True)[0] == "drop"
 
@@ -271,7 +270,7 @@ def test_dhcp_offers_pass_at_a_bounded_rate(outside: Filter) -> None:
         assert outside.judge(packet) == ("drop", "DROPPED")
 
 
-def test_hits_of_what_passes_all_the_same_are_none(outside: Filter) -> None:
+def test_packets_that_pass_all_the_same_are_no_hits(outside: Filter) -> None:
     body = bytes((2,)) + bytes(235) + bytes.fromhex("63825363") + bytes(60)
     time.sleep(0.6)
     before = outside.hits("0.0.0.0/0")
@@ -292,7 +291,7 @@ def test_a_tiny_first_fragment_hides_nothing(armed: Armed, length: int) -> None:
     assert armed.filter.judge(whole) == ("drop", "MATCHED")
 
 
-def test_nor_does_one_of_ipv6(filtered: Filter) -> None:
+def test_a_tiny_first_fragment_of_ipv6_hides_nothing(filtered: Filter) -> None:
     head = struct.pack(">HHIIHHHH", 40000, 80, 1, 0, 5 << 12 | 2, 1000, 0, 0)
     first = struct.pack(">BBHI", 6, 0, 1, 9) + head[:8]
     rest = struct.pack(">BBHI", 6, 0, 1 << 3, 9) + head[8:]
@@ -300,8 +299,8 @@ def test_nor_does_one_of_ipv6(filtered: Filter) -> None:
         assert filtered.judge(frame("2a00::1", payload, 44)) == ("drop", "TINY_FRAGMENT")
 
 
-def test_explain_goes_the_way_of_the_packet(armed: Armed) -> None:
-    """Monitored sources and dropping signatures, limits, sets: what is told is what is counted."""
+def test_explain_reports_what_is_counted_for_the_packet(armed: Armed) -> None:
+    """Explain agrees with the counters for monitored sources, dropping matches, limits and sets."""
     seed = random.SystemRandom().getrandbits(32)
     rng, held, seen = random.Random(seed), armed.filter, set()
     for _ in range(12):
@@ -319,7 +318,7 @@ def test_explain_goes_the_way_of_the_packet(armed: Armed) -> None:
     assert {"MATCHED", "NO_RULE", "DROPPED"} <= seen, f"seed {seed}"
 
 
-def test_the_sides_of_a_box() -> None:
+def test_each_network_of_a_box_has_its_side() -> None:
     on_link = [parse_prefix("192.168.1.0/24"), parse_prefix(NET)]
     session = parse_prefix("172.16.9.9")
     found = sides.known(
@@ -331,7 +330,7 @@ def test_the_sides_of_a_box() -> None:
         NAMES: Side.OUTSIDE,
         "192.168.1.0/24": Side.OUTSIDE,
         "192.168.0.0/16": Side.INSIDE,
-        NET: Side.OUTSIDE,  # on the outside link itself: those are no spoofed ones
+        NET: Side.OUTSIDE,  # on the outside link itself, where such sources are not spoofed
         "100.64.0.0/10": Side.OUTSIDE,
         "172.16.9.9": Side.OUTSIDE,
         "fe80::/10": Side.OUTSIDE,
@@ -357,11 +356,12 @@ broken via nonsense dev eth0
     assert found == {"192.0.2.1", "192.0.2.2", "192.0.2.4", "fe80::1", "fe80::2"}
 
 
-def test_networks_are_those_of_the_reference(outside: Filter) -> None:
-    """The table that the tests of the program use is the one that a box has."""
+def test_the_kernel_holds_the_sides_that_a_box_computes(outside: Filter) -> None:
+    """The tests of the program use the same table as a box."""
+    on_link = [parse_prefix("198.51.100.0/24"), parse_prefix("2001:db8:1::/64")]
     held = outside.datapath.sides.held()
     assert held[parse_prefix("127.0.0.0/8")] == Side.INSIDE
-    assert all(ip_network(str(prefix)) for prefix in held)
+    assert held == sides.known(PROTECTION, Outside(), on_link, [])
 
 
 def test_a_side_of_half_the_address_space_holds_for_each_source(outside: Filter) -> None:

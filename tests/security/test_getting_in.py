@@ -31,18 +31,18 @@ FORGED = {
 
 
 @pytest.mark.parametrize("header", FORGED)
-def test_no_header_makes_anybody_local(api: Api, header: str) -> None:
+def test_no_header_makes_a_remote_caller_local(api: Api, header: str) -> None:
     answer = api.call("GET", "/v1/rules", TCP, headers={header: FORGED[header]})
     problem(answer, 401, "access")
 
 
-def test_a_client_that_is_called_local_is_nobody(api: Api) -> None:
-    """Even where something in front of us has set the client's name."""
+def test_a_remote_client_named_local_has_no_rights(api: Api) -> None:
+    """Even if a proxy in front of the box has set the client's name."""
     problem(api.call("GET", "/v1/tokens", ("local", 1)), 401, "access")
 
 
 def ask(host: Host, *lines: str, to: int = PORT) -> bytes:
-    """One request over TCP, inside the host."""
+    """Make one request over TCP, inside the host."""
 
     def call() -> bytes:
         with socket.create_connection(("127.0.0.1", to), timeout=HANG_SECONDS) as door:
@@ -52,7 +52,7 @@ def ask(host: Host, *lines: str, to: int = PORT) -> bytes:
     return host.call(call)
 
 
-def test_the_running_port_believes_no_proxy(box: Box) -> None:
+def test_the_running_port_ignores_proxy_headers(box: Box) -> None:
     box.port = PORT
     box.start()
     asked = ("GET /v1/tokens HTTP/1.1", "host: 127.0.0.1:8460")
@@ -73,7 +73,7 @@ def test_the_running_port_believes_no_proxy(box: Box) -> None:
         {"Host": ""},
     ],
 )
-def test_a_name_that_is_not_ours_is_misdirected(api: Api, headers: dict[str, str]) -> None:
+def test_a_request_for_another_host_name_is_misdirected(api: Api, headers: dict[str, str]) -> None:
     token = api.token("boss", "admin")
     problem(api.call("GET", "/v1/rules", TCP, token, headers=headers), 421, "host")
 
@@ -88,14 +88,14 @@ def test_a_name_that_is_not_ours_is_misdirected(api: Api, headers: dict[str, str
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_a_page_of_another_site_may_not_use_it(api: Api, headers: dict[str, str]) -> None:
+def test_a_page_of_another_site_may_not_use_the_api(api: Api, headers: dict[str, str]) -> None:
     token = api.token("boss", "admin")
     answer = api.call("POST", "/v1/bypass", TCP, token, headers=headers, json={"on": True})
     problem(answer, 403, "cross-site")
     assert not api.datapath.bypass()
 
 
-def test_names_are_compared_whole() -> None:
+def test_host_names_are_compared_as_a_whole() -> None:
     hosts = Hosts(("xdp.school.example",))
     for fine in ("localhost", "127.0.0.1:1", "[::1]:8460", "XDP.school.example.:8460"):
         assert hosts.allows(fine), fine
@@ -108,7 +108,7 @@ def test_a_trusted_proxy_is_a_single_address() -> None:
         parse({"listen": {"trusted_proxies": ["0.0.0.0/0"]}})
 
 
-def test_whoever_takes_the_port_stops_nothing(box: Box) -> None:
+def test_another_process_on_the_port_does_not_stop_the_box(box: Box) -> None:
     def squat() -> socket.socket:
         taken = socket.socket()
         taken.bind(("127.0.0.1", PORT))
@@ -136,7 +136,7 @@ def test_the_port_is_opened_by_root_and_handed_over(box: Box) -> None:
 BOUND = Caller("token fnm", Role.OPERATOR, "fastnetmon")
 
 
-def test_a_bound_token_speaks_for_its_origin_alone(api: Api) -> None:
+def test_a_token_bound_to_an_origin_acts_only_for_that_origin(api: Api) -> None:
     token = api.token("fnm", "operator", origin="fastnetmon")
     said = {"phase": "began", "id": "1", "sources": ["203.0.113.7"]}
     answer = api.call("POST", "/v1/hooks/event", TCP, token, json=said)
@@ -152,7 +152,7 @@ def test_a_bound_token_speaks_for_its_origin_alone(api: Api) -> None:
     assert not api.datapath.bypass()
 
 
-def test_which_hooks_there_are_is_told_to_nobody_without_a_token(api: Api) -> None:
+def test_a_caller_without_a_token_does_not_learn_which_hooks_exist(api: Api) -> None:
     for name in ("suricata", "no-such-hook"):
         problem(api.call("POST", f"/v1/hooks/{name}", TCP, json={}), 401, "access")
 
@@ -173,7 +173,7 @@ def test_tls_has_forward_secrecy_in_every_suite(tmp_path: Path) -> None:
     assert all(one["kea"] == "kx-ecdhe" for one in suites), suites
 
 
-def test_without_the_user_of_its_own_it_does_not_start(box: Box) -> None:
+def test_the_box_does_not_start_without_its_own_user(box: Box) -> None:
     box.settings = 'user = "nobody"\ngroup = "no-such-group"\n'
     command = ("no-such-group", "useradd --system")
     with pytest.raises(Exception, match="did not become ready"):
@@ -191,10 +191,10 @@ def test_without_the_user_of_its_own_it_does_not_start(box: Box) -> None:
         ("0.0.0.0", {"tls_certificate": Path("/c"), "tls_key": Path("/k")}, ""),
     ],
 )
-def test_a_port_that_is_not_that_of_the_settings_is_not_served(
+def test_a_socket_unit_with_another_port_than_the_settings_is_not_served(
     host: str, listen: dict[str, Any], why: str
 ) -> None:
-    """A socket unit says another address than the configuration, which has checked its own."""
+    """The socket unit has another address than the configuration, so it was never checked."""
     with socket.create_server((host, 0)) as handed:
         wanted = Listen(**{"port": handed.getsockname()[1], **listen})
         said = unfit(handed, wanted).lower()

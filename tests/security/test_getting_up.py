@@ -73,7 +73,7 @@ def test_a_folder_that_is_a_link_is_refused(place: Path) -> None:
         Owned(place / "state")
 
 
-def test_what_is_written_replaces_links_and_never_follows_them(place: Path) -> None:
+def test_written_files_replace_links_and_never_follow_them(place: Path) -> None:
     with Owned(place / "state") as folder:
         for trap in (NAME, f".{NAME}.new"):
             (folder.path / trap).symlink_to(place / "precious")
@@ -94,7 +94,7 @@ def test_a_file_in_somebody_elses_folder_is_replaced_and_not_followed(place: Pat
     assert not (folder / "state.json").is_symlink()
 
 
-def test_a_fifo_holds_nobody_up(place: Path) -> None:
+def test_a_fifo_in_place_of_a_file_blocks_no_process(place: Path) -> None:
     os.mkfifo(place / NAME)
     began = time.monotonic()
     with Owned(place) as folder:
@@ -115,7 +115,7 @@ def test_no_lock_is_taken_through_a_link(place: Path) -> None:
     assert not (place / "made").exists()
 
 
-def test_what_was_compiled_is_read_where_only_root_writes(place: Path) -> None:
+def test_compiled_programs_are_read_only_from_where_only_root_writes(place: Path) -> None:
     folder = place / "state"
     folder.mkdir()
     store_cached(folder / "compiled.json", "x", {"maps": {}})
@@ -128,7 +128,7 @@ def test_what_was_compiled_is_read_where_only_root_writes(place: Path) -> None:
     "protect",
     [{"not a prefix": "x"}, {"0.0.0.0/0\n": "x"}, {"1.2.3.4/33": "x"}, [1], {"10.0.0.1": ["x"]}],
 )
-def test_a_word_of_the_loader_is_parsed_before_it_is_believed(place: Path, protect: object) -> None:
+def test_a_report_of_the_loader_is_validated_before_use(place: Path, protect: object) -> None:
     (place / NAME).write_text(json.dumps({"pid": 1, "beat": 0, "ports": {}, "protect": protect}))
     with pytest.raises(ValueError, match=r".+"):
         LoaderReport.read(place / NAME)
@@ -137,7 +137,7 @@ def test_a_word_of_the_loader_is_parsed_before_it_is_believed(place: Path, prote
             assert _protected_before(folder) == {}
 
 
-def test_the_unprivileged_half_owns_its_folder_and_no_other(box: Box) -> None:
+def test_the_control_plane_owns_its_folder_and_no_other(box: Box) -> None:
     box.start()
     user = pwd.getpwnam("xdpctl").pw_uid
     owners = {
@@ -149,8 +149,8 @@ def test_the_unprivileged_half_owns_its_folder_and_no_other(box: Box) -> None:
     assert (status.st_uid, status.st_mode & 0o777) == (0, 0o644)
 
 
-def test_a_control_plane_gone_bad_overwrites_nothing_of_roots(box: Box) -> None:
-    """What it could put into its own folder while root works beside it."""
+def test_a_compromised_control_plane_overwrites_no_file_of_root(box: Box) -> None:
+    """Everything that it could put into its own folder while root works there."""
     box.start()
     precious = box.directory / "precious"
     precious.write_text(SECRET)
@@ -166,8 +166,8 @@ def test_a_control_plane_gone_bad_overwrites_nothing_of_roots(box: Box) -> None:
     assert precious.stat().st_mode & 0o777 == 0o600
 
 
-def test_its_locks_do_not_keep_root_from_taking_the_filter_off(box: Box) -> None:
-    """It holds every folder of the pins that it can open, and not the loader's lock."""
+def test_locks_of_the_control_plane_do_not_keep_root_from_removing_the_filter(box: Box) -> None:
+    """It can lock every folder of the pins that it can open, but not the loader's lock file."""
     box.start()
     code = (
         "import fcntl, os, sys, time\n"
@@ -211,8 +211,8 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, module: 
     assert "usage: xdpctl_api" in done.stdout
 
 
-def test_a_store_is_read_as_its_owner(box: Box) -> None:
-    """A link in the place of the store would show root what its owner may not read."""
+def test_root_reads_a_store_with_the_rights_of_its_owner(box: Box) -> None:
+    """Otherwise a link in place of the store would expose files that its owner may not read."""
     box.start()
     block(box.client, "203.0.113.7")
     settings = Settings(state_dir=box.directory / "state")
@@ -228,7 +228,7 @@ def test_a_store_is_read_as_its_owner(box: Box) -> None:
     assert "cannot be copied" in done.stderr
 
 
-def test_a_hung_loader_repairs_what_it_missed_when_it_is_back(box: Box) -> None:
+def test_a_loader_that_hung_repairs_what_it_missed(box: Box) -> None:
     box.start()
     loader = box.processes()[0]
     os.kill(loader, signal.SIGSTOP)
@@ -257,7 +257,7 @@ def test_units_are_watched(unit: str) -> None:
     assert "\nWatchdogSec=" in text
 
 
-def test_the_watchdog_is_told_by_whoever_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_watched_process_notifies_the_watchdog_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sd_notify.watchdog_seconds() == 0
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     assert sd_notify.watchdog_seconds() == 30
@@ -266,7 +266,7 @@ def test_the_watchdog_is_told_by_whoever_it_watches(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
-    """Else whoever may write the maps could make them such that nobody can, the button included."""
+    """Otherwise a process that may write the maps could make them read-only, even for bypass."""
     for name in ("controls", "slots", "cells4", "generations"):
         held = maps.open_map(loader.pins.map(name))
         try:
@@ -276,7 +276,7 @@ def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
             held.close()
 
 
-def test_a_frozen_map_is_told_with_the_way_out(loader: Loader, pins: Pins) -> None:
+def test_a_frozen_map_is_reported_with_a_fix(loader: Loader, pins: Pins) -> None:
     frozen = maps.open_map(pins.map("controls"))
     loader._maps._mapped.clear()
     syscall.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bypass switch and the Unix socket work whatever the network, a detector or a hang does."""
+"""The bypass switch and the Unix socket work despite floods, broken detectors and hangs."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PORT, IDLE = 8460, 1_100
 
 
 def flood(box: Box, held: ExitStack, count: int = IDLE) -> list[socket.socket]:
-    """Connections over TCP that say nothing."""
+    """Open TCP connections that send nothing."""
 
     def call() -> list[socket.socket]:
         doors = []
@@ -46,7 +46,7 @@ def flood(box: Box, held: ExitStack, count: int = IDLE) -> list[socket.socket]:
 
 
 def press(box: Box, switch: str) -> tuple[float, str]:
-    """`xdpctl bypass` as root: the seconds that the switch took, and what was said."""
+    """Run `xdpctl bypass` as root; return the seconds that it took, and its output."""
     command = (sys.executable, "-m", "xdpctl", "--socket", str(box.socket), "bypass", switch)
     began = time.monotonic()
     done = subprocess.run(
@@ -56,7 +56,7 @@ def press(box: Box, switch: str) -> tuple[float, str]:
     return time.monotonic() - began, done.stdout + done.stderr
 
 
-def test_idle_connections_shut_out_nobody(box: Box) -> None:
+def test_idle_connections_keep_no_caller_out(box: Box) -> None:
     box.port = PORT
     box.start()
     with ExitStack() as held:
@@ -70,7 +70,7 @@ def test_idle_connections_shut_out_nobody(box: Box) -> None:
         assert door.recv(100).startswith(b"HTTP/1.1 200"), "a new caller is heard, too"
 
 
-def test_half_a_header_and_half_a_body_end(box: Box) -> None:
+def test_requests_with_half_a_header_or_half_a_body_are_ended(box: Box) -> None:
     box.port = PORT
     box.start()
 
@@ -83,7 +83,7 @@ def test_half_a_header_and_half_a_body_end(box: Box) -> None:
 
 
 @pytest.mark.parametrize("what", ["one", "many", "endless"])
-def test_headers_are_bounded(box: Box, what: str) -> None:
+def test_the_size_of_headers_is_bounded(box: Box, what: str) -> None:
     box.start()
     lines = {
         "one": b"x: " + b"a" * (_HEADER_BYTES + 1) + b"\r\n",
@@ -97,7 +97,7 @@ def test_headers_are_bounded(box: Box, what: str) -> None:
         assert door.recv(100).startswith(b"HTTP/1.1 431")
 
 
-def test_the_button_works_while_the_control_plane_hangs_and_is_not_pressed_later(box: Box) -> None:
+def test_bypass_works_while_the_control_plane_hangs_and_is_not_repeated_later(box: Box) -> None:
     box.start()
     hung = box.control_plane()
     os.kill(hung, signal.SIGSTOP)
@@ -110,10 +110,12 @@ def test_the_button_works_while_the_control_plane_hangs_and_is_not_pressed_later
         os.kill(hung, signal.SIGCONT)
     assert box.client.call("GET", "/v1/status")["bypass"] is False
     time.sleep(0.5)
-    assert box.client.call("GET", "/v1/bypass") == {"on": False}, "what was given up on is not done"
+    assert box.client.call("GET", "/v1/bypass") == {"on": False}, (
+        "an abandoned request is not executed"
+    )
 
 
-def test_bodies_under_way_are_bounded_together() -> None:
+def test_the_total_size_of_bodies_in_transfer_is_bounded() -> None:
     budget = Budget(100)
     budget.take(60)
     with pytest.raises(BusyError):
@@ -123,13 +125,13 @@ def test_bodies_under_way_are_bounded_together() -> None:
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_what_is_not_text_is_refused_and_is_no_defect(name: str) -> None:
+def test_bytes_that_are_not_text_are_refused_without_an_internal_error(name: str) -> None:
     for body in (b'{"\xff": 1}', b"\xff", b'{"a": "\xed\xa0\x80"}', b"[" * 100_000):
         with pytest.raises(RuleError):
             ADAPTERS[name](body)
 
 
-def test_a_line_that_is_not_text_costs_no_other(api: Api) -> None:
+def test_a_line_that_is_not_text_does_not_affect_other_lines(api: Api) -> None:
     alert = {"event_type": "alert", "src_ip": "203.0.113.9", "dest_ip": VICTIM}
     alert["alert"] = {"metadata": {"mitigation": ["xdp_block_src"]}}  # type: ignore[assignment]
     said = say(api, "suricata", b'{"\xff": 1}\n' + json.dumps(alert).encode())
@@ -138,7 +140,7 @@ def test_a_line_that_is_not_text_costs_no_other(api: Api) -> None:
 
 
 @pytest.mark.parametrize("number", [2**63, 2**65, -1, "9" * 5000])
-def test_no_number_of_a_query_is_a_defect(api: Api, number: object) -> None:
+def test_no_number_in_a_query_causes_an_internal_error(api: Api, number: object) -> None:
     for path in (
         "/v1/audit?after=",
         "/v1/rules?limit=",
@@ -158,7 +160,7 @@ def test_a_ttl_of_fifty_thousand_digits_is_refused_at_once(api: Api) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_ends_of_what_nobody_knows_are_not_recorded(api: Api) -> None:
+def test_ends_of_unknown_events_are_not_recorded(api: Api) -> None:
     store = api.controller.store
     before = len(store.audit(0, 5000))
     said = say(api, "event", [event(str(n), "ended") for n in range(500)])
@@ -167,7 +169,7 @@ def test_ends_of_what_nobody_knows_are_not_recorded(api: Api) -> None:
     assert incidents(api) == []
 
 
-def test_what_a_detector_sends_in_a_minute_is_bounded(api: Api) -> None:
+def test_the_number_of_events_of_a_detector_per_minute_is_bounded(api: Api) -> None:
     api.context.hooks.event_limits = RateLimits(10)
     say(api, "event", [event(str(n), "ended") for n in range(10)])
     answer = api.call("POST", "/v1/hooks/event", json=event("x", "ended"))
@@ -179,7 +181,7 @@ def test_what_a_detector_sends_in_a_minute_is_bounded(api: Api) -> None:
     problem(answer, 429, "pace")
 
 
-def test_made_up_victims_do_not_flush_the_evidence_of_a_real_one(
+def test_invented_victims_do_not_displace_the_evidence_of_a_real_one(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "OF_DETECTOR_MAX", 5)
@@ -209,7 +211,9 @@ def test_the_audit_log_is_bounded_behind_a_signed_checkpoint(
         assert len(records) <= 18
         mark = control.state.checkpoint
         assert mark
-        assert audit.verify(records).problem, "without the checkpoint it does not begin anywhere"
+        assert audit.verify(records).problem, (
+            "without the checkpoint the chain has no valid beginning"
+        )
         assert audit.verify(records, mark).problem is None
         held, signed = audit.signed_part(mark, "checkpoint")
         assert held["signature"] == signed.hex()[:8]

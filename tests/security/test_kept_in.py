@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nobody who is logged in is cut off by what goes, ends, or is changed around him."""
+"""No logged-in user is cut off by rules that are removed, expire or change."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def log_in(control: Controller) -> None:
 
 
 def match(control: Controller, text: str, who: Caller = ROOT, **more: Any) -> str:
-    """Add a rule on a match; its id."""
+    """Add a rule on a match; return its id."""
     request = RuleRequest(match=parse_match(text), **more)
     return control.submit(lambda draft: rules.add(draft, request, who)).result().rule.id
 
@@ -56,7 +56,7 @@ def drops(datapath: FakeDatapath, clock: FakeClock) -> bool:
     return datapath.decide(parse_prefix(ALICE).address, clock.ns) is Reason.DROPPED
 
 
-def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) -> None:
+def test_a_drop_by_match_that_loses_its_accept_is_suspended_too(tmp_path: Path) -> None:
     with controller(tmp_path, FakeDatapath(), clock := FakeClock()) as control:
         place(control, ask(ALICE, "accept", ttl=30.0))
         match = RuleRequest(match=parse_match("tcp dst-port 22"), spare=Spare.NONE)
@@ -68,8 +68,8 @@ def test_a_match_without_an_accept_before_it_is_suspended_too(tmp_path: Path) ->
         assert control.state.matches[made.rule.id].mode is Mode.MONITOR
 
 
-def test_all_drops_that_an_accept_sheltered_from_are_suspended_in_time(tmp_path: Path) -> None:
-    """Also if the look comes late, after a stall."""
+def test_all_drops_around_an_expiring_accept_are_suspended_in_time(tmp_path: Path) -> None:
+    """Also if upkeep is late, after a stall."""
     for late in (22, 40):
         (tmp_path / str(late)).mkdir()
         datapath, clock = FakeDatapath(), FakeClock()
@@ -89,7 +89,7 @@ def test_all_drops_that_an_accept_sheltered_from_are_suspended_in_time(tmp_path:
             assert not [each for each in left if each != f"{ALICE}_32"]
 
 
-def test_who_was_protected_until_now_is_kept_in(tmp_path: Path) -> None:
+def test_a_user_whose_protection_ends_is_kept_in(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     with controller(tmp_path, datapath, clock) as control:
         control.set_protection(protect({AROUND: CONFIGURED})).result()
@@ -100,7 +100,7 @@ def test_who_was_protected_until_now_is_kept_in(tmp_path: Path) -> None:
         assert b"no longer protected" in b"".join(control.store.audit(0, 5000))
 
 
-def test_who_has_logged_in_during_bypass_is_kept_in(tmp_path: Path) -> None:
+def test_a_user_who_logged_in_during_bypass_is_kept_in(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask(AROUND))
@@ -112,7 +112,7 @@ def test_who_has_logged_in_during_bypass_is_kept_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["remove", "below", "an end"])
-def test_an_accept_by_a_match_is_one_too(peopled: Api, way: str) -> None:
+def test_an_accept_by_a_match_keeps_a_user_in_too(peopled: Api, way: str) -> None:
     peopled.controller.set_logins([])
     made = {"match": "tcp dst-port 22", "action": "accept", "priority": -10}
     accept = peopled.call("POST", "/v1/rules", json=made).json()["id"]
@@ -129,7 +129,7 @@ def test_an_accept_by_a_match_is_one_too(peopled: Api, way: str) -> None:
     assert ALICE in problem(answer, 409, "lockout")["detail"]
 
 
-def test_a_cut_that_ends_is_no_leave_for_one_that_does_not(peopled: Api) -> None:
+def test_an_expiring_drop_does_not_permit_a_lasting_one(peopled: Api) -> None:
     peopled.controller.set_logins([])
     peopled.add(AROUND, ttl="10m")
     peopled.controller.set_logins([parse_prefix(ALICE)])
@@ -158,7 +158,7 @@ def test_a_limit_for_each_source_lets_a_session_go_on_or_is_refused(
 
 
 @pytest.mark.parametrize("name", [f"{ALICE}", f"{ALICE}/32", f"{ALICE}_32"])
-def test_a_trial_is_confirmed_by_any_of_its_names(peopled: Api, name: str) -> None:
+def test_a_trial_is_confirmed_by_any_form_of_its_id(peopled: Api, name: str) -> None:
     peopled.add(ALICE, confirm_within=60)
     path = f"/v1/rules/{name.replace('/', '_')}/confirm"
     assert peopled.call("POST", path).status_code == 200
@@ -179,7 +179,7 @@ def test_a_challenge_that_cannot_leave_counts_only_where_its_limit_would_hit_peo
         assert (held[far].action, held[far].mode) == (Action.LIMIT, Mode.ENFORCE)
 
 
-def test_the_end_of_an_event_takes_no_accept_away_and_the_rest_of_the_body_is_done(
+def test_the_end_of_an_event_removes_no_needed_accept_and_the_rest_is_done(
     peopled: Api,
 ) -> None:
     peopled.controller.set_logins([])
@@ -199,10 +199,10 @@ def _begun(name: str) -> Any:
 
 @pytest.mark.parametrize("way", ["remove", "monitor", "set", "in bulk", "undo", "an end"])
 @pytest.mark.parametrize("behind", ["drop", "match"])
-def test_no_way_to_take_an_accept_away_cuts_off_who_is_logged_in(
+def test_no_way_to_remove_an_accept_cuts_off_a_logged_in_user(
     peopled: Api, way: str, behind: str
 ) -> None:
-    """Whoever is kept in by an accept meets a drop around it, or a match, without it."""
+    """Without the accept, the user would meet a wider drop or a rule on a match."""
     if way == "set":
         peopled.put("ours", f"{ALICE}\n", action="accept", allow_private="true")
     else:
@@ -230,7 +230,7 @@ def test_no_way_to_take_an_accept_away_cuts_off_who_is_logged_in(
     assert ALICE in problem(answer, 409, "lockout")["detail"]
 
 
-def test_a_trial_that_hits_others_may_be_confirmed_but_not_repeated_without_one(
+def test_a_trial_that_hits_users_may_be_confirmed_but_not_added_without_a_trial(
     peopled: Api,
 ) -> None:
     body = {"match": {"source": "203.0.113.0/24"}}
@@ -239,7 +239,7 @@ def test_a_trial_that_hits_others_may_be_confirmed_but_not_repeated_without_one(
     assert peopled.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200
 
 
-def test_an_import_refuses_the_line_that_locks_out_and_takes_the_others(peopled: Api) -> None:
+def test_an_import_refuses_only_the_lines_that_lock_users_out(peopled: Api) -> None:
     lines = "198.18.5.0/24\n203.0.113.0/24\n198.18.6.0/24\n"
     answer = peopled.call(
         "POST", "/v1/rules/bulk", content=lines, headers={"Content-Type": "text/plain"}
@@ -249,10 +249,8 @@ def test_an_import_refuses_the_line_that_locks_out_and_takes_the_others(peopled:
 
 
 @pytest.mark.parametrize("watched", [False, True])
-def test_of_an_event_only_the_source_that_is_logged_in_is_refused(
-    peopled: Api, watched: bool
-) -> None:
-    """Also where another detector watched it before, so that its rule would begin to drop."""
+def test_only_the_logged_in_source_of_an_event_is_refused(peopled: Api, watched: bool) -> None:
+    """Also if another detector monitored the source before, and its rule would begin to drop."""
     if watched:
         configured(peopled, detectors={"event": {"mode": "observe"}})
         say(peopled, "event", event("1", sources=[ALICE]))
@@ -263,5 +261,5 @@ def test_of_an_event_only_the_source_that_is_logged_in_is_refused(
 
 
 def _ban(source: str) -> dict[str, str]:
-    """A decision of CrowdSec's."""
+    """A decision of CrowdSec."""
     return {"value": source, "scope": "Ip", "type": "ban", "duration": "4h", "scenario": "x"}

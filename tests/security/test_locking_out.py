@@ -50,7 +50,7 @@ def peopled(api: Api) -> Api:
 
 
 @pytest.mark.parametrize("source", [ALICE, "203.0.113.0/24", "0.0.0.0/0", BOB, "2001:db8:5::/48"])
-def test_no_rule_drops_who_is_logged_in(peopled: Api, source: str) -> None:
+def test_no_rule_drops_a_logged_in_user(peopled: Api, source: str) -> None:
     found = problem(
         peopled.call("POST", "/v1/rules", json={"match": {"source": source}}), 409, "lockout"
     )
@@ -59,13 +59,13 @@ def test_no_rule_drops_who_is_logged_in(peopled: Api, source: str) -> None:
     peopled.add(source, confirm_within=60)
 
 
-def test_no_detector_drops_who_is_logged_in(peopled: Api) -> None:
+def test_no_detector_drops_a_logged_in_user(peopled: Api) -> None:
     token = peopled.token("fnm", "operator", origin="fastnetmon")
     body = {"match": {"source": "203.0.113.0/24"}, "ttl": "1h"}
     problem(peopled.call("POST", "/v1/rules", TCP, token, json=body), 409, "lockout")
 
 
-def test_no_list_drops_who_is_logged_in(peopled: Api) -> None:
+def test_no_list_drops_a_logged_in_user(peopled: Api) -> None:
     held = "198.18.5.0/24\n203.0.113.0/24\n"
     answer = peopled.call("PUT", "/v1/sets/bad", content=held, params={"allow_private": "true"})
     problem(answer, 409, "lockout")
@@ -85,14 +85,14 @@ def fed(tmp_path: Path) -> Iterator[Fed]:
         yield fed
 
 
-def test_no_refresh_of_a_feed_drops_who_is_logged_in(fed: Fed) -> None:
+def test_no_refresh_of_a_feed_drops_a_logged_in_user(fed: Fed) -> None:
     fed.api.controller.set_logins([parse_prefix("9.9.9.9")])
     fed.says("8.8.5.0/24", "8.8.6.0/24", "9.9.9.0/24")
     problem(fed.refresh(), 409, "lockout")
     assert fed.held() == 2
 
 
-def test_no_accept_ends_before_the_drop_it_shelters_from(peopled: Api) -> None:
+def test_no_accept_ends_before_the_drop_around_it(peopled: Api) -> None:
     accept = {"match": {"source": ALICE}, "action": "accept", "ttl": "10m"}
     assert peopled.call("POST", "/v1/rules", json=accept).status_code == 201
     drop = {"match": {"source": "203.0.113.0/24"}}
@@ -105,8 +105,8 @@ def test_no_accept_ends_before_the_drop_it_shelters_from(peopled: Api) -> None:
     problem(peopled.call("DELETE", ACCEPT), 409, "lockout")
 
 
-def test_an_accept_that_ends_suspends_the_drop_it_sheltered_from(tmp_path: Path) -> None:
-    """Whoever logs in behind an accept is kept in when it ends, and it is recorded."""
+def test_an_accept_that_ends_suspends_the_drop_around_it(tmp_path: Path) -> None:
+    """A user who logged in behind an accept is kept in when it ends, which is audited."""
     datapath, clock = FakeDatapath(), FakeClock()
     with controller(tmp_path, datapath, clock) as control:
         place(control, ask(ALICE, "accept", ttl=30.0))
@@ -125,7 +125,7 @@ def test_an_accept_that_ends_suspends_the_drop_it_sheltered_from(tmp_path: Path)
         assert ALICE.encode() in said
 
 
-def test_who_has_used_the_api_within_the_hour_is_kept_in(api: Api) -> None:
+def test_a_caller_who_used_the_api_within_the_hour_is_kept_in(api: Api) -> None:
     token = api.token("hands", "operator")
     api.call("POST", "/v1/rules", (ALICE, 5), token, json={"match": {"source": "198.18.0.9"}})
     around = {"match": {"source": "203.0.113.0/24"}}
@@ -134,8 +134,8 @@ def test_who_has_used_the_api_within_the_hour_is_kept_in(api: Api) -> None:
     assert api.call("POST", "/v1/rules", json=around).status_code == 201
 
 
-def test_who_holds_no_token_is_not_taken_for_somebody(api: Api) -> None:
-    """Else anybody on the Internet would keep his own address from being dropped."""
+def test_a_caller_without_a_token_does_not_count_as_a_user(api: Api) -> None:
+    """Otherwise anybody on the Internet could keep their own address from being dropped."""
     reader = api.token("eyes", "viewer")
     api.call("GET", "/v1/rules", (ALICE, 5))
     api.call("GET", "/v1/rules", (ALICE, 5), "xdpctl_made_up")
@@ -144,7 +144,7 @@ def test_who_holds_no_token_is_not_taken_for_somebody(api: Api) -> None:
 
 
 class Proc:
-    """A /proc of processes that are said to run."""
+    """A /proc folder with invented processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -179,7 +179,7 @@ def test_a_session_is_found_through_sudo(proc: Proc) -> None:
     assert ssh_logins.own(30, proc.root) == "", "a circle ends"
 
 
-def test_a_program_of_that_name_that_is_not_roots_is_no_daemon(proc: Proc) -> None:
+def test_a_program_named_sshd_that_is_not_roots_is_not_trusted(proc: Proc) -> None:
     proc.add(10, 1, "sshd")
     proc.add(12, 10, connection="9.9.9.9 1 2 3")
     os.chown(proc.root / "sshd", 1000, 1000)
@@ -197,7 +197,7 @@ def test_a_detector_blocks_nothing_wide(api: Api, source: str) -> None:
     )
 
 
-def test_detectors_take_no_great_share_of_the_address_space(tmp_path: Path) -> None:
+def test_detectors_block_no_large_share_of_the_address_space(tmp_path: Path) -> None:
     settings = parse({"origins": {"one": {"shortest_ipv4": 9}, "two": {"shortest_ipv4": 9}}})
     with running(tmp_path, 64, OURS, settings.quotas()) as api:
         one = api.token("one", "operator", origin="one")
@@ -214,7 +214,7 @@ def test_detectors_take_no_great_share_of_the_address_space(tmp_path: Path) -> N
         assert [block(two, f"12.{n}.0.0/9").status_code for n in (0, 128)] == [201, 201]
         said = problem(block(three, "13.0.0.1"), 403, "quota")
         assert "all detectors together" in said["detail"]
-        api.add("13.0.0.0/8")  # a person decides for himself
+        api.add("13.0.0.0/8")  # an operator may decide
         assert api.call("DELETE", "/v1/rules/9.0.0.0_9").status_code == 200
         assert block(three, "14.0.0.1").status_code == 201
 
@@ -247,8 +247,8 @@ def test_a_feed_that_grows_to_the_whole_internet_is_refused(fed: Fed) -> None:
         "proto 6,17 ttl 0-255 dst 198.51.100.2",
     ],
 )
-def test_a_hook_drops_nothing_that_only_looks_narrow(api: Api, match: str) -> None:
-    """A component that each packet has leaves a match on the destination alone."""
+def test_a_hook_may_not_drop_by_a_match_that_only_looks_narrow(api: Api, match: str) -> None:
+    """A component that every packet has does not narrow a match on the destination."""
     said = say(api, "event", event(victim=VICTIM, match=match))
     assert not said["rules"]
     assert "may not drop all" in str(said["refused"])
@@ -259,8 +259,8 @@ def test_a_hook_drops_nothing_that_only_looks_narrow(api: Api, match: str) -> No
 @pytest.mark.parametrize(
     "match", ["udp dst-port 53 dst 8.8.8.8", "udp dst 0.0.0.0/0 src 9.9.9.9", "udp dst 8.0.0.0/8"]
 )
-def test_a_hook_drops_nothing_on_its_way_to_others(api: Api, match: str) -> None:
-    """A victim of ours beside it is no leave to."""
+def test_a_hook_may_not_drop_traffic_to_other_networks(api: Api, match: str) -> None:
+    """A victim of ours in the same event does not permit it."""
     said = say(api, "event", event(victim=VICTIM, match=match))
     assert not said["rules"]
     assert "in neither automatic.networks" in str(said["ignored"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Strangers ask at a pace, by network, before any work; who shows a token is not slowed down."""
+"""Requests without a token are rate-limited by network; requests with a token are not."""
 
 import asyncio
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from xdpctl_api.transport.admission import Pace
 from xdpctl_api.transport.callers import Hosts, RemoteCallers
 
 
-def test_a_bucket_for_each_peer() -> None:
+def test_each_peer_has_its_own_request_budget() -> None:
     pace = Pace(a_second=10, at_once=60)
     assert [pace.allows("a", 100.0) for _ in range(61)] == [True] * 60 + [False]
     assert pace.allows("b", 100.0)
@@ -30,7 +30,7 @@ class Remote:
         self._app = RemoteCallers(api.app, Hosts(()))
 
     def ask(self, path: str, all_headers: list[dict[str, str]], address: str) -> list[int]:
-        """The status of each request."""
+        """The HTTP status of each request."""
 
         async def send() -> list[int]:
             transport = httpx2.ASGITransport(self._app, client=(address, 5))
@@ -49,8 +49,8 @@ def remote(api: Api, monkeypatch: pytest.MonkeyPatch) -> Remote:
 
 
 @pytest.mark.parametrize("path", ["/login", "/openapi.json"])
-def test_a_stranger_who_asks_too_often_gets_nothing(remote: Remote, path: str) -> None:
-    """Also with a cookie that is no session."""
+def test_a_stranger_who_asks_too_often_gets_no_answer(remote: Remote, path: str) -> None:
+    """Also with an invalid cookie."""
     codes = remote.ask(path, [{"cookie": "xdpctl=made-up"}] * 62, "198.18.0.1")
     assert (codes[0], codes[-1]) == (200, 429)
 
@@ -63,7 +63,7 @@ def test_a_stranger_who_asks_too_often_gets_nothing(remote: Remote, path: str) -
         ("/", 303, "cookie"),
     ],
 )
-def test_who_guesses_tokens_is_slowed_down(
+def test_a_caller_who_guesses_tokens_is_slowed_down(
     remote: Remote, path: str, first: int, shown: str
 ) -> None:
     guesses = [{shown: f"Bearer xdpctl_{n}; xdpctl=made-up{n}"} for n in range(80)]
@@ -81,14 +81,14 @@ def test_strangers_at_the_same_address_lock_nobody_out(api: Api, remote: Remote)
 
 
 def test_the_files_of_a_page_do_not_use_up_what_its_owner_may_ask(api: Api, remote: Remote) -> None:
-    """Scripts and styles are for anybody: that they are fetched says nothing of a session."""
+    """Scripts and styles are public, so requests for them do not count."""
     shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
     assert remote.ask("/v1/rules", [shown], "198.18.0.1") == [200]
     assert set(remote.ask("/static/page.js", [shown] * 80, "198.18.0.1")) == {200}
     assert set(remote.ask("/v1/rules", [shown] * 80, "198.18.0.1")) == {200}
 
 
-def test_a_token_that_was_revoked_is_a_guess(api: Api, remote: Remote) -> None:
+def test_a_revoked_token_counts_as_a_guess(api: Api, remote: Remote) -> None:
     shown = {"authorization": f"Bearer {api.token('eyes', 'viewer')}"}
     assert remote.ask("/v1/rules", [shown], "198.18.0.1") == [200]
     api.call("DELETE", "/v1/tokens/eyes")

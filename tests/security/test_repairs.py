@@ -19,7 +19,7 @@ from xdpctl.model.sides import Outside
 @pytest.mark.parametrize(
     "source", ["203.0.113.7", "203.0.113.0/24", "2001:db8::/48", "2001:db8::7"]
 )
-def test_what_stands_in_front_of_the_cells_is_repaired(
+def test_the_filters_in_front_of_the_cells_are_repaired(
     tmp_path: Path, what: str, source: str
 ) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
@@ -41,7 +41,7 @@ def test_what_stands_in_front_of_the_cells_is_repaired(
         assert repaired >= 1
 
 
-def test_sides_that_somebody_cleared_are_repaired(tmp_path: Path) -> None:
+def test_cleared_sides_are_repaired(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     wanted = sides.known(protect({"198.51.100.0/24": CONFIGURED}), Outside(), [], [])
     with controller(tmp_path, datapath, clock) as control:
@@ -55,7 +55,7 @@ def test_sides_that_somebody_cleared_are_repaired(tmp_path: Path) -> None:
         assert datapath.sides._units[4].any()
 
 
-def test_a_store_that_has_lost_its_last_changes_is_told(tmp_path: Path) -> None:
+def test_a_store_that_lost_its_last_changes_is_reported(tmp_path: Path) -> None:
     datapath, clock = FakeDatapath(), FakeClock()
     earlier, later = tmp_path / "earlier", tmp_path / "later"
     earlier.mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Limits and signatures of detectors cannot use up the capacity or the precedence of operators."""
+"""Rules of detectors cannot use up the capacity or the precedence of operators."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from xdpctl.model.match.overlap import overlap
 from xdpctl.model.match.text import parse
 
 
-def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
-    """Forty-eight that let a packet pass were a fault, and the fault let it pass for good."""
+def test_too_many_limits_are_refused_so_that_later_rules_still_apply(api: Api) -> None:
+    """48 limits that a packet was within once exceeded the search, and the fault let it pass."""
     made = refused = 0
     for n in range(70):
         body = {"match": {"protocol": "udp", "packet_length": f">={n + 20}"}, "action": "limit"}
@@ -23,7 +23,7 @@ def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
             refused += 1
             problem(answer, 507, "capacity")
     assert refused
-    assert made <= 46, "and a word of the bitmap is a step, too"
+    assert made <= 46, "a word of the bitmap is a step of the search, too"
     drop = {"match": {"protocol": "udp", "destination_port": "53"}}
     assert api.call("POST", "/v1/rules", json=drop).status_code == 201
     apart = {"match": "udp dst 198.51.100.9", "action": "limit", "limit": {"pps": 5}}
@@ -49,7 +49,7 @@ def test_no_number_of_limits_makes_the_rest_pass(api: Api) -> None:
         ("ttl 1-5,9", "ttl 6-8,10", False),
     ],
 )
-def test_matches_that_share_no_packet_are_told_apart(one: str, other: str, both: bool) -> None:
+def test_disjoint_matches_are_recognised(one: str, other: str, both: bool) -> None:
     first, second = parse(one), parse(other)
     assert overlap(first, second) is overlap(second, first)
     if not both:
@@ -58,7 +58,7 @@ def test_matches_that_share_no_packet_are_told_apart(one: str, other: str, both:
         assert overlap(first, second)
 
 
-def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> None:
+def test_a_detector_neither_outranks_operators_nor_takes_all_the_capacity(api: Api) -> None:
     token = api.token("fnm", "operator", origin="fastnetmon")
 
     def bound(**body: Any) -> Any:
@@ -80,7 +80,7 @@ def test_a_detector_neither_outranks_people_nor_takes_all_the_room(api: Api) -> 
     assert ordered[0] == "operator", "of one priority, people's go first"
 
 
-def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
+def test_a_limit_per_source_counts_its_connections_too(api: Api) -> None:
     body = {"match": "tcp dst-port 443", "action": "limit", "limit": {"pps": 100, "per": "source"}}
     made = api.call("POST", "/v1/rules", json=body)
     assert (made.status_code, made.json()["spare"]) == (201, "none"), "unless it says otherwise"
@@ -90,7 +90,7 @@ def test_a_limit_for_each_source_counts_its_connections_too(api: Api) -> None:
     assert api.call("POST", "/v1/rules", json=total).json()["spare"] == "known"
 
 
-def test_a_hook_cannot_drop_all_that_goes_to_a_victim(api: Api) -> None:
+def test_a_hook_cannot_drop_everything_to_a_victim(api: Api) -> None:
     said = say(api, "event", {"phase": "began", "id": "1", "match": "dst 198.51.100.2"})
     assert said["rules"] == []
     assert "may not drop all traffic to" in said["refused"][0]["why"]

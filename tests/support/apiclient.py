@@ -82,19 +82,19 @@ class Api:
         """POST a rule, check the status, and return the response body."""
         answer = self.call("POST", "/v1/rules", json={"match": {"source": source}, **body})
         assert answer.status_code == status, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        rule: dict[str, Any] = answer.json()
+        return rule
 
     def put(self, name: str, body: Any, status: int = 201, **query: Any) -> dict[str, Any]:
         """PUT a set as lines or as JSON, check the status, and return the response body."""
         kind = {"json": body} if isinstance(body, dict) else {"content": body}
         answer = self.call("PUT", f"/v1/sets/{name}", params=query, **kind)
         assert answer.status_code == status, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        answered: dict[str, Any] = answer.json()
+        return answered
 
     def token(self, name: str, role: str, **more: Any) -> str:
-        """Create a token; its secret."""
+        """Create a token; return its secret."""
         answer = self.call("POST", "/v1/tokens", json={"name": name, "role": role, **more})
         assert answer.status_code == 201, answer.text
         secret: str = answer.json()["secret"]
@@ -142,12 +142,12 @@ def problem(answer: httpx2.Response, status: int, kind: str) -> dict[str, Any]:
     """Check the status and the fields that every problem document has; return the document."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == PROBLEM
-    found: dict[str, Any] = answer.json()
-    assert found["type"] == f"urn:xdpctl:problem:{kind}"
-    assert found["status"] == status
-    assert found["title"]
-    assert found["detail"]
-    return found
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"urn:xdpctl:problem:{kind}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:

@@ -33,7 +33,7 @@ class Browser:
         return self._call("POST", path, headers | kind, content=urlencode(fields))
 
     def act(self, action: str, /, **fields: str) -> Any:
-        """What an action answers to a script."""
+        """Call an action as a script does; return the JSON."""
         headers = {"sec-fetch-site": "same-origin", "accept": "application/json"}
         return self.send(f"/actions/{action}", fields, headers).json()
 
@@ -57,6 +57,6 @@ class Browser:
 
 
 def text(answer: httpx2.Response) -> str:
-    """What a page says, without its marks."""
-    found = re.sub(r"<template.*?</template>", "", answer.text, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", found)).split())
+    """The visible text of a page, without markup."""
+    visible = re.sub(r"<template.*?</template>", "", answer.text, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", visible)).split())

@@ -15,7 +15,7 @@ _document = cache(openapi)
 
 
 def check(answer: httpx2.Response) -> None:
-    """An answer of a route has a status, a media type and a form that the document describes."""
+    """Assert that the document describes the status, media type and schema of an answer."""
     method, path = answer.request.method.lower(), answer.request.url.path
     route = _route(method, path)
     if route is None:

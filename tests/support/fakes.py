@@ -90,9 +90,9 @@ class FakeHeads:
         self.masks = masks.copy()
 
     def read(self) -> HeadArray:
-        found = np.concatenate([np.empty(0, HEAD), *self.waiting])
+        heads = np.concatenate([np.empty(0, HEAD), *self.waiting])
         self.waiting.clear()
-        return found
+        return heads
 
     def lost(self) -> int:
         return self.missing
@@ -140,7 +140,7 @@ class FakeTrials:
 
 
 class FakeServed:
-    """What services served, as a test says."""
+    """Counts of served requests that a test sets."""
 
     def __init__(self) -> None:
         self.counts: dict[Service, Counts] = {}
@@ -340,8 +340,8 @@ def protect(why: Mapping[str, str]) -> Protection:
 
 def ask(source: str, action: str = "drop", **more: object) -> RuleRequest:
     """A RuleRequest from texts."""
-    kept = Mode(str(more.pop("mode", "enforce")))
-    return RuleRequest(Match(parse_prefix(source)), Action(action), kept, **more)  # type: ignore[arg-type]
+    mode = Mode(str(more.pop("mode", "enforce")))
+    return RuleRequest(Match(parse_prefix(source)), Action(action), mode, **more)  # type: ignore[arg-type]
 
 
 def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Added:
@@ -349,7 +349,7 @@ def place(control: Controller, wanted: RuleRequest, caller: Caller = ROOT) -> Ad
 
 
 def by(caller: Caller) -> Change:
-    """What a caller asks for, which is not recorded to be undone."""
+    """An operation of a caller that is not recorded in the history."""
     return Change(0, caller, meant=True)
 
 

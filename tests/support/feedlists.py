@@ -97,8 +97,8 @@ def shown(feed: Feed) -> list[str]:
     return [str(p) for n, family in FAMILIES.items() for p in family.prefixes(feed.everything[n])]
 
 
-def refusal(data: str | bytes, *given: Any, **named: Any) -> RuleError:
+def refusal(data: str | bytes, *arguments: Any, **named: Any) -> RuleError:
     with pytest.raises(RuleError) as caught:
-        read(data.encode() if isinstance(data, str) else data, *given, **named)
+        read(data.encode() if isinstance(data, str) else data, *arguments, **named)
     assert caught.value.fix
     return caught.value

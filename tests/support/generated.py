@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A client that openapi-python-client makes from the OpenAPI document, and what it is used for."""
+"""A client that openapi-python-client generates from the OpenAPI document, and its calls."""
 
 import json
 import sys
@@ -28,7 +28,9 @@ class Generated:
             ConfigFile.load_from_path(_SETTINGS),
             *(MetaType.NONE, document, "utf-8", False, self.package),
         )
-        self.complaints = [f"{each.header} {each.detail}" for each in generate(config=settings)]
+        self.complaints = [
+            f"{problem.header} {problem.detail}" for problem in generate(config=settings)
+        ]
         sys.path.insert(0, str(folder))
         try:
             self.models = self.module("models")

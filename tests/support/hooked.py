@@ -23,8 +23,8 @@ def say(api: Api, detector: str, payload: Any, status: int = 200, **more: Any) -
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     answer = api.call("POST", f"/v1/hooks/{detector}", content=body, **more)
     assert answer.status_code == status, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    reply: dict[str, Any] = answer.json()
+    return reply
 
 
 def event(identity: str = "1", phase: str = "began", **more: Any) -> dict[str, Any]:
@@ -55,17 +55,17 @@ class Connected:
 
 
 def incidents(box: Api, **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = box.call("GET", "/v1/incidents", params=query).json()["incidents"]
-    return found
+    items: list[dict[str, Any]] = box.call("GET", "/v1/incidents", params=query).json()["incidents"]
+    return items
 
 
 def whole(box: Api, identity: str) -> dict[str, Any]:
-    found: dict[str, Any] = box.call("GET", f"/v1/incidents/{identity}").json()
-    return found
+    incident: dict[str, Any] = box.call("GET", f"/v1/incidents/{identity}").json()
+    return incident
 
 
 def quiet(box: Api) -> list[str]:
-    """Let four seconds pass without hits; the released rules."""
+    """Let four seconds pass without hits; return the released rules."""
     box.context.releases.step(100.0)
     return box.context.releases.step(104.0)
 
@@ -76,14 +76,14 @@ def hit(box: Api, rule: str, packets: int) -> None:
 
 
 def flood(box: Api, identity: str = "1", **more: Any) -> str:
-    """Report a flood on the victim; the id of its rule."""
+    """Report a flood on the victim; return the id of its rule."""
     answer = say(box, "event", event(identity, victim=VICTIM, attack="udp_flood", **more))
     rule: str = answer["rules"][0]
     return rule
 
 
 def loud(box: Api, rule: str, seconds: int = 40) -> list[str]:
-    """Simulate many hits of a rule for some seconds; the ids of the rules that were raised."""
+    """Simulate many hits of a rule for some seconds; return the ids of the rules raised."""
     raised: list[str] = []
     for second in range(seconds):
         hit(box, rule, 500 * (second + 1))

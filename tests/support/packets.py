@@ -28,7 +28,7 @@ def udp(source: int = 40000, destination: int = 53, payload: bytes = b"x" * 18) 
 
 
 def quic(to: bytes, by: bytes, first: int = 0xC0, version: int = 1) -> bytes:
-    """A packet of QUIC's handshake: to a connection ID, and by one (RFC 9000 section 17.2)."""
+    """A QUIC handshake packet with a destination and a source connection ID (RFC 9000 17.2)."""
     return bytes((first, *version.to_bytes(4, "big"), len(to), *to, len(by), *by)) + bytes(20)
 
 
@@ -197,8 +197,8 @@ def tag_stacks() -> Iterator[Odd]:
     for stack in mixed + [(tag,) * count for tag in TAGS for count in range(6)]:
         names = " ".join(f"{tag:04x}" for tag in stack) or "no tag"
         for what, frame, reason in frames:
-            found = reason if len(stack) <= 4 else "VLAN_DEPTH"
-            yield Odd(f"{names} before {what}", tagged(frame, stack), found)
+            expected = reason if len(stack) <= 4 else "VLAN_DEPTH"
+            yield Odd(f"{names} before {what}", tagged(frame, stack), expected)
 
 
 def cut_frames() -> Iterator[Odd]:

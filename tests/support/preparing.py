@@ -32,8 +32,8 @@ def feed(*texts: str) -> Feed:
 
 
 def made(
-    texts: tuple[str, ...], options: Options, held: State | None = None, action: str = "drop"
+    texts: tuple[str, ...], options: Options, standing: State | None = None, action: str = "drop"
 ) -> tuple[list[str], Mapping[str, int]]:
-    """Prepare a list; the resulting entries, and the counts."""
-    found, counts = prepare(held or state(), "x", feed(*texts), Action(action), options)
-    return [str(prefix) for prefix in prefixes_of(found)], counts
+    """Prepare a list; return the resulting entries and the counts."""
+    prepared, counts = prepare(standing or state(), "x", feed(*texts), Action(action), options)
+    return [str(prefix) for prefix in prefixes_of(prepared)], counts

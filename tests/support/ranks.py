@@ -29,9 +29,9 @@ def family_of(prefixes: Iterable[Prefix]) -> Family:
 def merge(everything: list[Prefix], own: Prefixes, others: Prefixes) -> Prefixes:
     family, listed = family_of(everything), sorted(others)
     halves = [keys(family, listed[::2]), keys(family, listed[1::2])]
-    found = family.prefixes(merged(family, keys(family, own), halves))
-    assert len(found) == len(set(found))
-    return set(found)
+    result = family.prefixes(merged(family, keys(family, own), halves))
+    assert len(result) == len(set(result))
+    return set(result)
 
 
 def covered(everything: Iterable[Prefix], own: Iterable[Prefix]) -> Prefixes:
@@ -50,8 +50,8 @@ def rank(own: Iterable[Prefix], others: Prefixes, address: Prefix) -> object:
 
 def decider(own: Prefixes, others: Prefixes, address: Prefix) -> object:
     """Which of the set and the others has the narrowest prefix that covers an address."""
-    found = [p for p in own | others if p.covers(address)]
-    best = max(found, key=lambda p: p.length, default=None)
+    covering = [p for p in own | others if p.covers(address)]
+    best = max(covering, key=lambda p: p.length, default=None)
     return best in own, best if best in others else None
 
 

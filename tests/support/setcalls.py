@@ -49,9 +49,9 @@ def wanted(
     **more: object,
 ) -> SetRequest:
     """A request for a set of these prefixes."""
-    kept = {"entries": entries(*texts), **more}
-    kept |= {"action": action and Action(action), "mode": mode and Mode(mode)}
-    return SetRequest(name=name, **kept)  # type: ignore[arg-type]
+    fields = {"entries": entries(*texts), **more}
+    fields |= {"action": action and Action(action), "mode": mode and Mode(mode)}
+    return SetRequest(name=name, **fields)  # type: ignore[arg-type]
 
 
 def submit(
@@ -119,7 +119,7 @@ def picture(control: Controller) -> Mapping[str, object]:
 def refused(
     control: Controller, error: type[XdpctlError], says: str, call: Callable[[], object]
 ) -> XdpctlError:
-    """Make a call that must fail and change nothing; the error."""
+    """Make a call that must fail and change nothing; return the error."""
     before = picture(control)
     with pytest.raises(error, match=says) as caught:
         call()

@@ -40,53 +40,53 @@ def met(kernel: FakeDatapath, address: bytes) -> list[int]:
     return search(kernel.source, kernel.control, address, 0)[1]
 
 
-def expected(held: Held, address: bytes) -> list[int]:
+def expected(slots_of: Held, address: bytes) -> list[int]:
     """The slots that a packet should meet: longest prefix first, each set only once."""
-    found: list[int] = []
+    slots: list[int] = []
     single = Prefix(address, len(address) * 8)
     for length in range(single.length, -1, -1):
-        for slot in sorted(held.get(single.widened(length), ()), key=precedence):
-            if slot not in found or not SlotNumber.SETS <= slot < SlotNumber.FIRST:
-                found.append(slot)
-    return found
+        for slot in sorted(slots_of.get(single.widened(length), ()), key=precedence):
+            if slot not in slots or not SlotNumber.SETS <= slot < SlotNumber.FIRST:
+                slots.append(slot)
+    return slots
 
 
-def agree(kernel: FakeDatapath, held: Held, addresses: Iterable[bytes]) -> None:
+def agree(kernel: FakeDatapath, slots_of: Held, addresses: Iterable[bytes]) -> None:
     """Assert that the table lists the same as the dictionary, and that packets meet the same."""
     listed = kernel.listed()
     assert {prefix: set(slots) for prefix, slots in listed.items()} == {
-        prefix: set(slots) for prefix, slots in held.items()
+        prefix: set(slots) for prefix, slots in slots_of.items()
     }
     assert all(list(slots) == sorted(slots, key=precedence) for slots in listed.values())
-    assert kernel.source.slots_of(held) == [listed[prefix] for prefix in held]
+    assert kernel.source.slots_of(slots_of) == [listed[prefix] for prefix in slots_of]
     for number, table in kernel.source.tables.items():
-        assert table.used == sum(prefix.family == number for prefix in held)
+        assert table.used == sum(prefix.family == number for prefix in slots_of)
     for address in addresses:
-        assert met(kernel, address) == expected(held, address), address
+        assert met(kernel, address) == expected(slots_of, address), address
 
 
 def edges(prefixes: Iterable[Prefix]) -> list[bytes]:
     """The first and the last address of each prefix, and the addresses just outside it."""
-    found = set()
+    addresses = set()
     for prefix in prefixes:
         size = len(prefix.address)
         first = int.from_bytes(prefix.address, "big")
         last = first + (1 << size * 8 - prefix.length) - 1
         top = (1 << size * 8) - 1
-        found |= {
+        addresses |= {
             number.to_bytes(size, "big")
             for number in (first, last, max(first - 1, 0), min(last + 1, top))
         }
-    return sorted(found)
+    return sorted(addresses)
 
 
 def random_prefixes(random: np.random.Generator, count: int, lengths: Iterable[int]) -> set[Prefix]:
     """`count` random prefixes of each family; `lengths` are for IPv4, IPv6 has four times those."""
     listed = list(lengths)
-    found = set()
+    prefixes = set()
     for family in FAMILIES.values():
         for _ in range(count):
             address = random.bytes(family.bits // 8)
             length = int(random.choice(listed)) * family.bits // 32
-            found.add(Prefix(address, family.bits).widened(length))
-    return found
+            prefixes.add(Prefix(address, family.bits).widened(length))
+    return prefixes

@@ -48,6 +48,6 @@ class FakeSpeaker:
         return Report([self.session], [Told(route, problem) for route in self.announced])
 
     def announce(self, wanted: Iterable[Wanted]) -> bool:
-        self.announced = {each.route: each.seconds for each in wanted}
+        self.announced = {item.route: item.seconds for item in wanted}
         self.orders.append(len(self.announced))
         return True

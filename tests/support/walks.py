@@ -62,8 +62,8 @@ def change(kernel: FakeDatapath, image: Image, desired: Mapping[Prefix, Target])
 def undisturbed(kernel: FakeDatapath, writes: Iterator[Write]) -> None:
     """Assert that after each write every address has its old or its new verdict."""
     before = verdicts(kernel)
-    seen = [(write, verdicts(kernel)) for write in writes]
+    steps = [(write, verdicts(kernel)) for write in writes]
     after = verdicts(kernel)
-    for write, between in seen:
+    for write, between in steps:
         for old, new, met in zip(before, after, between, strict=True):
             assert met in (old, new), write

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The detector's engine in made traffic, by a clock that the test moves; rules work at once."""
+"""The detector's engine in synthetic traffic and simulated time; its rules apply at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,14 +70,14 @@ class World:
         self.quiet(1.0)
 
     def quiet(self, seconds: float, step: float = _STEP) -> list[Told]:
-        """Normal traffic alone."""
+        """Play normal traffic alone."""
         return self.play(seconds, None, 0, step)
 
     def play(
         self, seconds: float, attack: Making | None, rate: float, step: float = _STEP
     ) -> list[Told]:
-        """Normal traffic and an attack; what is reported meanwhile."""
-        began, found = self.now, list[Told]()
+        """Play normal traffic and an attack; return the reports."""
+        began, new = self.now, list[Told]()
         for _ in range(round(seconds / step)):
             self.now, self.unix = self.now + step, self.unix + step
             people = self._people(step)
@@ -90,28 +90,28 @@ class World:
             self.sent += float(forged["weight"].sum())
             self.leaked += float(forged["weight"][passed].sum())
             reports = self.engine.step(self.now, self.unix, packets)
-            found += [Told(self.now - began, each) for each in reports]
-        self.told += found
-        return found
+            new += [Told(self.now - began, report) for report in reports]
+        self.told += new
+        return new
 
     def _people(self, step: float) -> PacketArray:
         count = int(self.normal * step)
         if len(self._ready) < count:
             more = legitimate(self._random, max(count, _READY))  # many at once: it is quicker
             self._ready = joined((self._ready, more))
-        made, self._ready = self._ready[:count].copy(), self._ready[count:]
+        packets, self._ready = self._ready[:count].copy(), self._ready[count:]
         flows = (FlowState.KNOWN, FlowState.UNKNOWN)
         share = (self.known, 1 - self.known)
-        made["flow"] = self._random.choice(flows, len(made), p=share)
-        return made
+        packets["flow"] = self._random.choice(flows, len(packets), p=share)
+        return packets
 
     def _attack(self, attack: Making | None, count: float) -> PacketArray:
         if attack is None or count < 1:
             return np.empty(0, PACKET)
         heads = min(int(count), _HEADS)
-        made = attack(self._random, heads)
-        made["weight"] = round(count / heads)
-        return made
+        packets = attack(self._random, heads)
+        packets["weight"] = round(count / heads)
+        return packets
 
     def _decide(self, packets: PacketArray) -> None:
         for mitigation in sorted(
@@ -132,10 +132,10 @@ class World:
         return self.leaked / self.sent
 
     def actions(self) -> list[str]:
-        """What stands."""
+        """The actions of the active mitigations."""
         return [mitigation.action for mitigation in self.engine.mitigations.active]
 
 
-def began(told: list[Told]) -> list[Told]:
+def began(reports: list[Told]) -> list[Told]:
     """The reports of beginnings."""
-    return [each for each in told if each.report.phase is Phase.BEGAN]
+    return [told for told in reports if told.report.phase is Phase.BEGAN]

@@ -98,8 +98,8 @@ class Wire(httpcore2.SyncBackend):
 
 def names(**table: str) -> Callable[[str, int], list[str]]:
     def resolve(host: str, port: int) -> list[str]:
-        if found := table.get(host.partition(".")[0]):
-            return found.split()
+        if addresses := table.get(host.partition(".")[0]):
+            return addresses.split()
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     return resolve

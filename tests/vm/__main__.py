@@ -49,11 +49,11 @@ _XML, _PROCESSES = "<?xml", 2
 _CARDS = (
     *("-netdev", "user,id=n0,restrict=on"),
     *("-device", "virtio-net-pci,netdev=n0"),
-    # a tap of the network namespace that QEMU runs in, which nobody else is in
+    # a tap in the network namespace of QEMU, which is used by nothing else
     *("-netdev", "tap,id=n1,script=no,downscript=no,queues=2,vhost=off"),
     *("-device", "virtio-net-pci,netdev=n1,mq=on,vectors=6"),
 )
-# these run beside the others, as there are two processors: about half of the whole set
+# these run in a second process, as there are two processors: about half of the whole set
 _BESIDE, _BESIDE_WHOLE = ("verifier",), ("verifier", "adoption", "large", "slots")
 _SCRIPT = f"""
 export XDPCTL_IN_VM=1 XDPCTL_REQUIRE_KERNEL=1 XDPCTL_FUZZ_PAIRS={_PAIRS}
@@ -76,18 +76,18 @@ exit $status
 
 
 def _reports(ran: Ran) -> list[ElementTree.Element]:
-    """JUnit's, of each process."""
+    """The JUnit reports of all processes."""
     return [ElementTree.fromstring(_XML + one) for one in rest(ran.result).split(_XML)[1:]]
 
 
 def _bad(ran: Ran) -> int:
-    """How many tests did not pass."""
+    """The number of tests that failed."""
     counts = sum(results(ran).values(), Counter[str]())
     return counts["failure"] + counts["error"]
 
 
 def results(ran: Ran) -> dict[str, Counter[str]]:
-    """How many tests of each file passed, failed or were skipped."""
+    """The numbers of passed, failed and skipped tests of each file."""
     found: dict[str, Counter[str]] = {}
     for case in chain.from_iterable(report.iter("testcase") for report in _reports(ran)):
         name = case.get("classname", "").rpartition(".")[2].removeprefix("test_inside_")
@@ -138,7 +138,7 @@ def _files(names: Iterable[str]) -> list[str]:
 
 
 def _one(guest: Guest, names: Sequence[str]) -> tuple[Ran, float]:
-    """A run and its seconds, without the making of an image."""
+    """Run the tests in a guest; return the result and the seconds, without building the image."""
     image(guest)
     began = time.monotonic()
     beside = _files(_BESIDE if names else _BESIDE_WHOLE)

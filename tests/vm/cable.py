@@ -17,7 +17,7 @@ _ANSWER_SECONDS = 30.0
 
 
 def frame(source: str, destination: str, to: str = MAC, size: int = 40) -> bytes:
-    """UDP, from a station that is never asked for."""
+    """A UDP frame from a station that needs no ARP."""
     udp = struct.pack(">HHHH", 4000, 4001, 8 + size, 0) + bytes(size)
     addresses = socket.inet_aton(source) + socket.inet_aton(destination)
     head = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 1 << 16, 64, 17, 0) + addresses
@@ -46,7 +46,7 @@ class Cable:
         )
 
     def send(self, data: bytes) -> bool:
-        """Whether it was taken: no, while nobody is at the other end or it cannot keep up."""
+        """Send a frame; return False if nobody is at the other end, or it is too slow."""
         try:
             self._socket.sendto(data, self._theirs)
         except (TimeoutError, FileNotFoundError, ConnectionRefusedError):
@@ -54,7 +54,7 @@ class Cable:
         return True
 
     def receive(self) -> bytes | None:
-        """The next frame, if one comes soon."""
+        """The next frame, or None if none comes soon."""
         try:
             return self._socket.recv(1 << 16)
         except TimeoutError:
@@ -97,7 +97,7 @@ class Flood:
 
 @contextmanager
 def on_request(cable: Cable) -> Iterator[Callable[[str], None]]:
-    """What an owner does: a flood begins at the word `flood`, and ends at the next one."""
+    """The actions of an owner: start a flood at the word `flood`, and end it at the next word."""
     with ExitStack() as floods:
 
         def do(word: str) -> None:

@@ -8,7 +8,7 @@ Facts = Mapping[str, str]
 
 
 class Claim(NamedTuple):
-    """A line of the page: what is done, what came of it, and whether that is as it must be."""
+    """A line of the page: an action, its result, and whether the result is right."""
 
     doing: str
     outcome: Callable[[Facts], str]
@@ -16,7 +16,7 @@ class Claim(NamedTuple):
 
 
 def _none(name: str) -> Callable[[Facts], bool]:
-    """Nobody who is blocked came through, everybody else did."""
+    """Whether no blocked packet came through and all others did."""
     return lambda f: f[f"{name}.hostile"] == "0" and int(f[f"{name}.friend"]) > 0
 
 
@@ -172,7 +172,7 @@ def _reached(facts: Facts, name: str) -> str:
 
 
 def judged(claim: Claim, facts: Facts) -> tuple[str, bool]:
-    """What is told of it, and whether it holds."""
+    """The text of a claim's result, and whether the claim holds."""
     try:
         return claim.outcome(facts), claim.holds(facts)
     except KeyError as absent:

@@ -40,7 +40,7 @@ _KERNEL_LINE = "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"
 
 
 class GuestError(Exception):
-    """A machine could not be made or did not do what it was told; the message says what to do."""
+    """A machine could not be built, or a run failed; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Guest:
     backports: bool = False
 
     def lines(self) -> list[str]:
-        """What mmdebstrap is to fetch from, none for its own choice."""
+        """The sources that mmdebstrap uses; none for its default."""
         if not self.backports:
             return []
         mirror = _mirror()
@@ -86,13 +86,13 @@ def missing() -> list[str]:
 
 
 def images() -> Path:
-    """Where images are kept: XDPCTL_VM_IMAGES, or beside other caches."""
+    """The folder of the images: XDPCTL_VM_IMAGES, or the default."""
     chosen = os.environ.get("XDPCTL_VM_IMAGES")
     return Path(chosen) if chosen else Path("/var/tmp/xdpctl-vm")
 
 
 def image(guest: Guest) -> Path:
-    """The folder with the guest's image, made if what it is made from changed."""
+    """The folder with the guest's image, which is rebuilt if its sources changed."""
     script, lock = Path(__file__).with_name("image.sh"), ROOT / "requirements.lock"
     made_from = hashlib.sha256(script.read_bytes() + lock.read_bytes() + repr(guest).encode())
     folder = images() / f"{guest.name}-{made_from.hexdigest()[:12]}"
@@ -107,14 +107,14 @@ def image(guest: Guest) -> Path:
         done = subprocess.run(command, text=True, **options)
         if done.returncode:
             raise GuestError(f"no image of {guest.name}:\n{done.stderr[-2000:]}")
-    except BaseException:  # interrupted, perhaps: half an image is none
+    except BaseException:  # perhaps it was interrupted: remove a half-built image
         shutil.rmtree(folder)
         raise
     return folder
 
 
 def _disk(at: Path, script: str, files: Iterable[Path]) -> None:
-    """A disk with the checkout, and what is to be run there."""
+    """A disk with the checkout and the script to run."""
     folder = at.with_suffix(".d")
     folder.mkdir()
     for name in _SOURCES:
@@ -145,7 +145,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a run went: the kernel's release, its console, what it handed over."""
+    """The result of a run: the kernel's release, the console, and the returned file."""
 
     release: str
     emulated: bool
@@ -174,7 +174,7 @@ def run(guest: Guest, script: str, seconds: float, setting: Setting) -> Ran:
 
 
 def _ended(guest: Guest, command: list[str], seconds: float) -> str:
-    """What the machine said, once it is off."""
+    """Wait until the machine is off; return its output."""
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
     try:
         done = subprocess.run(command, timeout=seconds, **options)
@@ -189,13 +189,13 @@ def _ended(guest: Guest, command: list[str], seconds: float) -> str:
 
 
 def emulated() -> bool:
-    """Whether KVM does not work here; that is said once."""
+    """Whether KVM does not work here, which is logged once."""
     return _accelerator() == _EMULATED
 
 
 @contextmanager
 def machines() -> Iterator[None]:
-    """A program that needs them: what is missing or fails, and Ctrl-C, end it with a line."""
+    """Wrap a program that runs machines: errors and Ctrl-C end it with one line."""
     if lacking := missing():
         sys.exit(f"missing: apt-get install {' '.join(lacking)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no machine is left running
@@ -223,7 +223,7 @@ def _accelerator() -> tuple[str, ...]:
         try:
             _, error = machine.communicate(timeout=_BOOT_SECONDS if kernel else _PROBE_SECONDS)
             why = error.decode(errors="replace").strip().splitlines()[:1]
-        except subprocess.TimeoutExpired:  # without a kernel it stands and waits, as it was told
+        except subprocess.TimeoutExpired:  # without a kernel it would wait, as configured
             machine.kill()
             if not kernel:
                 return _KVM

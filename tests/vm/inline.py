@@ -40,7 +40,7 @@ def _to(mac: bytes, frame: bytes) -> bytes:
 
 
 def _llc(mac: str, kind: int, payload: bytes) -> bytes:
-    """To a group address of IEEE 802.1Q; a `kind` below 1536 is a length (IEEE 802.3)."""
+    """A frame to a group address of IEEE 802.1Q; a `kind` below 1536 is a length (IEEE 802.3)."""
     return _to(bytes.fromhex(mac), ethernet(kind, payload.ljust(46, b"\0")))
 
 
@@ -82,7 +82,7 @@ BLOCKED: dict[str, bytes] = {
     "a blocked source, VLAN": packets.tagged(_HOSTILE4_FRAME, (0x8100,)),
     "a blocked source, QinQ": packets.tagged(_HOSTILE4_FRAME, (0x88A8, 0x8100)),
     "a blocked IPv6 source": ethernet(0x86DD, ipv6(_HOSTILE6, _SERVER6, udp())),
-    "what a signature matches": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp(123, 40000))),
+    "what a rule on a match hits": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp(123, 40000))),
 }
 LIMITED: dict[str, bytes] = {
     "what a limit of 1 packet/s matches": ethernet(0x0800, ipv4(_FRIEND, _SERVER, udp(9, 4500))),
@@ -102,7 +102,7 @@ Seen = Counter[tuple[str, str]]  # round and name
 
 
 class Street:
-    """Sends a round's frames as the machine asks for it, and counts what comes out."""
+    """Sends a round's frames when the machine requests it, and counts the frames that come out."""
 
     def __init__(self, outside: Cable, inside: Cable) -> None:
         self._outside, self._inside = outside, inside
@@ -146,12 +146,12 @@ class Street:
 
 
 def _from(frame: bytes, source: bytes | None) -> bytes:
-    """By another station, where a bridge learns that it is on that side."""
+    """The frame from another station, so that a bridge learns its side."""
     return frame if source is None else b"\x02\0\0\0\0\x09" + source + frame[12:]
 
 
 def cross(guest: str) -> tuple[Seen, Mapping[str, str]]:
-    """What came through in each round, and what the machine told; GuestError if it broke."""
+    """Run all rounds; return the counts of each and the machine's report, or raise GuestError."""
     with TemporaryDirectory(prefix="xdpctl-inline-") as name:
         place = Path(name)
         with closing(Cable(place, "out")) as outside, closing(Cable(place, "in")) as inside:
@@ -168,7 +168,7 @@ def cross(guest: str) -> tuple[Seen, Mapping[str, str]]:
 
 
 def faults(seen: Seen) -> list[str]:
-    """What did not come through as it must."""
+    """The frames that came through too often or too rarely."""
     found = []
     for name in {**INWARD, **OUTWARD}:
         bare = seen["bare", name]
@@ -184,7 +184,7 @@ def faults(seen: Seen) -> list[str]:
 
 
 def _wanted(when: str, name: str, bare: int) -> tuple[int, int]:
-    """At least and at most so many of a frame come through."""
+    """The least and the largest valid count of a frame."""
     if when == "rules" and name in BLOCKED:
         return 0, 0
     if when == "rules" and name in LIMITED:

@@ -33,7 +33,7 @@ systemctl poweroff --force --force
 
 
 def _card(monitor: Path, word: str) -> None:
-    """Pull the card, or put it back."""
+    """Remove the network card, or add it again."""
     with closing(Monitor(monitor)) as machine:
         if word == "unplug":
             machine.ask("device_del", id="nic")
@@ -45,7 +45,7 @@ def _card(monitor: Path, word: str) -> None:
 
 
 def live(guest: str, old: Path, new: Path) -> Ran:
-    """One machine's life; GuestError if it does not come to its end."""
+    """Run one machine's life; GuestError if it does not finish."""
     with TemporaryDirectory(prefix="xdpctl-life-") as name:
         place = Path(name)
         cable = Cable(place, "card")

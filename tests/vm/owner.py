@@ -48,15 +48,15 @@ class Owner(threading.Thread):
 
 
 def asked(text: str) -> list[str]:
-    """What a machine asked for, of all that it handed over; a line that is not whole waits."""
+    """The requests in a machine's output; an incomplete last line is left for the next time."""
     return re.findall(r"^\?\? (\w+)\s*\n", text, re.M)
 
 
 def told(text: str) -> dict[str, str]:
-    """What it told, by name."""
+    """The reported values, by name."""
     return dict(re.findall(r"^@@ (\S+) (.*?)\s*$", text, re.M))
 
 
 def rest(text: str) -> str:
-    """Everything else."""
+    """The rest of the output."""
     return re.sub(r"^(\?\?|@@) .*\n?", "", text, flags=re.M)

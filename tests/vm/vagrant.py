@@ -27,11 +27,11 @@ _BOOT_SECONDS, _SEEN_SECONDS = 600.0, 5.0
 
 
 class DemoError(Exception):
-    """It cannot be played here, or a machine does not do what it is told; says what to do."""
+    """The demo cannot run here, or a step failed; the message says what to do."""
 
 
 def lacking() -> str:
-    """What is missing for it, and how to get it; nothing if it can begin."""
+    """What is missing for the demo, and how to get it; empty if nothing is."""
     if shutil.which("vagrant") is None:
         return f"vagrant is not installed: apt-get install {_PACKAGES}"
     if os.environ.get("VAGRANT_DEFAULT_PROVIDER", "libvirt") != "libvirt":
@@ -113,7 +113,7 @@ class Machines:
 
 
 def _until(true: Callable[[], bool], what: str) -> float:
-    """Seconds until it was so; DemoError if it never came."""
+    """The seconds until a condition holds; DemoError if it never does."""
     began = time.monotonic()
     while time.monotonic() - began < _BOOT_SECONDS:
         if true():
@@ -142,7 +142,7 @@ class Demo:
         return self._status().get("eth1", {}).get("state") == "attached"
 
     def _reached(self) -> int:
-        """Hostile packets that reached the stack since it was asked last."""
+        """The hostile packets that reached the network stack since the last call."""
         said = self._run("protected", "sudo nft -j reset counters")
         counters = [o["counter"] for o in json.loads(said)["nftables"] if "counter" in o]
         return sum(int(one["packets"]) for one in counters if one["name"] == "hostile")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The structs of bpf/abi.h that are read and written in mapped memory, as numpy dtypes.
 
-tests/unit/abi/test_structs.py compares them with bpf/abi.h, too.
+tests/unit/abi/test_structs.py compares them with bpf/abi.h.
 """
 
 import numpy as np

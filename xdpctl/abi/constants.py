@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The enums and constants of bpf/abi.h.
 
-tests/unit/abi/test_structs.py compares every value by the host's compiler.
+tests/unit/abi/test_structs.py compares every value with the host's C compiler.
 """
 
 from enum import IntEnum
@@ -147,17 +147,17 @@ class Field(IntEnum):
 
 
 class Traffic(IntEnum):
-    """A kind of packets; each packet has one. What attacks and floors are said of."""
+    """The kind of a packet, of which each packet has one; attacks and floors are stated by kind."""
 
     SYN = 0
     SYN_ACK = 1
     RST = 2
     TCP = 3  # other TCP
-    UDP_SERVICE = 4  # from a service's port, as an answer or an amplifier's
+    UDP_SERVICE = 4  # from a service's port: an answer, or an amplifier's packet
     UDP = 5
     ICMP = 6
     FRAGMENT = 7  # later ones: they have no ports
-    QUIC_INITIAL = 8  # UDP to port 443, as long as a client's first packet has to be
+    QUIC_INITIAL = 8  # UDP to port 443, at least as long as a client's first packet must be
     DNS_QUERY = 9  # UDP to port 53
     GRE = 10
     ESP = 11
@@ -198,7 +198,7 @@ class FlowState(IntEnum):
     NOT_ASKED = 0
     UNKNOWN = 1
     KNOWN = 2
-    SHAKEN = 3  # known from this packet on: it acknowledges a SYN-ACK of the inside
+    SHAKEN = 3  # it acknowledges a SYN-ACK of the inside, so its flow is known from now on
 
 
 class Chosen(IntEnum):

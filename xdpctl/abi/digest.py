@@ -19,7 +19,7 @@ def digest() -> str:
     for named in (vars(constants) | vars(sizes), vars(structs), vars(arrays)):
         for name, value in sorted(named.items()):
             if isinstance(value, type) and issubclass(value, IntEnum):
-                parts.append(f"{name} {[(each.name, int(each)) for each in value]}")
+                parts.append(f"{name} {[(member.name, int(member)) for member in value]}")
             elif isinstance(value, type) and issubclass(value, structs.Wire):
                 parts.append(f"{name} {getattr(value, 'FORMAT', '')}")
             elif isinstance(value, np.dtype):

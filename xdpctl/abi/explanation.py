@@ -37,9 +37,9 @@ class Explanation:
     @classmethod
     def unpack(cls, data: bytes) -> "Explanation":
         """Read the bytes of struct explanation."""
-        reason, met, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
-        slots, (more, *behind) = (
+        reason, slot_count, *rest = struct.unpack(f"={cls.SIZE // 4}I", data)
+        slots, (behind_count, *behind) = (
             rest[: Constants.EXPLANATION_SLOTS_MAX],
             rest[Constants.EXPLANATION_SLOTS_MAX :],
         )
-        return cls(Reason(reason), tuple(slots[:met]), tuple(behind[:more]))
+        return cls(Reason(reason), tuple(slots[:slot_count]), tuple(behind[:behind_count]))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Python side of bpf/abi.h: the same structs, with packing and unpacking.
 
-tests/unit/abi/test_structs.py compares every offset, size and value by the host's compiler.
+tests/unit/abi/test_structs.py compares every offset, size and value with the host's C compiler.
 """
 
 import struct
@@ -107,7 +107,7 @@ class Sample(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Pending(Wire):
-    """What the next stage needs to know about a packet; `lost` counts captures without room."""
+    """What the next stage needs to know about a packet; `lost` counts captures that had no room."""
 
     C_NAME: ClassVar[str] = "pending"
     FORMAT: ClassVar[str] = "IIQQII"

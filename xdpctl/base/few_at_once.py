@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Work that takes long, a few pieces at a time, so that other threads and requests go on."""
+"""Runs long work, a few pieces at a time, so that other threads and requests go on."""
 
 import asyncio
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class FewAtOnce:
             self._under_way -= 1
 
     def stop(self) -> None:
-        """Take no more work; what waits is not done."""
+        """Take no more work, and cancel the work that waits."""
         with self._lock:
             self._stopped = True
         self._threads.shutdown(wait=False, cancel_futures=True)

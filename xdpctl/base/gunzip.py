@@ -22,16 +22,16 @@ def gunzip(pieces: Iterable[bytes], most: int, members: int) -> Iterator[bytes]:
     Zeros between members and at the end are padding. Unpacking stops as soon as the contents are
     too large.
     """
-    inflate, found, size = None, 0, 0
+    inflate, started, size = None, 0, 0
     for piece in _small(pieces):
         rest = piece
         while rest:
             if inflate is None:
-                rest = rest.lstrip(b"\0") if found else rest
+                rest = rest.lstrip(b"\0") if started else rest
                 if not rest:
                     break
-                found += 1
-                if found > members:
+                started += 1
+                if started > members:
                     many = f"the gzip data has more than {members} members"
                     raise GzipError(
                         many if members > 1 else "there is data after the end of the gzip data"
@@ -48,7 +48,7 @@ def gunzip(pieces: Iterable[bytes], most: int, members: int) -> Iterator[bytes]:
             rest = b""
             if inflate.eof:
                 rest, inflate = inflate.unused_data, None
-    if inflate is not None or not found:
+    if inflate is not None or not started:
         raise GzipError("the gzip data ends early")
 
 

@@ -7,7 +7,7 @@ from threading import Lock
 
 
 class Histogram:
-    """Values that were observed, counted below each bound and without one."""
+    """Counts of observed values, up to each bound and in total."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -21,10 +21,10 @@ class Histogram:
             self._sum += value
 
     def read(self) -> tuple[list[int], float]:
-        """How many values were at most each bound, and at last how many there were; their sum."""
+        """The number of values up to each bound, and last of all values; and their sum."""
         with self._lock:
-            total, found = 0, []
+            total, cumulative = 0, []
             for count in self._counts:
                 total += count
-                found.append(total)
-            return found, self._sum
+                cumulative.append(total)
+            return cumulative, self._sum

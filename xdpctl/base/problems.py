@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Problems of a configuration, collected: all of a file are reported together."""
+"""Collects the problems of a configuration file, so that all are reported together."""
 
 import re
 import reprlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text of others in CSV: a spreadsheet must not take it for a formula."""
+"""Makes foreign text safe in CSV: a spreadsheet must not take it for a formula."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings that a spreadsheet takes for a formula
 

@@ -2,7 +2,7 @@
 """Typed values from TOML tables; all problems of a file are reported at once, with their place.
 
 A table is a msgspec Struct. Besides what msgspec reads, its fields may be a Prefix, a Path or
-Seconds. What types and ranges cannot say, its method `check(place, problems)` says.
+Seconds. Its method `check(place, problems)` checks what types and ranges cannot.
 """
 
 import difflib
@@ -45,26 +45,26 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
     def check(self, place: str, problems: Problems) -> None:
-        """Add what is wrong, if each value by itself can be read."""
+        """Add the problems of the whole table; called if each value by itself can be read."""
 
 
 def convert(data: Any, wanted: type[T], problems: Problems) -> T:
-    """Convert tables to a Table, of which every field has a default.
+    """Convert tables to a Table whose fields all have defaults.
 
     A value that cannot be read is added to `problems` and left out, so that the others are
     checked too.
     """
-    made = _read(data, wanted, "", problems)
-    return wanted() if made is _BAD else made
+    table = _read(data, wanted, "", problems)
+    return wanted() if table is _BAD else table
 
 
 def schema(wanted: type[Table]) -> dict[str, Any]:
     """The JSON Schema of a table."""
-    made = msgspec.json.schema(wanted, schema_hook=_schema)
-    if Prefix.__name__ in made["$defs"]:
-        made["$defs"][Prefix.__name__] = {"type": "string"}
-    _allow_text(made)
-    return made
+    document = msgspec.json.schema(wanted, schema_hook=_schema)
+    if Prefix.__name__ in document["$defs"]:
+        document["$defs"][Prefix.__name__] = {"type": "string"}
+    _allow_text(document)
+    return document
 
 
 def _schema(wanted: type) -> dict[str, Any]:
@@ -86,14 +86,14 @@ def _allow_text(node: Any) -> None:
 
 
 def unknown(name: str, known: Collection[str], place: str) -> str:
-    """What is said of a setting that is not known."""
+    """The problem of a setting that is not known, with a hint."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {_join(place, near[0])}?" if near else f"known: {', '.join(known)}"
     return f"unknown setting {_join(place, name)}; {hint}"
 
 
 def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
-    """The value as it is wanted, without what cannot be read; _BAD if no part can be read."""
+    """The value as the wanted type, without unreadable parts; _BAD if no part can be read."""
     plain = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
     union = get_args(plain) if get_origin(plain) in (Union, UnionType) else ()
     for member in (wanted, *union):
@@ -110,36 +110,40 @@ def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
             return _table(value, member, place, problems)
     kind = get_origin(plain)
     if kind is tuple and isinstance(value, list):
-        if plain is not wanted:  # its bounds
+        if plain is not wanted:  # check its bounds
             _leaf(value, Annotated[(list, *get_args(wanted)[1:])], place, problems)
         item = get_args(plain)[0]
-        read = [_read(one, item, f"{place}[{n}]", problems) for n, one in enumerate(value, 1)]
-        return tuple(one for one in read if one is not _BAD)
+        items = [
+            _read(element, item, f"{place}[{n}]", problems) for n, element in enumerate(value, 1)
+        ]
+        return tuple(element for element in items if element is not _BAD)
     if kind is dict and isinstance(value, dict):
         item = get_args(plain)[1]
-        named = {n: _read(one, item, _join(place, str(n)), problems) for n, one in value.items()}
-        return {name: one for name, one in named.items() if one is not _BAD}
+        values = {
+            n: _read(element, item, _join(place, str(n)), problems) for n, element in value.items()
+        }
+        return {name: element for name, element in values.items() if element is not _BAD}
     return _leaf(value, wanted, place, problems)
 
 
 def _table(value: dict[str, Any], wanted: type[Struct], place: str, problems: Problems) -> Any:
     fields = {field.encode_name: field for field in structs.fields(wanted)}
-    found, before = {}, problems.count
+    values, before = {}, problems.count
     for name, item in value.items():
         if name not in fields:
             problems.add(unknown(str(name)[:80], fields, place))
-        elif (read := _read(item, fields[name].type, _join(place, name), problems)) is not _BAD:
-            found[name] = read
+        elif (part := _read(item, fields[name].type, _join(place, name), problems)) is not _BAD:
+            values[name] = part
     required = [name for name, field in fields.items() if field.required]
     for name in required:
         if name not in value:
             problems.add(f"{_join(place, name)} is missing")
-    if not found.keys() >= set(required):
+    if not values.keys() >= set(required):
         return _BAD
-    made = wanted(**found)
-    if isinstance(made, Table) and problems.count == before:
-        made.check(place, problems)
-    return made
+    table = wanted(**values)
+    if isinstance(table, Table) and problems.count == before:
+        table.check(place, problems)
+    return table
 
 
 def _prefix(value: Any, place: str, problems: Problems) -> Any:
@@ -152,24 +156,24 @@ def _prefix(value: Any, place: str, problems: Problems) -> Any:
 
 def _address(value: Any, place: str, problems: Problems) -> Any:
     text = _leaf(value, str, place, problems)
-    if text is not _BAD and (found := exact_address(text)):
-        return found
+    if text is not _BAD and (address := exact_address(text)):
+        return address
     if text is not _BAD:
         problems.add(f"{place} is {show(text)}; give an IP address")
     return _BAD
 
 
 def _seconds(value: Any, place: str, problems: Problems) -> Any:
-    given = _leaf(value, _SecondsOrText, place, problems)
-    if not isinstance(given, str):
-        return given if given is _BAD else float(given)
+    leaf = _leaf(value, _SecondsOrText, place, problems)
+    if not isinstance(leaf, str):
+        return leaf if leaf is _BAD else float(leaf)
     try:
-        if (found := parse_duration(given, place)) > 0:
-            return found
+        if (seconds := parse_duration(leaf, place)) > 0:
+            return seconds
     except RuleError as error:
-        problems.add(f"{place} is {show(given)}; {error.fix}")
+        problems.add(f"{place} is {show(leaf)}; {error.fix}")
     else:
-        problems.add(f"{place} is {show(given)}; give more than 0")
+        problems.add(f"{place} is {show(leaf)}; give more than 0")
     return _BAD
 
 
@@ -188,7 +192,7 @@ def _plain(error: str, wanted: Any) -> str:
     text = error.partition(" - at ")[0]
     if text.startswith("Invalid enum value"):
         return f"expected one of {', '.join(_choices(wanted))}"
-    words = re.sub(r"`([^`]*)`", lambda found: _in_words(found.group(1)), text)
+    words = re.sub(r"`([^`]*)`", lambda match: _in_words(match.group(1)), text)
     words = words.replace(" >= ", " of at least ").replace(" <= ", " of at most ")
     return words[:1].lower() + words[1:]
 

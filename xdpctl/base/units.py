@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from xdpctl.abi.sizes import WAIT_LOG2, WAITS
 
-# of a wait: it stands for all that are longer than a quarter of it
+# the longest wait, which stands for all waits longer than a quarter of it
 _LONGEST_SECONDS = (1 << WAIT_LOG2 + 2 * (WAITS - 1)) // 10**9
 
 
@@ -20,7 +20,7 @@ def si(number: float) -> str:
 
 
 def si3(number: float) -> str:
-    """The same of an estimate, of which more than three digits say nothing."""
+    """The same for an estimate, rounded to three digits because more would say nothing."""
     return si(float(f"{number:.3g}"))
 
 

@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
-        from xdpctl.cli.app import main as run  # late, so that Ctrl-C meanwhile is no traceback
+        from xdpctl.cli.app import main as run  # here, so that Ctrl-C during the import is caught
 
         run()
     except KeyboardInterrupt:

@@ -62,7 +62,7 @@ COMMANDS = {
 
 # Options that may also be given after the command; whether they have a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
-_OWN = {("set", "--local")}  # what means something else there: `set put --local FILE`
+_OWN = {("set", "--local")}  # options that mean something else there: `set put --local FILE`
 
 
 class Commands(TyperGroup):
@@ -73,7 +73,7 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C where nothing else says what was done ends it with a sentence."""
+        """Run the command; Interrupted at Ctrl-C, unless the command itself handles that."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -99,8 +99,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(value: bool) -> None:
+    if value:
         print(__version__)
         raise typer.Exit
 
@@ -133,9 +133,8 @@ def main() -> None:
     """Entry point of the `xdpctl` command."""
     try:
         arguments = hoisted(sys.argv[1:])
-        sys.exit(
-            app(arguments, prog_name="xdpctl", standalone_mode=False)
-        )  # so under `python -m xdpctl`
+        # without prog_name, `python -m xdpctl` would print another name
+        sys.exit(app(arguments, prog_name="xdpctl", standalone_mode=False))
     except Unreachable as error:
         _fail(error, 3)
     except Interrupted as error:
@@ -146,9 +145,9 @@ def main() -> None:
         _fail(error, 2)
     except XdpctlError as error:
         _fail(error, 1)
-    except typer.Abort as answer:  # to a question: no, or Ctrl-C
+    except typer.Abort as answer:  # the answer to a question was no, or Ctrl-C
         interrupted = isinstance(answer.__context__, KeyboardInterrupt)
-        if answer.__context__:  # nothing was typed that ended the line
+        if answer.__context__:  # the user has not typed Enter
             sys.stderr.write("\n")
         _say(
             f"{'interrupted' if interrupted else 'not confirmed'}: nothing was changed",
@@ -162,7 +161,7 @@ def main() -> None:
 
 
 def hoisted(arguments: list[str]) -> list[str]:
-    """The arguments with the options of a fleet before the command, wherever they were given."""
+    """The arguments, with the options of a fleet moved before the command."""
     words = [word for word in arguments if not word.startswith("-")]
     if not words or words[0] == "hook" or "--" in arguments:
         return arguments  # a detector's arguments
@@ -192,10 +191,10 @@ def _fail(error: XdpctlError, code: int) -> NoReturn:
 
 
 def _misused(error: typer.exceptions.TyperException) -> NoReturn:
-    """A command line that cannot be run: what is wrong, and where the help is."""
+    """Say what is wrong with a command line, and where its help is; exit."""
     context = getattr(error, "ctx", None)
     text = error.format_message().removeprefix("Invalid value: ")
-    if not text:  # nothing was given, and the help is printed already
+    if not text:  # there are no arguments, and the help is printed already
         sys.exit(error.exit_code)
     text = f"{text[:1].lower()}{text[1:]}" if not text.startswith(("'", "-")) else text
     where = f"\n  fix: see `{context.command_path} --help`" if context else ""

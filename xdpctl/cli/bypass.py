@@ -17,7 +17,7 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
 
 app = typer.Typer()
-# timeouts of the request: the switch is not set yet, or is already set in the kernel
+# timeouts of the request: if the switch is not set yet, and if it is already set in the kernel
 _BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5
 
 
@@ -55,16 +55,16 @@ def bypass(
             raise
     if printed(result, form):
         return
-    said = "everything passes" if result["on"] else "filtering"
-    output.out.print(said + output.afterwards(result))
+    state = "everything passes" if result["on"] else "filtering"
+    output.out.print(state + output.afterwards(result))
     if not result["audited"]:
         output.err.print("[yellow]note:[/yellow] the change is not in the audit log")
 
 
 def _press(socket_path: Path, config_file: Path | None, pin_dir: Path | None, on: bool) -> bool:
-    """Set the switch in the kernel directly; whether that succeeded.
+    """Set the switch in the kernel directly; return whether that succeeded.
 
-    False without root, and if the socket is another instance's whose `pin_dir` is not given.
+    False without root, or if the socket belongs to another instance and `pin_dir` is not given.
     """
     if os.geteuid() != 0:
         return False

@@ -49,7 +49,7 @@ _Match = Annotated[
 ]
 _Summary = Annotated[
     bool,
-    typer.Option("--summary", help="Print what the packets have in common, as --match takes it."),
+    typer.Option("--summary", help="Print what the packets have in common, in words of --match."),
 ]
 
 
@@ -70,7 +70,7 @@ def capture(
 
     Example: xdpctl capture --verdict pass --summary
     """
-    wanted = text.parse(match) if match else None
+    parsed_match = text.parse(match) if match else None
     query: dict[str, Any] = {"verdict": verdict, "every": every, "seconds": seconds}
     query |= {"limit": limit} | ({"rule": rule.replace("/", "_")} if rule else {})
     try:
@@ -79,27 +79,28 @@ def capture(
         raise typer.BadParameter(f"{write}: {error.strerror}") from None
     lines = options.client(context).lines("/v1/samples", seconds + _GRACE_SECONDS, params=query)
     try:
-        end = _output_packets(_matching(lines, wanted), file, form, summary)
+        end = _output_packets(_matching(lines, parsed_match), file, form, summary)
     finally:
         if file:
             file.close()
-    of = f"{end['matched']:,} of " if wanted else ""
-    total = f"{of}{output.plural(end['taken'], 'packet', 'packets')}, one in {every:,}"
+    taken = end.get("taken", end["matched"])  # interrupted, only those that match are known
+    of = f"{end['matched']:,} of " if parsed_match and "taken" in end else ""
+    total = f"{of}{output.plural(taken, 'packet', 'packets')}, one in {every:,}"
     lost = f"; {end['lost']:,} lost, buffer full: give a larger --every" if end["lost"] else ""
     output.err.print(escape(total + lost + (f"; written to {write}" if write else "")))
     if "interrupted" in end:
         raise typer.Exit(130)
 
 
-def _matching(lines: Iterator[dict[str, Any]], wanted: Match | None) -> Iterator[dict[str, Any]]:
+def _matching(lines: Iterator[dict[str, Any]], match: Match | None) -> Iterator[dict[str, Any]]:
     """The lines of packets that match, with their fields, and the line of totals."""
     for line in lines:
         if "data" not in line:
             yield line
             continue
-        found = fields(bytes.fromhex(line["data"]))
-        if wanted is None or (found and takes(wanted, found)):
-            yield {**line, "fields": found}
+        packet = fields(bytes.fromhex(line["data"]))
+        if match is None or (packet and takes(match, packet)):
+            yield {**line, "fields": packet}
 
 
 def _output_packets(
@@ -108,7 +109,7 @@ def _output_packets(
     """Write or print every packet; return the totals from the last line."""
     writer = Writer(file) if file else None
     end: dict[str, Any] = {"lost": 0, "matched": 0}
-    kept: list[Fields] = []
+    packets: list[Fields] = []
     printer = Lines(form)
     try:
         for line in lines:
@@ -116,35 +117,35 @@ def _output_packets(
                 end |= line
                 continue
             end["matched"] += 1
-            found: Fields | None = line.pop("fields")
+            packet: Fields | None = line.pop("fields")
             if writer:
                 _write(writer, line)
-            if summary and found:
-                kept.append(found)
+            if summary and packet:
+                packets.append(packet)
             elif not writer:
-                printer.print(line) if form.for_programs else _print(line, found)
+                printer.print(line) if form.for_programs else _print(line, packet)
         if "taken" not in end:
             raise Unreachable("the connection ended before the capture did; the rest is missing")
-    except (KeyboardInterrupt, Interrupted):  # what came until then is complete
-        end |= {"taken": end["matched"], "interrupted": True}
+    except (KeyboardInterrupt, Interrupted):
+        end |= {"interrupted": True}
         output.err.print("interrupted; what was captured until now is complete")
     if summary:
-        _summarise(kept, form)
+        _summarise(packets, form)
     return end
 
 
-def _summarise(kept: list[Fields], form: Format) -> None:
+def _summarise(packets: list[Fields], form: Format) -> None:
     """Print the most frequent values of each component, and the match of each."""
-    ranked = rank(kept)
+    ranked = rank(packets)
     for word, name in (("src", "source"), ("dst", "destination")):
-        counts = Counter(str(packet[name]) for packet in kept).most_common(_TOP)
-        ranked[word] = [Ranked(v, f"{word} {v}", n / len(kept)) for v, n in counts]
+        counts = Counter(str(packet[name]) for packet in packets).most_common(_TOP)
+        ranked[word] = [Ranked(v, f"{word} {v}", n / len(packets)) for v, n in counts]
     if printed({word: [v._asdict() for v in values] for word, values in ranked.items()}, form):
         return
     rows = [
         (word, f"{value.share:.0%}", value.match)
-        for word, found in ranked.items()
-        for value in found
+        for word, values in ranked.items()
+        for value in values
     ]
     output.table(("component", ">share", "match"), rows)
     return None
@@ -158,11 +159,11 @@ def _write(writer: Writer, line: dict[str, Any]) -> None:
     writer.packet(line["interface"], nanoseconds, data, line["length"], comment)
 
 
-def _print(line: dict[str, Any], found: Fields | None) -> None:
+def _print(line: dict[str, Any], packet: Fields | None) -> None:
     clock = line["time"][11:23]
     rule = f"  {line['rule']}" if line["rule"] else ""
     ends = ends_of(bytes.fromhex(line["data"]))
-    shown = components(found) if found else {}
-    more = [f"{word} {shown[word][0]}" for word in _SHOWN if word in shown]
-    what = "  ".join((ends, " ".join(more)))
-    print(f"{clock}  {line['interface']:<8}  {line['reason']:<12} {what}{rule}")
+    values = components(packet) if packet else {}
+    more = [f"{word} {values[word][0]}" for word in _SHOWN if word in values]
+    description = "  ".join((ends, " ".join(more)))
+    print(f"{clock}  {line['interface']:<8}  {line['reason']:<12} {description}{rule}")

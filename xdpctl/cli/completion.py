@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the shell proposes where a name is to be typed: rules, sets, incidents, detectors.
+"""Shell completion of names: rules, sets, incidents, detectors.
 
-It asks the control plane and waits a second at most. Where that does not answer, or the user may
-not ask, nothing is proposed: a shell cannot show an error in the middle of a line.
+It asks the control plane and waits a second at most. If that does not answer or refuses, nothing is
+proposed, because a shell cannot show an error in the middle of a line.
 """
 
 import os
@@ -22,27 +22,33 @@ _RULES = 1_000
 def rules(context: typer.Context, incomplete: str) -> list[str]:
     """Sources and ids of rules."""
     query = {"limit": _RULES} | ({"begins": incomplete} if incomplete else {})
-    found = _ask(context, "/v1/rules", query, lambda answer: map(_rule, answer["rules"]))
-    return _fitting(found, incomplete)
+    names = _ask(context, "/v1/rules", query, lambda answer: map(_rule, answer["rules"]))
+    return _fitting(names, incomplete)
 
 
 def sets(context: typer.Context, incomplete: str) -> list[str]:
     """Names of sets."""
-    found = _ask(context, "/v1/sets", {}, lambda answer: (one["name"] for one in answer["sets"]))
-    return _fitting(found, incomplete)
+    names = _ask(
+        context, "/v1/sets", {}, lambda answer: (record["name"] for record in answer["sets"])
+    )
+    return _fitting(names, incomplete)
 
 
 def incidents(context: typer.Context, incomplete: str) -> list[str]:
     """Ids of incidents."""
-    found = _ask(
-        context, "/v1/incidents", {}, lambda answer: (one["id"] for one in answer["incidents"])
+    names = _ask(
+        context,
+        "/v1/incidents",
+        {},
+        lambda answer: (incident["id"] for incident in answer["incidents"]),
     )
-    return _fitting(found, incomplete)
+    return _fitting(names, incomplete)
 
 
 def detectors(context: typer.Context, incomplete: str) -> list[str]:
     """Names of detectors."""
-    return _fitting(_ask(context, "/v1/automatic", {}, lambda a: a["detectors"]), incomplete)
+    names = _ask(context, "/v1/automatic", {}, lambda answer: answer["detectors"])
+    return _fitting(names, incomplete)
 
 
 def _rule(rule: dict[str, Any]) -> str:
@@ -57,10 +63,11 @@ def _ask(
 ) -> list[str]:
     from xdpctl.client import Client
 
-    given = context.find_root().params  # empty while a line is completed, but for what was typed
-    socket = given.get("socket") or os.environ.get("XDPCTL_SOCKET") or paths.SOCKET
-    url = given.get("url") or os.environ.get("XDPCTL_URL")
-    client = Client(Path(socket), url, given.get("token") or os.environ.get("XDPCTL_TOKEN"))
+    # while a line is completed, this has only the options that were typed
+    parameters = context.find_root().params
+    socket = parameters.get("socket") or os.environ.get("XDPCTL_SOCKET") or paths.SOCKET
+    url = parameters.get("url") or os.environ.get("XDPCTL_URL")
+    client = Client(Path(socket), url, parameters.get("token") or os.environ.get("XDPCTL_TOKEN"))
     try:
         return list(names(client.call("GET", path, _SECONDS, params=query)))
     except XdpctlError:

@@ -22,10 +22,10 @@ def dashboard(context: typer.Context, form: options.Output = Format.TABLE) -> No
 
     Example: xdpctl dashboard
     """
-    made = options.client(context).call("POST", "/v1/browsers/links")
-    if printed(made, form):
+    link = options.client(context).call("POST", "/v1/browsers/links")
+    if printed(link, form):
         return
-    output.out.print(made["url"], markup=False, soft_wrap=True)
-    output.err.print(f"it works once, for {show_duration(made['seconds'])}")
+    output.out.print(link["url"], markup=False, soft_wrap=True)
+    output.err.print(f"it works once, for {show_duration(link['seconds'])}")
     if any(os.environ.get(name) for name in _DESKTOP):
-        webbrowser.open(made["url"])
+        webbrowser.open(link["url"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for evidence: what detectors said verbatim, and archives that are signed."""
+"""Commands for evidence: the verbatim reports of detectors, and signed archives."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ Identity = Annotated[
 def said(context: typer.Context, identity: Identity) -> None:
     """Print what detectors reported, verbatim, as NDJSON.
 
-    Example: xdpctl incident said 2026-11-26-1
+    Example: xdpctl incident said 20261126-081914
     """
     data = options.client(context).raw(path("incidents", identity, "said"))
     typer.echo(data.decode(errors="replace"), nl=False)
@@ -50,12 +50,14 @@ def verify(
     """
     from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 
-    found = verify_archive(archive)
-    if signer is not None and signer != found.fingerprint:
-        raise EvidenceError(f"{archive} is signed by {found.fingerprint}, not by the given key")
-    files = output.plural(len(found.files), "file", "files")
-    output.out.print(escape(f"incident {found.incident}: {files}, unchanged since {found.made_at}"))
-    output.out.print(escape(f"signed by {found.fingerprint}"), soft_wrap=True)
+    manifest = verify_archive(archive)
+    if signer is not None and signer != manifest.fingerprint:
+        raise EvidenceError(f"{archive} is signed by {manifest.fingerprint}, not by the given key")
+    files = output.plural(len(manifest.files), "file", "files")
+    output.out.print(
+        escape(f"incident {manifest.incident}: {files}, unchanged since {manifest.made_at}")
+    )
+    output.out.print(escape(f"signed by {manifest.fingerprint}"), soft_wrap=True)
     if signer is None:
         output.err.print(
             "the signer was not checked: give --key with the fingerprint that `xdpctl incident "
@@ -65,7 +67,7 @@ def verify(
 
 
 def save(target: Path, data: bytes) -> None:
-    """Write a file that was asked for; BadParameter if that fails."""
+    """Write a file; BadParameter if that fails."""
     try:
         target.write_bytes(data)
     except OSError as error:

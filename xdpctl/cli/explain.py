@@ -70,7 +70,7 @@ def explain(
 
     Example: xdpctl explain 203.0.113.7 --protocol tcp --port 443
     """
-    if sum(given is not None for given in (source, frame, pcap)) != 1:
+    if sum(value is not None for value in (source, frame, pcap)) != 1:
         raise typer.BadParameter("give exactly one of SOURCE, --frame and --pcap")
     if pcap is not None:
         frame = _packet(pcap, number).frame[:FRAME_MAX].hex()
@@ -83,12 +83,12 @@ def explain(
             "source_port": source_port,
             "destination_port": destination_port,
         }
-        given = {"destination": destination, "packet_length": packet_length}
+        optional = {"destination": destination, "packet_length": packet_length}
         if protocol == "tcp":
-            given["tcp_flags"] = tcp_flags
+            optional["tcp_flags"] = tcp_flags
         if protocol.startswith("icmp"):
             query["icmp_type"] = icmp_type
-        query |= {key: value for key, value in given.items() if value is not None}
+        query |= {key: value for key, value in optional.items() if value is not None}
     if outside is not None:
         query["outside"] = str(outside).lower()
     answer = options.client(context).call("GET", "/v1/explain", params=query)
@@ -100,35 +100,35 @@ def explain(
 
 
 def _packet(path: Path, number: int) -> Packet:
-    """The packet with that number; packets of links without IP count, too."""
-    skipped, seen = Skipped(), 0
+    """The packet with that number; packets of link types without IP are counted, too."""
+    skipped, count = Skipped(), 0
     for packet in islice(packets(path, skipped), number):
-        seen += 1
-        if seen + skipped.links == number:
+        count += 1
+        if count + skipped.links == number:
             if skipped.cut and packet.length > len(packet.frame):
                 output.err.print(
                     f"[yellow]note:[/yellow] {path} holds only {len(packet.frame):,} of the "
                     f"packet's {packet.length:,} bytes"
                 )
             return packet
-        if seen + skipped.links > number:
+        if count + skipped.links > number:
             raise typer.BadParameter(f"packet {number} of {path} carries neither Ethernet nor IP")
-    raise typer.BadParameter(f"{path} has no packet {number}, only {seen + skipped.links}")
+    raise typer.BadParameter(f"{path} has no packet {number}, only {count + skipped.links}")
 
 
 def _print_components(frame: bytes) -> None:
-    """What the packet has, as --match takes it."""
-    if found := fields(frame):
+    """Print the packet's components in the words of --match."""
+    if packet := fields(frame):
         values = " ".join(
             value if word == "proto" and not value.isdigit() else f"{word} {value}"
-            for word, (value, _) in components(found).items()
+            for word, (value, _) in components(packet).items()
         )
         output.out.print(f"its match: {escape(values)}", soft_wrap=True)
 
 
-def _print_answer(what: str, answer: dict[str, Any]) -> None:
+def _print_answer(subject: str, answer: dict[str, Any]) -> None:
     why = "" if answer["rule"] or answer["set"] else f", {answer['reason'].replace('_', ' ')}"
-    output.out.print(f"{escape(what)}: {output.coloured(answer['verdict'])}{why}")
+    output.out.print(f"{escape(subject)}: {output.coloured(answer['verdict'])}{why}")
     if answer["rule"]:
         output.rule_details(answer["rule"])
     if answer["set"]:

@@ -32,19 +32,19 @@ class Format(StrEnum):
 
     @property
     def for_programs(self) -> bool:
-        """Whether a program reads it, so that nothing else may be printed on standard output."""
+        """Whether a program reads the output. Then nothing else may be on standard output."""
         return self not in (Format.TABLE, Format.WIDE)
 
 
-def chosen(context: typer.Context, given: Format) -> Format:
+def chosen(context: typer.Context, form: Format) -> Format:
     """The format that was asked for, by either option."""
-    return Format.JSON if context.meta.get(_CHOSEN) else given
+    return Format.JSON if context.meta.get(_CHOSEN) else form
 
 
 def with_json(command: Any) -> Any:
-    """The command or group, in which every command that takes `-o` also takes `--json`."""
-    for each in getattr(command, "commands", {}).values():
-        with_json(each)
+    """Add `--json` to each command that takes `-o`; return the same command or group."""
+    for subcommand in getattr(command, "commands", {}).values():
+        with_json(subcommand)
     if any(parameter.name == "form" for parameter in command.params):
         command.params.append(
             TyperOption(
@@ -65,13 +65,13 @@ def _json_chosen(context: typer.Context, _: Any, value: bool) -> None:
 
 
 def wanted_by(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON, also if it could not be read."""
+    """Whether a command line asks for JSON, even if the rest of it is wrong."""
     short = any(pair in (("-o", "json"), ("--output", "json")) for pair in pairwise(arguments))
-    return short or any(one in ("--json", "-ojson", "--output=json") for one in arguments)
+    return short or any(argument in ("--json", "-ojson", "--output=json") for argument in arguments)
 
 
 def printed(value: Any, form: Format) -> bool:
-    """Print a value as one document, if a program reads the output; return whether it does."""
+    """Print a value as one document if the format is for programs; return whether it is."""
     if form is Format.JSON:
         # the standard library's own indentation takes ten times as long
         sys.stdout.write(msgspec.json.format(json.dumps(value), indent=2) + "\n")
@@ -124,12 +124,12 @@ def _rows(values: Sequence[Any]) -> None:
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
     """A value as one row."""
     if isinstance(value, Mapping):
-        found: dict[str, Any] = {}
+        row: dict[str, Any] = {}
         for key, inner in value.items():
-            found |= _flat(inner, f"{name}.{key}" if name else str(key))
-        return found
+            row |= _flat(inner, f"{name}.{key}" if name else str(key))
+        return row
     if isinstance(value, list):
-        plain = all(not isinstance(one, Mapping | list) for one in value)
+        plain = all(not isinstance(item, Mapping | list) for item in value)
         return {name or "value": cell(" ".join(map(str, value))) if plain else json.dumps(value)}
     shown = "" if value is None else str(value).lower() if isinstance(value, bool) else value
     shown = cell(shown) if isinstance(shown, str) else shown

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for what was changed, and for undoing it."""
+"""Commands that list changes, and undo them."""
 
 from typing import Annotated, Any
 
@@ -26,11 +26,11 @@ def history(
     Example: xdpctl history --limit 5
     """
     query = {"limit": limit}
-    found = options.client(context).call("GET", "/v1/history", params=query)["changes"]
-    if printed(found, form):
+    changes = options.client(context).call("GET", "/v1/history", params=query)["changes"]
+    if printed(changes, form):
         return
     columns = (">change", "at", "by", "what", "on", ">records")
-    rows = [_row(change) for change in found]
+    rows = [_row(change) for change in changes]
     if not output.table(columns, rows, form is Format.WIDE, (">records", "by")):
         output.out.print("nobody has changed anything yet")
     return None
@@ -65,8 +65,8 @@ def undo(
 ) -> None:
     """Undo a change by its number, or remove the rules that detectors added.
 
-    A change is undone as a whole: what it added is removed, what it removed or changed is as it
-    was. What was changed again since stays, and is named. An undo is a change too.
+    A change is undone as a whole: what it added is removed, and what it removed or changed is put
+    back. Records that were changed again since then stay, and are listed. An undo is a change, too.
 
     Example: xdpctl undo 17
     """
@@ -76,42 +76,44 @@ def undo(
     if number is None:
         if dry_run:
             raise typer.BadParameter("--dry-run needs the number of a change")
+        if force:
+            raise typer.BadParameter("--force needs the number of a change")
         body = {"since": since} | ({"origin": origin} if origin else {})
         return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)
     if origin:
         raise typer.BadParameter("--origin goes with --since")
     where, query = path("history", str(number), "undo"), {"dry_run": dry_run, "force": force}
 
-    def ask(given: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = client.call(
-            "POST", where, seconds=SLOW_SECONDS, params=query | given
+    def ask(extra: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = client.call(
+            "POST", where, seconds=SLOW_SECONDS, params=query | extra
         )
-        return found
+        return answer
 
-    found = meant.or_ask(ask, form)
-    if not printed(found, form):
-        _undone(number, found)
-    if found["kept"]:
+    answer = meant.or_ask(ask, form)
+    if not printed(answer, form):
+        _undone(number, answer)
+    if answer["kept"]:
         raise typer.Exit(1)
     return None
 
 
-def _removed(found: dict[str, Any], form: Format) -> None:
-    if printed(found, form):
+def _removed(answer: dict[str, Any], form: Format) -> None:
+    if printed(answer, form):
         return
-    number = output.plural(len(found["removed"]), "rule", "rules")
-    output.out.print(f"removed {number}{output.afterwards(found)}")
+    number = output.plural(len(answer["removed"]), "rule", "rules")
+    output.out.print(f"removed {number}{output.afterwards(answer)}")
     return None
 
 
-def _undone(number: int, found: dict[str, Any]) -> None:
-    verb = "would put back" if found["dry_run"] else "put back"
-    records = output.plural(found["restored"], "record", "records")
-    if not found["restored"] and not found["kept"]:
+def _undone(number: int, answer: dict[str, Any]) -> None:
+    verb = "would put back" if answer["dry_run"] else "put back"
+    records = output.plural(answer["restored"], "record", "records")
+    if not answer["restored"] and not answer["kept"]:
         text = "nothing of it is left to undo: it was removed or has expired"
         return output.out.print(f"change {number}: {text}")
-    output.out.print(f"change {number}: {verb} {records}{output.afterwards(found)}")
-    for kept in found["reasons"][:_SHOWN]:
-        output.err.print(f"  not put back: {escape(kept['subject'])}: {escape(kept['why'])}")
-    if found["kept"] > _SHOWN:
-        output.err.print(f"  … and {found['kept'] - _SHOWN:,} more; --json shows them")
+    output.out.print(f"change {number}: {verb} {records}{output.afterwards(answer)}")
+    for reason in answer["reasons"][:_SHOWN]:
+        output.err.print(f"  not put back: {escape(reason['subject'])}: {escape(reason['why'])}")
+    if answer["kept"] > _SHOWN:
+        output.err.print(f"  … and {answer['kept'] - _SHOWN:,} more; --json shows them")

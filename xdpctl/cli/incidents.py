@@ -39,11 +39,11 @@ def incidents(
     Example: xdpctl incidents --open
     """
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
-    found = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
-    if printed(found, form):
+    records = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
+    if printed(records, form):
         return
     columns = ("incident", "victim", "attack", "detectors", "lasted", ">peak pps", ">hit", "")
-    rows = map(_row, found)
+    rows = map(_row, records)
     if not output.table(columns, rows, form is Format.WIDE, (">peak pps", "detectors")):
         output.out.print("no incidents")
 
@@ -106,7 +106,7 @@ def close_incident(
 def allow_incident(
     context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
 ) -> None:
-    """Say that it was legitimate: its automatic rules end, and as much is expected from now on.
+    """Mark an incident as legitimate: its automatic rules end, and as much is expected from now on.
 
     Example: xdpctl incident allow 20261126-081900
     """
@@ -128,10 +128,10 @@ def note_incident(
 
     Example: xdpctl incident note 20261126-081900 "the provider was called, ticket 4711"
     """
-    kept = options.client(context).call(
+    answer = options.client(context).call(
         "POST", path("incidents", identity, "notes"), json={"text": text}
     )
-    if not printed(kept, form):
+    if not printed(answer, form):
         output.out.print(f"kept with {identity}")
 
 
@@ -141,7 +141,7 @@ def show_incident(
 ) -> None:
     """Show one incident: what was reported, what was done, and what the rules hit.
 
-    Example: xdpctl incident show 2026-11-26-1
+    Example: xdpctl incident show 20261126-081914
     """
     incident = options.client(context).call("GET", path("incidents", identity))
     if printed(incident, form):
@@ -158,7 +158,7 @@ def show_incident(
 def report_incident(context: typer.Context, identity: Identity) -> None:
     """Print the report as Markdown, for a provider's NOC or a board.
 
-    Example: xdpctl incident report 2026-11-26-1
+    Example: xdpctl incident report 20261126-081914
     """
     incident = options.client(context).call("GET", path("incidents", identity))
     typer.echo(report.markdown(incident))
@@ -177,15 +177,17 @@ def export_incident(
 ) -> None:
     """Export a signed archive: report, records, packets, sources, draft messages.
 
-    Example: xdpctl incident export 2026-11-26-1 -w evidence.zip
+    Example: xdpctl incident export 20261126-081914 -w evidence.zip
     """
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = write or Path(f"incident-{identity}.zip")
     evidence.save(target, data)
     from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
 
-    found = verify_archive(target)
-    output.err.print(escape(f"{len(found.files)} files in {target}, signed by {found.fingerprint}"))
+    manifest = verify_archive(target)
+    output.err.print(
+        escape(f"{len(manifest.files)} files in {target}, signed by {manifest.fingerprint}")
+    )
 
 
 @incident_app.command("packets")
@@ -194,9 +196,9 @@ def packets(
     identity: Identity,
     write: Annotated[Path, typer.Option("-w", "--write", help="Write to this pcapng file.")],
 ) -> None:
-    """Save sampled packets that the rules of the incident dropped, or sent to the victim.
+    """Save sampled packets that the rules dropped or, if they dropped none, those to the victim.
 
-    Example: xdpctl incident packets 2026-11-26-1 -w packets.pcapng
+    Example: xdpctl incident packets 20261126-081914 -w packets.pcapng
     """
     evidence.save(write, options.client(context).raw(path("incidents", identity, "packets")))
 

@@ -46,9 +46,9 @@ Node = Annotated[
 ]
 Scope = Annotated[
     str,
-    typer.Option("--scope", help="In a fleet: state it for node:NAME or group:NAME; default: all."),
+    typer.Option("--scope", help="In a fleet: change only node:NAME or group:NAME; default: all."),
 ]
-Local = Annotated[bool, typer.Option("--local", help="In a fleet: state it for this node alone.")]
+Local = Annotated[bool, typer.Option("--local", help="In a fleet: change only this node.")]
 WaitFor = Annotated[
     Wait | None,
     typer.Option("--wait", help="In a fleet, what to wait for: local, majority, or all (default)."),
@@ -80,17 +80,20 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; may be given
 Mode = Annotated[effect.Mode, typer.Argument(help="enforce, or monitor to count only.")]
 ForceChange = Annotated[
     bool,
-    typer.Option("--force", help="Also what may cut off many: a wide drop, or most connections."),
+    typer.Option(
+        "--force",
+        help="Also make a change that may cut off many: a wide drop, or one of most connections.",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-def not_empty(given: str | None) -> str | None:
-    """An option's value; BadParameter if it is empty, which a script's unset variable makes."""
-    if given is not None and not given.strip():
+def not_empty(value: str | None) -> str | None:
+    """An option's value; BadParameter if it is empty, as from an unset variable of a script."""
+    if value is not None and not value.strip():
         raise typer.BadParameter("it is empty; leave the option out, or give a duration")
-    return given
+    return value
 
 
 Ttl = Annotated[
@@ -102,9 +105,9 @@ Ttl = Annotated[
 
 
 class Endpoint(NamedTuple):
-    """Address of the control plane: its socket, or a URL with a token; and of a fleet, which node.
+    """Address of the control plane: its socket, or a URL with a token; in a fleet also the node.
 
-    `stated` has what goes with each change: its scope, and what to wait for.
+    `stated` has the parameters of each change: its scope, and what to wait for.
     """
 
     socket: Path
@@ -122,9 +125,9 @@ def client(context: typer.Context) -> "Client":
     return Client(*endpoint, warn=_warn)
 
 
-def _warn(said: str) -> None:
-    from rich.markup import escape  # late: few answers lack something
+def _warn(text: str) -> None:
+    from rich.markup import escape  # late: few answers have a warning
 
     from xdpctl.cli import output
 
-    output.err.print(f"[yellow]note:[/yellow] {escape(said)}")
+    output.err.print(f"[yellow]note:[/yellow] {escape(text)}")

@@ -22,7 +22,7 @@ out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
 _REJECTS = 20  # printed one by one
-_LEAST = 8  # characters of a column that is shortened
+_LEAST = 8  # characters that a shortened column keeps
 _ANSI = {"drop": 31, "accept": 32}
 
 
@@ -32,9 +32,9 @@ def coloured(word: str) -> str:
     return f"[{colour}]{word}[/{colour}]" if colour else word
 
 
-def plural(number: int, one: str, more: str) -> str:
+def plural(number: int, singular: str, several: str) -> str:
     """A number with its noun: `1 entry`, `2,000 entries`."""
-    return f"{number:,} {one if number == 1 else more}"
+    return f"{number:,} {singular if number == 1 else several}"
 
 
 def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
@@ -50,17 +50,14 @@ def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
 
 
 def afterwards(answer: dict[str, Any]) -> str:
-    """What to know of what was just done, on lines of their own.
-
-    In a fleet, on how many nodes it is in force; and how to undo it, if it can be undone.
-    """
-    where, number = answer.get("fleet"), answer.get("change")
-    found = f"\n  in force on {escape(where['text'])}" if where else ""
-    return found + (f"\n  undo it with: xdpctl undo {number}" if number else "")
+    """Lines about a change that was made: in a fleet where it is in force, and how to undo it."""
+    fleet, change = answer.get("fleet"), answer.get("change")
+    text = f"\n  in force on {escape(fleet['text'])}" if fleet else ""
+    return text + (f"\n  undo it with: xdpctl undo {change}" if change else "")
 
 
 def warnings(answer: dict[str, Any]) -> None:
-    """What an answer warns of, on standard error."""
+    """Print an answer's warnings on standard error."""
     for warning in answer["warnings"]:
         err.print(f"[yellow]note:[/yellow] {escape(words.spoken(warning))}")
 
@@ -69,8 +66,8 @@ def ends(rule: dict[str, Any]) -> str:
     """When a rule ends, in words."""
     if rule["confirm_in"] is not None:
         return f"in {show_duration(rule['confirm_in'])} unless confirmed"
-    left = rule["expires_in"]
-    return "never" if left is None else f"in {show_duration(left)}"
+    seconds = rule["expires_in"]
+    return "never" if seconds is None else f"in {show_duration(seconds)}"
 
 
 def table(
@@ -81,9 +78,9 @@ def table(
 ) -> int:
     """Print aligned rows; return their number. A column named `>name` is right-aligned.
 
-    On a terminal it is as wide as the terminal, unless `wide`: columns of `spare` are left out, in
-    that order, then cells are shortened. Does not use rich, which would take too long for tens of
-    thousands of rules.
+    On a terminal, and unless `wide`, it is at most as wide as the terminal: columns of `spare` are
+    left out, in that order, then cells are shortened. Does not use rich, which would take too long
+    for tens of thousands of rules.
     """
     listed = [[column.lstrip(">") for column in columns], *rows]
     if len(listed) == 1:
@@ -101,7 +98,7 @@ def table(
 
 
 def _draw(columns: Sequence[str], listed: Sequence[Sequence[str]], widths: list[int]) -> None:
-    """Print rows for a terminal, and which columns were left out; their width is 0."""
+    """Print rows for a terminal, then the names of columns that were left out (width 0)."""
     for number, row in enumerate(listed):
         cells = [
             _cell(cell, width, column.startswith(">"))
@@ -154,7 +151,7 @@ def where(rule: dict[str, Any]) -> str:
 
 
 def of_source(rule: dict[str, Any]) -> bool:
-    """Whether the rule matches nothing but a source, which names it."""
+    """Whether the rule's match is only a source, which is then the rule's name."""
     return bool(rule["match"].keys() == {"source"})
 
 
@@ -171,8 +168,8 @@ def rate(limit: dict[str, Any]) -> str:
     """The limit as text: `10,000 pps per source`."""
     number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
     per = "" if limit["per"] == "all" else f" per {limit['per']}"
-    shown = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
-    return f"{shown} {unit}{per}"
+    amount = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
+    return f"{amount} {unit}{per}"
 
 
 def action(rule: dict[str, Any]) -> str:
@@ -223,12 +220,12 @@ def rule_details(rule: dict[str, Any]) -> None:
 
 
 def word(client: "ApiClient") -> Mapping[str, Any]:
-    """How it is, in one word, with reasons; `unknown` while too many ask."""
+    """The condition of the box in one word, with reasons; `unknown` if the request is refused."""
     try:
-        found: Mapping[str, Any] = client.call("GET", "/v1/condition")
+        condition: Mapping[str, Any] = client.call("GET", "/v1/condition")
     except Refused as error:
         return {"state": "unknown", "reasons": [str(error)]}
-    return {name: found[name] for name in ("state", "reasons")}
+    return {name: condition[name] for name in ("state", "reasons")}
 
 
 def fields(lines: dict[str, str]) -> None:

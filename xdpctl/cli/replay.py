@@ -64,8 +64,8 @@ _Outside = Annotated[
 _Clock = Annotated[
     bool,
     typer.Option(
-        help="Rehearse limits by the recording's clock; otherwise every packet that a limit "
-        "matches counts as too fast, for a recording of samples or without times."
+        help="Rehearse limits by the recording's clock. --no-clock is for samples, or packets "
+        "without times: every packet that a limit matches counts as too fast."
     ),
 ]
 _Detect = Annotated[
@@ -79,7 +79,7 @@ _Detect = Annotated[
 _Truth = Annotated[
     Path | None,
     typer.Option(
-        help="With --detect: file with a line for each packet, which begins with attack or legit."
+        help="With --detect: file with one line per packet; it begins with attack or legit."
     ),
 ]
 
@@ -114,7 +114,7 @@ def replay(
     _check_files(*recording, *(normal or ()), *([truth] if truth else ()))
     settings = config.override(config.load(config_file), state_dir=state_dir)
     if detect:
-        if any(given is not None for given in (rules, min_coverage, max_collateral, outside)):
+        if any(option is not None for option in (rules, min_coverage, max_collateral, outside)):
             raise typer.BadParameter(
                 "--detect goes with --normal and --truth, not with options for rules"
             )
@@ -122,11 +122,11 @@ def replay(
         return
 
     kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
-    found = _by_rules(settings, rules, protect, outside, clock, kinds)
-    found["missed"] += _missed(found["recordings"], min_coverage, max_collateral)
-    if not printed(found, form):
-        _print_all(found)
-    if found["missed"] or found["rejected"]:
+    result = _by_rules(settings, rules, protect, outside, clock, kinds)
+    result["missed"] += _missed(result["recordings"], min_coverage, max_collateral)
+    if not printed(result, form):
+        _print_all(result)
+    if result["missed"] or result["rejected"]:
         raise typer.Exit(1)
 
 
@@ -138,7 +138,7 @@ def _by_rules(
     clock: bool,
     kinds: list[tuple[str, Path]],
 ) -> dict[str, Any]:
-    """What the rules do to the recordings, which are named by their kind."""
+    """What the rules do to the recordings, of which each has a kind: attack or normal."""
     from xdpctl.lab.replay.protection import all_outside, as_live, nothing
     from xdpctl.lab.replay.replay import rehearsing
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from xdpctl.lab.replay.replay import Tally
 
 
-def _print_all(found: dict[str, Any]) -> None:
-    for line in _how(found):
+def _print_all(result: dict[str, Any]) -> None:
+    for line in _how(result):
         output.out.print(line, soft_wrap=True)
-    for report in found["recordings"]:
+    for report in result["recordings"]:
         _print(report)
-    for line in found["missed"]:
+    for line in result["missed"]:
         output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
 
 
@@ -46,43 +46,43 @@ def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
     }
 
 
-def _how(found: dict[str, Any]) -> Iterator[str]:
+def _how(result: dict[str, Any]) -> Iterator[str]:
     """How packets were judged, in lines for people."""
-    if found["found_by"]:
-        yield f"{found['protected']:,} prefixes are protected, found by {found['found_by']}"
+    if result["found_by"]:
+        yield f"{result['protected']:,} prefixes are protected, found by {result['found_by']}"
     else:
         yield "nothing is protected"
-    if found["outside"]:
+    if result["outside"]:
         yield "packets are judged as on an outside interface"
-    if found["limits"] == "recording":
+    if result["limits"] == "recording":
         yield "limits go by the recording's clock"
-    elif found["limits"] == "all":
+    elif result["limits"] == "all":
         yield "limits do not go by a clock: every packet that a limit matches counts as too fast"
 
 
 def _missed(
     reports: list[dict[str, Any]], coverage: float | None, collateral: float | None
 ) -> list[str]:
-    found = []
+    missed = []
     for report in reports:
         share, name = 100 * report["dropped_share"], report["recording"]
         if not report["packets"] and (coverage is not None or collateral is not None):
-            found.append(f"{name}: it contains no packets")
+            missed.append(f"{name}: it contains no packets")
             continue
         if report["kind"] == "attack" and coverage is not None and share < coverage:
-            found.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is required")
+            missed.append(f"{name}: {share:.2f}% is dropped, at least {coverage:g}% is required")
         if report["kind"] == "normal" and collateral is not None and share > collateral:
-            found.append(f"{name}: {share:.2f}% is dropped, at most {collateral:g}% is allowed")
-    return found
+            missed.append(f"{name}: {share:.2f}% is dropped, at most {collateral:g}% is allowed")
+    return missed
 
 
 def _print(report: dict[str, Any]) -> None:
-    what = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
+    measure = {"attack": "coverage", "normal": "collateral"}[report["kind"]]
     protected = report["protected"]
     spared = f", {protected:,} passed because their source is protected" if protected else ""
     output.out.print(
         f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets, "
-        f"{what} {report['dropped_share']:.2%}{spared}",
+        f"{measure} {report['dropped_share']:.2%}{spared}",
         soft_wrap=True,
     )
     rows = [(f"  {rule['packets']:,}", rule["reason"], rule["match"]) for rule in report["rules"]]
@@ -99,14 +99,15 @@ def _print(report: dict[str, Any]) -> None:
             "cut_packets"
         ],
         "truncated packet at the end of the file": int(report["cut_file"]),
-        "packets without a time, which for limits came with the packet before": report["timeless"],
-        "packets late by up to a second, which for limits came with the packet before": report[
+        "packets without a time; for limits, they get the time of the one before": report[
+            "timeless"
+        ],
+        "packets late by up to a second; for limits, they get the time of the one before": report[
             "late"
         ],
-        "times the recording's clock was set back, for limits no time passed": report["set_back"],
-        "spoofed packets: what this host sent looks so, too; record with tcpdump -Q in": report[
-            "reasons"
-        ].get("spoofed", 0),
+        "times the recording's clock was set back; for limits, no time passed": report["set_back"],
+        "spoofed packets; those that this host sent look spoofed, too: record with "
+        "tcpdump -Q in": report["reasons"].get("spoofed", 0),
     }
     for text, number in notes.items():
         if number:

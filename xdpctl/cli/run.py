@@ -85,7 +85,7 @@ def down(
     """
     from xdpctl.datapath.loader.take_down import take_down
 
-    if os.geteuid() != 0:  # it could not see what is attached, and would say that nothing is
+    if os.geteuid() != 0:  # without root, every attached program would seem to be absent
         raise ConfigError("down needs root, because it detaches BPF programs. Use sudo.")
     settings = config.override(config.load(config_file), pin_dir=pin_dir)
     pins = Pins(settings.pin_dir)
@@ -124,13 +124,12 @@ def doctor_command(
     findings = doctor.examine(settings)
     if not printed([finding.as_dict() for finding in findings], form):
         colours = {"ok": "green", "warning": "yellow", "problem": "red"}
-        for f in findings:
-            output.out.print(
-                f"[{colours[f.level]}]{f.level:<8}[/] [bold]{f.subject}[/bold]: {f.text}"
-            )
-            if f.fix:
-                output.out.print(f"         fix: {f.fix}", markup=False, soft_wrap=True)
-    if any(f.level == "problem" for f in findings):
+        for finding in findings:
+            level = f"[{colours[finding.level]}]{finding.level:<8}[/]"
+            output.out.print(f"{level} [bold]{finding.subject}[/bold]: {finding.text}")
+            if finding.fix:
+                output.out.print(f"         fix: {finding.fix}", markup=False, soft_wrap=True)
+    if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(4)
 
 

@@ -20,7 +20,7 @@ _FLOWS = {
     "not_asked": "known flows are not told apart",
     "asymmetric": "known flows are not told apart (asymmetric routing)",
 }
-_LISTED = 10  # of a list in an audit record
+_LISTED = 10  # items printed of a list in an audit record
 token_app = typer.Typer(
     no_args_is_help=True, help="Tokens for the API over TCP: create, list, revoke."
 )
@@ -38,35 +38,35 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     Example: xdpctl status
     """
     client = options.client(context)
-    found = client.call("GET", "/v1/status")
+    report = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
     word = output.word(client)
-    if printed({**found, "counters": traffic, "condition": word}, form):
+    if printed({**report, "counters": traffic, "condition": word}, form):
         return
-    memory = sum(found["kernel_memory"].values()) / 2**20
+    memory = sum(report["kernel_memory"].values()) / 2**20
     lines = {
         "now": f"{word['state']}: {escape('; '.join(word['reasons']))}",
-        "version": f"{found['version']}, up {show_duration(found['uptime'])}",
+        "version": f"{report['version']}, up {show_duration(report['uptime'])}",
         **{
-            t["name"]: f"{t['used']:,} of {t['capacity']:,} ({t['fill']:.1%})"
-            for t in found["tables"]
-            if t["used"] or t["name"] == "rules"
+            table["name"]: f"{table['used']:,} of {table['capacity']:,} ({table['fill']:.1%})"
+            for table in report["tables"]
+            if table["used"] or table["name"] == "rules"
         },
         "kernel memory": f"{memory:.0f} MiB",
-        "protected": output.plural(len(found["protected"]), "prefix", "prefixes"),
-        "bypass": "[red]ON: everything passes[/red]" if found["bypass"] else "off",
+        "protected": output.plural(len(report["protected"]), "prefix", "prefixes"),
+        "bypass": "[red]ON: everything passes[/red]" if report["bypass"] else "off",
     }
-    if found["expected"]:
-        lines["expected now"] = escape("; ".join(found["expected"]))
-    lines |= _memories(found)
-    lines |= {name: _interface(port) for name, port in found["interfaces"].items()}
+    if report["expected"]:
+        lines["expected now"] = escape("; ".join(report["expected"]))
+    lines |= _memories(report)
+    lines |= {name: _interface(port) for name, port in report["interfaces"].items()}
     output.fields(lines)
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
             output.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")
-    for warning in found["warnings"]:
+    for warning in report["warnings"]:
         output.err.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-    for problem in found["problems"]:
+    for problem in report["problems"]:
         output.err.print(f"[red]problem:[/red] {escape(problem)}")
 
 
@@ -81,16 +81,16 @@ def _interface(port: dict[str, Any]) -> str:
     return line
 
 
-def _memories(found: dict[str, Any]) -> dict[str, str]:
+def _memories(report: dict[str, Any]) -> dict[str, str]:
     """The flow memory, and the challenges if there were any."""
     lines = {}
-    if memory := found["flow_memory"]:
+    if memory := report["flow_memory"]:
         lines["flow memory"] = (
             f"{memory['used']:,} of {memory['capacity']:,} flows ({memory['fill']:.1%}), "
             f"{memory['bytes'] / 2**20:.1f} MiB; "
             f"about {memory['false_pass']:.2%} of unknown packets pass"
         )
-    challenges = found["challenges"]
+    challenges = report["challenges"]
     if challenges["sent"] or challenges["withheld"]:
         lines["challenges"] = (
             f"{si(challenges['sent'])} sent, {si(challenges['withheld'])} withheld, "
@@ -106,17 +106,17 @@ def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> 
     Example: xdpctl notify test
     """
     call = options.client(context).call
-    taken = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
-    if printed(taken, form):
+    outcomes = call("POST", "/v1/notifications/test", seconds=SLOW_SECONDS)["taken"]
+    if printed(outcomes, form):
         pass
-    elif not taken:
+    elif not outcomes:
         output.out.print("notify.urls is empty: no notifications are sent")
     else:
-        for number, accepted in enumerate(taken):
+        for number, accepted in enumerate(outcomes):
             output.out.print(
                 f"notify.urls[{number}] {'accepted it' if accepted else 'did not accept it'}"
             )
-    if not all(taken):
+    if not all(outcomes):
         raise typer.Exit(1)
 
 
@@ -124,7 +124,7 @@ def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> 
 def audit_log(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=5000, help="Show at most this many.")] = 50,
-    since: Annotated[str | None, typer.Option(help="Only changes of this time: 10m, 2h.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only changes within this time: 10m.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only changes by this user or token.")] = None,
     action: Annotated[
         str | None, typer.Option(help="Only this action: rule.add; or all of a kind: rule.")
@@ -140,13 +140,13 @@ def audit_log(
     """
     query = {"limit": limit, "last": True, "since": since, "actor": actor, "action": action}
     query["object"] = changed.replace("/", "_") if changed else None
-    given = {name: value for name, value in query.items() if value is not None}
-    records = options.client(context).call("GET", "/v1/audit", params=given)["records"]
+    params = {name: value for name, value in query.items() if value is not None}
+    records = options.client(context).call("GET", "/v1/audit", params=params)["records"]
     if printed(records, form):
         return
     for record in records:
-        given = {k: v for k, v in record["detail"].items() if v not in (None, "")}
-        detail = ", ".join(f"{name} {_shown(value)}" for name, value in given.items())
+        fields = {k: v for k, v in record["detail"].items() if v not in (None, "")}
+        detail = ", ".join(f"{name} {_shown(value)}" for name, value in fields.items())
         line = (
             f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
         )
@@ -154,7 +154,7 @@ def audit_log(
 
 
 def _shown(value: object) -> str:
-    """A value of a record; the start of a list, without Python's marks."""
+    """A value of a record as text; of a list the first items, without brackets."""
     if not isinstance(value, list):
         return str(value)
     more = f" and {len(value) - _LISTED:,} more" if len(value) > _LISTED else ""
@@ -169,18 +169,18 @@ def audit_verify(context: typer.Context, form: options.Output = Format.TABLE) ->
 
     Example: xdpctl audit verify
     """
-    found = options.client(context).call("GET", "/v1/audit/verify")
-    if printed(found, form):
+    result = options.client(context).call("GET", "/v1/audit/verify")
+    if printed(result, form):
         pass
-    elif found["problem"]:
-        output.err.print(f"[red]tampered with:[/red] {found['problem']}")
+    elif result["problem"]:
+        output.err.print(f"[red]tampered with:[/red] {result['problem']}")
     else:
-        records = output.plural(found["records"], "record", "records")
+        records = output.plural(result["records"], "record", "records")
         output.out.print(
             f"{records}, hash chain intact; signed up to record "
-            f"{found['signed_to']}; the last hash is {found['last_hash']}"
+            f"{result['signed_to']}; the last hash is {result['last_hash']}"
         )
-    if found["problem"]:
+    if result["problem"]:
         raise typer.Exit(1)
 
 
@@ -200,11 +200,11 @@ def token_create(
     Example: xdpctl token create fastnetmon --role detector --origin fastnetmon
     """
     body: dict[str, Any] = {"name": name, "role": role.value, "origin": origin, "ttl": ttl}
-    made = options.client(context).call("POST", "/v1/tokens", json=body)
-    if printed(made, form):
+    token = options.client(context).call("POST", "/v1/tokens", json=body)
+    if printed(token, form):
         return
     output.err.print(f"token {name}, role {role}; store the secret, it is not shown again:")
-    print(made["secret"])
+    print(token["secret"])
 
 
 @token_app.command("list")
@@ -217,8 +217,13 @@ def token_list(context: typer.Context, form: options.Output = Format.TABLE) -> N
     if printed(tokens, form):
         return
     rows = [
-        (t["name"], t["role"], t["origin"], (t["expires_at"] or "never")[:19].replace("T", " "))
-        for t in tokens
+        (
+            token["name"],
+            token["role"],
+            token["origin"],
+            (token["expires_at"] or "never")[:19].replace("T", " "),
+        )
+        for token in tokens
     ]
     if not output.table(("token", "role", "origin", "ends"), rows):
         output.out.print("no tokens")

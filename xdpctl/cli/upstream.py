@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands about what is upstream: how full the uplinks are, what to ask of the provider."""
+"""Commands for full uplinks: their state, BGP peers, and what to ask of the provider."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 
 app = typer.Typer()
-upstream_app = typer.Typer(help="What fills the link before it arrives.", no_args_is_help=True)
+upstream_app = typer.Typer(
+    help="Full uplinks: their state, BGP peers, what to ask of the provider.", no_args_is_help=True
+)
 app.add_typer(upstream_app, name="upstream")
 
 
@@ -22,17 +24,17 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 
     Example: xdpctl upstream status
     """
-    found = options.client(context).call("GET", "/v1/upstream")
-    if printed(found, form):
+    answer = options.client(context).call("GET", "/v1/upstream")
+    if printed(answer, form):
         return
     columns = ("uplink", "state", ">arrives", ">of", ">share", ">lost/s")
-    if not output.table(columns, map(_row, found["uplinks"]), form is Format.WIDE):
+    if not output.table(columns, map(_row, answer["uplinks"]), form is Format.WIDE):
         output.out.print("no uplink is configured: add upstream.uplinks to the configuration")
-    _peers(found["peers"], form)
-    if found["policy_stopped"]:
+    _peers(answer["peers"], form)
+    if answer["policy_stopped"]:
         output.out.print("nothing is sent by policy since everything was withdrawn")
-    _announcements(found["announcements"], form)
-    for attack in found["attacks"]:
+    _announcements(answer["announcements"], form)
+    for attack in answer["attacks"]:
         output.out.print(f"{attack['incident']}, {attack['subject']}:", markup=False)
         for request in attack["requests"]:
             output.out.print(f"  {request['kind']}: {request['what']}", markup=False)
@@ -48,7 +50,7 @@ def _peers(peers: list[dict[str, Any]], form: Format) -> None:
 
 
 def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
-    said = "; ".join(peer["not_applied"][:1]) if peer["up"] else peer["why"]
+    note = "; ".join(peer["not_applied"][:1]) if peer["up"] else peer["why"]
     return (
         peer["name"],
         str(peer["peer_as"]),
@@ -56,25 +58,26 @@ def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
         "up" if peer["up"] else "down",
         "-" if peer["receive"] == "off" else str(peer["received"] + peer["beyond"]),
         "-" if peer["receive"] == "off" else str(peer["applied"]),
-        said,
+        note,
     )
 
 
-def _announcements(listed: list[dict[str, Any]], form: Format) -> None:
-    for each in listed:
-        ends = f", for {show_duration(each['ends_in'])} more" if each["sent_at"] else ""
-        output.out.print(
-            f"{each['id']} {each['state']}{ends}: {each['peer']}: {each['what']}", markup=False
-        )
-        if form is Format.WIDE or not each["sent_at"]:
-            output.out.print(f"    cost: {each['cost']}", markup=False)
+def _announcements(announcements: list[dict[str, Any]], form: Format) -> None:
+    for announcement in announcements:
+        state = announcement["state"]
+        if announcement["sent_at"]:
+            state += f", for {show_duration(announcement['ends_in'])} more"
+        head = f"{announcement['id']} {state}: {announcement['peer']}"
+        output.out.print(f"{head}: {announcement['what']}", markup=False)
+        if form is Format.WIDE or not announcement["sent_at"]:
+            output.out.print(f"    cost: {announcement['cost']}", markup=False)
         if form is Format.WIDE:
-            output.out.print(f"    {each['route']}", markup=False, soft_wrap=True)
-        if each["helped_after"] is not None:
-            share, after = each["fell_by"], each["helped_after"]
+            output.out.print(f"    {announcement['route']}", markup=False, soft_wrap=True)
+        if announcement["helped_after"] is not None:
+            share, after = announcement["fell_by"], announcement["helped_after"]
             output.out.print(f"    inbound fell by {share:.0%} after {after:.1f} s", markup=False)
-        if each["problem"]:
-            output.out.print(f"    {each['problem']}", markup=False)
+        if announcement["problem"]:
+            output.out.print(f"    {announcement['problem']}", markup=False)
 
 
 @upstream_app.command("peers")
@@ -83,14 +86,14 @@ def peers(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 
     Example: xdpctl upstream peers
     """
-    found = options.client(context).call("GET", "/v1/upstream")["peers"]
-    if printed({"peers": found}, form):
+    records = options.client(context).call("GET", "/v1/upstream")["peers"]
+    if printed({"peers": records}, form):
         return
-    _peers(found, form)
-    for peer in found:
+    _peers(records, form)
+    for peer in records:
         for why in peer["not_applied"]:
             output.out.print(f"{peer['name']}: not applied: {why}", markup=False)
-    if not found:
+    if not records:
         output.out.print("no peer is configured: add [[upstream.peers]] to the configuration")
 
 
@@ -98,7 +101,7 @@ def peers(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 def propose(
     context: typer.Context,
     incident: Annotated[str, typer.Argument(help="Id of an incident; see xdpctl incidents.")],
-    peer: Annotated[str | None, typer.Option(help="Of this peer alone.")] = None,
+    peer: Annotated[str | None, typer.Option(help="Only for this peer.")] = None,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Propose what could be asked of peers about an attack, also if no link is full.
@@ -106,47 +109,49 @@ def propose(
     Example: xdpctl upstream propose 20261126-081914
     """
     body = {"incident": incident, "peer": peer}
-    made = options.client(context).call("POST", "/v1/upstream/proposals", json=body)
-    if printed(made, form):
+    answer = options.client(context).call("POST", "/v1/upstream/proposals", json=body)
+    if printed(answer, form):
         return
-    _announcements(made["proposals"], form)
-    if not made["proposals"]:
-        output.out.print("nothing new: it stands already, or no peer takes it")
+    _announcements(answer["proposals"], form)
+    if not answer["proposals"]:
+        output.out.print("nothing new: it is proposed or announced already, or no peer takes it")
 
 
 @upstream_app.command("approve")
 def approve(
     context: typer.Context,
     number: Annotated[
-        str, typer.Argument(metavar="ID", help="Of a proposal; see xdpctl upstream status.")
+        str, typer.Argument(metavar="ID", help="Id of a proposal; see xdpctl upstream status.")
     ],
     confirm: Annotated[
-        str, typer.Option(help="The victim, where everything to it is to be dropped.")
+        str, typer.Option(help="The victim; needed to drop everything to a protected address.")
     ] = "",
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Ask a peer what was proposed. It is withdrawn by itself.
+    """Announce a proposal to its peer. The announcement is withdrawn automatically.
 
     Example: xdpctl upstream approve up-4a1c47cdff
     """
     call = options.client(context).call
-    sent = call("POST", path("upstream", "announcements", number), json={"confirm": confirm})
-    if not printed(sent, form):
-        _announcements([sent], form)
+    announcement = call(
+        "POST", path("upstream", "announcements", number), json={"confirm": confirm}
+    )
+    if not printed(announcement, form):
+        _announcements([announcement], form)
 
 
 @upstream_app.command("withdraw")
 def withdraw(
     context: typer.Context,
     number: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of an announcement.")
+        str | None, typer.Argument(metavar="[ID]", help="Id of an announcement or proposal.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Everything that peers were asked, and all proposals.")
+        bool, typer.Option("--all", help="All announcements and proposals.")
     ] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Take back what a peer was asked, or drop a proposal.
+    """Withdraw an announcement from its peer, or drop a proposal.
 
     Example: xdpctl upstream withdraw --all
     """
@@ -169,14 +174,14 @@ def freeze(
     off: Annotated[bool, typer.Option("--off", help="Add rules again.")] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Add no more rules for what a peer sends; those that stand end as usual.
+    """Add no more rules for what a peer sends; existing ones end as usual.
 
     Example: xdpctl upstream freeze isp1
     """
     where = path("upstream", "peers", peer, "freeze")
-    found = options.client(context).call("POST", where, json={"on": not off})
-    if not printed(found, form):
-        _peers([found], form)
+    record = options.client(context).call("POST", where, json={"on": not off})
+    if not printed(record, form):
+        _peers([record], form)
 
 
 @upstream_app.command("log")
@@ -190,14 +195,17 @@ def show_log(
     Example: xdpctl upstream log --limit 20
     """
     query = {"action": "upstream.", "last": True, "limit": limit}
-    found = options.client(context).call("GET", "/v1/audit", params=query)
-    if printed(found, form):
+    answer = options.client(context).call("GET", "/v1/audit", params=query)
+    if printed(answer, form):
         return
-    rows = ((r["at"], r["actor"], r["action"], r["subject"], _told(r)) for r in found["records"])
+    rows = (
+        (record["at"], record["actor"], record["action"], record["subject"], _detail(record))
+        for record in answer["records"]
+    )
     output.table(("time", "who", "what", "about", ""), rows, form is Format.WIDE)
 
 
-def _told(record: dict[str, Any]) -> str:
+def _detail(record: dict[str, Any]) -> str:
     detail = record.get("detail") or {}
     return " ".join(str(detail[key]) for key in ("peer", "route", "why") if detail.get(key))
 
@@ -221,7 +229,7 @@ def _state(uplink: dict[str, Any]) -> str:
         return f"full for {show_duration(uplink['full_for'])}"
     if uplink["full_out_for"]:
         return "what goes out fills it"
-    return "its rate is higher" if uplink["rate_is_wrong"] else "ok"
+    return "bits_in is too low" if uplink["rate_is_wrong"] else "ok"
 
 
 @upstream_app.command("letter")
@@ -232,8 +240,8 @@ def letter(
 ) -> None:
     """Write a letter to the provider's NOC: what to filter on its side of the link.
 
-    Example: xdpctl upstream letter 20261126-081914-a1
+    Example: xdpctl upstream letter 20261126-081914
     """
-    found = options.client(context).call("GET", path("upstream", "letters", incident))
-    if not printed(found, form):
-        output.out.print(found["text"], markup=False, soft_wrap=True)
+    answer = options.client(context).call("GET", path("upstream", "letters", incident))
+    if not printed(answer, form):
+        output.out.print(answer["text"], markup=False, soft_wrap=True)

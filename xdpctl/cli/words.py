@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Says what the control plane says in the words of the command line. Pure.
+"""Rewrites messages of the control plane in the words of the command line. Pure.
 
-The control plane answers programs, too: it names fields of JSON and calls of the API. A text that
-names both, as in `give force (--force)`, keeps the option alone.
+The messages are for programs, too, so they name JSON fields and API calls. Where a message names a
+field and its option, as in `give force (--force)`, only the option is kept.
 """
 
 import re
@@ -43,15 +43,15 @@ _NAME = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 def spoken(text: str) -> str:
     """The same text with options and commands instead of fields and calls."""
     text = _BOTH.sub(r"\1", text)
-    text = _RULE.sub(lambda found: _on_rule(*found.groups()), text)
-    text = _LIST.sub(lambda found: f"xdpctl {_LISTS[found[1]]}", text)
-    return _NAME.sub(lambda found: _NAMES[found[1]], text)
+    text = _RULE.sub(lambda match: _on_rule(*match.groups()), text)
+    text = _LIST.sub(lambda match: f"xdpctl {_LISTS[match[1]]}", text)
+    return _NAME.sub(lambda match: _NAMES[match[1]], text)
 
 
 def with_option(text: str, field: str, arguments: Sequence[str]) -> str:
     """The text of an error, with the option of the command line that it is about."""
-    given = {word.partition("=")[0] for word in arguments}
-    option = next((one for one in _FIELDS.get(field, ()) if one in given), "")
+    typed = {word.partition("=")[0] for word in arguments}
+    option = next((candidate for candidate in _FIELDS.get(field, ()) if candidate in typed), "")
     if not option or option in text:
         return text
     rest = text.removeprefix(f"{field} ")
@@ -59,12 +59,12 @@ def with_option(text: str, field: str, arguments: Sequence[str]) -> str:
 
 
 def allowed(answer: Mapping[str, Any]) -> list[str]:
-    """What ended with an incident that was legitimate, and what is expected from now on."""
+    """Lines about an incident that was allowed: the removed rules, and what is expected now."""
     lines = [f"removed: {rule}" for rule in answer["removed"]]
-    for each in answer["expected"]:
+    for expectation in answer["expected"]:
         lines += [
-            f"expected from now on: {each['text']}",
-            f"  take it back with: xdpctl expect remove {each['name']}",
+            f"expected from now on: {expectation['text']}",
+            f"  take it back with: xdpctl expect remove {expectation['name']}",
         ]
     return lines
 

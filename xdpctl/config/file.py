@@ -78,10 +78,14 @@ def override(
     An interface that both name keeps its side.
     """
     listen = settings.listen
-    known = {one.name: one for one in settings.interfaces if isinstance(one, Interface)}
+    by_name = {
+        interface.name: interface
+        for interface in settings.interfaces
+        if isinstance(interface, Interface)
+    }
     changed = replace(
         settings,
-        interfaces=tuple(known.get(name, name) for name in interfaces) or settings.interfaces,
+        interfaces=tuple(by_name.get(name, name) for name in interfaces) or settings.interfaces,
         state_dir=state_dir or settings.state_dir,
         pin_dir=pin_dir or settings.pin_dir,
         log=log or settings.log,

@@ -58,7 +58,7 @@ class Listen(Table, frozen=True):
 
 
 class QuotaSettings(Table, frozen=True):
-    """`[origins.NAME]`: what is left out is as it is for an origin without such a table."""
+    """`[origins.NAME]`: values that are left out are those of an origin without such a table."""
 
     max_rules: Annotated[int, Meta(ge=0, le=_RULES_MAX)] | None = None
     shortest_ipv4: Annotated[int, Meta(ge=0, le=32)] | None = None
@@ -73,9 +73,9 @@ class QuotaSettings(Table, frozen=True):
             check_name(place.removeprefix("origins."), place)
 
     def over(self, base: Quota) -> Quota:
-        """The quota: what is given, and else that of `base`."""
-        given = {name: value for name, value in structs.asdict(self).items() if value is not None}
-        return replace(base, **given)
+        """The quota: the values of this table, and those of `base` for the rest."""
+        own = {name: value for name, value in structs.asdict(self).items() if value is not None}
+        return replace(base, **own)
 
 
 class Settings(Table, frozen=True):
@@ -136,21 +136,21 @@ class Settings(Table, frozen=True):
             )
         if self.reporter.send and not (self.notify.urls and Kind.ABUSE in self.notify.on):
             problems.add("reporter.send needs notify.urls, and abuse in notify.on")
-        named = [limit.match.id for limit in self.default_limits]
-        for place, name in enumerate(named):
-            if name in named[:place]:
+        ids = [limit.match.id for limit in self.default_limits]
+        for place, name in enumerate(ids):
+            if name in ids[:place]:
                 problems.add(f"limits[{place + 1}] has the same match as an earlier one")
 
     @property
     def interface_names(self) -> tuple[str, ...]:
         """The names of all interfaces."""
-        return tuple(one if isinstance(one, str) else one.name for one in self.interfaces)
+        return tuple(entry if isinstance(entry, str) else entry.name for entry in self.interfaces)
 
     @property
     def outside_interfaces(self) -> frozenset[str]:
         """The names of those that are outside."""
-        tables = (one for one in self.interfaces if isinstance(one, Interface))
-        return frozenset(one.name for one in tables if one.side == "outside")
+        tables = (interface for interface in self.interfaces if isinstance(interface, Interface))
+        return frozenset(table.name for table in tables if table.side == "outside")
 
     @property
     def capacities(self) -> Capacity:
@@ -160,13 +160,13 @@ class Settings(Table, frozen=True):
     def quotas(self) -> dict[str, Quota]:
         """The quota of each origin; others get quota.AUTOMATIC."""
         base = {OPERATOR: Quota(max_rules=self.capacity)}
-        given = {name: q.over(base.get(name, AUTOMATIC)) for name, q in self.origins.items()}
-        return base | given
+        configured = {name: q.over(base.get(name, AUTOMATIC)) for name, q in self.origins.items()}
+        return base | configured
 
     @property
     def default_limits(self) -> tuple[DefaultLimit, ...]:
-        """The limits that nobody posts."""
-        return tuple(each.limit() for each in self.limits)
+        """The limits that come from the configuration."""
+        return tuple(limit.limit() for limit in self.limits)
 
     @property
     def control_dir(self) -> Path:

@@ -49,17 +49,17 @@ class CaptureAsk:
 
 def choose(verdict: str) -> frozenset[Reason]:
     """The reasons selected by `drop`, `pass`, `all`, or a reason's name; RuleError otherwise."""
-    found = {reason for reason in Reason if reason is not Reason.NONE}
+    reasons = {reason for reason in Reason if reason is not Reason.NONE}
     if verdict in ("drop", "pass"):
-        return frozenset(reason for reason in found if reason.verdict == verdict)
+        return frozenset(reason for reason in reasons if reason.verdict == verdict)
     if verdict == "all":
-        return frozenset(found)
-    named = [reason for reason in found if reason.name.lower() == verdict]
-    if not named:
-        names = ", ".join(reason.name.lower() for reason in sorted(found))
+        return frozenset(reasons)
+    selected = [reason for reason in reasons if reason.name.lower() == verdict]
+    if not selected:
+        names = ", ".join(reason.name.lower() for reason in sorted(reasons))
         fix = f"write drop, pass, all, or one of {names}"
         raise RuleError(f"{verdict[:40]!r} is not a verdict", "verdict", fix)
-    return frozenset(named)
+    return frozenset(selected)
 
 
 class Captures:
@@ -76,7 +76,7 @@ class Captures:
         return Capturing(self, self._datapath, ask)
 
     def join(self, capturing: "Capturing") -> None:
-        """Take packets for this one, too, from now on; BusyError if too many run."""
+        """Take packets for this capture, too, from now on; BusyError if too many run."""
         with self._lock:
             if len(self._running) >= _READERS_MAX:
                 raise BusyError(f"{_READERS_MAX} captures are running; ask again in a minute")
@@ -85,9 +85,9 @@ class Captures:
             self._ask_kernel()
 
     def leave(self, capturing: "Capturing") -> None:
-        """Take no more packets for this one."""
+        """Take no more packets for this capture."""
         with self._lock:
-            self._read()  # by the mask by which it was captured
+            self._read()  # while the masks are still those of these packets
             if capturing in self._running:
                 self._running.remove(capturing)
                 self._ask_kernel()
@@ -99,20 +99,20 @@ class Captures:
 
     def _read(self) -> None:
         for capture in self._datapath.captures():
-            for each in self._running:
-                each.offer(capture, int(self._masks[capture.reason]))
+            for capturing in self._running:
+                capturing.offer(capture, int(self._masks[capture.reason]))
         now = time.monotonic()
-        if any(each.until < now for each in self._running):  # nobody reads it any more
-            self._running = [each for each in self._running if each.until >= now]
+        if any(capturing.until < now for capturing in self._running):  # nobody reads it any more
+            self._running = [capturing for capturing in self._running if capturing.until >= now]
             self._ask_kernel()
 
     def _ask_kernel(self) -> None:
         """Ask for what the densest capture of each reason needs."""
         masks = no_masks()
-        for each in self._running:
-            reasons = list(each.ask.reasons)
-            masks[reasons] = np.minimum(masks[reasons], each.ask.every - 1)
-        slots = {each.ask.slot for each in self._running}
+        for capturing in self._running:
+            reasons = list(capturing.ask.reasons)
+            masks[reasons] = np.minimum(masks[reasons], capturing.ask.every - 1)
+        slots = {capturing.ask.slot for capturing in self._running}
         slot = slots.pop() if len(slots) == 1 else int(SlotNumber.NONE)
         self._masks = masks
         self._datapath.capture(masks, slot)

@@ -54,11 +54,11 @@ class Committer:
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it.
 
-        What the draft wants to be called afterwards is called once it is stored.
+        The functions in the draft's `afterwards` are called once it is in force.
         """
         if draft.empty:
             return
-        back, changes = draft.inverse(), draft.changes()
+        inverse, changes = draft.inverse(), draft.changes()
         self._write(changes, draft.events, draft.now, draft.steps)
         self._ours = draft.written(changes)
         try:
@@ -69,16 +69,20 @@ class Committer:
                 "xdpctl",
                 "rule.undo",
                 "",
-                {"rules": len(back.rules.staged), "sets": len(back.sets.staged), "why": str(error)},
+                {
+                    "rules": len(inverse.rules.staged),
+                    "sets": len(inverse.sets.staged),
+                    "why": str(error),
+                },
             )
-            self._write(back.changes(), [undone], draft.now)
+            self._write(inverse.changes(), [undone], draft.now)
             self.store.forget_last_steps(len(draft.steps))
             self.follow()
             raise
         finally:
             self._ours = {}
-            for call in draft.afterwards:
-                call()
+        for call in draft.afterwards:
+            call()
 
     def _write(
         self,
@@ -124,7 +128,9 @@ class Committer:
         changed = {source: self.state.target(source, now.ns) for source in learned.sources}
         # a rule that moves to the matches leaves the table of sources when it is there
         moved = {source for source in changed if self.state.moved(source)}
-        self.apply({source: each for source, each in changed.items() if source not in moved}, now)
+        self.apply(
+            {source: target for source, target in changed.items() if source not in moved}, now
+        )
         self._replace_sets(before, self.state.listings())
         if self._matches_changed:
             self._sync_matches(now)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The controller: takes operations, and says what the kernel and the store have of rules."""
+"""The controller: carries out operations, and reports what the kernel and the store have."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ log = logging.getLogger("xdpctl.controller")
 class Controller:
     """Start it, submit operations, stop it. Reading `state` is safe from any thread.
 
-    `sharing` is set in a fleet, and `guard` where changes of people are looked at.
+    `sharing` is set in a fleet. `guard`, if it is set, checks the changes that people make.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Controller:
 
     @property
     def problem(self) -> str | None:
-        """The error that keeps it from working, for /readyz; None if there is none."""
+        """The error that keeps the controller from working, for /readyz; None if there is none."""
         return self._loop.problem
 
     def submit(
@@ -99,10 +99,10 @@ class Controller:
     ) -> "Future[T]":
         """Queue an operation; its result is there once it is durable and in the kernel.
 
-        `change` says who asks for it; of a `dry_run` nothing stays. In a fleet, what it changes is
-        shared with the nodes of `scope` ("": all); None: it stays on this node. What would cut off
-        the caller or a logged-in user is refused with a LockoutError, whatever it is, and what
-        would cut off most connections with an UnconfirmedError, unless it is meant.
+        `change` says who asks for it. A `dry_run` is checked, and then discarded. In a fleet, the
+        change is shared with the nodes of `scope` ("": all nodes; None: it stays on this node).
+        LockoutError if it would cut off the caller or a logged-in user. UnconfirmedError if it
+        would cut off most connections, unless it is meant.
         """
         sharing = None if scope is None else self.sharing
         guarded = change is not None and not change.meant
@@ -123,8 +123,8 @@ class Controller:
     ) -> Change:
         """A new change that this caller makes.
 
-        What a detector asks for cannot be undone, since its rules end by events; how many
-        connections it may cut off, its settings say.
+        A detector's change cannot be undone, since its rules end by events. Its settings say how
+        many connections it may cut off.
         """
         if caller.origin != OPERATOR:
             return Change(0, caller, meant=True, confirms=confirms)
@@ -137,7 +137,7 @@ class Controller:
         return job.future
 
     def responds(self, seconds: float) -> bool:
-        """Whether the controller's thread starts a job within so many seconds."""
+        """Whether the controller's thread starts a job within this time."""
         job = Job(lambda _: True, Future(), alone=True)
         try:
             return bool(self._put(job).result(seconds))
@@ -149,20 +149,20 @@ class Controller:
 
     def store_problems(self) -> list[str]:
         """Problems with the contents of the store, one line each."""
-        found = [str(self._committer.recovered)] if self._committer.recovered else []
+        problems = [str(self._committer.recovered)] if self._committer.recovered else []
         if unreadable := list(self.state.unreadable.values()):
-            found.append(
+            problems.append(
                 f"{len(unreadable)} records cannot be read and were skipped; what the kernel has "
                 f"of them stays in force: {unreadable[0]}; remove or add them again"
             )
-        return found
+        return problems
 
     def hits(self, rule: Rule) -> Hits:
         """The packets and bytes that a rule has hit so far."""
         return self.hits_of([rule])[0]
 
     def hits_of(self, rules: Sequence[Rule]) -> list[Hits]:
-        """The same of several rules, read together."""
+        """The packets and bytes that each of these rules has hit so far, read together."""
         return rule_hits(self.state, self.datapath, rules)
 
     def statistics(self, rule: Rule) -> MonitorStatistics | None:
@@ -180,7 +180,7 @@ class Controller:
             before, people = self.state.protection, self.state.people(draft.now.ns)
             if before == protection:
                 return
-            let_in = [each for each in people if shelter.cut_off(draft, each) is None]
+            let_in = [address for address in people if shelter.cut_off(draft, address) is None]
             self._committer.protect(protection)
             shelter.keep_in(draft, let_in, draft.now.ns, "it is no longer protected")
             came = {str(p): why for p, why in protection.why.items() if p not in before.why}
@@ -199,7 +199,7 @@ class Controller:
         return self._put(Job(operation, Future(), alone=True))
 
     def set_logins(self, logins: Iterable[Prefix]) -> None:
-        """Set the source addresses of who is logged in by ssh on this host."""
+        """Set the source addresses of users who are logged in by ssh on this host."""
         self.state.logins = tuple(logins)
 
     def set_bypass(self, on: bool, actor: str) -> "Future[bool]":

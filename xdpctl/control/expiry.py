@@ -13,7 +13,7 @@ from xdpctl.control.state.state import NEVER
 from xdpctl.model.rule import Rule
 
 _STEP = 512
-_NAMED = 512  # ids in an audit record; more rules have several
+_NAMED = 512  # ids in one audit record; more rules need several records
 _RAN_OUT = "it expired"
 
 
@@ -54,7 +54,7 @@ class Expiry:
         committer.commit(draft)
 
     def steps(self) -> Iterator[None]:
-        """Remove the expired rules on sources, some hundred looked at in a step."""
+        """Remove the expired rules on sources; each step looks at some hundred."""
         everything = iter(list(self._committer.state.rules.values()))
         while batch := list(islice(everything, _STEP)):
             self._sources(batch)
@@ -71,8 +71,8 @@ class Expiry:
     def _sources(self, batch: Sequence[Rule]) -> None:
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
-        held = committer.state.rules
-        self._end(draft, [r for r in batch if r.source and held.get(r.source) == r])
+        rules = committer.state.rules
+        self._end(draft, [r for r in batch if r.source and rules.get(r.source) == r])
         committer.commit(draft)
 
     def _end(self, draft: Draft, candidates: Sequence[Rule]) -> None:
@@ -82,7 +82,7 @@ class Expiry:
         for rule, hits in zip(ended, counted, strict=True):
             draft.remove(rule)
             self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
-            if rule.ends_unconfirmed:  # a person waits for it: a record of its own
+            if rule.ends_unconfirmed:  # a person waits for it, so it has a record of its own
                 draft.note("xdpctl", "rule.undo", rule.id, **rule.describe(), **_asdict(hits))
             else:
                 summarized.append((rule, hits))
@@ -91,7 +91,7 @@ class Expiry:
 
 
 def _note(draft: Draft, ended: list[tuple[Rule, Hits]]) -> None:
-    """One audit record of all that expired together, with their ids; whole for a single rule."""
+    """Note one audit record of the rules that expired together: ids, or a single rule in full."""
     total = Hits(sum(hits.packets for _, hits in ended), sum(hits.bytes for _, hits in ended))
     rule = ended[0][0]
     if len(ended) == 1:

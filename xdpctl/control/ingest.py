@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Takes the records of the store over into the state."""
+"""Takes the store's records over into the state."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from xdpctl.errors import StoreError, XdpctlError
 
 @dataclass(slots=True)
 class Ingested:
-    """What has to be applied to the kernel: the sources of rules, and whether matches are."""
+    """What has to be applied to the kernel: rules by source, and whether rules on matches."""
 
     sources: set[Prefix] = field(default_factory=set)
     matches: bool = False
@@ -36,10 +36,10 @@ def learn(state: State, change: KeyChange, now: Now, written: Written, learned: 
 def _learn(state: State, change: KeyChange, now: Now, written: Written, learned: Ingested) -> None:
     if change.key == CHECKPOINT:
         state.checkpoint = change.value
-    found = kind_of(change.key)
-    if found is None:
+    parsed = kind_of(change.key)
+    if parsed is None:
         return
-    kind, name = found
+    kind, name = parsed
     ours = written.get(change.key)
     if ours and ours[0] == change.value:
         _, identity, value = ours
@@ -51,5 +51,5 @@ def _learn(state: State, change: KeyChange, now: Now, written: Written, learned:
     if kind is RULES:
         if isinstance(identity, Prefix):
             learned.sources.add(identity)
-        both = (before, value)
-        learned.matches |= any(rule is not None and rule.by_source is None for rule in both)
+        versions = (before, value)
+        learned.matches |= any(rule is not None and rule.by_source is None for rule in versions)

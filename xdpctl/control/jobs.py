@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the controller's thread is asked to do, in the order in which it was asked."""
+"""The jobs of the controller's thread, in the order of the requests."""
 
 import queue
 import time
@@ -26,7 +26,7 @@ Guard = Callable[[Draft], None]  # raises if a branch must not be merged
 class Job:
     """An operation on a draft, and the future of whoever asked for it.
 
-    `guard` looks at what only its caller can confirm. Of a `dry_run` nothing stays.
+    `guard` refuses what only the caller can confirm. A `dry_run` is not merged.
     """
 
     operation: Callable[[Draft], Any]
@@ -42,7 +42,7 @@ class Job:
     def run(self, draft: Draft) -> Any:
         """The operation's result; nothing of it is in the draft if a guard refuses it.
 
-        What a person's change touches is kept, to be undone.
+        The records that a person's change touches are kept, so that it can be undone.
         """
         part = draft.branch()
         result = self._shared(part, self.sharing) if self.sharing else self._run(part)
@@ -63,7 +63,7 @@ class Job:
         return result
 
     def _shared(self, draft: Draft, fleet: Sharing) -> Any:
-        """The same, and note what the fleet has to know."""
+        """Run the operation, and note what the fleet has to know."""
         elsewhere = bool(self.scope) and not fleet.covers(self.scope)
         changed = draft.branch() if elsewhere else draft
         result = self._run(changed)
@@ -98,7 +98,7 @@ class JobQueue:
         return self._jobs.qsize()
 
     def take(self, seconds: float) -> list[Job]:
-        """The next jobs, at most a batch; none if none comes within so many seconds.
+        """The next jobs, at most a batch; none if none comes within this time.
 
         A job whose caller has left is dropped.
         """

@@ -20,7 +20,7 @@ log = logging.getLogger("xdpctl.controller")
 class Loop:
     """Carries out jobs between `start` and `stop`, and upkeep while there are none.
 
-    `problem` is the error that keeps it from working; None if there is none.
+    `problem` is the error that keeps the controller from working; None if there is none.
     """
 
     def __init__(

@@ -60,16 +60,18 @@ def recover(state: State, now: Now, armed: bool) -> tuple[Draft, Recovered]:
         if rule:
             draft.rules[prefix] = rule
     for number, (slot, keys) in enumerate(sorted(image.sets.items()), 1):
-        found_set = _set(image, f"{TAG}-{number}", slot, draft.created_at)
-        if found_set:
-            draft.sets[found_set.name], draft.entries[found_set.name] = found_set, dict(keys)
-    found = Recovered(len(draft.rules.staged), len(draft.sets.staged), armed)
-    draft.note("xdpctl", "store.lost", "", rules=found.rules, sets=found.sets, matches=armed)
-    return draft, found
+        source_set = _set(image, f"{TAG}-{number}", slot, draft.created_at)
+        if source_set:
+            draft.sets[source_set.name], draft.entries[source_set.name] = source_set, dict(keys)
+    recovered = Recovered(len(draft.rules.staged), len(draft.sets.staged), armed)
+    draft.note(
+        "xdpctl", "store.lost", "", rules=recovered.rules, sets=recovered.sets, matches=armed
+    )
+    return draft, recovered
 
 
 def keep(state: State) -> None:
-    """Keep what has an unreadable record as it is in the kernel, if the kernel has it."""
+    """Keep rules and sets that have an unreadable record as they are in the kernel."""
     image = state.image
     for key in state.unreadable:
         kind, _, name = key.partition("/")
@@ -81,9 +83,9 @@ def keep(state: State) -> None:
                 state.entries[name] = dict(keys)
         elif kind + "/" == SETS and name in state.entries:
             slot = _slot_of(state, state.entries[name])
-            found_set = _set(image, name, slot, 0.0) if slot is not None else None
-            if found_set:
-                state.sets[name] = found_set
+            source_set = _set(image, name, slot, 0.0) if slot is not None else None
+            if source_set:
+                state.sets[name] = source_set
 
 
 def _keep_rule(state: State, key: str) -> None:

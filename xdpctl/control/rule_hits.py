@@ -46,9 +46,9 @@ class SlotNames:
 
     def _name(self, slot: int) -> str | None:
         """A rule's source or id, a set's name, or `protected`; None if the slot has no owner."""
-        held = self._state.match_of(slot) or self._state.set_of(slot)
-        if held:
-            return held.id if isinstance(held, Rule) else held.name
+        owner = self._state.match_of(slot) or self._state.set_of(slot)
+        if owner:
+            return owner.id if isinstance(owner, Rule) else owner.name
         if is_shared(slot):
             return "protected"
         entries = list(self._state.image.entries.items())

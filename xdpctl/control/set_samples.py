@@ -44,7 +44,7 @@ def watch(
     """
     if not _watching.acquire(blocking=False):
         raise ConflictError("another sampling is running", "", "ask again in a few seconds")
-    found: Counter[Prefix] = Counter()
+    by_source: Counter[Prefix] = Counter()
     began = time.monotonic()
     try:
         for _ in datapath.samples():
@@ -52,17 +52,19 @@ def watch(
         datapath.watch(slot, every - 1)
         while (left := began + seconds - time.monotonic()) > 0:
             time.sleep(min(left, _PAUSE_SECONDS))
-            found.update(map(_source, (s for s in datapath.samples() if s.slot == slot)))
-            if found.total() >= _SAMPLES_MAX:
+            by_source.update(map(_source, (s for s in datapath.samples() if s.slot == slot)))
+            if by_source.total() >= _SAMPLES_MAX:
                 break
     finally:
         datapath.watch(SlotNumber.NONE, 0)
         _watching.release()
-    took = time.monotonic() - began
-    hit = Counter[Prefix]()
-    for source, count in found.items():
-        hit[_entry(entries, source)] += count
-    return Top(took, every, found.total(), hit.most_common(most), found.most_common(most))
+    elapsed = time.monotonic() - began
+    by_entry = Counter[Prefix]()
+    for source, count in by_source.items():
+        by_entry[_entry(entries, source)] += count
+    return Top(
+        elapsed, every, by_source.total(), by_entry.most_common(most), by_source.most_common(most)
+    )
 
 
 def _source(sample: Sample) -> Prefix:

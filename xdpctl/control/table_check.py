@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compares the source table in the kernel with what it should hold, in short steps.
 
-Each yields, a step at a time, whether something differs. Between two steps table and image agree,
-so a step compares what it has just read.
+Each check yields, a step at a time, whether something differs. Between two steps table and image
+agree, so a step compares what it has just read.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ def check_rules(committer: Committer) -> Iterator[bool]:
     image, source = committer.state.image, committer.datapath.source
     everything = iter(list(image.entries))
     while prefixes := [p for p in islice(everything, _STEP) if p in image.entries]:
-        found = zip(prefixes, source.slots_of(prefixes), strict=True)
-        yield any(image.entries[prefix] not in slots for prefix, slots in found)
+        pairs = zip(prefixes, source.slots_of(prefixes), strict=True)
+        yield any(image.entries[prefix] not in slots for prefix, slots in pairs)
         image = committer.state.image
 
 
@@ -51,12 +51,12 @@ def check_rest(committer: Committer) -> Iterator[bool]:
         rules = zip(FAMILIES[family].prefixes(keys[alone]), values[alone].tolist(), strict=True)
         wrong = any(image.entries.get(prefix) != slot for prefix, slot in rules)
         for value in np.unique(values[~alone]).tolist():
-            found, slots = keys[values == value], nodes.slots(value)
+            listed, slots = keys[values == value], nodes.slots(value)
             wrong |= not slots
             for slot in slots:
                 if slot in image.sets:
-                    wrong |= not within(image.sets[slot][family], found).all()
+                    wrong |= not within(image.sets[slot][family], listed).all()
                 else:
-                    prefixes = FAMILIES[family].prefixes(found)
+                    prefixes = FAMILIES[family].prefixes(listed)
                     wrong |= any(image.entries.get(prefix) != slot for prefix in prefixes)
         yield bool(wrong)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Periodic maintenance of the controller, in short steps between requests; old records go."""
+"""Periodic maintenance of the controller, in short steps between requests."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
 _SHELTER_NS = 10_000_000_000  # how long before an accept ends the drop behind it is suspended
 _PAUSE_NS = 2_000_000_000  # between two rounds
-_SHARE = 20  # steps take at most one part in so many of the time
+_SHARE = 20  # steps take at most this part of the time, 1/20
 _STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
@@ -48,7 +48,7 @@ class Upkeep:
         self._offset: float | None = None
         self._steps = self._rounds()
         self._not_before = self._shelter_at_ns = 0
-        self._due: dict[Prefix, Cut] = {}  # whom an accept lets in that will end
+        self._due: dict[Prefix, Cut] = {}  # addresses that an accept lets in until it ends
 
     def step(self) -> bool:
         """Do one short step of at most a few milliseconds; return whether it ended a round."""
@@ -93,7 +93,7 @@ class Upkeep:
             trim(self._committer, self._sign)
 
     def _shelter(self) -> None:
-        """Suspend drops that would hit a logged-in user when the accept that covers him ends.
+        """Suspend drops that would hit a logged-in user when the accept that covers them ends.
 
         The kernel ends an accept by itself, so this is done some rounds before.
         """
@@ -101,11 +101,13 @@ class Upkeep:
         draft = Draft(committer.state, committer.clock.read())
         until, due = draft.now.ns + _SHELTER_NS, self._due
         people = draft.state.people(draft.now.ns)
-        asked = [each for each in people if each in due or _accepted_for_a_while(draft, each)]
-        at = {each: cut for each in asked if (cut := shelter.cut_off(draft, each))}
-        # also who was to be kept in, if this look came late
-        late = [each for each, cut in at.items() if cut.kept or each in due]
-        self._due = {each: cut for each, cut in at.items() if cut.kept}
+        candidates = [
+            address for address in people if address in due or _accepted_for_a_while(draft, address)
+        ]
+        at = {address: cut for address in candidates if (cut := shelter.cut_off(draft, address))}
+        # also those whose accept has ended already, if this look came late
+        late = [address for address, cut in at.items() if cut.kept or address in due]
+        self._due = {address: cut for address, cut in at.items() if cut.kept}
         shelter.keep_in(draft, late, until, "an accept has ended")
         committer.commit(draft)
 
@@ -114,9 +116,9 @@ class Upkeep:
 
         Tables and image agree between two steps, so every step compares what it has just read.
         """
-        held, wrong = self._committer, 0
-        state = held.state
-        for part in (check_rules(held), check_sets(held), check_rest(held)):
+        committer, wrong = self._committer, 0
+        state = committer.state
+        for part in (check_rules(committer), check_sets(committer), check_rest(committer)):
             for bad in part:
                 wrong += bad
                 yield

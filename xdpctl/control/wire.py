@@ -5,7 +5,6 @@ from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import Mode as WireMode
 from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
-from xdpctl.control import wire
 from xdpctl.datapath.image import own_slot
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.source_set import SourceSet
@@ -31,12 +30,12 @@ def mode_of(word: Slot) -> Mode:
 
 
 def spare_of(word: Slot) -> Spare:
-    """What a slot that the kernel has spares, besides the flows by which it is tried."""
-    held = WireSpare.KNOWN if word.spare is WireSpare.TRIAL else word.spare
-    return next(spare for spare, wire in SPARES.items() if wire is held)
+    """What a slot in the kernel spares, apart from the flows of a trial."""
+    stored = WireSpare.KNOWN if word.spare is WireSpare.TRIAL else word.spare
+    return next(spare for spare, wire_spare in SPARES.items() if wire_spare is stored)
 
 
 def word(source_set: SourceSet) -> bytes:
     """The value of a set's slot, as the kernel reads it."""
-    action, spare = source_set.action, wire.spares(source_set.spare, source_set.action)
-    return own_slot(wire.ACTIONS[action], wire.MODES[source_set.mode], 0, spare).value
+    action, spare = source_set.action, spares(source_set.spare, source_set.action)
+    return own_slot(ACTIONS[action], MODES[source_set.mode], 0, spare).value

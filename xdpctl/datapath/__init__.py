@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The datapath: pinned maps, plans of writes to them, and the port that `control` uses.
 
-`plan` and `set_plan` are pure. Imports model, base and abi.
+`plan` is pure. Imports model, base and abi.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the flow memory and the memory of answered challenges hold, and whether they are asked.
+"""Figures of the flow memory and of challenges, and which interfaces look up packets in it.
 
 The maps are opened each time: a loader that starts with another size makes new ones.
 """
@@ -35,12 +35,13 @@ _HALF = (1 << 32) - 1  # of a word: the bits of one generation
 class MemoryFigures:
     """A memory as of now.
 
-    `elements` and `earlier` are those that this generation and the one before were taught, `full`
-    the number for which a generation has room, `bytes` the memory of both. `false_pass` is the
-    estimated share of unknown ones that are taken for known, 0 to 1. `rotations` counts the
-    generations so far, `early` those that ended because they were full. This one began at
-    `begun_ns` (CLOCK_MONOTONIC) and lasts `age` seconds unless it is full before. `refused` counts
-    what was beyond the budget of its teacher, at last of `refused_of`.
+    `elements` and `earlier` are the numbers of elements in this generation and in the one before.
+    `full` is the number for which a generation has room, and `bytes` the memory of both.
+    `false_pass` is the estimated share of unknown elements that are taken for known ones, 0 to 1.
+    `rotations` counts the generations so far, and `early` those that ended because they were full.
+    This generation began at `begun_ns` (CLOCK_MONOTONIC) and lasts `age` seconds, unless it is full
+    before. `refused` counts elements beyond the budget of the address that taught them, and
+    `refused_of` is the last such address.
     """
 
     elements: int
@@ -116,12 +117,12 @@ class PinnedFlowMemory:
             return ChallengeCounts(*(int(per_cpu[name].sum()) for name in names))
 
     def asking(self) -> dict[str, Asking]:
-        found = {}
+        by_interface = {}
         for directory in self._pins.ports():
             # an interface whose maps are being made has none yet
             with suppress(FileNotFoundError), self._port(directory) as record:
-                found[self._pins.interface(directory)] = Asking(int(record["asks"]))
-        return found
+                by_interface[self._pins.interface(directory)] = Asking(int(record["asks"]))
+        return by_interface
 
     def ask(self, interface: str, asking: Asking) -> None:
         with _refusals(), self._port(self._pins.port(interface)) as record:
@@ -136,7 +137,7 @@ class PinnedFlowMemory:
 def _figures(memory: Any, blocks: NDArray[np.void], size: int) -> MemoryFigures:
     state = int(memory["state"])
     generation = state >> GENERATION_SHIFT
-    current, earlier = (false_pass(blocks, each) for each in (generation, generation - 1))
+    current, earlier = (false_pass(blocks, number) for number in (generation, generation - 1))
     return MemoryFigures(
         elements=state & _LOW,
         earlier=int(memory["earlier"]),
@@ -162,8 +163,8 @@ def false_pass(blocks: NDArray[np.void], generation: int) -> float:
 
     A block of an older generation than `generation` counts as empty.
     """
-    looked, half = blocks[:: max(1, len(blocks) // _SAMPLED)], generation & 1
-    bits = np.bitwise_count(looked["words"] >> np.uint64(32 * half) & np.uint64(_HALF))
+    sampled, half = blocks[:: max(1, len(blocks) // _SAMPLED)], generation & 1
+    bits = np.bitwise_count(sampled["words"] >> np.uint64(32 * half) & np.uint64(_HALF))
     chance = np.prod(bits.astype(np.float64) / 32, axis=1)
-    valid = looked["generations"][:, half] == (generation & _LOW)
+    valid = sampled["generations"][:, half] == (generation & _LOW)
     return float(np.mean(np.where(valid, chance, 0.0)))

@@ -21,7 +21,7 @@ Volumes = NDArray[np.float64]
 
 
 def no_masks() -> Masks:
-    """One mask for each reason, none of which lets a packet be observed."""
+    """One mask for each reason, with which no packet is observed."""
     return np.full(REASONS, NEVER, np.uint32)
 
 
@@ -29,7 +29,7 @@ class Heads(Protocol):
     """The heads of observed packets; only one reader at a time."""
 
     def observe(self, masks: Masks) -> None:
-        """Observe one packet in 2^n of each reason, by the numbers 2^n - 1; NEVER: none."""
+        """Observe one packet in mask + 1 of each reason; a mask is 2^n - 1, or NEVER for none."""
         ...
 
     def read(self) -> HeadArray:
@@ -60,7 +60,7 @@ class PinnedHeads:
             self._store()
 
     def capture(self, masks: Masks) -> None:
-        """Hand the packets that captures ask for to the stage, too."""
+        """Observe also the packets that captures ask for."""
         with self._lock:
             self._captured = masks
             self._store()
@@ -69,15 +69,15 @@ class PinnedHeads:
         self._control["observed"] = np.minimum(self._standing, self._captured)
 
     def read(self) -> HeadArray:
-        found = self._ring.read_all(HEAD)
+        heads = self._ring.read_all(HEAD)
         self._control["epoch"] += 1
-        return found
+        return heads
 
     def lost(self) -> int:
         per_cpu = np.frombuffer(self._paces.get(bytes(4)) or b"", PACE)
         return int(per_cpu["lost"].sum())
 
     def volumes(self) -> Volumes:
-        each = [self._volumes.get(int(one).to_bytes(4, "little")) or b"" for one in Traffic]
-        hits = [total_hits(per_cpu) for per_cpu in each]
-        return np.array([(one.packets, one.bytes) for one in hits], np.float64)
+        values = [self._volumes.get(int(kind).to_bytes(4, "little")) or b"" for kind in Traffic]
+        hits = [total_hits(per_cpu) for per_cpu in values]
+        return np.array([(total.packets, total.bytes) for total in hits], np.float64)

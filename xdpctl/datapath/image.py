@@ -131,10 +131,10 @@ class Image:
                 self.sets[number] = keys
 
 
-def same(one: Listing | None, other: Listing | None) -> bool:
+def same(listing: Listing | None, other: Listing | None) -> bool:
     """Whether two listings have the same slot value and the same entries."""
-    if one is None or other is None or one.value != other.value:
-        return one is other
-    families = {*one.keys, *other.keys}
-    pairs = ((one.keys[family], other.keys[family]) for family in families)
+    if listing is None or other is None or listing.value != other.value:
+        return listing is other
+    families = {*listing.keys, *other.keys}
+    pairs = ((listing.keys[family], other.keys[family]) for family in families)
     return all(a is b or np.array_equal(a, b) for a, b in pairs)

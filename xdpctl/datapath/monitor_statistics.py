@@ -40,7 +40,7 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
-    """Statistics of the packets that a rule would have hit, of which there were `looked`.
+    """Statistics of the packets that a rule would have hit; `looked` is their number.
 
     `established` counts packets of this host's established TCP connections, `known` these and those
     of known flows, and `accepted` those that a wider prefix accepts or protects. `sources` and
@@ -109,7 +109,7 @@ _WITH_FLAGS, _ICMP = 6, (1, 58)
 def _glimpse(record: Any) -> Fields:
     """The fields that a sampled packet has, by the names of components of a match."""
     protocol, size = int(record["protocol"]), 4 if record["family"] == 4 else 16
-    found: Fields = {
+    fields: Fields = {
         "destination": Prefix(record["destination"].tobytes()[:size], size * 8),
         "protocol": protocol,
         "packet_length": int(record["length"]),
@@ -117,14 +117,14 @@ def _glimpse(record: Any) -> Fields:
         "fragment": int(record["fragment"]),
     }
     if record["fragment"] & LATER:
-        return found
+        return fields
     if protocol in _WITH_PORTS:
-        found |= {name: int(record[name]) for name in ("source_port", "destination_port")}
+        fields |= {name: int(record[name]) for name in ("source_port", "destination_port")}
     if protocol == _WITH_FLAGS:
-        found["tcp_flags"] = int(record["tcp_flags"])
+        fields["tcp_flags"] = int(record["tcp_flags"])
     if protocol in _ICMP:
-        found["icmp_type"], found["icmp_code"] = divmod(int(record["icmp"]), 256)
-    return found
+        fields["icmp_type"], fields["icmp_code"] = divmod(int(record["icmp"]), 256)
+    return fields
 
 
 def _address(raw: NDArray[np.uint8], family: int) -> str:

@@ -69,7 +69,7 @@ _OTHERS = (
 )
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer are written and read one by one
-_SPARSE = 16  # slots to one that is wanted, from which they are read one by one
+_SPARSE = 16  # slots of the span to one wanted: above it, slots are read one by one
 
 
 @contextmanager
@@ -112,14 +112,14 @@ class PinnedDatapath:
 
     def close(self) -> None:
         """Close the descriptors; mapped memory stays valid as long as a view of it exists."""
-        for each in self._maps.values():
-            each.close()
+        for pinned in self._maps.values():
+            pinned.close()
 
     def served(self) -> CountsOf:
         return PinnedServed(self._pins).of
 
     def memory(self) -> dict[str, int]:
-        sizes = {name: each.memory_bytes() for name, each in self._maps.items()}
+        sizes = {name: pinned.memory_bytes() for name, pinned in self._maps.items()}
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
     def apply(self, plan: Plan) -> None:
@@ -189,26 +189,26 @@ class PinnedDatapath:
                 yield key, int.from_bytes(value, "little")
 
     def lost(self) -> int:
-        found = self._maps["pending"].get(_ZERO) or b""
+        value = self._maps["pending"].get(_ZERO) or b""
         size = Pending.size()
-        per_cpu = (Pending.unpack(found[at : at + size]) for at in range(0, len(found), size))
+        per_cpu = (Pending.unpack(value[at : at + size]) for at in range(0, len(value), size))
         return sum(pending.lost for pending in per_cpu)
 
     def counters(self) -> dict[str, dict[Reason, Hits]]:
-        found = {}
+        by_interface = {}
         for port in self._pins.ports():
             with suppress(FileNotFoundError):  # detached since the listing
                 counters = maps.open_map(port / "counters")
-                found[self._pins.interface(port)] = {
+                by_interface[self._pins.interface(port)] = {
                     Reason(int.from_bytes(key, "little")): total_hits(value)
                     for key, value in counters.items()
                     if int.from_bytes(key, "little")
                 }
                 counters.close()
-        return found
+        return by_interface
 
     def explain(self, frame: bytes, outside: bool = False) -> Explanation:
-        pin = self._pins.explain_outside if outside else self._pins.explain
+        pin = self._pins.explain_of(outside)
         with self._explaining:
             try:
                 # open the pin each time: after a restart of the loader it is another program

@@ -151,11 +151,11 @@ def replace_set(image: Image, slot: int, wanted: Listing | None) -> Plan:
     current = image.listing(slot)
     value = wanted.value if wanted else _FREE
     old, new = (listing.keys if listing else {} for listing in (current, wanted))
-    came = {f: difference(keys, old.get(f, keys[:0])) for f, keys in new.items()}
-    gone = {f: difference(keys, new.get(f, keys[:0])) for f, keys in old.items()}
+    added = {f: difference(keys, old.get(f, keys[:0])) for f, keys in new.items()}
+    removed = {f: difference(keys, new.get(f, keys[:0])) for f, keys in old.items()}
     word: list[Write] = [] if current and current.value == value else [Word(slot, value)]
-    coming: list[Write] = list(_leads(came, 0, slot))
-    leaving: list[Write] = list(_leads(gone, slot, 0))
+    coming: list[Write] = list(_leads(added, 0, slot))
+    leaving: list[Write] = list(_leads(removed, slot, 0))
     changes: list[Write]
     if not current:
         changes = [Word(slot, _FREE), Zero(slot), *coming, *word]
@@ -167,7 +167,7 @@ def replace_set(image: Image, slot: int, wanted: Listing | None) -> Plan:
         writes=tuple(changes),
         slots={slot: value},
         sets={slot: wanted.keys if wanted else None},
-        removals=sum(map(len, gone.values())),
+        removals=sum(map(len, removed.values())),
     )
 
 

@@ -45,7 +45,7 @@ class Datapath(Protocol):
         ...
 
     def served(self) -> CountsOf:
-        """Opens what is counted of services inside; a loader may make the counts anew later."""
+        """Open the counts of services inside; a loader may replace them later."""
         ...
 
     def apply(self, plan: Plan) -> None:

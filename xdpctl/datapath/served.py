@@ -31,10 +31,11 @@ class Service(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Connections over TCP that it took up, or answers over UDP, so far; it may begin anew.
+    """A service's accepted TCP connections, or UDP answers, so far; they may restart at 0.
 
-    `syn_acks` and `data` count by the wait of the client, see `wait_bound`: for the SYN-ACK, and
-    from the handshake's end on for the first data. Only a sample of the waits is measured.
+    `syn_acks` counts the waits of clients for the SYN-ACK, and `data` those from the end of the
+    handshake to the first data, both by class (see `wait_bound`). Only a sample of the waits is
+    measured.
     """
 
     count: int = 0
@@ -46,7 +47,7 @@ CountsOf = Callable[[Service], Counts]
 
 
 def wait_bound(number: int) -> float:
-    """The longest wait in seconds of a class; the last one has all that are longer, too."""
+    """The longest wait of a class, in seconds; the last class also has all longer ones."""
     return float(1 << WAIT_LOG2 + 2 * number) / 1e9
 
 
@@ -65,7 +66,9 @@ class PinnedServed:
                 control = np.frombuffer(controls.memory(), CONTROL)[0]
                 self._cells = np.frombuffer(cells.memory(), SERVED)
         except OSError as error:
-            raise DatapathError(f"it cannot be read what is served: {error.strerror}") from error
+            raise DatapathError(
+                f"the counts of services cannot be read: {error.strerror}"
+            ) from error
         self._seeds = [int(seed) for seed in control["seeds"]]
         self._hashes: dict[Service, int] = {}
 
@@ -82,13 +85,13 @@ class PinnedServed:
     def answers(self, address: bytes, port: int) -> int:
         """Answers over UDP so far from this address (4 or 16 bytes) and port.
 
-        Several packets to one client after another are one answer.
+        Consecutive packets to one client count as one answer.
         """
         return self.of(Service(Prefix(address, 8 * len(address)), UDP, port)).count
 
 
 def _flow_hash(seeds: list[int], service: Service) -> int:
-    """flow_hash() of bpf/flows.bpf.h, for a service: nobody is outside."""
+    """flow_hash() of bpf/flows.bpf.h, for a service, without an outside end."""
     inside = service.host.address
     words = [int.from_bytes(inside[at : at + 4], sys.byteorder) for at in range(0, len(inside), 4)]
     x = (words[0] << 32) * seeds[0] & _MASK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Trials of rules: which flows pass that a rule would drop, and whether the inside takes part.
+"""Trials of rules: a rule lets a few flows pass, to see whether the inside takes part.
 
 The maps are opened each time: a loader that starts with another size makes new ones.
 """
@@ -25,10 +25,11 @@ _SHARES = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What passes of a rule's packets.
+    """Which flows of a rule's packets pass.
 
-    `number` differs for each trial. Of all flows a `share` (0 to 1) is chosen, at most
-    `share_a_second`; besides, at most `again_a_second` of those that come again after a pause.
+    `number` differs for each trial. A `share` of all flows (0 to 1) passes, at most
+    `share_a_second`. In addition, flows that come again after a pause pass, at most
+    `again_a_second`.
     """
 
     number: int
@@ -89,23 +90,23 @@ class PinnedTrials:
 
     def tried(self) -> list[Tried]:
         with _Opened(self._pins, "tried_flows", "memories", "flows") as opened:
-            held = opened.array("tried_flows", TRIED)
-            held = held[held["trial"] != 0].copy()
+            flows = opened.array("tried_flows", TRIED)
+            flows = flows[flows["trial"] != 0].copy()
             memory = opened.array("memories", MEMORY)[MemoryNumber.FLOWS]
             generation = int(memory["state"]) >> GENERATION_SHIFT
-            known = has_either(opened.array("flows", BLOCK), generation, held["hash"])
+            known = has_either(opened.array("flows", BLOCK), generation, flows["hash"])
         return [
             Tried(
-                trial=int(each["trial"]),
-                hash=int(each["hash"]),
-                source=int(each["source"]),
-                since_ns=int(each["since_ns"]),
-                packets=int(each["packets"]),
-                chosen=Chosen(int(each["chosen"])),
-                protocol=int(each["protocol"]),
+                trial=int(flow["trial"]),
+                hash=int(flow["hash"]),
+                source=int(flow["source"]),
+                since_ns=int(flow["since_ns"]),
+                packets=int(flow["packets"]),
+                chosen=Chosen(int(flow["chosen"])),
+                protocol=int(flow["protocol"]),
                 known=bool(takes_part),
             )
-            for each, takes_part in zip(held, known, strict=True)
+            for flow, takes_part in zip(flows, known, strict=True)
         ]
 
     def passed(self) -> Mapping[int, int]:
@@ -155,14 +156,14 @@ class _Opened:
 def has_either(
     blocks: NDArray[np.void], generation: int, hashes: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
-    """Which elements a memory has in this generation or in the one before, as bpf/memory.h asks."""
-    found = blocks[hashes >> np.uint64(BLOCK_BITS) & np.uint64(len(blocks) - 1)]
+    """Which elements a memory has in this generation or in the one before, as in bpf/memory.h."""
+    looked_up = blocks[hashes >> np.uint64(BLOCK_BITS) & np.uint64(len(blocks) - 1)]
     either = np.zeros(len(hashes), bool)
-    for one in (generation, generation - 1):
-        half = one & 1
-        has = found["generations"][:, half] == (one & 0xFFFFFFFF)
+    for number in (generation, generation - 1):
+        half = number & 1
+        has = looked_up["generations"][:, half] == (number & 0xFFFFFFFF)
         for word in range(BLOCK_WORDS):
             bit = (hashes >> np.uint64(5 * word) & np.uint64(31)) + np.uint64(32 * half)
-            has &= (found["words"][:, word] >> bit & np.uint64(1)).astype(bool)
+            has &= (looked_up["words"][:, word] >> bit & np.uint64(1)).astype(bool)
         either |= has
     return either

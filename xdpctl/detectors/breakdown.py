@@ -8,12 +8,12 @@ from typing import NamedTuple
 from xdpctl.model.event import Attack
 from xdpctl.model.services import AMPLIFIERS
 
-_PART = 0.1  # of the attack: a vector that is less is none
-_OF_UDP = 0.1  # of the sampled UDP: a port from which less comes is none
-_MOST = 0.8  # of the sampled UDP comes from amplifiers: then it is an amplification
+_PART = 0.1  # share of the attack: a smaller vector does not count
+_OF_UDP = 0.1  # share of the sampled UDP: a port from which less comes does not count
+_MOST = 0.8  # share of the sampled UDP from amplifiers: then it is an amplification
 _PORTS_MAX = 4
 
-Vector = tuple[Attack, int | None]  # with the source port of an amplification
+Vector = tuple[Attack, int | None]  # an attack, and the source port of an amplification
 
 
 class Sampled(NamedTuple):
@@ -31,8 +31,8 @@ def attacks(named: Attack, rates: Mapping[str, float], packets: Sequence[Sampled
     `rates` are packets a second by `tcp `, `syn tcp `, `udp `, `icmp ` and `ip fragmented `.
     """
     shares = _shares(rates) or _sampled(packets)
-    found = list(dict.fromkeys(_vectors(shares, packets)))
-    return found or [(named, None)]
+    vectors = list(dict.fromkeys(_vectors(shares, packets)))
+    return vectors or [(named, None)]
 
 
 def _shares(rates: Mapping[str, float]) -> dict[str, float]:
@@ -47,7 +47,7 @@ def _shares(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def _sampled(packets: Sequence[Sampled]) -> dict[str, float]:
-    """The same of sampled packets."""
+    """The share of each protocol in the sampled packets."""
     if not packets:
         return {}
     count = Counter(packet.protocol.lower() for packet in packets)
@@ -74,7 +74,7 @@ def _vectors(shares: Mapping[str, float], packets: Sequence[Sampled]) -> Iterato
 
 
 def _udp(packets: Sequence[Sampled]) -> Iterator[Vector]:
-    """Shares are within UDP: another vector beside it does not hide an amplifier."""
+    """The vectors of UDP. Shares are within UDP, so another vector does not hide an amplifier."""
     ports = Counter(p.source_port for p in packets if p.protocol.lower() == "udp")
     total = ports.total()
     reflecting = [
@@ -89,7 +89,7 @@ def _udp(packets: Sequence[Sampled]) -> Iterator[Vector]:
 
 
 def _tcp(shares: Mapping[str, float], packets: Sequence[Sampled]) -> Iterator[Vector]:
-    """SYN-ACKs are counted as SYNs by detectors that look at one flag alone."""
+    """The vectors of TCP; some detectors look at one flag only, and count SYN-ACKs as SYNs."""
     flags = Counter(
         _of_flags(packet.flags) for packet in packets
         if packet.protocol.lower() == "tcp" and packet.flags

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Helpers of all formats: checked access to untrusted JSON, and parsing of addresses."""
+"""Helpers for all formats: checked access to untrusted JSON, and parsing of addresses."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ def lines(body: bytes) -> Iterator[bytes]:
 
 
 def each(items: Iterable[T], read: Callable[[T], Event | None]) -> list[Event]:
-    """The event of each item that has one; see `every`."""
+    """The event of each item that has one; errors are handled as in `every`."""
     return every(items, lambda item: [event] if (event := read(item)) else [])
 
 
@@ -41,20 +41,20 @@ def every(items: Iterable[T], read: Callable[[T], Iterable[Event]]) -> list[Even
     An item that cannot be read becomes an ignored event with the reason, so that it does not affect
     the others. RuleError if no item can be read.
     """
-    found: list[Event] = []
+    events: list[Event] = []
     first, readable = None, False
     for number, item in enumerate(items, 1):
         try:
-            found += read(item)
+            events += read(item)
         except RuleError as error:
             first = first or error
             why = f"unreadable: {error}"
-            found.append(Event(phase=Phase.BEGAN, id=f"no. {number}", ignored=why))
+            events.append(Event(phase=Phase.BEGAN, id=f"no. {number}", ignored=why))
         else:
             readable = True
     if first and not readable:
         raise first
-    return found
+    return events
 
 
 def table(value: Any, field: str) -> dict[str, Any]:
@@ -90,24 +90,24 @@ def number(data: dict[str, Any], name: str) -> float:
     raise RuleError(f"{name} is {plain(value)[:40]!r}", name, "send a number")
 
 
-def address(given: str, field: str) -> Prefix:
+def address(value: str, field: str) -> Prefix:
     """One address, also as a prefix of full length; RuleError names `field`."""
-    found = parse_prefix(given, field)
-    if not found.exact:
-        raise RuleError(f"{given[:64]!r} is not a single address", field, "send an address")
-    return found
+    prefix = parse_prefix(value, field)
+    if not prefix.exact:
+        raise RuleError(f"{value[:64]!r} is not a single address", field, "send an address")
+    return prefix
 
 
 def command(body: bytes) -> tuple[list[str], str]:
     """The arguments and the standard input of a script, as `xdpctl hook` sends them."""
     data = table(document(body), "the body")
-    given = listed(data.get("argv"), "argv")
-    if not given or not all(isinstance(arg, str) and len(arg) <= ID_MAX for arg in given):
+    arguments = listed(data.get("argv"), "argv")
+    if not arguments or not all(isinstance(arg, str) and len(arg) <= ID_MAX for arg in arguments):
         raise RuleError("argv is not a list of texts", "argv", _COMMAND_FIX)
     stdin = data.get("stdin", "")
     if not isinstance(stdin, str):
         raise RuleError("stdin is not a text", "stdin", _COMMAND_FIX)
-    return given, stdin
+    return arguments, stdin
 
 
 def attack_named(name: str) -> Attack:

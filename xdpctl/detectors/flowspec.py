@@ -24,9 +24,10 @@ FRAGMENTS = {
 
 
 class Action(NamedTuple):
-    """What a route asks: traffic-rate-bytes and -packets (RFC 8955 sections 7.1 and 7.2), a second.
+    """The action of a route: traffic-rate-bytes and -packets a second (RFC 8955 section 7).
 
-    0 drops, infinity lets all pass, None: there is none. `refused` is an action that is not done.
+    0 drops, infinity lets all pass, and None means that there is no such action. `refused` names an
+    action that is not supported.
     """
 
     bytes: float | None = None
@@ -35,7 +36,7 @@ class Action(NamedTuple):
 
     @property
     def limit(self) -> Rate | None:
-        """The limit; None if it is to drop. Bytes decide where both are given."""
+        """The limit; None for a drop. If bytes and packets are given, bytes decide."""
         if 0 in (self.bytes, self.packets):
             return None
         if _finite(self.bytes):
@@ -44,7 +45,7 @@ class Action(NamedTuple):
 
     @property
     def reduces(self) -> bool:
-        """Whether it reduces traffic at all."""
+        """Whether the action reduces traffic at all."""
         return _finite(self.bytes) or _finite(self.packets)
 
 
@@ -59,18 +60,18 @@ def event(
     phase: Phase,
     identity: str,
     match: Match,
-    asked: Action,
+    action: Action,
     peer: str = "",
     ttl: float | None = None,
 ) -> Event:
-    """The event of a route. One that does not reduce traffic is ignored, and what is not done."""
-    if phase is not Phase.ENDED and asked.refused:
-        why = f"the route asks for {asked.refused}, which is not done here"
+    """The event of a route; ignored if its action does not reduce traffic, or is not supported."""
+    if phase is not Phase.ENDED and action.refused:
+        why = f"the route asks for {action.refused}, which is not supported"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
-    if phase is not Phase.ENDED and not asked.reduces:
+    if phase is not Phase.ENDED and not action.reduces:
         why = "the route does not reduce traffic: it has no finite traffic-rate"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
-    limit = asked.limit if phase is not Phase.ENDED else None
+    limit = action.limit if phase is not Phase.ENDED else None
     source = match.source_only
     return Event(
         phase=phase,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks of settings that only using them would show: notification URLs, geo databases."""
+"""Checks of settings whose faults appear only in use: notification URLs, geo databases."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from xdpctl.notify.dispatcher import is_supported
 
 
 def problems(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with them: subject, text and fix. URLs are secrets and are not shown."""
+    """Each problem: subject, text and fix. URLs are secrets and are not shown."""
     for number, url in enumerate(settings.notify.urls, 1):
         if not is_supported(url):
             kind = url.partition(":")[0][:20]

@@ -47,27 +47,27 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Findings about the host, the settings, and each configured interface."""
-    from xdpctl.doctor import files  # late: the loader does not load what it needs
+    from xdpctl.doctor import files  # late: the loader calls only of_host
 
     about = [Finding("problem", *wrong) for wrong in files.problems(settings)]
     return [*about, *of_host(settings)]
 
 
 def of_host(settings: Settings) -> list[Finding]:
-    """Findings about the host, then about each configured interface; without any, all but lo."""
-    found = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
-    found += [_unprivileged(), _syncookies()]
+    """Findings about the host, then each configured interface; all but lo if none is configured."""
+    findings = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
+    findings += [_unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
-    found += [_sides(settings)]
+    findings += [_sides(settings)]
     ethernet = tuple(n for n in present if n != "lo" and present[n].ethernet)
     names = settings.interface_names or ethernet
     for name in names:
         if name in present:
-            found += _interface(present[name], settings.pin_dir)
+            findings += _interface(present[name], settings.pin_dir)
         else:
             others = ", ".join(present)
             text = f"there is no such interface now; existing ones are {others}"
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     name,
@@ -75,7 +75,7 @@ def of_host(settings: Settings) -> list[Finding]:
                     "check the name; the filter is attached when the interface appears",
                 )
             )
-    return found
+    return findings
 
 
 def _kernel() -> Finding:
@@ -112,14 +112,14 @@ def _btf() -> Finding:
 
 
 def _bcc() -> Finding:
-    found = find_spec("bcc")
-    if found is None or found.origin is None:
+    spec = find_spec("bcc")
+    if spec is None or spec.origin is None:
         fix = "apt-get install python3-bpfcc; the venv needs --system-site-packages"
         return Finding("problem", "bcc", "not importable by this Python", fix)
-    if not (Path(found.origin).parent / "libbcc.py").exists():
+    if not (Path(spec.origin).parent / "libbcc.py").exists():
         fix = "pip uninstall bcc; apt-get install python3-bpfcc"
         return Finding("problem", "bcc", "this is the unrelated package bcc from PyPI", fix)
-    return Finding("ok", "bcc", str(Path(found.origin).parent))
+    return Finding("ok", "bcc", str(Path(spec.origin).parent))
 
 
 def _privileges() -> Finding:
@@ -180,7 +180,7 @@ def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
     if not link.up:
         yield Finding("warning", link.name, "the interface is down", f"ip link set {link.name} up")
     if lost := xdp_not_sent(read_stats(link.name)):
-        text = f"{lost:,} packets that XDP sent back did not leave: challenges need that"
+        text = f"{lost:,} packets that XDP sent back did not leave; challenges need them to leave"
         fix = "see `ethtool -S`; a veth needs an XDP program or GRO at its peer"
         yield Finding("warning", link.name, text, fix)
     yield from _offloads(link)

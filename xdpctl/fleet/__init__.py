@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Several boxes as one: an engine (etcd) has what people asked for, and an agent on each node takes
-it over.
+"""A fleet: several hosts managed as one. An engine (etcd) stores what people asked for, and an
+agent on each node applies it.
 
-Nothing here is imported where there is no `[fleet]` in the configuration, except `settings`.
+Without `[fleet]` in the configuration, nothing here is imported except `settings`.
 """

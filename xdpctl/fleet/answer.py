@@ -13,8 +13,8 @@ from xdpctl.fleet.settings import FleetSettings
 class Where:
     """Where a change is in force, by the names of nodes; `silent` in seconds.
 
-    `unclear`: a node refuses more than it can name, and this may be among it.
-    `revision` is the engine's, 0 while the engine does not have it.
+    `unclear`: nodes that refuse more changes than they can list, so this one may be among them.
+    `revision` is the engine's; 0 while the engine does not have the change.
     """
 
     revision: int
@@ -44,35 +44,37 @@ class Where:
 def where(
     revision: int,
     keys: Collection[str],
-    seen: Iterable[Seen],
+    nodes: Iterable[Seen],
     me: FleetSettings,
     now: float,
     scope: str = "",
 ) -> Where:
-    """Where the intents `keys` are in force that the engine has at `revision`.
+    """On which nodes the intents `keys`, which the engine has at `revision`, are in force.
 
-    `me` is this node, which has them; `now` is when the nodes were last looked at (monotonic).
-    Nodes that are not in the `scope` are left out.
+    `me` is this node, which has applied them. `now` is the monotonic time at which the reports of
+    the nodes were last read. Nodes outside the `scope` are left out.
     """
-    found = Where(revision)
+    answer = Where(revision)
     done, behind, unclear = [], [], []
     if in_scope(scope, me.name, me.groups):
         done.append(me.name)
-    for node in sorted(seen, key=lambda node: node.name):
+    for node in sorted(nodes, key=lambda node: node.name):
         report = node.report
         if node.name == me.name or not in_scope(scope, node.name, node.card.groups):
             continue
         if report is None or not node.live(now):
-            found.silent[node.name] = node.silent(now)
+            answer.silent[node.name] = node.silent(now)
         elif not revision or report.applied < revision:
             behind.append(node.name)
         elif why := next((report.refused[key] for key in keys if key in report.refused), ""):
-            found.refused[node.name] = why
+            answer.refused[node.name] = why
         elif report.refusals > len(report.refused):
             unclear.append(node.name)
         else:
             done.append(node.name)
-    return Where(revision, tuple(done), tuple(behind), found.refused, tuple(unclear), found.silent)
+    return Where(
+        revision, tuple(done), tuple(behind), answer.refused, tuple(unclear), answer.silent
+    )
 
 
 def _silent(seconds: float) -> str:

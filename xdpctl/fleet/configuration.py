@@ -23,7 +23,7 @@ def check_absent(path: Path) -> None:
 
 
 def add_table(path: Path, settings: FleetSettings, group: str) -> None:
-    """Append the table to the file; if there is none, it is made, and `group` may read it."""
+    """Append the table to the file. A missing file is created, and `group` may read it."""
     text = _read(path)
     lines = [f"{name} = {_value(value)}" for name, value in settings.as_toml().items() if value]
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
@@ -51,10 +51,10 @@ def _read(path: Path) -> str:
 def _write(path: Path, text: str, group: str = "") -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        about = path.stat() if path.exists() else None
-        replace_file(path, text.encode(), about.st_mode & 0o777 if about else 0o640)
-        if about:
-            os.chown(path, about.st_uid, about.st_gid)
+        status = path.stat() if path.exists() else None
+        replace_file(path, text.encode(), status.st_mode & 0o777 if status else 0o640)
+        if status:
+            os.chown(path, status.st_uid, status.st_gid)
         elif group:
             shutil.chown(path, group=group)
     except LookupError as error:

@@ -22,7 +22,7 @@ _SOON_SECONDS = 21 * 86_400.0
 
 
 class Credentials:
-    """The files of `fleet.certificates`; none, and the engine is spoken to in clear text."""
+    """The files in `fleet.certificates`; without them, the engine is reached in clear text."""
 
     def __init__(self, settings: FleetSettings) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class Credentials:
 
     @property
     def secure(self) -> bool:
-        """Whether there are certificates; also if this user cannot read them, which is said."""
+        """Whether there are certificates. True if this user cannot read them: `load` says so."""
         try:
             return self._settings.file(CA).exists()
         except PermissionError:
@@ -56,7 +56,7 @@ class Credentials:
             return 0.0
 
     def states(self) -> bool:
-        """Whether the certificate lets this node state intents; without one, it does."""
+        """Whether this node may state intents, by its certificate; True without one."""
         if not self.secure:
             return True
         try:
@@ -76,39 +76,39 @@ class Credentials:
         return f"{host_of(host)}:{self._settings.port}"
 
     def warnings(self) -> list[str]:
-        """What has to be done about the certificate."""
-        found = [self._problem] if self._problem else []
+        """What an operator has to do about the certificate."""
+        warnings = [self._problem] if self._problem else []
         ends = self.expires()
         left = ends - time.time()
         if ends and left < 0:
-            found.append(
+            warnings.append(
                 "this node's certificate has expired, so the fleet does not answer it. On the node "
                 "with the authority: xdpctl fleet renew; then copy its certificate here"
             )
         elif ends and left < _SOON_SECONDS:
-            found.append(
+            warnings.append(
                 f"this node's certificate expires in {left / 86_400:.0f} days. On the node with "
                 "the authority: xdpctl fleet renew"
             )
-        return found
+        return warnings
 
     def renew(self, engine: Engine) -> bool:
         """Install the renewed certificate that the engine has for this node, if there is one.
 
-        Only one of the same authority, name and key is taken; True if it is new.
+        It must be of the same authority, name and key. Returns whether one was installed.
         """
         if not self.secure:
             return False
-        held = engine.get(keys.CERTIFICATES + self._settings.name)
+        renewed = engine.get(keys.CERTIFICATES + self._settings.name)
         path = self._settings.file(CERTIFICATE)
-        if held is None or held.value is None or len(held.value) > _BYTES_MAX:
+        if renewed is None or renewed.value is None or len(renewed.value) > _BYTES_MAX:
             return False
         try:
-            if held.value == read_file(path, _BYTES_MAX):
+            if renewed.value == read_file(path, _BYTES_MAX):
                 return False
             ca, key = (read_file(self._settings.file(n), _BYTES_MAX) for n in (CA, KEY))
-            certificate_of(held.value, ca, key, self._settings.name)
-            replace_file(path, held.value, 0o644)
+            certificate_of(renewed.value, ca, key, self._settings.name)
+            replace_file(path, renewed.value, 0o644)
         except (OSError, ConfigError) as error:
             self._problem = f"the renewed certificate is not installed: {error}"
             return False

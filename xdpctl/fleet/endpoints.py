@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the engine answers: as configured, and as the fleet has changed since."""
+"""The engine's endpoints: the configured ones, and those that the fleet has published since."""
 
 import logging
 import re
@@ -16,10 +16,11 @@ log = logging.getLogger("xdpctl.fleet")
 
 
 class Endpoints:
-    """`now`: the members as HOST:PORT, the configured first one first, as long as it is one.
+    """`now` has the members as HOST:PORT. The first configured one is first while it is a member.
 
-    What the fleet says is kept beside the certificates for the next start. The configured ones come
-    last if they are none: after a restore, an operator may have written where the engine is now.
+    The published members are stored beside the certificates for the next start. Configured
+    endpoints that are no members come last: after a restore, an operator may have written there
+    where the engine is now.
     """
 
     def __init__(self, settings: FleetSettings) -> None:
@@ -30,29 +31,31 @@ class Endpoints:
             if path.exists():
                 self._know(read_file(path, _BYTES_MAX))
         except OSError as error:
-            log.warning("fleet.endpoints are used, as %s cannot be read: %s", path, error.strerror)
+            log.warning(
+                "fleet.endpoints is used, because %s cannot be read: %s", path, error.strerror
+            )
 
     def take(self, value: bytes) -> tuple[str, ...]:
-        """Take over what the engine says of its members; the members now."""
+        """Take over the list of members that the engine has; return the endpoints to use."""
         if value != self._value and self._know(value):
             path = self._settings.file(_KEPT)
             try:
                 replace_file(path, value, 0o640)
             except OSError as error:
-                log.warning("the engine's members are not kept: %s: %s", path, error.strerror)
+                log.warning("the engine's members are not stored: %s: %s", path, error.strerror)
         return self.now
 
     def _know(self, value: bytes) -> bool:
-        """Use these members; False, and nothing is changed, if they cannot be read."""
+        """Use these members. Returns False and changes nothing if they cannot be read."""
         try:
-            found = _decoder.decode(value)
+            members = _decoder.decode(value)
         except (msgspec.DecodeError, RecursionError):
-            found = []
-        if not 0 < len(found) <= _MOST or not all(map(_ENDPOINT.fullmatch, found)):
-            log.warning("what the engine says of its members cannot be read; it is left alone")
+            members = []
+        if not 0 < len(members) <= _MOST or not all(map(_ENDPOINT.fullmatch, members)):
+            log.warning("the engine's list of its members cannot be read, and is ignored")
             return False
         first = self._settings.endpoints[:1]
-        others = [each for each in self._settings.endpoints if each not in found]
-        self.now = (*sorted(found, key=lambda each: each not in first), *others)
+        others = [endpoint for endpoint in self._settings.endpoints if endpoint not in members]
+        self.now = (*sorted(members, key=lambda endpoint: endpoint not in first), *others)
         self._value = value
         return True

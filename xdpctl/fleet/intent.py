@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Intents as the engine has them: an envelope around the record of a rule, set, token or setting.
 
-What comes from the engine may be of another version, or garbage: it is read within bounds, and a
-kind that is not known is kept there and reported.
+A value of the engine may be of another version, or garbage, so it is read within bounds. An unknown
+kind stays in the engine and is reported.
 """
 
 from collections.abc import Collection
@@ -38,8 +38,8 @@ class Special(StrEnum):
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What somebody asked for: `by` is a person or a detector, on `node`, at `at` (Unix time).
 
-    `clock`: the node's clock was synchronised. `data` is the record as JSON; `removed`: it is
-    taken away. `scope`: all nodes (""), `node:NAME` or `group:NAME`.
+    `clock`: the node's clock was synchronised. `data` is the record as JSON. `removed`: the record
+    is to be removed. `scope`: all nodes (""), `node:NAME` or `group:NAME`.
     """
 
     v: int
@@ -54,7 +54,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
 
 class Unreadable(XdpctlError):
-    """What the engine has under a key cannot be used by this version; the text says why."""
+    """This version cannot use the engine's value of a key; the text says why."""
 
 
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Intent)
@@ -90,11 +90,11 @@ def kind_named(key: str) -> tuple[str, str]:
 
 
 def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
-    """The record of a rule, token or setting as JSON, without what is a node's own."""
+    """The record of a rule, token or setting as JSON, without what concerns one node alone."""
     if isinstance(value, Rule):
-        kept = tuple(t for t in value.tags if not tags.ours(t) or t == tags.RELEASED)
-        value = value.replace(tags=kept, slot=0)
-    away = Now(now.ns, now.unix, "")  # another node counts from another boot
+        shared_tags = tuple(t for t in value.tags if not tags.ours(t) or t == tags.RELEASED)
+        value = value.replace(tags=shared_tags, slot=0)
+    away = Now(now.ns, now.unix, "")  # kernel time of this boot means nothing on another node
     data = _KINDS[kind].encode(value, away)
     return msgspec.Raw(_encoder.encode(data.decode()) if kind == "settings" else data)
 
@@ -102,37 +102,37 @@ def content(kind: str, value: Any, now: Now) -> msgspec.Raw:
 def value_of(key: str, intent: Intent, now: Now) -> Any:
     """The rule, token or setting of an intent; Unreadable if there is none.
 
-    Its end is absolute if both clocks were synchronised; otherwise it counts from now.
+    If both clocks were synchronised, its end is absolute. Otherwise its time counts from now.
     """
     kind, name = kind_named(key)
-    most = _DATA_MAX.get(kind)
-    if most is None:
+    bytes_max = _DATA_MAX.get(kind)
+    if bytes_max is None:
         raise Unreadable(f"this version does not know {kind[:40]!r}")
     raw = bytes(intent.data)
-    if len(raw) > most:
-        raise Unreadable(f"it has {len(raw):,} bytes, and at most {most:,} are read")
+    if len(raw) > bytes_max:
+        raise Unreadable(f"it has {len(raw):,} bytes, and at most {bytes_max:,} are read")
     if not (intent.clock and now.error is not None):
         now = Now(now.ns, intent.at, now.boot)
-    of = _KINDS[kind]
+    record_kind = _KINDS[kind]
     try:
         if kind == "settings":
             raw = _texts.decode(raw).encode()
-        identity = of.identity(name)
-        found = of.decode(identity, raw, now)
-        if of.key(_identity(found, identity)) != key:
-            raise Unreadable("its content is of another key")
+        identity = record_kind.identity(name)
+        record = record_kind.decode(identity, raw, now)
+        if record_kind.key(_identity(record, identity)) != key:
+            raise Unreadable("its content belongs to another key")
     except Unreadable:
         raise
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, XdpctlError) as error:
         raise Unreadable(f"its content cannot be read: {str(error)[:200]}") from None
-    return found
+    return record
 
 
-def _identity(value: Any, named: Any) -> Any:
-    """The identity that a record names itself; `named` by its key, where it names none."""
+def _identity(value: Any, key_identity: Any) -> Any:
+    """The identity in a record; `key_identity`, which its key names, if the record has none."""
     if isinstance(value, Rule):
         return value.match.key
-    return value.name if isinstance(value, Token) else named
+    return value.name if isinstance(value, Token) else key_identity
 
 
 def check_scope(scope: str) -> str:
@@ -146,16 +146,16 @@ def check_scope(scope: str) -> str:
 
 
 def in_scope(scope: str, node: str, groups: Collection[str]) -> bool:
-    """Whether a scope has this node; one that is not known has none."""
+    """Whether a scope includes this node; an unknown scope includes none."""
     if not scope:
         return True
     return scope == NODE + node or (scope.startswith(GROUP) and scope.removeprefix(GROUP) in groups)
 
 
 def prevails(ours: Any, theirs: Any) -> bool:
-    """Whether our value, which the engine does not have yet, replaces theirs, which it has.
+    """Whether our value, which is not sent yet, replaces theirs, which the engine has.
 
-    Values are rules, sets, tokens or settings; None: it is taken away.
+    Values are rules, sets, tokens or settings; None stands for a removal.
     """
     if isinstance(ours, Rule) and isinstance(theirs, Rule):
         return ours.same_effect(theirs) and _later(ours, theirs)
@@ -163,7 +163,7 @@ def prevails(ours: Any, theirs: Any) -> bool:
 
 
 def agree(ours: Any, theirs: Any) -> bool:
-    """Whether both ask for the same, so that nobody has to be told of a conflict."""
+    """Whether both ask for the same, so that there is no conflict to report."""
     if isinstance(ours, Rule) and isinstance(theirs, Rule):
         return ours.same_effect(theirs)
     return bool(ours == theirs)

@@ -2,7 +2,7 @@
 """The keys of the engine, and who may write them.
 
     fleet                        the fleet's id, written once
-    fleet-epoch                  another one after each time that the engine lost something; by root
+    fleet-epoch                  a new value whenever the engine may have lost something; by root
     shared/intents/KIND/ID       what people asked for; by every node that may state intents
     shared/found/NODE/KIND/ID    rules of NODE's detectors; by NODE alone
     blobs/SET/SHA-256            pieces of sets; by every node that may state intents
@@ -24,7 +24,7 @@ BLOBS, NODES, INCIDENTS, HISTORY = "blobs/", "nodes/", "incidents/", "history/"
 LEADER, CERTIFICATES, REVOKED, UNDO = "leader/", "certificates/", "revoked", "undo/"
 MEMBERS = "members"
 FLEET, EPOCH = "fleet", "fleet-epoch"
-# What a node may write of its own, and what one may write besides that states intents.
+# Where each node writes below its own name, and where nodes that may state intents write, too.
 OWN = (FOUND, INCIDENTS, HISTORY)
 STATED = (INTENTS, BLOBS, LEADER, UNDO)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a node says of itself in the engine, and what others see of it. Pure.
 
-A card says who it is; a report, once a second, how it is. Neither is believed beyond its bounds: a
-node whose certificate was stolen can say what it likes of itself, and of itself alone.
+A card says who a node is; a report, once a second, how it is. Both are read within bounds: whoever
+stole a node's certificate can write anything about that node, and nothing about another one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,8 +32,8 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a node is. `applied` is the engine's revision up to which it has taken intents over.
 
-    `refused` has intents that it does not apply, with why; `refusals` counts all. `armed` has the
-    packets that rules of other nodes' detectors have hit here, by node.
+    `refused` has intents that it does not apply, with the reasons; `refusals` counts all of them.
+    `armed` has how many packets the rules of other nodes' detectors have hit here, by node.
     """
 
     at: float
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     incidents: int = 0
     expires: float = 0.0  # Unix time at which its certificate ends
     armed: Mapping[str, int] = {}
-    instance: str = ""  # by chance, at each start: two nodes of one name differ
+    instance: str = ""  # random at each start, so that two nodes of one name differ
 
 
 encode = msgspec.json.Encoder().encode
@@ -73,7 +73,7 @@ def shown(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """A text of another node for terminals and pages: without what a terminal would obey."""
+    """A text of another node for terminals and pages, without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT])
 
 
@@ -122,30 +122,30 @@ class Nodes:
         self.by_name: dict[str, Seen] = {}
         self.looked = 0.0  # monotonic time of the last look; silence counts up to it
 
-    def take(self, held: Iterable[Held], now: float) -> None:
-        """Take over all keys below `nodes/`; a node without a card is none of the fleet."""
+    def take(self, kvs: Iterable[Held], now: float) -> None:
+        """Take over all keys below `nodes/`; a node without a card is not in the fleet."""
         self.looked = now
         cards: dict[str, Card] = {}
         reports: dict[str, tuple[int, Report]] = {}
-        for each in held:
-            name, _, what = each.key.removeprefix(keys.NODES).partition("/")
-            if not _is_name(name) or each.value is None or len(each.value) > _BYTES_MAX:
+        for kv in kvs:
+            name, _, part = kv.key.removeprefix(keys.NODES).partition("/")
+            if not _is_name(name) or kv.value is None or len(kv.value) > _BYTES_MAX:
                 continue
             try:
-                if what == "card":
-                    cards[name] = _plain_card(_cards.decode(each.value))
-                elif what == "report":
-                    reports[name] = each.revision, _plain(_reports.decode(each.value))
+                if part == "card":
+                    cards[name] = _plain_card(_cards.decode(kv.value))
+                elif part == "report":
+                    reports[name] = kv.revision, _plain(_reports.decode(kv.value))
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 continue  # it is shown as silent
         for name in self.by_name.keys() - cards.keys():
             del self.by_name[name]
         for name, card in cards.items():
-            seen = self.by_name.setdefault(name, Seen(name))
-            seen.card = card
+            node = self.by_name.setdefault(name, Seen(name))
+            node.card = card
             revision, report = reports.get(name, (0, None))
-            if report is not None and revision != seen.revision:
-                seen.report, seen.revision, seen.heard = report, revision, now
+            if report is not None and revision != node.revision:
+                node.report, node.revision, node.heard = report, revision, now
 
 
 def _is_name(name: str) -> bool:

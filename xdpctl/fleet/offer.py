@@ -7,7 +7,7 @@ import msgspec
 class Offer(msgspec.Struct, frozen=True):
     """A sealed bundle, as a node serves it until Unix time `ends`, or until it was used.
 
-    Who knows the secret of the token can make the `proof` of having used it.
+    `proof` is what a node sends after it has used the token; it can be made from its secret alone.
     """
 
     sealed: bytes

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which nodes are trusted no more: kept on this node, so that a restart without the engine knows.
+"""The revoked nodes. They are stored on this node, too: it may restart while the engine is away.
 
-Where this host runs etcd, its list of revoked certificates is brought up to date, too.
+Where this host runs etcd, its list of revoked certificates is updated as well.
 """
 
 import os
@@ -28,7 +28,7 @@ _decoder = msgspec.json.Decoder(Revoked)
 
 
 class Revocations:
-    """The nodes of a fleet that were revoked; `problem` says what of it could not be taken over."""
+    """The revoked nodes of a fleet; `problem` says why the list is not up to date."""
 
     def __init__(self, settings: FleetSettings) -> None:
         self._settings, self._value = settings, b""
@@ -38,45 +38,45 @@ class Revocations:
         self.problem = ""
 
     def load(self) -> None:
-        """Take what this node knew when it ended."""
+        """Read the list that was stored before this start."""
         path = self._settings.file(_KEPT)
         try:
             if path.exists():
                 self._value = read_file(path, _BYTES_MAX)
                 self._know(_decoder.decode(self._value))
         except (msgspec.DecodeError, OSError, ConfigError) as error:
-            self.problem = f"which nodes are revoked is not known until the engine says: {error}"
+            self.problem = f"the revoked nodes are not known until the engine answers: {error}"
 
     def take(self, value: bytes) -> None:
-        """Take over what the engine has; what is known stays if that cannot be read.
+        """Take over the engine's list; the one before stays if it cannot be read.
 
         A list that the authority did not sign is not taken over.
         """
         if value == self._value and not self.problem:
             return
         try:
-            found = _decoder.decode(value)
-            crl = found.crl.encode()
-            self._know(found)
+            revoked = _decoder.decode(value)
+            crl = revoked.crl.encode()
+            self._know(revoked)
             replace_file(self._settings.file(_KEPT), value, 0o640)
-            if (listed := self._settings.revoked_list) is not None:
-                rewrite_file(listed, crl, os.geteuid())
+            if (crl_path := self._settings.revoked_list) is not None:
+                rewrite_file(crl_path, crl, os.geteuid())
         except (msgspec.DecodeError, OSError, ConfigError) as error:
             self.problem = f"the list of revoked nodes is not taken over: {error}"
             return
         self._value, self.problem = value, ""
 
     def revoked(self, name: str, serial: int) -> bool:
-        """Whether a node was revoked, or a certificate of it with that serial number."""
+        """Whether a node, or its certificate with that serial number, was revoked."""
         return name in self._names or serial in self._serials
 
-    def _know(self, found: Revoked) -> None:
-        """From now on these are revoked; ConfigError unless the authority signed the list."""
+    def _know(self, revoked: Revoked) -> None:
+        """Use this list from now on; ConfigError unless the authority signed it."""
         ca = self._settings.file("ca.crt")
         if ca.exists():
             data = read_file(ca, _BYTES_MAX)
-            number, serials = revoked_serials(found.crl.encode(), data)
+            number, serials = revoked_serials(revoked.crl.encode(), data)
             if number < self._number:
                 raise ConfigError("it is older than the one that this node has")
             self._number, self._serials = number, serials
-        self._names = frozenset(found.names)
+        self._names = frozenset(revoked.names)

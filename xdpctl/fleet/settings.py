@@ -21,23 +21,23 @@ CERTIFICATES = Path("/etc/xdpctl/fleet")
 
 
 class Arm(StrEnum):
-    """What becomes of rules on matches that the detectors of other nodes made."""
+    """What this node does with rules on matches that the detectors of other nodes made."""
 
     OFF = "off"
     MONITOR = "monitor"
     ENFORCE = "enforce"
 
 
-NAME_MAX = 24  # characters of a node's name: tags of rules name it, and have 32
+NAME_MAX = 24  # characters of a node's name: tags of rules have 32, and contain it
 
 
 class FleetSettings(Table, frozen=True):
     """`[fleet]`: this node in its fleet; `xdpctl fleet init` and `join` write it.
 
-    `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`; where there is none, the
-    engine is spoken to in clear text, which only tests do. `revoked_list` is the list of revoked
-    certificates that etcd on this host reads; None: this host runs none. `port` 0: other nodes do
-    not ask this one.
+    `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`. Without it, the engine is
+    reached in clear text, which only tests do. `revoked_list` is the list of revoked certificates
+    that etcd on this host reads; None if this host runs no etcd. With `port` 0, other nodes cannot
+    ask this one.
     """
 
     name: str = ""
@@ -74,7 +74,7 @@ class FleetSettings(Table, frozen=True):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The TCP ports by which its members speak with each other: etcd's, and this API's."""
+        """The TCP ports that nodes of a fleet use among each other: etcd's, and this API's."""
         engine = (int(endpoint.rpartition(":")[2]) for endpoint in self.endpoints)
         return tuple(dict.fromkeys((CLIENTS, PEERS, *((self.port,) if self.port else ()), *engine)))
 

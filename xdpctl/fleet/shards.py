@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sets in pieces for the engine, which takes at most 1.5 MB at once. Pure.
 
-A *manifest* names the pieces of a set by their hashes: the base, and what was added and removed
-since. So a change of some entries sends these alone, and a node that has the base reads them alone.
+A *manifest* names the pieces of a set by their hashes: the base, and deltas with what was added and
+removed since. So a small change sends, and a node that has the base reads, only a small delta.
 """
 
 import hashlib
@@ -48,18 +48,18 @@ encode = msgspec.json.Encoder().encode
 def decode(data: bytes) -> Manifest:
     """The manifest; SetDamaged if it is not valid."""
     try:
-        found = _decoder.decode(data)
+        manifest = _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise SetDamaged(f"the manifest cannot be read: {str(error)[:120]}") from None
-    if len(found.pieces) > _PIECES_MAX:
+    if len(manifest.pieces) > _PIECES_MAX:
         raise SetDamaged(
-            f"it has {len(found.pieces):,} pieces, and at most {_PIECES_MAX:,} are read"
+            f"it has {len(manifest.pieces):,} pieces, and at most {_PIECES_MAX:,} are read"
         )
-    if len(found.deltas) > _DELTAS_MAX or len(set(found.base)) < len(found.base):
+    if len(manifest.deltas) > _DELTAS_MAX or len(set(manifest.base)) < len(manifest.base):
         raise SetDamaged("the manifest names pieces twice, or has too many changes")
-    if not 0 <= found.entries <= _PIECES_MAX * _PIECE[4]:
-        raise SetDamaged(f"it says that it has {found.entries:,} entries")
-    return found
+    if not 0 <= manifest.entries <= _PIECES_MAX * _PIECE[4]:
+        raise SetDamaged(f"it says that it has {manifest.entries:,} entries")
+    return manifest
 
 
 def bytes_max(manifest: Manifest) -> int:
@@ -76,8 +76,10 @@ def whole(record: bytes, entries: Entries) -> tuple[Manifest, dict[str, bytes]]:
     """A manifest without deltas, and all pieces."""
     pieces = [encode_entries(piece) for piece in _pieces(entries)]
     names = tuple(map(digest, pieces))
-    made = Manifest(msgspec.Raw(record), names, (), count(entries), digest(encode_entries(entries)))
-    return made, dict(zip(names, pieces, strict=True))
+    manifest = Manifest(
+        msgspec.Raw(record), names, (), count(entries), digest(encode_entries(entries))
+    )
+    return manifest, dict(zip(names, pieces, strict=True))
 
 
 def changed(
@@ -95,18 +97,18 @@ def changed(
     if size > _DELTA_SHARE * count(after) or len(delta) > _DELTA_BYTES:
         return whole(record, after)
     name = digest(delta)
-    made = Manifest(
+    successor = Manifest(
         record=msgspec.Raw(record),
         base=manifest.base,
         deltas=(*manifest.deltas, name),
         entries=count(after),
         digest=digest(encode_entries(after)),
     )
-    return made, {name: delta}
+    return successor, {name: delta}
 
 
 def assembled(manifest: Manifest, blobs: Blobs) -> Entries:
-    """The entries of a manifest; SetDamaged unless they are exactly those that it was made of."""
+    """The entries of a manifest; SetDamaged if pieces are missing or do not match it."""
     for name in manifest.pieces:
         if digest(blobs.get(name, b"")) != name:
             raise SetDamaged(f"its piece {name[:12]} is missing or damaged")
@@ -118,17 +120,22 @@ def assembled(manifest: Manifest, blobs: Blobs) -> Entries:
     except (ValueError, IndexError) as error:
         raise SetDamaged(f"a piece cannot be read: {error}") from None
     if count(entries) != manifest.entries or digest(encode_entries(entries)) != manifest.digest:
-        raise SetDamaged("its pieces do not make what its manifest says")
+        raise SetDamaged("its pieces do not match its manifest")
     return entries
 
 
-def advanced(manifest: Manifest, held: Manifest, before: Entries, blobs: Blobs) -> Entries | None:
-    """The entries from those of an earlier manifest and the deltas since; None if it has others."""
-    known = len(held.deltas)
-    if manifest.base != held.base or manifest.deltas[:known] != held.deltas:
+def advanced(
+    manifest: Manifest, earlier: Manifest, before: Entries, blobs: Blobs
+) -> Entries | None:
+    """The entries, from those of an `earlier` manifest and the deltas since.
+
+    None if the manifest does not continue the earlier one, or a delta is missing or damaged.
+    """
+    applied = len(earlier.deltas)
+    if manifest.base != earlier.base or manifest.deltas[:applied] != earlier.deltas:
         return None
     entries = before
-    for name in manifest.deltas[known:]:
+    for name in manifest.deltas[applied:]:
         if digest(blobs.get(name, b"")) != name:
             return None
         try:
@@ -165,8 +172,8 @@ def _merged(keys: Keys, more: Keys) -> Keys:
     return np.insert(keys, np.searchsorted(keys, new), new) if len(new) else keys
 
 
-def _pair(one: bytes, other: bytes) -> bytes:
-    return np.array([len(one)], _SIZE).tobytes() + one + other
+def _pair(added: bytes, removed: bytes) -> bytes:
+    return np.array([len(added)], _SIZE).tobytes() + added + removed
 
 
 def _unpaired(data: bytes) -> tuple[Entries, Entries]:

@@ -36,13 +36,13 @@ class Story:
 
 def joined(incidents: Mapping[str, Iterable[Incident]]) -> list[Story]:
     """The stories of all nodes' incidents, by node; the newest first."""
-    listed = sorted(
-        ((node, each) for node, mine in incidents.items() for each in mine),
+    by_time = sorted(
+        ((node, incident) for node, mine in incidents.items() for incident in mine),
         key=lambda part: part[1].opened_at,
     )
     stories: list[Story] = []
     going: dict[str, Story] = {}
-    for node, incident in listed:
+    for node, incident in by_time:
         story = going.get(incident.subject)
         ongoing = story is not None and not story.closed_at
         if story is None or not (ongoing or incident.opened_at <= story.last + _GAP):

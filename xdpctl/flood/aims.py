@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an attack is aimed at: one address, or a prefix whose addresses get a little each. Pure."""
+"""The target of an attack: one address, or a prefix whose addresses get a little each. Pure."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.packets import PacketArray
 
-_MOST_OF_IT = 0.9  # of the packets, which go to the prefix
+_MOST_OF_IT = 0.9  # share of the packets that go to the prefix
 _WIDEST = {4: 20, 6: 48}
 _NARROWEST = {4: 30, 6: 124}
 _SWEEP = 4  # addresses of a prefix that are attacked one after the other
@@ -21,8 +21,8 @@ _HEADS_MIN = 96
 def narrowest(packets: PacketArray, around: Prefix) -> Prefix | None:
     """The narrowest prefix to which most of the packets to `around` go.
 
-    None if there are too few packets, or most go to one address or two, which are looked at by
-    themselves. It is `around` if no prefix of /20 or longer (IPv6: /48) has most of them.
+    It is `around` if no prefix of /20 or longer (IPv6: /48) has most of them. None if there are too
+    few packets, or if most go to one or two addresses, which are looked at by themselves.
     """
     if len(packets) < _HEADS_MIN:
         return None
@@ -52,30 +52,30 @@ class Aims:
         self._held: deque[tuple[float, Prefix, Traffic]] = deque(maxlen=256)
 
     def held(self, now: float, victim: Prefix, kind: Traffic) -> None:
-        """A mitigation for a victim began."""
+        """Note that a mitigation for a victim began."""
         self._held.append((now, victim, kind))
 
     def aim(self, now: float, victim: Prefix, kind: Traffic, ours: Iterable[Prefix]) -> Prefix:
-        """The victim; or the prefix over which an attack moves from one address to the next."""
+        """The victim, or the prefix in which an attack moves from one address to the next."""
         others = {
-            each
-            for at, each, of_kind in self._held
+            prefix
+            for at, prefix, of_kind in self._held
             if at > now - _SWEEP_SECONDS
             and of_kind is kind
-            and each.family == victim.family
-            and each != victim
+            and prefix.family == victim.family
+            and prefix != victim
         }
-        inside = [p for p in ours if p.covers(victim)]
+        inside = [prefix for prefix in ours if prefix.covers(victim)]
         if not inside:
             return victim
-        around = max(inside, key=lambda each: each.length)
-        others = {each for each in others if around.covers(each)}
-        wide = next((each for each in others if not each.exact and each.covers(victim)), None)
+        around = max(inside, key=lambda prefix: prefix.length)
+        others = {prefix for prefix in others if around.covers(prefix)}
+        wide = next((other for other in others if not other.exact and other.covers(victim)), None)
         if wide is not None:
             return wide
-        if len({each for each in others if each.exact}) < _SWEEP - 1:
+        if len({other for other in others if other.exact}) < _SWEEP - 1:
             return victim
         length = victim.length
-        while not all(victim.widened(length).covers(each) for each in others):
+        while not all(victim.widened(length).covers(other) for other in others):
             length -= 1
         return around if length < _WIDEST[victim.family] else victim.widened(length)

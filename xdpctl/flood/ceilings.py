@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Known flows have a ceiling: a source that sends far more in them than any is used to. Pure.
+"""Limits sources that send far more in known flows than any source did before. Pure.
 
-That a flow is known says that its source is not forged, and not that it is good. The limit is for
-each source towards the victim, and it is no lower than what the largest source is used to. A box
-that has learnt nothing yet limits nobody.
+The source of a known flow is not forged, but it may still attack. The limit is for each source
+towards the victim, and is never below the highest rate that one source normally has. A host that
+has learnt nothing yet limits nobody.
 """
 
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ from xdpctl.model.rate import Rate
 from xdpctl.traffic.packets import PacketArray, destination, joined
 
 _SECOND = 1.0
-_TIMES = 4.0  # what the largest source was used to send
+_TIMES = 4.0  # times the highest normal rate of one source
 _FLOOR, _OF_TCP = 10_000.0, 50_000.0  # packets a second
-_NOTED = 0.05  # of the floor: lower rates are not remembered
+_NOTED = 0.05  # share of the floor: lower rates are not remembered
 _HEADS_MIN = 24
-_ALL_TTLS = ((0, 255),)  # another match than that of a limit on unknown packets
+_ALL_TTLS = ((0, 255),)  # makes the match differ from that of a limit on unknown flows
 
 
 class Ceilings:
-    """`usual` has the highest rate of one source in known flows, by destination and kind."""
+    """`usual` holds the highest rate of one source in known flows, by destination and kind."""
 
     def __init__(self, usual: Usual) -> None:
         self.usual = usual
@@ -43,7 +43,7 @@ class Ceilings:
     def step(
         self, unix: float, known: Chunk, fresh: bool, expected: Raises = ()
     ) -> Iterator[tuple[Prefix, Proposal]]:
-        """Take packets of known flows; what is to be limited, and for whom, once a second."""
+        """Take packets of known flows; once a second, yield the limits and their victims."""
         self._gathered.append(known.packets)
         self._seconds += known.seconds
         if self._seconds < _SECOND:
@@ -65,22 +65,22 @@ class Ceilings:
 def _largest(packets: PacketArray, seconds: float) -> Iterator[tuple[Key, float, int]]:
     """The rate of the largest source of each destination and kind, and its heads."""
     columns = np.rec.fromarrays([packets[name] for name in ("destination", "traffic", "source")])
-    each, first, places = np.unique(columns, return_index=True, return_inverse=True)
-    rates = np.bincount(places, packets["weight"], len(each)) / seconds
-    heads = np.bincount(places, minlength=len(each))
-    found: dict[Key, tuple[float, int]] = {}
+    triples, first, places = np.unique(columns, return_index=True, return_inverse=True)
+    rates = np.bincount(places, packets["weight"], len(triples)) / seconds
+    heads = np.bincount(places, minlength=len(triples))
+    largest: dict[Key, tuple[float, int]] = {}
     for place in np.flatnonzero(rates >= _NOTED * _FLOOR).tolist():
         key = destination(packets[first[place]]), Traffic(int(packets["traffic"][first[place]]))
-        found[key] = max(found.get(key, (0.0, 0)), (float(rates[place]), int(heads[place])))
-    for key, (rate, count) in found.items():
+        largest[key] = max(largest.get(key, (0.0, 0)), (float(rates[place]), int(heads[place])))
+    for key, (rate, count) in largest.items():
         yield key, rate, count
 
 
 def _limit(key: Key, rate: float, ceiling: float, usual: float, heads: int) -> Proposal:
     victim, kind = key
     match = join({"destination": victim, **shape(kind, victim.family), "ttl": _ALL_TTLS})
-    was = f"the largest was used to {si3(usual)}" if usual else "none is known to send so many"
-    why = f"one source sends {si3(rate)} packets/s in known flows, and {was}"
+    was = f"the highest normal rate is {si3(usual)}" if usual else "none was known to send as many"
+    why = f"one source sends {si3(rate)} packets/s in known flows; {was}"
     finding = Finding(
         kind=kind.setting, rate=rate, threshold=ceiling, usual=usual, heads=heads, because=(why,)
     )

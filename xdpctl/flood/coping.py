@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether UDP services cope with what they are asked: a surge that is answered is no attack.
+"""Whether UDP services answer their requests: a surge that is answered is no attack.
 
-DNS, HTTP/3, games or VPN servers have clients of whom nothing is known before they ask. What such a
-server answers is counted where it goes out, and compared with all that it is asked.
+Nothing is known about a client of a DNS, HTTP/3, game or VPN server before its first request. So
+the answers that leave the server are counted, and compared with all requests to it.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ from xdpctl.traffic.packets import PacketArray, destination
 
 AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
 Service = tuple[Prefix, int]
-_ANSWERED = 0.8  # of the packets to services
-_MOST = 0.9  # of the packets, which must be to a few services
+_ANSWERED = 0.8  # share of the packets to services that must be answered
+_MOST = 0.9  # share of the packets that must go to a few services
 _SERVICES_MAX = 8
 _LEAST_SECONDS, _RENEW_SECONDS, _STALE_SECONDS = 0.1, 1.0, 1.0
-_SOME, _LATE_SECONDS = 0.2, 0.4  # answered; who begins to answer may be late
+_SOME, _LATE_SECONDS = 0.2, 0.4  # share that must be answered at first: answers may be late
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was asked until a moment, and what was answered."""
+    """The packets that asked services up to a moment, and the answers of each service."""
 
     at: float
     asked: float
@@ -38,7 +38,7 @@ class _Mark:
 
 @dataclass(slots=True)
 class _Counted:
-    """A victim's last look, and the marks from which on its answers are compared."""
+    """When a victim was last looked at, and the marks since which its answers are compared."""
 
     looked_at: float
     mark: _Mark
@@ -48,71 +48,80 @@ class _Counted:
 
 
 class Coping:
-    """Asks for answers, and says whether victims give them."""
+    """Compares the requests to a victim's services with their answers."""
 
     def __init__(self, answers: AnswersOf | None) -> None:
         self._answers = answers
         self._counted: dict[Key, _Counted] = {}
 
     def copes(self, now: float, key: Key, window: PacketArray, seen: Chunk) -> bool:
-        """Whether services answer these packets, and all else of what was `seen` to them.
+        """Whether services answer these packets, and all others to them in `seen`.
 
-        A service that has answered is given a tenth of a second, and 0.4 seconds if it answers
-        some: a resolver has to ask others first. One that did not cope is given none for a minute.
+        A service that has answered before has a tenth of a second to begin, and 0.4 seconds if it
+        answers some, since a resolver has to ask others first. One that failed to cope has no such
+        time for a minute.
         """
-        asked = services(window) if self._answers else ()
-        if not asked or self._answers is None:
+        asked_services = services(window) if self._answers else ()
+        if not asked_services or self._answers is None:
             return False
-        answered = {each: self._answers(each[0].address, each[1]) for each in asked}
-        held = self._counted.get(key)
-        if held is None or now - held.looked_at > _STALE_SECONDS:
-            held = self._begin(now, key, answered, held.failed_at if held else -_FAILED_SECONDS)
-        held.asked += _rate(asked, seen) * (now - held.looked_at)
-        held.looked_at = now
-        if now - held.mark.at >= _RENEW_SECONDS:
-            held.before, held.mark = held.mark, _Mark(now, held.asked, answered)
-        if not self._enough(now, held, answered):
-            held.failed_at = now
+        answered = {
+            service: self._answers(service[0].address, service[1]) for service in asked_services
+        }
+        counted = self._counted.get(key)
+        if counted is None or now - counted.looked_at > _STALE_SECONDS:
+            counted = self._begin(
+                now, key, answered, counted.failed_at if counted else -_FAILED_SECONDS
+            )
+        counted.asked += _rate(asked_services, seen) * (now - counted.looked_at)
+        counted.looked_at = now
+        if now - counted.mark.at >= _RENEW_SECONDS:
+            counted.before, counted.mark = counted.mark, _Mark(now, counted.asked, answered)
+        if not self._enough(now, counted, answered):
+            counted.failed_at = now
             return False
         return True
 
     def answered(self, now: float, key: Key) -> float:
-        """The packets a second that the services of a victim answer, since it was looked at."""
-        held = self._counted.get(key)
-        if held is None or self._answers is None or now <= held.before.at:
+        """The packets a second that a victim's services answer since the last mark but one."""
+        counted = self._counted.get(key)
+        if counted is None or self._answers is None or now <= counted.before.at:
             return 0.0
-        if key[1] is Traffic.UDP_SERVICE:  # from the port of another service: no client asks so
+        if key[1] is Traffic.UDP_SERVICE:  # no client asks from the port of another service
             return 0.0
-        before = held.before.answered
+        before = counted.before.answered
         counts = (self._answers(to.address, port) - n for (to, port), n in before.items())
-        return sum(max(count, 0) for count in counts) / (now - held.before.at)
+        return sum(max(count, 0) for count in counts) / (now - counted.before.at)
 
     def _begin(
         self, now: float, key: Key, answered: dict[Service, int], failed_at: float
     ) -> _Counted:
         if len(self._counted) >= _KEPT:
-            old = [k for k, each in self._counted.items() if now - each.looked_at > _FAILED_SECONDS]
+            old = [
+                k
+                for k, counted in self._counted.items()
+                if now - counted.looked_at > _FAILED_SECONDS
+            ]
             for name in old or list(self._counted)[: _KEPT // 2]:
                 del self._counted[name]
         mark = _Mark(now, 0.0, answered)
-        made = self._counted[key] = _Counted(now, mark, mark, failed_at)
-        return made
+        counted = self._counted[key] = _Counted(now, mark, mark, failed_at)
+        return counted
 
     @staticmethod
-    def _enough(now: float, held: _Counted, answered: dict[Service, int]) -> bool:
-        """Whether there were answers enough since the last mark but one."""
-        before = held.before
+    def _enough(now: float, counted: _Counted, answered: dict[Service, int]) -> bool:
+        """Whether there were enough answers since the last mark but one."""
+        before = counted.before
         seconds, share = now - before.at, _ANSWERED
-        if now >= held.failed_at + _FAILED_SECONDS and any(answered.values()):
+        if now >= counted.failed_at + _FAILED_SECONDS and any(answered.values()):
             share = 0.0 if seconds < _LEAST_SECONDS else _SOME if seconds < _LATE_SECONDS else share
         elif seconds < _LEAST_SECONDS:
             return False
-        more = (count - before.answered.get(each, count) for each, count in answered.items())
-        return sum(max(each, 0) for each in more) >= share * (held.asked - before.asked)
+        more = (count - before.answered.get(service, count) for service, count in answered.items())
+        return sum(max(answers, 0) for answers in more) >= share * (counted.asked - before.asked)
 
 
 def _rate(asked: tuple[Service, ...], seen: Chunk) -> float:
-    """Packets a second to these services that passed, whatever their kind."""
+    """Packets a second of all kinds to these services that no rule has decided."""
     packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
     chosen = np.zeros(len(packets), bool)
     for to, port in asked:
@@ -123,7 +132,7 @@ def _rate(asked: tuple[Service, ...], seen: Chunk) -> float:
 
 
 def services(window: PacketArray) -> tuple[Service, ...]:
-    """The UDP services to which nearly all packets go, if they are few; else none."""
+    """The UDP services to which nearly all packets go; empty if these are many."""
     asking = asks_udp(window)
     weights = window["weight"].astype(np.float64)
     if weights[asking].sum() < _MOST * weights.sum():
@@ -134,5 +143,5 @@ def services(window: PacketArray) -> tuple[Service, ...]:
     largest = np.argsort(-sums)[:_SERVICES_MAX]
     if sums[largest].sum() < _MOST * weights.sum():
         return ()
-    found = window[asking][first[largest]]
-    return tuple((destination(each), int(each["destination_port"])) for each in found)
+    packets = window[asking][first[largest]]
+    return tuple((destination(packet), int(packet["destination_port"])) for packet in packets)

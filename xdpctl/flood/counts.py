@@ -11,7 +11,7 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.packets import PacketArray, destination, joined, kinds
 
-WINDOW_SECONDS = 0.1  # a rate is of this time, or of the time since the reading before the last
+WINDOW_SECONDS = 0.1  # a rate covers at least this time
 KEPT_SECONDS = 0.5
 _FULL = 1.0  # seconds
 _ODD = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
@@ -19,7 +19,7 @@ _ODD = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x16
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Packets of one reading; `ended` is monotonic, `seconds` how long it was."""
+    """Packets of one reading; `ended` is monotonic, `seconds` is its length."""
 
     ended: float
     seconds: float
@@ -36,7 +36,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """Rates in packets a second by destination and kind; `first` is a packet of each."""
+    """Rates in packets a second by destination and kind; `first` has one packet of each."""
 
     rates: NDArray[np.float64]
     first: PacketArray
@@ -46,12 +46,12 @@ class Strata:
         return kinds(self.first)
 
     def key(self, place: int) -> tuple[Prefix, Traffic]:
-        """The destination and kind of one of them."""
+        """The destination and kind of one stratum."""
         return destination(self.first[place]), Traffic(int(self.kinds[place]))
 
 
 def strata(packets: PacketArray, seconds: float) -> Strata:
-    """The rates of each stratum."""
+    """The rate of each stratum."""
     words = np.ascontiguousarray(packets["destination"]).view(np.uint64).reshape(-1, 2)
     mixed = (words[:, 0] ^ (words[:, 1] * _ODD[0])) * _ODD[1]
     codes = (mixed ^ (mixed >> np.uint64(29))) + packets["traffic"].astype(np.uint64) * _ODD[2]
@@ -74,16 +74,16 @@ class Recent:
 
     def last(self, seconds: float) -> Chunk:
         """The packets of at least the last `seconds`, as one chunk."""
-        found: list[Chunk] = []
+        chunks: list[Chunk] = []
         covered = 0.0
         for chunk in reversed(self._chunks):
             if covered >= seconds - 1e-9:
                 break
-            found.append(chunk)
+            chunks.append(chunk)
             covered += chunk.seconds
-        found.reverse()
-        packets = joined(each.packets for each in found)
-        ended = found[-1].ended if found else 0.0
+        chunks.reverse()
+        packets = joined(part.packets for part in chunks)
+        ended = chunks[-1].ended if chunks else 0.0
         return Chunk(ended, max(covered, seconds), packets)
 
 
@@ -95,12 +95,12 @@ class Second:
         self._seconds = 0.0
 
     def add(self, chunk: Chunk) -> Strata | None:
-        """The rates of a second, once it is full."""
+        """The rates of a second, once it is over; else None."""
         self._chunks.append(chunk)
         self._seconds += chunk.seconds
         if self._seconds < _FULL:
             return None
-        packets = joined(each.packets for each in self._chunks)
-        found = strata(packets, self._seconds)
+        packets = joined(gathered.packets for gathered in self._chunks)
+        rates = strata(packets, self._seconds)
         self._chunks, self._seconds = [], 0.0
-        return found
+        return rates

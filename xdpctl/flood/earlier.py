@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mitigations that ended within a day. Pure."""
+"""The mitigations that have ended, and began within a day. Pure."""
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
@@ -10,7 +10,7 @@ _SECONDS, _MOST = 86_400.0, 500
 
 
 class Earlier:
-    """One of each victim, kind and match: the newest. Without a place for all, the oldest goes."""
+    """The newest mitigation of each victim, kind and match; beyond a maximum the oldest goes."""
 
     def __init__(self) -> None:
         self._by_name: dict[tuple[str, str, str], Mitigation] = {}
@@ -27,7 +27,7 @@ class Earlier:
             del self._by_name[next(iter(self._by_name))]
 
     def same_as(self, mitigation: Mitigation) -> Mitigation | None:
-        """The one of the same victim, kind and match."""
+        """The earlier mitigation of the same victim, kind and match; None if there is none."""
         return self._by_name.get(_name(mitigation))
 
     def drops(self, victim: Prefix, kind: Traffic, unix: float) -> list[tuple[Match, float]]:
@@ -41,8 +41,10 @@ class Earlier:
         ]
 
     def forget(self, unix: float) -> None:
-        """Forget what ended long ago."""
-        old = [name for name, each in self._by_name.items() if unix - each.began > _SECONDS]
+        """Forget mitigations that began more than a day ago."""
+        old = [
+            name for name, mitigation in self._by_name.items() if unix - mitigation.began > _SECONDS
+        ]
         for name in old:
             del self._by_name[name]
 

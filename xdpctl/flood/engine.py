@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The detector: packets and times in, reports out.
 
-A stratum (a kind of packets to a destination) that reaches its threshold is looked at (`looks.py`);
-what is done about it are its mitigations (`mitigations.py`). What their rules take is left out of
-the next look, so a new vector is met as a new attack. Pure: it reads no clock.
+A stratum is a kind of packets to a destination. One that reaches its threshold is looked at
+(`looks.py`), and mitigations may begin (`mitigations.py`). The next look leaves out the packets
+that their rules match, so a new vector is met as a new attack. Pure: it reads no clock.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,11 +31,11 @@ _SECOND = 1.0
 
 
 class Engine:
-    """Call `step` with what was observed since the last call, some twenty times a second at least.
+    """Call `step` at least about twenty times a second with the packets since the last call.
 
-    `ours` are the prefixes whose addresses are protected. `usual`, `normal` and `ceilings`
-    are what was learnt, `answers` says how often a UDP service has answered so far. `expectations`
-    are those of operators.
+    `ours` are the protected prefixes. `usual`, `normal` and `ceilings` are what was learnt.
+    `answers` says how often a UDP service has answered so far. `expectations` are those of
+    operators.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class Engine:
         return self._seen.taught
 
     def threshold(self, key: Key) -> float:
-        """The packets a second from which on a stratum is looked at."""
+        """The rate, in packets a second, at which a stratum is looked at."""
         return self._seen.threshold(key)
 
     def step(
         self, now: float, unix: float, packets: PacketArray, seconds: float | None = None
     ) -> list[Report]:
-        """Take what was observed up to the monotonic time `now`; return what is to be reported.
+        """Take the packets observed up to the monotonic time `now`; return the reports.
 
-        `seconds` is for how long these packets were observed, None since the last step.
+        `seconds` is for how long they were observed; None means since the last step.
         """
         if seconds is None:
             seconds = now - self._last if self._last is not None else WINDOW_SECONDS
@@ -101,7 +101,7 @@ class Engine:
         return reports
 
     def _look_at_known(self, now: float, unix: float, known: Chunk) -> Iterator[Report]:
-        """Limit sources that send far more in known flows than any source is used to."""
+        """Limit sources that send far more in known flows than any source did before."""
         seen = self._seen
         for victim, proposal in self.ceilings.step(unix, known, seen.fresh, seen.raises):
             most = self.settings.most(victim, Traffic[proposal.finding.kind.upper()])
@@ -110,14 +110,14 @@ class Engine:
                 yield from self.mitigations.begin(now, unix, victim, proposal, watched) or ()
 
     def _ours(self, now: float, seconds: float, packets: PacketArray) -> Chunk:
-        """The packets to destinations that are protected."""
+        """The packets to protected destinations."""
         chosen = np.zeros(len(packets), bool)
         for prefix in self.ours:
             chosen |= covers(prefix, packets["family"], packets["destination"])
         return Chunk(now, seconds, packets[chosen])
 
     def _learn(self, now: float, unix: float, chunk: Chunk, unknown: Chunk) -> None:
-        """Learn what is normal: nothing of kinds that are loud, held or above what was learnt."""
+        """Learn what is normal, but nothing from kinds that are loud, attacked or above normal."""
         undecided = unknown.of(unknown.packets["reason"] == Reason.NO_RULE)
         loud = self._looks.not_normal(now)
         copes = self._looks.coping() - loud

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is known of packets that are looked at, and what shows that they are an attack. Pure."""
+"""What is known about packets under suspicion, and what shows that they are an attack. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray
 
-_FAR_BELOW = 0.1  # of the rate: what is usual
-_ASKED = 0.9  # of the packets, about which the flow memory was asked
+_FAR_BELOW = 0.1  # share of the rate: a usual rate below it explains nothing
+_ASKED = 0.9  # share of the packets that must be of unknown flows
 _FAR_ABOVE = 10.0  # times the threshold
 _LONG = 86_400.0  # seconds without a packet of a kind
 _MANY_SOURCES = 32
@@ -27,15 +27,15 @@ _ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # types of ICMP and ICMPv6, by fami
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Packets of one kind to one victim, and what is known.
+    """Packets of one kind to one victim, and what is known about them.
 
     `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
-    second, `usual` is the highest rate that was normal, 0 if none is known. `learnt` is for how
-    many seconds traffic was observed, and `fresh` whether that is too short. `forged` is the
-    share of packets to the victim that came from impossible sources, and `taught` says whether the
-    flow memory is taught: else every flow is unknown. `accepts`: the victim has taken part in TCP
-    just now. `challenged` packets are of sources that have
-    answered, so they are real. `copes`: the victim's services answer, `answered` packets a second.
+    second; `usual` is the highest normal rate, 0 if none is known. `learnt` is for how many seconds
+    traffic was observed, and `fresh` says that this is too short. `forged` is the share of packets
+    to the victim that came from impossible sources. `taught` says that the flow memory is taught:
+    else every flow is unknown. `accepts`: the victim has just taken part in TCP. `challenged`: the
+    packets passed a challenge, so their sources are real. `copes`: the victim's services answer,
+    `answered` packets a second.
     """
 
     victim: Prefix
@@ -56,7 +56,7 @@ class Case:
 
 
 def unsolicited(case: Case) -> str:
-    """A sentence, if the packets only come as answers and nobody has asked; else empty."""
+    """A sentence, if the packets are answers that nobody has asked for; else empty."""
     if case.kind not in ANSWERS or not case.taught or _between_services(case):
         return ""
     unknown = case.window["flow"] == FlowState.UNKNOWN
@@ -66,9 +66,9 @@ def unsolicited(case: Case) -> str:
 
 
 def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
-    """The most that is done about an attack of a kind, if its packets prove to be one.
+    """The strongest measure against a proven attack of a kind, as `xdpctl detect show` names it.
 
-    As `xdpctl detect show` says it: drop, challenge, limit, watch or nothing.
+    It is drop, challenge, limit, watch or nothing.
     """
     if most in (Most.OFF, Most.OBSERVE):
         return "nothing" if most is Most.OFF else "watch"
@@ -78,9 +78,9 @@ def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
 
 
 def _between_services(case: Case) -> bool:
-    """Whether packets go from a service's port to another's, as between two VPN gateways.
+    """Whether packets go from one service's port to another's, as between two VPN gateways.
 
-    The flow memory does not learn from what goes out of a service's port.
+    The flow memory does not learn from packets that leave from a service's port.
     """
     if case.kind is not Traffic.UDP_SERVICE:
         return False
@@ -91,8 +91,8 @@ def _between_services(case: Case) -> bool:
 def unaccepted(case: Case) -> str:
     """A sentence, if TCP packets belong to no connection that the inside takes part in; else empty.
 
-    Who takes part is known by the handshake, or by what the inside acknowledges. A box that has
-    just started, or past which answers do not go, cannot tell; nor of a host that accepts nothing.
+    A handshake, or what the inside acknowledges, shows who takes part. This is not known just after
+    the start, where answers go another way, or for a host that accepts no connections.
     """
     if case.kind is not Traffic.TCP or case.fresh or not (case.taught and case.accepts):
         return ""
@@ -104,7 +104,7 @@ def unaccepted(case: Case) -> str:
 
 
 def never_seen(case: Case, from_where: Sources) -> bool:
-    """Whether no packet of the kind was seen for a long time, and many send them: no new tunnel."""
+    """Whether the kind is new after a long time, and comes from many sources: so no new tunnel."""
     if case.kind is Traffic.SYN:  # a challenge lets people in, so there is no need to be sure
         return False
     unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0
@@ -112,7 +112,7 @@ def never_seen(case: Case, from_where: Sources) -> bool:
 
 
 def _without_errors(case: Case, from_where: Sources) -> Sources:
-    """The sources without those of ICMP errors: honest routers send them from private addresses."""
+    """The sources without those of ICMP errors, which routers send from private addresses."""
     if case.kind is not Traffic.ICMP:
         return from_where
     errors = np.isin(case.window["icmp_type"], _ERRORS[case.victim.family])
@@ -120,7 +120,7 @@ def _without_errors(case: Case, from_where: Sources) -> Sources:
 
 
 def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
-    """What shows, beside their number, that the packets are an attack."""
+    """What shows, besides their rate, that the packets are an attack."""
     if unsolicited:
         yield unsolicited
     if why := unaccepted(case):
@@ -132,7 +132,7 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
         yield why
     elif case.forged >= IMPOSSIBLE:
         yield f"{case.forged:.0%} of the packets came from sources that cannot exist"
-    if case.copes:  # many ask a service that is new or liked: that alone shows nothing
+    if case.copes:  # many clients of a new or popular service alone show nothing
         return
     known = case.normal.count(case.kind) >= 2 * ENOUGH
     if case.kind is Traffic.SYN:  # many people connect to a new service; a challenge lets them in
@@ -150,10 +150,10 @@ def because(case: Case, from_where: Sources, unsolicited: str) -> Iterator[str]:
 
 
 def never_asked_for(match: Match, kind: Traffic) -> Iterator[str]:
-    """A sentence, if the match takes UDP from ports of services that nobody uses from outside."""
+    """A sentence, if the match takes UDP from services that nobody uses across the Internet."""
     ports = match.get("source_port")
     if kind is Traffic.UDP_SERVICE and ports:
         singles = all(low == high and low in NEVER_ASKED for low, high in ports)
         if singles:
             named = ", ".join(str(low) for low, _ in ports)
-            yield f"nobody asks for UDP from port {named} across the Internet"
+            yield f"nobody uses a UDP service on port {named} across the Internet"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a mitigation's rule hits of the attack, and whether that needs it still. Pure."""
+"""How much of the attack a mitigation's rule hits, and whether the rule is still needed. Pure."""
 
 import numpy as np
 
@@ -12,17 +12,18 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers, takes
 
 _HIT = 100.0  # packets a second: fewer do not keep a rule
-_HEADS_LEAST = 4  # that a flood has which comes back: one may stand for many packets
-_BACK, _STILL = 0.25, 0.5  # of the threshold: the attack comes back, or goes on
-_PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: one is challenged, and one is let in
+_HEADS_LEAST = 4  # of a flood that has come back: a single head may stand for many packets
+_BACK, _STILL = 0.25, 0.5  # shares of the threshold: the attack has come back, or goes on
+_PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: the first is challenged, the second is let in
 
 
 def attack_rate(
     mitigation: Mitigation, match: Match, packets: PacketArray, seconds: float
 ) -> float:
-    """The packets a second of the attack that a rule hits; of known flows the largest source's.
+    """The packets a second of the attack that a rule hits.
 
-    A drop of SYNs was made to hit next to no normal ones, so no handshake explains its hits.
+    For known flows it is the rate of the largest source. SYNs of completed handshakes do not
+    count, except for a drop of SYNs: it was made to hit next to no normal ones.
     """
     known = packets["flow"] == FlowState.KNOWN
     chosen = takes(match, packets) & (known == mitigation.known)
@@ -44,17 +45,17 @@ def attack_rate(
 
 
 def expected(mitigation: Mitigation, raises: Raises) -> bool:
-    """Whether operators expect what its rule hits now."""
+    """Whether operators expect as much as its rule hits now."""
     threshold = mitigation.finding.threshold
     most = raised(raises, mitigation.prefix, mitigation.of_kind, threshold)
     return most > threshold and mitigation.rate < most
 
 
 def needed(mitigation: Mitigation, raises: Raises) -> bool:
-    """Whether the attack goes on, and not normal packets alone that look like it.
+    """Whether the attack goes on, and the hits are not normal packets alone.
 
-    What operators expect is no attack.
-    What is not a drop meets normal packets, too, and so may a drop of which that is not known.
+    What operators expect is no attack. A rule that certainly hits next to no normal packets is kept
+    at a lower rate than any other.
     """
     if expected(mitigation, raises):
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What shows that packets are an attack, and what a match for them would hit. Pure."""
+"""Judges whether packets are an attack, and whether a match for them may be dropped. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -24,15 +24,15 @@ from xdpctl.model.rate import Rate
 from xdpctl.traffic.select import takes
 
 _MATCH_SHOWN = 160  # characters
-OF_TUNNELS = 10.0  # times the threshold: what one tunnel may carry although nobody answers it
+OF_TUNNELS = 10.0  # times the threshold: one tunnel without answers may carry as much
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A match with what is to be done about it, and what it rests on.
+    """A match, the action on it, and the finding on which it rests.
 
     `blind`: too little normal traffic was known to say what it hits. `adapts`: its limit depends on
-    the rate of the attack, and is to be set again when that is known better.
+    the rate of the attack, and is set again when that rate is known better.
     """
 
     match: Match
@@ -64,7 +64,7 @@ class Judge:
         self._judging = self.case.normal.judging
 
     def hits(self, match: Match) -> tuple[Collateral, ...]:
-        """What a match hits of normal traffic, of whatever destination."""
+        """How much normal traffic a match hits, whatever its destination."""
         return collateral(_anywhere(match), self._judging)
 
     def why_not(self, match: Match, hit: tuple[Collateral, ...]) -> str:
@@ -73,17 +73,18 @@ class Judge:
             return "the configuration allows no drop"
         reasons = [*self.because, *never_asked_for(match, self.case.kind)]
         if not reasons:
-            return "nothing but their number shows that the packets are an attack"
+            return "only the rate of the packets suggests an attack"
         own = sources(self.case.window[takes(match, self.case.window)])
         no_client = self.unaccepted or any(never_asked_for(match, self.case.kind))
         if own.repeat and not self.from_where.repeat and not no_client:
             return (
-                f"it takes {own.distinct} of the {self.from_where.distinct} sources, which repeat"
+                f"it takes {own.distinct} of the {self.from_where.distinct} sources, and these "
+                "send again and again, as real clients do"
             )
-        for each in hit:
-            if each.hits and (each.bound > MOST_HIT or each.samples < RARE):
-                return f"it hits up to {each.bound:.1%} of normal {each.kind}"
-        known = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
+        for harm in hit:
+            if harm.hits and (harm.bound > MOST_HIT or harm.samples < RARE):
+                return f"it would hit up to {harm.bound:.1%} of normal {harm.kind}"
+        known = next((harm.samples for harm in hit if harm.kind == self.case.kind.setting), 0)
         sure = self.unsolicited or self.unaccepted or never_seen(self.case, self.from_where)
         if known < ENOUGH and not sure:
             return f"only {known} packets of normal {self.case.kind.setting} are known"
@@ -91,21 +92,21 @@ class Judge:
 
     @property
     def may_be_a_tunnel(self) -> bool:
-        """Whether it may be a tunnel of a few peers, at a rate that one carries.
+        """Whether the packets may be a tunnel between a few peers, at a rate that one can carry.
 
-        A pair of a tunnel is known once the inside has sent to it. Some never do.
+        A tunnel's flow is known once the inside has sent to the peer, which some never do.
         """
         few = self.from_where.few and self.case.kind in TUNNELS
         return few and self.case.rate < OF_TUNNELS * self.case.threshold
 
     def drop(self, match: Match, hit: tuple[Collateral, ...]) -> Proposal:
-        """A drop of a match."""
-        own = next((each.samples for each in hit if each.kind == self.case.kind.setting), 0)
+        """The proposal to drop a match."""
+        own = next((harm.samples for harm in hit if harm.kind == self.case.kind.setting), 0)
         blind = self.case.fresh or own < ENOUGH
         return Proposal(match, Action.DROP, self.told(match, hit), blind=blind)
 
     def told(self, match: Match, hit: tuple[Collateral, ...]) -> Finding:
-        """What a match rests on."""
+        """The finding on which a match rests."""
         case, chosen = self.case, takes(match, self.case.window)
         mass = case.window["weight"].astype(np.float64)
         return Finding(
@@ -116,7 +117,7 @@ class Judge:
             heads=len(case.window),
             coverage=float(mass[chosen].sum() / max(mass.sum(), 1.0)),
             because=(*self.because, *never_asked_for(match, case.kind))[:TEXTS_MAX],
-            rejected=tuple(each[:TEXT_MAX] for each in self.rejected[:TEXTS_MAX]),
+            rejected=tuple(reason[:TEXT_MAX] for reason in self.rejected[:TEXTS_MAX]),
             deciding=deciding(match, case.window, case.normal, case.kind),
             collateral=hit[:KINDS_MAX],
             picture=picture(match, case.window, case.normal, case.kind),
@@ -124,11 +125,13 @@ class Judge:
 
 
 def _anywhere(match: Match) -> Match:
-    """The match without its destination: normal traffic was to other destinations, too."""
-    return matching(tuple(each for each in match.components if each[0] != "destination"))
+    """The match without its destination: normal traffic went to other destinations, too."""
+    return matching(
+        tuple(component for component in match.components if component[0] != "destination")
+    )
 
 
 def short(match: Match) -> str:
-    """The match without its destination; a long one is cut."""
+    """The text of the match without its destination; a long one is cut."""
     shown = str(_anywhere(match))
     return shown if len(shown) <= _MATCH_SHOWN else f"{shown[:_MATCH_SHOWN]} ..."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finds what is loud, and begins what is done about it. Pure."""
+"""Finds strata above their thresholds, and begins mitigations. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,16 +25,16 @@ from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 
-_LEAST = 24  # heads for a look, after a while
+_LEAST = 24  # heads for a look after `_SUSPECT_SECONDS`
 _SUSPECT_SECONDS = 0.3
 _AGAIN_SECONDS = 0.15  # between two looks at a stratum
-_QUIET_SECONDS = 2.0  # below the threshold, after which a stratum is quiet again
-_LOUD_SECONDS = 5.0  # for which nothing of its kind is learnt
+_QUIET_SECONDS = 2.0  # below the threshold; then a stratum is quiet again
+_LOUD_SECONDS = 5.0  # after a loud moment, in which nothing of its kind is learnt
 _SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
-_TOGETHER = 8  # strata of a kind that reach their thresholds at once: they are looked at as one
-_JUMP, _ONCE = 4.0, 0.9  # times the threshold; of the sources
-_BESIDE_SECONDS = 0.5  # between two looks at what is beside an attack
-_COMPLETE = 0.5  # of the handshakes
+_TOGETHER = 8  # loud strata of a kind: as many are looked at as one
+_JUMP, _ONCE = 4.0, 0.9  # times the threshold, and the share of sources that are seen once
+_BESIDE_SECONDS = 0.5  # between two looks at a stratum beside an attack
+_COMPLETE = 0.5  # share of the SYNs whose handshakes are completed
 
 
 @dataclass(slots=True)
@@ -45,36 +45,36 @@ class _Suspect:
     loud_at: float
     rate: float = 0.0
     looked_at: float = -1.0
-    copes: bool = False  # its services answer: so it may be learnt
+    copes: bool = False  # its services answer, so it may be learnt
 
 
 class Looks:
-    """Looks at what was seen. `ours` are the prefixes whose addresses are protected."""
+    """Looks at the packets in `seen`."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen, self._mitigations, self._rates = seen, seen.mitigations, seen.rates
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()
-        self._expected: set[Key] = set()  # strata above what was learnt, and expected
-        self._beside: dict[Key, float] = {}  # those below, at victims that are attacked
-        self._beside_at: dict[Key, float] = {}  # when each of them was looked at
+        self._expected: set[Key] = set()  # strata above what was learnt, as operators expect
+        self._beside: dict[Key, float] = {}  # strata below, at victims under attack
+        self._beside_at: dict[Key, float] = {}  # when each of these was looked at
         self._afresh = Afresh(seen, self._begin)
 
     def not_normal(self, now: float) -> set[Traffic]:
-        """The kinds that are loud, above what was learnt, or attack somebody."""
+        """The kinds that are loud, above what was learnt, or part of an attack."""
         loud = {
-            kind for (_, kind), each in self._suspects.items()
-            if each.loud_at > now - _LOUD_SECONDS and not each.copes
+            kind for (_, kind), suspect in self._suspects.items()
+            if suspect.loud_at > now - _LOUD_SECONDS and not suspect.copes
         }  # fmt: skip
-        loud |= {each.of_kind for each in self._mitigations.active if each.state is State.ATTACK}
+        loud |= {m.of_kind for m in self._mitigations.active if m.state is State.ATTACK}
         return loud | {kind for _, kind in self._expected}
 
     def coping(self) -> set[Traffic]:
         """The kinds that are loud, and that services answer."""
-        return {kind for (_, kind), each in self._suspects.items() if each.copes}
+        return {kind for (_, kind), suspect in self._suspects.items() if suspect.copes}
 
     def step(self, now: float, unix: float) -> Iterator[Report]:
-        """Look at all that is loud; what is to be reported."""
+        """Look at all strata that are loud; yield the reports."""
         window = self._seen.recent.last(WINDOW_SECONDS)
         window = window.of(window.packets["reason"] == Reason.NO_RULE)
         loud = self._loud(window)
@@ -89,16 +89,16 @@ class Looks:
 
     def _loud(self, window: Chunk) -> dict[Key, float]:
         """The strata that have reached their thresholds, with their rates."""
-        found = strata(window.packets, window.seconds)
+        recent = strata(window.packets, window.seconds)
         least = np.array(
             [self._seen.settings.least_floor(kind, self._seen.taught) for kind in Traffic]
         )
         loud: dict[Key, float] = {}
         self._expected, self._beside = set(), {}
-        attacked = [each.prefix for each in self._mitigations.active if each.state is State.ATTACK]
+        attacked = [m.prefix for m in self._mitigations.active if m.state is State.ATTACK]
         least *= BESIDE if attacked else 1.0
-        for place in np.flatnonzero(found.rates >= least[found.kinds]).tolist():
-            key, rate = found.key(place), float(found.rates[place])
+        for place in np.flatnonzero(recent.rates >= least[recent.kinds]).tolist():
+            key, rate = recent.key(place), float(recent.rates[place])
             learnt = self._rates.threshold(key, self._seen.taught)
             expected = raised(self._seen.raises, *key, learnt)
             if rate >= expected:
@@ -107,12 +107,12 @@ class Looks:
                 self._expected.add(key)
             elif expected > learnt or rate < self._rates.beside(key, self._seen.taught):
                 continue
-            elif any(each.covers(key[0]) for each in attacked):
+            elif any(prefix.covers(key[0]) for prefix in attacked):
                 self._beside[key] = rate
         return loud
 
     def _look_beside(self, now: float, unix: float) -> Iterator[Report]:
-        """Beside an attack, drop what is below its threshold and shows that it is one, too."""
+        """Drop strata beside an attack that are below their threshold, but proven attacks, too."""
         self._beside_at = {key: at for key, at in self._beside_at.items() if key in self._beside}
         for key, rate in self._beside.items():
             if now < self._beside_at.get(key, -1.0) + _BESIDE_SECONDS:
@@ -126,14 +126,14 @@ class Looks:
                 continue
             self._beside_at[key] = now
             case = replace(self._seen.case(key, window[left], rest), threshold=least)
-            for one in proposals(case, most):
-                if one.action is Action.DROP:
-                    yield from self._begin(now, unix, key, one, most) or ()
+            for proposal in proposals(case, most):
+                if proposal.action is Action.DROP:
+                    yield from self._begin(now, unix, key, proposal, most) or ()
 
     def _look_at(
         self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk
     ) -> Iterator[Report]:
-        """Look at the strata of one kind: one by one, or at many within a prefix as one."""
+        """Look at the strata of one kind, one by one; many in a prefix are looked at as one."""
         chosen = window.packets[window.kinds == kind]
         for expected, of in self._expected:
             if of is kind:
@@ -144,11 +144,11 @@ class Looks:
             return
         for around in self._rates.outermost:
             inside = {key: rate for key, rate in loud.items() if around.covers(key[0])}
-            ours = chosen[covers(around, chosen["family"], chosen["destination"])]
-            rate = float(ours["weight"].sum()) / window.seconds
+            packets = chosen[covers(around, chosen["family"], chosen["destination"])]
+            rate = float(packets["weight"].sum()) / window.seconds
             spread = rate >= _SPREAD * self._seen.settings.floor(around, kind, self._seen.taught)
             if not inside or len(inside) >= _TOGETHER:
-                prefix = narrowest(ours, around) if spread else None
+                prefix = narrowest(packets, around) if spread else None
                 least = max(
                     _SPREAD * self._rates.floor((around, kind), self._seen.taught),
                     self._seen.threshold((around, kind)),
@@ -185,9 +185,9 @@ class Looks:
     def _opening(self, now: float, key: Key, suspect: _Suspect, window: PacketArray) -> bool:
         """Whether SYNs, or what follows them, may be people who connect.
 
-        Their handshakes are completed by an ACK of what the inside answered, which nobody can
-        forge who has not seen it. A jump to much more than the threshold, from many sources at
-        once, is an attack without waiting for that.
+        People complete handshakes: their ACK repeats a number from the inside's answer, which a
+        forger does not see. A jump far above the threshold, from many sources at once, counts as
+        an attack at once.
         """
         if now < suspect.since + _SUSPECT_SECONDS:
             high = suspect.rate >= _JUMP * self._seen.threshold(key)
@@ -196,8 +196,8 @@ class Looks:
             return False
         look = self._seen.shaken.last(LOOK_SECONDS)
         shaken = look.packets[covers(key[0], look.packets["family"], look.packets["destination"])]
-        seen = float(window["weight"].sum(dtype=np.float64))
-        return completed(shaken, look.seconds) >= _COMPLETE * seen
+        packets = float(window["weight"].sum(dtype=np.float64))
+        return completed(shaken, look.seconds) >= _COMPLETE * packets
 
     def _answer(
         self, now: float, unix: float, key: Key, window: PacketArray, rate: float
@@ -209,20 +209,20 @@ class Looks:
         seen = self._seen.recent.last(WINDOW_SECONDS)
         case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
         earlier = self._mitigations.earlier.drops(victim, kind, unix)
-        found = again(case, earlier, most) or proposals(case, most)
+        proposed = again(case, earlier, most) or proposals(case, most)
         if suspect := self._suspects.get(key):
-            suspect.copes = case.copes and not found
+            suspect.copes = case.copes and not proposed
         reports, full = list[Report](), False
-        for one in found:
-            begun = self._begin(now, unix, key, one, most)
+        for proposal in proposed:
+            begun = self._begin(now, unix, key, proposal, most)
             full |= begun is None
             reports += begun or []
-        if found and not reports:  # what is asked for was refused: less may be possible
+        if proposed and not reports:  # what was proposed cannot begin: less may be possible
             begun = self._begin(now, unix, key, whole_limit(case), most)
             full |= begun is None
             reports += begun or []
         if full and not reports:
-            usual = sum(self._seen.usual.best((victim, each)) for each in Traffic)
+            usual = sum(self._seen.usual.best((victim, of_kind)) for of_kind in Traffic)
             reports += (
                 self._begin(now, unix, key, limit_on_all(case, usual), most, force=True) or []
             )
@@ -237,7 +237,7 @@ class Looks:
         most: Most,
         force: bool = False,
     ) -> list[Report] | None:
-        """Begin a mitigation; what is to be reported, None if there is no place for it."""
+        """Begin a mitigation; return its reports, or None if there is no place for it."""
         watched = most is Most.OBSERVE
         reports = self._mitigations.begin(now, unix, key[0], proposal, watched, force)
         for report in reports or ():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One mitigation of an attack, from the report of its beginning to that of its end. Values."""
+"""One mitigation of an attack, from the report that it began to the report that it ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ _ALL_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
 
 class State(StrEnum):
-    """How far a mitigation is.
+    """The state of a mitigation.
 
-    ATTACK: its rule is hit. WAITING: it is not, and stays. PROBING: it is in monitor mode, to see
-    whether the attack goes on.
+    ATTACK: its rule is hit. WAITING: its rule is not hit, and stays. PROBING: its rule is in
+    monitor mode, to see whether the attack goes on.
     """
 
     ATTACK = "attack"
@@ -39,8 +39,8 @@ class State(StrEnum):
 class Mitigation(msgspec.Struct, kw_only=True):
     """A mitigation (RFC 9132). Times are monotonic seconds, `began` is Unix time.
 
-    `quiet` is for how long the rule is kept after the last hits; it doubles each time the attack
-    comes back.
+    `quiet` is for how many seconds the rule is kept after its last hits; it doubles each time the
+    attack comes back.
     """
 
     id: str
@@ -58,15 +58,15 @@ class Mitigation(msgspec.Struct, kw_only=True):
     told_at: float = 0.0
     probing_since: float = 0.0
     refused: str = ""  # why the control plane did not accept it
-    accepted: bool = False  # the control plane has heard what it rests on
+    accepted: bool = False  # the control plane has received its finding
     watched: bool = False  # only observed, as the configuration says
     known: bool = False  # it limits known flows
-    blind: bool = False  # what it hits of normal traffic is not known
+    blind: bool = False  # it is not known how much normal traffic it hits
     adapts: bool = False  # its limit depends on the rate of the attack
 
     @classmethod
     def of(cls, identity: str, victim: Prefix, proposal: Proposal, unix: float) -> "Mitigation":
-        """The mitigation that was proposed."""
+        """The mitigation for a proposal."""
         return cls(
             id=identity,
             victim=shown(victim),
@@ -83,7 +83,7 @@ class Mitigation(msgspec.Struct, kw_only=True):
 
     @property
     def normal(self) -> float:
-        """Packets a second that its rule hits of what is usual: they say nothing of an attack."""
+        """Packets a second of usual traffic that its rule hits: they do not show an attack."""
         own = next((c for c in self.finding.collateral if c.kind == self.kind), None)
         share = own.hits / own.samples if own and own.samples >= RARE else 1.0
         return share * self.finding.usual
@@ -102,7 +102,7 @@ class Mitigation(msgspec.Struct, kw_only=True):
         return self.action == Action.DROP
 
     def check(self) -> None:
-        """RuleError if it has no victim, kind or match; of what a file says."""
+        """RuleError if its victim, kind or match is not valid, as it may be in a file."""
         self.parsed()
         if self.kind.upper() not in Traffic.__members__ or not self.prefix:
             raise RuleError(f"there is no kind {self.kind[:40]!r}", "kind", "")
@@ -112,12 +112,12 @@ class Mitigation(msgspec.Struct, kw_only=True):
 
 
 def rival_of(mitigation: Mitigation, standing: Sequence[Mitigation]) -> Mitigation | None:
-    """The quietest one, in whose place another may come; None if there is room.
+    """The quietest mitigation, which makes room for another; None if there is room.
 
-    It is of the same kind to the same victim, to the same victim, or of all.
+    It is one of the same victim and kind if these are too many, else of the same victim, else any.
     """
-    of_victim = [each for each in standing if each.victim == mitigation.victim]
-    alike = [each for each in of_victim if each.kind == mitigation.kind]
+    of_victim = [other for other in standing if other.victim == mitigation.victim]
+    alike = [other for other in of_victim if other.kind == mitigation.kind]
     full = (
         rivals
         for rivals, most in (
@@ -128,12 +128,12 @@ def rival_of(mitigation: Mitigation, standing: Sequence[Mitigation]) -> Mitigati
         if len(rivals) >= most
     )
     rivals = next(full, [])
-    return min(rivals, key=lambda each: (each.state is State.ATTACK, each.rate), default=None)
+    return min(rivals, key=lambda other: (other.state is State.ATTACK, other.rate), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the control plane is told of one; `watch`: its rule is to be in monitor mode."""
+    """A report about a mitigation; `watch`: its rule is to be in monitor mode."""
 
     phase: Phase
     mitigation: Mitigation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The mitigations that stand: their hits, and when they end. Pure."""
+"""The active mitigations: their hits, and when they end. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -23,19 +23,19 @@ from xdpctl.model.rate import Rate
 from xdpctl.traffic.packets import PacketArray, joined
 from xdpctl.traffic.select import takes
 
-TTL_SECONDS = 300.0  # of the rules, which are asked for again while they are needed
+TTL_SECONDS = 300.0  # of the rules, which are requested again while they are needed
 _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
 PROBE_SECONDS = 75.0  # longer than the pauses of most pulses
-_ANSWERED_SECONDS = 1.0  # after which what came before a challenge is not looked at any more
+_ANSWERED_SECONDS = 1.0  # after it began, what passes a challenge or limit is looked at again
 TAKEN_BACK = "an operator has removed its rule"  # as the hook says
-_OTHER = 0.2  # of a limit, by which another one differs from it
+_OTHER = 0.2  # share of a limit by which a new one must differ
 
 
 class Mitigations:
-    """All of them, and the `earlier` ones.
+    """All active mitigations, and the `earlier` ones.
 
-    `step` says what is to be reported; tell it with `answered` what came of it.
+    `step` yields reports; pass the control plane's answer to each on with `answered`.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Mitigations:
         return list(self._mitigations.values())
 
     def stands(self, mitigation: Mitigation) -> bool:
-        """Whether it is this one that stands."""
+        """Whether this very mitigation is active."""
         return self._mitigations.get(mitigation.id) is mitigation
 
     def has(self, identity: str) -> bool:
@@ -67,7 +67,7 @@ class Mitigations:
         earlier: Iterable[Mitigation],
         most: Callable[[Prefix, Traffic], Most],
     ) -> None:
-        """Go on with those of an earlier process, as far as the settings still allow them."""
+        """Go on with the mitigations of an earlier process that the settings still allow."""
         for mitigation in mitigations:
             allowed = most(mitigation.prefix, mitigation.of_kind)
             if allowed is Most.OFF or (allowed is Most.LIMIT and mitigation.drops):
@@ -94,26 +94,26 @@ class Mitigations:
         watched: bool,
         force: bool = False,
     ) -> list[Report] | None:
-        """Begin one; nothing if the same stands already, None if louder ones have all places.
+        """Begin a mitigation; return the reports, or None if louder ones take all places.
 
-        Where there is no place, the quietest one ends: to the same victim, or else of all. With
-        `force` it ends although it is louder.
+        The reports are empty if the same is active already. Where there is no place, the quietest
+        one ends: of the same victim, or else of all. With `force` it ends even if it is louder.
         """
         mitigation = Mitigation.of(
             f"{victim} {proposal.finding.kind} {unix:.3f}", victim, proposal, unix
         )
         self._number += 1
         mitigation.id = f"{mitigation.id}.{self._number}"
-        same = [each for each in self._mitigations.values() if each.match == mitigation.match]
-        if any(each.action == mitigation.action or each.drops for each in same):
+        same = [other for other in self._mitigations.values() if other.match == mitigation.match]
+        if any(other.action == mitigation.action or other.drops for other in same):
             return []
         ended = []
         if not same and (rival := rival_of(mitigation, self.active)):
             if rival.state is State.ATTACK and rival.rate >= proposal.finding.rate and not force:
                 return None
             ended.append(self.end(rival))
-        for each in same:  # its rule is changed, and its event goes on
-            mitigation.id = each.id
+        for other in same:  # its rule is changed, and its event goes on
+            mitigation.id = other.id
         before = self.earlier.same_as(mitigation)
         if before is not None and not mitigation.blind:
             mitigation.quiet = min(2 * before.quiet, QUIET_MOST)
@@ -123,9 +123,9 @@ class Mitigations:
         return [*ended, Report(Phase.BEGAN, mitigation, watched)]
 
     def answered(self, identity: str, why: str, limit: Rate | None = None) -> None:
-        """What came of a report: `why` it had no effect, or nothing. It is reported again then.
+        """Take the answer to a report: `why` it had no effect, or an empty text.
 
-        `limit` stands in the place of its drop.
+        A refused mitigation is reported again. `limit` is in place of its drop.
         """
         mitigation = self._mitigations.get(identity)
         if mitigation is None:
@@ -136,9 +136,9 @@ class Mitigations:
             mitigation.action, mitigation.limit = Action.LIMIT.value, limit
 
     def limit_to(self, now: float, mitigation: Mitigation, pps: float) -> Iterator[Report]:
-        """Let another rate pass a limit on a kind, if it differs by much; what is to be reported.
+        """Change the rate of a limit on a kind, if it differs by much; yield the reports.
 
-        A limit for each source, one on all kinds and one that people have brought stay.
+        Limits for each source, on all kinds, or made because a drop hit people stay as they are.
         """
         if not mitigation.adapts or mitigation.limit is None:
             return
@@ -157,8 +157,9 @@ class Mitigations:
     def not_taken(self, now: float, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which undecided packets no mitigation takes.
 
-        One that was refused takes none, unless by an operator. What passes a challenge or a limit
-        after a moment is taken by nothing yet: its sources have answered, or are many.
+        A refused mitigation takes none, unless an operator removed its rule. A challenge or limit
+        takes packets only at first: what passes it later comes from sources that have answered, or
+        from many.
         """
         return self._left(packets, (
             mitigation for mitigation in self._in_force(kind)
@@ -167,10 +168,12 @@ class Mitigations:
 
     def not_dropped(self, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which packets no standing drop takes."""
-        return self._left(packets, (each for each in self._in_force(kind) if each.drops))
+        return self._left(
+            packets, (mitigation for mitigation in self._in_force(kind) if mitigation.drops)
+        )
 
     def not_probed(self, packets: PacketArray) -> NDArray[np.bool_]:
-        """Which packets no drop in monitor mode would take: of those nobody knows what they are."""
+        """Which packets no drop in monitor mode would take: the others may be an attack."""
         return self._left(packets, (
             mitigation for mitigation in self._mitigations.values()
             if mitigation.drops and mitigation.state is State.PROBING
@@ -189,9 +192,9 @@ class Mitigations:
         return left
 
     def step(self, now: float, chunk: Chunk) -> Iterator[Report]:
-        """Count the hits, and end what is not needed any more.
+        """Count the hits, and end mitigations that are not needed any more; yield the reports.
 
-        Only what no handshake explains counts: people must not keep a rule that hits them.
+        Packets that a handshake explains do not count: people must not keep a rule that hits them.
         """
         yield from self._ending
         self._ending = []
@@ -208,9 +211,9 @@ class Mitigations:
             yield from self._moved(now, mitigation)
 
     def _moved(self, now: float, mitigation: Mitigation) -> Iterator[Report]:
-        """The next state of one."""
+        """Move a mitigation to its next state; yield the reports."""
         if mitigation.refused == TAKEN_BACK and hits.expected(mitigation, self.expected):
-            yield self.end(mitigation)  # else more than that would be taken for refused, too
+            yield self.end(mitigation)  # else it would hide more than what is expected
             return
         if mitigation.state is State.PROBING:
             if hits.needed(mitigation, self.expected):
@@ -234,7 +237,7 @@ class Mitigations:
             yield Report(Phase.CONTINUES, mitigation, mitigation.watched)
 
     def end(self, mitigation: Mitigation) -> Report:
-        """End one; what is to be reported."""
+        """End a mitigation; return the report."""
         del (
             self._mitigations[mitigation.id],
             self._matches[mitigation.id],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A sample of normal traffic, and what a match would hit of it. Pure."""
+"""A sample of normal traffic, and how much of it a match would hit. Pure."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -13,9 +13,9 @@ from xdpctl.model.match.match import Match
 from xdpctl.traffic.packets import PACKET, PacketArray, kinds
 from xdpctl.traffic.select import takes
 
-MOST_HIT = 0.01  # of a kind: the largest upper bound of what a drop may hit
-ENOUGH = 300  # packets of a kind of which none is hit: then the bound is 1 %
-RARE = 30  # packets of a kind: of fewer no share is known
+MOST_HIT = 0.01  # share of a kind that a drop may hit: the upper bound must be below it
+ENOUGH = 300  # packets of a kind: if a match hits none of them, the upper bound is 1 %
+RARE = 30  # packets of a kind: fewer give no useful share
 _NONE_HIT = 3.0  # the rule of three (Hanley and Lippman-Hand, 1983)
 
 
@@ -23,8 +23,8 @@ _NONE_HIT = 3.0  # the rule of three (Hanley and Lippman-Hand, 1983)
 class Normal:
     """Packets of normal traffic.
 
-    A match is made by every second one (`learning`) and judged by the others (`judging`), so that
-    what is said of it does not rest on the packets that it was made to spare.
+    Every second packet (`learning`) helps to make a match, and the others (`judging`) test it. So
+    a match is never tested with the packets that it was made to spare.
     """
 
     packets: PacketArray
@@ -35,12 +35,12 @@ class Normal:
 
     @property
     def learning(self) -> "Normal":
-        """The half by which a match is made."""
+        """The half with which a match is made."""
         return Normal(self.packets[::2])
 
     @property
     def judging(self) -> "Normal":
-        """The half by which it is judged."""
+        """The half with which it is tested."""
         return Normal(self.packets[1::2])
 
     @property
@@ -54,20 +54,20 @@ class Normal:
 
 
 def collateral(match: Match, normal: Normal) -> tuple[Collateral, ...]:
-    """What a match hits of each kind that there is, the worst first."""
+    """What a match hits of each kind in the sample, the worst first."""
     hit = takes(match, normal.packets)
-    found = []
+    harms = []
     for number, count in enumerate(np.bincount(normal.kinds, minlength=len(Traffic)).tolist()):
         if count:
             hits = int((hit & (normal.kinds == number)).sum())
-            found.append(Collateral(Traffic(number).setting, count, hits, bound(hits, count)))
-    return tuple(sorted(found, key=lambda each: (-each.hits / each.samples, each.kind)))
+            harms.append(Collateral(Traffic(number).setting, count, hits, bound(hits, count)))
+    return tuple(sorted(harms, key=lambda harm: (-harm.hits / harm.samples, harm.kind)))
 
 
 def bound(hits: int, samples: int) -> float:
-    """An upper 95 % confidence bound of a share of which `hits` of `samples` were seen.
+    """The upper 95 % confidence bound of a share, where a match hit `hits` of `samples`.
 
-    For none it is the rule of three, else the score interval (Wilson, 1927).
+    Without hits it is the rule of three, else the score interval (Wilson, 1927).
     """
     if not hits:
         return min(1.0, _NONE_HIT / samples)

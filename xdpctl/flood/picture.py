@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a match tells an attack and normal traffic apart, in shares. Pure."""
+"""Shares of packets that show how a match separates an attack from normal traffic. Pure."""
 
 from itertools import pairwise
 from typing import Any
@@ -29,17 +29,17 @@ def _normal(normal: Normal, kind: Traffic) -> PacketArray:
 def deciding(
     match: Match, window: PacketArray, normal: Normal, kind: Traffic
 ) -> tuple[Deciding, ...]:
-    """Each component with its shares, those that tell most apart first."""
-    before, found = _normal(normal, kind), []
+    """Each component with its shares, those that separate best first."""
+    before, shares = _normal(normal, kind), []
     for name, value in match.components:
         if name == "destination":
             continue
-        one = matching(((name, value),))
-        now_share = _share(one, window)
-        before_share = _share(one, before) if len(before) else None
-        text = one.as_json()[name][:_TEXT_MAX]
-        found.append(Deciding(name, text, now_share, before_share))
-    return tuple(sorted(found, key=lambda each: (each.before or 0.0) - each.now))[:VALUES_MAX]
+        single = matching(((name, value),))
+        now_share = _share(single, window)
+        before_share = _share(single, before) if len(before) else None
+        text = single.as_json()[name][:_TEXT_MAX]
+        shares.append(Deciding(name, text, now_share, before_share))
+    return tuple(sorted(shares, key=lambda share: (share.before or 0.0) - share.now))[:VALUES_MAX]
 
 
 def _share(match: Match, packets: PacketArray) -> float:
@@ -51,15 +51,15 @@ def _share(match: Match, packets: PacketArray) -> float:
 def picture(
     match: Match, window: PacketArray, normal: Normal, kind: Traffic
 ) -> Distribution | None:
-    """The distribution of the component that tells most apart, now and before."""
+    """The distribution of the component that separates best, now and before."""
     before = _normal(normal, kind)
-    order = [each.component for each in deciding(match, window, normal, kind)]
-    name = next((each for each in order if each in DIMENSIONS), None)
+    order = [share.component for share in deciding(match, window, normal, kind)]
+    name = next((component for component in order if component in DIMENSIONS), None)
     if name is None or not len(before):
         return None
     by = DIMENSIONS[name]
     now_keys, before_keys = by.keys(window), by.keys(before)
-    now_mass, before_mass = (_mass(each) for each in (window, before))
+    now_mass, before_mass = (_mass(packets) for packets in (window, before))
     values = np.unique(np.concatenate([now_keys, before_keys]))
     values = values[values >= 0]
     if not len(values):
@@ -83,7 +83,7 @@ def picture(
             _binned(edges, keys, mass)
             for keys, mass in ((now_keys, now_mass), (before_keys, before_mass))
         ]
-    now, old = (tuple(round(float(each), 4) for each in row[:BINS_MAX]) for row in rows)
+    now, old = (tuple(round(float(share), 4) for share in row[:BINS_MAX]) for row in rows)
     return Distribution(name, tuple(labels[:BINS_MAX]), now, old)
 
 

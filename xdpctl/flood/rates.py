@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rates of kinds to hosts and protected prefixes: what is learnt, and the thresholds. Pure."""
+"""Learns the rates of kinds to hosts and protected prefixes, and has their thresholds. Pure."""
 
 from collections.abc import Set
 
@@ -13,8 +13,9 @@ from xdpctl.flood.usual import Key, Usual
 from xdpctl.traffic.select import covers
 
 _LEAST = 50.0  # packets a second
-_NOTED = 0.1  # of the floor: lower rates are not remembered
-BESIDE, _ABOVE = 0.2, 1.5  # of the floor, and times what was usual: beside an attack
+_NOTED = 0.1  # share of the floor: lower rates are not remembered
+# beside an attack on the same victim: share of the floor, and times the highest normal rate
+BESIDE, _ABOVE = 0.2, 1.5
 
 
 class Rates:
@@ -26,56 +27,57 @@ class Rates:
 
     @property
     def outermost(self) -> list[Prefix]:
-        """The protected prefixes that are in no other one: what is inside is looked at with it."""
+        """The protected prefixes that no other one covers; those inside are looked at with them."""
         return [
-            each for each in self.ours
-            if not any(other != each and other.covers(each) for other in self.ours)
+            prefix for prefix in self.ours
+            if not any(other != prefix and other.covers(prefix) for other in self.ours)
         ]  # fmt: skip
 
     def floor(self, key: Key, taught: bool) -> float:
-        """The rate below which a kind is no attack; `taught`: the flow memory is."""
+        """The rate below which a kind is no attack; `taught`: the flow memory is taught."""
         return self.settings.floor(*key, taught)
 
     def threshold(self, key: Key, taught: bool) -> float:
         """The rate from which on a kind is looked at.
 
-        What was usual of a prefix was learnt of the whole that is protected.
+        A prefix also has the threshold of the outermost protected prefix around it: rates are
+        learnt for hosts and for outermost prefixes only.
         """
         own = self.usual.threshold(key, self.floor(key, taught))
         if key[0].exact:
             return own
-        around = (each for each in self.outermost if each.covers(key[0]))
-        return max([own, *(self.usual.threshold((each, key[1]), 0.0) for each in around)])
+        around = (prefix for prefix in self.outermost if prefix.covers(key[0]))
+        return max([own, *(self.usual.threshold((prefix, key[1]), 0.0) for prefix in around)])
 
     def beside(self, key: Key, taught: bool) -> float:
         """The rate from which on a kind is looked at beside an attack on the same victim."""
         return max(BESIDE * self.floor(key, taught), _ABOVE * self.usual.best(key))
 
     def note(self, unix: float, undecided: Chunk, loud: Set[Traffic], taught: bool) -> None:
-        """Once a second, note the rates of kinds that are not loud.
+        """Once a second, note the rates of kinds that are not loud, up to the threshold.
 
-        What services cope with may be above the threshold: what is usual grows by steps.
+        A rate that services cope with may be higher, so the threshold grows in steps.
         """
-        found = self._second.add(undecided)
-        if found is None:
+        measured = self._second.add(undecided)
+        if measured is None:
             return
         rates: dict[Key, float] = {}
-        for place in np.flatnonzero(found.rates >= _LEAST).tolist():
-            key = found.key(place)
+        for place in np.flatnonzero(measured.rates >= _LEAST).tolist():
+            key = measured.key(place)
             if key[1] not in loud:
-                self._add(rates, key, float(found.rates[place]), taught)
-        self._add_prefixes(rates, found, loud, taught)
+                self._add(rates, key, float(measured.rates[place]), taught)
+        self._add_prefixes(rates, measured, loud, taught)
         self.usual.note(unix, rates)
 
     def _add_prefixes(
-        self, rates: dict[Key, float], found: Strata, loud: Set[Traffic], taught: bool
+        self, rates: dict[Key, float], measured: Strata, loud: Set[Traffic], taught: bool
     ) -> None:
-        """The rates of each kind towards a whole protected prefix: more than any host's."""
+        """Add the rate of each kind towards a whole protected prefix."""
         for around in self.outermost:
             if around.exact:
                 continue
-            ours = covers(around, found.first["family"], found.first["destination"])
-            sums = np.bincount(found.kinds[ours], found.rates[ours], len(Traffic))
+            inside = covers(around, measured.first["family"], measured.first["destination"])
+            sums = np.bincount(measured.kinds[inside], measured.rates[inside], len(Traffic))
             for kind in Traffic:
                 if kind not in loud:
                     self._add(rates, (around, kind), float(sums[kind]), taught)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was just seen of flows that are not known, and which hosts take part. Pure."""
+"""The newest packets of unknown flows, and the hosts that take part in TCP. Pure."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from xdpctl.traffic.select import covers
 
 LOOK_SECONDS = 0.4  # how far back a look goes
 ENOUGH = 96  # heads for a look
-_TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows: then the memory is taught
+_TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows after which the memory is taught
 _ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 
 
 class Seen:
-    """The packets of the last moments. `raises` are thresholds that operators expect to be met."""
+    """The packets of the last moments. `raises` are the rates that operators expect."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Seen:
         self._now = 0.0
 
     def add(self, chunk: Chunk, known: Chunk, unknown: Chunk) -> None:
-        """Take a reading, and the two parts of it."""
+        """Take a reading, and its two parts."""
         self._now = chunk.ended
         self.part.note(chunk.ended, known)
         self.recent.add(unknown)
@@ -63,26 +63,26 @@ class Seen:
         return self.usual.observed < self.settings.learning
 
     def threshold(self, key: Key) -> float:
-        """The packets a second from which on a stratum is looked at: more if more is expected."""
+        """The rate at which a stratum is looked at; it is higher if operators expect more."""
         return raised(self.raises, *key, self.rates.threshold(key, self.taught))
 
     def rate(self, key: Key, *reasons: Reason) -> float:
-        """Packets a second of a stratum just now, whatever was done with them."""
+        """Packets a second of a stratum just now that had one of these reasons."""
         packets = self.window(key, *reasons, seconds=WINDOW_SECONDS)
         return float(packets["weight"].sum()) / self.recent.last(WINDOW_SECONDS).seconds
 
     def window(self, key: Key, *reasons: Reason, seconds: float = LOOK_SECONDS) -> PacketArray:
-        """The packets of a stratum with which that was done."""
+        """The packets of a stratum that had one of these reasons."""
         victim, kind = key
         recent = self.recent.last(seconds)
         chosen = recent.kinds == kind
         chosen &= covers(victim, recent.packets["family"], recent.packets["destination"])
         chosen &= np.isin(recent.packets["reason"], reasons)
-        found: PacketArray = recent.packets[chosen]
-        return found
+        packets: PacketArray = recent.packets[chosen]
+        return packets
 
     def case(self, key: Key, window: PacketArray, rate: float, copes: bool = False) -> Case:
-        """What is to be judged: packets of a stratum, and what is known of it."""
+        """The case to be judged: packets of a stratum, and what is known about it."""
         observed = self.usual.observed
         everything = self.window(key, *Reason)
         weights = everything["weight"].astype(np.float64)

@@ -13,7 +13,7 @@ from xdpctl.base.problems import Problems
 from xdpctl.base.typed import Seconds, Table, unknown
 
 _LEARNING = 600.0
-_OF_NO_FLOW = 5_000.0  # TCP packets a second to one destination, of no known flow
+_OF_NO_FLOW = 5_000.0  # TCP packets a second to one destination that belong to no known flow
 _PREFIXES_MAX = 256
 _KINDS = [kind.setting for kind in Traffic]
 _BY_KIND = Meta(extra_json_schema={"propertyNames": {"enum": _KINDS}})
@@ -68,9 +68,9 @@ class Part(Table, frozen=True):
 class DetectSettings(Table, frozen=True):
     """`[detect]`, the embedded detector.
 
-    In the first `learning` seconds of its life only what is unsolicited by nature is dropped. Of
-    `prefixes`, the longest that covers a destination decides. `floors` are packets a second to one
-    destination, below which nothing is an attack; they and `modes` are by kind of packets.
+    In its first `learning` seconds it drops only answers that nobody asked for. Of `prefixes`, the
+    longest that covers a destination decides. `floors` are packets a second to one destination,
+    below which nothing is an attack; they and `modes` are by kind of packets.
     """
 
     mode: Most = Most.DROP
@@ -85,38 +85,38 @@ class DetectSettings(Table, frozen=True):
         _check_kinds(self.modes, f"{place}.modes", problems)
 
     def _for(self, destination: Prefix) -> "list[Part | DetectSettings]":
-        """What applies, the most specific first."""
-        over = [each for each in self.prefixes if each.prefix.covers(destination)]
-        return [*sorted(over, key=lambda each: -each.prefix.length), self]
+        """The settings that apply to a destination, the most specific first."""
+        over = [part for part in self.prefixes if part.prefix.covers(destination)]
+        return [*sorted(over, key=lambda part: -part.prefix.length), self]
 
     def floor(self, destination: Prefix, kind: Traffic, taught: bool = False) -> float:
         """The packets a second of this kind below which nothing is an attack.
 
-        `taught`: known flows are told apart, so that few packets of connections are left.
+        `taught`: known flows are recognised, so few packets of real connections are left.
         """
         name = kind.setting
-        given = (each.floors[name] for each in self._for(destination) if name in each.floors)
-        return next(given, _OF_NO_FLOW if taught and kind is Traffic.TCP else FLOORS[kind])
+        floors = (part.floors[name] for part in self._for(destination) if name in part.floors)
+        return next(floors, _OF_NO_FLOW if taught and kind is Traffic.TCP else FLOORS[kind])
 
     def least_floor(self, kind: Traffic, taught: bool) -> float:
         """The lowest floor of a kind anywhere."""
         name = kind.setting
-        given = [each.floors[name] for each in self.prefixes if name in each.floors]
-        return min([*given, self.floor(_ANYWHERE, kind, taught)])
+        floors = [part.floors[name] for part in self.prefixes if name in part.floors]
+        return min([*floors, self.floor(_ANYWHERE, kind, taught)])
 
     def most(self, destination: Prefix, kind: Traffic) -> Most:
-        """The most that may be done about this kind; off for all is off for each."""
+        """The most that may be done about this kind; if the detector is off, nothing."""
         if self.mode is Most.OFF:
             return Most.OFF
-        for each in self._for(destination):
-            if kind.setting in each.modes:
-                return each.modes[kind.setting]
-            if each.mode is not None:
-                return each.mode
+        for part in self._for(destination):
+            if kind.setting in part.modes:
+                return part.modes[kind.setting]
+            if part.mode is not None:
+                return part.mode
         return self.mode
 
 
-def _check_kinds(given: Iterable[str], place: str, problems: Problems) -> None:
-    for name in given:
+def _check_kinds(names: Iterable[str], place: str, problems: Problems) -> None:
+    for name in names:
         if name not in _KINDS:
             problems.add(unknown(name[:80], _KINDS, place))

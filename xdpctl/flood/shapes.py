@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Matches for packets: of a whole kind, and of much of an attack and little else. Pure."""
+"""Matches for a whole kind of packets, and for much of an attack but little else. Pure."""
 
 from functools import partial
 from typing import Any
@@ -19,8 +19,8 @@ from xdpctl.traffic.classify import ESP, GRE
 from xdpctl.traffic.packets import PacketArray, kinds
 from xdpctl.traffic.split import Side, Split, has
 
-_LEAST = 0.15  # of the packets: a box that takes less fits chance
-_STRICT = MOST_HIT / 2  # of a kind, for the half of normal traffic by which boxes are made
+_LEAST = 0.15  # share of the packets: a box that takes less fits by chance
+_STRICT = MOST_HIT / 2  # share of a kind in the half of normal traffic with which boxes are made
 
 
 def _flags(text: str) -> bits.Bits:
@@ -60,7 +60,7 @@ _SHAPES: dict[Traffic, dict[str, Value]] = {
 CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
 
 
-# What tunnels are made of: they carry what they like, at any rate, from few peers.
+# Tunnels consist of these kinds. They carry anything, at any rate, from few peers.
 TUNNELS = frozenset((Traffic.FRAGMENT, Traffic.GRE, Traffic.ESP, Traffic.OTHER))
 
 
@@ -75,39 +75,40 @@ def shape(kind: Traffic, family: int) -> dict[str, Any]:
 def boxes(
     window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
 ) -> list[Match]:
-    """Up to five matches for packets of one kind, those that take most first.
+    """Up to five matches for packets of one kind, the largest first.
 
     `usual` is the share of the packets that normal traffic explains, 0 to 1. `given` has the
-    components that each match begins with. A match may still hit too much: judge it.
+    components with which each match begins. A match may still hit too much normal traffic, which
+    the caller has to judge.
     """
     split = _split(window, kind, normal, usual, given)
     counts = np.bincount(kinds(split.normal.packets), minlength=len(Traffic))
-    found: list[Match] = []
+    matches: list[Match] = []
     left = np.ones(len(window), bool)
-    while len(found) < BOXES_MAX:
+    while len(matches) < BOXES_MAX:
         rest = split.of(left, np.ones(len(split.normal.packets), bool))
         if len(rest.now.packets) < FEW or rest.excess < REST * split.excess:
             break
         match = grow(rest, given, partial(_is_clean, counts))
         if match is None:
             break
-        taken = _taken(match, window) & left
-        if split.now.mass[taken].sum() < _LEAST:
+        hit = _taken(match, window) & left
+        if split.now.mass[hit].sum() < _LEAST:
             break
-        found.append(match)
-        left &= ~taken
-    return found
+        matches.append(match)
+        left &= ~hit
+    return matches
 
 
 def _split(
     window: PacketArray, kind: Traffic, normal: Normal, usual: float, given: dict[str, Value]
 ) -> Split:
-    """Each kind of normal traffic weighs the same, however rare it is."""
+    """The two sides, where each kind of normal traffic weighs the same, however rare it is."""
     weights = window["weight"].astype(np.float64)
     counts = np.bincount(normal.kinds, minlength=len(Traffic))
-    each = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
-    mass = each[normal.kinds]
-    own = np.where(normal.kinds == kind, usual * each[kind], 0.0)
+    per_packet = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
+    mass = per_packet[normal.kinds]
+    own = np.where(normal.kinds == kind, usual * per_packet[kind], 0.0)
     hit = np.ones(len(normal.packets), bool)
     for name, value in given.items():
         if name not in ("destination", "source"):
@@ -125,7 +126,7 @@ def _is_clean(counts: NDArray[np.int64], split: Split) -> bool:
 
 
 def _taken(match: Match, packets: PacketArray) -> NDArray[np.bool_]:
-    """Which packets have the components of a match, beside the addresses that all have."""
+    """Which packets have the components of a match; all have its addresses."""
     chosen = np.ones(len(packets), bool)
     for name, value in match.components:
         if name not in ("destination", "source"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the sources of packets say: forged at random, a few, or many real ones. Pure."""
+"""Whether packets come from forged sources, from a few real ones or from many. Pure."""
 
 from dataclasses import dataclass
 from math import exp
@@ -10,24 +10,25 @@ from numpy.typing import NDArray
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.packets import PacketArray
 
-_MANY = 64  # packets, of fewer nothing is said
-_ONCE = 0.9  # of the sources
-_AS_RANDOM = 0.8  # of the networks that as many random sources would be in
-_ALIKE = 0.8  # of the networks: then normal sources are spread as widely
+_MANY = 64  # packets: fewer are not judged
+_ONCE = 0.9  # share of the sources that are seen once
+_AS_RANDOM = 0.8  # share of the networks in which as many random sources would be
+_ALIKE = 0.8  # share of the networks: normal sources in as many are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
-_FEW, _MOST_OF_IT = 32, 0.8  # sources, and the share of the packets that is theirs
-_REPEATED = 4  # packets of each source
-_HEAVY = 0.01  # of the packets
-IMPOSSIBLE = 0.03  # of the sources, or packets
+_FEW, _MOST_OF_IT = 32, 0.8  # sources, and their share of the packets
+_REPEATED = 4  # packets of each source, on average
+_HEAVY = 0.01  # share of the packets that one source sends
+IMPOSSIBLE = 0.03  # share of the sources, or of the packets
 _NOWHERE = (0, 10, 127, *range(224, 256))  # first octets (RFC 6890)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """How many there are, and what share of the packets the `_FEW` largest ones send.
+    """Figures about the sources of some packets.
 
-    For that share, sources that were seen once do not count: they may be forged. `heavy` is how
-    many of them send a hundredth or more each.
+    `once` is the share of sources that were seen once, and `networks` counts large networks.
+    `largest` is the share of the packets that the `_FEW` largest sources send; sources seen once do
+    not count there, since they may be forged. `heavy` counts sources that send 1 % or more each.
     """
 
     packets: int
@@ -41,7 +42,7 @@ class Sources:
 
     @property
     def few(self) -> bool:
-        """Whether a few sources send most of it."""
+        """Whether a few sources send most of the packets."""
         return self.packets >= _MANY and self.largest >= _MOST_OF_IT
 
     @property
@@ -50,7 +51,7 @@ class Sources:
         return self.packets >= _REPEATED and self.distinct <= self.packets / _REPEATED
 
     def forged(self, normal: "Sources") -> str:
-        """A sentence that says why they are forged at random; empty if they may be real.
+        """A sentence that says why the sources are forged at random; empty if they may be real.
 
         `normal` are the sources of as many packets of normal traffic.
         """
@@ -72,19 +73,19 @@ class Sources:
 def sources(packets: PacketArray) -> Sources:
     """Look at the sources of packets of one family."""
     keys = DIMENSIONS["source"].keys(packets)
-    each, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    if not len(each):
+    addresses, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    if not len(addresses):
         return Sources(0, 0, 0.0, 0, 0.0, 0.0, 0.0)
-    raw = np.frombuffer(each.astype("S17").tobytes(), np.uint8).reshape(-1, 17)
+    raw = np.frombuffer(addresses.astype("S17").tobytes(), np.uint8).reshape(-1, 17)
     ipv4 = bool(raw[0, 0] == 4)
     networks = np.unique(raw[:, 1:2] if ipv4 else raw[:, 1:5], axis=0)
-    random = _ROUTED * (1 - exp(-len(each) / _ROUTED)) if ipv4 else float(len(each))
+    random = _ROUTED * (1 - exp(-len(addresses) / _ROUTED)) if ipv4 else float(len(addresses))
     impossible = _impossible(raw[:, 1], raw[:, 2]) if ipv4 else (raw[:, 1] >> 5) != 1
-    mass = np.bincount(places, packets["weight"], len(each))
+    mass = np.bincount(places, packets["weight"], len(addresses))
     again = np.sort(mass[counts > 1])[::-1]
     return Sources(
         packets=len(packets),
-        distinct=len(each),
+        distinct=len(addresses),
         once=float((counts == 1).mean()),
         networks=len(networks),
         random_networks=random,

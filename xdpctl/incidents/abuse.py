@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Abuse reports about verified sources, in the format XARF 4, for whoever runs their network.
+"""Abuse reports about verified sources, in the format XARF 4, for the operators of their networks.
 
 A source is verified if it had completed a TCP handshake with this host. All others may be forged,
-and are never reported; nor is anybody whose packets no rule dropped.
+and are never reported. Nor is a source whose packets no rule dropped.
 """
 
 import logging
@@ -34,12 +34,12 @@ class Reporter(Table, frozen=True):
     send: bool = False
 
     def check(self, place: str, problems: Problems) -> None:
-        """Refuse a part without the others."""
+        """Refuse settings that are incomplete."""
         for name in ("organisation", "contact", "domain"):
-            given = getattr(self, name)
-            if self != Reporter() and not given.strip():
+            value = getattr(self, name)
+            if self != Reporter() and not value.strip():
                 problems.add(f"reporter.{name} is empty: an abuse report needs all three")
-            elif given != given.strip():
+            elif value != value.strip():
                 problems.add(f"reporter.{name} begins or ends with a blank")
         if self.contact.strip() and "@" not in self.contact:
             problems.add("reporter.contact must be an e-mail address")
@@ -49,22 +49,22 @@ def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str,
     """The name and content of a file for each verified source outside of our own networks.
 
     ConfigError, with what to install, if the extra `xarf` is missing. A report that would not be
-    valid is left out, which is logged.
+    valid is logged and left out.
     """
     try:
         import xarf  # it loads JSON schemas, and belongs to an extra
     except ImportError as error:
         raise ConfigError("abuse reports need more: install xdpctl with the extra xarf") from error
-    kept = incident["evidence"]
-    if kept["received"]:
+    evidence = incident["evidence"]
+    if evidence["received"]:
         return  # legitimate senders are among them
     who = {
         "org": reporter.organisation,
         "contact": reporter.contact,
         "domain": reporter.domain,
     }
-    for sender in filter(_verified, kept["top_sources"][:_MOST]):
-        made = xarf.create_report(
+    for sender in filter(_verified, evidence["top_sources"][:_MOST]):
+        result = xarf.create_report(
             category="connection",
             type="ddos",
             source_identifier=sender["address"],
@@ -73,21 +73,22 @@ def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str,
             sender=who,
             **_facts(incident, sender),
         )
-        if made.report is None or made.errors:
-            log.warning("no abuse report about %s: %s", sender["address"], made.errors)
+        if result.report is None or result.errors:
+            log.warning("no abuse report about %s: %s", sender["address"], result.errors)
             continue
-        text = made.report.model_dump_json(by_alias=True, exclude_none=True, indent=1)
+        text = result.report.model_dump_json(by_alias=True, exclude_none=True, indent=1)
         yield f"xarf-{sender['address'].replace(':', '_')}.json", text.encode()
 
 
 def _verified(sender: dict[str, Any]) -> bool:
-    """Whether it can be reported; XARF wants a port, without which an address may be of many."""
+    """Whether a sender can be reported; XARF needs a port, since many may share an address."""
     return bool(sender["connected"] and not sender["inside"] and sender["port"])
 
 
 def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
     victim = exact_address(incident["subject"].removesuffix("/32").removesuffix("/128"))
-    aim = {"destination_ip": text_of(victim)} if victim else {}  # or a network, or a detector
+    # the subject may also be a network, or the sources that a detector named
+    aim = {"destination_ip": text_of(victim)} if victim else {}
     peaks = {"peak_pps": int(incident["peak_pps"]), "peak_bps": int(incident["peak_bps"])}
     attack = ", ".join(incident["attacks"]) or "unknown"
     return {

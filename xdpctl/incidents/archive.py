@@ -21,7 +21,7 @@ from xdpctl.errors import EvidenceError
 _MANIFEST, _SIGNATURE = "manifest.json", "manifest.sig"
 _EACH_MAX = 64 << 20  # maximum bytes of one file when an archive is read
 _FILES_MAX = 64
-# Others let a few bytes of an archive ask for gigabytes of memory (LZMA's dictionary).
+# With other methods, a few bytes of an archive can need gigabytes of memory (LZMA's dictionary).
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _UNSOUND = (
     zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError

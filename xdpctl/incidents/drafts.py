@@ -8,16 +8,16 @@ from xdpctl.incidents.report import FORGED, facts
 
 def to_provider(incident: dict[str, Any]) -> str:
     """A draft of a letter to the provider's NOC."""
-    kept = incident["evidence"]
-    hit = [] if kept["received"] else kept["top_services"][:5]
-    seen = ", ".join(name for name, _ in hit) or "see the timeline"
+    evidence = incident["evidence"]
+    hit = [] if evidence["received"] else evidence["top_services"][:5]
+    services = ", ".join(name for name, _ in hit) or "see the timeline"
     fact = facts(incident)
     return (
         f"Subject: DDoS against {incident['subject']}, {fact['began']}\n\n"
         "Hello,\n\n"
         f"{incident['subject']} was attacked from {fact['began']} to {fact['ended']}.\n"
         f"Type: {fact['attack']}. Peak as measured here: {fact['peak']}.\n"
-        f"Most of it: {seen}. We dropped {fact['they hit']}.\n\n"
+        f"Most of it: {services}. We dropped {fact['they hit']}.\n\n"
         "Could you please\n"
         "- tell us what you saw of it on your side of our link, and where it entered,\n"
         "- filter or rate-limit it upstream if it comes back,\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files of incidents beside their records: samples, rates, what detectors sent."""
+"""The files of incidents besides their records: samples, rates, and what detectors sent."""
 
 import errno
 import math

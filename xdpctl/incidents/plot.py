@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an incident looks like in time: its clock, and its plot as SVG."""
+"""The plot of an incident as SVG, and its times as text."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ def _peak(incident: dict[str, Any]) -> str:
 
 
 def chart(rates: list[list[float]]) -> dict[str, Any] | None:
-    """The SVG polylines of packets dropped by the rules and passed by the host; None if too few."""
+    """The SVG polylines of packets that the rules hit and the host passed; None if too few rows."""
     if len(rates) < 2:
         return None
     first, last = rates[0][0], rates[-1][0]

@@ -16,7 +16,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.traffic.service_figures import Newcomers
 
 _MEASURED = ("time", "hit_pps", "hit_bps", "passed_pps", "dropped_pps")
-# newcomers a minute that get in at the victim, and those that are usual; empty: not known
+# newcomers a minute that get in at the victim, and their usual number; empty: not known
 COLUMNS = (*_MEASURED, "newcomers", "usual_newcomers")
 Row = tuple[float | None, ...]  # with COLUMNS
 NewcomersOf = Callable[[Prefix | None], Newcomers | None]
@@ -27,7 +27,7 @@ _POINTS = 240  # maximum number of rows that read_rows returns
 
 @dataclass(slots=True)
 class _Counted:
-    """The counters at the last line: hits of the incident; packets the host passed and dropped."""
+    """The counters at the last line: hits of the incident; packets the host passed or dropped."""
 
     at: float
     packets: int
@@ -69,14 +69,14 @@ class Meter:
         return sums["pass"], sums["drop"]
 
     def _line(self, incident: Incident, now: float, passed: int, dropped: int) -> None:
-        # Only rules that the record lists count: the hits of others are added all at once at
-        # their end, which would show as a peak.
+        # Only rules that the record lists count. The hits of other rules are added all at once when
+        # these end, which would show as a peak.
         listed = {rule.id: rule for rule in incident.rules if not rule.ended_at}
         slots = attribution.slots(self._controller.state, incident)
         totals = zip(slots.values(), self._controller.datapath.hits([*slots]), strict=True)
         hits = [listed[rule].since(total) for rule, total in totals]
         hits += [Hits(rule.packets, rule.bytes) for rule in incident.rules]
-        packets, size = sum(each.packets for each in hits), sum(each.bytes for each in hits)
+        packets, size = sum(part.packets for part in hits), sum(part.bytes for part in hits)
         last = self._last.get(incident.id)
         lines = last.lines + 1 if last else 0
         self._last[incident.id] = _Counted(now, packets, size, passed, dropped, lines)
@@ -96,8 +96,8 @@ class Meter:
 
     def _served(self, incident: Incident) -> tuple[float | None, float | None]:
         victim = victim_of(incident)
-        found = self._newcomers(victim) if victim else None
-        return (found.now, found.usual) if found else (None, None)
+        newcomers = self._newcomers(victim) if victim else None
+        return (newcomers.now, newcomers.usual) if newcomers else (None, None)
 
 
 def victim_of(incident: Incident) -> Prefix | None:

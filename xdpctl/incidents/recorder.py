@@ -60,7 +60,11 @@ class PacketRecorder:
 
     def step(self, now: float) -> None:
         """Measure all open incidents, and sample those that are due."""
-        incidents = [each for each in list(self._controller.state.incidents.values()) if each.open]
+        incidents = [
+            incident
+            for incident in list(self._controller.state.incidents.values())
+            if incident.open
+        ]
         if incidents:
             self._files.prepare()
         self._meter.step(now, incidents)
@@ -93,70 +97,70 @@ class PacketRecorder:
             for incident in incidents
             for slot, rule in attribution.slots(state, incident).items()
         }
-        taken: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         if rules:
-            kept = self._take(rules, taken)
-            self._keep(kept)
+            samples = self._take(rules, counts)
+            self._keep(samples)
         if unhit := {
-            i.id: prefix for i in incidents if not taken[i.id] and (prefix := victim_of(i))
+            i.id: prefix for i in incidents if not counts[i.id] and (prefix := victim_of(i))
         }:
-            self._keep(self._take_to(unhit, taken))
+            self._keep(self._take_to(unhit, counts))
         now = time.monotonic()
         for incident in incidents:
             watched = self._watched.setdefault(incident.id, _Watched(now))
             watched.looks += 1
             watched.due = now + _AFTER[min(watched.looks, len(_AFTER) - 1)]
-        return taken.total()
+        return counts.total()
 
-    def _keep(self, kept: list[tuple[str, str, Capture]]) -> None:
-        for identity in dict.fromkeys(name for name, _, _ in kept):
-            mine = [(rule, capture) for name, rule, capture in kept if name == identity]
+    def _keep(self, samples: list[tuple[str, str, Capture]]) -> None:
+        for identity in dict.fromkeys(name for name, _, _ in samples):
+            mine = [(rule, capture) for name, rule, capture in samples if name == identity]
             self._write(identity, mine)
             self._note_connected(identity, [capture for _, capture in mine])
 
     def _take_to(
-        self, victims: Mapping[str, Prefix], taken: Counter[str]
+        self, victims: Mapping[str, Prefix], counts: Counter[str]
     ) -> list[tuple[str, str, Capture]]:
         """Sample packets to victims, whatever the filter does with them."""
         ask = CaptureAsk(choose("all"), _EVERY, int(SlotNumber.NONE), _LOOK_SECONDS, _MOST)
-        kept = []
+        samples = []
 
         def unsated() -> bool:
-            return not self._beat.stopping and any(taken[each] < _EACH for each in victims)
+            return not self._beat.stopping and any(counts[identity] < _EACH for identity in victims)
 
         for batch in self._captures.begin(ask).batches(unsated):
             for capture in batch:
                 to = destination_of(_seen(capture))
                 for identity, victim in victims.items():
-                    if to and victim.covers(to) and taken[identity] < _EACH:
-                        taken[identity] += 1
-                        kept.append((identity, "", capture))
-        return kept
+                    if to and victim.covers(to) and counts[identity] < _EACH:
+                        counts[identity] += 1
+                        samples.append((identity, "", capture))
+        return samples
 
     def _take(
-        self, rules: dict[int, tuple[str, str]], taken: Counter[str]
+        self, rules: dict[int, tuple[str, str]], counts: Counter[str]
     ) -> list[tuple[str, str, Capture]]:
         only = next(iter(rules)) if len(rules) == 1 else int(SlotNumber.NONE)
         ask = CaptureAsk(choose("drop"), _EVERY, only, _LOOK_SECONDS, _MOST)
         wanted = {identity for identity, _ in rules.values()}
-        kept = []
+        samples = []
 
         def unsated() -> bool:
-            enough = all(taken[identity] >= _EACH for identity in wanted)
+            enough = all(counts[identity] >= _EACH for identity in wanted)
             return not enough and not self._beat.stopping
 
         for batch in self._captures.begin(ask).batches(unsated):
             for capture in batch:
                 identity, rule = rules.get(capture.slot, ("", ""))
-                if identity and taken[identity] < _EACH:
-                    taken[identity] += 1
-                    kept.append((identity, rule, capture))
-        return kept
+                if identity and counts[identity] < _EACH:
+                    counts[identity] += 1
+                    samples.append((identity, rule, capture))
+        return samples
 
-    def _write(self, identity: str, kept: list[tuple[str, Capture]]) -> None:
+    def _write(self, identity: str, samples: list[tuple[str, Capture]]) -> None:
         now, section = self._controller.clock.read(), BytesIO()
         writer = Writer(section)
-        for rule, capture in kept:
+        for rule, capture in samples:
             reason = Reason(capture.reason)
             comment = f"verdict={reason.verdict} reason={reason.name.lower()}"
             comment += f"{RULE_MARK}{rule}" if rule else ""
@@ -165,11 +169,11 @@ class PacketRecorder:
             writer.packet(interface, unix_ns, _seen(capture), capture.length, comment)
         add(self._files.packets(identity), section.getvalue(), _FILE_MAX)
 
-    def _note_connected(self, identity: str, kept: list[Capture]) -> None:
+    def _note_connected(self, identity: str, captures: list[Capture]) -> None:
         """Record which of the packets' senders have a TCP connection with this host now."""
         peers, path = self._connections.now(), self._files.connected(identity)
         known = path.read_text(errors="replace").split() if path.is_file() else []
-        sources = [source for capture in kept if (source := source_of(_seen(capture)))]
+        sources = [source for capture in captures if (source := source_of(_seen(capture)))]
         named = [str(source).split("/")[0] for source in sources if source.address in peers]
         fresh = list(dict.fromkeys(name for name in named if name not in known))
         if fresh and len(known) < _CONNECTED_MAX:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reports of an incident: as Markdown, HTML and CSV, and as letters. Pure.
+"""Reports of an incident as Markdown, HTML and CSV. Pure.
 
-`incident` is the JSON of GET /v1/incidents/{id}. Texts in it from detectors and attackers are
+`incident` is the JSON of GET /v1/incidents/{id}. Its texts from detectors and attackers are
 escaped.
 """
 
@@ -29,7 +29,7 @@ FORGED = (
     "Source addresses are those in the packets. A verified one had completed a TCP handshake with "
     "this host at the time; any other is possibly spoofed. An address does not prove who attacked."
 )
-_SEEN_SECONDS = 40.0  # after which newcomers are those since an incident began, and not before
+_SEEN_SECONDS = 40.0  # after the begin: earlier counts of newcomers are from before the incident
 
 
 def facts(incident: dict[str, Any]) -> dict[str, str]:
@@ -40,12 +40,12 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
     named = (
         f"{incident['sources_named']:,}" if incident["sources_named"] else "none: only the victim"
     )
-    kept = incident["evidence"]
-    number = kept["sources"]
+    evidence = incident["evidence"]
+    number = evidence["sources"]
     senders = f"{number:,} address{'' if number == 1 else 'es'}"
-    packets = f"{kept['packets']:,}, from {senders}" if kept["packets"] else "none"
-    damage = f"; {kept['damage']}" if kept["damage"] else ""
-    if kept["received"]:
+    packets = f"{evidence['packets']:,}, from {senders}" if evidence["packets"] else "none"
+    damage = f"; {evidence['damage']}" if evidence["damage"] else ""
+    if evidence["received"]:
         packets += f". {_RECEIVED}"
     return {
         "incident": incident["id"],
@@ -55,8 +55,8 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
         "attack": ", ".join(incident["attacks"]) or "-",
         "reported by": ", ".join(incident["detectors"]),
         "peak": _peak(incident),
-        "peak of drops": _worst(kept["rates"]),
-        "newcomers": _newcomers(kept["rates"]),
+        "peak of drops": _worst(evidence["rates"]),
+        "newcomers": _newcomers(evidence["rates"]),
         "sources named": named,
         "rules": f"{incident['rules_made']:,} made, {incident['rules_ended']:,} ended",
         "they hit": f"{si(incident['packets'])} packets, {si(incident['bytes'])}B",
@@ -66,7 +66,7 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
 
 
 def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
-    """Events and rules as (Unix time, text), in the order of time."""
+    """Events and rules as (Unix time, text), sorted by time."""
     lines = [(event["at"], _event_line(event)) for event in incident["events"]]
     for rule in incident["rules"]:
         mode = ", monitor" if rule["mode"] == "monitor" else ""
@@ -113,14 +113,14 @@ def markdown(incident: dict[str, Any]) -> str:
             lines += [
                 f"| {_plain(bar)} | {now:.1%} | {before:.1%} |" for bar, now, before in shares
             ]
-    kept = incident["evidence"]
-    if kept["packets"]:
-        lines += ["", "## Packets kept", *(["", _RECEIVED] if kept["received"] else [])]
+    evidence = incident["evidence"]
+    if evidence["packets"]:
+        lines += ["", "## Packets kept", *(["", _RECEIVED] if evidence["received"] else [])]
         lines += ["", "| from | packets | | where |", "|---|---|---|---|"]
-        for sender in kept["top_sources"]:
+        for sender in evidence["top_sources"]:
             cells = (sender["address"], sender["packets"], standing(sender), _plain(place(sender)))
             lines.append(f"| {' | '.join(map(str, cells))} |")
-        lines += ["", *(f"- {name}: {count}" for name, count in kept["top_services"])]
+        lines += ["", *(f"- {name}: {count}" for name, count in evidence["top_services"])]
     if incident["sources"]:
         lines += [
             "",
@@ -151,16 +151,16 @@ def page(incident: dict[str, Any]) -> str:
 
 
 def findings(incident: dict[str, Any]) -> list[tuple[str, list[str], str, Any]]:
-    """Of each rule that rests on a finding: its text, sentences, and a picture with its name."""
+    """For each rule with a finding: its text, the sentences, the picture's name, and its bars."""
     rules = reasons.asked(incident)
     return [
         (
-            reasons.title(each, rules),
-            list(reasons.sentences(each)),
-            (each["picture"] or {}).get("component", "").replace("_", " "),
-            reasons.bars(each),
+            reasons.title(finding, rules),
+            list(reasons.sentences(finding)),
+            (finding["picture"] or {}).get("component", "").replace("_", " "),
+            reasons.bars(finding),
         )
-        for each in incident["findings"]
+        for finding in incident["findings"]
     ]
 
 
@@ -171,10 +171,10 @@ def sources_csv(incident: dict[str, Any]) -> str:
     rows.writerow(("source", "standing", "packets_kept", "country", "asn", "as_name"))
     for source in incident["sources"]:
         rows.writerow((cell(source), "named by a detector", "", "", "", ""))
-    kept = incident["evidence"]
-    for sender in kept["top_sources"]:
+    evidence = incident["evidence"]
+    for sender in evidence["top_sources"]:
         where = (sender["country"], sender["asn"] or "", cell(sender["as_name"]))
-        stands = standing(sender) + ("; sent to the victim" if kept["received"] else "")
+        stands = standing(sender) + ("; sent to the victim" if evidence["received"] else "")
         rows.writerow((sender["address"], stands, sender["packets"], *where))
     return out.getvalue()
 
@@ -203,7 +203,7 @@ def _worst(rates: list[list[float]]) -> str:
 
 
 def _newcomers(rates: list[list[Any]]) -> str:
-    """How many got in at the victim when it was worst; known 20 s after they did."""
+    """The fewest newcomers at the victim; their number is known 20 s later."""
     known = [row for row in rates if row[5] is not None and row[0] >= rates[0][0] + _SEEN_SECONDS]
     if not known:
         return "not measured"

@@ -42,12 +42,12 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """The number of kept packets and of their source addresses; the most frequent ones.
+    """The kept packets, their source addresses and services, with the most frequent ones.
 
     These are packets that rules dropped. If there are none, they are packets sent to the victim,
-    and `received` says so: legitimate senders are among them, so none is named. Neither is who was
-    only challenged: everybody is. `rates` has rows with rates.COLUMNS.
-    `damage` says where and why reading the packets failed.
+    and `received` says so: then no sender is named, since legitimate ones are among them. Senders
+    that were only challenged are not named, either: everybody is challenged. `rates` has rows with
+    rates.COLUMNS. `damage` says where and why reading the packets failed.
     """
 
     packets: int = 0
@@ -68,7 +68,7 @@ class Evidence(msgspec.Struct, frozen=True):
 def read(
     files: Files, identity: str, places: GeoDatabase | None, ours: Callable[[Prefix], bool]
 ) -> Evidence:
-    """The summary of what was kept of an incident, as far as it can be read.
+    """The summary of an incident's kept packets, as far as they can be read.
 
     `ours` says whether an address is in one of our own networks.
     """
@@ -137,7 +137,7 @@ def _sender(
 
 
 def _tcp_port(frame: bytes) -> int:
-    """The source port of a TCP packet; 0 of others."""
-    found = fields(frame)
-    port = found.get("source_port") if found and found.get("protocol") == _TCP else None
+    """The source port of a TCP packet; 0 for other packets."""
+    values = fields(frame)
+    port = values.get("source_port") if values and values.get("protocol") == _TCP else None
     return port if isinstance(port, int) else 0

@@ -24,7 +24,7 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
-_COMPILED: dict[str, dict[str, bytes]] = {}  # by what the programs depend on, the files by name
+_COMPILED: dict[str, dict[str, bytes]] = {}  # by settings: the compiled programs, by file name
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
@@ -40,7 +40,7 @@ class Box:
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
         self.settings = ""  # text of the configuration file, for the next start
-        self.detects = False  # whether the embedded detector runs: it would answer to tests' floods
+        self.detects = False  # whether the embedded detector runs: it would act on tests' floods
         self.port = 0  # TCP port for the next start; 0: only the Unix socket
         self.environment: dict[str, str] = {}  # extra variables for the next start
         self.client = Client(self.socket)
@@ -73,7 +73,7 @@ class Box:
         return time.monotonic() - began
 
     def _reuse_compiled(self) -> dict[str, bytes]:
-        """Put what a box of this process compiled for such settings where this one looks for it.
+        """Give this box the programs that an earlier one compiled for such settings; return them.
 
         Compiling takes seconds of CPU, and tests start hundreds of boxes.
         """
@@ -101,19 +101,19 @@ class Box:
     def processes(self, of_threads: bool = False) -> list[int]:
         """The pids of `xdpctl run` and its descendants.
 
-        `of_threads`: also those that other than main threads have started, some for a moment only.
+        `of_threads`: also the children of other than main threads, some of which end in a moment.
         """
         if self._process is None:
             return []
-        found, todo = [], [self._process.pid]
+        pids, todo = [], [self._process.pid]
         while todo:
             pid = todo.pop()
-            found.append(pid)
+            pids.append(pid)
             with suppress(FileNotFoundError, ProcessLookupError):  # the process may have ended
                 tasks = Path(f"/proc/{pid}/task")
                 for task in tasks.iterdir() if of_threads else [tasks / str(pid)]:
                     todo += map(int, (task / "children").read_text().split())
-        return found
+        return pids
 
     def control_plane(self) -> int:
         """The pid of the control plane; 0 if it does not run."""
@@ -124,8 +124,8 @@ class Box:
         return self._child("xdpctl.processes.detector")
 
     def _child(self, module: str) -> int:
-        found = (pid for pid in self.processes() if f"'{module}'" in _command(pid))
-        return next(found, 0)
+        pids = (pid for pid in self.processes() if f"'{module}'" in _command(pid))
+        return next(pids, 0)
 
     def kill(self) -> None:
         """Send SIGKILL to all its processes, and wait until they are gone."""
@@ -160,15 +160,15 @@ class Box:
 
 
 def _command(pid: int) -> str:
-    return _told(pid, "cmdline")
+    return _proc_text(pid, "cmdline")
 
 
 def _alive(pid: int) -> bool:
-    return _told(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+    return _proc_text(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
 
 
-def _told(pid: int, name: str) -> str:
-    """What the kernel tells of a process; empty if it has ended."""
+def _proc_text(pid: int, name: str) -> str:
+    """The text of a file in /proc of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/{name}").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -20,9 +20,9 @@ from xdpctl.lab.webserver import Answer
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
 LATE_SOURCE = "198.18.0.9"
-FLOOD_RATE, FLOOD_SECONDS = 400_000, 120  # at most: it is stopped once everything was shown
+FLOOD_RATE, FLOOD_SECONDS = 400_000, 120  # maxima: the flood is stopped when the demo ends
 TTL = 4.0
-_LEAST_RATE = 50_000  # a flood, also of a busy machine, which sends less than it is asked
+_LEAST_RATE = 50_000  # packets a second that are a flood, and that a busy machine can send
 _PATIENCE = 10.0
 _SENTENCES = 3
 
@@ -40,8 +40,8 @@ def play() -> int:
         for act in (_calm, _held, _attack, _mitigate, _explain, _expire, _survive):
             act(stage)
         line.tell("cleaning up", "bold")
-    left = remains(stage)
-    line.claim(not left, f"left behind: {', '.join(left) or 'nothing'}")
+    leftovers = remains(stage)
+    line.claim(not leftovers, f"left behind: {', '.join(leftovers) or 'nothing'}")
     if line.failed:
         out.print(f"\n[red]{len(line.failed)} checks failed[/red]")
         return 1
@@ -56,7 +56,7 @@ def _service(answers: list[Answer]) -> str:
 
 
 def _watch(stage: Stage, seconds: float, done: Callable[[], bool] = lambda: False) -> list[Answer]:
-    """Print figures once a second, until `done` or for `seconds`; the last second's requests."""
+    """Print figures each second, until `done` or for `seconds`; return the last requests."""
     until, recent = time.monotonic() + seconds, []
     before = stage.stack.count()
     while time.monotonic() < until and not done():
@@ -84,7 +84,7 @@ def _calm(stage: Stage) -> None:
 
 
 def _held(stage: Stage) -> None:
-    """The embedded detector answers a flood; then it is switched off, for the operator's part."""
+    """The embedded detector stops a flood; then it is switched off, for the operator's part."""
     line, client = stage.line, stage.box.client
     line.tell("SYN flood, and nobody does anything", "bold")
     aim(stage, stage.generator, ATTACKERS)
@@ -97,19 +97,19 @@ def _held(stage: Stage) -> None:
     before = stage.stack.count()
     answers = _watch(stage, 3)
     leaked = stage.stack.count() - before
-    line.claim(leaked == 0, f"{leaked} attack packets reached the stack since it is held")
+    line.claim(leaked == 0, f"{leaked} attack packets reached the stack while it is held")
     line.claim(_fine(answers), f"the client is served: {_service(answers)}")
     stage.generator.stop.set()
     flood.result()
     stage.generator.stop.clear()
     (incident,) = client.call("GET", "/v1/incidents")["incidents"]
     line.tell(f"xdpctl detect why {incident['id']}", "bold")
-    found = client.call("GET", f"/v1/incidents/{incident['id']}")
-    for finding in found["findings"]:
-        line.tell(f"  {reasons.title(finding, reasons.asked(found))}")
+    details = client.call("GET", f"/v1/incidents/{incident['id']}")
+    for finding in details["findings"]:
+        line.tell(f"  {reasons.title(finding, reasons.asked(details))}")
         for sentence in islice(reasons.sentences(finding), _SENTENCES):
             line.tell(f"    {sentence}")
-    line.claim(bool(found["findings"]), "the incident says what the rule rests on")
+    line.claim(bool(details["findings"]), "the incident says what the rule rests on")
     line.tell("xdpctl freeze; xdpctl undo --since 1m: now the operator's part", "bold")
     client.call("PUT", "/v1/automatic", json={"mode": "off"})
     client.call("POST", "/v1/automatic/undo", json={"since": "1m"})
@@ -117,7 +117,7 @@ def _held(stage: Stage) -> None:
 
 def _kept_out(client: Client) -> int:
     total = client.call("GET", "/v1/counters")["total"]
-    return sum(total.get(each.name.lower(), {}).get("packets", 0) for each in KEPT_OUT)
+    return sum(total.get(reason.name.lower(), {}).get("packets", 0) for reason in KEPT_OUT)
 
 
 def _attack(stage: Stage) -> None:
@@ -138,11 +138,12 @@ def _attack(stage: Stage) -> None:
 def _mitigate(stage: Stage) -> None:
     stage.line.tell(f"POST /v1/rules: drop {ATTACKER_NET}", "bold")
     body = {"match": {"source": ATTACKER_NET}, "reason": "SYN flood, seen at 8:19"}
-    asked = time.monotonic()
+    began = time.monotonic()
     rule = stage.box.client.call("POST", "/v1/rules", json=body)
-    took = (time.monotonic() - asked) * 1000
+    milliseconds = (time.monotonic() - began) * 1000
     stage.line.claim(
-        rule["in_kernel"], f"answered after {took:.1f} ms: slot {rule['slot']} in the kernel"
+        rule["in_kernel"],
+        f"answered after {milliseconds:.1f} ms: slot {rule['slot']} in the kernel",
     )
     moment = time.monotonic()
     before = stage.stack.count()
@@ -155,7 +156,7 @@ def _mitigate(stage: Stage) -> None:
         leaked == 0, f"dropped at once: {leaked} attack packets reached the stack since"
     )
     stage.line.claim(rate >= _LEAST_RATE, f"{rate:,.0f} packets a second dropped in XDP")
-    seconds = time.monotonic() - asked
+    seconds = time.monotonic() - began
     stage.line.claim(_fine(recovered), f"the client is served again after {seconds:.1f} s")
 
 
@@ -172,18 +173,18 @@ def _expire(stage: Stage) -> None:
     stage.line.tell(f"a rule with a TTL of {TTL:g} s, and the control plane stopped", "bold")
     body = {"match": {"source": LATE_SOURCE}, "ttl": TTL}
     stage.box.client.call("POST", "/v1/rules", json=body)
-    asked = time.monotonic()
+    began = time.monotonic()
     os.kill(stage.box.control_plane(), signal.SIGSTOP)
     generator = Generator(compile_generator())
     aim(stage, generator, [LATE_SOURCE])
     with Sniffer(stage.server, "isp0", parse_prefix(LATE_SOURCE)) as late:
         late.count()
         second = stage.attacker.start(lambda: generator.run(10**6, 20_000, 8))
-        time.sleep(max(0.0, TTL - 1 - (time.monotonic() - asked)))
+        time.sleep(max(0.0, TTL - 1 - (time.monotonic() - began)))
         before = late.count()
-        while late.count() == before and time.monotonic() - asked < TTL + 5:
+        while late.count() == before and time.monotonic() - began < TTL + 5:
             time.sleep(0.005)
-        ended = time.monotonic() - asked
+        ended = time.monotonic() - began
         arrived = late.count() > before
         second.result()
     generator.close()
@@ -207,9 +208,9 @@ def _survive(stage: Stage) -> None:
     line.claim(not stage.flood.done(), "the flood continued throughout")
     leaked = stage.stack.count() - before
     rules = stage.box.client.call("GET", "/v1/rules")["rules"]
-    kept = [rule["match"]["source"] for rule in rules] == [ATTACKER_NET]
+    intact = [rule["match"]["source"] for rule in rules] == [ATTACKER_NET]
     line.claim(leaked == 0, f"{leaked} packets of a blocklisted source reached the stack")
-    line.claim(kept, "the rule is still there, and the expired rule is not")
+    line.claim(intact, "the rule is still there, and the expired rule is not")
     stage.generator.stop.set()
     sent = stage.flood.result()
     line.tell(f"  the flood ends: {sent.packets:,} packets in {sent.seconds:.0f} s")

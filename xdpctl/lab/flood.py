@@ -140,7 +140,7 @@ class Generator:
         """Let a veth end receive what XDP_TX sends back: it needs a program itself."""
 
         def work() -> None:
-            (link,) = (each for each in netlink.links() if each.name == name)
+            (link,) = (candidate for candidate in netlink.links() if candidate.name == name)
             netlink.attach(link, self.pass_fd, "native")
 
         host.call(work)
@@ -149,8 +149,8 @@ class Generator:
         """Close the descriptors of the programs and maps."""
         for fd in (self.flood_fd, self.walk_fd, self.pass_fd, self.bare_fd):
             os.close(fd)
-        for each in self.maps.values():
-            each.close()
+        for bpf_map in self.maps.values():
+            bpf_map.close()
 
 
 def interface(host: Host, name: str) -> tuple[int, str]:

@@ -109,7 +109,7 @@ class Lab:
         host.ip("link set lo up")
         # use IPv6 addresses at once, without the second of duplicate address detection
         host.sysctl("net.ipv6.conf.default.accept_dad", 0)
-        for name in ("all", "default"):  # who attacks has addresses without a way back
+        for name in ("all", "default"):  # an attacker's source addresses have no route back
             host.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
         return host
 

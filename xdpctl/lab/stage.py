@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo's lab: attacker, client and server, an HTTP service, measurements, and what it says."""
+"""The demo's lab: attacker, client and server, an HTTP service, measurements, and its output."""
 
 import subprocess
 import time
@@ -40,7 +40,7 @@ class Timeline:
 
 
 ATTACKER_NET = "203.0.113.0/24"
-# without SYN cookies a small flood fills the listener's queue, as a larger one would elsewhere
+# without SYN cookies, even a small flood fills the listener's queue
 _SYN_QUEUE = {"tcp_syncookies": 0, "tcp_max_syn_backlog": 256, "tcp_synack_retries": 0}
 SERVER4, SERVER6 = "192.0.2.1", "2001:db8:2::1"
 out = Console(highlight=False)

@@ -8,13 +8,13 @@ from typing import TypeVar
 from xdpctl.errors import Unreachable
 from xdpctl.lab.namespaces import LabError
 
-HANG_SECONDS = 300.0  # a box starts in three seconds, in a hundred on a busy machine
+HANG_SECONDS = 300.0  # a box starts in 3 s, on a busy machine in 100 s
 _PAUSE_SECONDS = 0.02
 T = TypeVar("T")
 
 
 def eventually(what: Callable[[], T]) -> T:
-    """Ask until the answer is true; return the last one, which is false after HANG_SECONDS."""
+    """Call `what` until its answer is true, or for HANG_SECONDS; return the last answer."""
     deadline = time.monotonic() + HANG_SECONDS
     while not (answer := what()) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
@@ -22,14 +22,14 @@ def eventually(what: Callable[[], T]) -> T:
 
 
 def until(what: Callable[[], T | None], why: str = "") -> T:
-    """As `eventually`, of a control plane that may not answer yet; LabError if it never comes."""
+    """As `eventually`, but `what` may raise Unreachable; LabError if the answer stays false."""
 
-    def asked() -> T | None:
+    def answer_or_none() -> T | None:
         try:
             return what()
         except Unreachable:
             return None
 
-    if answer := eventually(asked):
+    if answer := eventually(answer_or_none):
         return answer
-    raise LabError(f"it did not come about in {HANG_SECONDS:g} s: {why or what}")
+    raise LabError(f"this did not happen within {HANG_SECONDS:g} s: {why or what}")

@@ -34,7 +34,7 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass(slots=True)
 class Answer:
-    """One request: when it was sent (time.monotonic), how long it took, if it was answered."""
+    """One request: when it was sent (time.monotonic), its duration, whether it was answered."""
 
     at: float
     seconds: float

@@ -83,14 +83,14 @@ def _parse(url: str, policy: FetchPolicy) -> httpx2.URL:
         raise RuleError(f"not a URL: {in_words(error)}", "url", fix) from None
     scheme, host, port = parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port
     if scheme not in ("https", "http"):
-        what = f"{scheme[:20]}: is not supported, only https and http" if scheme else "not a URL"
-        raise RuleError(what, "url", fix)
+        problem = f"{scheme[:20]}: is not supported, only https and http" if scheme else "not a URL"
+        raise RuleError(problem, "url", fix)
     if scheme == "http" and not policy.allow_http:
-        what = "an answer over http can be forged on the way"
-        raise RuleError(what, "url", "write https://, or set feeds.allow_http")
+        problem = "an answer over http can be forged on the way"
+        raise RuleError(problem, "url", "write https://, or set feeds.allow_http")
     if parsed.userinfo:
-        what = "the URL has credentials, which would be shown together with it"
-        raise RuleError(what, "url", "leave out the part before the @")
+        problem = "the URL has credentials, which would be shown together with it"
+        raise RuleError(problem, "url", "leave out the part before the @")
     labels = host.removesuffix(".").split(".")
     if "%" in host or not all(0 < len(label) < 64 for label in labels):
         raise RuleError("the host name in the URL is not valid", "url", fix)
@@ -122,15 +122,15 @@ def _pool(policy: FetchPolicy, dialer: Dialer) -> httpcore2.ConnectionPool:
 
 @contextmanager
 def _get(
-    pool: httpcore2.ConnectionPool, url: httpx2.URL, known: Validators, dialer: Dialer
+    pool: httpcore2.ConnectionPool, url: httpx2.URL, validators: Validators, dialer: Dialer
 ) -> Iterator[httpcore2.Response]:
     """Send one request; an error of the transfer inside the block becomes a FetchError."""
     fields = {
         "Host": url.netloc.decode("ascii"),
         "User-Agent": f"xdpctl/{__version__}",
         "Accept-Encoding": "gzip",
-        "If-None-Match": known.etag,
-        "If-Modified-Since": known.last_modified,
+        "If-None-Match": validators.etag,
+        "If-Modified-Since": validators.last_modified,
     }
     headers = [(k.encode(), v.encode("latin-1", "replace")) for k, v in fields.items() if v]
     target = httpcore2.URL(
@@ -150,7 +150,7 @@ def _get(
 
 
 def _answer(
-    response: httpcore2.Response, url: httpx2.URL, known: Validators, most: int
+    response: httpcore2.Response, url: httpx2.URL, validators: Validators, most: int
 ) -> Fetched | httpx2.URL:
     """The answer, or the target of a redirect."""
     status, headers = response.status, httpx2.Headers(response.headers)
@@ -159,14 +159,14 @@ def _answer(
             return url.join(headers["location"])
         except (httpx2.InvalidURL, ValueError) as error:
             raise FetchError(f"redirected to an invalid URL: {in_words(error)}") from None
-    unchanged = status == 304 and known != Validators()
+    unchanged = status == 304 and validators != Validators()
     if status != 200 and not unchanged:
         raise FetchError(f"the server answered {status} {responses.get(status, '')}".rstrip())
-    old = known if unchanged else Validators()
-    named = (headers.get("etag", old.etag), headers.get("last-modified", old.last_modified))
-    sent = (v if v.isascii() and len(v) <= _LONGEST_VALIDATOR else "" for v in named)
+    old = validators if unchanged else Validators()
+    stated = (headers.get("etag", old.etag), headers.get("last-modified", old.last_modified))
+    bounded = (v if v.isascii() and len(v) <= _LONGEST_VALIDATOR else "" for v in stated)
     body = None if unchanged else _body(response, headers, most)
-    return Fetched(body, Validators(*sent), str(url), headers.get("content-type", ""))
+    return Fetched(body, Validators(*bounded), str(url), headers.get("content-type", ""))
 
 
 def _body(response: httpcore2.Response, headers: httpx2.Headers, most: int) -> bytes:

@@ -15,7 +15,7 @@ from xdpctl.model.source_set import NOTHING, Entries, Options, count
 
 
 def prepare(
-    state: State, name: str, listed: Feed, action: Action | None, options: Options
+    state: State, name: str, feed: Feed, action: Action | None, options: Options
 ) -> tuple[Entries, dict[str, int]]:
     """The entries of the set `name`, and the numbers for its report.
 
@@ -24,27 +24,27 @@ def prepare(
     """
     standing = state.sets.get(name)
     action = action or (standing.action if standing else Action.DROP)
-    counts = {"lines": listed.lines, "rejected": listed.rejected, "duplicates": listed.duplicates}
-    entries: Entries = listed.everything
+    counts = {"lines": feed.lines, "rejected": feed.rejected, "duplicates": feed.duplicates}
+    entries: Entries = feed.everything
     if action is Action.DROP:
-        screened = screen(listed.keys, state.protection.why, options.allow_private)
+        screened = screen(feed.keys, state.protection.why, options.allow_private)
         entries = screened.entries
         counts |= {
-            "too_wide": screened.wide + listed.broad_lines,
+            "too_wide": screened.wide + feed.broad_lines,
             "private": screened.special,
             "protected": screened.protected,
-            "left_out_addresses": _addresses(listed.everything) - _addresses(entries)
-            if screened.wide or screened.special or listed.broad_lines
+            "left_out_addresses": _addresses(feed.everything) - _addresses(entries)
+            if screened.wide or screened.special or feed.broad_lines
             else 0,
             "protected_addresses": screened.protected_addresses,
         }
     if options == Options(allow_private=options.allow_private):
         return entries, counts
     special = SPECIAL if action is Action.DROP and not options.allow_private else ()
-    kept = [*special, *_kept_out(state, name, action)]
+    keep_out = [*special, *_kept_out(state, name, action)]
     smaller = {}
     for number, keys in entries.items():
-        lossy = _lossy(FAMILIES[number], keys, options, kept)
+        lossy = _lossy(FAMILIES[number], keys, options, keep_out)
         others = _others(state, name, number)
         smaller[number] = merged(FAMILIES[number], lossy, others) if options.aggregate else lossy
     counts["saved"] = count(entries) - count(smaller)
@@ -60,9 +60,9 @@ def _addresses(entries: Entries) -> int:
     return count_addresses(FAMILIES[4], entries[4])
 
 
-def _lossy(family: Family, keys: Keys, options: Options, kept: list[Prefix | Entries]) -> Keys:
+def _lossy(family: Family, keys: Keys, options: Options, keep_out: list[Prefix | Entries]) -> Keys:
     """The keys widened and merged as the options say, but not over anything in `kept`."""
-    out = [each if isinstance(each, Prefix) else each[family.number] for each in kept]
+    out = [item if isinstance(item, Prefix) else item[family.number] for item in keep_out]
     length = options.widen_ipv4 if family.number == 4 else options.widen_ipv6
     if length:
         _check_length(family, length)
@@ -95,7 +95,7 @@ def _check_length(family: Family, length: int) -> None:
 
 
 def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entries]:
-    """Prefixes that others must not be widened over: protected ones, and those of another action.
+    """Prefixes that no widened entry may cover: protected ones, and those of another action.
 
     Inside a drop, a wider accept would let in addresses that the list does not name. Next to a
     narrower drop, it would no longer decide for the addresses that it names.

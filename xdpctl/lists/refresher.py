@@ -119,10 +119,18 @@ class Refresher:
     def _due(self) -> list[SourceSet]:
         """The sets whose refresh is due, the longest overdue first."""
         now = time.time()
-        fed = [each for each in list(self.controller.state.sets.values()) if each.feed]
-        fed = [each for each in fed if each.name not in self._looking and self.may_fetch(each.name)]
-        due = [each for each in fed if self.attempt(each).next_at <= now]
-        return sorted(due, key=lambda each: self.attempt(each).next_at)
+        fed = [
+            source_set
+            for source_set in list(self.controller.state.sets.values())
+            if source_set.feed
+        ]
+        fed = [
+            source_set
+            for source_set in fed
+            if source_set.name not in self._looking and self.may_fetch(source_set.name)
+        ]
+        due = [source_set for source_set in fed if self.attempt(source_set).next_at <= now]
+        return sorted(due, key=lambda source_set: self.attempt(source_set).next_at)
 
     def _look(self, source_set: SourceSet) -> None:
         try:
@@ -140,7 +148,7 @@ class Refresher:
             tried = self.attempt(source_set)
             tried.checked_at = time.time()
             try:
-                found = self._refresh(source_set, force)
+                result = self._refresh(source_set, force)
             except StaleError:  # the set was changed meanwhile; the next step retries
                 raise
             except Exception as error:
@@ -151,7 +159,7 @@ class Refresher:
                 raise
             if self.attempts.get(source_set.name) is tried:  # else the list was replaced meanwhile
                 self.looked(source_set)
-            return found
+            return result
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -167,19 +175,19 @@ class Refresher:
 
     def _refresh(self, source_set: SourceSet, force: bool) -> FetchResult:
         assert source_set.feed  # noqa: S101  # only sets with a feed are refreshed
-        asked = _asked(source_set.feed, source_set.options)
-        loaded = self.source.load(asked)
+        feed = _asked(source_set.feed, source_set.options)
+        loaded = self.source.load(feed)
         if loaded is None:
             return FetchResult()
-        listed, source = loaded
+        contents, source = loaded
         state = self.controller.state
         entries, counts = prepare(
-            state, source_set.name, listed, source_set.action, source_set.options
+            state, source_set.name, contents, source_set.action, source_set.options
         )
         if _equal(state.entries.get(source_set.name, NOTHING), entries):
-            if asked == source_set.feed != source:
+            if feed == source_set.feed != source:
                 self._note_version(source_set, source)
-            return FetchResult(None, listed.rejects)
+            return FetchResult(None, contents.rejects)
         ask = SetRequest(
             name=source_set.name,
             entries=entries,
@@ -194,7 +202,7 @@ class Refresher:
         future = self.controller.submit(
             lambda draft: put(draft, ask, _FEED, source_set.etag), Change(0, _FEED, meant=force)
         )
-        return FetchResult(future.result(), listed.rejects)
+        return FetchResult(future.result(), contents.rejects)
 
     def _note_version(self, source_set: SourceSet, source: FeedSource) -> None:
         """Store new validators of an unchanged list, without an audit event."""

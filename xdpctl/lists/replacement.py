@@ -51,11 +51,11 @@ class Replaced(NamedTuple):
     @property
     def differs(self) -> bool:
         """Whether anything changed except the time of the change, the report and the origin."""
-        before, now = self.before, self.changed.set
-        if before is None or now.report["added"] or now.report["removed"]:
+        before, after = self.before, self.changed.set
+        if before is None or after.report["added"] or after.report["removed"]:
             return True
         same = {"changed_at": before.changed_at, "report": before.report, "origin": before.origin}
-        return now.replace(**same) != before
+        return after.replace(**same) != before
 
 
 class Replacement:
@@ -85,8 +85,8 @@ class Replacement:
         """Call `read` in a thread and prepare its list; None stands for an empty list."""
 
         def listed() -> Prepared:
-            found = read() if read else Feed(dict(NOTHING), 0, 0, 0, [])
-            return self._prepared(found, None, choices)
+            feed = read() if read else Feed(dict(NOTHING), 0, 0, 0, [])
+            return self._prepared(feed, None, choices)
 
         return await asyncio.to_thread(listed)
 

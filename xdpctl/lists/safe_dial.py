@@ -25,8 +25,8 @@ Resolve = Callable[[str, int], list[str]]
 
 def resolve(host: str, port: int) -> list[str]:
     """All addresses of a host, in the system's order of preference."""
-    found = getaddrinfo(host, port, type=SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = getaddrinfo(host, port, type=SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def literal(text: str) -> bytes | None:
@@ -94,10 +94,10 @@ class Dialer(httpcore2.NetworkBackend):
 
     def _addresses(self, host: str, port: int) -> list[str]:
         """All addresses of a host; FetchError if one of them is not allowed."""
-        found: Future[list[str]] = Future()
-        Thread(target=self._ask, args=(found, host, port), name="resolve", daemon=True).start()
+        future: Future[list[str]] = Future()
+        Thread(target=self._ask, args=(future, host, port), name="resolve", daemon=True).start()
         try:
-            addresses = found.result(self.left())
+            addresses = future.result(self.left())
         except TimeoutError:
             raise FetchError(f"{host}: no answer from DNS") from None
         except (OSError, UnicodeError) as error:
@@ -110,11 +110,11 @@ class Dialer(httpcore2.NetworkBackend):
                 raise FetchError(f"{host} is at {address}, {in_full(kind)}, which is not allowed")
         return addresses
 
-    def _ask(self, found: Future[list[str]], host: str, port: int) -> None:
+    def _ask(self, future: Future[list[str]], host: str, port: int) -> None:
         try:
-            found.set_result(self._resolve(host, port))
+            future.set_result(self._resolve(host, port))
         except Exception as error:
-            found.set_exception(error)
+            future.set_exception(error)
 
 
 class _Stream(httpcore2.NetworkStream):

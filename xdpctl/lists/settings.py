@@ -12,7 +12,7 @@ from xdpctl.errors import ConfigError
 
 
 class FeedSettings(Table, frozen=True):
-    """`[feeds]`: what sets may be refreshed from: URLs, and files in `directory`."""
+    """`[feeds]`: the sources that sets may be refreshed from: URLs, and files in `directory`."""
 
     directory: Path = field(default_factory=lambda: Path("/etc/xdpctl/sets"))
     allow_private: bool = False

@@ -63,8 +63,8 @@ class ListSource:
             return self._file(source)
         from xdpctl.lists.fetch import Validators, fetch
 
-        known = Validators(source.etag, source.last_modified)
-        answer = fetch(source.url, known, self._policy)
+        validators = Validators(source.etag, source.last_modified)
+        answer = fetch(source.url, validators, self._policy)
         if answer.body is None:
             return None
         version = answer.validators
@@ -77,8 +77,8 @@ class ListSource:
         try:
             kind = FeedFormat(format)
         except ValueError:
-            known = ", ".join(FeedFormat)
-            raise RuleError(f"{format!r} is not a format", "format", f"use {known}") from None
+            formats = ", ".join(FeedFormat)
+            raise RuleError(f"{format!r} is not a format", "format", f"use {formats}") from None
         limits = self.limits
         return read(
             data, kind, column or None, limit=limits.max_bytes, max_entries=limits.max_entries

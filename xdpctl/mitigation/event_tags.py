@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tags that link a rule to its event, so that the event's end finds the rule after a restart."""
+"""Tags that link a rule to its event, so that the rule ends with the event after a restart, too."""
 
 import hashlib
 

@@ -14,13 +14,15 @@ _SLACK = 0.01  # share of the requested ttl
 
 
 def extended(standing: Rule, ask: RuleRequest, detector: str, now: Now) -> Rule:
-    """The existing rule with a later end; it never goes down a step of its ladder, nor up one that
-    was taken back because it hit people.
+    """The existing rule with a later end.
 
-    ConflictError if the rule accepts the source. A rule that no detector added, or that another
-    one added without an event, is returned unchanged. If an operator changed the rule, only its
-    end and tags change. If another detector added it for an event, its end and tags change, and it
-    is enforced if `ask` is and the ladder does not keep it in monitor mode.
+    It never goes down a step of its ladder. It also never goes up a step again that it lost because
+    it hit people. ConflictError if the rule accepts the source.
+
+    A rule that no detector added, or that another one added without an event, is returned
+    unchanged. If an operator changed the rule, only its end and tags change. If another detector
+    added it for an event, its end and tags change; it is enforced if `ask` is, unless the ladder
+    keeps it in monitor mode.
     """
     if standing.action is Action.ACCEPT:
         raise ConflictError(f"{standing.origin} accepts {standing.subject}", "", "")
@@ -44,9 +46,9 @@ def extended(standing: Rule, ask: RuleRequest, detector: str, now: Now) -> Rule:
     return standing.replace(**changes)
 
 
-def _stepped(held: tags.Tags) -> bool:
+def _stepped(rule_tags: tags.Tags) -> bool:
     """Whether xdpctl itself changed what the rule does."""
-    return tags.RAISED in held or tags.SOFTENED in held
+    return tags.RAISED in rule_tags or tags.SOFTENED in rule_tags
 
 
 def _expires_ns(standing: Rule, ttl: float | None, now: Now) -> int:
@@ -57,14 +59,14 @@ def _expires_ns(standing: Rule, ttl: float | None, now: Now) -> int:
     return ends if ends - standing.expires_ns > ttl * _SLACK * 1e9 else standing.expires_ns
 
 
-def _mode(standing: Rule, asked: Mode, watched: bool) -> Mode:
+def _mode(standing: Rule, wanted: Mode, watched: bool) -> Mode:
     if watched:
         return Mode.MONITOR
-    return Mode.ENFORCE if standing.mode is Mode.ENFORCE else asked
+    return Mode.ENFORCE if standing.mode is Mode.ENFORCE else wanted
 
 
 def of_another_limit(before: Rule, after: Rule) -> bool:
-    """Whether a rule has another limit, and is the same otherwise but for its end."""
+    """Whether only the limit of a rule, and perhaps its end, has changed."""
     if before.limit is None or after.limit is None or before.limit == after.limit:
         return False
     return before.replace(limit=after.limit, expires_ns=after.expires_ns) == after

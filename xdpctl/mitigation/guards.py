@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guards for every detector: the victim must be ours, and how often it may ask."""
+"""Guards for every detector: the victim must be protected, and the rate of requests is limited."""
 
 from collections import deque
 from threading import Lock
@@ -15,13 +15,15 @@ _MINUTE = 60.0
 
 
 def foreign(event: Event, draft: Draft, settings: AutomaticSettings) -> str:
-    """Why the victim of an event is not protected; empty if it is ours."""
+    """Why the victim of an event is not protected; empty if it is."""
     if event.victim is None:
         return "the event names neither a victim nor sources"
-    ours, protection = settings.networks, draft.state.protection
+    networks, protection = settings.networks, draft.state.protection
     destination = event.match.get("destination") if event.match else None
     for aim in (event.victim, destination or event.victim):
-        known = any(network.covers(aim) for network in ours) if ours else protection.over(aim)
+        known = (
+            any(network.covers(aim) for network in networks) if networks else protection.over(aim)
+        )
         if not known:
             return f"{aim} is in neither automatic.networks nor protected"
     return ""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Handles what detectors post: reads the body, limits its rate, decides, and records.
+"""Handles the requests of detectors: reads the body, limits the rate, decides, and records.
 
-Runs in the event loop. Large bodies are read in threads. Each part of at most `_EVENTS_AT_ONCE`
-events is one operation of the controller, so that requests of an operator, such as a freeze, are
-handled between two parts.
+It runs in the event loop, and reads large bodies in threads. Each part of at most
+`_EVENTS_AT_ONCE` events is one operation of the controller. So an operator's request, such as a
+freeze, is handled between two parts.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ from xdpctl.model.event import Event
 from xdpctl.model.identity import Caller
 
 BODY_BYTES_MAX = 4 << 20
-_READ_IN_A_THREAD = 64 << 10  # bytes from which a body is read in a thread
+_READ_IN_A_THREAD = 64 << 10  # bytes: larger bodies are read in a thread
 _EVENTS_AT_ONCE = 1_000
-_PRECISE_MAX = 64  # events of a body: a detector that reports more at once gets its measures
+_PRECISE_MAX = 64  # events of a body that get precise matches; if there are more, none does
 _BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # per detector
-_PARSERS = 2  # large bodies that are read at the same time: each may take much memory
+_PARSERS = 2  # large bodies that are read at the same time, as each may take much memory
 _WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
 log = logging.getLogger("xdpctl.api")
 Reader = Callable[[bytes], list[Event]]
@@ -164,7 +164,7 @@ class Hooks:
         spent = 0
 
         def spend(count: int) -> None:
-            """Replace what was spent before: an operation that is repeated counts once."""
+            """Spend `count` in all: a repeated operation counts once."""
             nonlocal spent
             self.rule_limits.spend(part.detector, count - spent, time.monotonic())
             spent = count
@@ -188,10 +188,10 @@ class Hooks:
                 spend(responder.created)
             return outcome, mode
 
-        asked = Change(0, part.who, meant=True)  # its settings say how many connections it may cut
+        change = Change(0, part.who, meant=True)  # its settings say how many connections it may cut
         try:
             return await asyncio.wrap_future(
-                self.controller.submit(operation, asked, dry_run=part.dry_run)
+                self.controller.submit(operation, change, dry_run=part.dry_run)
             )
         except Exception:
             spend(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An operator says that an incident was legitimate: its rules end, and as much is expected."""
+"""An operator says that an incident was legitimate: its rules end, and its rate is expected."""
 
 from collections.abc import Iterator
 
@@ -19,34 +19,39 @@ from xdpctl.model.rule import automatic
 
 _ANSWERS = frozenset(kind.setting for kind in ANSWERS)
 _MORE = 1.5  # times the highest rate that was seen
-_GROWN = 5.0  # times the rate at the first look, which an incident may have grown to
+_GROWN = 5.0  # times the rate at the first look: no more of an incident's growth is expected
 
 
 def allow(
     draft: Draft, identity: str, caller: Caller, hits: HitsOf
 ) -> tuple[list[str], list[Expectation]]:
-    """End the automatic rules of an incident, and expect as much from now on.
+    """End the automatic rules of an incident, and expect its traffic from now on.
 
-    Each kind of packets that a rule was about is expected up to the most that was seen (or five
-    times what was seen first, if that is less), and half as much more. Returns the ids of the rules
-    and what is expected. NotFoundError, or ConflictError if the embedded detector did nothing.
+    For each kind of packets the expected rate is 1.5 times the highest rate of the incident, or 1.5
+    times five times the rate at the first look, if that is less. Returns the ids of the rules and
+    the expectations. NotFoundError, or ConflictError if the embedded detector did nothing.
     """
     incident = draft.incidents.get(identity)
     if incident is None:
         raise NotFoundError(f"there is no incident {identity[:40]!r}; see xdpctl incidents")
-    asked = list(_expected(incident, caller, draft.now.unix))
-    if not asked:
+    expected = list(_expected(incident, caller, draft.now.unix))
+    if not expected:
         raise ConflictError(
             f"the embedded detector did nothing in {identity}",
             "id",
             "remove its rules (xdpctl unblock), and say what you expect: xdpctl expect add",
         )
-    draft.note(caller.name, "incident.allow", identity, expected=[str(each) for each in asked])
-    held = expectations.standing(draft)
-    for each in asked:
-        if each.name in held:
-            expectations.remove(draft, each.name, caller)
-        expectations.add(draft, each, caller)
+    draft.note(
+        caller.name,
+        "incident.allow",
+        identity,
+        expected=[str(expectation) for expectation in expected],
+    )
+    standing = expectations.standing(draft)
+    for expectation in expected:
+        if expectation.name in standing:
+            expectations.remove(draft, expectation.name, caller)
+        expectations.add(draft, expectation, caller)
     ended, gone = ending(draft, f"legitimate, says {caller.name}", hits), list[str]()
     for rule in draft.all_rules():
         of = of_rule(draft, rule)
@@ -55,19 +60,19 @@ def allow(
             draft.remove(rule)
             gone.append(rule.id)
     by_hand.add_note(draft, identity, "this is legitimate; it is expected from now on", caller)
-    return gone, asked
+    return gone, expected
 
 
 def _expected(incident: Incident, caller: Caller, unix: float) -> Iterator[Expectation]:
-    """The kinds of packets that its rules were about, but those of answers."""
+    """The expectations: one for each kind of packets of its rules, except answers."""
     rates: dict[str, float] = {}
-    for each in incident.findings:
-        if each.detector == BUILTIN and each.finding.kind not in _ANSWERS:
-            kind = each.finding.kind
-            rates[kind] = max(rates.get(kind, 0.0), each.finding.rate)
+    for rule_finding in incident.findings:
+        if rule_finding.detector == BUILTIN and rule_finding.finding.kind not in _ANSWERS:
+            kind = rule_finding.finding.kind
+            rates[kind] = max(rates.get(kind, 0.0), rule_finding.finding.rate)
     for kind, rate in rates.items():
         victim = parse_prefix(incident.subject)
-        # what one attacker adds to the incident must not be let in for ever
+        # an attacker who adds to the incident must not be let in for ever
         most = min(max(rate, incident.peak_pps), _GROWN * rate)
         yield Expectation(
             name=f"{incident.id}-{kind}"[:32],

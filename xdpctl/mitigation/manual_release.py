@@ -18,15 +18,15 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule, automatic
 
-_HELPDESK_MOST_SECONDS = 3_600.0  # a help desk releases for so long at most
-_HELPDESK_LEAST_SECONDS = 600.0  # a release removes detectors' rules for good, so it must last
+_HELPDESK_MOST_SECONDS = 3_600.0  # the longest release by a help desk
+_HELPDESK_LEAST_SECONDS = 600.0  # the shortest: it removes detectors' rules for good
 _BROADCAST = ip_address("255.255.255.255")
-_HELPDESK_MOST = 200  # released sources at the same time, of all
+_HELPDESK_MOST = 200  # sources that are released at the same time, by anyone
 _HOST = {4: 32, 6: 64}  # the shortest prefix that is one subscriber
 
 
 class Released(NamedTuple):
-    """The accept that stands now, and how many rules of detectors it took away."""
+    """The accept rule, and how many rules of detectors were removed."""
 
     added: Added
     removed: int
@@ -41,11 +41,11 @@ def release(
     reason: str = "",
     ticket: str = "",
 ) -> Released:
-    """Accept a source for so many seconds, and remove what detectors have against sources in it.
+    """Accept a source for `seconds`, and remove detectors' rules on sources in it.
 
-    Until it ends, no detector can drop the source or a part of it. A help desk may do so for a
-    single subscriber, for ten minutes to an hour, with a ticket: else RuleError, ConflictError or
-    QuotaError.
+    Until it ends, no detector can drop the source or a part of it. A help desk needs a ticket, and
+    may release a single subscriber for ten minutes to an hour. RuleError, ConflictError or
+    QuotaError if the release is not allowed.
     """
     if caller.role is Role.HELPDESK:
         _check_helpdesk(draft, source, seconds, ticket)
@@ -71,7 +71,7 @@ def release(
 
 
 def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -> None:
-    """What a help desk may not do: RuleError, or QuotaError for too many at a time."""
+    """Refuse what a help desk may not do: RuleError, ConflictError or QuotaError."""
     if not ticket.strip():
         raise RuleError("no ticket", "ticket", "give the number of the ticket")
     if seconds > _HELPDESK_MOST_SECONDS:
@@ -90,14 +90,14 @@ def _check_helpdesk(draft: Draft, source: Prefix, seconds: float, ticket: str) -
     released = sum(tags.RELEASED in rule.tags for rule in draft.all_rules())
     if released >= _HELPDESK_MOST and not again:
         raise QuotaError(
-            f"{released} sources are released already, as many as a help desk may",
+            f"{released} sources are released already, the most for a help desk",
             "source",
             "ask an operator to release more",
         )
 
 
 def _check_unicast(draft: Draft, source: Prefix) -> None:
-    """RuleError for what is no address of a subscriber."""
+    """RuleError if no subscriber can have this address."""
     address = ip_address(source.address)
     odd = address.is_multicast or address.is_unspecified or address.is_loopback
     if odd or address == _BROADCAST or any(o.covers(source) for o in draft.state.protection.own):
@@ -106,7 +106,7 @@ def _check_unicast(draft: Draft, source: Prefix) -> None:
 
 
 def _refuse_own(standing: Rule | None) -> None:
-    """ConflictError if a person's own rule would be replaced by one that ends."""
+    """ConflictError if the release would replace a person's rule by one that ends."""
     if standing is None or automatic(standing) or tags.RELEASED in standing.tags:
         return
     if standing.action is Action.ACCEPT:

@@ -16,7 +16,7 @@ from xdpctl.model.match.match import Match, build, key_named
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 
-# What is dropped must not use up a limit, nor be answered.
+# Priority behind drops: a dropped packet must not use up a limit, or be challenged.
 _AFTER_DROPS = 10
 _ICMP = {4: "icmp", 6: "icmpv6"}
 
@@ -73,17 +73,18 @@ def asks(
 ) -> Iterator[RuleRequest]:
     """The rules for an event. `common` has the mode, ttl, reason and tags of all of them.
 
-    If the event names sources, they are dropped; else its match is dropped or limited; else the
-    measures for its attack apply. All rules spare known flows, unless the event is about these.
+    If the event names sources, they are dropped. Otherwise its match is dropped or limited; without
+    a match, the measures for its attack apply. All rules spare known flows, unless the event is
+    about known flows.
     """
     if event.sources:
         for source in event.sources:
             yield RuleRequest(Match(source), spare=Spare.KNOWN, **common)
     elif event.match is not None:
         spare = Spare.NONE if event.known else Spare.KNOWN
-        found = _request(event.match, event.limit, common, event.action, spare)
-        precise = event.finding is not None and found.action is not Action.DROP
-        yield replace(found, priority=_AFTER_DROPS) if precise else found
+        request = _request(event.match, event.limit, common, event.action, spare)
+        precise = event.finding is not None and request.action is not Action.DROP
+        yield replace(request, priority=_AFTER_DROPS) if precise else request
     elif event.victim is not None:
         for measure in measures[event.attack]:
             match = measure.match(event.victim, event.port)
@@ -103,9 +104,9 @@ def _request(
     return RuleRequest(match=match, action=action, limit=rate, spare=spare, **common)
 
 
-def remembered(done: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[RuleRequest]:
-    """Requests for the rules on matches among those of earlier incidents, with what these did."""
-    for rule in done:
+def remembered(records: Iterable[RuleRecord], common: dict[str, Any]) -> Iterator[RuleRequest]:
+    """Requests for rules of earlier incidents: those on matches, with the same action and limit."""
+    for rule in records:
         if rule.limit or isinstance(key_named(rule.id), str):
             yield _request(text.parse(rule.what), rule.limit, common, Action(rule.action))
 

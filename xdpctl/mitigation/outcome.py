@@ -12,10 +12,11 @@ FIRST_MAX = 100
 
 @dataclass(slots=True)
 class Outcome:
-    """Ids of rules by outcome, and the reasons for what was not done.
+    """Ids of rules by outcome, and reasons for refusals.
 
-    `first` has the first of `rules` as they are now, at most `FIRST_MAX`. `held` rules have ended,
-    and stay until they have no more hits. `watched` events are in monitor mode.
+    `first` has the first of `rules` as they are now, at most `FIRST_MAX`. `held` rules stay until
+    they have no more hits, although their events have ended. `watched` lists the events whose rules
+    are only in monitor mode.
     """
 
     rules: list[str] = field(default_factory=list)
@@ -50,5 +51,5 @@ class Outcome:
         self.refused.append({"what": what, "why": str(error), "fix": getattr(error, "fix", "")})
 
     def ignore(self, event: Event, why: str) -> None:
-        """Add an event on which nothing was done, and why."""
+        """Add an event that had no effect, with the reason."""
         self.ignored.append({"event": plain(event.id), "why": why})

@@ -23,9 +23,9 @@ from xdpctl.model.rule import Rule
 
 @dataclass(slots=True)
 class Placement:
-    """Of one request of a detector, for which `caller` stands; at most `room` rules are new.
+    """Places the rules of one request by `caller`; at most `room` of them may be new.
 
-    `proven` has the ids of rules that worked for the victim before, `writes` is what changed.
+    `proven` has the ids of rules that worked for the victim before. `writes` counts changes.
     """
 
     draft: Draft
@@ -39,7 +39,7 @@ class Placement:
     writes: int = 0
 
     def _first_step(self, ask: RuleRequest) -> RuleRequest:
-        """`ask` at the first step of the ladder; a rule that worked before is enforced."""
+        """`ask` at the first step of the ladder; a rule that worked before skips this step."""
         watched = self.settings.ladder.monitor and ask.match.id not in self.proven
         if self.mode is not Automatic.ON or not watched:
             return ask
@@ -77,10 +77,10 @@ class Placement:
                 "check what it reports, or raise automatic.max_per_minute",
             )
         if ask.by_source is None:
-            made = rules.add(draft, self._first_step(ask), self.caller).rule
+            rule = rules.add(draft, self._first_step(ask), self.caller).rule
         else:
-            made = rules.place(draft, ask, self.caller).rule
-        return made, True, True
+            rule = rules.place(draft, ask, self.caller).rule
+        return rule, True, True
 
     def put(self, changed: Rule) -> None:
         self.writes += 1

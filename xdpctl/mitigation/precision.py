@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes precise what a detector reports: of a victim alone, what its packets have in common.
+"""Finds precise matches for a detector's report that names only a victim.
 
-A detector that names only a victim says little: the measure for its type of attack would hit
-legitimate traffic, too. If the packets that came to the victim just now are known, matches are made
-from them, as the embedded detector does.
+The measure for its type of attack would hit legitimate traffic, too. So if the packets that just
+came to the victim are known, matches are made from them, as the embedded detector does.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,8 +32,8 @@ from xdpctl.traffic.window import Seen
 
 SECONDS = 3.0  # of packets that are looked at
 _HEADS_MIN = 48  # of a kind
-# of the kind that the detector named, and of others: the share of the victim's packets, and of the
-# floor, from which on they are a part of the attack
+# for the kind that the detector named, and for others: the least share of the victim's packets, and
+# of the floor, with which a kind is a part of the attack
 _SHARE_MIN, _SHARE_BESIDE = 0.1, 0.2
 _LEAST, _BESIDE = 0.2, 0.5
 _HEADS_MAX = 2_000
@@ -42,7 +41,7 @@ _HEADS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was learnt of normal traffic, and what may be done."""
+    """What was learnt about normal traffic, and the settings of the embedded detector."""
 
     normal: Callable[[int], Normal]
     usual: Usual
@@ -50,18 +49,20 @@ class Known:
 
     @property
     def fresh(self) -> bool:
-        """Whether too little was observed."""
+        """Whether traffic was observed for too short a time."""
         return self.usual.observed < self.detect.learning
 
     def most(self, victim: Prefix, kind: Traffic) -> Most:
-        """The most that may be done; the embedded detector may be off, and others not."""
+        """The most that may be done; all is allowed if the embedded detector is off."""
         off = self.detect.mode is Most.OFF
         return Most.DROP if off else self.detect.most(victim, kind)
 
 
 class Precision:
-    """`seen` returns the packets of the last seconds, None if nothing is observed; `known` what is
-    normal; `settings` the current settings.
+    """Adds matches to events, with `precise`.
+
+    `seen` returns the packets of the last seconds, None if nothing is observed. `known` returns
+    what is normal, `settings` the current settings, and `standing` the rules in force.
     """
 
     def __init__(
@@ -81,48 +82,48 @@ class Precision:
     def _vague(self, event: Event) -> bool:
         if event.ignored or event.phase is Phase.ENDED or event.sources or event.match:
             return False
-        ours = self._settings().measures[event.attack] == MEASURES[event.attack]
-        return event.victim is not None and ours  # an operator's own measure stands
+        default = self._settings().measures[event.attack] == MEASURES[event.attack]
+        return event.victim is not None and default  # an operator's own measure stands
 
     def precise(self, events: Iterable[Event]) -> list[Event]:
-        """The events, with matches in place of a victim alone where packets are known."""
-        given = list(events)
-        seen = self._seen(SECONDS) if self.wanted(given) else None
-        if seen is None or seen.seconds <= 0:
-            return given
+        """The events; where packets are known, those with a victim alone get matches."""
+        reported = list(events)
+        recent = self._seen(SECONDS) if self.wanted(reported) else None
+        if recent is None or recent.seconds <= 0:
+            return reported
         known = self._known()
-        return [made for event in given for made in self._made(event, seen, known)]
+        return [precise for event in reported for precise in self._made(event, recent, known)]
 
-    def _made(self, event: Event, seen: Seen, known: Known) -> Iterator[Event]:
+    def _made(self, event: Event, recent: Seen, known: Known) -> Iterator[Event]:
         if not self._vague(event) or event.victim is None:
             yield event
             return
-        found = list(self._matches(event, event.victim, seen, known))
-        yield from found or [event]
+        matched = list(self._matches(event, event.victim, recent, known))
+        yield from matched or [event]
 
-    def _matches(self, event: Event, victim: Prefix, seen: Seen, known: Known) -> Iterator[Event]:
-        packets = _to(victim, seen.packets)
-        held = [each for each in self._standing() if _holds(each, victim)]
+    def _matches(self, event: Event, victim: Prefix, recent: Seen, known: Known) -> Iterator[Event]:
+        packets = _to(victim, recent.packets)
+        standing = [rule for rule in self._standing() if _holds(rule, victim)]
         left = np.ones(len(packets), bool)
-        for each in held:
-            left &= ~takes(each.match, packets)
+        for rule in standing:
+            left &= ~takes(rule.match, packets)
         rest = packets[left & (packets["reason"] == Reason.NO_RULE)]
         total = float(rest["weight"].sum())
         of_kinds = rest["traffic"]
         for number in np.unique(of_kinds).tolist():
             kind, window = Traffic(number), rest[of_kinds == number]
-            rate = float(window["weight"].sum()) / seen.seconds
+            rate = float(window["weight"].sum()) / recent.seconds
             named = ATTACKS.get(kind) is event.attack
             floor = known.detect.floor(victim, kind)
             least = max((_LEAST if named else _BESIDE) * floor, known.usual.best((victim, kind)))
-            share = rate * seen.seconds / total
+            share = rate * recent.seconds / total
             if len(window) < _HEADS_MIN or rate < least:
                 continue
             if share < (_SHARE_MIN if named else _SHARE_BESIDE):
                 continue
             yield from self._of_kind(event, victim, kind, window[-_HEADS_MAX:], rate, known)
-        for each in held:  # what was made before lasts as long as the detector reports it
-            yield _again(event, each)
+        for rule in standing:  # an earlier match lasts as long as the detector reports the attack
+            yield _again(event, rule)
 
     def _of_kind(
         self,
@@ -162,8 +163,8 @@ class Precision:
 def _to(victim: Prefix, packets: PacketArray) -> PacketArray:
     chosen = covers(victim, packets["family"], packets["destination"])
     chosen &= packets["flow"] != FlowState.KNOWN
-    found: PacketArray = packets[chosen]
-    return found
+    to_victim: PacketArray = packets[chosen]
+    return to_victim
 
 
 def _holds(rule: Rule, victim: Prefix) -> bool:
@@ -173,8 +174,8 @@ def _holds(rule: Rule, victim: Prefix) -> bool:
     return enforced and to is not None and to.covers(victim)
 
 
-def _again(event: Event, held: Rule) -> Event:
-    match: Match = held.match
-    limit: Rate | None = held.limit
-    action = Action.DROP if held.action is Action.LIMIT else held.action
+def _again(event: Event, rule: Rule) -> Event:
+    match: Match = rule.match
+    limit: Rate | None = rule.limit
+    action = Action.DROP if rule.action is Action.LIMIT else rule.action
     return structs.replace(event, match=match, limit=limit, action=action, port=None)

@@ -40,8 +40,8 @@ _REASON_MAX = 300
 class Responder:
     """Handles the events of one request of a detector, in order, on one draft.
 
-    `room` is the number of new rules that may be added. `hits` returns the hits of a rule, `peers`
-    has the established connections with this host by source, and `repeat_offenders` the earlier
+    `room` is the number of new rules that may be added. `hits` returns the hits of a rule. `peers`
+    has the established connections with this host by source. `repeat_offenders` has the earlier
     blocks by source.
     """
 
@@ -66,7 +66,7 @@ class Responder:
 
     @property
     def created(self) -> int:
-        """The rules that were added."""
+        """How many rules were added."""
         return self._placement.created
 
     def take(self, events: Iterable[Event]) -> Outcome:
@@ -98,12 +98,12 @@ class Responder:
         mode = Mode.MONITOR if event.watch else mode_of(self._mode)
         common = {"mode": mode, "ttl": ttl, "reason": reason, "tags": marked}
         try:
-            asked = list(self._asks(event, report, common))
+            requests = list(self._asks(event, report, common))
         except RuleError as error:  # the configured measure cannot be combined with this event
             self.outcome.refuse(plain(event.id), error)
             return
         written = self._placement.writes
-        placed, fresh = self._place_all(asked, event, marked[:1], incident)
+        placed, fresh = self._place_all(requests, event, marked[:1], incident)
         self.outcome.add_rules(placed)
         ledger.event_began(self._draft, incident, report, fresh)
         self.outcome.add_incident(incident.id)
@@ -111,11 +111,15 @@ class Responder:
             self._note(event, f"event.{event.phase}", [rule.id for rule in placed])
 
     def _place_all(
-        self, asked: Iterable[RuleRequest], event: Event, mark: tuple[str, ...], incident: Incident
+        self,
+        requests: Iterable[RuleRequest],
+        event: Event,
+        mark: tuple[str, ...],
+        incident: Incident,
     ) -> tuple[list[Rule], list[ledger.Made]]:
         """The rules that stand for an event, and those of them that are new to its incident."""
         placed, fresh = list[Rule](), list[ledger.Made]()
-        for ask in asked:
+        for ask in requests:
             try:
                 rule, new = self._placement.take(ask)
             except (RuleError, CapacityError) as error:
@@ -135,7 +139,7 @@ class Responder:
         return placed, fresh
 
     def _exceeds(self, event: Event) -> bool:
-        """Whether more comes than an operator has said to expect."""
+        """Whether the rate is higher than an operator expects."""
         return event.victim is not None and expectations.exceeded(
             self._draft, event.victim, event.pps
         )
@@ -145,7 +149,7 @@ class Responder:
     ) -> Iterator[RuleRequest]:
         """The rules for an event; for a victim, also those that worked before."""
         spared, now, most = self._spared(event), self._draft.now.ns / 1e9, self._most_ttl
-        named = event.sources or event.match is not None  # then it says itself what helps
+        named = event.sources or event.match is not None  # such an event says what to block
         before = [] if named else rules_that_worked(self._draft, report)
         known = {ask.match.id: ask for ask in remembered(before, common)}
         self._placement.proven = frozenset(known)
@@ -210,7 +214,7 @@ class Responder:
         self._note(event, "event.ended", ids)
 
     def _holding(self, event: Event, tag: str) -> Iterator[Rule]:
-        """The rules of this event, also those that another detector added."""
+        """The rules of this event, including those that another detector added."""
         draft = self._draft
         on_sources = (draft.at(Match(source)) for source in event.sources)
         named = on_sources if event.sources else draft.tagged(tag)

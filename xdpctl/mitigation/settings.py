@@ -28,7 +28,7 @@ _TTL, _SAME_INCIDENT = 900.0, 300.0
 class DetectorSettings(Table, frozen=True):
     """`[automatic.detectors.NAME]`: `events` is a JMESPath expression that yields events.
 
-    Without a mode it has the common one.
+    Without a mode, that of `[automatic]` applies.
     """
 
     mode: Automatic | None = None
@@ -60,8 +60,8 @@ class MeasureSettings(RateSettings, frozen=True, kw_only=True):
 class LadderSettings(Table, frozen=True):
     """`[automatic.ladder]`: the steps of rules that protect a victim.
 
-    They are in monitor mode for the first `monitor` seconds. A limit that is exceeded for `limit`
-    seconds without a pause becomes a drop; None: never.
+    Rules are in monitor mode for the first `monitor` seconds. A limit that is exceeded for `limit`
+    seconds without a pause becomes a drop. Without `monitor` or `limit`, that step does not happen.
     """
 
     monitor: Seconds | None = None
@@ -88,7 +88,7 @@ class AutomaticSettings(Table, frozen=True, dict=True):
     ladder: LadderSettings = LadderSettings()
 
     def check(self, place: str, problems: Problems) -> None:
-        """Refuse detectors that are not known, or have nothing to say."""
+        """Refuse detectors that are not known, or have no settings."""
         for name, detector in self.detectors.items():
             where = f"{place}.detectors.{name}"
             with problems.at(where):
@@ -107,15 +107,15 @@ class AutomaticSettings(Table, frozen=True, dict=True):
     @cached_property
     def measures(self) -> Mapping[Attack, tuple[Measure, ...]]:
         """The measures by attack: those of `protect`, or else the default ones."""
-        ours: dict[Attack, tuple[Measure, ...]] = {}
-        for each in self.protect:
-            ours[each.attack] = (*ours.get(each.attack, ()), each.measure())
-        return {**MEASURES, **ours}
+        configured: dict[Attack, tuple[Measure, ...]] = {}
+        for setting in self.protect:
+            configured[setting.attack] = (*configured.get(setting.attack, ()), setting.measure())
+        return {**MEASURES, **configured}
 
     def mode_for(self, detector: str) -> Automatic:
         """The configured mode of a detector, or else the common one."""
-        given = self.detectors.get(detector)
-        return given.mode if given and given.mode else self.mode
+        own = self.detectors.get(detector)
+        return own.mode if own and own.mode else self.mode
 
 
 def _check_detector(name: str, detector: DetectorSettings, where: str) -> None:

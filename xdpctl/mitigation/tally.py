@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts whom a rule on trial hits. Pure.
+"""Counts the people whom a rule on trial hits. Pure.
 
-A rule on trial lets a few flows pass. Whom the inside takes part with is not forged, and is counted
-as people, by sources: one bot that opens many connections is one. For ICMP and for UDP an answer
-proves nothing, since a forged packet is answered, too.
+A rule on trial lets a few flows pass. If the inside takes part in a flow, its source is not forged
+and counts as people. Sources are counted, so a bot with many connections counts once. For ICMP and
+UDP an answer proves nothing, since forged packets are answered, too.
 
-Flows by a random share are a sample, with an interval. Those that came again are none; but whoever
-of them is served was hit before, so together they are a part of all that the rule hits.
+Flows chosen by a random share are a sample, with a confidence interval. Flows that came again are
+not a sample. But the rule hit those among them that are served now, so these are a share of all its
+hits.
 """
 
 from collections.abc import Iterable
@@ -15,23 +16,23 @@ from xdpctl.abi.constants import Chosen
 from xdpctl.datapath.trials import Tried
 from xdpctl.model.collateral import Collateral, interval
 
-PEOPLE = 0.01  # of the sources that a rule hits: with more, it hits people
-_SOURCES_LEAST = 3  # people, of whom one is not enough
-_ANSWER_NS = 3_000_000_000  # in which the inside takes part, if it does
-LOOK_NS = 6_000_000_000  # in which those that came again and were served are counted
+PEOPLE = 0.01  # share of the sources that a rule hits: with more people, it hits people
+_SOURCES_LEAST = 3  # people that must be counted: fewer are not enough
+_ANSWER_NS = 3_000_000_000  # time for the inside to take part in a flow
+LOOK_NS = 6_000_000_000  # time for which flows that came again and were served are counted
 _SOURCES_KEPT, _DONE_KEPT = 2_000, 8_192
-_LATELY_NS, _FULL = 4_000_000_000, 0.8  # of what may come again
+_LATELY_NS, _FULL = 4_000_000_000, 0.8  # a time, and the share of the flows that may come again
 _SOON_NS = 500_000_000
-_SERVED_LEAST = 10  # people who came again, of whom a part of all hits is taken
+_SERVED_LEAST = 10  # people who came again, before their share of all hits is used
 _UNPROVEN = frozenset((1, 17, 58))  # ICMP, UDP, ICMPv6
 _Key = tuple[int, int]  # a flow, and when it passed
 
 
 class Tally:
-    """What becomes of the flows that one rule lets pass.
+    """The fate of the flows that one rule lets pass.
 
-    The last 2,000 sources count. A flow is asked for until the inside takes part in it, or had time
-    to, and then never more.
+    The last 2,000 sources count. A flow is followed until the inside takes part in it, or has had
+    time to, and then never again.
     """
 
     def __init__(self) -> None:
@@ -40,17 +41,17 @@ class Tally:
         self._sources: dict[int, bool] = {}  # whether people; the newest is last
         self._came: list[int] = []  # when those of the last seconds came again
         self._again = 0
-        self._returned: dict[_Key, Tried] = {}  # of those, who had no time yet
-        self._served: dict[int, int] = {}  # sources of those that were served, and when they came
-        self._unserved: list[int] = []  # when the others came
+        self._returned: dict[_Key, Tried] = {}  # flows that came again and may still be served
+        self._served: dict[int, int] = {}  # sources that were served, and when they came again
+        self._unserved: list[int] = []  # when the flows that were not served came again
 
     @property
     def sources(self) -> int:
-        """How many are counted."""
+        """How many sources are counted."""
         return len(self._sources)
 
     def add(self, tried: Iterable[Tried]) -> None:
-        """The flows that have passed, as they are now."""
+        """Take the flows that have passed, as they are now."""
         for flow in tried:
             key = flow.hash, flow.since_ns
             if key in self._done:
@@ -67,7 +68,7 @@ class Tally:
             self._finish(key)
 
     def settle(self, now_ns: int) -> None:
-        """Count the sources of flows that take part, or had time to."""
+        """Count the sources of flows in which the inside takes part, or has had time to."""
         self._came = [since for since in self._came if now_ns - since < _LATELY_NS]
         for key, flow in list(self._waiting.items()):
             if not flow.known and now_ns - flow.since_ns < _ANSWER_NS:
@@ -94,11 +95,11 @@ class Tally:
         self._unserved = [at for at in self._unserved if at >= since]
 
     def served(self, now_ns: int) -> float:
-        """The share of those that came again lately with whom the inside takes part.
+        """The share of the flows that came again lately in which the inside takes part.
 
-        People are known at once. So who waits for longer is none, as far as one knows.
+        The inside answers people at once, so a flow that waits for longer counts as not served.
         """
-        waiting = sum(now_ns - each.since_ns > _SOON_NS for each in self._returned.values())
+        waiting = sum(now_ns - flow.since_ns > _SOON_NS for flow in self._returned.values())
         known, others = len(self._served), len(self._unserved) + waiting
         return known / (known + others) if known else 0.0
 
@@ -110,13 +111,14 @@ class Tally:
     def found(
         self, passed: int, again_a_second: float, false_pass: float = 0.0, hits: int = 0
     ) -> Collateral:
-        """What is known; `false_pass` of unknown flows are taken for known.
+        """The result so far.
 
-        So many flows a second may come again. `hits` are the packets that the rule has hit within
-        LOOK_NS, 0 if that is not known.
+        `again_a_second` is how many flows a second may come again. `false_pass` is the share of
+        unknown flows that are taken for known ones. `hits` are the packets that the rule has hit
+        within LOOK_NS, 0 if that is not known.
         """
         people, sources = sum(self._sources.values()), len(self._sources)
-        # people are known at once, and others only later: until then those that wait count, too
+        # people are recognised at once, others only later: so flows that wait count as others
         waiting = {flow.source for flow in self._waiting.values()} - self._sources.keys()
         low, _ = interval(people, sources + len(waiting))
         _, high = interval(people, sources)

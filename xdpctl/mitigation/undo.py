@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Taking rules away by hand: what was added automatically, or by a change, or all that match.
+"""Removes rules for a person: those added automatically or by a change, or all that match.
 
 Each rule that ends is recorded in its incident as taken back by a person.
 """
@@ -22,10 +22,10 @@ HitsOf = Callable[[Rule], Hits]
 
 
 def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule], None]:
-    """What records in its incident that a rule ends, taken back by a person."""
+    """A function that records in a rule's incident that a person takes the rule back."""
 
     def ended(rule: Rule) -> None:
-        if of_rule(draft, rule):  # else nobody asks for its hits, which cost a system call
+        if of_rule(draft, rule):  # else its hits, which cost a system call, are not needed
             rule_notes.rule_ended(draft, rule, hits(rule), why, taken_back=True)
 
     return ended
@@ -34,17 +34,17 @@ def ending(draft: Draft, why: str, hits: HitsOf) -> Callable[[Rule], None]:
 def take_back(
     draft: Draft, origin: str | None, since: float, caller: Caller, hits: HitsOf
 ) -> list[str]:
-    """Remove the rules that were added automatically since then (unix time); their ids.
+    """Remove the rules that were added automatically after `since` (Unix time); return their ids.
 
-    Those of one origin, or of all but operators and the configuration.
+    These are the rules of one origin, or of all origins but operators and the configuration.
     """
     if origin in (OPERATOR, *STANDING):
         raise RuleError(f"{origin} is not a detector", "origin", "name a detector")
     ended = ending(draft, f"undone by {caller.name}", hits)
     gone = []
     for rule in draft.all_rules():
-        asked = rule.origin == origin if origin else automatic(rule)
-        if asked and rule.created_at >= since:
+        wanted = rule.origin == origin if origin else automatic(rule)
+        if wanted and rule.created_at >= since:
             ended(rule)
             draft.remove(rule)
             gone.append(rule.id)
@@ -56,7 +56,7 @@ def take_back(
 def undo_change(
     draft: Draft, number: int, stored: Sequence[bytes], caller: Caller, hits: HitsOf
 ) -> Undone:
-    """Undo the change of that number; NotFoundError if it is not known or can't be read."""
+    """Undo the change of that number; NotFoundError if it is not known or cannot be read."""
     if not stored:
         raise NotFoundError(f"no change {number} is known: see xdpctl history")
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is asked of a BGP peer: first proposed, then announced. Values only."""
+"""Routes for a BGP peer, which are first proposed and then announced. Values only."""
 
 import msgspec
 
@@ -10,12 +10,12 @@ PROPOSED_MAX = 200
 
 
 class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A route for a peer. Times are Unix time, but `expires_ns`, which is kernel time.
+    """A route for a peer. Times are Unix time, except `expires_ns`, which is kernel time.
 
-    It is announced from `sent_at` until it expires; 0: it is a proposal, which waits for somebody
-    to approve it. While it is `probing`, it is withdrawn to see whether it is still needed.
-    `renewed` counts how often it was. `declined`: somebody withdrew it, so it is not proposed again
-    by itself while its incident is open.
+    The route is announced from `sent_at` until it expires. If `sent_at` is 0, it is a proposal that
+    waits for approval. While it is `probing`, it is withdrawn to see whether it is still needed.
+    `renewed` counts its renewals. If it is `declined`, somebody withdrew it, and it is not proposed
+    again automatically while its incident is open.
     """
 
     id: str

@@ -35,8 +35,8 @@ _BY_CLASS = Meta(extra_json_schema={"propertyNames": {"enum": list(CLASSES)}})
 class BackstopSettings(Table, frozen=True):
     """`[backstop]`.
 
-    `limits` has the packets a second by class that are given. With `learn`, the others are ten
-    times the best second that was seen, once that is older than a day.
+    `limits` has the configured packets a second, by class. With `learn`, the limit of each other
+    class is ten times its best second so far, once that is older than a day.
     """
 
     learn: bool = False
@@ -81,16 +81,16 @@ def backstops(
 ) -> Iterator[Backstop]:
     """The limits for these prefixes; `best` has the best second by prefix and class.
 
-    What is neither given nor known has no limit.
+    A class with neither a configured limit nor a known best second has no limit.
     """
     for prefix in sorted(prefixes)[:PREFIXES_MAX]:
         for name, (_, least) in CLASSES.items():
-            seen = best.get((prefix, name)) if settings.learn else None
+            best_pps = best.get((prefix, name)) if settings.learn else None
             if name in settings.limits:
                 pps, why = settings.limits[name], "as configured"
-            elif seen is not None:
-                pps = min(max(least, rounded(_FACTOR * seen)), PPS_MAX)
-                why = f"{_FACTOR:g} times the best second seen, {seen:,.0f} packets"
+            elif best_pps is not None:
+                pps = min(max(least, rounded(_FACTOR * best_pps)), PPS_MAX)
+                why = f"{_FACTOR:g} times the best second seen, {best_pps:,.0f} packets"
             else:
                 continue
             reason = f"backstop: always stands; {why}"
@@ -98,7 +98,7 @@ def backstops(
 
 
 def rounded(number: float) -> float:
-    """Up to two digits that are not zero, so that a limit seldom changes."""
+    """Round up to two significant digits, so that a limit seldom changes."""
     if number <= 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(number)) - 1)

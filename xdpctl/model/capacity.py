@@ -9,7 +9,7 @@ from xdpctl.base.problems import Problems
 from xdpctl.base.typed import Seconds, Table
 
 _AGE_MIN, _AGE_MAX = 60.0, 7 * 86400.0
-FLOWS_A_BLOCK = 8  # with so many, 6 of 100,000 unknown flows are taken for known ones
+FLOWS_A_BLOCK = 8  # at this number, 6 of 100,000 unknown flows are taken for known ones
 
 
 class Capacity(NamedTuple):
@@ -28,9 +28,10 @@ class Capacity(NamedTuple):
 class FlowSettings(Table, frozen=True):
     """`[flow_memory]`.
 
-    `flows` is the number that a generation has room for, `age` the seconds after which the next one
-    begins, and `new_per_source` how many new flows a second one inside address may teach (0: any
-    number). `quic`: who uses the connection ID that a QUIC server inside has chosen is known.
+    `flows` is the number of flows that a generation has room for, and `age` the seconds after which
+    the next one begins. `new_per_source` is how many new flows a second one inside address may
+    teach (0: any number). With `quic`, a flow is known if it uses a connection ID that a QUIC
+    server inside has chosen.
     """
 
     flows: Annotated[int, Meta(ge=1_000, le=32_000_000)] = 1_000_000
@@ -39,7 +40,7 @@ class FlowSettings(Table, frozen=True):
     quic: bool = True
 
     def check(self, place: str, problems: Problems) -> None:
-        """Refuse an age that is of no use, and a part of a flow."""
+        """Refuse an age out of range, and a budget of less than one flow a second."""
         if not _AGE_MIN <= self.age <= _AGE_MAX:
             problems.add(f"{place}.age must be {_AGE_MIN:g} s to {_AGE_MAX / 86400:g} days")
         if 0 < self.new_per_source < 1:

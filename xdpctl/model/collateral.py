@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whom a rule hits: the share of people among what it would drop, with an interval. Pure."""
+"""Whom a rule hits: the share of people among its sources, with a confidence interval. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import lgamma, log
 
-_DOUBT = 0.05  # the truth is outside the interval at most so often, however often one looks
+_DOUBT = 0.05  # probability that the interval ever lacks the true share, however often one looks
 
 
 @dataclass(frozen=True, slots=True)
 class Collateral:
-    """What is known of a rule now.
+    """Whom a rule hits, as far as is known now.
 
-    Of `sources` that were let pass and had time to take part, `people` do; `low` to `high` is the
-    share of people among such sources, with 95 % confidence at all times; `low` is more where those
-    who came again and were served are a larger part of all that is hit. `again` flows passed
-    because they came again, `passed` packets in all. `repeats`: as many come again as may pass, so
-    it is a flood that repeats its flows, and newcomers get lost among them.
+    `sources` were let pass and had time to take part; `people` of them did. `low` to `high` is the
+    share of people among such sources, with 95 % confidence at all times. `low` is higher if
+    returning flows that were served are a larger part of all that is hit. `again` flows passed
+    because they came again, and `passed` packets in all. With `repeats`, as many flows come again
+    as may pass: a flood repeats its flows, and newcomers get lost among them.
     """
 
     people: int = 0
@@ -49,10 +49,10 @@ def _percent(share: float) -> str:
 
 
 def interval(people: int, sources: int) -> tuple[float, float]:
-    """The shares that are not refuted, at every look (a beta mixture; Robbins 1970)."""
+    """The confidence interval of the share, valid at every look (a beta mixture; Robbins 1970)."""
     if not sources:
         return 0.0, 1.0
-    found = people / sources
+    estimate = people / sources
     others = sources - people
     mixed = lgamma(people + 1) + lgamma(others + 1) - lgamma(sources + 2)
 
@@ -62,12 +62,12 @@ def interval(people: int, sources: int) -> tuple[float, float]:
         )
         return mixed - likelihood > -log(_DOUBT)
 
-    low = _edge(refuted, 0.0, found) if people else 0.0
-    return low, _edge(refuted, 1.0, found) if others else 1.0
+    low = _edge(refuted, 0.0, estimate) if people else 0.0
+    return low, _edge(refuted, 1.0, estimate) if others else 1.0
 
 
 def _edge(refuted: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Where the interval begins, between a share that is refuted and one that is not."""
+    """The edge of the interval, between a share that is refuted and one that is not."""
     for _ in range(40):
         middle = (outside + inside) / 2
         if refuted(middle):

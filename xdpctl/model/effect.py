@@ -7,7 +7,7 @@ from enum import StrEnum
 class Action(StrEnum):
     """What a rule does with the packets that it matches.
 
-    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers those to
+    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers SYNs to
     listeners of this host with SYN cookies.
     """
 
@@ -54,8 +54,8 @@ class Spare(StrEnum):
 
     NONE = "none"
     ESTABLISHED = "established"  # of TCP connections of this host
-    KNOWN = "known"  # these, and of flows that the inside takes part in
-    TRIAL = "trial"  # these, and of a few flows, by which it is measured whom the rule hits
+    KNOWN = "known"  # these, and those of flows that the inside takes part in
+    TRIAL = "trial"  # these, and those of a few flows, which show whom the rule hits
 
     @property
     def known_flows(self) -> bool:

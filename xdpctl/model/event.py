@@ -48,12 +48,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One report of a detector.
 
     `id` is the detector's name for the attack, the same from its beginning to its end. `sources`
-    are to be blocked. A `victim` is to be protected, by `match` if there is one, else by what
-    `attack` implies. What matches is limited if there is a `limit`, else `action` says what is done
-    with it; with `watch` it is only watched, also if it was dropped before. Known flows are spared,
-    unless the event is about `known` ones. `finding` is what the
-    report rests on. `ttl` (seconds) is the lifetime that the detector asks for. An end without an
-    id ends all events of its `group`. `ignored` says why nothing is to be done.
+    are to be blocked. A `victim` is to be protected: by `match`, or else by the match that `attack`
+    implies. Packets that match are limited if there is a `limit`, else `action` is taken. With
+    `watch` they are only watched, even if they were dropped before. Known flows are spared, unless
+    the event is about `known` ones. `finding` is the evidence for the report. `ttl` (seconds) is
+    the lifetime that the detector asks for. An end without an id ends all events of its `group`.
+    `ignored` says why nothing is done.
 
     RuleError if there is no id, group or reason to ignore it, or if a field is out of range.
     """
@@ -87,6 +87,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plain(text: object, most: int = _NOTE_MAX) -> str:
-    """Untrusted text as one printable line of at most so many characters."""
-    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * most])
-    return kept.strip()[:most]
+    """Untrusted text as one printable line of at most `most` characters."""
+    printable = "".join(c if c.isprintable() else " " for c in str(text)[: 2 * most])
+    return printable.strip()[:most]

@@ -21,13 +21,13 @@ _KINDS = tuple(kind.setting for kind in Traffic)
 
 
 class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What is expected, and when; times of day are of this host's time zone.
+    """What is expected, and when; times of day are in this host's time zone.
 
-    Up to `times` the threshold of a kind (the rate from which on it is looked at as an attack), or
-    up to `pps` packets a second of a kind in total. An empty `kind` is each kind but
-    those of answers (udp_service, syn_ack, rst), an empty `destination` all that is protected.
-    Without `at` it is always expected, else for `seconds` from then on: each day, or on `days`, or
-    on the one date `on` (ISO 8601). `check` says whether it is sound.
+    The limit is `times` the threshold of a kind (the rate above which it may be an attack), or
+    `pps` packets a second of a kind in total. An empty `kind` means every kind except those of
+    answers (udp_service, syn_ack, rst), and an empty `destination` means all that is protected.
+    Without `at` it is always expected, else for `seconds` from then on: each day, on `days` of the
+    week, or on the one date `on` (ISO 8601). `check` says whether it is valid.
     """
 
     name: str
@@ -55,23 +55,27 @@ class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             )
         if (self.times > 0) == (self.pps > 0):
             raise RuleError(
-                "say up to what it is expected", "times", "give times the usual (5x), or packets/s"
+                "say up to what rate it is expected",
+                "times",
+                "give times the usual (5x), or packets/s",
             )
         if not (self.pps <= PPS_MAX and (not self.times or 1 < self.times <= TIMES_MAX)):
             fix = f"give more than 1x to {TIMES_MAX:,.0f}x, or up to {PPS_MAX:,.0f} packets/s"
-            raise RuleError("nobody can expect that much, or so little", "times", fix)
+            raise RuleError("the expected rate is out of range", "times", fix)
         self._check_times()
 
     def _check_times(self) -> None:
         if not self.at:
             if self.days or self.on or self.seconds:
-                raise RuleError("it has no time of day", "at", "give one, for example 08:15")
+                what = "days, a date or a duration need a time of day"
+                raise RuleError(what, "at", "give one, for example 08:15")
             return
         _time(self.at)
         if not 60 <= self.seconds <= SECONDS_MAX:
             raise RuleError("say for how long it is expected", "lasts", "give 1m to 1d")
         if unknown := [day for day in self.days if day not in DAYS]:
-            raise RuleError(f"{unknown[0][:20]!r} is no day", "days", f"use {', '.join(DAYS)}")
+            what = f"{unknown[0][:20]!r} is not a day of the week"
+            raise RuleError(what, "days", f"use {', '.join(DAYS)}")
         if self.days and self.on:
             raise RuleError("give days of the week or a date, not both", "on", "leave one out")
         if self.on:
@@ -109,7 +113,7 @@ class Expectation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """What raises thresholds at this moment; None: all that is protected, each kind."""
+    """What raises thresholds at this moment; `prefix` None: for all that is protected."""
 
     prefix: Prefix | None
     kind: str
@@ -117,8 +121,8 @@ class Raise:
     pps: float
 
     def __call__(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
-        """The threshold of a kind to a destination with what is expected."""
-        # no crowd of people sends what only comes as an answer: who means that names it
+        """The threshold of a kind to a destination, raised by what is expected."""
+        # people never send kinds that only come as answers, so these must be named
         if self.kind != kind.setting and (self.kind or kind in ANSWERS):
             return threshold
         if self.prefix and not self.prefix.covers(destination):
@@ -133,37 +137,37 @@ def raises(expectations: Iterable[Expectation], unix: float) -> Raises:
     """What is expected at a Unix time."""
     return tuple(
         Raise(
-            parse_prefix(each.destination) if each.destination else None,
-            each.kind,
-            each.times,
-            each.pps,
+            parse_prefix(expectation.destination) if expectation.destination else None,
+            expectation.kind,
+            expectation.times,
+            expectation.pps,
         )
-        for each in expectations
-        if each.now(unix)
+        for expectation in expectations
+        if expectation.now(unix)
     )
 
 
-def raised(all_of_them: Raises, destination: Prefix, kind: Traffic, threshold: float) -> float:
-    """A threshold with what is expected."""
-    return max((each(destination, kind, threshold) for each in all_of_them), default=threshold)
+def raised(current: Raises, destination: Prefix, kind: Traffic, threshold: float) -> float:
+    """A threshold, raised by what is expected."""
+    return max((expected(destination, kind, threshold) for expected in current), default=threshold)
 
 
 def _time(text: str) -> tuple[int, int]:
     try:
-        found = datetime.strptime(text, "%H:%M")
+        time_of_day = datetime.strptime(text, "%H:%M")
     except ValueError:
-        raise RuleError(f"{text[:20]!r} is no time of day", "at", "write it as 08:15") from None
-    return found.hour, found.minute
+        raise RuleError(f"{text[:20]!r} is not a time of day", "at", "write it as 08:15") from None
+    return time_of_day.hour, time_of_day.minute
 
 
 def _date(text: str) -> date:
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        found = None
-    if found is None or found.year not in _YEARS:
-        raise RuleError(f"{text[:20]!r} is no date", "on", "write it as 2026-12-01")
-    return found
+        day = None
+    if day is None or day.year not in _YEARS:
+        raise RuleError(f"{text[:20]!r} is not a date", "on", "write it as 2026-12-01")
+    return day
 
 
 encode = msgspec.json.Encoder().encode
@@ -172,6 +176,6 @@ _decoder = msgspec.json.Decoder(Expectation)
 
 def decode(value: bytes) -> Expectation:
     """The stored expectation; ValueError or RuleError if it is unreadable."""
-    found = _decoder.decode(value)
-    found.check()
-    return found
+    expectation = _decoder.decode(value)
+    expectation.check()
+    return expectation

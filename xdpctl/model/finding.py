@@ -41,11 +41,12 @@ class Distribution(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a rule rests on.
+    """The evidence for a rule.
 
-    `rate` and `threshold` are packets a second of `kind` to the victim, `usual` the highest that
-    was normal (0: nothing is known). `heads` are the packets that were looked at, normal ones among
-    them, and `coverage` is the share of them that matches. `because` and `rejected` are sentences.
+    `rate` and `threshold` are packets a second of `kind` to the victim, and `usual` is the highest
+    normal rate (0: not known). `heads` is the number of packets that were looked at, including
+    normal ones, and `coverage` is the share of them that matches. `because` and `rejected` are
+    sentences.
     """
 
     kind: str
@@ -61,11 +62,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     picture: Distribution | None = None
 
     def check(self) -> None:
-        """RuleError if a text is too long, or there is too much of something."""
+        """RuleError if a text or a list is too long, or a figure is out of range."""
         texts = (*self.because, *self.rejected)
         lists = (self.deciding, VALUES_MAX), (self.collateral, KINDS_MAX), (texts, 2 * TEXTS_MAX)
-        if any(len(found) > most for found, most in lists):
-            raise RuleError("a list is too long", "finding", f"send at most {VALUES_MAX} items")
+        for items, most in lists:
+            if len(items) > most:
+                raise RuleError("a list is too long", "finding", f"send at most {most} items")
         labels = self.picture.labels if self.picture else ()
         if len(labels) > BINS_MAX:
             fix = f"send at most {BINS_MAX} bars"
@@ -73,11 +75,19 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.picture and not len(labels) == len(self.picture.now) == len(self.picture.before):
             fix = "send a share for each bar"
             raise RuleError("the picture's lists differ in length", "finding.picture", fix)
-        if any(not 0 <= each.hits <= each.samples or not each.samples for each in self.collateral):
+        if any(
+            not 0 <= collateral.hits <= collateral.samples or not collateral.samples
+            for collateral in self.collateral
+        ):
             fix = "send 0 to `samples` hits, of at least one sample"
             raise RuleError("hits and samples do not go together", "finding.collateral", fix)
-        shares = [self.coverage, *(each.bound for each in self.collateral)]
-        shares += [s for each in self.deciding for s in (each.now, each.before) if s is not None]
+        shares = [self.coverage, *(collateral.bound for collateral in self.collateral)]
+        shares += [
+            s
+            for deciding in self.deciding
+            for s in (deciding.now, deciding.before)
+            if s is not None
+        ]
         shares += [*self.picture.now, *self.picture.before] if self.picture else []
         rates = (self.rate, self.threshold, self.usual, self.heads)
         if not all(0 <= share <= 1.001 for share in shares) or not all(
@@ -85,13 +95,15 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         ):
             fix = "send shares of 0 to 1, and rates from 0 on"
             raise RuleError("a figure is out of range", "finding", fix)
-        words = (self.kind, *(each.kind for each in self.collateral), *labels)
-        words += tuple(text for each in self.deciding for text in (each.component, each.values))
+        words = (self.kind, *(collateral.kind for collateral in self.collateral), *labels)
+        words += tuple(
+            text for deciding in self.deciding for text in (deciding.component, deciding.values)
+        )
         if max(map(len, (*texts, *words)), default=0) > TEXT_MAX:
             fix = f"send at most {TEXT_MAX} characters"
             raise RuleError("a text is too long", "finding", fix)
 
     @property
     def worst(self) -> Collateral | None:
-        """The kind of which most is hit; None if no normal traffic is known."""
-        return max(self.collateral, key=lambda each: each.bound, default=None)
+        """The kind of normal traffic that is hit most; None if no normal traffic is known."""
+        return max(self.collateral, key=lambda collateral: collateral.bound, default=None)

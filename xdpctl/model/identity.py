@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Roles, callers, and tokens, of which only hashes are kept. Pure, except for random numbers."""
+"""Roles, callers, and tokens (only hashes are kept). Pure, except for random numbers."""
 
 import hashlib
 import json

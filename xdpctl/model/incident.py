@@ -55,7 +55,7 @@ class RuleRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RuleFinding(msgspec.Struct, frozen=True):
-    """What a detector found, on which the rule with id `rule` rests; `at` is Unix time."""
+    """A detector's evidence for the rule with id `rule`; `at` is Unix time."""
 
     rule: str
     at: float
@@ -123,11 +123,11 @@ def name(subject: str, unix: float, taken: frozenset[str]) -> str:
     return next(candidate for candidate in names if candidate not in taken)
 
 
-def first(kept: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str, ...]:
-    """The first `most` distinct items of `kept` and `more`."""
-    if len(kept) >= most:
-        return kept
-    return tuple(dict.fromkeys(kept + more))[:most]
+def first(current: tuple[str, ...], more: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """The first `most` distinct items of `current` and `more`."""
+    if len(current) >= most:
+        return current
+    return tuple(dict.fromkeys(current + more))[:most]
 
 
 encode = msgspec.json.Encoder().encode

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Names and ids that people and detectors give or use, and the words that they say of a rule."""
+"""Checks of the names, ids, reasons and tags that people and detectors give."""
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.errors import RuleError

@@ -28,25 +28,25 @@ def guard(rule: Rule, protection: Protection) -> list[str]:
     source = rule.by_source
     if source is None or rule.action is not Action.DROP or rule.mode is Mode.MONITOR:
         return []
-    over = protection.over(source)
-    if over is not None:
-        _refuse_inside(rule, over, protection.why[over])
-    kept = list(protection.inside(source))
-    if not kept:
+    covering = protection.over(source)
+    if covering is not None:
+        _refuse_inside(rule, covering, protection.why[covering])
+    protected = list(protection.inside(source))
+    if not protected:
         return []
-    names = ", ".join(f"{p} ({protection.why[p]})" for p in kept[:5])
-    more = f" and {len(kept) - 5} more" if len(kept) > 5 else ""
+    names = ", ".join(f"{p} ({protection.why[p]})" for p in protected[:5])
+    more = f" and {len(protected) - 5} more" if len(protected) > 5 else ""
     return [f"it contains protected prefixes, which are still accepted: {names}{more}"]
 
 
-def _refuse_inside(rule: Rule, over: Prefix, why: str) -> None:
-    provisional = rule.origin == OPERATOR and rule.confirm_by_ns and rule.source != over
+def _refuse_inside(rule: Rule, covering: Prefix, why: str) -> None:
+    provisional = rule.origin == OPERATOR and rule.confirm_by_ns and rule.source != covering
     if why == CONFIGURED and provisional:
         return
     fix = "use mode monitor (--monitor) to count its packets"
-    if why == CONFIGURED and rule.origin == OPERATOR and rule.source != over:
+    if why == CONFIGURED and rule.origin == OPERATOR and rule.source != covering:
         fix = "add confirm_within, so that it undoes itself unless you can still confirm it"
-    place = "" if rule.source == over else f"in {over}, which is "
+    place = "" if rule.source == covering else f"in {covering}, which is "
     raise LockoutError(f"{rule.source} is {place}{why}", "match.source", fix)
 
 
@@ -66,59 +66,59 @@ def tags_after(
     If an operator changes what a detector's rule does, the rule is pinned, so that the detector
     does not change it back. RuleError for a tag that is not a name.
     """
-    after, asked = standing.tags, changes.get("tags")
-    if isinstance(asked, tuple):
-        after = tags.given(after, check_tags(asked))
+    after, requested = standing.tags, changes.get("tags")
+    if isinstance(requested, tuple):
+        after = tags.given(after, check_tags(requested))
     if origin == OPERATOR != standing.origin and changes.keys() & _DOING:
         after = tags.pinned(after)
     return {} if after == standing.tags else {"tags": after}
 
 
-def merge(standing: Rule, asked: Rule) -> Judgement:
-    """The result of asking again for a match that has a rule: extended or taken over.
+def merge(standing: Rule, requested: Rule) -> Judgement:
+    """The result of a request for a match that has a rule: it is extended or taken over.
 
     ConflictError if the two rules do different things and neither may replace the other.
     """
-    if standing.same_effect(asked):
-        if standing.origin == OPERATOR != asked.origin:
+    if standing.same_effect(requested):
+        if standing.origin == OPERATOR != requested.origin:
             return Judgement(standing, [f"{OPERATOR} has that rule, so nothing was changed"])
-        return _extended(standing, asked)
-    automatic = standing.origin != OPERATOR and asked.origin == OPERATOR
-    if automatic and standing.action is not asked.action:
+        return _extended(standing, requested)
+    automatic = standing.origin != OPERATOR and requested.origin == OPERATOR
+    if automatic and standing.action is not requested.action:
         warning = f"replaced the {standing.action} of {standing.origin} on the same match"
-        return Judgement(asked, [warning])
+        return Judgement(requested, [warning])
     existing = f"a rule of {standing.origin} ({standing.mode} {standing.action})"
     fix = (
         f"give replace (--replace), or change the existing rule: PATCH /v1/rules/{standing.id}"
-        if standing.action is asked.action
+        if standing.action is requested.action
         else f"give replace (--replace), or remove it first: DELETE /v1/rules/{standing.id}"
     )
     raise ConflictError(f"there is already {existing} on {standing.subject}", "action", fix)
 
 
-def _extended(standing: Rule, asked: Rule) -> Judgement:
+def _extended(standing: Rule, requested: Rule) -> Judgement:
     ends = (
         0
-        if not (standing.expires_ns and asked.expires_ns)
-        else max(standing.expires_ns, asked.expires_ns)
+        if not (standing.expires_ns and requested.expires_ns)
+        else max(standing.expires_ns, requested.expires_ns)
     )
     warnings = []
-    confirm_by = standing.confirm_by_ns and asked.confirm_by_ns
-    if asked.confirm_by_ns and not standing.confirm_by_ns:
+    confirm_by = standing.confirm_by_ns and requested.confirm_by_ns
+    if requested.confirm_by_ns and not standing.confirm_by_ns:
         warnings.append("the rule is already confirmed, so confirm_within was not applied")
     if standing.expires_ns and not ends:
         warnings.append("the rule had an end and now has none, since no ttl was given")
-    if asked.expires_ns and ends != asked.expires_ns:
+    if requested.expires_ns and ends != requested.expires_ns:
         later = "ends later" if ends else "has no end"
         warnings.append(f"the rule {later}, so the ttl was not applied; --replace shortens it")
-    taken = asked.origin == OPERATOR and standing.origin != OPERATOR
-    kept = tags.taken_over(standing.tags) if taken else standing.tags
+    taken = requested.origin == OPERATOR and standing.origin != OPERATOR
+    current = tags.taken_over(standing.tags) if taken else standing.tags
     merged = standing.replace(
         expires_ns=ends,
         confirm_by_ns=confirm_by,
         origin=OPERATOR if taken else standing.origin,
-        reason=asked.reason or standing.reason,
-        tags=tags.joined(kept, asked.tags),
-        **({"spare": asked.spare} if taken else {}),
+        reason=requested.reason or standing.reason,
+        tags=tags.joined(current, requested.tags),
+        **({"spare": requested.spare} if taken else {}),
     )
     return Judgement(merged, warnings)

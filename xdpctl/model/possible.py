@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets as people send them, by which it is judged what drops leave over all together. Pure.
+"""Sample packets as people send them, which show what several drops leave together. Pure.
 
-They are made once, always the same: opening and other TCP, UDP, ICMP, tunnels, of all sizes, ports
-and distances. What drops take of them is a set of bits, so several drops are joined by an or.
+The packets are made once, and are always the same: new TCP connections, other TCP, UDP, ICMP and
+tunnels, with many sizes, ports and TTLs. The packets that a drop takes are the bits of a number, so
+several drops are joined by a bitwise OR.
 """
 
 import random
@@ -80,7 +81,7 @@ _OF_ICMPV6 = {8: 128, 0: 129, 3: 1, 11: 3}
 
 def _made(family: int) -> list[dict[str, int]]:
     rng = random.Random(family)  # noqa: S311  # always the same
-    found = []
+    packets = []
     for make in _GROUPS.values():
         for _ in range(_EACH):
             packet = make(rng)
@@ -91,8 +92,8 @@ def _made(family: int) -> list[dict[str, int]]:
                 if packet["protocol"] == ICMP:
                     packet["protocol"] = ICMPV6
                     packet["icmp_type"] = _OF_ICMPV6[packet["icmp_type"]]
-            found.append(packet)
-    return found
+            packets.append(packet)
+    return packets
 
 
 _PACKETS = {family: _made(family) for family in (4, 6)}
@@ -101,8 +102,8 @@ _PACKETS = {family: _made(family) for family in (4, 6)}
 def _takes(components: Iterable[tuple[str, Any]], packet: Mapping[str, int]) -> bool:
     for name, value in components:
         if name == "port":
-            given = [packet.get("source_port"), packet.get("destination_port")]
-            if not any(port is not None and ranges.holds(value, port) for port in given):
+            ports = [packet.get("source_port"), packet.get("destination_port")]
+            if not any(port is not None and ranges.holds(value, port) for port in ports):
                 return False
             continue
         field = packet.get(name)
@@ -116,16 +117,16 @@ def _takes(components: Iterable[tuple[str, Any]], packet: Mapping[str, int]) -> 
 
 @lru_cache(_CACHED)
 def taken(match: Match, family: int) -> int:
-    """Which packets a match takes, whatever their addresses, as bits."""
-    tests = [each for each in match.components if each[0] not in _ADDRESSES]
+    """The packets that a match takes, as bits; addresses are ignored."""
+    tests = [component for component in match.components if component[0] not in _ADDRESSES]
     return sum(1 << n for n, packet in enumerate(_PACKETS[family]) if _takes(tests, packet))
 
 
-def left_out(took: int) -> str:
-    """What nearly nothing is left of, where these packets are dropped; "" if enough is."""
+def left_out(dropped: int) -> str:
+    """The traffic of which drops of these packets leave next to nothing; "" if there is none."""
     mask, shares = (1 << _EACH) - 1, {}
     for place, name in enumerate(_GROUPS):
-        shares[name] = (took >> place * _EACH & mask).bit_count() / _EACH
+        shares[name] = (dropped >> place * _EACH & mask).bit_count() / _EACH
     opening, others, *_ = shares.values()
     if sum(shares.values()) >= _NEARLY_ALL * len(shares):
         return "all traffic"

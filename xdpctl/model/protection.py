@@ -16,26 +16,26 @@ _NEIGHBOURS = (GATEWAY, RESOLVER, PEER, MEMBER)
 class Protection:
     """The protected prefixes; `why` has the reason for each.
 
-    `own` are this host's addresses, whatever else they are protected for.
+    `own` are this host's addresses, whatever the reason in `why`.
     """
 
     def __init__(self, why: Mapping[Prefix, str], own: Iterable[Prefix] = ()) -> None:
         self.why = dict(why)
-        found = (prefix for prefix, reason in why.items() if reason in (OWN_ADDRESS, LOOPBACK))
-        self.own = frozenset((*own, *found))
+        addresses = (prefix for prefix, reason in why.items() if reason in (OWN_ADDRESS, LOOPBACK))
+        self.own = frozenset((*own, *addresses))
         self._lengths: dict[int, list[int]] = {4: [], 16: []}  # by address size, ascending
         for size, length in sorted({(len(p.address), p.length) for p in why}):
             self._lengths[size].append(length)
 
     @cached_property
     def neighbours(self) -> frozenset[Prefix]:
-        """Gateways, peers and nodes of the fleet; resolvers outside our own networks."""
-        named = (p for p, why in self.why.items() if why in _NEIGHBOURS)
-        return frozenset(p for p in named if self.why[p] != RESOLVER or not self._ours(p))
+        """Gateways, routing peers, nodes of the fleet, and resolvers outside our own networks."""
+        prefixes = (p for p, why in self.why.items() if why in _NEIGHBOURS)
+        return frozenset(p for p in prefixes if self.why[p] != RESOLVER or not self._ours(p))
 
     def _ours(self, prefix: Prefix) -> bool:
-        over = (prefix.widened(length) for length in range(prefix.length, -1, -1))
-        return any(self.why.get(wider) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for wider in over)
+        covering = (prefix.widened(length) for length in range(prefix.length, -1, -1))
+        return any(self.why.get(wider) in (CONFIGURED, OWN_ADDRESS, LOOPBACK) for wider in covering)
 
     def lengths(self, prefix: Prefix) -> list[int]:
         """The lengths of the protected prefixes of this prefix's family, ascending."""

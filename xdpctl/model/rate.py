@@ -16,7 +16,7 @@ _FIX = "write all, source, destination, source/24,/56 or destination+source/24"
 
 
 class _End(NamedTuple):
-    """An end of a packet's way: the fields of a Rate, the whole lengths, and the longest ones."""
+    """Source or destination: the fields of a Rate, the default lengths, and the longest ones."""
 
     fields: tuple[str, str]
     whole: tuple[int, int]
@@ -32,10 +32,10 @@ _ENDS = {
 class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """A rate limit in packets or bits a second, for all packets together or for each address.
 
-    `per_ipv4` and `per_ipv6` are the lengths of the prefixes of sources that each have a limit of
-    their own, `to_ipv4` and `to_ipv6` those of destinations; with both, each pair has one. All 0 is
-    one limit for all. `burst` is the number of seconds whose packets may come at once. RuleError if
-    a field is out of range.
+    Each source prefix of the length `per_ipv4` or `per_ipv6` has a limit of its own, and so has
+    each destination prefix of the length `to_ipv4` or `to_ipv6`. With both, each pair has one. If
+    all are 0, there is one limit for all packets. `burst` is the number of seconds whose packets
+    may come at once. RuleError if a field is out of range.
     """
 
     pps: float = 0.0
@@ -117,14 +117,14 @@ def read_per(per: str) -> dict[str, int]:
     """
     if per == "all":
         return {}
-    found: dict[str, int] = {}
+    fields: dict[str, int] = {}
     for part in per.split("+"):
         name, slash, lengths = part.partition("/")
         end = _ENDS.get(name.strip() or "source")
-        if end is None or end.fields[0] in found or not (name.strip() or slash):
+        if end is None or end.fields[0] in fields or not (name.strip() or slash):
             raise RuleError(f"per cannot be {per[:40]!r}", "limit.per", _FIX)
-        found |= zip(end.fields, _read_lengths(slash + lengths, end, per), strict=True)
-    return found
+        fields |= zip(end.fields, _read_lengths(slash + lengths, end, per), strict=True)
+    return fields
 
 
 def _read_lengths(text: str, end: _End, per: str) -> tuple[int, int]:
@@ -140,8 +140,8 @@ def _read_lengths(text: str, end: _End, per: str) -> tuple[int, int]:
 
 def read_amount(text: str, field: str) -> float:
     """The number in a text such as `5000`, `5k`, `100M` or `1.5G`; RuleError names `field`."""
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", text)
-    if not found:
+    parsed = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:e[0-9]{1,2})?)([kMG]?)", text)
+    if not parsed:
         fix = "write a number, or 5k, 100M, 1.5G"
         raise RuleError(f"{text[:40]!r} is not an amount", field, fix)
-    return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    return float(parsed[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[parsed[2]]

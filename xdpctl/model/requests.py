@@ -13,7 +13,7 @@ from xdpctl.model.names import check_name
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import CONFIRM_MAX, TTL_MAX, in_source_table, sparing
 
-# By family: a drop of a wider prefix is refused in a list, and by itself unless it is confirmed.
+# By family. A drop of a wider prefix is refused in a list; a single one must be meant.
 WIDEST_DROP = {4: 8, 6: 16}
 
 
@@ -33,8 +33,8 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     spare: Spare | None = None
     limit: Rate | None = None
     priority: int = 0
-    replace: bool = False  # what stands on the match, instead of extending it
-    force: bool = False  # also a drop that is wider than one usually means
+    replace: bool = False  # the rule on the match, instead of extending it
+    force: bool = False  # accept even an unusually wide drop
 
     def __post_init__(self) -> None:
         check_seconds(self.ttl, "ttl", TTL_MAX)

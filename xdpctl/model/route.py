@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A route as BGP has it: FlowSpec (RFC 8955, RFC 8956), or a blackhole (RTBH, RFC 7999). Values."""
+"""BGP routes: FlowSpec (RFC 8955, RFC 8956) and blackholes (RTBH, RFC 7999). Values only."""
 
 import re
 from enum import StrEnum
@@ -17,14 +17,14 @@ _COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})",
 
 
 class Kind(StrEnum):
-    """What is asked for: to filter by a FlowSpec route, or to drop all to an address (RTBH)."""
+    """A FlowSpec route, which filters, or a blackhole (RTBH), which drops all to an address."""
 
     FLOWSPEC = "flowspec"
     RTBH = "rtbh"
 
 
 class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
-    """A FlowSpec route: what `match` takes passes at `rate` bytes a second; 0: it is dropped."""
+    """A FlowSpec route: packets that `match` takes pass at `rate` bytes a second; 0 drops them."""
 
     kind: ClassVar[Kind] = Kind.FLOWSPEC
     match: str
@@ -37,11 +37,11 @@ class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
 
     @property
     def destination(self) -> Prefix:
-        """To where they go; RuleError if it does not say."""
-        found = self.takes.get("destination")
-        if not isinstance(found, Prefix):
+        """The destination of these packets; RuleError if the match has none."""
+        destination = self.takes.get("destination")
+        if not isinstance(destination, Prefix):
             raise RuleError("a route has a destination", "route", "")
-        return found
+        return destination
 
     @property
     def everything(self) -> bool:
@@ -77,9 +77,9 @@ Route = Flow | Blackhole
 
 def is_community(text: str) -> bool:
     """Whether it is a community (RFC 1997) or a large community (RFC 8092)."""
-    found = _COMMUNITY.fullmatch(text)
-    if not found:
+    parsed = _COMMUNITY.fullmatch(text)
+    if not parsed:
         return False
-    short = [int(part) for part in found.groups()[:2] if part]
-    long = [int(part) for part in found.groups()[2:] if part]
+    short = [int(part) for part in parsed.groups()[:2] if part]
+    long = [int(part) for part in parsed.groups()[2:] if part]
     return all(part < 1 << 16 for part in short) and all(part < 1 << 32 for part in long)

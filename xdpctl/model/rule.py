@@ -111,7 +111,7 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def subject(self) -> str:
-        """The match, as text; a source alone without the word."""
+        """The match as text; for a source alone, only the prefix."""
         source = self.by_source
         return str(source) if source else str(self.match)
 
@@ -139,8 +139,10 @@ class Rule(Deadlines, frozen=True, gc=False):
     @property
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
-        told = self.origin, self.reason, self.tags
-        return _checksum((*self._verdict, self.spare, *told, self.expires_ns, self.confirm_by_ns))
+        description = self.origin, self.reason, self.tags
+        return _checksum(
+            (*self._verdict, self.spare, *description, self.expires_ns, self.confirm_by_ns)
+        )
 
     @property
     def _verdict(self) -> tuple[object, ...]:
@@ -149,7 +151,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     def same_effect(self, other: "Rule") -> bool:
         """Whether both do the same with the same packets; times, origin and tags may differ.
 
-        Of a source alone, they may also differ in what they spare: the one that stands is kept.
+        Two rules on a source alone may also differ in what they spare; the standing one stays.
         """
         if (self.match, *self._verdict) != (other.match, *other._verdict):
             return False
@@ -174,7 +176,7 @@ class Rule(Deadlines, frozen=True, gc=False):
 
 def in_source_table(match: Match, action: Action, spare: Spare, priority: int) -> Prefix | None:
     """The source of a rule that is in the table of sources; None if it is among the matches."""
-    if match.others or priority or spare is Spare.TRIAL:  # asked for each rule of a long list
+    if match.others or priority or spare is Spare.TRIAL:  # called for each rule of a long list
         return None
     return match.source if action is Action.DROP or action is Action.ACCEPT else None
 
@@ -192,24 +194,24 @@ def automatic(rule: Rule) -> bool:
 
 
 def on_trial(rule: Rule) -> bool:
-    """Whether a rule lets a few flows pass, by which it is measured whom it hits.
+    """Whether a rule lets a few flows pass, which show whom it hits.
 
-    Those are drops of detectors that spare known flows, and such limits on all packets together;
-    and what an operator has tried.
+    These are detectors' drops and limits on all packets together, if they spare known flows, and
+    the rules that an operator puts on trial.
     """
     if rule.by_source or rule.mode is not Mode.ENFORCE:
         return False
-    asked = automatic(rule) and rule.spare is Spare.KNOWN
-    return _may_be_tried(rule.action, rule.limit) and (asked or rule.spare is Spare.TRIAL)
+    by_default = automatic(rule) and rule.spare is Spare.KNOWN
+    return _may_be_tried(rule.action, rule.limit) and (by_default or rule.spare is Spare.TRIAL)
 
 
 def of_tcp(rule: Rule) -> bool:
-    """Whether it matches TCP alone, of which it can be measured whom a rule hits."""
-    found = rule.match.get("protocol")
-    named = found is not None and all(low == high == TCP for low, high in found)
-    return named or rule.match.get("tcp_flags") is not None
+    """Whether a rule matches only TCP; it can be measured only for TCP whom a rule hits."""
+    protocols = rule.match.get("protocol")
+    tcp_only = protocols is not None and all(low == high == TCP for low, high in protocols)
+    return tcp_only or rule.match.get("tcp_flags") is not None
 
 
 def _may_be_tried(action: Action, limit: Rate | None) -> bool:
-    """Whether it can be measured whom it hits: a limit for each source is meant for real ones."""
+    """Whether a rule can be on trial; a limit for each source cannot, as it is for real sources."""
     return action is Action.DROP or (limit is not None and limit.per == "all")

@@ -41,7 +41,7 @@ class Screened:
 
 def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
     """A mask of the sorted keys that lie inside one of the prefixes."""
-    found = np.zeros(len(keys), np.bool_)
+    mask = np.zeros(len(keys), np.bool_)
     lengths = family.lengths(keys)
     for prefix in prefixes:
         if prefix.family == family.number:
@@ -50,8 +50,8 @@ def inside(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np
                 int(np.searchsorted(keys, first)[0]),
                 int(np.searchsorted(keys, family.last(first), "right")[0]),
             )
-            found[span] |= lengths[span] >= prefix.length
-    return found
+            mask[span] |= lengths[span] >= prefix.length
+    return mask
 
 
 def around(family: Family, keys: Keys, prefixes: Iterable[Prefix]) -> NDArray[np.bool_]:
@@ -77,7 +77,7 @@ def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -
     Entries in protected prefixes stay in the set, since protection may change; they are not applied
     while they are protected.
     """
-    kept, wide, special = {}, 0, 0
+    remaining, wide, special = {}, 0, 0
     for number, keys in entries.items():
         family = FAMILIES[number]
         broad = family.lengths(keys) < WIDEST[number]
@@ -86,9 +86,9 @@ def screen(entries: Entries, protected: Iterable[Prefix], allow_private: bool) -
             private = inside(family, keys, SPECIAL) | around(family, keys, SPECIAL)
             private &= ~broad
         wide, special = wide + int(broad.sum()), special + int(private.sum())
-        kept[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
+        remaining[number] = keys[~(broad | private)] if broad.any() or private.any() else keys
     listed = list(protected)
-    covered = {number: inside(FAMILIES[number], keys, listed) for number, keys in kept.items()}
+    covered = {number: inside(FAMILIES[number], keys, listed) for number, keys in remaining.items()}
     number = sum(int(mask.sum()) for mask in covered.values())
-    addresses = count_addresses(FAMILIES[4], kept[4][covered[4]]) if covered[4].any() else 0
-    return Screened(kept, wide, special, number, addresses)
+    addresses = count_addresses(FAMILIES[4], remaining[4][covered[4]]) if covered[4].any() else 0
+    return Screened(remaining, wide, special, number, addresses)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""UDP services that answer whoever asks: the one list, for the program and for what judges packets.
+"""UDP services that answer anybody: one list for the program and for what judges packets. Pure.
 
-What comes from such a port is an answer or an amplifier's, and what goes out of it proves nothing:
-anybody can cause it with a forged packet. Pure.
+A packet that comes from such a port is an answer, or an amplifier's. A packet that goes out from
+such a port proves nothing, since anybody can cause it with a forged request.
 """
 
 from typing import NamedTuple
@@ -13,13 +13,14 @@ DNS, HTTPS = 53, 443
 # RFC 9000 section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header
 QUIC_INITIAL_LEAST = 1228
 SERVICES_BELOW = 1024  # all ports below are those of services
-_CLIENTS_FROM = 32768  # of Linux: what asks others has a port from here on
+_CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
 
 
 class UdpService(NamedTuple):
     """A UDP service. `amplifies`: its answers are larger than the requests.
 
-    `asked`: hosts do ask it across the Internet; what comes from others is always an attack.
+    `asked`: hosts ask it across the Internet. Answers of a service that is not `asked` are always
+    an attack.
     """
 
     port: int
@@ -60,11 +61,11 @@ KNOWN = (
 )
 LISTED = tuple(
     sorted(
-        each.port
-        for each in KNOWN
-        if each.port >= SERVICES_BELOW and (each.port < _CLIENTS_FROM or not each.asked)
+        service.port
+        for service in KNOWN
+        if service.port >= SERVICES_BELOW and (service.port < _CLIENTS_FROM or not service.asked)
     )
-)  # of a port that clients have, too, only what nobody asks for
+)  # a port that clients use, too, is listed only if nobody asks its service
 SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
-AMPLIFIERS = frozenset(each.port for each in KNOWN if each.amplifies)
-NEVER_ASKED = frozenset(each.port for each in KNOWN if not each.asked)
+AMPLIFIERS = frozenset(service.port for service in KNOWN if service.amplifies)
+NEVER_ASKED = frozenset(service.port for service in KNOWN if not service.asked)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a node of a fleet keeps of the intents that it shares with the others. Values only.
+"""The records of a fleet's node about the intents that it shares with others. Values only.
 
 An intent is what somebody asked for, for all nodes or some of them: a rule, a set, a setting. The
-fleet's engine has the intents; each node keeps their effect, and these two records.
+fleet's engine has the intents; each node keeps their effect, and these records.
 """
 
 from typing import Any, TypeVar
@@ -33,9 +33,9 @@ class Unsent(msgspec.Struct, frozen=True, omit_defaults=True):
 class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
     """An intent of the fleet as this node has last taken it over, at a revision of the engine.
 
-    `refused` says why this node does not apply it; `local`: because a record that is only on this
-    node stands instead. `removed_at` is the Unix time of its removal; 0 while it stands. `at` is
-    when it was stated: an engine that was restored may have an older one.
+    `refused` says why this node does not apply it. With `local`, the reason is that a record of
+    this node alone stands instead. `removed_at` is the Unix time of its removal; 0 while it stands.
+    `at` is when it was stated: an engine that was restored may have an older one.
     """
 
     revision: int
@@ -52,10 +52,10 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Up to which revision of which cluster this node has followed the engine, at a Unix time.
+    """The revision up to which this node has followed the engine of a cluster, at a Unix time.
 
-    `fleet` is the id of the fleet, which stays when its engine is restored; `epoch` is another one
-    then, and when the engine went on with a member that was behind.
+    `fleet` is the id of the fleet, which stays when its engine is restored. `epoch` changes when
+    the engine is restored, or goes on with a member that was behind.
     """
 
     cluster: str
@@ -79,7 +79,7 @@ _decoders: dict[type, Any] = {
 def decode(kind: type[T], value: bytes) -> T:
     """The stored record; ValueError if it is unreadable."""
     try:
-        found: T = _decoders[kind].decode(value)
+        record: T = _decoders[kind].decode(value)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return found
+    return record

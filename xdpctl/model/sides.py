@@ -43,15 +43,15 @@ def known(
     `on_link` are the networks of the outside interfaces. `logins` are the addresses of logged-in
     users, which are outside even if their network is expected inside.
     """
-    found = _all(_SPECIAL, Side.INSIDE)
-    found[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
-    found |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
-    found |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
-    found |= {prefix: Side.OUTSIDE for prefix in logins if _side(found, prefix) is Side.INSIDE}
-    found |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
-    found |= _of(protection.why, (MEMBER,), Side.MEMBER)
-    found |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
-    return found | _all(_NEVER, Side.INSIDE) | _all(_UNSET, Side.OUTSIDE)
+    sides = _all(_SPECIAL, Side.INSIDE)
+    sides[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
+    sides |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
+    sides |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
+    sides |= {prefix: Side.OUTSIDE for prefix in logins if _side(sides, prefix) is Side.INSIDE}
+    sides |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
+    sides |= _of(protection.why, (MEMBER,), Side.MEMBER)
+    sides |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
+    return sides | _all(_NEVER, Side.INSIDE) | _all(_UNSET, Side.OUTSIDE)
 
 
 def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefix]:

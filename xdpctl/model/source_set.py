@@ -78,8 +78,8 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def etag(self) -> str:
         """Eight hex digits that differ after any change."""
-        kept = (self.slot, self.mode, self.spare, self.origin)
-        parts = (*kept, self.reason, self.changed_at, self.feed)
+        effect = (self.slot, self.mode, self.spare, self.origin)
+        parts = (*effect, self.reason, self.changed_at, self.feed)
         return f"{crc32(repr(parts).encode()):08x}"
 
     def replace(self, **changes: Any) -> Self:

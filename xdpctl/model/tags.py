@@ -11,7 +11,7 @@ WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
 SOFTENED = "softened"  # it hit people, and became a limit that lets them pass
 PINNED = "pinned"  # an operator changed what the rule does, so detectors may not
-ARMED = "armed-"  # and a node of the fleet, whose detector made it
+ARMED = "armed-"  # followed by the name of a node whose detector made the rule
 RELEASED = "released"  # an operator lets it pass, whatever detectors say
 _STATES = frozenset((ENDING, WATCHED, RAISED, SOFTENED, PINNED, RELEASED))
 _EVENTS_KEPT, _GROUP_SHOWN = 16, 8
@@ -68,17 +68,17 @@ def of_incident(tags: Tags, tag: str) -> Tags:
     return (*(other for other in tags if not other.startswith(INCIDENT)), tag)
 
 
-def given(current: Tags, asked: Tags) -> Tags:
+def given(current: Tags, requested: Tags) -> Tags:
     """The tags after a caller replaced them by `asked`; xdpctl's own tags stay.
 
     RuleError for a tag of xdpctl's own that the rule does not have.
     """
-    reserved = next((tag for tag in asked if ours(tag) and tag not in current), None)
+    reserved = next((tag for tag in requested if ours(tag) and tag not in current), None)
     if reserved is not None:
         raise RuleError(
             f"the tag {reserved!r} is one that xdpctl gives itself", "tags", "use another name"
         )
-    return (*filter(ours, current), *(tag for tag in asked if not ours(tag)))
+    return (*filter(ours, current), *(tag for tag in requested if not ours(tag)))
 
 
 def taken_over(current: Tags) -> Tags:

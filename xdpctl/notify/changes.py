@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The changes between two snapshots of which people are notified. Pure."""
+"""Finds the changes between two snapshots about which people are notified. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 def refusals(detector: str, outcome: Outcome) -> Iterator[News]:
-    """Notifications of what a detector asked for and was refused, or is only monitored."""
+    """Notifications of a detector's requests that were refused, or are only monitored."""
     if outcome.refused:
         first = outcome.refused[0]
         title = f"{detector}: refused {len(outcome.refused):,} of its requests"

@@ -18,11 +18,11 @@ _LOOK_SECONDS = 1.0
 _HOUR = 3600.0
 _WAITING_MAX = 200
 _PER_HOUR = 30
-_TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each
+_TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each try
 _WHERE_SHOWN = 12
 log = logging.getLogger("xdpctl.notify")
 Files = tuple[tuple[str, bytes], ...]  # names and contents
-Send = Callable[[str, str, str, Files], bool]  # URL, title, text; whether it was accepted
+Send = Callable[[str, str, str, Files], bool]  # URL, title, text, files; returns: it was accepted
 
 
 class Dispatcher:
@@ -138,9 +138,9 @@ def is_supported(url: str) -> bool:
 
 
 def apprise_send(url: str, title: str, text: str, files: Files = ()) -> bool:
-    """Send by Apprise; whether it was accepted. False for a URL that Apprise does not support.
+    """Send by Apprise; return whether the service accepted it.
 
-    A service that takes no files gets the text alone.
+    False for a URL that Apprise does not support. A service that takes no files gets only the text.
     """
     import apprise  # late: a large package, which most hosts do not need
     from apprise.attachment.memory import AttachMemory
@@ -150,6 +150,6 @@ def apprise_send(url: str, title: str, text: str, files: Files = ()) -> bool:
     if not service.add(url):
         log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])
         return False
-    made: Any = AttachMemory
-    attached = [made(content=data, name=name) for name, data in files]
+    attachment: Any = AttachMemory
+    attached = [attachment(content=data, name=name) for name, data in files]
     return bool(service.notify(title=title, body=text, attach=attached or None))

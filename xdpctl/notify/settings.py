@@ -14,7 +14,7 @@ _URLS_MAX = 20
 class Kind(StrEnum):
     """Kinds of notifications: of incidents, of refused requests, of problems of the host.
 
-    `abuse`: abuse reports, if `reporter.send` says so.
+    `abuse`: abuse reports, if `reporter.send` is set.
     """
 
     OPENED = "opened"

@@ -43,7 +43,7 @@ def identity(settings: Settings) -> tuple[int, int]:
 class Child:
     """A process that `start` begins; `name` and `meanwhile` are for the log.
 
-    After a death it is started again after `pause` seconds, and after more if it dies soon again.
+    If it dies, it is started again after `pause` seconds; if it soon dies again, after more.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Child:
         return self._again_at == 0 and code is not None and code > 0 and lived < _AT_ONCE
 
     def keep(self) -> bool:
-        """Start it again if it died, with growing pauses; whether it runs.
+        """Start it again if it died, with growing pauses; return whether it runs.
 
-        One that says that its settings must be edited first is left alone.
+        It is not started again after an exit status that says that its settings are wrong.
         """
         code = self.process.poll()
         if code is None or self._gave_up:

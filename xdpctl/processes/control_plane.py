@@ -88,7 +88,7 @@ class ControlPlane:
         self._add_others()
 
     def _add_observation(self) -> None:
-        """What looks at the traffic and the host."""
+        """Add the parts that observe the traffic and the host."""
         datapath, add = self.controller.datapath, self.parts.add
         self.sampler = add(Sampler(datapath.heads, datapath.served))
         self.unusual = add(Unusual(self.sampler))
@@ -103,7 +103,7 @@ class ControlPlane:
         self.lists = add(ListWatch(self.controller, self.sampler.last))
 
     def _add_record(self) -> None:
-        """What is kept of it."""
+        """Add the parts that record what was observed."""
         folder, add = self.settings.control_dir, self.parts.add
         series = folder / "series" if self.settings.series else None
         key = self.settings.incident_key
@@ -131,7 +131,7 @@ class ControlPlane:
         self.producer = add(Producer(self.controller, self._status))
 
     def _add_mitigation(self) -> None:
-        """What is done about an attack."""
+        """Add the parts that act on an attack."""
         controller, settings, add = self.controller, self.settings, self.parts.add
         self.hooks = Hooks(
             controller, self.files, self.connections, self._automatic, self._tell_refusals
@@ -148,7 +148,7 @@ class ControlPlane:
         self.trials = add(TrialWatch(controller, self.sampler.served.usual, self.hooks.mode_for))
 
     def _add_others(self) -> None:
-        """Who is told and asked: people, the provider, the fleet."""
+        """Add the parts that deal with others: people, the provider, the fleet."""
         controller, settings, add = self.controller, self.settings, self.parts.add
         self.dispatcher = add(Dispatcher(settings.notify, lambda: self.health.snapshot()))
         tell = self.dispatcher.tell
@@ -189,11 +189,11 @@ class ControlPlane:
         self.parts.stop()
 
     def revoked(self, name: str, serial: int) -> bool:
-        """Whether a node is not trusted any more, or that certificate; none is without a fleet."""
+        """Whether a node, or that certificate, is not trusted; True for all without a fleet."""
         return self.fleet is None or self.fleet.revocations.revoked(name, serial)
 
     def _health(self) -> tuple[list[str], str]:
-        """The problems of this node, and whether what attacks is held."""
+        """The problems of this node, and its condition in one word."""
         return self.health.problems(), self.health.condition()[1].state
 
     def _automatic(self) -> AutomaticSettings:
@@ -218,16 +218,16 @@ class ControlPlane:
 
     def ours(self, source: Prefix) -> bool:
         """Whether an address is in `automatic.networks` or in a protected prefix."""
-        named = any(network.covers(source) for network in self.settings.automatic.networks)
-        return named or self.controller.state.protection.over(source) is not None
+        in_networks = any(network.covers(source) for network in self.settings.automatic.networks)
+        return in_networks or self.controller.state.protection.over(source) is not None
 
     def reload(self) -> None:
         """Reload [automatic] and [notify] from the file; ConfigError leaves both unchanged."""
-        found = load(self.config)
+        loaded = load(self.config)
         policy = self.fleet_policy.text
-        self._use_automatic(read_policy(policy) if policy else found.automatic)
-        self.settings = structs.replace(self.settings, notify=found.notify)
-        self.dispatcher.settings = found.notify
+        self._use_automatic(read_policy(policy) if policy else loaded.automatic)
+        self.settings = structs.replace(self.settings, notify=loaded.notify)
+        self.dispatcher.settings = loaded.notify
 
     def _use_automatic(self, automatic: AutomaticSettings) -> None:
         self.settings = structs.replace(self.settings, automatic=automatic)

@@ -56,7 +56,7 @@ class ControlPlaneProcess:
     def _end_if_hung(self) -> None:
         """Kill the child after half a minute without an answer to /healthz; `keep` restarts it.
 
-        One that works gets five minutes.
+        A child that uses the CPU gets five minutes.
         """
         now = time.monotonic()
         if now < self._ask_at:

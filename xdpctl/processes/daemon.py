@@ -62,9 +62,9 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         if now != controller.state.protection:
             controller.set_protection(now).result()
         controller.set_logins(report.logins)
-        wanted = known_sides(settings, now, report)
-        if settings.outside_interfaces and wanted != controller.state.sides:
-            controller.set_sides(wanted).result()
+        sides = known_sides(settings, now, report)
+        if settings.outside_interfaces and sides != controller.state.sides:
+            controller.set_sides(sides).result()
 
     task = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes were not updated")
     task.start()
@@ -180,15 +180,15 @@ def main(serve: Serve) -> None:
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
-    given = vars(parser.parse_args())
-    if (parent := given.pop("parent")) is not None:
+    options = vars(parser.parse_args())
+    if (parent := options.pop("parent")) is not None:
         die_with(parent)
     gc.set_threshold(*_GC_THRESHOLDS)
     malloc.prepare()
-    local_fd, tcp_fd = given.pop("listen_fd"), given.pop("tcp_fd")
-    path = given.pop("config")
+    local_fd, tcp_fd = options.pop("listen_fd"), options.pop("tcp_fd")
+    path = options.pop("config")
     try:
-        settings = config.override(config.load(path), **given)
+        settings = config.override(config.load(path), **options)
         logs.configure(settings.log)
         run(serve, settings, local_fd, path, tcp_fd)
     except SettingsError as error:

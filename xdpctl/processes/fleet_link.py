@@ -36,7 +36,10 @@ class FleetPolicy:
         self.text = ""
 
     def set(self, text: str) -> None:
-        """Apply a policy, and keep it for the next start; "": the file's again. ConfigError."""
+        """Apply a policy, and store it for the next start; "" for the configuration's own.
+
+        ConfigError if the policy is not valid, or cannot be stored.
+        """
         automatic = read_policy(text) if text else load(self._config).automatic
         try:
             replace_file(self._path, text.encode(), 0o640)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How this host is: its condition in one word, problems, warnings, and how full its tables are."""
+"""The health of this host: its condition in one word, problems, warnings, and fill levels."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Health:
     uplinks: UplinkWatch
 
     def condition(self) -> tuple[Look, Condition]:
-        """What is unusual in the traffic, and whether what attacks is held."""
+        """What is unusual in the traffic, and the condition of this host."""
         look = self.unusual.look()
         if self.sampler.late(time.monotonic()):
             look = replace(look, seconds=0.0)
@@ -55,13 +55,13 @@ class Health:
     def _people(self) -> People:
         """Whether people are served."""
         served = self.sampler.served
-        seen = self.sampler.last(_HITS_SECONDS)
-        rates = rates_of_slots(seen.packets, seen.seconds) if seen and seen.seconds else {}
+        sample = self.sampler.last(_HITS_SECONDS)
+        rates = rates_of_slots(sample.packets, sample.seconds) if sample and sample.seconds else {}
         findings = {
-            each.rule: each.finding
+            finding.rule: finding.finding
             for incident in list(self.controller.state.incidents.values())
             if incident.open
-            for each in incident.findings
+            for finding in incident.findings
         }
         rules = list(self.controller.state.matches.values())
         whom = self.controller.state.collateral
@@ -86,12 +86,12 @@ class Health:
         return known + self._unread() + self._detector_warnings() + self.parts.warnings()
 
     def _unread(self) -> list[str]:
-        """What passes because the filter does not look into it."""
-        seen = self.sampler.last(_UNREAD_SECONDS)
+        """Sentences about packets that pass because the filter cannot parse them."""
+        sample = self.sampler.last(_UNREAD_SECONDS)
         return [
             f"{rate:,.0f} packets/s of {name} pass unread, since xdpctl does not look into that: "
             "filter on the interface on which it ends"
-            for name, rate in (unread(seen) if seen else {}).items()
+            for name, rate in (unread(sample) if sample else {}).items()
         ]
 
     def _detector_warnings(self) -> list[str]:
@@ -102,5 +102,5 @@ class Health:
         status = read_status(self.settings.detector_status)
         if status is None or status.silent:
             return ["the detector does not report: floods are not held unless somebody acts"]
-        refused = [each.refused for each in status.mitigations if each.refused]
+        refused = [mitigation.refused for mitigation in status.mitigations if mitigation.refused]
         return [f"a mitigation is not in force: {why}" for why in refused[:3]]

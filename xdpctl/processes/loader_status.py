@@ -76,13 +76,13 @@ class Status:
             log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
 
     def _report(self, now: float) -> dict[str, object]:
-        """What is known, looked at again where it is old."""
+        """The report; what is too old in it is read again."""
         if self._find and now >= self._look_at:
             self._look_at = now + _PROTECT_SECONDS
             if now >= self._forget_at:
                 self._before = {}
-            found = {str(p): why for p, why in sorted(neighbours.to_protect().items())}
-            self._protect = {**self._before, **found}
+            protect = {str(p): why for p, why in sorted(neighbours.to_protect().items())}
+            self._protect = {**self._before, **protect}
         names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not")
         ports = {
             port.name: {name: getattr(port, name) for name in names}
@@ -105,24 +105,24 @@ class Status:
         }
 
     def _examine(self, ports: Mapping[str, Mapping[str, object]], now: float) -> None:
-        """What `doctor` finds: some seconds after an interface's state has changed, and regularly.
+        """Run `doctor` some seconds after the state of an interface has changed, and regularly.
 
-        Not at once, because the network waits for the first report.
+        It does not run at once, because the network waits for the first report.
         """
         states = [f"{name} {port['state']}" for name, port in ports.items()]
         if states != self._states:
             self._states, self._examine_at = states, now + _SOON_SECONDS
         elif now >= self._examine_at:
             self._examine_at = now + _EXAMINE_SECONDS
-            found = doctor.of_host(self._settings)
-            self._findings = [finding.as_dict() for finding in found[:_FINDINGS_MAX]]
+            findings = doctor.of_host(self._settings)
+            self._findings = [finding.as_dict() for finding in findings[:_FINDINGS_MAX]]
 
 
 def _protected_before(folder: Owned) -> dict[str, str]:
     """What an earlier process protected; empty without a valid report of it."""
     try:
-        found = json.loads(folder.read(NAME, _MOST))["protect"]
-        pairs = list(found.items())[:_PREFIXES_MAX]
+        protected = json.loads(folder.read(NAME, _MOST))["protect"]
+        pairs = list(protected.items())[:_PREFIXES_MAX]
         return {str(parse_prefix(prefix)): str(why)[:_WHY_MAX] for prefix, why in pairs}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuleError, ConfigError):
         return {}

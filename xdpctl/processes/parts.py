@@ -48,5 +48,5 @@ class Parts:
 
     def warnings(self) -> list[str]:
         """What the parts have to say, in the order in which they were added."""
-        asked = (part for part in self._all if isinstance(part, Warns))
-        return [warning for part in asked for warning in part.warnings()]
+        warning_parts = (part for part in self._all if isinstance(part, Warns))
+        return [warning for part in warning_parts for warning in part.warnings()]

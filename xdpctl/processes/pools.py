@@ -25,6 +25,6 @@ class Pools:
     helpdesk: RateLimits = field(default_factory=lambda: RateLimits(_HELPDESK_A_MINUTE))
 
     def stop(self) -> None:
-        """Take no more work; who waits for some is answered at once."""
+        """Take no more work; requests that wait for some are answered at once."""
         for pool in (self.fetches, self.watches, self.looks):
             pool.stop()

@@ -76,7 +76,7 @@ class Sessions:
         """A code by which a browser logs in once, within two minutes. BusyError for too many."""
         now = self._monotonic()
         with self._lock:
-            self._links = {code: one for code, one in self._links.items() if one[1] > now}
+            self._links = {code: link for code, link in self._links.items() if link[1] > now}
             if len(self._links) >= _LINKS_MAX:
                 raise BusyError(f"{_LINKS_MAX} links wait to be opened: ask again in a minute")
             code = secrets.token_urlsafe(24)
@@ -84,7 +84,7 @@ class Sessions:
         return code
 
     def follow(self, code: str) -> Session:
-        """The session of a link, which then is used up; AccessError if there is none."""
+        """The session of a link, which is valid once; AccessError if there is none."""
         with self._lock:
             session, until = self._links.pop(code, (None, 0.0))
         if session is None or until <= self._monotonic():
@@ -115,17 +115,17 @@ class Sessions:
 def _read_or_make(path: Path) -> bytes:
     """The key in a file; a new one if there is none, which is kept if the disk has room."""
     try:
-        kept = read_file(path, _KEY_BYTES)
-        if len(kept) == _KEY_BYTES:
-            return kept
+        key = read_file(path, _KEY_BYTES)
+        if len(key) == _KEY_BYTES:
+            return key
         log.warning("%s is damaged: everybody has to log in again", path)
     except FileNotFoundError:
         pass
     except OSError as error:
         log.warning("%s cannot be read: everybody has to log in again: %s", path, error)
-    made = secrets.token_bytes(_KEY_BYTES)
+    key = secrets.token_bytes(_KEY_BYTES)
     try:
-        replace_file(path, made)
+        replace_file(path, key)
     except OSError as error:
         log.warning("sessions end with this process, because %s cannot be kept: %s", path, error)
-    return made
+    return key

@@ -104,11 +104,11 @@ class Listeners(NamedTuple):
     @classmethod
     def open(cls, settings: Settings, local_fd: int | None, tcp_fd: int | None) -> "Listeners":
         """The sockets that were passed, by number or by systemd; else only a new Unix socket."""
-        named = sd_notify.listeners()
+        by_name = sd_notify.listeners()
         for name, fd in zip(_SOCKET_NAMES, (local_fd, tcp_fd), strict=True):
             if fd is not None:
-                named[name] = socket.socket(fileno=fd)
-        local, tcp = map(named.get, _SOCKET_NAMES)
+                by_name[name] = socket.socket(fileno=fd)
+        local, tcp = map(by_name.get, _SOCKET_NAMES)
         if tcp is not None and (why := unfit(tcp, settings.listen)):
             log.error("TCP is not served: %s", why)
             tcp.close()

@@ -88,7 +88,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     _check(settings)
     group = _prepare(settings)
     pins = Pins(settings.pin_dir)
-    # what another instance has is said before a second of compiling
+    # a second instance is refused before it compiles, which takes a second
     locks = [hold(settings.loader_dir / "lock", "loader")]
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
@@ -105,7 +105,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     try:
         if not loader_only:
             children += _children(settings, config, sockets)
-        _add_explain(loader)
+        _add_explain(loader, settings)
         _loop(loader, status, children, changed, stopping)
     finally:
         for child in reversed(children):
@@ -131,7 +131,7 @@ def _attach(settings: Settings, loader: Loader) -> Status:
 
 
 def _check_ports(settings: Settings, loader: Loader) -> None:
-    """Warn about what is not there."""
+    """Warn about absent interfaces; AttachError if one could not be attached."""
     if not settings.outside_interfaces:
         log.warning("%s", _NONE_OUTSIDE)
     absent = [p.name for p in loader.ports.values() if p.state == "absent"]
@@ -164,16 +164,24 @@ def _load(settings: Settings, pins: Pins, group: int) -> Loader:
     return Loader(pins, compiled, group, teach, flows, ports)
 
 
-def _add_explain(loader: Loader) -> None:
-    """Load the explain program; an error is only logged, because the filter does not need it."""
+def _add_explain(loader: Loader, settings: Settings) -> None:
+    """Load an explain program for each side on which there is an interface.
+
+    An error is only logged, because the filter does not need them.
+    """
+    sides = {name in settings.outside_interfaces for name in settings.interface_names}
     try:
-        loader.add_explain()
+        for outside in (False, True):
+            if outside in sides:
+                loader.add_explain(outside)
+            else:
+                loader.remove_explain(outside)
     except (OSError, XdpctlError) as error:
         log.error("`xdpctl explain` is not available: %s", error)
 
 
 def _stop_events() -> tuple[SignalEvent, SignalEvent]:
-    """Two events that SIGTERM and SIGINT set, from before there is anything to clean up."""
+    """Two events that SIGTERM and SIGINT set, installed before there is anything to clean up."""
     changed, stopping = SignalEvent(), SignalEvent()
 
     def stop(*_: object) -> None:

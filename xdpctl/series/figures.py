@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The figures that are recorded each second: their names, and where they come from."""
+"""The figures that are recorded each second: their names and sources."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,9 +39,9 @@ class Rates:
         self._before: dict[str, tuple[float, Counts]] = {}
 
     def of(self, name: str, now: float, counts: Counts) -> Values:
-        """What was counted a second since the last call; 0 where a counter began anew.
+        """The rates a second since the last call; 0 where a counter began anew.
 
-        NaN for what is not known now, or was not then.
+        NaN where a counter is not known now, or was not known at the last call.
         """
         at, before = self._before.get(name, (now, counts))
         self._before[name] = now, counts
@@ -53,8 +53,8 @@ class Rates:
 def counts(by_reason: Counters) -> Counts:
     """The counters of an interface, in the order of RATES; bits instead of bytes."""
     nothing = Hits(0, 0)
-    each = [by_reason.get(reason, nothing) for reason in REASONS]
-    pairs = np.array([(hits.packets, 8 * hits.bytes) for hits in each], np.float64)
+    in_order = [by_reason.get(reason, nothing) for reason in REASONS]
+    pairs = np.array([(hits.packets, 8 * hits.bytes) for hits in in_order], np.float64)
     drops = np.array([reason.verdict == "drop" for reason in REASONS])
     sums = [pairs[~drops].sum(0), pairs[drops].sum(0)]
     return np.concatenate([*sums, pairs.reshape(-1)])
@@ -66,7 +66,7 @@ def by_kind(volumes: Counts) -> Counts:
 
 
 def known(values: Values) -> list[float | None]:
-    """The values as JSON has them; None where nothing is known."""
+    """The values for JSON; None where nothing is known."""
     finite = np.isfinite(values).tolist()
     rounded = np.round(values.astype(np.float64), 3).tolist()
     return [value if is_known else None for value, is_known in zip(rounded, finite, strict=True)]
@@ -82,8 +82,8 @@ def sent(interface: str) -> tuple[float, float]:
     for line in _DEVICES.read_text().splitlines():
         name, colon, numbers = line.partition(":")
         if colon and name.strip() == interface:
-            each = numbers.split()
-            return float(each[_SENT_PACKETS]), float(each[_SENT_BYTES])
+            columns = numbers.split()
+            return float(columns[_SENT_PACKETS]), float(columns[_SENT_BYTES])
     return float("nan"), float("nan")
 
 
@@ -102,5 +102,5 @@ def _read(path: Path) -> float:
 
 def softirq_ticks() -> tuple[float, float]:
     """The time in soft interrupts, and all time, of all CPUs so far, in ticks (proc_stat(5))."""
-    ticks = [float(each) for each in _STAT.read_text().split("\n", 1)[0].split()[1:9]]
+    ticks = [float(column) for column in _STAT.read_text().split("\n", 1)[0].split()[1:9]]
     return ticks[6], sum(ticks)

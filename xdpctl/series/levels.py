@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xdpctl.series.ring_file import Level, ValueFile, Values
 
-_ROWS_A_POINT = 8  # of a finer file; of more, the coarser one is read
+_ROWS_A_POINT = 8  # of a file; if there are more, a coarser file is read
 LEVELS = (
     Level(1, 6 * 3600),
     Level(10, 14 * 86_400 // 10),
@@ -55,7 +55,7 @@ class Levels:
     def write(self, second: int, values: Values) -> None:
         """Write the values of a second, and each coarser row that ends before it.
 
-        A coarser row is made from what the finer file holds, so one that began before a restart is
+        A coarser row is made from the rows of the finer file, so one that began before a restart is
         complete.
         """
         self._files[0].write(second, values, values)
@@ -70,18 +70,18 @@ class Levels:
         self._last = second
 
     def _sum_up_before(self, second: int) -> None:
-        """The coarser rows in which recording ended the last time."""
+        """Write the coarser rows that were not over when recording last stopped."""
         for finer, coarser in zip(self._files, self._files[1:], strict=False):
             newest = finer.newest(second // finer.level.seconds)
-            each = coarser.level.seconds // finer.level.seconds
-            if newest is not None and newest // each < second // coarser.level.seconds:
-                self._sum_up(finer, coarser, newest // each)
+            ratio = coarser.level.seconds // finer.level.seconds
+            if newest is not None and newest // ratio < second // coarser.level.seconds:
+                self._sum_up(finer, coarser, newest // ratio)
 
     @staticmethod
     def _sum_up(finer: ValueFile, coarser: ValueFile, number: int) -> None:
         """Write a coarser row from the finer ones, if there are any."""
-        each = coarser.level.seconds // finer.level.seconds
-        averages, maxima = finer.read(number * each, each)
+        ratio = coarser.level.seconds // finer.level.seconds
+        averages, maxima = finer.read(number * ratio, ratio)
         known = ~np.isnan(averages).all(1)
         if known.any():
             coarser.write(number, _mean(averages[None])[0], _most(maxima[None])[0])
@@ -100,9 +100,9 @@ class Levels:
         averages, maxima = file.read(first, last - first + 1, columns)
         if file is not self._files[0] and self._last is not None:
             self._fill_newest(file, first, averages, maxima, columns)
-        each = -(-len(averages) // points)
-        averages, maxima = _mean(_grouped(averages, each)), _most(_grouped(maxima, each))
-        return Read(first * seconds, seconds * each, averages, maxima)
+        group = -(-len(averages) // points)
+        averages, maxima = _mean(_grouped(averages, group)), _most(_grouped(maxima, group))
+        return Read(first * seconds, seconds * group, averages, maxima)
 
     def _file_for(self, since: float, until: float, points: int) -> ValueFile:
         newest = self._last if self._last is not None else int(until)
@@ -120,20 +120,20 @@ class Levels:
         maxima: Values,
         columns: Sequence[int] | None,
     ) -> None:
-        """The row that has not ended yet, from the seconds of it that there are."""
+        """Fill in the row that is not over yet, from its seconds so far."""
         finest, seconds = self._files[0], file.level.seconds
         place = (self._last or 0) // seconds - first
         if 0 <= place < len(averages) and np.isnan(averages[place]).all():
-            found, most = finest.read((first + place) * seconds, seconds, columns)
-            averages[place], maxima[place] = _mean(found[None])[0], _most(most[None])[0]
+            means, most = finest.read((first + place) * seconds, seconds, columns)
+            averages[place], maxima[place] = _mean(means[None])[0], _most(most[None])[0]
 
 
-def _grouped(rows: Values, each: int) -> NDArray[np.float32]:
-    """The rows in groups of so many, the last one filled up with NaN: (groups, each, columns)."""
-    groups = -(-len(rows) // each)
-    filled = np.full((groups * each, rows.shape[1]), np.nan, np.float32)
+def _grouped(rows: Values, size: int) -> NDArray[np.float32]:
+    """The rows in groups, the last one filled up with NaN: shape (groups, size, columns)."""
+    groups = -(-len(rows) // size)
+    filled = np.full((groups * size, rows.shape[1]), np.nan, np.float32)
     filled[: len(rows)] = rows
-    return filled.reshape(groups, each, rows.shape[1])
+    return filled.reshape(groups, size, rows.shape[1])
 
 
 def _mean(groups: NDArray[np.float32]) -> Values:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Top lists of each minute, for a day: what the traffic was made of when nobody looked."""
+"""Records the top lists of each minute for a day, so that past traffic can be examined."""
 
 import logging
 import zlib
@@ -76,23 +76,27 @@ class Minutes:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return RingFile(folder / "top.ring", {"content": "top lists"}, _ROW_BYTES, LEVEL)
-        except (OSError, SeriesError) as error:  # `status` says so of the figures, too
+        except (OSError, SeriesError) as error:  # `status` shows the same problem of the figures
             if str(error) != self._told:
                 log.warning("%s: %s", _TROUBLE, error)
             self._told = str(error)
             return None
 
     def _content(self) -> bytes:
-        """The top lists of the last minute, compressed; as many rows as there is room for."""
-        seen = self._sampler.window.last(LEVEL.seconds)
+        """The compressed top lists of the last minute, with as many rows as there is room for."""
+        window = self._sampler.window.last(LEVEL.seconds)
         known = self._dimensions()
         tops = {
-            name: top(seen.packets, seen.seconds, known[name], _ROWS[0])
+            name: top(window.packets, window.seconds, known[name], _ROWS[0])
             for name in _RECORDED
             if name in known
         }
         for rows in _ROWS:
-            document = {"seconds": seen.seconds, "missing": seen.missing, "tops": _json(tops, rows)}
+            document = {
+                "seconds": window.seconds,
+                "missing": window.missing,
+                "tops": _json(tops, rows),
+            }
             data = zlib.compress(msgspec.json.encode(document))
             if len(data) <= _ROW_BYTES - _LENGTH_BYTES:
                 break
@@ -101,7 +105,7 @@ class Minutes:
         return len(data).to_bytes(_LENGTH_BYTES) + data
 
     def read(self, unix: float) -> dict[str, Any] | None:
-        """What was written of the minute at a time; None if there is nothing."""
+        """The top lists of the minute at a Unix time; None if there are none."""
         with self._lock:
             if self._file is None and self._folder is not None:
                 self._file = self._opened(self._folder)
@@ -112,25 +116,25 @@ class Minutes:
         if not sound[0] or not length:
             return None
         data = content[0, _LENGTH_BYTES : _LENGTH_BYTES + length].tobytes()
-        found: dict[str, Any] = msgspec.json.decode(zlib.decompress(data))
-        return found
+        document: dict[str, Any] = msgspec.json.decode(zlib.decompress(data))
+        return document
 
 
 def _json(tops: Mapping[str, Top], rows: int) -> dict[str, Any]:
     return {
         name: {
-            "sampled": each.sampled,
-            "packets": each.packets,
-            "bits": each.bits,
-            "without": each.without,
+            "sampled": top_list.sampled,
+            "packets": top_list.packets,
+            "bits": top_list.bits,
+            "without": top_list.without,
             "rows": [
                 [
                     *(row.value, round(row.packets, 1), round(row.bits, 1)),
                     *(round(row.share, 5), round(row.error, 5)),
                     str(row.match) if row.match else None,
                 ]
-                for row in each.rows[:rows]
+                for row in top_list.rows[:rows]
             ],
         }
-        for name, each in tops.items()
+        for name, top_list in tops.items()
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Records the figures each second, of the host and of each interface."""
+"""Records the figures of the host and of each interface each second."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -15,10 +15,10 @@ from xdpctl.series import figures
 from xdpctl.series.levels import Levels
 from xdpctl.series.ring_file import Values
 
-HOST = ""  # in place of an interface
-_KINDS = "/"  # the same; no interface has this name
+HOST = ""  # in place of an interface's name
+_KINDS = "/"  # the same, for kinds of packets; no interface has this name
 _SECONDS = 1.0
-_LATE_MAX = 5  # if a step is late, its values fill up to so many seconds
+_LATE_MAX = 5  # seconds that the values of a late step fill at most
 _RETRY_SECONDS = 60.0  # until files that could not be made are tried again
 _INTERFACES_MAX = 64
 _TOLD_MAX = 3
@@ -27,10 +27,10 @@ log = logging.getLogger("xdpctl.series")
 
 
 class SeriesRecorder:
-    """Writes below a folder, between `start` and `stop`; `series` has what can be read.
+    """Writes files in a folder, between `start` and `stop`; `series` reads them.
 
-    Where there is no room nothing is recorded, and `problem` says so. Without a folder there is
-    only `latest`. `served` has connections and answers of services inside so far, by protocol.
+    If there is no room, nothing is recorded, and `problem` says so. Without a folder there is only
+    `latest`. `served` returns the connections and answers of services inside so far, by protocol.
     """
 
     def __init__(
@@ -52,20 +52,20 @@ class SeriesRecorder:
         self.start = self._beat.start
 
     def warnings(self) -> list[str]:
-        """Why nothing is recorded, if so."""
+        """Why nothing is recorded; empty if all is well."""
         return [self.problem] if self.problem else []
 
     def stop(self) -> None:
         """Stop recording, and close the files."""
         self._beat.stop()
         with self._lock:
-            for each in self._series.values():
-                each.close()
+            for levels in self._series.values():
+                levels.close()
             self._series = {}
 
     @property
     def series(self) -> Mapping[str, Levels]:
-        """What is recorded, by interface; HOST for all together."""
+        """The recorded series by interface; HOST is all together."""
         return dict(self._series)
 
     def step(self, now: float) -> None:
@@ -103,7 +103,7 @@ class SeriesRecorder:
         return ""
 
     def _say(self, problems: list[str]) -> None:
-        """Remember the problems for `status`, and log them once."""
+        """Keep the problems for `status`, and log them once."""
         text = f"{_TROUBLE}: {'; '.join(problems[:_TOLD_MAX])}" if problems else ""
         if text and text != self.problem:
             log.warning("%s", text)
@@ -112,8 +112,8 @@ class SeriesRecorder:
     def _write(self, series: Levels, second: int, row: Values) -> None:
         last = self._second if self._second is not None else second - 1
         first = last + 1 if last < second <= last + _LATE_MAX else second
-        for each in range(first, second + 1):
-            series.write(each, row)
+        for at in range(first, second + 1):
+            series.write(at, row)
 
     def _opened(self, folder: Path, name: str) -> Levels:
         """The series of an interface or the host; SeriesError if there is no room for it."""
@@ -128,7 +128,7 @@ class SeriesRecorder:
 
     def _values(self, now: float) -> dict[str, Values]:
         """A row for the host, which is first, and for each interface."""
-        found: dict[str, Values] = {}
+        rows: dict[str, Values] = {}
         # sums of rates, and not rates of sums: interfaces come and go
         total = np.zeros(len(figures.RATES) + 1, np.float32)
         for name, by_reason in self._controller.datapath.counters().items():
@@ -136,8 +136,8 @@ class SeriesRecorder:
             rates = self._rates.of(name, now, counts)
             total += np.nan_to_num(rates)
             link = np.float32((rates[1] + rates[3]) / figures.link_bits(name))
-            found[name] = np.concatenate([rates[:4], [rates[-1], link]], dtype=np.float32)
-        return {HOST: self._of_host(now, total), **found}
+            rows[name] = np.concatenate([rates[:4], [rates[-1], link]], dtype=np.float32)
+        return {HOST: self._of_host(now, total), **rows}
 
     def _of_host(self, now: float, total: Values) -> Values:
         heads = self._controller.datapath.heads
@@ -151,7 +151,7 @@ class SeriesRecorder:
         state = self._controller.state
         gauges = (
             *(len(state.rules), len(state.matches), len(state.sets)),
-            sum(each.open for each in list(state.incidents.values())),
+            sum(incident.open for incident in list(state.incidents.values())),
             softirq / ticks if ticks else np.nan,
         )
         single = np.array([*gauges, total[-1], not_sampled, *rates])

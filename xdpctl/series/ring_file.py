@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file of fixed size that holds the newest rows of a time series.
 
-After a header of 4096 bytes each row has its number, a CRC-32, and its content, of a fixed size.
-Row n is at place n modulo the number of rows. A row is written by one pwrite(2); a torn one is left
-out by its CRC. The file is allocated when it is made, so writing needs no new space.
+After a header of 4096 bytes come the rows. Each has its number, a CRC-32, and content of a fixed
+size. Row n is at place n modulo the number of rows. A row is written by one pwrite(2), and its CRC
+shows if it was torn. The file is allocated when it is made, so writing needs no new space.
 """
 
 import json
@@ -22,8 +22,8 @@ from xdpctl.errors import SeriesError
 
 _HEADER = 4096
 _FORMAT = "xdpctl series 1"
-_CHUNK = 1024  # rows that are read at a time where all are looked at
-_FREE_SHARE = 4  # a new file takes at most one part in so many of what is free
+_CHUNK = 1024  # rows that are read at a time when all are searched
+_FREE_SHARE = 4  # a new file takes at most a quarter of the free space
 _CRC_BYTES = 8  # of a row, with padding; the CRC is of the rest
 _ROW_START = np.dtype([("crc", "u4"), ("unused", "u4"), ("number", "u8")])
 _PART = 2048  # rows that are read at a time
@@ -89,7 +89,7 @@ class RingFile:
         return fd
 
     def _is_ours(self, fd: int) -> bool:
-        """Whether the file is one of this content and size; else it is closed."""
+        """Whether the file has this content and size; if not, it is closed."""
         ours = False
         try:
             whole = os.fstat(fd).st_size == self._size
@@ -122,30 +122,30 @@ class RingFile:
             raise SeriesError("a row was written in part only: the disk is full or damaged")
 
     def read(self, first: int, count: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-        """Which of so many times have a row, and their contents; others have any content."""
+        """Which of `count` times have a row, and the contents; others have arbitrary content."""
         earlier = max(0, count - self.level.rows)  # these were overwritten
         places = self._places(first + earlier, count - earlier)
-        found = np.concatenate(
+        rows = np.concatenate(
             [np.zeros(earlier, self._row), *(self._stored(at, n) for at, n in places)]
         )
-        sound = found["start"]["number"] == np.arange(first, first + count, dtype=np.uint64)
+        sound = rows["start"]["number"] == np.arange(first, first + count, dtype=np.uint64)
         sound[:earlier] = False
-        raw, size, crcs = memoryview(found.tobytes()), self._row.itemsize, found["start"]["crc"]
+        raw, size, crcs = memoryview(rows.tobytes()), self._row.itemsize, rows["start"]["crc"]
         for place, crc in zip(np.flatnonzero(sound).tolist(), crcs[sound].tolist(), strict=True):
             sound[place] = zlib.crc32(raw[place * size + _CRC_BYTES : (place + 1) * size]) == crc
-        return sound, found["content"]
+        return sound, rows["content"]
 
     def newest(self, before: int) -> int | None:
-        """The largest number below `before` of which there is a whole row; None without one."""
+        """The largest number below `before` that has a complete row; None if there is none."""
         parts = range(0, self.level.rows, _CHUNK)
         stored = (self._stored(at, min(_CHUNK, self.level.rows - at)) for at in parts)
         numbers = np.concatenate([rows["start"]["number"] for rows in stored])
         earlier = np.sort(numbers[(numbers > 0) & (numbers < before)])[::-1]
-        # SIGKILL can tear the row that is being written where it crosses a page
+        # SIGKILL can tear a row that crosses a page while it is written
         return next((number for number in map(int, earlier) if self.read(number, 1)[0][0]), None)
 
     def _places(self, first: int, count: int) -> list[tuple[int, int]]:
-        """The places of consecutive rows, and how many are there, in one or two parts."""
+        """The places of consecutive rows, and their number at each, in two parts."""
         at = first % self.level.rows
         before = min(count, self.level.rows - at)
         return [(at, before), (0, count - before)]
@@ -153,7 +153,7 @@ class RingFile:
     def _stored(self, at: int, count: int) -> NDArray[Any]:
         size = self._row.itemsize
         data = os.pread(self._fd, count * size, _HEADER + at * size)
-        # a file that somebody cut off has fewer
+        # a truncated file has fewer bytes
         return np.frombuffer(data.ljust(count * size, b"\0"), self._row)
 
 
@@ -172,13 +172,13 @@ class ValueFile:
     def read(
         self, first: int, count: int, columns: Sequence[int] | None = None
     ) -> tuple[Values, Values]:
-        """Averages and maxima of so many times, of some columns; NaN where there is no row."""
+        """Averages and maxima of `count` times, of some columns; NaN where there is no row."""
         wanted = np.arange(self._width) if columns is None else np.array(columns)
         both = np.concatenate([wanted, wanted + self._width])
         values = np.full((count, len(both)), np.nan, np.float32)
-        for begun in range(0, count, _PART):
-            sound, content = self._file.read(first + begun, min(_PART, count - begun))
+        for start in range(0, count, _PART):
+            sound, content = self._file.read(first + start, min(_PART, count - start))
             rows = np.flatnonzero(sound)
             floats = np.ascontiguousarray(content).view(np.float32)
-            values[begun + rows] = floats[np.ix_(rows, both)]
+            values[start + rows] = floats[np.ix_(rows, both)]
         return values[:, : len(wanted)], values[:, len(wanted) :]

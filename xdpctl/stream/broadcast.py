@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The newest events, as server-sent events (HTML, section 9.2), for any number of readers.
 
-An event is encoded once. A reader only remembers its place, so a slow one costs nothing and misses
-events when they are forgotten.
+An event is encoded once. A reader only has a place in the list, so a slow reader costs nothing. It
+misses events that are forgotten before it reads them.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Broadcast:
     """Events by number. `publish` is called from any thread, `read` in an event loop."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._name = secrets.token_hex(4)  # of this process: its numbers begin anew
+        self._name = secrets.token_hex(4)  # of this process, whose numbers begin at 1
         self._events: deque[_Event] = deque(maxlen=kept)
         self._last = 0
         self._lock = Lock()
@@ -64,10 +64,10 @@ class Broadcast:
         return len(self._waiting)
 
     async def read(self, last_id: str = "", who: str = "") -> AsyncIterator[bytes]:
-        """The text of the events behind `last_id`, or of those to come, as they come.
+        """The text of the events after `last_id`, then of each new event; without it, of new ones.
 
-        Begins with the event `missed` if some of the events behind `last_id` are forgotten. It is
-        woken, with no text, by `wake`. BusyError if there are too many readers, or of one caller.
+        It begins with the event `missed` if some events after `last_id` are forgotten. `wake` makes
+        it yield an empty text. BusyError if there are too many readers, or too many of one caller.
         """
         with self._reader(who) as waiting:
             place, missed = self._place(last_id)
@@ -95,7 +95,7 @@ class Broadcast:
             self._waiting.discard(waiting)
 
     def _place(self, last_id: str) -> tuple[int, bool]:
-        """The number behind which a reader goes on, and whether it missed events."""
+        """The number after which a reader goes on, and whether it missed events."""
         name, _, number = last_id.partition("-")
         if not last_id:
             return self._last, False
@@ -104,8 +104,8 @@ class Broadcast:
         return min(int(number), self._last), False
 
     def _behind(self, place: int) -> tuple[list[bytes], int, bool]:
-        """The events behind a place, the new place, and whether some of them are forgotten."""
+        """The events after a place, the new place, and whether some of them are forgotten."""
         with self._lock:
-            found = [event for event in self._events if event.number > place]
-            missed = self._last - place > len(found)
-            return [event.text for event in found], self._last, missed
+            events = [event for event in self._events if event.number > place]
+            missed = self._last - place > len(events)
+            return [event.text for event in events], self._last, missed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Publishes the figures of each second, incidents, changes, and problems."""
+"""Publishes the figures of each second, incidents, changes and problems."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.stream.broadcast import Broadcast
 
 _SECONDS = 1.0
-_CHANGES_MAX = 50  # records in a second; of more, it says how many
+_CHANGES_MAX = 50  # records in a second; if there are more, only their number is published
 _PRIVATE = "token."
 _TROUBLE = "the stream of events is not served"
 log = logging.getLogger("xdpctl.stream")
@@ -23,7 +23,7 @@ log = logging.getLogger("xdpctl.stream")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is published each second, beside what the controller knows."""
+    """What is published each second besides the controller's state."""
 
     figures: Mapping[str, float | None]
     automatic: str
@@ -55,14 +55,14 @@ class Producer:
                 "automatic": status.automatic,
             },
         )
-        told = list(status.problems), list(status.warnings)
-        if told != self._told:
-            self.broadcast.publish("problems", {"problems": told[0], "warnings": told[1]})
-        self._told = told
+        messages = list(status.problems), list(status.warnings)
+        if messages != self._told:
+            self.broadcast.publish("problems", {"problems": messages[0], "warnings": messages[1]})
+        self._told = messages
         self._publish_incidents()
         try:
             self._publish_changes()
-        except StoreError as error:  # `problems` says so, too
+        except StoreError as error:  # `problems` has it, too
             log.warning("changes are not in the stream: %s", error)
 
     def _publish_incidents(self) -> None:
@@ -74,31 +74,31 @@ class Producer:
         self._incidents = now
 
     def _publish_changes(self) -> None:
-        """What was changed: audit records, without those of tokens, and without who did it.
+        """Publish the new audit records, without those about tokens, and without the callers.
 
-        Every viewer reads the stream, and not the audit log.
+        Every viewer may read the stream, but not the audit log.
         """
         store = self._controller.store
         if self._audited is None:
             newest = store.last_audit()
             self._audited = msgspec.json.decode(newest)["sequence"] if newest else 0
             return
-        found = [
+        records = [
             msgspec.json.decode(record) for record in store.audit(self._audited, _CHANGES_MAX + 1)
         ]
-        for record in found[:_CHANGES_MAX]:
+        for record in records[:_CHANGES_MAX]:
             if record["action"].startswith(_PRIVATE):
                 continue
-            kept = ("sequence", "at", "action", "subject")
-            self.broadcast.publish("change", {name: record.get(name) for name in kept})
-        if len(found) > _CHANGES_MAX:
+            public = ("sequence", "at", "action", "subject")
+            self.broadcast.publish("change", {name: record.get(name) for name in public})
+        if len(records) > _CHANGES_MAX:
             newest = store.last_audit()
             last = msgspec.json.decode(newest)["sequence"] if newest else self._audited
-            more = last - found[_CHANGES_MAX - 1]["sequence"]
+            more = last - records[_CHANGES_MAX - 1]["sequence"]
             self.broadcast.publish("changes", {"more": more})
             self._audited = last
-        elif found:
-            self._audited = found[-1]["sequence"]
+        elif records:
+            self._audited = records[-1]["sequence"]
 
 
 def _summary(incident: Incident) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which services packets ask, and how many do. Pure."""
+"""Counts the packets that ask each service. Pure."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,10 @@ from xdpctl.traffic.packets import PacketArray, destination
 
 
 def asks_udp(packets: PacketArray) -> NDArray[np.bool_]:
-    """Which packets ask a UDP service; of HTTP/3 those of new clients, as its answers count."""
+    """Which packets ask a UDP service.
+
+    For HTTP/3 only packets of new clients count, since only answers to new clients are counted.
+    """
     to = packets["destination_port"]
     asking = (packets["protocol"] == UDP) & (to >= 0) & within(SERVICES, to)
     new = (to != HTTPS) | (packets["traffic"] == Traffic.QUIC_INITIAL)
@@ -23,8 +26,8 @@ def asks_udp(packets: PacketArray) -> NDArray[np.bool_]:
 
 
 def asked_services(packets: PacketArray) -> Iterator[tuple[Service, float]]:
-    """The services that packets ask, and how many do."""
-    # the ports of a SYN may be behind what is copied of it
+    """The services that packets ask, and the number of these packets."""
+    # the copied head of a SYN may end before its ports
     syns = (packets["traffic"] == Traffic.SYN) & (packets["destination_port"] >= 0)
     asking = packets[asks_udp(packets) | syns]
     if not len(asking):
@@ -35,6 +38,6 @@ def asked_services(packets: PacketArray) -> Iterator[tuple[Service, float]]:
     keys[:, 2] |= asking["protocol"].astype(np.uint64) << np.uint64(8) | asking["family"]
     _, first, places = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     sums = np.bincount(places.reshape(-1), asking["weight"])
-    for each, asked in zip(asking[first], sums.tolist(), strict=True):
-        port = int(each["destination_port"])
-        yield Service(destination(each), int(each["protocol"]), port), asked
+    for packet, count in zip(asking[first], sums.tolist(), strict=True):
+        port = int(packet["destination_port"])
+        yield Service(destination(packet), int(packet["protocol"]), port), count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the traffic was an hour ago: some sampled packets of each five minutes, in memory."""
+"""The traffic of the last two hours: some sampled packets of each five minutes, in memory."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _AROUND = 1_800.0  # seconds around the time that is asked for
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Packets of an earlier time, and how many seconds they are of; 0 if nothing is known."""
+    """Packets of an earlier time, and how many seconds they cover; 0 if nothing is known."""
 
     packets: PacketArray
     seconds: float
@@ -36,7 +36,7 @@ class _Part:
 
 
 class Baseline:
-    """Keeps a random sample of each part, by which sums of weights are estimated without bias.
+    """Keeps a random sample of each part, from which sums of weights are estimated without bias.
 
     Priority sampling (Duffield, Lund and Thorup, 2007): a packet's rank is a random number divided
     by its weight. The smallest ranks are kept, and a kept packet weighs at least as much as the
@@ -68,7 +68,7 @@ class Baseline:
             part.ranks, part.kept = ranks, both
 
     def ago(self, now: float, seconds: float) -> Before:
-        """The packets around so many seconds before `now`, weighted to what there was."""
+        """The packets around `seconds` before `now`, weighted to stand for all of that time."""
         at = now - seconds
         with self._lock:
             near = [
@@ -77,10 +77,10 @@ class Baseline:
                 if part.begun <= at + _AROUND and part.ended >= at - _AROUND
                 and part.ended < now - _PART_SECONDS
             ]  # fmt: skip
-            found, covered = [], 0.0
+            samples, covered = [], 0.0
             for part in near:
                 covered += part.ended - part.begun
-                kept = part.kept.copy()
-                kept["weight"] = np.maximum(kept["weight"], round(1 / part.left_out))
-                found.append(kept)
-        return Before(joined(found), covered)
+                sample = part.kept.copy()
+                sample["weight"] = np.maximum(sample["weight"], round(1 / part.left_out))
+                samples.append(sample)
+        return Before(joined(samples), covered)

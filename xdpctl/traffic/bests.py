@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The best second by prefix and class, for a week: what backstops are learnt from. Pure."""
+"""The busiest seconds of a week by prefix and class; backstops are learnt from them. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -37,32 +37,32 @@ def _inside(packets: PacketArray, prefix: Prefix) -> NDArray[np.bool_]:
 
 
 def rates(packets: PacketArray, seconds: float, prefixes: Iterable[Prefix]) -> Rates:
-    """Packets a second by prefix and class; nothing if nothing was watched."""
-    found: Rates = {}
+    """Packets a second by prefix and class; empty if nothing was watched."""
+    by_class: Rates = {}
     for prefix in prefixes if seconds > 0 else ():
         here = packets[_inside(packets, prefix)]
-        each = np.bincount(here["traffic"], here["weight"], len(Traffic)) / seconds
+        by_kind = np.bincount(here["traffic"], here["weight"], len(Traffic)) / seconds
         for name, classes in _CLASSES.items():
-            found[prefix, name] = float(sum(each[one] for one in classes))
-    return found
+            by_class[prefix, name] = float(sum(by_kind[kind] for kind in classes))
+    return by_class
 
 
 class Bests:
-    """The best second of each hour, by prefix and class; times are Unix time in seconds."""
+    """The busiest second of each hour, by prefix and class; times are Unix time in seconds."""
 
     def __init__(self) -> None:
         self._hours: dict[int, dict[tuple[Prefix, str], float]] = {}
 
     def add(self, now: float, rates: Rates) -> None:
-        """Take what passed in a second into account."""
+        """Take the rates of a second into account."""
         hour = self._hours.setdefault(int(now) // _HOUR, {})
         for key, rate in rates.items():
             hour[key] = max(hour.get(key, 0.0), rate)
-        for old in [each for each in self._hours if each < int(now) // _HOUR - _KEPT_HOURS]:
+        for old in [number for number in self._hours if number < int(now) // _HOUR - _KEPT_HOURS]:
             del self._hours[old]
 
     def older_than_a_day(self, now: float) -> dict[tuple[Prefix, str], float]:
-        """The best second by prefix and class of the week that ended a day ago."""
+        """The busiest second by prefix and class of the week that ended a day ago."""
         best: dict[tuple[Prefix, str], float] = {}
         for number, hour in self._hours.items():
             if number < int(now) // _HOUR - _OLD_HOURS:
@@ -71,27 +71,27 @@ class Bests:
         return best
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """The state for a file."""
         return {
             str(number): [[str(prefix), name, rate] for (prefix, name), rate in hour.items()]
             for number, hour in self._hours.items()
         }
 
     @classmethod
-    def from_json(cls, found: Any) -> "Bests":
-        """As `as_json` returned it; ValueError or RuleError if it is something else."""
-        made = cls()
+    def from_json(cls, document: Any) -> "Bests":
+        """The state that `as_json` returned; ValueError or RuleError if it is something else."""
+        bests = cls()
         try:
-            for number, rows in found.items():
-                made._hours[int(number)] = {
+            for number, rows in document.items():
+                bests._hours[int(number)] = {
                     (parse_prefix(prefix), str(name)): _finite(rate) for prefix, name, rate in rows
                 }
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"it is not what was learnt: {error}") from error
-        return made
+        return bests
 
 
 def _finite(rate: Any) -> float:
-    if not math.isfinite(found := float(rate)) or found < 0:
-        raise ValueError(f"{found} is no rate")
-    return found
+    if not math.isfinite(number := float(rate)) or number < 0:
+        raise ValueError(f"{number} is no rate")
+    return number

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boxes: matches that take much of some packets and little of others. Pure.
 
-A box grows by one component at a time, the one with the most gain (PRIM: Friedman and Fisher,
-1999).
+A box grows by one component at a time, always the one with the largest gain (PRIM: Friedman and
+Fisher, 1999).
 """
 
 from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ from xdpctl.traffic.split import BITS, Side, Split, has
 
 BOXES_MAX = 5
 REST = 0.06  # less than this share of the packets needs no box
-FEW = 8  # packets, of which nothing is made
+FEW = 8  # packets: no box is made for fewer
 _COMPONENTS_MAX = 5
 _PREFERRED = {"ttl": 0.75, "dscp": 0.8, "flow_label": 0.8, "packet_length": 0.97}
 _NARROWING = (
     *("protocol", "tcp_flags", "icmp_type", "icmp_code", "source_port", "destination_port"),
     *("packet_length", "fragment"),
 )
-_ALL = 0.997  # what so many of a box's packets share narrows it
-_GAIN = 0.002  # of the attack, in bits: less gain is chance
+_ALL = 0.997  # share of a box's packets: a value that as many have narrows the box
+_GAIN = 0.002  # bits, times the mass of the attack: less gain is chance
 
 
 def grow(
@@ -38,17 +38,17 @@ def grow(
     ranges: bool = True,
     narrowing: Sequence[str] = _NARROWING,
 ) -> Match | None:
-    """A match with the `given` components that takes much of the packets of now.
+    """A match with the `given` components that takes many of the packets of now.
 
-    It grows until `is_clean` says that what is left of the normal ones is little enough. Without
-    `ranges` numbers stand alone. What nearly all of its packets share, of `narrowing`, narrows it.
-    None if nothing tells the two sides apart.
+    It grows until `is_clean` says that few enough normal packets are left. Without `ranges` numbers
+    stand alone. Values that nearly all of its packets share narrow it, if `narrowing` has their
+    component. None if nothing separates the two sides.
     """
     components: dict[str, Value] = {}
-    begun = split
+    whole = split
     while len(components) < _COMPONENTS_MAX and not is_clean(split):
         best = max(choices(split, components, ranges), key=_preferred, default=None)
-        if best is None or best.gain < _GAIN * begun.excess:
+        if best is None or best.gain < _GAIN * whole.excess:
             break
         components[best.name] = best.value
         split = split.of(
@@ -61,8 +61,8 @@ def grow(
         return None
     components |= common(split.now, components, _ALL, narrowing)
     try:
-        return join(_both_of(given, _needed(begun, components)))
-    except RuleError:  # no packet could be so, as the heads of a hostile sender may claim
+        return join(_both_of(given, _needed(whole, components)))
+    except RuleError:  # a hostile sender's heads may have values that no packet can have together
         return None
 
 
@@ -71,20 +71,20 @@ def _preferred(choice: Choice) -> float:
 
 
 def _both_of(given: dict[str, Value], components: dict[str, Value]) -> dict[str, Value]:
-    """All components; of those that both have, what both allow."""
-    found = dict(given)
+    """All components; where both have one, the values that both allow."""
+    combined = dict(given)
     for name, value in components.items():
         before = given.get(name)
         numbers = before is not None and COMPONENTS[name].kind is Valued.NUMBER
-        found[name] = both(before, value) if numbers else value  # type: ignore[arg-type]
-    return found
+        combined[name] = both(before, value) if numbers else value  # type: ignore[arg-type]
+    return combined
 
 
 def common(
     now: Side, given: dict[str, Value], least: float, names: Sequence[str]
 ) -> dict[str, Value]:
-    """The single values that this share of the packets has in common, beside the given ones."""
-    found: dict[str, Value] = {}
+    """The single values that at least this share of the packets has, besides `given`."""
+    shared: dict[str, Value] = {}
     for name in names:
         by = DIMENSIONS.get(name)
         keys = by.keys(now.packets) if by else now.packets[name]
@@ -95,26 +95,26 @@ def common(
             continue
         key = values[best].item()
         components = by.components(key) if by else {name: ((key, key),)}
-        if components and (given | found).keys().isdisjoint(components):
-            found |= components
-    return found
+        if components and (given | shared).keys().isdisjoint(components):
+            shared |= components
+    return shared
 
 
 def _needed(split: Split, components: dict[str, Value]) -> dict[str, Value]:
-    """The components without those that exclude no normal traffic; the weakest go first."""
-    kept = dict(components)
+    """The components, without those that exclude no normal traffic; the weakest go first."""
+    needed = dict(components)
 
     def hit(without: str) -> float:
         chosen = np.ones(len(split.normal.packets), bool)
-        for name, value in kept.items():
+        for name, value in needed.items():
             if name != without:
                 chosen &= has(name, value, split.normal.packets)
         return float(split.normal.mass[chosen].sum())
 
-    for name in sorted(components, key=lambda each: _PREFERRED.get(each, 1.0)):
-        # what single values exclude is kept: it costs no coverage and what was not seen may exist
+    for name in sorted(components, key=lambda component: _PREFERRED.get(component, 1.0)):
+        # single values stay: they cost no coverage, and exclude traffic that was not seen
         value = components[name]
         single = name in BITS or (len(value) == 1 and value[0][0] == value[0][1])
-        if not single and len(kept) > 1 and hit(name) <= hit(""):
-            del kept[name]
-    return kept
+        if not single and len(needed) > 1 and hit(name) <= hit(""):
+            del needed[name]
+    return needed

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The components that a box may get, each with its values and what they gain. Pure.
+"""The components that a box may get, each with its values and their gain. Pure.
 
-The gain is FOIL's (Quinlan, 1990). Frequent values stand alone, the others in bins.
+The gain is FOIL's (Quinlan, 1990). Frequent values stand alone, the others are in bins.
 """
 
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ _NUMBERS = (
     *("source_port", "destination_port", "icmp_type", "icmp_code", "packet_length"),
     *("protocol", "dscp", "flow_label", "ttl"),
 )
-_FREQUENT = 0.015  # of the packets: such a value stands alone
+_FREQUENT = 0.015  # share of the packets: such a value stands alone
 _SEEN_MIN = 4  # packets with such a value
 _ALONE_MAX, _BINS, _NORMAL_BINS, _RANGES_MAX = 48, 16, 8, 24
-_DISTINCT = 4  # values that make ranges, and their share: fewer may be of people beside an attack
-_OTHERS = 0.05
+# distinct values that make ranges, and their share: fewer may come from people beside an attack
+_DISTINCT, _OTHERS = 4, 0.05
 _BITS_MAX = 8  # values of flags in one box
-_WEIGHT = 3.0  # of normal traffic against the attack
-_SOME = 0.004  # of normal traffic, added to what was seen of it: what was not seen may exist
+_WEIGHT = 3.0  # weight of normal traffic against the attack
+_SOME = 0.004  # share of normal traffic that is added: traffic that was not seen may exist
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A component that a box may get, and what it gains in bits."""
+    """A component that a box may get, and its gain in bits."""
 
     gain: float
     name: str
@@ -43,17 +43,17 @@ class Choice:
 
 
 def choices(split: Split, components: dict[str, Value], ranges: bool = True) -> Iterator[Choice]:
-    """A choice for each component that a box lacks; without `ranges` of single values."""
+    """A choice for each component that a box lacks; without `ranges`, of single values only."""
     for name in (*_NUMBERS, *BITS):
         if name not in components:
-            found = _bits(split, name) if name in BITS else _numbers(split, name, ranges)
-            if found is not None:
-                yield found
+            choice = _bits(split, name) if name in BITS else _numbers(split, name, ranges)
+            if choice is not None:
+                yield choice
 
 
 @dataclass(frozen=True, slots=True)
 class _Bins:
-    """Values or ranges of them with their mass; `excess` may be less than 0."""
+    """Values, or ranges of values, with their mass; `excess` may be less than 0."""
 
     values: list[Any]
     excess: NDArray[np.float64]
@@ -61,14 +61,16 @@ class _Bins:
 
 
 def _gainful(split: Split, bins: _Bins) -> tuple[float, list[Any]]:
-    """The values that together gain most, and what they gain (FOIL, in bits)."""
+    """The largest gain (FOIL, in bits), and the values that have it together."""
     scale = _WEIGHT * split.excess
     normal = scale * (bins.normal + _SOME / max(len(bins.values), 1))
     order = np.argsort(-bins.excess / np.maximum(normal, 1e-12), kind="stable")
-    kept = np.cumsum(np.maximum(bins.excess[order], 0.0))
+    attack = np.cumsum(np.maximum(bins.excess[order], 0.0))
     hit = np.cumsum(normal[order])
     before = np.log2(split.excess / (split.excess + scale * (split.normal.total + _SOME)))
-    gains = kept * (np.log2(np.maximum(kept, 1e-12) / (np.maximum(kept, 1e-12) + hit)) - before)
+    gains = attack * (
+        np.log2(np.maximum(attack, 1e-12) / (np.maximum(attack, 1e-12) + hit)) - before
+    )
     best = int(np.argmax(gains))
     return float(gains[best]), [bins.values[place] for place in order[: best + 1].tolist()]
 
@@ -88,7 +90,7 @@ def _bits(split: Split, name: str) -> Choice | None:
     bins = _counted(split, values, now, normal)
     gain, chosen = _gainful(split, bins)
     groups: Any = [(by.components(key) or {})[name] for key in chosen[:_BITS_MAX]]
-    value: Bits = tuple(sorted(group for each in groups for group in each))
+    value: Bits = tuple(sorted(group for tests in groups for group in tests))
     return Choice(gain, name, value)
 
 
@@ -101,18 +103,18 @@ def _counted(split: Split, values: NDArray[Any], now: NDArray[Any], normal: NDAr
     return _Bins(values.tolist(), excess, hit)
 
 
-def _places(values: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each of the found values in the sorted `values`; -1 if it is not there."""
-    at = np.searchsorted(values, found)
+def _places(values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """The place of each wanted value in the sorted `values`; -1 if it is not there."""
+    at = np.searchsorted(values, wanted)
     at = np.minimum(at, len(values) - 1)
-    return np.where(values[at] == found, at, -1)
+    return np.where(values[at] == wanted, at, -1)
 
 
 def _numbers(split: Split, name: str, ranges: bool) -> Choice | None:
     now = split.now.packets[name].astype(np.int64)
     normal = split.normal.packets[name].astype(np.int64)
-    seen = now[now >= 0]
-    if not len(seen):
+    present = now[now >= 0]
+    if not len(present):
         return None
     alone = _alone(split, now, normal)
     others = (now >= 0) & ~np.isin(now, alone)
@@ -146,13 +148,13 @@ def _alone(split: Split, now: NDArray[np.int64], normal: NDArray[np.int64]) -> N
     frequent: list[int] = []
     for values, mass in ((now, split.now.mass), (normal, split.normal.mass)):
         known = values >= 0
-        each, places, seen = np.unique(values[known], return_inverse=True, return_counts=True)
-        if not len(each):
+        distinct, places, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+        if not len(distinct):
             continue
-        sums = np.bincount(places, mass[known], len(each))
+        sums = np.bincount(places, mass[known], len(distinct))
         order = np.argsort(-sums)[: _ALONE_MAX // 2]
-        enough = (sums[order] >= _FREQUENT * mass.sum()) & (seen[order] >= _SEEN_MIN)
-        frequent += each[order[enough]].tolist()
+        enough = (sums[order] >= _FREQUENT * mass.sum()) & (counts[order] >= _SEEN_MIN)
+        frequent += distinct[order[enough]].tolist()
     return np.unique(np.array(frequent, np.int64))
 
 
@@ -178,13 +180,13 @@ def _edges(
 def _binned(
     values: NDArray[np.int64], alone: NDArray[np.int64], edges: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The bin of each value: first the single ones, then those between edges; -1: none."""
-    found = _places(alone, values) if len(alone) else np.full(len(values), -1)
+    """The bin of each value, -1 if there is none; bins of single values come first."""
+    bins = _places(alone, values) if len(alone) else np.full(len(values), -1)
     if len(edges) < 2:
-        return found
+        return bins
     at = np.searchsorted(edges, values, "right") - 1
     inside = (at >= 0) & (at < len(edges) - 1) & (values >= 0)
-    return np.where(found >= 0, found, np.where(inside, at + len(alone), -1))
+    return np.where(bins >= 0, bins, np.where(inside, at + len(alone), -1))
 
 
 def _without(ranges: Ranges, values: list[int]) -> Ranges:

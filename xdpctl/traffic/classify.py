@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kind of each of many packets, of those that the program has not seen: of recordings. Pure.
+"""Finds the kinds of packets that the program has not seen, such as those of recordings. Pure.
 
-It says the same as bpf/stages/strata.bpf.h, against which it is tested.
+It gives the same kinds as bpf/stages/strata.bpf.h, against which it is tested.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ def classify(packets: PacketArray) -> NDArray[np.uint8]:
     port, to = packets["source_port"], packets["destination_port"]
     opening = flags & (_SYN | _ACK)
     initial = (to == HTTPS) & (packets["packet_length"] >= QUIC_INITIAL_LEAST)
-    found = {
+    masks = {
         Traffic.FRAGMENT: (packets["fragment"] >= 0) & (packets["fragment"] & LATER != 0),
         Traffic.RST: tcp & (flags & _RST != 0),
         Traffic.SYN: tcp & (opening == _SYN),
@@ -50,12 +50,12 @@ def classify(packets: PacketArray) -> NDArray[np.uint8]:
         Traffic.GRE: protocol == GRE,
         Traffic.ESP: protocol == ESP,
     }
-    numbers = [int(each) for each in found]
-    return np.select(list(found.values()), numbers, int(Traffic.OTHER)).astype(np.uint8)
+    numbers = [int(kind) for kind in masks]
+    return np.select(list(masks.values()), numbers, int(Traffic.OTHER)).astype(np.uint8)
 
 
 def classified(packets: PacketArray) -> PacketArray:
-    """The same packets; each has its kind."""
+    """The same packets, each with its kind filled in."""
     packets["traffic"] = classify(packets)
     return packets
 
@@ -65,9 +65,9 @@ def heads(
 ) -> HeadArray:
     """One head for each Ethernet frame; the frames are well-formed, or not IP."""
     listed = list(frames)
-    made = np.zeros(len(listed), HEAD)
-    made["weight"], made["slot"], made["reason"], made["vlan"] = weight, slot, reason, _NO_VLAN
-    for head, frame in zip(made, listed, strict=True):
+    rows = np.zeros(len(listed), HEAD)
+    rows["weight"], rows["slot"], rows["reason"], rows["vlan"] = weight, slot, reason, _NO_VLAN
+    for head, frame in zip(rows, listed, strict=True):
         kind, at = int.from_bytes(frame[12:14], "big"), _LINK
         outer = kind
         while kind in _TAGS and len(frame) >= at + 4:
@@ -79,5 +79,5 @@ def heads(
         head["length"], head["bytes_held"] = len(frame), len(part)
         head["family"], head["ethertype"] = _FAMILIES.get(kind, 0), outer
         head["bytes"][: len(part)] = np.frombuffer(part, np.uint8)
-    made["traffic"] = classify(read(made))
-    return made
+    rows["traffic"] = classify(read(rows))
+    return rows

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What sampled packets say of handshakes and of rules. Pure."""
+"""Counts completed handshakes, and the packets that rules kept out, in samples. Pure."""
 
 import numpy as np
 
 from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.traffic.packets import PacketArray
 
-_BELIEVED = 5_000.0  # handshakes a second of a host
+_BELIEVED = 5_000.0  # handshakes a second of a host that are believed
 
 
 def completed(shaken: PacketArray, seconds: float) -> float:
-    """How many handshakes were completed within so many seconds, from sampled ACKs.
+    """How many handshakes were completed within `seconds`, estimated from sampled ACKs.
 
-    A sampled ACK stands for many, and whoever sends one may send it again and again: so of a host
-    no more are believed than a busy one gets.
+    A sampled ACK stands for many, and a sender may repeat one again and again. So no more are
+    believed for a host than a busy one gets.
     """
     words = np.ascontiguousarray(shaken["destination"]).view(np.uint64).reshape(-1, 2)
     _, places = np.unique(words, axis=0, return_inverse=True)

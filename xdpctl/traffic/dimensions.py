@@ -28,9 +28,9 @@ _FLAGS = (1 << len(TCP_FLAGS)) - 1
 class Dimension:
     """A property of packets.
 
-    `keys` has one value for each packet, equal for packets that are counted together; `stand` says
-    which of them stand for the property. `name` is a key's text. `components` is what a match must
-    have so that it takes the packets of a key; None if no match can.
+    `keys` gives a value for each packet, equal for packets that are counted together. `name` gives
+    the text of a key. `components` gives the components of a match that takes the packets of a key;
+    None if no match can.
     """
 
     keys: Callable[[PacketArray], Keys]
@@ -60,14 +60,14 @@ def _addresses(column: str, lengths: dict[int, int] | None) -> Dimension:
         return Prefix(key[1:].ljust(size, b"\0"), length)
 
     def name(key: bytes) -> str:
-        found = prefix(key)
-        return str(found).split("/")[0] if found.exact else str(found)
+        network = prefix(key)
+        return str(network).split("/")[0] if network.exact else str(network)
 
     def components(key: bytes) -> dict[str, Value] | None:
-        """None for an IPv4-mapped address: no host has it, and as IPv4 it is another one's."""
-        found = prefix(key)
-        mapped = found.family == 6 and found.address.startswith(_MAPPED)
-        return None if mapped else {column: found}
+        """None for an IPv4-mapped address, which no host has; a match would read it as IPv4."""
+        network = prefix(key)
+        mapped = network.family == 6 and network.address.startswith(_MAPPED)
+        return None if mapped else {column: network}
 
     return Dimension(keys, name, components)
 
@@ -82,7 +82,7 @@ def _number(column: str) -> Dimension:
 
 
 def exactly(mask: int, all_bits: int) -> Bits:
-    """Tests that hold for exactly this value."""
+    """Bit tests that are true for exactly this value."""
     unset = (BitTest(True, 1 << bit) for bit in range(all_bits.bit_length()) if not mask >> bit & 1)
     return (tuple(sorted([*([BitTest(False, mask)] if mask else []), *unset])),)
 
@@ -149,20 +149,20 @@ DIMENSIONS = {
 def dimension(name: str, known: Mapping[str, Dimension] = DIMENSIONS) -> Dimension:
     """The dimension with this name, or the word of a match; RuleError lists the known ones."""
     component = BY_WORD.get(name)
-    found = known.get(name) or known.get(component.name if component else "")
-    if found is None:
+    chosen = known.get(name) or known.get(component.name if component else "")
+    if chosen is None:
         fix = f"use some of {', '.join(known)}"
         raise RuleError(f"{name[:40]!r} is not a dimension", "by", fix)
-    return found
+    return chosen
 
 
-def named(found: Dimension, name: Callable[[Any], str]) -> Dimension:
-    """The same dimension by names: packets whose keys have the same name count together."""
+def named(by: Dimension, name: Callable[[Any], str]) -> Dimension:
+    """The dimension `by`, where packets whose keys have the same name are counted together."""
     names: dict[str, int] = {}
 
     def keys(packets: PacketArray) -> Keys:
-        values, places = np.unique(found.keys(packets), return_inverse=True)
+        values, places = np.unique(by.keys(packets), return_inverse=True)
         numbers = [names.setdefault(name(value), len(names)) for value in values.tolist()]
         return np.array(numbers, np.int64)[places]
 
-    return replace(found, keys=keys, name=lambda number: list(names)[number])
+    return replace(by, keys=keys, name=lambda number: list(names)[number])

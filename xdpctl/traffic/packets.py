@@ -20,8 +20,8 @@ NUMBERS = (
     *("protocol", "source_port", "destination_port", "icmp_type", "icmp_code", "tcp_flags"),
     *("packet_length", "dscp", "fragment", "flow_label", "ttl", "vlan"),
 )
-# An IPv4 address has the first four bytes. `weight`: how many packets this one stands for.
-# `shaken`: its flow is known from this packet on, which completes a handshake.
+# An IPv4 address is in the first four bytes. `weight`: how many packets this one stands for.
+# `shaken`: the packet completes a handshake, and its flow is known from then on.
 PACKET = np.dtype(
     [
         *((name, "u4") for name in ("weight", "length", "slot", "interface")),
@@ -45,20 +45,20 @@ _EXTENSION = np.isin(np.arange(256), list(EXTENSIONS))
 
 
 def joined(parts: Iterable[PacketArray]) -> PacketArray:
-    """One array of all; of arrays with fields `np.concatenate` is slow."""
-    given = [part for part in parts if len(part)]
-    made = np.empty(sum(map(len, given)), PACKET)
+    """All parts as one array; `np.concatenate` is slow for arrays with fields."""
+    filled = [part for part in parts if len(part)]
+    array = np.empty(sum(map(len, filled)), PACKET)
     at = 0
-    for part in given:
-        made[at : at + len(part)] = part
+    for part in filled:
+        array[at : at + len(part)] = part
         at += len(part)
-    return made
+    return array
 
 
 def kinds(packets: PacketArray) -> NDArray[np.uint8]:
     """The kind of each packet, as a number of Traffic."""
-    found: NDArray[np.uint8] = packets["traffic"]
-    return found
+    numbers: NDArray[np.uint8] = packets["traffic"]
+    return numbers
 
 
 def source(packet: np.void) -> Prefix:
@@ -85,7 +85,7 @@ class _Heads:
         self._rows = np.arange(len(heads))
 
     def has(self, end: Any) -> NDArray[np.bool_]:
-        """Whether the head goes on to this position at least."""
+        """Whether the head reaches this position."""
         return np.asarray(self._held >= end)
 
     def byte(self, at: Any) -> _Column:
@@ -99,9 +99,9 @@ class _Heads:
 
     def addresses(self, at: int, size: int) -> NDArray[Any]:
         """The addresses at a position."""
-        found = np.zeros((len(self._rows), 16), np.uint8)
-        found[:, :size] = self._bytes[:, at : at + size]
-        return found.reshape(-1).view("S16")
+        padded = np.zeros((len(self._rows), 16), np.uint8)
+        padded[:, :size] = self._bytes[:, at : at + size]
+        return padded.reshape(-1).view("S16")
 
 
 def read(heads: HeadArray) -> PacketArray:
@@ -115,12 +115,12 @@ def read(heads: HeadArray) -> PacketArray:
         packets[name] = NONE
     packets["vlan"] = np.where(heads["vlan"] < _VLANS, heads["vlan"].astype("i4"), NONE)
     for family, header, fill in ((4, 20, _ipv4), (6, 40, _ipv6)):
-        ours = np.flatnonzero((heads["family"] == family) & (heads["bytes_held"] >= header))
-        if len(ours):
-            part = packets[ours]
+        rows = np.flatnonzero((heads["family"] == family) & (heads["bytes_held"] >= header))
+        if len(rows):
+            part = packets[rows]
             part["family"] = family
-            fill(part, _Heads(heads[ours]))
-            packets[ours] = part
+            fill(part, _Heads(heads[rows]))
+            packets[rows] = part
     return packets
 
 
@@ -159,10 +159,10 @@ def _behind_extensions(heads: _Heads) -> tuple[_Column, _Column, _Column]:
         units = heads.byte(at + 1)
         is_fragment = protocol == _FRAGMENT_HEADER
         word = heads.word(at + 2)
-        found = np.where(is_fragment, _fragment(word >> 3, word & 1), fragment)
+        bits = np.where(is_fragment, _fragment(word >> 3, word & 1), fragment)
         sizes = (is_fragment, protocol == _AH), (np.int64(8), (units + 2) * 4)
         size = np.select(*sizes, (units + 1) * 8)
-        fragment = np.where(more, found, fragment)
+        fragment = np.where(more, bits, fragment)
         protocol = np.where(more, heads.byte(at), protocol)
         at = np.where(more, at + size, at)
     return protocol, at, fragment

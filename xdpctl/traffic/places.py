@@ -10,13 +10,13 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, Keys
 from xdpctl.traffic.packets import NONE, PacketArray
 
-_LOOKED_UP = 4_096  # sources with the most packets, of a look; the others count as not known
+_LOOKED_UP = 4_096  # sources with the most packets that are looked up; the others are unknown
 _REMEMBERED = 1 << 15  # sources
 _Place = tuple[int, int]  # the country's letters as a number, and the AS's number; NONE: unknown
 
 
 class _Found(Protocol):
-    """What a database knows of an address."""
+    """The entry of an address in a geo database."""
 
     @property
     def country(self) -> str: ...
@@ -35,7 +35,7 @@ class _Database(Protocol):
 
 
 class Places:
-    """Looks sources up in the `current` database; one that is replaced is used from then on."""
+    """Looks sources up in the `current` database; a new database is used at once."""
 
     def __init__(self, current: Callable[[], _Database | None]) -> None:
         self._current = current
@@ -49,17 +49,17 @@ class Places:
 
     def _keys(self, packets: PacketArray, which: int) -> Keys:
         sources, places = np.unique(DIMENSIONS["source"].keys(packets), return_inverse=True)
-        found = np.full(len(sources), NONE, np.int64)
+        keys = np.full(len(sources), NONE, np.int64)
         database = self._current()
         if database is None:
-            return found[places]
+            return keys[places]
         if database is not self._of or len(self._places) > _REMEMBERED:
             self._of, self._places = database, {}
         counts = np.bincount(places, packets["weight"], len(sources))
         for place in np.argsort(-counts)[:_LOOKED_UP].tolist():
             if source := sources[place].item():
-                found[place] = self._place(database, source)[which]
-        return found[places]
+                keys[place] = self._place(database, source)[which]
+        return keys[places]
 
     def _place(self, database: _Database, source: bytes) -> _Place:
         if source not in self._places:

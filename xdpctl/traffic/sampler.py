@@ -20,15 +20,16 @@ from xdpctl.traffic.window import Seen, Window
 EPOCH_SECONDS = 0.1
 _LATE_SECONDS = 5.0
 _WANTED = 100  # heads of each reason in an epoch
-_OBSERVED = 4_000  # packets in an epoch, of those that no rule decided,
-_HEADS = 300  # and heads of them at most
+_OBSERVED = 4_000  # packets that no rule decided in an epoch
+_HEADS = 300  # heads of these at most
 _MOST_LOG2 = 20  # at least one packet in a million is observed
 _TROUBLE = "traffic is not observed, so live figures are missing"
 
 
 class Sampler:
-    """Fills `window` and `served`, and `baseline` with what no rule decided, between `start`
-    and `stop`.
+    """Fills `window` and `served`, between `start` and `stop`.
+
+    `baseline` gets only the packets that no rule decided.
     """
 
     def __init__(self, heads: Heads, open_counts: Callable[[], CountsOf]) -> None:
@@ -46,7 +47,7 @@ class Sampler:
         self._heads.observe(no_masks())
 
     def late(self, now: float) -> bool:
-        """Whether nothing was read for a while: then the window is of another time."""
+        """Whether nothing was read for a while, so that the window is out of date."""
         return self._read_at is None or now > self._read_at + _LATE_SECONDS
 
     def last(self, seconds: float) -> Seen | None:
@@ -57,7 +58,7 @@ class Sampler:
         """Read what was observed since the last step, and adapt to it."""
         packets = read(self._heads.read())
         lost, first = self._heads.lost(), self._read_at is None
-        if self._read_at is not None:  # what was there before is of an earlier process
+        if self._read_at is not None:  # the first reading has packets of an earlier process
             self.window.add(self._read_at, now, packets, max(lost - self._lost, 0))
             undecided = packets[packets["reason"] == Reason.NO_RULE]
             self.baseline.add(self._read_at, now, undecided)
@@ -69,10 +70,10 @@ class Sampler:
 
 
 def adapt(every_log2: NDArray[np.int64], packets: PacketArray) -> NDArray[np.int64]:
-    """How rarely each reason's packets are observed next: one in 2^n.
+    """How rarely each reason's packets are observed next: the n of one in 2^n.
 
-    It becomes rarer at once, so that a flood costs little, and denser by one step an epoch. Of what
-    no rule decided many are observed, of which the program copies fewer by strata.
+    It becomes rarer at once, so that a flood costs little, and denser by one step an epoch. Many
+    packets that no rule decided are observed; the program copies fewer of them, by strata.
     """
     reasons = packets["reason"] % REASONS
     wanted = _log2(np.bincount(reasons, packets["weight"], REASONS) / _WANTED)
@@ -85,13 +86,13 @@ def adapt(every_log2: NDArray[np.int64], packets: PacketArray) -> NDArray[np.int
 
 
 def _log2(many: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The exponent of the smallest power of two that is as many, at least 0."""
+    """The exponent of the smallest power of two that is not less, at least 0."""
     return np.asarray(np.ceil(np.log2(np.maximum(many, 1.0))), np.int64)
 
 
 def masks(every_log2: NDArray[np.int64]) -> Masks:
     """The masks that observe one packet in 2^n of each reason."""
-    found = np.full(REASONS, NEVER, np.uint32)
+    by_reason = np.full(REASONS, NEVER, np.uint32)
     reasons = [reason for reason in Reason if reason is not Reason.NONE]
-    found[reasons] = (1 << every_log2[reasons]) - 1
-    return found
+    by_reason[reasons] = (1 << every_log2[reasons]) - 1
+    return by_reason

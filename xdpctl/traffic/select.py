@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which of many packets a match takes; xdpctl/model/match/evaluate.py decides it for one. Pure."""
+"""Selects packets by a match; xdpctl/model/match/evaluate.py does so for a single packet. Pure."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ Chosen = NDArray[np.bool_]
 
 
 def takes(match: Match, packets: PacketArray) -> Chosen:
-    """For each packet, whether it has every component with a value that the match allows.
+    """Whether each packet has every component with a value that the match allows.
 
-    What is not whole IP is never taken, as the program has it.
+    Packets that are not complete IP packets are never taken, as in the program.
     """
     chosen = np.asarray(packets["family"] != 0)
     for name, wanted in match.components:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether services inside serve: who gets in, against what is usual, and how long clients wait.
+"""Whether services inside serve their clients: how many get in, and how long they wait.
 
-Over TCP a connection counts that a service takes up after its handshake, so forged packets do not
-count; over UDP answers count. Services are named by what asks them.
+Over TCP a connection counts once the service takes it up after the handshake, so forged packets do
+not count. Over UDP answers count. A service is known from the packets that ask it.
 """
 
 from collections import deque
@@ -23,14 +23,14 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.service_figures import A_MINUTE, PART_SECONDS, Figures, Newcomers
 
 _PARTS, _LEAST_PARTS = 180, 6  # an hour, and two minutes
-_DAY_PARTS = 4_320  # for which what is usual stays as it was while a service fails
-_MEASURED = 20  # waits of a part, of fewer nothing is said
+_DAY_PARTS = 4_320  # parts for which the usual figures stay as they are while a service fails
+_MEASURED = 20  # waits of a part: fewer are not judged
 _SERVICES_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a service did in a part."""
+    """The counts of a service in one part of 20 s."""
 
     served: float = 0.0
     asked: float = 0.0
@@ -42,9 +42,10 @@ class _Part:
 class _Known:
     """A service that has served.
 
-    `counts` are those at the begin of this part, `asked` who asked since. `last` is the last part,
-    `before` are those that were served in each part before, and `waited` the waits for data, of
-    which the older ones count less. While it fails these stay as they were, for a day at most.
+    `counts` are the counts at the begin of this part, and `asked` the requests since. `last` is the
+    last part. `before` has the number served in each part before it, and `waited` the waits for
+    data, where older ones count less. While the service fails these two stay as they were, for a
+    day at most.
     """
 
     counts: Counts
@@ -56,7 +57,7 @@ class _Known:
     failed: int = 0  # parts
 
     def add(self, part: _Part, failed: bool) -> None:
-        """A part has ended, and in the one before it has failed or not."""
+        """Add a part that has ended; `failed`: the service failed in the part before it."""
         self.failed = self.failed + 1 if failed else 0
         if failed and self.failed <= _DAY_PARTS:
             self.before.append(float(median(self.before)))
@@ -87,27 +88,27 @@ class Served:
         with self._lock:
             if self._counts is None or now >= self._ends:
                 counts, before = self._open_counts(), self._counts
-                if before is not None:  # of a longer time, in which nobody looked, no rate is known
+                if before is not None:  # after a longer pause no rate is known
                     self._end_part(counts, now < self._ends + PART_SECONDS)
                 self._counts, self._ends = counts, now + PART_SECONDS
-            for service, asked in asked_services(packets):
+            for service, count in asked_services(packets):
                 known = self._known.get(service) or self._met(service)
                 if known:
-                    known.asked += asked
+                    known.asked += count
 
     def _met(self, service: Service) -> _Known | None:
-        """A service that is new here; None if it has not served anybody."""
+        """Begin to count a service; None if it has served nobody, or there are too many."""
         if len(self._known) >= _SERVICES_MAX or self._counts is None:
             return None
         counts = self._counts(service)
         if not counts.count:
             return None
         before = deque([0.0] * min(self._parts, _PARTS), maxlen=_PARTS)
-        made = self._known[service] = _Known(counts, before)
-        return made
+        known = self._known[service] = _Known(counts, before)
+        return known
 
     def _end_part(self, counts_of: CountsOf, in_time: bool) -> None:
-        failing = {each.service for each in self._all() if each.fails} if in_time else set()
+        failing = {row.service for row in self._all() if row.fails} if in_time else set()
         for service, known in list(self._known.items()):
             counts = counts_of(service)
             part = _since(known.counts, counts, known.asked)
@@ -123,7 +124,7 @@ class Served:
         self._figures = self._failing = None
 
     def newcomers(self, host: Prefix | None) -> Newcomers | None:
-        """Those at all services of a host or network, or of all; None if none are usual."""
+        """The newcomers at a host or network, or at all; None if none are usual."""
         with self._lock:
             if host not in self._newcomers:
                 self._newcomers[host] = self._newcomers_at(host)
@@ -137,46 +138,46 @@ class Served:
         ]
         if not there or self._parts <= _LEAST_PARTS:
             return None
-        now = sum(each.last.served for each in there)
-        usual = float(median(map(sum, zip(*(each.before for each in there), strict=True))))
+        now = sum(known.last.served for known in there)
+        usual = float(median(map(sum, zip(*(known.before for known in there), strict=True))))
         return Newcomers(host, now * A_MINUTE, usual * A_MINUTE) if usual else None
 
     def usual(self, host: Prefix | None) -> float:
         """The connections a second that usually begin there."""
-        found = self.newcomers(host)
-        return found.usual / 60 if found else 0.0
+        newcomers = self.newcomers(host)
+        return newcomers.usual / 60 if newcomers else 0.0
 
     def figures(self) -> list[Figures]:
-        """Each service that serves, those that serve most first."""
+        """The figures of each service, the busiest first."""
         with self._lock:
             return list(self._all())
 
     def _all(self) -> list[Figures]:
         if self._figures is None:
-            found = [_figures(at, known) for at, known in self._known.items() if known.before]
-            self._figures = sorted(found, key=lambda each: -max(each.served, each.usual or 0.0))
+            rows = [_figures(at, known) for at, known in self._known.items() if known.before]
+            self._figures = sorted(rows, key=lambda row: -max(row.served, row.usual or 0.0))
         return self._figures
 
     def failing(self) -> list[str]:
-        """In which way services fail those who ask."""
+        """How services fail their clients, a text for each that does."""
         with self._lock:
             if self._failing is None:
-                self._failing = [told for each in self._all() if (told := each.fails)]
+                self._failing = [problem for row in self._all() if (problem := row.fails)]
             return list(self._failing)
 
     def totals(self) -> Mapping[int, float]:
         """Connections over TCP and answers over UDP so far, by protocol."""
         with self._lock:
-            found = dict(self._served)
+            totals = dict(self._served)
             for service, known in self._known.items():
-                if self._counts:  # less than before, if it begins anew
+                if self._counts:  # the counts may have begun anew, and be lower
                     more = self._counts(service).count - known.counts.count
-                    found[service.protocol] += max(more, 0)
-        return found
+                    totals[service.protocol] += max(more, 0)
+        return totals
 
 
 def _since(before: Counts, now: Counts, asked: float) -> _Part | None:
-    """What came between; None where the counts have begun anew."""
+    """The part between two counts; None if the counts have begun anew."""
     if now.count < before.count:
         return None
     syn_acks = (max(b - a, 0) for a, b in zip(before.syn_acks, now.syn_acks, strict=True))
@@ -199,7 +200,7 @@ def _figures(service: Service, of: _Known) -> Figures:
 
 
 def _half(waits: Sequence[int] | NDArray[np.float64]) -> float | None:
-    """The seconds within which half of them were, None of few."""
+    """The seconds within which half of the waits ended; None if there are too few."""
     total = sum(waits)
     if total < _MEASURED:
         return None

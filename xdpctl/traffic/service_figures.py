@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is said of a service: who gets in, what is usual, and how it fails. Values only."""
+"""The figures of a service: who gets in, what is usual, and how it fails. Values only."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from xdpctl.model.services import DNS
 
 PART_SECONDS = 20.0
 A_MINUTE = 60 / PART_SECONDS
-_ENOUGH = 40.0  # connections or answers of a part that are usual: of fewer half may lack by chance
-_FALLEN = 0.5  # of what is usual
-_IN_VAIN = 0.5  # of those who are missing: so many ask and are not served
-_ONE_ANSWER = (DNS, 123)  # UDP: of other services a question may have many packets, or no answer
-_SLOW, _SLOWER = 0.25, 4.0  # seconds, and times the usual: who waits longer gives up
+_ENOUGH = 40.0  # usual connections or answers of a part: of fewer, half may be missing by chance
+_FALLEN = 0.5  # share of the usual number: fewer are too few
+_IN_VAIN = 0.5  # share of those who are missing that must have asked without being served
+_ONE_ANSWER = (DNS, 123)  # UDP ports with one answer to each question; others may have many or none
+_SLOW, _SLOWER = 0.25, 4.0  # seconds, and times the usual: clients that wait longer give up
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """Connections a minute at a host or network, or at all: of now, and those that are usual."""
+    """Connections a minute at a host or network (None: at all), now and usually."""
 
     host: Prefix | None
     now: float
@@ -34,10 +34,10 @@ class Newcomers:
 class Figures:
     """A service in the last 20 s, and what is usual there; None for what is not known.
 
-    `served` and `usual` are connections over TCP or answers over UDP a minute, `total` all since
-    they are counted here. `asked` are SYNs or questions a minute, estimated, those of attacks among
-    them. Half of the clients waited for at most `syn_ack` seconds for the SYN-ACK, and for at most
-    `data` from there to the first data: the bound of a class of waits.
+    `served` and `usual` are connections over TCP or answers over UDP a minute; `total` is how many
+    were counted here at all. `asked` is an estimate of SYNs or questions a minute, including those
+    of attacks. Half of the clients waited at most `syn_ack` seconds for the SYN-ACK, and at most
+    `data` seconds from there to the first data. Both are upper bounds of a class of waits.
     """
 
     service: Service
@@ -51,7 +51,7 @@ class Figures:
 
     @property
     def fails(self) -> str:
-        """In which way it fails those who ask; an empty text if it does not."""
+        """How the service fails its clients; an empty text if it does not."""
         at, usual = f"{shown(self.service.host)} port {self.service.port}", self.usual or 0.0
         in_vain = self.asked - self.served > _IN_VAIN * (usual - self.served)
         few = usual >= _ENOUGH * A_MINUTE and self.served < _FALLEN * usual
@@ -61,7 +61,7 @@ class Figures:
             return f"{self.served:.0f} {what} {at} a minute, and {usual:.0f} are usual: is it down?"
         if self.data is None or self.usual_data is None:
             return ""
-        waited = self.data / 4  # for longer than that
+        waited = self.data / 4  # the lower bound of the class of waits
         if waited < _SLOW or waited < _SLOWER * self.usual_data:
             return ""
         return (

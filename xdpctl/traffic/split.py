@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An attack and normal traffic, packet by packet, while a match is made to divide them. Pure."""
+"""The packets of an attack and of normal traffic, while a match to separate them is made. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ class Side:
 class Split:
     """The packets that are left while a box grows.
 
-    `own` is the mass of the normal packets that are among those of now.
+    `own` is the mass of each normal packet that `now` contains, too.
     """
 
     now: Side
@@ -41,7 +41,7 @@ class Split:
     own: NDArray[np.float64]
 
     def of(self, now: NDArray[np.bool_], normal: NDArray[np.bool_]) -> "Split":
-        """Some of the packets of both sides."""
+        """The chosen packets of both sides."""
         return Split(self.now.of(now), self.normal.of(normal), self.own[normal])
 
     @property
@@ -52,5 +52,5 @@ class Split:
 
 def has(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets have a component's value."""
-    found = packets[name]
-    return passing(value, found) if name in BITS else within(value, found)
+    column = packets[name]
+    return passing(value, column) if name in BITS else within(value, column)

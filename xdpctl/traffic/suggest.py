@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Matches that explain what is more than before. Pure.
+"""Suggests matches that explain why there is more traffic than before. Pure.
 
-Each is a box (`xdpctl/traffic/boxes.py`) that keeps much of what is new and leaves out much of what
-was there before, with the addresses to which and from which most of it goes.
+Each is a box (`xdpctl/traffic/boxes.py`) that takes much of the new traffic and little of the
+earlier traffic, with the addresses to which and from which most of it goes.
 """
 
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ _WHERETO = ("destination", "destination_network")
 _WHERE = (_WHERETO, ("source", "source_network"))
 _SHARED = ("protocol", "tcp_flags", "icmp", "source_port", "destination_port")
 _VALUES = 6
-_NEW = 0.7  # a match whose packets are less new than this explains nothing
-_OLD = 0.1  # of the rate now: if there was less before, nearly all of the packets are new
-_CLEAN = 0.005  # of what was before, at most, in a match that need not be narrower
-_MOST_OF_IT = 0.5  # of what is more: what an address takes at least
-_LITTLE = 0.05  # of the packets: less is chance
-# without a before
+_NEW = 0.7  # share of a match's packets that must be new: else it explains nothing
+_OLD = 0.1  # share of the rate now: if there was less before, nearly all packets are new
+_CLEAN = 0.005  # share of the earlier traffic: a match that takes less need not be narrower
+_MOST_OF_IT = 0.5  # share of the increase that an address must take
+_LITTLE = 0.05  # share of the packets: less is chance
+# if no earlier traffic is known
 _TELLING = ("source_port", "destination_port", "icmp")
-_MANY = 1_000  # packets a second: of fewer nothing is concluded
+_MANY = 1_000  # packets a second: fewer allow no conclusion
 _FREQUENT, _MOST, _NEARLY_ALL = 0.08, 0.6, 0.95
-_CLEARLY = 1.02  # of two that take as much, the one that tells more comes first
-_FEW = 30  # sampled packets, of which nothing is concluded
+_CLEARLY = 1.02  # times as much: else the dimension that comes first in `_TELLING` is taken
+_FEW = 30  # sampled packets: fewer allow no conclusion
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A match, and what it takes: of the packets now, and of those before (None: not known).
+    """A match, and how much it takes of the packets now, and of those before (None: not known).
 
     Rates are of packets or bits a second, shares 0 to 1, with the half width of their 95 %
     confidence interval.
@@ -57,7 +57,7 @@ class Suggestion:
 
     @property
     def is_more(self) -> bool:
-        """Whether it takes more than twice of what it did before, and not by chance alone."""
+        """Whether it takes more than twice as much as before, beyond chance."""
         if self.before is None or self.before_error is None or self.before_packets is None:
             return True
         least = self.packets * (1 - self.error / self.share)
@@ -78,31 +78,31 @@ def suggest(packets: PacketArray, seconds: float, before: Before) -> list[Sugges
     rest = Split(
         Side(packets, now.mass / (now.total or 1.0)), Side(was.packets, mass), np.zeros(len(mass))
     )
-    found: list[Suggestion] = []
-    while len(found) < BOXES_MAX and len(rest.now.packets) >= _FEW:
+    suggestions: list[Suggestion] = []
+    while len(suggestions) < BOXES_MAX and len(rest.now.packets) >= _FEW:
         match = _match(rest)
         if match is None:
             break
         chosen, chosen_before = takes(match, rest.now.packets), takes(match, rest.normal.packets)
-        taken = float(rest.now.mass[chosen].sum())
-        if taken < REST or taken < _NEW * (taken + float(rest.normal.mass[chosen_before].sum())):
+        share = float(rest.now.mass[chosen].sum())
+        if share < REST or share < _NEW * (share + float(rest.normal.mass[chosen_before].sum())):
             break
-        found.append(_told(match, now, was))
+        suggestions.append(_told(match, now, was))
         rest = rest.of(~chosen, ~chosen_before)
-    return found
+    return suggestions
 
 
 def _most_frequent(now: Side) -> list[Suggestion]:
-    """Without a before: the ports or types of which few make up most of many packets.
+    """If no earlier traffic is known: a few ports or ICMP types that make up most packets.
 
-    A match of an address alone would take everything that its host receives, so there is none.
+    An address alone makes no match, because it would take everything that its host receives.
     """
     if now.total < _MANY or len(now.packets) < _FEW:
         return []
     best: list[tuple[float, Match]] = []
     for name in _TELLING:
         keys = DIMENSIONS[name].keys(now.packets)
-        found = []
+        matches = []
         for key in _frequent(keys, now.mass):
             part = now.of(keys == np.array(key, keys.dtype))
             components = DIMENSIONS[name].components(key) or {}
@@ -110,39 +110,39 @@ def _most_frequent(now: Side) -> list[Suggestion]:
                 components | common(part, components, _NEARLY_ALL, (*_SHARED, *_WHERETO))
             )
             if match and part.total >= _FREQUENT * now.total:
-                found.append((part.total, match))
-        if sum(rate for rate, _ in found) > _CLEARLY * sum(rate for rate, _ in best):
-            best = found
+                matches.append((part.total, match))
+        if sum(rate for rate, _ in matches) > _CLEARLY * sum(rate for rate, _ in best):
+            best = matches
     if sum(rate for rate, _ in best) < _MOST * now.total:
         return []
     return [_told(match, now, None) for _, match in best[:BOXES_MAX]]
 
 
 def _side(packets: PacketArray, seconds: float) -> Side:
-    """Packets, and the rate that each stands for."""
+    """Packets, each with the rate for which it stands."""
     return Side(packets, packets["weight"] / seconds if seconds else np.zeros(len(packets)))
 
 
 def _match(rest: Split) -> Match | None:
-    """One match; None if nothing of the packets is new, or nothing tells them apart.
+    """One match; None if no packets are new, or nothing separates them from the earlier ones.
 
-    A box first, and then where its packets go; or the other way round.
+    It is a box with the addresses of its packets, or else addresses with a box inside them.
     """
     clean = _CLEAN * rest.normal.total
 
-    def grown(split: Split, given: dict[str, Value]) -> Match | None:
-        return grow(split, given, lambda left: left.normal.total <= clean, False, _SHARED)
+    def grown(split: Split, where: dict[str, Value]) -> Match | None:
+        return grow(split, where, lambda left: left.normal.total <= clean, False, _SHARED)
 
     box = grown(rest, {})
     if box is not None:
         return _joined(dict(box.components) | _where(_of(rest, box)))
-    given = _where(rest)
-    inside = _of(rest, _one(given))
-    if box := grown(inside, given):
+    where = _where(rest)
+    inside = _of(rest, _one(where))
+    if box := grown(inside, where):
         return box
-    if not given and rest.normal.total > _OLD * rest.now.total:
+    if not where and rest.normal.total > _OLD * rest.now.total:
         return None
-    return _joined(given | common(inside.now, given, _NEARLY_ALL, (*_SHARED, *_WHERETO)))
+    return _joined(where | common(inside.now, where, _NEARLY_ALL, (*_SHARED, *_WHERETO)))
 
 
 def _of(split: Split, match: Match) -> Split:
@@ -150,21 +150,21 @@ def _of(split: Split, match: Match) -> Split:
 
 
 def _where(split: Split) -> dict[str, Value]:
-    """The addresses or networks to which and from which most goes of what is more."""
-    given: dict[str, Value] = {}
+    """The addresses or networks to which and from which most of the increase goes."""
+    where: dict[str, Value] = {}
     for names in _WHERE:
-        if found := _place(split, names):
-            given |= found
-            split = _of(split, _one(found))
-    return given
+        if address := _place(split, names):
+            where |= address
+            split = _of(split, _one(address))
+    return where
 
 
 def _place(split: Split, names: tuple[str, ...]) -> dict[str, Value]:
-    """The first that takes nearly all of what is more, else the first that takes most of it."""
+    """The first address or network that takes nearly all of the increase, else most of it."""
     best: dict[str, Value] = {}
     for name in names:
         by = DIMENSIONS[name]
-        keys = np.concatenate([by.keys(each.packets) for each in (split.now, split.normal)])
+        keys = np.concatenate([by.keys(side.packets) for side in (split.now, split.normal)])
         values, places = np.unique(keys, return_inverse=True)
         more = np.bincount(places, np.concatenate([split.now.mass, -split.normal.mass]))
         more[~stand(values)] = 0.0
@@ -201,8 +201,8 @@ def _one(components: dict[str, Value]) -> Match:
 
 def _told(match: Match, now: Side, was: Side | None) -> Suggestion:
     chosen = takes(match, now.packets)
-    kept, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
-    share = kept.total / now.total
+    taken, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
+    share = taken.total / now.total
     effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
     before = rate_before = None
     if was is not None:
@@ -210,8 +210,8 @@ def _told(match: Match, now: Side, was: Side | None) -> Suggestion:
         before = rate_before / was.total
     return Suggestion(
         match=match,
-        packets=kept.total,
-        bits=float((kept.mass * kept.packets["length"]).sum()) * 8,
+        packets=taken.total,
+        bits=float((taken.mass * taken.packets["length"]).sum()) * 8,
         share=share,
         error=error(share, effective),
         before=before,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether what goes out passes where what comes in is seen. Pure.
+"""Detects asymmetric routing: outgoing packets do not pass where incoming ones are seen. Pure.
 
-If it does not (asymmetric routing), the flow memory knows none of the flows that come in.
+The flow memory then knows none of the incoming flows.
 """
 
 from collections import deque
@@ -14,18 +14,20 @@ from xdpctl.base.net.packet_fields import LATER
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.window import Seen
 
-_WINDOWS = 6  # that must agree
+_WINDOWS = 6  # as many must agree
 _ENOUGH = 50  # sampled packets of a window
 _LOST_SHARE, _LOST_RATE = 0.02, 5.0  # of known packets: less is as good as none
 _FOUND_RATE = 20.0  # known packets a second
 _QUIET_RATE = 20_000.0  # unknown packets a second
-_QUIET_DROPS = 0.01  # share of what rules drop
+_QUIET_DROPS = 0.01  # share of the packets that rules drop
 _TCP, _SYN, _RST, _ACK = 6, 2, 4, 16
 
 
 class Glance(NamedTuple):
-    """Established-looking TCP that came in within a window: how many packets were sampled, the
-    share of known ones and their rate (packets a second), and whether it was a quiet time.
+    """Incoming TCP packets of a window that look like those of established connections.
+
+    `sampled` is their number, `known` the share of known flows, `rate` their packets a second;
+    `quiet` says whether it was a quiet time.
     """
 
     sampled: int
@@ -34,17 +36,17 @@ class Glance(NamedTuple):
     quiet: bool
 
 
-def glance(seen: Seen, interface: int) -> Glance:
-    """What a window says of an interface, by its index."""
-    here = seen.packets[seen.packets["interface"] == interface]
+def glance(window: Seen, interface: int) -> Glance:
+    """The glance of a window at one interface, by its index."""
+    here = window.packets[window.packets["interface"] == interface]
     tcp = here[_looks_established(here)]
     weight = tcp["weight"].astype(np.float64)
     total, known = weight.sum(), weight[tcp["flow"] == FlowState.KNOWN].sum()
     dropped = here["weight"][np.isin(here["reason"], KEPT_OUT)].sum(dtype=np.float64)
     few = dropped <= _QUIET_DROPS * here["weight"].sum(dtype=np.float64)
-    slow = bool(total - known <= _QUIET_RATE * max(seen.seconds, 1.0))
+    slow = bool(total - known <= _QUIET_RATE * max(window.seconds, 1.0))
     share = float(known / total) if total else 0.0
-    rate = float(known) / seen.seconds if seen.seconds else 0.0
+    rate = float(known) / window.seconds if window.seconds else 0.0
     return Glance(len(tcp), share, rate, bool(few) and slow)
 
 
@@ -59,8 +61,8 @@ def _looks_established(packets: PacketArray) -> "np.typing.NDArray[np.bool_]":
 class Symmetry:
     """Judges an interface by its last quiet windows.
 
-    What passes must be as good as unknown altogether: forged packets add unknown ones, but cannot
-    take known ones away. Known packets prove the contrary at any time.
+    Routing is asymmetric if nearly all packets are of unknown flows: forged packets add unknown
+    ones, but cannot take known ones away. Known packets prove the contrary at any time.
     """
 
     def __init__(self, asymmetric: bool = False) -> None:
@@ -69,7 +71,7 @@ class Symmetry:
         self._lost: deque[bool] = deque(maxlen=_WINDOWS)
 
     def add(self, window: Glance) -> None:
-        """Take one more window into account, if it says something."""
+        """Take one more window into account, if it is conclusive."""
         if window.rate >= _FOUND_RATE:
             self.asymmetric, self.known = False, window.known
             self._lost.clear()

@@ -24,7 +24,7 @@ class Row:
     """A value of the dimension. Rates are a second; `share` is of the packets, 0 to 1.
 
     `error` is the half width of the share's 95 % confidence interval. `match` names the value, and
-    the protocol and destination that at least 95 % of the row's packets have; None if none can.
+    the protocol and destination that at least 95 % of the row's packets have; None if no match can.
     """
 
     value: str
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """The rows, most packets first, and what all of the chosen packets are together.
+    """The rows, most packets first, and the totals of all chosen packets.
 
     `without` is the share of the packets that do not have the property at all.
     """
@@ -56,7 +56,7 @@ def top(
     limit: int = 10,
     where: Match | None = None,
 ) -> Top:
-    """Count packets that were seen in `seconds` by a dimension; `where` leaves out others."""
+    """Count the packets of `seconds` by a dimension; with `where`, only those that it takes."""
     chosen = packets[takes(where, packets)] if where else packets
     weights = chosen["weight"].astype(np.float64)
     octets = weights * chosen["length"]
@@ -94,38 +94,38 @@ def error(share: float, samples: float) -> float:
 
 
 def _match(
-    given: dict[str, Value] | None, where: Match | None, packets: PacketArray
+    components: dict[str, Value] | None, where: Match | None, packets: PacketArray
 ) -> Match | None:
-    """A match of a row's packets; None if there is none, such as for a reason."""
-    if given is None:
+    """A match of a row's packets; None if there is none, as for the dimension `reason`."""
+    if components is None:
         return None
-    found = dict(where.components if where else ())
-    found |= {name: _narrower(value, found.get(name)) for name, value in given.items()}
+    parts = dict(where.components if where else ())
+    parts |= {name: _narrower(value, parts.get(name)) for name, value in components.items()}
     for name in ("protocol", "destination", "destination_network"):
         common = _common(name, packets) or {}
-        found = common | found
-    if not _complete(found):
+        parts = common | parts
+    if not _complete(parts):
         return None
     try:
-        return join(found)
-    except RuleError:  # the packets of this row have nothing that a match may ask for together
+        return join(parts)
+    except RuleError:  # no match may have these components together
         return None
 
 
 def _narrower(value: Value, other: Value | None) -> Value:
-    """The narrower one of two prefixes, of which one covers the other; else the first value."""
+    """The narrower of two prefixes if the first covers the second; else the first value."""
     if isinstance(value, Prefix) and isinstance(other, Prefix) and value.covers(other):
         return other
     return value
 
 
-def _complete(found: dict[str, Value]) -> bool:
+def _complete(parts: dict[str, Value]) -> bool:
     """Whether the protocol is given where a component needs one."""
-    return "protocol" in found or not any(name in NEEDS for name in found)
+    return "protocol" in parts or not any(name in NEEDS for name in parts)
 
 
 def _common(name: str, packets: PacketArray) -> dict[str, Value] | None:
-    """The value that nearly all of the packets have, as a component."""
+    """The value that nearly all packets have, as a component; None if there is none."""
     by = DIMENSIONS[name]
     values, places = np.unique(by.keys(packets), return_inverse=True)
     counts = np.bincount(places, packets["weight"])
@@ -135,10 +135,10 @@ def _common(name: str, packets: PacketArray) -> dict[str, Value] | None:
     return by.components(values[place].item())
 
 
-def rates_by_slot(seen: Seen) -> dict[int, float]:
-    """Packets a second by the number of the slot that decided about them; estimated."""
-    if not len(seen.packets) or not seen.seconds:
+def rates_by_slot(window: Seen) -> dict[int, float]:
+    """Estimated packets a second by the slot of the rule that decided about them."""
+    if not len(window.packets) or not window.seconds:
         return {}
-    slots, places = np.unique(seen.packets["slot"], return_inverse=True)
-    counts = np.bincount(places, seen.packets["weight"]) / seen.seconds
+    slots, places = np.unique(window.packets["slot"], return_inverse=True)
+    counts = np.bincount(places, window.packets["weight"]) / window.seconds
     return dict(zip(slots.tolist(), counts.tolist(), strict=True))

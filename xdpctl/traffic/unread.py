@@ -16,14 +16,14 @@ _NAMES = {
 _LEAST = 1.0  # packets a second
 
 
-def unread(seen: Seen) -> dict[str, float]:
+def unread(window: Seen) -> dict[str, float]:
     """The packets a second of each encapsulation, largest first."""
-    if seen.seconds <= 0:
+    if window.seconds <= 0:
         return {}
-    outer = seen.packets[seen.packets["family"] == 0]
-    found: dict[str, float] = {}
+    outer = window.packets[window.packets["family"] == 0]
+    rates: dict[str, float] = {}
     for ethertype, name in _NAMES.items():
         weight = float(outer["weight"][outer["ethertype"] == ethertype].sum())
-        found[name] = found.get(name, 0.0) + weight / seen.seconds
-    loud = {name: rate for name, rate in found.items() if rate >= _LEAST}
-    return dict(sorted(loud.items(), key=lambda each: -each[1]))
+        rates[name] = rates.get(name, 0.0) + weight / window.seconds
+    loud = {name: rate for name, rate in rates.items() if rate >= _LEAST}
+    return dict(sorted(loud.items(), key=lambda item: -item[1]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What passes now and is more than it was an hour ago."""
+"""Finds traffic that passes and is more than it was an hour ago."""
 
 import time
 from collections.abc import Callable
@@ -15,22 +15,23 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.suggest import Suggestion, suggest
 
-_WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, and short, to see soon what a rule does
+_WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, short enough to show a rule's effect soon
 _AGO_SECONDS = 3_600.0
 _FRESH_SECONDS = 1.5  # for which a look is shared by all who ask
-_STEP_SECONDS = 15.0  # so that it is noticed also if nobody asks
+_STEP_SECONDS = 15.0  # between looks if nobody asks
 _KEPT_SECONDS = 3_600.0  # for which a measure is kept after the last match: an attack may pause
-_KEPT_MOST = 86_400.0  # and never longer: what lasts a day is usual
-_TROUBLE = "whether unusual traffic passes is not known"
+_KEPT_MOST = 86_400.0  # for which a measure is kept at most: what lasts a day is usual
+_TROUBLE = "cannot look for unusual traffic"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Matches of what is unusual, and the rates that they rest on, in packets a second.
+    """Matches of unusual traffic, and the rates on which they rest, in packets a second.
 
-    `rate` is of what no rule decided, `before` of the same before; `accepted` of what rules accept,
-    in which nothing is looked for. `seconds` is how long was watched, 0: the traffic is not
-    observed. `compared` is how many seconds of earlier traffic are known.
+    `rate` is the rate of packets that no rule decided, and `before` the same rate earlier.
+    `accepted` is the rate of packets that rules accept, which are not examined. `seconds` is for
+    how long traffic was watched, 0 if it is not observed. `compared` is how many seconds of earlier
+    traffic are known.
     """
 
     matches: list[Suggestion]
@@ -43,10 +44,10 @@ class Look:
 
 
 class Unusual:
-    """Looks at what no rule decided, regularly and when it is asked; any thread may ask.
+    """Looks at packets that no rule decided, regularly and on request; any thread may call it.
 
-    Once something is unusual, the traffic from before it began stays the measure: else an attack
-    would be usual after an hour, or after the first pause of that attack.
+    Once something is unusual, the traffic from before it began stays the measure. Otherwise an
+    attack would be usual after an hour, or after its first pause.
     """
 
     def __init__(self, sampler: Sampler, now: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +61,7 @@ class Unusual:
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def look(self) -> Look:
-        """What is unusual in the last seconds; at most so old as a look is shared."""
+        """The unusual traffic of the last seconds; a look is shared for 1.5 s."""
         with self._lock:
             now = self._now()
             if now - self._looked_at >= _FRESH_SECONDS:
@@ -68,23 +69,23 @@ class Unusual:
             return self._look
 
     def _again(self, now: float) -> Look:
-        seen = self._sampler.window.last(_WINDOW_SECONDS)
-        packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
-        before = self._before(now, seen.ended)
-        found = suggest(packets, seen.seconds, before)
-        if found and before.seconds:
+        window = self._sampler.window.last(_WINDOW_SECONDS)
+        packets = window.packets[window.packets["reason"] == Reason.NO_RULE]
+        before = self._before(now, window.ended)
+        suggestions = suggest(packets, window.seconds, before)
+        if suggestions and before.seconds:
             if self._measure is None:
                 self._measure, self._began = before, now
             self._found_at = now
-        accepted = seen.packets[seen.packets["reason"] == Reason.ACCEPTED]
+        accepted = window.packets[window.packets["reason"] == Reason.ACCEPTED]
         return Look(
-            found,
-            seen.seconds,
+            suggestions,
+            window.seconds,
             len(packets),
             before.seconds,
-            _rate(packets, seen.seconds),
+            _rate(packets, window.seconds),
             _rate(before.packets, before.seconds),
-            _rate(accepted, seen.seconds),
+            _rate(accepted, window.seconds),
         )
 
     def _before(self, now: float, ended: float) -> Before:
@@ -95,5 +96,5 @@ class Unusual:
 
 
 def _rate(packets: PacketArray, seconds: float) -> float:
-    """Packets a second that sampled ones stand for."""
+    """The packets a second for which sampled packets stand."""
     return float(packets["weight"].sum(dtype=np.float64)) / seconds if seconds else 0.0

@@ -11,7 +11,7 @@ from xdpctl.traffic.packets import PACKET, PacketArray, joined
 
 SECONDS_MAX = 60.0
 PACKETS_MAX = 1 << 17  # about 13 MB
-_CHUNK_SECONDS = 0.25  # a window is that exact
+_CHUNK_SECONDS = 0.25  # the resolution of a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Seen:
 
     @property
     def seconds(self) -> float:
-        """How long the packets were watched."""
+        """For how long packets were watched."""
         return max(self.ended - self.begun, 0.0)
 
 

@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What cannot be dropped here, as it fills the link before: noticed, and asked of the provider."""
+"""Attacks that fill the link before they arrive here: how they are noticed, and how providers are
+asked to filter them.
+"""

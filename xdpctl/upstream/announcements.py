@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is asked of peers: proposed, approved, withdrawn. Operations on a draft.
+"""Announcements to BGP peers: proposed, approved and withdrawn, by operations on a draft.
 
-What is announced is what the drafts leave; the announcer brings the speaker to it.
+They only change the state; the announcer makes the speaker announce what is in it.
 """
 
 import hashlib
@@ -19,39 +19,39 @@ from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request, for_peer
 from xdpctl.upstream.settings import UpstreamSettings
 
-ITSELF, POLICY = "xdpctl", "policy"  # named in records if nobody acts
-POLICY_SETTING = "upstream"  # its identity; Automatic.OFF: policy sends nothing
+ITSELF, POLICY = "xdpctl", "policy"  # named in records if no person acts
+POLICY_SETTING = "upstream"  # the setting's identity; Automatic.OFF: policy approves nothing
 _DECLINED_SECONDS = 3600.0
 _SEE = "xdpctl upstream status"
 
 
 def identity(peer: str, request: Request) -> str:
-    """The id of an announcement: of what BGP tells routes apart by, the peer and the match."""
-    named = f"{peer} {request.kind} {request.victim} {request.route.takes.id}"
-    return "up-" + hashlib.sha256(named.encode()).hexdigest()[:10]
+    """The id of an announcement: a hash of what identifies a route in BGP, peer and match."""
+    text = f"{peer} {request.kind} {request.victim} {request.route.takes.id}"
+    return "up-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def propose(
     draft: Draft,
     peer: Peer,
-    asked: Iterable[Request],
+    requests: Iterable[Request],
     incident: str,
     by: str | None,
     settings: UpstreamSettings,
 ) -> list[Announcement]:
-    """Propose requests to a peer, but what it does not take, and what may never be announced.
+    """Propose requests to a peer, except those that it does not take or that may not be announced.
 
-    `by` is who asks for it, None: nobody. Those that stand already are left as they are; those that
-    somebody declined are proposed anew if somebody asks for it. Returns the new ones. QuotaError if
-    too many wait.
+    `by` is the person who asks for it, or None. Announcements that stand are left as they are.
+    Declined ones are proposed again only if a person asks for it. Returns the new ones. QuotaError
+    if too many wait.
     """
-    made = []
-    for request in (taken for each in asked if (taken := for_peer(each, peer))):
+    proposals = []
+    for request in (adapted for original in requests if (adapted := for_peer(original, peer))):
         if refusal(request.victim, settings, draft.state.protection):
             continue
         number = identity(peer.name, request)
-        there = draft.announcements.get(number)
-        if there and not (there.declined and by is not None):
+        standing = draft.announcements.get(number)
+        if standing and not (standing.declined and by is not None):
             continue
         _check_room(draft)
         new = Announcement(
@@ -66,8 +66,8 @@ def propose(
         )
         draft.announcements[number] = new
         record(draft, new.by, "propose", new, incident=incident)
-        made.append(new)
-    return made
+        proposals.append(new)
+    return proposals
 
 
 def _check_room(draft: Draft) -> None:
@@ -85,19 +85,19 @@ def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) 
     if not settings.ours(victim):
         return f"{victim} is not in upstream.own, so nobody may be asked to filter it"
     peers = {end for peer in settings.peers for end in (peer.address, peer.local_address)}
-    for kept, why in (
+    for addresses, why in (
         (protection.own, "this host's own address"),
         (protection.neighbours, "a gateway or routing peer"),
         (peers, "an address of a BGP session"),
     ):
-        for address in kept:
+        for address in addresses:
             if victim.covers(address):
                 return f"{victim} has {address}, {why}"
     return ""
 
 
 def needs_word(announcement: Announcement, protection: Protection) -> bool:
-    """Whether its victim must be typed to approve it: it takes everything to what is protected."""
+    """Whether its victim must be typed to approve it: it takes all packets to protected ones."""
     victim = announcement.victim
     inside = next(protection.inside(victim), None)
     return announcement.route.everything and (protection.over(victim) or inside) is not None
@@ -108,20 +108,20 @@ def approve(
 ) -> Announcement:
     """Announce what was proposed, for as long as `upstream.ttl` says.
 
-    `by` is who approves it, None: policy. NotFoundError; ConflictError if it is announced already;
-    RuleError if it may not be; QuotaError if too many are; UnconfirmedError if the victim must be
-    typed, and was not.
+    `by` is the person who approves it; None for policy. NotFoundError; ConflictError if it is
+    announced already; RuleError if it may not be announced; QuotaError if too many are announced;
+    UnconfirmedError if the victim must be typed, and was not.
     """
-    found, peer = _proposal(draft, number, settings)
-    if why := refusal(found.victim, settings, draft.state.protection):
+    proposal, peer = _proposal(draft, number, settings)
+    if why := refusal(proposal.victim, settings, draft.state.protection):
         raise RuleError(why, "victim", "")
-    if needs_word(found, draft.state.protection) and confirm != str(found.victim):
+    if needs_word(proposal, draft.state.protection) and confirm != str(proposal.victim):
         raise UnconfirmedError(
-            f"this takes everything to {found.victim}, which is protected",
+            f"this takes everything to {proposal.victim}, which is protected",
             "confirm",
-            f"type the address: --confirm {found.victim}",
+            f"type the address: --confirm {proposal.victim}",
         )
-    if sum(each.announced for each in draft.announcements.values()) >= settings.most:
+    if sum(entry.announced for entry in draft.announcements.values()) >= settings.most:
         raise QuotaError(
             f"{settings.most} routes are announced, which is upstream.most",
             "id",
@@ -130,7 +130,7 @@ def approve(
     if by is not None:
         draft.settings[POLICY_SETTING] = None  # somebody is here: policy may send again
     who = by or POLICY
-    sent = draft.announcements[number] = found.replace(
+    sent = draft.announcements[number] = proposal.replace(
         approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
     )
     record(draft, who, "approve", sent, ttl=settings.ttl)
@@ -139,59 +139,66 @@ def approve(
 
 
 def _proposal(draft: Draft, number: str, settings: UpstreamSettings) -> tuple[Announcement, Peer]:
-    found = draft.announcements.get(number)
-    if found is None or found.declined:
+    proposal = draft.announcements.get(number)
+    if proposal is None or proposal.declined:
         raise NotFoundError(f"there is no proposal {number[:40]!r}; see {_SEE}")
-    if found.announced:
+    if proposal.announced:
         raise ConflictError(f"{number} is announced already", "id", "")
-    peer = settings.peer(found.peer)
+    peer = settings.peer(proposal.peer)
     if peer is None or not peer.announces:
-        raise RuleError(f"{found.peer} is no peer that may be asked", "peer", "set its mode to ask")
-    return found, peer
+        raise RuleError(
+            f"{proposal.peer} is no peer that may be asked", "peer", "set its mode to ask"
+        )
+    return proposal, peer
 
 
 def withdraw(draft: Draft, number: str, by: str | None, why: str) -> Announcement:
-    """Take back what is announced, or a proposal. `by` is who does, None: nobody. NotFoundError.
+    """Withdraw an announcement or a proposal. `by` is the person who does, or None. NotFoundError.
 
-    What somebody takes back is not proposed again by itself while its incident is open, and for an
-    hour.
+    What a person withdraws is not proposed again automatically for an hour, nor while its incident
+    is open.
     """
-    found = draft.announcements.get(number)
-    if found is None or found.declined:
+    announcement = draft.announcements.get(number)
+    if announcement is None or announcement.declined:
         raise NotFoundError(f"there is no announcement {number[:40]!r}; see {_SEE}")
     until = draft.now.after(_DECLINED_SECONDS)
-    declined = found.replace(declined=True, sent_at=0.0, expires_ns=until, probing=False)
+    declined = announcement.replace(declined=True, sent_at=0.0, expires_ns=until, probing=False)
     draft.announcements[number] = None if by is None else declined
     who = by or ITSELF
-    record(draft, who, "withdraw" if found.announced else "decline", found, why=why)
-    if found.announced:
-        note(draft, found, f"withdrew from {found.peer}: {found.what} ({why})", who)
-    return found
+    record(draft, who, "withdraw" if announcement.announced else "decline", announcement, why=why)
+    if announcement.announced:
+        note(
+            draft,
+            announcement,
+            f"withdrew from {announcement.peer}: {announcement.what} ({why})",
+            who,
+        )
+    return announcement
 
 
 def withdraw_all(draft: Draft, by: str, why: str) -> list[Announcement]:
-    """Take back everything that is announced, and all proposals.
+    """Withdraw everything that is announced, and all proposals.
 
-    Nothing is sent by policy after that, until somebody approves something.
+    After that, policy approves nothing until a person has approved something.
     """
     draft.settings[POLICY_SETTING] = Automatic.OFF
     draft.note(by, "upstream.stop", "", why=why)
-    listed = [each for each in draft.announcements.values() if not each.declined]
-    return [withdraw(draft, each.id, by, why) for each in listed]
+    announcements = [entry for entry in draft.announcements.values() if not entry.declined]
+    return [withdraw(draft, entry.id, by, why) for entry in announcements]
 
 
 def policy_stopped(draft: Draft) -> bool:
-    """Whether nothing is sent by policy, since somebody withdrew everything."""
+    """Whether policy approves nothing, because somebody withdrew everything."""
     return draft.settings.get(POLICY_SETTING) is Automatic.OFF
 
 
-def record(draft: Draft, who: str, action: str, about: Announcement, **more: object) -> None:
-    """Write what was done about it into the audit log."""
-    detail = {"peer": about.peer, "route": syntax.text(about.route), **more}
-    draft.note(who, f"upstream.{action}", about.id, **detail)
+def record(draft: Draft, who: str, action: str, announcement: Announcement, **more: object) -> None:
+    """Write an action on an announcement into the audit log."""
+    detail = {"peer": announcement.peer, "route": syntax.text(announcement.route), **more}
+    draft.note(who, f"upstream.{action}", announcement.id, **detail)
 
 
-def note(draft: Draft, about: Announcement, text: str, by: str) -> None:
-    """Write it into the story of its incident, if there is one."""
-    if about.incident:
-        remark(draft, about.incident, text, by)
+def note(draft: Draft, announcement: Announcement, text: str, by: str) -> None:
+    """Add a remark to the incident of an announcement, if it has one."""
+    if announcement.incident:
+        remark(draft, announcement.incident, text, by)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Brings the speaker to what is to be announced, watches whether it helps, and steps down.
+"""Makes the speaker announce what is approved, measures whether it helps, and ends it again.
 
-What has lasted its time is withdrawn, and the link is watched: a victim that is blackholed, or
-filtered for by others, cannot be observed otherwise. If the link fills again, it is announced anew.
+After its time, an announcement is withdrawn and the link is watched: while others filter or
+blackhole, nobody here sees whether the attack goes on. If the link fills again, the announcement is
+renewed.
 """
 
 import logging
@@ -27,8 +28,8 @@ from xdpctl.upstream.settings import UpstreamSettings
 from xdpctl.upstream.stepping_down import Situation, plan
 
 _STEP_SECONDS = 1.0
-_TROUBLE = "what is asked of peers is not kept"
-_TURN_SECONDS = 5.0  # for which one that waits for its turn is told, again and again
+_TROUBLE = "announcements to peers are not kept up to date"
+_TURN_SECONDS = 5.0  # for which an announcement that waits for its probe is ordered, repeatedly
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -62,7 +63,7 @@ class Announcer:
         self._beat.start()
 
     def stop(self) -> None:
-        """Stop; the speaker ends what has lasted its time."""
+        """Stop; the speaker ends each announcement when its time is over."""
         self._beat.stop()
 
     def wake(self) -> None:
@@ -82,7 +83,7 @@ class Announcer:
             self.step(now)
 
     def step(self, now: float) -> None:
-        """Look whether what is announced has helped, and is over; propose more."""
+        """Measure whether announcements help, end those that are over, and propose more."""
         full = any(link.state.full_for for link in self.links())
         self._begin(now)
         self._measure(now, full)
@@ -91,96 +92,98 @@ class Announcer:
         self._tell_speaker(now)
 
     def _tell_speaker(self, now: float) -> None:
-        """Tell the speaker all that is to be announced, and for how long; it is told each second.
+        """Tell the speaker all that is to be announced, and for how long.
 
-        So what it announces ends by itself when nobody asks for it any more.
+        It is told each second, so announcements end by themselves when nobody asks for them.
         """
         kernel, announced = self.controller.clock.read().ns, self._announced()
         overtime = self.settings.most * self.settings.probe  # until the last has had its turn
         wanted = []
-        for each in list(self.controller.state.announcements.values()):
-            peer, left = self.settings.peer(each.peer), (each.expires_ns - kernel) / 1e9
-            if each.id in self._told and left > -overtime:
-                left = max(left, _TURN_SECONDS)  # `step` decides when it ends
-            if each.announced and not each.probing and left > 0 and peer and peer.announces:
-                route = PeerRoute(peer.host, each.route)
-                wanted.append(Wanted(route, left))
-                self._told.add(each.id)
+        for entry in list(self.controller.state.announcements.values()):
+            peer, seconds = self.settings.peer(entry.peer), (entry.expires_ns - kernel) / 1e9
+            if entry.id in self._told and seconds > -overtime:
+                seconds = max(seconds, _TURN_SECONDS)  # `step` decides when it ends
+            if entry.announced and not entry.probing and seconds > 0 and peer and peer.announces:
+                route = PeerRoute(peer.host, entry.route)
+                wanted.append(Wanted(route, seconds))
+                self._told.add(entry.id)
                 if route not in announced:
-                    self._before[each.id] = self._share(), now
+                    self._before[entry.id] = self._share(), now
         self.speaker.announce(wanted)
 
     def _announced(self) -> set[PeerRoute]:
-        """The routes that reach a peer, as the speaker says: it has them, and the session, too."""
-        report, found = self.speaker.report, set()
+        """The routes that the speaker announces over sessions that are up."""
+        report, routes = self.speaker.report, set()
         for told in report.told if report and report.told else []:
             peer = next((p for p in self.settings.peers if p.host == told.route.peer), None)
             session = session_of(report, peer) if peer else None
             if session is not None and session.up and not told.problem:
-                found.add(told.route)
-        return found
+                routes.add(told.route)
+        return routes
 
     def _begin(self, now: float) -> None:
-        """Begin to measure what the speaker says is announced, by what arrived before."""
+        """Begin to measure the announcements that the speaker reports, from what arrived before."""
         announced, report = self._announced(), self.speaker.report
-        for each in list(self.controller.state.announcements.values()):
-            peer = self.settings.peer(each.peer)
-            if peer is None or PeerRoute(peer.host, each.route) not in announced or each.probing:
+        for entry in list(self.controller.state.announcements.values()):
+            peer = self.settings.peer(entry.peer)
+            if peer is None or PeerRoute(peer.host, entry.route) not in announced or entry.probing:
                 continue
-            if not agreed(session_of(report, peer), each.kind, each.victim.family):
+            if not agreed(session_of(report, peer), entry.kind, entry.victim.family):
                 continue
-            if each.sent_at >= self._since and each.id not in self._sent:
-                self._say(each, f"asked AS {peer.peer_as} ({peer.name}) to {each.what}")
-            if each.sent_at >= self._since and each.id not in self.effects.of:
-                share, at = self._before.get(each.id, (self._share(), now))
-                self.effects.begin(each.id, share, at)
-            self._sent.add(each.id)
+            if entry.sent_at >= self._since and entry.id not in self._sent:
+                self._say(entry, f"asked AS {peer.peer_as} ({peer.name}) to {entry.what}")
+            if entry.sent_at >= self._since and entry.id not in self.effects.of:
+                share, at = self._before.get(entry.id, (self._share(), now))
+                self.effects.begin(entry.id, share, at)
+            self._sent.add(entry.id)
 
     def _share(self) -> float:
         """The highest share of an uplink; NaN if none is known."""
-        known = [share for link in self.links() if not math.isnan(share := link.state.share)]
-        return max(known, default=math.nan)
+        shares = [share for link in self.links() if not math.isnan(share := link.state.share)]
+        return max(shares, default=math.nan)
 
     def _measure(self, now: float, full: bool) -> None:
-        """Say what each announcement did to what arrives, or that it did nothing."""
+        """Note by how much each announcement has reduced inbound traffic, or that it has not."""
         state = self.controller.state.announcements
         standing = {k for k, e in list(state.items()) if e.announced and not e.probing}
         for number, helped in self.effects.look(self._share(), now, standing).items():
-            each, effect = state.get(number), self.effects.of[number]
-            if each is None:
+            announcement, effect = state.get(number), self.effects.of[number]
+            if announcement is None:
                 continue
             if helped and effect.helped_after is not None:
                 after = f"{effect.helped_after:.1f} s"
-                self._say(each, f"inbound fell by {effect.fell_by:.0%} after {after}")
+                self._say(announcement, f"inbound fell by {effect.fell_by:.0%} after {after}")
             elif full:
-                self._no_help(each)
+                self._no_help(announcement)
 
-    def _no_help(self, each: Announcement) -> None:
-        self.proposer.failed.add(each.incident)
+    def _no_help(self, announcement: Announcement) -> None:
+        self.proposer.failed.add(announcement.incident)
         text = (
-            f"inbound did not fall after {each.peer} was asked to {each.what}: it may ignore what "
-            f"we send. Call the provider: xdpctl upstream letter {each.incident}"
+            f"inbound did not fall after {announcement.peer} was asked to {announcement.what}: it "
+            f"may ignore what we send. Call the provider: xdpctl upstream letter "
+            f"{announcement.incident}"
         )
-        self._say(each, text)
-        self.tell(News(Kind.ESCALATED, f"{each.id} no help", f"{each.peer} does not help", text))
+        self._say(announcement, text)
+        title = f"{announcement.peer} does not help"
+        self.tell(News(Kind.ESCALATED, f"{announcement.id} no help", title, text))
 
-    def _say(self, each: Announcement, text: str) -> None:
-        log.info("%s: %s", each.id, text)
+    def _say(self, announcement: Announcement, text: str) -> None:
+        log.info("%s: %s", announcement.id, text)
         self.controller.submit(
-            lambda draft: announcements.note(draft, each, text, announcements.ITSELF)
+            lambda draft: announcements.note(draft, announcement, text, announcements.ITSELF)
         )
 
     def _step_down(self, full: bool) -> None:
-        """End what has lasted its time: withdraw one, watch the link, and then the next."""
-        held = list(self.controller.state.announcements.values())
-        announced = [each for each in held if each.announced]
-        standing = {each.id for each in announced}
+        """End announcements whose time is over, one by one: withdraw one, and watch the link."""
+        records = list(self.controller.state.announcements.values())
+        announced = [entry for entry in records if entry.announced]
+        standing = {entry.id for entry in announced}
         self._told &= standing
         self._sent &= standing
         self._probed &= standing
         self._before = {k: before for k, before in self._before.items() if k in self._told}
-        earlier = {each.id for each in announced if each.sent_at < self._since}
-        made = plan(
+        earlier = {entry.id for entry in announced if entry.sent_at < self._since}
+        steps = plan(
             announced,
             Situation(
                 now=self.controller.clock.read().ns,
@@ -192,48 +195,54 @@ class Announcer:
                 refusal=self._refusal,
             ),
         )
-        if not made:
+        if not steps:
             return
 
         def operation(draft: Draft) -> None:
-            for each in _still(draft, made.renew):
-                self._renew(draft, each)
-            for each, why in made.end:
-                if draft.announcements.get(each.id) == each:
-                    announcements.withdraw(draft, each.id, None, why)
-            for each in _still(draft, made.probe):
-                self._probe(draft, each)
+            for entry in _still(draft, steps.renew):
+                self._renew(draft, entry)
+            for entry, why in steps.end:
+                if draft.announcements.get(entry.id) == entry:
+                    announcements.withdraw(draft, entry.id, None, why)
+            for entry in _still(draft, steps.probe):
+                self._probe(draft, entry)
 
         self.controller.submit(operation).result(10)
-        self._probed -= {each.id for each in made.renew}
-        self._probed |= {each.id for each in made.probe}
+        self._probed -= {entry.id for entry in steps.renew}
+        self._probed |= {entry.id for entry in steps.probe}
 
-    def _refusal(self, each: Announcement) -> str:
-        """Why something may not be announced any more: it is not ours, or has become ourselves."""
-        return announcements.refusal(each.victim, self.settings, self.controller.state.protection)
+    def _refusal(self, announcement: Announcement) -> str:
+        """Why an announcement may not stand any more; "" if it may."""
+        return announcements.refusal(
+            announcement.victim, self.settings, self.controller.state.protection
+        )
 
-    def _renew(self, draft: Draft, each: Announcement) -> None:
+    def _renew(self, draft: Draft, announcement: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
         until = draft.now.after(self.settings.ttl)
-        new = each.replace(probing=False, expires_ns=until, renewed=each.renewed + 1)
-        draft.announcements[each.id] = new
-        announcements.record(draft, announcements.ITSELF, "renew", each)
-        why = "filled again" if each.probing else "is still full"
-        text = f"the link {why}, so {each.peer} is asked again to {each.what}"
+        new = announcement.replace(
+            probing=False, expires_ns=until, renewed=announcement.renewed + 1
+        )
+        draft.announcements[announcement.id] = new
+        announcements.record(draft, announcements.ITSELF, "renew", announcement)
+        why = "filled again" if announcement.probing else "is still full"
+        text = f"the link {why}, so {announcement.peer} is asked again to {announcement.what}"
         announcements.note(draft, new, text, announcements.ITSELF)
-        if each.probing:
-            self.effects.of.pop(each.id, None)
+        if announcement.probing:
+            self.effects.of.pop(announcement.id, None)
 
-    def _probe(self, draft: Draft, each: Announcement) -> None:
-        """Withdraw it for a while, to see whether the link fills again."""
+    def _probe(self, draft: Draft, announcement: Announcement) -> None:
+        """Withdraw an announcement for a while, to see whether the link fills again."""
         until = draft.now.after(self.settings.probe)
-        draft.announcements[each.id] = each.replace(probing=True, expires_ns=until)
-        announcements.record(draft, announcements.ITSELF, "probe", each)
+        draft.announcements[announcement.id] = announcement.replace(probing=True, expires_ns=until)
+        announcements.record(draft, announcements.ITSELF, "probe", announcement)
         seconds = show_duration(self.settings.probe)
-        text = f"withdrew from {each.peer} for {seconds}, to see whether it is needed still"
-        announcements.note(draft, each, f"{text}: {each.what}", announcements.ITSELF)
+        text = f"withdrew from {announcement.peer} for {seconds}, to see whether it is needed still"
+        announcements.note(
+            draft, announcement, f"{text}: {announcement.what}", announcements.ITSELF
+        )
 
 
-def _still(draft: Draft, listed: list[Announcement]) -> list[Announcement]:
-    """Those that nobody has changed meanwhile."""
-    return [each for each in listed if draft.announcements.get(each.id) == each]
+def _still(draft: Draft, candidates: list[Announcement]) -> list[Announcement]:
+    """The announcements that nobody has changed meanwhile."""
+    return [entry for entry in candidates if draft.announcements.get(entry.id) == entry]

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each announcement did to what arrives. Pure."""
+"""How much each announcement has reduced the inbound traffic. Pure."""
 
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-_LESS, _SECONDS = 0.2, 15.0  # so much less has to arrive, within this time
-_SETTLES_SECONDS = 2.0  # after that, until it is said how much less
+_LESS, _SECONDS = 0.2, 15.0  # a fifth less has to arrive within this time
+_SETTLES_SECONDS = 2.0  # from then on, until the reduction is reported
 
 
 @dataclass(slots=True)
 class Effect:
     """Shares of the link's rate: before a route was sent at `sent_at` (monotonic), and since.
 
-    `helped_after`: the seconds until a fifth less arrived; None: not yet. `said`: that is settled.
+    `helped_after`: the seconds until a fifth less arrived; None if it has not yet. `said`: the
+    result was reported.
     """
 
     before: float
@@ -33,12 +34,12 @@ class Effects:
     of: dict[str, Effect] = field(default_factory=dict)
 
     def begin(self, number: str, share: float, now: float) -> None:
-        """An announcement is sent now, while that share arrives."""
+        """Begin to measure an announcement that is sent now, while that share arrives."""
         if number not in self.of:
             self.of[number] = Effect(share, now)
 
     def look(self, share: float, now: float, standing: Collection[str]) -> dict[str, bool]:
-        """Take a second into account; what is settled by it: whether the announcement helped."""
+        """Add a second; return, by id, whether those announcements helped that it has settled."""
         self.of = {number: effect for number, effect in self.of.items() if number in standing}
         settled = {}
         for number, effect in self.of.items():

@@ -71,7 +71,7 @@ class Link:
         why = self._why(reading, share)
         self._hot = self._hot + 1 if why else 0
         calm = not why and not share > _FULL - _OVER_SHARE
-        if why or not math.isnan(share):  # of what is not known, nothing is concluded
+        if why or not math.isnan(share):  # an unknown share proves nothing
             self._cool = self._cool + 1 if calm else 0
         if self._full_for or self._hot >= HOT_SECONDS:
             self._full_for += 1 if self._full_for else self._hot
@@ -79,11 +79,11 @@ class Link:
             self._full_for = 0
         if share > self._most and self._hot >= HOT_SECONDS:
             self._most = share  # not of a burst, which a second may show as more than it is
-        told = (why or self.state.why) if self._full_for else ""
+        reason = (why or self.state.why) if self._full_for else ""
         out = reading.sent / self.uplink.bits_out if self.uplink.bits_out else math.nan
         self._hot_out = self._hot_out + 1 if out >= _FULL else 0
         full_out = self._hot_out if self._hot_out >= HOT_SECONDS else 0
-        self.state = State(reading, share, self._full_for, self._most, told, out, full_out)
+        self.state = State(reading, share, self._full_for, self._most, reason, out, full_out)
 
     def _why(self, reading: Reading, share: float) -> str:
         """Why the link is full in this second; "" if it is not."""

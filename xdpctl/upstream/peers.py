@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`[[upstream.peers]]`: the routers and scrubbing centres that we speak BGP with."""
+"""`[[upstream.peers]]`: the routers and scrubbing centres with which we speak BGP."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -27,7 +27,7 @@ class PeerMode(StrEnum):
 
 
 class Receive(StrEnum):
-    """What becomes of FlowSpec routes that a peer sends."""
+    """What is done with the FlowSpec routes that a peer sends."""
 
     OFF = "off"
     MONITOR = "monitor"
@@ -37,11 +37,11 @@ class Receive(StrEnum):
 class Peer(Table, frozen=True):
     """`[[upstream.peers]]`: a BGP neighbour.
 
-    `flowspec`: whether it takes part in FlowSpec (RFC 8955, RFC 8956), and `limits`, whether it
-    takes routes that limit instead of dropping. `blackhole` are the communities by which it
-    blackholes an address; none: it does not. `next_hop` is of blackhole routes; None: the local
-    address. Of what it sends, `receive` says what becomes; `receive_most` routes are kept, towards
-    our own prefixes, or with `receive_any` towards any.
+    `flowspec`: whether it takes part in FlowSpec (RFC 8955, RFC 8956). `limits`: whether it takes
+    routes that limit instead of dropping. `blackhole` has the communities by which it blackholes an
+    address; empty if it does not. `next_hop` is that of blackhole routes; None for the local
+    address. `receive` says what is done with its routes. At most `receive_most` of them are kept:
+    those towards our own prefixes, or with `receive_any` towards any.
     """
 
     name: str
@@ -96,5 +96,5 @@ class Peer(Table, frozen=True):
 
 
 def router_id(peer: Peer) -> str:
-    """Our BGP identifier: the local address; for IPv6 a number made of it, since it has 32 bits."""
+    """Our BGP identifier, of 32 bits: the local address, or the last 32 bits of an IPv6 address."""
     return ".".join(map(str, peer.local_address.address[-4:]))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a peer has sent: its routes, those that are no rules, and how often they may change."""
+"""The routes of a peer: those that stand and those refused; and how often its rules may change."""
 
 from dataclasses import dataclass, field
 
 from xdpctl.model.event import Event
 
-_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # of the rules of a peer at once, and then one each so often
+_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # changes at once, and the seconds for each one after that
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Changes:
 class Received:
     """What a peer sent: the routes that stand, and those that are not taken over, with the reason.
 
-    `known`: all of it was heard. `unapplied` are routes whose rules were refused.
+    `known`: all its routes were received. `unapplied` are routes whose rules were refused.
     """
 
     routes: dict[str, Event] = field(default_factory=dict)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""FlowSpec routes of peers as rules: brings the rules of each peer to the routes that stand.
+"""Turns the FlowSpec routes of peers into rules, which follow the routes that stand.
 
 A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, revised by
 RFC 9117). Its rule has an end, and is renewed for as long as the session stands.
@@ -39,8 +39,8 @@ log = logging.getLogger("xdpctl.upstream")
 class Receiver:
     """Keeps the rules of peers from `start` to `stop`.
 
-    `refusal` says why a route of a peer is not taken over, "" if it is. `frozen` says of a peer
-    whether nothing is added for it.
+    `refusal` returns why a route of a peer is not taken over, "" if it is. `frozen` returns whether
+    no rules are added for a peer.
     """
 
     controller: Controller
@@ -77,7 +77,7 @@ class Receiver:
 
     def hear(self, host: str, message: bytes) -> None:
         """Take a message of the speaker about routes of a peer into account."""
-        peer = next((each for each in self.peers if each.host == host), None)
+        peer = next((peer for peer in self.peers if peer.host == host), None)
         if peer is None or peer.receive is Receive.OFF:
             return
         with self._lock:
@@ -103,7 +103,7 @@ class Receiver:
             received.routes[event.id] = event
 
     def anew(self) -> None:
-        """All routes follow: what is not among them is gone."""
+        """All routes follow; others are gone."""
         with self._lock:
             for name, earlier in self.of.items():
                 self.of[name] = Received(changes=earlier.changes)
@@ -134,7 +134,7 @@ class Receiver:
                 received.known = False
 
     def step(self, now: float) -> None:
-        """Bring the rules of each peer to what it has sent."""
+        """Make the rules of each peer match the routes that it has sent."""
         for peer in self.peers:
             with self._lock:
                 received = self.of[peer.name]
@@ -148,34 +148,34 @@ class Receiver:
     def _bring(self, peer: Peer, received: Received, routes: dict[str, Event], at: float) -> None:
         if peer.receive is Receive.OFF:
             routes = {}
-        asked = {each.match.id: each for each in routes.values() if each.match is not None}
+        events = {event.match.id: event for event in routes.values() if event.match is not None}
         state = self.controller.state
-        held = [rule for rule in state.all_rules() if rule.origin == peer.origin]
+        standing = [rule for rule in state.all_rules() if rule.origin == peer.origin]
         now = self.controller.clock.read()
         soon = now.after(TTL / 2)
-        late = any(s.expires_ns < soon for s in held)
-        same = {s.id for s in held} == asked.keys() - received.unapplied.keys()
-        changed = any(s.id in asked and not _same(s, asked[s.id], peer) for s in held)
+        late = any(s.expires_ns < soon for s in standing)
+        same = {s.id for s in standing} == events.keys() - received.unapplied.keys()
+        changed = any(s.id in events and not _same(s, events[s.id], peer) for s in standing)
         retry = bool(received.unapplied) and at >= received.retry_at
         if same and not (late or changed or retry):
             return
 
         def operation(draft: Draft) -> dict[str, str]:
-            return self._rules(draft, peer, asked)
+            return self._rules(draft, peer, events)
 
         received.retry_at = at + _RETRY_SECONDS
         received.changes.count()
         received.unapplied = self.controller.submit(operation, scope=None).result(30)
 
-    def _rules(self, draft: Draft, peer: Peer, asked: dict[str, Event]) -> dict[str, str]:
-        """Stage the rules of a peer; why some cannot be."""
+    def _rules(self, draft: Draft, peer: Peer, events: dict[str, Event]) -> dict[str, str]:
+        """Stage the rules of a peer; return why some are refused."""
         who, frozen, unapplied = self._caller(peer), self.frozen(peer), dict[str, str]()
-        soon, gone, added = draft.now.after(TTL / 2), 0, 0
-        for held in draft.all_rules():
-            if held.origin == peer.origin and held.id not in asked:
-                draft.remove(held)
-                gone += 1
-        for identity, event in asked.items():
+        soon, ended, added = draft.now.after(TTL / 2), 0, 0
+        for rule in draft.all_rules():
+            if rule.origin == peer.origin and rule.id not in events:
+                draft.remove(rule)
+                ended += 1
+        for identity, event in events.items():
             standing = draft.at(event.match) if event.match else None
             ours = standing is not None and standing.origin == peer.origin
             same = standing is not None and ours and _same(standing, event, peer)
@@ -194,8 +194,8 @@ class Receiver:
                 added += 1
             except XdpctlError as error:
                 unapplied[identity] = str(error)
-        if gone or added:
-            detail = {"added": added, "ended": gone, "refused": len(unapplied)}
+        if ended or added:
+            detail = {"added": added, "ended": ended, "refused": len(unapplied)}
             first = list(unapplied.values())[:3]
             draft.note(who.name, "upstream.received", peer.name, **detail, why=first)
         return unapplied
@@ -205,10 +205,10 @@ class Receiver:
         return Caller(f"AS {peer.peer_as} ({peer.name})", Role.DETECTOR, peer.origin)
 
 
-def _replace(draft: Draft, before: Rule | None, ask: RuleRequest, who: Caller) -> None:
+def _replace(draft: Draft, before: Rule | None, request: RuleRequest, who: Caller) -> None:
     if before:
         draft.remove(before)
-    rules.add(draft, ask, who)
+    rules.add(draft, request, who)
 
 
 def _request(peer: Peer, event: Event) -> RuleRequest:
@@ -228,8 +228,8 @@ def _mode(peer: Peer) -> Mode:
     return Mode.ENFORCE if peer.receive is Receive.ENFORCE else Mode.MONITOR
 
 
-def _same(held: Rule, event: Event, peer: Peer) -> bool:
-    return held.limit == event.limit and held.mode is _mode(peer)
+def _same(rule: Rule, event: Event, peer: Peer) -> bool:
+    return rule.limit == event.limit and rule.mode is _mode(peer)
 
 
 def refusal(settings: UpstreamSettings, peer: Peer, event: Event) -> str:

@@ -22,7 +22,7 @@ from xdpctl.upstream.link import State
 from xdpctl.upstream.peers import BLACKHOLE, Peer
 from xdpctl.upstream.settings import Uplink
 
-_LEAST = 20  # packets, of which a share can be said
+_LEAST = 20  # packets, for a share to mean anything
 _ROUTES_MAX = 5
 _LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
 
@@ -43,8 +43,8 @@ class Dropped(NamedTuple):
 class Request(NamedTuple):
     """One request: a route, and in words what it does and what it costs.
 
-    `collateral` says what it hits besides the attack, `more` what else it costs. `drop` is what a
-    peer is asked that takes no limits, "" if that would be too much.
+    `collateral` says what it hits besides the attack, `more` what else it costs. `drop` is the
+    request to a peer that takes no limits; "" if dropping would hit too much.
     """
 
     route: Route
@@ -70,23 +70,23 @@ class Request(NamedTuple):
 
 def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
     """The requests about an attack on a victim, the least costly first."""
-    towards = ((each, _narrowed(each.match, victim)) for each in dropped)
-    possible = [(each, narrowed) for each, narrowed in towards if narrowed]
-    most = sorted(possible, key=lambda pair: -pair[0].packets)[:_ROUTES_MAX]
-    rate = int(uplink.bits_in * _LIMIT_SHARE / max(len(most), 1))
-    found = [_flowspec(each, victim, rate, *narrowed) for each, narrowed in most]
-    return [*found, _blackhole(victim)] if victim.exact else found
+    towards = ((drop, _narrowed(drop.match, victim)) for drop in dropped)
+    possible = [(drop, narrowed) for drop, narrowed in towards if narrowed]
+    largest = sorted(possible, key=lambda pair: -pair[0].packets)[:_ROUTES_MAX]
+    rate = int(uplink.bits_in * _LIMIT_SHARE / max(len(largest), 1))
+    flows = [_flowspec(drop, victim, rate, *narrowed) for drop, narrowed in largest]
+    return [*flows, _blackhole(victim)] if victim.exact else flows
 
 
-def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State) -> str:
+def letter(subject: str, proposed: Sequence[Request], uplink: Uplink, state: State) -> str:
     """A letter to the provider's NOC, while the attack goes on."""
-    wanted = [each for each in asked if each.kind is Kind.FLOWSPEC]
+    flows = [request for request in proposed if request.kind is Kind.FLOWSPEC]
     lines = [
-        f"- {each.what}{'; to drop it is as good' if each.drop else ''}\n"
-        f"  {syntax.text(each.route)}"
-        for each in wanted
+        f"- {flow.what}{'; to drop it is as good' if flow.drop else ''}\n"
+        f"  {syntax.text(flow.route)}"
+        for flow in flows
     ] or [f"- filter or rate-limit what is sent to {subject}"]
-    blackhole = [each for each in asked if each.kind is Kind.RTBH]
+    blackhole = [request for request in proposed if request.kind is Kind.RTBH]
     fallback = (
         f"If you cannot filter, please blackhole {subject} until we write again.\n"
         if blackhole
@@ -107,7 +107,7 @@ def letter(subject: str, asked: Sequence[Request], uplink: Uplink, state: State)
 def _flowspec(
     dropped: Dropped, victim: Prefix, rate: int, takes: Match, widened: list[str]
 ) -> Request:
-    """To limit what is dropped here, in bits/s: so one sees whether the attack goes on."""
+    """A request to limit what is dropped here: some arrives, so the end of the attack shows."""
     towards = "" if dropped.match.get("destination") else f" towards {victim}"
     packets, more = f"{dropped.match}{towards}", ""
     if widened:
@@ -123,18 +123,18 @@ def _flowspec(
 
 
 def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]] | None:
-    """A match as FlowSpec has it, towards a victim; and the components that it has not.
+    """A match in FlowSpec components, towards a victim; and the names of those FlowSpec lacks.
 
-    They are left out. So a route may take more packets than the match, and never fewer. None if no
+    They are left out, so a route may take more packets than the match, and never fewer. None if no
     packet to the victim can match, or packets to others do.
     """
     components = dict(match.components)
     if not victim.covers(components.setdefault("destination", victim)):
         return None
     widened = [name for name in components if not COMPONENTS[name].of_flowspec]
-    kept = {name: value for name, value in components.items() if name not in widened}
+    remaining = {name: value for name, value in components.items() if name not in widened}
     try:
-        return join(kept), widened
+        return join(remaining), widened
     except RuleError:  # it is for the other family
         return None
 
@@ -169,21 +169,21 @@ def for_peer(request: Request, peer: Peer) -> Request | None:
     return request._replace(route=Blackhole(route.address, hop, (*peer.blackhole, NO_EXPORT)))
 
 
-def measured(request: Request, seen: Seen | None) -> Request:
-    """The request, whose cost says how much of what it takes belongs to known flows.
+def measured(request: Request, sample: Seen | None) -> Request:
+    """The request with a measured cost: the share of its packets that belong to known flows.
 
-    Known flows pass here, but the provider does not know them. `seen` is None if nothing is
+    Known flows pass here, but the provider does not know them. `sample` is None if nothing is
     observed.
     """
-    if seen is None:
+    if sample is None:
         return request
-    packets = seen.packets[takes(request.route.takes, seen.packets)]
+    packets = sample.packets[takes(request.route.takes, sample.packets)]
     packets = packets[packets["flow"] != FlowState.NOT_ASKED]
     if len(packets) < _LEAST:
         return request
     weights = packets["weight"].astype(float)
-    known = weights[packets["flow"] == FlowState.KNOWN].sum() / weights.sum()
-    looked = f"of {len(packets):,} packets in {seen.seconds:.0f} s"
-    said = "none" if not known else f"{known:.1%}" if known >= 0.001 else "less than 0.1%"
-    text = f"{said} of what it takes now belongs to known flows, which pass here ({looked})"
+    share = weights[packets["flow"] == FlowState.KNOWN].sum() / weights.sum()
+    looked = f"of {len(packets):,} packets in {sample.seconds:.0f} s"
+    shown = "none" if not share else f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+    text = f"{shown} of what it takes now belongs to known flows, which pass here ({looked})"
     return request._replace(collateral=text)

@@ -32,8 +32,9 @@ class Uplink(Table, frozen=True):
 class UpstreamSettings(Table, frozen=True):
     """`[upstream]`: the uplinks, and the peers.
 
-    `own` are the prefixes of which something may be asked, by `most` announcements at a time. Each
-    lasts `ttl` seconds. Then it is withdrawn, and the link is watched for `probe` seconds.
+    `own` has the prefixes about which peers may be asked, with at most `most` announcements at a
+    time. Each lasts `ttl` seconds. Then it is withdrawn, and the link is watched for `probe`
+    seconds.
     """
 
     uplinks: tuple[Uplink, ...] = ()
@@ -44,9 +45,9 @@ class UpstreamSettings(Table, frozen=True):
     peers: tuple[Peer, ...] = ()
 
     def check(self, place: str, problems: Problems) -> None:
-        """Refuse what is named twice, takes too long, or is missing for what peers are asked."""
-        _unique([each.interface for each in self.uplinks], "upstream.uplinks", problems)
-        _unique([each.name for each in self.peers], "upstream.peers", problems)
+        """Refuse duplicate names, times out of range, and peers without what they need."""
+        _unique([uplink.interface for uplink in self.uplinks], "upstream.uplinks", problems)
+        _unique([peer.name for peer in self.peers], "upstream.peers", problems)
         _unique([peer.host for peer in self.peers], "upstream.peers", problems)
         if self.ttl > _TTL_MOST:
             problems.add(f"upstream.ttl is {self.ttl:g} s; give at most a day")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When what is announced ends: one at a time is withdrawn, and the link is watched. Pure."""
+"""When announcements end: one at a time is withdrawn, and the link is watched. Pure."""
 
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ _NEVER_SENT = "it was never sent"
 
 
 class Situation(NamedTuple):
-    """What decides. `told`, `sent` and `probed` are ids that this process has told the speaker,
-    that it has confirmed, and of which this process began the probe.
+    """The facts that decide.
 
-    `now` is kernel time in nanoseconds; `known`: what arrives is known. `refusal` says why one may
-    not be announced any more.
+    `now` is kernel time in nanoseconds. `known`: the inbound traffic is known. Of ids, `told` has
+    those that this process told the speaker, `sent` those that the speaker confirmed, and `probed`
+    those whose probe this process began. `refusal` returns why one may not stand any more.
     """
 
     now: int
@@ -43,29 +43,29 @@ class Plan:
 
 
 def plan(announced: Iterable[Announcement], at: Situation) -> Plan:
-    """What is to be done now about what is announced."""
-    made, watched, waiting = Plan(), False, list[Announcement]()
-    for each in announced:
-        over = each.expires_ns <= at.now
-        if why := at.refusal(each):
-            made.end.append((each, why))
-        elif each.probing and at.full:
-            made.renew.append(each)
-        elif each.probing and each.id not in at.probed:
-            made.probe.append(each)  # nobody has watched the link since the probe began
+    """What is to be done now about the announcements."""
+    steps, watched, waiting = Plan(), False, list[Announcement]()
+    for announcement in announced:
+        over = announcement.expires_ns <= at.now
+        if why := at.refusal(announcement):
+            steps.end.append((announcement, why))
+        elif announcement.probing and at.full:
+            steps.renew.append(announcement)
+        elif announcement.probing and announcement.id not in at.probed:
+            steps.probe.append(announcement)  # nobody has watched the link since the probe began
             watched = True
-        elif each.probing and over:
-            made.end.append((each, _NOT_NEEDED if at.known else _NOT_KNOWN))
-        elif each.probing:
+        elif announcement.probing and over:
+            steps.end.append((announcement, _NOT_NEEDED if at.known else _NOT_KNOWN))
+        elif announcement.probing:
             watched = True
-        elif over and each.id not in at.told:
-            made.end.append((each, _WHILE_AWAY))
-        elif over and each.id not in at.sent:
-            made.end.append((each, _NEVER_SENT))
+        elif over and announcement.id not in at.told:
+            steps.end.append((announcement, _WHILE_AWAY))
+        elif over and announcement.id not in at.sent:
+            steps.end.append((announcement, _NEVER_SENT))
         elif over and at.full:
-            made.renew.append(each)  # what is needed is not taken away to look
+            steps.renew.append(announcement)  # what is needed is not taken away to look
         elif over:
-            waiting.append(each)
+            waiting.append(announcement)
     if not watched:
-        made.probe += waiting[:1]  # one at a time: the others wait for their turn
-    return made
+        steps.probe += waiting[:1]  # one at a time: the others wait for their turn
+    return steps

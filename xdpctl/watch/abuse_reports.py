@@ -26,7 +26,7 @@ _TROUBLE = "abuse reports are not sent"
 class Reporting:
     """Runs from `start` to `stop`; `ours` says whether an address is in our own networks.
 
-    Incidents that were over at the start have been reported, or were not to be.
+    Incidents that ended before the start are not reported.
     """
 
     def __init__(
@@ -60,29 +60,29 @@ class Reporting:
 
     def step(self, _now: float) -> None:
         """Report the incidents that are over since the last turn."""
-        listed = dict(self._controller.state.incidents)
+        incidents = dict(self._controller.state.incidents)
         settled = time.time() - _SETTLES_SECONDS
         for identity in list(self._open):
-            incident = listed.get(identity)
+            incident = incidents.get(identity)
             if incident is None:
                 self._open.discard(identity)
             elif not incident.open and incident.closed_at <= settled:
                 self._report(incident)
                 self._open.discard(identity)
-        self._open |= {each.id for each in listed.values() if each.open}
+        self._open |= {incident.id for incident in incidents.values() if incident.open}
 
     def _report(self, incident: Incident) -> None:
-        found = summary.read(self._files, incident.id, None, self._ours)
-        told: dict[str, Any] = structs.asdict(incident) | {"evidence": found.as_json()}
-        made = tuple(abuse.reports(told, self._reporter))
-        if not made:
+        evidence = summary.read(self._files, incident.id, None, self._ours)
+        record: dict[str, Any] = structs.asdict(incident) | {"evidence": evidence.as_json()}
+        reports = tuple(abuse.reports(record, self._reporter))
+        if not reports:
             return
         title = f"{incident.subject}: abuse reports"
         text = (
-            f"{len(made):,} sources of incident {incident.id} had completed a TCP handshake with "
-            "this host, so they are not forged. A report about each is attached (XARF 4). Pass it "
-            "on to whoever runs that network."
+            f"{len(reports):,} sources of incident {incident.id} had completed a TCP handshake "
+            "with this host, so they are not forged. A report about each is attached (XARF 4). "
+            "Pass it on to whoever runs that network."
         )
-        self._tell(News(Kind.ABUSE, f"{incident.id} abuse", title, text, made))
-        note = f"{len(made):,} abuse reports were given to the notifier"
+        self._tell(News(Kind.ABUSE, f"{incident.id} abuse", title, text, reports))
+        note = f"{len(reports):,} abuse reports were given to the notifier"
         self._controller.submit(lambda d: remark(d, incident.id, note, "xdpctl")).result(10)

@@ -58,7 +58,7 @@ class Backstops:
         try:
             self._write()
         except OSError as error:
-            log.warning("what backstops have learnt is lost since the last writing: %s", error)
+            log.warning("what backstops have learnt since the last write is lost: %s", error)
 
     def step(self, monotonic: float) -> None:
         """Learn from the last second if it was quiet; bring the limits up to date at times."""
@@ -72,39 +72,41 @@ class Backstops:
                 self._bring()
 
     def _learn(self, monotonic: float) -> None:
-        """What is learnt waits a while: an attack begins before anybody knows of it."""
+        """Rates are learnt after a while, since an attack begins before it is noticed."""
         incidents = self._controller.state.incidents.values()
-        seen = self._sampler.window.last(_SECONDS)
-        weight, reasons = seen.packets["weight"], seen.packets["reason"]
+        sample = self._sampler.window.last(_SECONDS)
+        weight, reasons = sample.packets["weight"], sample.packets["reason"]
         dropped = sum(int(weight[reasons == reason].sum()) for reason in KEPT_OUT)
-        if any(each.open for each in incidents) or dropped > _QUIET_DROPS * int(weight.sum()):
+        if any(incident.open for incident in incidents) or dropped > _QUIET_DROPS * int(
+            weight.sum()
+        ):
             self._quarantine.clear()
             return
-        passed = seen.packets[reasons == Reason.NO_RULE]
-        found = rates(passed, seen.seconds, self._prefixes)
-        self._quarantine.append((monotonic, self._now(), found))
+        passed = sample.packets[reasons == Reason.NO_RULE]
+        measured = rates(passed, sample.seconds, self._prefixes)
+        self._quarantine.append((monotonic, self._now(), measured))
         while self._quarantine and self._quarantine[0][0] <= monotonic - _QUARANTINE_SECONDS:
             _, at, waited = self._quarantine.popleft()
             self._bests.add(at, waited)
 
     def _bring(self) -> None:
         best = self._bests.older_than_a_day(self._now())
-        wanted = [
-            DefaultLimit(one.match, one.rate, reason=one.reason)
-            for one in backstops(self._settings, self._prefixes, best)
+        limits = [
+            DefaultLimit(backstop.match, backstop.rate, reason=backstop.reason)
+            for backstop in backstops(self._settings, self._prefixes, best)
         ]
         if self._settings.learn:
-            wanted += self._unproved({limit.match.id for limit in wanted})
-        self._controller.submit(lambda draft: bring(draft, wanted, BACKSTOP, PRIORITY_MAX)).result(
+            limits += self._unproved({limit.match.id for limit in limits})
+        self._controller.submit(lambda draft: bring(draft, limits, BACKSTOP, PRIORITY_MAX)).result(
             _ANSWER_SECONDS
         )
 
-    def _unproved(self, wanted: set[str]) -> Iterator[DefaultLimit]:
-        """Limits that were learnt and for which nothing is known any more: they stay."""
-        possible = {match_of(p, name).id for p in self._prefixes for name in CLASSES} - wanted
-        for held in self._controller.state.matches.values():
-            if held.origin == BACKSTOP and held.id in possible and held.limit:
-                yield DefaultLimit(held.match, held.limit, reason=held.reason)
+    def _unproved(self, proven: set[str]) -> Iterator[DefaultLimit]:
+        """Learnt limits that stand, and for which no measurement is left: they stay."""
+        possible = {match_of(p, name).id for p in self._prefixes for name in CLASSES} - proven
+        for rule in self._controller.state.matches.values():
+            if rule.origin == BACKSTOP and rule.id in possible and rule.limit:
+                yield DefaultLimit(rule.match, rule.limit, reason=rule.reason)
 
     def _write(self) -> None:
         if self._settings.learn:
@@ -118,5 +120,5 @@ def _read(path: Path) -> Bests:
     except FileNotFoundError:
         return Bests()
     except (OSError, ValueError, RecursionError, RuleError, XdpctlError) as error:
-        log.warning("what backstops had learnt cannot be read, and is learnt anew: %s", error)
+        log.warning("what backstops have learnt cannot be read, and is learnt anew: %s", error)
         return Bests()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether challenges leave: a driver that cannot send them would keep every newcomer out.
+"""Watches whether challenges are sent: a driver that cannot send them keeps every newcomer out.
 
-XDP sends an answer back out of the card it came in. Where that fails, the SYN is gone, and nobody
-is told. Most drivers count it. Then challenges are replaced by limits. A card that is too slow for
-a flood loses most of them, and not all: that is no reason.
+XDP_TX sends an answer out of the interface that the SYN came in. If that fails, the SYN is lost
+without an error, but most drivers count it. Then challenges are replaced by limits. A card that is
+too slow for a flood loses most of them, but not all, and keeps its challenges.
 """
 
 import logging
@@ -21,7 +21,7 @@ _SECONDS = 0.5
 _ENOUGH = 10  # challenges between two looks
 _ALL = 0.999  # of them, where the driver does not count what it sends
 _LOOKS = 2  # in a row
-_TROUBLE = "it is not watched whether challenges leave"
+_TROUBLE = "it is not watched whether challenges are sent"
 log = logging.getLogger("xdpctl.flows")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How it is, in one word and with reasons: whether what attacks is held, and people are served."""
+"""The condition of a host in one word, with reasons: are attacks held, are people served."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from xdpctl.watch.readiness import runs
 
 _MANY = 1_000.0  # packets a second: less is no flood
 _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
-_SOME = 100.0  # packets a second before, of which this is said
+_SOME = 100.0  # packets a second before, for that comparison
 _LOST = 100.0  # packets a second before the filter: fewer are no overload
 _HITS = 10.0  # packets a second of a rule
 _FEW = 0.05  # people at most, among the sources that a rule hits
@@ -41,7 +41,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Sentences about people: who is hit, what is not known of them, and what is held for them."""
+    """Sentences about people: who is hit, what is uncertain, and what is kept out for them."""
 
     hurt: Sequence[str] = ()
     doubts: Sequence[str] = ()
@@ -58,14 +58,12 @@ def condition(
     full: Sequence[str] = (),
     people: People = NOBODY,
 ) -> Condition:
-    """Hurting: people are hit, more passes than usual, an uplink is full, or what should filter
-    does not.
+    """The condition, by what passes and what the rules do to people.
 
-    `full` says which uplinks are, and whether the box is overloaded: what is lost before the filter
-    was not held. Unclear: it
-    cannot be known, hardly anything passes of what did, or it is not measured whom a rule hits.
-    Holding: rules of detectors keep something out, and people get in. Quiet: there is nothing to
-    do.
+    Hurting: people are hit, more passes than usual, the filter does not work, or packets are lost
+    before it: `full` says which uplinks are full, and whether this host is overloaded. Unclear: it
+    cannot be known, much less passes than before, or nobody measured whom a rule hits. Holding:
+    rules of detectors keep something out, and people get in. Quiet: there is nothing to do.
     """
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
@@ -75,11 +73,11 @@ def condition(
         return Condition(State.UNCLEAR, unknown + beside)
     if people.hurt:
         return Condition(State.HURTING, [*people.hurt, *beside])
-    told = _told(look)
-    if not look.compared and told:
-        return Condition(State.UNCLEAR, ["no earlier traffic is known to compare with", *told])
-    if told:
-        return Condition(State.HURTING, told + beside)
+    unusual = _told(look)
+    if not look.compared and unusual:
+        return Condition(State.UNCLEAR, ["no earlier traffic is known to compare with", *unusual])
+    if unusual:
+        return Condition(State.HURTING, unusual + beside)
     if look.before >= _SOME and look.rate < _LEFT * look.before:
         rates = f"{si3(look.rate)} packets/s pass, and {si3(look.before)} did before"
         return Condition(State.UNCLEAR, [f"{rates}: a rule may be too wide", *beside])
@@ -97,10 +95,10 @@ def people_of(
     collateral: Mapping[str, Collateral],
     newcomers: Callable[[Prefix | None], Newcomers | None],
 ) -> People:
-    """What detectors' rules do to people, and those of operators that are tried.
+    """What detectors' rules, and operators' rules on trial, do to people.
 
     `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
-    challenge lets people in. What is measured goes before what is only supposed.
+    challenge lets people in. Measurements take precedence over assumptions.
     """
     hurt, doubts, held = list[str](), list[str](), list[str]()
     came: dict[str, None] = {}
@@ -119,8 +117,8 @@ def people_of(
             )
         measured = f"; {whom}" if whom and whom.sources else ""
         held.append(f"{si3(rate)} packets/s of {rule.match} are kept out{measured}")
-        if found := newcomers(rule.match.get("destination")):
-            came[str(found)] = None
+        if arrivals := newcomers(rule.match.get("destination")):
+            came[str(arrivals)] = None
     return People(hurt, doubts, [*came, *held])
 
 
@@ -132,7 +130,7 @@ def _harmless(rule: Rule, finding: Finding | None, whom: Collateral | None) -> b
 
 
 def overload(figures: Mapping[str, float | None]) -> list[str]:
-    """What the newest figures of the host say of packets that are lost before the filter."""
+    """A sentence if the newest figures of the host show packets that are lost before the filter."""
     lost, busy = figures.get("driver_drops") or 0.0, figures.get("softirq")
     if lost < _LOST:
         return []
@@ -144,10 +142,10 @@ def overload(figures: Mapping[str, float | None]) -> list[str]:
 
 
 def _told(look: Look) -> list[str]:
-    """What passes and is more than it was."""
-    many = [each for each in look.matches if each.packets >= _MANY and each.is_more]
+    """The traffic that passes and has grown."""
+    many = [match for match in look.matches if match.packets >= _MANY and match.is_more]
     if many:
-        return [f"{si3(each.packets)} packets/s of {each.match} pass" for each in many]
+        return [f"{si3(match.packets)} packets/s of {match.match} pass" for match in many]
     if look.rate < _MANY or look.rate <= 2 * look.before:
         return []
     before = f", and {si3(look.before)} did before" if look.compared else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Watches the flow memory: that it is taught what it is asked, and that it is large enough."""
+"""Watches the flow memory: whether it learns the flows it is asked about, and is large enough."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ def index_of(interface: str) -> int | None:
 
 
 class FlowWatch:
-    """Switches the flow memory off for an interface past which the answers do not go out.
+    """Switches the flow memory off for an interface whose answers leave elsewhere (asymmetric).
 
     `ports` returns the interfaces as the loader reports them.
     """
@@ -61,12 +61,12 @@ class FlowWatch:
         outside = {name: state for name, state in asking.items() if state is not Asking.ASKS_NOT}
         if not outside:
             return
-        quiet = not any(each.open for each in self._controller.state.incidents.values())
-        seen = self._sampler.window.last(_SECONDS)
+        quiet = not any(incident.open for incident in self._controller.state.incidents.values())
+        sample = self._sampler.window.last(_SECONDS)
         for name, state in outside.items():
             index = self._index(name)
             if index is not None:
-                window = glance(seen, index)
+                window = glance(sample, index)
                 self._judge(name, state, window._replace(quiet=quiet and window.quiet))
         self._measure(self._flows.figures())
         answers = self._flows.figures(MemoryNumber.ANSWERED)
@@ -80,9 +80,9 @@ class FlowWatch:
         if symmetry.asymmetric == was:
             return
         self._flows.ask(name, Asking.ASKS_NOT_ASYMMETRIC if symmetry.asymmetric else Asking.ASKS)
-        what = "is" if symmetry.asymmetric else "is no longer"
+        verb = "is" if symmetry.asymmetric else "is no longer"
         share = symmetry.known
-        log.warning("%s: routing %s asymmetric: %.0f %% of TCP is known", name, what, 100 * share)
+        log.warning("%s: routing %s asymmetric: %.0f %% of TCP is known", name, verb, 100 * share)
         detail = {"interface": name, "asymmetric": symmetry.asymmetric, "known": symmetry.known}
         self._controller.submit(
             lambda draft: draft.note("xdpctl", "flows.asymmetric", name, **detail)
@@ -100,13 +100,13 @@ class FlowWatch:
             self._needed = _rounded(now.full * now.age / lasted)
 
     def warnings(self) -> list[str]:
-        found = [
+        warnings = [
             f"what goes out of {name} does not teach the flow memory ({port['teaches_not']}): "
             "rules spare only TCP connections of this host there"
             for name, port in self._ports().items()
             if port.get("teaches_not")
         ]
-        found += [
+        warnings += [
             f"only {symmetry.known:.0%} of the TCP packets that come in on {name} are of flows "
             "that go out there (asymmetric routing): rules spare only TCP connections of this host "
             "there"
@@ -114,25 +114,25 @@ class FlowWatch:
             if symmetry.asymmetric
         ]
         if self._needed:
-            found.append(
+            warnings.append(
                 "the flow memory was full before its age, so flows are forgotten early: set "
                 f"flow_memory.flows to {self._needed:,}"
             )
         if self._refused and self._before:
-            found.append(
+            warnings.append(
                 f"{self._before.refused_of} opens more new flows than flow_memory.new_per_source "
                 f"allows: {self._refused:,} in {_SECONDS:g} s were not learned"
             )
         if self._unremembered and self._answers:
-            found.append(
+            warnings.append(
                 f"{self._unremembered:,} sources answered a challenge in {_SECONDS:g} s and are "
                 "not remembered: their network has too many, or the memory is full (the last one "
                 f"was {self._answers.refused_of}); they have to answer again"
             )
-        return found
+        return warnings
 
 
 def _rounded(number: float) -> int:
-    """Up to two digits that are not zero."""
+    """Rounded up to two significant digits."""
     unit: int = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(number / unit) * unit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The loader's report: read and checked, what it protects, and who took the filter off."""
+"""Reads the loader's report: what is protected, and how often the filter was taken off."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,16 +98,16 @@ def protection(
 ) -> Protection:
     """The configured prefixes, and the host's own addresses and gateways that the loader found.
 
-    `members` are the addresses of the fleet's nodes, beside the configured ones. One that is a
-    gateway, too, is protected as a node, which may say all that a gateway says.
+    `members` are the addresses of the fleet's nodes, beside the configured ones. A node that is
+    also a gateway counts as a node, which is allowed everything that a gateway is.
     """
     speaking = [peer.address for peer in settings.upstream.peers]
     peers = dict.fromkeys([*settings.peers, *speaking], PEER)
     configured = peers | dict.fromkeys(settings.protected, CONFIGURED)
-    found = report.protect if report else {}
-    own = {prefix for prefix, why in found.items() if why in (OWN_ADDRESS, LOOPBACK)}
+    reported = report.protect if report else {}
+    own = {prefix for prefix, why in reported.items() if why in (OWN_ADDRESS, LOOPBACK)}
     fleet = dict.fromkeys({*_endpoints(settings), *members} - own, MEMBER)
-    return Protection(found | configured | fleet, own)
+    return Protection(reported | configured | fleet, own)
 
 
 def _endpoints(settings: Settings) -> Iterator[Prefix]:
@@ -125,7 +125,7 @@ def known_sides(
 
 
 class TakenOff:
-    """Compares the loader's counts with what is audited; a restart records nothing twice.
+    """Audits how often the filter was taken off, by the loader's counts; a restart repeats nothing.
 
     `report` returns the loader's last report.
     """
@@ -134,7 +134,7 @@ class TakenOff:
         self._controller, self._report = controller, report
         self._audited: dict[tuple[int, str], int] | None = None
         self._task = PeriodicTask(
-            "taken off", _SECONDS, self.step, "not audited that the filter was taken off"
+            "taken off", _SECONDS, self.step, "it is not audited whether the filter is taken off"
         )
 
     def start(self) -> None:
@@ -165,8 +165,8 @@ class TakenOff:
 
 
 def _audited(controller: Controller) -> dict[tuple[int, str], int]:
-    found: dict[tuple[int, str], int] = {}
+    counts: dict[tuple[int, str], int] = {}
     for record in newest(controller.store, Wanted(action=ACTION), _KNOWN):
         key = int(record["detail"]["loader"]), str(record["subject"])
-        found[key] = max(found.get(key, 0), int(record["detail"]["times"]))
-    return found
+        counts[key] = max(counts.get(key, 0), int(record["detail"]["times"]))
+    return counts

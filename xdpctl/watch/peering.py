@@ -64,7 +64,7 @@ class Peering:
         self.receiver.start()
 
     def stop(self) -> None:
-        """Stop; what is announced stays until its time is over."""
+        """Stop; announcements stay until their time is over."""
         self.announcer.stop()
         self.receiver.stop()
         self.speaker.stop()
@@ -79,10 +79,10 @@ class Peering:
         """Whether everything was withdrawn, so that nothing is sent by policy."""
         return self._controller.state.settings.get(POLICY_SETTING) is Automatic.OFF
 
-    def told(self, each: Announcement) -> Told | None:
+    def told(self, announcement: Announcement) -> Told | None:
         """What the speaker says of an announcement; None if it was not told, or is silent."""
-        peer, report = self.settings.peer(each.peer), self.speaker.report
-        route = PeerRoute(peer.host, each.route) if peer else None
+        peer, report = self.settings.peer(announcement.peer), self.speaker.report
+        route = PeerRoute(peer.host, announcement.route) if peer else None
         return next((told for told in report.told if told.route == route), None) if report else None
 
     def warnings(self) -> list[str]:
@@ -90,31 +90,33 @@ class Peering:
         report = self.speaker.report
         if report is None:
             return [f"the BGP speaker does not answer: {self.speaker.problem}"]
-        found = [report.problem] if report.problem else []
-        found += [
-            each for each in (self.announcer.problem, self.announcer.proposer.problem) if each
+        warnings = [report.problem] if report.problem else []
+        warnings += [
+            problem
+            for problem in (self.announcer.problem, self.announcer.proposer.problem)
+            if problem
         ]
         for peer in self.settings.peers:
             session = session_of(report, peer)
             if session is None or not session.up:
                 why = session.why if session else "the speaker was started without it"
-                found.append(f"there is no BGP session with {peer.name} ({peer.host}): {why}")
+                warnings.append(f"there is no BGP session with {peer.name} ({peer.host}): {why}")
             elif session.beyond:
-                found.append(
+                warnings.append(
                     f"{peer.name} sent {session.beyond:,} FlowSpec routes more than are kept "
                     f"(receive_most = {peer.receive_most:,})"
                 )
             unapplied = self.receiver.of[peer.name].unapplied
             if unapplied:
                 why = next(iter(unapplied.values()))
-                found.append(f"{len(unapplied):,} routes of {peer.name} are not applied: {why}")
+                warnings.append(f"{len(unapplied):,} routes of {peer.name} are not applied: {why}")
         if self.policy_stopped and any(p.mode is PeerMode.AUTO for p in self.settings.peers):
-            found.append(
+            warnings.append(
                 "nothing is sent to peers by policy since everything was withdrawn; approving "
                 "something ends that"
             )
-        found += [self.receiver.problem] if self.receiver.problem else []
-        return found
+        warnings += [self.receiver.problem] if self.receiver.problem else []
+        return warnings
 
     def _hear(self, message: FromBridge | None) -> None:
         """A message of the bridge, in the speaker's thread."""
@@ -147,7 +149,7 @@ class Peering:
         log.log(logging.INFO if up else logging.ERROR, "%s: %s", peer.name, "up" if up else why)
         if not up:
             title = f"the BGP session with {peer.name} ended"
-            text = f"{why or 'no reason was given'}. What it was asked is over with it"
+            text = f"{why or 'no reason was given'}. What the peer was asked ends with the session"
             self._tell(News(Kind.TROUBLE, f"bgp {peer.name} down", title, text))
 
         def operation(draft: Draft) -> None:

@@ -29,22 +29,22 @@ class Fill(NamedTuple):
 
 def problems(controller: Controller, loader: LoaderReport | None) -> list[str]:
     """Why this host cannot accept new rules and apply them everywhere; empty if it can."""
-    found = [controller.problem] if controller.problem else []
-    found += controller.store_problems()
+    reasons = [controller.problem] if controller.problem else []
+    reasons += controller.store_problems()
     if controller.state.room < 1:
-        found.append(f"the source table is full: {controller.datapath.capacity} rules")
+        reasons.append(f"the source table is full: {controller.datapath.capacity} rules")
     if controller.datapath.bypass():
-        found.append("the bypass is on: everything passes")
+        reasons.append("the bypass is on: everything passes")
     if loader is None:
-        return [*found, "there is no report of the loader: is it running?"]
+        return [*reasons, "there is no report of the loader: is it running?"]
     if not runs(loader.pid):
-        found.append("the loader is not running: new interfaces are not attached")
+        reasons.append("the loader is not running: new interfaces are not attached")
     elif loader.silent:
-        found.append("the loader hangs: new interfaces are not attached")
+        reasons.append("the loader hangs: new interfaces are not attached")
     for name, port in loader.ports.items():
         if port.get("state") != "attached":
-            found.append(f"{name} is {port.get('state')}: {port.get('detail')}")
-    return found
+            reasons.append(f"{name} is {port.get('state')}: {port.get('detail')}")
+    return reasons
 
 
 def runs(pid: int) -> bool:
@@ -60,28 +60,28 @@ def runs(pid: int) -> bool:
 
 def warnings(controller: Controller, refresher: Refresher, hooks: Hooks) -> list[str]:
     """Warnings that do not affect readiness."""
-    found = refresher.problems()
+    lines = refresher.problems()
     by_port = controller.datapath.counters().values()
     faults = sum(counts[Reason.FAULT].packets for counts in by_port if Reason.FAULT in counts)
     if faults:
-        found.append(
+        lines.append(
             f"{faults:,} packets passed with the reason fault: more than 48 limits and monitored "
             "rules matched a packet, or there is a defect; see `xdpctl list`"
         )
     state = controller.state
     for address in sides.hidden(state.sides, state.logins):
-        found.append(
+        lines.append(
             f"{address} is logged in, but could not log in again from outside: its network is "
             "dropped as spoofed there; add it to outside.allow"
         )
     for detector, bodies in dict(hooks.refused_bodies).items():
-        found.append(f"{detector} exceeded its limit per minute: {bodies:,} bodies were refused")
+        lines.append(f"{detector} exceeded its limit per minute: {bodies:,} bodies were refused")
     for fill in fills(controller):
         if fill.share >= _NEARLY_FULL:
-            found.append(
+            lines.append(
                 f"{fill.name} are {fill.share:.0%} full: {fill.used:,} of {fill.capacity:,}"
             )
-    return found
+    return lines
 
 
 def fills(controller: Controller) -> list[Fill]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who holds very many connections with this host: slow attacks send next to no packets.
 
-Nothing is done about them by itself: a proxy or a NAT may be behind one address.
+Nothing is done about them automatically: a proxy or a NAT may be behind one address.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,14 +43,14 @@ class SlowConnections:
 
     def warnings(self) -> list[str]:
         """A sentence for each, with what can be done."""
-        found = []
+        warnings = []
         for prefix, count in list(self.suspects)[:_NAMED]:
             address = str(prefix).split("/")[0]
-            found.append(
+            warnings.append(
                 f"{address} has held {count:,} connections with this host for half a minute; if it "
                 f"is an attack: xdpctl block {address} --ttl 1h --reset"
             )
-        return found
+        return warnings
 
 
 def _prefix(packed: bytes) -> Prefix:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Watches the uplinks: whether one is full, so that what is dropped here comes too late."""
+"""Watches whether an uplink is full: then it is too late to drop packets here."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from xdpctl.upstream.request import Dropped, Request, measured, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
 _SECONDS, _NOTE_SECONDS = 1.0, 600.0
-_LOOKED_SECONDS = 10.0  # whose packets say what a request would cost
+_LOOKED_SECONDS = 10.0  # of packets that show what a request would cost
 _TROUBLE = "the uplinks are not watched"
 log = logging.getLogger("xdpctl.upstream")
 
@@ -46,10 +46,10 @@ class UplinkWatch:
         self._seen = seen
         self._controller, self.settings, self._tell = controller, settings, tell
         self._rates = figures.Rates()
-        self.links = {each.interface: Link(each) for each in settings.uplinks}
+        self.links = {uplink.interface: Link(uplink) for uplink in settings.uplinks}
         self.absent: tuple[str, ...] = ()
-        # by open incident: the Unix time of its last note that an uplink is full, and whether
-        # one has followed that it is not
+        # by open incident: the Unix time of its last note that an uplink is full, and whether a
+        # note that it is free has followed
         self._noted: dict[str, tuple[float, bool]] = {}
         self._beat = PeriodicTask("uplinks", _SECONDS, self.step, _TROUBLE)
 
@@ -77,8 +77,8 @@ class UplinkWatch:
         """The rates of the last second; the filter counts each packet before it drops any."""
         name = uplink.interface
         sent_so_far = figures.sent(name) if uplink.bits_out else (np.nan, np.nan)
-        more = (figures.driver_drops(name), *sent_so_far)
-        counts = np.append(figures.counts(counters), more)
+        more_counts = (figures.driver_drops(name), *sent_so_far)
+        counts = np.append(figures.counts(counters), more_counts)
         rates = self._rates.of(name, now, counts).astype(float)
         packets = float(rates[0] + rates[2])
         bits = float(rates[1] + rates[3]) + 8 * FRAME_BYTES * packets
@@ -119,8 +119,8 @@ class UplinkWatch:
         uplink = self.fullest()
         if uplink is None:
             return []
-        seen = self._seen(_LOOKED_SECONDS)
-        return [measured(each, seen) for each in requests(victim, self._dropped(), uplink)]
+        sample = self._seen(_LOOKED_SECONDS)
+        return [measured(request, sample) for request in requests(victim, self._dropped(), uplink)]
 
     def fullest(self) -> Uplink | None:
         """The uplink with the highest share; the first one if none is known."""
@@ -132,19 +132,19 @@ class UplinkWatch:
         """The rules that take packets here, with how many each has hit."""
         controller = self._controller
         taking = [
-            each
-            for each in list(controller.state.matches.values())
-            if each.mode is Mode.ENFORCE and each.action in (Action.DROP, Action.LIMIT)
+            rule
+            for rule in list(controller.state.matches.values())
+            if rule.mode is Mode.ENFORCE and rule.action in (Action.DROP, Action.LIMIT)
         ]
         hits = controller.hits_of(taking)
         return [
             Dropped(
-                each.match,
+                rule.match,
                 hit.packets,
-                each.spare is not Spare.NONE,
-                each.action is Action.LIMIT,
+                rule.spare is not Spare.NONE,
+                rule.action is Action.LIMIT,
             )
-            for each, hit in zip(taking, hits, strict=True)
+            for rule, hit in zip(taking, hits, strict=True)
         ]
 
     def full(self) -> list[str]:
@@ -157,28 +157,30 @@ class UplinkWatch:
 
     def warnings(self) -> list[str]:
         """What is wrong with the uplinks, a sentence each."""
-        found = [f"the uplink {name} is not filtered: add it to interfaces" for name in self.absent]
-        found += self.full()
+        warnings = [
+            f"the uplink {name} is not filtered: add it to interfaces" for name in self.absent
+        ]
+        warnings += self.full()
         for name, link in self.links.items():
             state = link.state
             if state.full_out_for and link.uplink.bits_out:
-                found.append(
+                warnings.append(
                     f"what goes out fills the uplink {name} ({state.share_out:.0%} of "
                     f"{si3(link.uplink.bits_out)}bit/s): answers to people are late. The provider "
                     "cannot help; find who sends it, and limit that"
                 )
             if state.rate_is_wrong:
                 rate = si3(link.uplink.bits_in)
-                found.append(
+                warnings.append(
                     f"{state.most:.0%} of {rate}bit/s came on {name}, so its rate is higher: "
                     "correct bits_in of upstream.uplinks"
                 )
-        return found
+        return warnings
 
     def _note(self, draft: Draft, name: str, text: str, **details: object) -> None:
         """Write it into the audit log, and into the story of each open incident.
 
-        A link may be full and free again many times: incidents hear of it now and then, in pairs.
+        A link may fill and clear many times, so an incident gets a pair of notes now and then.
         """
         full, now = bool(details["full"]), draft.now.unix
         draft.note("xdpctl", "uplink.full" if full else "uplink.free", name, **details)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the forms of pages do: each is one call of the API, and a sentence that says what was done.
+"""The actions of forms: each calls the API once, and says in a sentence what was done.
 
-With scripts the answer is JSON; without, it is the page that the form was on.
+A script gets this sentence as JSON. Without scripts, the browser is led back to the form's page.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ _RELEASE_TTL = "1h"
 
 
 class Done(NamedTuple):
-    """What was done, the number of the change, and the page to go to instead of the last one."""
+    """What was done, the number of the change, and the page to go to instead of the form's."""
 
     text: str
     undo: int | None = None
@@ -44,7 +44,7 @@ def _rule_path(form: Form) -> str:
 
 
 async def _block(api: ApiCalls, form: Form) -> Done:
-    """Drop or limit what a match takes."""
+    """Drop or limit the packets of a match."""
     body: dict[str, Any] = {
         "match": _match(needed(form, "match")),
         "action": form.get("action", "drop"),
@@ -54,13 +54,13 @@ async def _block(api: ApiCalls, form: Form) -> Done:
     if body["action"] == "limit":
         body["limit"] = {"pps": _number(form, "pps"), "per": form.get("per", "all")}
     body |= {"force": True} if "force" in form else {}
-    made = await api.call("POST", "/v1/rules", body)
-    seconds, trial = soonest(made), made["confirm_in"] is not None
+    rule = await api.call("POST", "/v1/rules", body)
+    seconds, trial = soonest(rule), rule["confirm_in"] is not None
     until = f", ends in {show_duration(seconds)}" if seconds is not None else ""
-    verb = "counts only" if made["mode"] == "monitor" else made["action"]
-    more = "".join(f"; {warning}" for warning in made["warnings"])
-    text = f"{verb}: {made['text']}{until}{' unless kept' if trial else ''}{more}"
-    return Done(text, made["change"], keep=made["id"] if trial else "", ends_in=seconds)
+    verb = "counts only" if rule["mode"] == "monitor" else rule["action"]
+    more = "".join(f"; {warning}" for warning in rule["warnings"])
+    text = f"{verb}: {rule['text']}{until}{' unless kept' if trial else ''}{more}"
+    return Done(text, rule["change"], keep=rule["id"] if trial else "", ends_in=seconds)
 
 
 def _match(text: str) -> str:
@@ -82,58 +82,59 @@ def _number(form: Form, name: str) -> float:
 
 
 async def _confirm(api: ApiCalls, form: Form) -> Done:
-    kept = await api.call("POST", f"{_rule_path(form)}/confirm", etag=form.get("etag", ""))
-    return Done(f"kept: {kept['action']} {kept['text']}", kept["change"])
+    rule = await api.call("POST", f"{_rule_path(form)}/confirm", etag=form.get("etag", ""))
+    return Done(f"kept: {rule['action']} {rule['text']}", rule["change"])
 
 
 async def _promote(api: ApiCalls, form: Form) -> Done:
     force = {"force": "true"} if "force" in form else {}
-    made = await api.call(
+    rule = await api.call(
         "POST", f"{_rule_path(form)}/promote", params=force, etag=form.get("etag", "")
     )
-    return Done(f"enforced: {made['action']} {made['text']}", made["change"])
+    return Done(f"enforced: {rule['action']} {rule['text']}", rule["change"])
 
 
 async def _remove(api: ApiCalls, form: Form) -> Done:
-    gone = await api.call("DELETE", _rule_path(form), etag=form.get("etag", ""))
-    return Done(f"removed: {gone['action']} {gone['text']}", gone["change"])
+    rule = await api.call("DELETE", _rule_path(form), etag=form.get("etag", ""))
+    return Done(f"removed: {rule['action']} {rule['text']}", rule["change"])
 
 
 async def _release(api: ApiCalls, form: Form) -> Done:
     """Let a source pass for a while."""
     body = {"source": needed(form, "source"), "ttl": form.get("ttl", _RELEASE_TTL)}
     body |= {name: form[name] for name in ("ticket", "reason") if name in form}
-    made = await api.call("POST", "/v1/releases", body)
-    return Done(f"{made['text']} passes for {show_duration(made['expires_in'])}", made["change"])
+    release = await api.call("POST", "/v1/releases", body)
+    lasts = show_duration(release["expires_in"])
+    return Done(f"{release['text']} passes for {lasts}", release["change"])
 
 
 async def _undo(api: ApiCalls, form: Form) -> Done:
     number = segment(needed(form, "change"))
     force = {"force": "true"} if "force" in form else {}
-    done = await api.call("POST", f"/v1/history/{number}/undo", params=force)
-    stayed = "".join(f"; {each['subject']} stays: {each['why']}" for each in done["reasons"][:3])
-    return Done(f"undone: {done['restored']} changed back{stayed}", done["change"])
+    undone = await api.call("POST", f"/v1/history/{number}/undo", params=force)
+    stayed = "".join(f"; {r['subject']} stays: {r['why']}" for r in undone["reasons"][:3])
+    return Done(f"undone: {undone['restored']} changed back{stayed}", undone["change"])
 
 
 async def _freeze(api: ApiCalls, form: Form) -> Done:
     """Stop detectors, or let them do what the configuration says."""
     mode = None if needed(form, "mode") == "configured" else form["mode"]
-    found = await api.call("PUT", "/v1/automatic", {"mode": mode})
-    now = found["mode"] or found["configured"]
-    text = f"detectors: {now}"
-    if now == "off":
+    automatic = await api.call("PUT", "/v1/automatic", {"mode": mode})
+    current = automatic["mode"] or automatic["configured"]
+    text = f"detectors: {current}"
+    if current == "off":
         why = "frozen" if mode else "off in the configuration"
         text = f"detectors are {why}: they add no rules"
     return Done(text)
 
 
 async def _bypass(api: ApiCalls, form: Form) -> Done:
-    wanted = needed(form, "on") == "true"
-    if wanted and "sure" not in form:
+    on = needed(form, "on") == "true"
+    if on and "sure" not in form:
         raise RuleError("not confirmed", "sure", "confirm that everything shall pass")
-    done = await api.call("POST", "/v1/bypass", {"on": wanted})
-    text = "the bypass is on: everything passes" if done["on"] else "the bypass is off: filtering"
-    return Done(text if done["audited"] else f"{text}; it could not be audited")
+    bypass = await api.call("POST", "/v1/bypass", {"on": on})
+    text = "the bypass is on: everything passes" if bypass["on"] else "the bypass is off: filtering"
+    return Done(text if bypass["audited"] else f"{text}; it could not be audited")
 
 
 async def _note(api: ApiCalls, form: Form) -> Done:
@@ -149,9 +150,9 @@ async def _open_incident(api: ApiCalls, form: Form) -> Done:
 
 
 async def _allow_incident(api: ApiCalls, form: Form) -> Done:
-    done = await api.call("POST", f"/v1/incidents/{segment(needed(form, 'id'))}/allow")
-    expected = "; ".join(each["text"] for each in done["expected"])
-    return Done(f"rules ended: {len(done['removed'])}; expected from now on: {expected}")
+    answer = await api.call("POST", f"/v1/incidents/{segment(needed(form, 'id'))}/allow")
+    expected = "; ".join(expectation["text"] for expectation in answer["expected"])
+    return Done(f"rules ended: {len(answer['removed'])}; expected from now on: {expected}")
 
 
 async def _close_incident(api: ApiCalls, form: Form) -> Done:
@@ -160,41 +161,43 @@ async def _close_incident(api: ApiCalls, form: Form) -> Done:
 
 
 async def _refresh(api: ApiCalls, form: Form) -> Done:
-    done = await api.call("POST", f"/v1/sets/{segment(needed(form, 'name'))}/refresh")
-    return Done(f"{done['name']}: {'changed' if done['changed'] else 'unchanged'}", done["change"])
+    refreshed = await api.call("POST", f"/v1/sets/{segment(needed(form, 'name'))}/refresh")
+    outcome = "changed" if refreshed["changed"] else "unchanged"
+    return Done(f"{refreshed['name']}: {outcome}", refreshed["change"])
 
 
 async def _change_set(api: ApiCalls, form: Form) -> Done:
     body: dict[str, Any] = {"mode": needed(form, "mode")}
     body |= {"force": True} if "force" in form else {}
-    done = await api.call("PATCH", f"/v1/sets/{segment(needed(form, 'name'))}", body)
-    return Done(f"{done['name']} is in mode {done['mode']}")
+    changed = await api.call("PATCH", f"/v1/sets/{segment(needed(form, 'name'))}", body)
+    return Done(f"{changed['name']} is in mode {changed['mode']}")
 
 
 async def _create_token(api: ApiCalls, form: Form) -> Done:
     body = {name: form[name] for name in ("name", "role", "origin", "ttl") if name in form}
-    made = await api.call("POST", "/v1/tokens", body)
-    return Done(f"token {made['name']}, role {made['role']}", secret=made["secret"])
+    token = await api.call("POST", "/v1/tokens", body)
+    return Done(f"token {token['name']}, role {token['role']}", secret=token["secret"])
 
 
 async def _revoke_token(api: ApiCalls, form: Form) -> Done:
-    gone = await api.call("DELETE", f"/v1/tokens/{segment(needed(form, 'name'))}")
-    return Done(f"revoked: {gone['name']}")
+    token = await api.call("DELETE", f"/v1/tokens/{segment(needed(form, 'name'))}")
+    return Done(f"revoked: {token['name']}")
 
 
 async def _ask(api: ApiCalls, form: Form) -> Done:
     """Approve a proposal to a BGP peer."""
     body = {"confirm": form.get("confirm", "").strip()}
     where = f"/v1/upstream/announcements/{segment(needed(form, 'id'))}"
-    sent = await api.call("POST", where, body)
-    return Done(f"asked {sent['peer']} to {sent['what']}, for {show_duration(sent['ends_in'])}")
+    request = await api.call("POST", where, body)
+    ends_in = show_duration(request["ends_in"])
+    return Done(f"asked {request['peer']} to {request['what']}, for {ends_in}")
 
 
 async def _withdraw(api: ApiCalls, form: Form) -> Done:
-    """Take back what a peer was asked; without an id, everything."""
+    """Withdraw an announcement; without an id, all of them."""
     which = f"/{segment(form['id'])}" if "id" in form else ""
-    gone = await api.call("DELETE", f"/v1/upstream/announcements{which}")
-    return Done(f"withdrawn: {'; '.join(gone['withdrawn'].values()) or 'nothing stood'}")
+    answer = await api.call("DELETE", f"/v1/upstream/announcements{which}")
+    return Done(f"withdrawn: {'; '.join(answer['withdrawn'].values()) or 'nothing stood'}")
 
 
 ACTIONS: dict[str, Action] = {

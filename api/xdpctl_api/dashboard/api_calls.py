@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls of the API by a page, for whoever asked for the page: with their session and rights."""
+"""Calls of the API by a page, with the session and the rights of the page's caller."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,22 +14,22 @@ from xdpctl_api.auth import cookie_name
 from xdpctl_api.transport.callers import PEER
 
 _NODE_MAX = 32  # characters
-# who asks, and from which page; of the cookies, the one of the session alone
+# They say who asks, and from which page. Of the cookies, only the session's is passed on.
 _PASSED_ON = (b"authorization", b"forwarded", b"host", b"origin", b"sec-fetch-site")
 
 
 def node_of(request: Request) -> str:
-    """The node of the fleet that a page is about: another one, or all; "" for this one."""
-    named = request.query_params.get("node", "")[:_NODE_MAX]
+    """The node that a page shows: another node of the fleet, "all", or "" for this node."""
+    node = request.query_params.get("node", "")[:_NODE_MAX]
     fleet = request.app.state.context.fleet
-    return "" if fleet is None or named == fleet.member.name else named
+    return "" if fleet is None or node == fleet.member.name else node
 
 
 class ApiCalls:
     """The API, called in this process."""
 
     def __init__(self, request: Request) -> None:
-        from httpx2 import ASGITransport  # late: not every box is looked at
+        from httpx2 import ASGITransport  # imported late: many boxes serve no page
 
         peer, app = request.scope[PEER], request.app
 
@@ -38,7 +38,7 @@ class ApiCalls:
 
         self._transport = ASGITransport(for_the_caller, raise_app_exceptions=False)
         self._base = f"{request.url.scheme}://xdpctl"
-        self._headers = [each for each in request.scope["headers"] if each[0] in _PASSED_ON]
+        self._headers = [header for header in request.scope["headers"] if header[0] in _PASSED_ON]
         if node := node_of(request):
             self._headers.append((b"xdpctl-node", node.encode("ascii", "replace")))
         if sealed := request.cookies.get(cookie_name(request)):
@@ -46,7 +46,7 @@ class ApiCalls:
             self._headers.append((b"cookie", cookie.encode("latin-1", "replace")))
 
     async def get(self, path: str, **params: Any) -> Any:
-        """The JSON of an answer; Refused if it is a problem. Parameters that are empty are left."""
+        """The JSON of an answer; Refused if it is a problem. Empty parameters are left out."""
         return await self.call("GET", path, params=params)
 
     async def call(
@@ -57,26 +57,28 @@ class ApiCalls:
         params: Mapping[str, Any] | None = None,
         etag: str = "",
     ) -> Any:
-        """The same with any method, and a JSON body; `etag` is of what must not have changed."""
+        """The same with any method and a JSON body; `etag` is sent as If-Match."""
         from httpx2 import Request as ApiRequest
 
-        given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
+        query = {name: value for name, value in (params or {}).items() if value not in (None, "")}
         body = {} if json is None else {"json": json}
         headers = [*self._headers, *([(b"if-match", etag.encode())] if etag else [])]
-        asked = ApiRequest(method, self._base + path, params=given or None, headers=headers, **body)
-        answer = await self._transport.handle_async_request(asked)
+        api_request = ApiRequest(
+            method, self._base + path, params=query or None, headers=headers, **body
+        )
+        answer = await self._transport.handle_async_request(api_request)
         data = await answer.aread()
         try:
-            found: Any = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:  # a redirect, because an id is part of a path
+            content: Any = msgspec.json.decode(data)
+        except msgspec.DecodeError as error:  # an odd id in the path led to a redirect
             raise NotFoundError(f"there is no {path[:80]!r}") from error
         if answer.status_code >= 400:
-            raise Refused(found)
-        return found
+            raise Refused(content)
+        return content
 
 
 def segment(text: str) -> str:
-    """A part of a path; NotFoundError for what would lead to another path."""
+    """A text as one part of a path; NotFoundError if it would lead to another path."""
     if text in (".", ".."):
         raise NotFoundError(f"there is no {text!r}")
     return quote(text, safe=":")

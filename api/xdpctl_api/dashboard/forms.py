@@ -19,7 +19,7 @@ Form = Mapping[str, str]
 
 
 async def read_form(request: Request) -> Form:
-    """The fields of a form; RuleError if it is none. Empty fields are left out."""
+    """The fields of a form; RuleError if the body is no form. Empty fields are left out."""
     if request.headers.get("content-type", "").partition(";")[0] != _KIND:
         raise RuleError("this is not a form", "", f"send {_KIND}")
     try:
@@ -27,10 +27,10 @@ async def read_form(request: Request) -> Form:
         fields = parse_qsl(text, strict_parsing=bool(text), max_num_fields=_FIELDS, errors="strict")
     except ValueError as error:
         raise RuleError(f"the form cannot be read: {error}") from error
-    found = dict(fields)
-    if len(found) < len(fields):
+    values = dict(fields)
+    if len(values) < len(fields):
         raise RuleError("a field was given twice")
-    return {name: value.strip() for name, value in found.items() if value.strip()}
+    return {name: value.strip() for name, value in values.items() if value.strip()}
 
 
 def needed(form: Form, name: str) -> str:
@@ -41,6 +41,6 @@ def needed(form: Form, name: str) -> str:
 
 
 def page_of(form: Form, field: str = "back") -> str:
-    """The page to come back to; the first page if it is none of this site."""
+    """The page to return to; the first page if the field names no page of this site."""
     back = form.get(field, "/")
     return back if _BACK.fullmatch(back) else "/"

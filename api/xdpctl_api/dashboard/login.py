@@ -18,7 +18,7 @@ from xdpctl_api.dashboard.page import PageRoute
 from xdpctl_api.dependencies import Ctx
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-_WRONG_SECONDS = 0.5  # an answer to a wrong token takes so long
+_WRONG_SECONDS = 0.5  # the delay of the answer to a wrong token
 
 
 @router.get(LOGIN)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Templates, and what every page has: who looks, what they may do, and how the box is."""
+"""Renders templates with their filters and security headers, and lists a caller's pages."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
 from xdpctl.model.identity import Caller, Role
 
-# Everything comes from here, nothing runs that the page has as text, nobody frames the page.
+# Everything comes from this host, inline scripts do not run, and no site may frame a page.
 _POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -36,19 +36,19 @@ PAGES = (
     ("/why", "Why"),
     ("/system", "System"),
 )
-FLEET, UPSTREAM = ("/fleet", "Fleet"), ("/upstream", "Upstream")  # where there are some
+FLEET, UPSTREAM = ("/fleet", "Fleet"), ("/upstream", "Upstream")  # shown only where they exist
 
 
 def rendered(
     request: Request, template: str, http_status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """A page, with the headers that keep other sites' pages and texts out of it."""
+    """A page, with security headers against content and requests of other sites."""
     text = _environment().get_template(template).render(here=request.url.path, **values)
     return HTMLResponse(text, http_status, {**HEADERS, "Cache-Control": "no-store"})
 
 
 def pages(who: Caller, *more: tuple[str, str]) -> list[tuple[str, str]]:
-    """The pages that somebody may look at; `more` are those that not every box has."""
+    """The pages that a caller may see; `more` are those that not every box has."""
     if not who.may(Role.VIEWER):
         return [page for page in PAGES if page[0] == "/why"]
     return [*PAGES, *more]
@@ -56,14 +56,14 @@ def pages(who: Caller, *more: tuple[str, str]) -> list[tuple[str, str]]:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("xdpctl_api.dashboard"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "si": si3,
         "wait": wait,
         "lasting": show_duration,
@@ -72,21 +72,21 @@ def _environment() -> Environment:
         "soonest": soonest,
         "segment": lambda text: quote(text, safe=":"),
     }
-    return made
+    return environment
 
 
 def soonest(rule: Mapping[str, Any]) -> float | None:
-    """In how many seconds a rule ends, also if it ends only unless it is kept; None: never."""
-    ends = [each for each in (rule["confirm_in"], rule["expires_in"]) if each is not None]
+    """In how many seconds a rule ends if nobody confirms it; None: never."""
+    ends = [seconds for seconds in (rule["confirm_in"], rule["expires_in"]) if seconds is not None]
     return min(ends, default=None)
 
 
 def _when(at: str | float | None) -> str:
-    """A time as RFC 3339 text or Unix seconds, in UTC; never where there is none."""
+    """RFC 3339 text or Unix seconds as a time in UTC; "never" for None."""
     if at is None:
         return "never"
-    found = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
-    return found.strftime("%Y-%m-%d %H:%M:%S")
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _share(share: float | None) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all pages share: who looks, the API for them, and pages for what went wrong."""
+"""What all pages share: the caller, the API with the caller's rights, and pages for errors."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -47,7 +47,7 @@ class Page:
             node=node,
             nodes=sorted(fleet.reporter.nodes.by_name) if fleet else [],
             this_node=fleet.member.name if fleet else "",
-            # what is done on this node must not look as if it were done on another one
+            # a page of another node has no forms: they would change this node
             may_change=self.who.may(Role.OPERATOR) and not node,
             may_look=self.who.may(Role.VIEWER),
             pages=pages(self.who, *self._more_pages()),
@@ -66,7 +66,7 @@ class Page:
         return [*more, *([FLEET] if context.fleet else [])]
 
     async def or_none(self, path: str, **params: Any) -> Any:
-        """What the API answers; None where it is refused: the page says that it is not known."""
+        """The API's answer; None if it is a problem: the page then says that it is not known."""
         try:
             return await self.api.get(path, **params)
         except Refused:
@@ -84,22 +84,22 @@ class Page:
         return f"{path}?{query}" if query else path
 
     def _said(self) -> Mapping[str, Any] | None:
-        """What an action said before it came back here, sealed so that no link can say it."""
+        """What an action reported before it led back here; sealed, so that no link can forge it."""
         ctx, sealed = self.request.app.state.context, self.request.query_params.get(_SAID, "")
         try:
-            found: dict[str, Any] = ctx.sessions.unseal(_SAID, sealed)
+            report: dict[str, Any] = ctx.sessions.unseal(_SAID, sealed)
         except ValueError:
             return None
-        age = ctx.controller.clock.read().unix - found["at"]
-        return found if 0 <= age <= _SAID_SECONDS else None
+        age = ctx.controller.clock.read().unix - report["at"]
+        return report if 0 <= age <= _SAID_SECONDS else None
 
 
 def said_at(request: Request, back: str, text: str, undo: int | None) -> str:
-    """The address of a page that then says what was done."""
+    """The address of a page, with the sealed report of what was done."""
     ctx = request.app.state.context
-    told = {"text": text, "undo": undo, "at": ctx.controller.clock.read().unix}
+    report = {"text": text, "undo": undo, "at": ctx.controller.clock.read().unix}
     mark = "&" if "?" in back else "?"
-    return f"{back}{mark}{_SAID}={quote(ctx.sessions.seal(_SAID, told))}"
+    return f"{back}{mark}{_SAID}={quote(ctx.sessions.seal(_SAID, report))}"
 
 
 async def _page(request: Request) -> Page:
@@ -110,7 +110,7 @@ PageIn = Annotated[Page, Depends(_page)]
 
 
 class PageRoute(APIRoute):
-    """A route of a page: what goes wrong is a page, too, and a stranger is asked to log in."""
+    """A page's route: errors are pages, too; a caller who is not logged in is sent to the login."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with pages for errors."""
@@ -128,12 +128,12 @@ class PageRoute(APIRoute):
 
 
 def scripted(request: Request) -> bool:
-    """Whether a script asks, which shows the answer on its page."""
+    """Whether a script asks: it shows the answer on its page itself."""
     return request.headers.get("accept", "").startswith("application/json")
 
 
 async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -> Response:
-    """The page of a problem; who is not logged in, or no longer, is asked to log in."""
+    """The page of a problem; a caller who is not logged in, or no longer, is sent to the login."""
     if scripted(request):
         return JSONResponse(problem, problem["status"])
     if problem["status"] == 401:
@@ -146,8 +146,8 @@ async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -
 
 
 def to_login(request: Request) -> RedirectResponse:
-    """The page where one logs in, which comes back to this one."""
+    """A redirect to the login, which then leads back to this page."""
     path = request.url.path
     query = f"?{request.url.query}" if request.url.query else ""
-    asked = path + query if request.method == "GET" else "/"
-    return RedirectResponse(f"/login?next={quote(asked)}", _SEE_OTHER)
+    target = path + query if request.method == "GET" else "/"
+    return RedirectResponse(f"/login?next={quote(target)}", _SEE_OTHER)

@@ -53,26 +53,29 @@ async def now(page: PageIn) -> Response:
 @router.get("/fleet")
 async def fleet(page: PageIn) -> Response:
     """All nodes, what attacks them, and what passes everywhere."""
-    found, stories = await asyncio.gather(
+    overview, stories = await asyncio.gather(
         page.api.get("/v1/fleet"), page.or_none("/v1/fleet/incidents")
     )
     return await page.render(
-        "fleet.html.j2", fleet=found, stories=stories["stories"] if stories else None
+        "fleet.html.j2", fleet=overview, stories=stories["stories"] if stories else None
     )
 
 
 @router.get("/upstream")
 async def upstream(page: PageIn) -> Response:
     """How full the uplinks are, and what to ask of the provider about each attack."""
-    found = await page.api.get("/v1/upstream")
+    overview = await page.api.get("/v1/upstream")
     letters = await asyncio.gather(
-        *(page.or_none(f"/v1/upstream/letters/{segment(a['incident'])}") for a in found["attacks"])
+        *(
+            page.or_none(f"/v1/upstream/letters/{segment(a['incident'])}")
+            for a in overview["attacks"]
+        )
     )
     attacks = [
         attack | {"letter": letter["text"] if letter else ""}
-        for attack, letter in zip(found["attacks"], letters, strict=True)
+        for attack, letter in zip(overview["attacks"], letters, strict=True)
     ]
-    return await page.render("upstream.html.j2", **found | {"attacks": attacks})
+    return await page.render("upstream.html.j2", **overview | {"attacks": attacks})
 
 
 @router.get("/waiting")
@@ -80,41 +83,43 @@ async def waiting(page: PageIn) -> Response:
     """What waits for somebody: rules in monitor mode or to be kept, proposals to providers."""
     monitored = (await page.api.get("/v1/rules", mode="monitor", limit=_WAITING))["rules"]
     whole = await asyncio.gather(
-        *(page.or_none(f"/v1/rules/{segment(each['id'])}") for each in monitored)
+        *(page.or_none(f"/v1/rules/{segment(rule['id'])}") for rule in monitored)
     )
     provisional = await page.api.get("/v1/rules", provisional=True, limit=_WAITING)
-    asked = (await page.api.get("/v1/upstream"))["announcements"]
+    announcements = (await page.api.get("/v1/upstream"))["announcements"]
     return await page.render(
         "waiting.html.j2",
-        monitored=[each for each in whole if each],
+        monitored=[rule for rule in whole if rule],
         provisional=provisional["rules"],
-        proposals=[each for each in asked if each["state"] == "proposed"],
+        proposals=[
+            announcement for announcement in announcements if announcement["state"] == "proposed"
+        ],
     )
 
 
 @router.get("/incidents")
 async def incidents(page: PageIn) -> Response:
     """All incidents, the newest first."""
-    found = await page.api.get("/v1/incidents", limit=200)
-    return await page.render("incidents.html.j2", incidents=found["incidents"])
+    listing = await page.api.get("/v1/incidents", limit=200)
+    return await page.render("incidents.html.j2", incidents=listing["incidents"])
 
 
 @router.get("/incidents/{identity}")
 async def incident(identity: str, page: PageIn) -> Response:
-    found = await page.api.get(f"/v1/incidents/{segment(identity)}")
+    document = await page.api.get(f"/v1/incidents/{segment(identity)}")
     return await page.render(
         "incident.html.j2",
-        incident=found,
-        facts=report.facts(found),
-        timeline=[(plot.clock(at), line) for at, line in report.timeline(found)],
+        incident=document,
+        facts=report.facts(document),
+        timeline=[(plot.clock(at), line) for at, line in report.timeline(document)],
         senders=[
             (sender, report.standing(sender), report.place(sender))
-            for sender in found["evidence"]["top_sources"]
+            for sender in document["evidence"]["top_sources"]
         ],
-        chart=plot.chart(found["evidence"]["rates"]),
-        findings=report.findings(found),
+        chart=plot.chart(document["evidence"]["rates"]),
+        findings=report.findings(document),
         forged=report.FORGED,
-        mine="operator" in found["detectors"],
+        mine="operator" in document["detectors"],
     )
 
 
@@ -132,15 +137,15 @@ async def rules(
     find = find.strip()
     query = {"action": action, "mode": mode, "origin": origin, "limit": _FOUND}
     query |= {"sort": sort} | ({"cursor": cursor} if sort == "address" else {})
-    asked = [page.api.get("/v1/rules", **query, **search) for search in _searches(find)]
-    found = await asyncio.gather(*asked)
-    listed = {rule["id"]: rule for each in found for rule in each["rules"]}
+    requests = [page.api.get("/v1/rules", **query, **search) for search in _searches(find)]
+    answers = await asyncio.gather(*requests)
+    by_id = {rule["id"]: rule for answer in answers for rule in answer["rules"]}
     history = await page.api.get("/v1/history", limit=10)
     return await page.render(
         "rules.html.j2",
-        rules=list(listed.values()),
-        next=found[-1]["next"],
-        more=len(listed) >= _FOUND,
+        rules=list(by_id.values()),
+        next=answers[-1]["next"],
+        more=len(by_id) >= _FOUND,
         asked={"find": find, "action": action, "mode": mode, "origin": origin, "sort": sort},
         changes=history["changes"],
         actions=list(Action),
@@ -148,7 +153,7 @@ async def rules(
 
 
 def _searches(find: str) -> list[dict[str, str]]:
-    """What is around and inside of a prefix; or what begins with another text."""
+    """Queries for the rules that cover a prefix or lie in it, or that begin with any other text."""
     if not find:
         return [{}]
     try:
@@ -177,14 +182,14 @@ async def why(page: PageIn, address: str = "") -> Response:
     ids = [entry["rule"] for entry in place["covering"] if entry["rule"]]
     covering = {}
     if page.who.may(Role.VIEWER):
-        found = [page.or_none(f"/v1/rules/{segment(each)}") for each in ids[:10]]
-        covering = {rule["id"]: rule for rule in await asyncio.gather(*found) if rule}
+        requests = [page.or_none(f"/v1/rules/{segment(identity)}") for identity in ids[:10]]
+        covering = {rule["id"]: rule for rule in await asyncio.gather(*requests) if rule}
     return await page.render(
         "why.html.j2",
         address=place["address"],
         found=place,
         verdicts=dict(zip(_KINDS, verdicts, strict=True)),
-        could_hit={r["id"]: r for each in verdicts for r in each["could_hit"]}.values(),
+        could_hit={r["id"]: r for verdict in verdicts for r in verdict["could_hit"]}.values(),
         rules=covering,
         audit=await _who_did(page, ids),
         incident_of=_incident_of,
@@ -195,14 +200,21 @@ async def _who_did(page: PageIn, ids: list[str]) -> list[Mapping[str, Any]]:
     """The newest audit records of these rules, for those who may read them."""
     if not page.who.may(Role.OPERATOR):
         return []
-    asked = [page.or_none("/v1/audit", object=each, last="true", limit=3) for each in ids[:5]]
-    return [record for each in await asyncio.gather(*asked) if each for record in each["records"]]
+    requests = [
+        page.or_none("/v1/audit", object=identity, last="true", limit=3) for identity in ids[:5]
+    ]
+    return [
+        record
+        for answer in await asyncio.gather(*requests)
+        if answer
+        for record in answer["records"]
+    ]
 
 
 def _incident_of(rule: Mapping[str, Any]) -> str:
     """The id of the incident that a rule belongs to; empty if there is none."""
-    found = (tag.removeprefix(INCIDENT) for tag in rule["tags"] if tag.startswith(INCIDENT))
-    return next(found, "")
+    ids = (tag.removeprefix(INCIDENT) for tag in rule["tags"] if tag.startswith(INCIDENT))
+    return next(ids, "")
 
 
 @router.get("/system")
@@ -213,17 +225,17 @@ async def system(
     status, counters = await asyncio.gather(
         page.api.get("/v1/status"), page.api.get("/v1/counters")
     )
-    asked = {"actor": actor, "action": action, "object": changed, "since": since}
+    filters = {"actor": actor, "action": action, "object": changed, "since": since}
     records = tokens = None
     if page.who.may(Role.OPERATOR):
-        records = (await page.api.get("/v1/audit", last="true", limit=30, **asked))["records"]
+        records = (await page.api.get("/v1/audit", last="true", limit=30, **filters))["records"]
     if page.who.may(Role.ADMIN):
         tokens = (await page.api.get("/v1/tokens"))["tokens"]
     return await page.render(
         "system.html.j2",
         status=status,
         counters=counters["total"],
-        asked=asked,
+        asked=filters,
         records=records[::-1] if records else records,
         tokens=tokens,
         findings=await page.api.get("/v1/doctor"),

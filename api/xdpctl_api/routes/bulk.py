@@ -47,7 +47,7 @@ _BODIES = {kind.value: _BODY for kind in (Format.NDJSON, Format.CSV, Format.PLAI
 
 
 async def _lines(request: Request, most: int) -> AsyncIterator[list[bytes]]:
-    """Yield the lines of the body in chunks. RuleError for a long line, TooLarge for the body."""
+    """Yield the body's lines in chunks. RuleError for a long line, TooLarge for a large body."""
     rest, size, chunk, lines = b"", 0, 0, []
     async for piece in request.stream():
         size += len(piece)
@@ -110,10 +110,10 @@ class _Import:
         if self._dry_run:
             draft = self._scratch = self._scratch or Draft(draft.state, draft.now)
         new: list[Rule] = []
-        read = self._parser.feed(lines)
-        done = add_many(draft, read, self._who, "bulk", self._guard, new.append)
+        parsed = self._parser.feed(lines)
+        imported = add_many(draft, parsed, self._who, "bulk", self._guard, new.append)
         by_hand.attach(draft, new, self._who, self._ctx.controller.hits)
-        return done
+        return imported
 
     async def out(self) -> ImportOut:
         applied = self.total.added or self.total.extended
@@ -159,8 +159,8 @@ async def import_rules(
     return await job.out()
 
 
-def _too_large(most: int, done: Imported) -> Response:
-    applied = f"{done.added} added and {done.extended} extended before that are kept"
+def _too_large(most: int, imported: Imported) -> Response:
+    applied = f"{imported.added} added and {imported.extended} extended before that are kept"
     detail = f"more than {most} bytes (bulk_max_bytes); {applied}"
     return problem(413, "too-large", detail, fix="split the file, or raise bulk_max_bytes")
 
@@ -186,14 +186,14 @@ async def remove_rules(
             return matching(draft, wanted)
         return remove_matching(draft, wanted, who, query.count, hits)
 
-    found = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
-    made = change if found and not query.dry_run else None
-    ids = {rule.id for rule in found}
+    rules = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))
+    recorded = change if rules and not query.dry_run else None
+    ids = {rule.id for rule in rules}
     return RulesRemoved(
-        rules=len(found),
-        first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in found[:_NAMED]],
-        missing=[one for one in query.id if id_of(key_named(one)) not in ids],
+        rules=len(rules),
+        first=[RuleNamed(id=r.id, text=r.subject, action=r.action) for r in rules[:_NAMED]],
+        missing=[identity for identity in query.id if id_of(key_named(identity)) not in ids],
         dry_run=query.dry_run,
-        change=(made and made.number) or None,
-        fleet=await states.where(made, ()),
+        change=(recorded and recorded.number) or None,
+        fleet=await states.where(recorded, ()),
     )

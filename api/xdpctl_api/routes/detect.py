@@ -33,7 +33,7 @@ async def read_detector(who: Viewer, ctx: Ctx) -> DetectOut:
 
 @router.get("/{destination}", responses=refusals(RuleError))
 async def read_destination(destination: str, who: Viewer, ctx: Ctx) -> DestinationOut:
-    """What is normal for an address, what comes now, and from which rates on it is an attack.
+    """The usual and the current rates of an address, and the rates from which on it is attacked.
 
     In a prefix, `_` stands for `/`.
     """
@@ -44,16 +44,16 @@ async def read_destination(destination: str, who: Viewer, ctx: Ctx) -> Destinati
 def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
     settings = ctx.settings
     usual = ctx.learnt.read().usual
-    now = _rates(ctx, prefix)
+    current = _rates(ctx, prefix)
     status = read_status(settings.detector_status)
     taught = bool(status and status.taught)
     learning = status.learning if status else settings.detect.learning
-    held = list(ctx.controller.state.expectations.values())
-    expected = raises(held, ctx.controller.clock.read().unix)
-    shown = [
+    expectations = list(ctx.controller.state.expectations.values())
+    expected = raises(expectations, ctx.controller.clock.read().unix)
+    kinds = [
         KindOut(
             kind=kind.setting,
-            now=now[kind],
+            now=current[kind],
             usual=usual.best((prefix, kind)),
             threshold=raised(
                 expected,
@@ -72,20 +72,22 @@ def _destination(ctx: ControlPlane, prefix: Prefix) -> DestinationOut:
         destination=str(prefix),
         protected=ctx.ours(prefix),
         learning=learning,
-        kinds=shown,
+        kinds=kinds,
         mitigations=[
-            each for each in mitigations_out(status) if parse_prefix(each.victim).covers(prefix)
+            mitigation
+            for mitigation in mitigations_out(status)
+            if parse_prefix(mitigation.victim).covers(prefix)
         ],
     )
 
 
 def _rates(ctx: ControlPlane, prefix: Prefix) -> dict[Traffic, float]:
     """Packets a second by kind that no rule decided, and that belong to no known flow."""
-    seen = ctx.sampler.window.last(_SECONDS)
-    packets = seen.packets
+    recent = ctx.sampler.window.last(_SECONDS)
+    packets = recent.packets
     chosen = covers(prefix, packets["family"], packets["destination"])
     chosen &= (packets["reason"] == Reason.NO_RULE) & (packets["flow"] != FlowState.KNOWN)
     packets = packets[chosen]
     sums = np.bincount(packets["traffic"], packets["weight"], len(Traffic))
-    seconds = max(seen.seconds, _SECONDS)
+    seconds = max(recent.seconds, _SECONDS)
     return {kind: float(sums[kind]) / seconds for kind in Traffic}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an operator expects: the embedded detector does nothing about it."""
+"""Traffic that an operator expects: the embedded detector does not act on it."""
 
 import asyncio
 from typing import Annotated
@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1")
 
 
 async def _reader(request: Request) -> Caller:
-    """Our own detector asks, too; others need not know when more is let in."""
+    """A viewer, or our own detector. Other detectors must not learn when more traffic passes."""
     who = caller(request)
     if (who.role, who.origin) != (Role.DETECTOR, BUILTIN):
         who.require(Role.VIEWER)
@@ -41,10 +41,12 @@ Reader = Annotated[Caller, Depends(_reader)]
 
 @router.get("/expectations", tags=["detectors"])
 async def list_expectations(who: Reader, ctx: Ctx) -> ExpectationList:
-    """List what is expected."""
+    """List the traffic that is expected."""
     unix = ctx.controller.clock.read().unix
-    held = sorted(ctx.controller.state.expectations.items())
-    return ExpectationList(expectations=[expectation_out(each, unix) for _, each in held])
+    items = sorted(ctx.controller.state.expectations.items())
+    return ExpectationList(
+        expectations=[expectation_out(expectation, unix) for _, expectation in items]
+    )
 
 
 @router.post(
@@ -56,16 +58,16 @@ async def list_expectations(who: Reader, ctx: Ctx) -> ExpectationList:
 async def add_expectation(
     body: ExpectationIn, who: Operator, whole: Unbound, ctx: Ctx
 ) -> ExpectationOut:
-    """Expect traffic up to a rate, always or at times: it starts nothing."""
+    """Expect traffic up to a rate, always or at times: it starts no mitigation."""
     lasts = seconds(body.lasts, "for") or 0.0
-    given = body.model_dump(exclude={"lasts", "days"})
+    fields = body.model_dump(exclude={"lasts", "days"})
     unix = ctx.controller.clock.read().unix
-    asked = Expectation(
-        **given, seconds=lasts, days=tuple(body.days), by=who.name, created_at=round(unix, 3)
+    expectation = Expectation(
+        **fields, seconds=lasts, days=tuple(body.days), by=who.name, created_at=round(unix, 3)
     )
-    asked.check()
-    done = ctx.controller.submit(lambda draft: expectations.add(draft, asked, who))
-    return expectation_out(await asyncio.wrap_future(done), unix)
+    expectation.check()
+    future = ctx.controller.submit(lambda draft: expectations.add(draft, expectation, who))
+    return expectation_out(await asyncio.wrap_future(future), unix)
 
 
 @router.delete(
@@ -73,8 +75,8 @@ async def add_expectation(
 )
 async def remove_expectation(name: str, who: Operator, whole: Unbound, ctx: Ctx) -> ExpectationOut:
     """Remove an expectation."""
-    done = ctx.controller.submit(lambda draft: expectations.remove(draft, name, who))
-    return expectation_out(await asyncio.wrap_future(done), ctx.controller.clock.read().unix)
+    future = ctx.controller.submit(lambda draft: expectations.remove(draft, name, who))
+    return expectation_out(await asyncio.wrap_future(future), ctx.controller.clock.read().unix)
 
 
 @router.post(
@@ -83,7 +85,7 @@ async def remove_expectation(name: str, who: Operator, whole: Unbound, ctx: Ctx)
     responses=refusals(NotFoundError, ConflictError, *CHANGE),
 )
 async def allow_incident(incident_id: str, who: Operator, whole: Unbound, ctx: Ctx) -> AllowedOut:
-    """It was legitimate: end the automatic rules of an incident, and expect as much from now."""
+    """End the automatic rules of an incident that was legitimate, and expect as much from now."""
 
     def operation(draft: Draft) -> tuple[list[str], list[Expectation]]:
         return legitimate.allow(draft, incident_id, who, ctx.controller.hits)

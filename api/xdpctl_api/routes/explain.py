@@ -12,6 +12,7 @@ from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, exact_address, parse_address
+from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.datapath.image import is_shared
 from xdpctl.errors import DatapathError, RoleError, RuleError
@@ -53,7 +54,7 @@ async def explain(
     ] = None,
     outside: Annotated[
         bool | None,
-        Query(description="Whether it arrives on an outside interface; default: if there is one"),
+        Query(description="Arrives on an outside interface; default: if one is configured"),
     ] = None,
 ) -> ExplainOut:
     """Run a packet through the explain program on the live maps; it is not counted."""
@@ -63,7 +64,7 @@ async def explain(
         raise RuleError("give either a source or a frame", "source", "send exactly one of the two")
     origin = parse_address(source, "source") if source is not None else None
     if origin is not None:
-        asked = [parse_address(destination, "destination")] if destination else []
+        targets = [parse_address(destination, "destination")] if destination else []
         number = packets.protocol_number(protocol)
         frames = [
             packets.build(
@@ -72,19 +73,32 @@ async def explain(
                 icmp_type=icmp_type,
                 packet_length=packet_length,
             )
-            for to in asked or destinations(ctx.controller, origin.family)
+            for to in targets or destinations(ctx.controller, origin.family)
         ]
     else:
         frames = [_from_hex(frame or "")]
         origin = packets.source_of(frames[0])
-    by_outside = bool(ctx.settings.outside_interfaces) if outside is None else outside
+    by_outside = _side(ctx.settings, outside)
     explain = ctx.controller.datapath.explain
     explanation, data = await asyncio.to_thread(_first_stopped, explain, frames, by_outside)
     return _answer(ctx, explanation, data, origin, len(frames))
 
 
+def _side(settings: Settings, outside: bool | None) -> bool:
+    """The side of the receiving interface; RuleError if no interface of this box is on it."""
+    if outside is None:
+        return bool(settings.outside_interfaces)
+    if outside and not settings.outside_interfaces:
+        fix = 'leave it out, or declare one: interfaces = [{name = "eth0", side = "outside"}]'
+        raise RuleError("no interface of this box is outside", "outside", fix)
+    inside = set(settings.interface_names) - settings.outside_interfaces
+    if not outside and settings.outside_interfaces and not inside:
+        raise RuleError("all interfaces of this box are outside", "outside", "leave it out")
+    return outside
+
+
 def destinations(controller: Controller, family: int) -> list[Prefix]:
-    """Whom packets may be meant for: hosts that rules name, that are attacked or protected."""
+    """Likely destinations of packets: hosts that rules name, and attacked or protected hosts."""
     state = controller.state
     of_rules = (s.match.get("destination") for s in list(state.matches.values()))
     attacked = (
@@ -97,32 +111,32 @@ def destinations(controller: Controller, family: int) -> list[Prefix]:
         Prefix(p.address, len(p.address) * 8) for p in chain(of_rules, attacked, protected) if p
     )
     default = parse_address(_DEFAULT_DESTINATION[family], "destination")
-    found = dict.fromkeys((default, *(host for host in hosts if host.family == family)))
-    return list(found)[:_DESTINATIONS_MAX]
+    candidates = dict.fromkeys((default, *(host for host in hosts if host.family == family)))
+    return list(candidates)[:_DESTINATIONS_MAX]
 
 
 def _first_stopped(
     explain: Callable[[bytes, bool], Explanation], frames: Sequence[bytes], outside: bool
 ) -> tuple[Explanation, bytes]:
-    """What happens to the first packet that does not pass; to the first one, if all do."""
+    """The explanation of the first packet that does not pass; of the first one, if all pass."""
     first = None
     for data in frames:
-        found = explain(data, outside), data
-        if found[0].reason.verdict != "pass":
-            return found
-        first = first or found
+        outcome = explain(data, outside), data
+        if outcome[0].reason.verdict != "pass":
+            return outcome
+        first = first or outcome
     assert first  # noqa: S101  # there is at least one
     return first
 
 
 def _flags(text: str) -> int:
     """Parse flags such as `syn+ack`; RuleError for an unknown flag."""
-    known = COMPONENTS["tcp_flags"].names
+    flags = COMPONENTS["tcp_flags"].names
     names = text.split("+")
-    if not known.keys() >= set(names):
-        fix = f"write some of {', '.join(known)}, joined by +"
+    if not flags.keys() >= set(names):
+        fix = f"write some of {', '.join(flags)}, joined by +"
         raise RuleError(f"{text[:40]!r} are not TCP flags", "tcp_flags", fix)
-    return sum(known[name] for name in set(names))
+    return sum(flags[name] for name in set(names))
 
 
 def _from_hex(text: str) -> bytes:
@@ -142,27 +156,27 @@ def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None)
     by_slot: dict[int | None, Held | None] = {
         state.image.entries.get(p): state.rules.get(p) for p in near
     }
-    by_slot |= {held.slot: held for held in list(state.sets.values())}
-    by_slot |= {held.slot: held for held in list(state.matches.values())}
+    by_slot |= {source_set.slot: source_set for source_set in list(state.sets.values())}
+    by_slot |= {rule.slot: rule for rule in list(state.matches.values())}
     slots = (slot for slot in explanation.slots if not is_shared(slot))
-    return [held for slot in slots if (held := by_slot.get(slot)) is not None]
+    return [entry for slot in slots if (entry := by_slot.get(slot)) is not None]
 
 
-def _within(held: Held) -> bool:
+def _within(entry: Held) -> bool:
     """Whether a matched rule is a limit that the packet did not exceed."""
-    return isinstance(held, Rule) and bool(held.limit) and held.mode is Mode.ENFORCE
+    return isinstance(entry, Rule) and bool(entry.limit) and entry.mode is Mode.ENFORCE
 
 
 def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
-    """The matches that take some packets of a source, and do not only count or let pass."""
+    """Rules on matches that take some packets of a source, without accepts and monitor mode."""
     return [
-        each
-        for each in sorted(list(ctx.controller.state.matches.values()), key=lambda s: s.order)
-        if each.action is not Action.ACCEPT
-        and each.mode is Mode.ENFORCE
+        rule
+        for rule in sorted(list(ctx.controller.state.matches.values()), key=lambda s: s.order)
+        if rule.action is not Action.ACCEPT
+        and rule.mode is Mode.ENFORCE
         and source is not None
-        and each.match.family in (None, source.family)
-        and (each.source is None or each.source.covers(source))
+        and rule.match.family in (None, source.family)
+        and (rule.source is None or rule.source.covers(source))
     ]
 
 
@@ -171,7 +185,7 @@ def _answer(
     explanation: Explanation,
     data: bytes,
     source: Prefix | None,
-    asked: int,
+    tried: int,
 ) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
@@ -190,13 +204,15 @@ def _answer(
         rule=out(decided) if isinstance(decided, Rule) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by=ProtectedOut(prefix=str(over), why=protection.why[over]) if over else None,
-        within=[out(held) for held in matched if isinstance(held, Rule) and _within(held)],
-        monitored=[out(held) for held in matched if isinstance(held, Rule) and not _within(held)],
-        monitored_sets=[held.name for held in matched if isinstance(held, SourceSet)],
-        behind=[out(held) for slot in explanation.behind if (held := state.match_of(slot))],
+        within=[out(entry) for entry in matched if isinstance(entry, Rule) and _within(entry)],
+        monitored=[
+            out(entry) for entry in matched if isinstance(entry, Rule) and not _within(entry)
+        ],
+        monitored_sets=[entry.name for entry in matched if isinstance(entry, SourceSet)],
+        behind=[out(rule) for slot in explanation.behind if (rule := state.match_of(slot))],
         could_hit=[
-            out(each) for each in _could_hit(ctx, source) if each not in matched and each != decided
+            out(rule) for rule in _could_hit(ctx, source) if rule not in matched and rule != decided
         ][:_COULD_HIT_MAX],
-        destinations=asked,
+        destinations=tried,
         frame=data.hex(),
     )

@@ -83,8 +83,8 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
         ),
         feeds=agent.rounds.feeds.leader,
         nodes=[
-            node_out(seen, agent.whereabouts.looked(), revision)
-            for seen in sorted(nodes.by_name.values(), key=lambda seen: seen.name)
+            node_out(node, agent.whereabouts.looked(), revision)
+            for node in sorted(nodes.by_name.values(), key=lambda node: node.name)
         ],
         unknown=dict(list(refused.items())[:_SHOWN]),
     )
@@ -94,22 +94,22 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
 async def read_node(name: str, who: Viewer, ctx: Ctx) -> NodeOut:
     """One node, as it reports itself."""
     agent = _agent(ctx)
-    seen: Seen | None = agent.reporter.nodes.by_name.get(name)
-    if seen is None:
+    node: Seen | None = agent.reporter.nodes.by_name.get(name)
+    if node is None:
         raise NotFoundError(f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status")
-    return node_out(seen, agent.whereabouts.looked(), agent.member.applied)
+    return node_out(node, agent.whereabouts.looked(), agent.member.applied)
 
 
 @router.post("/share", responses=refusals(NotFoundError, *CHANGE))
 async def share_all(who: Unbound, ctx: Ctx) -> SharedOut:
-    """State every rule, set, token and setting that is only on this node for all nodes."""
+    """State for all nodes every rule, set, token and setting that only this node has."""
     agent = _agent(ctx)
     return SharedOut(intents=await asyncio.to_thread(agent.share_all, who.name))
 
 
 @router.post("/leave", responses=refusals(NotFoundError, *CHANGE))
 async def leave_fleet(who: Admin, ctx: Ctx, request: Request) -> SharedOut:
-    """Keep everything as this node's own, and follow the fleet no longer; asked for on this node.
+    """Leave the fleet, and keep everything as this node's own.
 
     Another node cannot ask for it: its certificate may be stolen.
     """
@@ -200,9 +200,9 @@ async def undo_fleet_change(
 
     future = ctx.controller.submit(operation, change, states.scope)
     undone = await asyncio.wrap_future(future)
-    made = change if undone.restored else None
-    where = await states.where(made, ())
-    return undone_out(undone, False, made.number if made else None, where)
+    recorded = change if undone.restored else None
+    where = await states.where(recorded, ())
+    return undone_out(undone, False, recorded.number if recorded else None, where)
 
 
 @router.get("/policy", responses=refusals(NotFoundError))
@@ -214,7 +214,7 @@ async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
 
 @router.put("/policy", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
 async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
-    """Let a policy replace [automatic] on all nodes; empty: each node's own configuration again."""
+    """Replace [automatic] on all nodes by a policy; an empty one restores each node's own."""
     agent = _agent(ctx)
     await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None

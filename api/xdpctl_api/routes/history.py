@@ -18,7 +18,7 @@ from xdpctl_api.problems import GUARDED, refusals
 from xdpctl_api.shapes.history import ChangeOut, ChangePage, UndoneOut, change_out, undone_out
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
-_LAST = 2**63 - 1  # that SQLite counts
+_LAST = 2**63 - 1  # the largest integer of SQLite
 
 
 @router.get("", responses=refusals(StoreError))
@@ -30,19 +30,19 @@ async def read_history(
 ) -> ChangePage:
     """Changes that people made, the newest first; the newest thousand are kept."""
     rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit)
-    listed = [
-        (number, [one for _, raw in steps if (one := summary(raw))])
+    grouped = [
+        (number, [step for _, raw in steps if (step := summary(raw))])
         for number, steps in groupby(rows, key=lambda row: row[0])
     ]
-    found = [change_out(number, steps) for number, steps in listed if steps]
-    return ChangePage(changes=found, next=listed[-1][0] if len(listed) == limit else None)
+    changes = [change_out(number, steps) for number, steps in grouped if steps]
+    return ChangePage(changes=changes, next=grouped[-1][0] if len(grouped) == limit else None)
 
 
 @router.get("/{number}", responses=refusals(NotFoundError, StoreError))
 async def read_change(number: int, who: Viewer, ctx: Ctx) -> ChangeOut:
     """One change."""
     rows = await asyncio.to_thread(ctx.controller.store.summaries, _bounded(number) + 1, 1)
-    steps = [one for found, raw in rows if found == number and (one := summary(raw))]
+    steps = [step for row_number, raw in rows if row_number == number and (step := summary(raw))]
     if not steps:
         raise NotFoundError(f"no change {number} is known: see GET /v1/history")
     return change_out(number, steps)
@@ -64,8 +64,8 @@ async def undo(
 ) -> UndoneOut:
     """Put back what a change touched, as it was before.
 
-    What was changed again since, or cannot be put back now, stays and is named in `kept`. What
-    would drop most of this host's connections again, or is wide, needs `force`.
+    What was changed again since, or cannot be put back now, stays and is named in `reasons`.
+    `force` is needed if this would drop most of this host's connections, or puts back a wide rule.
     """
     stored = await asyncio.to_thread(ctx.controller.store.parts, _bounded(number))
     hits = ctx.controller.hits
@@ -76,9 +76,9 @@ async def undo(
     change = ctx.controller.change_by(who, force, undoes=number)
     future = ctx.controller.submit(operation, change, states.scope, dry_run)
     undone = await asyncio.wrap_future(future)
-    made = change if undone.restored and not dry_run else None
-    where = await states.where(made, ())
-    return undone_out(undone, dry_run, made.number if made else None, where)
+    recorded = change if undone.restored and not dry_run else None
+    where = await states.where(recorded, ())
+    return undone_out(undone, dry_run, recorded.number if recorded else None, where)
 
 
 def _bounded(number: int) -> int:

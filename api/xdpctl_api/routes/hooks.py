@@ -108,16 +108,14 @@ class UndoOut(BaseModel):
 
 def detector_caller(request: Request, detector: str) -> Caller:
     """The caller; RoleError unless it is that detector, or an operator not bound to another one."""
-    found = caller(request)
-    speaks_for = {found.origin}
-    if found.role is not Role.DETECTOR:
-        found.require(Role.OPERATOR)
-        speaks_for |= {detector} if found.origin == OPERATOR else set()
+    who = caller(request)
+    speaks_for = {who.origin}
+    if who.role is not Role.DETECTOR:
+        who.require(Role.OPERATOR)
+        speaks_for |= {detector} if who.origin == OPERATOR else set()
     if detector not in speaks_for:
-        raise RoleError(
-            f"{found.name} may only post to the hook of {found.origin}, not of {detector}"
-        )
-    return found
+        raise RoleError(f"{who.name} may only post to the hook of {who.origin}, not of {detector}")
+    return who
 
 
 @router.post(
@@ -137,9 +135,9 @@ async def take_report(
     nothing is done.
     """
     who = detector_caller(request, detector)
-    read = ctx.hooks.reader(detector)
+    reader = ctx.hooks.reader(detector)
     body = await read_all(request, BODY_BYTES_MAX)
-    answer = await ctx.hooks.take(detector, read, body, who, dry_run)
+    answer = await ctx.hooks.take(detector, reader, body, who, dry_run)
     return _hook_out(detector, answer, ctx.controller.clock.read(), dry_run)
 
 
@@ -153,9 +151,9 @@ def _hook_out(detector: str, answer: Answer, now: Now, dry_run: bool) -> HookOut
         first=[rule_made(rule, now) for rule in {r.id: r for r in outcome.first}.values()],
         released=outcome.released,
         held=outcome.held,
-        refused=[RefusedOut(**one) for one in outcome.refused],
-        ignored=[EventOut(**one) for one in outcome.ignored],
-        watched=[EventOut(**one) for one in outcome.watched],
+        refused=[RefusedOut(**refusal) for refusal in outcome.refused],
+        ignored=[EventOut(**event) for event in outcome.ignored],
+        watched=[EventOut(**event) for event in outcome.watched],
         incidents=outcome.incidents,
         dry_run=dry_run,
     )
@@ -177,7 +175,7 @@ async def read_automatic(who: Viewer, ctx: Ctx) -> AutomaticOut:
 
 @router.put("/automatic", responses=refusals(*CHANGE))
 async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx, states: States) -> AutomaticOut:
-    """Set the mode; `off` adds no more rules, and keeps existing ones. It survives a restart."""
+    """Set the mode, which survives a restart; `off` adds no more rules, and keeps existing ones."""
 
     def operation(draft: Draft) -> None:
         draft.settings[AUTOMATIC_MODE] = body.mode
@@ -194,8 +192,8 @@ async def set_automatic(body: AutomaticIn, who: Unbound, ctx: Ctx, states: State
 async def reload_automatic(who: Unbound, ctx: Ctx) -> AutomaticOut:
     """Reload [automatic] and [notify] from the configuration; an invalid file changes nothing."""
     await asyncio.to_thread(ctx.reload)
-    done = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
-    await asyncio.wrap_future(done)
+    future = ctx.controller.submit(lambda draft: draft.note(who.name, "automatic.reload", ""))
+    await asyncio.wrap_future(future)
     return _automatic(ctx)
 
 

@@ -58,14 +58,17 @@ async def list_incidents(
 ) -> IncidentList:
     """List incidents, the newest first."""
     incidents = list(ctx.controller.state.incidents.values())
-    listed = [incident for incident in incidents if incident.open or not open]
-    listed.sort(key=lambda incident: (-incident.opened_at, incident.id))
-    found = await asyncio.to_thread(_briefs, ctx.controller, listed[:limit])
-    return IncidentList(incidents=found)
+    chosen = [incident for incident in incidents if incident.open or not open]
+    chosen.sort(key=lambda incident: (-incident.opened_at, incident.id))
+    briefs = await asyncio.to_thread(_briefs, ctx.controller, chosen[:limit])
+    return IncidentList(incidents=briefs)
 
 
 def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
-    return [IncidentBrief(**brief(each, standing_of(controller, each))) for each in incidents]
+    return [
+        IncidentBrief(**brief(incident, standing_of(controller, incident)))
+        for incident in incidents
+    ]
 
 
 class IncidentIn(Strict):
@@ -135,7 +138,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One incident with its events, rules, sources and evidence."""
     incident = _find(ctx, incident_id)
     places = await asyncio.to_thread(ctx.geo_databases.current)
-    found = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
+    evidence = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
     standing = await asyncio.to_thread(standing_of, ctx.controller, incident)
     rules = []
     for rule in incident.rules:
@@ -152,7 +155,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         sources=list(incident.sources),
         notes=[NoteOut(**structs.asdict(note)) for note in incident.notes],
         findings=findings_out(incident),
-        evidence=EvidenceOut(**found.as_json()),
+        evidence=EvidenceOut(**evidence.as_json()),
     )
 
 
@@ -162,9 +165,9 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     responses={200: streamed(PCAPNG, "A capture file"), **refusals(NotFoundError)},
 )
 async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
-    """Sampled packets that the rules of the incident dropped, as pcapng with comments."""
+    """Sampled packets that the rules dropped, or that went to the victim, as pcapng."""
     path = ctx.files.packets(_find(ctx, incident_id).id)
-    return _file(path, PCAPNG, f"no packets of {incident_id} were stored: its rules dropped none")
+    return _file(path, PCAPNG, f"no packets of {incident_id} were stored")
 
 
 @router.get(
@@ -185,10 +188,10 @@ async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
 )
 async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
     """A signed archive: report, records, packets, sources and draft messages."""
-    shown = await read_incident(incident_id, who, ctx)
-    made = await asyncio.to_thread(_archive, ctx, shown)
-    name = f'attachment; filename="incident-{shown.id}.zip"'
-    return Response(made, media_type=ZIP, headers={"Content-Disposition": name})
+    details = await read_incident(incident_id, who, ctx)
+    data = await asyncio.to_thread(_archive, ctx, details)
+    name = f'attachment; filename="incident-{details.id}.zip"'
+    return Response(data, media_type=ZIP, headers={"Content-Disposition": name})
 
 
 def _file(path: Path, media: str, missing: str) -> FileResponse:
@@ -204,29 +207,29 @@ def _fingerprint(ctx: ControlPlane) -> str:
     return fingerprint(key.public_key())
 
 
-def _archive(ctx: ControlPlane, shown: IncidentOut) -> bytes:
-    from xdpctl.base.system.signing_key import signing_key  # late: both load cryptography
+def _archive(ctx: ControlPlane, details: IncidentOut) -> bytes:
+    from xdpctl.base.system.signing_key import signing_key  # imported late: both load cryptography
     from xdpctl.incidents import archive
 
-    incident = shown.model_dump(mode="json")
+    incident = details.model_dump(mode="json")
     files = {
         "report.html": report.page(incident).encode(),
         "report.md": report.markdown(incident).encode(),
-        "incident.json": shown.model_dump_json(indent=1).encode(),
+        "incident.json": details.model_dump_json(indent=1).encode(),
         "sources.csv": report.sources_csv(incident).encode(),
         "to-provider.txt": drafts.to_provider(incident).encode(),
         "to-ic3.txt": drafts.to_ic3(incident).encode(),
     }
     if ctx.settings.reporter.organisation:
         files |= abuse.reports(incident, ctx.settings.reporter)
-    kept = {
-        "packets.pcapng": ctx.files.packets(shown.id),
-        "rates.csv": ctx.files.rates(shown.id),
-        "said.ndjson": ctx.files.words(shown.id),
+    paths = {
+        "packets.pcapng": ctx.files.packets(details.id),
+        "rates.csv": ctx.files.rates(details.id),
+        "said.ndjson": ctx.files.words(details.id),
     }
-    files |= {name: path.read_bytes() for name, path in kept.items() if path.is_file()}
+    files |= {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
     key = signing_key(ctx.settings.incident_key)
-    return archive.archive(shown.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
+    return archive.archive(details.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _find(ctx: ControlPlane, incident_id: str) -> Incident:

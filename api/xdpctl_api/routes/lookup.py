@@ -47,10 +47,10 @@ class LookupOut(BaseModel):
 
 @router.get("/{address}", responses=refusals(ConfigError))
 async def look_up(address: str, who: AnyReader, ctx: Ctx) -> LookupOut:
-    """Country, AS number and name, if a database is installed, and all entries that cover it."""
+    """Country and AS of an address, if a database is installed, and all entries that cover it."""
     source = parse_address(address, "address")
     draft = Draft(ctx.controller.state, ctx.controller.clock.read())
-    found = [_out(entry) for entry in covering(draft, source)]
+    entries = [_out(entry) for entry in covering(draft, source)]
     database = await asyncio.to_thread(ctx.geo_databases.current)
     place = await asyncio.to_thread(database.lookup, source) if database else None
     where: dict[str, Any] = dict.fromkeys(("country", "asn", "as_name", "network"))
@@ -63,7 +63,7 @@ async def look_up(address: str, who: AnyReader, ctx: Ctx) -> LookupOut:
         }
     description = database.description if database else None
     text = str(source).split("/")[0]
-    return LookupOut(address=text, **where, database=description, covering=found)
+    return LookupOut(address=text, **where, database=description, covering=entries)
 
 
 def _out(entry: MatchingEntry) -> EntryOut:

@@ -29,16 +29,16 @@ _LAST = 2**63 - 1  # the largest integer of SQLite
 class AuditQuery(Strict):
     """Which records of the audit log."""
 
-    after: int = Field(default=0, ge=0, le=_LAST, description="Only records behind this number")
+    after: int = Field(default=0, ge=0, le=_LAST, description="Only records after this number")
     limit: int = Field(default=100, ge=1, le=_PAGE)
     last: bool = Field(default=False, description="The newest records instead of the oldest")
-    since: str | None = Field(default=None, description="Only of this time: 10m")
+    since: str | None = Field(default=None, description="Only records of the last 10m, for example")
     actor: str = ""
     action: str = Field(default="", description="rule.add; or rule. for all that begin with it")
     object: str = Field(default="", description="What was changed: the id of a rule, a set")
 
     def wanted(self, unix: float) -> Wanted:
-        """RuleError for a time that is none; `unix` is now."""
+        """The search of these values; RuleError if `since` is no duration. `unix` is now."""
         age = seconds(self.since, "since")
         since = None if age is None else unix - age
         return Wanted(since, self.actor, self.action, self.object)
@@ -49,12 +49,12 @@ async def read_audit(
     who: Operator, ctx: Ctx, query: Annotated[AuditQuery, Query()]
 ) -> JSONResponse:
     """Records of changes: who, what, when. Each has the hash of the record before it."""
-    store, wanted = ctx.controller.store, query.wanted(ctx.controller.clock.read().unix)
+    store, search = ctx.controller.store, query.wanted(ctx.controller.clock.read().unix)
     if query.last:
-        found = await asyncio.to_thread(newest, store, wanted, query.limit)
+        records = await asyncio.to_thread(newest, store, search, query.limit)
     else:
-        found = await asyncio.to_thread(oldest, store, wanted, query.after, query.limit)
-    return JSONResponse({"records": found})
+        records = await asyncio.to_thread(oldest, store, search, query.after, query.limit)
+    return JSONResponse({"records": records})
 
 
 @router.get("/audit/verify", tags=["audit"], responses=refusals(StoreError))
@@ -87,7 +87,7 @@ def _out(token: Token, secret: str | None = None) -> TokenOut:
 @router.get("/tokens", tags=["tokens"])
 async def list_tokens(who: Admin, ctx: Ctx) -> TokenList:
     """Every token, without its secret."""
-    return TokenList(tokens=[_out(each) for each in list(ctx.controller.state.tokens.values())])
+    return TokenList(tokens=[_out(token) for token in list(ctx.controller.state.tokens.values())])
 
 
 @router.post(

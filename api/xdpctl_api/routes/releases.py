@@ -38,13 +38,13 @@ class ReleaseIn(Strict):
 
 
 class ReleaseOut(RuleAnswer):
-    """The accept that stands now."""
+    """The accept rule that stands now."""
 
-    removed: int = Field(description="Rules of detectors that it took away")
+    removed: int = Field(description="Rules of detectors that the release removed")
 
 
 def _spend(ctx: ControlPlane, who: Caller) -> None:
-    """PaceError if a help desk releases too many a minute."""
+    """PaceError if a help desk releases too many sources a minute."""
     now, limits = time.monotonic(), ctx.pools.helpdesk
     if not limits.room(who.name, now):
         raise PaceError(f"{who.name} releases more than {limits.most} sources a minute")
@@ -53,7 +53,7 @@ def _spend(ctx: ControlPlane, who: Caller) -> None:
 
 @router.post("/releases", status_code=201, responses=refusals(*RULE, PaceError))
 async def release_source(body: ReleaseIn, who: Helpdesk, ctx: Ctx, states: States) -> ReleaseOut:
-    """Accept a source for a while. Until then no detector can drop it, nor a part of it.
+    """Accept a source for a while. In that time no detector can drop it, nor a part of it.
 
     A token of role `helpdesk` may do so for a single address or an IPv6 /64, for ten minutes to an
     hour, with a ticket.

@@ -61,7 +61,7 @@ def named_etag(header: str | None) -> str | None:
     responses={200: {"model": RuleAnswer, "description": "It existed"}, **refusals(*RULE)},
 )
 async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Response:
-    """201 with the rule once it is durable and in the kernel; the same again is 200.
+    """Add a rule: 201 once it is durable and in the kernel; 200 if it existed.
 
     In a fleet, `fleet` says where it is in force.
     """
@@ -117,7 +117,7 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule:
 
 
 def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
-    """What decides about a source on which there is no rule of its own."""
+    """The end of an error: what covers a source that has no rule of its own."""
     source = key_named(rule_id)
     if isinstance(source, str):
         return "; xdpctl list shows all rules"
@@ -167,12 +167,12 @@ async def _change(
     if_match: str | None,
     states: Stating,
 ) -> RuleAnswer:
-    seen = named_etag(if_match)
+    etag = named_etag(if_match)
     change = ctx.controller.change_by(who, bool(changes.get("force")))
 
     def operation(draft: Draft) -> Added:
         before = draft.find(rule_id)
-        changed = rules.change(draft, rule_id, changes, who, seen)
+        changed = rules.change(draft, rule_id, changes, who, etag)
         if before:
             rule_notes.rule_moved(draft, before, changed.rule, ctx.controller.hits(before))
         return changed
@@ -201,12 +201,12 @@ async def promote_rule(
 async def confirm_rule(
     rule_id: str, who: Operator, ctx: Ctx, states: States, if_match: IfMatch = None
 ) -> RuleAnswer:
-    """Let a provisional rule stand; 404 once its time was up and it undid itself."""
-    seen = named_etag(if_match)
+    """Keep a provisional rule; 404 if its time was up and it has ended."""
+    etag = named_etag(if_match)
     confirmed_id = id_of(key_named(rule_id))
     change = ctx.controller.change_by(who, meant=True, confirms=confirmed_id)
     future = ctx.controller.submit(
-        lambda draft: rules.confirm(draft, rule_id, who, seen), change, states.scope
+        lambda draft: rules.confirm(draft, rule_id, who, etag), change, states.scope
     )
     confirmed = await asyncio.wrap_future(future)
     out = answer(ctx, confirmed, change)
@@ -223,23 +223,25 @@ async def remove_rule(
     if_match: IfMatch = None,
     force: bool = False,
 ) -> RuleRemoved:
-    """Take it away; answers with the rule as it was, and its last counters.
+    """Remove a rule; the answer is the rule as it was, with its last counters.
 
-    If most of this host's connections would be cut off without it, it needs `force`.
+    `force` is needed if most of this host's connections would be cut off without the rule.
     """
-    seen = named_etag(if_match)
-    found = _find(ctx, rule_id)
-    last = rule_out(ctx.controller, found, ctx.controller.clock.read())
+    etag = named_etag(if_match)
+    rule = _find(ctx, rule_id)
+    last = rule_out(ctx.controller, rule, ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
 
     def remove(draft: Draft) -> None:
-        gone = rules.remove(draft, rule_id, who, seen, hits)
-        rule_notes.rule_ended(draft, gone, Hits(**hits), f"removed by {who.name}", taken_back=True)
+        removed = rules.remove(draft, rule_id, who, etag, hits)
+        rule_notes.rule_ended(
+            draft, removed, Hits(**hits), f"removed by {who.name}", taken_back=True
+        )
 
     change = ctx.controller.change_by(who, force)
     await asyncio.wrap_future(ctx.controller.submit(remove, change, states.scope))
     return RuleRemoved(
         **last,
         change=change.number or None,
-        fleet=await states.where(change, [key_of(found)]),
+        fleet=await states.where(change, [key_of(rule)]),
     )

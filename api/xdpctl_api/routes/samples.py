@@ -59,11 +59,11 @@ async def stream_samples(
     """Stream NDJSON, one line per packet; the last line has the numbers of `taken` and `lost`."""
     slot = _slot(ctx, rule) if rule is not None else SlotNumber.NONE
     ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
-    capturing, gone = ctx.captures.begin(ask), threading.Event()
-    batches = capturing.batches(lambda: not (gone.is_set() or ctx.stopping))
-    first = await asyncio.to_thread(next, batches, None)  # BusyError is an answer
+    capturing, disconnected = ctx.captures.begin(ask), threading.Event()
+    batches = capturing.batches(lambda: not (disconnected.is_set() or ctx.stopping))
+    first = await asyncio.to_thread(next, batches, None)  # BusyError becomes the answer
     return StreamingResponse(
-        _stream(request, ctx, capturing, batches, first, gone), media_type=NDJSON
+        _stream(request, ctx, capturing, batches, first, disconnected), media_type=NDJSON
     )
 
 
@@ -73,7 +73,7 @@ async def _stream(
     capturing: Capturing,
     batches: Generator[list[Capture]],
     batch: list[Capture] | None,
-    gone: threading.Event,
+    disconnected: threading.Event,
 ) -> AsyncIterator[bytes]:
     """Yield batches that a thread reads, from `batch` on; ends when the caller disconnects."""
     formatter = _Formatter(ctx)
@@ -86,8 +86,8 @@ async def _stream(
             batch = await asyncio.to_thread(next, batches, None)
         yield _line({"taken": capturing.taken, "lost": capturing.lost})
     finally:
-        gone.set()
-        # a thread may still be in it: it ends by itself then, as `gone` says
+        disconnected.set()
+        # a thread may still read the next batch: it ends when it sees `disconnected`
         with suppress(ValueError):
             batches.close()
 
@@ -99,8 +99,8 @@ def _line(fields: dict[str, Any]) -> bytes:
 def _slot(ctx: ControlPlane, rule: str) -> int:
     """The slot of a rule, by its id or source, or of a set; NotFoundError if there is none."""
     state = ctx.controller.state
-    found = None if rule in state.sets else state.record(key_named(rule))
-    slot = slot_of(state, found) if found else state.sets[rule].slot if rule in state.sets else 0
+    record = None if rule in state.sets else state.record(key_named(rule))
+    slot = slot_of(state, record) if record else state.sets[rule].slot if rule in state.sets else 0
     if not slot:
         raise NotFoundError(f"there is no rule or set {rule!r} in the kernel")
     return slot

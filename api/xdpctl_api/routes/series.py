@@ -27,7 +27,10 @@ async def read_series(
     who: Viewer,
     ctx: Ctx,
     names: Annotated[
-        str, Query(description="Names of figures, with commas between; an unknown one lists all")
+        str,
+        Query(
+            description="Names of figures with commas between; the error for a wrong one lists all"
+        ),
     ] = "pass_packets,drop_packets",
     since: Annotated[str, Query(description="How long ago it begins: 60s, 6h, 400d")] = "10m",
     until: Annotated[str, Query(description="How long ago it ends")] = "0s",
@@ -42,23 +45,23 @@ async def read_series(
         fix = f"give more than until ({until}), and at most {LEVELS[-1].span // 86_400}d"
         raise RuleError(f"since {since} is out of range", "since", fix)
     series = _recorded(ctx, HOST if interface is None else interface)
-    wanted = _columns(series, names)
+    places = _columns(series, names)
     now = ctx.controller.clock.read().unix
-    columns, since_unix = list(wanted.values()), max(now - begins, 0.0)
+    columns, since_unix = list(places.values()), max(now - begins, 0.0)
     try:
-        found = await ctx.pools.looks.run(
+        recorded = await ctx.pools.looks.run(
             lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
         )
-    except OSError as error:  # the interface went just now, and its files with it
+    except OSError as error:  # the interface and its files were removed just now
         raise NotFoundError(f"the figures cannot be read: {error.strerror}") from error
     return SeriesOut(
-        since=timestamp(found.since),
-        seconds=found.seconds,
+        since=timestamp(recorded.since),
+        seconds=recorded.seconds,
         figures={
             name: SeriesValues(
-                averages=known(found.averages[:, place]), maxima=known(found.maxima[:, place])
+                averages=known(recorded.averages[:, place]), maxima=known(recorded.maxima[:, place])
             )
-            for place, name in enumerate(wanted)
+            for place, name in enumerate(places)
         },
     )
 
@@ -78,12 +81,12 @@ def _recorded(ctx: ControlPlane, interface: str) -> Levels:
 
 def _columns(series: Levels, names: str) -> dict[str, int]:
     """The column of each name; RuleError for a name that is not known, or too many."""
-    listed = [name.strip() for name in names.split(",")]
+    chosen = [name.strip() for name in names.split(",")]
     places = {name: place for place, name in enumerate(series.columns)}
-    for name in listed:
+    for name in chosen:
         if name not in places:
             fix = f"use some of {', '.join(places)}"
             raise RuleError(f"there is no figure {name[:40]!r}", "names", fix)
-    if len(listed) > _NAMES_MAX:
-        raise RuleError(f"these are {len(listed)} names", "names", f"give at most {_NAMES_MAX}")
-    return {name: places[name] for name in listed}
+    if len(chosen) > _NAMES_MAX:
+        raise RuleError(f"these are {len(chosen)} names", "names", f"give at most {_NAMES_MAX}")
+    return {name: places[name] for name in chosen}

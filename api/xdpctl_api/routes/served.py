@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether services inside serve those who ask them."""
+"""Whether services inside serve their clients."""
 
 from typing import Annotated
 
@@ -22,11 +22,11 @@ async def served(
     at: Annotated[str, Query(description="Address or prefix of the services; empty: all")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> ServedList:
-    """The services inside: who gets in against what is usual, and how long clients wait."""
+    """The services inside: how many clients get in, now and usually, and how long they wait."""
     around = parse_prefix(at, "at") if at else None
-    found = [
-        each
-        for each in ctx.sampler.served.figures()
-        if around is None or around.covers(each.service.host)
+    services = [
+        entry
+        for entry in ctx.sampler.served.figures()
+        if around is None or around.covers(entry.service.host)
     ]
-    return ServedList(services=[served_out(each) for each in found[:limit]])
+    return ServedList(services=[served_out(entry) for entry in services[:limit]])

@@ -57,18 +57,18 @@ def _find(ctx: ControlPlane, name: str) -> SourceSet:
 @router.get("")
 async def list_sets(who: Viewer, ctx: Ctx) -> SetList:
     """List all sets, by name."""
-    held = sorted(ctx.controller.state.sets.values(), key=lambda each: each.name)
-    return SetList(sets=[SetOut(**set_out(ctx, each)) for each in held])
+    ordered = sorted(ctx.controller.state.sets.values(), key=lambda source_set: source_set.name)
+    return SetList(sets=[SetOut(**set_out(ctx, source_set)) for source_set in ordered])
 
 
 @router.get("/{name}", responses=refusals(NotFoundError, DatapathError))
 async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetOut:
     """One set, with its size, counters and feed."""
-    held = _find(ctx, name)
-    response.headers["ETag"] = f'"{held.etag}"'
-    monitored = held.mode is Mode.MONITOR
-    statistics = ctx.controller.datapath.statistics(held.slot) if monitored else None
-    return SetOut(**set_out(ctx, held), statistics=statistics_out(ctx.controller, statistics))
+    source_set = _find(ctx, name)
+    response.headers["ETag"] = f'"{source_set.etag}"'
+    monitored = source_set.mode is Mode.MONITOR
+    statistics = ctx.controller.datapath.statistics(source_set.slot) if monitored else None
+    return SetOut(**set_out(ctx, source_set), statistics=statistics_out(ctx.controller, statistics))
 
 
 @router.get(
@@ -125,15 +125,15 @@ async def change_set(
     name: str, body: SetChange, who: Operator, ctx: Ctx, if_match: IfMatch = None
 ) -> SetOut:
     """Change mode, spare, reason or refresh; the mode changes for all entries at once."""
-    seen = named_etag(if_match)
+    etag = named_etag(if_match)
 
     def operation(draft: Draft) -> Changed:
-        given = body.model_fields_set - {"refresh", "force"}
-        changes: dict[str, Any] = body.model_dump(include=given)
+        fields = body.model_fields_set - {"refresh", "force"}
+        changes: dict[str, Any] = body.model_dump(include=fields)
         if body.refresh is not None:  # of the feed that the set has when this runs
-            held = sets.find(draft, name)
-            changes["feed"] = ctx.refresher.source.every(held, body.refresh)
-        return sets.change(draft, name, changes, who, seen)
+            source_set = sets.find(draft, name)
+            changes["feed"] = ctx.refresher.source.every(source_set, body.refresh)
+        return sets.change(draft, name, changes, who, etag)
 
     change = ctx.controller.change_by(who, body.force)
     changed = (await asyncio.wrap_future(ctx.controller.submit(operation, change))).set
@@ -147,14 +147,14 @@ async def remove_set(
 ) -> SetOut:
     """Remove a set, with all entries at once; the answer is the set as it was.
 
-    If most of this host's connections would be cut off without it, it needs `force`.
+    `force` is needed if most of this host's connections would be cut off without the set.
     """
-    held = _find(ctx, name)
-    last = set_out(ctx, held)
+    source_set = _find(ctx, name)
+    last = set_out(ctx, source_set)
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
-    seen = named_etag(if_match)
+    etag = named_etag(if_match)
     future = ctx.controller.submit(
-        lambda draft: sets.remove(draft, name, who, seen, hits),
+        lambda draft: sets.remove(draft, name, who, etag, hits),
         ctx.controller.change_by(who, force),
     )
     await asyncio.wrap_future(future)
@@ -165,18 +165,18 @@ async def remove_set(
 @router.post("/{name}/refresh", responses=refusals(RuleError, NotFoundError, *_PUT))
 async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -> SetAnswer:
     """Refresh the feed of a set now; `force` also accepts a list that shrank by more than half."""
-    held = _find(ctx, name)
-    if held.feed is None:
+    source_set = _find(ctx, name)
+    if source_set.feed is None:
         raise RuleError(f"the set {name} has no feed", "name", "PUT a new list instead")
-    look = ctx.pools.fetches.start(lambda: ctx.refresher.refresh(held, force))
-    found = await asyncio.wrap_future(look)
+    look = ctx.pools.fetches.start(lambda: ctx.refresher.refresh(source_set, force))
+    refreshed = await asyncio.wrap_future(look)
     return SetAnswer(
         **set_out(ctx, _find(ctx, name)),
         created=False,
-        changed=found.changed is not None,
+        changed=refreshed.changed is not None,
         dry_run=False,
-        rejects=[RejectOut(**each) for each in found.rejects],
-        warnings=found.changed.warnings if found.changed else [],
+        rejects=[RejectOut(**reject) for reject in refreshed.rejects],
+        warnings=refreshed.changed.warnings if refreshed.changed else [],
     )
 
 
@@ -192,11 +192,11 @@ async def top_entries(
     """Sample one in `every` packets for `seconds`; returns entries and sources with most hits."""
     if every & (every - 1):
         raise RuleError(f"{every} is not a power of two", "every", "give 1, 2, 4, 8, ... 65536")
-    held = _find(ctx, name)
+    source_set = _find(ctx, name)
     entries = ctx.controller.state.entries.get(name, NOTHING)
     datapath = ctx.controller.datapath
     watching = ctx.pools.watches.start(
-        lambda: watch(datapath, held.slot, entries, seconds, every, limit)
+        lambda: watch(datapath, source_set.slot, entries, seconds, every, limit)
     )
     top = await asyncio.wrap_future(watching)
 

@@ -37,7 +37,7 @@ async def stream_events(
 ) -> StreamingResponse:
     """Server-sent events, until the caller leaves or the token ends."""
     events = ctx.producer.broadcast.read(last_event_id, who.name)
-    first = await anext(events)  # BusyError is an answer, and not the end of a stream
+    first = await anext(events)  # BusyError becomes the answer
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
         _texts(request, ctx, first, events), media_type=_MEDIA, headers=headers

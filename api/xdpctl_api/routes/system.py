@@ -52,9 +52,9 @@ async def read_status(who: Viewer, ctx: Ctx) -> StatusOut:
         problems=ctx.health.problems(),
         warnings=ctx.health.warnings(),
         expected=[
-            str(each)
-            for each in list(state.expectations.values())
-            if each.now(ctx.controller.clock.read().unix)
+            str(expectation)
+            for expectation in list(state.expectations.values())
+            if expectation.now(ctx.controller.clock.read().unix)
         ],
         bypass=datapath.bypass(),
         rules=RuleTotals(
@@ -86,28 +86,30 @@ async def read_interfaces(who: Viewer, ctx: Ctx) -> InterfacesOut:
     if loader is None:
         return InterfacesOut(loader=LoaderOut(), interfaces={})
     protect = {str(prefix): why for prefix, why in loader.protect.items()}
-    shown = LoaderOut(pid=loader.pid, protect=protect)
-    return InterfacesOut(loader=shown, interfaces=interfaces_out(ctx, loader))
+    report = LoaderOut(pid=loader.pid, protect=protect)
+    return InterfacesOut(loader=report, interfaces=interfaces_out(ctx, loader))
 
 
 @router.get("/v1/doctor")
 async def read_findings(who: Viewer, ctx: Ctx) -> FindingsOut:
-    """What the loader, which is root, found when it last examined the host, as `doctor` does."""
+    """The findings of `doctor`, from the last time that the loader, which is root, ran it."""
     loader = ctx.loader.read()
-    known = FindingOut.model_fields
-    found = loader.findings if loader else ()
+    fields = FindingOut.model_fields
+    findings = loader.findings if loader else ()
     return FindingsOut(
-        findings=[FindingOut(**{name: each.get(name, "") for name in known}) for each in found]
+        findings=[
+            FindingOut(**{name: finding.get(name, "") for name in fields}) for finding in findings
+        ]
     )
 
 
 @router.get("/v1/counters")
 async def read_counters(who: Viewer, ctx: Ctx) -> CountersOut:
     """Packets and bytes by reason, per interface and in total, since the maps were created."""
-    found = await asyncio.to_thread(ctx.controller.datapath.counters)
+    counters = await asyncio.to_thread(ctx.controller.datapath.counters)
     ports: dict[str, dict[str, ReasonHitsOut]] = {}
     total: dict[str, HitsOut] = {}
-    for name, by_reason in found.items():
+    for name, by_reason in counters.items():
         for reason, hits in by_reason.items():
             key = reason.name.lower()
             entry = ReasonHitsOut(packets=hits.packets, bytes=hits.bytes, verdict=reason.verdict)
@@ -156,8 +158,8 @@ async def set_bypass(body: BypassIn, who: Unbound, ctx: Ctx, request: Request) -
 
     Nothing is done if the caller has disconnected: they may have changed their mind since.
     """
-    gone = request.scope.get(GONE)
-    if gone and gone():
+    disconnected = request.scope.get(GONE)
+    if disconnected and disconnected():
         raise BusyError("the caller has disconnected; nothing was done")
     audited = await asyncio.wrap_future(ctx.controller.set_bypass(body.on, who.name))
     where = None

@@ -69,9 +69,9 @@ async def top_traffic(
     dimensions = _dimensions(ctx, by)
 
     def work() -> TrafficOut:
-        seen = ctx.sampler.window.last(seconds)
-        chosen = seen.packets[np.isin(seen.packets["reason"], list(reasons))]
-        return _answer(seen, _tops(chosen, seen, dimensions, match, limit))
+        recent = ctx.sampler.window.last(seconds)
+        chosen = recent.packets[np.isin(recent.packets["reason"], list(reasons))]
+        return _answer(recent, _tops(chosen, recent, dimensions, match, limit))
 
     return await ctx.pools.looks.run(work)
 
@@ -87,33 +87,33 @@ async def recorded_top(
     if not LEVEL.seconds <= seconds <= LEVEL.span:
         raise RuleError(f"{ago} ago is out of range", "ago", f"give 1m to {LEVEL.span // 3600}h")
     at = ctx.controller.clock.read().unix - seconds
-    found = await ctx.pools.looks.run(lambda: ctx.minutes.read(at))
-    if found is None:
+    minute = await ctx.pools.looks.run(lambda: ctx.minutes.read(at))
+    if minute is None:
         raise NotFoundError(f"nothing was recorded {ago} ago")
-    tops = found["tops"]
+    tops = minute["tops"]
     first: dict[str, Any] = next(iter(tops.values()))
     fields = ("value", "packets", "bits", "share", "error", "match")
     return RecordedOut(
         at=timestamp(at // LEVEL.seconds * LEVEL.seconds),
-        seconds=found["seconds"],
+        seconds=minute["seconds"],
         sampled=first["sampled"],
-        missing=found["missing"],
+        missing=minute["missing"],
         packets=first["packets"],
         bits=first["bits"],
         dimensions=[
             DimensionOut(
                 by=name,
-                without=each["without"],
-                rows=[RowOut(**dict(zip(fields, row, strict=True))) for row in each["rows"]],
+                without=ranking["without"],
+                rows=[RowOut(**dict(zip(fields, row, strict=True))) for row in ranking["rows"]],
             )
-            for name, each in tops.items()
+            for name, ranking in tops.items()
         ],
     )
 
 
 @router.post("/suggest", responses=refusals(RuleError, BusyError))
 async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
-    """Matches for what is more than it was, among the packets that no rule decided."""
+    """Matches for traffic that has grown, among the packets that no rule decided."""
     window = _window(seconds_of(body.window, "window") or 0.0)
     ago = seconds_of(body.before, "before") or 0.0
     if not 600 <= ago <= BEFORE_MAX:
@@ -124,42 +124,42 @@ async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
 
 @router.get("/condition", responses=refusals(BusyError))
 async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
-    """Whether what attacks is held, in one word, with matches of what passes and is unusual."""
-    look, found = await ctx.pools.looks.run(ctx.health.condition)
+    """Whether attacks are held, in one word, with matches of unusual traffic that passes."""
+    look, condition = await ctx.pools.looks.run(ctx.health.condition)
     return ConditionOut(
-        state=found.state,
-        reasons=list(found.reasons),
+        state=condition.state,
+        reasons=list(condition.reasons),
         seconds=look.seconds,
         sampled=look.sampled,
         before_seconds=look.compared,
-        matches=[_suggestion(each) for each in look.matches],
+        matches=[_suggestion(suggestion) for suggestion in look.matches],
     )
 
 
 def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
-    seen = ctx.sampler.window.last(window)
-    packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
-    before = ctx.sampler.baseline.ago(seen.ended, ago)
-    found = suggest(packets, seen.seconds, before)
+    recent = ctx.sampler.window.last(window)
+    packets = recent.packets[recent.packets["reason"] == Reason.NO_RULE]
+    before = ctx.sampler.baseline.ago(recent.ended, ago)
+    suggestions = suggest(packets, recent.seconds, before)
     return SuggestOut(
-        seconds=seen.seconds,
+        seconds=recent.seconds,
         sampled=len(packets),
         before_seconds=before.seconds,
         before_sampled=len(before.packets),
-        matches=[_suggestion(each) for each in found],
+        matches=[_suggestion(suggestion) for suggestion in suggestions],
     )
 
 
-def _suggestion(found: Suggestion) -> SuggestionOut:
+def _suggestion(suggestion: Suggestion) -> SuggestionOut:
     return SuggestionOut(
-        match=str(found.match),
-        packets=found.packets,
-        bits=found.bits,
-        share=found.share,
-        error=found.error,
-        before=found.before,
-        before_error=found.before_error,
-        before_packets=found.before_packets,
+        match=str(suggestion.match),
+        packets=suggestion.packets,
+        bits=suggestion.bits,
+        share=suggestion.share,
+        error=suggestion.error,
+        before=suggestion.before,
+        before_error=suggestion.before_error,
+        before_packets=suggestion.before_packets,
     )
 
 
@@ -171,10 +171,10 @@ def _window(seconds: float) -> float:
     return seconds
 
 
-def _where(given: str) -> Match:
+def _where(expression: str) -> Match:
     """The match in the parameter `where`."""
     try:
-        return text.parse(given)
+        return text.parse(expression)
     except RuleError as error:
         raise RuleError(str(error), "where", error.fix) from None
 
@@ -182,42 +182,42 @@ def _where(given: str) -> Match:
 def _dimensions(ctx: ControlPlane, by: str) -> dict[str, Dimension]:
     """The dimensions by name; RuleError for one that does not exist, or too many."""
     names = [name.strip().lower() for name in by.split(",")]
-    known = DIMENSIONS | ctx.places.dimensions
-    given = [name if name in BY_WORD else name.replace("-", "_") for name in names]
-    found = {name.replace("-", "_"): dimension(name, known) for name in given}
+    available = DIMENSIONS | ctx.places.dimensions
+    normalised = [name if name in BY_WORD else name.replace("-", "_") for name in names]
+    dimensions = {name.replace("-", "_"): dimension(name, available) for name in normalised}
     if len(names) > _DIMENSIONS_MAX:
         fix = f"ask for at most {_DIMENSIONS_MAX} at a time"
         raise RuleError(f"these are {len(names)} dimensions", "by", fix)
-    if "rule" in found:
+    if "rule" in dimensions:
         slots = SlotNames(ctx.controller.state)
-        found["rule"] = named(found["rule"], lambda slot: slots.name(slot) or "none")
-    if "interface" in found:
-        found["interface"] = named(found["interface"], interface_name)
-    return found
+        dimensions["rule"] = named(dimensions["rule"], lambda slot: slots.name(slot) or "none")
+    if "interface" in dimensions:
+        dimensions["interface"] = named(dimensions["interface"], interface_name)
+    return dimensions
 
 
 def _tops(
     packets: PacketArray,
-    seen: Seen,
+    recent: Seen,
     dimensions: dict[str, Dimension],
     where: Match | None,
     limit: int,
 ) -> dict[str, Top]:
-    return {name: top(packets, seen.seconds, by, limit, where) for name, by in dimensions.items()}
+    return {name: top(packets, recent.seconds, by, limit, where) for name, by in dimensions.items()}
 
 
-def _answer(seen: Seen, found: dict[str, Top]) -> TrafficOut:
-    first = next(iter(found.values()))
+def _answer(recent: Seen, tops: dict[str, Top]) -> TrafficOut:
+    first = next(iter(tops.values()))
     return TrafficOut(
-        seconds=seen.seconds,
+        seconds=recent.seconds,
         sampled=first.sampled,
-        missing=seen.missing,
+        missing=recent.missing,
         packets=first.packets,
         bits=first.bits,
         dimensions=[
             DimensionOut(
                 by=name,
-                without=each.without,
+                without=ranking.without,
                 rows=[
                     RowOut(
                         value=row.value,
@@ -227,9 +227,9 @@ def _answer(seen: Seen, found: dict[str, Top]) -> TrafficOut:
                         error=row.error,
                         match=str(row.match) if row.match else None,
                     )
-                    for row in each.rows
+                    for row in ranking.rows
                 ],
             )
-            for name, each in found.items()
+            for name, ranking in tops.items()
         ],
     )

@@ -55,20 +55,22 @@ async def read_upstream(who: Viewer, ctx: Ctx) -> UpstreamOut:
 
 def _upstream(ctx: ControlPlane) -> UpstreamOut:
     watch = ctx.uplinks
-    opened = [each for each in list(ctx.controller.state.incidents.values()) if each.open]
-    held = [e for e in list(ctx.controller.state.announcements.values()) if not e.declined]
+    opened = [
+        incident for incident in list(ctx.controller.state.incidents.values()) if incident.open
+    ]
+    standing = [e for e in list(ctx.controller.state.announcements.values()) if not e.declined]
     return UpstreamOut(
         peers=_peers(ctx.peering),
         policy_stopped=ctx.peering is not None and ctx.peering.policy_stopped,
-        announcements=_out(ctx, sorted(held, key=lambda each: each.at)),
+        announcements=_out(ctx, sorted(standing, key=lambda announcement: announcement.at)),
         uplinks=[uplink_out(link, name not in watch.absent) for name, link in watch.links.items()],
         attacks=[_attack(ctx, incident) for incident in opened],
     )
 
 
 def _attack(ctx: ControlPlane, incident: Incident) -> AttackOut:
-    asked = [request_out(each) for each in ctx.uplinks.asked(incident)]
-    return AttackOut(incident=incident.id, subject=incident.subject, requests=asked)
+    requests = [request_out(request) for request in ctx.uplinks.asked(incident)]
+    return AttackOut(incident=incident.id, subject=incident.subject, requests=requests)
 
 
 def _peers(peering: Peering | None) -> list[PeerOut]:
@@ -77,11 +79,13 @@ def _peers(peering: Peering | None) -> list[PeerOut]:
     return [peer_out(peer, peering) for peer in peering.settings.peers]
 
 
-def _out(ctx: ControlPlane, listed: Iterable[Announcement]) -> list[AnnouncementOut]:
+def _out(ctx: ControlPlane, entries: Iterable[Announcement]) -> list[AnnouncementOut]:
     if ctx.peering is None:
         return []
     protection, now = ctx.controller.state.protection, ctx.controller.clock.read()
-    return [announcement_out(each, ctx.peering, protection, now) for each in listed]
+    return [
+        announcement_out(announcement, ctx.peering, protection, now) for announcement in entries
+    ]
 
 
 def _peering(ctx: ControlPlane) -> Peering:
@@ -94,7 +98,8 @@ def _peering(ctx: ControlPlane) -> Peering:
 async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     """Propose what could be asked of peers about an incident, whether a link is full or not.
 
-    What a peer does not take, what is not in `upstream.own`, and what stands already is left out.
+    Requests that a peer does not take, or that stand already, are left out. 400 if nothing may be
+    asked about the victim, for example because it is not in `upstream.own`.
     """
     peering = _peering(ctx)
     incident = ctx.controller.state.incidents.get(body.incident)
@@ -102,31 +107,31 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
         raise NotFoundError(f"there is no incident {body.incident!r}; see GET /v1/incidents")
     if not incident.open:
         raise ConflictError(f"the incident {incident.id} is closed", "incident", "")
-    named = [each for each in peering.settings.peers if body.peer in (None, each.name)]
-    if not named:
+    peers = [peer for peer in peering.settings.peers if body.peer in (None, peer.name)]
+    if not peers:
         raise NotFoundError(f"there is no peer {body.peer!r}; see GET /v1/upstream")
-    asked = await asyncio.to_thread(ctx.uplinks.asked, incident)
+    requests = await asyncio.to_thread(ctx.uplinks.asked, incident)
     if why := next(
         (
             why
-            for each in asked
-            if (why := refusal(each.victim, peering.settings, ctx.controller.state.protection))
+            for request in requests
+            if (why := refusal(request.victim, peering.settings, ctx.controller.state.protection))
         ),
         "",
     ):
         raise RuleError(why, "incident", "see upstream.own")
 
     def operation(draft: Draft) -> list[Announcement]:
-        made: list[Announcement] = []
-        for peer in named:
+        proposals: list[Announcement] = []
+        for peer in peers:
             if peer.announces:
-                made += announcements.propose(
-                    draft, peer, asked, incident.id, who.name, peering.settings
+                proposals += announcements.propose(
+                    draft, peer, requests, incident.id, who.name, peering.settings
                 )
-        return made
+        return proposals
 
-    made = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
-    return ProposalsOut(proposals=_out(ctx, made))
+    proposals = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    return ProposalsOut(proposals=_out(ctx, proposals))
 
 
 @router.post(
@@ -134,15 +139,15 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     responses=refusals(NotFoundError, ConfigError, ConflictError, QuotaError, UnconfirmedError),
 )
 async def approve(number: str, body: ApproveIn, who: Operator, ctx: Ctx) -> AnnouncementOut:
-    """Ask the peer what was proposed; it is withdrawn by itself after `upstream.ttl`."""
+    """Announce a proposal to its peer; it is withdrawn automatically after `upstream.ttl`."""
     peering, confirm = _peering(ctx), body.confirm
 
     def operation(draft: Draft) -> Announcement:
         return announcements.approve(draft, number, who.name, confirm, peering.settings)
 
-    sent = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    approved = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
     peering.announcer.wake()
-    return _out(ctx, [sent])[0]
+    return _out(ctx, [approved])[0]
 
 
 @router.delete("/announcements/{number}", responses=refusals(NotFoundError, ConfigError))
@@ -155,7 +160,7 @@ async def withdraw(number: str, who: Operator, ctx: Ctx) -> WithdrawnOut:
 
 @router.delete("/announcements", responses=refusals(ConfigError))
 async def withdraw_all(who: Operator, ctx: Ctx) -> WithdrawnOut:
-    """Take back everything that peers were asked, and drop all proposals."""
+    """Take back all announcements, and drop all proposals."""
     return await _withdraw(ctx, lambda draft: announcements.withdraw_all(draft, who.name, _ASKED))
 
 
@@ -163,9 +168,11 @@ async def _withdraw(
     ctx: ControlPlane, operation: Callable[[Draft], list[Announcement]]
 ) -> WithdrawnOut:
     peering = _peering(ctx)
-    gone = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    withdrawn = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
     peering.announcer.wake()
-    return WithdrawnOut(withdrawn={each.id: each.what for each in gone})
+    return WithdrawnOut(
+        withdrawn={announcement.id: announcement.what for announcement in withdrawn}
+    )
 
 
 @router.post("/peers/{name}/freeze", responses=refusals(NotFoundError, ConfigError))
@@ -195,6 +202,6 @@ async def read_letter(incident_id: str, who: Operator, ctx: Ctx) -> LetterOut:
     uplink = watch.fullest()
     if uplink is None:
         raise ConfigError("no uplink is configured: add upstream.uplinks to the configuration")
-    asked = await asyncio.to_thread(watch.asked, incident)
+    requests = await asyncio.to_thread(watch.asked, incident)
     state = watch.links[uplink.interface].state
-    return LetterOut(text=letter(incident.subject, asked, uplink, state))
+    return LetterOut(text=letter(incident.subject, requests, uplink, state))

@@ -36,9 +36,9 @@ def seconds(value: float | str | None, field: str) -> float | None:
 _LAST = 253_402_300_799  # Unix time at the end of the year 9999
 
 
-@lru_cache(1024)  # the rules of a list often came together
+@lru_cache(1024)  # many rules of a list have the same time
 def timestamp(unix: float) -> datetime:
-    """Unix seconds as a datetime in UTC, limited to what one can be: up to the year 9999."""
+    """Unix seconds as a datetime in UTC, limited to 1970 until the end of the year 9999."""
     return datetime.fromtimestamp(min(max(unix, 0), _LAST), UTC)
 
 
@@ -62,5 +62,5 @@ class Problem(BaseModel):
     field: str = Field(default="", description="The field that is wrong: `match.source`")
     fix: str = Field(default="", description="What to do instead")
     errors: list[FieldProblem] = Field(
-        default=[], description="Each field that is not valid, if the form of the request is wrong"
+        default=[], description="Each field that is not valid, if the request is malformed"
     )

@@ -16,8 +16,8 @@ class MitigationOut(BaseModel):
     match: str
     action: str
     state: str = Field(
-        description="attack: the rule is hit; waiting: it is not, and stays; probing: it is in "
-        "monitor mode, to see whether the attack goes on"
+        description="attack: packets hit the rule; waiting: none do, and the rule stays; probing: "
+        "the rule is in monitor mode, to see whether the attack goes on"
     )
     rate: float = Field(description="Packets a second that its rule hits")
     began: float = Field(description="Unix time")
@@ -33,9 +33,11 @@ class DetectOut(BaseModel):
     pid: int | None
     since: float | None = Field(description="Unix time since which it has learnt")
     learning: float = Field(
-        description="Seconds in which it still drops nothing but what is unsolicited by nature"
+        description="Seconds for which it still drops only traffic that is unsolicited by nature"
     )
-    overrun: int = Field(description="How often it was too late to read what was observed")
+    overrun: int = Field(
+        description="How often observed packets were overwritten before it read them"
+    )
     taught: bool = Field(description="Whether it has seen packets of known flows")
     normal: dict[str, int] = Field(
         description="How many packets of normal traffic are kept, by kind"
@@ -48,11 +50,11 @@ class KindOut(BaseModel):
 
     kind: str
     now: float = Field(
-        description="Those of no known flow that no rule decided, in the last second"
+        description="In the last second; only packets of no known flow that no rule decided"
     )
     usual: float = Field(description="The highest rate that was normal; 0: none is known")
-    threshold: float = Field(description="The rate from which on it is looked at as an attack")
-    floor: float = Field(description="What the threshold is at least, as configured")
+    threshold: float = Field(description="The rate from which on they count as an attack")
+    floor: float = Field(description="The lowest threshold, as configured")
     mode: Most = Field(description="The most that the detector may do about it")
     meets: str = Field(
         description="The most that it does now about an attack of this kind: drop, challenge, "
@@ -66,7 +68,7 @@ class DestinationOut(BaseModel):
 
     destination: str
     protected: bool = Field(description="Whether attacks on it are looked for")
-    learning: float = Field(description="Seconds after which `later` is so")
+    learning: float = Field(description="Seconds until `later` applies")
     kinds: list[KindOut]
     mitigations: list[MitigationOut] = Field(description="What is done about attacks on it")
 

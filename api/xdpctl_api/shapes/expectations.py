@@ -10,7 +10,7 @@ from xdpctl_api.shapes.common import Duration, Strict, timestamp
 
 
 class _Expected(BaseModel):
-    """What is expected, and when, but for how long."""
+    """What is expected, and when; subclasses add for how long."""
 
     name: str
     destination: str = Field(
@@ -18,7 +18,7 @@ class _Expected(BaseModel):
     )
     kind: str = Field(
         default="",
-        description="A kind of packets; empty: each kind that does not only come as an answer",
+        description="A kind of packets; empty: each kind, except those that come only as answers",
         examples=["udp"],
     )
     times: float = Field(
@@ -54,7 +54,7 @@ class ExpectationOut(_Expected):
 
 
 class ExpectationList(BaseModel):
-    """All that is expected, by name."""
+    """All expectations, by name."""
 
     expectations: list[ExpectationOut]
 
@@ -66,21 +66,21 @@ class AllowedOut(BaseModel):
     expected: list[ExpectationOut]
 
 
-def expectation_out(each: Expectation, unix: float) -> ExpectationOut:
+def expectation_out(expectation: Expectation, unix: float) -> ExpectationOut:
     """An expectation as the API shows it at a Unix time."""
     return ExpectationOut(
-        name=each.name,
-        destination=each.destination,
-        kind=each.kind,
-        times=each.times,
-        pps=each.pps,
-        at=each.at,
-        lasts=each.seconds,
-        days=list(each.days),
-        on=each.on,
-        reason=each.reason,
-        by=each.by,
-        created_at=timestamp(each.created_at),
-        now=each.now(unix),
-        text=str(each),
+        name=expectation.name,
+        destination=expectation.destination,
+        kind=expectation.kind,
+        times=expectation.times,
+        pps=expectation.pps,
+        at=expectation.at,
+        lasts=expectation.seconds,
+        days=list(expectation.days),
+        on=expectation.on,
+        reason=expectation.reason,
+        by=expectation.by,
+        created_at=timestamp(expectation.created_at),
+        now=expectation.now(unix),
+        text=str(expectation),
     )

@@ -28,7 +28,7 @@ class ExplainOut(BaseModel):
         "other protocols or ports"
     )
     destinations: int = Field(
-        description="To how many destinations it was asked: without one, all that are protected, "
-        "attacked or in a rule. The answer is that of the first one to which it does not pass"
+        description="Number of destinations that were tried: without `destination`, all that are "
+        "protected, attacked or in a rule. The answer is of the first to which it does not pass"
     )
     frame: str = Field(description="The packet, as an Ethernet frame in hex")

@@ -13,7 +13,7 @@ from xdpctl_api.shapes.common import Strict, timestamp
 
 
 class ForWhom(BaseModel):
-    """For whom a change is, in a fleet; parameters of calls that change many things."""
+    """The nodes of a fleet that a change is for; parameters of calls that change many things."""
 
     scope: str = Field(default="", description="all (default), local, node:NAME or group:NAME")
     wait: Wait = Field(default=Wait.ALL, description="What the answer waits for")
@@ -30,11 +30,11 @@ class WhereOut(BaseModel):
     revision: int = Field(description="The engine's revision that has it; 0: none yet")
     nodes: int = Field(description="How many nodes there are")
     applied: list[str]
-    behind: list[str] = Field(description="They report, and do not have it yet")
-    refused: dict[str, str] = Field(description="They do not apply it, with why")
-    unclear: list[str] = Field(description="They refuse more than they can name")
+    behind: list[str] = Field(description="Nodes that report, and do not have it yet")
+    refused: dict[str, str] = Field(description="Nodes that do not apply it, with why")
+    unclear: list[str] = Field(description="Nodes that refuse more than their report can name")
     silent: dict[str, float | None] = Field(
-        description="Seconds since they were heard of; null: never"
+        description="Other nodes, with the seconds since they were heard of; null: never"
     )
 
 
@@ -43,18 +43,18 @@ def absent(value: object) -> bool:
     return value is None
 
 
-def where_out(found: Where) -> WhereOut:
-    """The answer of a fleet."""
+def where_out(where: Where) -> WhereOut:
+    """Where a change is in force, as the API shows it."""
     return WhereOut(
-        text=str(found),
-        in_engine=bool(found.revision),
-        revision=found.revision,
-        nodes=found.nodes,
-        applied=list(found.applied),
-        behind=list(found.behind),
-        refused=found.refused,
-        unclear=list(found.unclear),
-        silent={name: _finite(seconds) for name, seconds in found.silent.items()},
+        text=str(where),
+        in_engine=bool(where.revision),
+        revision=where.revision,
+        nodes=where.nodes,
+        applied=list(where.applied),
+        behind=list(where.behind),
+        refused=where.refused,
+        unclear=list(where.unclear),
+        silent={name: _finite(seconds) for name, seconds in where.silent.items()},
     )
 
 
@@ -84,7 +84,7 @@ class NodeOut(BaseModel):
     incidents: int
     bypass: bool
     frozen: bool = Field(description="Whether its detectors may not act")
-    held: str = Field(description="held, not held, unclear")
+    held: str = Field(description="Whether attacks are held there: held, not held, unclear")
     refusals: int = Field(description="Intents that it does not apply")
     refused: dict[str, str] = Field(description="The first of them, with why")
     problems: list[str]
@@ -179,16 +179,16 @@ class FleetHistoryOut(BaseModel):
     changes: list[FleetChangeOut]
 
 
-def node_out(seen: Seen, looked: float, revision: int) -> NodeOut:
-    """A node, at the time of the last look (monotonic), of an engine at `revision`."""
-    report = seen.report
-    silent = seen.silent(looked)
+def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
+    """A node, as of the last look (monotonic seconds), when the engine was at `revision`."""
+    report = node.report
+    silent = node.silent(looked)
     common: dict[str, Any] = {
-        "name": seen.name,
-        "live": report is not None and seen.live(looked),
+        "name": node.name,
+        "live": report is not None and node.live(looked),
         "silent_for": _finite(silent),
-        "groups": list(seen.card.groups),
-        "address": seen.card.address,
+        "groups": list(node.card.groups),
+        "address": node.card.address,
     }
     if report is None:
         return NodeOut(

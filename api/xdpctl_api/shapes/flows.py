@@ -26,15 +26,15 @@ class InterfaceOut(BaseModel):
     outside: bool = Field(default=False, description="Whether it is declared to be outside")
     teaches: str | None = Field(
         default=None,
-        description="By what means what goes out teaches the flow memory, with the place among "
-        "several programs; empty if it does not",
+        description="The hook at which outgoing packets teach the flow memory, with the program's "
+        "place among several; empty if they do not",
         examples=["tcx, program 1 of 2"],
     )
-    teaches_not: str = Field(default="", description="Why it does not")
+    teaches_not: str = Field(default="", description="Why outgoing packets do not teach it")
     flows: Literal["asked", "not_asked", "asymmetric"] = Field(
         default="not_asked",
-        description="Whether the flow memory is asked for its packets. asymmetric: what goes out "
-        "does not pass here, so it is not",
+        description="Whether the flow memory is asked for its packets. asymmetric: no, because "
+        "outgoing packets do not pass here",
     )
 
 
@@ -51,7 +51,7 @@ class MemoryOut(BaseModel):
     )
     rotations: int = Field(description="Number of generations so far")
     early: int = Field(description="Generations that ended because they were full")
-    age: float = Field(description="Seconds after which a generation ends that is not full")
+    age: float = Field(description="Seconds after which a generation ends, even if it is not full")
 
 
 class FlowMemoryOut(MemoryOut):
@@ -66,7 +66,7 @@ class ChallengesOut(BaseModel):
 
     sent: int = Field(description="Answers that were sent")
     withheld: int = Field(
-        description="SYNs without an answer: more of one network than 100,000 a second, or with IP "
+        description="SYNs without an answer: beyond 100,000 a second of one network, or with IP "
         "options"
     )
     right: int = Field(description="Right answers; their sources pass for an hour")
@@ -91,17 +91,17 @@ def interfaces_out(ctx: ControlPlane, loader: LoaderReport | None) -> dict[str, 
     }
 
 
-def _memory(found: MemoryFigures) -> dict[str, Any]:
+def _memory(figures: MemoryFigures) -> dict[str, Any]:
     return {
-        "used": found.elements,
-        "earlier": found.earlier,
-        "capacity": found.full,
-        "fill": found.fill,
-        "bytes": found.bytes,
-        "false_pass": found.false_pass,
-        "rotations": found.rotations,
-        "early": found.early,
-        "age": found.age,
+        "used": figures.elements,
+        "earlier": figures.earlier,
+        "capacity": figures.full,
+        "fill": figures.fill,
+        "bytes": figures.bytes,
+        "false_pass": figures.false_pass,
+        "rotations": figures.rotations,
+        "early": figures.early,
+        "age": figures.age,
     }
 
 
@@ -109,8 +109,8 @@ def flow_memory_out(flows: FlowMemory) -> FlowMemoryOut | None:
     """The flow memory; None without an outside interface."""
     if all(asking is Asking.ASKS_NOT for asking in flows.asking().values()):
         return None
-    found = flows.figures()
-    return FlowMemoryOut(**_memory(found), refused=found.refused, refused_of=found.refused_of)
+    figures = flows.figures()
+    return FlowMemoryOut(**_memory(figures), refused=figures.refused, refused_of=figures.refused_of)
 
 
 def challenges_out(flows: FlowMemory) -> ChallengesOut:

@@ -11,11 +11,11 @@ from xdpctl_api.shapes.flows import ChallengesOut, FlowMemoryOut, InterfaceOut
 
 
 class LoaderOut(BaseModel):
-    """The process that attaches the filter. Both are missing if there is no report of it."""
+    """The process that attaches the filter; `pid` is 0 if it has not reported."""
 
     pid: int = Field(default=0, description="Its process id")
     protect: dict[str, str] = Field(
-        default={}, description="By prefix, why the loader says that it is to be protected"
+        default={}, description="Prefixes that the loader wants protected, with why"
     )
 
 
@@ -53,9 +53,9 @@ class StatusOut(BaseModel):
     problems: list[str] = Field(
         description="Why new rules are not accepted, or not applied everywhere; empty if they are"
     )
-    warnings: list[str] = Field(description="What does not keep the host from being ready")
+    warnings: list[str] = Field(description="Problems that do not keep the host from being ready")
     expected: list[str] = Field(
-        description="What is expected now (xdpctl expect), about which the detector does nothing"
+        description="Traffic that is expected now (xdpctl expect): the detector does not act on it"
     )
     bypass: bool = Field(description="Whether all traffic passes")
     rules: RuleTotals

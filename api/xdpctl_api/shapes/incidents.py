@@ -42,7 +42,7 @@ class DoneOut(BaseModel):
     packets: int
     bytes: int
     collateral: str = Field(
-        description="Whom it hits, or did when it ended, in words; empty: not tried"
+        description="Whom it hits, or hit when it ended, in words; empty: not tried"
     )
 
 
@@ -84,7 +84,7 @@ class DistributionOut(BaseModel):
 
 
 class RuleFindingOut(BaseModel):
-    """What a detector found, on which a rule rests. Rates are in packets a second."""
+    """The finding of a detector that a rule is based on. Rates are in packets a second."""
 
     rule: str
     at: float
@@ -94,11 +94,9 @@ class RuleFindingOut(BaseModel):
     threshold: float
     usual: float = Field(description="The highest rate that was normal; 0: none is known")
     heads: int = Field(description="Packets that were looked at")
-    coverage: float = Field(
-        description="Share of the packets that were looked at that match, 0 to 1"
-    )
+    coverage: float = Field(description="Share of these packets that match, 0 to 1")
     because: list[str]
-    rejected: list[str] = Field(description="Matches that were not taken, and why")
+    rejected: list[str] = Field(description="Matches that were not chosen, and why")
     deciding: list[DecidingOut]
     collateral: list[CollateralOut]
     picture: DistributionOut | None
@@ -157,7 +155,7 @@ class SenderOut(BaseModel):
 class EvidenceOut(BaseModel):
     """Evidence from the sampled packets that the rules of the incident dropped.
 
-    If there are none, from packets that were sent to the victim; `received` is true then.
+    If the rules dropped none, the packets are those sent to the victim, and `received` is true.
     """
 
     packets: int
@@ -193,26 +191,26 @@ def findings_out(incident: Incident) -> list[RuleFindingOut]:
     """What detectors found, in the order of time."""
     return [
         RuleFindingOut(
-            rule=each.rule,
-            at=each.at,
-            detector=each.detector,
-            **{name: msgspec.to_builtins(v) for name, v in structs.asdict(each.finding).items()},
+            rule=entry.rule,
+            at=entry.at,
+            detector=entry.detector,
+            **{name: msgspec.to_builtins(v) for name, v in structs.asdict(entry.finding).items()},
         )
-        for each in incident.findings
+        for entry in incident.findings
     ]
 
 
 def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:
     """The current rules of an incident, by id, and their hits since they joined it."""
     state, tag = controller.state, tag_of(incident)
-    listed = {record.id: record for record in incident.rules if not record.ended_at}
-    found = {}
+    by_id = {record.id: record for record in incident.rules if not record.ended_at}
+    hits_by_id = {}
     sources = [state.rules.get(source) for source in state.tagged.sources(tag)]
     for rule in (*sources, *list(state.matches.values())):
         if rule and tag in rule.tags:
-            hits, record = controller.hits(rule), listed.get(rule.id)
-            found[rule.id] = record.since(hits) if record else hits
-    return found
+            hits, record = controller.hits(rule), by_id.get(rule.id)
+            hits_by_id[rule.id] = record.since(hits) if record else hits
+    return hits_by_id
 
 
 def brief(incident: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:

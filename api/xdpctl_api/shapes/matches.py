@@ -46,8 +46,8 @@ class MatchIn(Strict):
         return build({name: getattr(self, name) for name in self.model_fields_set})
 
 
-def _from_text(given: object) -> object:
-    return text.parse(given).as_json() if isinstance(given, str) else given
+def _from_text(value: object) -> object:
+    return text.parse(value).as_json() if isinstance(value, str) else value
 
 
 MatchOrText = Annotated[
@@ -68,8 +68,8 @@ class LimitIn(Strict):
     per: str = Field(
         default="all",
         max_length=64,
-        description="What shares the rate: all, source, destination, or with the lengths of "
-        "prefixes: source/24,/56, destination+source/24",
+        description="Which packets share the rate: all, source, destination, or with prefix "
+        "lengths: source/24,/56, destination+source/24",
         examples=["destination"],
     )
 

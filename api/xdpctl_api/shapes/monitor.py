@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of monitor statistics, and of what is sampled of a set."""
+"""The shapes of monitor statistics, and of a set's sampled hits."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -64,7 +64,7 @@ class StatisticsOut(BaseModel):
     top_sources: list[ShareOut]
     top_ports: list[ShareOut] = Field(description="Destination ports, such as udp/53")
     top: dict[str, list[RankedOut]] = Field(
-        description="By component, the most frequent values, as a match takes them"
+        description="By component, the most frequent values, as a match writes them"
     )
     forwarded: float | None = Field(
         description="Share of the packets that go to other hosts, 0 to 1: whether these belong to "
@@ -72,35 +72,41 @@ class StatisticsOut(BaseModel):
     )
 
 
-def statistics_out(controller: Controller, found: MonitorStatistics | None) -> StatisticsOut | None:
+def statistics_out(
+    controller: Controller, statistics: MonitorStatistics | None
+) -> StatisticsOut | None:
     """Monitor statistics for an answer; None if there are none."""
-    if found is None:
+    if statistics is None:
         return None
     asking = controller.datapath.flows.asking().values()
-    flows_asked = bool(asking) and all(one is Asking.ASKS for one in asking)
+    flows_asked = bool(asking) and all(state is Asking.ASKS for state in asking)
     return StatisticsOut(
-        looked_at=found.looked,
-        established=found.established,
-        known=found.known,
+        looked_at=statistics.looked,
+        established=statistics.established,
+        known=statistics.known,
         flows_asked=flows_asked,
-        accepted=found.accepted,
-        connections=len(found.connections),
-        top_connections=[ConnectionOut(**c._asdict()) for c in found.connections[:_CONNECTIONS]],
-        sources=found.sources,
-        destinations=found.destinations,
-        top_sources=_shares(found.top_sources),
-        top_ports=_shares(found.ports),
-        top={word: _ranked(values) for word, values in rank(found.glimpses).items()},
-        forwarded=_forwarded(found, controller.state.protection),
+        accepted=statistics.accepted,
+        connections=len(statistics.connections),
+        top_connections=[
+            ConnectionOut(**c._asdict()) for c in statistics.connections[:_CONNECTIONS]
+        ],
+        sources=statistics.sources,
+        destinations=statistics.destinations,
+        top_sources=_shares(statistics.top_sources),
+        top_ports=_shares(statistics.ports),
+        top={word: _ranked(values) for word, values in rank(statistics.glimpses).items()},
+        forwarded=_forwarded(statistics, controller.state.protection),
     )
 
 
-def _forwarded(found: MonitorStatistics, protection: Protection) -> float | None:
+def _forwarded(statistics: MonitorStatistics, protection: Protection) -> float | None:
     """The share of the sample whose destination is no address of this host, and no multicast."""
-    if not found.glimpses:
+    if not statistics.glimpses:
         return None
-    others = sum(not _is_local(one["destination"], protection) for one in found.glimpses)
-    return others / len(found.glimpses)
+    others = sum(
+        not _is_local(glimpse["destination"], protection) for glimpse in statistics.glimpses
+    )
+    return others / len(statistics.glimpses)
 
 
 def _is_local(destination: int | Prefix, protection: Protection) -> bool:

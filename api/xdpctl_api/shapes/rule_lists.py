@@ -32,14 +32,14 @@ _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
 
 class Filters(Strict):
-    """What a listing may be narrowed by."""
+    """The filters of a listing."""
 
     action: Action | None = None
     mode: Mode | None = None
     origin: str | None = None
     tag: str | None = None
     within: str | None = Field(default=None, description="Only rules inside this prefix")
-    covering: str | None = Field(default=None, description="Only rules around this")
+    covering: str | None = Field(default=None, description="Only rules that cover this prefix")
     since: str | None = Field(default=None, description="Only rules added within this time: 10m")
     provisional: bool | None = Field(
         default=None, description="Only rules that wait to be confirmed; false: only others"
@@ -83,10 +83,10 @@ _ABOUT = {"all", "dry_run", "force", "count"} | FOR_WHOM
 
 
 class RemovalQuery(Filters, ForWhom):
-    """Which rules to remove. Configured limits are left, unless their origin is given."""
+    """Which rules to remove. Configured limits stay, unless their origin is given."""
 
     id: list[str] = Field(default=[], max_length=1_000, description="Only rules with these ids")
-    all: bool = Field(default=False, description="Every rule: needed where nothing else is given")
+    all: bool = Field(default=False, description="Every rule; needed if there is no other filter")
     dry_run: bool = False
     force: bool = Field(
         default=False,
@@ -101,7 +101,7 @@ class RemovalQuery(Filters, ForWhom):
         if not self.dry_run and self.count is None:
             raise RuleError("no count", "count", "read it with dry_run=true, then give it")
         wanted, origin = Filters.test(self, unix), self.origin
-        ids = frozenset(id_of(key_named(each)) for each in self.id)
+        ids = frozenset(id_of(key_named(identity)) for identity in self.id)
         return lambda rule: (
             (not ids or rule.id in ids)
             and (rule.origin not in STANDING or origin == rule.origin)
@@ -117,8 +117,8 @@ def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule]:
         sources = state.ordered()
         after = parse_rule_id(cursor) if cursor else None
         start = bisect_right(sources, order(after), key=order) if after else 0
-        held = (state.rules.get(source) for source in islice(sources, start, None))
-        yield from (rule for rule in held if rule and not rule.expired(now.ns))
+        rules = (state.rules.get(source) for source in islice(sources, start, None))
+        yield from (rule for rule in rules if rule and not rule.expired(now.ns))
     signatures: list[Rule] = ordered(list(state.matches.values()))
     for signature in signatures:
         if not signature.expired(now.ns) and (after_key is None or signature.order > after_key):
@@ -134,47 +134,47 @@ def _cursor(rule: Rule) -> str:
 
 
 def _place(cursor: str) -> tuple[int, bool, Key]:
-    found = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
-    if not found:
+    match = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
+    if not match:
         raise RuleError(
             f"{cursor[:40]!r} is not a cursor", "cursor", "give `next` of the previous page"
         )
-    return int(found[1]), found[2] == "1", precedence(text.parse(found[3]))
+    return int(match[1]), match[2] == "1", precedence(text.parse(match[3]))
 
 
 def page(
     ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int, cursor: str | None
 ) -> bytes:
     """A RulePage: at most `limit` rules after `cursor` for which `wanted` is true."""
-    found = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
-    cursor = _cursor(found[limit - 1]) if len(found) > limit else None
-    return _encoded(ctx, found[:limit], cursor)
+    rules = list(islice(filter(wanted, _standing(ctx, cursor)), limit + 1))
+    cursor = _cursor(rules[limit - 1]) if len(rules) > limit else None
+    return _encoded(ctx, rules[:limit], cursor)
 
 
 def busiest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> bytes:
     """A RulePage: the `limit` rules that have hit most packets, of those that are `wanted`."""
     rules = [rule for rule in _standing(ctx, None) if wanted(rule)]
     counted = zip(ctx.controller.hits_of(rules), rules, strict=True)
-    first = nlargest(limit, counted, key=lambda one: (one[0].packets, one[1].id))
+    first = nlargest(limit, counted, key=lambda pair: (pair[0].packets, pair[1].id))
     return _encoded(ctx, [rule for _, rule in first], None)
 
 
 def fastest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> bytes:
     """A RulePage: the `limit` rules that hit most packets a second now, by samples.
 
-    If fewer have hit any, others follow.
+    If fewer rules have hits, others follow.
     """
-    seen = ctx.sampler.window.last(_RATE_SECONDS)
-    rates = {slot: rate for slot, rate in rates_by_slot(seen).items() if rate}
-    found = {rule.id: (rate, rule) for rate, rule in _hitting(ctx, rates) if wanted(rule)}
-    rated = nlargest(limit, found.values(), key=lambda one: (one[0], one[1].id))
-    others = (rule for rule in _standing(ctx, None) if rule.id not in found and wanted(rule))
-    shown = [*rated, *((0.0, rule) for rule in islice(others, limit - len(rated)))]
-    return _encoded(ctx, [rule for _, rule in shown], None, [rate for rate, _ in shown])
+    recent = ctx.sampler.window.last(_RATE_SECONDS)
+    rates = {slot: rate for slot, rate in rates_by_slot(recent).items() if rate}
+    hitting = {rule.id: (rate, rule) for rate, rule in _hitting(ctx, rates) if wanted(rule)}
+    rated = nlargest(limit, hitting.values(), key=lambda pair: (pair[0], pair[1].id))
+    others = (rule for rule in _standing(ctx, None) if rule.id not in hitting and wanted(rule))
+    rows = [*rated, *((0.0, rule) for rule in islice(others, limit - len(rated)))]
+    return _encoded(ctx, [rule for _, rule in rows], None, [rate for rate, _ in rows])
 
 
 def _hitting(ctx: ControlPlane, rates: Mapping[int, float]) -> Iterator[tuple[float, Rule]]:
-    """The rules of these slots, with their rates; without looking at each of many rules."""
+    """The rules of these slots, with their rates; the other rules are not looked up."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     for source, slot in list(state.image.entries.items()):
         rule = state.rules.get(source) if slot in rates else None
@@ -191,10 +191,10 @@ def _encoded(
     cursor: str | None,
     rates: Sequence[float | None] | None = None,
 ) -> bytes:
-    """A RulePage as JSON. It makes no models, which would take most of the time of a long page."""
+    """A RulePage as JSON, made without models: they would take most of the time of a long page."""
     now, counted = ctx.controller.clock.read(), ctx.controller.hits_of(rules)
-    shown = [
+    rows = [
         {**rule_out(ctx.controller, rule, now, hits), "rate": rate, "statistics": None}
         for rule, hits, rate in zip(rules, counted, rates or [None] * len(rules), strict=True)
     ]
-    return msgspec.json.encode({"rules": shown, "next": cursor}, enc_hook=BaseModel.model_dump)
+    return msgspec.json.encode({"rules": rows, "next": cursor}, enc_hook=BaseModel.model_dump)

@@ -21,8 +21,8 @@ class RuleIn(Strict):
         default=None,
         description="known: packets of known flows and of this host's TCP connections pass; the "
         "default for rules that match on more than a source, except limits per source. "
-        "established: only the latter pass. trial: as known, and a few flows by which it is "
-        "measured whom the rule hits",
+        "established: only packets of these connections pass. trial: as known, and a few more "
+        "flows pass, to measure whom the rule hits",
     )
     priority: StrictInt | None = Field(
         default=None, description="Lower numbers are evaluated first; ties in FlowSpec order"
@@ -36,7 +36,7 @@ class RuleIn(Strict):
     )
     force: bool = Field(
         default=False,
-        description="Also a drop wider than /8 (IPv6 /16); an admin may drop everything",
+        description="Allow a drop wider than /8 (IPv6 /16); an admin may drop everything",
     )
     replace: bool = Field(
         default=False, description="Replace a rule with that match, instead of extending it"
@@ -71,19 +71,19 @@ class RuleChange(Strict):
     limit: LimitIn | None = None
     spare: Spare = Spare.KNOWN
     priority: StrictInt = 0
-    force: bool = Field(default=False, description="Also a drop wider than /8 (IPv6 /16)")
+    force: bool = Field(default=False, description="Allow a drop wider than /8 (IPv6 /16)")
 
     def changes(self) -> dict[str, object]:
         """The given fields by name, `ttl` in seconds; RuleError if one is not valid."""
-        given = self.model_dump(include=self.model_fields_set - {"limit"})
+        fields = self.model_dump(include=self.model_fields_set - {"limit"})
         if "limit" in self.model_fields_set and self.limit is None:
             raise RuleError(
                 "limit must not be null", "limit", "give pps or bps, or remove the rule"
             )
         if self.limit is not None:
-            given["limit"] = self.limit.rate()
-        if "ttl" in given:
-            given["ttl"] = seconds(self.ttl, "ttl")
-        if "tags" in given:
-            given["tags"] = tuple(self.tags)
-        return given
+            fields["limit"] = self.limit.rate()
+        if "ttl" in fields:
+            fields["ttl"] = seconds(self.ttl, "ttl")
+        if "tags" in fields:
+            fields["tags"] = tuple(self.tags)
+        return fields

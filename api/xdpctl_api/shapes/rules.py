@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of rules, tokens and the bypass, and their conversion from and to the model."""
+"""The shapes of rules, and their conversion from the model."""
 
 from datetime import datetime
 from typing import Any
@@ -24,13 +24,17 @@ class PeopleOut(BaseModel):
     share: float | None = Field(
         description="Estimated share of people among the sources that it hits; null: not measured"
     )
-    low: float = Field(description="Lower end of the interval: 95 % of rules are never outside")
+    low: float = Field(
+        description="Lower end of the interval; 95 % of rules are never outside of it"
+    )
     high: float = Field(description="Upper end of the interval")
-    people: int = Field(description="Sources with whom the inside took part")
-    sources: int = Field(description="Sources that were let pass, and had time to")
+    people: int = Field(description="Sources whose flows the inside took part in")
+    sources: int = Field(
+        description="Sources that passed, and whose flows the inside could take part in"
+    )
     again: int = Field(description="Flows that passed because they came again after a pause")
     repeats: bool = Field(
-        description="As many come again as may pass: it is a flood that repeats its flows"
+        description="As many flows come again as may pass: a flood that repeats its flows"
     )
     passed: int = Field(description="Packets that passed")
     hurts: bool = Field(description="Whether it hits people, beyond doubt")
@@ -83,7 +87,7 @@ class RuleAnswer(RuleOut):
     """A rule that was added or changed, and is in the kernel."""
 
     created: bool
-    changed: bool = Field(description="Whether anything is other than before")
+    changed: bool = Field(description="Whether anything differs from before")
     in_kernel: bool
     warnings: list[str]
     change: int | None = Field(description="Number of the change, to undo it; null for detectors")
@@ -152,7 +156,7 @@ class RulePage(BaseModel):
 
 
 def _text(rule: Rule) -> str:
-    """The match as text; of a source alone, with its length."""
+    """The match as text; a source alone is written with its prefix length."""
     return f"src {rule.by_source}" if rule.by_source else str(rule.match)
 
 
@@ -163,21 +167,21 @@ def _slot(controller: Controller, rule: Rule) -> int | None:
     return rule.slot if controller.in_force(rule) else None
 
 
-def collateral_out(found: Collateral | None) -> PeopleOut | None:
-    """What is known of whom a rule hits."""
-    if found is None:
+def collateral_out(collateral: Collateral | None) -> PeopleOut | None:
+    """Whom a rule hits; None if nothing is known."""
+    if collateral is None:
         return None
     return PeopleOut(
-        share=found.share,
-        low=found.low,
-        high=found.high,
-        people=found.people,
-        sources=found.sources,
-        again=found.again,
-        repeats=found.repeats,
-        passed=found.passed,
-        hurts=found.hurts,
-        text=str(found),
+        share=collateral.share,
+        low=collateral.low,
+        high=collateral.high,
+        people=collateral.people,
+        sources=collateral.sources,
+        again=collateral.again,
+        repeats=collateral.repeats,
+        passed=collateral.passed,
+        hurts=collateral.hurts,
+        text=str(collateral),
     )
 
 

@@ -42,8 +42,8 @@ class SetChoices(Strict):
     spare: Spare | None = Field(
         default=None,
         description="known: packets of known flows and of this host's TCP connections pass; "
-        "established: only the latter. Default: unchanged; for a new set none, and known for a "
-        "feed that drops",
+        "established: only packets of these connections pass. Default: unchanged; for a new set "
+        "none, and known for a feed that drops",
     )
     reason: str | None = Field(default=None, description="Default: unchanged")
     allow_private: bool = Field(
@@ -70,7 +70,7 @@ class SetChoices(Strict):
 
     @property
     def choices(self) -> Choices:
-        """The same settings as the type that the replacement of a set takes."""
+        """The same settings for the replacement of a set."""
         return Choices(
             action=self.action,
             mode=self.mode,

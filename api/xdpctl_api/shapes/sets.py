@@ -51,10 +51,10 @@ class OptionsOut(BaseModel):
 
 
 class SparedOut(BaseModel):
-    """Sources of a set that drops with which the inside is in conversation, in the last minute."""
+    """Sources of a dropping set that were in conversation with the inside in the last minute."""
 
-    sources: int = Field(description="Of a sample of what was spared")
-    packets: int = Field(description="Theirs that passed, estimated")
+    sources: int = Field(description="Number of such sources, in a sample")
+    packets: int = Field(description="Estimated number of their packets that passed")
     examples: list[str] = Field(description="The sources with the most packets")
 
 
@@ -78,8 +78,8 @@ class SetOut(BaseModel):
     packets: int
     bytes: int
     spared: SparedOut | None = Field(
-        description="Whom it spares; null where that is not measured: only of a set that drops and "
-        "spares known flows, where the flow memory is asked"
+        description="Whom it spares. Measured only for a set that drops and spares known flows, "
+        "where the flow memory is asked; else null"
     )
     etag: str
     statistics: StatisticsOut | None = Field(
@@ -107,55 +107,59 @@ class SetAnswer(SetOut):
     )
 
 
-def set_out(ctx: ControlPlane, held: SourceSet, planned: Entries | None = None) -> dict[str, Any]:
+def set_out(
+    ctx: ControlPlane, source_set: SourceSet, planned: Entries | None = None
+) -> dict[str, Any]:
     """The fields of a SetOut; `planned` are the entries of a dry run."""
     state = ctx.controller.state
-    (hits,) = ctx.controller.datapath.hits([held.slot])
-    entries = planned or state.entries.get(held.name, NOTHING)
-    applied = state.applied(held.name) if held.name in state.sets and not planned else entries
+    (hits,) = ctx.controller.datapath.hits([source_set.slot])
+    entries = planned or state.entries.get(source_set.name, NOTHING)
+    applied = (
+        state.applied(source_set.name) if source_set.name in state.sets and not planned else entries
+    )
     return {
-        "name": held.name,
-        "action": held.action,
-        "mode": held.mode,
-        "spare": held.spare,
-        "origin": held.origin,
-        "reason": held.reason,
-        "slot": held.slot,
+        "name": source_set.name,
+        "action": source_set.action,
+        "mode": source_set.mode,
+        "spare": source_set.spare,
+        "origin": source_set.origin,
+        "reason": source_set.reason,
+        "slot": source_set.slot,
         "entries": {f"ipv{number}": len(keys) for number, keys in entries.items()},
         "applied": {f"ipv{number}": len(keys) for number, keys in applied.items()},
-        "created_at": timestamp(held.created_at),
-        "changed_at": timestamp(held.changed_at),
-        "feed": feed_out(ctx, held),
-        "options": structs.asdict(held.options),
-        "report": dict(held.report),
+        "created_at": timestamp(source_set.created_at),
+        "changed_at": timestamp(source_set.changed_at),
+        "feed": feed_out(ctx, source_set),
+        "options": structs.asdict(source_set.options),
+        "report": dict(source_set.report),
         "packets": hits.packets,
         "bytes": hits.bytes,
-        "spared": _spared_out(ctx.lists.found.get(held.name)),
-        "etag": held.etag,
+        "spared": _spared_out(ctx.lists.found.get(source_set.name)),
+        "etag": source_set.etag,
     }
 
 
-def _spared_out(found: Spared | None) -> SparedOut | None:
-    if found is None:
+def _spared_out(spared: Spared | None) -> SparedOut | None:
+    if spared is None:
         return None
     return SparedOut(
-        sources=found.sources,
-        packets=found.packets,
-        examples=[text_of(source) for source in found.examples],
+        sources=spared.sources,
+        packets=spared.packets,
+        examples=[text_of(source) for source in spared.examples],
     )
 
 
-def feed_out(ctx: ControlPlane, held: SourceSet) -> FeedOut | None:
+def feed_out(ctx: ControlPlane, source_set: SourceSet) -> FeedOut | None:
     """The feed of a set and the result of its last fetches; None if the set has no feed."""
-    if held.feed is None:
+    if source_set.feed is None:
         return None
-    tried = ctx.refresher.attempt(held)
+    tried = ctx.refresher.attempt(source_set)
     return FeedOut(
-        url=held.feed.url,
-        file=held.feed.file,
-        refresh=held.feed.refresh,
-        format=held.feed.format,
-        column=held.feed.column,
+        url=source_set.feed.url,
+        file=source_set.feed.file,
+        refresh=source_set.feed.refresh,
+        format=source_set.feed.format,
+        column=source_set.feed.column,
         checked_at=timestamp(tried.checked_at) if tried.checked_at else None,
         next_at=timestamp(tried.next_at),
         good_at=timestamp(tried.good_at),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of what is seen of the traffic, and of what services inside serve."""
+"""The shapes of traffic figures, and of how services inside serve their clients."""
 
 from datetime import datetime
 from typing import Literal
@@ -15,8 +15,8 @@ from xdpctl.watch.condition import State
 from xdpctl_api.shapes.common import Duration, Strict
 
 _HALF = (
-    "within which half of the clients had it; it is measured by steps of four times as much, and "
-    f"{wait_bound(WAITS - 1):.1f} stands for all that is longer than {wait_bound(WAITS - 2):.1f}; "
+    "which half of the clients did not exceed; measured in steps of a factor of four, and "
+    f"{wait_bound(WAITS - 1):.1f} stands for all waits over {wait_bound(WAITS - 2):.1f}; "
     "null: few were measured"
 )
 
@@ -46,7 +46,7 @@ class DimensionOut(BaseModel):
 class TrafficOut(BaseModel):
     """Estimates from sampled packets."""
 
-    seconds: float = Field(description="How long was watched; less than asked after a start")
+    seconds: float = Field(description="Length of the window; less than asked after a start")
     sampled: int = Field(description="Number of sampled packets that the estimates are made from")
     missing: int = Field(description="Packets that could not be sampled, because there were many")
     packets: float = Field(description="Packets a second, of those chosen")
@@ -61,10 +61,12 @@ class RecordedOut(TrafficOut):
 
 
 class SuggestIn(Strict):
-    """What is to be explained."""
+    """The traffic to explain, and the traffic to compare it with."""
 
     window: Duration = Field(default=10.0, description="How far back: 1s to 60s")
-    before: Duration = Field(default=3600.0, description="How long ago it is compared with")
+    before: Duration = Field(
+        default=3600.0, description="How long ago the traffic was that it is compared with"
+    )
 
 
 class SuggestionOut(BaseModel):
@@ -79,31 +81,34 @@ class SuggestionOut(BaseModel):
         description="Share of the packets then that it would have taken; null: not known"
     )
     before_error: float | None = Field(description="Half width of its 95 % confidence interval")
-    before_packets: float | None = Field(description="Packets a second of these then")
+    before_packets: float | None = Field(
+        description="Packets a second that it would have taken then"
+    )
 
 
 class SuggestOut(BaseModel):
-    """The narrowest matches that explain what is more than it was."""
+    """The narrowest matches that explain traffic that has grown."""
 
-    seconds: float = Field(description="How long was watched")
+    seconds: float = Field(description="Length of the window")
     sampled: int = Field(description="Number of sampled packets now")
-    before_seconds: float = Field(description="How long was watched then; 0: nothing is known")
+    before_seconds: float = Field(description="Length of the window then; 0: nothing is known")
     before_sampled: int = Field(description="Number of sampled packets then")
     matches: list[SuggestionOut] = Field(description="At most five")
 
 
 class ConditionOut(BaseModel):
-    """How it is. `matches` are of what no rule decided, as in a suggestion."""
+    """How the host is. `matches` are of packets that no rule decided, as in a suggestion."""
 
     state: State = Field(
         description="quiet: nothing to do; holding: rules of detectors keep something out, and "
-        "people get in; hurting: people are hit, a flood passes, or what should filter does not; "
+        "people get in; hurting: people are hit, a flood passes, an uplink is full, or the filter "
+        "does not work; "
         "unclear: it is not known"
     )
     reasons: list[str] = Field(description="Sentences that say why")
-    seconds: float = Field(description="How long was watched")
+    seconds: float = Field(description="Length of the window")
     sampled: int = Field(description="Number of sampled packets that no rule decided")
-    before_seconds: float = Field(description="How long was watched before; 0: nothing is known")
+    before_seconds: float = Field(description="Length of the window before; 0: nothing is known")
     matches: list[SuggestionOut] = Field(description="At most five")
 
 
@@ -128,8 +133,8 @@ class ServedOut(BaseModel):
     address: str
     protocol: Literal["tcp", "udp"]
     port: int
-    served: float = Field(description="Connections over TCP that it took up, or answers over UDP")
-    usual: float | None = Field(description="Those that are usual in this hour; null: not known")
+    served: float = Field(description="Connections over TCP that it accepted, or answers over UDP")
+    usual: float | None = Field(description="The usual number in this hour; null: not known")
     asked: float = Field(
         description="SYNs or questions, estimated from samples; those of attacks are among them"
     )
@@ -137,8 +142,8 @@ class ServedOut(BaseModel):
     data: float | None = Field(
         description=f"Seconds from the end of the handshake to the first data, {_HALF}"
     )
-    usual_data: float | None = Field(description="The same in this hour")
-    fails: str = Field(description="In which way it fails those who ask; empty: it does not")
+    usual_data: float | None = Field(description="The usual wait in this hour")
+    fails: str = Field(description="How it fails its clients; empty: it does not")
 
 
 class ServedList(BaseModel):
@@ -147,17 +152,17 @@ class ServedList(BaseModel):
     services: list[ServedOut]
 
 
-def served_out(each: Figures) -> ServedOut:
+def served_out(figures: Figures) -> ServedOut:
     """A service as the API shows it."""
     return ServedOut(
-        address=text_of(each.service.host),
-        protocol="tcp" if each.service.protocol == TCP else "udp",
-        port=each.service.port,
-        served=each.served,
-        usual=each.usual,
-        asked=each.asked,
-        syn_ack=each.syn_ack,
-        data=each.data,
-        usual_data=each.usual_data,
-        fails=each.fails,
+        address=text_of(figures.service.host),
+        protocol="tcp" if figures.service.protocol == TCP else "udp",
+        port=figures.service.port,
+        served=figures.served,
+        usual=figures.usual,
+        asked=figures.asked,
+        syn_ack=figures.syn_ack,
+        data=figures.data,
+        usual_data=figures.usual_data,
+        fails=figures.fails,
     )

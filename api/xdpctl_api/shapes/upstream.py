@@ -27,14 +27,14 @@ class UplinkOut(BaseModel):
 
     interface: str
     bits_in: int = Field(description="Its rate in bits a second, as configured")
-    filtered: bool = Field(description="Whether the filter sees it: interfaces has it")
+    filtered: bool = Field(description="Whether the filter sees it: `interfaces` lists it")
     bits: float | None = Field(description="Bits a second that arrive, on the wire")
-    share: float | None = Field(description="Of its rate; null: not known yet")
-    lost: float | None = Field(description="Packets a second that the device loses before us")
-    bits_out: int | None = Field(description="What it sends at most, if that is configured")
-    share_out: float | None = Field(description="Of bits_out; null: not known")
-    full_out_for: int = Field(description="Seconds for which what goes out fills it")
-    full_for: int = Field(description="Seconds; 0: it is not full")
+    share: float | None = Field(description="Share of bits_in; null: not known yet")
+    lost: float | None = Field(description="Packets a second that the device itself drops")
+    bits_out: int | None = Field(description="Its outgoing rate in bits a second, if configured")
+    share_out: float | None = Field(description="Share of bits_out; null: not known")
+    full_out_for: int = Field(description="Seconds for which outgoing traffic has filled it")
+    full_for: int = Field(description="Seconds for which it has been full; 0: it is not")
     why: str
     rate_is_wrong: bool = Field(description="More came than bits_in: it is configured too low")
 
@@ -45,7 +45,7 @@ class RequestOut(BaseModel):
     kind: Kind
     route: str = Field(description="In the syntax of ExaBGP")
     what: str
-    cost: str = Field(description="What it costs whom")
+    cost: str = Field(description="What it costs, and whom")
 
 
 class AttackOut(BaseModel):
@@ -70,12 +70,12 @@ class PeerOut(BaseModel):
     received: int = Field(description="FlowSpec routes that it sent and that are kept")
     beyond: int = Field(description="Routes that it sent beyond receive_most")
     applied: int = Field(description="Its routes that are rules here")
-    not_applied: list[str] = Field(description="Why others are not; the first twenty reasons")
+    not_applied: list[str] = Field(description="Why other routes are not; the first twenty reasons")
     frozen: bool = Field(description="No rules are added for it")
 
 
 class AnnouncementOut(BaseModel):
-    """Something that a peer is asked, or that is proposed to be asked."""
+    """A request to a peer, which is announced or proposed."""
 
     id: str
     peer: str
@@ -95,7 +95,7 @@ class AnnouncementOut(BaseModel):
     renewed: int
     told: bool = Field(description="The speaker was told and has accepted it")
     problem: str
-    fell_by: float | None = Field(description="The part of what arrived that does so no more")
+    fell_by: float | None = Field(description="Share of the arriving traffic that stopped")
     helped_after: float | None = Field(description="Seconds until a fifth less arrived")
 
 
@@ -112,7 +112,7 @@ class UpstreamOut(BaseModel):
 
 
 class ProposeIn(Strict):
-    """What to propose: what could be asked about an incident; of one peer, or of all."""
+    """The incident to propose requests for, to one peer or to all."""
 
     incident: str = Field(max_length=64)
     peer: str | None = Field(default=None, max_length=64)
@@ -196,43 +196,43 @@ def peer_out(peer: Peer, peering: Peering) -> PeerOut:
 
 
 def announcement_out(
-    each: Announcement, peering: Peering, protection: Protection, now: Now
+    announcement: Announcement, peering: Peering, protection: Protection, now: Now
 ) -> AnnouncementOut:
-    """An announcement, with what the speaker says of it and what it did."""
-    told, effect = peering.told(each), peering.announcer.effects.of.get(each.id)
-    helped = effect is not None and effect.helped_after is not None
-    left = (each.expires_ns - now.ns) / 1e9 if each.announced else 0.0
+    """An announcement, with its state at the speaker and its effect."""
+    told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
+    state = "announced" if announcement.announced else "proposed"
+    seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
-        id=each.id,
-        peer=each.peer,
-        kind=each.kind,
-        state="probing" if each.probing else "announced" if each.announced else "proposed",
-        route=syntax.text(each.route),
-        victim=str(each.victim),
-        what=each.what,
-        cost=each.cost,
-        incident=each.incident,
-        by=each.by,
-        at=each.at,
-        confirm=needs_word(each, protection),
-        approved_by=each.approved_by,
-        sent_at=each.sent_at,
-        ends_in=max(0.0, round(left, 3)),
-        renewed=each.renewed,
+        id=announcement.id,
+        peer=announcement.peer,
+        kind=announcement.kind,
+        state="probing" if announcement.probing else state,
+        route=syntax.text(announcement.route),
+        victim=str(announcement.victim),
+        what=announcement.what,
+        cost=announcement.cost,
+        incident=announcement.incident,
+        by=announcement.by,
+        at=announcement.at,
+        confirm=needs_word(announcement, protection),
+        approved_by=announcement.approved_by,
+        sent_at=announcement.sent_at,
+        ends_in=max(0.0, round(seconds, 3)),
+        renewed=announcement.renewed,
         told=told is not None and not told.problem,
-        problem=_problem(each, told, peering),
-        fell_by=_known(effect.fell_by) if effect and helped else None,
+        problem=_problem(announcement, told, peering),
+        fell_by=_known(effect.fell_by) if effect and effect.helped_after is not None else None,
         helped_after=effect.helped_after if effect else None,
     )
 
 
-def _problem(each: Announcement, told: Told | None, peering: Peering) -> str:
-    """Why what is announced does not reach the peer; "" if it does, or should not."""
-    peer = peering.settings.peer(each.peer)
-    if not each.announced or each.probing:
+def _problem(announcement: Announcement, told: Told | None, peering: Peering) -> str:
+    """Why an announcement does not reach the peer; "" if it does, or should not."""
+    peer = peering.settings.peer(announcement.peer)
+    if not announcement.announced or announcement.probing:
         return ""
     if peer is None or not peer.announces:
-        return f"not sent: {each.peer} is no peer that may be asked"
+        return f"not sent: {announcement.peer} is no peer that may be asked"
     report = peering.speaker.report
     session = session_of(report, peer)
     if report is None or session is None:
@@ -241,7 +241,7 @@ def _problem(each: Announcement, told: Told | None, peering: Peering) -> str:
         return f"not sent: {told.problem}"
     if not session.up:
         return f"not sent: there is no session: {session.why}"
-    if not agreed(session, each.kind, each.victim.family):
+    if not agreed(session, announcement.kind, announcement.victim.family):
         return "not sent: the peer takes no such routes in this session"
     return "" if told else "not sent yet"
 

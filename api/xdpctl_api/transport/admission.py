@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 _A_SECOND, _AT_ONCE = 10.0, 60.0  # a page has a dozen files
-_PEERS_MAX = 4_096  # the one that asked least lately is forgotten
+_PEERS_MAX = 4_096  # beyond that, the peer that has been silent longest is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Pace:
         self._held: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def allows(self, peer: Hashable, now: float, cost: int = 1) -> bool:
-        """Whether a peer may ask once more; if so, that is counted as `cost`."""
-        left, at = self._held.pop(peer, (self._at_once, now))
-        left = min(self._at_once, left + (now - at) * self._a_second)
-        allowed = left >= 1
-        self._held[peer] = (left - cost if allowed else left), now
+        """Whether a peer may ask once more; if so, it pays `cost` tokens."""
+        tokens, at = self._held.pop(peer, (self._at_once, now))
+        tokens = min(self._at_once, tokens + (now - at) * self._a_second)
+        allowed = tokens >= 1
+        self._held[peer] = (tokens - cost if allowed else tokens), now
         while len(self._held) > _PEERS_MAX:
             self._held.popitem(last=False)
         return allowed

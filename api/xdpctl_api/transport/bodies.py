@@ -112,20 +112,20 @@ class BodyLimit:
 
     async def _budgeted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run a route that reads its body itself; the bytes count until it has answered."""
-        held = 0
+        taken = 0
 
         async def counted() -> Message:
-            nonlocal held
+            nonlocal taken
             message = await receive()
             size = len(message.get("body", b""))
             self._budget.take(size)
-            held += size
+            taken += size
             return message
 
         try:
             await self.app(scope, counted, send)
         finally:
-            self._budget.give(held)
+            self._budget.give(taken)
 
 
 def _limits_itself(scope: Scope) -> bool:

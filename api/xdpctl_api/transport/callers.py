@@ -24,7 +24,7 @@ from xdpctl_api import problems
 from xdpctl_api.transport.admission import Pace
 
 PEER = "xdpctl.peer"
-SHOWN = "xdpctl.shown"  # a list in the scope: whether the token or session is good, if it was asked
+SHOWN = "xdpctl.shown"  # a list in the scope: the results of checks of the token or session
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _FOR_STRANGERS = frozenset(("/login", "/openapi.json"))
@@ -36,9 +36,9 @@ _PORT = re.compile(r":[0-9]{1,5}\Z")
 
 def network_of(address: str) -> bytes:
     """The network by which a TCP client is counted: its IPv4 address, or its IPv6 /64."""
-    found = ip_address(address.split("%")[0])
-    mapped = found.ipv4_mapped if found.version == 6 else None
-    packed = (mapped or found).packed
+    ip = ip_address(address.split("%")[0])
+    mapped = ip.ipv4_mapped if ip.version == 6 else None
+    packed = (mapped or ip).packed
     return packed[:_PREFIX6] if len(packed) == 16 else packed
 
 
@@ -81,7 +81,7 @@ class NodePeer:
 
 
 class NodeCallers:
-    """For the listener of the fleet: nodes by their certificates, and those that join."""
+    """For the listener of the fleet: identifies nodes by certificate, and serves joining nodes."""
 
     def __init__(self, app: ASGIApp, joining: Path) -> None:
         self._app, self._joining = app, joining
@@ -96,17 +96,17 @@ class NodeCallers:
         await self._sealed(scope["path"])(scope, receive, send)
 
     def _sealed(self, path: str) -> Response:
-        """The bundle of a token, until it ends or was used; with its proof, it is used now."""
+        """The bundle of a token, until it ends or was used; a request with its proof uses it up."""
         identity, _, proof = path.removeprefix(JOINING).partition("/")
-        found = self._joining / identity
-        if path.startswith(JOINING) and _IDENTITY.fullmatch(identity) and found.is_file():
-            made = offer.decode(found.read_bytes())
-            if made is None or made.ends < time.time():
-                found.unlink(missing_ok=True)
+        bundle = self._joining / identity
+        if path.startswith(JOINING) and _IDENTITY.fullmatch(identity) and bundle.is_file():
+            offered = offer.decode(bundle.read_bytes())
+            if offered is None or offered.ends < time.time():
+                bundle.unlink(missing_ok=True)
             elif not proof:
-                return Response(made.sealed, media_type="application/octet-stream")
-            elif hmac.compare_digest(proof.encode(), made.proof.encode()):
-                found.unlink(missing_ok=True)
+                return Response(offered.sealed, media_type="application/octet-stream")
+            elif hmac.compare_digest(proof.encode(), offered.proof.encode()):
+                bundle.unlink(missing_ok=True)
                 return Response(status_code=204)
         return problems.problem(401, "access", "no certificate of a node of this fleet")
 
@@ -146,10 +146,10 @@ class Hosts:
 
 
 class Strangers:
-    """How often somebody may ask whose token or session was never good, by network.
+    """Limits how often callers without a valid token or session may ask, by network.
 
-    Who shows none, and who shows one that turns out to be none, are counted apart. A token or a
-    session that was good is not counted, so nobody near its owner locks him out.
+    Requests with none, and requests with an invalid one, are counted apart. A token or session
+    that was valid is not counted, so others in its owner's network cannot lock the owner out.
     """
 
     def __init__(self) -> None:
@@ -159,25 +159,25 @@ class Strangers:
     def may_ask(self, scope: Scope) -> bool:
         """Whether a request may be answered, before any work."""
         scope[SHOWN] = []
-        shown = _shown(scope)
-        if shown in self._good:
+        credential = _shown(scope)
+        if credential in self._good:
             return True
-        peer = _network(scope), bool(shown)
-        return self._pace.allows(peer, time.monotonic(), 0 if shown else 1)
+        peer = _network(scope), bool(credential)
+        return self._pace.allows(peer, time.monotonic(), 0 if credential else 1)
 
     def answered(self, scope: Scope) -> None:
-        """Remember what was shown if it was good; else count the request.
+        """Remember the credential if it was valid; else count the request.
 
-        A request that nobody has to be known for, such as one for a script of a page, says nothing
-        of what was shown with it.
+        A request that needs no caller, such as one for a page's script, does not check the
+        credential: then the earlier result stands.
         """
-        shown = _shown(scope)
-        if not shown:
+        credential = _shown(scope)
+        if not credential:
             return
-        known = shown in self._good
-        self._good.pop(shown, None)
-        if scope[SHOWN][-1] if scope[SHOWN] else known:
-            self._good[shown] = None
+        was_good = credential in self._good
+        self._good.pop(credential, None)
+        if scope[SHOWN][-1] if scope[SHOWN] else was_good:
+            self._good[credential] = None
             while len(self._good) > _GOOD_MAX:
                 self._good.popitem(last=False)
         else:
@@ -185,17 +185,17 @@ class Strangers:
 
 
 def _shown(scope: Scope) -> bytes:
-    """A digest of the token and cookies of a request; empty if there are none, or nobody asks."""
+    """A digest of a request's token and cookies; empty without any, or if the path needs none."""
     if scope["path"] in _FOR_STRANGERS:
         return b""
-    given = [value for name, value in scope["headers"] if name in _CREDENTIALS]
-    return hashlib.sha256(b"\0".join(given)).digest() if given else b""
+    values = [value for name, value in scope["headers"] if name in _CREDENTIALS]
+    return hashlib.sha256(b"\0".join(values)).digest() if values else b""
 
 
 class RemoteCallers:
     """For TCP: refuses requests for another host name, or from a page of another site.
 
-    Strangers have a pace, by network.
+    Callers without a valid token or session are limited by network.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:

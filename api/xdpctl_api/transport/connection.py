@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        size = sum(len(one) + len(other) for one, other in self.headers)
+        size = sum(len(key) + len(text) for key, text in self.headers)
         if len(self.headers) > _HEADERS_MAX or size > _HEADER_BYTES:
             self._refuse()
 
@@ -161,7 +161,7 @@ class NodeConnection(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         secured = transport.get_extra_info("ssl_object")
-        self.client = named(  # type: ignore[assignment]  # the scope of this listener has it so
+        self.client = named(  # type: ignore[assignment]  # NodeCallers expects it so
             secured.getpeercert() if secured else None
         )
 
@@ -172,10 +172,10 @@ def named(certificate: Mapping[str, Any] | None) -> tuple[str, int, int]:
     The name is "" without a certificate.
     """
     fields = [field for part in (certificate or {}).get("subject", ()) for field in part]
-    found = dict(fields)
-    states = int(found.get("organizationalUnitName") == STATES)
+    subject = dict(fields)
+    states = int(subject.get("organizationalUnitName") == STATES)
     serial = int((certificate or {}).get("serialNumber", "0"), 16)
-    return found.get("commonName", ""), states, serial
+    return subject.get("commonName", ""), states, serial
 
 
 def credentials(peer: socket.socket) -> tuple[int, int]:

@@ -52,7 +52,7 @@ def listener_config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config
 
 
 def fleet_config(app: ASGIApp, fleet: FleetListener) -> uvicorn.Config:
-    """The listener for other nodes: a certificate of the fleet's authority, or only to join."""
+    """The listener for other nodes; a client without a certificate of the fleet may only join."""
     settings = fleet.settings
     return uvicorn.Config(
         NodeCallers(app, fleet.joining),
@@ -76,18 +76,18 @@ def fleet_config(app: ASGIApp, fleet: FleetListener) -> uvicorn.Config:
 
 
 def _renewing(
-    settings: FleetSettings, config: uvicorn.Config, made: Callable[[], ssl.SSLContext]
+    settings: FleetSettings, config: uvicorn.Config, make_context: Callable[[], ssl.SSLContext]
 ) -> ssl.SSLContext:
-    """The context for other nodes, which uses this node's certificate as it is at a handshake."""
-    context, certificate = _context(config, made), settings.file("node.crt")
+    """The context for other nodes; each handshake uses this node's current certificate."""
+    context, certificate = _context(config, make_context), settings.file("node.crt")
     loaded = certificate.stat().st_mtime_ns
 
     def renew(secured: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         nonlocal loaded
         try:
-            now = certificate.stat().st_mtime_ns
-            if now != loaded:
-                loaded = now
+            modified = certificate.stat().st_mtime_ns
+            if modified != loaded:
+                loaded = modified
                 context.load_cert_chain(certificate, settings.file("node.key"))
                 secured.context = context
         except OSError as error:
@@ -97,9 +97,9 @@ def _renewing(
     return context
 
 
-def _context(_: uvicorn.Config, made: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+def _context(_: uvicorn.Config, make_context: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """The context of uvicorn, without versions before TLS 1.2 (RFC 8996)."""
-    context = made()
+    context = make_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -37,23 +37,27 @@ from xdpctl_api.transport.listeners import fleet_config, listener_config
 _HANDSHAKE_SECONDS = 5.0
 _DESCRIPTORS = 16_384  # file descriptors, if the hard limit allows them
 _OURS = 256  # descriptors for maps, the store, feeds and files
-_TCP, _LOCAL = Caps(1024, 64), Caps(512, 256, reserved=128)
+_TCP, _LOCAL, _NODES = Caps(1024, 64), Caps(512, 256, reserved=128), Caps(512, 256)
 _AGAIN_SECONDS = 0.1
 _SWITCH_SECONDS = 0.001  # after which a busy thread lets another one run
 log = logging.getLogger("xdpctl.api")
 
 
-def partition() -> tuple[Caps, Caps]:
-    """The caps of both listeners, TCP first; together they leave descriptors for other files."""
+def partition(fleet: bool = False) -> tuple[Caps, Caps, Caps]:
+    """The caps of the listeners for TCP, local callers, and nodes of the fleet, if it has one.
+
+    Together they leave descriptors for other files.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    room = max(48, max(soft, wanted) - _OURS)
-    if room >= _TCP.total + _LOCAL.total:
-        return _TCP, _LOCAL
-    local = max(32, room // 3)
-    return Caps(room - local, max(8, room // 16)), Caps(local, local // 2, reserved=local // 4)
+    descriptors = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft < descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    room = max(48, max(soft, descriptors) - _OURS)
+    if room >= _TCP.total + _LOCAL.total + fleet * _NODES.total:
+        return _TCP, _LOCAL, _NODES
+    local, nodes = max(32, room // 3), fleet * max(8, room // 6)
+    tcp = Caps(room - local - nodes, max(8, room // 16))
+    return tcp, Caps(local, local // 2, reserved=local // 4), Caps(nodes, max(8, nodes // 4))
 
 
 class Server(uvicorn.Server):
@@ -121,13 +125,13 @@ class Server(uvicorn.Server):
 
         def protocol() -> HttpToolsProtocol:
             kind: Any = config.http_protocol_class
-            made: HttpToolsProtocol = kind(
+            instance: HttpToolsProtocol = kind(
                 ticket=ticket,
                 config=config,
                 server_state=self.server_state,
                 app_state=self.lifespan.state,
             )
-            return made
+            return instance
 
         more = {"ssl_handshake_timeout": _HANDSHAKE_SECONDS} if config.ssl else {}
         try:
@@ -160,14 +164,14 @@ async def _notify_watchdog(seconds: float, alive: Callable[[], bool]) -> None:
 def _servers(
     app: ASGIApp, listen: Listen, tcp: socket.socket | None, fleet: FleetListener | None
 ) -> tuple[Server, list[tuple[Server, socket.socket]]]:
-    """The server of the Unix socket, and those of what comes over the network."""
-    for_tcp, for_local = partition()
+    """The server of the Unix socket, and the servers for the network."""
+    for_tcp, for_local, for_nodes = partition(fleet is not None)
     remote = []
     if tcp:
         remote.append((Server(listener_config(app, False, listen), Admission(for_tcp)), tcp))
     if fleet:
-        made = Server(fleet_config(app, fleet), Admission(for_local))
-        remote.append((made, fleet.socket))
+        server = Server(fleet_config(app, fleet), Admission(for_nodes))
+        remote.append((server, fleet.socket))
     return Server(listener_config(app, True, listen), Admission(for_local)), remote
 
 
@@ -182,8 +186,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, which call `stopping`; open requests may finish briefly.
 
-    What comes over the network is served by a thread with a loop of its own, so whoever floods it
-    keeps neither detectors nor the red button from the Unix socket.
+    A thread with a loop of its own serves the network, so a flood of requests from there blocks
+    neither detectors nor the emergency bypass on the Unix socket.
     """
     here, remote = _servers(app, listen, tcp, fleet)
     loop = asyncio.get_running_loop()
@@ -192,7 +196,7 @@ async def serve(
 
     def stop() -> None:
         stopping()
-        for server in (here, *(each for each, _ in remote)):
+        for server in (here, *(server for server, _ in remote)):
             server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):

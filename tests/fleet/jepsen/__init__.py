@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What people and detectors asked of a fleet under faults, and whether it kept its promises."""
+"""Histories of requests to a fleet under faults, and a checker of what it must guarantee."""

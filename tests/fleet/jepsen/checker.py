@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tests.fleet.jepsen.history import Asked, Ending, History, Outcome, load
 
-HEAL_SECONDS = 10.0  # after this, nodes that are not the same will not become so by themselves
+HEAL_SECONDS = 10.0  # nodes that still differ after this time will not become equal by themselves
 
 
 def check(history: History) -> list[str]:
-    """What is wrong; empty if everything was kept."""
+    """The violated guarantees; empty if there are none."""
     return [
         *_same(history.endings),
         *_kept(history),
@@ -41,7 +41,7 @@ def _healed(history: History) -> Iterator[str]:
 
 
 def _same(endings: Sequence[Ending]) -> Iterator[str]:
-    """Every node has the same."""
+    """Check that all nodes have the same rules."""
     for one in endings[1:]:
         first = endings[0]
         for key in sorted(first.rules.keys() | one.rules.keys()):
@@ -51,7 +51,7 @@ def _same(endings: Sequence[Ending]) -> Iterator[str]:
 
 
 def _kept(history: History) -> Iterator[str]:
-    """No write that the engine kept is lost, and nothing that was removed is back."""
+    """Check that no stored write is lost and that no removed rule is back."""
     by_key: dict[str, list[Asked]] = defaultdict(list)
     for asked in history.asked:
         if asked.person and asked.outcome is not Outcome.REFUSED:
@@ -84,7 +84,7 @@ def _why(writes: Sequence[Asked]) -> str:
 
 
 def _detectors(history: History) -> Iterator[str]:
-    """A detector's rule stands only where no person's does."""
+    """Check that a detector's rule stands only where there is no person's rule."""
     for ending in history.endings:
         for key, standing in ending.rules.items():
             if standing.endswith("operator"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A history: what was asked on which node, what was answered, and what there was at the end."""
+"""A history: the requests to each node, their answers, and the state of all nodes at the end."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Outcome(StrEnum):
-    """What the caller knows: kept by the engine, by the node alone so far, refused, or nothing."""
+    """What the caller knows: stored by the engine, stored by the node only, refused, or unknown."""
 
     ENGINE = "engine"
     NODE = "node"
@@ -33,7 +33,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """What a node had at the end: `value origin` by key; and what its audit log says of itself."""
+    """The state of a node at the end: `value origin` by key, and the state of its audit log."""
 
     node: str
     rules: dict[str, str]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Three nodes in this process, with a real engine, under faults: what the lab plays, in short."""
+"""Three nodes in this process with a real engine, under faults: a short form of the lab test."""
 
 import random
 import threading
@@ -66,7 +66,7 @@ class Simulation:
         return history
 
     def _contradict(self) -> None:
-        """One node is cut off and states something; then another states otherwise."""
+        """Let a cut-off node state a rule, and then another node state the opposite."""
         away, there = self.nodes[0], self.nodes[1]
         self._settle()
         self._endpoints(away, "127.0.0.1:1")
@@ -81,7 +81,7 @@ class Simulation:
         self._defect(node)
 
     def _settle(self) -> None:
-        """Wait until all are the same, some seconds at most."""
+        """Wait some seconds until all nodes have the same rules."""
         deadline, calm = time.monotonic() + 8, 0
         while time.monotonic() < deadline and calm < 5:
             same = all(node.rules() == self.nodes[0].rules() for node in self.nodes)
@@ -162,7 +162,7 @@ class Simulation:
             where = node.agent.whereabouts.wait(number, [f"rules/{key.replace('/', '_')}"], wait)
             outcome = Outcome.ENGINE if where.revision else Outcome.NODE
         except XdpctlError as error:
-            refused = "stated otherwise" not in str(error)
+            refused = "differently, and the engine had that first" not in str(error)
             outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
         ended = time.monotonic() - self._began
         self._asked.append(

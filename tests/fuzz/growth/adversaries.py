@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Inputs that are slow to parse: long repetitions of how each regular expression or loop begins."""
+"""Inputs that are slow to parse: long repetitions of the beginning of each regular expression."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ Make = Callable[[int], Any]
 
 
 class Case(NamedTuple):
-    """`make(size)` is an input of about that size; the largest has `most`."""
+    """`make(size)` returns an input of about that size; the largest size is `most`."""
 
     name: str
     call: Callable[[Any], object]
@@ -72,7 +72,7 @@ def _request(value: str) -> Request:
 
 
 def _readers() -> dict[str, tuple[Callable[[str], object], int]]:
-    """Readers of one text, and how much of it they are given at most."""
+    """Readers of a text, with the largest size that they get."""
     return {
         "parse_duration": (lambda s: parse_duration(s, "x"), HOOK),
         "crowdsec.seconds": (crowdsec.seconds, HOOK),

@@ -15,16 +15,16 @@ from tests.fuzz.growth.adversaries import Case
 from tests.fuzz.support.loop import Stuck, little_memory, within
 from xdpctl.errors import XdpctlError
 
-_FLOOR, _FACTOR = 0.02, 12.0  # seconds of CPU, less than which is noise; growth
+_FLOOR, _FACTOR = 0.02, 12.0  # seconds of CPU below which differences are noise; growth
 _AGAIN = 3  # measurements of what seems to have grown
 _TOTAL = 60.0  # seconds of CPU of all sizes: what takes longer is stuck, on a slow machine too
-_STEPS = 5  # of sizes, each four times the one before it: the least is small enough to be quick
+_STEPS = 5  # number of sizes, each four times the one before; the smallest is quick
 _REFUSED = (XdpctlError, typer.BadParameter)
 
 
 def _seconds(case: Case, size: int) -> float:
     given = case.make(size)
-    gc.freeze()  # a collection looks at what the case makes, and not at what other tests left
+    gc.freeze()  # garbage collections then look only at objects of this case
     try:
         begun = time.process_time()
         with suppress(*_REFUSED):
@@ -35,7 +35,7 @@ def _seconds(case: Case, size: int) -> float:
 
 
 def check(case: Case) -> None:
-    """From small to large, so that what is too slow is known before it is stuck."""
+    """Measure from small to large sizes, so that a slow parser is noticed before it hangs."""
     sizes = [case.most >> 2 * (_STEPS - step) for step in range(1, _STEPS + 1)]
     spent: list[float] = []
     try:
@@ -45,7 +45,7 @@ def check(case: Case) -> None:
                 if len(spent) > 1:
                     most = _FACTOR * max(spent[-2], _FLOOR)
                     for _ in range(_AGAIN):
-                        if spent[-1] > most:  # it was disturbed, perhaps
+                        if spent[-1] > most:  # perhaps it was disturbed
                             spent[-1] = min(spent[-1], _seconds(case, size))
                     told = f"{sizes[len(spent) - 2]} and {size} took {spent[-2:]} s"
                     assert spent[-1] <= most, told

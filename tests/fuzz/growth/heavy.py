@@ -21,7 +21,7 @@ _MAPPED = jmespath.adapter("a[?b > `1`].{phase: 'began', id: c} | sort_by(@, &id
 
 
 def _hook(name: str, seed: int, path: tuple[Any, ...], make: Make, told: str) -> Case:
-    """A sample of that detector, with a value put at a place in it."""
+    """A sample of a detector, with one value in it replaced."""
 
     def body(size: int) -> bytes:
         root = json.loads(json.dumps(DETECTORS[name][seed]))
@@ -35,12 +35,12 @@ def _hook(name: str, seed: int, path: tuple[Any, ...], make: Make, told: str) ->
 
 
 def _many(part: str, before: str = "") -> Make:
-    """Different numbers, in a pattern that has one `{}`."""
+    """Many copies of a pattern with one `{}`, each with another number."""
     return lambda size: before + "".join(part.format(n) for n in range(0, size // 5, 2))
 
 
 def hooks() -> Iterator[Case]:
-    """What one field of a detector's body may do."""
+    """Cases with a large field in a detector's body."""
     yield _hook("event", 3, ("match",), run_of("1, ", "udp port "), "dangling")
     yield _hook("event", 3, ("match",), _many("&!={}", "udp port !=1"), "unequal")
     yield _hook("event", 2, ("match", "flow_label"), _many("!={}&", ""), "unequal labels")
@@ -83,7 +83,7 @@ def _hostgroup(size: int) -> bytes:
 
 
 def documents() -> Iterator[Case]:
-    """Whole lists, streams and logs."""
+    """Cases with large lists, streams and logs."""
     yield Case("mapped", _MAPPED, lambda n: b'{"a":[%b{}]}' % (b'{"b":2,"c":"x"},' * (n // 16)))
     yield Case("pieces", lambda b: list(pieces(b)), lambda n: b'{"new":[%b1]}' % (b"1," * (n // 2)))
     yield Case(

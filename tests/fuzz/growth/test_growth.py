@@ -15,15 +15,15 @@ def _name(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", _RUNS, ids=_name)
-def test_runs_of_what_an_expression_begins_with(case: Case) -> None:
+def test_long_repetitions_of_what_an_expression_begins_with_are_read_in_time(case: Case) -> None:
     check(case)
 
 
 @pytest.mark.parametrize("case", _HOOKS, ids=_name)
-def test_fields_of_a_hook(case: Case) -> None:
+def test_large_fields_of_a_hook_are_read_in_time(case: Case) -> None:
     check(case)
 
 
 @pytest.mark.parametrize("case", _DOCUMENTS, ids=_name)
-def test_documents(case: Case) -> None:
+def test_large_documents_are_read_in_time(case: Case) -> None:
     check(case)

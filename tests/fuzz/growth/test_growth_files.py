@@ -37,7 +37,7 @@ def _of_file(path: Path, call: Callable[[Path], object]) -> Callable[[bytes], ob
     return run
 
 
-def test_recordings(tmp_path: Path) -> None:
+def test_large_recordings_are_read_in_time(tmp_path: Path) -> None:
     read = _of_file(tmp_path / "x", lambda path: sum(1 for _ in packets(path, Skipped())))
     check(Case("records", read, lambda n: classic("<")[:24] + bytes(16) * (n // 16)))
     head, none = blocks("<"), block("<", 5, b"")
@@ -46,7 +46,7 @@ def test_recordings(tmp_path: Path) -> None:
     check(Case("links", read, lambda n: head + link * (n // len(link))))
 
 
-def test_databases(tmp_path: Path) -> None:
+def test_large_databases_are_read_in_time(tmp_path: Path) -> None:
     path = tmp_path / "x"
     ask = {"countries": frozenset({"DE"}), "asns": frozenset[int](), "inverted": False}
     read = _of_file(path, lambda path: open_database(path).networks(**ask))  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def test_databases(tmp_path: Path) -> None:
     check(Case("tail", read, lambda n: libloc() + bytes(n)))
 
 
-def test_files_that_grow(tmp_path: Path) -> None:
+def test_files_that_grow_are_followed_in_time(tmp_path: Path) -> None:
     def tail(path: Path) -> int:
         followed = Tail(path, None)
         try:
@@ -70,7 +70,7 @@ def test_files_that_grow(tmp_path: Path) -> None:
         check(Case("tail", read, repeated(line), 16 << 20))
 
 
-def test_a_line_of_a_stream_that_comes_in_small_parts() -> None:
+def test_a_long_line_that_comes_in_small_parts_is_read_in_time() -> None:
     def call(size: int) -> None:
         reading, writing = os.pipe()
         left = size
@@ -93,16 +93,16 @@ def test_a_line_of_a_stream_that_comes_in_small_parts() -> None:
 @pytest.mark.parametrize(
     "part", [b"a = 1\n", b"[[limits]]\n", b"a.", b"#\n", b"1", b" ", b"[o.x]\n"]
 )
-def test_a_file_of_settings(tmp_path: Path, part: bytes) -> None:
+def test_a_large_settings_file_is_read_in_time(tmp_path: Path, part: bytes) -> None:
     read = _of_file(tmp_path / "x.toml", load)
     check(Case("toml", read, repeated(part, b"a = "), TEXT))
 
 
-def test_the_address_of_an_api() -> None:
+def test_a_long_api_address_is_checked_in_time() -> None:
     check(Case("lapi", lambda s: Access(s).session(), lambda n: "http://" + "a" * n + "/\n", TEXT))
 
 
-def test_what_ethtool_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_output_of_ethtool_is_read_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     link: Any = SimpleNamespace(name="x", kind="veth", mtu=1500)
 
     def call(data: bytes) -> None:

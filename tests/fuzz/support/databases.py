@@ -17,7 +17,7 @@ def _uint(number: int, size: int = 4) -> bytes:
 
 
 def mmdb(records: bytes, version: int = 4, bits: int = 24, epoch: bytes = b"") -> bytes:
-    """A tree of one node, whose both sides are the first record; or of IPv6, of 96 more."""
+    """A tree of one node whose both sides lead to the first record; 96 more nodes for IPv6."""
     count = 1 if version == 4 else 97
     tree = b""
     for node in range(count):

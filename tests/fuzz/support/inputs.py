@@ -80,7 +80,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in it with each of its keys or indexes."""
+    """Every container in a value, with each of its keys or indexes."""
     pairs = holder.items() if isinstance(holder, dict) else enumerate(holder)
     for key, value in list(pairs):
         yield holder, key
@@ -90,7 +90,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def changed(draw: st.DrawFn, seeds: Sequence[Any], values: st.SearchStrategy[Any]) -> Any:
-    """A seed in which up to three parts are other values, missing, repeated, or named otherwise."""
+    """A seed in which up to three parts are replaced, removed, repeated or renamed."""
     root = {"": copy.deepcopy(draw(st.sampled_from(seeds)))}
     for _ in range(draw(st.integers(1, 3))):
         holder, key = draw(st.sampled_from(list(_places(root))))
@@ -112,7 +112,7 @@ def changed_json(seeds: Sequence[Any]) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """A seed with some bytes changed, cut out, put in or repeated."""
+    """A seed with some bytes changed, removed, inserted or repeated."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
@@ -126,6 +126,6 @@ def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
 
 
 def bodies(seeds: Sequence[Any]) -> st.SearchStrategy[bytes]:
-    """What may come as JSON: samples, exchanged in their values or in their bytes, and anything."""
+    """JSON bodies: samples with changed values or bytes, and arbitrary ones."""
     whole = [dumps(seed) for seed in seeds]
     return st.one_of(changed_json(seeds), changed_json(seeds), damaged(whole), st.binary())

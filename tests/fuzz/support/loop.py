@@ -34,11 +34,11 @@ PLANNED: Allowed = (XdpctlError,)
 
 
 class Stuck(BaseException):
-    """A parser takes too long; no Exception, so that nobody catches it or shrinks its input."""
+    """A parser takes too long; not an Exception, so that it is not caught and nothing is shrunk."""
 
 
 class _Shown:
-    """An input whose beginning is enough to look at."""
+    """An input of which only the beginning is shown."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -62,9 +62,9 @@ def _stuck(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Stuck after so many seconds of CPU; leaves alone the timer that pytest-timeout uses."""
+    """Raise Stuck after so many seconds of CPU; does not use the timer of pytest-timeout."""
     before = signal.signal(signal.SIGVTALRM, _stuck)
-    # again and again: one that is raised in a callback of the collector is lost
+    # repeatedly, because an exception raised in a callback of the collector is lost
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.5)
     try:
         yield
@@ -75,7 +75,7 @@ def within(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def little_memory() -> Iterator[None]:
-    """MemoryError for what takes much more than there is now."""
+    """Limit the memory, so that a large allocation raises MemoryError."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     room = pages * resource.getpagesize() + _ROOM
@@ -94,7 +94,7 @@ def fuzz(
     allowed: Allowed = (),
     seconds: float = SECONDS,
 ) -> None:
-    """Fails for any exception that is neither an XdpctlError nor `allowed`, and for a hang."""
+    """Call a parser on many inputs; fail for a hang, and for exceptions that are not expected."""
     ends, failed = time.monotonic() + seconds, False
 
     def body(one: _Shown) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kernel.conftest import CAPACITY, Filter, filtering, parse_rules
+from tests.kernel.conftest import CAPACITY, Filter, filter_for, filtering, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Action, Mode
@@ -16,7 +16,6 @@ from xdpctl.datapath import readback
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.filter_program import compile_filter
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import SchemaError
@@ -34,7 +33,7 @@ def control(filtered: Filter) -> dict[str, list[int]]:
 
 @pytest.fixture
 def filled(loader: Loader) -> Iterator[Filter]:
-    """Rules and sets of both families, and packets that hit them."""
+    """A filter with rules and sets of both families, and packets that hit them."""
     made = Filter(loader)
     made.turn_into(parse_rules("drop 192.0.2.0/24; accept 192.0.2.7; monitor 2001:db8::/32"))
     others = random_keys(np.random.default_rng(7), 3_000, 1_500)
@@ -76,7 +75,7 @@ def same_sets(one: Filter, other: Filter) -> bool:
 
 @contextmanager
 def adopted(filled: Filter, compiled: Compiled) -> Iterator[Filter]:
-    """A second start on the same pins, which reads what it finds."""
+    """Start a second time on the same pins, and read what is there."""
     with closing(Filter(Loader(filled.loader.pins, compiled))) as again:
         again.image, wrong = readback.read(again.datapath.source, again.datapath.capacity)
         assert not wrong
@@ -124,11 +123,11 @@ def test_seeds_are_odd_random_and_never_changed(
 
 
 def pinned(pins: Pins) -> dict[str, tuple[int, maps.MapShape] | None]:
-    """All that lies under the pins: names, and identity and shape of the maps."""
+    """Everything in the pin directory: names, and the ids and shapes of the maps."""
     found: dict[str, tuple[int, maps.MapShape] | None] = {}
     for path in sorted(pins.root.rglob("*")):
         found[str(path)] = None
-        if path.is_file() and path != pins.explain:
+        if path.is_file() and path != pins.explain_of(False):
             held = maps.open_map(path)
             found[str(path)] = maps.map_id(held.fd), held.shape
             held.close()
@@ -145,12 +144,12 @@ def pinned(pins: Pins) -> dict[str, tuple[int, maps.MapShape] | None]:
     ],
     ids=["rules", "more IPv4", "less IPv4", "IPv6"],
 )
-def test_another_capacity_is_refused_and_everything_left_alone(
+def test_another_capacity_is_refused_and_nothing_is_changed(
     filled: Filter, capacity: Capacity
 ) -> None:
     before, held, seeds = pinned(filled.loader.pins), hits(filled), control(filled)
     with pytest.raises(SchemaError, match="Nothing was changed"):
-        Loader(filled.loader.pins, compile_filter(capacity))
+        Loader(filled.loader.pins, filter_for(capacity))
     assert pinned(filled.loader.pins) == before
     assert control(filled) == seeds
     assert hits(filled) == held
@@ -159,7 +158,7 @@ def test_another_capacity_is_refused_and_everything_left_alone(
     send(filled)
 
 
-def test_the_memory_of_every_map_is_told(filled: Filter, compiled: Compiled) -> None:
+def test_the_memory_of_every_map_is_reported(filled: Filter, compiled: Compiled) -> None:
     told = filled.datapath.memory()
     shapes = {name: shape for name, shape in compiled.maps.items() if name not in OF_PROGRAMS}
     assert set(told) == set(shapes)
@@ -167,19 +166,19 @@ def test_the_memory_of_every_map_is_told(filled: Filter, compiled: Compiled) -> 
         copies = filled.datapath._cpus if shape.type == maps.PERCPU_ARRAY else 1
         least = shape.max_entries * max(shape.value_size * copies, 1)
         if shape.type == maps.LPM_TRIE:
-            least = 0  # it has what is in it
+            least = 0  # this map's size depends on its content
         beside = 0 if shape.type in _ARRAYS else (shape.key_size + 64) * shape.max_entries
         assert least <= told[name] <= 3 * least + beside + 65_536, name
     assert list(told.values()) == sorted(told.values(), reverse=True)
 
 
-def test_nothing_grows_with_what_is_put_in(filled: Filter) -> None:
+def test_the_memory_of_the_maps_does_not_depend_on_their_content(filled: Filter) -> None:
     before = filled.datapath.memory()
     filled.empty()
     assert filled.datapath.memory() == before
 
 
-def test_who_opens_the_pins_sees_what_another_wrote(filled: Filter) -> None:
+def test_a_second_reader_of_the_pins_sees_what_the_first_process_wrote(filled: Filter) -> None:
     with closing(PinnedDatapath(filled.loader.pins)) as reader:
         image, _ = readback.read(reader.source, reader.capacity)
         assert image.entries == filled.image.entries

@@ -7,11 +7,10 @@ from contextlib import closing
 import pytest
 from msgspec.structs import replace
 
-from tests.kernel.conftest import CAPACITY, FLOWS
+from tests.kernel.conftest import FLOWS, filter_for, teacher_for
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import clsact, egress, netlink
-from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import take_down
@@ -28,8 +27,7 @@ def host() -> Iterator[Host]:
 
 
 def made(pins: Pins, flows: FlowSettings = FLOWS, outside: bool = True) -> Loader:
-    compiled = compile_filter(CAPACITY, flows=flows)
-    loader = Loader(pins, compiled, teach=compile_teacher(flows), flows=flows)
+    loader = Loader(pins, filter_for(flows=flows), teach=teacher_for(flows), flows=flows)
     loader.add_port("out0", outside=outside)
     return loader
 
@@ -43,12 +41,12 @@ def placed() -> list[int]:
 
 
 def another() -> int:
-    """The program of somebody else at TC egress."""
+    """A foreign program for TC egress."""
     code = bytes.fromhex("b7000000000000009500000000000000")  # return 0
     return programs.load("theirs", code, 0, programs.SCHED_CLS)
 
 
-def test_it_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
+def test_the_teaching_program_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
     def play() -> None:
         with closing(made(pins)) as loader:
             loader.reconcile()
@@ -73,7 +71,7 @@ def test_it_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:
     host.call(play)
 
 
-def test_another_program_stays_and_ours_is_first(host: Host, pins: Pins) -> None:
+def test_a_foreign_program_stays_and_ours_runs_first(host: Host, pins: Pins) -> None:
     def play() -> None:
         programs.attach(card().index, another())
         (theirs,) = placed()
@@ -87,7 +85,9 @@ def test_another_program_stays_and_ours_is_first(host: Host, pins: Pins) -> None
     host.call(play)
 
 
-def test_an_interface_that_is_no_longer_outside_teaches_nothing(host: Host, pins: Pins) -> None:
+def test_an_interface_that_is_no_longer_outside_loses_the_teaching_program(
+    host: Host, pins: Pins
+) -> None:
     def play() -> None:
         with closing(made(pins)) as loader:
             loader.reconcile()
@@ -100,7 +100,7 @@ def test_an_interface_that_is_no_longer_outside_teaches_nothing(host: Host, pins
     host.call(play)
 
 
-def test_before_tcx_it_is_a_filter_of_clsact(
+def test_on_kernels_without_tcx_the_teaching_program_is_a_clsact_filter(
     host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(egress, "_by_tcx", lambda ifindex: None)
@@ -128,7 +128,7 @@ def test_before_tcx_it_is_a_filter_of_clsact(
     host.call(play)
 
 
-def test_another_size_begins_with_an_empty_memory(host: Host, pins: Pins) -> None:
+def test_a_memory_of_another_size_begins_empty(host: Host, pins: Pins) -> None:
     def play() -> None:
         larger = replace(FLOWS, flows=4 * FLOWS.flows)
         with closing(made(pins)), closing(made(pins, larger)) as loader:
@@ -142,11 +142,11 @@ def test_another_size_begins_with_an_empty_memory(host: Host, pins: Pins) -> Non
 
 
 def test_an_outside_interface_may_come_and_go(host: Host, pins: Pins) -> None:
-    """Without one the memories have no room: their maps are made anew, and all others stay."""
+    """Without an outside interface the flow maps are replaced by empty ones; all others stay."""
 
     def play() -> None:
         for flows in (FLOWS, None, FLOWS):
-            loader = Loader(pins, compile_filter(CAPACITY, flows=flows), flows=flows)
+            loader = Loader(pins, filter_for(flows=flows), flows=flows)
             slots = maps.map_id_at(pins.map("slots"))
             loader.close()
             assert slots == maps.map_id_at(pins.map("slots"))
@@ -154,7 +154,7 @@ def test_an_outside_interface_may_come_and_go(host: Host, pins: Pins) -> None:
     host.call(play)
 
 
-def test_a_kernel_that_refuses_it_still_filters(
+def test_the_box_still_filters_if_the_kernel_refuses_the_teaching_program(
     host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> list[int]:

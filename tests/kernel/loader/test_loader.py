@@ -62,7 +62,9 @@ def attached(loader: Loader, host: Host) -> Link:
     return link(host, "isp0")
 
 
-def test_it_attaches_natively_and_down_takes_everything_away(loader: Loader, wire: Host) -> None:
+def test_the_filter_attaches_natively_and_down_removes_everything(
+    loader: Loader, wire: Host
+) -> None:
     assert attached(loader, wire).xdp_mode == "native"
     assert wire.call(lambda: take_down(loader.pins)) == ["isp0"]
     assert link(wire, "isp0").program_id is None
@@ -131,7 +133,9 @@ def link_here(name: str) -> Link:
     return next(found for found in netlink.links() if found.name == name)
 
 
-def test_pins_of_another_shape_are_not_adopted(loader: Loader, compiled: Compiled) -> None:
+def test_pins_with_maps_of_another_shape_are_not_adopted(
+    loader: Loader, compiled: Compiled
+) -> None:
     shape = replace(compiled.maps["slots"], max_entries=99)
     other = replace(compiled, maps={**compiled.maps, "slots": shape})
     held = maps.map_shape(maps.open_pin(loader.pins.map("slots")))
@@ -150,7 +154,7 @@ def test_an_interface_that_comes_later_is_attached_and_counts_go_on(
     changed = threading.Event()
     host.call(lambda: netlink.watch(changed.set))
     lab.cable(host, "isp0", other, "far0")
-    assert changed.wait(), "netlink told of the new interface"
+    assert changed.wait(), "netlink reports the new interface"
     assert eventually(lambda: bool(host.call(loader.reconcile) or port.state == "attached"))
     host.ip("link del isp0")
     host.call(loader.reconcile)
@@ -180,7 +184,7 @@ def test_a_renamed_or_downed_interface_stays_filtered(loader: Loader, wire: Host
     assert "renamed" not in port.detail
 
 
-def test_an_interface_that_vanishes_in_the_middle_of_an_attach_is_no_error(
+def test_an_interface_that_vanishes_during_an_attach_is_no_error(
     loader: Loader, wire: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ghost = wire.call(netlink.links)
@@ -191,7 +195,7 @@ def test_an_interface_that_vanishes_in_the_middle_of_an_attach_is_no_error(
     assert port.state == "absent"
 
 
-def test_a_program_taken_off_by_somebody_is_put_back(loader: Loader, wire: Host) -> None:
+def test_a_program_that_somebody_detached_is_attached_again(loader: Loader, wire: Host) -> None:
     attached(loader, wire)
     wire.ip("link set dev isp0 xdp off")
     assert link(wire, "isp0").program_id is None
@@ -213,7 +217,7 @@ def test_a_program_replaced_by_another_tool_is_counted_once(
         assert (loader.ports["isp0"].state, loader.ports["isp0"].taken_off) == ("failed", 1)
 
 
-def test_an_interface_that_comes_back_was_not_taken_from_us(
+def test_an_interface_that_is_deleted_and_comes_back_does_not_count_as_taken_off(
     loader: Loader, lab: Lab, wire: Host
 ) -> None:
     before = attached(loader, wire)
@@ -225,7 +229,7 @@ def test_an_interface_that_comes_back_was_not_taken_from_us(
     assert loader.ports["isp0"].taken_off == 0
 
 
-def test_what_others_attached_is_said_before_anything_is_compiled(
+def test_a_foreign_program_is_reported_before_anything_is_compiled(
     loader: Loader, wire: Host, generator: Generator
 ) -> None:
     wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
@@ -234,17 +238,17 @@ def test_what_others_attached_is_said_before_anything_is_compiled(
     other = Pins(loader.pins.directory / "other")
     with pytest.raises(AttachError, match="another instance of xdpctl") as ours:
         wire.call(lambda: refuse_foreign(other, ["isp0"]))
-    assert "xdp off" not in str(ours.value), "nobody is advised to switch off the filter"
+    assert "xdp off" not in str(ours.value), "the message must not advise to switch off the filter"
     assert wire.call(lambda: take_down(other)) == []
     assert wire.call(lambda: take_down(other, ["isp0"])) == ["isp0"], "its pins were lost"
     wire.call(lambda: netlink.attach(link_here("isp0"), generator.bare_fd, "native"))
-    assert wire.call(lambda: take_down(other, ["isp0"])) == [], "another tool's stays"
+    assert wire.call(lambda: take_down(other, ["isp0"])) == [], "another tool's program stays"
     with pytest.raises(AttachError, match="bare_drop"):
         wire.call(lambda: refuse_foreign(loader.pins, ["isp0"]))
     wire.call(lambda: refuse_foreign(loader.pins, ["isp1"]))
 
 
-def test_only_the_empty_bpffs_that_was_mounted_for_us_is_unmounted(tmp_path: Path) -> None:
+def test_only_an_empty_bpffs_that_xdpctl_mounted_is_unmounted(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     bpffs.ensure(ours)
     (ours / "v1").mkdir()
@@ -283,6 +287,6 @@ def test_bpftool_can_read_what_is_pinned(loader: Loader) -> None:
     assert "array" in tool.stdout, tool.stderr
 
 
-def test_pins_that_nothing_can_be_made_for_are_refused(compiled: Compiled) -> None:
+def test_a_pin_directory_outside_any_bpffs_is_refused(compiled: Compiled) -> None:
     with pytest.raises(DatapathError, match="pin_dir /proc/xdpctl is not on a bpffs"):
         Loader(Pins(Path("/proc/xdpctl")), compiled)

@@ -10,13 +10,13 @@ from tests.kernel.listings import DROPPING, listed
 from tests.support.packets import to_frame
 from xdpctl.datapath.bpf import programs, rcu
 
-SECONDS = 0.04  # of one RCU read-side section, if nobody else wants the CPU
+SECONDS = 0.04  # seconds of one RCU read-side section if no other task wants the CPU
 FEW = 20_000  # packets
 TRIES, LEAST = 9, 6
 
 
-def test_waiting_ends_no_sooner_than_the_programs_that_run(emptied: Filter) -> None:
-    """The kernel lets go of RCU in the middle of a long run only if another task is waiting."""
+def test_waiting_ends_only_after_the_running_programs_have_ended(emptied: Filter) -> None:
+    """The kernel leaves the RCU section during a long run only if another task is waiting."""
     mine, theirs, *_ = [*sorted(os.sched_getaffinity(0)), None]
     need(theirs is not None, "two CPUs")
     assert theirs is not None

@@ -29,7 +29,7 @@ CHANGES = 300_000
 @pytest.mark.parametrize(
     "pair", [("expired drop", "monitored drop"), ("expired accept", "monitored drop")]
 )
-def test_no_packet_meets_half_of_a_change(
+def test_no_packet_sees_a_slot_half_changed(
     loader: Loader, datapath: PinnedDatapath, pair: tuple[str, str]
 ) -> None:
     program, image, frame = (

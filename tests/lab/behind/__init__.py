@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is logged in behind a bridge, behind a router, or on the box itself, through floods."""
+"""Logged-in users behind a bridge, behind a router, or on the box itself, during floods."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The floods: their frames, the rules against them, and whoever sends them."""
+"""The floods: their frames, the rules against them, and their senders."""
 
 import random
 import struct
@@ -22,7 +22,7 @@ _SYN, _RST, _ACK = 2, 4, 16
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What is sent, and what an operator or a detector would match."""
+    """A flood, and the match that an operator or a detector would use against it."""
 
     name: str
     match: str
@@ -60,15 +60,15 @@ def _frame(name: str, mac: str, to: str) -> bytes:
 def sources() -> bytes:
     """Addresses of the networks of the clients, and the clients' own, in random order."""
     rng = random.Random(5)
-    found = [f"{rng.choice(NETWORKS)}.{rng.randrange(1, 255)}" for _ in range(_SOURCES)]
-    found[: len(CLIENTS)] = CLIENTS
-    rng.shuffle(found)
-    return b"".join(ip_address(each).packed for each in found)
+    addresses = [f"{rng.choice(NETWORKS)}.{rng.randrange(1, 255)}" for _ in range(_SOURCES)]
+    addresses[: len(CLIENTS)] = CLIENTS
+    rng.shuffle(addresses)
+    return b"".join(ip_address(address).packed for address in addresses)
 
 
 @contextmanager
 def flooding(place: Place, generator: Generator, name: str, pps: int = PPS) -> Iterator[None]:
-    """A flood for as long as the block runs."""
+    """Send a flood until the block ends."""
     index, _ = interface(place.world, "far0")
     generator.stop.clear()
     generator.aim(_frame(name, place.mac, SERVER), sources(), index)

@@ -63,8 +63,8 @@ def _newcomers(kind: str, generator: Generator) -> str:
             scenario.sign(scene, Flood("SYN", "proto tcp"), action="challenge")
             time.sleep(2.0)
             first, again = (scenario.newcomers(scene, _NEWCOMERS) for _ in range(2))
-        waits = [1e3 * median(each for each in all if each) for all in (first, again)]
-        share = sum(each is not None for each in first) / len(first)
+        waits = [1e3 * median(wait for wait in all if wait) for all in (first, again)]
+        share = sum(wait is not None for wait in first) / len(first)
         return f"| {kind} | {share:.1%} | {waits[0]:.1f} ms | {waits[1]:.1f} ms |\n"
 
 

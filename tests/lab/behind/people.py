@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Those who are logged in: HTTP sessions, and conversations over UDP in both directions."""
+"""Logged-in users: HTTP sessions, and UDP conversations in both directions."""
 
 import selectors
 import socket
@@ -75,14 +75,14 @@ class Sessions:
             return [connect(number) for number in range(count)]
 
         self._sockets = place.world.call(all_of_them)
-        self._asked = [0.0] * count  # when a request was sent that is not answered yet
+        self._asked = [0.0] * count  # when the unanswered request was sent, or 0
         self.answers, self.slowest = 0, 0.0
         self.broken: set[int] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._ready = selectors.DefaultSelector()
-        for number, each in enumerate(self._sockets):
-            each.setblocking(False)
-            self._ready.register(each, selectors.EVENT_READ, number)
+        for number, connection in enumerate(self._sockets):
+            connection.setblocking(False)
+            self._ready.register(connection, selectors.EVENT_READ, number)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -127,13 +127,13 @@ class Sessions:
             self._ready.unregister(self._sockets[number])
 
     def waiting(self, seconds: float) -> int:
-        """How many have waited so long for an answer, broken ones included."""
+        """The number of sessions that have waited this long for an answer, or are broken."""
         before = time.monotonic() - seconds
-        late = {n for n, asked in enumerate(self._asked) if asked and asked < before}
+        late = {n for n, asked_at in enumerate(self._asked) if asked_at and asked_at < before}
         return len(late | self.broken)
 
     def all_answer(self) -> bool:
-        """Whether within some seconds nobody waits any more, and none is broken."""
+        """Whether all sessions are answered within some seconds, and none is broken."""
         until = time.monotonic() + _PATIENT_SECONDS
         while time.monotonic() < until and not self.broken:
             if not self.waiting(1.0):
@@ -144,13 +144,13 @@ class Sessions:
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
-        for each in self._sockets:
-            each.close()
+        for connection in self._sockets:
+            connection.close()
 
 
 @dataclass(slots=True)
 class Conversation:
-    """Two sockets that talk; `sent` and `heard` count what goes in."""
+    """Two sockets that talk; `sent` and `heard` count the inbound packets."""
 
     kind: str
     inside: socket.socket
@@ -177,7 +177,7 @@ def _payload(kind: str, number: int) -> bytes:
 
 
 class Conversations:
-    """RTP, WireGuard and DNS, in one thread; the inside opened each of them."""
+    """RTP, WireGuard and DNS in one thread; the inside has opened all conversations."""
 
     def __init__(self, place: Place) -> None:
         kinds = ["RTP"] * _RTP + ["WireGuard"] * _WIREGUARD + ["DNS"] * _DNS
@@ -193,11 +193,11 @@ class Conversations:
         inner = 20_000 + number if kind == "RTP" else 0
 
         def bound(end: tuple[str, int]) -> socket.socket:
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            made.bind(end)
-            made.setblocking(False)
-            return made
+            end_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            end_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            end_socket.bind(end)
+            end_socket.setblocking(False)
+            return end_socket
 
         inside = place.server.call(lambda: bound(("", inner)))
         outside = place.world.call(lambda: bound(outer))
@@ -207,57 +207,57 @@ class Conversations:
         at = time.monotonic()
         while not self._stop.is_set():
             self._number += 1
-            for each in self.all:
-                self._beat(each)
+            for talk in self.all:
+                self._beat(talk)
             at = max(at + _BEAT_SECONDS, time.monotonic() - 1.0)
             time.sleep(max(0.0, at - time.monotonic()))
 
-    def _beat(self, each: Conversation) -> None:
+    def _beat(self, talk: Conversation) -> None:
         if not self._silent.is_set():
             with suppress(OSError):  # for the moment in which a cable is cut
-                each.inside.sendto(_payload(each.kind, self._number), each.outer)
-        self._outside(each)
+                talk.inside.sendto(_payload(talk.kind, self._number), talk.outer)
+        self._outside(talk)
         with suppress(BlockingIOError):
             while True:
-                each.inside.recv(2048)
-                each.heard += 1
+                talk.inside.recv(2048)
+                talk.heard += 1
 
-    def _outside(self, each: Conversation) -> None:
-        """The outer end talks by itself, or answers each question (DNS)."""
+    def _outside(self, talk: Conversation) -> None:
+        """Let the outer end send its packets, or answer each query (DNS)."""
         with suppress(BlockingIOError):
             while True:
-                data, each.inner = each.outside.recvfrom(2048)
-                if each.kind == "DNS":
-                    self._send(each, data[:2] + b"\x81\x80" + data[4:])
-        if each.kind != "DNS" and not self._silent.is_set():
-            self._send(each, _payload(each.kind, self._number))
+                data, talk.inner = talk.outside.recvfrom(2048)
+                if talk.kind == "DNS":
+                    self._send(talk, data[:2] + b"\x81\x80" + data[4:])
+        if talk.kind != "DNS" and not self._silent.is_set():
+            self._send(talk, _payload(talk.kind, self._number))
 
     @staticmethod
-    def _send(each: Conversation, data: bytes) -> None:
-        if each.inner:
+    def _send(talk: Conversation, data: bytes) -> None:
+        if talk.inner:
             with suppress(OSError):
-                each.outside.sendto(data, each.inner)
-                each.sent += 1
+                talk.outside.sendto(data, talk.inner)
+                talk.sent += 1
 
     def mark(self) -> None:
         """Count losses from now on."""
         self._silent.set()
         time.sleep(5 * _BEAT_SECONDS)
-        for each in self.all:
-            each.at_mark = each.sent, each.heard
+        for talk in self.all:
+            talk.at_mark = talk.sent, talk.heard
         self._silent.clear()
 
     def worst(self) -> Conversation:
-        """The one that lost most since the mark, once what is under way has arrived."""
+        """The conversation that lost most since the mark, after packets in flight have arrived."""
         self._silent.set()
         time.sleep(5 * _BEAT_SECONDS)
-        found = replace(max(self.all, key=lambda each: each.lost))  # as it is now
+        worst = replace(max(self.all, key=lambda talk: talk.lost))  # as it is now
         self._silent.clear()
-        return found
+        return worst
 
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
-        for each in self.all:
-            each.inside.close()
-            each.outside.close()
+        for talk in self.all:
+            talk.inside.close()
+            talk.outside.close()

@@ -42,17 +42,17 @@ class Place:
 
     @property
     def attacker(self) -> Host:
-        """Attackers come from the world, too."""
+        """The host that attacks: the world."""
         return self.world
 
     @property
     def mac(self) -> str:
-        """The next hop's card: the router's, or that of the server behind a bridge."""
+        """The MAC address of the next hop: the router, or the server behind a bridge."""
         where = (self.server, "eth0") if self.kind == "bridge" else (self.box, "out0")
         return interface(*where)[1]
 
     def cable_world(self, pass_fd: int) -> None:
-        """Connect the world and the box, at first or again."""
+        """Connect the world and the box, for the first time or again."""
         self.lab.cable(self.world, "far0", self.box, "out0")
         for host, card, last in ((self.world, "far0", 2), (self.box, "out0", 1)):
             host.ip(f"link set {card} address 02:66:00:00:00:0{last}")
@@ -70,7 +70,7 @@ class Place:
             self.world.ip(f"route replace 192.0.2.0/24 via {_ROUTER}")
 
     def add_six(self) -> None:
-        """IPv6, too: SERVER6 and CLIENTS6, behind a bridge."""
+        """Add IPv6 behind a bridge: SERVER6 and CLIENTS6."""
         self.server.ip(f"addr add {SERVER6}/64 dev eth0")
         self.world.ip(f"addr add {_NEAR6}/64 dev far0")
         for client in CLIENTS6:
@@ -79,7 +79,7 @@ class Place:
         self.world.ip(f"-6 route replace 2001:db8:1::/64 dev far0 src {CLIENTS6[20]} metric 1")
 
     def speak_from(self, client: str) -> None:
-        """What the world sends without saying from where has this address.
+        """Set the default source address of the world.
 
         Its own address is one of the protected network, so it would be taken for spoofed.
         """
@@ -92,18 +92,18 @@ class Place:
 
 
 def _receive_answers(pass_fd: int) -> None:
-    """A veth end receives what XDP_TX sends back if it has a program itself."""
+    """Attach a program: a veth end receives XDP_TX packets only if it has one itself."""
     (far,) = (link for link in netlink.links() if link.name == "far0")
     netlink.attach(far, pass_fd, "native")
 
 
 @contextmanager
 def place(kind: str, pass_fd: int) -> Iterator[Place]:
-    """Build it; everything is deleted when the block ends."""
+    """Build a place; everything is deleted when the block ends."""
     with Lab(f"behind-{kind}") as lab:
         world, box = lab.host("world"), lab.host("box")
         server = box if kind == "host" else lab.host("server")
-        made = Place(lab, kind, world, box, server)
+        new_place = Place(lab, kind, world, box, server)
         for client in CLIENTS:
             world.ip(f"addr add {client}/32 dev lo")
         if kind == "bridge":
@@ -118,7 +118,7 @@ def place(kind: str, pass_fd: int) -> Iterator[Place]:
             box.ip(f"addr add {_NEAR}/24 dev in0")
         for address in (SERVER, OTHER) if kind != "host" else ():
             server.ip(f"addr add {address}/24 dev eth0")
-        made.cable_world(pass_fd)
+        new_place.cable_world(pass_fd)
         if kind != "host":
             server.ip(f"route add default via {_NEAR}")
-        yield made
+        yield new_place

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Floods over those who are logged in, with a limit and then a drop switched on in their middle."""
+"""Floods while users are logged in; a limit and then a drop are added during each flood."""
 
 import socket
 import time
@@ -35,7 +35,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Felt:
-    """What a flood did: broken sessions, and the conversation that lost most (share, 0 to 1)."""
+    """The effect of a flood: broken sessions, and the conversation that lost most (0 to 1)."""
 
     flood: str
     broken: int
@@ -67,10 +67,10 @@ def scene(
 
 
 def sign(scene: Scene, flood: Flood, **more: Any) -> str:
-    """A signature against a flood; its id."""
+    """Add a rule on a match against a flood; return its id."""
     body = {"match": f"dst {SERVER} {flood.match}", **more}
-    made: dict[str, Any] = scene.box.client.call("POST", "/v1/rules", json=body)
-    return str(made["id"])
+    rule: dict[str, Any] = scene.box.client.call("POST", "/v1/rules", json=body)
+    return str(rule["id"])
 
 
 def unsign(scene: Scene, identity: str) -> None:
@@ -82,7 +82,7 @@ def _drops(scene: Scene) -> int:
 
 
 def suffer(scene: Scene, flood: Flood, seconds: float) -> Felt:
-    """A flood, with a limit after its beginning, and a drop beside it after `seconds`."""
+    """Send a flood; add a limit at once, and replace it by a drop after `seconds`."""
     dropped, known = _drops(scene), counted(scene.box, Reason.KNOWN)
     scene.sessions.slowest = 0.0
     with flooding(scene.place, scene.generator, flood.name):
@@ -114,16 +114,16 @@ def every_flood(scene: Scene, seconds: float) -> Iterator[Felt]:
 
 
 def connect(scene: Scene, number: int) -> float | None:
-    """The seconds until a newcomer is in; None if he does not get in."""
+    """The seconds until a newcomer is served; None if it is not served."""
     source = CLIENTS[number % len(CLIENTS)]
 
     def dial() -> float | None:
         began = time.monotonic()
         try:
             end = SERVER, PORT
-            with socket.create_connection(end, _CONNECT_SECONDS, (source, 0)) as made:
-                made.sendall(b"GET / HTTP/1.1\r\n\r\n")
-                return time.monotonic() - began if made.recv(64) else None
+            with socket.create_connection(end, _CONNECT_SECONDS, (source, 0)) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                return time.monotonic() - began if connection.recv(64) else None
         except OSError:
             return None
 
@@ -131,6 +131,6 @@ def connect(scene: Scene, number: int) -> float | None:
 
 
 def newcomers(scene: Scene, count: int) -> list[float | None]:
-    """How long each of several newcomers waits, ten at a time."""
+    """The waits of several newcomers, ten at a time."""
     with ThreadPoolExecutor(10) as pool:
         return list(pool.map(lambda number: connect(scene, number), range(count)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is logged in stays, and newcomers get in, wherever the box is."""
+"""Logged-in users stay connected and newcomers get in, wherever the box is."""
 
 import time
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def bridge(generator: Generator) -> Iterator[Scene]:
         yield made
 
 
-def test_no_flood_breaks_a_session_or_a_conversation(scene: Scene) -> None:
+def test_no_flood_breaks_a_session_or_a_udp_conversation(scene: Scene) -> None:
     for felt in scenario.every_flood(scene, SECONDS):
         assert felt.broken == 0, felt
         assert felt.lost <= LOST, felt
@@ -60,8 +60,10 @@ def test_newcomers_get_in_by_a_challenge(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("syncookies", [1, 2])
-def test_cookies_let_everybody_in_on_the_box_itself(generator: Generator, syncookies: int) -> None:
-    """With 1 the kernel has cookies only for a full queue; until then SYNs pass."""
+def test_syn_cookies_let_everybody_in_on_the_box_itself(
+    generator: Generator, syncookies: int
+) -> None:
+    """With syncookies=1 the kernel sends cookies only if its queue is full; before, SYNs pass."""
     with scenario.scene("host", generator, 5) as scene:
         scene.place.box.sysctl("net.ipv4.tcp_syncookies", syncookies)
         rule = scenario.sign(scene, Flood("SYN", "proto tcp dst-port 80"), action="cookies")
@@ -72,8 +74,8 @@ def test_cookies_let_everybody_in_on_the_box_itself(generator: Generator, syncoo
         scenario.unsign(scene, rule)
 
 
-def test_forged_syns_of_two_numbers_teach_nothing(bridge: Scene) -> None:
-    """The server answers the second with an ACK."""
+def test_forged_syns_with_two_sequence_numbers_teach_nothing(bridge: Scene) -> None:
+    """The server answers the second SYN with an ACK."""
     before = bridge.box.client.call("GET", "/v1/status")["flow_memory"]["used"]
     with flooding(bridge.place, bridge.generator, "SYN", 20_000):
         time.sleep(1.0)
@@ -91,8 +93,8 @@ def test_the_morning_behind_the_box_breaks_no_session(generator: Generator, kind
         assert counted(scene.box, Reason.FAULT) == 0
 
 
-def test_without_the_memory_they_would_be_held_up(bridge: Scene) -> None:
-    """The same drop that spares only this host's connections: behind a bridge there are none."""
+def test_without_the_flow_memory_sessions_behind_a_bridge_stall(bridge: Scene) -> None:
+    """The drop spares only this host's connections, and behind a bridge there are none."""
     rule = scenario.sign(bridge, ACK, action="drop", spare="established")
     assert eventually(lambda: bridge.sessions.waiting(1.0) == 40)
     scenario.unsign(bridge, rule)
@@ -100,7 +102,7 @@ def test_without_the_memory_they_would_be_held_up(bridge: Scene) -> None:
     assert bridge.sessions.all_answer()
 
 
-def test_they_stay_through_a_crash_a_start_and_a_new_cable(bridge: Scene) -> None:
+def test_sessions_survive_a_crash_a_restart_and_a_new_cable(bridge: Scene) -> None:
     drops = [
         scenario.sign(bridge, Flood("", match), action="drop")
         for match in ("proto tcp", "proto udp")
@@ -134,4 +136,5 @@ def test_they_stay_through_a_crash_a_start_and_a_new_cable(bridge: Scene) -> Non
     time.sleep(0.5)
     assert bridge.sessions.all_answer(), "with new cards"
     assert bridge.talks.worst().lost <= LOST
-    assert all(bridge.box.client.call("GET", f"/v1/rules/{rule}")["mode"] for rule in drops)
+    modes = [bridge.box.client.call("GET", f"/v1/rules/{rule}")["mode"] for rule in drops]
+    assert modes == ["enforce", "enforce"]

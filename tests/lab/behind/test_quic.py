@@ -16,8 +16,8 @@ _PATIENCE = 10.0
 _SERVER = (sys.executable, "-m", "bench.harm.http3", SERVER)
 
 
-def test_a_visitor_is_known_before_he_asks_for_a_page(tmp_path: Path) -> None:
-    """His first packets have 1,228 bytes at least; the rule takes all others that are not known."""
+def test_a_visitor_is_known_before_asking_for_a_page(tmp_path: Path) -> None:
+    """A client's first packets have 1,228 bytes or more; the rule drops other unknown packets."""
     with (
         closing(Generator(compile_generator())) as generator,
         place("bridge", generator.pass_fd) as here,
@@ -37,7 +37,9 @@ def test_a_visitor_is_known_before_he_asks_for_a_page(tmp_path: Path) -> None:
             assert all(here.world.call(ask) for ask in asks[1:5])
             where = f"/v1/rules/{made['id']}"
             box.client.call("PATCH", where, json={"spare": "none", "force": True})
-            assert not here.world.call(partial(http3.ask, SERVER, CLIENTS[5], 2.0)), "else it hits"
+            assert not here.world.call(partial(http3.ask, SERVER, CLIENTS[5], 2.0)), (
+                "the rule must hit other packets"
+            )
         finally:
             server.terminate()
             box.remove()

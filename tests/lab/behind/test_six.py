@@ -18,7 +18,7 @@ def _reaches(host: Host, source: str, to: str) -> bool:
 
 
 def test_hosts_of_the_protected_network_find_their_gateway_outside() -> None:
-    """Its advertisements and solicitations come from its address there (RFC 4861)."""
+    """The gateway sends advertisements and solicitations from that address (RFC 4861)."""
     with (
         closing(Generator(compile_generator())) as generator,
         place("bridge", generator.pass_fd) as here,
@@ -30,7 +30,9 @@ def test_hosts_of_the_protected_network_find_their_gateway_outside() -> None:
             here.add_six()
             assert _reaches(here.server, SERVER6, CLIENTS6[0])
             assert _reaches(here.world, CLIENTS6[1], SERVER6)
-            assert not _reaches(here.world, _GATEWAY, SERVER6), "else it is a spoofed source"
+            assert not _reaches(here.world, _GATEWAY, SERVER6), (
+                "otherwise the source counts as spoofed"
+            )
             here.server.ip("-6 neigh flush dev eth0")
             assert _reaches(here.server, SERVER6, CLIENTS6[0])
         finally:

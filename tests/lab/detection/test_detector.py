@@ -50,7 +50,7 @@ def test_a_flood_is_held_and_nobody_notices(scene: Scene, name: str, action: str
     assert (felt.broken, felt.lost) == (0, 0.0)
 
 
-def test_what_it_did_is_in_the_incident(scene: Scene) -> None:
+def test_the_incident_records_what_the_detector_did(scene: Scene) -> None:
     live.forget(scene)
     with flooding(scene.place, scene.generator, "fragment", 50_000):
         assert eventually(lambda: kept_out(scene) > 1_000)
@@ -69,7 +69,7 @@ def test_what_it_did_is_in_the_incident(scene: Scene) -> None:
     assert scene.box.cli("detect", "why", incident["id"]) == whole["findings"]
 
 
-def test_killed_in_mid_flood_its_rules_stay_and_it_takes_them_over(scene: Scene) -> None:
+def test_the_rules_of_a_detector_killed_in_a_flood_stay_and_are_taken_over(scene: Scene) -> None:
     live.forget(scene)
     with flooding(scene.place, scene.generator, "RST", 50_000):
         assert eventually(lambda: kept_out(scene) > 10_000)
@@ -86,7 +86,7 @@ def test_killed_in_mid_flood_its_rules_stay_and_it_takes_them_over(scene: Scene)
 
 
 def test_a_flood_is_seen_while_the_control_plane_does_not_answer(scene: Scene) -> None:
-    """As at a start, and when it hangs: what was seen is done as soon as it answers."""
+    """The control plane may be starting or hanging; rules are added as soon as it answers."""
     live.forget(scene)
     plane = scene.box.control_plane()
     os.kill(plane, signal.SIGSTOP)
@@ -113,7 +113,7 @@ def _runs_anew(scene: Scene, before: int) -> bool:
     return status.pid != before and not status.silent
 
 
-def test_what_is_expected_starts_nothing_and_what_was_legitimate_is_let_in(scene: Scene) -> None:
+def test_expected_traffic_starts_nothing_and_a_legitimate_incident_is_let_in(scene: Scene) -> None:
     live.forget(scene)
     call, name = scene.box.client.call, "UDP of one length by bots"
     game = {"name": "game", "destination": SERVER, "kind": "udp", "pps": 60_000}
@@ -142,7 +142,7 @@ def passes(scene: Scene, name: str) -> float:
     return 1 - (kept_out(scene) - before) / sender.sent
 
 
-def test_an_operator_stops_it_at_once(scene: Scene) -> None:
+def test_an_operator_stops_the_detector_at_once(scene: Scene) -> None:
     live.forget(scene)
     scene.box.client.call("PUT", "/v1/automatic", json={"mode": "off"})
     with flooding(scene.place, scene.generator, "UDP", 50_000):
@@ -151,8 +151,8 @@ def test_an_operator_stops_it_at_once(scene: Scene) -> None:
         assert eventually(lambda: _refused(scene)), "nobody is told"
 
 
-def test_a_full_disk_does_not_stop_it(scene: Scene) -> None:
-    """Neither its report nor what it learnt can be written; it detects all the same."""
+def test_a_full_disk_does_not_stop_the_detector(scene: Scene) -> None:
+    """Neither the report nor the baseline can be written, but the detector still works."""
     live.forget(scene)
     folder = scene.box.directory / "state" / "control"
     for name in ("detect.learnt", "detect.json"):

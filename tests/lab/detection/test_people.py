@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""People beside the running detector, on a box that has just started: nobody is hit by itself."""
+"""People beside the running detector, on a box that has just started: it hits nobody."""
 
 import socket
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def young() -> Iterator[Scene]:
     ],
     ids=lambda play: play.__name__,
 )
-def test_nobody_is_hit(young: Scene, play: object) -> None:
+def test_people_are_served_in_every_scenario(young: Scene, play: object) -> None:
     assert callable(play)
     assert play(young) >= 0.9
     assert young.sessions.all_answer()

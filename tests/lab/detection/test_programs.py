@@ -23,7 +23,7 @@ _MOST = 0.02  # of what each program asks for: one attempt of fifty may fail by 
 _ONE = {"iperf3: 4 Mbit/s of UDP": 450.0}  # packets of its attempt: it says hello only once
 
 
-def test_programs_lose_nothing_by_themselves_and_next_to_nothing_beside_floods() -> None:
+def test_programs_lose_nothing_in_quiet_times_and_next_to_nothing_beside_floods() -> None:
     need(not MISSING, f"what people use: {', '.join(MISSING)}")
     asked: dict[str, tuple[float, float]] = {}
     with beside.people(_YOUNG) as (scene, run):

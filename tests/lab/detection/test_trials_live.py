@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules on trial, with real clients: who is hit by mistake is found, and a flood lets nobody in."""
+"""Rules on trial with real clients: a rule that hits people is found, and a flood stays out."""
 
 import threading
 
@@ -7,7 +7,7 @@ from bench.harm.trials import Newcomers, began, beside, bridge, rule_of
 from xdpctl.lab.waits import eventually
 
 
-def test_a_rule_that_hits_people_alone_is_softened_and_they_are_served() -> None:
+def test_a_rule_that_hits_only_people_is_softened_and_they_are_served() -> None:
     with bridge() as scene:
         rule, people = began(scene), Newcomers(scene, 60)
         coming = threading.Thread(target=people.come, args=(6.0,))
@@ -19,8 +19,8 @@ def test_a_rule_that_hits_people_alone_is_softened_and_they_are_served() -> None
         assert scene.sessions.all_answer()
 
 
-def test_newcomers_get_in_beside_a_flood_that_the_rule_holds() -> None:
-    """They come again a second after their first SYN, which no forged flow does."""
+def test_newcomers_get_in_while_the_rule_holds_a_flood() -> None:
+    """A client repeats its SYN after a second, and forged flows do not."""
     found = beside(people=10, flood=20_000)
     assert found.served >= 0.9
     assert found.kept_out >= 0.98

@@ -19,7 +19,7 @@ PACKAGING = ROOT / "packaging" / "detectors"
 
 
 def installed(program: str) -> None:
-    """Skip without it; where CI says that everything must work, fail."""
+    """Skip the test without this program; fail it where CI requires everything."""
     need(shutil.which(program) is not None, f"{program}: apt-get install it")
 
 
@@ -27,7 +27,7 @@ def installed(program: str) -> None:
 def daemon(
     host: Host, log: Path, *command: str, env: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs inside the host while the block does; its words are in `log`."""
+    """Run a daemon in the host until the block ends; its output goes to `log`."""
     whole = {**os.environ, **(env or {})}
     with log.open("ab") as words:
         process = host.popen(*command, stdout=words, stderr=words, env=whole)
@@ -43,7 +43,7 @@ def daemon(
 
 
 def command_line(box: Box, *words: str) -> tuple[str, ...]:
-    """Our command line, speaking to this box."""
+    """The command line of xdpctl for this box."""
     return (sys.executable, "-m", "xdpctl", "--socket", str(box.socket), *words)
 
 

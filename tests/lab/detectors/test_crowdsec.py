@@ -54,7 +54,7 @@ class Crowd:
         self.words = folder / "words"
 
     def cscli(self, *words: str) -> str:
-        """SQLite refuses a writer who comes while another writes, who may come again."""
+        """Run cscli; repeat it if SQLite is locked by another writer."""
         for _ in range(_TRIES):
             try:
                 return self._host.sh("cscli", "-c", str(self.settings), *words)
@@ -124,7 +124,7 @@ def listening(street: Street) -> bool:
     return f":{PORT} " in street.server.sh("ss", "-ltn")
 
 
-def test_a_wrong_key_is_told(street: Street, street_box: Box, tmp_path: Path) -> None:
+def test_a_wrong_key_is_reported(street: Street, street_box: Box, tmp_path: Path) -> None:
     installed("crowdsec")
     street_box.start()
     crowd = Crowd(street, tmp_path)

@@ -44,7 +44,7 @@ def origins(box: Box) -> dict[str, str]:
     return {rule["match"]["source"]: rule["origin"] for rule in box.client.pages()}
 
 
-def test_who_fails_too_often_is_dropped_until_fail2ban_lets_him_go(
+def test_a_source_that_fail2ban_bans_is_dropped_until_it_is_unbanned(
     street: Street, street_box: Box, tmp_path: Path
 ) -> None:
     installed("fail2ban-server")

@@ -49,7 +49,7 @@ def configure(folder: Path, notify: Path) -> Path:
     return path
 
 
-def test_a_flood_that_fastnetmon_sees_is_held_by_its_script(
+def test_the_script_of_fastnetmon_holds_a_flood(
     street: Street, street_box: Box, tmp_path: Path
 ) -> None:
     installed("fastnetmon")

@@ -30,7 +30,7 @@ def audited(box: Box, action: str) -> list[dict[str, object]]:
     return [record for record in records if record["action"] == action]
 
 
-def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> None:
+def test_a_foreign_change_of_the_maps_is_repaired_and_audited(box: Box) -> None:
     box.start()
     for source in ("203.0.113.7", "203.0.113.0/24", "2001:db8::/48"):
         block(box.client, source)
@@ -49,9 +49,7 @@ def test_what_somebody_changes_in_the_maps_is_repaired_and_audited(box: Box) -> 
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.15, 0.3, 0.6])
-def test_killed_in_the_middle_of_a_bulk_load_maps_and_store_agree_again(
-    box: Box, delay: float
-) -> None:
+def test_after_a_kill_during_a_bulk_load_maps_and_store_agree_again(box: Box, delay: float) -> None:
     box.start()
     with socket.socket(socket.AF_UNIX) as loading:
         loading.connect(str(box.socket))
@@ -85,7 +83,9 @@ def test_a_full_disk_refuses_new_rules_and_everything_else_goes_on(box: Box) -> 
         sh("umount", "--lazy", str(state))  # the kernel may still be ending the killed
 
 
-def test_a_corrupt_store_stops_the_start_with_a_clear_word_and_filtering_goes_on(box: Box) -> None:
+def test_a_corrupt_store_prevents_the_start_with_a_clear_message_and_filtering_goes_on(
+    box: Box,
+) -> None:
     box.start()
     block(box.client, "203.0.113.7")
     before = in_kernel(box)
@@ -111,7 +111,7 @@ def fill(path: Path) -> None:
 
 
 def refused_with(client: Client) -> int:
-    """The status of the first of many rules that is not taken."""
+    """The HTTP status of the first of many rules that is refused."""
     try:
         for n in range(200):
             block(client, f"198.51.100.{n}", reason="x" * 400)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Somebody unmounts the bpffs with the pins: nothing ends, and there is a way back."""
+"""Somebody unmounts the bpffs with the pins: filtering continues, and it can be repaired."""
 
 import sys
 
@@ -11,7 +11,7 @@ from xdpctl.lab.namespaces import LabError, sh
 from xdpctl.lab.waits import eventually
 
 
-def test_pins_that_are_lost_end_nothing_and_can_be_made_again(box: Box) -> None:
+def test_losing_the_pins_ends_no_filtering_and_they_can_be_made_again(box: Box) -> None:
     box.start()
     block(box.client, "203.0.113.7")
     running = box.processes()

@@ -54,7 +54,7 @@ def hits(box: Box) -> Hits:
 
 
 def half_start(box: Box, seconds: float) -> None:
-    """`xdpctl run`, killed with all its children before it may be ready."""
+    """Start `xdpctl run`, and kill it with all its children before it is ready."""
     paths = ("--state-dir", box.directory / "state", "--pin-dir", box.pins.directory)
     command = [sys.executable, "-m", "xdpctl", "run", "-i", "isp0", *map(str, paths)]
     with box.log.open("ab") as log:
@@ -74,7 +74,7 @@ def half_start(box: Box, seconds: float) -> None:
 
 
 def below(pid: int) -> list[int]:
-    """A process that we have not waited for, and its descendants."""
+    """The ids of a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(one for child in children for one in below(int(child)))]
 
@@ -115,7 +115,7 @@ def test_no_packet_leaks_and_nothing_is_forgotten_over_kills_and_restarts(
 
 
 def settled(box: Box) -> Hits:
-    """What is counted once the last of the flood has been."""
+    """The count after the last packet of the flood has arrived."""
     before, now = None, dropped(box)
     while now != before:
         time.sleep(0.05)
@@ -124,7 +124,7 @@ def settled(box: Box) -> Hits:
 
 
 def taken_down(street: Street, box: Box) -> None:
-    """After `xdpctl down` packets arrive again."""
+    """Run `xdpctl down`, and assert that packets arrive again."""
     net, pins = f"--net={street.server.path}", str(box.pins.directory)
     said = sh("nsenter", net, sys.executable, "-m", "xdpctl", "down", "--pin-dir", pins)
     assert "isp0" in said

@@ -23,7 +23,7 @@ DELAYS = (0.05, 0.15, 0.25, 0.4, 0.6)  # seconds after a request was sent
 
 
 def send(box: Box, request: str, body: str, stay: float) -> None:
-    """A request whose answer nobody waits for: everything is killed so long after it was sent."""
+    """Send a request without waiting for the answer; kill everything after this delay."""
     head = f"{request} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.socket(socket.AF_UNIX) as asking:
         asking.connect(str(box.socket))
@@ -36,7 +36,7 @@ def send_put(box: Box, name: str, entries: list[str], stay: float) -> None:
     send(box, f"PUT /v1/sets/{name}?force=true", "\n".join(entries), stay)
 
 
-def test_killed_while_a_set_is_replaced_it_is_the_old_or_the_new_one(box: Box) -> None:
+def test_a_kill_during_a_replacement_leaves_the_old_or_the_new_set(box: Box) -> None:
     box.start()
     put_set(box.client, "others", OTHERS, action="accept")
     for delay in DELAYS:
@@ -54,7 +54,7 @@ def test_killed_while_a_set_is_replaced_it_is_the_old_or_the_new_one(box: Box) -
 
 
 def whole_or_not_at_all(box: Box, entries: list[str]) -> bool:
-    """Whether the box, started again, has the only set; it is the same in store and kernel."""
+    """Start the box again; return whether it has the set, which must agree in store and kernel."""
     box.start()
     held = box.client.call("GET", "/v1/sets")["sets"]
     assert [*sets_in_kernel(box).values()] == [set(entries)] * len(held)
@@ -63,7 +63,7 @@ def whole_or_not_at_all(box: Box, entries: list[str]) -> bool:
     return bool(held)
 
 
-def test_killed_while_a_set_comes_or_goes_it_is_there_whole_or_not_at_all(box: Box) -> None:
+def test_a_kill_while_a_set_is_added_or_removed_leaves_it_whole_or_not_at_all(box: Box) -> None:
     box.start()
     for delay in DELAYS[1:3]:
         send_put(box, "bots", NEW, delay)
@@ -76,7 +76,7 @@ def test_killed_while_a_set_comes_or_goes_it_is_there_whole_or_not_at_all(box: B
 
 @pytest.fixture
 def small_disk(box: Box) -> Iterator[Path]:
-    """A file that fills the disk of the box's state as far as it is written."""
+    """A file on the small disk of the box's state; writing it fills the disk."""
     state = box.directory / "state"
     state.mkdir()
     sh("mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", str(state))
@@ -111,7 +111,7 @@ def test_a_disk_that_fills_up_while_a_set_is_stored_leaves_the_old_one_whole(
     assert box.client.call("GET", "/v1/audit/verify")["problem"] is None
 
 
-def test_what_does_not_fit_is_refused_with_the_numbers_and_changes_nothing(box: Box) -> None:
+def test_a_set_that_does_not_fit_is_refused_with_numbers_and_changes_nothing(box: Box) -> None:
     box.settings = "capacity_ipv4 = 10000\ncapacity_ipv6 = 1000\n"
     box.start()
     client, addresses = box.client, some(np.random.default_rng(4), 12_000, 2_000)

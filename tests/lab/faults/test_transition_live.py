@@ -26,7 +26,7 @@ Rules = Mapping[Prefix, str]
 
 
 def verdict(rules: Rules, address: Prefix) -> str:
-    """Of the most specific rule that decides."""
+    """The verdict of the most specific rule that decides."""
     for length in range(32, -1, -1):
         word = rules.get(address.widened(length), "")
         if word in DECIDING:
@@ -41,7 +41,7 @@ def halves(prefix: Prefix) -> tuple[Prefix, Prefix]:
 
 
 def grown(rng: random.Random, prefix: Prefix, rules: dict[Prefix, str]) -> None:
-    """Rules at random all over the tree below."""
+    """Random rules below a prefix."""
     if rng.random() < 0.4:
         rules[prefix] = rng.choice(WORDS)
     if prefix.length < 32 and rng.random() < 0.85:
@@ -50,7 +50,7 @@ def grown(rng: random.Random, prefix: Prefix, rules: dict[Prefix, str]) -> None:
 
 
 def chosen(rng: random.Random) -> dict[Prefix, str]:
-    """Rules that drop everything watched, in one of the ways there are to do that."""
+    """Random rules that drop all watched sources, in one of several ways."""
     rules: dict[Prefix, str] = {}
     way = rng.randrange(6)
     if way == 0:
@@ -89,7 +89,7 @@ class Change:
         self.image.commit(plan)
 
     def repainted_to(self, rules: Rules) -> None:
-        """The same in the middle of a repaint of the filters."""
+        """Apply the change during a repaint of the filters."""
         steps = self.datapath.source.repaint()
         next(steps)
         self.to(rules)
@@ -100,7 +100,7 @@ class Change:
         return sum(counters[reason].packets for reason in reasons)
 
 
-def test_no_packet_of_the_dropped_passes_during_a_transition(
+def test_no_packet_of_a_dropped_source_passes_during_a_transition(
     street: Street, loader: Loader, datapath: PinnedDatapath
 ) -> None:
     seed = random.SystemRandom().getrandbits(32)

@@ -53,20 +53,20 @@ class Edge:
         return self.box.directory / "fleet.toml"
 
     def admin(self, *words: str) -> Any:
-        """Run a command of `xdpctl fleet` as root on this node; its answer."""
+        """Run a command of `xdpctl fleet` as root on this node; return its output."""
         command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket), "fleet")
         more = ("--config", str(self.config), "--state-dir", str(self.box.directory / "state"))
         quiet = words[0] in ("revoke", "backup", "restore", "recover", "leave")
-        said = self.host.sh(*command, *words, *more, *([] if quiet else ["--json"]))
-        return said if quiet else json.loads(said)
+        output = self.host.sh(*command, *words, *more, *([] if quiet else ["--json"]))
+        return output if quiet else json.loads(output)
 
     def cli(self, *words: str) -> Any:
-        """Run a command of xdpctl on this node; its answer."""
+        """Run a command of xdpctl on this node; return its output."""
         command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket))
         return json.loads(self.host.sh(*command, *words, "--json"))
 
     def start(self) -> None:
-        """Start its box with what was written into its configuration."""
+        """Start the node's box with its configuration."""
         self.box.settings = self.settings + "\n" + self.config.read_text()
         self.box.start()
 
@@ -78,13 +78,13 @@ class Edge:
         return self.call("POST", "/v1/rules", json=body)
 
     def sources(self) -> dict[str, str]:
-        """The rules on this node, with what they do."""
+        """The rules on this node: mode, action and origin by source."""
         return {
             r["text"]: f"{r['mode']} {r['action']} {r['origin']}" for r in self.box.client.pages()
         }
 
     def cut(self) -> None:
-        """Take it off the hub."""
+        """Disconnect the node from the hub."""
         self.fleet.hub.ip(f"link set port{self.number} down")
 
     def heal(self) -> None:
@@ -99,9 +99,9 @@ class Edge:
         with (file.parent / "log").open("ab") as log:
             command = ("setpriv", "--reuid=etcd", "--regid=etcd", "--clear-groups")
             shell = ("sh", "-c", 'set -a; . "$0"; exec etcd', str(file))
-            made = self.host.popen(*command, *shell, stdout=log, stderr=log)
-        self.fleet.ends.callback(_end_process, made)
-        self.etcd = made.pid
+            process = self.host.popen(*command, *shell, stdout=log, stderr=log)
+        self.fleet.ends.callback(_end_process, process)
+        self.etcd = process.pid
 
 
 class FleetLab:
@@ -150,24 +150,24 @@ class FleetLab:
         edge.etcd = edge.admin("join", self.edges[0].address, "--token", token)["etcd"]
 
     def live(self, edge: Edge) -> list[str]:
-        """The nodes that one node hears of."""
+        """The nodes that one node knows as live."""
         return [n["name"] for n in edge.call("GET", "/v1/fleet")["nodes"] if n["live"]]
 
     def leader(self) -> Edge:
-        """The member that leads, as soon as one does."""
+        """Wait for a leader; return its node."""
         return until(self._leader, "nobody leads")
 
     def _leader(self) -> Edge | None:
         first = self.edges[0].box.directory / "state" / "authority"
         members = [edge for edge in self.edges if edge.etcd]
-        for asked in members:
+        for member in members:
             try:
-                said = asked.host.sh(*self._status(members, first))
+                output = member.host.sh(*self._status(members, first))
             except LabError:
                 continue
-            for one in json.loads(said):
-                if one["Status"]["header"]["member_id"] == one["Status"].get("leader"):
-                    where = one["Endpoint"].partition(":")[0]
+            for answer in json.loads(output):
+                if answer["Status"]["header"]["member_id"] == answer["Status"].get("leader"):
+                    where = answer["Endpoint"].partition(":")[0]
                     return next(edge for edge in members if edge.address == where)
         return None
 
@@ -196,7 +196,7 @@ def _end(edge: Edge) -> None:
 
 
 class Traffic:
-    """A thousand packets a second from one source to every node, and when the last one passed."""
+    """Sends a thousand packets a second from one source to every node, and notes when they pass."""
 
     def __init__(self, fleet: FleetLab) -> None:
         self.edges = fleet.edges
@@ -219,13 +219,13 @@ class Traffic:
         return mac + ethernet(_ETH_P_IP, payload)[6:]
 
     def watch(self, source: str, stop: threading.Event) -> "Future[dict[str, int]]":
-        """Twenty packets a second from a source, until `stop`; how many passed, by node."""
+        """Send twenty packets a second from a source until `stop`; return the passed, by node."""
         return ThreadPoolExecutor(1).submit(_watch, self, source, stop)
 
     def run(
         self, source: str, seconds: float, act: Callable[[], Any]
     ) -> tuple[dict[str, float], Any]:
-        """Send for so long; `act` once in between. Seconds until the last packet passed, by node.
+        """Send, and call `act` meanwhile; return the seconds to the last passed packet, by node.
 
         0: none passed after the act began; infinite: it passes still.
         """
@@ -292,13 +292,13 @@ def _packet_socket(name: str) -> socket.socket:
 
 def _drain(receiver: socket.socket, source: bytes) -> bool:
     """Whether a packet of this source has come since the last look."""
-    found = False
+    came = False
     while True:
         try:
             frame = receiver.recv(64)
         except BlockingIOError:
-            return found
-        found |= frame[26:30] == source
+            return came
+        came |= frame[26:30] == source
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Clients:
     def __init__(self, fleet: FleetLab, began: float, rng: random.Random) -> None:
         self._fleet, self._began = fleet, began
         self.asked: list[Asked] = []
-        self.surprises: Counter[str] = Counter()  # refusals that a right request does not get
+        self.surprises: Counter[str] = Counter()  # refusals that a valid request must not get
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(edge, random.Random(rng.random())))
@@ -66,7 +66,7 @@ class Clients:
             draw = rng.random()
             if draw < 0.2:
                 self._detect(edge, f"203.0.114.{rng.randrange(_OF_DETECTORS)}/32", rng)
-            elif draw < 0.3:  # a person, where detectors are
+            elif draw < 0.3:  # a person, among detectors
                 self._person(edge, f"203.0.114.{rng.randrange(_OF_DETECTORS)}/32", rng)
             else:
                 self._person(edge, f"203.0.113.{rng.randrange(_KEYS)}/32", rng)
@@ -146,7 +146,7 @@ class Nemesis:
         name = fault.__name__.replace("_", " ")
         try:
             fault()
-        except (LabError, AssertionError) as error:  # a fault that did not come about is none
+        except (LabError, AssertionError) as error:  # a fault that did not happen does not count
             name += f" ({str(error)[-200:]})"
         took = time.monotonic() - self._began - at
         self.done.append(f"{at:.1f} s {name}, {took:.1f} s")
@@ -173,7 +173,7 @@ class Nemesis:
         edge.heal()
 
     def one_way(self) -> None:
-        """What one node sends is lost; what others send arrives."""
+        """Lose the packets that one node sends; it still receives those of others."""
         edge = self._rng.choice(self._fleet.edges)
         rules = "add table inet jepsen; add chain inet jepsen out "
         rules += "{ type filter hook output priority 0; }; "
@@ -209,7 +209,7 @@ class Nemesis:
         edge.box.start()
 
     def fill_a_disk(self) -> None:
-        """The store of a node cannot be written."""
+        """Fill the disk of a node's store."""
         edge = self._rng.choice(self._fleet.edges)
         filler = edge.box.directory / "state" / "control" / "filler"
         with suppress(OSError), filler.open("wb") as file:
@@ -222,13 +222,13 @@ class Nemesis:
             edge.start_etcd()  # it ends itself then, and its unit starts it again
 
     def step_a_clock(self) -> None:
-        """The wall clock of a node goes wrong by up to an hour, and stays so."""
+        """Set the wall clock of a node wrong by up to an hour, permanently."""
         edge = self._rng.choice(self._fleet.edges)
         (edge.box.directory / "clock").write_text(f"{self._rng.uniform(-3600, 3600):+.0f}")
         time.sleep(2)
 
     def expire_a_certificate(self) -> None:
-        """A node's certificate ends; later it is renewed by hand."""
+        """Give a node an expired certificate for a while."""
         edge = self._rng.choice(self._fleet.edges)
         first = self._fleet.edges[0].box.directory / "state"
         layout = Layout(first, "xdpctl", "xdpctl")
@@ -255,7 +255,7 @@ class Nemesis:
 
 
 def prepare(fleet: FleetLab) -> None:
-    """Small disks, and clocks that can be set."""
+    """Give each node a small disk and a clock that can be set."""
     for edge in fleet.edges:
         state = edge.box.directory / "state"
         state.mkdir()
@@ -299,9 +299,9 @@ def ending(edge: Edge) -> Ending:
 
 
 def same(fleet: FleetLab) -> bool:
-    """Whether all nodes have the same, and nothing waits to be sent."""
+    """Whether all nodes have the same rules, and no change is unsent."""
     endings = [ending(edge) for edge in fleet.edges]
-    return all(one.rules == endings[0].rules and not one.unsent for one in endings)
+    return all(node.rules == endings[0].rules and not node.unsent for node in endings)
 
 
 def run(seconds: float, seed: int, least: int = 0) -> History:

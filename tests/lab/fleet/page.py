@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures a fleet of three members and five nodes, and writes docs/results/fleet.md of it."""
+"""Measures a fleet of three members and five nodes, and writes docs/results/fleet.md."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 def latencies(fleet: FleetLab) -> list[float]:
     """Seconds from the request to the last packet that passed on any node, sorted."""
-    traffic, found = Traffic(fleet), []
+    traffic, seconds = Traffic(fleet), []
     for number in range(_TRIALS):
         source = f"203.0.{113 + number // 200}.{number % 200 + 20}"
         edge = fleet.edges[number % len(fleet.edges)]
@@ -29,13 +29,13 @@ def latencies(fleet: FleetLab) -> list[float]:
             return edge.block(f"{source}/32")
 
         passed, _ = traffic.run(source, 0.3, act)
-        found.append(max(passed.values()))
+        seconds.append(max(passed.values()))
     traffic.close()
-    return sorted(found)
+    return sorted(seconds)
 
 
 def everywhere(fleet: FleetLab, what: Any) -> None:
-    """Wait until every node has it, and nothing waits to be sent."""
+    """Wait until every node has the rule, and no change is unsent."""
     until(lambda: all(what(edge) for edge in fleet.edges))
 
 
@@ -45,24 +45,24 @@ def dotted(n: int) -> str:
 
 def busy(fleet: FleetLab) -> list[float]:
     """Seconds of CPU that each node has used so far, without etcd."""
-    found = []
+    seconds = []
     for edge in fleet.edges:
         stats = [Path(f"/proc/{pid}/stat").read_text() for pid in edge.box.processes()]
         fields = [stat.rsplit(")", 1)[1].split() for stat in stats]
-        ticks = sum(int(each[11]) + int(each[12]) for each in fields)
-        found.append(ticks / os.sysconf("SC_CLK_TCK"))
-    return found
+        ticks = sum(int(values[11]) + int(values[12]) for values in fields)
+        seconds.append(ticks / os.sysconf("SC_CLK_TCK"))
+    return seconds
 
 
 class Took(NamedTuple):
-    """Seconds that something took, and seconds of CPU of a node that only followed (median)."""
+    """The seconds of an operation, and the median CPU seconds of the nodes that followed it."""
 
     seconds: float
     cpu: float
 
 
 def timed(fleet: FleetLab, act: Callable[[], None]) -> Took:
-    """Do something on the first node, and wait in it until all have it."""
+    """Measure an operation on the first node until all nodes have it."""
     before, began = busy(fleet), time.perf_counter()
     act()
     took = time.perf_counter() - began
@@ -71,13 +71,13 @@ def timed(fleet: FleetLab, act: Callable[[], None]) -> Took:
 
 
 def sets(fleet: FleetLab) -> list[Took]:
-    """How long a set of a million takes to be on all nodes, and a change of one per cent."""
+    """Measure until a set of a million, and a change of 1 % of it, are on all nodes."""
     rng, first = random.Random(1), fleet.edges[0]
     numbers = rng.sample(range(16 << 24, 200 << 24), _LARGE + _LARGE // 200)
     whole = sorted(numbers[:_LARGE])
     gone = set(rng.sample(whole, _LARGE // 200))
     changed = sorted([n for n in whole if n not in gone] + numbers[_LARGE:])
-    found = []
+    times = []
     for listed in (whole, changed):
         body = "\n".join(map(dotted, listed)).encode()
 
@@ -86,21 +86,21 @@ def sets(fleet: FleetLab) -> list[Took]:
             first.box.client.call("PUT", "/v1/sets/large", 150, content=body, **more)
             until(lambda: there(first))
 
-        found.append(timed(fleet, put))
+        times.append(timed(fleet, put))
         counts = {str(edge.call("GET", "/v1/sets")["sets"][0]["entries"]) for edge in fleet.edges}
         assert len(counts) == 1
     first.call("DELETE", "/v1/sets/large")
-    return found
+    return times
 
 
 def there(edge: Edge) -> bool:
-    """Whether nothing of a node waits to be sent, and no node is behind."""
+    """Whether a node has no unsent change, and no node is behind."""
     fleet = edge.call("GET", "/v1/fleet")
     return not fleet["unsent"] and all(node["behind"] == 0 for node in fleet["nodes"])
 
 
 def bulk(fleet: FleetLab) -> Took:
-    """How long so many rules take to be on all nodes."""
+    """Measure how long many rules take until they are on all nodes."""
     first = fleet.edges[0]
     lines = (f"11.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(_BULK))
     body = "\n".join(lines).encode()
@@ -121,13 +121,13 @@ def measured() -> str:
         for edge in fleet.edges:
             edge.settings = "capacity = 150000\ncapacity_ipv4 = 1400000\n"
         fleet.found()
-        found = latencies(fleet)
+        many = latencies(fleet)
         large = sets(fleet)
         rules = bulk(fleet)
     with FleetLab(3, 3) as fleet:
         fleet.found()
         few = latencies(fleet)
-    p50, p99 = found[len(found) // 2] * 1e3, found[int(len(found) * 0.99)] * 1e3
+    p50, p99 = many[len(many) // 2] * 1e3, many[int(len(many) * 0.99)] * 1e3
     rows = [
         (
             "POST on one node to the last packet that passes on any: p50",

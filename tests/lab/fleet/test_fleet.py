@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A fleet with real filters, certificates, etcd and traffic: what `make fleet` plays, in short."""
+"""A fleet with real filters, certificates, etcd and traffic: a short form of `make fleet`."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def fleet() -> Iterator[FleetLab]:
 
 
 def engine(edge: Edge, member: Edge, *words: str) -> str:
-    """What etcd answers to the certificate of a node."""
+    """The answer of etcd to a client with a node's certificate."""
     folder = edge.box.directory / "state" / "control" / "fleet"
     return edge.host.sh(
         *("etcdctl", "--endpoints", f"{member.address}:2379", "--command-timeout", "5s"),
@@ -35,7 +35,7 @@ def text(edge: Edge, source: str) -> bool:
     return f"src {source}/32" in edge.sources()
 
 
-def test_a_block_on_one_edge_drops_on_all(fleet: FleetLab) -> None:
+def test_a_block_on_one_node_drops_on_all(fleet: FleetLab) -> None:
     traffic = Traffic(fleet)
     try:
         passed, answer = traffic.run(X, 2.0, lambda: fleet.edges[0].block(f"{X}/32"))
@@ -45,7 +45,7 @@ def test_a_block_on_one_edge_drops_on_all(fleet: FleetLab) -> None:
     assert max(passed.values()) < 2.0  # it ended everywhere
 
 
-def test_another_node_is_asked_and_changed_through_this_one(fleet: FleetLab) -> None:
+def test_commands_can_read_and_change_another_node(fleet: FleetLab) -> None:
     one, two, _ = fleet.edges
     made = one.cli("--node", "edge2", "--local", "block", "203.0.113.50")
     assert made["created"]
@@ -65,12 +65,12 @@ def test_another_node_is_asked_and_changed_through_this_one(fleet: FleetLab) -> 
 
 
 def _together(edge: Edge) -> bool:
-    """Whether a node hears of what is stated elsewhere, and others of what it states."""
+    """Whether a node and the other nodes see each other's changes."""
     return not edge.call("GET", "/v1/fleet")["isolated"]
 
 
 def test_a_fleet_does_not_cut_itself_off(fleet: FleetLab) -> None:
-    """By an event that names its nodes, a set, a match, or a forced block of their network."""
+    """Neither an event, a set, a match nor a forced block may cut the nodes off."""
     one, two, three = fleet.edges
     for edge in fleet.edges:
         protected = edge.call("GET", "/v1/status")["protected"]
@@ -107,7 +107,7 @@ def test_a_scope_that_names_nobody_is_refused(fleet: FleetLab) -> None:
         one.call("POST", "/v1/rules", params={"scope": "group:nobody"}, json=body)
 
 
-def test_figures_are_summed_and_the_word_is_the_worst(fleet: FleetLab) -> None:
+def test_figures_are_summed_and_the_condition_is_the_worst_of_all_nodes(fleet: FleetLab) -> None:
     one = fleet.edges[0]
     alone = one.cli("status")
     whole = one.cli("--node", "all", "status")
@@ -116,7 +116,7 @@ def test_figures_are_summed_and_the_word_is_the_worst(fleet: FleetLab) -> None:
 
 
 def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: FleetLab) -> None:
-    """The engine refuses its intents, and another node takes it for a viewer."""
+    """The engine refuses its changes, and other nodes treat it as a viewer."""
     one = fleet.edges[0]
     late = Edge(fleet, 9)
     fleet.ends.callback(late.box.remove)
@@ -195,16 +195,16 @@ def test_a_token_is_for_its_fleet_alone(fleet: FleetLab) -> None:
         one.admin("token", "edge6", "--address", "edge6.example.net")
 
 
-def test_what_cannot_be_founded_leaves_nothing_and_says_why(fleet: FleetLab) -> None:
+def test_a_fleet_that_cannot_be_founded_leaves_nothing_and_says_why(fleet: FleetLab) -> None:
     five = Edge(fleet, 5)
     fleet.ends.callback(five.box.remove)
-    for _ in range(2):  # the second time says the same, and not that there is an authority
+    for _ in range(2):  # the second try gives the same error, not "there is an authority"
         with pytest.raises(LabError, match="cannot assign requested address"):
             five.admin("init", "edge5", "--address", "203.0.113.1")
 
 
 def handshake(edge: Edge, folder: Path, member: Edge, port: int) -> str:
-    """What a port answers to a certificate: its HTTP status, or curl's words if it is refused."""
+    """The answer of a port to a certificate: the HTTP status, or curl's error if it is refused."""
     certificate = ("--cert", str(folder / "node.crt"), "--key", str(folder / "node.key"))
     try:
         return edge.host.sh(
@@ -227,7 +227,7 @@ def handshake(edge: Edge, folder: Path, member: Edge, port: int) -> str:
 
 
 def test_a_node_cannot_speak_for_a_member(fleet: FleetLab) -> None:
-    """Its certificate is of the same authority as those of members, among which there are none."""
+    """Its certificate has the same authority as those of etcd's members, but may not be used so."""
     one, two, _ = fleet.edges
     folder = two.box.directory / "state" / "control" / "fleet"
     assert "alert" in handshake(two, folder, one, 2380)
@@ -235,7 +235,7 @@ def test_a_node_cannot_speak_for_a_member(fleet: FleetLab) -> None:
 
 
 def test_every_certificate_of_a_revoked_name_stays_revoked(fleet: FleetLab, tmp_path: Path) -> None:
-    """Also those from before a renewal, and also when the name is let in again."""
+    """Also certificates from before a renewal, and also if the name joins again."""
     one, six = fleet.edges[0], Edge(fleet, 6)
     fleet.ends.callback(six.box.remove)
     before = tmp_path / "stolen"
@@ -251,7 +251,7 @@ def test_every_certificate_of_a_revoked_name_stays_revoked(fleet: FleetLab, tmp_
     one.admin("revoke", "edge6")
 
 
-def test_a_stranger_is_not_answered(fleet: FleetLab) -> None:
+def test_a_client_without_a_certificate_is_not_answered(fleet: FleetLab) -> None:
     one, two, _ = fleet.edges
     said = two.host.sh(
         *("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}"),
@@ -261,7 +261,7 @@ def test_a_stranger_is_not_answered(fleet: FleetLab) -> None:
 
 
 def test_the_fleet_is_backed_up_and_restored(fleet: FleetLab) -> None:
-    """All members are lost; a backup makes a new engine, and what is missing is stated again."""
+    """All members are lost; a new engine starts from a backup, and nodes restate what it lacks."""
     one, two, three = fleet.edges
     archive = one.box.directory / "fleet.tar.gz"
     one.admin("backup", str(archive))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Members leave, and are lost for good: the last one goes on alone."""
+"""Members leave or are lost for good, and the last one continues alone."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from xdpctl.lab.waits import until
 
 
 def endpoints(edge: Edge) -> Any:
-    """What a node knows of where the engine answers."""
+    """The endpoints of the engine that a node knows."""
     kept = edge.box.directory / "state" / "control" / "fleet" / "endpoints.json"
     return json.loads(kept.read_text()) if kept.exists() else []
 

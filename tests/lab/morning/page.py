@@ -75,9 +75,9 @@ def logged_in(attacker: Host, sources: Sequence[str]) -> list[socket.socket]:
 def _table(where: str, sessions: list[socket.socket], felt: Sequence[morning.Felt]) -> str:
     broken = SESSIONS - sum(map(says_back, sessions))
     rows = "".join(
-        f"| {one.name} | {one.seen:.0f} | {one.held:.0f} | {one.dropped:,} "
-        f"| {one.released / 1e3:.1f} |\n"
-        for one in felt
+        f"| {wave.name} | {wave.seen:.0f} | {wave.held:.0f} | {wave.dropped:,} "
+        f"| {wave.released / 1e3:.1f} |\n"
+        for wave in felt
     )
     return _TABLE.format(where=where, broken=broken, sessions=SESSIONS) + rows
 

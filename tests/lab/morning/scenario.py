@@ -31,9 +31,9 @@ OUTSIDE = [f"203.0.113.{n}" for n in range(1, 200)]
 INSIDE = [f"192.0.2.{n}" for n in range(200, 210)]
 INSIDE_SOURCES = tuple(INSIDE)
 SETTINGS = "[automatic]\nsame_incident = 0.5\n"
-_PPS = 20_000  # of a wave; what raw sockets in Python send without trouble
+_PPS = 20_000  # packets a second of a wave, which raw sockets in Python can send
 _SECONDS_MAX = 60.0
-_SEEN = 3_000  # packets that passed when the detector speaks
+_SEEN = 3_000  # packets that pass before the detector reports
 _BATCH = 200
 _PATIENCE = 20.0
 _SHORT_SECONDS, _LONG_SECONDS = 1.0, 15.0  # enough for some packets to be kept; to be drawn
@@ -41,7 +41,7 @@ _SHORT_SECONDS, _LONG_SECONDS = 1.0, 15.0  # enough for some packets to be kept;
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """What comes, and what the detector takes it for."""
+    """An attack wave, and the kind of attack that the detector reports."""
 
     name: str
     attack: str
@@ -68,11 +68,11 @@ class Wave:
         return bytes(frame)
 
     def event(self, identity: str, phase: str, pps: float = 0.0) -> dict[str, Any]:
-        said: dict[str, Any] = {"phase": phase, "id": identity, "victim": self.victim}
-        said |= {"attack": self.attack, "note": self.name}
+        body: dict[str, Any] = {"phase": phase, "id": identity, "victim": self.victim}
+        body |= {"attack": self.attack, "note": self.name}
         if self.attack == "amplification":
-            said["port"] = self.source_port
-        return said | ({"pps": round(pps)} if pps else {})
+            body["port"] = self.source_port
+        return body | ({"pps": round(pps)} if pps else {})
 
 
 def _amplified(name: str, port: int, length: int, **more: Any) -> Wave:
@@ -97,7 +97,7 @@ FROM_OUTSIDE = [wave for wave in WAVES if wave.sources is not INSIDE_SOURCES]
 
 
 class Ground(Protocol):
-    """Where it is played: whoever attacks has a card `far0`, and `mac` is the next hop's."""
+    """Where waves are played: the attacker has the card `far0`; `mac` is the next hop's address."""
 
     @property
     def attacker(self) -> Host: ...
@@ -108,7 +108,7 @@ class Ground(Protocol):
 
 @dataclass(slots=True)
 class Felt:
-    """One wave as it was: times in milliseconds from its first packet, or from the word."""
+    """The result of a wave; times in milliseconds from its first packet, or from the report."""
 
     name: str
     incident: str
@@ -123,7 +123,7 @@ class Felt:
 def flooding(
     ground: Ground, *waves: Wave, pps: int = _PPS, pulse_seconds: float = 0.0
 ) -> Iterator[None]:
-    """The waves together, for as long as the block runs; in pulses, with pauses as long."""
+    """Send waves together until the block ends; a pulsing wave has pauses as long as its pulses."""
     built, stop = [f for wave in waves for f in wave.frames(ground.mac)], threading.Event()
     random.Random(1).shuffle(built)
 
@@ -154,7 +154,7 @@ def say(box: Box, **event: Any) -> dict[str, Any]:
 
 
 def _soon(condition: Callable[[], bool]) -> bool:
-    """Look often: what is measured is shorter than other tests' patience."""
+    """Poll a condition at short intervals, because short times are measured."""
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         if condition():
@@ -172,29 +172,29 @@ def _passed(box: Box) -> int:
 
 
 def begin(box: Box, wave: Wave, identity: str) -> Felt:
-    """Wait until the detector sees it, let it speak, and wait until it is held."""
+    """Wait until the detector sees the wave, let it report, and wait until the wave is held."""
     began, passed, dropped = time.monotonic(), _passed(box), _dropped(box)
     armed = any(rule["mode"] == "enforce" for rule in box.client.pages())
     assert _soon(lambda: _passed(box) - passed > _SEEN or (armed and _dropped(box) > dropped))
-    seen = time.monotonic()
-    pps = (_passed(box) + _dropped(box) - passed - dropped) / (seen - began)
+    seen_at = time.monotonic()
+    pps = (_passed(box) + _dropped(box) - passed - dropped) / (seen_at - began)
     before = _dropped(box)
     done = say(box, **wave.event(identity, "began", pps))
     answered = time.monotonic()
     assert done["rules"], done
     assert not done["refused"], done
     assert _soon(lambda: _dropped(box) > before)
-    held = time.monotonic()
-    times = (1e3 * (seen - began), 1e3 * (answered - seen), 1e3 * (held - seen))
+    held_at = time.monotonic()
+    times = (1e3 * (seen_at - began), 1e3 * (answered - seen_at), 1e3 * (held_at - seen_at))
     return Felt(wave.name, done["incidents"][0], *times)
 
 
 def end(box: Box, wave: Wave, identity: str, felt: Felt) -> None:
-    """The flood is over; the detector says so, and what was done goes by itself."""
-    said = time.monotonic()
+    """Report the end of a wave, and wait until its rules are gone."""
+    began = time.monotonic()
     say(box, **wave.event(identity, "ended"))
     assert _soon(lambda: not _standing(box, felt.incident))
-    felt.released = 1e3 * (time.monotonic() - said)
+    felt.released = 1e3 * (time.monotonic() - began)
     felt.dropped = box.client.call("GET", f"/v1/incidents/{felt.incident}")["packets"]
 
 
@@ -225,7 +225,7 @@ def waves(
 def _all(
     ground: Ground, now: Sequence[Wave], box: Box, number: int, felt: list[Felt]
 ) -> Iterator[None]:
-    """Each begins while those before it go on."""
+    """Begin each wave while the earlier ones continue."""
     if not now:
         yield
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A feed that begins to list people cuts nobody off who is in conversation, and says whom."""
+"""A feed that begins to list people spares those in conversation, and reports them."""
 
 import socket
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def begins(source: str, to: tuple[str, int]) -> Callable[[], bool]:
     return connect
 
 
-def test_a_feed_spares_conversations_and_tells_of_them() -> None:
+def test_a_feed_spares_conversations_and_reports_them() -> None:
     with (
         closing(Generator(compile_generator())) as generator,
         place("bridge", generator.pass_fd) as here,
@@ -70,7 +70,9 @@ def test_a_feed_spares_conversations_and_tells_of_them() -> None:
 
 
 @pytest.mark.parametrize("more", [{"action": "accept"}, {"spare": "none"}])
-def test_what_accepts_or_is_to_spare_nobody_stays_so(fed_box: Box, more: dict[str, str]) -> None:
+def test_sets_that_accept_or_are_told_to_spare_nobody_spare_nobody(
+    fed_box: Box, more: dict[str, str]
+) -> None:
     made = fed_box.client.call("PUT", "/v1/sets/other", json={**_FEED, **more})
     assert made["spare"] == "none"
 

@@ -21,7 +21,7 @@ HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Please</b
 
 
 class Publisher(ThreadingHTTPServer):
-    """Serves `/list` as it is told to; `asked` keeps what each request said it knew."""
+    """Serves `/list` as configured; `asked` has the known version of each request."""
 
     daemon_threads = True
 
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(server.body[: len(server.body) - server.cut])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
+        """Do not log."""
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def feed_of(box: Box, name: str = "feed") -> dict[str, Any]:
     return found
 
 
-def test_a_refresh_asks_for_what_is_new_and_takes_it(fed: Box, publisher: Publisher) -> None:
+def test_a_refresh_fetches_the_list_only_if_it_changed(fed: Box, publisher: Publisher) -> None:
     assert refresh(fed)["changed"] is False
     publisher.publish(SECOND, '"2"')
     answer = refresh(fed)
@@ -153,7 +153,7 @@ BAD = (
 )
 
 
-def test_whatever_the_server_sends_the_last_good_list_stays(fed: Box, publisher: Publisher) -> None:
+def test_the_last_good_list_stays_whatever_the_server_sends(fed: Box, publisher: Publisher) -> None:
     said = set()
     for failures, how in enumerate(BAD, 1):
         spoil(publisher, how)
@@ -193,7 +193,7 @@ def test_a_server_that_hangs_holds_up_nobody_else(fed: Box, publisher: Publisher
     assert set_in_kernel(fed, "feed") == set(SECOND)
 
 
-def test_a_new_set_whose_feed_cannot_be_had_is_not_made(fed: Box, publisher: Publisher) -> None:
+def test_a_new_set_whose_feed_fails_is_not_created(fed: Box, publisher: Publisher) -> None:
     for how in BAD[:-2]:
         spoil(publisher, how)
         body = {"feed": {"url": publisher.url}}

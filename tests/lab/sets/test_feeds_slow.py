@@ -26,7 +26,7 @@ FETCHES = 4
 
 @pytest.fixture
 def hanging(fed: Box, publisher: Publisher) -> Iterator[list["Future[Any]"]]:
-    """As many requests wait for the server as are taken."""
+    """Send as many requests that wait for the server as are accepted."""
     publisher.held.clear()
     asked = len(publisher.asked)
 
@@ -43,7 +43,7 @@ def hanging(fed: Box, publisher: Publisher) -> Iterator[list["Future[Any]"]]:
     publisher.held.set()
 
 
-def test_all_else_is_answered_while_feeds_hang(
+def test_all_other_requests_are_answered_while_feeds_hang(
     fed: Box, publisher: Publisher, hanging: list["Future[Any]"]
 ) -> None:
     client: Client = fed.client
@@ -61,13 +61,13 @@ def test_all_else_is_answered_while_feeds_hang(
 
 
 @pytest.mark.parametrize("by_terminal", [False, True])
-def test_a_stop_is_quiet_and_answers_whoever_waits(
+def test_a_stop_logs_no_error_and_answers_waiting_callers(
     fed: Box, publisher: Publisher, hanging: list["Future[Any]"], host: Host, by_terminal: bool
 ) -> None:
     watching = host.start(lambda: refusal(fed.client, "GET", "/v1/sets/feed/top?seconds=60"))
     before = fed.log.read_text()
     assert eventually(lambda: len(sockets(fed)) >= FETCHES + 1)
-    fed.client.call("GET", "/v1/status")  # so that those before are read, and not only connected
+    fed.client.call("GET", "/v1/status")  # so that earlier requests are read
     if by_terminal:  # Ctrl-C reaches the whole group
         for pid in reversed(fed.processes()):
             os.kill(pid, signal.SIGINT)
@@ -92,12 +92,12 @@ def sockets(box: Box) -> list[str]:
         ]
 
 
-def test_a_stop_cuts_off_an_upload_that_does_not_come_and_says_no_more_than_that(box: Box) -> None:
+def test_a_stop_ends_a_stalled_upload_without_an_error(box: Box) -> None:
     box.start()
     with socket.socket(socket.AF_UNIX) as asking:
         asking.connect(str(box.socket))
         asking.sendall(b"PUT /v1/sets/bad HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n45.0")
-        box.client.call("GET", "/v1/status")  # so that the one before is under way
+        box.client.call("GET", "/v1/status")  # so that the earlier request is in progress
         box.stop()
     log = box.log.read_text()
     assert "Traceback" not in log, log

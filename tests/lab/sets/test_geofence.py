@@ -22,7 +22,7 @@ HOME6, ABROAD6 = "2001:db8:5::a", "2001:db8:5::b"
 INSIDE, OUTSIDE = (HOME, HOME6, PARTNER), (ABROAD, ABROAD6)
 LIST = ("198.51.100.0/24", "11.0.0.0/8", f"{HOME6}/128")
 SETTINGS = 'protected = ["192.0.2.128/25"]\n'
-SURE = 0.7  # seconds after which nothing comes that was held
+SURE = 0.7  # seconds after which no held packet arrives any more
 FROM_HOME = {"Forwarded": f"for={HOME}"}
 
 
@@ -39,12 +39,12 @@ class Far:
         )
 
     def comes(self, source: str) -> bool:
-        """A new connection is made, and the server answers on it."""
+        """Whether a new connection is made and the server answers on it."""
         with self.connect(source) as connection:
             return says_back(connection)
 
     def is_held(self, source: str) -> bool:
-        """No new connection comes about."""
+        """Whether no new connection can be made."""
         try:
             self.connect(source, SURE).close()
         except TimeoutError:
@@ -83,7 +83,9 @@ def rule(box: Box, name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_fence_in_monitor_mode_counts_who_it_would_keep_out(far: Far, street_box: Box) -> None:
+def test_a_geofence_in_monitor_mode_counts_the_sources_it_would_drop(
+    far: Far, street_box: Box
+) -> None:
     drop_everybody(street_box, mode="monitor")
     assert all(map(far.comes, INSIDE))
     assert [rule(street_box, name)["packets"] for name in ("0.0.0.0_0", "::_0")] == [0, 0]
@@ -92,7 +94,7 @@ def test_a_fence_in_monitor_mode_counts_who_it_would_keep_out(far: Far, street_b
     assert street_box.client.call("GET", "/v1/sets/home")["packets"] > 0
 
 
-def test_home_comes_and_goes_and_the_rest_of_the_world_does_not(far: Far, street_box: Box) -> None:
+def test_only_the_home_country_gets_through_a_geofence(far: Far, street_box: Box) -> None:
     standing = {source: far.connect(source) for source in (*INSIDE, *OUTSIDE)}
     drop_everybody(street_box, confirm_within=600)
     assert all(says_back(standing[source]) for source in INSIDE)
@@ -110,7 +112,7 @@ def test_home_comes_and_goes_and_the_rest_of_the_world_does_not(far: Far, street
             assert says_back(connection, 30), "what was held was sent again"
 
 
-def test_who_is_kept_in_by_the_set_cannot_take_it_away(far: Far, street_box: Box) -> None:
+def test_a_caller_whom_the_set_lets_in_cannot_remove_it(far: Far, street_box: Box) -> None:
     client = street_box.client
     drop_everybody(street_box)
     without = "\n".join(LIST[1:]).encode()
@@ -144,7 +146,7 @@ def test_who_is_kept_in_by_the_set_cannot_take_it_away(far: Far, street_box: Box
 TITLE = "The change would cut off a protected or logged-in address"
 
 
-def test_a_fence_that_nobody_confirms_undoes_itself(far: Far, street_box: Box) -> None:
+def test_a_geofence_that_nobody_confirms_undoes_itself(far: Far, street_box: Box) -> None:
     abroad = far.connect(ABROAD)
     drop_everybody(street_box, confirm_within=2)
     began = time.monotonic()
@@ -157,7 +159,7 @@ def test_a_fence_that_nobody_confirms_undoes_itself(far: Far, street_box: Box) -
     abroad.close()
 
 
-def test_a_fence_that_is_confirmed_stands(far: Far, street_box: Box) -> None:
+def test_a_confirmed_geofence_stands(far: Far, street_box: Box) -> None:
     drop_everybody(street_box, confirm_within=20)
     assert far.comes(HOME)
     for name in ("0.0.0.0_0", "::_0"):
@@ -173,7 +175,9 @@ def test_a_fence_that_is_confirmed_stands(far: Far, street_box: Box) -> None:
     assert far.comes(HOME6)
 
 
-def test_without_a_way_in_of_his_own_nobody_closes_the_door(far: Far, street_box: Box) -> None:
+def test_a_caller_whom_nothing_accepts_cannot_drop_everything_else(
+    far: Far, street_box: Box
+) -> None:
     for who in (ABROAD, f'"[{ABROAD6}]"'):
         source = "::/0" if ":" in who else "0.0.0.0/0"
         body = {"match": {"source": source}}

@@ -29,7 +29,7 @@ def rng() -> tuple[int, np.random.Generator]:
 
 
 def settled(stack: Sniffer) -> int:
-    """What reached the stack before the last grace period."""
+    """The number of packets that reached the stack, after a grace period."""
     rcu.wait()
     return stack.count()
 
@@ -39,7 +39,7 @@ def grows(count: Callable[[], int], by: int = 20_000) -> bool:
     return eventually(lambda: count() > begun + by)
 
 
-def test_a_set_takes_hold_of_a_flood_and_lets_go_of_it(street: Street, street_box: Box) -> None:
+def test_a_set_drops_a_flood_until_it_is_removed(street: Street, street_box: Box) -> None:
     street_box.start()
     client, (_, numbers) = street_box.client, rng()
     with street.sniffer(NET) as stack, street.flood(SOURCES):
@@ -59,7 +59,7 @@ def test_a_set_takes_hold_of_a_flood_and_lets_go_of_it(street: Street, street_bo
 
 
 class Sizes:
-    """Of the IPv4 table: it grows when there is no room, and shrinks when it is repainted."""
+    """The sizes of the IPv4 table, which grows when it is full and shrinks at a repaint."""
 
     def __init__(self, box: Box) -> None:
         self._now = table_sizes(box)
@@ -71,7 +71,7 @@ class Sizes:
         return any(after < before for before, after in pairwise(self.seen))
 
 
-def test_who_stays_listed_is_dropped_over_one_replacement_after_another(
+def test_a_source_that_stays_listed_is_dropped_through_every_replacement(
     street: Street, street_box: Box
 ) -> None:
     street_box.start()
@@ -98,12 +98,14 @@ def test_who_stays_listed_is_dropped_over_one_replacement_after_another(
         assert set_in_kernel(street_box, "bots") == set(last)
         for name in ("bots", "around"):
             client.call("DELETE", f"/v1/sets/{name}")
-        assert eventually(lambda: stack.count() > 0), "else the above means nothing"
+        assert eventually(lambda: stack.count() > 0), (
+            "without the set packets arrive, or the above means nothing"
+        )
     assert len(set(sizes.seen)) > 2
     assert counted(street_box, Reason.FAULT) == 0
 
 
-def test_the_drops_of_a_flood_go_on_while_a_set_is_replaced_by_a_wholly_different_one(
+def test_a_flood_stays_dropped_while_its_set_is_replaced_by_a_different_one(
     street: Street, street_box: Box
 ) -> None:
     street_box.start()

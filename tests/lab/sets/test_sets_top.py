@@ -23,7 +23,7 @@ def top(box: Box, name: str, every: int, seconds: float = 1.0) -> dict[str, Any]
     return found
 
 
-def test_top_names_the_entries_that_hit_and_nobody_else(street: Street, street_box: Box) -> None:
+def test_set_top_names_the_entries_that_hit_and_no_other(street: Street, street_box: Box) -> None:
     street_box.start()
     client, others = street_box.client, some(np.random.default_rng(5), 20_000)
     put_set(client, "bots", LISTED + others)
@@ -38,7 +38,7 @@ def test_top_names_the_entries_that_hit_and_nobody_else(street: Street, street_b
 
 
 def named(box: Box, every: int) -> bool:
-    """Whether all senders were seen; that nobody else was is asserted."""
+    """Whether all senders were seen; asserts that no other source was."""
     found = top(box, "bots", every)
     entries = {row["prefix"]: row["packets"] for row in found["entries"]}
     sources = {row["source"]: row["packets"] for row in found["sources"]}
@@ -50,7 +50,7 @@ def named(box: Box, every: int) -> bool:
 
 
 def watch(box: Box, seconds: float) -> int:
-    """The status of the answer."""
+    """Watch once; return the HTTP status."""
     try:
         box.client.call("GET", "/v1/sets/bots/top", params={"seconds": seconds})
     except Refused as refused:
@@ -59,7 +59,7 @@ def watch(box: Box, seconds: float) -> int:
 
 
 def clash(box: Box) -> None:
-    """Of two who watch at the same time, one is told to come again."""
+    """Watch twice at the same time; one of the two must be refused."""
     long, seen = box.host.start(lambda: watch(box, 2)), set[int]()
     while not long.done():
         seen.add(watch(box, 0.01))

@@ -12,5 +12,5 @@ from tests.lab.upstream.routers import needed
 @pytest.fixture
 def site() -> Iterator[Site]:
     needed()
-    with between() as made:
-        yield made
+    with between() as new_site:
+        yield new_site

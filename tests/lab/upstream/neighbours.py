@@ -61,8 +61,8 @@ class Site:
         assert eventually(lambda: sum(self.up().values()) >= sessions)
 
     def upstream(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
-        return found
+        state: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
+        return state
 
     def up(self) -> dict[str, bool]:
         return {peer["name"]: peer["up"] for peer in self.upstream()["peers"]}
@@ -71,13 +71,13 @@ class Site:
         return next(peer for peer in self.upstream()["peers"] if peer["name"] == name)
 
     def proposals(self, victim: str = "198.51.100.7") -> list[dict[str, Any]]:
-        """An attack on a victim, and what could be asked about it."""
+        """Open an incident about a victim, and return its proposals."""
         call = self.box.client.call
         call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
         incident = call("POST", "/v1/incidents", json={"victim": victim})["id"]
-        made = call("POST", "/v1/upstream/proposals", json={"incident": incident})
-        found: list[dict[str, Any]] = made["proposals"]
-        return found
+        answer = call("POST", "/v1/upstream/proposals", json={"incident": incident})
+        proposals: list[dict[str, Any]] = answer["proposals"]
+        return proposals
 
     def approve(self, proposal: dict[str, Any]) -> None:
         where = f"/v1/upstream/announcements/{proposal['id']}"
@@ -85,8 +85,8 @@ class Site:
 
     def rules(self) -> list[str]:
         """The matches of the scrubbing centre's rules."""
-        found = self.box.client.call("GET", "/v1/rules?limit=1000")["rules"]
-        return [str(each["match"]) for each in found if each["origin"] == "bgp.scrubber"]
+        rules = self.box.client.call("GET", "/v1/rules?limit=1000")["rules"]
+        return [str(rule["match"]) for rule in rules if rule["origin"] == "bgp.scrubber"]
 
     def child(self, words: str) -> int:
         """The process of the box whose command line has these words; 0 if there is none."""
@@ -109,7 +109,7 @@ class Site:
 
 @contextmanager
 def between() -> Iterator[Site]:
-    """A box that its neighbours are ready for; everything is gone at the end."""
+    """A configured box with running neighbours; everything is removed at the end."""
     with Lab("bgp") as lab:
         host, isp, scrub = lab.host("box"), lab.host("isp"), lab.host("scrub")
         lab.cable(host, "isp0", isp, "cust0")
@@ -121,12 +121,12 @@ def between() -> Iterator[Site]:
         frr = Frr(isp, "192.0.2.1", "192.0.2.2")
         gobgp = Gobgp(scrub, "203.0.113.1", "203.0.113.2")
         box = Box(host, ["isp0", "scrub0"])
-        made = Site(box, host, isp, frr, gobgp)
-        made.configure()
+        site = Site(box, host, isp, frr, gobgp)
+        site.configure()
         try:
             frr.start()
             gobgp.start()
-            yield made
+            yield site
         finally:
             box.remove()
             frr.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures what is asked of providers and received from peers; writes docs/results/upstream.md."""
+"""Measures announcements to providers and routes of peers; writes docs/results/upstream.md."""
 
 import platform
 import signal
@@ -40,7 +40,7 @@ _FLOW = "match destination 198.51.100.7/32 protocol udp destination-port =={port
 
 
 def until(what: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005) -> float:
-    """Seconds until something is so."""
+    """The seconds until a condition holds."""
     began = time.perf_counter()
     while not what():
         if time.perf_counter() > began + seconds:
@@ -51,7 +51,7 @@ def until(what: Callable[[], Any], seconds: float = 60.0, pause: float = 0.005) 
 
 @dataclass
 class Watch:
-    """The share of the link that arrives, as the box says it, and what happened when."""
+    """Records the share of the link that arrives, as the box measures it, and events."""
 
     scene: Scene
     began: float = field(default_factory=time.perf_counter)
@@ -84,7 +84,7 @@ class Watch:
 
 
 def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
-    """An attack from beginning to end: rows of the table, the curve, the notes of the incident."""
+    """Play an attack to its end; return the table's rows, the curve, and the incident's notes."""
     with played() as scene:
         scene.configure(ttl="20s")
         scene.box.start()
@@ -119,7 +119,7 @@ def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
             watch.note("flood ends")
             until(lambda: not scene.upstream()["announcements"], 90)
             watch.note("withdrawn")
-        notes = [each["text"] for each in call("GET", f"/v1/incidents/{incident}")["notes"]]
+        notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
     rows = [
         ("the link is full → proposed", f"{proposed:.1f} s", "5 s"),
         ("approved → in FRR's table, one time", f"{table * 1e3:.0f} ms", "100 ms"),
@@ -133,18 +133,18 @@ def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
 
 def asked(site: Site) -> list[float]:
     """Seconds from the request to FRR's table, of announcements one after the other, sorted."""
-    found = []
+    seconds = []
     flow = site.proposals()[0]
     incident = site.box.client.call("GET", "/v1/incidents")["incidents"][0]["id"]
     for _ in range(_TRIALS):
         began = time.perf_counter()
         site.approve(flow)
         until(site.frr.flowspec, pause=0)
-        found.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began)
         site.box.client.call("DELETE", f"/v1/upstream/announcements/{flow['id']}")
         until(lambda: not site.frr.flowspec())
         site.box.client.call("POST", "/v1/upstream/proposals", json={"incident": incident})
-    return sorted(found)
+    return sorted(seconds)
 
 
 def received(site: Site) -> tuple[list[float], list[float]]:
@@ -154,9 +154,9 @@ def received(site: Site) -> tuple[list[float], list[float]]:
     gone: list[float] = []
     for number in range(_RECEIVED):
         words = _FLOW.format(port=1 + number)
-        for add, found in ((True, here), (False, gone)):
+        for add, seconds in ((True, here), (False, gone)):
             site.gobgp.flow(words, add)
-            found.append(until(partial(_is, site, add), pause=0))
+            seconds.append(until(partial(_is, site, add), pause=0))
     return sorted(here), sorted(gone)
 
 
@@ -165,7 +165,7 @@ def _is(site: Site, there: bool) -> bool:
 
 
 def hostile(site: Site) -> tuple[float, dict[str, Any], int]:
-    """Ten thousand routes as fast as gobgp takes them: how long, the peer then, and its rules."""
+    """Send ten thousand routes; return the seconds, the state of the peer, and its rules."""
     script = site.gobgp.folder / "many.sh"
     lines = (
         f"gobgp --target {site.gobgp.api} global rib add -a ipv4-flowspec match destination "
@@ -188,7 +188,7 @@ def _another(site: Site, words: str, before: int) -> bool:
 
 
 def killed(words: str) -> float:
-    """Seconds that a route was away from the provider after SIGKILL of a process of the box."""
+    """The seconds that the provider lacks a route after SIGKILL of a process of the box."""
     with between() as site:
         site.start()
         site.approve(site.proposals()[0])
@@ -206,16 +206,16 @@ def killed(words: str) -> float:
 
 
 def picture(watch: Watch) -> Figure:
-    """What arrived over time, with what happened."""
-    made = Figure(figsize=(8, 3), layout="constrained")
-    pane = made.subplots()
+    """The plot of what arrived over time, with the events."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    pane = figure.subplots()
     pane.plot(*zip(*watch.shares, strict=True), color=drawing.COLOURS["ours"])
     for number, (at, text) in enumerate(watch.events):
         pane.axvline(at, color="0.6", lw=0.8)
         pane.text(at, 1.32 - 0.1 * (number % 4), f" {text}", fontsize=7)
     pane.set(xlabel="seconds", ylabel="share of the link that arrives", ylim=(0, 1.4))
     pane.grid()
-    return made
+    return figure
 
 
 def speaking() -> list[str]:

@@ -19,10 +19,10 @@ _DAEMONS = Path("/usr/lib/frr")
 
 
 def _folder(prefix: str) -> Path:
-    """A new folder, which is gone when the tests end: a router may be started again in it."""
-    made = Path(tempfile.mkdtemp(prefix=prefix))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
+    """A new folder, removed when the tests end, so that a router can be restarted in it."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _answers(ask: Callable[[], object]) -> bool:
@@ -81,7 +81,7 @@ class Frr:
     def up(self) -> bool:
         """Whether its session is established."""
         peers = self.show("show bgp neighbors json").values()
-        return any(each.get("bgpState") == "Established" for each in peers)
+        return any(peer.get("bgpState") == "Established" for peer in peers)
 
     def flowspec(self) -> list[str]:
         """Its FlowSpec routes, as text."""
@@ -90,19 +90,19 @@ class Frr:
 
     def routes(self) -> dict[str, Any]:
         """Its IPv4 routes by prefix."""
-        found = self.show("show bgp ipv4 unicast json")["routes"]
-        return dict(found)
+        routes = self.show("show bgp ipv4 unicast json")["routes"]
+        return dict(routes)
 
     def stop(self) -> None:
         """End both."""
-        for each in reversed(self._processes):
-            each.terminate()
-        for each in self._processes:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
             try:
-                each.wait()
+                process.wait()
             except subprocess.TimeoutExpired:
-                each.kill()
-                each.wait()
+                process.kill()
+                process.wait()
         self._processes.clear()
 
 
@@ -124,8 +124,8 @@ def _bgpd(address: str, neighbor: str, more: str) -> str:
 
 def needed() -> None:
     """Skip the test without FRR, GoBGP and BIRD; fail it where everything must be there."""
-    found = {"gobgpd": shutil.which("gobgpd"), "bird2": shutil.which("bird")}
-    there = {"frr": os.access(_DAEMONS / "bgpd", os.X_OK)} | found
+    programs = {"gobgpd": shutil.which("gobgpd"), "bird2": shutil.which("bird")}
+    there = {"frr": os.access(_DAEMONS / "bgpd", os.X_OK)} | programs
     for name in (name for name, path in there.items() if not path):
         need(False, f"{name}: apt-get install {name}")
 
@@ -158,12 +158,12 @@ class Gobgp:
 
     def learnt(self) -> list[str]:
         """The routes that its neighbour has sent, one text each."""
-        found = []
+        routes = []
         for family in ("ipv4", "ipv4-flowspec", "ipv6-flowspec"):
             table = json.loads(self.run(f"global rib -a {family} -j"))
             paths = table.values() if isinstance(table, dict) else table
-            found += [str(each) for listed in paths for each in listed if each.get("neighbor-ip")]
-        return found
+            routes += [str(path) for listed in paths for path in listed if path.get("neighbor-ip")]
+        return routes
 
     def kill(self) -> None:
         """End it at once."""

@@ -80,9 +80,9 @@ class Enforcement:
 
     def _run(self) -> None:
         while not self._stopping.wait(0.01):
-            found = [rule for text in self.frr.flowspec() if (rule := _nft(text))]
-            found += [f"ip daddr {route} drop" for route in self.frr.routes()]
-            wanted = tuple(sorted(found))
+            rules = [rule for text in self.frr.flowspec() if (rule := _nft(text))]
+            rules += [f"ip daddr {route} drop" for route in self.frr.routes()]
+            wanted = tuple(sorted(rules))
             if wanted != self._rules:
                 for rule in wanted:
                     self.seen_at.setdefault(rule, time.monotonic())
@@ -92,7 +92,7 @@ class Enforcement:
 
 
 def _nft(text: str) -> str:
-    """A FlowSpec route as FRR shows it, as a rule of nftables; "" if it is another one."""
+    """The nftables rule of a FlowSpec route that FRR shows; "" for other routes."""
     destination = re.search(r"Destination Address (\S+)", text)
     port = re.search(r"Source Port = (\d+)", text)
     rate = re.search(r"FS:rate (\d+)", text)
@@ -104,7 +104,7 @@ def _nft(text: str) -> str:
 
 @dataclass
 class Scene:
-    """The hosts, and what is asked of them."""
+    """The hosts of the lab, and operations on them."""
 
     world: Host
     isp: Host
@@ -118,7 +118,7 @@ class Scene:
 
     @contextmanager
     def flood(self, seconds: float) -> Iterator[None]:
-        """Some 100 Mbit/s from port 53 to the victim, for so many seconds at most."""
+        """Send some 100 Mbit/s from port 53 to the victim, for at most this many seconds."""
         words = (sys.executable, "-c", _FLOOD, VICTIM, str(seconds))
         flooding = self.world.popen(*words, stdout=subprocess.DEVNULL)
         try:
@@ -148,13 +148,13 @@ class Scene:
             capture_output=True,
             text=True,
         )
-        found = re.search(r"(\d+(?:\.\d+)?)% packet loss", done.stdout)
-        assert found, done.stdout + done.stderr
-        return float(found[1]) / 100
+        share = re.search(r"(\d+(?:\.\d+)?)% packet loss", done.stdout)
+        assert share, done.stdout + done.stderr
+        return float(share[1]) / 100
 
     def upstream(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
-        return found
+        state: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
+        return state
 
     def up(self) -> bool:
         return bool(self.upstream()["peers"][0]["up"])
@@ -169,7 +169,7 @@ class Scene:
 
 @contextmanager
 def played() -> Iterator[Scene]:
-    """The scene; everything is gone at the end."""
+    """Build the scene; everything is removed at the end."""
     with Lab("full") as lab:
         world, isp, host, server = (lab.host(n) for n in ("world", "isp", "box", "server"))
         lab.cable(world, "net0", isp, "net0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is asked of a provider reaches its router, ends by itself, and nothing foreign leaves."""
+"""Announcements reach the provider's router and end by themselves; no foreign route leaves."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ from tests.lab.upstream.routers import Bird, Frr
 from xdpctl.lab.waits import eventually
 
 
-def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site: Site) -> None:
+def test_approved_routes_reach_the_provider_and_withdrawn_ones_leave(site: Site) -> None:
     site.start()
     flow, hole = site.proposals()
-    assert not site.frr.flowspec(), "nobody has approved anything"
+    assert not site.frr.flowspec(), "nothing has been approved"
     site.approve(flow)
     assert eventually(lambda: site.frr.flowspec())
     (text,) = site.frr.flowspec()
@@ -35,7 +35,7 @@ def test_what_is_approved_is_at_the_provider_and_what_is_withdrawn_is_gone(site:
     assert not site.gobgp.learnt(), "the other peer never saw any of it"
 
 
-def test_bird_takes_both_as_well(site: Site) -> None:
+def test_bird_accepts_flowspec_and_blackhole_routes_as_well(site: Site) -> None:
     site.frr.stop()
     bird = Bird(site.isp, "192.0.2.1", "192.0.2.2")
     try:
@@ -54,7 +54,7 @@ def test_bird_takes_both_as_well(site: Site) -> None:
         bird.stop()
 
 
-def test_what_one_peer_sends_never_reaches_another(site: Site) -> None:
+def test_routes_of_one_peer_never_reach_another(site: Site) -> None:
     site.start()
     site.gobgp.flow("match destination 198.51.100.9/32 protocol udp then discard")
     site.gobgp.run("global rib add 198.51.100.9/32 community 65535:666")
@@ -62,12 +62,12 @@ def test_what_one_peer_sends_never_reaches_another(site: Site) -> None:
     site.approve(site.proposals()[0])
     assert eventually(lambda: site.frr.flowspec())
     time.sleep(1)
-    assert len(site.frr.flowspec()) == 1, "our own alone"
+    assert len(site.frr.flowspec()) == 1, "only our own routes"
     assert not site.frr.routes()
 
 
-def test_kill_9_of_everything_one_after_the_other(site: Site) -> None:
-    """What has time left is announced still, or again; with nobody left it is withdrawn."""
+def test_routes_survive_sigkill_of_each_process_in_turn(site: Site) -> None:
+    """Routes with time left stay or are announced again; without any process they are withdrawn."""
     site.configure(ttl="10m")
     site.start()
     site.approve(site.proposals()[0])
@@ -85,7 +85,7 @@ def _another(site: Site, words: str, before: int) -> bool:
     return site.child(words) not in (0, before)
 
 
-def test_a_control_plane_that_stays_away_does_not_lengthen_anything(site: Site) -> None:
+def test_routes_end_on_time_while_the_control_plane_is_away(site: Site) -> None:
     site.configure(ttl="6s")
     site.start()
     site.approve(site.proposals()[0])
@@ -94,13 +94,13 @@ def test_a_control_plane_that_stays_away_does_not_lengthen_anything(site: Site) 
     site.send("xdpctl_api", signal.SIGSTOP)
     try:
         assert eventually(lambda: not site.frr.flowspec())
-        assert time.monotonic() - began > 4, "it had its time"
+        assert time.monotonic() - began > 4, "its time is over"
     finally:
         site.send("xdpctl_api", signal.SIGCONT)
 
 
 @pytest.mark.parametrize("site", ["exabgp"], indirect=True)
-def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
+def test_a_hanging_speaker_is_reported_and_loses_its_session(site: Site) -> None:
     site.configure(isp="hold_time = 3")
     site.start()
     site.approve(site.proposals()[0])
@@ -118,7 +118,9 @@ def test_a_speaker_that_hangs_is_said_and_loses_its_session(site: Site) -> None:
     assert eventually(lambda: site.frr.flowspec()), "and it is announced again"
 
 
-def test_a_password_guards_the_session_and_a_wrong_one_is_hinted_at(site: Site) -> None:
+def test_a_password_guards_the_session_and_a_wrong_one_is_suggested_as_the_cause(
+    site: Site,
+) -> None:
     site.frr.stop()
     guarded = Frr(site.isp, "192.0.2.1", "192.0.2.2", " neighbor 192.0.2.2 password r1ght\n")
     path = site.box.directory / "password"
@@ -139,7 +141,7 @@ def test_a_password_guards_the_session_and_a_wrong_one_is_hinted_at(site: Site) 
         guarded.stop()
 
 
-def test_what_does_not_agree_is_named(site: Site) -> None:
+def test_a_mismatch_with_the_peer_is_named(site: Site) -> None:
     site.box.settings = site.box.settings.replace("peer_as = 64496", "peer_as = 64499")
     site.start(sessions=1)
     assert eventually(lambda: "AS numbers do not agree" in site.peer("isp1")["why"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A flood fills the link: the provider is asked, people are well again, and it ends by itself."""
+"""A flood fills the link: the provider filters it, people are served, and it ends by itself."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def scene() -> Iterator[Scene]:
         yield found
 
 
-def test_from_the_full_link_to_the_withdrawal(scene: Scene) -> None:
+def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) -> None:
     scene.configure(ttl="20s")
     scene.box.start()
     assert eventually(scene.up)
@@ -31,7 +31,7 @@ def test_from_the_full_link_to_the_withdrawal(scene: Scene) -> None:
     with scene.flood(HANG_SECONDS):
         assert eventually(lambda: scene.share() > 0.9)
         assert eventually(lambda: scene.lost() > 0.2), (
-            "they suffer though everything that arrives is dropped"
+            "clients suffer although everything that arrives is dropped"
         )
         assert eventually(scene.proposed)
         proposal = scene.proposed()
@@ -39,11 +39,11 @@ def test_from_the_full_link_to_the_withdrawal(scene: Scene) -> None:
         scene.box.cli("upstream", "approve", proposal["id"])
         assert eventually(lambda: scene.line.rules)
         assert eventually(lambda: scene.share() < 0.3)
-        assert scene.lost() == 0, "they are well again"
+        assert scene.lost() == 0, "clients are served again"
         # its time is over while the flood goes on: it is withdrawn, missed, and announced anew
         assert eventually(lambda: not scene.line.rules)
         assert eventually(lambda: scene.line.rules)
-    assert eventually(lambda: not scene.upstream()["announcements"]), "nobody had to ask"
+    assert eventually(lambda: not scene.upstream()["announcements"]), "no command was needed"
     assert eventually(lambda: not scene.line.rules)
     notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
     for said in ("asked AS 64496", "inbound fell by", "whether it is needed", "filled again"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""FlowSpec of a scrubbing centre is enforced here, and hostile routes hit nothing of ours."""
+"""FlowSpec routes of a scrubbing centre are enforced, and hostile ones hit none of our hosts."""
 
 import time
 
@@ -10,7 +10,7 @@ from xdpctl.lab.waits import eventually
 GOOD = "match destination 198.51.100.7/32 protocol udp source-port ==53 then discard"
 
 
-def test_a_route_is_a_rule_until_it_is_withdrawn_and_with_its_session(site: Site) -> None:
+def test_a_route_is_a_rule_until_it_or_its_session_ends(site: Site) -> None:
     site.start()
     site.gobgp.flow(GOOD)
     assert eventually(lambda: site.rules())
@@ -25,7 +25,7 @@ def test_a_route_is_a_rule_until_it_is_withdrawn_and_with_its_session(site: Site
     assert eventually(lambda: site.rules()), "the session is back"
 
 
-def test_hostile_routes_are_not_taken_and_everything_lives(site: Site) -> None:
+def test_hostile_routes_are_refused_and_every_process_survives(site: Site) -> None:
     site.start()
     for words in (
         "match destination 0.0.0.0/0 then discard",
@@ -47,7 +47,7 @@ def test_hostile_routes_are_not_taken_and_everything_lives(site: Site) -> None:
     assert site.up() == {"isp1": True, "scrubber": True}
 
 
-def test_many_routes_are_bounded_and_the_session_lives(site: Site) -> None:
+def test_the_number_of_routes_is_bounded_and_the_session_survives(site: Site) -> None:
     site.start()
     for number in range(400):
         host = f"198.51.100.{number % 250}/32"
@@ -63,7 +63,7 @@ def test_many_routes_are_bounded_and_the_session_lives(site: Site) -> None:
     assert eventually(lambda: not site.rules())
 
 
-def test_a_route_that_names_who_is_logged_in_is_not_taken_over(site: Site) -> None:
+def test_a_route_that_names_a_logged_in_user_is_refused(site: Site) -> None:
     logins = Logins(site.host)
     try:
         site.isp.ip("addr add 9.9.9.7 dev lo")

@@ -173,7 +173,7 @@ def test_python_and_c_agree_on_every_offset_size_and_value(tmp_path: Path) -> No
     assert said.returncode == 0, said.stderr
 
 
-def test_the_compiler_would_say_so_if_they_did_not(tmp_path: Path) -> None:
+def test_the_compiler_reports_a_struct_that_differs(tmp_path: Path) -> None:
     wrong = [must("sizeof(struct slot) == 17"), must("ACTION_DROP == 3")]
     said = compiled(tmp_path, wrong)
     assert said.returncode != 0
@@ -201,7 +201,7 @@ values = st.one_of(
 
 
 @given(values)
-def test_what_is_packed_unpacks_to_the_same(value: Wire) -> None:
+def test_packing_and_unpacking_returns_the_same_value(value: Wire) -> None:
     packed = value.pack()
     assert len(packed) == value.size()
     assert type(value).unpack(packed) == value
@@ -246,7 +246,7 @@ def test_hits_are_summed_over_cpus() -> None:
     assert total_hits(b"") == Hits(0, 0)
 
 
-def test_reasons_from_dropped_on_drop() -> None:
+def test_the_reasons_that_drop_are_exactly_these() -> None:
     drops = {reason.name for reason in Reason if reason.verdict == "drop"}
     assert drops == {
         *("DROPPED", "MATCHED", "LIMITED", "TRUNCATED", "MALFORMED"),
@@ -256,8 +256,8 @@ def test_reasons_from_dropped_on_drop() -> None:
 
 
 @pytest.mark.parametrize("word", range(128))
-def test_a_word_that_nobody_wrote_is_read_all_the_same(word: int) -> None:
-    """A map is written by whoever may open it."""
+def test_a_slot_with_an_invalid_word_is_read_without_an_error(word: int) -> None:
+    """Any process that may open a map can write such a word."""
     if word & constants.Word.ACTION in list(constants.Action):
         spare = Slot.unpack(word.to_bytes(8, sys.byteorder)).spare
         assert (spare is constants.Spare.NONE) == (not word & constants.Word.SPARE)

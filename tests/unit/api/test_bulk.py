@@ -48,7 +48,7 @@ def test_a_plain_list_takes_its_defaults_from_the_query(api: Api) -> None:
     assert made["slot"]
 
 
-def test_csv_and_ndjson_say_for_themselves(api: Api) -> None:
+def test_csv_and_ndjson_carry_their_own_fields(api: Api) -> None:
     csv = b"source,action,ttl\n10.0.0.1,accept,90\n10.0.0.2,,\n"
     assert counts(send(api, csv, "text/csv; charset=utf-8")) == (2, 0, 0)
     assert rule(api, "10.0.0.1_32")["expires_in"] == 90
@@ -57,7 +57,7 @@ def test_csv_and_ndjson_say_for_themselves(api: Api) -> None:
     assert rule(api, "10.0.0.2_32")["reason"] == "x"
 
 
-def test_bad_lines_are_told_by_number_and_take_no_other_with_them(api: Api) -> None:
+def test_bad_lines_are_reported_by_number_and_the_others_are_added(api: Api) -> None:
     api.add("10.0.0.5", action="accept")
     body = b"10.0.0.1\nnonsense\n10.0.0.5\n192.0.2.1\n10.0.0.2/24\n\xff\n10.0.0.2"
     found = send(api, body)
@@ -68,7 +68,7 @@ def test_bad_lines_are_told_by_number_and_take_no_other_with_them(api: Api) -> N
     assert "10.0.0.0/24" in found["rejects"][3]["fix"]
 
 
-def test_a_line_may_be_cut_anywhere(api: Api) -> None:
+def test_a_line_may_be_split_between_chunks_anywhere(api: Api) -> None:
     body = pieces(b"10.0.", b"0.1\r", b"\n10.0.0.", b"2\r\n", b"", b"10.0.0.3")
     assert counts(send(api, body)) == (3, 0, 0)
 
@@ -83,12 +83,12 @@ def test_a_dry_run_counts_and_changes_nothing(api: Api) -> None:
     assert records[-1]["action"] == "rule.add"
 
 
-def test_nothing_at_all_is_fine(api: Api) -> None:
+def test_an_empty_list_is_accepted(api: Api) -> None:
     assert counts(send(api, b"", kind="")) == (0, 0, 0)
     assert counts(send(api, b"# only this\n\n")) == (0, 0, 0)
 
 
-def test_what_no_longer_fits_is_rejected_line_by_line(tmp_path: Path) -> None:
+def test_lines_beyond_the_capacity_are_rejected_one_by_one(tmp_path: Path) -> None:
     with running(tmp_path, capacity=2) as api:
         found = send(api, b"10.0.0.1\n10.0.0.2\n10.0.0.3\n10.0.0.1")
         assert counts(found) == (2, 1, 1)
@@ -96,7 +96,7 @@ def test_what_no_longer_fits_is_rejected_line_by_line(tmp_path: Path) -> None:
         assert len(api.datapath.held()) == 2
 
 
-def test_too_much_is_413_whether_told_before_or_found_out(api: Api) -> None:
+def test_too_large_a_body_is_413_with_or_without_a_content_length(api: Api) -> None:
     body = b"".join(b"10.0.%d.1\n" % number for number in range(256)) * 3
     whole = problem(api.call("POST", BULK, content=body), 413, "too-large")
     assert "bulk_max_bytes" in whole["fix"]
@@ -143,7 +143,9 @@ def test_a_failing_store_is_503_and_nothing_is_applied(api: Api) -> None:
     ("source", "added"),
     [("10.0.0.0/8", 1), ("10.0.0.0/7", 0), ("2001::/16", 1), ("2000::/15", 0)],
 )
-def test_one_line_drops_no_large_part_of_the_internet(api: Api, source: str, added: int) -> None:
+def test_a_line_may_not_drop_a_large_part_of_the_internet(
+    api: Api, source: str, added: int
+) -> None:
     if not added:
         assert counts(send(api, source.encode(), query="?mode=monitor&dry_run=true")) == (1, 0, 0)
     assert counts(send(api, source.encode())) == (added, 0, 1 - added)
@@ -167,7 +169,7 @@ def test_one_line_drops_no_large_part_of_the_internet(api: Api, source: str, add
         {"match": {"protocol": "tcp"}, "force": True, "mode": "monitor", "priority": 5},
     ],
 )
-def test_a_line_may_say_what_a_post_may(tmp_path: Path, body: dict[str, Any]) -> None:
+def test_a_line_may_have_every_field_of_a_post(tmp_path: Path, body: dict[str, Any]) -> None:
     made = []
     for number, by_line in enumerate((False, True)):
         (tmp_path / str(number)).mkdir()

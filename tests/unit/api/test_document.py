@@ -51,7 +51,7 @@ def open_ended(schema: object, place: str) -> Iterator[str]:
             yield from open_ended(inner, place)
 
 
-def test_operations_are_named_as_functions_are() -> None:
+def test_operation_ids_are_valid_function_names() -> None:
     names = [operation.told["operationId"] for operation in OPERATIONS]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)*", name)] == []
@@ -83,7 +83,7 @@ def test_errors_are_problems(operation: Operation) -> None:
 
 
 @every_operation
-def test_answers_have_a_form(operation: Operation) -> None:
+def test_every_answer_has_a_schema(operation: Operation) -> None:
     for status, response in operation.told["responses"].items():
         assert response["content"], status
         for media in response["content"].values():
@@ -110,7 +110,7 @@ def test_a_token_is_needed_on_tcp_where_the_document_says_so(
     assert ("401" in operation.told["responses"]) == refused
 
 
-def test_a_reference_leads_somewhere() -> None:
+def test_every_reference_leads_to_a_schema() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     found = set(re.findall(r"'\$ref': '([^']+)'", repr(DOCUMENT)))
     assert found == {f"#/components/schemas/{name}" for name in schemas}
@@ -140,6 +140,6 @@ def test_a_parameter_that_a_call_does_not_have_is_refused(api: Api, operation: O
     assert problem(refused, 400, "bad-request")["field"] == "dryrun"
 
 
-def test_health_checks_may_carry_what_they_like(api: Api) -> None:
+def test_health_checks_may_have_any_query_parameter(api: Api) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         assert api.call("GET", path, params={"x": "1"}).status_code == 200

@@ -63,7 +63,7 @@ def test_a_source_becomes_a_limit_only_with_a_rate(api: Api) -> None:
     assert patch(api, PATH, action="drop")["spare"] == "none"
 
 
-def test_a_signature_becomes_a_limit_and_a_drop_again(api: Api) -> None:
+def test_a_rule_on_a_match_becomes_a_limit_and_a_drop_again(api: Api) -> None:
     body = {"match": {"protocol": "udp", "source_port": "53"}, "action": "drop"}
     made = api.call("POST", "/v1/rules", json=body).json()
     path = f"/v1/rules/{made['id']}"
@@ -86,7 +86,7 @@ def test_an_accept_that_lets_the_caller_in_does_not_become_a_drop(api: Api) -> N
     problem(answer, 409, "lockout")
 
 
-def test_what_was_asked_for_and_not_done_is_said(api: Api) -> None:
+def test_a_request_that_is_only_partly_applied_says_so(api: Api) -> None:
     api.add("203.0.113.7", ttl="1h")
     again = api.add("203.0.113.7", 200, ttl="10m")
     assert again["changed"] is False
@@ -97,7 +97,7 @@ def test_what_was_asked_for_and_not_done_is_said(api: Api) -> None:
     assert (longer["changed"], longer["warnings"]) == (True, [])
 
 
-def test_replacing_takes_everything_that_was_asked_for(api: Api) -> None:
+def test_replacing_a_rule_applies_every_field_of_the_request(api: Api) -> None:
     api.add("203.0.113.7", ttl="1h", tags=["a"], reason="old")
     again = api.add("203.0.113.7", 200, ttl="10m", tags=["b"], action="accept", replace=True)
     assert (again["action"], again["tags"], again["reason"]) == ("accept", ["b"], "")
@@ -106,7 +106,7 @@ def test_replacing_takes_everything_that_was_asked_for(api: Api) -> None:
     assert rules(api)["203.0.113.7_32"]["tags"] == ["a"]
 
 
-def test_a_signature_is_replaced_as_well(api: Api) -> None:
+def test_a_rule_on_a_match_can_be_replaced(api: Api) -> None:
     body = {"match": {"protocol": "udp", "source_port": "53"}, "action": "limit"}
     first = api.call("POST", "/v1/rules", json={**body, "limit": {"pps": 500}, "ttl": "1h"})
     assert first.status_code == 201, first.text
@@ -120,7 +120,7 @@ def test_a_signature_is_replaced_as_well(api: Api) -> None:
     ("source", "wide"),
     [("10.0.0.0/7", True), ("11.0.0.0/8", False), ("2000::/15", True), ("2000::/16", False)],
 )
-def test_a_wide_drop_has_to_be_meant(api: Api, source: str, wide: bool) -> None:
+def test_a_wide_drop_needs_force_or_a_trial(api: Api, source: str, wide: bool) -> None:
     body = {"match": {"source": source}}
     answer = api.call("POST", "/v1/rules", json=body)
     if not wide:

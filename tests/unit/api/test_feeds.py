@@ -102,7 +102,7 @@ def test_a_refresh_takes_the_new_list(api: Api, says: Lists) -> None:
     assert entries(api) == ["45.0.0.2/32", "45.0.0.3/32", "45.0.0.4/32"]
 
 
-def test_a_feed_that_cannot_be_had_makes_no_set(api: Api) -> None:
+def test_a_feed_that_fails_creates_no_set(api: Api) -> None:
     before = picture(api.controller)
     told = problem(api.call("PUT", PATH, json=FEED), 502, "feed")
     assert "No such file" in told["detail"]
@@ -135,7 +135,7 @@ def test_a_feed_that_fails_leaves_its_list_and_is_a_warning(api: Api, says: List
     assert api.call("GET", "/v1/status").json()["warnings"] == []
 
 
-def test_a_list_that_shrank_is_taken_with_force(api: Api, says: Lists) -> None:
+def test_a_list_that_shrank_is_accepted_with_force(api: Api, says: Lists) -> None:
     api.put("bad", FEED)
     says.say("45.0.0.1")
     assert "force" in problem(refresh(api), 409, "conflict")["fix"]
@@ -148,7 +148,7 @@ def test_a_set_without_a_feed_has_nothing_to_refresh(api: Api) -> None:
     assert problem(refresh(api), 400, "bad-request")["fix"]
 
 
-def test_another_list_ends_the_feed_and_another_feed_begins_anew(api: Api, says: Lists) -> None:
+def test_putting_a_list_removes_the_feed_and_a_new_feed_begins_anew(api: Api, says: Lists) -> None:
     api.put("bad", FEED)
     says.path.unlink()
     problem(refresh(api), 502, "feed")
@@ -159,7 +159,7 @@ def test_another_list_ends_the_feed_and_another_feed_begins_anew(api: Api, says:
     assert api.put("bad", FEED, 200)["feed"]["failures"] == 0
 
 
-def test_a_removed_set_takes_its_trouble_with_it(api: Api, says: Lists) -> None:
+def test_the_warning_of_a_feed_goes_with_its_set(api: Api, says: Lists) -> None:
     api.put("bad", FEED)
     says.path.unlink()
     problem(refresh(api), 502, "feed")
@@ -169,7 +169,7 @@ def test_a_removed_set_takes_its_trouble_with_it(api: Api, says: Lists) -> None:
     assert api.put("bad", FEED)["feed"]["failures"] == 0
 
 
-def test_another_interval_is_told_and_kept(api: Api, says: Lists) -> None:
+def test_a_changed_interval_is_returned_and_stored(api: Api, says: Lists) -> None:
     api.put("bad", FEED)
     answer = api.call("PATCH", PATH, json={"refresh": "1h"})
     assert answer.status_code == 200
@@ -181,7 +181,7 @@ def test_another_interval_is_told_and_kept(api: Api, says: Lists) -> None:
     assert not refresh(api).json()["changed"], "the version it had is still known"
 
 
-def test_another_interval_counts_from_the_last_look(api: Api, says: Lists) -> None:
+def test_a_changed_interval_counts_from_the_last_refresh(api: Api, says: Lists) -> None:
     api.put("bad", {"feed": {"file": "bad.txt", "refresh": "30d"}})
     refresh(api)
     before = feed(api)["next_at"]
@@ -197,7 +197,7 @@ def test_a_dry_run_does_not_forget_that_the_feed_fails(api: Api, says: Lists) ->
     assert feed(api)["failures"] == 1
 
 
-def test_a_dry_run_of_a_feed_keeps_nothing(api: Api, says: Lists) -> None:
+def test_a_dry_run_of_a_feed_stores_nothing(api: Api, says: Lists) -> None:
     before = picture(api.controller)
     found = api.put("bad", {**FEED, "dry_run": True}, 200)
     assert found["report"]["added"] == 3
@@ -206,6 +206,6 @@ def test_a_dry_run_of_a_feed_keeps_nothing(api: Api, says: Lists) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300, ".", "../x", "/etc/passwd"])
-def test_a_name_of_a_file_that_cannot_be_is_refused(api: Api, name: str) -> None:
+def test_an_impossible_file_name_is_refused(api: Api, name: str) -> None:
     answer = api.call("PUT", PATH, json={"feed": {"file": name}})
     assert answer.status_code in (400, 502), answer.text

@@ -37,7 +37,9 @@ def post(api: Api, token: str, source: str, **body: Any) -> httpx2.Response:
     return api.call("POST", "/v1/rules", TCP, token, json={"match": {"source": source}, **body})
 
 
-def test_an_accept_that_keeps_a_signature_off_the_caller_stays(api: Api, token: str) -> None:
+def test_an_accept_that_shelters_the_caller_from_a_match_cannot_be_removed(
+    api: Api, token: str
+) -> None:
     accept = post(api, token, ME, action="accept").json()
     assert api.call("POST", "/v1/rules", TCP, token, json=SSH).status_code == 201
     many = {"id": accept["id"], "count": 1}
@@ -47,7 +49,7 @@ def test_an_accept_that_keeps_a_signature_off_the_caller_stays(api: Api, token: 
     assert accept["id"] in rules(api)
 
 
-def test_an_accept_that_lets_the_caller_in_is_not_replaced_by_one_that_only_counts(
+def test_the_callers_accept_may_not_be_replaced_by_one_in_monitor_mode(
     api: Api, token: str
 ) -> None:
     post(api, token, ME, action="accept")
@@ -56,7 +58,7 @@ def test_an_accept_that_lets_the_caller_in_is_not_replaced_by_one_that_only_coun
     problem(again, 409, "lockout")
 
 
-def test_another_limit_is_guarded_as_a_new_one(api: Api, token: str) -> None:
+def test_a_changed_limit_is_guarded_like_a_new_one(api: Api, token: str) -> None:
     body = {**SSH, "action": "limit", "limit": {"pps": 1000, "per": "source"}}
     made = api.call("POST", "/v1/rules", TCP, token, json=body).json()
     path, change = f"/v1/rules/{made['id']}", {"limit": {"pps": 1}}
@@ -64,7 +66,7 @@ def test_another_limit_is_guarded_as_a_new_one(api: Api, token: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["patch", "promote", "undo"])
-def test_a_wide_drop_has_to_be_meant_however_it_comes(api: Api, how: str) -> None:
+def test_a_monitored_rule_needs_force_to_become_a_wide_drop(api: Api, how: str) -> None:
     made = api.add("8.0.0.0/6", action="accept" if how == "patch" else "drop", mode="monitor")
     path = f"/v1/rules/{made['id']}"
     if how == "patch":
@@ -103,7 +105,7 @@ def test_a_detector_cannot_get_around_its_share(tmp_path: Path) -> None:
         problem(post(api, secret, "21.0.0.0/8", replace=True), 403, "quota")
 
 
-def test_a_release_that_is_refused_has_done_nothing(tmp_path: Path) -> None:
+def test_a_refused_release_changes_nothing(tmp_path: Path) -> None:
     with running(tmp_path, 4, OURS) as box:
         say(box, "event", EVENT)
         for number in range(box.controller.state.room):
@@ -117,7 +119,7 @@ def test_a_release_that_is_refused_has_done_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["drop", "accept"])
-def test_a_release_does_not_take_a_persons_own_rule_away(api: Api, action: str) -> None:
+def test_a_release_does_not_remove_an_operators_rule(api: Api, action: str) -> None:
     api.add("203.0.113.7", action=action)
     before = rules(api)
     body = {"source": "203.0.113.7", "ttl": "1h"}
@@ -139,7 +141,7 @@ def test_an_empty_filter_matches_nothing(api: Api, query: str) -> None:
     assert rules(api)
 
 
-def test_a_piece_of_an_import_that_the_kernel_refuses_leaves_the_others_to_undo(
+def test_the_rest_of_an_import_can_be_undone_if_the_kernel_refuses_a_piece(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl_api.routes.bulk._CHUNK_BYTES", 1)
@@ -166,7 +168,7 @@ def test_a_piece_of_an_import_that_the_kernel_refuses_leaves_the_others_to_undo(
     assert undo(api, change["number"])["restored"] == standing
 
 
-def test_an_undo_removes_what_came_in_place_of_something_that_ran_out(api: Api) -> None:
+def test_an_undo_removes_a_rule_that_replaced_one_expired_since(api: Api) -> None:
     api.add("203.0.113.7", ttl="60s")
     api.clock.advance(61)
     change = api.add("203.0.113.7")["change"]
@@ -179,7 +181,7 @@ def test_an_undo_removes_what_came_in_place_of_something_that_ran_out(api: Api) 
     assert rules(api) == {}
 
 
-def test_a_damaged_change_is_said_and_hides_no_other(api: Api) -> None:
+def test_a_damaged_change_is_reported_and_hides_no_other(api: Api) -> None:
     number = api.add("203.0.113.7")["change"]
     api.add("203.0.113.8")
     api.store._db.execute("UPDATE changes SET parts = x'00' WHERE number = ?", (number,))
@@ -188,7 +190,7 @@ def test_a_damaged_change_is_said_and_hides_no_other(api: Api) -> None:
     assert [change["number"] for change in history(api)] == [number + 1]
 
 
-def test_jobs_are_taken_in_their_order() -> None:
+def test_jobs_are_handled_in_order() -> None:
     queue, jobs = JobQueue(), [Job(lambda _: None, Future()) for _ in range(600)]
     for job in jobs:
         queue.put(job)

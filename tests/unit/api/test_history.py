@@ -44,7 +44,7 @@ def mark(api: Api, identity: str, **body: Any) -> dict[str, Any]:
     return found
 
 
-SIGNATURE = {"match": {"protocol": "udp", "source_port": "53"}, "ttl": "1h", "reason": "amp"}
+RULE_ON_MATCH = {"match": {"protocol": "udp", "source_port": "53"}, "ttl": "1h", "reason": "amp"}
 
 
 def test_every_change_by_a_person_has_a_number_and_is_listed(api: Api) -> None:
@@ -67,9 +67,9 @@ def test_every_change_by_a_person_has_a_number_and_is_listed(api: Api) -> None:
     assert [r["detail"]["change"] for r in noted if "change" in r["detail"]] == [1, 2, 3]
 
 
-def test_undoing_each_kind_of_change_puts_back_what_was_before(api: Api) -> None:
+def test_undoing_each_kind_of_change_restores_the_previous_state(api: Api) -> None:
     api.add("203.0.113.7", reason="old", tags=["a"], ttl="2h")
-    api.call("POST", "/v1/rules", json=SIGNATURE)
+    api.call("POST", "/v1/rules", json=RULE_ON_MATCH)
     api.put("bad", "192.0.2.0/24\n2001:db8::/32\n")
     before, sets = rules(api), api.call("GET", "/v1/sets").json()
     entries = api.call("GET", "/v1/sets/bad/entries").text
@@ -79,9 +79,9 @@ def test_undoing_each_kind_of_change_puts_back_what_was_before(api: Api) -> None
         api.call("DELETE", "/v1/rules/203.0.113.7_32").json()["change"],
         api.put("bad", "198.51.100.0/25\n", 200, force="true")["change"],
     ]
-    signature = next(i for i in before if i.startswith("m-"))
-    changes.append(mark(api, signature, priority=7)["change"])
-    changes.append(api.call("DELETE", f"/v1/rules/{signature}").json()["change"])
+    on_match = next(i for i in before if i.startswith("m-"))
+    changes.append(mark(api, on_match, priority=7)["change"])
+    changes.append(api.call("DELETE", f"/v1/rules/{on_match}").json()["change"])
     assert api.call("DELETE", "/v1/sets/bad").status_code == 200
     changes.append(history(api)[0]["number"])
     for number in reversed(changes):
@@ -114,7 +114,7 @@ def test_an_import_of_several_pieces_is_one_change(api: Api) -> None:
     assert rules(api) == before
 
 
-def test_what_was_changed_again_since_stays_and_is_named(api: Api) -> None:
+def test_an_undo_leaves_and_names_what_has_changed_since(api: Api) -> None:
     change = api.add("203.0.113.7")["change"]
     later = mark(api, "203.0.113.7_32", reason="mine")["change"]
     undone = undo(api, change)
@@ -144,7 +144,7 @@ def test_a_dry_run_changes_nothing(api: Api) -> None:
     assert (rules(api), history(api)) == (before, listed)
 
 
-def test_what_has_run_out_is_not_put_back(api: Api) -> None:
+def test_an_undo_does_not_restore_expired_rules(api: Api) -> None:
     change = api.add("203.0.113.7", ttl="60s")["change"]
     gone = api.call("DELETE", "/v1/rules/203.0.113.7_32").json()["change"]
     api.clock.advance(61)
@@ -158,7 +158,7 @@ def test_what_has_run_out_is_not_put_back(api: Api) -> None:
     }
 
 
-def test_an_undo_cuts_off_nobody(api: Api) -> None:
+def test_an_undo_that_would_lock_the_caller_out_is_refused(api: Api) -> None:
     accept = api.add("127.0.0.1", action="accept")["change"]
     token = api.token("remote", "operator")
     answer = api.call(
@@ -174,7 +174,7 @@ def test_an_undo_cuts_off_nobody(api: Api) -> None:
     assert len(rules(api)) == 2
 
 
-def test_a_change_that_is_not_known_is_404(api: Api) -> None:
+def test_an_unknown_change_is_404(api: Api) -> None:
     for number in ("1", "0", "-3", str(2**63), str(2**70)):
         problem(api.call("POST", f"/v1/history/{number}/undo"), 404, "not-found")
     problem(api.call("GET", "/v1/history/1"), 404, "not-found")
@@ -186,7 +186,7 @@ def test_the_mode_of_automatic_mitigation_can_be_undone(api: Api) -> None:
     assert api.call("GET", "/v1/automatic").json()["mode"] is None
 
 
-def test_a_detectors_rules_are_no_change_of_a_person(box: Api) -> None:
+def test_rules_of_detectors_are_not_in_the_history(box: Api) -> None:
     say(box, "fastnetmon", fastnetmon("ban"))
     assert rules(box)
     assert history(box) == []
@@ -197,7 +197,7 @@ def test_a_detectors_rules_are_no_change_of_a_person(box: Api) -> None:
     assert rules(box)
 
 
-def test_changes_outlive_a_restart_and_the_oldest_go(api: Api) -> None:
+def test_changes_survive_a_restart_and_the_oldest_are_dropped(api: Api) -> None:
     numbers = [api.add(f"203.0.113.{n}")["change"] for n in range(5)]
     assert api.store.trim_changes(3, 1 << 20) == 2
     assert [c["number"] for c in history(api)] == numbers[:1:-1]
@@ -206,7 +206,7 @@ def test_changes_outlive_a_restart_and_the_oldest_go(api: Api) -> None:
     assert api.store.last_change() == numbers[-1]
 
 
-def test_a_change_that_the_kernel_refuses_is_no_change(
+def test_a_change_that_the_kernel_refuses_is_not_recorded(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finding what one looks for: in the audit log, and the rules that hit most."""
+"""Searching the audit log, and finding the rules that hit most."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -51,7 +51,7 @@ def get(api: Api, path: str) -> Any:
 
 
 @pytest.mark.usefixtures("world")
-def test_an_address_has_a_place_if_a_database_is_there(api: Api) -> None:
+def test_an_address_has_a_location_if_there_is_a_database(api: Api) -> None:
     found = get(api, "/v1/lookup/45.0.0.7")
     assert found == {
         **{"address": "45.0.0.7", "country": "DE", "asn": 64500, "as_name": "Example"},
@@ -62,7 +62,7 @@ def test_an_address_has_a_place_if_a_database_is_there(api: Api) -> None:
     assert found["database"] == "a test's world"
 
 
-def test_without_a_database_it_says_so(api: Api) -> None:
+def test_without_a_database_the_lookup_says_so(api: Api) -> None:
     found = get(api, "/v1/lookup/45.0.0.7")
     assert found["database"] is None
     assert found["country"] is None
@@ -86,20 +86,22 @@ def test_a_configured_database_is_read_again_when_it_changes_and_kept_while_it_i
         assert get(api, "/v1/lookup/45.0.0.7")["network"] == "45.0.0.0/16"
 
 
-def test_a_configured_database_that_cannot_be_read_is_told_every_time(tmp_path: Path) -> None:
+def test_an_unreadable_configured_database_is_reported_every_time(tmp_path: Path) -> None:
     with running(tmp_path, geo_databases=(str(tmp_path / "none.mmdb"),)) as api:
         said = [api.call("GET", "/v1/lookup/45.0.0.7").text for _ in range(2)]
         assert "none.mmdb" in said[0]
         assert said[1] == said[0]
 
 
-def test_everything_that_covers_it_is_told_in_order(api: Api) -> None:
+def test_all_entries_that_cover_an_address_are_listed_in_order(api: Api) -> None:
     api.put("good", b"45.0.9.0/24", action="accept", mode="monitor")
     api.put("bad", b"45.0.0.0/8\n45.0.9.7\n45.0.9.0/24")
     api.add("45.0.9.0/24", action="accept")
     found = get(api, "/v1/lookup/45.0.9.7")["covering"]
     spared = [(e["prefix"], e["set"]) for e in found if not e["applied"]]
-    assert spared == [("45.0.9.7/32", "bad"), ("45.0.9.0/24", "bad")], "told all the same"
+    assert spared == [("45.0.9.7/32", "bad"), ("45.0.9.0/24", "bad")], (
+        "the entry is listed all the same"
+    )
     found = [e for e in found if e["applied"]]
     assert [(e["prefix"], e["rule"], e["set"], e["protected"]) for e in found] == [
         ("45.0.9.0/24", None, None, CONFIGURED),
@@ -114,7 +116,7 @@ def test_everything_that_covers_it_is_told_in_order(api: Api) -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "45.0.0.0/8", "45.0.0.7%2F32", "::ffff:1.2.3.4"])
-def test_what_is_no_address_is_refused(api: Api, address: str) -> None:
+def test_text_that_is_not_an_address_is_refused(api: Api, address: str) -> None:
     answer = api.call("GET", f"/v1/lookup/{address}")
     if answer.status_code != 404:  # a slash makes it another path
         assert problem(answer, 400, "bad-request")["field"] == "address"
@@ -140,7 +142,7 @@ def test_explain_names_the_set_that_decided_and_those_that_only_count(api: Api) 
     assert get(api, "/v1/explain?source=45.0.0.7")["set"] is None, "it went meanwhile"
 
 
-def test_explain_without_a_destination_asks_for_each_host_that_may_be_meant(api: Api) -> None:
+def test_explain_without_a_destination_tries_each_possible_host(api: Api) -> None:
     matches = {
         "drop": "dst 198.51.100.7 proto udp dst-port 53",
         "accept": "dst 198.51.100.8 proto udp dst-port 53",
@@ -160,7 +162,7 @@ def test_explain_without_a_destination_asks_for_each_host_that_may_be_meant(api:
     assert get(api, "/v1/explain?source=45.0.0.7&destination=192.0.2.9")["destinations"] == 1
 
 
-def test_status_tells_how_full_every_table_is_and_warns_from_four_fifths(api: Api) -> None:
+def test_status_shows_the_fill_of_every_table_and_warns_from_80_percent(api: Api) -> None:
     api.controller.state.capacity = {4: 100, 6: 10}
     api.put("bad", "\n".join([*hosts(78), "2600::/32"]).encode())
     found = get(api, "/v1/status")
@@ -182,7 +184,7 @@ def test_status_tells_how_full_every_table_is_and_warns_from_four_fifths(api: Ap
     assert get(api, "/readyz")["ready"]
 
 
-def test_metrics_tell_of_sets_and_tables(api: Api) -> None:
+def test_metrics_include_sets_and_tables(api: Api) -> None:
     api.put("bad", b"45.0.0.0/24\n2600::/32")
     api.put("good", b"46.0.0.1", action="accept", mode="monitor")
     api.datapath.hit_values[HIGH] = Hits(23, 1481).pack()
@@ -208,7 +210,9 @@ def test_metrics_tell_of_sets_and_tables(api: Api) -> None:
     assert not [name for name, *_ in samples if name == "xdpctl_feed_failures"]
 
 
-def test_a_database_with_trouble_is_no_defect(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_database_causes_no_internal_error(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> None:
         raise ConfigError("x.mmdb is a damaged MMDB file")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from tests.unit.api.test_history import SIGNATURE, rules, undo
+from tests.unit.api.test_history import RULE_ON_MATCH, rules, undo
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_all_that_match_are_removed_at_once_and_come_back_with_an_undo(api: Api)
     for number in range(4):
         api.add(f"203.0.113.{number}", tags=["night"])
     api.add("198.51.100.1", action="accept")
-    api.call("POST", "/v1/rules", json={**SIGNATURE, "tags": ["night"]})
+    api.call("POST", "/v1/rules", json={**RULE_ON_MATCH, "tags": ["night"]})
     before = rules(api)
     dry = remove(api, tag="night", dry_run="true")
     assert (dry["rules"], dry["change"]) == (5, None)
@@ -52,7 +52,9 @@ def test_all_that_match_are_removed_at_once_and_come_back_with_an_undo(api: Api)
         ({"id": ["203.0.113.7_32"]}, {"198.51.100.1_32"}),
     ],
 )
-def test_filters_say_which(api: Api, query: dict[str, Any], left: set[str]) -> None:
+def test_a_filter_selects_the_rules_to_remove(
+    api: Api, query: dict[str, Any], left: set[str]
+) -> None:
     api.add("203.0.113.7")
     api.clock.advance(60)
     api.add("198.51.100.1", action="accept")
@@ -72,7 +74,9 @@ def test_a_wrong_count_removes_nothing(api: Api) -> None:
     ("query", "field"),
     [({}, "all"), ({"dry_run": "true"}, "all"), ({"tag": "x"}, "count"), ({"all": "false"}, "all")],
 )
-def test_a_removal_says_which_and_how_many(api: Api, query: dict[str, str], field: str) -> None:
+def test_a_removal_without_a_filter_or_count_is_refused(
+    api: Api, query: dict[str, str], field: str
+) -> None:
     answer = api.call("DELETE", "/v1/rules", params=query)
     assert problem(answer, 400, "bad-request")["field"] == field
 
@@ -88,7 +92,7 @@ def test_missing_ids_are_named(api: Api) -> None:
     assert (gone["rules"], gone["missing"]) == (1, ["203.0.113.8_32"])
 
 
-def test_a_rule_inside_a_wider_one_is_told_what_covers_it(api: Api) -> None:
+def test_a_removal_names_the_wider_rule_that_still_covers_the_source(api: Api) -> None:
     api.add("203.0.113.0/24")
     answer = api.call("DELETE", "/v1/rules/203.0.113.7_32")
     detail = problem(answer, 404, "not-found")["detail"]

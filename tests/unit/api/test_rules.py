@@ -27,7 +27,7 @@ def sources(answer: Any) -> list[str]:
     return [rule["match"]["source"] for rule in answer.json()["rules"]]
 
 
-def test_a_new_rule_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> None:
+def test_a_new_rule_is_201_with_its_location_and_in_the_kernel(api: Api) -> None:
     body = {"match": {"source": HOST}, "ttl": "15m", "reason": "flood", "tags": ["a"]}
     answer = api.call("POST", "/v1/rules", json=body)
     rule = answer.json()
@@ -89,7 +89,7 @@ def test_a_wrong_shape_is_400_and_names_the_field(
     assert found["errors"][0]["message"]
 
 
-def test_what_is_no_json_is_400(api: Api) -> None:
+def test_a_body_that_is_not_json_is_400(api: Api) -> None:
     headers = {"content-type": "application/json"}
     problem(api.call("POST", "/v1/rules", content=b"{", headers=headers), 400, "bad-request")
 
@@ -101,7 +101,7 @@ def test_a_contradiction_is_409(api: Api) -> None:
     assert "DELETE /v1/rules/203.0.113.7_32" in found["fix"]
 
 
-def test_a_protected_source_is_409_but_may_be_watched(api: Api) -> None:
+def test_a_protected_source_is_409_but_may_be_monitored(api: Api) -> None:
     body = {"match": {"source": "192.0.2.9"}}
     found = problem(api.call("POST", "/v1/rules", json=body), 409, "lockout")
     assert found["field"] == "match.source"
@@ -110,7 +110,7 @@ def test_a_protected_source_is_409_but_may_be_watched(api: Api) -> None:
     assert "192.0.2.0/24" in wide["warnings"][0]
 
 
-def test_a_full_table_is_507_and_takes_the_last(api: Api) -> None:
+def test_the_last_free_slot_is_used_and_then_the_table_is_507(api: Api) -> None:
     for number in range(8):
         api.add(f"10.0.0.{number}")
     found = problem(
@@ -129,7 +129,7 @@ def test_a_store_or_kernel_that_fails_is_503(api: Api) -> None:
     assert not api.call("GET", "/v1/rules").json()["rules"]
 
 
-def test_a_body_that_is_too_large_is_413_of_stated_length_or_chunked(api: Api) -> None:
+def test_a_body_that_is_too_large_is_413_chunked_or_not(api: Api) -> None:
     body = b'{"match": {"source": "203.0.113.7"}, "reason": "' + b"x" * 70_000 + b'"}'
     headers = {"content-type": "application/json"}
     whole = api.call("POST", "/v1/rules", content=body, headers=headers)
@@ -144,7 +144,7 @@ def test_a_small_chunked_body_is_read(api: Api) -> None:
     assert api.call("POST", "/v1/rules", content=body, headers=headers).status_code == 201
 
 
-def test_what_is_not_there_is_404(api: Api) -> None:
+def test_a_rule_that_does_not_exist_is_404(api: Api) -> None:
     for method, path in (("GET", PATH), ("DELETE", PATH), ("POST", f"{PATH}/confirm")):
         assert "no rule" in problem(api.call(method, path), 404, "not-found")["detail"]
     problem(api.call("PATCH", PATH, json={"reason": "x"}), 404, "not-found")
@@ -176,7 +176,7 @@ def test_a_change_answers_with_the_rule_as_it_is_now(api: Api) -> None:
     problem(api.call("PATCH", PATH, json={"source": "10.0.0.1"}), 400, "bad-request")
 
 
-def test_if_match_protects_what_was_read(api: Api) -> None:
+def test_if_match_refuses_a_change_of_a_newer_version(api: Api) -> None:
     old = api.add(HOST)["etag"]
     new = api.call("PATCH", PATH, json={"reason": "x"}, headers={"If-Match": f'"{old}"'})
     assert new.status_code == 200
@@ -210,7 +210,7 @@ def test_a_removed_rule_is_answered_with_its_last_counters(api: Api) -> None:
     assert f"{HOST}/32" not in api.datapath.held()
 
 
-def test_lists_are_paged_by_address_and_survive_what_comes_and_goes(api: Api) -> None:
+def test_paging_by_address_survives_added_and_removed_rules(api: Api) -> None:
     for source in ("2001:db8::/32", "10.0.0.2", "10.0.0.1", "10.0.0.0/8"):
         api.add(source)
     first = api.call("GET", "/v1/rules?limit=2")
@@ -251,13 +251,13 @@ def test_a_listed_rule_is_the_same_as_one_that_is_read(api: Api) -> None:
         ("covering=10.0.0.1&action=drop", ["10.0.0.1/32"]),
     ],
 )
-def test_lists_are_narrowed(api: Api, query: str, expected: list[str]) -> None:
+def test_filters_narrow_a_list(api: Api, query: str, expected: list[str]) -> None:
     api.add("10.0.0.0/8", action="accept")
     api.add("10.0.0.1", tags=["feed"])
     api.add("10.0.0.2", mode="monitor")
     assert sources(api.call("GET", f"/v1/rules?{query}")) == expected
 
 
-def test_a_filter_that_is_no_prefix_is_named(api: Api) -> None:
+def test_an_invalid_filter_is_named(api: Api) -> None:
     found = problem(api.call("GET", "/v1/rules?within=x"), 400, "bad-request")
     assert found["field"] == "within"

@@ -26,7 +26,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def ready(api: Api, *slots: int, reason: Reason = Reason.DROPPED) -> None:
-    """Captures that will be there once they are asked for."""
+    """Make these captures available as soon as they are requested."""
     head = FRAME.ljust(CAPTURE_BYTES, b"\0")
     waiting = [Capture(api.clock.ns, 1, len(FRAME), reason, slot, head) for slot in slots]
     before = api.datapath.capture
@@ -46,7 +46,7 @@ def lines(api: Api, **query: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_each_packet_is_told_with_the_rule_that_decided(api: Api) -> None:
+def test_each_packet_is_sent_with_the_rule_that_decided(api: Api) -> None:
     source = api.add("203.0.113.0/24")
     signed = api.call("POST", "/v1/rules", json={"match": "udp"}).json()
     ready(api, source["slot"], signed["slot"], SlotNumber.PROTECTED, 0)
@@ -82,14 +82,14 @@ def test_a_rule_is_named_by_source_id_or_set(api: Api) -> None:
         ({"rule": "203.0.113.7"}, 404, "not-found"),
     ],
 )
-def test_what_cannot_be_captured_is_refused(
+def test_captures_that_cannot_be_made_are_refused(
     api: Api, query: dict[str, Any], status: int, kind: str
 ) -> None:
     problem(api.call("GET", "/v1/samples", params=query), status, kind)
-    assert lines(api) == [{"taken": 0, "lost": 0}], "and holds up nobody"
+    assert lines(api) == [{"taken": 0, "lost": 0}], "a refused capture does not block the next one"
 
 
-def test_it_ends_after_so_many(api: Api) -> None:
+def test_a_capture_ends_after_the_requested_number_of_packets(api: Api) -> None:
     ready(api, *[2] * 50)
     *told, end = lines(api, limit=7, seconds=60)
     assert (len(told), end["taken"]) == (7, 7)

@@ -33,7 +33,7 @@ def record(api: Api, seconds: int) -> None:
         api.context.series.step(float(second))
 
 
-def test_columns_of_averages_and_maxima(api: Api) -> None:
+def test_a_series_has_columns_of_averages_and_maxima(api: Api) -> None:
     record(api, 30)
     answer = api.call("GET", "/v1/series", params={"since": "10s"})
     found = answer.json()
@@ -45,7 +45,7 @@ def test_columns_of_averages_and_maxima(api: Api) -> None:
     assert found["since"].startswith("2023-11-14T22:13:40")
 
 
-def test_few_points_and_gaps(api: Api) -> None:
+def test_a_series_has_a_limited_number_of_points_and_shows_gaps(api: Api) -> None:
     record(api, 30)
     query = {"since": "60s", "points": 6, "names": "no_rule_bits"}
     bits = api.call("GET", "/v1/series", params=query).json()["figures"]["no_rule_bits"]
@@ -54,7 +54,7 @@ def test_few_points_and_gaps(api: Api) -> None:
     assert bits["averages"][-1] == 480_000.0
 
 
-def test_one_interface(api: Api) -> None:
+def test_a_series_can_be_limited_to_one_interface(api: Api) -> None:
     record(api, 5)
     query = {"since": "2s", "interface": "isp0", "names": "pass_packets,driver_drops"}
     figures = api.call("GET", "/v1/series", params=query).json()["figures"]
@@ -73,7 +73,7 @@ def test_one_interface(api: Api) -> None:
         ({"since": "yesterday"}, "since"),
     ],
 )
-def test_bad_questions(api: Api, query: dict[str, str], field: str) -> None:
+def test_bad_parameters_are_refused(api: Api, query: dict[str, str], field: str) -> None:
     record(api, 2)
     answer = api.call("GET", "/v1/series", params=query)
     assert problem(answer, 400, "bad-request")["field"] == field
@@ -85,7 +85,7 @@ def test_an_unknown_name_lists_the_known_ones(api: Api) -> None:
     assert "pass_packets" in problem(answer, 400, "bad-request")["fix"]
 
 
-def test_where_nothing_is_recorded_it_says_why(api: Api, tmp_path: Path) -> None:
+def test_without_a_recording_the_answer_says_why(api: Api, tmp_path: Path) -> None:
     answer = api.call("GET", "/v1/series")
     assert "series = true" in problem(answer, 404, "not-found")["detail"]
     (tmp_path / "control").mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whom services serve, over the API, in metrics, and by the command line."""
+"""Served clients by service, over the API, in metrics, and on the command line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def served(api: Api, parts: int, last: int) -> None:
-    """So many parts with 100 answers, and one with others."""
+    """Record this number of periods with 100 answers each, and one with another number."""
     sampler, counts, now = api.context.sampler, api.datapath.served.counts, 100.0
     counts[DNS] = Counts(1)
     sampler.step(now)
@@ -39,7 +39,7 @@ def served(api: Api, parts: int, last: int) -> None:
         sampler.step(now)
 
 
-def test_services_with_what_is_usual_and_what_fails(api: Api) -> None:
+def test_services_are_listed_with_their_usual_rate_and_failures(api: Api) -> None:
     assert api.call("GET", "/v1/served").json() == {"services": []}
     served(api, 7, 10)
     (found,) = api.call("GET", "/v1/served", params={"at": "192.0.2.0/24"}).json()["services"]
@@ -52,12 +52,12 @@ def test_services_with_what_is_usual_and_what_fails(api: Api) -> None:
     assert api.call("GET", "/v1/served", params={"at": "192.0.3.0/24"}).json()["services"] == []
 
 
-def test_a_prefix_that_is_none_is_refused(api: Api) -> None:
+def test_an_invalid_prefix_is_refused(api: Api) -> None:
     answer = api.call("GET", "/v1/served", params={"at": "web"})
     assert problem(answer, 400, "bad-request")["field"] == "at"
 
 
-def test_metrics_have_counters_of_those_that_serve_most(api: Api) -> None:
+def test_metrics_count_the_services_that_serve_most(api: Api) -> None:
     served(api, 7, 10)
     text = api.call("GET", "/metrics").text
     label = '{address="192.0.2.9",port="53",protocol="udp"}'

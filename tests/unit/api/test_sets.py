@@ -54,7 +54,7 @@ def test_all_sets_are_listed_by_name(api: Api) -> None:
     assert get(api, "/v1/sets")["sets"][2] == get(api, "/v1/sets/b")
 
 
-def test_entries_are_streamed_page_by_page_and_none_is_nothing(
+def test_entries_are_streamed_in_pages_and_an_empty_set_sends_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl_api.routes.sets._PAGE", 7)
@@ -65,7 +65,7 @@ def test_entries_are_streamed_page_by_page_and_none_is_nothing(
     assert api.call("GET", "/v1/sets/none/entries").text == ""
 
 
-def test_what_is_not_there_is_404(api: Api) -> None:
+def test_a_set_that_does_not_exist_is_404(api: Api) -> None:
     for method, path in (
         *(("GET", PATH), ("DELETE", PATH), ("GET", f"{PATH}/entries")),
         *(("POST", f"{PATH}/refresh"), ("GET", f"{PATH}/top")),
@@ -76,7 +76,7 @@ def test_what_is_not_there_is_404(api: Api) -> None:
     problem(api.call("POST", PATH), 405, "http")
 
 
-def test_a_mode_changes_for_all_at_once(api: Api) -> None:
+def test_the_mode_of_all_entries_changes_at_once(api: Api) -> None:
     api.put("bad", LIST)
     source = parse_prefix("45.0.0.7").address
     answer = api.call("PATCH", PATH, json={"mode": "monitor"})
@@ -102,7 +102,9 @@ def test_a_mode_changes_for_all_at_once(api: Api) -> None:
         ({"refresh": "1h"}, "refresh"),
     ],
 )
-def test_what_may_not_change_is_400_and_named(api: Api, body: dict[str, Any], field: str) -> None:
+def test_a_field_that_may_not_change_is_400_and_named(
+    api: Api, body: dict[str, Any], field: str
+) -> None:
     api.put("bad", LIST)
     before = picture(api.controller)
     found = problem(api.call("PATCH", PATH, json=body), 400, "bad-request")
@@ -110,7 +112,7 @@ def test_what_may_not_change_is_400_and_named(api: Api, body: dict[str, Any], fi
     assert picture(api.controller) == before
 
 
-def test_a_body_of_a_change_is_as_limited_as_any_other(api: Api) -> None:
+def test_the_body_of_a_patch_is_limited_too(api: Api) -> None:
     api.put("bad", LIST)
     body = b'{"reason": "' + b"x" * 70_000 + b'"}'
     headers = {"content-type": "application/json"}
@@ -130,7 +132,7 @@ def test_a_removed_set_is_answered_with_its_last_counters(api: Api) -> None:
     assert record["detail"]["packets"] == 23
 
 
-def test_if_match_protects_what_was_read(api: Api) -> None:
+def test_if_match_refuses_a_change_of_a_newer_version(api: Api) -> None:
     old = api.put("bad", LIST)["etag"]
     api.clock.advance(1)
     match = {"If-Match": f'"{old}"'}
@@ -151,7 +153,7 @@ def test_if_match_protects_what_was_read(api: Api) -> None:
     assert api.call("DELETE", PATH, headers={"If-Match": "*"}).status_code == 200
 
 
-def test_who_reads_may_not_change(api: Api) -> None:
+def test_a_viewer_may_not_change_sets(api: Api) -> None:
     api.put("bad", LIST)
     eyes = api.token("eyes", "viewer")
     for path in ("/v1/sets", PATH, f"{PATH}/entries", f"{PATH}/top?seconds=0.01"):
@@ -165,7 +167,7 @@ def test_who_reads_may_not_change(api: Api) -> None:
         problem(api.call(method, path, TCP, eyes, **more), 403, "role")
 
 
-def test_nobody_over_tcp_takes_away_the_set_that_keeps_him_in(api: Api) -> None:
+def test_a_caller_over_tcp_may_not_remove_the_set_that_accepts_him(api: Api) -> None:
     token, peer = api.token("hands", "operator"), ("45.0.0.7", 5)
     api.put("ours", b"45.0.0.7", action="accept")
     api.put("bad", LIST)
@@ -179,7 +181,7 @@ def test_nobody_over_tcp_takes_away_the_set_that_keeps_him_in(api: Api) -> None:
     assert api.call("DELETE", path, TCP, token).status_code == 200
 
 
-def test_top_tells_which_entries_are_hit_and_by_whom(
+def test_top_lists_the_entries_that_are_hit_and_their_sources(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.put("bad", LIST)
@@ -223,7 +225,7 @@ def test_top_tells_which_entries_are_hit_and_by_whom(
         ("limit=0", "limit"),
     ],
 )
-def test_top_names_what_it_does_not_take(api: Api, query: str, field: str) -> None:
+def test_top_names_an_invalid_parameter(api: Api, query: str, field: str) -> None:
     api.put("bad", LIST)
     found = problem(api.call("GET", f"{PATH}/top?{query}"), 400, "bad-request")
     assert found["field"] == field

@@ -34,7 +34,7 @@ def entries(api: Api, name: str = "bad") -> list[str]:
     return answer.text.split()
 
 
-def test_who_is_logged_in_is_spared_if_the_set_is_told_to(api: Api) -> None:
+def test_a_set_may_spare_connections_or_known_flows(api: Api) -> None:
     made = api.put("bad", LIST)
     assert made["spare"] == "none"
     number = made["slot"]
@@ -51,7 +51,7 @@ def test_who_is_logged_in_is_spared_if_the_set_is_told_to(api: Api) -> None:
     assert changed["spare"] == "established"
 
 
-def test_a_new_set_is_201_with_its_place_and_the_kernel_has_it(api: Api) -> None:
+def test_a_new_set_is_201_with_its_location_and_in_the_kernel(api: Api) -> None:
     answer = api.call("PUT", f"{PATH}?reason=feed&mode=monitor", content=LIST)
     found = answer.json()
     assert answer.status_code == 201
@@ -110,14 +110,14 @@ def test_a_list_is_read_in_every_form(api: Api, kind: str, query: str, body: byt
     assert entries(api) == TEXTS
 
 
-def test_what_entries_answers_is_what_put_takes(api: Api) -> None:
+def test_the_output_of_entries_can_be_put_again(api: Api) -> None:
     api.put("bad", LIST)
     text = api.call("GET", f"{PATH}/entries").text
     found = api.put("bad", text.encode(), status=200)
     assert (found["report"]["added"], found["report"]["removed"]) == (0, 0)
 
 
-def test_choices_stand_in_the_query_or_in_the_document(api: Api) -> None:
+def test_options_may_be_in_the_query_or_in_the_document(api: Api) -> None:
     query: dict[str, Any] = {
         "action": "accept",
         "mode": "monitor",
@@ -141,7 +141,7 @@ def test_choices_stand_in_the_query_or_in_the_document(api: Api) -> None:
         assert each["report"]["saved"] == 1
 
 
-def test_bad_lines_are_told_by_number_and_the_others_taken(api: Api) -> None:
+def test_bad_lines_are_reported_by_number_and_the_others_are_added(api: Api) -> None:
     found = api.put("bad", b"45.0.0.1\nnonsense\n45.0.0.2\n45.0.0.2/24\n45.0.0.3")
     assert found["report"]["rejected"] == 2
     assert [reject["line"] for reject in found["rejects"]] == [2, 4]
@@ -152,7 +152,7 @@ def test_bad_lines_are_told_by_number_and_the_others_taken(api: Api) -> None:
 
 @pytest.mark.parametrize("dry", [{"dry_run": "1"}, {"dry_run": "true", "mode": "monitor"}])
 @pytest.mark.parametrize("standing", [False, True])
-def test_a_dry_run_tells_and_changes_nothing(api: Api, standing: bool, dry: Any) -> None:
+def test_a_dry_run_reports_and_changes_nothing(api: Api, standing: bool, dry: Any) -> None:
     if standing:
         api.put("bad", LIST)
     before = picture(api.controller)
@@ -164,7 +164,7 @@ def test_a_dry_run_tells_and_changes_nothing(api: Api, standing: bool, dry: Any)
     assert picture(api.controller) == before
 
 
-def test_what_is_not_given_stays_as_it_is(api: Api) -> None:
+def test_fields_that_are_not_given_stay_as_they_are(api: Api) -> None:
     api.put("ours", b"44.0.0.0/7", action="accept", mode="monitor", reason="why")
     for body in (b"44.0.0.0/7\n10.0.0.0/8", {"prefixes": ["44.0.0.0/7", "10.0.0.0/8"]}):
         found = api.put("ours", body, 200)
@@ -176,7 +176,7 @@ def test_what_is_not_given_stays_as_it_is(api: Api) -> None:
     assert (found["action"], found["mode"], found["reason"]) == ("drop", "enforce", "")
 
 
-def test_it_says_whether_anything_is_other_than_before(api: Api) -> None:
+def test_a_put_says_whether_it_changed_anything(api: Api) -> None:
     assert api.put("bad", LIST, reason="why")["changed"]
     api.clock.advance(1)
     assert not api.put("bad", LIST, 200)["changed"]
@@ -187,7 +187,7 @@ def test_it_says_whether_anything_is_other_than_before(api: Api) -> None:
     assert api.put("bad", LIST + b"46.0.0.9", 200, aggregate=1)["changed"]
 
 
-def test_a_set_whose_action_changed_while_its_list_was_read_is_stale(
+def test_a_put_is_stale_if_the_action_changed_while_its_list_was_read(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.put("ours", b"44.0.0.0/7", action="accept")

@@ -26,7 +26,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 def refused(
     api: Api, status: int, kind: str, field: str | None, body: Any = LIST, **more: Any
 ) -> dict[str, Any]:
-    """The problem of a PUT that changed nothing; a field comes with what to do."""
+    """Make a PUT that must be refused and change nothing; return the problem document."""
     before = picture(api.controller)
     how = {"json": body} if isinstance(body, dict) else {"content": body}
     found = problem(api.call("PUT", PATH, **{**how, **more}), status, kind)
@@ -59,7 +59,7 @@ def test_a_dry_run_is_refused_like_the_real_one(api: Api) -> None:
         ("prefixes=45.0.0.1", "prefixes"),
     ],
 )
-def test_a_wrong_or_unknown_choice_is_400_and_names_it(api: Api, query: str, field: str) -> None:
+def test_a_wrong_or_unknown_option_is_400_and_named(api: Api, query: str, field: str) -> None:
     refused(api, 400, "bad-request", field, params=query)
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_document_is_400_and_names_the_field(
         ("application/gzip", gzip.compress(LIST)[:-9], "ends early"),
     ],
 )
-def test_a_body_that_is_no_list_is_400(api: Api, kind: str, body: bytes, says: str) -> None:
+def test_a_body_that_is_not_a_list_is_400(api: Api, kind: str, body: bytes, says: str) -> None:
     before = picture(api.controller)
     answer = api.call("PUT", PATH, content=body, headers={"content-type": kind})
     assert says in problem(answer, 400, "bad-request")["detail"]
@@ -108,7 +108,7 @@ def test_a_body_that_is_no_list_is_400(api: Api, kind: str, body: bytes, says: s
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json"])
-def test_too_much_is_413_whether_told_before_or_found_out(api: Api, kind: str) -> None:
+def test_too_large_a_body_is_413_with_or_without_a_content_length(api: Api, kind: str) -> None:
     body, headers = b"45.0.0.1\n" * 600, {"content-type": kind}
     told = refused(api, 413, "too-large", None, body, headers=headers)
     assert "bulk_max_bytes" in told["fix"]
@@ -117,21 +117,21 @@ def test_too_much_is_413_whether_told_before_or_found_out(api: Api, kind: str) -
     refused(api, 413, "too-large", None, parts, headers=headers)
 
 
-def test_what_unpacks_to_too_much_is_413_too(api: Api) -> None:
+def test_a_body_that_unpacks_to_too_much_is_413_too(api: Api) -> None:
     told = refused(api, 413, "too-large", None, gzip.compress(b"45.0.0.1\n" * 600))
     assert "5000 bytes unpacked" in told["detail"]
     assert "bulk_max_bytes" in told["fix"]
     api.put("bad", gzip.compress(b"45.0.0.1\n" * 500))
 
 
-def test_an_empty_or_shrunk_list_is_409_unless_it_is_meant(api: Api) -> None:
+def test_an_empty_or_shrunk_list_is_409_without_force(api: Api) -> None:
     refused(api, 409, "conflict", "entries", {"prefixes": []})
     api.put("bad", b"45.0.0.1\n45.0.0.2\n45.0.0.3")
     refused(api, 409, "conflict", "entries", b"45.0.0.1")
     refused(api, 409, "conflict", "entries", {"prefixes": []})
     api.put("bad", b"45.0.0.1", 200, force=1)
     blank = api.call("PUT", "/v1/sets/bad", json={"prefixes": [""], "force": True})
-    assert blank.status_code == 400, "one prefix that is nothing is no empty list"
+    assert blank.status_code == 400, "an empty text is not an empty list"
     api.put("bad", {"prefixes": [], "force": True}, 200)
     assert api.call("GET", f"{PATH}/entries").text == ""
 
@@ -148,7 +148,7 @@ def test_a_full_table_is_507_and_a_failing_store_or_kernel_503(api: Api) -> None
     assert api.call("GET", "/v1/sets").json() == {"sets": []}
 
 
-def test_who_may_not_is_told_before_the_body_is_read(api: Api) -> None:
+def test_a_caller_without_permission_is_refused_before_the_body_is_read(api: Api) -> None:
     viewer = api.token("eyes", "viewer")
     detector = api.token("fnm", "operator", origin="fastnetmon")
     big = b"45.0.0.1\n" * 600
@@ -158,7 +158,7 @@ def test_who_may_not_is_told_before_the_body_is_read(api: Api) -> None:
     assert api.call("PUT", PATH, TCP, api.token("hands", "operator"), content=LIST).is_success
 
 
-def test_nobody_over_tcp_puts_his_own_address_into_a_set(api: Api) -> None:
+def test_a_caller_over_tcp_may_not_put_his_own_address_into_a_set(api: Api) -> None:
     token, peer = api.token("hands", "operator"), ("45.0.0.7", 5)
     found = problem(api.call("PUT", PATH, peer, token, content=LIST), 409, "lockout")
     assert "45.0.0.7/32 of the set bad would drop 45.0.0.7" in found["detail"]
@@ -168,13 +168,13 @@ def test_nobody_over_tcp_puts_his_own_address_into_a_set(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["No", "a%20b", "..%2Fx", "x" * 200])
-def test_a_name_is_plain(api: Api, name: str) -> None:
+def test_only_plain_names_are_accepted(api: Api, name: str) -> None:
     answer = api.call("PUT", f"/v1/sets/{name}", content=LIST)
     assert answer.status_code in (400, 404)
     assert api.call("GET", "/v1/sets").json() == {"sets": []}
 
 
 @pytest.mark.parametrize("query", ["dry_run=1", "action=accept", "mode=monitor", "column=x"])
-def test_a_choice_beside_a_document_is_minded_or_refused(api: Api, query: str) -> None:
-    """Or what was to be tried out, watched or accepted is dropped in earnest."""
+def test_an_option_beside_a_document_is_applied_or_refused(api: Api, query: str) -> None:
+    """Otherwise a dry run, a monitored set or an accepting set could drop packets."""
     refused(api, 400, "bad-request", query.split("=")[0], {"prefixes": ["45.0.0.1"]}, params=query)

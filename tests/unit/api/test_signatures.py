@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signatures over the API: adding, listing, changing, refusing, and in the kernel on response."""
+"""Rules on matches over the API: adding, listing, changing, refusing, and their kernel entries."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_components_and_text_are_the_same_rule(api: Api) -> None:
     assert int(api.datapath.control["armed"]) in (1, 2)
 
 
-def test_a_source_alone_names_its_rule_and_has_one(api: Api) -> None:
+def test_a_match_on_a_source_alone_is_the_rule_on_that_source(api: Api) -> None:
     assert add(api, {"source": "203.0.113.7"})["id"] == "203.0.113.7_32"
     assert add(api, "src 203.0.113.8")["id"] == "203.0.113.8_32"
     assert add(api, "src 203.0.113.7 udp")["id"].startswith("m-")
@@ -87,14 +87,14 @@ def test_a_change_that_moves_a_rule_to_another_table_is_undone(api: Api) -> None
     assert api.call("POST", f"/v1/history/{gone}/undo").json()["restored"] == 0
 
 
-def test_who_spares_known_flows_goes_on_to_when_the_priority_goes(api: Api) -> None:
+def test_a_rule_keeps_what_it_spares_when_its_priority_is_removed(api: Api) -> None:
     made = add(api, "src 203.0.113.7", priority=5, spare="established")
     path = f"/v1/rules/{made['id']}"
     assert api.call("PATCH", path, json={"priority": 0}).json()["spare"] == "established"
     assert api.controller.state.rules
 
 
-def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> None:
+def test_limits_reach_the_kernel_as_the_time_per_packet(api: Api) -> None:
     limit = {"bps": 8_000_000, "burst": 0.25, "per": "source/24"}
     made = add(api, "udp", action="limit", limit=limit)
     rate = api.datapath.matches.rate(made["slot"])
@@ -109,7 +109,7 @@ def test_limits_reach_the_kernel_as_the_time_that_a_packet_takes(api: Api) -> No
     assert not slot_of(api, made["slot"]).spare
 
 
-def test_a_limit_for_each_destination_is_told_as_it_was_given(api: Api) -> None:
+def test_a_limit_per_destination_is_returned_as_it_was_given(api: Api) -> None:
     made = add(api, "tcp", action="limit", limit={"pps": 10, "per": "destination+source/24,/56"})
     assert (made["limit"]["per"], made["spare"]) == ("destination+source/24,/56", "none")
     rate = api.datapath.matches.rate(made["slot"])
@@ -120,7 +120,9 @@ def test_a_limit_for_each_destination_is_told_as_it_was_given(api: Api) -> None:
 
 
 @pytest.mark.parametrize("action", ["challenge", "cookies"])
-def test_challenges_are_looked_for_while_there_are_any(api: Api, action: str) -> None:
+def test_answers_to_challenges_are_read_only_while_there_is_a_challenge_rule(
+    api: Api, action: str
+) -> None:
     made = add(api, "dst 198.51.100.7", action=action)
     assert (made["action"], made["spare"], made["limit"]) == (action, "none", None)
     number = Action[action.upper()]
@@ -129,7 +131,7 @@ def test_challenges_are_looked_for_while_there_are_any(api: Api, action: str) ->
     assert int(api.datapath.control["challenging"]) == 0
 
 
-def test_a_challenge_spares_nobody(api: Api) -> None:
+def test_a_challenge_rule_may_spare_nobody(api: Api) -> None:
     body = {"match": "tcp", "action": "challenge", "spare": "known"}
     answer = api.call("POST", "/v1/rules", json=body)
     assert (answer.status_code, answer.json()["field"]) == (400, "spare")
@@ -141,7 +143,7 @@ def test_a_rule_may_become_a_challenge_in_one_step(api: Api) -> None:
     assert (changed["action"], changed["spare"]) == ("challenge", "none")
 
 
-def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(api: Api) -> None:
+def test_matches_are_listed_after_sources_in_their_order_of_evaluation(api: Api) -> None:
     last = add(api, "ttl 1")["id"]
     first = add(api, "vlan 7", priority=-1)["id"]
     middle = add(api, "dst 198.51.100.7 udp")["id"]
@@ -160,7 +162,7 @@ def test_they_are_listed_after_sources_in_the_order_in_which_packets_meet_them(a
     assert slots[:3].tolist() == [4, 5, 3]
 
 
-def test_one_that_goes_leaves_the_kernel_and_its_slot_is_used_again(api: Api) -> None:
+def test_a_removed_match_leaves_the_kernel_and_its_slot_is_reused(api: Api) -> None:
     made = add(api, confirm_within=60)
     path = f"/v1/rules/{made['id']}"
     assert api.call("POST", f"{path}/confirm").json()["confirm_in"] is None
@@ -191,7 +193,7 @@ def test_one_that_goes_leaves_the_kernel_and_its_slot_is_used_again(api: Api) ->
         ({"match": {}}, "match"),
     ],
 )
-def test_bad_input_is_400_names_the_field_and_changes_nothing(
+def test_bad_input_is_400_with_the_field_and_changes_nothing(
     api: Api, body: dict[str, Any], field: str
 ) -> None:
     found = problem(api.call("POST", "/v1/rules", json=body), 400, BAD)
@@ -201,7 +203,7 @@ def test_bad_input_is_400_names_the_field_and_changes_nothing(
     assert int(api.datapath.control["armed"]) == 0
 
 
-def test_one_that_only_counted_is_promoted(api: Api) -> None:
+def test_a_monitored_match_can_be_promoted(api: Api) -> None:
     for match in ("udp", {"source": "203.0.113.7"}):
         made = add(api, match, mode="monitor")
         path = f"/v1/rules/{made['id']}"
@@ -215,7 +217,7 @@ def test_an_admin_may_drop_everything_with_force(api: Api) -> None:
     assert made["text"] == "proto 0-255"
 
 
-def test_one_more_than_there_can_be_is_refused_and_the_others_stay(api: Api) -> None:
+def test_one_match_too_many_is_refused_and_the_others_stay(api: Api) -> None:
     lines = "\n".join(f'{{"match": {{"vlan": "{n}"}}}}' for n in range(1, 1025))
     headers = {"content-type": "application/x-ndjson"}
     done = api.call("POST", "/v1/rules/bulk", content=lines, headers=headers).json()
@@ -229,7 +231,7 @@ def test_one_more_than_there_can_be_is_refused_and_the_others_stay(api: Api) -> 
 
 
 def test_a_rule_on_a_source_may_become_a_limit_or_get_a_priority(api: Api) -> None:
-    """It is among the matches of the kernel then, and no longer in the table of sources."""
+    """It moves from the kernel's table of sources to the one of matches."""
     path = f"/v1/rules/{add(api, {'source': '203.0.113.7'})['id']}"
     first = api.call("PATCH", path, json={"priority": 3}).json()
     assert (first["slot"], first["spare"], first["action"]) == (3, "known", "drop")
@@ -245,7 +247,7 @@ MINE = {"Forwarded": "for=10.1.1.1"}
 
 
 def asked(api: Api, match: str, **more: object) -> dict[str, Any]:
-    """What somebody who is logged in from 10.1.1.1 is answered."""
+    """Add a rule as a caller who is logged in from 10.1.1.1."""
     answer = api.call("POST", "/v1/rules", json={"match": match, **more}, headers=MINE)
     found: dict[str, Any] = answer.json()
     return found
@@ -258,7 +260,7 @@ def asked(api: Api, match: str, **more: object) -> dict[str, Any]:
         *("port 1024-65535", "src 10.0.0.0/8 tcp", "ttl <100", "fragment !later"),
     ],
 )
-def test_nobody_cuts_off_his_own_session(api: Api, match: str) -> None:
+def test_a_caller_may_not_cut_off_his_own_session(api: Api, match: str) -> None:
     assert asked(api, match, spare="none")["type"].endswith("lockout")
     assert asked(api, match, spare="none", confirm_within=60)["created"]
     spared = asked(api, "tcp dst-port 443")
@@ -271,11 +273,11 @@ def test_nobody_cuts_off_his_own_session(api: Api, match: str) -> None:
 
 
 @pytest.mark.parametrize("match", ["udp", "tcp flags syn", "flags rst", "icmp", "src 10.2.0.0/16"])
-def test_what_is_no_session_of_his_is_no_lockout(api: Api, match: str) -> None:
+def test_a_match_that_leaves_the_callers_session_alone_is_no_lockout(api: Api, match: str) -> None:
     assert asked(api, match, spare="none")["created"]
 
 
-def test_what_lets_him_in_stays_while_a_signature_would_cut_him_off(api: Api) -> None:
+def test_an_accept_stays_while_a_match_would_cut_the_caller_off(api: Api) -> None:
     api.add("10.1.1.1", action="accept")
     made = asked(api, "tcp dst-port 22", spare="none")
     assert made["created"]
@@ -285,7 +287,7 @@ def test_what_lets_him_in_stays_while_a_signature_would_cut_him_off(api: Api) ->
     assert api.call("DELETE", "/v1/rules/10.1.1.1_32", headers=MINE).status_code == 200
 
 
-def test_a_list_goes_on_where_a_rule_was_that_is_gone(api: Api) -> None:
+def test_paging_continues_after_a_rule_that_is_gone(api: Api) -> None:
     ids = [add(api, f"ttl {n}")["id"] for n in (1, 2, 3, 4)]
     first = api.call("GET", "/v1/rules", params={"limit": 2}).json()
     api.call("DELETE", f"/v1/rules/{ids[1]}")
@@ -308,12 +310,12 @@ def test_lists_in_lists_and_a_limit_of_null_are_refused(api: Api) -> None:
     "match",
     [{"protocol": "udp", "source_port": None}, {"protocol": True}, {"source_port": [True]}],
 )
-def test_nothing_that_is_given_is_left_out_of_a_match(api: Api, match: dict[str, Any]) -> None:
+def test_no_given_component_is_left_out_of_a_match(api: Api, match: dict[str, Any]) -> None:
     problem(api.call("POST", "/v1/rules", json={"match": match}), 400, BAD)
     assert not api.controller.state.matches
 
 
-def test_what_the_configuration_limits_is_not_taken_over(api: Api) -> None:
+def test_a_configured_limit_is_not_taken_over(api: Api) -> None:
     limits = parse({"limits": [{"match": "udp dst-port 53", "pps": 5}]}).default_limits
     api.controller.submit(lambda draft: default_limits.bring(draft, limits)).result(10)
     found = api.call("POST", "/v1/rules", json={"match": "udp dst-port 53", "ttl": 3})

@@ -29,7 +29,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 @pytest.fixture
 def server(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Every feed hangs until it is set, and is then one host."""
+    """A server whose feeds hang until the event is set, and then have one host."""
     go = threading.Event()
 
     def load(source: FeedSource) -> Any:
@@ -42,7 +42,7 @@ def server(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Even
 
 
 def play(api: Api, scenario: Scenario) -> None:
-    """Requests of one loop, as the server has them."""
+    """Run requests in one event loop, as the server does."""
 
     async def whole() -> None:
         transport = httpx2.ASGITransport(LocalCallers(api.app), client=("root", 1))
@@ -66,7 +66,7 @@ def under_way(api: Api) -> int:
     return len(api.app.state.context.pools.fetches._open)
 
 
-def test_slow_feeds_hold_up_no_other_request(api: Api, server: threading.Event) -> None:
+def test_slow_feeds_delay_no_other_request(api: Api, server: threading.Event) -> None:
     async def scenario(client: httpx2.AsyncClient) -> None:
         waiting = asked(api, client, _FETCHES + 3)
         await until(lambda: sum(task.done() for task in waiting) == 3)
@@ -84,7 +84,7 @@ def test_slow_feeds_hold_up_no_other_request(api: Api, server: threading.Event) 
     play(api, scenario)
 
 
-def test_a_stop_answers_whoever_waits_for_a_feed_or_for_traffic(
+def test_a_stop_answers_callers_who_wait_for_a_feed_or_for_traffic(
     api: Api, server: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl_api.routes.sets.watch", lambda *_: server.wait(20))
@@ -115,7 +115,7 @@ def test_nothing_is_decided_for_a_caller_who_has_left(api: Api, server: threadin
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
-            """Nobody reads it."""
+            """Discard the message."""
 
         scope = {
             **{"type": "http", "method": "PUT", "path": "/v1/sets/bad", "client": ("root", 1)},
@@ -132,9 +132,7 @@ def test_nothing_is_decided_for_a_caller_who_has_left(api: Api, server: threadin
     assert api.controller.state.sets == {}
 
 
-def test_another_interval_does_not_bring_back_the_feed_that_went_meanwhile(
-    api: Api, tmp_path: Path
-) -> None:
+def test_a_changed_interval_does_not_bring_back_a_removed_feed(api: Api, tmp_path: Path) -> None:
     for name in ("old", "new"):
         (tmp_path / name).write_text("45.0.0.1")
     api.put("bad", {"feed": {"file": "old"}})

@@ -24,7 +24,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def published(api: Api, *steps: Any) -> list[tuple[str, Any]]:
-    """The events of a step of the producer after each call, by kind."""
+    """The events that a step of the producer publishes after each call, by kind."""
 
     async def run() -> bytes:
         reader = api.context.producer.broadcast.read()
@@ -40,7 +40,7 @@ def published(api: Api, *steps: Any) -> list[tuple[str, Any]]:
     return [(kind, json.loads(data)) for kind, data in found]
 
 
-def test_figures_changes_and_problems(api: Api) -> None:
+def test_the_stream_sends_figures_changes_and_problems(api: Api) -> None:
     def count(number: int) -> None:
         api.clock.advance(1.0)
         api.datapath.by_port = {"isp0": {Reason.NO_RULE: Hits(number, 0)}}
@@ -61,7 +61,7 @@ def test_figures_changes_and_problems(api: Api) -> None:
     assert next(value for kind, value in events if kind == "problems")["problems"] == []
 
 
-def test_viewers_do_not_read_of_tokens(api: Api) -> None:
+def test_viewers_do_not_see_changes_of_tokens(api: Api) -> None:
     def create() -> None:
         api.call("POST", "/v1/tokens", json={"name": "customer-7", "role": "viewer"})
 
@@ -78,7 +78,7 @@ def test_a_failing_store_is_a_problem_and_the_figures_go_on(api: Api) -> None:
     assert kinds.count("problems") == 2
 
 
-def test_an_incident_is_told_when_it_changes(api: Api) -> None:
+def test_an_incident_is_sent_when_it_changes(api: Api) -> None:
     def begin() -> None:
         body = {"phase": "began", "id": "4", "sources": ["203.0.113.7"], "ttl": 600}
         assert api.call("POST", "/v1/hooks/event", json=body).status_code == 200
@@ -89,7 +89,7 @@ def test_an_incident_is_told_when_it_changes(api: Api) -> None:
     ]
 
 
-def test_many_changes_in_a_second_are_counted(api: Api) -> None:
+def test_many_changes_in_a_second_are_sent_as_a_count(api: Api) -> None:
     def many() -> None:
         for _ in range(30):
             api.add("203.0.113.7")

@@ -4,9 +4,10 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import packets
@@ -14,6 +15,7 @@ from tests.support.apiclient import ATTACHED, Api, problem, running
 from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Hits
+from xdpctl.config.settings import Interface
 from xdpctl.model.protection import CONFIGURED
 
 GONE_PID = 2**22 + 1  # above PID_MAX_LIMIT, so never anybody's
@@ -35,7 +37,7 @@ def get(api: Api, path: str) -> Any:
     return answer.json()
 
 
-def test_status_tells_everything_at_a_glance(api: Api) -> None:
+def test_status_shows_everything_at_a_glance(api: Api) -> None:
     api.add("10.0.0.1")
     found = get(api, "/v1/status")
     assert found["problems"] == []
@@ -68,7 +70,7 @@ def not_ready(api: Api) -> list[str]:
     return problems
 
 
-def test_ready_when_all_is_well(api: Api) -> None:
+def test_a_healthy_box_is_ready(api: Api) -> None:
     assert get(api, "/readyz") == {"ready": True, "problems": []}
     assert get(api, "/healthz") == {"status": "ok"}
 
@@ -127,7 +129,7 @@ def test_metrics_are_what_prometheus_reads(api: Api) -> None:
     assert samples["xdpctl_interface_attached", "eth0", "native"] == 1
 
 
-def test_explain_names_the_rule_that_decided_and_those_on_the_way(api: Api) -> None:
+def test_explain_names_the_deciding_rule_and_those_met_before(api: Api) -> None:
     watched = api.add("10.0.0.1", mode="monitor")
     decided = api.add("10.0.0.0/8")
     slots = (watched["slot"], decided["slot"])
@@ -158,6 +160,29 @@ def test_a_rule_on_the_protected_prefix_itself_was_not_met(api: Api) -> None:
     assert (found["rule"], found["monitored"]) == (None, [])
 
 
+@pytest.mark.parametrize(
+    ("sides", "asked", "says"),
+    [
+        (("inside",), "true", "no interface of this box is outside"),
+        (("outside",), "false", "all interfaces of this box are outside"),
+        (("outside", "inside"), "false", ""),
+        (("outside", "inside"), "true", ""),
+        ((), "false", ""),
+    ],
+)
+def test_explain_accepts_only_a_side_that_an_interface_is_on(
+    api: Api, sides: tuple[Literal["inside", "outside"], ...], asked: str, says: str
+) -> None:
+    interfaces = tuple(Interface(name=f"eth{n}", side=side) for n, side in enumerate(sides))
+    api.context.settings = replace(api.context.settings, interfaces=interfaces)
+    answer = api.call("GET", "/v1/explain", params={"source": "10.0.0.1", "outside": asked})
+    if says:
+        told = problem(answer, 400, "bad-request")
+        assert (told["field"], told["detail"]) == ("outside", says)
+    else:
+        assert answer.status_code == 200
+
+
 def test_explain_takes_a_whole_frame(api: Api) -> None:
     rule = api.add("10.0.0.1")
     api.datapath.explanation = Explanation(Reason.DROPPED, (rule["slot"],))
@@ -180,12 +205,12 @@ def test_explain_takes_a_whole_frame(api: Api) -> None:
         ("frame=00", "frame"),
     ],
 )
-def test_explain_names_what_it_does_not_understand(api: Api, query: str, field: str) -> None:
+def test_explain_names_an_invalid_parameter(api: Api, query: str, field: str) -> None:
     found = problem(api.call("GET", f"/v1/explain?{query}"), 400, "bad-request")
     assert found["field"] == field
 
 
-def test_the_audit_log_is_read_from_either_end(api: Api) -> None:
+def test_the_audit_log_can_be_read_from_either_end(api: Api) -> None:
     for number in range(3):
         api.add(f"10.0.0.{number}")
 
@@ -200,7 +225,7 @@ def test_the_audit_log_is_read_from_either_end(api: Api) -> None:
     problem(api.call("GET", "/v1/audit?limit=5001"), 400, "bad-request")
 
 
-def test_a_record_tells_who_did_what_and_when(api: Api) -> None:
+def test_an_audit_record_has_who_did_what_and_when(api: Api) -> None:
     api.add("10.0.0.1", reason="flood", ttl=60)
     record = get(api, "/v1/audit?last=true&limit=1")["records"][0]
     assert (record["actor"], record["action"]) == ("root", "rule.add")
@@ -209,7 +234,7 @@ def test_a_record_tells_who_did_what_and_when(api: Api) -> None:
     assert record["at"].startswith("2023-11-14T22:13:20")
 
 
-def test_an_untouched_log_verifies_and_a_touched_one_does_not(api: Api) -> None:
+def test_an_intact_audit_log_verifies_and_a_changed_one_does_not(api: Api) -> None:
     api.add("10.0.0.1")
     assert "no signed head" in get(api, "/v1/audit/verify")["problem"]
     api.context.audit_head.step(0.0)
@@ -224,7 +249,9 @@ def test_an_untouched_log_verifies_and_a_touched_one_does_not(api: Api) -> None:
     assert get(api, "/v1/audit/verify")["problem"] == "record 2 was changed after it was written"
 
 
-def test_a_defect_is_a_problem_document_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_a_problem_document_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> bool:
         raise ZeroDivisionError
 
@@ -234,7 +261,7 @@ def test_a_defect_is_a_problem_document_too(api: Api, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("reason", BY_A_RULE)
-def test_what_a_rule_decides_is_explained_with_the_rule(api: Api, reason: Reason) -> None:
+def test_explain_includes_the_rule_that_decides(api: Api, reason: Reason) -> None:
     slot = api.add("203.0.113.7")["slot"]
     api.datapath.explanation = Explanation(reason, (slot,))
     found = get(api, "/v1/explain?source=203.0.113.7")

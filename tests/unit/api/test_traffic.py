@@ -39,7 +39,7 @@ def top(api: Api, **query: Any) -> dict[str, Any]:
     return found
 
 
-def test_each_dimension_with_rates_and_a_match(api: Api) -> None:
+def test_each_dimension_has_rates_and_a_match(api: Api) -> None:
     seen(api, heads(dns(30), weight=10), heads([to_frame("203.0.113.5")] * 10))
     found = top(api, by="source_port,destination")
     assert (found["sampled"], found["seconds"], found["packets"]) == (40, 1.0, 310)
@@ -50,7 +50,7 @@ def test_each_dimension_with_rates_and_a_match(api: Api) -> None:
     assert [row["value"] for row in destinations["rows"]] == ["198.51.100.7"]
 
 
-def test_only_a_verdict_or_a_match(api: Api) -> None:
+def test_top_can_be_limited_to_a_verdict_or_a_match(api: Api) -> None:
     seen(api, heads(dns(30)), heads([to_frame("203.0.113.5")] * 10, Reason.DROPPED))
     assert top(api, verdict="drop", by="source")["dimensions"][0]["rows"][0]["share"] == 1.0
     assert top(api, verdict="pass")["sampled"] == 30
@@ -69,7 +69,7 @@ def test_rules_and_interfaces_have_names(api: Api) -> None:
     assert [row["match"] for row in rules["rows"]] == [None, None]
 
 
-def test_before_anything_was_seen(api: Api) -> None:
+def test_top_is_empty_before_any_packet_was_seen(api: Api) -> None:
     found = top(api, by="country,as")
     assert (found["sampled"], found["seconds"]) == (0, 0.0)
     assert [each["rows"] for each in found["dimensions"]] == [[], []]
@@ -87,12 +87,12 @@ def test_before_anything_was_seen(api: Api) -> None:
         ({"where": "udp src-prt 53"}, "where"),
     ],
 )
-def test_bad_questions(api: Api, query: dict[str, str], field: str) -> None:
+def test_bad_parameters_are_refused(api: Api, query: dict[str, str], field: str) -> None:
     answer = api.call("GET", "/v1/top", params=query)
     assert problem(answer, 400, "bad-request")["field"] == field
 
 
-def test_suggestions_say_what_they_would_have_hit(api: Api) -> None:
+def test_suggestions_include_what_they_would_have_hit(api: Api) -> None:
     sampler = api.context.sampler
     usual = [to_frame(f"203.0.113.{n}") for n in range(100)]
     sampler.step(1_000.0)
@@ -114,13 +114,15 @@ def test_suggestions_say_what_they_would_have_hit(api: Api) -> None:
     ("body", "field"),
     [({"window": "2m"}, "window"), ({"before": "1m"}, "before"), ({"before": "1d"}, "before")],
 )
-def test_suggestions_have_bounds(api: Api, body: dict[str, str], field: str) -> None:
+def test_suggestions_with_bad_parameters_are_refused(
+    api: Api, body: dict[str, str], field: str
+) -> None:
     answer = api.call("POST", "/v1/suggest", json=body)
     assert problem(answer, 400, "bad-request")["field"] == field
     assert api.call("POST", "/v1/suggest", json={}).json()["matches"] == []
 
 
-def test_words_of_matches_name_dimensions_too(api: Api) -> None:
+def test_dimensions_may_be_named_by_the_words_of_matches(api: Api) -> None:
     seen(api, heads(dns(30)))
     found = top(api, by="src-port,Destination-Network,length")
     assert [each["by"] for each in found["dimensions"]] == [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A drop of more than half of this host's connections has to be meant, however it comes."""
+"""A drop of more than half of this host's connections needs force, however it is made."""
 
 import socket
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield api
 
 
-def test_a_new_drop_is_refused_unless_it_is_meant(api: Api) -> None:
+def test_a_new_drop_of_most_connections_needs_force(api: Api) -> None:
     body = {"match": {"source": "198.51.100.0/24"}}
     refused = problem(api.call("POST", "/v1/rules", json=body), 409, "unconfirmed")
     assert "10 of this host's 13 established connections" in refused["detail"]
@@ -46,7 +46,7 @@ def test_a_new_drop_is_refused_unless_it_is_meant(api: Api) -> None:
 
 
 @pytest.mark.parametrize("how", ["patch", "promote", "action"])
-def test_so_is_one_that_begins_to_drop(api: Api, how: str) -> None:
+def test_a_rule_that_begins_to_drop_most_connections_needs_force(api: Api, how: str) -> None:
     begun: dict[str, Any] = {"action": "accept"} if how == "action" else {"mode": "monitor"}
     made = api.add("198.51.100.0/24", **begun)
     path = f"/v1/rules/{made['id']}"
@@ -91,7 +91,7 @@ def test_few_connections_are_no_majority(api: Api, tmp_path: Path) -> None:
     api.put("abroad", b"198.51.100.0/25\n")
 
 
-def test_a_set_that_begins_to_drop_is_asked_about_too(api: Api) -> None:
+def test_a_set_that_begins_to_drop_most_connections_needs_force(api: Api) -> None:
     api.put("abroad", b"198.51.100.0/25\n", mode="monitor")
     change = {"mode": "enforce"}
     problem(api.call("PATCH", "/v1/sets/abroad", json=change), 409, "unconfirmed")
@@ -119,7 +119,7 @@ def test_a_set_that_spares_connections_cuts_nobody_off(api: Api) -> None:
         ("src 203.0.113.0/24 tcp", False),
     ],
 )
-def test_a_match_that_hardly_narrows_is_a_drop_of_its_source(
+def test_a_match_that_hardly_narrows_counts_as_a_drop_of_its_source(
     api: Api, match: str, cuts: bool
 ) -> None:
     body = {"match": match, "spare": "none"}
@@ -131,7 +131,7 @@ def test_a_match_that_hardly_narrows_is_a_drop_of_its_source(
         assert answer.status_code == 201, answer.text
 
 
-def test_a_drop_that_no_longer_spares_has_to_be_meant(api: Api) -> None:
+def test_a_drop_that_no_longer_spares_connections_needs_force(api: Api) -> None:
     body = {"match": "src 198.51.100.0/24 tcp", "spare": "established"}
     path = f"/v1/rules/{api.call('POST', '/v1/rules', json=body).json()['id']}"
     problem(api.call("PATCH", path, json={"spare": "none"}), 409, "unconfirmed")
@@ -140,7 +140,7 @@ def test_a_drop_that_no_longer_spares_has_to_be_meant(api: Api) -> None:
 
 
 @pytest.mark.parametrize("what", ["rule", "wide rule", "set"])
-def test_an_undo_that_puts_such_a_drop_back_has_to_be_meant(api: Api, what: str) -> None:
+def test_an_undo_that_restores_such_a_drop_needs_force(api: Api, what: str) -> None:
     if what == "set":
         api.put("abroad", b"198.51.100.0/25\n", force="true")
         gone = api.call("DELETE", "/v1/sets/abroad")
@@ -168,8 +168,8 @@ def test_a_drop_around_what_is_accepted_cuts_nobody_off(api: Api) -> None:
 
 
 @pytest.mark.parametrize("how", ["remove", "monitor", "an end", "in bulk", "replace"])
-def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
-    """Else those whom it keeps in meet the drop around it."""
+def test_removing_an_accept_that_keeps_connections_needs_force(api: Api, how: str) -> None:
+    """Otherwise the connections that it keeps would meet the drop around it."""
     accept = api.add(INSIDE, action="accept")
     api.add("198.51.0.0/16")
     path = f"/v1/rules/{accept['id']}"
@@ -195,7 +195,7 @@ def test_an_accept_that_goes_has_to_be_meant(api: Api, how: str) -> None:
     assert ask(force=True).status_code in (200, 201)
 
 
-def test_an_end_that_comes_after_that_of_the_drop_cuts_nobody_off(api: Api) -> None:
+def test_an_accept_that_outlives_the_drop_may_get_an_end(api: Api) -> None:
     accept = api.add(INSIDE, action="accept")
     api.add("198.51.0.0/16", ttl="5m")
     path = f"/v1/rules/{accept['id']}"
@@ -203,7 +203,7 @@ def test_an_end_that_comes_after_that_of_the_drop_cuts_nobody_off(api: Api) -> N
     problem(api.call("PATCH", path, json={"ttl": "2m"}), 409, "unconfirmed")
 
 
-def test_so_has_an_accepting_set(api: Api) -> None:
+def test_removing_an_accepting_set_that_keeps_connections_needs_force(api: Api) -> None:
     api.put("partners", b"198.51.100.0/24\n", action="accept")
     api.add("198.51.0.0/16")
     problem(api.call("DELETE", "/v1/sets/partners"), 409, "unconfirmed")
@@ -213,7 +213,7 @@ def test_so_has_an_accepting_set(api: Api) -> None:
     assert api.call("DELETE", "/v1/sets/partners", params={"force": "true"}).status_code == 200
 
 
-def test_a_wide_drop_is_one_whatever_its_table(api: Api) -> None:
+def test_a_wide_drop_is_recognised_in_either_table(api: Api) -> None:
     body = {"match": "src 32.0.0.0/6", "spare": "none"}
     for more in ({}, {"priority": 1}):
         problem(api.call("POST", "/v1/rules", json={**body, **more}), 409, "unconfirmed")
@@ -222,6 +222,6 @@ def test_a_wide_drop_is_one_whatever_its_table(api: Api) -> None:
     problem(api.call("PATCH", path, json={"priority": 0, "spare": "none"}), 409, "unconfirmed")
 
 
-def test_a_trial_may_be_confirmed(api: Api) -> None:
+def test_a_trial_may_be_confirmed_without_force(api: Api) -> None:
     made = api.add(INSIDE, confirm_within=60)
     assert api.call("POST", f"/v1/rules/{made['id']}/confirm").status_code == 200

@@ -27,7 +27,7 @@ def test_every_address_keeps_its_rank(listing: tuple[list[Prefix], Prefixes, Pre
 
 @settings(max_examples=150)
 @given(listings(), st.data())
-def test_who_decides_stays_even_if_others_expire(
+def test_the_deciding_set_stays_even_if_other_entries_expire(
     listing: tuple[list[Prefix], Prefixes, Prefixes], data: st.DataObject
 ) -> None:
     everything, own, others = listing
@@ -69,7 +69,9 @@ def test_no_shorter_list_gives_the_same_ranks(
         ("0/26 64/28 80/28 96/27", "64/27", "0/25 64/28 80/28"),  # around one that is filled
     ],
 )
-def test_examples_next_to_others(own: str, others: str, wanted: str) -> None:
+def test_examples_beside_other_sets_are_merged_as_expected(
+    own: str, others: str, wanted: str
+) -> None:
     sides = [parsed(*(f"203.0.113.{p}" for p in side.split())) for side in (own, others, wanted)]
     found = merged(V4, keys(V4, sides[0]), [keys(V4, sides[1])])
     assert V4.prefixes(found) == sorted(sides[2])
@@ -77,7 +79,7 @@ def test_examples_next_to_others(own: str, others: str, wanted: str) -> None:
 
 @settings(max_examples=50)
 @given(st.sampled_from([V4, V6]), st.integers(0, 2**32), st.integers(0, 2000), st.integers(1, 12))
-def test_without_others_it_is_the_shortest_list(
+def test_without_other_sets_the_list_is_the_shortest(
     family: Family, seed: int, count: int, spread: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -102,7 +104,7 @@ def test_addresses_are_counted_once() -> None:
 
 
 @pytest.mark.parametrize("family", [V4, V6])
-def test_nothing_is_nothing(family: Family) -> None:
+def test_an_empty_list_stays_empty(family: Family) -> None:
     assert count_addresses(family, family.empty) == 0
     assert len(merged(family, family.empty, [family.empty])) == 0
     for found, added in (
@@ -112,7 +114,7 @@ def test_nothing_is_nothing(family: Family) -> None:
         assert (len(found), added) == (0, 0)
 
 
-def test_all_there_is_becomes_one_entry() -> None:
+def test_the_whole_address_space_becomes_one_entry() -> None:
     for family, halves in ((V4, ("0.0.0.0/1", "128.0.0.0/1")), (V6, ("::/1", "8000::/1"))):
         found = merged(family, keys(family, parsed(*halves)))
         assert [p.length for p in family.prefixes(found)] == [0]

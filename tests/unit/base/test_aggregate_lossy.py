@@ -20,7 +20,7 @@ IMPOSSIBLE = 1 << 20
 def check_lossy(
     everything: list[Prefix], own: Prefixes, kept: Prefixes, found: Prefixes, added: int
 ) -> None:
-    """Nothing lost or turned, nothing kept out is hit, and the additions are as counted."""
+    """Assert that no address is lost or changed, exclusions hold, and additions are counted."""
     before, after = covered(everything, own), covered(everything, found)
     assert before <= after
     assert added == len(after) - len(before)
@@ -31,7 +31,7 @@ def check_lossy(
 
 @settings(max_examples=150)
 @given(listings(), st.integers(0, 4))
-def test_widened_beside_brute_force(
+def test_widening_agrees_with_brute_force(
     listing: tuple[list[Prefix], Prefixes, Prefixes], tail: int
 ) -> None:
     everything, own, kept = listing
@@ -57,7 +57,7 @@ def test_widening_ipv6_adds_huge_numbers() -> None:
 
 @settings(max_examples=150)
 @given(listings(), st.integers(0, 8))
-def test_smallest_beside_brute_force(
+def test_smallest_agrees_with_brute_force(
     listing: tuple[list[Prefix], Prefixes, Prefixes], entries: int
 ) -> None:
     everything, own, kept = listing
@@ -86,7 +86,7 @@ def best(hit: list[bool], most: int) -> list[int]:
 
 
 @pytest.mark.parametrize("density", [0.03, 0.1, 0.4])
-def test_smallest_is_nearly_the_best(density: float) -> None:
+def test_smallest_is_close_to_the_optimum(density: float) -> None:
     random = np.random.default_rng(5)
     for _ in range(5):
         hit = random.random(1024) < density
@@ -116,7 +116,7 @@ def test_smallest_merges_nothing_into_a_tie() -> None:
 
 
 def test_evenly_spread_addresses_do_not_become_one_entry() -> None:
-    """All parents cost about the same an entry, and the widest the least."""
+    """All parent prefixes cost about the same per entry, the widest slightly less."""
     own = V4.pack4(np.arange(0, 2**32, 2**20), 32)
     found, added = smallest(V4, own, 4000, [])
     assert 3990 <= len(found) <= 4000

@@ -9,7 +9,7 @@ from xdpctl.base.clock import Clock
 from xdpctl.base.system import adjtimex
 
 
-def test_the_error_is_asked_for_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_error_is_read_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = iter([0.1, 0.2, 0.3])
     at = [0]
     monkeypatch.setattr(adjtimex, "error", lambda: next(errors))

@@ -45,11 +45,11 @@ def test_anything_else_is_refused_with_the_field_and_examples(text: str) -> None
     ("seconds", "text"),
     [(0, "0s"), (45, "45s"), (59.6, "1m"), (5400, "1h 30m"), (93_784, "1d 2h"), (604_800, "1w")],
 )
-def test_two_units_are_enough_to_look_at(seconds: float, text: str) -> None:
+def test_durations_are_shown_with_two_units(seconds: float, text: str) -> None:
     assert show_duration(seconds) == text
 
 
 @given(st.integers(1, 10**9))
-def test_what_is_shown_is_never_more_and_never_much_less(seconds: int) -> None:
+def test_a_shown_duration_is_never_longer_and_hardly_shorter(seconds: int) -> None:
     shown = parse_duration(show_duration(seconds).replace(" ", ""), "ttl")
     assert shown <= seconds < shown * 1.2 + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Work that takes long: a few pieces at a time, a few that wait, and the stop."""
+"""Long-running work: a few jobs at a time, a few that wait, and the stop."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.errors import BusyError
 
 
-def test_one_too_many_is_refused_and_the_places_come_back() -> None:
+def test_one_job_too_many_is_refused_and_places_are_freed() -> None:
     few, go = FewAtOnce("looks", 1, 1), threading.Event()
 
     async def run() -> None:
@@ -26,7 +26,7 @@ def test_one_too_many_is_refused_and_the_places_come_back() -> None:
     few.stop()
 
 
-def test_after_the_stop_what_waits_is_answered() -> None:
+def test_waiting_jobs_are_answered_after_the_stop() -> None:
     few, go = FewAtOnce("looks", 1, 5), threading.Event()
 
     async def run() -> None:

@@ -21,7 +21,7 @@ def test_all_members_are_unpacked_however_they_are_cut(parts: list[bytes], step:
     assert unpack(data, step=step) == b"".join(parts)
 
 
-def test_the_bounds_are_exact() -> None:
+def test_the_size_limits_are_exact() -> None:
     data = gzip.compress(bytes(1000))
     assert unpack(data, 1000) == bytes(1000)
     with pytest.raises(GzipTooLarge, match="at least 1000 bytes"):
@@ -52,6 +52,6 @@ def test_a_bomb_is_given_up_before_it_is_unpacked() -> None:
         (b"\0" + gzip.compress(b"x"), "corrupt"),
     ],
 )
-def test_what_is_not_whole_is_an_error(data: bytes, says: str) -> None:
+def test_truncated_data_is_an_error(data: bytes, says: str) -> None:
     with pytest.raises(GzipError, match=says):
         unpack(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who did not write a prefix is told what to write for what was meant."""
+"""Text that is not a prefix is refused with what to write instead."""
 
 import pytest
 from hypothesis import given
@@ -33,20 +33,20 @@ from xdpctl.model.match import text
         ("", "for example"),
     ],
 )
-def test_the_fix_fits_what_was_written(given_text: str, fix: str) -> None:
+def test_the_fix_fits_the_text(given_text: str, fix: str) -> None:
     assert fix in instead(given_text)
     with pytest.raises(RuleError) as refused:
         parse_prefix(given_text)
     assert fix in (refused.value.fix or "")
 
 
-def test_the_match_that_is_proposed_is_one() -> None:
+def test_the_proposed_match_is_valid() -> None:
     for written in ("203.0.113.7:443", "[2001:db8::1]:443"):
         _, _, command = instead(written).partition("--match '")
         assert text.parse(command.removesuffix("'")).get("source_port")
 
 
 @given(st.text(max_size=400))
-def test_any_text_is_answered(written: str) -> None:
+def test_any_text_gets_a_short_fix(written: str) -> None:
     assert instead(written)
     assert len(instead(written)) < 500

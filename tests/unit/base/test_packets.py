@@ -16,7 +16,7 @@ from xdpctl.errors import RuleError
     ("source", "destination", "kind", "offset"),
     [("203.0.113.7", "192.0.2.1", 0x0800, 34), ("2001:db8::7", "2001:db8::1", 0x86DD, 54)],
 )
-def test_it_carries_the_addresses_protocol_and_ports(
+def test_the_frame_has_the_addresses_protocol_and_ports(
     source: str, destination: str, kind: int, offset: int
 ) -> None:
     ends = parse_address(source, "source"), parse_address(destination, "destination")
@@ -50,7 +50,7 @@ def test_protocols_go_by_name_or_number() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "256", "-1", "TCP", "²", "udp6", "1.0"])
-def test_what_is_no_protocol_is_refused(text: str) -> None:
+def test_an_unknown_protocol_is_refused(text: str) -> None:
     with pytest.raises(RuleError, match="not a protocol") as caught:
         protocol_number(text)
     assert caught.value.field == "protocol"

@@ -102,14 +102,14 @@ def test_times_are_in_the_units_of_their_interface(
     assert [packet.unix_ns for packet in found] == [unix_ns, 0]
 
 
-def test_what_is_no_ip_of_its_link_is_counted_and_left_out(tmp_path: Path) -> None:
+def test_frames_without_ip_are_counted_and_left_out(tmp_path: Path) -> None:
     found, skipped = read(tmp_path / "x", classic("<", 0xA1B2C3D4, RAW, [(b"", 0), (b"\x90", 1)]))
     assert not found
     assert skipped.links == 2
 
 
 @pytest.mark.parametrize("end", [1, 10, 17, 40])
-def test_a_file_that_was_cut_off_keeps_what_is_whole(tmp_path: Path, end: int) -> None:
+def test_the_whole_packets_of_a_truncated_file_are_read(tmp_path: Path, end: int) -> None:
     whole = classic("<", 0xA1B2C3D4, ETHERNET, [(FRAME, 60)] * 2)
     found, skipped = read(tmp_path / "x", whole[:-end])
     assert len(found) == 1
@@ -128,11 +128,11 @@ def test_a_file_that_was_cut_off_keeps_what_is_whole(tmp_path: Path, end: int) -
         section("<") + enhanced("<", 0, FRAME, 60),
     ],
 )
-def test_what_is_no_recording_or_a_damaged_one_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_damaged_files_and_other_formats_are_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(RecordingError, match=r"x (is|ends)"):
         read(tmp_path / "x", data)
 
 
-def test_no_such_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         list(packets(tmp_path / "none", Skipped()))

@@ -25,7 +25,7 @@ def written() -> bytes:
     return file.getvalue()
 
 
-def test_another_reader_gets_times_bytes_and_names() -> None:
+def test_dpkt_reads_times_bytes_and_names() -> None:
     data = written()
     found = list(dpkt.pcapng.Reader(io.BytesIO(data)))
     assert [frame for _, frame in found] == [FRAME, FRAME[:33], FRAME]
@@ -34,7 +34,7 @@ def test_another_reader_gets_times_bytes_and_names() -> None:
     assert data.count(b"isp0") == data.count(b"lan0") == 1
 
 
-def test_our_own_reader_gets_lengths_and_times(tmp_path: Path) -> None:
+def test_our_reader_reads_lengths_and_times(tmp_path: Path) -> None:
     path = tmp_path / "x.pcapng"
     path.write_bytes(written())
     skipped = Skipped()
@@ -44,7 +44,7 @@ def test_our_own_reader_gets_lengths_and_times(tmp_path: Path) -> None:
     assert skipped == Skipped(cut=1)
 
 
-def test_a_frame_in_short() -> None:
+def test_a_frame_is_described_in_one_line() -> None:
     assert summary(FRAME) == "192.0.2.7:40000 > 198.51.100.7:53 udp"
     six = packets.tagged(packets.to_frame("2001:db8::7"), (0x88A8, 0x8100))
     assert summary(six) == "[2001:db8::7]:40000 > [2001:db8:ffff::7]:53 udp"

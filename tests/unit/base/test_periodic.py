@@ -15,7 +15,7 @@ from xdpctl.errors import StoreError
 @pytest.mark.parametrize(
     ("error", "traced"), [(StoreError("no room"), False), (KeyError("defect"), True)]
 )
-def test_it_goes_on_after_trouble_which_is_told_once(
+def test_the_task_continues_after_an_error_and_logs_it_once(
     error: Exception, traced: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = SimpleQueue[float]()
@@ -39,7 +39,7 @@ def test_it_goes_on_after_trouble_which_is_told_once(
     assert bool(said.exc_info) is traced
 
 
-def test_it_ends_at_once_while_it_rests() -> None:
+def test_the_task_ends_at_once_while_it_waits() -> None:
     began = SimpleQueue[float]()
 
     def step(now: float) -> None:
@@ -53,7 +53,7 @@ def test_it_ends_at_once_while_it_rests() -> None:
     assert began.empty()
 
 
-def test_it_steps_when_it_is_woken_and_says_what_is_wrong() -> None:
+def test_the_task_steps_when_woken_and_reports_an_error() -> None:
     stepped = threading.Semaphore(0)
     broken = [False]
 

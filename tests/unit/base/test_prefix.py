@@ -21,13 +21,13 @@ def prefixes(draw: st.DrawFn) -> Prefix:
 
 
 @given(prefixes())
-def test_what_is_shown_is_parsed_to_the_same(prefix: Prefix) -> None:
+def test_a_prefix_shown_as_text_parses_to_the_same(prefix: Prefix) -> None:
     if prefix.address[:12] != bytes(10) + b"\xff\xff" or prefix.family == 4:
         assert parse_prefix(str(prefix)) == prefix
 
 
 @given(prefixes())
-def test_it_is_shown_as_the_standard_library_shows_it(prefix: Prefix) -> None:
+def test_a_prefix_is_shown_like_in_the_standard_library(prefix: Prefix) -> None:
     network = ip_network((prefix.address, prefix.length))
     assert ip_network(str(prefix)) == network
     assert prefix.family == network.version
@@ -35,7 +35,7 @@ def test_it_is_shown_as_the_standard_library_shows_it(prefix: Prefix) -> None:
 
 
 @given(prefixes(), prefixes(), st.integers(0, 128))
-def test_covering_is_what_the_standard_library_says(a: Prefix, b: Prefix, length: int) -> None:
+def test_covers_agrees_with_the_standard_library(a: Prefix, b: Prefix, length: int) -> None:
     for other in (b, a.widened(min(length, a.length))):
         x, y = (ip_network((p.address, p.length)) for p in (other, a))
         assert other.covers(a) == (x.version == y.version and y.subnet_of(x))  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def test_an_address_is_its_own_prefix(address: bytes) -> None:
         ("example.org", "look up the addresses of example.org"),
     ],
 )
-def test_what_is_unclear_is_refused_with_the_fix(text: str, fix: str) -> None:
+def test_ambiguous_prefixes_are_refused_with_a_fix(text: str, fix: str) -> None:
     with pytest.raises(RuleError) as caught:
         parse_prefix(text)
     assert fix in caught.value.fix

@@ -64,7 +64,7 @@ def test_the_last_of_a_prefix_is_its_last_address(given: tuple[Family, list[Pref
 
 
 @given(listed, st.data())
-def test_within_and_difference_are_those_of_sets(
+def test_within_and_difference_agree_with_python_sets(
     given: tuple[Family, list[Prefix]], data: st.DataObject
 ) -> None:
     family, prefixes = given

@@ -42,7 +42,7 @@ def test_a_handler_that_interrupts_a_wait_or_a_set_hangs_nothing() -> None:
     assert process.returncode == 0
 
 
-def test_it_waits_until_it_is_set_or_for_so_long() -> None:
+def test_wait_returns_when_set_or_after_the_timeout() -> None:
     event = SignalEvent()
     assert not event.wait(0.001)
     assert not event.is_set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The messages of sock_diag, byte for byte: what is asked, and what is read from the answers."""
+"""The messages of sock_diag, byte for byte: the requests, and the parsed answers."""
 
 import socket
 
@@ -27,7 +27,7 @@ MAPPED = (
 HELD = "3e1b0000"  # established, syn-sent, syn-recv, fin-wait, close-wait, last-ack, closing
 
 
-def test_a_dump_asks_the_kernel_for_the_peers_of_the_prefix_alone() -> None:
+def test_a_dump_requests_only_the_peers_of_the_prefix() -> None:
     four, six = sock_diag.dumps(parse_prefix("203.0.113.0/24"))
     condition = "14000100 08101400 0218 0000 ffffffff cb007100"
     assert four == bytes.fromhex(
@@ -86,7 +86,7 @@ def test_an_impossible_length_is_refused(length: int) -> None:
         (Message(20, b"\x01" + LISTED[17:]), "family 1"),
     ],
 )
-def test_what_is_no_socket_is_refused(message: Message, said: str) -> None:
+def test_a_message_that_is_not_a_socket_is_refused(message: Message, said: str) -> None:
     with pytest.raises(SocketsError, match=said):
         tcp_socket(message)
 

@@ -20,7 +20,7 @@ FOUR, SIX = bytes((203, 0, 113, 7)), socket.inet_pton(socket.AF_INET6, "2001:db8
 MAPPED = bytes(10) + b"\xff\xff" + FOUR
 
 
-def test_established_ones_are_counted_by_peer() -> None:
+def test_established_connections_are_counted_by_peer() -> None:
     table = HEAD + line(FOUR) * 3 + line(FOUR, "06") + line(SIX) + line(MAPPED) + "half a li"
     assert parse(table) == {FOUR: 4, SIX: 1}
 
@@ -38,7 +38,7 @@ def test_each_peer_counts_once_however_it_is_covered() -> None:
     assert bytes(4) not in peers
 
 
-def test_the_kernel_is_believed_and_asked_seldom(tmp_path: Path) -> None:
+def test_the_kernels_table_is_read_at_most_once_a_second(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()),

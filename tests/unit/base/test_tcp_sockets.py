@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Connections are closed until none is left, by a kernel of the test's own."""
+"""Connections are closed until none is left, with a fake kernel."""
 
 import errno
 import os
@@ -59,7 +59,7 @@ def closed(kernel: Kernel, unwanted: str = "", network: str = "203.0.113.0/24") 
     return closing.closed, closing.left
 
 
-def test_all_of_the_prefix_are_closed_and_no_others() -> None:
+def test_all_sockets_of_the_prefix_are_closed_and_no_others() -> None:
     kernel = Kernel("203.0.113.7", "203.0.113.7", "::ffff:203.0.113.8", "198.51.100.1", "2001::7")
     assert closed(kernel) == (3, 0)
     assert sorted(kernel.peers.values()) == ["198.51.100.1", "2001::7"]
@@ -71,7 +71,7 @@ def test_everything_in_ipv6_contains_no_ipv4_peer() -> None:
     assert list(kernel.peers.values()) == ["::ffff:203.0.113.7"]
 
 
-def test_what_is_not_wanted_stays() -> None:
+def test_unwanted_sockets_stay_open() -> None:
     kernel = Kernel("203.0.113.7", "203.0.113.9")
     assert closed(kernel, unwanted="203.0.113.9") == (1, 0)
     assert list(kernel.peers.values()) == ["203.0.113.9"]
@@ -94,7 +94,7 @@ def test_a_socket_that_vanishes_meanwhile_is_not_an_error(number: int) -> None:
     assert closed(kernel) == (1, 0)
 
 
-def test_what_comes_between_two_dumps_is_closed_too() -> None:
+def test_sockets_opened_between_two_dumps_are_closed_too() -> None:
     kernel = Kernel("203.0.113.7")
 
     def one_more(cookie: int) -> int:
@@ -107,13 +107,15 @@ def test_what_comes_between_two_dumps_is_closed_too() -> None:
 
 
 @pytest.mark.parametrize("number", [0, errno.ENOENT])
-def test_what_the_kernel_keeps_is_not_counted_as_closed(number: int) -> None:
+def test_sockets_that_the_kernel_keeps_do_not_count_as_closed(number: int) -> None:
     kernel = Kernel("203.0.113.7", "203.0.113.8")
     kernel.result = lambda cookie: number if cookie == 1 else kernel.destroy(cookie)
     assert closed(kernel) == (1, 1)
 
 
-def test_sockets_that_never_end_do_not_hold_it_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_keeps_every_socket_does_not_block_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(tcp_sockets, "_ROUNDS", 20)
     kernel = Kernel("203.0.113.7")
 
@@ -190,7 +192,7 @@ class Netlink:
         (OSError(errno.ENOBUFS, ""), os.strerror(errno.ENOBUFS)),
     ],
 )
-def test_what_can_go_wrong_on_the_socket_is_said(
+def test_errors_of_the_netlink_socket_are_reported(
     monkeypatch: pytest.MonkeyPatch, answer: tuple[bytes, int] | OSError, said: str
 ) -> None:
     monkeypatch.setattr(Netlink, "answer", answer)
@@ -214,7 +216,9 @@ def test_the_kernel_lists_a_connection_with_both_ends() -> None:
     ("capabilities", "may"),
     [("000001ffffffffff", True), ("0000000000001000", True), ("000001ffffffefff", False)],
 )
-def test_the_capability_decides(tmp_path: Path, capabilities: str, may: bool) -> None:
+def test_the_capability_decides_whether_sockets_may_be_closed(
+    tmp_path: Path, capabilities: str, may: bool
+) -> None:
     status = tmp_path / "status"
     status.write_text(f"Name:\tsh\nUid:\t0\t0\t0\t0\nCapEff:\t{capabilities}\nSeccomp:\t0\n")
     assert may_destroy(status) is may

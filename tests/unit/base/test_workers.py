@@ -12,21 +12,21 @@ from xdpctl.errors import BusyError
 
 @pytest.fixture
 def held() -> Iterator[threading.Event]:
-    """Work waits for it; let go at the end."""
+    """An event that work waits for; it is set at the end."""
     made = threading.Event()
     yield made
     made.set()
 
 
-def test_an_outcome_is_handed_over_whatever_it_is() -> None:
+def test_results_and_errors_are_passed_to_the_caller() -> None:
     crew = WorkerPool("tests", 1)
     assert crew.start(lambda: 7).result(10) == 7
     with pytest.raises(ZeroDivisionError):
         crew.start(lambda: 1 // 0).result(10)
-    assert crew.start(lambda: 8).result(10) == 8, "and the hand is free again"
+    assert crew.start(lambda: 8).result(10) == 8, "the thread is free again"
 
 
-def test_beyond_its_hands_work_is_refused_and_not_queued(held: threading.Event) -> None:
+def test_work_beyond_the_number_of_threads_is_refused_not_queued(held: threading.Event) -> None:
     crew, asked = WorkerPool("tests", 2), []
     waiting = [crew.start(lambda: held.wait(10)) for _ in range(2)]
     with pytest.raises(BusyError, match="2 tests are under way"):
@@ -38,7 +38,9 @@ def test_beyond_its_hands_work_is_refused_and_not_queued(held: threading.Event) 
     assert asked == [2]
 
 
-def test_a_stop_answers_whoever_waits_and_waits_for_nobody(held: threading.Event) -> None:
+def test_a_stop_answers_waiting_callers_and_does_not_wait_for_threads(
+    held: threading.Event,
+) -> None:
     crew = WorkerPool("tests", 2)
     waiting = crew.start(lambda: held.wait(10))
     crew.stop()
@@ -46,10 +48,10 @@ def test_a_stop_answers_whoever_waits_and_waits_for_nobody(held: threading.Event
         waiting.result(0)
     with pytest.raises(BusyError, match="stopping"):
         crew.start(lambda: 7)
-    held.set()  # what comes of it now, nobody asks
+    held.set()  # nobody waits for its result any more
 
 
-def test_nobody_can_cancel_what_has_begun(held: threading.Event) -> None:
+def test_running_work_cannot_be_cancelled(held: threading.Event) -> None:
     future = WorkerPool("tests", 1).start(lambda: held.wait(10))
     assert not future.cancel()
     held.set()

@@ -48,7 +48,7 @@ RECORD = {
 VERDICT: dict[str, Any] = {"records": 7, "problem": None, "last_hash": "abc", "signed_to": 7}
 
 
-def test_status_tells_problems_apart(api: Api, run: Run) -> None:
+def test_status_prints_problems_on_standard_error(api: Api, run: Run) -> None:
     api.answers = {
         ("GET", "/v1/status"): STATUS,
         ("GET", "/v1/counters"): COUNTERS,
@@ -79,7 +79,7 @@ def test_status_tells_problems_apart(api: Api, run: Run) -> None:
     assert json.loads(run("status", "--json")[1])["counters"] == COUNTERS
 
 
-def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> None:
+def test_explain_prints_the_verdict_the_rule_and_the_path(api: Api, run: Run) -> None:
     said = {
         "verdict": "drop",
         "reason": "dropped",
@@ -119,9 +119,7 @@ def test_explain_tells_the_verdict_the_rule_and_the_way(api: Api, run: Run) -> N
 
 
 @pytest.mark.parametrize(("switch", "shown"), [("on", "everything passes"), ("off", "filtering")])
-def test_the_red_button_says_when_it_was_not_audited(
-    api: Api, run: Run, switch: str, shown: str
-) -> None:
+def test_bypass_says_when_it_was_not_audited(api: Api, run: Run, switch: str, shown: str) -> None:
     api.answers["POST", "/v1/bypass"] = {"on": switch == "on", "audited": False}
     code, out, err = run("bypass", switch)
     assert code == 0
@@ -130,7 +128,7 @@ def test_the_red_button_says_when_it_was_not_audited(
     assert "not in the audit log" in err.replace("\n", " ")
 
 
-def test_the_audit_log_is_shown_as_it_is(api: Api, run: Run) -> None:
+def test_the_audit_log_is_printed_unchanged(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/audit"] = {"records": [RECORD]}
     _, out, _ = run("audit", "log", "--limit", "1")
     assert "root  rule.add  10.0.0.1_32  reason [flood]" in out
@@ -138,7 +136,7 @@ def test_the_audit_log_is_shown_as_it_is(api: Api, run: Run) -> None:
     assert json.loads(run("audit", "log", "--json")[1]) == [RECORD]
 
 
-def test_of_a_long_list_the_audit_log_shows_the_start(api: Api, run: Run) -> None:
+def test_the_audit_log_shows_only_the_start_of_a_long_list(api: Api, run: Run) -> None:
     ids = [f"203.0.113.{number}_32" for number in range(40)]
     record = {**RECORD, "detail": {"rules": 40, "ids": ids}}
     api.answers["GET", "/v1/audit"] = {"records": [record]}
@@ -148,7 +146,9 @@ def test_of_a_long_list_the_audit_log_shows_the_start(api: Api, run: Run) -> Non
 
 
 @pytest.mark.parametrize(("problem", "code"), [(None, 0), ("record 2 was changed", 1)])
-def test_a_broken_chain_ends_in_1(api: Api, run: Run, problem: str | None, code: int) -> None:
+def test_a_broken_audit_chain_exits_with_1(
+    api: Api, run: Run, problem: str | None, code: int
+) -> None:
     api.answers["GET", "/v1/audit/verify"] = {**VERDICT, "problem": problem}
     ended, out, err = run("audit", "verify")
     assert ended == code
@@ -156,7 +156,7 @@ def test_a_broken_chain_ends_in_1(api: Api, run: Run, problem: str | None, code:
     assert run("audit", "verify", "--json")[0] == code
 
 
-def test_a_new_tokens_secret_alone_is_on_standard_output(api: Api, run: Run) -> None:
+def test_only_the_secret_of_a_new_token_is_on_standard_output(api: Api, run: Run) -> None:
     token = {"name": "t", "role": "viewer", "origin": "operator", "expires_at": None}
     api.answers["POST", "/v1/tokens"] = {**token, "secret": "xdpctl_s"}
     _, out, err = run("token", "create", "t", "--role", "viewer", "--ttl", "1d")
@@ -171,6 +171,6 @@ def test_a_new_tokens_secret_alone_is_on_standard_output(api: Api, run: Run) -> 
     assert "revoked: t" in run("token", "revoke", "t")[1]
 
 
-def test_every_role_may_be_asked_for(api: Api, run: Run) -> None:
+def test_a_token_of_every_role_can_be_created(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/tokens"] = {"secret": "s"}
     assert all(run("token", "create", "t", "--role", role)[0] == 0 for role in Role)

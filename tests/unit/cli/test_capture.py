@@ -43,7 +43,7 @@ def sampled(frame: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 def captured(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the server sends; an exception is raised when its turn comes."""
+    """The items that the server sends; an exception among them is raised in its turn."""
     sent: list[Any] = [*map(sampled, (DNS, DNS, DNS, OTHER)), {"taken": 4, "lost": 0}]
 
     def lines(_: Client, *__: Any, **___: Any) -> Iterator[dict[str, Any]]:
@@ -67,7 +67,7 @@ def test_a_packet_is_shown_with_the_length_and_ttl_that_a_match_takes(
     assert "4 packets, one in 64" in err
 
 
-def test_only_what_matches_is_shown(captured: list[Any], run: Run) -> None:
+def test_only_matching_packets_are_shown(captured: list[Any], run: Run) -> None:
     code, out, err = run("capture", "--match", "src 203.0.113.7 udp src-port 53")
     assert (code, len(out.splitlines())) == (0, 3)
     assert "3 of 4 packets, one in 64" in err
@@ -103,3 +103,12 @@ def test_a_capture_that_is_interrupted_is_a_whole_file(
     skipped = Skipped()
     assert len(list(read_packets(tmp_path / "x.pcapng", skipped))) == before
     assert skipped == Skipped()
+
+
+def test_a_capture_with_a_match_that_is_interrupted_counts_what_matched(
+    captured: list[Any], run: Run, tmp_path: Path
+) -> None:
+    captured[2] = KeyboardInterrupt()
+    code, _, err = run("capture", "--match", "udp", "-w", str(tmp_path / "x.pcapng"))
+    assert code == 130
+    assert " of " not in err.splitlines()[-1], "how many were taken in all is not known"

@@ -93,7 +93,7 @@ def run(api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     return typed
 
 
-def test_block_sends_what_was_given_and_nothing_else(api: Api, run: Run) -> None:
+def test_block_sends_only_the_given_fields(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/rules"] = ADDED
     code, out, err = run("block", "203.0.113.7", "--ttl", "15m", "--tag", "a", "--tag", "b")
     assert code == 0
@@ -109,7 +109,7 @@ def test_block_sends_what_was_given_and_nothing_else(api: Api, run: Run) -> None
     assert "take care" in err
 
 
-def test_allow_monitor_and_trials(api: Api, run: Run) -> None:
+def test_allow_monitor_and_confirm_within_send_the_right_fields(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/rules"] = {**ADDED, "confirm_in": 60.0, "mode": "monitor"}
     _, out, _ = run("block", "10.0.0.1", "--monitor", "--confirm-within", "1m")
     assert "monitor" in out
@@ -129,7 +129,7 @@ def test_allow_monitor_and_trials(api: Api, run: Run) -> None:
         (["confirm", "2001:db8::/32"], "POST", "/v1/rules/2001:db8::_32/confirm"),
     ],
 )
-def test_json_is_the_apis_answer(
+def test_json_output_is_the_response_of_the_api(
     api: Api, run: Run, arguments: list[str], method: str, path: str
 ) -> None:
     api.answers[method, path] = ADDED
@@ -141,7 +141,7 @@ def test_json_is_the_apis_answer(
     assert "203.0.113.7/32" in out
 
 
-def test_a_list_reads_every_page(api: Api, run: Run) -> None:
+def test_list_reads_every_page(api: Api, run: Run) -> None:
     pages = [{"rules": [RULE], "next": "x"}, {"rules": [RULE], "next": None}]
     api.answers["GET", "/v1/rules"] = list(pages)
     _, out, _ = run("list", "--action", "drop", "--within", "10.0.0.0/8", "--json")
@@ -155,13 +155,13 @@ def test_a_list_reads_every_page(api: Api, run: Run) -> None:
     assert "203.0.113.7/32" in run("list")[1]
 
 
-def test_no_page_is_fetched_that_is_not_shown(api: Api, run: Run) -> None:
+def test_list_fetches_no_page_that_is_not_shown(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/rules"] = [{"rules": [RULE, RULE], "next": "x"}]
     assert run("list", "--limit", "2")[0] == 0
     assert len(api.calls) == 1
 
 
-def test_what_was_exported_imports_to_the_same(api: Api, run: Run, tmp_path: Path) -> None:
+def test_an_export_imports_to_the_same_rules(api: Api, run: Run, tmp_path: Path) -> None:
     timed = {**RULE, "expires_in": 59.98765, "mode": "monitor"}
     api.answers["GET", "/v1/rules"] = [{"rules": [RULE, timed], "next": None}]
     _, out, _ = run("export")
@@ -198,7 +198,7 @@ def test_a_plain_export_is_a_list_of_sources(api: Api, run: Run) -> None:
         ("a", ["--format", "ndjson"], "application/x-ndjson"),
     ],
 )
-def test_rejected_lines_are_shown_and_end_in_1(
+def test_rejected_lines_are_shown_and_exit_with_1(
     api: Api, run: Run, tmp_path: Path, name: str, options: list[str], media: str
 ) -> None:
     rejects = [{"line": 2, "text": "x", "error": "'x' is not a prefix", "fix": ""}]
@@ -214,7 +214,7 @@ def test_rejected_lines_are_shown_and_end_in_1(
     assert json.loads(run("import", str(tmp_path / name), "--json")[1]) == result
 
 
-def test_a_refusal_ends_in_1_with_its_fix(api: Api, run: Run) -> None:
+def test_a_refusal_prints_its_fix_and_exits_with_1(api: Api, run: Run) -> None:
     problem = {"status": 409, "detail": "it is protected", "fix": "use mode monitor"}
     api.answers["POST", "/v1/rules"] = Refused(problem)
     code, out, err = run("block", "10.0.0.1")
@@ -224,14 +224,14 @@ def test_a_refusal_ends_in_1_with_its_fix(api: Api, run: Run) -> None:
     assert json.loads(run("block", "10.0.0.1", "--json")[2]) == problem
 
 
-def test_what_is_no_prefix_ends_in_1_before_anything_is_asked(api: Api, run: Run) -> None:
+def test_an_invalid_prefix_exits_with_1_before_any_request(api: Api, run: Run) -> None:
     code, _, err = run("unblock", "nonsense")
     assert code == 1
     assert "not an IPv4 or IPv6 prefix" in err
     assert not api.calls
 
 
-def test_nobody_there_ends_in_3(api: Api, run: Run) -> None:
+def test_a_missing_control_plane_exits_with_3(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/status"] = Unreachable("nothing answers")
     code, _, err = run("status")
     assert code == 3
@@ -242,14 +242,14 @@ def test_nobody_there_ends_in_3(api: Api, run: Run) -> None:
     "arguments",
     [["block"], ["nothing"], ["list", "--no"], ["bypass", "perhaps"], ["import", "/no/such/file"]],
 )
-def test_wrong_usage_ends_in_2(api: Api, run: Run, arguments: list[str]) -> None:
+def test_wrong_usage_exits_with_2(api: Api, run: Run, arguments: list[str]) -> None:
     code, _, err = run(*arguments)
     assert code == 2
     assert err
     assert not api.calls
 
 
-def test_a_wrong_setting_ends_in_78(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_setting_exits_with_78(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("capacty = 1")
     code, _, err = run("run", "--config", str(path))
@@ -257,7 +257,7 @@ def test_a_wrong_setting_ends_in_78(run: Run, tmp_path: Path) -> None:
     assert "did you mean capacity?" in err.replace("\n", " ")
 
 
-def test_the_socket_really_says_so_when_nobody_is_there(
+def test_a_socket_without_a_listener_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["xdpctl", "--socket", str(tmp_path / "none.sock"), "status"]
@@ -268,12 +268,12 @@ def test_the_socket_really_says_so_when_nobody_is_there(
     assert "xdpctl run" in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_the_version_and_the_help_need_nobody() -> None:
+def test_the_version_and_the_help_need_no_control_plane() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
     assert "block" in CliRunner().invoke(app, ["--help"]).output
 
 
-def test_a_signature_goes_by_its_id_or_by_its_match(api: Api, run: Run) -> None:
+def test_a_rule_on_a_match_is_removed_by_its_id_or_its_match(api: Api, run: Run) -> None:
     identity = text.parse("udp src-port 53").id
     rule = {**RULE, "id": identity, "match": {"protocol": "udp"}, "text": "proto udp src-port 53"}
     api.answers["DELETE", f"/v1/rules/{identity}"] = {**rule, "origin": "configured"}

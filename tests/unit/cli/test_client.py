@@ -87,7 +87,7 @@ def client(tmp_path: Path) -> Client:
     return Client(tmp_path / "api.sock", token=TOKEN)
 
 
-def test_what_is_sent_is_what_was_given(client: Client, asked: Asked, tmp_path: Path) -> None:
+def test_the_client_sends_the_given_request(client: Client, asked: Asked, tmp_path: Path) -> None:
     assert client.call("GET", "/v1/x", params={"a": "b c", "on": True, "none": None, "n": 7}) == {
         "fine": True
     }
@@ -133,31 +133,31 @@ def test_not_ready_is_an_answer(client: Client, asked: Asked) -> None:
         ("/with\nbreak", Unreachable, "failed: URL can't contain control characters"),
     ],
 )
-def test_a_bad_answer_is_said(
+def test_a_malformed_response_is_reported(
     client: Client, asked: Asked, path: str, kind: type[Exception], says: str
 ) -> None:
     with pytest.raises(kind, match=says):
         client.call("GET", path)
 
 
-def test_a_token_that_is_no_header_is_said(tmp_path: Path, asked: Asked) -> None:
+def test_a_token_that_is_not_a_valid_header_is_reported(tmp_path: Path, asked: Asked) -> None:
     for token in ("a\nb", "ü€"):
         with pytest.raises(Unreachable, match="cannot be sent"):
             Client(tmp_path / "api.sock", token=token).call("GET", "/v1/x")
 
 
 @pytest.mark.parametrize("url", ["box:8080", "ftp://box", "https://", "http://box:port"])
-def test_a_url_that_is_none_is_said(url: str) -> None:
+def test_an_invalid_url_is_reported(url: str) -> None:
     with pytest.raises(Unreachable, match="cannot be sent"):
         Client(Path("/nowhere"), url=url).call("GET", "/v1/status")
 
 
-def test_nobody_behind_the_socket_is_said(tmp_path: Path) -> None:
+def test_a_socket_without_a_listener_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"nothing answers on .*No such file"):
         Client(tmp_path / "missing.sock").call("GET", "/v1/status")
 
 
-def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_is_given_up_after_the_timeout(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "api.sock"))
         listening.listen()

@@ -43,7 +43,7 @@ ALL = {" ".join(names): command for names, command in leaves(typer.main.get_comm
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "set delete"])
-def test_the_help_of_every_command_has_an_example_that_it_takes(
+def test_every_command_has_an_example_in_its_help_that_it_accepts(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("getpass.getpass", lambda prompt: "typed")  # a token is asked for
@@ -70,15 +70,15 @@ def loaded(*arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in ended.stderr.split()} & {*HEAVY, "httpx2", "rich"}
 
 
-def test_the_version_needs_nothing() -> None:
+def test_the_version_loads_no_heavy_module() -> None:
     assert loaded("--version") == set()
 
 
 @pytest.mark.parametrize("command", CLIENT)
-def test_what_asks_the_control_plane_loads_nothing_heavy(command: str) -> None:
+def test_commands_that_call_the_control_plane_load_no_heavy_module(command: str) -> None:
     """One call that nobody answers, and the help."""
     assert not loaded("--socket", "/nonexistent", command, "--help") & HEAVY
 
 
-def test_a_question_to_the_control_plane_loads_nothing_heavy() -> None:
+def test_calling_the_control_plane_loads_no_heavy_module() -> None:
     assert loaded("--socket", "/nonexistent", "status") == {"rich"}

@@ -47,7 +47,7 @@ def test_names_are_proposed(
 
 
 @pytest.mark.parametrize("problem", [Unreachable("nothing answers"), Refused({"status": 403})])
-def test_where_nothing_can_be_asked_nothing_is_proposed(
+def test_without_a_control_plane_nothing_is_proposed(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
     api.answers["GET", "/v1/rules"] = problem

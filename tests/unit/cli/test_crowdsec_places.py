@@ -30,7 +30,7 @@ def stream(*new: dict[str, Any], deleted: tuple[dict[str, Any], ...] = ()) -> by
     return json.dumps({"new": list(new) or None, "deleted": list(deleted) or None}).encode()
 
 
-def test_what_stands_follows_the_decisions() -> None:
+def test_the_banned_places_follow_the_decisions() -> None:
     places = Places()
     assert places.take(stream(ban(1, "de"), ban(2, "AS64500", "AS")), True)
     assert (places.countries, places.asns) == (frozenset({"DE"}), frozenset({"AS64500"}))
@@ -45,7 +45,7 @@ def test_what_stands_follows_the_decisions() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"new": 1}', b'{"new": [1]}'])
-def test_nonsense_changes_nothing(body: bytes) -> None:
+def test_invalid_decisions_change_nothing(body: bytes) -> None:
     places = Places()
     places.take(stream(ban(1, "DE")), True)
     with pytest.raises(RuleError):
@@ -54,7 +54,7 @@ def test_nonsense_changes_nothing(body: bytes) -> None:
 
 
 class Sets:
-    """What the control plane is asked, and whether it answers."""
+    """Updates the set from decisions, through a fake control plane."""
 
     def __init__(self, api: Api, database: Path, choice: Choice = Choice.DROP) -> None:
         self.api = api
@@ -64,7 +64,7 @@ class Sets:
         self.placing = PlaceSync(client, choice, lambda: open_databases([database]))
 
     def lines(self) -> list[str]:
-        """Of the last PUT."""
+        """The lines of the last PUT."""
         method, path, more = self.api.calls[-1]
         assert (method, path) == ("PUT", PATH)
         found: list[str] = more["content"].decode().splitlines()
@@ -77,7 +77,7 @@ def database(tmp_path: Path) -> Path:
     return write_mmdb(tmp_path / "world.mmdb", networks)
 
 
-def test_a_place_is_put_as_its_networks(api: Api, database: Path) -> None:
+def test_a_banned_place_is_put_as_a_set_of_its_networks(api: Api, database: Path) -> None:
     sets = Sets(api, database)
     sets.placing(stream(ban(1, "DE"), ban(2, "AS64500", "As")), True)
     assert sorted(sets.lines()) == ["45.0.0.0/16", "49.0.0.0/24"]
@@ -90,12 +90,12 @@ def test_a_place_is_put_as_its_networks(api: Api, database: Path) -> None:
     assert api.calls[-1][:2] == ("DELETE", PATH)
 
 
-def test_it_may_be_watched_only(api: Api, database: Path) -> None:
+def test_the_set_of_places_may_be_in_monitor_mode(api: Api, database: Path) -> None:
     Sets(api, database, Choice.MONITOR).placing(stream(ban(1, "US")), True)
     assert api.calls[-1][2]["params"]["mode"] == "monitor"
 
 
-def test_a_place_nobody_knows_keeps_no_other_out(
+def test_an_unknown_place_does_not_affect_the_others(
     api: Api, database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sets = Sets(api, database)
@@ -106,7 +106,7 @@ def test_a_place_nobody_knows_keeps_no_other_out(
     assert api.calls[-1][:2] == ("DELETE", PATH)
 
 
-def test_none_and_no_set_is_as_it_should_be(api: Api, database: Path) -> None:
+def test_without_bans_a_missing_set_is_no_error(api: Api, database: Path) -> None:
     sets = Sets(api, database)
     api.answers["DELETE", PATH] = NOT_FOUND
     sets.placing(stream(), True)
@@ -114,7 +114,7 @@ def test_none_and_no_set_is_as_it_should_be(api: Api, database: Path) -> None:
     assert [call[0] for call in api.calls] == ["DELETE"]
 
 
-def test_what_could_not_be_put_is_put_at_the_next_look(
+def test_a_set_that_could_not_be_put_is_put_at_the_next_poll(
     api: Api, database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sets = Sets(api, database)
@@ -135,7 +135,7 @@ def test_a_key_or_a_certificate_and_not_both(run: Run, tmp_path: Path) -> None:
         assert "give either --key-file or --certificate" in err
 
 
-def test_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
+def test_files_that_are_not_certificates_are_reported(tmp_path: Path) -> None:
     bad = tmp_path / "bad.pem"
     bad.write_text("nothing")
     for access in (
@@ -147,13 +147,13 @@ def test_files_that_are_no_certificates_are_told(tmp_path: Path) -> None:
             access.session()
 
 
-def test_places_are_asked_for_if_they_are_wanted() -> None:
+def test_decisions_about_places_are_requested_only_if_configured() -> None:
     assert Access("http://x", "k").query(True) == {"startup": "true"}
     asked = Access("http://x", "k", places=True).query(False)
     assert asked == {"startup": "false", "scopes": "ip,range,country,as"}
 
 
-def test_a_key_is_sent_and_an_own_authority_believed(tmp_path: Path) -> None:
+def test_the_key_is_sent_and_a_configured_authority_is_trusted(tmp_path: Path) -> None:
     with Access("http://127.0.0.1:1", "secret").session() as session:
         assert session.headers["x-api-key"] == "secret"
     authority = ssl.get_default_verify_paths().cafile

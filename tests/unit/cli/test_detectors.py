@@ -42,7 +42,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch, said: str | bytes) -> None:
     monkeypatch.setattr("sys.stdin", Piped())
 
 
-def test_a_scripts_arguments_and_input_are_handed_on_whole(
+def test_arguments_and_input_of_a_script_are_passed_on_unchanged(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.answers["POST", "/v1/hooks/fastnetmon"] = DONE
@@ -58,28 +58,32 @@ def test_a_scripts_arguments_and_input_are_handed_on_whole(
     assert "8: would break 21" in err
 
 
-def test_minus_one_is_no_option(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_negative_number_is_not_taken_for_an_option(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api.answers["POST", "/v1/hooks/fail2ban"] = DONE
     stdin(monkeypatch, "")
     assert run("hook", "fail2ban", "--", "ban", "sshd", "203.0.113.1", "-1")[0] == 0
     assert api.calls[0][2]["json"]["argv"][-1] == "-1"
 
 
-def test_a_whole_input_is_drained(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_input_is_read_to_its_end_and_cut_at_its_limit(
+    api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api.answers["POST", "/v1/hooks/fastnetmon"] = DONE
     stdin(monkeypatch, "x" * (3 << 20))
     assert run("hook", "fastnetmon", "--", "a", "b", "c", "d")[0] == 0
     assert len(api.calls[0][2]["json"]["stdin"]) == 1 << 20
 
 
-def test_any_bytes_are_handed_on(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_bytes_are_passed_on(api: Api, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     api.answers["POST", "/v1/hooks/fastnetmon"] = DONE
     stdin(monkeypatch, b"host \xff\xfe report")
     assert run("hook", "fastnetmon", "--", "a", "b", "c", "ban")[0] == 0
     assert api.calls[0][2]["json"]["stdin"] == "host \ufffd\ufffd report"
 
 
-def test_what_a_detector_never_sends_is_not_waited_for(
+def test_the_command_does_not_wait_for_input_that_never_comes(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.answers["POST", "/v1/hooks/wanguard"] = DONE
@@ -87,7 +91,7 @@ def test_what_a_detector_never_sends_is_not_waited_for(
     assert run("hook", "wanguard", "--", "a")[0] == 0
 
 
-def test_a_control_plane_that_restarts_is_waited_for_and_one_that_refuses_is_not(
+def test_only_a_missing_control_plane_is_retried_not_a_refusal(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
@@ -139,7 +143,7 @@ def test_a_body_is_sent_as_it_is(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--body", "/nowhere"], ["x", "--body", "-"]])
-def test_wrong_use_is_told(
+def test_wrong_usage_is_reported(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     stdin(monkeypatch, "")
@@ -147,7 +151,7 @@ def test_wrong_use_is_told(
     assert (code, bool(err), api.calls) == (2, True, [])
 
 
-def test_a_policy_is_tried_without_doing_anything(api: Api, run: Run, tmp_path: Path) -> None:
+def test_a_policy_can_be_tried_without_any_effect(api: Api, run: Run, tmp_path: Path) -> None:
     api.answers["POST", "/v1/hooks/alertmanager"] = {**DONE, "dry_run": True}
     path = tmp_path / "event.json"
     path.write_text("{}")
@@ -167,7 +171,7 @@ def test_a_policy_is_tried_without_doing_anything(api: Api, run: Run, tmp_path: 
         (["automatic", "configured"], None),
     ],
 )
-def test_an_operator_says_what_detectors_may_do(
+def test_an_operator_sets_the_mode_of_detectors(
     api: Api, run: Run, command: list[str], sent: str | None
 ) -> None:
     api.answers["PUT", "/v1/automatic"] = {**HELD, "mode": sent}
@@ -176,7 +180,7 @@ def test_an_operator_says_what_detectors_may_do(
     assert ("by an operator" in out) == (sent is not None)
 
 
-def test_what_holds_is_told_detector_by_detector(api: Api, run: Run) -> None:
+def test_automatic_lists_the_mode_of_each_detector(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/automatic"] = HELD
     _, out, _ = run("automatic")
     assert out == "automatic mitigation: on, as configured\n  suricata: observe\n"
@@ -184,7 +188,7 @@ def test_what_holds_is_told_detector_by_detector(api: Api, run: Run) -> None:
     assert run("automatic", "sometimes")[0] == 2
 
 
-def test_what_came_by_itself_is_undone(api: Api, run: Run) -> None:
+def test_automatic_rules_are_undone(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/automatic/undo"] = {"removed": ["a", "b"]}
     code, out, _ = run("undo", "--since", "10m", "--origin", "fastnetmon")
     assert (code, out) == (0, "removed 2 rules\n")
@@ -192,7 +196,7 @@ def test_what_came_by_itself_is_undone(api: Api, run: Run) -> None:
     assert run("undo")[0] == 2, "how far back has to be said"
 
 
-def test_the_file_is_read_again(api: Api, run: Run) -> None:
+def test_the_configuration_file_is_reloaded(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/automatic/reload"] = HELD
     code, out, _ = run("policy", "reload")
     assert (code, "event, suricata" in out) == (0, True)

@@ -53,7 +53,7 @@ def test_a_packet_of_a_recording_is_sent_whole(
     assert takes(text.parse(shown), packet), "it can be given to --match as it is"
 
 
-def test_packets_are_counted_as_others_count_them(api: Api, run: Run, tmp_path: Path) -> None:
+def test_packets_of_a_recording_are_numbered_from_1(api: Api, run: Run, tmp_path: Path) -> None:
     links = section("<") + interface("<", 147) + interface("<", ETHERNET)
     other, ours = enhanced("<", 0, b"abcd", 4), enhanced("<", 1, FRAMES[2], 1500)
     path = tmp_path / "x.pcapng"
@@ -66,7 +66,7 @@ def test_packets_are_counted_as_others_count_them(api: Api, run: Run, tmp_path: 
         assert (code, word in " ".join(err.replace("│", "").split())) == (2, True), err
 
 
-def test_what_is_longer_than_can_be_asked_is_cut(api: Api, run: Run, tmp_path: Path) -> None:
+def test_a_frame_that_is_too_long_is_cut(api: Api, run: Run, tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     frame = packets.four(bytes(8000))
     path.write_bytes(classic("<", 0xA1B2C3D4, ETHERNET, [(frame, len(frame))]))
@@ -84,7 +84,9 @@ def test_what_is_longer_than_can_be_asked_is_cut(api: Api, run: Run, tmp_path: P
         (["--pcap", "README.md", "--packet", "0"], 2, "--packet"),
     ],
 )
-def test_wrong_use_says_what_is_right(run: Run, arguments: list[str], code: int, word: str) -> None:
+def test_wrong_usage_names_the_right_one(
+    run: Run, arguments: list[str], code: int, word: str
+) -> None:
     ended, _, err = run("explain", *arguments)
     assert (ended, word in err) == (code, True), err
 
@@ -96,7 +98,7 @@ def test_a_frame_in_hex_is_passed_on(api: Api, run: Run) -> None:
 
 @pytest.mark.parametrize("tags", [(), (0x8100,), (0x88A8, 0x8100)])
 @pytest.mark.parametrize("source", ["203.0.113.7", "2001:db8::7"])
-def test_a_frame_says_where_it_comes_from(source: str, tags: tuple[int, ...]) -> None:
+def test_the_source_is_read_from_the_frame(source: str, tags: tuple[int, ...]) -> None:
     frame = packets.tagged(packets.to_frame(source), tags)
     assert source_of(frame) == parse_address(source, "source")
     assert source in summary(frame)

@@ -37,7 +37,7 @@ def _listed(api: Api, run: Run, *options: str) -> str:
 
 
 @pytest.mark.parametrize("option", [["--json"], ["-o", "json"], ["-ojson"], ["--output", "json"]])
-def test_json_has_one_meaning_however_it_is_asked_for(
+def test_json_output_is_the_same_however_it_is_requested(
     api: Api, run: Run, option: list[str]
 ) -> None:
     assert json.loads(_listed(api, run, *option)) == [RULE, SIGNED]
@@ -49,7 +49,7 @@ def test_yaml_reads_back_to_the_same(api: Api, run: Run) -> None:
     assert out.isascii(), "what others wrote must not reach a terminal as control characters"
 
 
-def test_csv_has_a_line_a_record_with_every_column_of_all(api: Api, run: Run) -> None:
+def test_csv_has_one_line_per_record_with_all_columns(api: Api, run: Run) -> None:
     first, second = csv.DictReader(io.StringIO(_listed(api, run, "-o", "csv")))
     assert first["match.source"] == "203.0.113.7/32"
     assert second["match.source"] == ""
@@ -61,15 +61,13 @@ def test_csv_has_a_line_a_record_with_every_column_of_all(api: Api, run: Run) ->
 
 
 @pytest.mark.parametrize("reason", ['=cmd("calc")', "+1", "-2+3", "@SUM(A1)"])
-def test_csv_has_no_formula_that_somebody_else_wrote(
-    capsys: pytest.CaptureFixture[str], reason: str
-) -> None:
+def test_csv_contains_no_foreign_formula(capsys: pytest.CaptureFixture[str], reason: str) -> None:
     printed([{"reason": reason, "tags": [reason], "packets": -1}], Format.CSV)
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["reason"], row["tags"], row["packets"]) == (f"'{reason}", f"'{reason}", "-1")
 
 
-def test_a_wide_table_has_what_a_table_leaves_out(api: Api, run: Run) -> None:
+def test_a_wide_table_has_the_columns_that_a_table_leaves_out(api: Api, run: Run) -> None:
     narrow, wide = (_listed(api, run, "-o", form).splitlines() for form in ("table", "wide"))
     assert _listed(api, run).splitlines() == narrow
     assert {"spare", "priority", "since", "tags"} <= set(wide[0].split()) - set(narrow[0].split())
@@ -110,7 +108,7 @@ def test_any_value_can_be_printed_in_any_format(
         assert yaml.safe_load(out) == value
 
 
-def test_json_can_be_asked_for_wherever_a_format_can() -> None:
+def test_json_is_available_wherever_a_format_is() -> None:
     def commands(group: Any) -> list[Any]:
         inner = [commands(each) for each in getattr(group, "commands", {}).values()]
         return [group, *(one for found in inner for one in found)]
@@ -137,7 +135,7 @@ def test_json_can_be_asked_for_wherever_a_format_can() -> None:
         (["block", "203.0.113.7"], "The change may have been made"),
     ],
 )
-def test_an_interruption_says_what_is_done(
+def test_an_interruption_says_what_was_done(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
@@ -168,9 +166,7 @@ def _interrupted(*_: Any) -> Any:
 @pytest.mark.parametrize(
     "arguments", [["list"], ["list", "--limit", "0"], ["show", "nosuch"], ["nosuch"]]
 )
-def test_every_error_is_json_for_who_asks_for_json(
-    api: Api, run: Run, arguments: list[str]
-) -> None:
+def test_with_json_output_every_error_is_json(api: Api, run: Run, arguments: list[str]) -> None:
     api.answers["GET", "/v1/rules"] = Unreachable("nothing answers")
     code, out, err = run(*arguments, "--json")
     assert (out, bool(code)) == ("", True)

@@ -34,7 +34,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sent(api: Api, run: Run, database: Path) -> Any:
-    """What `xdpctl geo places` with more words sends: the list, and the choices."""
+    """Run `xdpctl geo places`; return the list and the options that it sends."""
 
     def typed(*arguments: str, expect: int = 0) -> tuple[list[str], dict[str, Any]]:
         api.answers["PUT", PATH] = {**PUT, "name": "places"}
@@ -56,7 +56,7 @@ def test_a_country_is_sent_as_its_networks(sent: Any) -> None:
     assert {k: v for k, v in choices.items() if k != "reason"} == {**{"format": "plain"}}
 
 
-def test_countries_and_networks_together_or_all_but_those(sent: Any) -> None:
+def test_countries_and_ases_are_combined_or_excluded(sent: Any) -> None:
     lines, choices = sent("--country", "US", "--asn", "as64500", "--monitor", "--dry-run")
     assert lines == ["48.0.0.0/16", "49.0.0.0/24"]
     assert choices["reason"].startswith("US AS64500, ")
@@ -67,12 +67,12 @@ def test_countries_and_networks_together_or_all_but_those(sent: Any) -> None:
     assert choices["force"]
 
 
-def test_what_is_given_is_sent(sent: Any) -> None:
+def test_the_given_options_are_sent(sent: Any) -> None:
     _, choices = sent("--country", "DE", "--action", "accept", "--reason", "customers")
     assert (choices["action"], choices["reason"]) == ("accept", "customers")
 
 
-def test_what_is_not_given_stays_but_for_a_reason_of_our_own(sent: Any, api: Api) -> None:
+def test_options_that_are_not_given_stay_except_a_generated_reason(sent: Any, api: Api) -> None:
     held = {**PUT, "reason": "whom we serve"}
     api.answers["GET", PATH] = held
     assert sent("--country", "DE")[1] == {"format": "plain"}
@@ -84,7 +84,7 @@ def test_what_is_not_given_stays_but_for_a_reason_of_our_own(sent: Any, api: Api
     assert sent("--country", "DE")[1]["reason"] == ours.replace("US", "DE", 1)
 
 
-def test_a_reason_of_our_own_is_never_too_long(
+def test_a_generated_reason_is_never_too_long(
     sent: Any, tmp_path: Path, api: Api, run: Run
 ) -> None:
     numbers = range(64500, 64600)
@@ -109,7 +109,7 @@ def test_a_reason_of_our_own_is_never_too_long(
         (["--country", "DE", "--database", "/none.mmdb"], 2, "/none.mmdb"),
     ],
 )
-def test_what_cannot_be_known_is_told_before_anything_is_asked(
+def test_errors_are_reported_before_any_request(
     api: Api, run: Run, database: Path, arguments: list[str], code: int, says: str
 ) -> None:
     given = arguments if "--database" in arguments else [*arguments, "--database", str(database)]
@@ -119,7 +119,7 @@ def test_what_cannot_be_known_is_told_before_anything_is_asked(
     assert not api.calls
 
 
-def test_without_a_database_it_says_what_to_install(
+def test_without_a_database_the_package_to_install_is_named(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none() -> None:
@@ -132,7 +132,7 @@ def test_without_a_database_it_says_what_to_install(
     assert not api.calls
 
 
-def test_json_is_the_apis_answer(api: Api, run: Run, database: Path) -> None:
+def test_json_output_is_the_response_of_the_api(api: Api, run: Run, database: Path) -> None:
     api.answers = {("PUT", PATH): PUT, ("GET", PATH): NOT_FOUND}
     _, out, _ = run("geo", "places", "--database", str(database), "--country", "DE", "--json")
     assert json.loads(out) == PUT
@@ -143,7 +143,7 @@ def covering(prefix: str, **whose: Any) -> dict[str, Any]:
     return {"prefix": prefix, "action": "drop", "mode": "enforce", **nobody, **whose}
 
 
-def test_an_address_is_told_with_all_that_covers_it(api: Api, run: Run) -> None:
+def test_lookup_prints_all_entries_that_cover_an_address(api: Api, run: Run) -> None:
     entries = [
         covering("45.0.0.7/32", rule="45.0.0.7_32"),
         covering("45.0.0.0/24", set="bad", mode="monitor"),
@@ -167,7 +167,7 @@ def test_brackets_in_a_name_are_shown_as_they_are(api: Api, run: Run) -> None:
     assert "AS64500 Example [/AS] Ltd" in run("lookup", "45.0.0.7")[1]
 
 
-def test_an_address_of_which_nothing_is_known(api: Api, run: Run) -> None:
+def test_lookup_of_an_address_without_any_entry_says_so(api: Api, run: Run) -> None:
     unknown = dict.fromkeys(("country", "asn", "as_name", "network"))
     api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "address": "::1"}
     out = run("lookup", "::1")[1]

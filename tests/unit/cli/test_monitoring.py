@@ -49,7 +49,7 @@ def answers(api: Api, **statistics: Any) -> None:
     ("bearable", "code", "calls"),
     [("2%", 0, 3), ("1", 0, 3), ("0.9%", 1, 2), ("0%", 1, 2)],
 )
-def test_a_share_of_what_is_logged_in_decides(
+def test_the_share_of_established_connections_decides(
     api: Api, run: Run, waited: list[float], bearable: str, code: int, calls: int
 ) -> None:
     answers(api)
@@ -63,7 +63,7 @@ def test_a_share_of_what_is_logged_in_decides(
     assert ("xdpctl promote 203.0.113.7/32" in out) == (code == 1)
 
 
-def test_what_is_spared_costs_nothing(api: Api, run: Run) -> None:
+def test_spared_connections_are_no_collateral(api: Api, run: Run) -> None:
     answers(api)
     api.answers["GET", PLACE]["spare"] = "established"
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
@@ -71,14 +71,16 @@ def test_what_is_spared_costs_nothing(api: Api, run: Run) -> None:
 
 
 @pytest.mark.parametrize("statistics", [None, {**STATISTICS, "looked_at": 0}])
-def test_nothing_seen_decides_nothing(api: Api, run: Run, statistics: Any) -> None:
+def test_without_a_packet_the_rule_stays_in_monitor_mode(
+    api: Api, run: Run, statistics: Any
+) -> None:
     answers(api)
     api.answers["GET", PLACE]["statistics"] = statistics
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "100%")
     assert (code, "stays in monitor mode" in out) == (5, True)
 
 
-def test_json_is_the_rule_as_it_stands_then(api: Api, run: Run) -> None:
+def test_json_output_is_the_rule_after_the_observation(api: Api, run: Run) -> None:
     answers(api)
     statistics = ("--observe", "5s", "--max-collateral", "5%", "--json")
     code, out, err = run("block", "203.0.113.7", *statistics)
@@ -86,7 +88,7 @@ def test_json_is_the_rule_as_it_stands_then(api: Api, run: Run) -> None:
     assert "collateral 1 %" in err
 
 
-def test_interrupted_it_goes_on_counting(
+def test_an_interrupted_observation_leaves_the_rule_in_monitor_mode(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_: float) -> None:
@@ -98,7 +100,9 @@ def test_interrupted_it_goes_on_counting(
     assert (code, "stays in monitor mode" in out) == (130, True)
 
 
-def test_what_is_in_force_already_is_not_watched(api: Api, run: Run, waited: list[float]) -> None:
+def test_a_rule_that_is_already_enforced_is_not_observed(
+    api: Api, run: Run, waited: list[float]
+) -> None:
     api.answers["POST", "/v1/rules"] = ADDED
     code, out, _ = run("block", "203.0.113.7", "--observe", "5s", "--max-collateral", "0%")
     assert (code, waited, "already enforced" in out) == (0, [], True)
@@ -117,7 +121,7 @@ def test_what_is_in_force_already_is_not_watched(api: Api, run: Run, waited: lis
         (["--observe", "0", "--max-collateral", "0%"], "60s or 5m"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_asked(
+def test_senseless_options_are_refused_before_any_request(
     api: Api, run: Run, options: list[str], word: str
 ) -> None:
     code, _, err = run("block", "203.0.113.7", *options)
@@ -139,7 +143,7 @@ def test_shares_are_never_rounded_to_all_or_nothing() -> None:
     assert [percent(share) for share in shares] == shown
 
 
-def test_one_line_tells_of_accepted_sources() -> None:
+def test_one_line_reports_accepted_sources() -> None:
     lines = statistics_lines(
         {**MONITORED, "statistics": {**STATISTICS, "accepted": 5, "connections": 0}}
     )
@@ -147,7 +151,9 @@ def test_one_line_tells_of_accepted_sources() -> None:
     assert not any("established with" in line for line in lines)
 
 
-def test_what_is_forwarded_is_unknown_and_never_harmless(api: Api, run: Run) -> None:
+def test_collateral_of_forwarded_traffic_is_unknown_and_never_taken_for_none(
+    api: Api, run: Run
+) -> None:
     answers(api, forwarded=1.0, established=0, connections=0, top_connections=[])
     code, out, _ = run("block", "203.0.113.7", "--observe", "60s", "--max-collateral", "100%")
     assert code == 7
@@ -157,7 +163,7 @@ def test_what_is_forwarded_is_unknown_and_never_harmless(api: Api, run: Run) -> 
     assert ("POST", f"{PLACE}/promote") not in [call[:2] for call in api.calls]
 
 
-def test_what_the_packets_have_in_common_is_shown_as_a_match_takes_it(api: Api, run: Run) -> None:
+def test_common_fields_of_the_packets_are_shown_in_match_syntax(api: Api, run: Run) -> None:
     answers(api)
     _, out, _ = run("show", "203.0.113.7")
     assert "src-port 53 (50 %), 123 (25 %)" in out
@@ -169,7 +175,7 @@ def test_a_rule_of_any_action_is_described(action: str) -> None:
     assert lines[0].startswith("would have ")
 
 
-def test_known_flows_are_told_where_they_are_asked_for() -> None:
+def test_known_flows_are_reported_if_the_flow_memory_is_used() -> None:
     told = {**STATISTICS, "flows_asked": True, "forwarded": 1.0, "known": 600}
     lines = statistics_lines({**MONITORED, "statistics": told, "spare": "known"})
     assert "less than 0.1 % of them of known flows, spared by the rule" in lines
@@ -177,7 +183,7 @@ def test_known_flows_are_told_where_they_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("spare", "code"), [("none", 1), ("established", 1), ("known", 0)])
-def test_collateral_is_decided_by_known_flows_where_they_are_asked_for(
+def test_collateral_counts_known_flows_if_the_flow_memory_is_used(
     api: Api, run: Run, spare: str, code: int
 ) -> None:
     answers(api, flows_asked=True, forwarded=1.0, known=300_000)

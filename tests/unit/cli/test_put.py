@@ -16,9 +16,7 @@ from xdpctl.errors import Refused, Unreachable
 __all__ = ["api", "file", "run"]  # the fixtures
 
 
-def test_the_first_bad_lines_are_told_and_how_many_there_are(
-    api: Api, run: Run, file: Path
-) -> None:
+def test_the_first_bad_lines_and_their_number_are_printed(api: Api, run: Run, file: Path) -> None:
     def rejected(number: int) -> dict[str, Any]:
         report = {**SET["report"], "rejected": number}
         return {**PUT, "rejects": REJECTS[:number], "report": report}
@@ -33,7 +31,7 @@ def test_the_first_bad_lines_are_told_and_how_many_there_are(
     assert "and 2,010 more; --json shows the first 30" in err
 
 
-def test_warnings_are_told_and_one_is_one(api: Api, run: Run, file: Path) -> None:
+def test_warnings_are_printed_and_one_entry_is_singular(api: Api, run: Run, file: Path) -> None:
     report = {"entries": 1, "added": 1, "removed": 0}
     api.answers["PUT", PATH] = {**PUT, "rejects": [], "report": report, "warnings": ["mind [it]"]}
     _, out, err = run("set", "put", "bad", str(file))
@@ -41,12 +39,12 @@ def test_warnings_are_told_and_one_is_one(api: Api, run: Run, file: Path) -> Non
     assert err == "note: mind [it]\n"
 
 
-def test_what_changes_nothing_is_told_as_that(api: Api, run: Run, file: Path) -> None:
+def test_a_put_that_changes_nothing_says_so(api: Api, run: Run, file: Path) -> None:
     api.answers["PUT", PATH] = {**PUT, "created": False, "changed": False}
     assert run("set", "put", "bad", str(file))[1].startswith("unchanged: drop bad, ")
 
 
-def test_an_empty_reason_is_one(api: Api, run: Run, file: Path) -> None:
+def test_an_empty_reason_is_sent(api: Api, run: Run, file: Path) -> None:
     api.answers["PUT", PATH] = PUT
     run("set", "put", "bad", str(file), "--reason", "")
     assert api.calls[0][2]["params"] == {"reason": "", "format": "auto"}
@@ -65,7 +63,7 @@ NOT_FOUND = Refused({"status": 404, "detail": "there is no set 'bad'"})
         (Unreachable("gone"), ""),
     ],
 )
-def test_a_failure_tells_what_stands(
+def test_a_failed_put_says_which_list_is_in_force(
     api: Api, run: Run, file: Path, answer: Any, says: str
 ) -> None:
     problem = {"status": 502, "detail": "no answer from DNS"}
@@ -82,7 +80,7 @@ def test_a_failure_tells_what_stands(
 @pytest.mark.parametrize(
     "words", ["put NAME FILE", "show NAME", "entries NAME", "remove NAME", "mode NAME monitor"]
 )
-def test_a_bad_name_is_refused_before_anything_is_asked(
+def test_a_bad_name_is_refused_before_any_request(
     api: Api, run: Run, file: Path, name: str, words: str
 ) -> None:
     given = {"NAME": name, "FILE": str(file)}
@@ -103,7 +101,7 @@ def test_other_names_and_addresses_are_checked_too(api: Api, run: Run) -> None:
     assert not api.calls
 
 
-def test_a_path_stays_one_path() -> None:
+def test_a_name_cannot_change_the_url_path() -> None:
     assert path("sets", "a-b.c_d", "top") == "/v1/sets/a-b.c_d/top"
     assert path("lookup", "2001:db8::1") == "/v1/lookup/2001:db8::1"
     assert path("tokens", "../a?b#c") == "/v1/tokens/..%2Fa%3Fb%23c"
@@ -118,7 +116,7 @@ def test_a_path_stays_one_path() -> None:
     ],
 )
 @pytest.mark.parametrize("trouble", [TimeoutError("slow"), RemoteDisconnected("gone")])
-def test_a_change_without_an_answer_may_be_done_all_the_same(
+def test_a_put_without_an_answer_may_have_succeeded(
     monkeypatch: pytest.MonkeyPatch, trouble: Exception, method: str, where: str, says: str
 ) -> None:
     waited: list[Any] = []
@@ -136,7 +134,7 @@ def test_a_change_without_an_answer_may_be_done_all_the_same(
     assert says in str(told.value)
 
 
-def test_a_long_trouble_is_short_in_a_list_and_whole_in_show(api: Api, run: Run) -> None:
+def test_a_long_error_is_shortened_in_list_and_complete_in_show(api: Api, run: Run) -> None:
     long = "the server answered 404 Not Found, and " + "so on " * 20
     held = {**SET, "feed": {**FEED, "error": long, "failures": 1}}
     api.answers = {("GET", "/v1/sets"): {"sets": [held]}, ("GET", PATH): held}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`block --reset`: what is closed, and what is said."""
+"""`block --reset`: the connections that it closes, and its output."""
 
 import errno
 import json
@@ -102,7 +102,7 @@ def test_without_the_option_nothing_is_closed(here: Any, run: Run) -> None:
     assert (len(kernel.peers), kernel.dumped, filters.asked) == (1, 0, [])
 
 
-def test_json_has_the_number(here: Any, run: Run) -> None:
+def test_json_output_has_the_number_of_closed_connections(here: Any, run: Run) -> None:
     here("203.0.113.7", "203.0.113.8", "203.0.113.9", n9="accepted")
     code, out, err = run("block", "203.0.113.0/24", "--reset", "--json")
     assert code == 0
@@ -112,7 +112,9 @@ def test_json_has_the_number(here: Any, run: Run) -> None:
     assert "closed" not in json.loads(run("block", "203.0.113.0/24", "--json")[1])
 
 
-def test_none_found_says_what_cannot_be_closed(here: Any, run: Run, logged: list[str]) -> None:
+def test_if_no_connection_is_found_the_output_says_what_cannot_be_closed(
+    here: Any, run: Run, logged: list[str]
+) -> None:
     here("198.51.100.1")
     code, out, err = run("block", "203.0.113.0/24", "--reset")
     assert (code, err, logged) == (0, "", [])
@@ -123,7 +125,9 @@ def test_none_found_says_what_cannot_be_closed(here: Any, run: Run, logged: list
 
 
 @pytest.mark.parametrize("reason", ["protected", "accepted", "bypass", "no_rule"])
-def test_who_is_not_dropped_is_not_cut_off(here: Any, run: Run, reason: str) -> None:
+def test_a_source_that_is_not_dropped_keeps_its_connections(
+    here: Any, run: Run, reason: str
+) -> None:
     kernel, _ = here("203.0.113.7", "203.0.113.9", "203.0.113.9", n9=reason)
     code, out, _ = run("block", "203.0.113.0/24", "--reset")
     assert code == 0
@@ -133,7 +137,7 @@ def test_who_is_not_dropped_is_not_cut_off(here: Any, run: Run, reason: str) -> 
     assert list(kernel.peers.values()) == ["203.0.113.9"] * 2
 
 
-def test_only_some_of_the_kept_are_named(here: Any, run: Run) -> None:
+def test_only_some_of_the_kept_connections_are_named(here: Any, run: Run) -> None:
     peers = [f"203.0.113.{n}" for n in range(1, 9)]
     here(*peers, **{f"n{n}": "accepted" for n in range(1, 9)})
     _, out, _ = run("block", "203.0.113.0/24", "--reset")
@@ -158,7 +162,7 @@ def test_a_users_ssh_session_is_not_closed(
     assert [one["source"] for one in filters.asked] == ["203.0.113.7"]
 
 
-def test_what_is_ending_already_is_not_counted(here: Any, run: Run) -> None:
+def test_connections_that_are_ending_already_are_not_counted(here: Any, run: Run) -> None:
     kernel, _ = here("203.0.113.7", "203.0.113.8")
     kernel.result = lambda cookie: 0 if cookie == 1 else kernel.destroy(cookie)
     code, out, _ = run("block", "203.0.113.0/24", "--reset")
@@ -168,7 +172,7 @@ def test_what_is_ending_already_is_not_counted(here: Any, run: Run) -> None:
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_kernel_that_cannot_says_so_and_the_rule_stands(
+def test_a_kernel_without_support_is_reported_and_the_rule_stands(
     here: Any, run: Run, as_json: bool
 ) -> None:
     kernel, _ = here("203.0.113.7")
@@ -177,7 +181,7 @@ def test_a_kernel_that_cannot_says_so_and_the_rule_stands(
     assert code == 1
     assert "the rule is in force, but not all connections were closed: this kernel cannot" in err
     assert "CONFIG_INET_DIAG_DESTROY" in err
-    assert "closed no connection" not in out + err, "there may be some"
+    assert "closed no connection" not in out + err, "there may be more connections"
     if as_json:
         assert json.loads(out) == {**WIDE, "closed": 0}
     else:
@@ -192,7 +196,7 @@ def test_a_kernel_that_cannot_says_so_and_the_rule_stands(
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
-def test_what_stops_it_is_said_with_what_was_done(
+def test_an_error_is_reported_with_what_was_done_before(
     here: Any, run: Run, error: BaseException, code: int, why: str
 ) -> None:
     kernel: Kernel = here("203.0.113.7", n9=error)[0]

@@ -23,7 +23,7 @@ __all__ = ["api", "here", "logged", "run"]  # the fixtures
         (["--match", "tcp dst-port 443 src 203.0.113.7"], "takes a source alone"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_the_rule(
+def test_conflicting_options_are_refused_before_the_rule_is_added(
     here: Any, run: Run, arguments: list[str], said: str
 ) -> None:
     kernel, filters = here("203.0.113.7")
@@ -32,7 +32,7 @@ def test_what_does_not_go_together_is_refused_before_the_rule(
     assert said in " ".join(err.replace("│", " ").split())
 
 
-def test_a_match_of_a_source_alone_is_a_source(here: Any, run: Run) -> None:
+def test_a_match_on_a_source_alone_counts_as_a_source(here: Any, run: Run) -> None:
     here("203.0.113.7")
     code, out, _ = run("block", "--match", "src 203.0.113.0/24", "--reset")
     assert (code, "closed 1 connection" in out) == (0, True)
@@ -52,7 +52,7 @@ def test_another_hosts_control_plane_is_refused(
     assert "run the command there, without --url" in " ".join(err.replace("│", " ").split())
 
 
-def test_without_the_capability_nothing_is_done(
+def test_without_the_capability_nothing_is_changed(
     here: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel, filters = here("203.0.113.7")

@@ -22,7 +22,7 @@ WEB: dict[str, Any] = {
 NEW = WEB | {"address": "2001:db8::1", "usual": None, "syn_ack": None, "fails": ""}
 
 
-def test_services_with_what_is_usual_and_waits(api: Api, run: Run) -> None:
+def test_services_are_printed_with_their_usual_rate_and_waits(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/served"] = {"services": [WEB, NEW]}
     code, out, _ = run("served", "192.0.2.0/24", "--limit", "5")
     assert code == 0
@@ -34,7 +34,7 @@ def test_services_with_what_is_usual_and_waits(api: Api, run: Run) -> None:
     assert json.loads(run("served", "--json")[1]) == [WEB, NEW]
 
 
-def test_where_nobody_is_served(api: Api, run: Run) -> None:
+def test_without_any_service_the_output_says_so(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/served"] = {"services": []}
     assert run("served")[1] == "no service has served anybody yet\n"
     assert run("served", "192.0.2.1")[1] == "no service has served anybody yet at 192.0.2.1\n"

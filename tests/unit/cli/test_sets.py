@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_file_is_sent_as_it_is_with_what_was_given(api: Api, run: Run, file: Path) -> None:
+def test_a_file_is_sent_unchanged_with_the_given_options(api: Api, run: Run, file: Path) -> None:
     api.answers["PUT", PATH] = PUT
     code, out, err = run("set", "put", "bad", str(file))
     assert code == 0
@@ -60,7 +60,7 @@ def test_a_file_is_sent_as_it_is_with_what_was_given(api: Api, run: Run, file: P
     assert "more" not in err
 
 
-def test_every_choice_is_sent(api: Api, run: Run, file: Path) -> None:
+def test_every_option_is_sent(api: Api, run: Run, file: Path) -> None:
     api.answers["PUT", PATH] = {**PUT, "mode": "monitor", "dry_run": True, "created": False}
     options = "--action accept --monitor --format csv --column ip --allow-private --aggregate"
     options += " --widen-ipv4 24 --widen-ipv6 64 --at-most 100 --force --dry-run --reason why"
@@ -124,7 +124,7 @@ def test_a_feed_is_sent_as_a_document(
         ["nothing"],
     ],
 )
-def test_wrong_usage_ends_in_2_before_anything_is_asked(
+def test_wrong_usage_exits_with_2_before_any_request(
     api: Api, run: Run, file: Path, arguments: list[str]
 ) -> None:
     given = [str(file) if argument == "FILE" else argument for argument in arguments]
@@ -134,9 +134,7 @@ def test_wrong_usage_ends_in_2_before_anything_is_asked(
     assert not api.calls
 
 
-def test_what_became_of_a_list_is_told_only_where_it_matters(
-    api: Api, run: Run, file: Path
-) -> None:
+def test_the_report_on_a_list_is_printed_only_if_it_matters(api: Api, run: Run, file: Path) -> None:
     notes = ("duplicates", "too_wide", "private", "protected", "saved", "extra_addresses")
     report = {**SET["report"], "rejected": 0, **dict.fromkeys(notes, 0)}
     api.answers["PUT", PATH] = {**PUT, "rejects": [], "report": report}
@@ -160,7 +158,7 @@ def test_what_became_of_a_list_is_told_only_where_it_matters(
         (["delete", "bad"], "DELETE", PATH),
     ],
 )
-def test_json_is_the_apis_answer(
+def test_json_output_is_the_response_of_the_api(
     api: Api, run: Run, file: Path, arguments: list[str], method: str, path: str
 ) -> None:
     given = [str(file) if argument == "FILE" else argument for argument in arguments]
@@ -172,7 +170,7 @@ def test_json_is_the_apis_answer(
     assert "bad" in out
 
 
-def test_a_list_of_sets_tells_which_feeds_fail(api: Api, run: Run) -> None:
+def test_the_list_of_sets_shows_which_feeds_fail(api: Api, run: Run) -> None:
     failing = {**SET, "name": "worse", "feed": {**FEED, "error": "the server answered 404 [x]"}}
     sets = [SET, {**SET, "name": "fed", "feed": FEED, "mode": "monitor"}, failing]
     api.answers["GET", "/v1/sets"] = {"sets": sets}
@@ -187,7 +185,7 @@ def test_a_list_of_sets_tells_which_feeds_fail(api: Api, run: Run) -> None:
     assert run("set", "list")[1] == "no sets\n"
 
 
-def test_one_set_is_shown_whole(api: Api, run: Run) -> None:
+def test_one_set_is_shown_in_full(api: Api, run: Run) -> None:
     feed = {**FEED, "failures": 2, "error": "not [had]", "checked_at": "2026-11-25T00:59:00Z"}
     api.answers["GET", PATH] = {**SET, "feed": feed}
     out = run("set", "show", "bad")[1]
@@ -218,19 +216,21 @@ def test_one_set_is_shown_whole(api: Api, run: Run) -> None:
         (["203.0.113.9", "203.0.113.10"], "last minute, such as 203.0.113.9, 203.0.113.10"),
     ],
 )
-def test_whom_a_set_spares_is_told(api: Api, run: Run, sources: list[str], said: str) -> None:
+def test_the_sources_that_a_set_spares_are_reported(
+    api: Api, run: Run, sources: list[str], said: str
+) -> None:
     spared = {"sources": len(sources), "packets": 30, "examples": sources}
     api.answers["GET", PATH] = {**SET, "spare": "known", "spared": spared}
     told = " ".join(run("set", "show", "bad")[1].split())
     assert said in told
 
 
-def test_entries_are_printed_as_they_are(api: Api, run: Run) -> None:
+def test_entries_are_printed_unchanged(api: Api, run: Run) -> None:
     api.answers["GET", f"{PATH}/entries"] = "45.0.0.0/24\n2600::/32\n"
     assert run("set", "entries", "bad")[1] == "45.0.0.0/24\n2600::/32\n"
 
 
-def test_modes_refreshes_and_removals(api: Api, run: Run) -> None:
+def test_mode_refresh_and_remove_send_the_right_requests(api: Api, run: Run) -> None:
     api.answers["PATCH", PATH] = {**SET, "mode": "monitor"}
     assert run("set", "mode", "bad", "monitor")[1] == "bad: monitor\n"
     assert api.calls[0][2] == {"json": {"mode": "monitor"}}
@@ -247,7 +247,7 @@ def test_modes_refreshes_and_removals(api: Api, run: Run) -> None:
     assert run("set", "remove", "bad")[1] == "removed: drop bad; it had hit 23 k packets\n"
 
 
-def test_top_tells_which_entries_are_hit(api: Api, run: Run) -> None:
+def test_top_prints_the_entries_that_are_hit(api: Api, run: Run) -> None:
     rows = [{"prefix": "45.0.0.0/24", "packets": 64_000, "share": 0.4}]
     said = {"seconds": 2.04, "every": 8, "samples": 12_345, "entries": rows, "sources": []}
     api.answers["GET", f"{PATH}/top"] = said
@@ -261,7 +261,7 @@ def test_top_tells_which_entries_are_hit(api: Api, run: Run) -> None:
     assert json.loads(run("set", "top", "bad", "--json")[1]) == said
 
 
-def test_a_refusal_ends_in_1_with_its_fix(api: Api, run: Run, file: Path) -> None:
+def test_a_refusal_prints_its_fix_and_exits_with_1(api: Api, run: Run, file: Path) -> None:
     problem = {"status": 409, "detail": "it has 1 entries", "fix": "give force (--force)"}
     api.answers = {("PUT", PATH): Refused(problem), ("GET", PATH): SET}
     code, out, err = run("set", "put", "bad", str(file))

@@ -28,7 +28,7 @@ FOUND: dict[str, Any] = {
 }
 
 
-def test_a_look_shows_rates_and_a_match(api: Api, run: Run) -> None:
+def test_top_prints_rates_and_a_match(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/top"] = FOUND
     code, out, _ = run("top", "--by", "source-port,tcp-flags", "--where", "udp", "--once")
     assert code == 0
@@ -46,19 +46,19 @@ def test_a_look_shows_rates_and_a_match(api: Api, run: Run) -> None:
     assert "could not be sampled" not in out
 
 
-def test_what_could_not_be_sampled_is_told(api: Api, run: Run) -> None:
+def test_top_reports_packets_that_could_not_be_sampled(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/top"] = FOUND | {"missing": 12_000}
     assert "12 k packets could not be sampled" in run("top")[1]
     api.answers["GET", "/v1/top"] = FOUND | {"sampled": 0, "packets": 0.0, "bits": 0.0}
     assert "no packet was seen" in run("top")[1]
 
 
-def test_one_json_document_with_once(api: Api, run: Run) -> None:
+def test_once_prints_one_json_document(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/top"] = FOUND
     assert json.loads(run("top", "--once", "--json")[1]) == FOUND
 
 
-def test_suggestions_with_what_they_would_hit(api: Api, run: Run) -> None:
+def test_suggestions_are_printed_with_what_they_would_hit(api: Api, run: Run) -> None:
     one = {"match": "udp src-port 123", "packets": 9_000.0, "bits": 1e6, "share": 0.75,
            "error": 0.01, "before": 0.001, "before_error": 0.002}  # fmt: skip
     found = {"seconds": 10.0, "sampled": 900, "before_seconds": 3600.0, "before_sampled": 1000,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the control plane says, in the words of the command line; tables on a narrow terminal."""
+"""Messages of the control plane in the words of the command line; tables on narrow terminals."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,9 @@ WIDTHS = [5, 30, 8, 8]
         ("raise origins.x.shortest_ipv4", "raise origins.x.shortest_ipv4"),
     ],
 )
-def test_options_and_commands_stand_for_fields_and_calls(said: str, spoken_as: str) -> None:
+def test_messages_name_options_and_commands_instead_of_fields_and_calls(
+    said: str, spoken_as: str
+) -> None:
     assert spoken(said) == spoken_as
 
 
@@ -59,6 +61,8 @@ def test_an_error_names_the_option_that_was_given(
         (10, [5, 8, 0, 8]),
     ],
 )
-def test_a_table_leaves_out_columns_then_shortens_cells(most: int, widths: list[int]) -> None:
+def test_a_narrow_table_first_omits_columns_then_shortens_cells(
+    most: int, widths: list[int]
+) -> None:
     columns = ["id", "match", ">bytes", "reason"]
     assert output._fitted(columns, WIDTHS, [">bytes"], most) == widths

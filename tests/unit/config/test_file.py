@@ -14,13 +14,13 @@ from xdpctl.errors import ConfigError
 from xdpctl.model.quota import AUTOMATIC, Quota
 
 
-def test_nothing_set_is_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_file_gives_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.parse({}) == Settings()
     monkeypatch.setattr("xdpctl.config.paths.CONFIG_FILE", tmp_path / "none.toml")
     assert config.load(None) == Settings()
 
 
-def test_a_file_is_read_whole(tmp_path: Path) -> None:
+def test_every_table_of_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "xdpctl.toml"
     path.write_text("""
 interfaces = ["eth0", "eth1"]
@@ -46,12 +46,12 @@ max_ttl = 60
     assert quotas["suricata"] == replace(AUTOMATIC, max_ttl=60)
 
 
-def test_the_operator_may_fill_the_table_and_others_get_the_automatic_quota() -> None:
+def test_the_operators_quota_is_the_capacity_and_others_get_the_default() -> None:
     quotas = config.parse({"capacity": 7}).quotas()
     assert quotas == {"operator": Quota(max_rules=7)}
 
 
-def test_an_operators_quota_is_changed_in_what_is_given_alone() -> None:
+def test_a_configured_quota_changes_only_the_given_limits() -> None:
     quotas = config.parse({"origins": {"operator": {"max_rules": 10}}}).quotas()
     assert quotas == {"operator": Quota(max_rules=10)}
 
@@ -102,13 +102,13 @@ def test_an_operators_quota_is_changed_in_what_is_given_alone() -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_named(data: dict[str, Any], said: str) -> None:
+def test_an_invalid_setting_is_named(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse(data)
     assert said in str(caught.value)
 
 
-def test_all_problems_of_a_file_are_told_at_once() -> None:
+def test_all_problems_of_a_file_are_reported_at_once() -> None:
     wrong = {
         "interfaces": [{"name": "eth0", "side": "front"}],
         "capacity": "many",
@@ -131,7 +131,7 @@ def test_all_problems_of_a_file_are_told_at_once() -> None:
     ]
 
 
-def test_problems_of_values_that_have_the_right_type_are_told_at_once_too() -> None:
+def test_problems_of_well_typed_values_are_reported_at_once_too() -> None:
     wrong = {
         "protected": ["10.0.0.1/8", "nowhere"],
         "limits": [{"match": "udp"}, {"match": "nonsense 5", "pps": 5}],
@@ -147,7 +147,7 @@ def test_problems_of_values_that_have_the_right_type_are_told_at_once_too() -> N
         assert any(line.startswith(place) for line in said), place
 
 
-def test_a_million_problems_are_told_shortly() -> None:
+def test_a_million_problems_give_a_short_message() -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse({"protected": [7] * 1_000})
     said = str(caught.value).split("\n")
@@ -158,7 +158,7 @@ def test_a_million_problems_are_told_shortly() -> None:
     )
 
 
-def test_a_rate_of_nothing_is_refused_and_no_drop_of_everything() -> None:
+def test_a_rate_of_zero_is_refused_and_not_taken_for_a_drop() -> None:
     for rate in ({"pps": 0}, {"bps": 0.0}, {"pps": 0, "bps": 0}):
         with pytest.raises(ConfigError, match=r"automatic\.protect\[1\]: a limit must be either"):
             config.parse({"automatic": {"protect": [{"attack": "udp_flood", **rate}]}})
@@ -193,7 +193,7 @@ def test_a_match_and_a_prefix_length_may_be_numbers() -> None:
     assert (str(limit.match), limit.rate.per_ipv4) == ("proto udp dst-port 53", 24)
 
 
-def test_a_duration_may_be_text_by_the_schema_too() -> None:
+def test_the_schema_allows_durations_as_text() -> None:
     durations = config.schema()["$defs"]["FlowSettings"]["properties"]["age"]
     assert durations["type"] == ["number", "string"]
 
@@ -205,7 +205,7 @@ def test_an_interface_that_the_command_line_names_keeps_its_side() -> None:
     assert changed.outside_interfaces == {"eth0"}
 
 
-def test_nothing_is_said_of_a_table_but_what_is_wrong_with_its_values() -> None:
+def test_a_wrong_value_in_a_table_gives_a_message_of_one_line() -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse({"limits": [{"match": "udp", "pps": "many"}]})
     assert str(caught.value).count("\n") == 0
@@ -226,7 +226,9 @@ def test_the_schema_knows_every_setting() -> None:
         {"host": "0.0.0.0", "tls_certificate": "/c", "tls_key": "/k"},
     ],
 )
-def test_loopback_needs_no_certificate_and_others_may_have_one(listen: dict[str, Any]) -> None:
+def test_loopback_needs_no_certificate_and_other_addresses_work_with_one(
+    listen: dict[str, Any],
+) -> None:
     assert config.parse({"listen": listen}).listen.host == listen["host"]
 
 
@@ -242,7 +244,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         config.load(path)
 
 
-def test_the_command_line_goes_before_the_file() -> None:
+def test_the_command_line_takes_precedence_over_the_file() -> None:
     given = config.override(
         config.parse({"interfaces": ["eth0"], "listen": {"port": 1}}),
         interfaces=("eth1",),

@@ -75,7 +75,7 @@ def test_a_byte_order_mark_and_crlf_do_not_matter(kind: Format) -> None:
 
 
 @pytest.mark.parametrize("kind", Format)
-def test_bad_lines_are_told_by_number(kind: Format) -> None:
+def test_bad_lines_are_reported_by_number(kind: Format) -> None:
     lines: list[bytes] = {
         Format.PLAIN: [b"10.0.0.1", b"nonsense", b"10.0.0.1/8", b"\xff\xfe", b"10.0.0.2"],
         Format.CSV: [b"source", b"nonsense", b"10.0.0.1/8", b"\xff\xfe", b"10.0.0.2"],
@@ -92,7 +92,7 @@ def test_bad_lines_are_told_by_number(kind: Format) -> None:
     assert sources([found[-1][1]]) == ["10.0.0.2/32"]  # type: ignore[list-item]
 
 
-def test_what_is_not_utf8_says_so() -> None:
+def test_a_line_that_is_not_utf8_says_so() -> None:
     ((_, error),) = parse(Format.PLAIN, b"10.0.0.1 caf\xe9")
     assert "UTF-8" in str(error)
 
@@ -108,7 +108,7 @@ def test_csv_columns_come_in_any_order_and_empty_cells_take_the_default() -> Non
 
 
 @pytest.mark.parametrize("header", ["address,action", "source,colour", "10.0.0.1,drop"])
-def test_csv_without_a_header_of_ours_says_which_columns_there_are(header: str) -> None:
+def test_csv_without_a_known_header_lists_the_columns(header: str) -> None:
     (_, error), *_ = parse(Format.CSV, f"{header}\n10.0.0.1,drop")
     assert isinstance(error, RuleError)
     assert "action, mode, ttl, reason, tags" in error.fix
@@ -160,7 +160,7 @@ def test_ndjson_of_another_shape_is_refused(line: str) -> None:
     st.one_of(st.none(), st.floats(0.001, 1e8), st.sampled_from(["15m", "1h30m", "2d"])),
     st.text(max_size=60),
 )
-def test_ndjson_says_all_that_a_rule_may(
+def test_ndjson_may_have_every_field_of_a_rule(
     action: Action, mode: Mode, ttl: float | str | None, reason: str
 ) -> None:
     body: dict[str, Any] = {"match": {"source": "10.0.0.1"}}
@@ -175,14 +175,14 @@ def test_ndjson_says_all_that_a_rule_may(
 
 
 @given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from(Format))
-def test_no_bytes_whatever_break_the_parser(lines: list[bytes], kind: Format) -> None:
+def test_arbitrary_bytes_do_not_break_the_parser(lines: list[bytes], kind: Format) -> None:
     for number, text, outcome in Parser(kind, DEFAULTS).feed(lines):
         assert 1 <= number <= len(lines)
         assert isinstance(text, str)
         assert isinstance(outcome, RuleRequest | RuleError)
 
 
-def test_what_export_writes_is_read_back_in_a_plain_pipe() -> None:
+def test_an_export_is_read_back_through_a_pipe() -> None:
     line = b'{"match": {"source": "203.0.113.0/24"}, "action": "accept", "confirm_within": 9.5}'
     ((number, _, ask),) = Parser(Format.PLAIN, DEFAULTS).feed([line])
     assert number == 1

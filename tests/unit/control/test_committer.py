@@ -24,6 +24,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations.rules import add, change
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.shared import Sharing
 from xdpctl.errors import DatapathError
 from xdpctl.model.effect import Mode
 from xdpctl.model.identity import Role, Token
@@ -45,7 +46,7 @@ def rounds(control: Controller, clock: FakeClock) -> None:
 
 
 def break_after(datapath: FakeDatapath, writes: int) -> None:
-    """The kernel takes so many writes and then refuses all, until `mend`."""
+    """Let the kernel accept this number of writes and then refuse all, until `mend`."""
     datapath.fail_after, datapath.stays_broken = writes, True
 
 
@@ -70,7 +71,7 @@ def test_a_repair_that_the_kernel_refused_is_tried_again(
 
 
 @pytest.mark.parametrize("writes", range(5))
-def test_what_could_not_even_be_undone_is_undone_later(
+def test_a_change_that_could_not_be_undone_is_undone_later(
     control: Controller, datapath: FakeDatapath, clock: FakeClock, writes: int
 ) -> None:
     def operation(draft: Draft) -> None:
@@ -104,7 +105,7 @@ def test_a_token_made_in_a_change_that_the_kernel_refused_is_undone_too(
     assert not control.state.tokens
 
 
-def test_protection_that_the_kernel_refused_is_set_when_it_is_asked_for_again(
+def test_protection_that_the_kernel_refused_is_set_at_the_next_request(
     control: Controller, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     place(control, ask("203.0.113.7", ttl=600.0), DETECTOR)
@@ -116,7 +117,7 @@ def test_protection_that_the_kernel_refused_is_set_when_it_is_asked_for_again(
     assert datapath.decide(HOST.address, clock.ns) is Reason.PROTECTED
 
 
-def test_an_entry_that_leads_nowhere_is_repaired(
+def test_an_entry_without_a_slot_is_repaired(
     control: Controller, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     place(control, ask("203.0.113.7"))
@@ -126,7 +127,7 @@ def test_an_entry_that_leads_nowhere_is_repaired(
     assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
 
 
-def test_a_restart_repairs_an_entry_that_leads_nowhere(
+def test_a_restart_repairs_an_entry_without_a_slot(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -136,7 +137,7 @@ def test_a_restart_repairs_an_entry_that_leads_nowhere(
         assert datapath.decide(HOST.address, clock.ns) is Reason.DROPPED
 
 
-def test_a_rule_in_the_slot_of_protection_has_no_hits_of_others(
+def test_a_rule_in_the_slot_of_protection_shows_no_foreign_hits(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     why = {"192.0.2.0/24": CONFIGURED, "198.51.100.0/24": CONFIGURED}
@@ -144,3 +145,20 @@ def test_a_rule_in_the_slot_of_protection_has_no_hits_of_others(
         place(control, ask("192.0.2.0/24", "accept"))
         datapath.hit(parse_prefix("198.51.100.0/24"), Hits(23, 1481))
         assert control.hits(control.state.rules[parse_prefix("192.0.2.0/24")]) == Hits(0, 0)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_fleet_hears_of_a_change_only_if_it_is_in_force(
+    control: Controller, datapath: FakeDatapath, refused: bool
+) -> None:
+    heard: list[str] = []
+    control.sharing = Sharing(stated=lambda: heard.append("stated"))
+    datapath.fail_after = 0 if refused else None
+    change = control.change_by(ROOT)
+    future = control.submit(lambda draft: add(draft, ask("203.0.113.7"), ROOT), change)
+    if refused:
+        with pytest.raises(DatapathError):
+            future.result(10)
+    else:
+        future.result(10)
+    assert heard == ([] if refused else ["stated"])

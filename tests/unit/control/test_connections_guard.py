@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a change does to this host's connections is looked at when it is made, whoever asks."""
+"""The effect of a change on this host's connections is checked when it is made, for any caller."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def add(control: Controller, source: str, action: Action = Action.DROP, **more: 
     control.submit(lambda draft: rules.add(draft, ask, _WHO), change).result()
 
 
-def test_a_refreshed_feed_that_begins_to_list_them_is_refused(control: Controller) -> None:
+def test_a_refreshed_feed_that_begins_to_list_most_peers_is_refused(control: Controller) -> None:
     lists: object = Lists(["45.0.0.0/24"], ["45.0.0.0/24"])
     put(control, wanted("bad", "45.9.0.0/24", feed=SOURCE, spare=Spare.NONE))
     refresher = Refresher(control, lists)  # type: ignore[arg-type]
@@ -55,15 +55,15 @@ def test_a_refreshed_feed_that_begins_to_list_them_is_refused(control: Controlle
     assert texts(control, "bad") == ["45.0.0.0/24"]
 
 
-def test_a_list_that_spares_them_is_not(control: Controller) -> None:
+def test_a_list_that_spares_connections_is_not_refused(control: Controller) -> None:
     put(control, wanted("bad", "45.0.0.0/24", feed=SOURCE, spare=Spare.KNOWN))
 
 
 @pytest.mark.parametrize(("number", "most"), [(1, 10_000), (0, 3_000)])
-def test_of_very_many_those_with_most_connections_are_each_looked_at(
+def test_with_many_peers_those_with_most_connections_are_checked_singly(
     control: Controller, number: int, most: int
 ) -> None:
-    """Else one peer with most connections is left out, or stands for others that have few."""
+    """A sample could leave out the peer with most connections, or take it for many peers."""
     peers = [inet_aton(f"45.1.{n // 250}.{1 + n % 250}") for n in range(2_001)]
     held = {peer: most if place == number else 1 for place, peer in enumerate(sorted(peers))}
     held |= {inet_aton(f"45.2.0.{n}"): 70 for n in range(1, 101)}
@@ -75,7 +75,7 @@ def test_of_very_many_those_with_most_connections_are_each_looked_at(
         add(control, "45.1.0.0/16")
 
 
-def test_what_spares_them_inside_a_drop_keeps_them_in(control: Controller) -> None:
+def test_a_sparing_set_inside_a_drop_needs_force_to_be_removed(control: Controller) -> None:
     put(control, wanted("bad", "45.0.0.0/24", spare=Spare.KNOWN))
     add(control, "45.0.0.0/16")
     change = control.change_by(_WHO)
@@ -86,7 +86,7 @@ def test_what_spares_them_inside_a_drop_keeps_them_in(control: Controller) -> No
 @pytest.mark.parametrize(
     "match", ["tcp flags ack", "tcp src-port 1024-65535", "tcp dst-port 1-65535", "tcp"]
 )
-def test_a_match_that_takes_most_of_them_has_to_be_meant(control: Controller, match: str) -> None:
+def test_a_match_that_hits_most_connections_needs_force(control: Controller, match: str) -> None:
     limit = Rate(bps=1000) if match == "tcp" else None
     action = Action.LIMIT if limit else Action.DROP
     ask = RuleRequest(parse(match), action, spare=Spare.NONE, limit=limit)
@@ -95,7 +95,7 @@ def test_a_match_that_takes_most_of_them_has_to_be_meant(control: Controller, ma
         control.submit(lambda draft: rules.add(draft, ask, _WHO), change).result()
 
 
-def test_of_very_many_a_part_stands_for_all(control: Controller) -> None:
+def test_with_very_many_peers_a_sample_is_checked(control: Controller) -> None:
     control.guard = ConnectionsGuard(lambda: Peers(_MANY)).check
     with pytest.raises(UnconfirmedError) as refused:
         add(control, "45.1.0.0/16")

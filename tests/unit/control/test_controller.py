@@ -105,7 +105,7 @@ def test_a_contradiction_is_refused_and_an_operator_takes_over(
     assert control.state.rules[HOST_PREFIX].origin == OPERATOR
 
 
-def test_two_in_one_batch_see_each_other(control: Controller) -> None:
+def test_two_changes_in_one_batch_see_each_other(control: Controller) -> None:
     gate, entered = threading.Event(), threading.Event()
 
     def wait(draft: object) -> None:
@@ -124,7 +124,7 @@ def test_two_in_one_batch_see_each_other(control: Controller) -> None:
         futures[1].result(10)
 
 
-def test_a_removed_rule_is_gone_everywhere_and_its_hits_are_kept_in_the_audit(
+def test_a_removed_rule_is_gone_everywhere_and_its_hits_are_audited(
     control: Controller, datapath: FakeDatapath, tmp_path: Path
 ) -> None:
     place(control, ask(HOST))
@@ -139,7 +139,7 @@ def test_a_removed_rule_is_gone_everywhere_and_its_hits_are_kept_in_the_audit(
         control.submit(lambda draft: remove(draft, str(HOST_PREFIX), ROOT, None, {})).result(10)
 
 
-def test_a_change_minds_what_was_read_and_who_owns_the_rule(
+def test_a_change_checks_the_etag_and_the_owner(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     seen = place(control, ask(HOST)).rule.etag
@@ -153,7 +153,7 @@ def test_a_change_minds_what_was_read_and_who_owns_the_rule(
 
 
 @pytest.mark.parametrize("writes_before", [0, 1])
-def test_a_change_the_kernel_refuses_half_way_is_undone(
+def test_a_change_that_the_kernel_refuses_half_way_is_undone(
     control: Controller, datapath: FakeDatapath, tmp_path: Path, writes_before: int
 ) -> None:
     place(control, ask("192.0.2.0/24", "accept"))
@@ -168,7 +168,7 @@ def test_a_change_the_kernel_refuses_half_way_is_undone(
     assert place(control, ask(HOST)).created
 
 
-def test_a_change_in_place_that_the_kernel_refuses_leaves_the_old_rule(
+def test_a_refused_change_in_place_leaves_the_old_rule(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     place(control, ask(HOST, ttl=60.0))
@@ -180,7 +180,7 @@ def test_a_change_in_place_that_the_kernel_refuses_leaves_the_old_rule(
     assert control.state.rules[HOST_PREFIX].expires_ns
 
 
-def test_what_cannot_be_stored_never_reaches_the_kernel(
+def test_a_change_that_cannot_be_stored_never_reaches_the_kernel(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     assert isinstance(control.store, BreakableStore)
@@ -194,7 +194,7 @@ def test_what_cannot_be_stored_never_reaches_the_kernel(
     assert actions(control) == ["control.start", "rule.add"]
 
 
-def test_what_becomes_protected_suspends_automatic_drops_until_it_is_not(
+def test_automatic_drops_are_suspended_while_their_source_is_protected(
     control: Controller, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     place(control, ask(HOST, ttl=HOUR), DETECTOR)
@@ -208,7 +208,7 @@ def test_what_becomes_protected_suspends_automatic_drops_until_it_is_not(
     assert actions(control).count("protection.change") == 2
 
 
-def test_many_threads_get_what_they_asked_for(tmp_path: Path, clock: FakeClock) -> None:
+def test_many_threads_get_their_own_answers(tmp_path: Path, clock: FakeClock) -> None:
     datapath = FakeDatapath(capacity=1000)
     with controller(tmp_path, datapath, clock) as control:
 
@@ -226,13 +226,13 @@ def test_many_threads_get_what_they_asked_for(tmp_path: Path, clock: FakeClock) 
         assert actions(control).count("rule.add") == 17 * 23
 
 
-def test_after_the_stop_whoever_asks_is_told(control: Controller) -> None:
+def test_after_the_stop_callers_get_an_error(control: Controller) -> None:
     control.stop()
     with pytest.raises(XdpctlError, match="stopping"):
         place(control, ask(HOST))
 
 
-def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
+def test_a_change_to_an_invalid_tag_is_refused(control: Controller) -> None:
     place(control, ask(HOST))
     tags: dict[str, object] = {"tags": ("No Name!",)}
     with pytest.raises(RuleError) as caught:
@@ -240,8 +240,8 @@ def test_a_change_to_what_is_no_tag_is_refused(control: Controller) -> None:
     assert caught.value.field == "tags"
 
 
-def test_whoever_hears_of_a_change_finds_it_in_the_state(control: Controller) -> None:
-    """An agent looks as soon as it hears: what it did not find then it would never look for."""
+def test_listeners_are_called_after_the_state_has_changed(control: Controller) -> None:
+    """An agent reads the state as soon as it is called, and would miss a later change."""
     heard: list[tuple[str, bool, bool]] = []
 
     def hear(key: str, ended: bool) -> None:

@@ -61,12 +61,12 @@ def test_the_most_specific_live_rule_decides(inner: Rule, action: Action) -> Non
     assert found.action is action
 
 
-def test_nothing_decides_where_nothing_covers() -> None:
+def test_nothing_decides_a_source_that_no_entry_covers() -> None:
     assert deciding(draft(rule("203.0.114.0/24")), HOST) is None
     assert deciding(draft(), parse_prefix("2001:db8::1")) is None
 
 
-def test_rules_sets_and_protection_are_met_in_the_order_of_the_filter() -> None:
+def test_coverage_lists_entries_in_the_order_of_the_filter() -> None:
     sets = (
         (DROPS, entries("203.0.113.0/24", "203.0.113.7", "0.0.0.0/0", "2001:db8::/32")),
         (ACCEPTS, entries("203.0.113.0/24")),
@@ -91,7 +91,7 @@ def test_rules_sets_and_protection_are_met_in_the_order_of_the_filter() -> None:
     assert str(deciding(made, parse_prefix("2001:db8::1"))) == "2001:db8::/32 of the set drops"
 
 
-def test_what_is_listed_and_not_applied_decides_nothing() -> None:
+def test_a_suspended_entry_is_listed_but_decides_nothing() -> None:
     automatic = rule("203.0.113.7", origin="fastnetmon")
     made = draft(automatic, sets=((DROPS, entries("203.0.113.7")),), protected=("203.0.113.0/24",))
     assert [(str(each), each.applied) for each in covering(made, HOST)] == [
@@ -102,7 +102,7 @@ def test_what_is_listed_and_not_applied_decides_nothing() -> None:
     assert str(deciding(made, HOST)) == "203.0.113.0/24"
 
 
-def test_around_is_what_would_decide_without_it() -> None:
+def test_around_is_the_entry_that_would_decide_without_the_rule() -> None:
     made = draft(rule("10.0.0.0/8"), rule("10.0.0.0/16", "accept"), rule("10.0.0.1"))
     assert str(around(made, parse_prefix("10.0.0.1"))) == "10.0.0.0/16"
     assert str(around(made, parse_prefix("10.1.0.0/16"))) == "10.0.0.0/8"

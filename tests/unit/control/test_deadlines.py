@@ -49,7 +49,7 @@ def test_a_step_of_the_wall_clock_moves_no_deadline(
     assert rebooted(tmp_path, clock) == pytest.approx(left, abs=0.01)
 
 
-def test_a_step_that_could_not_be_noted_is_noted_once_the_store_works(
+def test_a_clock_step_that_could_not_be_stored_is_stored_later(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:

@@ -32,7 +32,7 @@ def bring(control: Controller, *tables: Any) -> list[str]:
     return [str(held.match) for held in control.state.matches.values()]
 
 
-def test_they_are_read_with_all_that_they_may_say() -> None:
+def test_configured_limits_may_have_every_field() -> None:
     one, two = read(SYN, {**EACH, "per": "/24,/56", "burst": "1s", "mode": "monitor"})
     assert str(one.match) == "dst 198.51.100.0/24 proto tcp flags syn"
     assert (one.rate.pps, one.rate.by_source, one.spare) == (2000, False, None)
@@ -53,17 +53,17 @@ def test_they_are_read_with_all_that_they_may_say() -> None:
         ({"pps": 5}, r"limits\[1\]: the match is empty"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(table: Any, says: str) -> None:
+def test_an_error_in_a_configured_limit_names_its_place(table: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         read(table)
 
 
-def test_two_of_one_match_are_refused() -> None:
+def test_two_limits_on_the_same_match_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"limits\[2\] has the same match"):
         read(SYN, SYN)
 
 
-def test_exactly_these_stand_and_a_restart_changes_nothing(
+def test_exactly_the_configured_limits_stand_and_a_restart_changes_nothing(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -83,7 +83,7 @@ def test_exactly_these_stand_and_a_restart_changes_nothing(
         assert bring(control) == []
 
 
-def test_what_an_operator_asked_for_is_left_alone(
+def test_an_operators_rule_is_not_replaced_by_a_configured_limit(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -96,7 +96,7 @@ def test_what_an_operator_asked_for_is_left_alone(
         assert control.state.matches
 
 
-def test_one_that_somebody_made_a_drop_is_a_limit_again_or_gone_with_its_line(
+def test_a_configured_limit_turned_into_a_drop_is_restored_or_removed_at_the_start(
     tmp_path: Path,
 ) -> None:
     limit = {"match": {"source": "203.0.113.0/24"}, "pps": 100}

@@ -39,7 +39,7 @@ def texts(draft: Draft, name: str) -> list[str]:
     return [str(prefix) for prefix in prefixes_of(draft.entries_of(name))]
 
 
-def test_it_reads_through_to_what_stands(draft: Draft) -> None:
+def test_a_draft_reads_through_to_the_state(draft: Draft) -> None:
     assert draft.empty
     assert draft.sets.get("old") == OLD
     assert draft.all_sets() == [OLD]
@@ -48,9 +48,7 @@ def test_it_reads_through_to_what_stands(draft: Draft) -> None:
     assert draft.entries_of("none") == NOTHING
 
 
-def test_what_is_staged_hides_what_stands_and_changes_nothing_yet(
-    draft: Draft, state: State
-) -> None:
+def test_staged_changes_hide_the_state_without_changing_it(draft: Draft, state: State) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.replace(reason="x"))
     assert not draft.empty
@@ -78,7 +76,7 @@ def test_a_branch_changes_nothing_until_it_is_merged(draft: Draft) -> None:
         draft.counts.check_entries(4, 8)
 
 
-def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
+def test_free_slots_are_counted_with_the_staged_changes(draft: Draft) -> None:
     draft.counts.check_entries(4, 6)
     with pytest.raises(
         CapacityError, match=r"room for 10 IPv4 entries and has 4; 7 more.*xdpctl down"
@@ -101,7 +99,7 @@ def test_room_is_counted_with_what_is_staged(draft: Draft) -> None:
     draft.counts.check_entries(4, -100)
 
 
-def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
+def test_the_store_gets_the_record_and_the_entries_of_a_set(draft: Draft) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.replace(reason="x"))
     changes = draft.changes()
@@ -116,7 +114,7 @@ def test_the_store_is_told_both_halves_of_a_set(draft: Draft) -> None:
     assert changes[ENTRIES + "old"] is None
 
 
-def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
+def test_undo_steps_hold_the_previous_values(draft: Draft, state: State) -> None:
     draft.put_set(NEW, entries("46.0.0.1"))
     draft.put_set(OLD.replace(reason="x"), entries("47.0.0.1"))
     back = draft.inverse()
@@ -126,7 +124,7 @@ def test_the_way_back_is_what_stood_before(draft: Draft, state: State) -> None:
     assert back.changes()[SETS + "new"] is None
 
 
-def test_a_branch_is_counted_where_it_is_merged(draft: Draft) -> None:
+def test_the_changes_of_a_branch_count_where_it_is_merged(draft: Draft) -> None:
     rule = Rule(Match(TEN), Action.DROP)
     branch = draft.branch()
     branch.put(rule)
@@ -167,7 +165,7 @@ def test_a_branch_of_a_branch_reads_through_both(draft: Draft) -> None:
     assert top.sets.stood("new") is None
 
 
-def test_room_is_counted_over_moves_between_the_tables(draft: Draft, state: State) -> None:
+def test_free_slots_stay_right_when_rules_move_between_tables(draft: Draft, state: State) -> None:
     room, drop = draft.counts.room, Rule(Match(TEN), Action.DROP)
     limit = Rule(Match(TEN), Action.LIMIT, limit=Rate(pps=5), slot=3)
     for rule, taken in ((limit, 0), (drop, 1), (limit, 0), (drop, 1)):

@@ -25,7 +25,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.0/8", "0.0.0.0/0"])
-def test_nobody_over_tcp_drops_his_own_address(api: Api, source: str) -> None:
+def test_a_caller_over_tcp_may_not_drop_his_own_address(api: Api, source: str) -> None:
     token = api.token("hands", "operator")
     body = {"match": {"source": source}}
     found = problem(api.call("POST", "/v1/rules", TCP, token, json=body), 409, "lockout")
@@ -35,7 +35,7 @@ def test_nobody_over_tcp_drops_his_own_address(api: Api, source: str) -> None:
     assert api.call("POST", "/v1/rules", TCP, token, json=watch).status_code == 201
 
 
-def test_who_is_accepted_more_specifically_may_drop_around_himself(api: Api) -> None:
+def test_a_caller_with_a_narrower_accept_may_drop_around_himself(api: Api) -> None:
     token = api.token("hands", "operator")
     api.add("127.0.0.1", action="accept")
     body = {"match": {"source": "127.0.0.0/8"}}
@@ -53,7 +53,7 @@ def test_who_is_accepted_more_specifically_may_drop_around_himself(api: Api) -> 
         ('for="2001:db8::7"', "2001:db8::7"),
     ],
 )
-def test_behind_the_local_socket_the_forwarded_address_is_the_callers(
+def test_on_the_local_socket_the_forwarded_address_is_the_callers(
     api: Api, forwarded: str, source: str
 ) -> None:
     headers = {"Forwarded": forwarded}
@@ -62,14 +62,14 @@ def test_behind_the_local_socket_the_forwarded_address_is_the_callers(
     api.add(source)
 
 
-def test_over_tcp_no_forwarded_header_is_believed(api: Api) -> None:
+def test_over_tcp_forwarded_headers_are_ignored(api: Api) -> None:
     token = api.token("hands", "operator")
     headers = {"Forwarded": "for=203.0.113.7"}
     answer = api.call("POST", "/v1/rules", TCP, token, headers=headers, json=RULE)
     assert answer.status_code == 201
 
 
-def test_what_cannot_be_a_name_is_no_forwarded_address(api: Api) -> None:
+def test_an_invalid_name_is_no_forwarded_address(api: Api) -> None:
     for forwarded in ("for=unknown", "by=10.0.0.1", "for=_gateway"):
         headers = {"Forwarded": forwarded}
         body = {**RULE, "match": {"source": "10.0.0.0/8"}}
@@ -77,7 +77,7 @@ def test_what_cannot_be_a_name_is_no_forwarded_address(api: Api) -> None:
         assert answer.status_code in (200, 201)
 
 
-def test_protection_yields_to_operators_alone_and_only_on_trial(api: Api) -> None:
+def test_only_operators_may_drop_protected_prefixes_and_only_on_trial(api: Api) -> None:
     gateway = {"match": {"source": "198.51.100.1"}, "confirm_within": 60}
     problem(api.call("POST", "/v1/rules", json=gateway), 409, "lockout")
     inside = {"match": {"source": "192.0.2.9"}}
@@ -89,7 +89,7 @@ def test_protection_yields_to_operators_alone_and_only_on_trial(api: Api) -> Non
     assert api.call("POST", "/v1/rules", json=trial).status_code == 201
 
 
-def test_an_operators_trial_in_what_is_protected_may_be_changed_once_confirmed(api: Api) -> None:
+def test_a_confirmed_trial_in_a_protected_prefix_may_be_changed(api: Api) -> None:
     api.add("192.0.2.9", confirm_within=60)
     assert api.call("POST", "/v1/rules/192.0.2.9_32/confirm").status_code == 200
     answer = api.call("PATCH", "/v1/rules/192.0.2.9_32", json={"reason": "x"})
@@ -104,14 +104,14 @@ def test_an_ipv4_caller_on_an_ipv6_socket_is_known_by_his_ipv4_address(api: Api)
 
 @pytest.fixture
 def token(api: Api) -> str:
-    """Of somebody who calls from PEER, which is accepted, and dropped all around."""
+    """A token of a caller at PEER, which is accepted inside a wider drop."""
     token = api.token("hands", "operator")
     api.add("203.0.113.7", action="accept")
     assert api.call("POST", "/v1/rules", PEER, token, json=AROUND).status_code == 201
     return token
 
 
-def test_nobody_removes_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
+def test_a_caller_may_not_remove_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
     found = problem(api.call("DELETE", OWN, PEER, token), 409, "lockout")
     assert found["fix"] == "remove the drop of 203.0.113.0/24 first"
     problem(api.call("DELETE", OWN, TCP, token), 409, "lockout")
@@ -119,7 +119,7 @@ def test_nobody_removes_the_accept_that_keeps_him_in(api: Api, token: str) -> No
     assert api.call("DELETE", OWN, TCP, token).status_code == 200
 
 
-def test_nobody_only_watches_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
+def test_a_caller_may_not_only_monitor_the_accept_that_keeps_him_in(api: Api, token: str) -> None:
     monitor = {"mode": "monitor"}
     problem(api.call("PATCH", OWN, PEER, token, json=monitor), 409, "lockout")
     assert api.call("PATCH", OWN, PEER, token, json={"reason": "mine"}).status_code == 200
@@ -127,18 +127,18 @@ def test_nobody_only_watches_the_accept_that_keeps_him_in(api: Api, token: str) 
     assert api.call("PATCH", OWN, TCP, token, json=monitor).status_code == 200
 
 
-def test_an_accept_that_nothing_drops_around_may_go(api: Api, token: str) -> None:
+def test_an_accept_without_a_drop_around_it_may_be_removed(api: Api, token: str) -> None:
     assert api.call("DELETE", "/v1/rules/203.0.113.0_24", PEER, token).status_code == 200
     assert api.call("DELETE", OWN, PEER, token).status_code == 200
 
 
-def test_one_of_two_accepts_that_keep_him_in_may_go(api: Api, token: str) -> None:
+def test_one_of_two_accepts_that_keep_the_caller_in_may_be_removed(api: Api, token: str) -> None:
     api.add("203.0.113.0/28", action="accept")
     assert api.call("DELETE", OWN, PEER, token).status_code == 200
     problem(api.call("DELETE", "/v1/rules/203.0.113.0_28", PEER, token), 409, "lockout")
 
 
-def test_nobody_enforces_a_watched_drop_of_his_own_address(api: Api) -> None:
+def test_a_caller_may_not_enforce_a_monitored_drop_of_his_own_address(api: Api) -> None:
     token = api.token("hands", "operator")
     api.add("203.0.113.0/24", mode="monitor")
     enforce = {"mode": "enforce"}

@@ -48,7 +48,7 @@ def test_the_table_takes_exactly_its_capacity_and_again_after_expiry(
         assert detail["rules"] == len(detail["ids"]) == 5
 
 
-def test_an_import_into_a_full_table_takes_the_room_of_what_expired(
+def test_an_import_into_a_full_table_uses_the_room_of_expired_rules(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     with controller(tmp_path, FakeDatapath(capacity=1), clock) as control:
@@ -59,7 +59,7 @@ def test_an_import_into_a_full_table_takes_the_room_of_what_expired(
         assert (done.added, done.rejected) == (1, 0)
 
 
-def test_what_expired_counts_against_no_quota(
+def test_expired_rules_count_against_no_quota(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock, quotas={"fastnetmon": Quota(1)}) as control:
@@ -70,7 +70,7 @@ def test_what_expired_counts_against_no_quota(
         assert place(control, ask("10.0.0.2", ttl=1.0), DETECTOR).created
 
 
-def test_who_asks_gets_an_answer_although_the_kernel_refuses_right_after_the_sweep(
+def test_a_caller_gets_an_answer_if_the_kernel_refuses_right_after_the_sweep(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     datapath = FakeDatapath(capacity=1)

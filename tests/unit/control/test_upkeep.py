@@ -147,7 +147,7 @@ def swap_entries(datapath: FakeDatapath) -> None:
 
 
 @pytest.mark.parametrize("spoil", [drop_entry, add_entry, change_slot, swap_entries])
-def test_what_somebody_else_changed_is_put_right_and_audited(
+def test_foreign_changes_are_repaired_and_audited(
     tmp_path: Path,
     datapath: FakeDatapath,
     clock: FakeClock,
@@ -167,7 +167,9 @@ def test_what_somebody_else_changed_is_put_right_and_audited(
         assert len(last(control, "kernel.repair")) == 1
 
 
-def test_the_front_is_repainted_once_enough_went(tmp_path: Path, clock: FakeClock) -> None:
+def test_the_front_filters_are_repainted_after_enough_removals(
+    tmp_path: Path, clock: FakeClock
+) -> None:
     datapath = FakeDatapath(capacity=200)
     with controller(tmp_path, datapath, clock) as control:
         for number in range(70):
@@ -180,7 +182,7 @@ def test_the_front_is_repainted_once_enough_went(tmp_path: Path, clock: FakeCloc
         assert datapath.decide(bytes((10, 1, 0, 1)), clock.ns) is Reason.DROPPED
 
 
-def test_trouble_is_told_and_forgotten_once_it_is_over(
+def test_an_upkeep_error_is_reported_and_cleared_when_it_is_over(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -207,7 +209,7 @@ def test_a_drop_inside_protection_stays_suspended_over_a_restart(
         assert HOST in control.state.rules
 
 
-def test_every_record_of_all_this_is_in_one_unbroken_chain(
+def test_all_upkeep_records_are_in_one_unbroken_chain(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     for starts in (1, 2, 3):
@@ -221,7 +223,7 @@ def test_every_record_of_all_this_is_in_one_unbroken_chain(
             assert len(last(control, "control.start")) == starts
 
 
-def test_trouble_lasts_while_only_empty_writes_fit_on_the_disk(
+def test_the_store_error_lasts_while_only_empty_writes_fit_on_the_disk(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(changes: Mapping[str, bytes | None], audit: Sequence[bytes] = (), *_: object) -> int:

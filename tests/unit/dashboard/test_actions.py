@@ -41,12 +41,12 @@ def test_a_trial_is_added_kept_and_removed(box: Api, browser: Browser) -> None:
     assert rules(box)
 
 
-def test_a_bare_prefix_is_a_source(box: Api, browser: Browser) -> None:
+def test_a_bare_prefix_is_taken_as_a_source(box: Api, browser: Browser) -> None:
     browser.act("block", match="203.0.113.7")
     assert "203.0.113.7_32" in rules(box)
 
 
-def test_the_sooner_end_is_told(box: Api, browser: Browser) -> None:
+def test_a_rule_with_a_trial_and_a_ttl_shows_the_earlier_end(box: Api, browser: Browser) -> None:
     done = browser.act("block", match="src 203.0.113.7", ttl="30s", confirm_within="60s")
     assert (done["ends_in"], done["keep"]) == (30, "203.0.113.7_32")
     assert "ends in 30s unless kept" in done["text"]
@@ -64,7 +64,7 @@ def test_a_button_of_an_old_page_does_nothing_to_another_rule(box: Api, browser:
 
 
 @pytest.mark.parametrize("identity", [".", "..", "../tokens/of-admin", "x/../../tokens", "%2e%2e"])
-def test_a_name_leads_to_no_other_path(box: Api, browser: Browser, identity: str) -> None:
+def test_a_name_cannot_change_the_api_path(box: Api, browser: Browser, identity: str) -> None:
     box.add("203.0.113.7")
     for action, field in (("remove", "id"), ("revoke-token", "name"), ("undo", "change")):
         assert 400 <= browser.act(action, **{field: identity})["status"] < 500
@@ -74,7 +74,7 @@ def test_a_name_leads_to_no_other_path(box: Api, browser: Browser, identity: str
     assert box.call("GET", "/v1/tokens").json()["tokens"]
 
 
-def test_a_limit_has_a_rate(box: Api, browser: Browser) -> None:
+def test_a_limit_needs_a_rate(box: Api, browser: Browser) -> None:
     browser.act("block", match="udp src-port 53", action="limit", pps="1000")
     (rule,) = rules(box).values()
     assert rule["limit"]["pps"] == 1000
@@ -92,7 +92,7 @@ def test_monitored_rules_are_promoted(box: Api, browser: Browser) -> None:
     assert rules(box)["203.0.113.7_32"]["mode"] == "enforce"
 
 
-def test_what_needs_to_be_meant_is_asked_again(box: Api, browser: Browser) -> None:
+def test_a_change_that_needs_force_is_asked_again(box: Api, browser: Browser) -> None:
     fields = {"match": "src 32.0.0.0/4", "back": "/rules"}
     refused = browser.post("/actions/block", **fields)
     assert refused.status_code == 409
@@ -111,14 +111,14 @@ def test_a_source_is_released_with_its_ticket(box: Api, browser: Browser) -> Non
     assert (rule["action"], rule["reason"], rule["expires_in"]) == ("accept", "ticket 4711", 3600)
 
 
-def test_detectors_are_frozen_and_let_go(box: Api, browser: Browser) -> None:
+def test_detectors_can_be_frozen_and_released(box: Api, browser: Browser) -> None:
     assert "frozen" in browser.act("freeze", mode="off")["text"]
     assert box.call("GET", "/v1/automatic").json()["mode"] == "off"
     browser.act("freeze", mode="configured")
     assert box.call("GET", "/v1/automatic").json()["mode"] is None
 
 
-def test_the_bypass_must_be_meant(box: Api, browser: Browser) -> None:
+def test_bypass_needs_a_confirmation(box: Api, browser: Browser) -> None:
     assert browser.act("bypass", on="true")["field"] == "sure"
     assert not box.call("GET", "/v1/bypass").json()["on"]
     browser.act("bypass", on="true", sure="yes")
@@ -167,7 +167,7 @@ def test_a_token_is_shown_once(box: Api, browser: Browser) -> None:
     assert "eyes" not in [t["name"] for t in box.call("GET", "/v1/tokens").json()["tokens"]]
 
 
-def test_without_scripts_the_page_says_what_was_done(browser: Browser) -> None:
+def test_without_scripts_the_next_page_says_what_was_done(browser: Browser) -> None:
     answer = browser.post("/actions/block", match="src 203.0.113.7", back="/rules?find=203")
     where = answer.headers["location"]
     assert where.startswith("/rules?find=203&said=")
@@ -176,7 +176,7 @@ def test_without_scripts_the_page_says_what_was_done(browser: Browser) -> None:
     assert "Undo" in text(shown)
 
 
-def test_no_link_makes_a_page_say_something(browser: Browser) -> None:
+def test_a_link_cannot_make_a_page_show_a_message(browser: Browser) -> None:
     shown = text(browser.get("/rules?said=call+0800+555"))
     assert "555" not in shown
 
@@ -193,7 +193,9 @@ def test_no_link_makes_a_page_say_something(browser: Browser) -> None:
         ("application/x-www-form-urlencoded", b"match=" + b"x" * 20_000),
     ],
 )
-def test_what_is_no_form_is_refused(box: Api, browser: Browser, kind: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_form_is_refused(
+    box: Api, browser: Browser, kind: str, body: bytes
+) -> None:
     headers = {"sec-fetch-site": "same-origin", "content-type": kind}
     headers["cookie"] = f"xdpctl={browser.cookies['xdpctl']}"
     answer = box.call("POST", "/actions/block", ("127.0.0.1", 5), headers=headers, content=body)
@@ -213,11 +215,11 @@ def test_each_action_refuses_an_empty_form_and_a_viewer(box: Api, action: str) -
     assert viewer.act(action, **fields)["status"] == 403
 
 
-def test_an_action_that_is_none_is_said(browser: Browser) -> None:
+def test_an_unknown_action_is_reported(browser: Browser) -> None:
     assert browser.act("explode")["status"] == 404
 
 
-def test_a_full_store_is_said_and_loses_nothing(box: Api, browser: Browser) -> None:
+def test_a_full_store_is_reported_and_loses_nothing(box: Api, browser: Browser) -> None:
     browser.act("block", match="src 203.0.113.7")
     box.store.broken = True
     assert browser.act("block", match="src 203.0.113.8")["status"] == 503
@@ -234,4 +236,4 @@ def test_events_of_a_detector_are_on_the_page_of_the_incident(box: Api, browser:
     (identity,) = [each["id"] for each in box.call("GET", "/v1/incidents").json()["incidents"]]
     page = browser.get(f"/incidents/{identity}")
     assert "<b>loud</b>" not in page.text
-    assert "<b>loud</b>" in text(page) or "&lt;b&gt;loud" in page.text
+    assert "<b>loud</b>" in text(page)

@@ -39,7 +39,7 @@ def test_a_token_is_exchanged_for_a_cookie_that_scripts_cannot_read(api: Api) ->
     assert browser.get("/rules").status_code == 200
 
 
-def test_over_tls_the_cookie_belongs_to_this_host_alone(api: Api) -> None:
+def test_over_tls_the_cookie_is_bound_to_this_host(api: Api) -> None:
     secret = api.token("anna", "viewer")
     headers = {"sec-fetch-site": "same-origin", "origin": "https://127.0.0.1:8460"}
     answer = api.call(
@@ -51,7 +51,7 @@ def test_over_tls_the_cookie_belongs_to_this_host_alone(api: Api) -> None:
 
 
 @pytest.mark.parametrize("token", ["xdpctl_wrong", "x" * 5000])
-def test_a_wrong_token_is_said_and_sets_no_cookie(api: Api, token: str) -> None:
+def test_a_wrong_token_is_reported_and_sets_no_cookie(api: Api, token: str) -> None:
     answer = Browser(api).post("/login", token=token)
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
@@ -82,13 +82,13 @@ def test_a_link_works_once_and_for_two_minutes(api: Api) -> None:
     assert "set-cookie" not in again.headers
 
 
-def test_links_are_made_on_the_box_alone(api: Api) -> None:
+def test_login_links_can_be_made_only_on_the_box(api: Api) -> None:
     token = api.token("boss", "admin")
     problem(api.call("POST", "/v1/browsers/links", TCP, token), 403, "role")
     problem(api.call("POST", "/v1/browsers/links", LOCAL, token), 403, "role")
 
 
-def test_links_that_nobody_opens_are_bounded(api: Api) -> None:
+def test_the_number_of_unopened_login_links_is_bounded(api: Api) -> None:
     answers = [api.call("POST", "/v1/browsers/links").status_code for _ in range(40)]
     assert (answers[0], answers[-1]) == (201, 503)
 
@@ -151,7 +151,7 @@ def test_a_clock_that_goes_back_ends_no_session(api: Api) -> None:
     assert browser.get("/rules").status_code == 200
 
 
-def test_who_logs_out_is_out(api: Api) -> None:
+def test_after_logging_out_the_session_is_invalid(api: Api) -> None:
     browser = Browser(api).log_in("operator")
     before = dict(browser.cookies)
     assert browser.post("/logout").headers["location"] == "/login"
@@ -168,7 +168,7 @@ def test_cookies_of_other_services_of_the_host_disturb_nothing(api: Api) -> None
         assert answer.status_code == 200
 
 
-def test_what_was_said_is_said_for_a_while(api: Api) -> None:
+def test_a_message_is_shown_only_for_a_while(api: Api) -> None:
     browser = Browser(api).log_in("operator")
     where = browser.post("/actions/block", match="src 203.0.113.7").headers["location"]
     assert "drop: src 203.0.113.7/32" in text(browser.get(where))
@@ -177,7 +177,7 @@ def test_what_was_said_is_said_for_a_while(api: Api) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", "." * 3000, "%ff"])
-def test_a_made_up_cookie_is_none(api: Api, cookie: str) -> None:
+def test_an_invented_cookie_is_no_session(api: Api, cookie: str) -> None:
     assert Browser(api, {"xdpctl": cookie}).get("/rules").status_code == 303
 
 
@@ -190,7 +190,7 @@ def test_a_sealed_text_of_another_purpose_is_no_session(api: Api) -> None:
     "back",
     ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nX: y", "javascript:x"],
 )
-def test_nobody_is_sent_to_another_site(api: Api, back: str) -> None:
+def test_login_never_redirects_to_another_site(api: Api, back: str) -> None:
     secret = api.token("anna", "operator")
     assert Browser(api).post("/login", token=secret, next=back).headers["location"] == "/"
     browser = Browser(api)

@@ -41,13 +41,13 @@ def test_a_page_runs_nothing_but_its_own_files_and_is_in_no_frame(box: Api, path
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_kept_by_no_cache_and_needs_no_parameter(box: Api, path: str) -> None:
+def test_pages_are_not_cached_and_need_no_parameter(box: Api, path: str) -> None:
     answer = Browser(box).log_in("operator").get(path)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_services_are_shown_once_they_have_served(box: Api) -> None:
+def test_services_are_shown_once_they_have_answered(box: Api) -> None:
     browser = Browser(box).log_in("viewer")
     assert 'aria-labelledby="serving" hidden' in browser.get("/").text
     served(box, 7, 90)
@@ -56,7 +56,7 @@ def test_services_are_shown_once_they_have_served(box: Api) -> None:
     assert "192.0.2.9 udp 53 270 300 270 ? 67 ms" in text(page)
 
 
-def test_now_names_what_is_unusual_and_what_is_done(box: Api) -> None:
+def test_the_now_page_names_what_is_unusual_and_what_is_done_about_it(box: Api) -> None:
     sampler = box.context.sampler
     sampler.step(100.0)
     flood = [to_frame(f"203.0.113.{n}") for n in range(1, 101)]
@@ -73,7 +73,7 @@ def test_now_names_what_is_unusual_and_what_is_done(box: Api) -> None:
     assert "Keep" in shown
 
 
-def test_a_rule_is_found_by_any_address_in_it_and_around_it(box: Api) -> None:
+def test_a_search_finds_rules_inside_and_around_an_address(box: Api) -> None:
     for source in ("203.0.113.0/24", "203.0.113.7", "192.88.99.9"):
         box.add(source)
     browser = Browser(box).log_in("viewer")
@@ -89,7 +89,7 @@ def test_a_rule_is_found_by_any_address_in_it_and_around_it(box: Api) -> None:
         assert found == wanted, find
 
 
-def test_rules_go_on_on_the_next_page(box: Api) -> None:
+def test_the_list_of_rules_continues_on_the_next_page(box: Api) -> None:
     for number in range(60):
         box.add(f"203.0.113.{number}")
     browser = Browser(box).log_in("viewer")
@@ -99,7 +99,7 @@ def test_rules_go_on_on_the_next_page(box: Api) -> None:
     assert "203.0.113.59/32" in shown
 
 
-def test_rules_by_their_rate(box: Api) -> None:
+def test_rules_can_be_ordered_by_their_rate(box: Api) -> None:
     box.add("203.0.113.6")
     slow, fast = box.add("203.0.113.7"), box.add("203.0.113.8")
     sampler = box.context.sampler
@@ -116,7 +116,7 @@ def test_rules_by_their_rate(box: Api) -> None:
     assert box.call("GET", "/v1/rules").json()["rules"][0]["rate"] is None
 
 
-def test_why_says_who_did_it_to_those_who_may_know(box: Api) -> None:
+def test_the_why_page_names_the_author_only_to_those_who_may_know(box: Api) -> None:
     box.add("203.0.113.0/24", reason="flood")
     shown = text(Browser(box).log_in("operator").get("/why?address=203.0.113.7"))
     assert "203.0.113.0/24" in shown
@@ -128,13 +128,13 @@ def test_why_says_who_did_it_to_those_who_may_know(box: Api) -> None:
 
 
 @pytest.mark.parametrize("address", ["x", "203.0.113.0/24", "1" * 300, "%00"])
-def test_an_address_that_is_none_is_said(box: Api, address: str) -> None:
+def test_an_invalid_address_is_reported(box: Api, address: str) -> None:
     answer = Browser(box).log_in("viewer").get(f"/why?address={address}")
     assert answer.status_code == 400
     assert "Not done" in text(answer)
 
 
-def test_a_help_desk_sees_one_page(box: Api) -> None:
+def test_a_help_desk_sees_only_one_page(box: Api) -> None:
     browser = Browser(box).log_in("helpdesk")
     assert browser.get("/").headers["location"] == "/why"
     shown = browser.get("/why?address=203.0.113.7")

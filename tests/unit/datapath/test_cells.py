@@ -20,7 +20,7 @@ SPENT = 1 << CELL_VALUE_BITS
 
 
 class Table:
-    """Cells whose keys are in the buckets that a test says."""
+    """A table whose keys have the buckets that a test sets."""
 
     def __init__(self, log2: int = SMALLEST_LOG2) -> None:
         self.memory = bytearray(2 * 64 << LARGEST)
@@ -43,7 +43,7 @@ class Table:
         return np.array(keys, np.uint64), first, second
 
     def insert(self, keys: list[int], first: int, second: int) -> Places:
-        """Put keys whose buckets, of sixteen, are these."""
+        """Insert keys with these two of the sixteen buckets."""
         self.at |= dict.fromkeys(keys, (first, second))
         numbers, *hashes = self.hashes(keys)
         return self.cells.insert(numbers, np.full(len(keys), VALUE, np.uint64), *hashes)
@@ -71,7 +71,7 @@ def table() -> Table:
     return Table()
 
 
-def test_a_key_is_in_its_first_bucket_and_the_last_cell_is_taken_last(table: Table) -> None:
+def test_a_bucket_is_filled_from_its_first_cell(table: Table) -> None:
     assert table.insert([1, 2, 3], 5, 6).tolist() == [40, 41, 42]
     assert table.find(3, 1, 2) == [42, 40, 41]
     assert table.bucket(5)[:3] == [key << CELL_VALUE_BITS | VALUE for key in (1, 2, 3)]
@@ -81,13 +81,13 @@ def test_a_key_is_in_its_first_bucket_and_the_last_cell_is_taken_last(table: Tab
     assert table.find(4) == [-1]
 
 
-def test_nine_on_eight_cells_go_on_in_the_second_bucket(table: Table) -> None:
+def test_the_ninth_key_of_a_bucket_goes_into_its_second_bucket(table: Table) -> None:
     table.insert(list(range(1, 10)), 5, 6)
     assert sorted(table.find(*range(1, 10))) == [*range(40, 48), 48]
     assert 0 not in table.bucket(5)
 
 
-def test_the_way_to_the_second_bucket_stays_open_once_it_was(table: Table) -> None:
+def test_a_bucket_that_overflowed_keeps_its_mark_when_it_is_emptied(table: Table) -> None:
     table.insert(list(range(1, 10)), 5, 6)
     (there,) = table.find(9)
     table.cells.clear(np.array(table.find(*range(1, 9))))
@@ -112,17 +112,17 @@ def test_with_both_buckets_full_there_is_no_cell(table: Table) -> None:
     assert -1 not in table.find(*range(1, 17))
 
 
-def test_the_same_cell_key_is_never_twice_in_a_bucket(table: Table) -> None:
+def test_a_cell_key_is_never_twice_in_a_bucket(table: Table) -> None:
     table.at[1] = (5, 6)
     numbers, *hashes = table.hashes([1, 1, 1])
     places = table.cells.insert(numbers, np.array([1, 2, 3], np.uint64), *hashes)
     assert places.tolist() == [40, 48, -1]
-    assert table.bucket(5)[7] == SPENT, "or nobody would look for the second"
+    assert table.bucket(5)[7] == SPENT, "otherwise the second key would not be looked up"
     again, *hashes = table.hashes([1])
     assert table.cells.insert(again, again, *hashes).tolist() == [-1]
 
 
-def test_a_place_is_made_by_moving_a_neighbour_and_nobody_is_missed(table: Table) -> None:
+def test_room_is_made_by_moving_a_neighbour_and_no_key_is_lost(table: Table) -> None:
     table.insert(list(range(1, 9)), 5, 6)
     table.insert(list(range(11, 19)), 6, 7)
     old = [*range(1, 9), *range(11, 19)]
@@ -136,7 +136,7 @@ def test_a_place_is_made_by_moving_a_neighbour_and_nobody_is_missed(table: Table
     assert table.cells.used == 19
 
 
-def test_who_finds_no_place_is_named_and_takes_nobody_elses(table: Table) -> None:
+def test_a_key_without_room_is_named_and_displaces_no_other(table: Table) -> None:
     table.insert(list(range(1, 9)), 5, 6)
     table.insert(list(range(11, 19)), 6, 7)
     table.insert(list(range(31, 38)), 7, 8)
@@ -145,20 +145,20 @@ def test_who_finds_no_place_is_named_and_takes_nobody_elses(table: Table) -> Non
     assert table.find(22, 23) == [-1, -1]
 
 
-def test_nor_is_it_when_neighbours_make_way_for_both_at_once(table: Table) -> None:
+def test_two_equal_cell_keys_inserted_at_once_are_not_both_in_a_bucket(table: Table) -> None:
     table.insert(list(range(1, 9)), 5, 6)
     table.insert(list(range(11, 19)), 6, 7)
     table.squeeze([21, 21], 5, 6)
     assert [cell >> CELL_VALUE_BITS for cell in table.bucket(6)].count(21) <= 1
 
 
-def test_in_one_bucket_twice_the_same_nobody_moves(table: Table) -> None:
+def test_no_neighbour_moves_if_both_buckets_of_a_key_are_the_same(table: Table) -> None:
     table.insert(list(range(1, 9)), 5, 5)
     assert table.squeeze([9], 5, 5) == [0]
     assert sorted(table.find(*range(1, 9))) == list(range(40, 48))
 
 
-def test_a_table_moves_filled_first_and_used_then(table: Table) -> None:
+def test_a_resized_table_is_filled_before_it_is_used(table: Table) -> None:
     table.insert(list(range(1, 10)), 5, 6)
     old = table.cells.flat
     seen: list[tuple[int, int]] = []
@@ -175,7 +175,7 @@ def test_a_table_moves_filled_first_and_used_then(table: Table) -> None:
     assert table.cells.used == 9
 
 
-def test_a_move_in_which_somebody_finds_no_place_changes_nothing(table: Table) -> None:
+def test_a_resize_in_which_a_key_finds_no_room_changes_nothing(table: Table) -> None:
     table.insert(list(range(1, 17)), 5, 6)
     table.insert([17], 7, 8)
     before = table.cells.flat.tolist()
@@ -187,7 +187,7 @@ def test_a_move_in_which_somebody_finds_no_place_changes_nothing(table: Table) -
     assert table.graces == 0
 
 
-def test_the_size_follows_what_is_in_it(table: Table) -> None:
+def test_the_size_of_the_table_follows_its_number_of_keys(table: Table) -> None:
     full = 4 << SMALLEST_LOG2
     assert table.cells.fits(full) is None
     assert table.cells.fits(full + 1) == SMALLEST_LOG2 + 1
@@ -222,8 +222,8 @@ steps = st.lists(
 
 @settings(max_examples=150)
 @given(steps, st.integers(0, 3), st.sampled_from([1, 3, 1 << 15]))
-def test_cells_beside_a_dictionary(steps: Any, spread: int, chunk: int) -> None:
-    """Forty keys on one to eight buckets, in and out, many at once."""
+def test_the_table_of_cells_agrees_with_a_dictionary(steps: Any, spread: int, chunk: int) -> None:
+    """Forty keys in one to eight buckets are inserted and removed, many at once."""
     table, held = Table(), dict[int, int]()
     table.at = {key: (key % (1 << spread), key // 8 % (1 << spread)) for key in range(1, 41)}
     with pytest.MonkeyPatch.context() as patched:

@@ -20,7 +20,7 @@ def sources(tmp_path: Path) -> list[Path]:
     return made
 
 
-def test_what_was_kept_comes_back(tmp_path: Path, sources: list[Path]) -> None:
+def test_a_cached_program_is_loaded(tmp_path: Path, sources: list[Path]) -> None:
     made_from, path = fingerprint(REQUEST, sources), tmp_path / "kept.json"
     assert load_cached(path, made_from) is None
     store_cached(path, made_from, COMPILED)
@@ -30,7 +30,9 @@ def test_what_was_kept_comes_back(tmp_path: Path, sources: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("change", ["request", "source", "name", "more"])
-def test_anything_else_is_compiled_anew(tmp_path: Path, sources: list[Path], change: str) -> None:
+def test_a_cached_program_of_another_source_is_not_used(
+    tmp_path: Path, sources: list[Path], change: str
+) -> None:
     path = tmp_path / "kept.json"
     store_cached(path, fingerprint(REQUEST, sources), COMPILED)
     request = REQUEST
@@ -47,7 +49,7 @@ def test_anything_else_is_compiled_anew(tmp_path: Path, sources: list[Path], cha
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"made_from": "x"}', "\xff"])
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_cache_file_is_ignored(tmp_path: Path, text: str) -> None:
     path = tmp_path / "kept.json"
     path.write_text(text, encoding="latin-1")
     assert load_cached(path, "x") is None
@@ -57,7 +59,7 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: files of others")
 @pytest.mark.parametrize("whose", ["mode", "owner", "link"])
-def test_what_others_could_write_is_not_believed(tmp_path: Path, whose: str) -> None:
+def test_a_cache_file_that_others_could_write_is_not_trusted(tmp_path: Path, whose: str) -> None:
     path = tmp_path / "kept.json"
     store_cached(path, "x", COMPILED)
     if whose == "mode":
@@ -72,6 +74,8 @@ def test_what_others_could_write_is_not_believed(tmp_path: Path, whose: str) -> 
     assert load_cached(path, "x") == COMPILED
 
 
-def test_no_room_is_no_error(tmp_path: Path) -> None:
-    store_cached(tmp_path / "missing" / "kept.json", "x", COMPILED)
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "kept.json"
+    store_cached(path, "x", COMPILED)
+    assert load_cached(path, "x") is None
     store_cached(Path("/proc/kept.json"), "x", COMPILED)

@@ -17,7 +17,8 @@ from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.errors import CapacityError
 
-ONES = (1, 1, 1)  # all of IPv4 is in one bucket then, and what differs in a few bits of IPv6
+# with these, all of IPv4 is in one bucket, and so are IPv6 keys that differ in a few bits
+ONES = (1, 1, 1)
 NETS = (bytes((203, 0, 113, 8)), bytes.fromhex("20010db8") + bytes(11) + bytes((8,)))
 WIDE = parsed("0.0.0.0/0", "128.0.0.0/1", "203.0.0.0/8", "203.0.96.0/19", "203.0.113.0/24")
 WIDE += parsed("::/0", "2000::/3", "2001::/16", "2001:db8::/32", "2001:db8::/64", "2001:db8::/96")
@@ -56,7 +57,9 @@ class Both:
             for prefix, slots in self.held.items():
                 assert listed.get(prefix) in (slots, after.get(prefix) or None), "one was lost"
             for prefix, slots in listed.items():
-                assert slots in (self.held.get(prefix), wanted.get(prefix)), "one came of itself"
+                assert slots in (self.held.get(prefix), wanted.get(prefix)), (
+                    "there is an entry that nobody added"
+                )
             wanted = listed
         self.held = wanted
 
@@ -86,7 +89,7 @@ class Both:
 
 @settings(max_examples=80)
 @given(st.lists(steps, max_size=12))
-def test_it_is_what_a_dictionary_would_be(given: list[Any]) -> None:
+def test_the_table_agrees_with_a_dictionary(given: list[Any]) -> None:
     both = Both(SEEDS)
     for step in given:
         both.step(*step)
@@ -98,7 +101,7 @@ def test_it_is_what_a_dictionary_would_be(given: list[Any]) -> None:
 
 @settings(max_examples=60)
 @given(st.lists(steps, max_size=12), st.sampled_from([ONES, (1 << 63, 1, 1), (3, 5, 7)]))
-def test_with_seeds_under_which_everything_collides_nothing_is_wrong_or_lost(
+def test_the_table_stays_right_with_hash_seeds_that_collide(
     given: list[Any], seeds: tuple[int, int, int]
 ) -> None:
     both = Both(seeds)
@@ -107,7 +110,7 @@ def test_with_seeds_under_which_everything_collides_nothing_is_wrong_or_lost(
         agree(both.kernel, both.held, ADDRESSES)
 
 
-def test_thousands_at_once_grow_it_and_their_going_shrinks_it() -> None:
+def test_the_table_grows_and_shrinks_with_thousands_of_entries() -> None:
     random = np.random.default_rng(7)
     kernel = counting()
     many = random_prefixes(random, 2000, range(12, 33))
@@ -127,7 +130,7 @@ def test_thousands_at_once_grow_it_and_their_going_shrinks_it() -> None:
 
 
 def fill6(kernel: FakeDatapath, held: set[Prefix]) -> None:
-    """More and more addresses of IPv6, 200 at a time, until they are refused."""
+    """Add addresses of IPv6, 200 at a time, until they are refused."""
     random = np.random.default_rng(3)
     for _ in range(60):
         more = {p for p in random_prefixes(random, 200, [32]) if len(p.address) == 16}
@@ -135,7 +138,7 @@ def fill6(kernel: FakeDatapath, held: set[Prefix]) -> None:
         held |= more
 
 
-def test_it_fills_up_and_refuses_without_losing_any() -> None:
+def test_a_full_table_refuses_entries_without_losing_any() -> None:
     kernel, held = counting(), set[Prefix]()
     with pytest.raises(CapacityError, match=r"no room for 200 more IPv6 entries: .* 8000"):
         fill6(kernel, held)
@@ -147,7 +150,7 @@ def test_it_fills_up_and_refuses_without_losing_any() -> None:
     lead(kernel, random_prefixes(np.random.default_rng(5), 200, [32]), 0, 65)
 
 
-def test_an_entry_of_ipv6_is_used_again_only_after_a_grace_period() -> None:
+def test_an_ipv6_entry_is_reused_only_after_a_grace_period() -> None:
     kernel, graces = counting(), list[int]()
     kernel.source = SourceTable(kernel.memory_of, kernel.control, lambda: graces.append(1))
     kernel.control["buckets_log2"] = 11
@@ -163,7 +166,7 @@ def test_an_entry_of_ipv6_is_used_again_only_after_a_grace_period() -> None:
     agree(kernel, dict.fromkeys(many, (65,)), [])
 
 
-def test_of_two_prefixes_with_the_same_hash_each_is_found_as_itself() -> None:
+def test_two_prefixes_with_the_same_hash_are_both_found() -> None:
     kernel = counting(seeds=(1, 0x9E3779B97F4A7C15, 3))  # so that these three have one hash
     one, two, three = parsed("2001:db8:0:2e::/64", "2001:db8:0:34::/62", "2001:db8:0:40::/58")
     table = kernel.source.tables[6]
@@ -182,7 +185,7 @@ def test_of_two_prefixes_with_the_same_hash_each_is_found_as_itself() -> None:
     agree(kernel, {two: {64}, three: {3}}, addresses)
 
 
-def test_what_cannot_move_to_a_larger_size_is_refused() -> None:
+def test_entries_are_refused_if_the_table_cannot_grow() -> None:
     kernel = counting(seeds=(1 << 26, 1 << 42, 1))  # by the upper bits, then by the lower ones
     near = [Prefix(bytes((0, n, 0x10, 0)), 32) for n in range(17)]
     far = [Prefix(bytes((0x10, n, 0x30, 0)), 32) for n in range(8)]

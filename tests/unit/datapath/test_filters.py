@@ -25,7 +25,7 @@ def fresh(family: int) -> Filters:
 
 
 def mark(filters: Filters, keys: Keys) -> None:
-    """With hashes that are as good as any: the last bytes of the addresses."""
+    """Mark addresses, with their last bytes as hashes."""
     family = filters.family
     single = keys[family.lengths(keys) == family.bits]
     tails = [int.from_bytes(p.address[-4:], "big") for p in family.prefixes(single)]
@@ -33,13 +33,13 @@ def mark(filters: Filters, keys: Keys) -> None:
 
 
 def bits(filters: Filters) -> list[int]:
-    """How many are set in each array, and in the columns of `near` apart."""
+    """The number of bits set in each array, and in each column of `near`."""
     arrays = (array if array.ndim == 2 else array[:, None] for array in filters.arrays())
     return [int(np.bitwise_count(part).sum()) for array in arrays for part in array.T]
 
 
 @pytest.mark.parametrize("number", [4, 6])
-def test_of_every_length_whoever_is_inside_is_found_and_nobody_else(number: int) -> None:
+def test_a_prefix_of_every_length_finds_exactly_its_addresses(number: int) -> None:
     family = FAMILIES[number]
     for length in range(family.bits + 1):
         kernel = counting(rules=1)
@@ -95,7 +95,7 @@ def test_everything_marks_everybody_and_no_length(text: str) -> None:
     st.sampled_from([4, 6]),
     st.sampled_from([(0, 1 << 20), (1 << 12, 1 << 20), (1 << 30, 64), (1 << 12, 5)]),
 )
-def test_many_at_once_mark_what_each_of_them_does(
+def test_marking_many_prefixes_sets_the_same_bits_as_marking_each(
     seed: int, number: int, steps: tuple[int, int]
 ) -> None:
     family, random = FAMILIES[number], np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def test_many_at_once_mark_what_each_of_them_does(
 
 
 @pytest.mark.parametrize("number", [4, 6])
-def test_to_mark_nothing_marks_nothing(number: int) -> None:
+def test_marking_no_prefix_sets_no_bit(number: int) -> None:
     filters = fresh(number)
     filters.mark(FAMILIES[number].empty, NO_HASHES)
     assert not any(bits(filters))

@@ -28,7 +28,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def sketch(values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """As bpf/stages/monitor.bpf.h makes it, of so many random hashes."""
+    """A sketch as bpf/stages/monitor.bpf.h builds it, of this number of random hashes."""
     dice, cells = random.Random(values), np.zeros(SKETCH_CELLS, np.uint8)
     for _ in range(values):
         hashed = dice.getrandbits(64)
@@ -39,7 +39,7 @@ def sketch(values: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 @pytest.mark.parametrize("values", [0, 1, 7, 100, 1_000, 1_500, 20_000, 300_000])
-def test_how_many_there_were_is_estimated_within_three_standard_errors(values: int) -> None:
+def test_the_number_of_sources_is_estimated_within_three_standard_errors(values: int) -> None:
     assert abs(monitor_statistics.estimate(sketch(values)) - values) <= 0.14 * values
 
 
@@ -72,7 +72,7 @@ def connection(source: str, port: int, destination: str) -> bytes:
     return one.tobytes()
 
 
-def test_a_picture_is_told_in_words_of_the_field() -> None:
+def test_statistics_are_decoded_into_named_fields() -> None:
     seen = glimpses(
         ("203.0.113.7", 17, 53, 1234), ("203.0.113.7", 17, 53, 1234), ("2001:db8::7", 58, 0, 0)
     )
@@ -89,7 +89,7 @@ def test_a_picture_is_told_in_words_of_the_field() -> None:
     ]
 
 
-def test_nothing_seen_is_nothing() -> None:
+def test_statistics_without_packets_are_empty() -> None:
     empty = monitor_statistics.MonitorStatistics(0, 0, 0, 0, 0, 0, [], [], [], [])
     assert empty == NOTHING_SEEN
 
@@ -113,7 +113,7 @@ def test_a_rule_has_statistics_while_it_is_in_monitor_mode(api: Api) -> None:
 
 
 @pytest.mark.parametrize("kind", ["set", "signature"])
-def test_so_have_sets_and_signatures(api: Api, kind: str) -> None:
+def test_sets_and_matches_have_statistics_in_monitor_mode_too(api: Api, kind: str) -> None:
     if kind == "set":
         slot = api.put("feed", b"203.0.113.0/24\n", mode="monitor")["slot"]
         path = "/v1/sets/feed"
@@ -127,7 +127,7 @@ def test_so_have_sets_and_signatures(api: Api, kind: str) -> None:
     assert api.datapath.monitored() == []
 
 
-def test_another_rule_in_the_same_slot_begins_anew(api: Api) -> None:
+def test_a_new_rule_in_the_same_slot_begins_with_empty_statistics(api: Api) -> None:
     slot = api.add("203.0.113.1", mode="monitor")["slot"]
     api.datapath.statistics_values[slot] = picture(looked=7)
     api.call("DELETE", "/v1/rules/203.0.113.1_32")
@@ -136,7 +136,7 @@ def test_another_rule_in_the_same_slot_begins_anew(api: Api) -> None:
     assert api.datapath.statistics_values[fresh] == monitor_statistics.NOTHING
 
 
-def test_a_statistics_outlives_the_control_plane(tmp_path: Path) -> None:
+def test_statistics_outlive_the_control_plane(tmp_path: Path) -> None:
     with running(tmp_path, capacity=2000) as api:
         slot = api.add("203.0.113.1", mode="monitor")["slot"]
         api.datapath.statistics_values[slot] = picture(looked=7)
@@ -147,7 +147,7 @@ def test_a_statistics_outlives_the_control_plane(tmp_path: Path) -> None:
         assert api.datapath.monitored() == [slot]
 
 
-def test_beyond_the_room_for_statistics_rules_still_stand(api: Api) -> None:
+def test_rules_beyond_the_room_for_statistics_still_work(api: Api) -> None:
     lines = "".join(f"198.18.{n // 250}.{n % 250}\n" for n in range(STATISTICS_MAX + 3))
     answer = api.call("POST", "/v1/rules/bulk", content=lines, params={"mode": "monitor"})
     assert answer.json()["added"] == STATISTICS_MAX + 3
@@ -168,7 +168,7 @@ def test_beyond_the_room_for_statistics_rules_still_stand(api: Api) -> None:
         ((), None),
     ],
 )
-def test_what_goes_to_other_hosts_is_counted(
+def test_packets_to_other_hosts_are_counted_as_forwarded(
     tmp_path: Path, destinations: tuple[str, ...], forwarded: float | None
 ) -> None:
     seen = glimpses(*(("203.0.113.7", 17, 53, 1234) for _ in destinations))

@@ -22,7 +22,7 @@ Set = frozenset[int]
 
 
 class Room:
-    """Nodes of which entries use those that a test says."""
+    """Nodes, with the entries that a test lets use them."""
 
     def __init__(self, room: int = ROOM) -> None:
         self.memory = bytearray(8 * (SLOTS + room))
@@ -34,7 +34,7 @@ class Room:
         self.graces += 1
 
     def use(self, *slots: int) -> int:
-        """Let an entry lead to these."""
+        """Let an entry lead to these slots."""
         value = self.nodes.value(slots)
         self.in_use.add(value)
         return value
@@ -45,7 +45,7 @@ def room() -> Room:
     return Room()
 
 
-def test_one_slot_is_its_own_value_and_none_is_nothing(room: Room) -> None:
+def test_one_slot_is_its_own_value_and_no_slot_is_zero(room: Room) -> None:
     assert room.nodes.value([]) == 0
     assert room.nodes.slots(0) == ()
     for slot in (PROTECTED, SETS, FIRST + 3):
@@ -61,7 +61,7 @@ def test_one_slot_is_its_own_value_and_none_is_nothing(room: Room) -> None:
         max_size=7,
     )
 )
-def test_protection_comes_first_then_the_rule_then_sets_by_number(slots: set[int]) -> None:
+def test_a_list_has_protection_then_the_rule_then_sets_by_number(slots: set[int]) -> None:
     room = Room()
     found = room.nodes.slots(room.nodes.value(slots))
     ordered = [s for s in found if s == PROTECTED] + [s for s in found if s >= FIRST]
@@ -71,17 +71,17 @@ def test_protection_comes_first_then_the_rule_then_sets_by_number(slots: set[int
     assert sorted(slots, key=precedence) == ordered
 
 
-def test_the_same_list_is_the_same_node_and_its_end_is_shared(room: Room) -> None:
+def test_equal_lists_share_their_nodes(room: Room) -> None:
     assert room.use(LOW, LOW + 1, HIGH) == room.use(HIGH, LOW + 1, LOW)
     assert room.nodes.used == 2
     room.use(HIGH - 1, LOW + 1, HIGH)
     assert room.nodes.used == 4
     room.use(LOW, HIGH)
     room.use(LOW + 1, HIGH)
-    assert room.nodes.used == 5, "the last is the end of the first"
+    assert room.nodes.used == 5, "the last list is the end of the first"
 
 
-def test_a_rules_node_has_its_slots_number_and_is_changed_in_place(room: Room) -> None:
+def test_the_node_of_a_rule_has_the_number_of_its_slot_and_changes_in_place(room: Room) -> None:
     value = room.use(FIRST + 2, HIGH)
     assert value == Value.LIST | FIRST + 2
     assert room.nodes.used == 0
@@ -106,14 +106,14 @@ def test_a_rules_node_has_its_slots_number_and_is_changed_in_place(room: Room) -
         ((PROTECTED, FIRST), FIRST, 0, (PROTECTED,)),
     ],
 )
-def test_a_slot_goes_and_another_comes(
+def test_one_slot_is_replaced_by_another(
     room: Room, before: tuple[int, ...], old: int, new: int, after: tuple[int, ...]
 ) -> None:
     value = room.use(*before)
     assert room.nodes.slots(room.nodes.changed(value, old, new)) == after
 
 
-def test_with_no_node_left_the_unused_are_collected_after_a_grace_period(room: Room) -> None:
+def test_unused_nodes_are_collected_when_none_is_left(room: Room) -> None:
     for slot in range(LOW, LOW + ROOM):
         room.use(slot, HIGH)
     kept = room.nodes.value([LOW, HIGH])
@@ -128,7 +128,7 @@ def test_with_no_node_left_the_unused_are_collected_after_a_grace_period(room: R
     assert room.nodes.value([LOW, HIGH]) == kept
 
 
-def test_with_all_of_them_in_use_one_more_is_refused_and_nothing_is_changed(room: Room) -> None:
+def test_with_all_nodes_in_use_another_list_is_refused_without_a_change(room: Room) -> None:
     held = {slot: room.use(slot, HIGH) for slot in range(LOW, LOW + ROOM)}
     before = bytes(room.memory)
     with pytest.raises(CapacityError, match="more than 6 different ways"):
@@ -137,20 +137,20 @@ def test_with_all_of_them_in_use_one_more_is_refused_and_nothing_is_changed(room
     assert all(room.nodes.slots(value) == (slot, HIGH) for slot, value in held.items())
 
 
-def test_what_another_wrote_is_taken_over(room: Room) -> None:
+def test_nodes_written_by_another_process_are_adopted(room: Room) -> None:
     values = [room.use(2, 3, HIGH), room.use(FIRST, 3, HIGH), room.use(HIGH - 1, HIGH)]
     again = Nodes(room.memory, SLOTS, lambda: values, room.grace)
     assert again.used == 3
     assert [again.value(s) for s in ((2, 3, HIGH), (FIRST, 3, HIGH), (HIGH - 1, HIGH))] == values
 
 
-def test_no_loop_and_no_end_of_memory_is_followed_for_ever(room: Room) -> None:
+def test_reading_stops_at_a_loop_and_at_the_end_of_memory(room: Room) -> None:
     room.nodes._words[SLOTS] = 2 | (Value.LIST | SLOTS) << 32
     assert set(room.nodes.slots(Value.LIST | SLOTS)) >= {2}
     assert room.nodes.slots(Value.LIST | 4_000_000) == (0,)
 
 
-def test_nor_when_it_is_taken_over(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adopting_nodes_with_a_loop_ends(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.nodes._words[SLOTS] = 2 | (Value.LIST | SLOTS) << 32
     room.in_use = {Value.LIST | SLOTS}
     looks, node = iter(range(1000)), room.nodes._node
@@ -170,7 +170,7 @@ HOSTS = [Prefix(bytes((10, 0, n >> 8, n & 255)), 32) for n in range(400)]
 PAIRS = [frozenset(pair) for pair in combinations(range(20, 60), 2)]
 
 
-def test_sets_that_overlap_in_every_way_there_is_room_for() -> None:
+def test_every_node_can_be_used_by_overlapping_sets() -> None:
     kernel = counting()
     room = kernel.source.nodes.capacity
     held = combined(kernel, HOSTS[:room], PAIRS[:room])
@@ -178,14 +178,14 @@ def test_sets_that_overlap_in_every_way_there_is_room_for() -> None:
     assert kernel.source.nodes.used == room
 
 
-def test_more_than_there_is_room_for_is_refused_although_all_come_at_once() -> None:
+def test_more_lists_than_nodes_are_refused_even_all_at_once() -> None:
     kernel = counting()
     room = kernel.source.nodes.capacity
     with pytest.raises(CapacityError):
         combined(kernel, HOSTS[: room + 1], PAIRS[: room + 1])
 
 
-def test_the_unused_are_collected_in_the_middle_of_many_that_come() -> None:
+def test_unused_nodes_are_collected_in_the_middle_of_a_large_change() -> None:
     kernel = counting()
     nodes = kernel.source.nodes
     fresh = dict(zip(HOSTS[300:330], range(2, 32), strict=True))
@@ -197,13 +197,13 @@ def test_the_unused_are_collected_in_the_middle_of_many_that_come() -> None:
     lead(kernel, [HOSTS[399]], 0, HIGH)
     assert nodes.used == nodes.capacity - 9, "so nine are free"
     alone(kernel, held, HOSTS[nodes.capacity - 25 : nodes.capacity])  # and 25 will be
-    lead(kernel, fresh, 0, HIGH - 1)  # thirty ways more, all at once
+    lead(kernel, fresh, 0, HIGH - 1)  # thirty more combinations at once
     held |= {prefix: frozenset({slot, HIGH - 1}) for prefix, slot in fresh.items()}
     agree(kernel, {**held, HOSTS[399]: {2, HIGH}}, [])
 
 
 def alone(kernel: FakeDatapath, held: dict[Prefix, Set], prefixes: list[Prefix]) -> None:
-    """Leave each of these with one of its slots."""
+    """Reduce each prefix to one of its slots."""
     for prefix in prefixes:
         one, *_ = kept = sorted(held[prefix])
         lead(kernel, [prefix], one, 0)

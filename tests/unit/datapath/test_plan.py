@@ -59,7 +59,7 @@ def test_an_adopted_image_leads_to_the_same_tables(
 
 
 @pytest.mark.parametrize(("old", "new"), list(product([None, *TARGETS], repeat=2)))
-def test_one_prefix_goes_from_any_state_to_any_other(old: str | None, new: str | None) -> None:
+def test_a_prefix_can_go_from_any_state_to_any_other(old: str | None, new: str | None) -> None:
     kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
     for state in (old, new):
         list(change(kernel, image, {prefix: TARGETS[state]} if state else {}))
@@ -71,7 +71,7 @@ def hosts(count: int, first: int = 0) -> dict[Prefix, Target]:
     return {Prefix(bytes((192, 0, 2, n)), 32): TARGETS["drop"] for n in range(first, first + count)}
 
 
-def test_the_last_slot_can_be_had_and_one_more_plans_nothing() -> None:
+def test_the_last_slot_can_be_used_and_one_more_is_refused() -> None:
     kernel, image = FakeDatapath(capacity=7), Image(7)
     list(change(kernel, image, hosts(7)))
     before = kernel.listed()
@@ -128,7 +128,7 @@ def test_a_change_in_place_keeps_the_hits() -> None:
     assert kernel.hits([image.entries[host]]) == [Hits(23, 1481)]
 
 
-def test_of_two_prefixes_on_one_slot_only_the_first_is_believed() -> None:
+def test_only_the_first_of_two_prefixes_on_one_slot_is_adopted() -> None:
     kernel, image = FakeDatapath(), Image(16)
     list(change(kernel, image, hosts(1)))
     (first,), (second,) = hosts(1), hosts(1, first=9)
@@ -140,7 +140,7 @@ def test_of_two_prefixes_on_one_slot_only_the_first_is_believed() -> None:
     assert kernel.listed() == {held: (SlotNumber.FIRST,)}
 
 
-def test_gaps_become_free_slots_and_a_loose_end_is_cut_off() -> None:
+def test_adoption_frees_gaps_and_unused_slots_at_the_end() -> None:
     a, b = hosts(2)
     first, drop = SlotNumber.FIRST, TARGETS["drop"].value
     words = [drop] * (first + 6)
@@ -151,7 +151,7 @@ def test_gaps_become_free_slots_and_a_loose_end_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("slot", [SlotNumber.FIRST + 16, (1 << 25) - 1, 1 << 25, (1 << 26) - 1])
-def test_an_entry_that_leads_nowhere_is_taken_out(slot: int) -> None:
+def test_an_entry_without_a_slot_is_removed(slot: int) -> None:
     kernel = FakeDatapath()
     (host,) = hosts(1)
     kernel.write(PointAt(host, 0, slot))
@@ -161,7 +161,7 @@ def test_an_entry_that_leads_nowhere_is_taken_out(slot: int) -> None:
     assert not kernel.listed()
 
 
-def test_nothing_to_change_is_no_write() -> None:
+def test_an_unchanged_state_needs_no_write() -> None:
     assert not transition(Image(16), {}, NOW).writes
 
 

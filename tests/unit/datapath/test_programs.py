@@ -13,7 +13,7 @@ def refused(number: int) -> OSError:
 
 
 @pytest.mark.parametrize("signals", [0, 1, 9])
-def test_a_signal_in_the_middle_of_a_load_is_no_failure(
+def test_a_signal_during_a_load_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, signals: int
 ) -> None:
     answers = [refused(errno.EAGAIN)] * signals
@@ -27,7 +27,7 @@ def test_a_signal_in_the_middle_of_a_load_is_no_failure(
     assert programs.load("x", bytes(8)) == 7
 
 
-def test_signals_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_signals_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def bpf(*_: object) -> tuple[int, bytes]:
         raise refused(errno.EAGAIN)
 
@@ -37,7 +37,7 @@ def test_signals_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.errno == errno.EAGAIN
 
 
-def test_a_log_that_is_too_long_does_not_hide_why_it_was_refused(
+def test_a_long_verifier_log_does_not_hide_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = [refused(errno.ENOSPC), refused(errno.EACCES)]

@@ -11,7 +11,7 @@ from xdpctl.datapath.bpf import rcu
 
 
 class Libc:
-    """Whose membarrier() answers with an errno, 0 for success."""
+    """A C library whose membarrier() returns an errno, 0 for success."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -33,7 +33,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("code", "sleeps"), [(0, 0), (errno.EINVAL, 1), (errno.ENOSYS, 1), (errno.EPERM, 1)]
 )
-def test_without_the_system_call_time_passes_instead(
+def test_without_membarrier_a_delay_is_used(
     monkeypatch: pytest.MonkeyPatch, slept: list[float], code: int, sleeps: int
 ) -> None:
     libc: Any = Libc(code)
@@ -44,7 +44,7 @@ def test_without_the_system_call_time_passes_instead(
     assert [call[1:] for call in libc.calls] == [(1, 0, 0)], "MEMBARRIER_CMD_GLOBAL"
 
 
-def test_any_other_trouble_is_told(monkeypatch: pytest.MonkeyPatch, slept: list[float]) -> None:
+def test_any_other_error_is_raised(monkeypatch: pytest.MonkeyPatch, slept: list[float]) -> None:
     monkeypatch.setattr(rcu, "_libc", Libc(errno.EFAULT))
     with pytest.raises(OSError, match="membarrier") as caught:
         rcu.wait()
@@ -52,5 +52,5 @@ def test_any_other_trouble_is_told(monkeypatch: pytest.MonkeyPatch, slept: list[
     assert not slept
 
 
-def test_here_it_ends() -> None:
+def test_a_real_wait_returns() -> None:
     rcu.wait()

@@ -30,7 +30,7 @@ POOL = [prefix for net in NETS for prefix in space(net, 2)] + [HOST, NET, HOST6,
 
 
 def held_by(image: Image) -> dict[Prefix, tuple[int, ...]]:
-    """What the image says is listed."""
+    """The slots by prefix according to the image."""
     found: dict[Prefix, set[int]] = {prefix: {slot} for prefix, slot in image.entries.items()}
     for slot, by in image.sets.items():
         for prefix in prefixes_of(by):
@@ -39,7 +39,7 @@ def held_by(image: Image) -> dict[Prefix, tuple[int, ...]]:
 
 
 def believed(kernel: FakeDatapath) -> list[Prefix]:
-    """Read it; the image must then be what the kernel holds. What was taken out."""
+    """Read the tables, assert that the image agrees with them, and return what was removed."""
     image, dropped = read(kernel.source, CAPACITY)
     listed = kernel.listed()
     assert held_by(image) == listed
@@ -73,7 +73,7 @@ def kernel() -> FakeDatapath:
     return kernel
 
 
-def test_what_is_right_is_adopted(kernel: FakeDatapath) -> None:
+def test_valid_tables_are_adopted(kernel: FakeDatapath) -> None:
     before = kernel.listed()
     assert believed(kernel) == []
     assert kernel.listed() == before
@@ -87,7 +87,7 @@ def test_an_empty_table_is_an_empty_image() -> None:
     assert not dropped
 
 
-def test_a_rules_slot_on_a_second_prefix_beside_sets_takes_that_one_out(
+def test_a_rules_slot_on_two_prefixes_is_removed_from_one(
     kernel: FakeDatapath,
 ) -> None:
     lead(kernel, {NET}, 0, FIRST)
@@ -96,7 +96,7 @@ def test_a_rules_slot_on_a_second_prefix_beside_sets_takes_that_one_out(
 
 
 @pytest.mark.parametrize("slot", [FIRST + CAPACITY, (1 << 25) - 1])
-def test_a_slot_that_there_is_not_takes_its_prefix_out(kernel: FakeDatapath, slot: int) -> None:
+def test_a_prefix_with_an_invalid_slot_is_removed(kernel: FakeDatapath, slot: int) -> None:
     (other,) = parsed("192.0.2.1")
     lead(kernel, {other}, 0, slot)
     assert believed(kernel) == [other]
@@ -124,7 +124,7 @@ def test_a_list_behind_the_end_of_memory_is_wrong(kernel: FakeDatapath) -> None:
     assert NET in believed(kernel)
 
 
-def test_an_entry_behind_the_end_of_memory_is_taken_out(kernel: FakeDatapath) -> None:
+def test_an_entry_behind_the_end_of_memory_is_removed(kernel: FakeDatapath) -> None:
     cells = kernel.source.tables[6].cells
     cells.flat[cells.used_cells()[0]] |= np.uint64((1 << 26) - 1)
     read(kernel.source, CAPACITY)
@@ -150,12 +150,12 @@ states = st.lists(
 
 
 def garbage(*names: str) -> st.SearchStrategy[list[tuple[str, int, int]]]:
-    """Words that somebody writes into these."""
+    """Words that another process writes into these arrays."""
     return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 400), words), max_size=12)
 
 
 def spoiled(states: Any, garbage: Any) -> FakeDatapath:
-    """Somebody wrote words near the beginning of what is used."""
+    """A kernel with garbage near the beginning of its used memory."""
     kernel = FakeDatapath(CAPACITY)
     for slot, prefixes in states:
         kernel.source.words[slot] = DROP
@@ -177,22 +177,22 @@ def spoiled(states: Any, garbage: Any) -> FakeDatapath:
 
 @settings(max_examples=150)
 @given(states, garbage("nodes", "slots"))
-def test_no_garbage_in_lists_and_slots_stops_it_and_none_of_it_stays(
-    states: Any, garbage: Any
-) -> None:
+def test_garbage_in_lists_and_slots_is_removed_without_an_error(states: Any, garbage: Any) -> None:
     kernel = spoiled(states, garbage)
     believed(kernel)
 
 
 @settings(max_examples=150)
 @given(states, garbage("cells4", "cells6", "entries6"))
-def test_nor_does_garbage_in_cells_and_entries(states: Any, garbage: Any) -> None:
+def test_garbage_in_cells_and_entries_is_removed_without_an_error(
+    states: Any, garbage: Any
+) -> None:
     kernel = spoiled(states, garbage)
     believed(kernel)
 
 
 @pytest.mark.parametrize("shared", [SlotNumber.PROTECTED, SlotNumber.NEIGHBOUR])
-def test_many_prefixes_lead_to_the_slots_of_protection(shared: int) -> None:
+def test_many_prefixes_may_share_the_slots_of_protection(shared: int) -> None:
     kernel = FakeDatapath(CAPACITY)
     lead(kernel, {HOST, NET, HOST6, NET6}, 0, shared)
     assert not believed(kernel)

@@ -23,12 +23,12 @@ GONE = parsed("11.0.0.0/8", "192.0.2.1", "2400::/16", "2a00:1450::/64", "2a00::1
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step is one bucket, so that there is a middle of a repaint."""
+    """Repaint one bucket a step, so that changes can be made in between."""
     monkeypatch.setattr(family_table, "_STEP", 1)
 
 
 def painted(kernel: FakeDatapath) -> dict[str, bytes]:
-    """All filters."""
+    """A copy of all filters."""
     return {
         name: bytes(kernel.memory_of[name])
         for parts in MAPS.values()
@@ -38,16 +38,16 @@ def painted(kernel: FakeDatapath) -> dict[str, bytes]:
 
 
 def repaint(kernel: FakeDatapath) -> int:
-    """The whole of it; how many steps."""
+    """Run a whole repaint; return the number of steps."""
     return sum(1 for _ in kernel.source.repaint())
 
 
 def found(kernel: FakeDatapath, prefixes: Iterable[Prefix]) -> set[Prefix]:
-    """Those that packets meet, at their first address."""
+    """The prefixes that a packet from their first address meets."""
     return {prefix for prefix in prefixes if 65 in met(kernel, prefix.address)}
 
 
-def test_what_is_gone_is_cleared_and_what_stays_is_as_if_nothing_else_had_been() -> None:
+def test_a_repaint_leaves_exactly_the_bits_of_the_remaining_entries() -> None:
     kernel, clean = counting(), counting()
     lead(clean, KEPT, 0, 65)
     lead(kernel, [*KEPT, *GONE], 0, 65)
@@ -58,7 +58,7 @@ def test_what_is_gone_is_cleared_and_what_stays_is_as_if_nothing_else_had_been()
     agree(kernel, dict.fromkeys(KEPT, (65,)), edges([*KEPT, *GONE]))
 
 
-def test_a_repaint_of_nothing_clears_everything() -> None:
+def test_a_repaint_of_an_empty_table_clears_every_bit() -> None:
     kernel = counting()
     lead(kernel, [*KEPT, *GONE], 0, 65)
     lead(kernel, [*KEPT, *GONE], 65, 0)
@@ -67,7 +67,7 @@ def test_a_repaint_of_nothing_clears_everything() -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 16, 17, 25, 31])
-def test_what_comes_and_goes_in_the_middle_is_painted_right(after: int) -> None:
+def test_changes_during_a_repaint_are_painted_correctly(after: int) -> None:
     kernel = counting()
     lead(kernel, GONE, 0, 65)
     for step, _ in enumerate(kernel.source.repaint()):
@@ -77,7 +77,7 @@ def test_what_comes_and_goes_in_the_middle_is_painted_right(after: int) -> None:
     agree(kernel, dict.fromkeys(KEPT, (65,)), edges([*KEPT, *GONE]))
 
 
-def test_one_that_is_given_up_clears_nothing() -> None:
+def test_an_abandoned_repaint_clears_nothing() -> None:
     kernel = counting()
     lead(kernel, [*KEPT, *GONE], 0, 65)
     before = painted(kernel)
@@ -92,7 +92,7 @@ def test_one_that_is_given_up_clears_nothing() -> None:
 
 
 @pytest.mark.parametrize("after", [3, 20])
-def test_nobody_is_lost_when_the_table_grows_in_the_middle(after: int) -> None:
+def test_no_entry_is_lost_if_the_table_grows_during_a_repaint(after: int) -> None:
     kernel, random = counting(), np.random.default_rng(2)
     held = random_prefixes(random, 60, [24, 32])
     lead(kernel, held, 0, 65)
@@ -103,7 +103,7 @@ def test_nobody_is_lost_when_the_table_grows_in_the_middle(after: int) -> None:
     assert found(kernel, held | more) == held | more
 
 
-def test_nobody_is_lost_when_a_neighbour_makes_way_in_the_middle() -> None:
+def test_no_entry_is_lost_if_a_cell_moves_during_a_repaint() -> None:
     kernel = counting(seeds=(1 << 26, 1 << 42, 1))  # by the upper bits, then by the lower ones
     near = [Prefix(bytes((0x90, n, 0xA0, 0)), 32) for n in range(17)]  # in bucket 9 or 10
     far = [Prefix(bytes((0xA0, n, 0x00, 0)), 32) for n in range(8)]  # in bucket 10 or 0
@@ -116,7 +116,7 @@ def test_nobody_is_lost_when_a_neighbour_makes_way_in_the_middle() -> None:
 
 @settings(max_examples=40)
 @given(st.lists(steps, max_size=6), st.lists(st.tuples(st.integers(0, 60), steps), max_size=8))
-def test_whatever_happens_in_the_middle_nobody_is_lost(before: Any, meanwhile: Any) -> None:
+def test_no_entry_is_lost_whatever_changes_during_a_repaint(before: Any, meanwhile: Any) -> None:
     both = Both(SEEDS)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(family_table, "_STEP", 1)

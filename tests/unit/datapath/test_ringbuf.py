@@ -16,7 +16,7 @@ BUSY, DISCARD = 1 << 31, 1 << 30
 
 
 class Image:
-    """Consumer page, producer page, and the data; the kernel shows those twice, and so do we."""
+    """Consumer page, producer page, and the data twice, as the kernel maps it."""
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(2 * mmap.PAGESIZE + 2 * SIZE))
@@ -32,11 +32,11 @@ class Image:
         return self._word(0)[0]
 
     def skip(self, position: int) -> None:
-        """As if so much had been written and read before."""
+        """Advance the buffer as if this much had been written and read."""
         self._word(0)[0] = self.produced = position
 
     def put(self, data: bytes, flags: int = 0) -> int:
-        """A record; where it is."""
+        """Write a record; return its position."""
         at = self.produced
         record = struct.pack("<II", len(data) | flags, 0) + data
         for number, byte in enumerate(record):
@@ -48,7 +48,7 @@ class Image:
         return at
 
     def finish(self, at: int, length: int, flags: int = 0) -> None:
-        """The record there is no longer busy."""
+        """Mark the record at this position as no longer busy."""
         place = 2 * mmap.PAGESIZE + at % SIZE
         for base in (place, place + SIZE):
             self._file[base : base + 4] = struct.pack("<I", length | flags)
@@ -73,7 +73,7 @@ def test_records_come_oldest_first_and_only_once(image: Image) -> None:
     assert list(ring.read()) == [b"more"]
 
 
-def test_a_record_over_the_end_is_in_one_piece(image: Image) -> None:
+def test_a_record_across_the_end_of_the_buffer_is_whole(image: Image) -> None:
     ring = Ring(image.fd, SIZE)
     image.skip(3 * SIZE - 16)
     text = bytes(range(24))
@@ -83,7 +83,7 @@ def test_a_record_over_the_end_is_in_one_piece(image: Image) -> None:
     assert image.consumed == 3 * SIZE - 16 + 32 + 16
 
 
-def test_a_busy_record_holds_up_those_after_it_until_it_is_done(image: Image) -> None:
+def test_a_busy_record_delays_those_after_it(image: Image) -> None:
     ring = Ring(image.fd, SIZE)
     image.put(b"one")
     at = image.put(b"two", BUSY)
@@ -94,7 +94,7 @@ def test_a_busy_record_holds_up_those_after_it_until_it_is_done(image: Image) ->
     assert list(ring.read()) == [b"two", b"three"]
 
 
-def test_a_discarded_record_is_passed_over(image: Image) -> None:
+def test_a_discarded_record_is_skipped(image: Image) -> None:
     ring = Ring(image.fd, SIZE)
     image.put(b"no", DISCARD)
     at = image.put(b"perhaps", BUSY)
@@ -104,7 +104,7 @@ def test_a_discarded_record_is_passed_over(image: Image) -> None:
     assert image.consumed == image.produced
 
 
-def test_what_was_not_taken_comes_again(image: Image) -> None:
+def test_unread_records_come_again(image: Image) -> None:
     ring = Ring(image.fd, SIZE)
     image.put(b"one")
     image.put(b"two")
@@ -112,7 +112,7 @@ def test_what_was_not_taken_comes_again(image: Image) -> None:
     assert list(ring.read()) == [b"one", b"two"]
 
 
-def test_it_reads_on_through_many_rounds(image: Image) -> None:
+def test_reading_continues_through_many_rounds(image: Image) -> None:
     ring = Ring(image.fd, SIZE)
     for number in range(1000):
         text = b"x" * (number % 61)

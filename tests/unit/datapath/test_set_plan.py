@@ -34,7 +34,7 @@ listings = st.builds(
 
 @settings(max_examples=300)
 @given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
-def test_nobody_is_disturbed_while_sets_come_change_and_go_among_rules(
+def test_verdicts_stay_right_while_sets_are_added_changed_and_removed(
     steps: list[Any],
 ) -> None:
     kernel, image = FakeDatapath(capacity=64), Image(64)
@@ -59,7 +59,7 @@ def lists(image: Image) -> dict[int, list[Prefix]]:
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(tables, listings), min_size=2, max_size=6))
-def test_a_plan_made_in_one_go_is_the_same_as_write_by_write(steps: list[Any]) -> None:
+def test_a_plan_applied_at_once_gives_the_same_as_write_by_write(steps: list[Any]) -> None:
     singly, at_once, image = FakeDatapath(capacity=64), FakeDatapath(capacity=64), Image(64)
     for step in steps:
         if isinstance(step, dict):
@@ -83,7 +83,7 @@ def test_a_new_set_is_invisible_until_all_of_it_is_there() -> None:
     assert set(seen[-1]) == {Reason.DROPPED}
 
 
-def test_a_set_that_goes_is_gone_at_once() -> None:
+def test_a_removed_set_is_gone_at_once() -> None:
     kernel, image = FakeDatapath(), Image(16)
     list(walk(kernel, image, replace_set(image, HIGH, listing(HIGH, PREFIXES))))
     seen = [verdicts(kernel) for _ in walk(kernel, image, replace_set(image, HIGH, None))]
@@ -91,7 +91,7 @@ def test_a_set_that_goes_is_gone_at_once() -> None:
     assert not kernel.listed()
 
 
-def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> None:
+def test_on_one_prefix_protection_decides_before_rules_and_rules_before_sets() -> None:
     kernel, image, prefix = FakeDatapath(), Image(16), PREFIXES[0]
     address = prefix.address
     list(walk(kernel, image, replace_set(image, HIGH, listing(HIGH, [prefix]))))
@@ -105,7 +105,7 @@ def test_on_one_prefix_protection_then_the_rule_then_accepting_sets_decide() -> 
     assert kernel.listed() == {prefix: (SlotNumber.PROTECTED, LOW, HIGH)}
 
 
-def test_nothing_to_change_is_no_write() -> None:
+def test_an_unchanged_set_needs_no_write() -> None:
     kernel, image = FakeDatapath(), Image(16)
     wanted = listing(HIGH, PREFIXES[:5])
     list(walk(kernel, image, replace_set(image, HIGH, wanted)))

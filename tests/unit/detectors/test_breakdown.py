@@ -39,18 +39,18 @@ def _tcp(flags: str, count: int = 10) -> list[Sampled]:
         ({}, [Sampled("icmp", 0, "", False)] * 4, [(Attack.ICMP_FLOOD, None)]),
     ],
 )  # fmt: skip
-def test_vectors(
+def test_an_attack_is_split_into_its_vectors(
     rates: dict[str, float], packets: list[Sampled], wanted: list[tuple[Attack, int | None]]
 ) -> None:
     assert attacks(Attack.SYN_FLOOD, rates, packets) == wanted
 
 
 @pytest.mark.parametrize("port", [500, 47808, 1434, 3478, 5683, 27015, 37810])
-def test_every_amplifier_is_known(port: int) -> None:
+def test_every_amplification_protocol_is_known(port: int) -> None:
     assert attacks(Attack.UDP_FLOOD, {"udp ": 9e4}, _udp(port)) == [(Attack.AMPLIFICATION, port)]
 
 
-def test_a_report_of_fastnetmon_is_read_to_its_end() -> None:
+def test_a_report_of_fastnetmon_is_read_completely() -> None:
     counted = (
         "Incoming tcp pps: 20000 packets per second\n"
         "Incoming syn tcp pps: 20000 packets per second\n"

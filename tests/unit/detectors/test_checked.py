@@ -14,7 +14,7 @@ def test_numbers_from_0_on_are_read(value: Any, read: float) -> None:
     assert number({"pps": value}, "pps") == read
 
 
-def test_what_is_not_there_is_0() -> None:
+def test_a_missing_number_is_0() -> None:
     assert number({}, "pps") == 0.0
 
 

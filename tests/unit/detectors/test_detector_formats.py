@@ -31,19 +31,19 @@ def test_fastnetmon_names_the_victim_and_how_it_looks() -> None:
             "fastnetmon", called("198.51.100.2", "incoming", "2043", "ban", stdin=REPORT + dump)
         )
         assert (event.phase, event.victim, event.attack) == (Phase.BEGAN, VICTIM, attack)
-        assert (event.pps, event.sources) == (2500, ()), "whoever is in the dump may be forged"
+        assert (event.pps, event.sources) == (2500, ()), "sources in the dump may be forged"
         assert event.port == (53 if attack is Attack.AMPLIFICATION else None)
     (ended,) = read("fastnetmon", called("198.51.100.2", "incoming", "2043", "unban"))
     assert (ended.phase, ended.id) == (Phase.ENDED, event.id)
 
 
-def test_fastnetmon_six_is_taken_from_the_arguments() -> None:
+def test_fastnetmon_reports_ipv6_in_its_arguments() -> None:
     argv = ("2001:0db8:0066::0002", "incoming", "2361", "ban")
     (event,) = read("fastnetmon", called(*argv, stdin=REPORT))
     assert event.victim == parse_prefix("2001:db8:66::2")
 
 
-def test_fastnetmon_outgoing_is_not_the_victim() -> None:
+def test_an_outgoing_attack_in_fastnetmon_has_no_victim() -> None:
     (event,) = read("fastnetmon", called("198.51.100.2", "outgoing", "9", "ban", stdin=REPORT))
     assert event.victim is None
     assert "an outgoing attack of our" in event.ignored
@@ -84,7 +84,7 @@ def test_fastnetmon_advanced_has_its_own_ids_and_rules() -> None:
     assert accepted.ignored
 
 
-def test_alertmanager_acts_on_each_alert() -> None:
+def test_alertmanager_sends_one_event_per_alert() -> None:
     said = [
         alert(src="203.0.113.7"),
         alert("resolved", dst="198.51.100.2"),
@@ -109,7 +109,9 @@ def test_alertmanager_acts_on_each_alert() -> None:
         (None, "A Network Trojan was detected", "nothing"),
     ],
 )
-def test_suricata_does_what_its_rule_says(hint: str | None, category: str, wanted: str) -> None:
+def test_a_suricata_alert_does_what_its_rule_says(
+    hint: str | None, category: str, wanted: str
+) -> None:
     metadata = {"mitigation": [hint]} if hint else None
     line = eve(alert={"category": category, "metadata": metadata})
     lines = b"\n".join(json.dumps(one).encode() for one in (line, {"event_type": "flow"}))
@@ -121,7 +123,7 @@ def test_suricata_does_what_its_rule_says(hint: str | None, category: str, wante
         assert (event.attack, event.port) == (Attack.AMPLIFICATION, 53)
 
 
-def test_crowdsec_forgets_before_it_learns() -> None:
+def test_crowdsec_deletions_come_before_new_decisions() -> None:
     ban = {"type": "ban", "origin": "cscli", "scenario": "ssh-bf"}
     gone = {**ban, "scope": "Ip", "value": "203.0.113.7", "duration": "-98.937546ms"}
     new = [
@@ -149,7 +151,7 @@ def test_fail2ban_bans_for_its_time_and_flushes_a_jail() -> None:
     assert read("fail2ban", called("ban", "sshd", "2001:db8::1", "-1"))[0].ttl is None
 
 
-def test_sflowrt_counts_from_the_oldest() -> None:
+def test_sflowrt_events_are_read_from_the_oldest() -> None:
     newest = {"thresholdID": "ddos_protect_udp_amplification", "flowKey": "198.51.100.2,local,53"}
     older = {"thresholdID": "ddos_protect_icmp_flood", "flowKey": "2001:db8::1,local,58"}
     first, second = read("sflowrt", [newest, older])
@@ -175,7 +177,7 @@ def route(rate: str = "rate-limit:0", part: str = "announce", **components: Any)
 DST: dict[str, Any] = {"destination_ipv4": ["198.51.100.2/32"]}
 
 
-def test_exabgp_announces_withdraws_and_goes_down() -> None:
+def test_exabgp_messages_announce_withdraw_and_end_routes() -> None:
     ports: dict[str, Any] = {"protocol": ["=udp"], "source_port": ["=53", ">=1024&<=2047"]}
     (event,) = read("exabgp", route(**DST, **ports))
     assert str(event.match) == "dst 198.51.100.2 proto udp src-port 53,1024-2047"
@@ -210,12 +212,12 @@ def test_exabgp_announces_withdraws_and_goes_down() -> None:
         ({"icmp_type": ["=echo-request", ">=11&<=12"]}, "icmp-type 8,11-12"),
     ],
 )
-def test_exabgp_writes_bits_its_own_way(theirs: dict[str, Any], ours: str) -> None:
+def test_exabgp_flags_are_read_in_its_own_syntax(theirs: dict[str, Any], ours: str) -> None:
     (event,) = read("exabgp", route(**DST, **theirs))
     assert ours == str(event.match).removeprefix("dst 198.51.100.2 ")
 
 
-def test_exabgp_ignores_what_it_cannot_hold() -> None:
+def test_exabgp_routes_that_no_match_can_express_are_ignored() -> None:
     many = "&".join(["fin+syn+rst+ack"] * 6)
     unheld: tuple[dict[str, Any], ...] = (
         {"tcp_flags": [many]},
@@ -231,7 +233,7 @@ def test_exabgp_ignores_what_it_cannot_hold() -> None:
     assert read("exabgp", {"action": "clear", "attack_id": "7"})[0].phase is Phase.ENDED
 
 
-def test_gobgp_says_it_in_numbers() -> None:
+def test_gobgp_routes_are_read_from_their_numbers() -> None:
     match = [
         {"type": 1, "value": {"prefix": "198.51.100.2/32"}},
         {"type": 3, "value": [{"op": 0x81, "value": 17}]},
@@ -254,7 +256,7 @@ def test_gobgp_says_it_in_numbers() -> None:
     assert alias.limit.bps == 8000
 
 
-def test_wanguard_tells_of_anomalies_and_of_sources() -> None:
+def test_wanguard_reports_anomalies_and_sources() -> None:
     (event,) = read("wanguard", called("start", "7", "198.51.100.2/32", "incoming", "SYN", "9000"))
     assert (event.victim, event.attack, event.pps) == (VICTIM, Attack.SYN_FLOOD, 9000)
     (ended,) = read("wanguard", called("stop", "7", "198.51.100.2/32", "incoming", "SYN"))

@@ -28,7 +28,7 @@ def samples() -> Path:
     return SAMPLES
 
 
-def test_our_own_format_says_all_that_there_is() -> None:
+def test_the_event_format_has_every_field() -> None:
     said = {"phase": "began", "id": "1", "match": "udp src-port 53 dst 198.51.100.2", "pps": 5000}
     (event,) = read("event", said)
     assert (event.victim, event.limit and event.limit.pps) == (VICTIM, 5000)
@@ -71,7 +71,7 @@ BAD: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "said", "field"), BAD)
-def test_what_is_wrong_is_named(name: str, said: Any, field: str) -> None:
+def test_an_invalid_field_is_named(name: str, said: Any, field: str) -> None:
     with pytest.raises(RuleError) as caught:
         read(name, said)
     assert caught.value.field == field
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_named(name: str, said: Any, field: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"7", b'"x"', b"[" * 5_000, b"[7]", b"null"])
-def test_what_is_no_document_is_refused(name: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_document_is_refused(name: str, body: bytes) -> None:
     try:
         events = adapter(name)(body)
     except RuleError:
@@ -102,7 +102,7 @@ KEYS = st.sampled_from(
 
 @pytest.mark.parametrize("name", ADAPTERS)
 @given(st.dictionaries(KEYS, JSON | st.sampled_from(["ban", "began", "firing", "1.2.3.4"])))
-def test_nothing_but_what_is_wrong_is_ever_raised(name: str, said: dict[str, Any]) -> None:
+def test_adapters_raise_no_other_error_than_ours(name: str, said: dict[str, Any]) -> None:
     try:
         for event in read(name, json.dumps(said).encode()):
             assert event.note.isprintable()
@@ -111,7 +111,7 @@ def test_nothing_but_what_is_wrong_is_ever_raised(name: str, said: dict[str, Any
         pass
 
 
-def test_who_is_not_known_is_told_who_is() -> None:
+def test_an_unknown_detector_is_told_the_known_ones() -> None:
     with pytest.raises(NotFoundError, match="fastnetmon"):
         adapter("snort")
 
@@ -121,7 +121,7 @@ def bodies(folder: Path, pattern: str) -> Iterator[tuple[str, Any]]:
         yield path.name, json.loads(path.read_text())
 
 
-def test_every_recorded_call_of_fastnetmon(samples: Path) -> None:
+def test_every_recorded_call_of_fastnetmon_is_read(samples: Path) -> None:
     seen = {}
     for name, argv in bodies(samples / "fastnetmon", "*.argv.json"):
         report = (samples / "fastnetmon" / name.replace("argv.json", "stdin.txt")).read_text()
@@ -138,7 +138,7 @@ def test_every_recorded_call_of_fastnetmon(samples: Path) -> None:
     }
 
 
-def test_every_recorded_body_of_the_others(samples: Path) -> None:
+def test_every_recorded_body_of_other_detectors_is_read(samples: Path) -> None:
     for _, wrapped in bodies(samples / "alertmanager", "webhook-*.json"):
         for event in read("alertmanager", wrapped["body"].encode()):
             assert (event.victim, len(event.sources)) == (VICTIM, 1)
@@ -166,7 +166,7 @@ def test_every_recorded_body_of_the_others(samples: Path) -> None:
     assert sum(bool(event.ignored) for event in routes) == 2, "one marks, one cannot be matched"
 
 
-def test_the_schema_of_our_format_says_what_is_read() -> None:
+def test_the_schema_of_the_event_format_agrees_with_the_reader() -> None:
     path = ROOT / "docs" / "reference" / "event.schema.json"
     event = json.loads(path.read_text())["$defs"]["event"]
     assert event["properties"].keys() == native.KNOWN
@@ -179,7 +179,7 @@ def test_the_schema_of_our_format_says_what_is_read() -> None:
             read("event", {name: "ended" for name in least if name != missing})
 
 
-def test_one_that_is_odd_costs_none_of_those_around_it() -> None:
+def test_an_odd_item_does_not_affect_its_neighbours() -> None:
     block = {"metadata": {"mitigation": ["xdp_block_src"]}}
     good = [json.dumps(eve(src_ip=f"203.0.113.{n}", alert=block)) for n in range(1, 4)]
     odd = json.dumps({"event_type": "alert", "alert": block})

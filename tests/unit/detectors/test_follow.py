@@ -42,7 +42,7 @@ def numbers(bodies: list[bytes]) -> list[int]:
     return [json.loads(line)["n"] for body in bodies for line in body.splitlines()]
 
 
-def test_alerts_alone_are_given_and_only_those_that_are_new(tmp_path: Path) -> None:
+def test_only_new_alerts_are_sent(tmp_path: Path) -> None:
     eve, state, given = tmp_path / "eve.json", tmp_path / "state.json", list[bytes]()
     append(eve, alert(0))
 
@@ -60,7 +60,7 @@ def test_alerts_alone_are_given_and_only_those_that_are_new(tmp_path: Path) -> N
     assert numbers(given) == [1, 2, 3]
 
 
-def test_what_was_not_taken_is_said_again_after_a_restart(tmp_path: Path) -> None:
+def test_alerts_that_were_not_accepted_are_sent_again_after_a_restart(tmp_path: Path) -> None:
     eve, state = tmp_path / "eve.json", tmp_path / "state.json"
     append(eve, alert(0))
     keep(state, end_of(eve))
@@ -75,10 +75,12 @@ def test_what_was_not_taken_is_said_again_after_a_restart(tmp_path: Path) -> Non
     assert [len(body.splitlines()) for body in taken] == [200, 200]
     again: list[bytes] = []
     suricata.follow(eve, state, taking(again), Turns())
-    assert numbers(again) == list(range(201, 451)), "from what was not taken on"
+    assert numbers(again) == list(range(201, 451)), (
+        "it continues with the alerts that were not accepted"
+    )
 
 
-def test_a_batch_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+def test_the_size_of_a_batch_is_bounded(tmp_path: Path) -> None:
     eve, state = tmp_path / "eve.json", tmp_path / "state.json"
     keep(state, end_of(eve))
     append(eve, *(alert(n) + b" " * 400_000 for n in range(7)))
@@ -88,7 +90,7 @@ def test_a_batch_is_bounded_in_bytes_too(tmp_path: Path) -> None:
     assert [len(body.splitlines()) for body in given] == [3, 3, 1]
 
 
-def test_a_place_that_cannot_be_kept_is_told_at_the_start_and_ends_nothing_later(
+def test_an_unwritable_state_file_is_fatal_only_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     eve = tmp_path / "eve.json"
@@ -129,28 +131,30 @@ def handing(
 DONE = {"rules": ["a"], "released": [], "refused": [{"what": "x", "why": "y", "fix": ""}]}
 
 
-def test_a_control_plane_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_follower_waits_while_the_control_plane_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     busy = Refused({"status": 503, "detail": "stopping"})
     give, turns, sent = handing(monkeypatch, Unreachable("no"), busy, Unreachable("no"), DONE)
     assert give(b"x")
     assert (sent, turns.waited) == ([b"x"] * 4, [0.5, 1.0, 2.0])
-    assert give.partly, "of it something was refused"
+    assert give.partly, "a part of the body was refused"
 
 
-def test_what_is_refused_for_good_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_refused_for_good_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     give, turns, _ = handing(monkeypatch, Refused({"status": 400, "detail": "no alert"}))
     assert give(b"x")
     assert turns.waited == []
     assert give.partly
 
 
-def test_an_end_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_the_follower_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     give, turns, _ = handing(monkeypatch, *[Unreachable("no")] * 20)
     turns.happens = []
     assert not give(b"x")
 
 
-def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:
+def test_lines_from_a_pipe_are_passed_on_as_they_come() -> None:
     given: list[bytes] = []
     reader, writer = os.pipe()
 
@@ -168,12 +172,12 @@ def test_lines_that_a_program_is_given_are_handed_on_as_they_come() -> None:
     assert given == [b"one", b"two", b"last"]
 
 
-def test_a_follower_of_lines_ends_when_it_is_told() -> None:
+def test_a_follower_of_lines_ends_when_told() -> None:
     reader, writer = os.pipe()
     stdin.follow(reader, lambda line: True, lambda: True)
     os.write(writer, b"one\ntwo\n")
     given: list[bytes] = []
     stdin.follow(reader, taking(given, more=False), lambda: False)
-    assert given == [b"one"], "it ends at once when what it gives to does"
+    assert given == [b"one"], "it ends at once when its receiver ends"
     for descriptor in (reader, writer):
         os.close(descriptor)

@@ -52,7 +52,7 @@ def lapi() -> Iterator[Lapi]:
     thread.join()
 
 
-def test_a_bouncer_asks_for_all_then_for_changes_and_after_trouble_for_all(lapi: Lapi) -> None:
+def test_the_bouncer_asks_for_all_then_for_changes_and_after_an_error_for_all(lapi: Lapi) -> None:
     new: dict[str, Any] = {"new": [], "deleted": None}
     lapi.answers = [(200, new), (200, new), (500, {}), (200, new), (200, new)]
     given: list[bytes] = []
@@ -73,7 +73,7 @@ def test_a_bouncer_asks_for_all_then_for_changes_and_after_trouble_for_all(lapi:
     assert set(turns.waited) == {7.0}
 
 
-def test_a_key_that_is_not_known_ends_it_and_a_lapi_that_is_away_does_not(lapi: Lapi) -> None:
+def test_an_unknown_key_ends_the_bouncer_and_an_absent_lapi_does_not(lapi: Lapi) -> None:
     lapi.answers = [(403, {"message": "access forbidden"})]
     url = f"http://127.0.0.1:{lapi.server_address[1]}"
     with pytest.raises(ConfigError, match="cscli bouncers add"):
@@ -82,7 +82,7 @@ def test_a_key_that_is_not_known_ends_it_and_a_lapi_that_is_away_does_not(lapi: 
     crowdsec.follow(nobody, 1.0, lambda *_: True, Turns(lambda: None))
 
 
-def test_a_large_answer_is_handed_on_in_pieces_what_is_over_first() -> None:
+def test_a_large_answer_is_passed_on_in_pieces_with_deletions_first() -> None:
     new = [{"value": f"203.0.113.{n % 256}", "id": n} for n in range(4_500)]
     body = json.dumps({"new": new, "deleted": [{"value": "203.0.113.1"}]}).encode()
     pieces = [json.loads(piece) for piece in crowdsec.pieces(body)]
@@ -95,7 +95,7 @@ def test_a_large_answer_is_handed_on_in_pieces_what_is_over_first() -> None:
         assert list(crowdsec.pieces(whole)) == [whole]
 
 
-def test_what_was_not_all_done_is_asked_for_again_soon(lapi: Lapi) -> None:
+def test_decisions_that_were_only_partly_applied_are_requested_again_soon(lapi: Lapi) -> None:
     lapi.answers += [(200, {"new": None, "deleted": None})] * 9
     turns = Turns(*[lambda: None] * 8)
     done = iter([False, *[True] * 8])
@@ -105,7 +105,7 @@ def test_what_was_not_all_done_is_asked_for_again_soon(lapi: Lapi) -> None:
     assert whole == [True, *[False] * 6, True, False]
 
 
-def test_what_is_refused_each_time_is_asked_for_less_and_less_often(lapi: Lapi) -> None:
+def test_decisions_refused_each_time_are_requested_less_and_less_often(lapi: Lapi) -> None:
     lapi.answers += [(200, {"new": None, "deleted": None})] * 90
     access = crowdsec.Access(f"http://127.0.0.1:{lapi.server_address[1]}", "key")
     turns = Turns(*[lambda: None] * 89)
@@ -115,6 +115,6 @@ def test_what_is_refused_each_time_is_asked_for_less_and_less_often(lapi: Lapi) 
 
 
 @pytest.mark.parametrize("lapi", ["", "127.0.0.1:8080", "ftp://x", "http://"])
-def test_what_is_no_api_is_told_at_once(lapi: str) -> None:
+def test_an_address_that_is_not_an_api_is_reported_at_once(lapi: str) -> None:
     with pytest.raises(ConfigError, match="is not the address of an API"):
         crowdsec.Access(lapi, "key").session()

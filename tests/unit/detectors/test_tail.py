@@ -13,7 +13,7 @@ def append(path: Path, *lines: bytes, end: bytes = b"\n") -> None:
         file.write(b"".join(line + end for line in lines))
 
 
-def test_lines_come_once_and_whole(tmp_path: Path) -> None:
+def test_each_line_is_read_once_and_whole(tmp_path: Path) -> None:
     path = tmp_path / "log"
     tail = Tail(path, None)
     assert list(tail.lines()) == []
@@ -50,7 +50,7 @@ def test_a_truncated_file_begins_anew(tmp_path: Path) -> None:
     tail.close()
 
 
-def test_a_place_is_behind_what_was_given_not_what_was_read(tmp_path: Path) -> None:
+def test_the_saved_position_follows_delivered_lines_not_read_ones(tmp_path: Path) -> None:
     path = tmp_path / "log"
     append(path, *(b"%d" % n for n in range(10)))
     tail = Tail(path, None)
@@ -64,7 +64,9 @@ def test_a_place_is_behind_what_was_given_not_what_was_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("place", [FilePosition(1, 2), FilePosition(0, 0), None])
-def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: FilePosition | None) -> None:
+def test_a_position_from_another_file_starts_at_its_beginning(
+    tmp_path: Path, place: FilePosition | None
+) -> None:
     path = tmp_path / "log"
     append(path, b"a")
     tail = Tail(path, place)
@@ -72,7 +74,7 @@ def test_a_place_in_another_file_is_its_start(tmp_path: Path, place: FilePositio
     tail.close()
 
 
-def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_position_is_saved_completely_or_not_at_all(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     assert recall(state) is None
     keep(state, FilePosition(7, 9))
@@ -83,7 +85,7 @@ def test_a_place_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     assert end_of(tmp_path / "missing") == FilePosition()
 
 
-def test_what_is_still_written_to_a_rotated_file_is_read(tmp_path: Path) -> None:
+def test_lines_still_written_to_a_rotated_file_are_read(tmp_path: Path) -> None:
     path, old = tmp_path / "log", tmp_path / "log.1"
     append(path, b"a")
     tail = Tail(path, None)
@@ -99,7 +101,7 @@ def test_what_is_still_written_to_a_rotated_file_is_read(tmp_path: Path) -> None
     tail.close()
 
 
-def test_the_rest_of_a_file_that_was_rotated_meanwhile_comes_first(tmp_path: Path) -> None:
+def test_the_rest_of_a_rotated_file_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "log"
     append(path, b"a")
     place = end_of(path)
@@ -112,7 +114,7 @@ def test_the_rest_of_a_file_that_was_rotated_meanwhile_comes_first(tmp_path: Pat
     tail.close()
 
 
-def test_a_line_without_an_end_is_given_up_at_its_bound(
+def test_a_line_without_an_end_is_dropped_at_the_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl.detectors.follow.tail._LINE_MAX", 8)

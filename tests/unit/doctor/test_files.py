@@ -8,7 +8,7 @@ from xdpctl.doctor.files import problems
 from xdpctl.notify.settings import NotifySettings
 
 
-def test_a_url_that_apprise_cannot_use_is_found_and_not_shown() -> None:
+def test_a_url_that_apprise_cannot_use_is_reported_without_its_secret() -> None:
     urls = ("json://host.example/path", "nonsense://user:secret@host")
     found = list(problems(Settings(notify=NotifySettings(urls=urls))))
     ((subject, text, fix),) = found
@@ -17,7 +17,7 @@ def test_a_url_that_apprise_cannot_use_is_found_and_not_shown() -> None:
     assert "secret" not in text + fix
 
 
-def test_a_geo_database_that_is_missing_or_none_is_found(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_geo_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "text.mmdb").write_text("nothing")
     names = (str(tmp_path / "missing.mmdb"), str(tmp_path / "text.mmdb"))
     found = list(problems(Settings(geo_databases=names)))
@@ -25,5 +25,5 @@ def test_a_geo_database_that_is_missing_or_none_is_found(tmp_path: Path) -> None
     assert "missing.mmdb" in found[0][1]
 
 
-def test_nothing_configured_is_no_problem() -> None:
+def test_an_empty_configuration_is_no_problem() -> None:
     assert list(problems(Settings())) == []

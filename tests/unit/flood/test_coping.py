@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A service that answers what it is asked is left alone, whatever the rate."""
+"""A service that answers its requests is left alone at any rate."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,7 @@ Random = np.random.Generator
 
 
 def asking(port: int, length: int = 70) -> Any:
-    """Clients of a service, each with a port of its own."""
+    """Requests to a service, each from its own port."""
 
     def make(random: Random, count: int) -> PacketArray:
         return packets(
@@ -69,7 +69,9 @@ class Server(World):
 
 @pytest.mark.parametrize("port", [53, 443, 1194, 27015])
 @pytest.mark.parametrize("learning", [0.0, 600.0])
-def test_many_clients_of_a_service_that_copes_start_nothing(port: int, learning: float) -> None:
+def test_many_clients_of_a_service_that_answers_start_no_mitigation(
+    port: int, learning: float
+) -> None:
     world = Server(settings=DetectSettings(learning=learning), port=port, learnt=False)
     for rate in (4_000, 10_000, 25_000):
         world.asked(3.0, rate)
@@ -77,13 +79,13 @@ def test_many_clients_of_a_service_that_copes_start_nothing(port: int, learning:
     assert (HOST.address, port) in world.seen
 
 
-def test_it_is_learnt_while_it_is_loud() -> None:
+def test_traffic_of_a_service_that_answers_is_learnt() -> None:
     world = Server(settings=DetectSettings(learning=600), learnt=False)
     world.asked(70.0, 6_000)
     assert world.engine.normal.of_family(4).count(Traffic.DNS_QUERY) > 500
 
 
-def test_a_flood_that_is_answered_displaces_nothing_normal() -> None:
+def test_an_answered_flood_displaces_no_normal_traffic_from_memory() -> None:
     memory, random = NormalTraffic(1), np.random.default_rng(1)
     kind, known = frozenset((Traffic.DNS_QUERY,)), asking(53)(random, KEPT)
     memory.restore(known)
@@ -99,7 +101,7 @@ def test_a_flood_that_is_answered_displaces_nothing_normal() -> None:
 
 
 @pytest.mark.parametrize(("answered", "seconds"), [(0.0, 0.3), (0.5, 0.7)])
-def test_a_service_that_does_not_cope_is_helped_soon(answered: float, seconds: float) -> None:
+def test_a_service_that_stops_answering_is_helped_soon(answered: float, seconds: float) -> None:
     world = Server(settings=DetectSettings(learning=600), learnt=False, answered=answered)
     world.asked(seconds, 25_000)
     assert world.actions() == ["limit"]
@@ -111,7 +113,7 @@ def limit_of(world: Server) -> float:
     return mitigation.limit.pps
 
 
-def test_what_is_hardly_above_the_threshold_loses_next_to_nothing() -> None:
+def test_traffic_just_above_the_threshold_loses_next_to_nothing() -> None:
     """3,200 unanswered packets a second must not take four fifths of a service's clients."""
     world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
     world.asked(3.0, 3_200)
@@ -128,13 +130,13 @@ def test_a_limit_follows_the_rate_of_the_attack() -> None:
     assert limit_of(world) == FLOORS[Traffic.DNS_QUERY], "people below it lose nothing"
 
 
-def test_a_limit_lets_pass_what_services_answer() -> None:
+def test_a_limit_leaves_room_for_what_services_answer() -> None:
     world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
     world.asked(0.7, 25_000)
     assert 8_000 < limit_of(world) < 15_000
 
 
-def test_what_shows_an_attack_shows_it_of_a_service_that_copes() -> None:
+def test_an_attack_with_clear_signs_is_met_although_the_service_answers() -> None:
     world = Server(learnt=False)
     world.count = 0.0
     for _ in range(20):
@@ -143,7 +145,7 @@ def test_what_shows_an_attack_shows_it_of_a_service_that_copes() -> None:
     assert "drop" in world.actions()
 
 
-def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
+def test_packets_to_many_ports_count_for_no_service() -> None:
     random = np.random.default_rng(1)
     assert services(asking(53)(random, 100)) == ((HOST, 53),)
     assert services(np.concatenate([asking(53)(random, 80), asking(9_999)(random, 20)])) == ()
@@ -151,7 +153,7 @@ def test_what_is_to_other_ports_as_well_asks_no_service() -> None:
     assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()
 
 
-def test_of_http3_only_new_clients_ask() -> None:
+def test_only_new_clients_of_http3_count_as_questions() -> None:
     random, counts = np.random.default_rng(1), {"now": 1}
     new, data = asking(443, 1_250)(random, 100), asking(443, 300)(random, 400)
     assert services(data) == (), "a flood of short packets is no question"
@@ -163,13 +165,13 @@ def test_of_http3_only_new_clients_ask() -> None:
 
 
 def seen(window: PacketArray, rate: float = 4_000) -> Chunk:
-    """What came within a second, of which `window` is a sample."""
+    """One second of traffic of which `window` is a sample."""
     made = window.copy()
     made["weight"] = rate / len(window)
     return Chunk(0.0, 1.0, made)
 
 
-def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
+def test_without_counts_no_service_is_taken_for_answering() -> None:
     window = asking(53)(np.random.default_rng(1), 100)
     assert not Coping(None).copes(1.0, KEY, window, seen(window))
     assert not Coping(lambda *_: 0).copes(1.0, KEY, window, seen(window)), "it never answered"
@@ -177,7 +179,7 @@ def test_nothing_is_known_of_services_where_nothing_is_counted() -> None:
 
 @dataclass(slots=True)
 class Told:
-    """Looks each tenth of a second at a service that answers so many."""
+    """Checks a service ten times a second; the service answers a given number."""
 
     count: int = 1
     now: float = 0.0
@@ -197,7 +199,7 @@ class Told:
         return said
 
 
-def test_a_service_may_be_late_at_first() -> None:
+def test_a_service_gets_a_moment_to_answer_at_first() -> None:
     told = Told()
     assert told.looks(6, 2_000) == [True] * 4 + [False] * 2, "half is not enough in the end"
     told.now += 5.0
@@ -206,20 +208,20 @@ def test_a_service_may_be_late_at_first() -> None:
     assert told.looks(2, 2_000) == [True] * 2
 
 
-def test_it_is_judged_by_the_last_seconds() -> None:
+def test_a_service_is_judged_by_the_last_seconds() -> None:
     told = Told()
     assert all(told.looks(20, 4_000)), "it answers"
     assert not any(told.looks(25, 0)[14:]), "it does not any more"
 
 
-def test_a_pause_says_nothing_of_a_service() -> None:
+def test_a_pause_does_not_count_against_a_service() -> None:
     told = Told()
     assert all(told.looks(10, 4_000))
     told.now += 3_600.0
     assert all(told.looks(10, 4_000))
 
 
-def test_what_comes_beside_is_asked_too() -> None:
-    """Junk of another kind to the same port does not hide behind answers to others."""
+def test_junk_to_the_port_of_a_service_is_not_excused_by_its_answers() -> None:
+    """Answers to real requests do not excuse junk to the same port."""
     told = Told()
     assert not any(told.looks(20, 4_000, rate=8_000)[6:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The detector in pretended time: what it does about attacks, surges, and whoever knows it."""
+"""The detector in simulated time: attacks, surges, and attackers who know how it works."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ from xdpctl.traffic.packets import PacketArray
 Random = np.random.Generator
 
 
-# the first one might be people who connect, for a moment; the other's TTLs cover normal ones
+# the first could be people connecting, for a moment; the second has TTLs of normal packets
 _AT_FIRST = {"TCP with all flags": 0.4, "UDP, all at random": 0.15}
 _LATER = {"UDP, all at random": 0.15}
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_every_made_attack_is_answered(name: str) -> None:
+def test_every_synthetic_attack_is_mitigated(name: str) -> None:
     world = World()
     told = began(world.play(2.0, ATTACKS[name], 25_000))
     assert told, "it was not seen"
@@ -38,14 +38,14 @@ def test_normal_traffic_is_left_alone() -> None:
     assert world.legitimate_hit == 0
 
 
-def test_nobody_of_a_known_flow_is_hit_while_it_goes_on() -> None:
+def test_known_flows_are_not_hit_during_an_attack() -> None:
     world = World(known=1.0)
     world.play(3.0, ATTACKS["UDP, all at random"], 100_000)
     assert world.actions()
     assert world.legitimate_hit == 0
 
 
-def test_a_change_of_vectors_is_a_new_attack() -> None:
+def test_a_change_of_vector_is_treated_as_a_new_attack() -> None:
     world = World()
     for name in ("NTP monlist", "SYN, plain", "ICMP echo, large", "GRE by bots"):
         told = began(world.play(1.0, ATTACKS[name], 50_000))
@@ -57,7 +57,7 @@ def test_a_change_of_vectors_is_a_new_attack() -> None:
         assert world.leak < 0.01
 
 
-def test_vectors_that_alternate_faster_than_it_looks_are_all_held() -> None:
+def test_quickly_alternating_vectors_are_all_held() -> None:
     world = World()
     names = ("NTP monlist", "chargen", "SYN, plain", "RST")
     for turn in range(60):
@@ -81,7 +81,7 @@ def _spread(name: str, hosts: int) -> Making:
     return make
 
 
-def test_carpet_bombing_is_answered_over_the_prefix() -> None:
+def test_carpet_bombing_is_mitigated_for_the_whole_prefix() -> None:
     world = World()
     told = began(world.play(1.0, _spread("UDP of one length by bots", 256), 30_000))
     assert told[0].after <= 0.15
@@ -92,7 +92,7 @@ def test_carpet_bombing_is_answered_over_the_prefix() -> None:
     assert told[0].mitigation.victim == "192.0.2.0/28"
 
 
-def test_a_flood_on_65536_destinations_is_answered_over_what_is_protected() -> None:
+def test_a_flood_on_65536_destinations_is_mitigated_for_the_protected_prefix() -> None:
     world = World(ours=(parse_prefix("192.0.0.0/16"),))
 
     def all_over(random: Random, count: int) -> PacketArray:
@@ -108,7 +108,7 @@ def test_a_flood_on_65536_destinations_is_answered_over_what_is_protected() -> N
     assert len(world.engine.mitigations.active) <= 2
 
 
-def test_a_sweep_is_met_with_one_answer_after_some_addresses() -> None:
+def test_a_sweep_over_addresses_is_met_with_one_mitigation() -> None:
     world = World()
     for host in range(1, 40):
 
@@ -122,7 +122,7 @@ def test_a_sweep_is_met_with_one_answer_after_some_addresses() -> None:
     assert len(world.engine.mitigations.active) <= 12
 
 
-def test_packets_to_others_are_not_looked_at() -> None:
+def test_packets_to_unprotected_networks_are_ignored() -> None:
     world = World()
 
     def elsewhere(random: Random, count: int) -> PacketArray:
@@ -133,7 +133,7 @@ def test_packets_to_others_are_not_looked_at() -> None:
     assert world.play(2.0, elsewhere, 100_000) == []
 
 
-def test_just_below_every_floor_nothing_is_done() -> None:
+def test_traffic_just_below_every_floor_starts_nothing() -> None:
     world = World(normal=200)
 
     def mixed(random: Random, count: int) -> PacketArray:
@@ -144,7 +144,7 @@ def test_just_below_every_floor_nothing_is_done() -> None:
     assert world.play(5.0, mixed, 4 * 0.8 * FLOORS[Traffic.ICMP]) == []
 
 
-def test_a_ramp_is_seen_at_twice_the_floor_at_most() -> None:
+def test_a_slowly_rising_attack_is_seen_at_twice_the_floor_at_most() -> None:
     world = World(normal=200)
     rate, told = 0.0, list[Told]()
     while not told and rate < 4 * FLOORS[Traffic.UDP]:
@@ -187,7 +187,7 @@ def test_a_flood_shaped_like_the_victims_own_traffic_is_limited_and_known_flows_
     assert world.legitimate_hit == 0
 
 
-def test_modes_by_prefix_and_kind() -> None:
+def test_the_mode_can_be_set_by_prefix_and_kind() -> None:
     parts = (
         Part(parse_prefix("192.0.2.0/28"), None, {}, {"udp_service": Most.OFF}),
         Part(parse_prefix("192.0.2.1"), Most.OBSERVE, {"icmp": 100_000.0}, {}),
@@ -204,14 +204,14 @@ def test_modes_by_prefix_and_kind() -> None:
     assert DetectSettings(mode=Most.OFF).most(parse_prefix("192.0.2.1"), Traffic.UDP) is Most.OFF
 
 
-def test_a_late_reading_is_no_attack() -> None:
-    """Packets of a second that are read at once came in a second."""
+def test_packets_read_late_are_no_attack() -> None:
+    """Packets of one second that are read at once still count as one second."""
     world = World(normal=500, known=0.0)
     assert world.quiet(10.0, 1.0) == []
 
 
 def _to(name: str, *hosts: tuple[int, int], shares: tuple[float, ...] | None = None) -> Making:
-    """An attack on several addresses 192.0.x.y, each with its share."""
+    """An attack on several addresses 192.0.x.y, each with a share of the packets."""
 
     def make(random: Random, count: int) -> PacketArray:
         packets = ATTACKS[name](random, count)
@@ -225,7 +225,7 @@ def _to(name: str, *hosts: tuple[int, int], shares: tuple[float, ...] | None = N
     return make
 
 
-def test_side_targets_do_not_hide_the_one_that_is_meant() -> None:
+def test_side_targets_do_not_hide_the_real_target() -> None:
     world = World()
     hosts = tuple((2, 10 * number + 1) for number in range(10))
     shares = (0.91, *([0.01] * 9))
@@ -234,7 +234,7 @@ def test_side_targets_do_not_hide_the_one_that_is_meant() -> None:
     assert world.leak <= 0.2
 
 
-def test_victims_in_two_protected_prefixes_are_both_looked_at() -> None:
+def test_victims_in_two_protected_prefixes_are_both_defended() -> None:
     world = World(ours=(parse_prefix("192.0.2.0/24"), parse_prefix("192.0.3.0/24")))
     hosts = tuple((net, 40 * number + 1) for net in (2, 3) for number in range(5))
     told = began(world.play(1.0, _to("chargen", *hosts), 100_000))
@@ -244,7 +244,7 @@ def test_victims_in_two_protected_prefixes_are_both_looked_at() -> None:
     assert world.leak <= 0.02
 
 
-def test_without_known_flows_for_a_while_nothing_is_unsolicited() -> None:
+def test_without_known_flows_for_a_while_unknown_flows_mean_nothing() -> None:
     world = World(normal=500)
     assert world.engine.taught
     world.known = 0.0
@@ -261,7 +261,7 @@ def test_a_step_of_the_clock_neither_learns_nor_stops() -> None:
     assert world.leak <= 0.1
 
 
-def test_six_is_held_as_four() -> None:
+def test_ipv6_attacks_are_held_like_ipv4() -> None:
     six = World(ours=(parse_prefix("2001:db8:2::/48"),))
 
     def syns(random: Random, count: int) -> PacketArray:
@@ -279,7 +279,7 @@ def test_six_is_held_as_four() -> None:
     assert told[0].mitigation.victim == "2001:db8:2::1"
 
 
-def test_many_small_vectors_at_once_are_met_beside_the_large_ones() -> None:
+def test_many_small_vectors_are_met_beside_a_large_one() -> None:
     """20 vectors of 1,250 packets a second: most are below the floors of their kinds."""
     names = list(ATTACKS)[:20]
 
@@ -297,8 +297,8 @@ def test_many_small_vectors_at_once_are_met_beside_the_large_ones() -> None:
     assert {mitigation.action for mitigation in world.engine.mitigations.active} >= {"drop"}
 
 
-def test_people_beside_an_attack_are_not_what_is_beside_it() -> None:
-    """A third of their packets are of unknown flows, of all kinds."""
+def test_people_beside_an_attack_are_not_taken_for_a_small_vector() -> None:
+    """A third of the people's packets are in unknown flows, of all kinds."""
     world = World(normal=5_000, known=0.66)
     assert world.quiet(3.0) == []
     world.play(6.0, ATTACKS["NTP monlist"], 25_000)

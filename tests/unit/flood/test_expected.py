@@ -26,7 +26,7 @@ def expected(**more: Any) -> tuple[Expectation, ...]:
     return (Expectation(name="bell", by="root", created_at=1.0, **given),)
 
 
-def test_it_starts_nothing_up_to_its_rate() -> None:
+def test_expected_traffic_starts_nothing_up_to_its_rate() -> None:
     world = World()
     world.engine.expectations = expected()
     world.play(5.0, UDP, 25_000)
@@ -39,7 +39,7 @@ def test_it_starts_nothing_up_to_its_rate() -> None:
     assert other.actions(), "another kind is met"
 
 
-def test_what_comes_above_the_threshold_teaches_nothing() -> None:
+def test_expected_traffic_above_the_threshold_is_not_learnt() -> None:
     world = World(learnt=False)
     world.engine.expectations = expected()
     world.play(70.0, UDP, 25_000, 0.1)
@@ -47,8 +47,8 @@ def test_what_comes_above_the_threshold_teaches_nothing() -> None:
     assert world.engine.normal.of_family(4).count(Traffic.UDP) < 300
 
 
-def test_of_a_host_it_does_not_bring_a_rule_on_its_network() -> None:
-    """The others of the network get too little for an attack."""
+def test_traffic_expected_of_a_host_causes_no_rule_on_its_network() -> None:
+    """The other hosts of the network get too few packets for an attack."""
 
     def others(random: Random, count: int) -> PacketArray:
         made = ATTACKS["UDP, all at random"](random, count)
@@ -64,7 +64,7 @@ def test_of_a_host_it_does_not_bring_a_rule_on_its_network() -> None:
     assert world.actions() == []
 
 
-def test_what_stands_already_is_watched_only() -> None:
+def test_a_standing_mitigation_of_expected_traffic_is_only_probed() -> None:
     world = World()
     world.play(2.0, UDP, 25_000)
     assert world.actions()
@@ -73,7 +73,7 @@ def test_what_stands_already_is_watched_only() -> None:
     assert {mitigation.state for mitigation in world.engine.mitigations.active} == {State.PROBING}
 
 
-def test_what_was_allowed_hides_nothing_that_is_more() -> None:
+def test_allowed_traffic_does_not_hide_a_larger_attack() -> None:
     """The detector's answer was refused, since an operator has removed its rule."""
     world = World()
     world.play(2.0, ATTACKS["DNS water torture"], 6_500)
@@ -86,7 +86,7 @@ def test_what_was_allowed_hides_nothing_that_is_more() -> None:
     assert world.actions()
 
 
-def test_what_is_expected_is_left_alone_beside_an_attack() -> None:
+def test_expected_traffic_is_left_alone_beside_an_attack() -> None:
     """Beside an attack, kinds are looked at below their thresholds."""
 
     def both(random: Random, count: int) -> PacketArray:
@@ -100,14 +100,14 @@ def test_what_is_expected_is_left_alone_beside_an_attack() -> None:
         assert {mitigation.kind for mitigation in world.engine.mitigations.active} == kinds
 
 
-def test_answers_are_no_crowd_unless_they_are_named() -> None:
+def test_reflected_answers_are_not_expected_unless_named() -> None:
     world = World()
     world.engine.expectations = expected(times=0.0, pps=200_000.0, kind="")
     world.play(2.0, ATTACKS["NTP monlist"], 100_000)
     assert world.actions() == ["drop"]
 
 
-def test_known_flows_are_expected_too() -> None:
+def test_traffic_in_known_flows_can_be_expected_too() -> None:
     flow = stream(protocol=17, destination_port=9, flow=FlowState.KNOWN)
     world = World()
     world.engine.expectations = expected(times=0.0, pps=90_000.0)

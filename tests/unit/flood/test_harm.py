@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the detector must never do to people, and what must not get around it, in pretended time."""
+"""Harm that the detector must not do, and evasions that it must stop, in simulated time."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_tunnel_that_nobody_answers_is_left_alone(name: str, learnt: bool) -> 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_flood_of_few_sources_leaves_each_what_is_no_attack(seed: int) -> None:
+def test_a_flood_from_few_sources_limits_each_source(seed: int) -> None:
     world = World(seed=seed)
     (told, *_) = began(world.play(2.0, stream(protocol=17, destination_port=9), 50_000))
     assert told.mitigation.limit
@@ -55,8 +55,8 @@ def test_a_flood_of_few_sources_leaves_each_what_is_no_attack(seed: int) -> None
     assert not told.mitigation.known, "it spares known flows"
 
 
-def test_what_is_usual_keeps_no_rule() -> None:
-    """A limit on a whole kind, which meets as many packets after the flood as are usual."""
+def test_usual_traffic_does_not_keep_a_limit_in_force() -> None:
+    """After the flood, a limit on a whole kind of packets meets only the usual rate."""
     world = World(normal=0)
     world.engine.usual.restore(world.unix, {(HOST, Traffic.DNS_QUERY): 6_000.0})
     world.play(2.0, ATTACKS["DNS water torture"], 60_000)
@@ -68,8 +68,8 @@ def test_what_is_usual_keeps_no_rule() -> None:
     assert limit.state == "probing"
 
 
-def test_a_drop_made_without_a_baseline_is_not_kept_by_people() -> None:
-    """20 people go on with what the flood looked like, at 700 packets a second."""
+def test_people_do_not_keep_a_drop_without_a_baseline_in_force() -> None:
+    """20 people send packets of the flood's shape, 700 a second."""
     world = World(settings=DetectSettings(learning=600), learnt=False)
     world.play(6.0, ATTACKS["chargen"], 25_000)
     assert "drop" in world.actions()
@@ -84,7 +84,7 @@ def test_a_drop_made_without_a_baseline_is_not_kept_by_people() -> None:
     assert "drop" in world.actions(), "the attack goes on"
 
 
-def test_people_who_shake_hands_do_not_keep_a_challenge() -> None:
+def test_people_who_complete_handshakes_do_not_keep_a_challenge_in_force() -> None:
     world = World()
     world.play(2.0, ATTACKS["SYN as all send it"], 25_000)
     assert world.actions() == ["challenge"]
@@ -99,7 +99,7 @@ def test_people_who_shake_hands_do_not_keep_a_challenge() -> None:
     assert world.actions() == []
 
 
-def test_forged_acks_beside_syns_are_no_handshakes() -> None:
+def test_forged_acks_beside_syns_do_not_count_as_handshakes() -> None:
     world = World()
 
     def forged(random: Random, count: int) -> PacketArray:
@@ -111,7 +111,7 @@ def test_forged_acks_beside_syns_are_no_handshakes() -> None:
     assert told[0].after < 0.6
 
 
-def test_what_a_limit_lets_pass_is_not_handled() -> None:
+def test_traffic_that_a_limit_passes_can_start_another_mitigation() -> None:
     """49 amplifiers, and then 4,000 others of the same kind to the same victim."""
     world = World()
 
@@ -136,7 +136,7 @@ def test_what_a_limit_lets_pass_is_not_handled() -> None:
     assert world.leak < 0.2
 
 
-def test_places_do_not_run_out() -> None:
+def test_an_attacker_cannot_use_up_the_number_of_mitigations() -> None:
     """Ten pulses, each of another shape and on many hosts; then a plain flood on another host."""
     world = World()
     for pulse in range(40):
@@ -180,7 +180,7 @@ def test_a_download_in_one_flow_is_no_attack() -> None:
     assert world.play(5.0, acks, 45_000) == []
 
 
-def test_what_a_prefix_is_used_to_is_learnt_of_the_prefix() -> None:
+def test_the_usual_rate_of_a_prefix_is_learnt_for_the_prefix() -> None:
     """6.5 pings a second at each of 200 addresses, day after day."""
     world = World()
 
@@ -197,7 +197,7 @@ def test_what_a_prefix_is_used_to_is_learnt_of_the_prefix() -> None:
     assert began(world.play(3.0, pings, 6_000))
 
 
-def test_a_prefix_is_noted_beside_its_hosts() -> None:
+def test_rates_are_learnt_for_prefixes_and_for_hosts() -> None:
     world = World(normal=500)
     usual = world.engine.usual
     world.play(30 * 60.0, stream(protocol=17, destination_port=9), 2_000, 0.5)
@@ -205,7 +205,7 @@ def test_a_prefix_is_noted_beside_its_hosts() -> None:
     assert usual.best((parse_prefix("192.0.2.0/24"), Traffic.UDP)) > 1_500
 
 
-def test_a_first_day_cannot_be_boiled() -> None:
+def test_an_attacker_cannot_raise_the_baseline_of_the_first_day() -> None:
     began_at = 1_764_201_600.0
     key, usual, unix = (HOST, Traffic.ICMP), Usual(began_at), began_at
     while unix < began_at + 3 * 3_600:

@@ -15,7 +15,7 @@ from xdpctl.model.rate import Rate
 Random = np.random.Generator
 
 
-def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
+def test_a_mitigation_lasts_through_pulses_is_then_probed_and_ended() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     (mitigation,) = world.engine.mitigations.active
@@ -39,7 +39,7 @@ def test_an_answer_is_held_through_pulses_then_probed_then_ended() -> None:
     assert world.engine.mitigations.active == []
 
 
-def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() -> None:
+def test_an_attack_that_returns_while_probed_is_enforced_again_for_longer() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     (mitigation,) = world.engine.mitigations.active
@@ -51,7 +51,7 @@ def test_what_comes_back_while_it_is_probed_is_enforced_again_and_held_longer() 
     assert mitigation.quiet == 2 * QUIET_SECONDS
 
 
-def test_the_next_wave_on_the_same_victim_gets_the_answer_that_helped() -> None:
+def test_the_next_wave_on_a_victim_gets_the_mitigation_that_helped() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     (mitigation,) = world.engine.mitigations.active
@@ -63,7 +63,7 @@ def test_the_next_wave_on_the_same_victim_gets_the_answer_that_helped() -> None:
     assert "minutes ago" in again.mitigation.finding.because[0]
 
 
-def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
+def test_rules_are_renewed_as_long_as_they_are_needed() -> None:
     world = World()
     world.play(2.0, ATTACKS["chargen"], 50_000)
     told = world.play(125.0, ATTACKS["chargen"], 5_000, 0.1)
@@ -71,7 +71,7 @@ def test_rules_are_asked_for_again_as_long_as_they_are_needed() -> None:
     assert len(renewed) == 2
 
 
-def test_a_refused_answer_is_asked_for_again() -> None:
+def test_a_refused_mitigation_is_requested_again() -> None:
     world = World()
     (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
     world.engine.mitigations.answered(told.mitigation.id, "the control plane is busy")
@@ -81,8 +81,8 @@ def test_a_refused_answer_is_asked_for_again() -> None:
     assert told.mitigation.refused == ""
 
 
-def test_a_drop_that_became_a_limit_is_a_limit_here_too() -> None:
-    """Else what the limit lets pass would be taken for dropped, and a new wave would drop again."""
+def test_a_drop_softened_to_a_limit_counts_as_a_limit() -> None:
+    """Otherwise passed packets would count as dropped, and a new wave would get a drop again."""
     world = World()
     (told, *_) = began(world.play(0.5, ATTACKS["chargen"], 50_000))
     assert told.mitigation.drops
@@ -91,7 +91,7 @@ def test_a_drop_that_became_a_limit_is_a_limit_here_too() -> None:
     world.engine.mitigations.answered("nothing", "", Rate(pps=1_000))
 
 
-def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
+def test_a_restarted_detector_takes_over_the_mitigations() -> None:
     world = World()
     world.play(1.0, ATTACKS["chargen"], 50_000)
     left = world.engine.mitigations
@@ -104,7 +104,7 @@ def test_a_new_process_goes_on_with_the_answers_of_the_one_before() -> None:
     assert after.leak == 0.0
 
 
-def test_a_limit_ends_though_normal_packets_of_its_kind_go_on() -> None:
+def test_a_limit_ends_although_normal_packets_of_its_kind_continue() -> None:
     world = World(normal=4_000, known=0.0)
     world.play(2.0, ATTACKS["ICMP echo"], 25_000)
     assert "limit" in world.actions()
@@ -112,7 +112,7 @@ def test_a_limit_ends_though_normal_packets_of_its_kind_go_on() -> None:
     assert world.actions() == []
 
 
-def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
+def test_an_earlier_drop_returns_only_if_drops_are_allowed() -> None:
     world = World()
     world.play(2.0, ATTACKS["SSDP"], 50_000)
     world.quiet(QUIET_SECONDS + PROBE_SECONDS + 2, 0.1)
@@ -128,7 +128,9 @@ def test_an_earlier_drop_comes_back_only_where_drops_are_allowed() -> None:
     ("mode", "left"),
     [(Most.OFF, []), (Most.LIMIT, []), (Most.OBSERVE, [True]), (Most.DROP, [False])],
 )
-def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: list[bool]) -> None:
+def test_a_restarted_detector_keeps_only_what_the_configuration_allows(
+    mode: Most, left: list[bool]
+) -> None:
     world, after = World(), World()
     world.play(1.0, ATTACKS["chargen"], 50_000)
     settings = DetectSettings(mode=mode)
@@ -140,7 +142,7 @@ def test_a_new_process_keeps_what_the_configuration_allows(mode: Most, left: lis
     assert phases == ([Phase.CONTINUES] if left else [Phase.ENDED])
 
 
-def test_what_is_refused_is_answered_with_less() -> None:
+def test_a_refused_mitigation_is_replaced_by_a_weaker_one() -> None:
     world = World()
     (told, *_) = began(world.play(0.1, ATTACKS["chargen"], 50_000))
     world.engine.mitigations.answered(told.mitigation.id, "it is too much")
@@ -148,8 +150,8 @@ def test_what_is_refused_is_answered_with_less() -> None:
     assert [t.mitigation.action for t in more] == ["limit"]
 
 
-def test_real_hosts_that_answer_a_challenge_are_limited_each() -> None:
-    """A challenge stops forged sources; bots answer it, and go on."""
+def test_real_hosts_that_answer_a_challenge_are_limited_per_source() -> None:
+    """A challenge stops forged sources, but bots answer it and continue."""
     world = World(answers=True)
     told = began(world.play(4.0, ATTACKS["SYN as all send it"], 25_000))
     assert [t.mitigation.action for t in told] == ["challenge", "limit"]

@@ -40,13 +40,13 @@ def test_the_match_of_a_kind_takes_all_of_it_and_has_a_text(packets: PacketArray
             assert not others.any(), kind.name
 
 
-def test_what_is_done_about_udp_leaves_queries_alone(packets: PacketArray) -> None:
+def test_measures_against_udp_leave_dns_queries_alone(packets: PacketArray) -> None:
     queries = packets[kinds(packets) == Traffic.DNS_QUERY]
     assert len(queries)
     assert not takes(join(shape(Traffic.UDP, 4)), queries).any()
 
 
-def test_icmp_is_that_of_the_family() -> None:
+def test_icmp_matches_use_the_protocol_of_the_family() -> None:
     assert str(join(shape(Traffic.ICMP, 6))) == "proto icmpv6"
     assert str(join(shape(Traffic.ICMP, 4))) == "proto icmp"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an attack is met with at most: on a box that learns, and by configuration."""
+"""The strongest measure against an attack: on a learning box, and by configuration."""
 
 import pytest
 
@@ -17,18 +17,16 @@ from xdpctl.flood.settings import Most
         (Traffic.DNS_QUERY, "limit", "drop"),
     ],
 )
-def test_a_box_that_learns_drops_only_what_nobody_asked_for(
-    kind: Traffic, now: str, later: str
-) -> None:
+def test_a_learning_box_drops_only_unsolicited_answers(kind: Traffic, now: str, later: str) -> None:
     assert strongest(kind, Most.DROP, True, True) == now
     assert strongest(kind, Most.DROP, False, True) == later
 
 
-def test_without_a_memory_of_flows_nothing_is_an_answer() -> None:
+def test_without_a_flow_memory_nothing_counts_as_unsolicited() -> None:
     assert strongest(Traffic.UDP_SERVICE, Most.DROP, True, False) == "limit"
 
 
-def test_the_configuration_bounds_it() -> None:
+def test_the_configuration_bounds_the_strongest_measure() -> None:
     assert strongest(Traffic.UDP, Most.LIMIT, False, True) == "limit"
     assert strongest(Traffic.SYN, Most.LIMIT, False, True) == "challenge"
     assert strongest(Traffic.SYN, Most.OBSERVE, False, True) == "watch"

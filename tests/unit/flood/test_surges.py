@@ -41,7 +41,7 @@ def _alike(packets: PacketArray, **columns: object) -> PacketArray:
 
 @pytest.mark.parametrize("name", list(_SURGES))
 def test_a_surge_is_not_dropped(name: str) -> None:
-    """Ten times as many as the floor for ten seconds, of flows that nobody knows yet."""
+    """Ten times the floor for ten seconds, in unknown flows."""
     for seed in range(3):
         world = World(seed=seed)
         world.play(10.0, _SURGES[name], 3_000)
@@ -49,7 +49,7 @@ def test_a_surge_is_not_dropped(name: str) -> None:
 
 
 def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
-    """A bell: many new people within seconds, whose ACKs prove that they are there."""
+    """After a bell many new people connect within seconds; their ACKs prove that they exist."""
     world = World()
 
     def people(random: Random, count: int) -> PacketArray:
@@ -65,7 +65,7 @@ def test_log_ins_whose_handshakes_complete_are_no_attack() -> None:
     assert told[0].after <= 0.35
 
 
-def test_one_handshake_repeated_does_not_excuse_a_flood() -> None:
+def test_repeated_handshakes_do_not_excuse_a_flood() -> None:
     """A few real hosts repeat the ACKs of their handshakes, beside 200,000 forged SYNs a second."""
     world = World()
 
@@ -84,7 +84,7 @@ def test_one_handshake_repeated_does_not_excuse_a_flood() -> None:
 
 
 @pytest.mark.parametrize("name", list(_KNOWN_SURGES))
-def test_a_surge_of_known_flows_is_not_even_looked_at(name: str) -> None:
+def test_a_surge_of_known_flows_is_not_examined(name: str) -> None:
     world = World()
 
     def known(random: Random, count: int) -> PacketArray:

@@ -14,14 +14,14 @@ DAY, BEGAN = 86_400.0, 1_764_201_600.0
 
 
 def quietly(usual: Usual, begin: float, end: float) -> float:
-    """Nothing is noted for so long; the time of the last note."""
+    """Note no rate until `end`; return the time of the last note."""
     while begin < end:
         begin = min(begin + 250, end)
         usual.note(begin, {})
     return begin
 
 
-def test_a_rate_counts_after_ten_minutes_and_for_a_week() -> None:
+def test_a_rate_counts_as_usual_after_ten_minutes_and_for_a_week() -> None:
     usual = Usual(BEGAN)
     usual.note(BEGAN, {KEY: 3_000.0})
     unix = quietly(usual, BEGAN, BEGAN + 14 * 60)
@@ -36,8 +36,8 @@ def test_a_rate_counts_after_ten_minutes_and_for_a_week() -> None:
 
 
 @pytest.mark.parametrize("step", [-DAY, -1.0, 1_000.0, 30 * DAY])
-def test_a_step_of_the_clock_forgets_what_waits(step: float) -> None:
-    """How long ago it was is not known, so an attack could count at once."""
+def test_a_step_of_the_clock_discards_waiting_rates(step: float) -> None:
+    """Its age is unknown then, so an attack could count as usual at once."""
     usual = Usual(BEGAN)
     usual.note(BEGAN, {KEY: 3_000.0})
     usual.note(BEGAN + 200, {})
@@ -59,7 +59,7 @@ def test_an_attack_is_not_learnt() -> None:
     assert usual.best(KEY) == 0.0
 
 
-def test_a_baseline_that_is_boiled_slowly_doubles_in_a_week_at_most() -> None:
+def test_a_slowly_raised_baseline_doubles_in_a_week_at_most() -> None:
     """The attacker stays just below the threshold, whatever it is."""
     usual = Usual(BEGAN)
     unix = BEGAN
@@ -73,7 +73,7 @@ def test_a_baseline_that_is_boiled_slowly_doubles_in_a_week_at_most() -> None:
     assert usual.threshold(KEY, 1_000.0) <= 2.0 * first
 
 
-def test_a_file_brings_it_back() -> None:
+def test_the_baseline_is_restored_from_a_file() -> None:
     usual = Usual(BEGAN)
     usual.note(BEGAN, {KEY: 2_000.0})
     quietly(usual, BEGAN, BEGAN + 2_000)
@@ -98,6 +98,6 @@ def test_a_file_brings_it_back() -> None:
         {"since": 1, "observed": 1, "rates": 5},
     ],
 )
-def test_something_else_is_refused(found: object) -> None:
+def test_a_file_of_another_format_is_refused(found: object) -> None:
     with pytest.raises(ValueError, match=r"it is not what was learnt|since is no time"):
         Usual.from_json(found, BEGAN)

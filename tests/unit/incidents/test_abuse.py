@@ -57,26 +57,26 @@ def test_each_verified_source_outside_has_a_valid_report() -> None:
     assert "peak_bps" not in report, "it was not measured"
 
 
-def test_nobody_is_reported_of_whom_no_packet_was_dropped() -> None:
+def test_a_source_without_dropped_packets_is_not_reported() -> None:
     found = incident()
     found["evidence"]["received"] = True
     assert not dict(reports(found, WHO))
 
 
 @pytest.mark.parametrize("subject", ["198.51.100.0/24", "fastnetmon", "2001:db8::7/128"])
-def test_an_incident_about_more_than_an_address_has_valid_reports(subject: str) -> None:
+def test_an_incident_about_a_prefix_or_a_detector_has_valid_reports(subject: str) -> None:
     (text, _) = dict(reports(incident(subject=subject), WHO)).values()
     assert not xarf.parse(text.decode()).errors
     assert json.loads(text).get("destination_ip") in (None, "2001:db8::7")
 
 
-def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xarf", None)
     with pytest.raises(ConfigError, match="extra xarf"):
         list(reports(incident(), WHO))
 
 
-def test_the_reporter_is_whole_or_none() -> None:
+def test_the_reporter_is_complete_or_missing() -> None:
     nothing = Problems()
     Reporter().check("reporter", nothing)
     assert nothing.count == 0

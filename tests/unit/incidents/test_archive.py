@@ -27,7 +27,7 @@ def exported(box: Api, tmp_path: Path) -> tuple[str, Path]:
     return identity, path
 
 
-def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> None:
+def test_an_archive_verifies_and_names_its_author(box: Api, tmp_path: Path) -> None:
     identity, path = exported(box, tmp_path)
     found = archive.verify_archive(path)
     assert found.incident == identity
@@ -42,7 +42,7 @@ def test_an_archive_holds_and_tells_who_made_it(box: Api, tmp_path: Path) -> Non
         assert b"<!doctype html>" in held.read("report.html")
 
 
-def test_an_archive_that_was_changed_is_found_out(box: Api, tmp_path: Path) -> None:
+def test_a_changed_archive_does_not_verify(box: Api, tmp_path: Path) -> None:
     _, path = exported(box, tmp_path)
     with zipfile.ZipFile(path) as held:
         parts = {name: held.read(name) for name in held.namelist()}
@@ -84,7 +84,7 @@ def test_only_what_this_project_writes_is_decompressed(
         archive.verify_archive(packed)
 
 
-def test_a_key_that_is_none_is_told(box: Api, tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported(box: Api, tmp_path: Path) -> None:
     (tmp_path / "control" / "incident.key").write_text("no key")
     answer = box.call("GET", "/v1/incidents/key")
     assert answer.status_code == 500

@@ -21,12 +21,12 @@ def shown(box: Api, identity: str) -> dict[str, Any]:
     return found
 
 
-def test_rules_that_people_add_while_it_is_open_belong_to_it(box: Api) -> None:
+def test_rules_added_while_an_incident_is_open_belong_to_it(box: Api) -> None:
     before = box.add("203.0.113.1")
     identity = opened(box)
     during = box.add("203.0.113.2")
-    signature = {"match": {"destination": VICTIM, "protocol": "udp", "source_port": "53"}}
-    assert box.call("POST", "/v1/rules", json=signature).status_code == 201
+    rule = {"match": {"destination": VICTIM, "protocol": "udp", "source_port": "53"}}
+    assert box.call("POST", "/v1/rules", json=rule).status_code == 201
     closed = box.call("POST", f"/v1/incidents/{identity}/close").json()
     after = box.add("203.0.113.3")
     found = shown(box, identity)
@@ -39,7 +39,7 @@ def test_rules_that_people_add_while_it_is_open_belong_to_it(box: Api) -> None:
     assert during["id"] in rules, "its rules stay"
 
 
-def test_a_rule_that_is_removed_is_recorded_in_it(box: Api) -> None:
+def test_a_removed_rule_is_recorded_in_its_incident(box: Api) -> None:
     identity = opened(box)
     rule = box.add("203.0.113.2")
     box.call("DELETE", f"/v1/rules/{rule['id']}")
@@ -48,24 +48,24 @@ def test_a_rule_that_is_removed_is_recorded_in_it(box: Api) -> None:
     assert record["why"] == "removed by root"
 
 
-def test_of_several_the_rule_goes_to_the_one_whose_victim_it_names(box: Api) -> None:
+def test_a_rule_belongs_to_the_open_incident_whose_victim_it_names(box: Api) -> None:
     first = opened(box)
     box.clock.advance(1)
     second = opened(box, victim="198.51.100.0/28")
-    signature = {"match": {"destination": VICTIM, "protocol": "udp", "source_port": "53"}}
-    box.call("POST", "/v1/rules", json=signature)
+    rule = {"match": {"destination": VICTIM, "protocol": "udp", "source_port": "53"}}
+    box.call("POST", "/v1/rules", json=rule)
     box.add("203.0.113.9")
     assert shown(box, first)["rules_made"] == 1
     assert shown(box, second)["rules_made"] == 1
 
 
-def test_one_that_is_open_is_not_opened_again(box: Api) -> None:
+def test_an_open_incident_is_not_opened_again(box: Api) -> None:
     identity = opened(box)
     refused = box.call("POST", "/v1/incidents", json=OPEN)
     assert identity in problem(refused, 409, "conflict")["detail"]
 
 
-def test_what_a_detector_opened_is_not_closed_by_hand(box: Api) -> None:
+def test_an_incident_opened_by_a_detector_is_not_closed_by_hand(box: Api) -> None:
     say(box, "fastnetmon", fastnetmon("ban"))
     (brief,) = box.call("GET", "/v1/incidents").json()["incidents"]
     refused = box.call("POST", f"/v1/incidents/{brief['id']}/close")
@@ -73,7 +73,7 @@ def test_what_a_detector_opened_is_not_closed_by_hand(box: Api) -> None:
     problem(box.call("POST", "/v1/incidents/20200101-000000/close"), 404, "not-found")
 
 
-def test_a_detector_that_joins_keeps_it_open(box: Api) -> None:
+def test_a_detector_that_joins_keeps_the_incident_open(box: Api) -> None:
     identity = opened(box)
     say(box, "fastnetmon", fastnetmon("ban"))
     closed = box.call("POST", f"/v1/incidents/{identity}/close").json()
@@ -82,7 +82,7 @@ def test_a_detector_that_joins_keeps_it_open(box: Api) -> None:
     assert not shown(box, identity)["open"]
 
 
-def test_it_ends_by_itself(box: Api) -> None:
+def test_an_incident_opened_by_hand_ends_by_itself(box: Api) -> None:
     identity = opened(box)
     box.clock.advance(86_401)
     for number in range(20):  # each is a step of upkeep
@@ -97,7 +97,7 @@ def test_bad_input_names_the_field(box: Api) -> None:
     assert problem(refused, 400, "bad-request")["field"] == "attack"
 
 
-def test_the_rules_of_an_import_belong_to_it_as_single_ones_do(box: Api) -> None:
+def test_the_rules_of_an_import_belong_to_the_incident_too(box: Api) -> None:
     box.add("203.0.113.1")
     identity = opened(box)
     listed = "\n".join(f"203.0.113.{number}" for number in range(1, 9))

@@ -39,7 +39,7 @@ def udp(source: bytes, target: bytes, source_port: int, target_port: int) -> byt
     return build(Prefix(source, 32), Prefix(target, 32), 17, source_port, target_port)
 
 
-def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
+def test_some_of_the_dropped_packets_are_kept(box: Api, tmp_path: Path) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]["id"]
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
@@ -66,7 +66,7 @@ def test_some_of_what_is_dropped_is_kept(box: Api, tmp_path: Path) -> None:
     assert {p.stem for p in (tmp_path / "control" / "incidents").iterdir()} == {identity}
 
 
-def test_where_no_rule_hits_packets_of_the_victim_are_kept_and_said_to_be_that(box: Api) -> None:
+def test_if_no_rule_hits_packets_to_the_victim_are_kept_and_labelled_so(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]["id"]
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
@@ -92,7 +92,7 @@ def test_where_no_rule_hits_packets_of_the_victim_are_kept_and_said_to_be_that(b
     assert (told["packets"], told["received"]) == (9, False), "only what the rules hit counts now"
 
 
-def test_who_was_only_challenged_is_not_accused(box: Api) -> None:
+def test_challenged_sources_are_not_accused(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]["id"]
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
@@ -108,7 +108,7 @@ def test_who_was_only_challenged_is_not_accused(box: Api) -> None:
     assert [each["address"] for each in told["top_sources"]] == ["203.0.113.7"]
 
 
-def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api) -> None:
+def test_connected_senders_are_distinguished_from_possibly_forged_ones(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]["id"]
     slot = box.call("GET", f"/v1/rules/{rule}").json()["slot"]
@@ -126,7 +126,7 @@ def test_a_sender_that_is_connected_is_told_from_one_that_may_be_forged(box: Api
     assert box.context.files.connected(identity).read_text() == "203.0.113.7\n"
 
 
-def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
+def test_rates_are_measured_while_the_incident_goes_on(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]["id"]
     for second in range(4):
@@ -151,7 +151,7 @@ def test_how_much_there_was_is_measured_while_it_goes_on(box: Api) -> None:
         assert held.read("rates.csv").startswith(b"time,hit_pps,hit_bps,passed_pps,dropped_pps,")
 
 
-def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
+def test_rates_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     hits, newcomers = {777: 900}, {778: "2.0,44.0", 5: "40.0,44.0"}
     lines = [f"{n}.0,{hits.get(n, 1)}.0,0.0,0.0,0.0,{newcomers.get(n, ',')}" for n in range(2_000)]
@@ -163,7 +163,7 @@ def test_many_lines_are_thinned_out_and_the_peak_stays(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "none") == []
 
 
-def test_a_look_and_a_capture_go_on_side_by_side(box: Api) -> None:
+def test_evidence_and_a_capture_are_collected_side_by_side(box: Api) -> None:
     ask = CaptureAsk(choose("drop"), every=1, seconds=30)
     both = [box.context.captures.begin(ask).batches() for _ in range(2)]
     for each in both:
@@ -194,7 +194,7 @@ def section() -> bytes:
         (section() * 2, 10, False),
     ],
 )
-def test_files_that_were_cut_off_are_read_as_far_as_they_go(
+def test_truncated_files_are_read_as_far_as_they_go(
     box: Api, kept: bytes, packets: int, damaged: bool
 ) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
@@ -210,7 +210,7 @@ def test_files_that_were_cut_off_are_read_as_far_as_they_go(
     assert box.call("GET", f"/v1/incidents/{identity}/export").status_code == 200
 
 
-def test_what_does_not_fit_is_not_kept_by_halves(
+def test_evidence_that_does_not_fit_is_not_written_in_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -230,7 +230,7 @@ class Full(io.FileIO):
         return super().write(bytes(data)[:2])
 
 
-def test_rules_beyond_those_listed_make_no_peak_when_they_end(box: Api) -> None:
+def test_rules_that_are_not_listed_make_no_peak_when_they_end(box: Api) -> None:
     names = [f"203.0.113.{n}" for n in range(120)]
     (identity,) = say(box, "event", [event(name, sources=[name]) for name in names])["incidents"]
     box.context.files.prepare()
@@ -243,7 +243,7 @@ def test_rules_beyond_those_listed_make_no_peak_when_they_end(box: Api) -> None:
     assert [row[1] for row in rates] == [0.0, 0.0]
 
 
-def test_a_long_incident_has_so_many_looks_and_lines(
+def test_the_samples_and_rates_of_a_long_incident_are_bounded(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl.incidents.recorder._LOOKS_MAX", 2)

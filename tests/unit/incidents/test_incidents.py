@@ -22,7 +22,7 @@ from xdpctl.model.incident import (
 )
 
 
-def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:
+def test_an_attack_is_one_incident_with_its_rules_and_hits(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     rule = whole(box, identity)["rules"][0]
     slot = box.call("GET", f"/v1/rules/{rule['id']}").json()["slot"]
@@ -47,7 +47,7 @@ def test_an_attack_is_one_incident_with_what_was_done_and_hit(box: Api) -> None:
     assert incidents(box, open="true") == []
 
 
-def test_a_second_vector_soon_after_is_the_same_one_and_later_another(box: Api) -> None:
+def test_a_second_vector_joins_the_incident_only_soon_after_it(box: Api) -> None:
     def attack(identity: str, kind: str) -> str:
         said = say(box, "event", event(identity, victim=VICTIM, attack=kind))
         (found,) = said["incidents"]
@@ -69,14 +69,14 @@ def test_a_second_vector_soon_after_is_the_same_one_and_later_another(box: Api) 
     assert [one["id"] for one in incidents(box)] == [second, first]
 
 
-def test_two_victims_are_two(box: Api) -> None:
+def test_two_victims_make_two_incidents(box: Api) -> None:
     for victim in (VICTIM, "198.51.100.3"):
         say(box, "event", event(victim, victim=victim, attack="udp_flood"))
     assert {one["subject"] for one in incidents(box)} == {"198.51.100.2/32", "198.51.100.3/32"}
     assert len({one["id"] for one in incidents(box)}) == 2
 
 
-def test_what_nobody_ends_runs_out_with_its_rules(box: Api) -> None:
+def test_an_incident_that_nobody_ends_closes_with_its_last_rule(box: Api) -> None:
     say(box, "event", event(sources=["203.0.113.7"], ttl=30))
     box.datapath.hit(parse_prefix("203.0.113.7"), Hits(7, 700))
     upkeep(box.controller, box.clock, 31)
@@ -88,7 +88,7 @@ def test_what_nobody_ends_runs_out_with_its_rules(box: Api) -> None:
     assert (told["sources_named"], told["sources"]) == (1, ["203.0.113.7/32"])
 
 
-def test_what_an_operator_took_back_is_on_record(box: Api) -> None:
+def test_an_operators_removal_of_a_rule_is_recorded(box: Api) -> None:
     (identity,) = say(box, "event", event(sources=["203.0.113.7"]))["incidents"]
     box.datapath.hit(parse_prefix("203.0.113.7"), Hits(9, 900))
     box.call("POST", "/v1/automatic/undo", json={"since": "1h"})
@@ -96,7 +96,7 @@ def test_what_an_operator_took_back_is_on_record(box: Api) -> None:
     assert (told["rules"][0]["why"], told["packets"]) == ("undone by root", 9)
 
 
-def test_what_a_detector_wrote_cannot_move_a_cursor(box: Api) -> None:
+def test_text_of_a_detector_cannot_move_a_cursor(box: Api) -> None:
     evil = "1\x1b[2J\x07\n2"
     said = say(box, "event", event(evil, sources=["203.0.113.7"], note=evil))
     told = whole(box, said["incidents"][0])["events"][0]
@@ -105,7 +105,7 @@ def test_what_a_detector_wrote_cannot_move_a_cursor(box: Api) -> None:
     assert say(box, "event", event(evil, "ended"))["released"], "the id itself is what was said"
 
 
-def test_they_outlive_a_restart(tmp_path: Path) -> None:
+def test_incidents_outlive_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, 2000, OURS) as box:
         (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     with running(tmp_path, 2000, OURS) as box:
@@ -114,7 +114,7 @@ def test_they_outlive_a_restart(tmp_path: Path) -> None:
         assert not whole(box, identity)["open"], "the end finds what began before"
 
 
-def test_trying_off_and_what_is_ignored_leave_no_record(box: Api) -> None:
+def test_tests_switched_off_detectors_and_ignored_events_leave_no_incident(box: Api) -> None:
     say(box, "event", event(victim=VICTIM, attack="udp_flood"), params={"dry_run": "true"})
     say(box, "event", event(victim="192.0.2.1", attack="udp_flood"))
     box.call("PUT", "/v1/automatic", json={"mode": "off"})
@@ -122,7 +122,7 @@ def test_trying_off_and_what_is_ignored_leave_no_record(box: Api) -> None:
     assert incidents(box) == []
 
 
-def test_a_record_is_bounded_and_counts_all(box: Api) -> None:
+def test_an_incident_record_is_bounded_and_counts_everything(box: Api) -> None:
     sources = [f"203.0.{n >> 8}.{n & 255}" for n in range(300)]
     for n in range(EVENTS_KEPT + 20):
         say(box, "event", event("same", sources=sources, note=str(n)))
@@ -133,7 +133,7 @@ def test_a_record_is_bounded_and_counts_all(box: Api) -> None:
     assert (told["sources_named"], len(told["sources"])) == (300, SOURCES_KEPT)
 
 
-def test_the_oldest_make_room(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_incidents_make_room(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "INCIDENTS_MAX", 3)
     for n in range(5):
         victim = f"198.51.100.{n}"
@@ -144,16 +144,16 @@ def test_the_oldest_make_room(box: Api, monkeypatch: pytest.MonkeyPatch) -> None
     assert kept == ["198.51.100.4/32", "198.51.100.3/32", "198.51.100.2/32"]
 
 
-def test_names_are_times_and_never_the_same() -> None:
+def test_incident_ids_are_times_and_unique() -> None:
     assert name("x", 1.7e9, frozenset()) == "20231114-221320"
     taken = frozenset(("20231114-221320", "20231114-221320-2"))
     assert name("x", 1.7e9, taken) == "20231114-221320-3"
 
 
-def test_a_record_comes_back_as_it_was() -> None:
+def test_a_stored_incident_is_read_back_unchanged() -> None:
     held = Incident("a", "b", 1.0, 2.0, 3.0, active=("event-1",))
     assert decode(encode(held)) == held
 
 
-def test_what_is_not_there_is_404(box: Api) -> None:
+def test_an_incident_that_does_not_exist_is_404(box: Api) -> None:
     problem(box.call("GET", "/v1/incidents/20261125-081900"), 404, "not-found")

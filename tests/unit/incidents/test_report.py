@@ -110,7 +110,7 @@ def shown(**more: Any) -> dict[str, Any]:
     return held | more
 
 
-def test_the_command_line_lists_and_shows_them(api: Client, run: Run) -> None:
+def test_the_command_line_lists_and_shows_incidents(api: Client, run: Run) -> None:
     api.answers["GET", "/v1/incidents"] = {"incidents": [shown()]}
     code, out, _ = run("incidents", "--open")
     assert (code, "198.51.100.2/32" in out, "90 k" in out) == (0, True, True)
@@ -125,7 +125,7 @@ def test_the_command_line_lists_and_shows_them(api: Client, run: Run) -> None:
     assert run("incidents")[1] == "no incidents\n"
 
 
-def test_a_report_has_no_meaning_that_an_attacker_gave_it(api: Client, run: Run) -> None:
+def test_an_attackers_text_cannot_change_a_markdown_report(api: Client, run: Run) -> None:
     api.answers["GET", "/v1/incidents/x"] = shown()
     code, out, _ = run("incident", "report", "x")
     assert code == 0
@@ -138,7 +138,7 @@ def test_a_report_has_no_meaning_that_an_attacker_gave_it(api: Client, run: Run)
     assert "- and 1 more" in out
 
 
-def test_a_page_has_no_meaning_that_an_attacker_gave_it() -> None:
+def test_an_attackers_text_cannot_change_an_html_report() -> None:
     evil = shown(subject="<img src=x onerror=alert(1)>", sources=["=cmd|x"])
     page = report.page(evil)
     assert "<script>" not in page

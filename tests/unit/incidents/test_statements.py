@@ -27,7 +27,7 @@ def kept(box: Api, identity: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_every_word_of_an_attack_is_kept_to_its_end(box: Api) -> None:
+def test_every_report_of_an_attack_is_kept_to_its_end(box: Api) -> None:
     said = [fastnetmon("ban"), fastnetmon("ban"), fastnetmon("unban")]
     told = [say(box, "fastnetmon", one) for one in said]
     assert len({tuple(one["incidents"]) for one in told}) == 1
@@ -40,20 +40,20 @@ def test_every_word_of_an_attack_is_kept_to_its_end(box: Api) -> None:
         assert archive.read("said.ndjson").decode().count("\n") == 3
 
 
-def test_a_dry_run_and_what_nobody_acts_on_leave_no_word(box: Api) -> None:
+def test_dry_runs_and_ignored_events_keep_no_report(box: Api) -> None:
     say(box, "fastnetmon", fastnetmon("ban"), params={"dry_run": True})
     say(box, "event", event("1", victim="192.0.2.1"))
     folder = box.context.files.words("x").parent
     assert not list(folder.glob("*.ndjson"))
 
 
-def test_what_was_not_kept_is_said(box: Api) -> None:
+def test_missing_reports_are_404(box: Api) -> None:
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     box.context.files.words(identity).unlink()
     problem(box.call("GET", f"/v1/incidents/{identity}/said"), 404, "not-found")
 
 
-def test_a_disk_that_takes_nothing_keeps_no_attack_from_being_fought(
+def test_a_full_disk_does_not_prevent_mitigation(
     box: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = box.context.files.words("x").parent
@@ -63,7 +63,7 @@ def test_a_disk_that_takes_nothing_keeps_no_attack_from_being_fought(
     assert "the report of event was not stored" in caplog.text
 
 
-def test_long_bodies_are_cut_and_there_is_an_end_to_it(tmp_path: Path) -> None:
+def test_reports_are_bounded_in_length_and_number(tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
     assert files.keep(path, 1.0, "event", b"\xff" + b"x" * (1 << 20))
     (line,) = path.read_text().splitlines()
@@ -83,14 +83,16 @@ def test_long_bodies_are_cut_and_there_is_an_end_to_it(tmp_path: Path) -> None:
         (False, True, "possibly spoofed, inside"),
     ],
 )
-def test_an_address_is_believed_so_far(connected: bool, inside: bool, says: str) -> None:
+def test_a_source_address_has_a_degree_of_certainty(
+    connected: bool, inside: bool, says: str
+) -> None:
     assert report.standing({"connected": connected, "inside": inside}) == says
 
 
 @pytest.mark.parametrize(
     ("error", "says"), [(0.0032, "synchronised (NTP), within 3 ms"), (None, "was not synchronised")]
 )
-def test_a_record_tells_how_good_its_clock_was(box: Api, error: float | None, says: str) -> None:
+def test_a_record_has_the_accuracy_of_its_clock(box: Api, error: float | None, says: str) -> None:
     box.clock.error = error
     (identity,) = say(box, "fastnetmon", fastnetmon("ban"))["incidents"]
     held = box.call("GET", f"/v1/incidents/{identity}").json()
@@ -98,17 +100,17 @@ def test_a_record_tells_how_good_its_clock_was(box: Api, error: float | None, sa
     assert report.facts(held)["clock"].startswith(says)
 
 
-def test_the_kernel_says_whether_its_clock_is_kept() -> None:
+def test_the_kernel_says_whether_its_clock_is_synchronised() -> None:
     error = adjtimex.error()
     assert error is None or 0 <= error < 3600
     assert Clock().read().error in (error, adjtimex.error())
 
 
-def test_ours_is_what_is_named_or_protected(box: Api) -> None:
+def test_configured_and_protected_networks_count_as_ours(box: Api) -> None:
     assert box.context.ours(parse_prefix("198.51.100.7"))
     assert not box.context.ours(parse_prefix("203.0.113.7"))
 
 
-def test_the_command_prints_the_lines(api: Client, run: Run) -> None:
+def test_the_command_prints_the_kept_reports(api: Client, run: Run) -> None:
     api.answers["GET", "/v1/incidents/1/said"] = b'{"body": "x"}\n'
     assert run("incident", "said", "1")[:2] == (0, '{"body": "x"}\n')

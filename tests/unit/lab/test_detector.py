@@ -72,7 +72,7 @@ def test_a_flood_is_dropped_and_nobody_is_hit(recordings: Path) -> None:
     assert sum(each["packets"] for each in done["legitimate"].values()) == 3_000
 
 
-def test_what_is_normal_is_left_alone(recordings: Path) -> None:
+def test_normal_traffic_is_left_alone(recordings: Path) -> None:
     given = ["replay", str(recordings / "normal.pcap"), "--detect", "--json"]
     given += ["--normal", str(recordings / "normal.pcap")]
     given += ["--config", str(recordings / "xdpctl.toml")]
@@ -85,7 +85,7 @@ def test_without_normal_traffic_it_limits(recordings: Path) -> None:
     assert {answer["action"] for answer in done["reports"]} == {"limit"}
 
 
-def test_a_person_reads_it(recordings: Path) -> None:
+def test_the_result_is_printed_for_people(recordings: Path) -> None:
     given = ["replay", str(recordings / "mixed.pcap"), "--detect"]
     given += ["--config", str(recordings / "xdpctl.toml"), "--truth", str(recordings / "truth")]
     said = CliRunner().invoke(app, given).stdout
@@ -99,12 +99,14 @@ def test_a_person_reads_it(recordings: Path) -> None:
     [("attack\n", "fewer lines"), ("nonsense\n" * 28_000, "line 1: begins with 'nonsense'"),
      ("", "fewer lines")],
 )  # fmt: skip
-def test_a_bad_truth_is_refused(recordings: Path, tmp_path: Path, truth: str, said: str) -> None:
+def test_an_invalid_truth_file_is_refused(
+    recordings: Path, tmp_path: Path, truth: str, said: str
+) -> None:
     (tmp_path / "t").write_text(truth)
     assert said in replay(recordings, "--truth", str(tmp_path / "t"), code=1)
 
 
-def test_words_that_do_not_go_together(recordings: Path) -> None:
+def test_options_that_do_not_go_together_are_refused(recordings: Path) -> None:
     mixed = str(recordings / "mixed.pcap")
     runner = CliRunner()
     without = runner.invoke(app, ["replay", mixed, "--truth", mixed])

@@ -23,7 +23,7 @@ OURS, THEIRS, HOST, ROUTER, USER, LINK = map(
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a host on which netlink finds its address, and whose sshd has a session."""
+    """Settings of a host with an address and an ssh session."""
     monkeypatch.setattr(neighbours, "to_protect", lambda: {HOST: OWN_ADDRESS})
     monkeypatch.setattr(neighbours, "networks", lambda _: {LINK})
     monkeypatch.setattr(ssh_logins, "addresses", lambda: [USER])
@@ -38,7 +38,7 @@ def reported(settings: Settings, beat: float) -> None:
     settings.loader_status.write_text(json.dumps(report))
 
 
-def test_the_report_of_a_loader_that_runs_is_taken(settings: Settings) -> None:
+def test_the_report_of_a_running_loader_is_used(settings: Settings) -> None:
     reported(settings, time.monotonic())
     held = as_live(settings, outside=False)
     assert held.protection.why == {OURS: CONFIGURED, THEIRS: PEER, ROUTER: GATEWAY}
@@ -47,7 +47,9 @@ def test_the_report_of_a_loader_that_runs_is_taken(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("beat", [-60.0, 3600.0, None])
-def test_otherwise_it_is_found_on_this_host(settings: Settings, beat: float | None) -> None:
+def test_without_a_report_protection_is_found_on_this_host(
+    settings: Settings, beat: float | None
+) -> None:
     """The report is old, of an earlier boot, or damaged."""
     reported(settings, time.monotonic() + (beat or 0))
     if beat is None:
@@ -59,19 +61,21 @@ def test_otherwise_it_is_found_on_this_host(settings: Settings, beat: float | No
     assert held.sides[HOST] is Side.INSIDE
 
 
-def test_what_is_not_to_be_found_is_not_looked_for(tmp_path: Path, settings: Settings) -> None:
+def test_protection_that_is_switched_off_is_not_looked_for(
+    tmp_path: Path, settings: Settings
+) -> None:
     held = as_live(Settings(protect_found=False, state_dir=tmp_path), outside=False)
     assert held.protection.why == {}
 
 
-def test_nothing_is_protected_where_that_is_asked_for(settings: Settings) -> None:
+def test_nothing_is_protected_on_request(settings: Settings) -> None:
     held = nothing(settings, outside=True)
     assert (held.protection.why, held.logins, held.found_by) == ({}, (), "")
     assert HOST not in held.sides
     assert nothing(settings, outside=False).sides == {}
 
 
-def test_a_recording_is_of_an_outside_interface_where_there_is_no_other() -> None:
+def test_a_recording_counts_as_outside_if_all_interfaces_are() -> None:
     eth0 = Interface("eth0", "outside")
     assert all_outside(Settings((eth0,)))
     assert not all_outside(Settings((eth0, "eth1")))

@@ -15,39 +15,39 @@ def told(*times: int) -> tuple[list[int], RecordedClock]:
     return [clock.read(unix_ns) for unix_ns in times], clock
 
 
-def test_it_goes_as_the_recording_does() -> None:
+def test_the_clock_follows_the_recording() -> None:
     found, clock = told(START, START + 7, START + 7, START + 3 * SECOND)
     assert found == [1, 8, 8, 1 + 3 * SECOND]
     assert (clock.late, clock.set_back, clock.timeless) == (0, 0, 0)
 
 
-def test_packets_out_of_order_do_not_make_it_faster() -> None:
+def test_packets_out_of_order_do_not_speed_up_the_clock() -> None:
     found, clock = told(START, *[START + 20, START + 10] * 50, START + 30)
     assert found == [1, *[21] * 100, 31]
     assert (clock.late, clock.set_back) == (50, 0)
 
 
-def test_it_goes_on_where_the_recordings_clock_was_set_back() -> None:
+def test_the_clock_continues_where_the_recordings_was_set_back() -> None:
     found, clock = told(START, START + 5, 3 * SECOND, 3 * SECOND + 2)
     assert found == [1, 6, 6, 8]
     assert (clock.late, clock.set_back) == (1, 1)
 
 
-def test_a_packet_without_a_time_comes_with_the_one_before() -> None:
+def test_a_packet_without_a_time_gets_that_of_the_one_before() -> None:
     found, clock = told(0, START, 0, START + 5, 0)
     assert found == [1, 1, 1, 6, 6]
     assert clock.timeless == 3
     assert told(*[0] * 9)[0] == [1] * 9
 
 
-def test_a_time_from_nowhere_costs_no_more_than_a_pause() -> None:
+def test_an_absurd_time_counts_as_a_pause_at_most() -> None:
     found, _ = told(START, 1 << 90, START + 1, START + 2)
     assert found[1] == found[2] == found[3] - 1
     assert found[1] < 86_400 * SECOND
 
 
 @given(st.lists(st.integers(0, 1 << 100)))
-def test_it_never_goes_back_and_fits_its_word(times: list[int]) -> None:
+def test_the_clock_never_goes_back_and_fits_into_64_bits(times: list[int]) -> None:
     found, _ = told(*times)
     assert found == sorted(found)
     assert all(0 < ns < 1 << 63 for ns in found)

@@ -48,7 +48,7 @@ def test_an_unchanged_list_is_not_sent_twice(header: str, asked: str, known: Val
     assert f"{asked}\r\n" in server.requests[1]
 
 
-def test_a_body_may_come_in_chunks_and_packed() -> None:
+def test_a_body_may_be_chunked_and_compressed() -> None:
     packed = answer(gzip.compress(b"x" * 1000, mtime=0), GZIP)
     with closing(Server(chunked(b"a" * 600, b"b" * 400), packed)) as server:
         assert fetch(server.url, NEW, LOCAL).body == b"a" * 600 + b"b" * 400
@@ -94,14 +94,14 @@ def test_a_body_may_come_in_chunks_and_packed() -> None:
         (redirect("http://[::1"), "redirected to an invalid URL"),
     ],
 )
-def test_what_is_not_a_whole_list_is_an_error(reply: Reply, says: str) -> None:
+def test_an_incomplete_list_is_an_error(reply: Reply, says: str) -> None:
     with closing(Server(reply)) as server:
         said = refusal(server.url, LOCAL)
     assert says in said
     assert "word" not in said.replace("passwd", "")
 
 
-def test_a_server_that_hangs_or_drips_is_left() -> None:
+def test_a_server_that_hangs_or_drips_is_given_up() -> None:
     body, header = drip(answer(b"x" * 900)[:-900]), drip(b"HTTP/1.1 200 OK\r\nX: ")
     with closing(Server(hang, body, header)) as server:
         assert "did not answer within 0.1 s" in refusal(server.url, HASTY)
@@ -110,7 +110,7 @@ def test_a_server_that_hangs_or_drips_is_left() -> None:
         assert refusal(server.url, late) == "not finished after 0.2 s"
 
 
-def test_redirects_are_followed_so_far() -> None:
+def test_a_limited_number_of_redirects_is_followed() -> None:
     with closing(Server(redirect("/b?c"), redirect("d"), answer(b"x"), redirect("e"))) as server:
         here = server.url.removesuffix("/list")
         assert fetch(server.url, NEW, replace(LOCAL, max_redirects=2)).url == f"{here}/d"
@@ -173,7 +173,7 @@ def test_plain_http_names_the_setting_that_allows_it() -> None:
     assert "feeds.allow_http" in caught.value.fix
 
 
-def test_a_good_url_is_not() -> None:
+def test_a_valid_url_is_accepted() -> None:
     for url in ("https://feeds.test/a?b=c", "https://[2606:4700::1]:8443/", "https://8.8.8.8"):
         check_url(url, FetchPolicy())
     for url in ("http://127.0.0.1/", "http://[::1]/", "http://224.0.0.1/"):

@@ -27,7 +27,9 @@ LISTS = sorted(f"{path.parent.name}/{path.name}" for path in CORPUS.glob("[fg]e*
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("name", KNOWN)
-def test_known_feeds(name: str, named: bool, end: str, packed: Callable[[bytes], bytes]) -> None:
+def test_known_feeds_are_read(
+    name: str, named: bool, end: str, packed: Callable[[bytes], bytes]
+) -> None:
     kind, text, expected = KNOWN[name]
     data = packed(("\ufeff" + text.replace("\n", end)).encode())
     feed = read(data, kind if named else FeedFormat.AUTO)
@@ -38,7 +40,7 @@ def test_known_feeds(name: str, named: bool, end: str, packed: Callable[[bytes],
 
 
 @pytest.mark.parametrize("name", LISTS or ["none"])
-def test_lists_made_by_others_are_read_as_a_loop_reads_them(corpus: Path, name: str) -> None:
+def test_real_lists_are_read_like_line_by_line(corpus: Path, name: str) -> None:
     data = (corpus / name).read_bytes()
     texts = [text for text in data.decode().splitlines() if text and text[0] != "#"]
     feed = read(data)
@@ -97,7 +99,7 @@ def compare(text: str) -> None:
     entries,
     st.sampled_from([1, 50, 1 << 18]),
 )
-def test_many_at_once_are_what_they_are_one_by_one(
+def test_many_lines_at_once_are_read_like_one_by_one(
     lines: list[tuple[str, str]], last: str, chunk: int
 ) -> None:
     enough = "9.9.9.9\n" * (len(lines) + 1)  # for a list that is not refused as a whole
@@ -116,12 +118,12 @@ def test_many_at_once_are_what_they_are_one_by_one(
     1.2.3.4 - 1.2.3.5/32|1.2.3.0/24-1.2.4.0|1.2.3.4-1.2.3.5x|1.2.3.4x|1.2.3.4:80|//1.2.3.4|/1.2.3.4
     """.replace("\n    ", "|").split("|")[:-1],
 )
-def test_a_line_that_is_nearly_simple_is_what_it_is_alone(line: str) -> None:
+def test_a_nearly_simple_line_is_read_as_if_alone(line: str) -> None:
     compare(f"9.9.9.9\n{line}\n9.9.9.8")
     compare(f"9.9.9.9\n9.9.9.8\n{line}")
 
 
-def test_simple_lines_need_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simple_lines_are_read_without_the_line_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(plain, "parse_line")
     feed = read(
         b"10.2.30.4\r\n255.255.255.255\t5\n1.2.3.0/24 ; SBL1\n\n0.0.0.0/0#x\n200.9.9.0/31,x"
@@ -152,7 +154,7 @@ def test_keys_are_sorted_and_unique_and_duplicates_counted() -> None:
         ("01.2.3.4", "write an address or a prefix, for example 203.0.113.7 or 2001:db8::/32"),
     ],
 )
-def test_a_bad_line_is_told_and_takes_no_other_along(line: str, fix: str) -> None:
+def test_a_bad_line_is_reported_and_does_not_affect_others(line: str, fix: str) -> None:
     feed = read(f"# list\n1.1.1.1\n\n{line}\n2.2.2.2{'x' * 300}\n3.3.3.3\n4.4.4.4".encode())
     assert shown(feed) == ["1.1.1.1/32", "3.3.3.3/32", "4.4.4.4/32"]
     first, second = feed.rejects
@@ -161,14 +163,14 @@ def test_a_bad_line_is_told_and_takes_no_other_along(line: str, fix: str) -> Non
     assert set(first) == {"line", "text", "error", "fix"}
 
 
-def test_a_hundred_rejects_are_told_and_all_counted() -> None:
+def test_a_hundred_rejects_are_listed_and_all_are_counted() -> None:
     feed = read(b"1.1.1.1\nx\n" * 150)
     assert (feed.lines, feed.rejected, len(feed.rejects)) == (300, 150, 100)
     assert feed.rejects[-1]["line"] == 200
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "ndjson", "dshield"])
-def test_bad_entries_of_every_format_are_told_by_number(kind: str) -> None:
+def test_bad_entries_of_every_format_are_reported_by_number(kind: str) -> None:
     documents = {
         "csv": '# c\nip,x\n1.1.1.1,2\n1.2.3,2\n"1.1.1.1"x",2\n1.1.1.2\n1.1.1.3',
         "json": '["1.1.1.1", "1.1.1.2", 5, {"a": 1}, "1.1.1.3"]',
@@ -199,7 +201,7 @@ def test_a_field_or_a_list_of_json_is_chosen_by_name() -> None:
     assert "several lists: allow, deny" in str(error)
 
 
-def test_a_record_of_an_address_and_its_network_is_about_the_address() -> None:
+def test_a_record_with_an_address_and_its_network_gives_the_address() -> None:
     record = b'{"network":"1.2.0.0/16","source":"x","ip":"1.2.3.4"}'
     assert shown(read(record)) == ["1.2.3.4/32"]
     assert shown(read(b"network,ip\n1.2.0.0/16,1.2.3.4")) == ["1.2.3.4/32"]

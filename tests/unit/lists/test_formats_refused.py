@@ -53,7 +53,7 @@ def test_gzip_of_several_members_and_padding_is_one_list() -> None:
         (gzip.compress(PACKED), "not UTF-8"),
     ],
 )
-def test_what_is_no_list_is_refused(data: bytes, said: str) -> None:
+def test_a_document_that_is_not_a_list_is_refused(data: bytes, said: str) -> None:
     assert said in str(refusal(data))
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_list_is_refused(data: bytes, said: str) -> None:
     st.sampled_from(FeedFormat),
     st.sampled_from([None, None, "ip", "1", "data", ""]),
 )
-def test_whatever_it_is_it_is_read_or_refused(
+def test_any_document_is_read_or_refused(
     data: bytes, damages: list[tuple[int, int, bytes]], kind: FeedFormat, column: str | None
 ) -> None:
     for at, size, put in damages:
@@ -87,7 +87,7 @@ def test_whatever_it_is_it_is_read_or_refused(
         ('[{"ip":"1.1.1.1"}]\n', "nope", "with a field 'nope'"),
     ],
 )
-def test_a_missing_column_is_told_beside_those_there(
+def test_a_missing_column_is_reported_with_the_existing_ones(
     data: str, column: str | None, said: str
 ) -> None:
     error = refusal(data, FeedFormat.AUTO if data[0] == "[" else FeedFormat.CSV, column)
@@ -103,7 +103,7 @@ def test_bytes_are_limited_before_they_are_unpacked() -> None:
         assert "at most 7999" in str(error)
 
 
-def test_entries_are_limited_and_duplicates_are_none() -> None:
+def test_entries_are_limited_and_duplicates_do_not_count() -> None:
     lines = b"".join(b"10.%d.%d.1\n" % divmod(n, 250) for n in range(50_000))
     assert len(read(lines * 4, max_entries=50_000).keys[4]) == 50_000
     assert "at least 50000 prefixes; at most 49999" in str(refusal(lines * 4, max_entries=49_999))
@@ -136,7 +136,7 @@ MANY = 300_000  # more than are read for so few entries
         (b"{" + b",".join(b'"%d":0' % n for n in range(1001)) + b"}", "auto", "1000 fields"),
     ],
 )  # fmt: skip
-def test_what_is_mostly_no_list_or_too_much_is_given_up(data: bytes, kind: str, said: str) -> None:
+def test_a_document_with_too_many_bad_lines_is_given_up(data: bytes, kind: str, said: str) -> None:
     assert re.search(said, str(refusal(data, FeedFormat(kind), **SHORT)))
 
 

@@ -18,7 +18,7 @@ from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Options, SourceSet
 
 
-def test_widened_is_told_in_addresses_and_merged_in_entries() -> None:
+def test_the_report_counts_widened_addresses_and_merged_entries() -> None:
     texts = ("45.0.0.1", "45.0.0.2", "45.0.1.0/24", "45.0.9.9", "2600::1")
     found, counts = made(texts, Options(widen_ipv4=24))
     assert found == ["45.0.0.0/23", "45.0.9.0/24", "2600::1/128"]
@@ -28,7 +28,7 @@ def test_widened_is_told_in_addresses_and_merged_in_entries() -> None:
     assert counts["extra_addresses"] == 2**64 - 1
 
 
-def test_exact_merging_is_exact_and_keeps_out_of_what_others_list() -> None:
+def test_exact_merging_is_exact_and_respects_other_sets() -> None:
     halves = ("45.0.0.0/25", "45.0.0.128/25")
     assert made(halves, Options(aggregate=True)) == (
         ["45.0.0.0/24"],
@@ -80,7 +80,7 @@ def dropping(*texts: str) -> State:
     ],
 )
 @pytest.mark.parametrize("by_set", [False, True])
-def test_what_accepts_is_not_widened_over_what_drops(
+def test_an_accepting_set_is_not_widened_over_drops(
     texts: tuple[str, ...], options: Options, by_set: bool
 ) -> None:
     held = dropping("45.0.0.0/24")
@@ -115,7 +115,7 @@ def verdict(held: State, own: Action, listed: list[Prefix], address: Prefix) -> 
     st.sampled_from([Options(widen_ipv4=26), Options(at_most=1), Options(at_most=2)]),
     st.booleans(),
 )
-def test_no_address_of_the_list_gets_another_verdict_by_a_lossy_aggregation(
+def test_lossy_aggregation_changes_no_verdict_of_a_listed_address(
     own: set[Prefix],
     rules: dict[Prefix, Action],
     sets: dict[Action, set[Prefix]],
@@ -141,7 +141,7 @@ def test_no_address_of_the_list_gets_another_verdict_by_a_lossy_aggregation(
             assert before is not Action.DROP or after is Action.DROP, "nothing dropped is opened"
 
 
-def test_a_set_that_is_being_removed_is_no_more_in_the_way() -> None:
+def test_a_set_that_is_being_removed_does_not_restrict_widening() -> None:
     held = accepting("going", "45.0.0.9")
     held.entries.clear()
     assert made(("45.0.0.1",), Options(widen_ipv4=24), held)[0] == ["45.0.0.0/24"]
@@ -155,7 +155,7 @@ def test_without_an_action_the_list_is_prepared_for_what_the_set_does() -> None:
         )
 
 
-def test_a_set_that_accepts_is_widened_the_same_again() -> None:
+def test_an_accepting_set_is_widened_the_same_way_again() -> None:
     texts, options = ("45.0.0.1", "45.0.9.9"), Options(widen_ipv4=24)
     first, _ = made(texts, options, action="accept")
     assert first == ["45.0.0.0/24", "45.0.9.0/24"]
@@ -169,7 +169,7 @@ def test_a_set_that_accepts_is_widened_the_same_again() -> None:
         (("192.167.255.1", "192.169.0.1"), Options(at_most=1)),
     ],
 )
-def test_nothing_is_widened_over_what_is_private(texts: tuple[str, ...], options: Options) -> None:
+def test_nothing_is_widened_over_private_networks(texts: tuple[str, ...], options: Options) -> None:
     found, _ = made(texts, options)
     private = parse_prefix("192.168.0.0/16")
     assert not any(parse_prefix(text).covers(private) for text in found)
@@ -186,7 +186,7 @@ def test_nothing_is_widened_over_what_is_private(texts: tuple[str, ...], options
         (Options(at_most=1), "at_most"),
     ],
 )
-def test_what_would_take_too_much_is_refused(options: Options, field: str) -> None:
+def test_a_widening_that_adds_too_much_is_refused(options: Options, field: str) -> None:
     with pytest.raises(RuleError) as caught:
         made(("44.0.0.1", "45.255.0.1"), options)
     assert caught.value.field == field

@@ -69,7 +69,7 @@ def look(refresher: Refresher, force: bool = False) -> Any:
     return refresher.refresh(refresher.controller.state.sets["bad"], force).changed
 
 
-def test_a_new_list_replaces_the_old_one_and_all_else_stays(
+def test_a_new_list_replaces_only_the_old_list(
     control: Controller, datapath: FakeDatapath, now: SimpleNamespace
 ) -> None:
     options = Options(allow_private=True)
@@ -104,7 +104,7 @@ def test_an_unchanged_list_writes_nothing(
     assert (tried.checked_at, tried.next_at, tried.failures) == (START + 600, START + 1200, 0)
 
 
-def test_a_set_that_was_never_looked_at_is_due_when_its_list_is_old(
+def test_a_set_never_refreshed_is_due_when_its_list_is_old(
     control: Controller, now: SimpleNamespace
 ) -> None:
     refresher, _ = following(control)
@@ -126,7 +126,7 @@ TROUBLE: dict[str, tuple[Any, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_leaves_the_last_good_list_and_is_told(
+def test_an_error_keeps_the_last_good_list_and_is_reported(
     control: Controller, datapath: FakeDatapath, now: SimpleNamespace, trouble: str
 ) -> None:
     answer, kind, says = TROUBLE[trouble]
@@ -145,7 +145,7 @@ def test_trouble_leaves_the_last_good_list_and_is_told(
     assert refresher.attempt(before["bad"]).failures == 0
 
 
-def test_force_takes_a_list_that_shrank(control: Controller, now: SimpleNamespace) -> None:
+def test_force_accepts_a_list_that_shrank(control: Controller, now: SimpleNamespace) -> None:
     refresher, _ = following(control, hosts(1), hosts(1))
     with pytest.raises(ConflictError):
         look(refresher)
@@ -153,7 +153,9 @@ def test_force_takes_a_list_that_shrank(control: Controller, now: SimpleNamespac
     assert texts(control, "bad") == ["45.0.0.0/32"]
 
 
-def test_a_store_that_fails_is_trouble_too(control: Controller, now: SimpleNamespace) -> None:
+def test_a_failing_store_is_an_error_of_the_feed_too(
+    control: Controller, now: SimpleNamespace
+) -> None:
     refresher, _ = following(control, hosts(9), hosts(9))
     assert isinstance(control.store, BreakableStore)
     control.store.broken = True
@@ -165,7 +167,7 @@ def test_a_store_that_fails_is_trouble_too(control: Controller, now: SimpleNames
     look(refresher)
 
 
-def test_it_is_tried_again_soon_then_ever_later_but_as_often_as_it_would_be_anyway(
+def test_retries_back_off_up_to_the_interval_of_the_feed(
     control: Controller, now: SimpleNamespace
 ) -> None:
     refresher, _ = following(control, *[FetchError("x")] * 30)
@@ -179,7 +181,7 @@ def test_it_is_tried_again_soon_then_ever_later_but_as_often_as_it_would_be_anyw
     assert set(waits[4:]) == {600}
 
 
-def test_what_changed_while_the_list_was_fetched_is_not_undone(
+def test_a_change_made_during_a_fetch_is_not_undone(
     control: Controller, clock: FakeClock, now: SimpleNamespace
 ) -> None:
     refresher, lists = following(control, hosts(9), hosts(9))
@@ -197,7 +199,7 @@ def test_what_changed_while_the_list_was_fetched_is_not_undone(
     assert look(refresher).set.mode is Mode.MONITOR
 
 
-def test_a_set_removed_while_its_list_was_fetched_stays_away(
+def test_a_set_removed_during_a_fetch_stays_removed(
     control: Controller, now: SimpleNamespace
 ) -> None:
     refresher, lists = following(control, hosts(9))
@@ -208,7 +210,7 @@ def test_a_set_removed_while_its_list_was_fetched_stays_away(
     assert refresher.problems() == []
 
 
-def test_its_thread_looks_at_what_is_due_and_survives_whatever_happens(
+def test_the_refresher_thread_refreshes_due_feeds_and_survives_errors(
     control: Controller, now: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xdpctl.lists.refresher._LOOK_SECONDS", 0.005)

@@ -62,7 +62,7 @@ def timed(
         refresher.stop()
 
 
-def test_a_server_that_drips_holds_up_no_other_feed(control: Controller, timed: Any) -> None:
+def test_a_dripping_server_delays_no_other_feed(control: Controller, timed: Any) -> None:
     names = ["a-drips", "b", "c", "d", "e", "f"]
     refresher, servers = timed(names, ["a-drips"])
     assert eventually(lambda: all(len(texts(control, name)) == 9 for name in names[1:]))
@@ -73,7 +73,7 @@ def test_a_server_that_drips_holds_up_no_other_feed(control: Controller, timed: 
     assert eventually(lambda: len(texts(control, "a-drips")) == 9)
 
 
-def test_so_many_are_looked_at_at_once_and_the_others_as_soon_as_one_is_done(
+def test_a_few_feeds_are_fetched_at_once_and_the_next_when_one_is_done(
     control: Controller, timed: Any
 ) -> None:
     names = [f"s{n}" for n in range(7)]
@@ -86,7 +86,7 @@ def test_so_many_are_looked_at_at_once_and_the_others_as_soon_as_one_is_done(
     assert sorted(servers.asked) == names
 
 
-def test_a_stop_waits_for_no_server(control: Controller, timed: Any) -> None:
+def test_a_stop_does_not_wait_for_any_server(control: Controller, timed: Any) -> None:
     refresher, servers = timed(["a"], ["a"])
     assert servers.all_in.acquire(timeout=10)
     refresher.stop()
@@ -94,7 +94,7 @@ def test_a_stop_waits_for_no_server(control: Controller, timed: Any) -> None:
     assert not servers.go.is_set()
 
 
-def test_a_feed_that_is_being_looked_at_is_not_looked_at_again(
+def test_a_feed_being_fetched_is_not_fetched_again(
     control: Controller, now: SimpleNamespace
 ) -> None:
     refresher, lists = following(control, None)
@@ -125,7 +125,7 @@ def test_an_equal_list_with_another_version_is_not_fetched_whole_again(
     assert lists.asked[1].etag == "v1"
 
 
-def test_a_version_is_not_noted_of_a_feed_that_went_meanwhile(
+def test_the_version_of_a_feed_removed_meanwhile_is_not_stored(
     control: Controller, now: SimpleNamespace
 ) -> None:
     refresher, lists = following(control, hosts(10))
@@ -137,7 +137,7 @@ def test_a_version_is_not_noted_of_a_feed_that_went_meanwhile(
 @pytest.mark.parametrize(
     "options", [Options(widen_ipv4=24), Options(at_most=1), Options(aggregate=True)]
 )
-def test_a_merged_list_is_made_anew_at_every_look(
+def test_a_merged_list_is_prepared_anew_at_every_refresh(
     control: Controller, now: SimpleNamespace, options: Options
 ) -> None:
     refresher, lists = following(control, hosts(10), hosts(10), options=options)
@@ -151,7 +151,7 @@ def test_a_merged_list_is_made_anew_at_every_look(
         assert texts(control, "bad") != merged
 
 
-def test_a_look_tells_the_lines_that_it_refused(control: Controller, now: SimpleNamespace) -> None:
+def test_a_refresh_reports_the_refused_lines(control: Controller, now: SimpleNamespace) -> None:
     refresher, _ = following(control, [*hosts(9), "nonsense"], [*hosts(9), "nonsense"], None)
     held = control.state.sets["bad"]
     assert [reject["line"] for reject in refresher.refresh(held).rejects] == [10]
@@ -161,7 +161,9 @@ def test_a_look_tells_the_lines_that_it_refused(control: Controller, now: Simple
     assert refresher.refresh(control.state.sets["bad"]).rejects == []
 
 
-def test_the_last_good_look_is_known(control: Controller, now: SimpleNamespace) -> None:
+def test_the_time_of_the_last_good_refresh_is_known(
+    control: Controller, now: SimpleNamespace
+) -> None:
     refresher, _ = following(control, None, ZeroDivisionError())
     held = control.state.sets["bad"]
     assert refresher.attempt(held).good_at == held.changed_at, "its list came from somewhere"

@@ -64,7 +64,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
         ("http://odd.test/", "odd.test is at somewhere, a malformed address"),
     ],
 )
-def test_a_redirect_leads_nowhere_inside(target: str, says: str) -> None:
+def test_a_redirect_cannot_lead_to_an_inside_address(target: str, says: str) -> None:
     wire = Wire()
     found = names(feeds=PUBLIC, inside="10.0.0.1", mixed=f"{PUBLIC} ::1", odd="somewhere")
     with closing(Server(redirect(target))) as server:
@@ -73,7 +73,7 @@ def test_a_redirect_leads_nowhere_inside(target: str, says: str) -> None:
     assert wire.dialled == [PUBLIC]
 
 
-def test_what_was_checked_is_what_is_dialled() -> None:
+def test_the_checked_address_is_the_one_that_is_dialled() -> None:
     wire, replies = Wire(), iter([[PUBLIC], ["127.0.0.1"]])  # a name that changes its mind
     with closing(Server(answer(b"x"))) as server:
         url = f"http://feeds.test:{server.port}/"
@@ -85,7 +85,7 @@ def test_what_was_checked_is_what_is_dialled() -> None:
     assert f"Host: feeds.test:{server.port}\r\n" in server.requests[0]
 
 
-def test_a_certificate_is_for_the_name_and_from_one_who_may(
+def test_a_certificate_must_match_the_name_and_a_trusted_authority(
     certificate: Path, tls: ssl.SSLContext
 ) -> None:
     how: dict[str, Any] = {"resolve": names(feeds=PUBLIC, other=PUBLIC), "network": Wire()}
@@ -120,7 +120,7 @@ def test_a_proxy_does_not_see_inside_https(certificate: Path, tls: ssl.SSLContex
     assert server.requests[0].startswith("CONNECT feeds.test:443 HTTP/1.1\r\n")
 
 
-def test_who_is_not_there_is_named() -> None:
+def test_an_unreachable_server_is_named() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as closed:
         port = closed.getsockname()[1]
     said = refusal(f"http://127.0.0.1:{port}/", LOCAL)
@@ -129,7 +129,7 @@ def test_who_is_not_there_is_named() -> None:
     assert said == "nobody.test does not resolve: Name or service not known"
 
 
-def test_a_resolver_that_hangs_is_left() -> None:
+def test_a_resolver_that_hangs_is_given_up() -> None:
     done = threading.Event()
 
     def silent(host: str, port: int) -> list[str]:
@@ -144,7 +144,7 @@ def test_a_resolver_that_hangs_is_left() -> None:
     assert said == "slow.test: no answer from DNS"
 
 
-def test_only_a_proxy_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_configured_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with closing(Server(answer(b"x"), answer(b"y"), answer(status="403 No"))) as server:

@@ -57,7 +57,7 @@ def test_a_file_is_read_again_only_when_it_changed(loader: ListSource, lists: Pa
     assert again[1].last_modified == "1"
 
 
-def test_a_file_may_lie_deeper_and_be_packed(loader: ListSource, lists: Path) -> None:
+def test_a_file_may_be_in_a_subfolder_and_compressed(loader: ListSource, lists: Path) -> None:
     assert shown(loader.load(FeedSource(file="deep/bad.csv"))) == ["45.0.0.3/32"]
     assert shown(loader.load(FeedSource(file="deep/../bad.txt")))[0] == "45.0.0.1/32"
     (lists / "bad.gz").write_bytes(gzip.compress(b"45.0.0.4\n"))
@@ -69,7 +69,7 @@ def test_a_file_may_lie_deeper_and_be_packed(loader: ListSource, lists: Path) ->
 @pytest.mark.parametrize(
     "name", ["../secret", "/etc/hostname", "deep/../../secret", "../sets-too", "out", "dir/secret"]
 )
-def test_no_name_and_no_link_leads_out_of_the_directory(
+def test_no_name_or_link_leads_out_of_the_directory(
     loader: ListSource, lists: Path, name: str
 ) -> None:
     (lists / "out").symlink_to(lists.parent / "secret")
@@ -81,7 +81,7 @@ def test_no_name_and_no_link_leads_out_of_the_directory(
         assert caught.value.fix
 
 
-def test_a_link_that_is_laid_later_is_not_followed_either(loader: ListSource, lists: Path) -> None:
+def test_a_link_placed_later_is_not_followed_either(loader: ListSource, lists: Path) -> None:
     loader.check(FeedSource(file="later"))
     (lists / "later").symlink_to(lists.parent / "secret")
     with pytest.raises(RuleError, match="is not in"):
@@ -94,7 +94,7 @@ def test_the_directory_itself_may_be_a_link(lists: Path) -> None:
     assert len(shown(loader.load(FeedSource(file="bad.txt")))) == 2
 
 
-def test_a_file_that_cannot_be_read_is_told_with_its_path(loader: ListSource, lists: Path) -> None:
+def test_an_unreadable_file_is_reported_with_its_path(loader: ListSource, lists: Path) -> None:
     with pytest.raises(FetchError, match=r"sets/none: No such file"):
         loader.load(FeedSource(file="none"))
     with pytest.raises(FetchError, match="sets/deep"):
@@ -113,7 +113,7 @@ def test_a_name_that_no_file_can_have_is_refused(loader: ListSource) -> None:
             loader.load(FeedSource(file=name))
 
 
-def test_limits_hold_for_files_and_bodies_alike(loader: ListSource, lists: Path) -> None:
+def test_limits_apply_to_files_and_bodies_alike(loader: ListSource, lists: Path) -> None:
     many = "\n".join(f"45.0.0.{n}" for n in range(51))
     with pytest.raises(RuleError, match="at most 50"):
         loader.parse(many.encode(), "auto", "")
@@ -124,7 +124,7 @@ def test_limits_hold_for_files_and_bodies_alike(loader: ListSource, lists: Path)
         loader.parse(gzip.compress(b"45.0.0.1\n" * 112), "auto", "")
 
 
-def test_a_url_is_asked_with_what_is_known_of_it(loader: ListSource) -> None:
+def test_a_url_is_requested_with_its_known_version(loader: ListSource) -> None:
     first = answer(b"45.0.0.1\n", 'ETag: "v1"')
     unchanged = b"HTTP/1.1 304 Not Modified\r\n\r\n"
     with closing(Server(first, unchanged, answer(status="500 Oops"))) as server:
@@ -151,7 +151,7 @@ def test_a_url_is_asked_with_what_is_known_of_it(loader: ListSource) -> None:
         (FeedSource(url="https://feeds.test/", refresh=float("nan")), "feed.refresh"),
     ],
 )
-def test_what_can_be_seen_without_trying_is_refused(
+def test_an_obviously_invalid_source_is_refused_at_once(
     loader: ListSource, source: FeedSource, field: str
 ) -> None:
     with pytest.raises(RuleError) as caught:
@@ -160,7 +160,7 @@ def test_what_can_be_seen_without_trying_is_refused(
     assert caught.value.fix
 
 
-def test_settings_say_where_a_url_may_lead(lists: Path) -> None:
+def test_the_settings_restrict_the_hosts_of_a_url(lists: Path) -> None:
     strict = ListSource(FeedSettings(directory=lists), LIMITS)
     for url in ("http://feeds.test/", "https://10.0.0.1/"):
         with pytest.raises(RuleError):
@@ -168,7 +168,7 @@ def test_settings_say_where_a_url_may_lead(lists: Path) -> None:
     strict.check(FeedSource(url="https://feeds.test/"))
 
 
-def test_another_interval_leaves_the_source_as_it_is(loader: ListSource) -> None:
+def test_a_changed_interval_leaves_the_source_unchanged(loader: ListSource) -> None:
     feed = FeedSource(url="https://feeds.test/", etag='"v1"')
     held = SourceSet(name="bad", slot=65, feed=feed)
     assert loader.every(held, "15m") == structs.replace(feed, refresh=900.0)
@@ -181,7 +181,7 @@ def test_another_interval_leaves_the_source_as_it_is(loader: ListSource) -> None
         loader.every(held.replace(feed=None), 900)
 
 
-def test_a_format_that_is_none_is_refused(loader: ListSource) -> None:
+def test_an_unknown_format_is_refused(loader: ListSource) -> None:
     with pytest.raises(RuleError, match="'yaml' is not a format") as caught:
         loader.parse(b"45.0.0.1", "yaml", "")
     assert "plain" in caught.value.fix

@@ -50,7 +50,7 @@ def rule(api: Api) -> dict[str, Any]:
     return found
 
 
-def test_a_drop_with_its_finding(api: Api) -> None:
+def test_a_drop_is_added_with_its_finding(api: Api) -> None:
     said = say(api, "builtin", told(finding=FINDING))
     found = rule(api)
     assert (found["text"], found["action"], found["mode"]) == (MATCH, "drop", "enforce")
@@ -69,12 +69,12 @@ def test_a_drop_with_its_finding(api: Api) -> None:
     [("challenge", {"match": f"dst {VICTIM} flags syn&!ack", "kind": "syn"}),
      ("limit", {"limit": {"pps": 500}})],
 )  # fmt: skip
-def test_other_actions(api: Api, action: str, more: dict[str, Any]) -> None:
+def test_limits_and_challenges_are_added_too(api: Api, action: str, more: dict[str, Any]) -> None:
     say(api, "builtin", told(action=action, **more))
     assert rule(api)["action"] == action
 
 
-def test_it_may_watch_and_enforce_again(api: Api) -> None:
+def test_a_rule_may_be_monitored_and_enforced_again(api: Api) -> None:
     say(api, "builtin", told())
     say(api, "builtin", told("continues", watch=True))
     assert rule(api)["mode"] == "monitor"
@@ -91,12 +91,12 @@ def test_a_rule_that_another_event_needs_stays_enforced(api: Api) -> None:
     assert rule(api)["mode"] == "enforce"
 
 
-def test_only_observed_it_begins_in_monitor_mode(api: Api) -> None:
+def test_in_observe_mode_rules_begin_in_monitor_mode(api: Api) -> None:
     say(api, "builtin", told(watch=True))
     assert rule(api)["mode"] == "monitor"
 
 
-def test_what_an_operator_takes_back_is_not_made_again(api: Api) -> None:
+def test_a_rule_that_an_operator_removes_is_not_added_again(api: Api) -> None:
     say(api, "builtin", told())
     undone = api.call("POST", "/v1/automatic/undo", json={"since": "1h"})
     assert undone.status_code == 200
@@ -106,7 +106,7 @@ def test_what_an_operator_takes_back_is_not_made_again(api: Api) -> None:
     assert standing(api) == {}
 
 
-def test_a_freeze_stops_it_at_once(api: Api) -> None:
+def test_a_freeze_stops_the_detector_at_once(api: Api) -> None:
     api.call("PUT", "/v1/automatic", json={"mode": "off"})
     said = say(api, "builtin", told())
     assert said["ignored"][0]["why"] == "automatic mitigation is off"
@@ -114,13 +114,13 @@ def test_a_freeze_stops_it_at_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize("match", [f"dst {VICTIM}", f"dst {VICTIM} proto tcp"])
-def test_its_own_defects_are_held_by_the_guard_rails(api: Api, match: str) -> None:
+def test_guards_bound_the_embedded_detector_too(api: Api, match: str) -> None:
     said = say(api, "builtin", told(match=match))
     assert "may not drop all" in said["refused"][0]["why"]
     assert standing(api) == {}
 
 
-def test_a_victim_elsewhere_is_not_protected(api: Api) -> None:
+def test_a_victim_outside_our_networks_is_ignored(api: Api) -> None:
     match = "dst 9.9.9.9 proto udp length 540"
     said = say(api, "builtin", told(victim="9.9.9.9", match=match))
     assert "in neither" in said["ignored"][0]["why"]
@@ -164,7 +164,7 @@ def test_bad_bodies_are_refused(api: Api, body: Any, field: str) -> None:
     assert standing(api) == {}
 
 
-def test_findings_are_bounded(api: Api) -> None:
+def test_the_size_of_a_finding_is_bounded(api: Api) -> None:
     for number in range(40):
         match = f"dst {VICTIM} proto udp length {540 + number}"
         say(api, "builtin", told(match=match, id=f"n{number}", finding=FINDING))

@@ -33,7 +33,7 @@ def names(api: Api, **more: Any) -> list[str]:
     return [each["name"] for each in found]
 
 
-def test_it_is_added_listed_and_removed(api: Api) -> None:
+def test_an_expectation_is_added_listed_and_removed(api: Api) -> None:
     made = api.call("POST", "/v1/expectations", json=BELL)
     assert made.status_code == 201, made.text
     assert made.json()["text"] == f"up to 5 times the threshold to {VICTIM}"
@@ -47,7 +47,7 @@ def test_it_is_added_listed_and_removed(api: Api) -> None:
     assert actions[-2:] == ["expect.add", "expect.remove"]
 
 
-def test_the_status_has_what_is_expected_now(api: Api) -> None:
+def test_the_status_shows_current_expectations(api: Api) -> None:
     soon = str(datetime.now(UTC).date() + timedelta(days=3))
     later = {"name": "later", "pps": 9, "on": soon, "at": "8:15", "lasts": 60}
     for body in ({"name": "all", "times": 3}, later):
@@ -65,7 +65,7 @@ def test_the_status_has_what_is_expected_now(api: Api) -> None:
         ("lasts", {"lasts": 1}),
     ],
 )
-def test_what_is_wrong_is_refused_and_nothing_is_kept(
+def test_an_invalid_expectation_is_refused_and_not_stored(
     api: Api, field: str, more: dict[str, Any]
 ) -> None:
     refused = api.call("POST", "/v1/expectations", json=BELL | more)
@@ -80,7 +80,7 @@ def test_a_date_that_cannot_come_is_refused(api: Api, on: str) -> None:
     assert api.call("POST", "/v1/expectations", json=BELL).status_code == 201
 
 
-def test_only_operators_expect(api: Api) -> None:
+def test_only_operators_may_add_expectations(api: Api) -> None:
     viewer = api.token("eyes", "viewer")
     problem(api.call("POST", "/v1/expectations", token=viewer, json=BELL), 403, "role")
     assert api.call("GET", "/v1/expectations", token=viewer).status_code == 200
@@ -88,14 +88,14 @@ def test_only_operators_expect(api: Api) -> None:
     problem(api.call("GET", "/v1/expectations", token=probe), 403, "role")
 
 
-def test_it_survives_a_restart(tmp_path: Path) -> None:
+def test_an_expectation_survives_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, 2000, OURS) as api:
         api.call("POST", "/v1/expectations", json=BELL)
     with running(tmp_path, 2000, OURS) as api:
         assert names(api) == ["bell"]
 
 
-def test_what_was_legitimate_is_let_in_and_remembered(api: Api) -> None:
+def test_a_legitimate_incident_is_let_in_and_becomes_an_expectation(api: Api) -> None:
     (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
     other = api.add("203.0.113.9")
     assert len(standing(api)) == 2
@@ -115,7 +115,7 @@ def test_what_was_legitimate_is_let_in_and_remembered(api: Api) -> None:
     assert names(api) == [expected["name"]]
 
 
-def test_more_than_was_allowed_is_met_again(api: Api) -> None:
+def test_more_than_the_allowed_traffic_is_mitigated_again(api: Api) -> None:
     (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
     api.call("POST", f"/v1/incidents/{identity}/allow")
     again = say(api, "builtin", told("continues", rate=37_000))
@@ -125,7 +125,7 @@ def test_more_than_was_allowed_is_met_again(api: Api) -> None:
     assert standing(api)
 
 
-def test_what_an_attacker_adds_to_an_incident_is_not_let_in(api: Api) -> None:
+def test_traffic_that_an_attacker_adds_to_an_incident_is_not_let_in(api: Api) -> None:
     """A pulse of many packets, and a reflection, beside people."""
     (identity,) = say(api, "builtin", told(finding=FINDING))["incidents"]
     say(api, "builtin", told("continues", rate=8_000_000))
@@ -137,12 +137,12 @@ def test_what_an_attacker_adds_to_an_incident_is_not_let_in(api: Api) -> None:
     assert [(each["kind"], each["pps"]) for each in done["expected"]] == [("udp", 187_500)]
 
 
-def test_a_finding_is_about_the_packets_of_its_event(api: Api) -> None:
+def test_a_finding_of_another_kind_than_its_event_is_refused(api: Api) -> None:
     refused = say(api, "builtin", told(finding=FINDING | {"kind": "syn"}), status=400)
     assert refused["field"] == "finding.kind"
 
 
-def test_a_limit_that_follows_the_rate_is_no_news(api: Api) -> None:
+def test_a_limit_that_follows_the_rate_sends_no_new_event(api: Api) -> None:
     for pps in (1_000, 2_000, 3_000):
         say(api, "builtin", told(action="limit", limit={"pps": pps}))
     (found,) = standing(api).values()
@@ -151,7 +151,7 @@ def test_a_limit_that_follows_the_rate_is_no_news(api: Api) -> None:
     assert actions.count("event.began") == 1
 
 
-def test_of_an_incident_without_figures_nothing_is_expected(api: Api) -> None:
+def test_an_incident_without_figures_becomes_no_expectation(api: Api) -> None:
     say(api, "builtin", told())
     (incident,) = incidents(api)
     refused = api.call("POST", f"/v1/incidents/{incident['id']}/allow")

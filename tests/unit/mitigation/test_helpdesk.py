@@ -52,7 +52,7 @@ def test_an_operators_own_rule_stands(box: Api) -> None:
     problem(ask(box, box.token("desk", "helpdesk")), 409, "conflict")
 
 
-def test_how_many_are_released_is_bounded(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_releases_is_bounded(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manual_release, "_HELPDESK_MOST", 2)
     token = box.token("desk", "helpdesk")
     for source in ("203.0.113.1", "203.0.113.2", "203.0.113.1"):
@@ -64,7 +64,9 @@ def test_how_many_are_released_is_bounded(box: Api, monkeypatch: pytest.MonkeyPa
     ), "an operator may"
 
 
-def test_detectors_rules_are_no_way_around_that(box: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_of_detectors_rules_count_towards_the_bound(
+    box: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(manual_release, "_HELPDESK_MOST", 2)
     box.call("PUT", "/v1/automatic", json={"mode": "on"})
     sources = [f"203.0.113.{n}" for n in range(1, 5)]
@@ -74,13 +76,13 @@ def test_detectors_rules_are_no_way_around_that(box: Api, monkeypatch: pytest.Mo
     assert answers == [201, 201, 403, 403]
 
 
-def test_releases_have_a_pace(box: Api) -> None:
+def test_releases_are_rate_limited(box: Api) -> None:
     token = box.token("desk", "helpdesk")
     answers = [ask(box, token).status_code for _ in range(22)]
     assert answers == [201] * 20 + [429] * 2
 
 
-def test_what_somebody_released_for_longer_stands(box: Api) -> None:
+def test_a_longer_release_by_somebody_else_stands(box: Api) -> None:
     body = {"source": "203.0.113.7", "ttl": "7d", "reason": "the office"}
     box.call("POST", "/v1/releases", json=body)
     problem(ask(box, box.token("desk", "helpdesk")), 409, "conflict")
@@ -88,7 +90,7 @@ def test_what_somebody_released_for_longer_stands(box: Api) -> None:
     assert rule["reason"] == "the office"
 
 
-def test_no_frame_is_explained(box: Api) -> None:
+def test_a_help_desk_may_not_explain_frames(box: Api) -> None:
     path = "/v1/explain?frame=" + "00" * 40
     problem(box.call("GET", path, TCP, box.token("desk", "helpdesk")), 403, "role")
 
@@ -108,18 +110,18 @@ def test_no_frame_is_explained(box: Api) -> None:
         ("POST", "/v1/suggest"),
     ],
 )
-def test_all_else_is_refused(box: Api, method: str, path: str) -> None:
+def test_all_other_calls_are_refused(box: Api, method: str, path: str) -> None:
     bodies = {"/v1/rules": {"match": "src 203.0.113.9"}, "/v1/bypass": {"on": True}}
     more = {"json": bodies.get(path, {})} if method == "POST" else {}
     problem(box.call(method, path, TCP, box.token("desk", "helpdesk"), **more), 403, "role")
 
 
-def test_what_covers_an_address_may_be_asked(box: Api) -> None:
+def test_a_help_desk_may_look_up_what_covers_an_address(box: Api) -> None:
     token = box.token("desk", "helpdesk")
     for path in ("/v1/lookup/203.0.113.7", "/v1/explain?source=203.0.113.7"):
         assert box.call("GET", path, TCP, token).status_code == 200
 
 
-def test_a_token_that_is_bound_to_an_origin_releases_nothing(box: Api) -> None:
+def test_a_token_bound_to_an_origin_may_not_release(box: Api) -> None:
     token = box.token("desk", "helpdesk", origin="fastnetmon")
     problem(ask(box, token), 403, "role")

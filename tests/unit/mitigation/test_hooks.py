@@ -56,7 +56,7 @@ def test_a_victim_is_protected_until_the_end(api: Api) -> None:
         ("unknown", {}, "dst {}"),
     ],
 )
-def test_each_attack_has_its_measure(
+def test_each_kind_of_attack_has_its_measure(
     api: Api, attack: str, more: dict[str, Any], text: str
 ) -> None:
     for victim in (VICTIM, "2001:db8:66::2"):
@@ -80,14 +80,14 @@ def test_sources_are_dropped_as_long_as_the_detector_says(api: Api) -> None:
     assert sorted(ended["released"]) == sorted(said["rules"])
 
 
-def test_a_rule_of_two_events_ends_with_the_last(api: Api) -> None:
+def test_a_rule_of_two_events_ends_with_the_last_one(api: Api) -> None:
     for identity in ("1", "2"):
         say(api, "event", event(identity, sources=["203.0.113.7"]))
     assert say(api, "event", event("1", "ended"))["released"] == []
     assert say(api, "event", event("2", "ended"))["released"] == ["203.0.113.7_32"]
 
 
-def test_a_jail_is_flushed_whole(api: Api) -> None:
+def test_a_flush_releases_the_whole_jail(api: Api) -> None:
     for jail, source in (("sshd", "203.0.113.1"), ("sshd", "203.0.113.2"), ("web", "203.0.113.3")):
         say(api, "fail2ban", {"argv": ["ban", jail, source, "600"]})
     ended = say(api, "fail2ban", {"argv": ["flush", "sshd"]})
@@ -95,7 +95,7 @@ def test_a_jail_is_flushed_whole(api: Api) -> None:
     assert list(standing(api)) == ["203.0.113.3_32"]
 
 
-def test_nothing_a_detector_says_blocks_our_own(api: Api) -> None:
+def test_no_event_blocks_our_own_addresses(api: Api) -> None:
     sources = ["198.51.100.9", "203.0.113.7", "0.0.0.0/0", "10.0.0.0/8"]
     said = say(api, "event", event(sources=sources))
     assert said["rules"] == ["203.0.113.7_32"]
@@ -106,7 +106,7 @@ def test_nothing_a_detector_says_blocks_our_own(api: Api) -> None:
 
 
 @pytest.mark.parametrize("victim", ["192.0.2.1", "2001:db8:67::1"])
-def test_victims_elsewhere_are_none_of_ours(api: Api, victim: str) -> None:
+def test_victims_outside_our_networks_are_ignored(api: Api, victim: str) -> None:
     said = say(api, "event", event(victim=victim, attack="udp_flood"))
     assert (said["rules"], standing(api)) == ([], {})
     assert "in neither automatic.networks" in said["ignored"][0]["why"]
@@ -127,7 +127,7 @@ def test_an_operators_rule_is_left_as_it_is(api: Api) -> None:
     assert len(standing(api)) == 2
 
 
-def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
+def test_all_automatic_rules_are_undone_at_once(api: Api) -> None:
     api.add("203.0.113.1")
     say(api, "event", event("1", sources=["203.0.113.2"]))
     api.clock.advance(HOUR / 6)
@@ -145,7 +145,7 @@ def test_all_that_was_done_by_itself_is_undone_at_once(api: Api) -> None:
     assert problem(refused, 400, "bad-request")["field"] == "origin"
 
 
-def test_a_detector_gone_mad_is_held(api: Api) -> None:
+def test_a_runaway_detector_is_stopped_by_its_quota(api: Api) -> None:
     configured(api, max_per_minute=5)
     api.app.state.context.hooks.rule_limits = RateLimits(5)
     mad = [event(str(n), sources=[f"203.0.113.{n}"]) for n in range(1, 9)]
@@ -157,7 +157,7 @@ def test_a_detector_gone_mad_is_held(api: Api) -> None:
     api.add("203.0.113.200")
 
 
-def test_a_window_slides() -> None:
+def test_the_event_limit_is_a_sliding_window() -> None:
     paces = RateLimits(10)
     paces.spend("a", 4, 0.0)
     paces.spend("a", 3, 50.0)
@@ -165,7 +165,7 @@ def test_a_window_slides() -> None:
     assert paces.room("b", 0.0) == 10
 
 
-def test_trying_changes_nothing(api: Api) -> None:
+def test_a_dry_run_changes_nothing(api: Api) -> None:
     said = say(api, "event", event(sources=["203.0.113.7"]), params={"dry_run": "true"})
     assert (said["rules"], said["dry_run"]) == (["203.0.113.7_32"], True)
     assert standing(api) == {}
@@ -173,14 +173,14 @@ def test_trying_changes_nothing(api: Api) -> None:
     assert "event.began" not in json.dumps(audit)
 
 
-def test_what_was_said_is_in_the_audit(api: Api) -> None:
+def test_events_are_in_the_audit_log(api: Api) -> None:
     say(api, "fastnetmon", fastnetmon("ban"))
     say(api, "fastnetmon", fastnetmon("unban"))
     told = json.dumps(api.call("GET", "/v1/audit").json())
     assert all(word in told for word in ("event.began", "event.ended", "udp_flood", VICTIM))
 
 
-def test_a_detectors_token_opens_its_own_hook_alone(api: Api) -> None:
+def test_a_detectors_token_is_valid_only_for_its_own_hook(api: Api) -> None:
     secret = api.token("fnm", "detector", origin="fastnetmon")
     viewer = api.token("looker", "viewer")
     said = say(api, "fastnetmon", fastnetmon("ban"), token=secret, peer=TCP)
@@ -192,7 +192,7 @@ def test_a_detectors_token_opens_its_own_hook_alone(api: Api) -> None:
     problem(api.call("PUT", "/v1/automatic", TCP, secret, json={"mode": "on"}), 403, "role")
 
 
-def test_what_cannot_be_read_changes_nothing(api: Api) -> None:
+def test_an_unreadable_body_changes_nothing(api: Api) -> None:
     bad = [event(sources=["203.0.113.7"]), event("2", sources=["nonsense"])]
     answer = api.call("POST", "/v1/hooks/event", json=bad)
     assert problem(answer, 400, "bad-request")["field"] == "sources"
@@ -202,7 +202,7 @@ def test_what_cannot_be_read_changes_nothing(api: Api) -> None:
     problem(api.call("PUT", "/v1/automatic", json={"mode": "sometimes"}), 400, "bad-request")
 
 
-def test_when_nothing_can_be_stored_the_detector_is_told_to_come_again(api: Api) -> None:
+def test_if_the_store_fails_the_detector_is_told_to_retry(api: Api) -> None:
     api.store.broken = True
     problem(api.call("POST", "/v1/hooks/event", json=event(sources=["203.0.113.7"])), 503, "store")
     assert api.datapath.held().keys() == {"198.51.100.0/24", "2001:db8:66::/48"}
@@ -215,7 +215,7 @@ def test_ten_thousand_sources_are_one_change(api: Api) -> None:
     assert len(say(api, "event", event(phase="ended"))["released"]) == 1_500
 
 
-def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
+def test_a_route_announced_again_gets_its_new_rate(api: Api) -> None:
     match = f"udp src-port 53 dst {VICTIM}"
     (identity,) = say(api, "event", event(match=match, pps=5000))["rules"]
     say(api, "event", event(match=match, pps=700))
@@ -224,7 +224,7 @@ def test_a_route_announced_again_holds_with_its_new_rate(api: Api) -> None:
     assert standing(api)[identity]["action"] == "drop"
 
 
-def test_what_would_break_too_many_connections_is_only_watched(api: Api) -> None:
+def test_a_drop_that_would_break_too_many_connections_is_only_monitored(api: Api) -> None:
     busy, quiet = "203.0.113.7", "203.0.113.8"
     api.context.hooks.connections = Connected(**{busy: 21, quiet: 20})  # type: ignore[assignment]
     told = say(api, "event", event("1", sources=[busy]))
@@ -237,7 +237,7 @@ def test_what_would_break_too_many_connections_is_only_watched(api: Api) -> None
     assert again["watched"] == [], "what is dropped already breaks nothing more"
 
 
-def test_who_comes_back_is_blocked_for_twice_as_long(api: Api) -> None:
+def test_a_repeat_offender_is_blocked_for_twice_as_long(api: Api) -> None:
     source = "203.0.113.7"
     for ttl in (600, 1200, 2400):
         said = event("1", sources=[source], ttl=600)
@@ -258,7 +258,7 @@ def test_who_comes_back_is_blocked_for_twice_as_long(api: Api) -> None:
     assert standing(api)[f"{source}_32"]["expires_in"] == pytest.approx(600)
 
 
-def test_a_long_body_is_done_in_parts_and_answered_as_one(api: Api) -> None:
+def test_a_long_body_is_handled_in_parts_with_one_answer(api: Api) -> None:
     names = [f"203.0.{n // 250}.{n % 250}" for n in range(1_800)]
     said = say(api, "event", [event(name, sources=[name]) for name in names])
     assert (said["events"], len(said["rules"]), len(said["incidents"])) == (1_800, 1_800, 1)

@@ -19,7 +19,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield api
 
 
-def test_off_does_nothing_and_observe_only_watches(api: Api) -> None:
+def test_off_adds_no_rule_and_observe_only_monitors(api: Api) -> None:
     assert say(api, "event", event(sources=["203.0.113.7"]))["mode"] == "on"
     assert api.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
     said = say(api, "event", event("2", sources=["203.0.113.8"]))
@@ -34,7 +34,7 @@ def test_off_does_nothing_and_observe_only_watches(api: Api) -> None:
     assert say(api, "event", event("1", "ended"))["released"], "ends are heard in every mode"
 
 
-def test_what_an_operator_said_outlives_a_restart(tmp_path: Path) -> None:
+def test_an_operators_mode_outlives_a_restart(tmp_path: Path) -> None:
     with running(tmp_path, capacity=2000) as api:
         api.call("PUT", "/v1/automatic", json={"mode": "off"})
     with running(tmp_path, capacity=2000) as api:
@@ -73,7 +73,7 @@ def test_wrong_settings_are_named(given: dict[str, Any], word: str) -> None:
     assert word in str(caught.value)
 
 
-def test_measures_of_the_configuration_replace_ours(api: Api) -> None:
+def test_configured_measures_replace_the_built_in_ones(api: Api) -> None:
     own = [
         {"attack": "udp_flood", "match": "udp dst-port 1024-65535", "pps": 77},
         {"attack": "udp_flood", "match": "udp src-port 0"},
@@ -113,12 +113,12 @@ def test_a_detector_may_be_described_in_the_configuration(api: Api) -> None:
         ([], "automatic.detectors is .*; expected a table"),
     ],
 )
-def test_descriptions_that_are_wrong_are_named(detectors: Any, says: str) -> None:
+def test_errors_in_a_detectors_description_are_named(detectors: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse({"automatic": {"detectors": detectors}})
 
 
-def test_the_file_is_read_again_whole_or_not_at_all(api: Api, tmp_path: Path) -> None:
+def test_the_configuration_is_reloaded_completely_or_not_at_all(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "xdpctl.toml"
     object.__setattr__(api.context, "config", file)
     file.write_text('[automatic]\nmode = "off"\nmax_per_minute = 7\n[notify]\nurls = ["x://"]\n')

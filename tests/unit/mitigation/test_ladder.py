@@ -26,7 +26,7 @@ from xdpctl.notify.settings import Kind
 
 
 def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) -> list[str]:
-    """What goes on to its next step while a rule hits so much, second by second."""
+    """Simulate hits second by second; return the rules that went to their next step."""
     moved = []
     for second in range(first, first + seconds):
         hit(box, rule, per_second * (second + 1))
@@ -34,7 +34,7 @@ def flood(box: Api, rule: str, first: int, seconds: int, per_second: int = 500) 
     return moved
 
 
-def test_what_would_lock_out_is_not_raised_and_is_told_once(box: Api) -> None:
+def test_a_step_that_would_lock_users_out_is_not_taken_and_reported_once(box: Api) -> None:
     configured(box, ladder={"monitor": "10s", "limit": 30})
     match = f"tcp src 203.0.113.0/24 dst {VICTIM}"
     (rule,) = say(box, "event", event("1", victim=VICTIM, match=match))["rules"]
@@ -46,13 +46,13 @@ def test_what_would_lock_out_is_not_raised_and_is_told_once(box: Api) -> None:
     assert len(audit) == 1
 
 
-def test_without_a_ladder_a_limit_stays_one(box: Api) -> None:
+def test_without_a_ladder_a_limit_stays_a_limit(box: Api) -> None:
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert standing(box)[rule]["mode"] == "enforce"
     assert flood(box, rule, 0, 400) == []
 
 
-def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
+def test_a_victims_rule_is_monitored_then_limits_then_drops(box: Api) -> None:
     configured(box, ladder={"monitor": "10s", "limit": 30})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert (standing(box)[rule]["mode"], standing(box)[rule]["action"]) == ("monitor", "limit")
@@ -82,7 +82,7 @@ def test_it_is_watched_then_limited_then_dropped(box: Api) -> None:
     assert box.call("GET", "/v1/audit").text.count("rule.raised") == 2
 
 
-def test_only_what_is_exceeded_without_a_pause_is_dropped(box: Api) -> None:
+def test_only_a_limit_exceeded_without_a_pause_becomes_a_drop(box: Api) -> None:
     configured(box, ladder={"limit": "30s"})
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert standing(box)[rule]["mode"] == "enforce"
@@ -105,7 +105,7 @@ def test_nothing_moves_while_detectors_are_not_obeyed(box: Api, mode: str) -> No
     assert box.context.ladder.step(60.0) == [rule]
 
 
-def test_operators_and_what_is_ending_are_left_alone(box: Api) -> None:
+def test_rules_of_operators_and_ending_rules_are_left_alone(box: Api) -> None:
     configured(box, ladder={"limit": "5s"})
     match = {"protocol": "udp", "destination_port": "53"}
     body = {"match": match, "action": "limit", "limit": {"pps": 100}}
@@ -116,7 +116,7 @@ def test_operators_and_what_is_ending_are_left_alone(box: Api) -> None:
     assert flood(box, ours, 0, 20) == flood(box, theirs, 20, 20) == []
 
 
-def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
+def test_sources_and_measures_that_helped_before_skip_monitor_mode(box: Api) -> None:
     configured(box, ladder={"monitor": "10s"})
     said = say(box, "event", event("1", sources=["203.0.113.7"]))
     assert standing(box)[said["rules"][0]]["mode"] == "enforce"
@@ -124,7 +124,7 @@ def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
     (rule,) = say(box, "event", wave)["rules"]
     hit(box, rule, 5_000)
     say(box, "event", event("2", "ended"))
-    assert rule not in standing(box), "what was only watched goes at once"
+    assert rule not in standing(box), "a monitored rule is removed at once"
     box.clock.advance(3600)
     said = say(box, "event", event("3", victim=VICTIM, attack="syn_flood"))
     modes = {name: standing(box)[name]["mode"] for name in said["rules"]}
@@ -141,15 +141,15 @@ def test_sources_and_what_helped_before_are_not_watched_first(box: Api) -> None:
         ({"limit": "soon"}, "automatic.ladder.limit is 'soon'; write seconds"),
     ],
 )
-def test_a_ladder_that_cannot_be_is_refused(ladder: Any, says: str) -> None:
+def test_an_impossible_ladder_is_refused(ladder: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse({"automatic": {"ladder": ladder}})
 
 
-def test_a_pulse_tells_for_how_long() -> None:
+def test_the_activity_of_a_rule_is_measured_between_updates() -> None:
     pulse = Activity()
     assert pulse.update("a", 5_000, 10.0) == (False, 0.0), (
-        "what came before is not known to be fast"
+        "the rate before the first update is unknown"
     )
     assert pulse.update("a", 6_000, 11.0) == (True, 1.0)
     assert pulse.update("a", 7_000, 13.0) == (True, 3.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Lists that are refreshed by themselves spare conversations, and it is measured and told whose."""
+"""Feeds spare conversations; the spared sources are measured and reported."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ LIST = "203.0.113.0/24\n2001:db8:9::/48\n"
 
 @pytest.fixture
 def asking(box: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """Its sampler is never late, as the tests have a clock of their own."""
+    """A box whose sampler is never late, because the tests set the time."""
     box.datapath.flows.ports = {"wan0": Asking.ASKS}
     monkeypatch.setattr(box.context.sampler, "late", lambda now: False)
     return box
@@ -42,7 +42,7 @@ def spared(box: Api) -> Any:
     return box.call("GET", "/v1/sets/bad").json()["spared"]
 
 
-def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Api) -> None:
+def test_spared_sources_are_counted_and_audited_once_an_hour(asking: Api) -> None:
     slot, watch = put(asking, spare="known")["slot"], asking.context.lists
     see(asking, -70.0, slot, "203.0.113.6")
     watch.step(0.0)
@@ -70,7 +70,9 @@ def test_sources_in_conversation_are_counted_and_told_once_in_an_hour(asking: Ap
 @pytest.mark.parametrize(
     ("icmp", "dropped"), [(True, 0), (False, 31)], ids=["errors that cite a flow", "a flood"]
 )
-def test_what_anybody_can_forge_is_no_conversation(asking: Api, icmp: bool, dropped: int) -> None:
+def test_packets_that_anybody_can_forge_are_no_conversation(
+    asking: Api, icmp: bool, dropped: int
+) -> None:
     slot, watch = put(asking, spare="known")["slot"], asking.context.lists
     watch.step(0.0)
     see(asking, 5.0, slot, *["203.0.113.9"] * 3, icmp=icmp)
@@ -80,7 +82,7 @@ def test_what_anybody_can_forge_is_no_conversation(asking: Api, icmp: bool, drop
     assert spared(asking)["sources"] == 0
 
 
-def test_while_nothing_is_observed_nothing_is_measured(
+def test_without_observed_packets_nothing_is_measured(
     asking: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking.context.sampler, "late", lambda now: True)
@@ -96,7 +98,7 @@ def test_while_nothing_is_observed_nothing_is_measured(
     [{}, {"spare": "known", "mode": "monitor"}, {"spare": "known", "action": "accept"}],
     ids=["spares nobody", "monitor mode", "accepts"],
 )
-def test_what_cannot_be_measured_says_so(asking: Api, query: dict[str, str]) -> None:
+def test_sets_that_cannot_be_measured_have_no_figures(asking: Api, query: dict[str, str]) -> None:
     slot = put(asking, **query)["slot"]
     asking.context.lists.step(0.0)
     see(asking, 1.0, slot, "203.0.113.9")
@@ -104,7 +106,7 @@ def test_what_cannot_be_measured_says_so(asking: Api, query: dict[str, str]) -> 
     assert spared(asking) is None
 
 
-def test_where_flows_are_not_asked_nothing_is_measured(box: Api) -> None:
+def test_without_the_flow_memory_nothing_is_measured(box: Api) -> None:
     put(box, spare="known")
     for now in (1.0, 6.0):
         box.context.lists.step(now)

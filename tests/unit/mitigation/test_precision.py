@@ -32,7 +32,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def sees(api: Api, *parts: PacketArray, observed: float = 7 * 86_400.0) -> None:
-    """The box has seen these packets in the last three seconds."""
+    """Add these packets to the last three seconds of observed traffic."""
     around = legitimate(RANDOM, 300)
     around["flow"] = FlowState.KNOWN
     packets = np.concatenate([around, *parts])
@@ -55,7 +55,7 @@ def flood(api: Api, named: str = "udp_flood", **more: Any) -> list[dict[str, Any
     return [standing(api)[rule] for rule in said["rules"]]
 
 
-def test_a_victim_alone_gets_what_its_packets_have_in_common(api: Api) -> None:
+def test_an_event_with_only_a_victim_gets_a_match_from_its_packets(api: Api) -> None:
     sees(api, attack("UDP of one length by bots", 60_000))
     (rule,) = flood(api)
     assert rule["action"] == "drop"
@@ -65,7 +65,7 @@ def test_a_victim_alone_gets_what_its_packets_have_in_common(api: Api) -> None:
     assert found["detector"] == "event"
 
 
-def test_a_wrong_name_does_not_matter(api: Api) -> None:
+def test_a_wrong_attack_name_does_not_matter(api: Api) -> None:
     """FastNetMon counts SYN-ACKs as SYNs, and would have new connections limited."""
     sees(api, attack("SYN-ACK, reflected", 40_000))
     (rule,) = flood(api, "syn_flood")
@@ -73,14 +73,14 @@ def test_a_wrong_name_does_not_matter(api: Api) -> None:
     assert "flags syn+ack" in rule["text"]
 
 
-def test_each_vector_gets_its_own(api: Api) -> None:
+def test_each_vector_gets_its_own_rule(api: Api) -> None:
     sees(api, attack("NTP monlist", 40_000), attack("SYN as all send it", 40_000))
     texts = {rule["action"]: rule["text"] for rule in flood(api, "unknown")}
     assert "src-port 123" in texts["drop"]
     assert "flags syn" in texts["challenge"]
 
 
-def test_the_end_of_the_event_ends_them_all(api: Api) -> None:
+def test_the_end_of_the_event_ends_all_its_rules(api: Api) -> None:
     sees(api, attack("NTP monlist", 40_000), attack("SYN as all send it", 40_000))
     assert len(flood(api, "unknown")) == 2
     said = say(api, "event", event(phase="ended"))
@@ -88,7 +88,7 @@ def test_the_end_of_the_event_ends_them_all(api: Api) -> None:
     assert standing(api) == {}
 
 
-def test_told_again_they_last_and_no_more_are_made(api: Api) -> None:
+def test_a_repeated_event_renews_the_rules_and_adds_none(api: Api) -> None:
     sees(api, attack("NTP monlist", 40_000))
     (first,) = flood(api)
     (again,) = flood(api, phase="continues")
@@ -97,7 +97,7 @@ def test_told_again_they_last_and_no_more_are_made(api: Api) -> None:
 
 
 @pytest.mark.parametrize("empty", ["late", "nothing", "others", "few"])
-def test_without_packets_the_table_answers(api: Api, empty: str) -> None:
+def test_without_packets_the_table_of_measures_is_used(api: Api, empty: str) -> None:
     sees(api, attack("NTP monlist", 40_000))
     precision = api.context.hooks.precision
     assert precision is not None
@@ -115,7 +115,7 @@ def test_without_packets_the_table_answers(api: Api, empty: str) -> None:
     assert (rule["action"], rule["text"]) == ("limit", f"dst {VICTIM} proto udp")
 
 
-def test_a_measure_of_the_operator_stands(api: Api) -> None:
+def test_a_configured_measure_is_used_unchanged(api: Api) -> None:
     precision = api.context.hooks.precision
     sees(api, attack("NTP monlist", 40_000))
     configured(api, protect=[{"attack": "udp_flood", "match": "proto udp", "pps": 77}])
@@ -124,13 +124,13 @@ def test_a_measure_of_the_operator_stands(api: Api) -> None:
     assert rule["limit"]["pps"] == 77
 
 
-def test_a_match_or_sources_are_taken_as_they_are(api: Api) -> None:
+def test_a_given_match_or_sources_are_used_unchanged(api: Api) -> None:
     sees(api, attack("NTP monlist", 40_000))
     said = say(api, "event", event(match=f"dst {VICTIM} proto udp length 77"))
     assert standing(api)[said["rules"][0]]["text"].endswith("length 77")
 
 
-def test_a_box_that_has_learnt_nothing_limits(api: Api) -> None:
+def test_a_box_that_has_learnt_nothing_only_limits(api: Api) -> None:
     sees(api, attack("UDP of one length by bots", 60_000), observed=5.0)
     precision = api.context.hooks.precision
     assert precision is not None

@@ -20,7 +20,7 @@ from tests.support.hooked import (
 from xdpctl.base.net.tcp_peers import Connections, Peers
 
 
-def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
+def test_a_promoted_rule_stays_enforced(box: Api) -> None:
     configured(box, ladder={"monitor": 600, "limit": 30})
     rule = flood(box)
     assert box.call("POST", f"/v1/rules/{rule}/promote").status_code == 200
@@ -34,7 +34,7 @@ def test_a_watched_rule_that_is_promoted_stays_so(box: Api) -> None:
 @pytest.mark.parametrize(
     "change", [{"mode": "monitor"}, {"limit": {"pps": 50_000}}, {"mode": "monitor", "tags": ["x"]}]
 )
-def test_what_an_operator_changed_is_not_changed_back(box: Api, change: dict[str, object]) -> None:
+def test_an_operators_change_of_a_rule_is_not_reverted(box: Api, change: dict[str, object]) -> None:
     rule = flood(box)
     assert box.call("PATCH", f"/v1/rules/{rule}", json=change).status_code == 200
     before = standing(box)[rule]
@@ -44,14 +44,14 @@ def test_what_an_operator_changed_is_not_changed_back(box: Api, change: dict[str
     assert say(box, "event", event("1", "ended"))["released"] == [rule], "its end is its end"
 
 
-def test_a_source_that_is_only_watched_by_an_operators_word_stays_so(box: Api) -> None:
+def test_a_source_that_an_operator_set_to_monitor_stays_so(box: Api) -> None:
     (rule,) = say(box, "event", event("1", sources=["203.0.113.7"]))["rules"]
     box.call("PATCH", f"/v1/rules/{rule}", json={"mode": "monitor"})
     say(box, "event", event("1", "continues", sources=["203.0.113.7"]))
     assert standing(box)[rule]["mode"] == "monitor"
 
 
-def test_what_an_operator_takes_over_is_his(box: Api) -> None:
+def test_a_rule_that_an_operator_takes_over_is_no_longer_the_detectors(box: Api) -> None:
     configured(box, ladder={"limit": 30})
     rule = flood(box)
     hit(box, rule, 5_000)
@@ -66,7 +66,7 @@ def test_what_an_operator_takes_over_is_his(box: Api) -> None:
 
 
 @pytest.mark.parametrize("tag", ["ending", "event-0", "watched", "group-web", "armed-edge1"])
-def test_nobody_gives_a_tag_that_xdpctl_gives_itself(box: Api, tag: str) -> None:
+def test_reserved_tags_are_refused(box: Api, tag: str) -> None:
     asked = {"match": {"destination": VICTIM}, "action": "limit", "limit": {"pps": 5}}
     refused = box.call("POST", "/v1/rules", json={**asked, "tags": ["mine", tag]})
     assert (
@@ -78,7 +78,7 @@ def test_nobody_gives_a_tag_that_xdpctl_gives_itself(box: Api, tag: str) -> None
     assert (read["added"], read["rejected"]) == (0, 1)
 
 
-def test_what_was_undone_is_not_what_worked(box: Api) -> None:
+def test_an_undone_rule_does_not_count_as_a_measure_that_helped(box: Api) -> None:
     say(box, "event", event("1", victim=VICTIM, attack="amplification", port=443))
     (rule,) = standing(box)
     hit(box, rule, 5_000)
@@ -87,7 +87,7 @@ def test_what_was_undone_is_not_what_worked(box: Api) -> None:
     assert rule not in say(box, "event", event("2", victim=VICTIM, attack="syn_flood"))["rules"]
 
 
-def test_what_an_operator_removes_is_on_record(box: Api) -> None:
+def test_an_operators_removal_is_in_the_incident(box: Api) -> None:
     rule = flood(box)
     hit(box, rule, 5_000)
     box.call("DELETE", f"/v1/rules/{rule}")
@@ -97,7 +97,7 @@ def test_what_an_operator_removes_is_on_record(box: Api) -> None:
     assert done["why"].startswith("removed by")
 
 
-def test_a_freeze_that_comes_first_holds(box: Api) -> None:
+def test_a_freeze_before_an_event_prevents_its_rules(box: Api) -> None:
     class Slow(Connections):
         def now(self) -> Peers:
             assert box.call("PUT", "/v1/automatic", json={"mode": "off"}).json()["mode"] == "off"
@@ -108,7 +108,7 @@ def test_a_freeze_that_comes_first_holds(box: Api) -> None:
     assert (said["mode"], said["rules"], standing(box)) == ("off", [], {})
 
 
-def test_a_record_of_what_an_operator_took_over_ends_with_the_record(box: Api) -> None:
+def test_a_later_event_does_not_change_a_rule_that_an_operator_took_over(box: Api) -> None:
     say(box, "event", event("1", sources=["203.0.113.7"]))
     rule = box.add("203.0.113.7", status=200)["id"]
     say(box, "event", event("1", "ended", sources=["203.0.113.7"]))

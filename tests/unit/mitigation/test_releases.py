@@ -5,7 +5,7 @@ from tests.support.apiclient import Api
 from tests.support.hooked import VICTIM, event, fastnetmon, hit, quiet, say
 
 
-def test_what_still_hits_stays_until_it_is_quiet(box: Api) -> None:
+def test_an_ended_rule_stays_while_it_still_hits(box: Api) -> None:
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     hit(box, rule, 1_000)
     said = say(box, "fastnetmon", fastnetmon("unban"))
@@ -20,7 +20,7 @@ def test_what_still_hits_stays_until_it_is_quiet(box: Api) -> None:
     assert "rule.released" in box.call("GET", "/v1/audit").text
 
 
-def test_what_begins_again_is_no_longer_on_its_way_out(box: Api) -> None:
+def test_an_ended_rule_stays_if_the_attack_begins_again(box: Api) -> None:
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     hit(box, rule, 1_000)
     say(box, "fastnetmon", fastnetmon("unban"))
@@ -29,7 +29,7 @@ def test_what_begins_again_is_no_longer_on_its_way_out(box: Api) -> None:
     assert box.call("GET", f"/v1/rules/{rule}").status_code == 200
 
 
-def test_what_hit_nothing_or_is_only_watched_goes_at_once(box: Api) -> None:
+def test_a_rule_without_hits_or_in_monitor_mode_is_removed_at_once(box: Api) -> None:
     (rule,) = say(box, "fastnetmon", fastnetmon("ban"))["rules"]
     assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]
     box.call("PUT", "/v1/automatic", json={"mode": "observe"})
@@ -38,7 +38,7 @@ def test_what_hit_nothing_or_is_only_watched_goes_at_once(box: Api) -> None:
     assert say(box, "fastnetmon", fastnetmon("unban"))["released"] == [rule]
 
 
-def test_what_worked_is_armed_again_at_the_next_wave(box: Api) -> None:
+def test_a_rule_that_helped_is_used_again_at_the_next_wave(box: Api) -> None:
     first = event("1", match=f"udp src-port 123 dst {VICTIM}", pps=700)
     (rule,) = say(box, "event", first)["rules"]
     (useless,) = say(box, "event", event("2", match=f"udp src-port 19 dst {VICTIM}"))["rules"]

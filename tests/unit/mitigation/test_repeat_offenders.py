@@ -9,13 +9,13 @@ from xdpctl.mitigation.repeat_offenders import RepeatOffenders
 ONE, TWO, THREE = (parse_prefix(f"203.0.113.{n}") for n in (1, 2, 3))
 
 
-def test_each_time_doubles_it_within_a_day() -> None:
+def test_each_repetition_within_a_day_doubles_the_ban() -> None:
     held = RepeatOffenders()
     assert held.ttl(ONE, 60, 0, stands=False) == 60
     held.count_blocks([ONE], 0)
     held.count_blocks([ONE], 10)
     assert held.ttl(ONE, 60, 20, stands=False) == 240
-    assert held.ttl(ONE, 60, 20, stands=True) == 120, "what stands is not counted"
+    assert held.ttl(ONE, 60, 20, stands=True) == 120, "a ban that still stands does not count"
     assert held.ttl(ONE, 60, 10 + 86_400, stands=False) == 60
 
 

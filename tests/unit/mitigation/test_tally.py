@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is counted as people, of the flows that a rule on trial lets pass."""
+"""Which flows on trial count as people."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -33,20 +33,20 @@ def counted(tried: list[Tried], now_ns: int = LATER) -> Collateral:
     return tally.found(len(tried), 25.0)
 
 
-def test_whom_the_inside_takes_part_with_is_people() -> None:
+def test_flows_that_the_inside_answers_count_as_people() -> None:
     found = counted([*flows(range(4), known=True), *flows(range(100, 116))])
     assert (found.people, found.sources, found.share, found.hurts) == (4, 20, 0.2, True)
 
 
-def test_who_had_no_time_is_not_counted_and_softens_nothing_less() -> None:
-    """People are known before it is known who is none: those that wait count against them."""
+def test_flows_without_time_to_be_answered_do_not_count() -> None:
+    """People are recognised sooner than bots, so waiting flows must not raise their share."""
     new = flows(range(100, 1_000), since_ns=LATER)
     found = counted([*flows(range(3), known=True), *new])
     assert (found.people, found.sources, found.hurts) == (3, 3, False)
 
 
-def test_what_had_its_time_is_never_asked_again() -> None:
-    """A memory that takes an unknown flow for a known one by chance is asked once."""
+def test_a_counted_flow_is_never_looked_up_again() -> None:
+    """The flow memory has false positives, so each flow is looked up only once."""
     tally = Tally()
     for now, known in ((LATER, False), (2 * LATER, True), (900 * LATER, True)):
         tally.add(flows(range(3), known=known))
@@ -54,28 +54,28 @@ def test_what_had_its_time_is_never_asked_again() -> None:
     assert (tally.found(0, 25.0).people, tally.found(0, 25.0).sources) == (0, 3)
 
 
-def test_one_bot_with_many_connections_is_one_source() -> None:
+def test_a_bot_with_many_connections_counts_as_one_source() -> None:
     found = counted([*flows(range(400), known=True, source=7), *flows(range(1_000, 1_100))])
     assert (found.people, found.sources, found.hurts) == (1, 101, False)
 
 
-def test_two_are_not_enough() -> None:
+def test_two_people_are_too_few_to_soften_a_rule() -> None:
     assert not counted(flows(range(2), known=True)).hurts
     assert counted(flows(range(3), known=True)).hurts
 
 
-def test_of_a_flood_nobody_is_people() -> None:
+def test_flows_of_a_flood_do_not_count_as_people() -> None:
     found = counted(flows(range(600)))
     assert (found.people, found.hurts) == (0, False)
     assert found.high < 0.02
 
 
-def test_an_answer_to_udp_proves_nothing() -> None:
+def test_an_answered_udp_flow_proves_nothing() -> None:
     found = counted(flows(range(50), known=True, protocol=UDP))
     assert (found.sources, found.hurts) == (0, False)
 
 
-def test_who_comes_again_is_no_part_of_the_sample() -> None:
+def test_returning_sources_are_not_part_of_the_sample() -> None:
     found = counted(flows(range(50), known=True, chosen=Chosen.AGAIN))
     assert (found.sources, found.again) == (0, 50)
 
@@ -88,7 +88,7 @@ def returned(served: int, others: int = 0, protocol: int = TCP) -> Tally:
     return tally
 
 
-def test_who_comes_again_and_is_served_is_a_part_of_all_that_is_hit() -> None:
+def test_served_returning_sources_count_as_a_share_of_all_hits() -> None:
     tally = returned(50)
     found = tally.found(0, 25.0, hits=2_000)
     assert (found.people, found.low, found.hurts) == (0, 0.025, True)
@@ -104,18 +104,18 @@ def test_who_comes_again_and_is_served_is_a_part_of_all_that_is_hit() -> None:
     [returned(9), returned(0, 50), returned(50, protocol=UDP)],
     ids=["too few", "nobody takes part", "an answer to UDP proves nothing"],
 )
-def test_who_comes_again_may_say_nothing(tally: Tally) -> None:
+def test_too_few_returning_sources_soften_nothing(tally: Tally) -> None:
     assert not tally.found(0, 25.0, hits=200).hurts
 
 
-def test_one_bot_that_comes_again_and_again_is_one() -> None:
+def test_a_bot_that_returns_again_and_again_counts_once() -> None:
     tally = Tally()
     tally.add(flows(range(50), known=True, chosen=Chosen.AGAIN, source=7))
     tally.settle(LATER)
     assert not tally.found(0, 25.0, hits=200).hurts
 
 
-def test_how_many_of_those_who_come_again_are_served() -> None:
+def test_the_share_of_served_returning_sources_is_known() -> None:
     assert returned(30, 10).served(LATER) == 0.75
     assert returned(0, 10).served(LATER) == 0.0
     tally = returned(30)
@@ -125,7 +125,7 @@ def test_how_many_of_those_who_come_again_are_served() -> None:
     assert tally.served(LATER + 600_000_000) == 0.5, "people would be known by now"
 
 
-def test_a_flood_that_repeats_its_flows_is_said() -> None:
+def test_a_flood_that_repeats_its_flows_is_reported() -> None:
     tally = Tally()
     tally.add(flows(range(80), chosen=Chosen.AGAIN, since_ns=LATER))
     tally.settle(LATER + 1)
@@ -136,7 +136,7 @@ def test_a_flood_that_repeats_its_flows_is_said() -> None:
     assert not tally.found(80, 25.0).repeats
 
 
-def test_what_is_known_too_often_by_chance_softens_nothing() -> None:
+def test_a_flow_memory_with_many_false_passes_softens_nothing() -> None:
     tally = Tally()
     tally.add([*flows(range(8), known=True), *flows(range(100, 192))])
     tally.settle(LATER)

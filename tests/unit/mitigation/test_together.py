@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What detectors drop is judged all together, by packets as people send them."""
+"""All drops of detectors are judged together, by typical legitimate packets."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from xdpctl.model.match import text
 
 
 def drop(box: Api, identity: str, match: str) -> str:
-    """Ask for a drop; why it is refused, "" if it is not."""
+    """Request a drop; return why it is refused, "" if it is not."""
     said = say(box, "event", event(identity, match=f"dst {VICTIM} {match}"))
     return " ".join(each["why"] for each in said["refused"])
 
@@ -27,14 +27,12 @@ def drop(box: Api, identity: str, match: str) -> str:
         ("length <=500", "all new TCP connections"),
     ],
 )
-def test_a_drop_of_everything_is_refused_however_it_is_written(
-    box: Api, match: str, what: str
-) -> None:
+def test_a_drop_of_everything_is_refused_in_any_notation(box: Api, match: str, what: str) -> None:
     assert f"may not drop {what} to" in drop(box, "1", match)
     assert standing(box) == {}
 
 
-def test_halves_do_not_make_a_whole(box: Api) -> None:
+def test_two_drops_may_not_together_drop_everything(box: Api) -> None:
     assert drop(box, "1", "ttl <=80") == ""
     assert "together with 1 drops that stand" in drop(box, "2", "ttl >=81")
     assert len(standing(box)) == 1
@@ -42,5 +40,5 @@ def test_halves_do_not_make_a_whole(box: Api) -> None:
 
 @pytest.mark.parametrize("match", ["udp", "udp src-port 53 length >=512", "tcp flags !syn&!rst"])
 @pytest.mark.parametrize("family", [4, 6])
-def test_what_leaves_enough_is_no_matter(match: str, family: int) -> None:
+def test_drops_that_leave_enough_are_accepted(match: str, family: int) -> None:
     assert possible.left_out(possible.taken(text.parse(match), family)) == ""

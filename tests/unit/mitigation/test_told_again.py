@@ -7,7 +7,7 @@ from tests.support.apiclient import Api
 from tests.support.hooked import say, standing
 
 
-def test_decisions_that_are_told_again_write_nothing(box: Api) -> None:
+def test_repeated_decisions_write_nothing(box: Api) -> None:
     ban = {"value": "203.0.113.7", "scope": "Ip", "type": "ban", "scenario": "x"}
 
     def told(seconds: int) -> tuple[int, float]:
@@ -19,7 +19,7 @@ def test_decisions_that_are_told_again_write_nothing(box: Api) -> None:
     box.clock.advance(3_600)
     again, left = told(10_801)
     assert again == records
-    assert left == pytest.approx(10_800), "a second is how late we were told"
+    assert left == pytest.approx(10_800), "a second of difference is the delay of the report"
     again, left = told(14_400)
     assert again == records + 1
     assert left == pytest.approx(14_400), "it came back"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A detector's rule that hits people is found out, and becomes a limit that lets them through."""
+"""A detector's rule that hits people is detected, and becomes a limit that lets them through."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_a_limit_is_raised_where_most_are_people_and_not_for_ever() -> None:
     assert pps == [200, 1_000, 4_000, 16_000]
 
 
-def test_who_hides_people_in_a_flood_gains_a_low_limit() -> None:
+def test_a_flood_that_imitates_people_gains_only_a_low_limit() -> None:
     few = Collateral(people=3, sources=90, low=0.011, high=0.04, hurts=True)
     changed = softer(rule(), few, 0.0)
     assert changed
@@ -72,7 +72,7 @@ def test_who_hides_people_in_a_flood_gains_a_low_limit() -> None:
     ],
     ids=["bits", "an operator's", "more than TCP", "UDP"],
 )
-def test_what_stays(held: Rule) -> None:
+def test_rules_that_must_stay_are_not_softened(held: Rule) -> None:
     assert softer(held, HURTING, 0.0) is None
 
 
@@ -92,7 +92,7 @@ def test_what_stays(held: Rule) -> None:
         (rule(origin="operator", spare=Spare.TRIAL, mode=Mode.MONITOR), False),
     ],
 )
-def test_what_is_on_trial(held: Rule, tried: bool) -> None:
+def test_a_rule_is_on_trial_only_if_it_qualifies(held: Rule, tried: bool) -> None:
     assert on_trial(held) is tried
 
 
@@ -109,7 +109,7 @@ def dropped(box: Api) -> str:
 
 
 def steps(box: Api, people: int, others: int) -> list[str]:
-    """What is softened when the inside took part with so many, after time enough."""
+    """Let the inside answer this number of flows; return the rules that are softened."""
     watch, trials = box.context.trials, box.datapath.trials
     assert watch.step(1.0) == []
     (held,) = trials.held.values()
@@ -123,7 +123,7 @@ def steps(box: Api, people: int, others: int) -> list[str]:
 
 
 def stands_as(answer: dict[str, Any], asked: Action) -> dict[str, Rate]:
-    """What the embedded detector takes from an answer of the hook."""
+    """The state of a mitigation after the embedded detector has read the hook's answer."""
     match = str(text.parse(f"tcp flags psh&ack length 70 dst {VICTIM}"))
     finding = Finding(kind="tcp", rate=1.0, threshold=1.0)
     report = Told(
@@ -138,7 +138,7 @@ def stands_as(answer: dict[str, Any], asked: Action) -> dict[str, Rate]:
     return softened([report], answer)
 
 
-def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> None:
+def test_a_rule_that_hits_people_is_softened_reported_and_stays_soft(asking: Api) -> None:
     found, before = dropped(asking), dict(asking.context.health.snapshot().incidents)
     hit(asking, found, 1_000)
     assert steps(asking, people=5, others=5) == [found]
@@ -165,7 +165,7 @@ def test_a_rule_that_hits_people_is_softened_told_and_stays_so(asking: Api) -> N
     assert (done["action"], "people (5 of 10" in done["collateral"]) == ("limit", True)
 
 
-def test_a_rule_that_hits_a_flood_stays_and_its_incident_says_so(asking: Api) -> None:
+def test_a_rule_that_hits_a_flood_stays_and_the_incident_says_so(asking: Api) -> None:
     found = dropped(asking)
     hit(asking, found, 1_000)
     assert steps(asking, people=0, others=60) == []
@@ -180,7 +180,7 @@ def test_a_rule_that_hits_a_flood_stays_and_its_incident_says_so(asking: Api) ->
     assert asking.context.controller.state.collateral == {}
 
 
-def test_more_may_come_again_where_more_newcomers_are_usual(
+def test_more_returning_clients_are_let_in_if_more_newcomers_are_usual(
     asking: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped(asking)
@@ -190,7 +190,7 @@ def test_more_may_come_again_where_more_newcomers_are_usual(
         assert [one.again_a_second for one in asking.datapath.trials.held.values()] == [again]
 
 
-def test_more_may_come_again_while_they_are_served(asking: Api) -> None:
+def test_more_returning_clients_are_let_in_while_they_are_served(asking: Api) -> None:
     dropped(asking)
     watch, trials = asking.context.trials, asking.datapath.trials
 
@@ -218,7 +218,7 @@ def test_more_may_come_again_while_they_are_served(asking: Api) -> None:
     assert again() == 25.0, "others come, too"
 
 
-def test_few_who_come_in_a_pause_of_a_flood_are_not_many(asking: Api) -> None:
+def test_a_few_clients_in_a_pause_of_a_flood_are_not_taken_for_many(asking: Api) -> None:
     found, watch = dropped(asking), asking.context.trials
     watch.step(1.0)
     for now in range(2, 12):  # 10,000 packets a second
@@ -235,7 +235,7 @@ def test_few_who_come_in_a_pause_of_a_flood_are_not_many(asking: Api) -> None:
     assert watch.step(19.0) == []
 
 
-def test_where_flows_are_not_asked_nothing_is_tried(box: Api) -> None:
+def test_without_the_flow_memory_no_rule_is_on_trial(box: Api) -> None:
     found = dropped(box)
     assert box.context.trials.step(1.0) == []
     assert box.datapath.trials.held == {}
@@ -249,13 +249,13 @@ def test_while_detectors_are_off_no_rule_is_changed(asking: Api) -> None:
     assert standing(asking)[found]["collateral"]["hurts"], "and it is said"
 
 
-def test_an_operators_rule_is_not_tried(asking: Api) -> None:
+def test_an_operators_rule_is_not_on_trial(asking: Api) -> None:
     asking.call("POST", "/v1/rules", json={"match": "udp dst-port 9"})
     asking.context.trials.step(1.0)
     assert asking.datapath.trials.held == {}
 
 
-def test_the_share_is_smaller_the_more_a_rule_hits(asking: Api) -> None:
+def test_the_share_on_trial_shrinks_with_the_hits_of_the_rule(asking: Api) -> None:
     found, watch, trials = dropped(asking), asking.context.trials, asking.datapath.trials
     shares = []
     for second, packets in enumerate((0, 40, 1_040, 26_040)):
@@ -274,7 +274,7 @@ def test_the_share_is_smaller_the_more_a_rule_hits(asking: Api) -> None:
     assert [one.share for one in trials.held.values()] == pytest.approx([5 / 2_000])
 
 
-def test_what_an_operator_has_tried_is_told_and_stays(asking: Api) -> None:
+def test_a_trial_by_an_operator_is_reported_and_changes_nothing(asking: Api) -> None:
     body = {"match": f"tcp flags psh&ack length 70 dst {VICTIM}", "spare": "trial"}
     found = asking.call("POST", "/v1/rules", json=body).json()
     assert found["spare"] == "trial"
@@ -301,7 +301,7 @@ def test_what_an_operator_has_tried_is_told_and_stays(asking: Api) -> None:
         {"match": "tcp flags syn&!ack dst 192.0.2.1", "action": "challenge"},
     ],
 )
-def test_what_cannot_be_tried_is_refused(asking: Api, body: dict[str, Any]) -> None:
+def test_rules_that_cannot_be_on_trial_are_refused(asking: Api, body: dict[str, Any]) -> None:
     told = problem(
         asking.call("POST", "/v1/rules", json=body | {"spare": "trial"}), 400, "bad-request"
     )
@@ -309,7 +309,7 @@ def test_what_cannot_be_tried_is_refused(asking: Api, body: dict[str, Any]) -> N
     assert asking.call("GET", "/v1/rules").json()["rules"] == []
 
 
-def test_a_set_cannot_be_tried(asking: Api) -> None:
+def test_a_set_cannot_be_on_trial(asking: Api) -> None:
     query = {"spare": "trial"}
     answer = asking.call("PUT", "/v1/sets/bad", content=b"203.0.113.7", params=query)
     told = problem(answer, 400, "bad-request")

@@ -27,7 +27,7 @@ from xdpctl.incidents.ledger import ledger
 BAN = {"value": "203.0.113.7", "scope": "Ip", "type": "ban", "duration": "4h", "scenario": "x"}
 
 
-def test_of_two_detectors_the_longer_ban_holds_and_the_last_end_ends_it(box: Api) -> None:
+def test_the_longer_of_two_detectors_bans_holds_until_both_have_ended(box: Api) -> None:
     (rule,) = say(box, "event", event("1", sources=["203.0.113.7"], ttl=600))["rules"]
     assert say(box, "crowdsec", {"new": [BAN], "deleted": None})["rules"] == [rule]
     assert standing(box)[rule]["expires_in"] == pytest.approx(4 * 3600)
@@ -35,7 +35,7 @@ def test_of_two_detectors_the_longer_ban_holds_and_the_last_end_ends_it(box: Api
     assert say(box, "crowdsec", {"new": None, "deleted": [BAN]})["released"] == [rule]
 
 
-def test_what_one_only_watches_another_may_drop(box: Api) -> None:
+def test_a_source_that_one_detector_monitors_another_may_drop(box: Api) -> None:
     configured(box, detectors={"event": {"mode": "observe"}})
     (rule,) = say(box, "event", event("1", sources=["203.0.113.7"]))["rules"]
     assert standing(box)[rule]["mode"] == "monitor"
@@ -43,7 +43,7 @@ def test_what_one_only_watches_another_may_drop(box: Api) -> None:
     assert standing(box)[rule]["mode"] == "enforce"
 
 
-def test_one_id_on_two_victims_ends_on_both(box: Api) -> None:
+def test_one_event_id_on_two_victims_ends_on_both(box: Api) -> None:
     first = flood(box)
     other = {"victim": "198.51.100.3", "attack": "udp_flood"}
     (second,) = say(box, "event", event("1", **other))["rules"]
@@ -51,7 +51,7 @@ def test_one_id_on_two_victims_ends_on_both(box: Api) -> None:
     assert not any(held["open"] for held in incidents(box))
 
 
-def test_more_events_than_can_be_kept_do_not_close_it_early(box: Api) -> None:
+def test_too_many_events_do_not_close_the_incident_early(box: Api) -> None:
     names = [f"198.18.{n // 200}.{n % 200}" for n in range(300)]
     say(box, "event", [event(name, sources=[name]) for name in names])
     say(box, "event", [event(name, "ended", sources=[name]) for name in names[:250]])
@@ -59,7 +59,7 @@ def test_more_events_than_can_be_kept_do_not_close_it_early(box: Api) -> None:
     assert held["open"], "fifty rules of it stand"
 
 
-def test_many_ids_on_one_victim_neither_stop_the_ladder_nor_let_the_rule_run_out(box: Api) -> None:
+def test_many_events_on_one_victim_neither_stop_its_ladder_nor_its_rule(box: Api) -> None:
     configured(box, ladder={"limit": 30})
     for number in range(40):
         rule = flood(box, str(number))
@@ -74,7 +74,7 @@ def test_many_ids_on_one_victim_neither_stop_the_ladder_nor_let_the_rule_run_out
     assert standing(box)[rule]["action"] == "drop"
 
 
-def test_a_rule_that_goes_on_in_the_next_attack_is_of_both_records(box: Api) -> None:
+def test_a_rule_that_continues_into_the_next_attack_is_in_both_incidents(box: Api) -> None:
     rule = flood(box)
     hit(box, rule, 5_000)
     assert say(box, "event", event("1", "ended"))["held"] == [rule]
@@ -98,7 +98,7 @@ def test_an_event_without_a_name_is_refused_and_harms_nobody(box: Api, phase: st
     assert box.controller.problem is None
 
 
-def test_a_defect_in_one_operation_fails_that_alone(box: Api) -> None:
+def test_an_internal_error_in_one_operation_fails_only_that_one(box: Api) -> None:
     gate, entered = threading.Event(), threading.Event()
 
     def wait(draft: object) -> None:
@@ -124,7 +124,7 @@ def test_a_defect_in_one_operation_fails_that_alone(box: Api) -> None:
     assert box.controller.problem is None
 
 
-def test_a_measure_that_does_not_go_with_the_victim_is_refused_whole(box: Api) -> None:
+def test_a_measure_that_does_not_fit_the_victim_is_refused(box: Api) -> None:
     protect = [{"attack": "udp_flood", "match": "src 203.0.113.0/24"}]
     configured(box, protect=protect)
     said = say(box, "event", event("6", victim="2001:db8:66::7", attack="udp_flood"))
@@ -149,7 +149,7 @@ def test_the_wall_clock_may_step_while_an_attack_goes_on(box: Api) -> None:
     assert (held["open"], standing(box)) == (False, {})
 
 
-def test_what_another_made_enforced_stays_so(box: Api) -> None:
+def test_a_rule_that_another_detector_enforced_stays_enforced(box: Api) -> None:
     configured(box, detectors={"crowdsec": {"mode": "observe"}})
     said = {"new": [BAN], "deleted": None}
     (rule,) = say(box, "crowdsec", said)["rules"]
@@ -162,7 +162,7 @@ def jail(verb: str, *more: str) -> dict[str, object]:
     return {"argv": [verb, *more], "stdin": ""}
 
 
-def test_a_flush_ends_what_that_jail_alone_holds(box: Api) -> None:
+def test_a_flush_ends_only_bans_that_no_other_jail_or_detector_holds(box: Api) -> None:
     for name in ("sshd", "recidive"):
         say(box, "fail2ban", jail("ban", name, "203.0.113.7", "600"))
     say(box, "fail2ban", jail("ban", "sshd", "203.0.113.8", "600"))
@@ -174,14 +174,14 @@ def test_a_flush_ends_what_that_jail_alone_holds(box: Api) -> None:
     assert not any(one["open"] for one in incidents(box) if "fail2ban" in one["detectors"])
 
 
-def test_the_end_of_what_is_no_ban_ends_no_ban(box: Api) -> None:
+def test_the_end_of_another_decision_does_not_end_a_ban(box: Api) -> None:
     captcha = {**BAN, "type": "captcha", "duration": "-1s"}
     (rule,) = say(box, "crowdsec", {"new": [BAN], "deleted": None})["rules"]
     assert say(box, "crowdsec", {"new": None, "deleted": [captcha]})["released"] == []
     assert rule in standing(box)
 
 
-def test_what_was_not_stored_is_not_counted_against_a_detector(
+def test_events_that_were_not_stored_do_not_count_against_a_detector(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box.context.hooks.rule_limits.most = 100
@@ -208,7 +208,7 @@ def next_wave(box: Api) -> str:
     return rule
 
 
-def test_counters_that_began_anew_are_taken_as_they_are(box: Api) -> None:
+def test_counters_that_were_reset_are_used_as_they_are(box: Api) -> None:
     rule = next_wave(box)
     hit(box, rule, 100)  # as after a reboot
     assert incidents(box)[0]["packets"] == 100
@@ -217,7 +217,7 @@ def test_counters_that_began_anew_are_taken_as_they_are(box: Api) -> None:
     assert incidents(box)[0]["packets"] == 100
 
 
-def test_no_rate_jumps_when_a_rule_ends_that_came_from_an_earlier_attack(box: Api) -> None:
+def test_the_rate_does_not_jump_when_a_rule_of_an_earlier_attack_ends(box: Api) -> None:
     rule = next_wave(box)
     flood(box, "3")
     (held,) = (one for one in box.controller.state.incidents.values() if one.open)
@@ -230,7 +230,7 @@ def test_no_rate_jumps_when_a_rule_ends_that_came_from_an_earlier_attack(box: Ap
     assert [row[1] for row in whole(box, held.id)["evidence"]["rates"]] == [500.0, 0.0]
 
 
-def test_a_rule_of_a_forgotten_record_is_of_the_next_one(
+def test_a_rule_of_a_deleted_incident_belongs_to_the_next_one(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "INCIDENTS_MAX", 1)
@@ -240,7 +240,7 @@ def test_a_rule_of_a_forgotten_record_is_of_the_next_one(
     assert (held["packets"], held["rules_made"]) == (900_000, 1)
 
 
-def test_more_rules_than_a_record_lists_are_counted_once(box: Api) -> None:
+def test_rules_beyond_the_listed_ones_are_counted_once(box: Api) -> None:
     names = [f"203.0.113.{n}" for n in range(150)]
     say(box, "event", event("1", sources=names))
     for name in names:

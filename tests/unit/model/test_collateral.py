@@ -10,7 +10,7 @@ from xdpctl.model.collateral import Collateral, interval
 LOOKS, A_LOOK = 60, 10
 
 
-def test_the_truth_is_inside_at_every_look() -> None:
+def test_the_true_share_is_inside_the_interval_at_every_look() -> None:
     """200 mixtures of 0 to 100 % people, looked at 60 times: at most 5 % are ever outside."""
     rng, outside = random.Random(5), 0
     for number in range(200):
@@ -28,7 +28,9 @@ def test_the_truth_is_inside_at_every_look() -> None:
     ("people", "sources", "low", "high"),
     [(0, 0, 0.0, 1.0), (0, 100, 0.0, 0.073), (3, 3, 0.232, 1.0), (5, 100, 0.0066, 0.160)],
 )
-def test_its_ends(people: int, sources: int, low: float, high: float) -> None:
+def test_the_interval_is_right_at_its_extremes(
+    people: int, sources: int, low: float, high: float
+) -> None:
     assert interval(people, sources) == pytest.approx((low, high), abs=0.001)
 
 
@@ -46,5 +48,5 @@ def test_its_ends(people: int, sources: int, low: float, high: float) -> None:
         ),
     ],
 )
-def test_it_says_what_is_known(found: Collateral, said: str) -> None:
+def test_the_text_says_what_is_known(found: Collateral, said: str) -> None:
     assert str(found) == said

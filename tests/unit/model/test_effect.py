@@ -12,7 +12,7 @@ from xdpctl.model.effect import Action
 
 
 @pytest.mark.parametrize("action", Action)
-def test_an_action_is_known_everywhere(action: Action) -> None:
+def test_every_action_is_known_everywhere(action: Action) -> None:
     header = (ROOT / "bpf" / "abi.h").read_text()
     places = {
         "bpf/abi.h": re.search(rf"\bACTION_{action.name},", header),

@@ -36,7 +36,7 @@ def at(text: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
 
 
-def test_it_is_expected_at_its_time_alone() -> None:
+def test_an_expectation_applies_only_at_its_time() -> None:
     for moment, now in (
         ("2026-11-30 08:14:59", False),
         ("2026-11-30 08:15:00", True),
@@ -50,14 +50,14 @@ def test_it_is_expected_at_its_time_alone() -> None:
     assert bell(at="", seconds=0.0).now(at("2026-11-29 03:00:00"))
 
 
-def test_it_goes_on_past_midnight() -> None:
+def test_an_expectation_continues_past_midnight() -> None:
     backup = bell(at="23:30", seconds=7_200.0, days=("sun",))
     assert backup.now(at("2026-11-30 01:29:00"))
     assert not backup.now(at("2026-11-30 01:30:00"))
     assert not backup.now(at("2026-11-29 01:00:00"))
 
 
-def test_one_date_comes_once() -> None:
+def test_an_expectation_with_a_date_applies_once() -> None:
     exam = bell(on="2026-12-01")
     assert exam.now(at("2026-12-01 08:20:00"))
     assert not exam.now(at("2026-12-02 08:20:00"))
@@ -66,7 +66,7 @@ def test_one_date_comes_once() -> None:
     assert not bell().over(at("2030-01-01 00:00:00"))
 
 
-def test_it_raises_the_threshold_of_what_it_is_about() -> None:
+def test_an_expectation_raises_the_threshold_of_its_traffic() -> None:
     now = at("2026-11-30 08:20:00")
     some = bell(destination="192.0.2.0/24", kind="udp")
     many = bell(times=0.0, pps=20_000.0)
@@ -107,7 +107,7 @@ def test_it_raises_the_threshold_of_what_it_is_about() -> None:
         ("reason", {"reason": "two\nlines"}),
     ],
 )
-def test_what_is_wrong_is_named(field: str, given: dict[str, Any]) -> None:
+def test_an_invalid_field_is_named(field: str, given: dict[str, Any]) -> None:
     name = {"name": given["name"]} if "name" in given else {}
     asked = bell(**{k: v for k, v in given.items() if k != "name"})
     with pytest.raises(RuleError) as found:
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_named(field: str, given: dict[str, Any]) -> None:
     assert found.value.field == field
 
 
-def test_it_survives_the_store() -> None:
+def test_a_stored_expectation_is_read_back_unchanged() -> None:
     kept = bell(days=WEEKDAYS, reason="lessons begin", destination="192.0.2.0/24")
     assert decode(encode(kept)) == kept
     assert datetime.fromtimestamp(kept.created_at, UTC).year == 1970

@@ -19,14 +19,14 @@ def token(secret: str, expires_at: float | None = None) -> Token:
     return Token("t", digest(secret), Role.VIEWER, "operator", 1.5, expires_at)
 
 
-def test_secrets_are_long_and_never_the_same() -> None:
+def test_secrets_are_long_and_unique() -> None:
     made = {mint() for _ in range(23)}
     assert len(made) == 23
     assert all(secret.startswith("xdpctl_") and len(secret) >= 50 for secret in made)
 
 
 @pytest.mark.parametrize("expires_at", [None, 9.25])
-def test_a_stored_token_is_the_same_and_holds_no_secret(expires_at: float | None) -> None:
+def test_a_stored_token_is_read_back_without_its_secret(expires_at: float | None) -> None:
     secret = mint()
     packed = token(secret, expires_at).pack()
     assert secret.encode() not in packed
@@ -46,7 +46,7 @@ def test_a_secret_finds_its_token_until_it_ends() -> None:
 
 @pytest.mark.parametrize("needed", Role)
 @pytest.mark.parametrize("role", Role)
-def test_a_role_opens_what_it_may_and_nothing_else(role: Role, needed: Role) -> None:
+def test_a_role_permits_its_calls_and_nothing_else(role: Role, needed: Role) -> None:
     caller = Caller("token t", role, "operator")
     if needed in MAY[role]:
         caller.require(needed)

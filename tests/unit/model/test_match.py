@@ -64,7 +64,7 @@ def test_ranges_hold_what_was_listed_and_read_back_the_same(pairs: list[tuple[in
         ("rst,syn", {2, 3, 18}),
     ],
 )
-def test_bits_are_all_set_or_not(written: str, values: set[int]) -> None:
+def test_bit_tests_are_parsed_and_shown(written: str, values: set[int]) -> None:
     parsed = bits.parse(written, FLAGS, "x")
     assert {value for value in (0, 2, 3, 16, 18) if bits.holds(parsed, value)} == values
     assert bits.parse(bits.show(parsed, FLAGS), FLAGS, "x") == parsed
@@ -103,7 +103,7 @@ def test_text_becomes_a_match_that_is_shown_in_order(written: str, kept: str) ->
         ("flags sin", "'sin' at 7"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(written: str, says: str) -> None:
+def test_an_error_in_a_match_names_its_position(written: str, says: str) -> None:
     with pytest.raises(RuleError) as caught:
         text.parse(written)
     assert str(caught.value).startswith(says)
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_told_with_its_place(written: str, says: str) -> None:
         ({"tcp_flags": "syn&!syn"}, "no tcp_flags can be"),
     ],
 )
-def test_what_no_packet_can_have_is_refused(given: dict[str, Any], says: str) -> None:
+def test_an_impossible_match_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(RuleError) as caught:
         build(given)
     assert says in str(caught.value)
@@ -153,7 +153,7 @@ def test_bits_in_another_order_are_the_same_match() -> None:
         assert text.parse(f"flags {one}").id == text.parse(f"flags {other}").id
 
 
-def test_everything_is_known_for_what_it_is() -> None:
+def test_matches_that_match_everything_are_recognised() -> None:
     for written in (
         "proto 0-255",
         "src 0.0.0.0/0",
@@ -188,7 +188,7 @@ def test_everything_is_known_for_what_it_is() -> None:
         ],
     ],
 )
-def test_flowspecs_order_of_precedence(ordered: list[str]) -> None:
+def test_matches_are_ordered_as_in_flowspec(ordered: list[str]) -> None:
     matches = [text.parse(written) for written in ordered]
     assert sorted(reversed(matches), key=precedence) == matches
 
@@ -211,7 +211,7 @@ matches = st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True)
 
 
 @given(matches, matches)
-def test_only_equal_matches_are_equal_in_order_id_and_text(
+def test_different_matches_have_different_order_id_and_text(
     one: dict[str, str], other: dict[str, str]
 ) -> None:
     a, b = build(one), build(other)

@@ -34,7 +34,7 @@ def rule(source: str, action: str = "drop", **more: object) -> Rule:
         rule("::1"),
     ],
 )
-def test_what_is_protected_is_not_dropped(refused: Rule) -> None:
+def test_a_protected_source_is_not_dropped(refused: Rule) -> None:
     with pytest.raises(LockoutError) as caught:
         guard(refused, PROTECTION)
     assert caught.value.field == "match.source"
@@ -51,11 +51,11 @@ def test_what_is_protected_is_not_dropped(refused: Rule) -> None:
         rule("192.0.3.0/24"),
     ],
 )
-def test_what_is_not_protected_or_on_trial_may_stand(fine: Rule) -> None:
+def test_an_unprotected_source_or_a_trial_is_allowed(fine: Rule) -> None:
     assert guard(fine, PROTECTION) == []
 
 
-def test_a_block_around_protected_prefixes_stands_and_says_so() -> None:
+def test_a_block_around_protected_prefixes_is_allowed_with_a_warning() -> None:
     (warning,) = guard(rule("192.0.0.0/8"), PROTECTION)
     assert "192.0.2.0/24" in warning
     assert CONFIGURED in warning
@@ -64,7 +64,7 @@ def test_a_block_around_protected_prefixes_stands_and_says_so() -> None:
     assert "and 2 more" in warning
 
 
-def test_protection_knows_what_is_over_and_what_is_inside() -> None:
+def test_protection_finds_prefixes_around_and_inside() -> None:
     host = parse_prefix("192.0.2.1")
     assert PROTECTION.over(host) == parse_prefix("192.0.2.0/24")
     assert PROTECTION.narrowest(host) == parse_prefix("192.0.2.0/28")

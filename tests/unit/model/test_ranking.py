@@ -36,7 +36,7 @@ def random_frames(count: int) -> list[bytes]:
     return [packets.random_frame(rng, seeds4, seeds6) for _ in range(count)]
 
 
-def test_a_packet_has_the_components_of_its_protocol() -> None:
+def test_a_packet_has_only_the_components_of_its_protocol() -> None:
     assert components(UDP) == {
         "proto": ("udp", "udp"),
         "src-port": ("53", "udp src-port 53"),
@@ -50,7 +50,7 @@ def test_a_packet_has_the_components_of_its_protocol() -> None:
     assert later["fragment"] == ("later+last", "fragment later+last")
 
 
-def test_the_fields_are_those_of_the_reference_model() -> None:
+def test_the_fields_of_a_packet_agree_with_the_reference() -> None:
     compared = 0
     for frame in random_frames(4000):
         found = fields(frame)
@@ -84,7 +84,7 @@ def _exactly(value: int, most: int) -> bits.Bits:
     return ((*wanted, *(bits.BitTest(True, mask) for mask in unset)),)
 
 
-def test_no_match_of_all_that_a_packet_has_is_refused() -> None:
+def test_a_match_of_all_fields_of_a_packet_is_accepted() -> None:
     compared = 0
     for frame in random_frames(4000):
         found = fields(frame)
@@ -127,6 +127,8 @@ def test_values_are_ranked_by_their_share_of_all_packets() -> None:
         ("vlan 7", False, False),
     ],
 )
-def test_a_match_is_evaluated(written: str, takes_udp: bool, takes_syn: bool) -> None:
+def test_a_match_is_evaluated_against_the_fields_of_a_packet(
+    written: str, takes_udp: bool, takes_syn: bool
+) -> None:
     match = text.parse(written)
     assert (takes(match, UDP), takes(match, SYN)) == (takes_udp, takes_syn)

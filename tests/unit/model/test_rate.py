@@ -24,7 +24,7 @@ from xdpctl.model.rate import Rate, read_per, read_rate
         ),
     ],
 )
-def test_what_shares_a_rate_is_read_and_shown(
+def test_the_scope_of_a_rate_is_parsed_and_shown(
     given: str, fields: dict[str, int], shown: str
 ) -> None:
     assert read_per(given) == fields
@@ -42,13 +42,13 @@ def test_what_shares_a_rate_is_read_and_shown(
         *("+", "source+", "/24 and /56", "source/2x", "destination//24,,"),
     ],
 )
-def test_what_cannot_be_read_names_the_field(given: str) -> None:
+def test_an_invalid_scope_names_the_field(given: str) -> None:
     with pytest.raises(RuleError) as caught:
         read_rate(10, 0, per=given)
     assert caught.value.field == "limit.per"
     assert caught.value.fix
 
 
-def test_a_pair_is_a_limit_by_source_too() -> None:
+def test_a_limit_per_pair_is_also_per_source() -> None:
     for per, by_source in (("source", True), ("destination", False), ("destination+source", True)):
         assert Rate(pps=1, **read_per(per)).by_source is by_source

@@ -15,14 +15,14 @@ RULE = Rule(Match(SOURCE), Action.DROP)
 
 
 @pytest.mark.parametrize("text", ["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32", "::/0"])
-def test_an_id_is_the_match_in_a_form_that_a_path_takes(text: str) -> None:
+def test_an_id_is_the_match_in_a_form_for_url_paths(text: str) -> None:
     source = parse_prefix(text)
     assert rule_id(source) == text.replace("/", "_")
     assert parse_rule_id(rule_id(source)) == source
     assert parse_rule_id(text) == source
 
 
-def test_an_id_that_is_no_match_names_the_id() -> None:
+def test_an_invalid_id_is_named() -> None:
     with pytest.raises(RuleError) as caught:
         parse_rule_id("first")
     assert caught.value.field == "id"
@@ -34,7 +34,7 @@ def test_a_name_is_lower_case_and_short(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "ä", "x" * 33, "a\n", ".", ".."])
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(RuleError, match="not a name") as caught:
         check_name(name, "tags")
     assert caught.value.field == "tags"
@@ -53,7 +53,7 @@ def test_the_kernel_ends_it_at_the_earlier_of_the_two(
     assert rule.expired(kernel) == bool(kernel)
 
 
-def test_times_and_stories_do_not_change_the_effect() -> None:
+def test_times_and_texts_do_not_change_the_effect() -> None:
     told = RULE.replace(origin="x", reason="y", tags=("z",), created_at=1.0, expires_ns=9)
     assert RULE.same_effect(told)
     assert not RULE.same_effect(RULE.replace(action=Action.ACCEPT))

@@ -16,7 +16,7 @@ WIDE = ("0.0.0.0/0", "44.0.0.0/7", "::/0", "2000::/3", "2600::/15")
 JUST = ("45.0.0.0/8", "2600::/16")
 
 
-def test_what_is_too_wide_for_one_line_is_left_out() -> None:
+def test_prefixes_that_are_too_wide_are_left_out() -> None:
     found, counts = made((*WIDE, *JUST), Options())
     assert found == list(JUST)
     assert (counts["too_wide"], counts["private"]) == (5, 0)
@@ -24,7 +24,7 @@ def test_what_is_too_wide_for_one_line_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("special", [str(prefix) for prefix in SPECIAL])
-def test_what_is_special_is_left_out_with_all_inside_it_unless_it_is_meant(special: str) -> None:
+def test_special_networks_are_left_out_unless_allowed(special: str) -> None:
     prefix = parse_prefix(special)
     bits = len(prefix.address) * 8
     lengths = {max(prefix.length, WIDEST[prefix.family]), bits - 1, bits}
@@ -36,7 +36,7 @@ def test_what_is_special_is_left_out_with_all_inside_it_unless_it_is_meant(speci
     assert (set(found), counts["private"]) == ({*texts, beside}, 0)
 
 
-def test_a_wider_prefix_around_what_is_special_is_left_out_with_it() -> None:
+def test_a_prefix_around_a_special_network_is_left_out() -> None:
     texts = ("192.0.0.0/8", "172.0.0.0/8", "169.254.0.0/15", "100.0.0.0/9", "192.0.0.0/23")
     found, counts = made((*texts, "193.0.0.0/8"), Options())
     assert (found, counts["private"]) == (["193.0.0.0/8"], len(texts))
@@ -44,7 +44,7 @@ def test_a_wider_prefix_around_what_is_special_is_left_out_with_it() -> None:
     assert len(made(texts, Options(), action="accept")[0]) == len(texts)
 
 
-def test_a_range_that_is_too_wide_is_left_out_whole_and_counts_once() -> None:
+def test_a_range_that_is_too_wide_is_left_out_and_counts_once() -> None:
     wide = ("1.0.0.0-126.255.255.255", "45.0.0.0-46.0.0.0", "45.0.0.0-46.0.0.0")
     just = ("45.0.0.0-45.255.255.255", "46.0.0.1-46.0.0.2")
     found, counts = made((*wide, *just), Options())
@@ -55,14 +55,14 @@ def test_a_range_that_is_too_wide_is_left_out_whole_and_counts_once() -> None:
     assert found == sorted(found, key=lambda text: parse_prefix(text))
 
 
-def test_a_set_that_accepts_may_have_everything() -> None:
+def test_an_accepting_set_may_list_everything() -> None:
     texts = (*WIDE, "10.0.0.0/8", "fe80::/10")
     found, counts = made(texts, Options(), action="accept")
     assert set(found) == set(texts)
     assert counts == {"lines": len(texts), "rejected": 0, "duplicates": 0}
 
 
-def test_what_is_protected_stays_and_is_counted() -> None:
+def test_protected_entries_stay_and_are_counted() -> None:
     held = state("45.0.0.0/24", "2600::/32")
     texts = ("45.0.0.0/8", "45.0.0.0/24", "45.0.0.9/32", "45.0.1.0/24", "2600::9/128")
     found, counts = made(texts, Options(), held)
@@ -71,7 +71,7 @@ def test_what_is_protected_stays_and_is_counted() -> None:
     assert counts["left_out_addresses"] == 0
 
 
-def test_lines_rejects_and_duplicates_are_told() -> None:
+def test_lines_rejects_and_duplicates_are_reported() -> None:
     _, counts = made(("45.0.0.1", "45.0.0.1", "nonsense", "45.0.0.2"), Options())
     assert counts == {
         **{"lines": 4, "rejected": 1, "duplicates": 1},
@@ -81,7 +81,7 @@ def test_lines_rejects_and_duplicates_are_told() -> None:
 
 
 @given(st.sets(prefixes), st.lists(prefixes, max_size=4))
-def test_inside_and_outside_are_what_covers_says(own: set[Prefix], around: list[Prefix]) -> None:
+def test_inside_and_outside_agree_with_covers(own: set[Prefix], around: list[Prefix]) -> None:
     listed = entries(*map(str, own))
     within = [any(a.covers(p) for a in around) for p in prefixes_of(listed)]
     assert inside(FAMILIES[4], listed[4], around).tolist() == within

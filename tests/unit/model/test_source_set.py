@@ -39,7 +39,7 @@ HELD = SourceSet(
 
 
 @given(st.sets(st.one_of(any_prefix(V4), any_prefix(V6)), max_size=50))
-def test_entries_come_back_from_bytes_as_they_went(prefixes: set[object]) -> None:
+def test_entries_are_read_back_from_bytes_unchanged(prefixes: set[object]) -> None:
     held = by_family(prefixes)  # type: ignore[arg-type]
     data = encode_entries(held)
     assert len(data) == 8 + 5 * len(held[4]) + 17 * len(held[6])
@@ -51,7 +51,7 @@ def test_entries_come_back_from_bytes_as_they_went(prefixes: set[object]) -> Non
 
 
 @pytest.mark.parametrize("cut", [0, 4, 7, 8, 12, -1])
-def test_entries_that_were_cut_are_no_entries(cut: int) -> None:
+def test_truncated_entries_are_refused(cut: int) -> None:
     data = encode_entries(entries("45.0.0.1", "2600::/32"))
     with pytest.raises(ValueError, match=r"hold|buffer|smaller"):
         decode_entries(data[:cut])
@@ -59,12 +59,12 @@ def test_entries_that_were_cut_are_no_entries(cut: int) -> None:
         decode_entries(data + b"x")
 
 
-def test_nothing_is_eight_bytes() -> None:
+def test_an_empty_set_takes_eight_bytes() -> None:
     assert encode_entries(NOTHING) == bytes(8)
     assert prefixes_of(decode_entries(bytes(8))) == []
 
 
-def test_a_record_comes_back_as_it_went() -> None:
+def test_a_set_record_is_read_back_unchanged() -> None:
     assert decode_set(encode_set(HELD)) == HELD
     plain = SourceSet(name="a", slot=2)
     assert decode_set(encode_set(plain)) == plain
@@ -91,13 +91,13 @@ def test_an_etag_differs_after_any_change(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "ä", "x" * 65])
-def test_a_name_that_is_none_cannot_be_had(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(RuleError) as caught:
         SourceSet(name=name, slot=2)
     assert caught.value.field == "name"
 
 
-def test_a_feed_is_looked_at_once_a_minute_to_once_a_month() -> None:
+def test_a_feeds_interval_is_a_minute_to_a_month() -> None:
     assert [check_refresh(s) for s in (60, 3600.5, 30 * 86400)] == [60, 3600.5, 30 * 86400]
     for wrong in (59.9, 0, -1, 30 * 86400 + 1, float("inf"), float("nan")):
         with pytest.raises(RuleError, match="refresh cannot be"):

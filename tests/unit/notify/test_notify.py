@@ -33,7 +33,7 @@ def look(*incidents: Incident, problems: tuple[str, ...] = ()) -> Snapshot:
     return Snapshot({held.id: held for held in incidents}, problems)
 
 
-def test_what_changes_is_news_and_nothing_else() -> None:
+def test_only_changes_are_sent() -> None:
     closed = OPEN.replace(closed_at=700.0, closed_by="the detector ended it", peak_pps=5e4)
     louder, other = OPEN.replace(peak_pps=1e4), OPEN.replace(attacks=("udp_flood", "syn_flood"))
     for before, now, wanted in (
@@ -55,7 +55,7 @@ def test_what_changes_is_news_and_nothing_else() -> None:
     assert "xdpctl incident show a" in item.text
 
 
-def test_what_grows_slowly_is_told_when_it_has_doubled() -> None:
+def test_a_growing_number_is_sent_when_it_has_doubled() -> None:
     before, found = look(OPEN.replace(peak_pps=1e4)), []
     for peak in (1.3e4, 1.6e4, 1.9e4, 2.1e4, 2.5e4, 4e4, 4.3e4):
         now = look(OPEN.replace(peak_pps=peak))
@@ -87,7 +87,7 @@ class Sent:
         return True
 
 
-def test_the_same_is_told_once_and_only_what_is_asked_for() -> None:
+def test_the_same_event_is_sent_once_and_only_if_configured() -> None:
     told = Dispatcher(settings("a", on=(Kind.OPENED,)), look, Sent())
     for _ in range(3):
         told.tell(item())
@@ -95,7 +95,7 @@ def test_the_same_is_told_once_and_only_what_is_asked_for() -> None:
     assert told._waiting.qsize() == 1
 
 
-def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
+def test_a_failed_message_is_retried_and_not_sent_twice(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
@@ -105,7 +105,7 @@ def test_what_is_not_taken_is_tried_again_and_not_sent_twice(
     assert "notify.urls[2] did not accept: title k" in caplog.text
 
 
-def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
+def test_messages_are_limited_per_hour_and_the_next_counts_those_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent, clock = Sent(), [1000.0]
@@ -120,7 +120,7 @@ def test_so_many_an_hour_and_the_next_one_says_how_many_were_not(
     assert "3 messages before this one were held back" in sent.texts[-1][1]
 
 
-def test_nothing_waits_for_those_who_do_not_listen() -> None:
+def test_nothing_waits_for_a_slow_messenger() -> None:
     stuck, going = threading.Event(), threading.Event()
 
     def send(url: str, title: str, text: str, files: Files) -> bool:
@@ -153,7 +153,7 @@ def box(tmp_path: Path) -> Iterator[Api]:
         yield box
 
 
-def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
+def test_a_refused_event_of_a_detector_is_sent(box: Api) -> None:
     say(box, "event", event(sources=["203.0.113.7"]))
     assert box.context.dispatcher._waiting.empty()
     say(box, "event", event(sources=[VICTIM]))
@@ -162,7 +162,7 @@ def test_what_a_detector_may_not_have_is_told(box: Api) -> None:
     assert VICTIM in told.text
 
 
-def test_a_url_that_nobody_knows_is_told_without_its_secrets(
+def test_an_unknown_url_is_reported_without_its_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert not apprise_send("nosuch://user:secret@host/token", "title", "text")
@@ -180,17 +180,17 @@ def test_a_url_that_nobody_knows_is_told_without_its_secrets(
         (7, "notify: expected a table"),
     ],
 )
-def test_settings_that_are_wrong_are_named(given: Any, says: str) -> None:
+def test_invalid_settings_are_named(given: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse({"notify": given})
 
 
-def test_settings() -> None:
+def test_valid_settings_are_read() -> None:
     held = parse({"notify": {"urls": ["mailto://x"], "on": ["trouble"]}}).notify
     assert (held.urls, held.on) == (("mailto://x",), (Kind.TROUBLE,))
 
 
-def test_the_command_line_tries_it(api: Client, run: Run) -> None:
+def test_the_command_line_sends_a_test_message(api: Client, run: Run) -> None:
     for taken, code, said in (
         ([True, False], 1, "notify.urls[1] did not accept it"),
         ([True], 0, "notify.urls[0] accepted it"),
@@ -215,7 +215,7 @@ def heard(*looks: Snapshot) -> list[str]:
     return told
 
 
-def test_each_trouble_is_told_also_within_the_hour() -> None:
+def test_each_new_problem_is_sent_even_within_the_hour() -> None:
     off, full, bypass = ("eth0 is detached",), ("the disk is full",), ("everything passes",)
     told = heard(
         look(), look(problems=off), look(problems=off + full), look(), look(problems=bypass)
@@ -228,12 +228,12 @@ def test_each_trouble_is_told_also_within_the_hour() -> None:
     ]
 
 
-def test_each_step_of_a_ladder_is_told() -> None:
+def test_each_step_of_a_ladder_is_sent() -> None:
     steps = [OPEN.replace(rules_raised=n) for n in range(3)]
     assert len(heard(look(), *map(look, steps))) == 3
 
 
-def test_no_error_of_a_messenger_or_of_a_look_is_the_last_word() -> None:
+def test_notifications_continue_after_any_error() -> None:
     turns, sent = SimpleQueue[str](), SimpleQueue[str]()
 
     def send(url: str, title: str, text: str, files: Files) -> bool:

@@ -26,7 +26,7 @@ def _never(*_: object) -> None:
     pytest.fail("it served")
 
 
-def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
+def test_a_second_control_plane_on_the_same_pins_opens_no_map(settings: Settings) -> None:
     root = Pins(settings.pin_dir).root
     root.mkdir(parents=True)
     first = hold(root, "control plane")
@@ -37,13 +37,13 @@ def test_a_second_one_on_the_same_pins_opens_no_map(settings: Settings) -> None:
         os.close(first)
 
 
-def test_without_pins_it_says_that_the_loader_is_missing(settings: Settings) -> None:
+def test_without_pins_the_error_says_that_the_loader_is_missing(settings: Settings) -> None:
     with pytest.raises(DatapathError, match="is the loader running"):
         daemon.run(_never, replace(settings, interfaces=("eth0",)), None)
     assert not settings.pin_dir.exists()
 
 
-def test_rules_do_not_wait_for_what_serves() -> None:
+def test_the_control_plane_starts_without_importing_the_web_framework() -> None:
     late = ("fastapi", "uvicorn", "xdpctl_api.routes")
     code = f"import sys, xdpctl_api.__main__; print(sorted(sys.modules.keys() & set({late})))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

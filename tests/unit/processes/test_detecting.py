@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The detector's files and its reports to the hook."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def world() -> World:
     return made
 
 
-def test_what_was_learnt_comes_back(tmp_path: Path, world: World) -> None:
+def test_learnt_traffic_is_restored(tmp_path: Path, world: World) -> None:
     path = tmp_path / "learnt"
     path.write_bytes(learnt.packed(world.engine))
     found = learnt.read(path, world.unix)
@@ -69,7 +68,9 @@ def test_what_was_learnt_comes_back(tmp_path: Path, world: World) -> None:
         lambda data: data.replace(b'"earlier": [', b'"earlier": 5, "x": [', 1),
     ],
 )
-def test_a_damaged_file_is_learnt_anew(tmp_path: Path, world: World, damage: Any) -> None:
+def test_after_a_damaged_file_learning_begins_anew(
+    tmp_path: Path, world: World, damage: Any
+) -> None:
     path = tmp_path / "learnt"
     path.write_bytes(learnt.packed(world.engine))
     before = path.read_bytes()
@@ -88,7 +89,7 @@ def test_a_damaged_file_is_learnt_anew(tmp_path: Path, world: World, damage: Any
         (b"dst 192.0.2.1", b"dst nonsense"),
     ],
 )
-def test_an_earlier_mitigation_that_cannot_be_read_costs_nothing_else(
+def test_an_unreadable_earlier_mitigation_does_not_affect_the_rest(
     tmp_path: Path, world: World, part: bytes, damaged: bytes
 ) -> None:
     path = tmp_path / "learnt"
@@ -101,7 +102,7 @@ def test_an_earlier_mitigation_that_cannot_be_read_costs_nothing_else(
     assert len(found.normal.packets())
 
 
-def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
+def test_a_written_report_is_read_back(tmp_path: Path, world: World) -> None:
     path = tmp_path / "detect.json"
     assert read_status(path) is None
     path.write_bytes(msgspec.json.encode(status(world.engine, 3, time.monotonic())))
@@ -111,14 +112,14 @@ def test_the_report_is_read_back(tmp_path: Path, world: World) -> None:
     assert found.mitigations[0].match == world.engine.mitigations.active[0].match
     assert found.mitigations[0].kind == "udp_service"
     later = structs.replace(found, beat=time.monotonic() + 100)
-    assert later.silent, "it is of before the host was started"
+    assert later.silent, "the report is from before the host's start"
     wrong = path.read_bytes().replace(b"dst 192.0.2.1", b"dst nonsense")
     for bad in (wrong, b"", b"{}", b"[[" * 5_000, b'{"pid": "x"}'):
         path.write_bytes(bad)
         assert read_status(path) is None
 
 
-def test_a_report_is_what_the_hook_reads(world: World) -> None:
+def test_the_hook_accepts_a_report_of_the_detector(world: World) -> None:
     (mitigation, *_) = world.engine.mitigations.active
     (event,) = builtin.read(builtin.encode([told(Report(Phase.BEGAN, mitigation))]))
     assert (event.id, event.match, event.finding) == (
@@ -128,12 +129,16 @@ def test_a_report_is_what_the_hook_reads(world: World) -> None:
     )
     assert event.pps >= mitigation.finding.rate
     (again,) = builtin.read(builtin.encode([told(Report(Phase.CONTINUES, mitigation, watch=True))]))
-    assert (again.watch, again.finding) == (True, mitigation.finding), "nobody has heard it yet"
+    assert (again.watch, again.finding) == (True, mitigation.finding), (
+        "the report has not been sent yet"
+    )
     heard = told(Report(Phase.CONTINUES, structs.replace(mitigation, accepted=True)))
     assert heard.finding is None
 
 
-def test_why_a_report_had_no_effect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_of_a_report_without_effect_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (mitigation, *_) = world.engine.mitigations.active
     teller = Teller(Path("/nowhere"))
     reports = [told(Report(Phase.BEGAN, mitigation))]
@@ -160,8 +165,7 @@ def test_why_a_report_had_no_effect(world: World, monkeypatch: pytest.MonkeyPatc
     assert teller.tell([told(Report(Phase.ENDED, mitigation))]) == {mitigation.id: "gone"}
 
 
-def test_which_addresses_are_protected_from_attacks(tmp_path: Path) -> None:
+def test_configured_prefixes_are_defended_before_the_loader_reports(tmp_path: Path) -> None:
     ours = (parse_prefix("192.0.2.0/24"),)
     settings = Settings(state_dir=tmp_path, protected=ours)
     assert prefixes(settings) == ours, "the loader has not reported yet"
-    assert json.dumps([str(each) for each in prefixes(settings)])

@@ -34,7 +34,7 @@ def started(tmp_path: Path, settings: str) -> "subprocess.CompletedProcess[str]"
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_units_end_with_settings_that_must_be_edited(unit: str) -> None:
+def test_systemd_does_not_restart_units_whose_settings_must_be_edited(unit: str) -> None:
     text = (ROOT / "packaging" / "systemd" / unit).read_text()
     prevented = re.search(r"^RestartPreventExitStatus=(\d+)$", text, re.MULTILINE)
     assert prevented
@@ -49,7 +49,7 @@ def test_a_control_plane_that_waits_for_an_edit_ends_in_78(tmp_path: Path, setti
     assert ended.stderr.startswith("xdpctl: ")
 
 
-def test_pins_that_are_not_there_yet_are_tried_again(tmp_path: Path) -> None:
+def test_missing_pins_are_retried(tmp_path: Path) -> None:
     ended = started(tmp_path, 'interfaces = ["eth0"]')
     assert ended.returncode == 1
     assert "is the loader running?" in ended.stderr
@@ -75,13 +75,13 @@ def _nobody(path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [_unreadable, _nobody])
-def test_a_file_or_a_user_may_come_later(step: Callable[[Path], None], tmp_path: Path) -> None:
+def test_missing_files_and_users_are_retried(step: Callable[[Path], None], tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         step(tmp_path)
     assert not isinstance(caught.value, SettingsError)
 
 
-def test_who_waits_at_the_socket_is_turned_away(
+def test_callers_waiting_at_the_socket_are_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX) as held:
@@ -97,11 +97,12 @@ def test_who_waits_at_the_socket_is_turned_away(
 
 
 @pytest.mark.parametrize("error", [OSError("no room"), CompileError("no clang")])
-def test_what_only_explains_stops_no_loader(
+def test_the_loader_starts_without_the_explain_program(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def add_explain() -> None:
+    def add_explain(_: bool) -> None:
         raise error
 
-    supervisor._add_explain(cast(Loader, SimpleNamespace(add_explain=add_explain)))
+    loader = cast(Loader, SimpleNamespace(add_explain=add_explain))
+    supervisor._add_explain(loader, Settings(interfaces=("eth0",)))
     assert "`xdpctl explain` is not available" in caplog.text

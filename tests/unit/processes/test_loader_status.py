@@ -45,7 +45,7 @@ def told(settings: Settings) -> dict[str, str]:
     return found
 
 
-def test_what_was_protected_stays_so_until_the_network_had_time_to_come(
+def test_earlier_protection_stays_until_the_network_had_time_to_start(
     host: Host, tmp_path: Path
 ) -> None:
     settings = Settings(state_dir=tmp_path)
@@ -66,7 +66,7 @@ def test_what_was_protected_stays_so_until_the_network_had_time_to_come(
 
 
 @pytest.mark.parametrize("left", ["", "{", "[]", '{"protect": 1}', '{"protect": null}'])
-def test_a_damaged_word_is_no_word(host: Host, tmp_path: Path, left: str) -> None:
+def test_a_damaged_report_is_ignored(host: Host, tmp_path: Path, left: str) -> None:
     settings = Settings(state_dir=tmp_path)
     settings.loader_dir.mkdir()
     settings.loader_status.write_text(left)
@@ -75,7 +75,7 @@ def test_a_damaged_word_is_no_word(host: Host, tmp_path: Path, left: str) -> Non
     assert told(settings) == {GATEWAY: "gateway"}
 
 
-def test_nothing_is_protected_that_was_not_to_be_found(host: Host, tmp_path: Path) -> None:
+def test_protection_that_is_switched_off_is_not_looked_for(host: Host, tmp_path: Path) -> None:
     host.protect(gateway="gateway")
     loader_status.Status(Settings(state_dir=tmp_path), LOADER).write()
     settings = Settings(state_dir=tmp_path, protect_found=False)
@@ -83,7 +83,9 @@ def test_nothing_is_protected_that_was_not_to_be_found(host: Host, tmp_path: Pat
     assert told(settings) == {}
 
 
-def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_is_notified_that_the_process_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     sd_notify.ready()  # nobody to tell
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ears:
@@ -93,7 +95,9 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.Mo
         assert ears.recv(100) == b"READY=1"
 
 
-def test_an_address_that_is_to_come_is_listened_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_address_that_is_not_there_yet_can_be_listened_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     listener = tcp_listener(Listen(host="203.0.113.99", port=8460))
     assert listener is not None
     assert listener.getsockname() == ("203.0.113.99", 8460)

@@ -32,7 +32,7 @@ def samples(api: Api) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_build_and_the_process(api: Api) -> None:
+def test_metrics_describe_the_build_and_the_process(api: Api) -> None:
     found = samples(api)
     assert any(key[::3] == ("xdpctl_build_info", __version__) for key in found)
     assert found["process_resident_memory_bytes",] > 1e6
@@ -49,7 +49,7 @@ def test_time_to_the_kernel_is_a_histogram(api: Api) -> None:
     assert 0 < found["xdpctl_apply_seconds_sum",] < 5
 
 
-def test_events_incidents_and_readers(api: Api) -> None:
+def test_metrics_count_events_incidents_and_stream_readers(api: Api) -> None:
     body = event(sources=["203.0.113.7"], ttl=600)
     assert api.call("POST", "/v1/hooks/event?dry_run=true", json=body).status_code == 200
     assert ("xdpctl_events_total", "event") not in samples(api), "it was no event"
@@ -60,14 +60,14 @@ def test_events_incidents_and_readers(api: Api) -> None:
     assert found["xdpctl_stream_readers",] == 0
 
 
-def test_failures_of_the_store(api: Api) -> None:
+def test_metrics_count_failures_of_the_store(api: Api) -> None:
     store = api.controller.store
     with pytest.raises(StoreError):
         raise store._explained(sqlite3.OperationalError("disk I/O error"))  # type: ignore[attr-defined]
     assert samples(api)["xdpctl_store_failures_total",] == 1
 
 
-def test_the_clock(api: Api) -> None:
+def test_metrics_show_the_error_of_the_clock(api: Api) -> None:
     assert samples(api)["xdpctl_clock_synchronised",] == 0
     api.clock.error = 0.004
     found = samples(api)
@@ -75,7 +75,7 @@ def test_the_clock(api: Api) -> None:
     assert found["xdpctl_clock_error_seconds",] == 0.004
 
 
-def test_kinds_of_packets(api: Api) -> None:
+def test_metrics_count_packets_by_kind(api: Api) -> None:
     api.datapath.heads.of_classes[Traffic.UDP] = 30, 3_000
     api.datapath.heads.missing = 40
     found = samples(api)
@@ -84,7 +84,7 @@ def test_kinds_of_packets(api: Api) -> None:
     assert found["xdpctl_not_sampled_packets_total",] == 40
 
 
-def test_a_promotion_does_not_begin_another_series(api: Api) -> None:
+def test_a_promoted_rule_keeps_its_series(api: Api) -> None:
     made = api.call("POST", "/v1/rules", json={"match": "udp src-port 53", "mode": "monitor"})
     identity = made.json()["id"]
     assert ("xdpctl_match_packets_total", identity) in samples(api)

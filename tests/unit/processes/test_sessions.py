@@ -21,7 +21,7 @@ def test_a_session_outlives_the_process(tmp_path: Path) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_session_ends_and_is_ended(tmp_path: Path) -> None:
+def test_a_session_expires_and_can_be_ended(tmp_path: Path) -> None:
     held = Sessions(tmp_path / "session.key")
     one, other = held.begin(ANNA, NOW), held.begin(ANNA, NOW)
     with pytest.raises(AccessError, match="has ended"):
@@ -34,7 +34,7 @@ def test_a_session_ends_and_is_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"short", b"x" * 100])
-def test_a_damaged_key_costs_a_new_login_and_no_more(tmp_path: Path, damaged: bytes) -> None:
+def test_a_damaged_key_only_requires_a_new_login(tmp_path: Path, damaged: bytes) -> None:
     key = tmp_path / "session.key"
     sealed = Sessions(key).begin(ANNA, NOW)
     key.write_bytes(damaged)
@@ -44,7 +44,7 @@ def test_a_damaged_key_costs_a_new_login_and_no_more(tmp_path: Path, damaged: by
     assert Sessions(key).open(held.begin(ANNA, NOW), NOW) == ANNA
 
 
-def test_where_nothing_can_be_kept_sessions_work_until_the_process_ends(
+def test_without_a_writable_folder_sessions_last_until_the_process_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: object) -> None:
@@ -57,7 +57,7 @@ def test_where_nothing_can_be_kept_sessions_work_until_the_process_ends(
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b", "\x00", "é", "W10.x", "x" * 10_000])
-def test_a_text_that_was_not_sealed_here_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_text_sealed_elsewhere_is_refused(tmp_path: Path, text: str) -> None:
     held = Sessions(tmp_path / "session.key")
     with pytest.raises(AccessError):
         held.open(text, NOW)
@@ -66,7 +66,7 @@ def test_a_text_that_was_not_sealed_here_is_refused(tmp_path: Path, text: str) -
         held.open(strange, NOW)
 
 
-def test_a_link_is_followed_once_and_soon(tmp_path: Path) -> None:
+def test_a_login_link_works_once_and_only_for_a_short_time(tmp_path: Path) -> None:
     now = [0.0]
     held = Sessions(tmp_path / "session.key", lambda: now[0])
     code = held.link(Session(user="root"))

@@ -38,7 +38,7 @@ def password(tmp_path: Path, text: str, mode: int = 0o600) -> str:
     return str(path)
 
 
-def test_the_files_belong_to_the_speaker_and_nobody_else_reads_them(tmp_path: Path) -> None:
+def test_only_the_speaker_can_read_its_files(tmp_path: Path) -> None:
     need(os.geteuid() == 0, "root")
     tmp_path.chmod(0o755)
     wanted = settings(tmp_path, PEER | {"password_file": password(tmp_path, "s3cret\n")})
@@ -95,7 +95,9 @@ def test_a_password_that_cannot_be_used_is_refused(
     assert not text or text not in str(refused.value), "it is never shown"
 
 
-def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_or_user_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SettingsError, match=r"upstream\.peers"):
         prepare(Settings(state_dir=tmp_path))
     for name, said in (("nobody-of-that-name", "no user nobody"), ("root", "the speaker's own")):
@@ -110,12 +112,12 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         prepare(settings(tmp_path))
 
 
-def test_without_it_everything_else_goes_on(
+def test_without_a_speaker_everything_else_works(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "SPEAKER_USER", "nobody-of-that-name")
     process = SpeakerProcess(settings(tmp_path))
     process.keep()
     process.keep()
-    assert [r.getMessage()[:18] for r in caplog.records] == ["BGP is not spoken:"]
+    assert [r.getMessage()[:29] for r in caplog.records] == ["the BGP speaker does not run:"]
     process.stop()

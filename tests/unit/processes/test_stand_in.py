@@ -21,7 +21,7 @@ def control() -> np.void:
     return made
 
 
-def test_it_observes_until_the_control_plane_does(control: np.void) -> None:
+def test_the_detector_observes_until_the_control_plane_does(control: np.void) -> None:
     stand_in = StandIn(control, 100.0)
     stand_in.step(100.3, NOTHING, 1.0)
     assert (stand_in.observes, int(control["epoch"])) == (False, 0)
@@ -43,7 +43,7 @@ def test_it_observes_until_the_control_plane_does(control: np.void) -> None:
     assert stand_in.observes, "it is gone again"
 
 
-def test_it_observes_fewer_packets_of_a_flood(control: np.void) -> None:
+def test_the_detector_observes_a_smaller_share_of_a_flood(control: np.void) -> None:
     stand_in = StandIn(control, 0.0)
     stand_in.step(1.0, NOTHING, 1.0)
     flood = ATTACKS["SSDP"](np.random.default_rng(1), 2_000)
@@ -53,7 +53,7 @@ def test_it_observes_fewer_packets_of_a_flood(control: np.void) -> None:
     assert control["observed"][Reason.NO_RULE] >= 31
 
 
-def test_the_epoch_goes_round(control: np.void) -> None:
+def test_the_epoch_counter_wraps_around(control: np.void) -> None:
     control["epoch"] = 0xFFFFFFFF
     stand_in = StandIn(control, 0.0)
     for now in (1.0, 2.0, 3.0):
@@ -62,7 +62,7 @@ def test_the_epoch_goes_round(control: np.void) -> None:
     assert int(control["epoch"]) == 2
 
 
-def test_it_asks_for_less_the_less_room_there_is_and_for_nothing_at_the_end(
+def test_the_observed_share_shrinks_with_the_room_and_ends_at_zero(
     control: np.void,
 ) -> None:
     stand_in = StandIn(control, 0.0)

@@ -50,7 +50,7 @@ def beside(keys: Keys, addresses: Keys) -> np.ndarray:
     return within(np.unique(family.widened(narrow, length)), family.widened(addresses, length))
 
 
-def test_a_list_names_each_prefix_once(keys: Keys) -> None:
+def test_a_generated_list_has_each_prefix_once(keys: Keys) -> None:
     family = sources.family_of(keys)
     assert len(np.unique(keys)) == len(keys) >= 3990
     for length in np.unique(family.lengths(keys)).tolist():
@@ -64,12 +64,12 @@ def test_listed_sources_are_listed_and_unlisted_ones_are_not(keys: Keys) -> None
         assert not any(covers(keys, address) for address in singles(spread(keys, COUNT)))
 
 
-def test_near_sources_have_something_listed_beside_them_and_far_ones_do_not(keys: Keys) -> None:
+def test_near_sources_share_a_unit_with_a_listed_prefix_and_far_ones_do_not(keys: Keys) -> None:
     assert beside(keys, sources.near(keys, COUNT)).all()
     assert not beside(keys, sources.far(keys, COUNT)).any()
 
 
-def test_every_entry_is_sent_from_where_there_are_enough_packets() -> None:
+def test_packets_come_from_every_entry_if_there_are_enough() -> None:
     keys = sources.exact(101)
     assert set(sources.listed(keys, 1009).tolist()) == set(keys.tolist())
 
@@ -93,7 +93,7 @@ def results() -> Results:
     return made
 
 
-def test_a_bar_holds_against_the_median_or_what_is_over_the_floor() -> None:
+def test_a_bar_is_compared_with_the_median_or_the_excess_over_the_floor() -> None:
     made = results()
     (missed,) = made.missed()
     assert missed[1] == Bar(40), "53 over all, 30 over the floor; the peer was not there"
@@ -102,7 +102,7 @@ def test_a_bar_holds_against_the_median_or_what_is_over_the_floor() -> None:
     assert [bar.value for _, bar in made.missed()] == [40, None]
 
 
-def test_more_is_better_where_a_bar_says_so() -> None:
+def test_a_bar_may_be_a_lower_limit() -> None:
     made = Results()
     made.declare(Case("veth", "a", "Mpps", bars=(Bar(2, at_least=True),), rounds=[2.0, 2.1, 1.0]))
     made.declare(Case("veth", "b", "Mpps", bars=(Bar(2, at_least=True),), rounds=[1.9]))
@@ -118,7 +118,7 @@ def taken() -> Taken:
     return Taken({"machine": machine, "notes": ["a note"], "cases": results().document()})
 
 
-def test_the_page_has_every_block_and_what_is_written_by_hand_stays() -> None:
+def test_the_page_gets_every_block_and_keeps_handwritten_text() -> None:
     text = PAGE.read_text()
     assert set(re.findall(r"<!-- bench: (\w+) -->", text)) == set(page.BLOCKS)
     written = page.filled(text, taken())

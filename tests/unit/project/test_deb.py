@@ -33,14 +33,14 @@ def test_the_changelog_has_an_entry_for_each_version(monkeypatch: pytest.MonkeyP
     assert oldest.startswith(" (0.1.0) unstable; urgency=medium\n\n  [ Fixed ]\n  * A third one.")
 
 
-def test_nothing_of_our_own_changelog_is_lost() -> None:
+def test_the_debian_changelog_has_every_item_of_ours() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     made = deb.changelog(text, "0.2.0")
     assert made.count("\n  * ") == text.count("\n- ")
     assert max(map(len, made.splitlines())) <= 120
 
 
-def test_the_copyright_file_names_what_lies_beside_us(tmp_path: Path) -> None:
+def test_the_copyright_file_names_the_bundled_distributions(tmp_path: Path) -> None:
     about = {
         "a": "License-Expression: MIT",
         "b": "License: BSD-2-Clause",

@@ -39,7 +39,7 @@ def commands() -> list[str]:
 
 
 def setting_names() -> list[str]:
-    """Of every table, under the place where it stands."""
+    """The names of all settings, with the name of their table."""
     plain = [name for name in Settings.__struct_fields__ if name not in TABLES]
     listen = [f"listen.{name}" for name in Listen.__struct_fields__]
     feeds = [f"feeds.{name}" for name in FeedSettings.__struct_fields__]
@@ -53,7 +53,7 @@ def error_names() -> list[str]:
 
 
 def mentioned(name: str, page: str) -> bool:
-    """In code style, as a whole word."""
+    """Whether a page has this text in code style, as a whole word."""
     text = (REFERENCE / page).read_text()
     return re.search(rf"`[^`\n]*(?<![\w.-]){re.escape(name)}(?![\w.-])[^`\n]*`", text) is not None
 
@@ -82,7 +82,7 @@ def test_every_error_is_in_the_api_page(name: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), sorted(set(STATUS.values())))
-def test_every_problem_type_stands_beside_its_status(status: int, kind: str) -> None:
+def test_every_problem_type_is_listed_with_its_status(status: int, kind: str) -> None:
     assert f"| {status} | `{kind}` |" in (REFERENCE / "api.md").read_text()
 
 
@@ -100,16 +100,16 @@ def test_every_status_has_its_class_in_the_error_tree() -> None:
     assert all(name in tree for name in error_names())
 
 
-def test_the_schema_of_the_configuration_is_what_is_read() -> None:
+def test_the_committed_configuration_schema_is_up_to_date() -> None:
     stated = json.loads((REFERENCE / "config.schema.json").read_text())
     assert stated == json.loads(json.dumps(schema())), "run: make schema"
 
 
-def test_openapi_json_is_what_the_application_says() -> None:
+def test_the_committed_openapi_document_is_up_to_date() -> None:
     assert json.loads((REFERENCE / "openapi.json").read_text()) == openapi(), "run: make openapi"
 
 
-def test_the_architecture_picture_is_drawn_from_its_text() -> None:
+def test_the_architecture_picture_is_up_to_date() -> None:
     text = (DOCS / "img" / "architecture.dot").read_text()
     drawn = html.unescape((DOCS / "img" / "architecture.svg").read_text())
     labels = re.findall(r'label="([^"]+)"', text)
@@ -123,7 +123,7 @@ def test_every_page_is_in_the_navigation(page: Path) -> None:
     assert f" {page.relative_to(DOCS)}\n" in (ROOT / "mkdocs.yml").read_text()
 
 
-def test_where_things_are_names_what_is_there() -> None:
+def test_the_list_of_folders_names_existing_paths() -> None:
     page = (DOCS / "explanation" / "design.md").read_text()
     table = page.partition("## Where things are\n")[2].partition("\n## ")[0]
     paths = re.findall(r"`((?:bpf|xdpctl|api|tests|bench|packaging)/[^`\s]*)`", table)
@@ -131,7 +131,7 @@ def test_where_things_are_names_what_is_there() -> None:
     assert not [path for path in paths if not (ROOT / path).exists()]
 
 
-def test_the_page_of_kinds_has_what_the_code_has() -> None:
+def test_the_page_of_kinds_agrees_with_the_code() -> None:
     rows = re.findall(r"(?m)^\| (.*) \|$", (REFERENCE / "kinds.md").read_text())
     cells = [tuple(row.split(" | ")) for row in rows]
     floors = {c[0].strip("`"): c[2].split(";")[0] for c in cells if c[0].startswith("`")}

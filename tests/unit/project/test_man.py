@@ -57,7 +57,7 @@ def test_each_setting_has_a_meaning_and_a_default() -> None:
         ("`'a'`", "\\fB\\(aqa\\(aq\\fP"),
     ],
 )
-def test_text_is_shown_as_it_is(given: str, made: str) -> None:
+def test_text_is_shown_unchanged(given: str, made: str) -> None:
     assert roff.marked(given) == made
 
 
@@ -67,7 +67,7 @@ def test_the_date_is_that_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="needs mandoc")
-def test_mandoc_warns_of_nothing(tmp_path: Path) -> None:
+def test_mandoc_reports_no_warning(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "tools.man", str(tmp_path)], check=True, cwd=ROOT)
     made = sorted(map(str, tmp_path.iterdir()))
     said = subprocess.run(

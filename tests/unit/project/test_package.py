@@ -40,7 +40,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert first == __version__
 
 
-def test_what_is_asked_for_is_locked_with_hashes() -> None:
+def test_every_requirement_is_locked_with_hashes() -> None:
     extras = project()["optional-dependencies"]
     named = {requirements.name_of(line) for line in requirements.wanted(list(extras))}
     lock = (ROOT / "requirements.lock").read_text()
@@ -51,12 +51,12 @@ def test_what_is_asked_for_is_locked_with_hashes() -> None:
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
-def test_an_extra_that_there_is_not_is_refused() -> None:
+def test_an_unknown_extra_is_refused() -> None:
     with pytest.raises(KeyError, match="nothing"):
         requirements.wanted(["nothing"])
 
 
-def test_the_licence_is_there_whole() -> None:
+def test_the_licence_text_is_complete() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert "Version 2, June 1991" in text
     assert "END OF TERMS AND CONDITIONS" in text
@@ -77,7 +77,7 @@ def test_every_source_file_names_its_licence() -> None:
         ("fish", "complete --command xdpctl"),
     ],
 )
-def test_completion_is_that_of_the_command_however_it_is_made(shell: str, asks: str) -> None:
+def test_the_completion_script_is_the_same_however_it_is_made(shell: str, asks: str) -> None:
     """packaging/deb/build.sh makes it with `python -m xdpctl`, and rewrites zsh's last line."""
     environment = {**os.environ, "_XDPCTL_COMPLETE": f"source_{shell}"}
     command = [sys.executable, "-m", "xdpctl"]

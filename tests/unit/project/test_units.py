@@ -23,7 +23,7 @@ def settings(unit: str) -> set[str]:
     return set(re.findall(r"^(\w+)=", (UNITS / unit).read_text(), re.MULTILINE))
 
 
-def test_the_bpffs_that_the_loader_mounts_is_seen_by_others() -> None:
+def test_the_bpffs_mounted_by_the_loader_is_visible_to_other_units() -> None:
     assert settings("xdpctl-loader.service").isdisjoint(OWN_MOUNTS)
 
 
@@ -37,7 +37,7 @@ def test_the_bpffs_that_the_loader_mounts_is_seen_by_others() -> None:
         ("xdpctl-loader.service", 39),
     ],
 )
-def test_units_are_confined_as_far_as_the_documentation_says(unit: str, most: int) -> None:
+def test_units_are_confined_as_documented(unit: str, most: int) -> None:
     words = ("security", "--offline=true", "--no-pager", f"--threshold={most}", str(UNITS / unit))
     ended = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout[-200:] + ended.stderr

@@ -46,7 +46,7 @@ def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
     assert lines[-2].startswith("| test_new | 0, **1 failed**"), "what is new has a row, too"
 
 
-def test_the_owner_does_what_is_asked_once_and_tells_what_it_could_not_do(tmp_path: Path) -> None:
+def test_the_owner_handles_each_request_once_and_reports_failures(tmp_path: Path) -> None:
     handed, done = tmp_path / "result", SimpleQueue[str]()
     with Owner(handed, done.put):
         handed.write_bytes(b"@@ a 1\r\n?? calm\r\n?? flo")
@@ -67,7 +67,7 @@ def test_the_owner_does_what_is_asked_once_and_tells_what_it_could_not_do(tmp_pa
 
 
 def crossed() -> inline.Seen:
-    """What comes through when all is well."""
+    """The counts of frames if everything works."""
     names = {**inline.INWARD, **inline.OUTWARD}
     kept = ("LACP", "LLDP", "EAPOL")
     seen = inline.Seen({(w, n): 20 for w in inline.ROUNDS for n in names if n not in kept})
@@ -79,7 +79,7 @@ def crossed() -> inline.Seen:
     return seen
 
 
-def test_a_bridge_is_well_if_all_comes_through_that_must() -> None:
+def test_a_bridge_passes_if_all_required_frames_come_through() -> None:
     assert inline.faults(crossed()) == []
 
 
@@ -96,14 +96,16 @@ def test_a_bridge_is_well_if_all_comes_through_that_must() -> None:
         ("bare", "STP", 7, "7 of 20 without a filter"),
     ],
 )
-def test_a_frame_too_many_or_too_few_is_told(when: str, name: str, count: int, says: str) -> None:
+def test_a_frame_too_many_or_too_few_is_reported(
+    when: str, name: str, count: int, says: str
+) -> None:
     seen = crossed()
     seen[when, name] = count
     assert any(one.startswith(name) and says in one for one in inline.faults(seen))
 
 
 def lived() -> dict[str, str]:
-    """What a machine tells that all went well with."""
+    """The facts of a machine's life without faults."""
     held = [*("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")]
     held += ["reinstalled", "bpffs", "readonly", "readonly.killed"]
     facts = {f"{name}.{who}": n for name in held for who, n in (("hostile", "0"), ("friend", "9"))}
@@ -125,7 +127,7 @@ def lived() -> dict[str, str]:
     }
 
 
-def test_a_life_is_well_if_every_claim_holds() -> None:
+def test_a_machines_life_passes_if_every_claim_holds() -> None:
     told = [claims.judged(claim, lived()) for claim in claims.CLAIMS]
     assert [outcome for outcome, holds in told if not holds] == []
 
@@ -149,14 +151,14 @@ def test_a_life_is_well_if_every_claim_holds() -> None:
         ("full.status", "201", "disk is full"),
     ],
 )
-def test_what_went_wrong_in_a_life_is_told(fact: str, value: str, claim: str) -> None:
+def test_faults_in_a_machines_life_are_reported(fact: str, value: str, claim: str) -> None:
     facts = {**lived(), fact: value}
     broken = [c.doing for c in claims.CLAIMS if not claims.judged(c, facts)[1]]
     assert len(broken) == 1
     assert claim in broken[0]
 
 
-def test_what_was_not_found_out_does_not_hold() -> None:
+def test_a_claim_without_a_reported_fact_fails() -> None:
     outcomes = [claims.judged(claim, {}) for claim in claims.CLAIMS]
     assert not any(holds for _, holds in outcomes)
     assert all(outcome.startswith("not found out: ") for outcome, _ in outcomes)

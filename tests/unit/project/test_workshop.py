@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the workshop says of itself is complete."""
+"""The help of the Makefile is complete."""
 
 import re
 

@@ -42,7 +42,7 @@ def test_a_burst_of_three_seconds_is_seen_after_months(tmp_path: Path) -> None:
     assert few.maxima[0, 0] == 1000.0
 
 
-def test_the_finest_level_that_reaches_back(tmp_path: Path) -> None:
+def test_the_finest_level_that_reaches_back_far_enough_is_read(tmp_path: Path) -> None:
     series = opened(tmp_path)
     record(series, 0, 7_000)
     assert read(series, 6_500, 7_000).seconds == 1
@@ -51,7 +51,7 @@ def test_the_finest_level_that_reaches_back(tmp_path: Path) -> None:
     assert not np.isnan(read(series, 6_500, 7_000).averages).any()
 
 
-def test_the_row_that_has_not_ended_is_there(tmp_path: Path) -> None:
+def test_the_unfinished_row_is_included(tmp_path: Path) -> None:
     series = opened(tmp_path)
     record(series, 0, 7_005)
     found = read(series, 3_000, 7_005)
@@ -59,7 +59,7 @@ def test_the_row_that_has_not_ended_is_there(tmp_path: Path) -> None:
     assert not np.isnan(found.averages).any()
 
 
-def test_a_row_that_began_before_a_kill_is_complete(tmp_path: Path) -> None:
+def test_a_row_that_spans_a_kill_is_complete(tmp_path: Path) -> None:
     record(opened(tmp_path), 0, 95, burst=(90, 93))  # killed, and never closed
     again = opened(tmp_path)
     record(again, 97, 700)
@@ -69,7 +69,7 @@ def test_a_row_that_began_before_a_kill_is_complete(tmp_path: Path) -> None:
     assert long[1][0, 0] == 1000.0
 
 
-def test_what_ended_before_a_long_gap_is_summed_up_at_the_start(tmp_path: Path) -> None:
+def test_rows_that_ended_before_a_long_gap_are_completed_at_the_start(tmp_path: Path) -> None:
     record(opened(tmp_path), 0, 95, burst=(90, 93))
     again = opened(tmp_path)
     record(again, 5_000, 5_002)
@@ -79,13 +79,13 @@ def test_what_ended_before_a_long_gap_is_summed_up_at_the_start(tmp_path: Path) 
     assert np.isnan(gap.averages).all()
 
 
-def test_nothing_is_read_as_nothing(tmp_path: Path) -> None:
+def test_an_empty_series_reads_as_empty(tmp_path: Path) -> None:
     found = read(opened(tmp_path), 0, 60, points=7)
     assert np.isnan(found.averages).all()
     assert len(found.averages) <= 7
 
 
-def test_a_clock_that_steps_back_loses_nothing_newer(tmp_path: Path) -> None:
+def test_a_clock_that_steps_back_loses_no_newer_row(tmp_path: Path) -> None:
     series = opened(tmp_path)
     record(series, 0, 100)
     record(series, 50, 60)

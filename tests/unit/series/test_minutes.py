@@ -30,7 +30,7 @@ def minute(api: Api, frames: list[bytes]) -> None:
 
 
 def frame(rng: random.Random) -> bytes:
-    """A packet of which every property is another."""
+    """A packet that differs in every property from the others."""
     source, target = rng.randbytes(16), address("2001:db8::")[:8] + rng.randbytes(8)
     ports = rng.randrange(65536), rng.randrange(65536)
     packet = ipv6(source, target, udp(*ports, bytes(rng.randrange(900))),
@@ -38,7 +38,7 @@ def frame(rng: random.Random) -> bytes:
     return ethernet(0x86DD, packet)
 
 
-def test_a_minute_is_read_again(api: Api) -> None:
+def test_a_written_minute_is_read_back(api: Api) -> None:
     minute(api, [frame(random.Random(1))] * 30)
     answer = api.call("GET", "/v1/top/minute", params={"ago": "1m"})
     assert answer.status_code == 200, answer.text
@@ -52,7 +52,7 @@ def test_a_minute_is_read_again(api: Api) -> None:
     assert "nothing was recorded" in problem(answer, 404, "not-found")["detail"]
 
 
-def test_another_process_reads_it(api: Api, tmp_path: Path) -> None:
+def test_another_process_can_read_a_minute(api: Api, tmp_path: Path) -> None:
     minute(api, [frame(random.Random(1))] * 30)
     at = api.clock.unix - 60
     api.context.minutes.stop()
@@ -61,7 +61,7 @@ def test_another_process_reads_it(api: Api, tmp_path: Path) -> None:
     assert again["tops"]["protocol"]["rows"][0][0] == "udp"
 
 
-def test_however_many_values_there_are_a_row_fits(api: Api) -> None:
+def test_a_row_fits_however_many_values_there_are(api: Api) -> None:
     rng = random.Random(2)
     minute(api, [frame(rng) for _ in range(300)])
     found = api.call("GET", "/v1/top/minute", params={"ago": "1m"}).json()
@@ -70,6 +70,6 @@ def test_however_many_values_there_are_a_row_fits(api: Api) -> None:
 
 
 @pytest.mark.parametrize("ago", ["10s", "25h", "soon"])
-def test_bad_times(api: Api, ago: str) -> None:
+def test_invalid_times_are_refused(api: Api, ago: str) -> None:
     answer = api.call("GET", "/v1/top/minute", params={"ago": ago})
     assert problem(answer, 400, "bad-request")["field"] == "ago"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is recorded of counters, and what happens where it cannot be."""
+"""Recording of counters, and failures to record."""
 
 import logging
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recorded:
-    """A recorder on a fake kernel, a step a second."""
+    """A recorder on a fake kernel, with one step a second."""
 
     def __init__(
         self, folder: Path, held: Controller, clock: FakeClock, datapath: FakeDatapath
@@ -71,7 +71,7 @@ def test_rates_are_of_the_last_second(recorded: Recorded) -> None:
     assert recorded.last("spoofed_packets") == 0.0
 
 
-def test_a_late_step_stands_for_the_seconds_before_it(recorded: Recorded) -> None:
+def test_a_late_step_fills_the_seconds_before_it(recorded: Recorded) -> None:
     recorded.step(no_rule=0)
     recorded.step(no_rule=100)
     recorded.step(3.0, no_rule=400)
@@ -81,27 +81,27 @@ def test_a_late_step_stands_for_the_seconds_before_it(recorded: Recorded) -> Non
     assert np.isnan(recorded.last("pass_packets", back=10))
 
 
-def test_a_counter_that_begins_anew_is_no_rate(recorded: Recorded) -> None:
+def test_a_counter_that_was_reset_gives_no_rate(recorded: Recorded) -> None:
     recorded.step(no_rule=5_000)
     recorded.step(no_rule=100)
     assert recorded.last("pass_packets") == 0.0
 
 
-def test_two_steps_in_a_second_are_one(recorded: Recorded) -> None:
+def test_two_steps_within_a_second_count_as_one(recorded: Recorded) -> None:
     recorded.step(no_rule=0)
     recorded.step(no_rule=100)
     recorded.step(0.0, no_rule=900)
     assert recorded.last("pass_packets") == 200.0
 
 
-def test_gauges(recorded: Recorded) -> None:
+def test_gauges_are_recorded(recorded: Recorded) -> None:
     recorded.step(no_rule=0)
     assert recorded.last("rules") == 0
     assert len(OF_HOST) == len(set(OF_HOST))
     assert set(RATES) < set(OF_HOST)
 
 
-def test_where_there_is_no_room_it_says_so_once_and_tries_again(
+def test_a_full_disk_is_reported_once_and_retried(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     (tmp_path / "series").write_text("in the way")
@@ -136,7 +136,7 @@ def test_one_damaged_folder_stops_only_its_interface(recorded: Recorded, tmp_pat
     assert "isp0" in recorded.recorder.problem
 
 
-def test_interfaces_that_come_and_go_make_no_peaks(recorded: Recorded) -> None:
+def test_interfaces_that_come_and_go_cause_no_peaks(recorded: Recorded) -> None:
     recorded.step(no_rule=0)
     recorded.step(no_rule=100)
     recorded.by_port["tap7"] = {Reason.NO_RULE: Hits(10**9, 0)}
@@ -148,14 +148,14 @@ def test_interfaces_that_come_and_go_make_no_peaks(recorded: Recorded) -> None:
     assert "tap7" not in recorded.recorder.series
 
 
-def test_of_too_many_interfaces_the_host_is_recorded(recorded: Recorded) -> None:
+def test_with_too_many_interfaces_only_the_host_is_recorded(recorded: Recorded) -> None:
     recorded.by_port = {f"tap{n}": {} for n in range(80)}
     recorded.step(no_rule=0)
     assert HOST in recorded.recorder.series
     assert "one interface too many" in recorded.recorder.problem
 
 
-def test_a_row_that_cannot_be_written_is_a_problem(recorded: Recorded) -> None:
+def test_a_row_that_cannot_be_written_is_reported(recorded: Recorded) -> None:
     recorded.step(no_rule=0)
     recorded.recorder.series[HOST].close()
     recorded.step(no_rule=100)
@@ -163,7 +163,7 @@ def test_a_row_that_cannot_be_written_is_a_problem(recorded: Recorded) -> None:
     assert recorded.last("pass_packets", "isp0") == 100.0
 
 
-def test_who_is_served_is_recorded_a_second(recorded: Recorded) -> None:
+def test_served_requests_are_recorded_every_second(recorded: Recorded) -> None:
     recorded.step()
     recorded.served = {TCP: 3.0, UDP: 40.0}
     recorded.step()

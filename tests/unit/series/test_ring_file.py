@@ -41,13 +41,13 @@ def test_the_newest_rows_are_kept(tmp_path: Path) -> None:
     assert file.newest(1_200) == 1_199
 
 
-def test_another_process_reads_on_where_one_was_killed(tmp_path: Path) -> None:
+def test_a_new_process_continues_where_the_last_one_was_killed(tmp_path: Path) -> None:
     filled(tmp_path / "x", 1_000, 1_050)  # and never closed
     again = ValueFile(tmp_path / "x", COLUMNS, LEVEL)
     assert again.read(1_000, 50)[0][:, 0].tolist() == list(range(1_000, 1_050))
 
 
-def test_a_torn_row_is_left_out(tmp_path: Path) -> None:
+def test_a_half_written_row_is_left_out(tmp_path: Path) -> None:
     file = filled(tmp_path / "x", 1_000, 1_010)
     data = bytearray((tmp_path / "x").read_bytes())
     place = 4096 + 32 * (1_005 % 100)
@@ -57,7 +57,7 @@ def test_a_torn_row_is_left_out(tmp_path: Path) -> None:
     assert np.isnan(averages[:, 0]).tolist() == [number == 5 for number in range(10)]
 
 
-def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     file = filled(tmp_path / "x", 1_000, 1_050)
     os.truncate(tmp_path / "x", 4096 + 32 * 10)
     averages, _ = file.read(1_000, 50)
@@ -83,7 +83,9 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-def test_it_does_not_take_the_last_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recorder_leaves_some_disk_space_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.statvfs(tmp_path)
 
     class Full:
@@ -95,7 +97,7 @@ def test_it_does_not_take_the_last_room(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
-def test_the_newest_row_is_a_whole_one(tmp_path: Path) -> None:
+def test_the_newest_row_is_complete(tmp_path: Path) -> None:
     file = filled(tmp_path / "x", 90, 100)
     with (tmp_path / "x").open("r+b") as torn:
         torn.seek(-4, os.SEEK_END)

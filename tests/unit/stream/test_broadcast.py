@@ -22,7 +22,7 @@ def ids(text: bytes) -> list[str]:
 
 
 async def some(events: AsyncIterator[bytes], count: int) -> bytes:
-    """The text until so many events came."""
+    """Read until this number of events has come; return the text."""
     text = b""
     while len(ids(text)) < count:
         text += await asyncio.wait_for(anext(events), 5)
@@ -48,7 +48,7 @@ def test_every_reader_gets_everything_in_order() -> None:
     asyncio.run(run())
 
 
-def test_a_reader_goes_on_where_it_was() -> None:
+def test_a_reader_resumes_where_it_was() -> None:
     async def run() -> None:
         broadcast = Broadcast()
         first = broadcast.read()
@@ -64,7 +64,7 @@ def test_a_reader_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("last_id", ["other-3", "nonsense", "-", "a-b", "a-" + "9" * 50, "\x00"])
-def test_an_id_of_another_process_is_told_as_missed(last_id: str) -> None:
+def test_an_event_id_of_another_process_counts_as_missed_events(last_id: str) -> None:
     async def run() -> bytes:
         broadcast = Broadcast()
         broadcast.publish("figures", 1)
@@ -100,7 +100,7 @@ def test_one_too_many_is_refused_politely(monkeypatch: pytest.MonkeyPatch) -> No
     asyncio.run(run())
 
 
-def test_a_line_feed_in_a_value_does_not_begin_another_event() -> None:
+def test_a_line_feed_in_a_value_begins_no_new_event() -> None:
     async def run() -> bytes:
         broadcast = Broadcast()
         reader = broadcast.read()

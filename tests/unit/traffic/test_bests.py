@@ -45,7 +45,7 @@ def test_only_what_is_older_than_a_day_and_younger_than_a_week_counts() -> None:
     assert bests.older_than_a_day(NOW + 9 * DAY) == {}
 
 
-def test_what_was_learnt_survives_a_file() -> None:
+def test_learnt_values_are_restored_from_a_file() -> None:
     bests = Bests()
     bests.add(NOW, rates(packets("198.51.100.7", Traffic.ICMP, 3), 1.0, (NET,)))
     again = Bests.from_json(json.loads(json.dumps(bests.as_json())))
@@ -57,6 +57,6 @@ def test_what_was_learnt_survives_a_file() -> None:
     "damaged",
     [[], 5, {"x": []}, {"1": [["198.51.100.0/24", "syn"]]}, {"1": [[str(NET), "syn", "nan"]]}],
 )
-def test_a_damaged_file_is_told(damaged: object) -> None:
+def test_a_damaged_file_is_reported(damaged: object) -> None:
     with pytest.raises(ValueError, match="not what was learnt"):
         Bests.from_json(damaged)

@@ -43,7 +43,7 @@ def _frames() -> list[bytes]:
     return [frame for frame in frames if len(frame) <= HEAD_BYTES]
 
 
-def test_columns_are_the_fields_of_each_packet() -> None:
+def test_columns_agree_with_the_fields_of_each_packet() -> None:
     frames = _frames()
     seen = 0
     for packet, frame in zip(read(heads(frames)), frames, strict=True):
@@ -62,7 +62,7 @@ def test_columns_are_the_fields_of_each_packet() -> None:
 
 
 @pytest.mark.parametrize("match", MATCHES)
-def test_a_match_takes_the_same_of_many_as_of_each(match: str) -> None:
+def test_a_match_selects_the_same_from_many_packets_as_one_by_one(match: str) -> None:
     frames, wanted = _frames(), text.parse(match)
     one_by_one = [evaluate.takes(wanted, fields(frame) or {}) for frame in frames]
     packets = read(heads(frames))
@@ -70,7 +70,7 @@ def test_a_match_takes_the_same_of_many_as_of_each(match: str) -> None:
     assert any(one_by_one), "a match that takes nothing tests nothing"
 
 
-def test_no_heads_are_no_packets() -> None:
+def test_no_heads_give_no_packets() -> None:
     packets = read(heads([]))
     assert not len(packets)
     assert not len(takes(text.parse("udp src-port 53"), packets))

@@ -15,7 +15,7 @@ from xdpctl.traffic.window import PACKETS_MAX, SECONDS_MAX, Window
 FRAME = to_frame("192.0.2.7")
 
 
-def test_the_more_packets_the_fewer_are_observed_and_back_again_slowly() -> None:
+def test_the_observed_share_falls_with_the_load_and_rises_slowly() -> None:
     source = FakeHeads()
     sampler = Sampler(source, FakeServed())
     sampler.step(0.0)
@@ -38,7 +38,7 @@ def test_the_more_packets_the_fewer_are_observed_and_back_again_slowly() -> None
     assert source.masks.tolist() == no_masks().tolist()
 
 
-def test_of_what_no_rule_decided_so_many_are_observed_that_heads_are_few() -> None:
+def test_the_number_of_heads_of_undecided_packets_stays_low() -> None:
     source = FakeHeads()
     sampler = Sampler(source, FakeServed())
     sampler.step(0.0)
@@ -57,7 +57,7 @@ def test_of_what_no_rule_decided_so_many_are_observed_that_heads_are_few() -> No
     assert mask(10, 64) == 31
 
 
-def test_what_an_earlier_process_left_is_not_counted() -> None:
+def test_heads_left_by_an_earlier_process_are_not_counted() -> None:
     source = FakeHeads()
     source.waiting.append(heads([FRAME] * 5))
     source.missing = 7
@@ -71,7 +71,7 @@ def test_what_an_earlier_process_left_is_not_counted() -> None:
     assert (len(seen.packets), seen.missing) == (2, 2)
 
 
-def test_a_sampler_that_reads_no_more_is_late() -> None:
+def test_a_sampler_that_stopped_reading_is_late() -> None:
     sampler = Sampler(FakeHeads(), FakeServed())
     assert sampler.late(0.0)
     sampler.step(10.0)
@@ -79,7 +79,7 @@ def test_a_sampler_that_reads_no_more_is_late() -> None:
     assert sampler.late(16.0)
 
 
-def test_a_window_is_as_long_as_it_was_watched() -> None:
+def test_a_window_covers_only_the_time_that_was_observed() -> None:
     window = Window()
     assert window.last(10).seconds == 0.0
     packets = read(heads([FRAME]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether services serve: forged packets do not count, a fall and a long wait are told."""
+"""Whether services serve: forged packets do not count, failures and long waits are reported."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def waits(number: int, count: int) -> tuple[int, ...]:
 
 
 class Box:
-    """A service that is asked and serves so many a second, for 20 s each."""
+    """A service with a rate of requests and answers, in periods of 20 s."""
 
     def __init__(self, service: Service = WEB) -> None:
         self.service, self.kernel, self.now = service, FakeServed(), 1_000.0
@@ -61,7 +61,7 @@ class Box:
         (DNS, "240 questions are answered by 192.0.2.1 port 53 a minute"),
     ],
 )
-def test_who_asks_in_vain_is_told(service: Service, text: str) -> None:
+def test_unanswered_questions_are_reported(service: Service, text: str) -> None:
     box = Box(service)
     for _ in range(10):
         box.part(10)
@@ -72,21 +72,21 @@ def test_who_asks_in_vain_is_told(service: Service, text: str) -> None:
     assert box.served.failing() == [f"{text}, and 600 are usual: is it down?"]
 
 
-def test_where_nobody_asks_nobody_fails() -> None:
+def test_a_service_that_nobody_asks_does_not_fail() -> None:
     box = Box()
     for served in [10] * 10 + [4, 1]:
         box.part(served, asked=served + 2)
         assert box.served.failing() == [], "lessons have begun; somebody scans"
 
 
-def test_of_udp_only_questions_with_one_answer_tell_that_it_fails() -> None:
+def test_only_udp_questions_with_one_answer_show_a_failure() -> None:
     game = Box(Service(HOST, UDP, 27015))
     for served in [10] * 10 + [0]:
         game.part(served, asked=500)
     assert game.served.failing() == []
 
 
-def test_what_is_usual_stays_while_it_fails() -> None:
+def test_the_usual_rate_stays_while_a_service_fails() -> None:
     box = Box()
     for _ in range(10):
         box.part(10)
@@ -99,7 +99,7 @@ def test_what_is_usual_stays_while_it_fails() -> None:
     assert box.served.failing() == []
 
 
-def test_of_little_nothing_is_said() -> None:
+def test_little_traffic_gives_no_statement() -> None:
     seldom, new = Box(), Box()
     for served in [1] * 10 + [0]:
         seldom.part(served, asked=9)
@@ -110,7 +110,7 @@ def test_of_little_nothing_is_said() -> None:
     assert Served(FakeServed()).failing() == []
 
 
-def test_newcomers_are_those_of_now_against_those_that_are_usual() -> None:
+def test_current_newcomers_are_compared_with_the_usual_number() -> None:
     box = Box()
     for served in [10] * 6 + [12]:
         assert box.served.newcomers(HOST) is None
@@ -123,7 +123,7 @@ def test_newcomers_are_those_of_now_against_those_that_are_usual() -> None:
     assert box.served.usual(parse_prefix("198.51.100.1")) == 0
 
 
-def test_long_waits_for_data_are_told() -> None:
+def test_long_waits_for_data_are_reported() -> None:
     box = Box()
     for _ in range(8):
         box.part(10, wait=1)
@@ -137,7 +137,7 @@ def test_long_waits_for_data_are_told() -> None:
     assert "more than 4 s" in box.served.failing()[0]
 
 
-def test_what_is_slow_as_always_is_no_harm() -> None:
+def test_a_service_that_is_always_slow_is_not_reported() -> None:
     box = Box()
     for _ in range(10):
         box.part(10, wait=5)
@@ -146,7 +146,7 @@ def test_what_is_slow_as_always_is_no_harm() -> None:
     assert found.data == found.usual_data == wait_bound(5)
 
 
-def test_where_counts_begin_anew_a_part_is_not_known() -> None:
+def test_after_a_reset_of_a_counter_that_part_is_unknown() -> None:
     box = Box()
     for _ in range(3):
         box.part(10)
@@ -160,14 +160,14 @@ def test_where_counts_begin_anew_a_part_is_not_known() -> None:
     assert box.served.totals() == {TCP: 700, UDP: 0}
 
 
-def test_what_serves_nobody_is_no_service() -> None:
+def test_an_address_that_answers_nobody_is_no_service() -> None:
     served = Served(FakeServed())
     for at in range(60):
         served.add(1_000.0 + at, asking(Service(HOST, TCP, 8_000 + at), 5))
     assert served.figures() == []
 
 
-def test_totals_begin_where_a_service_is_met() -> None:
+def test_totals_count_from_when_a_service_is_first_seen() -> None:
     box = Box()
     box.kernel.counts[DNS] = Counts(1_000_000)
     box.served.add(box.now, asking(DNS, 1))
@@ -175,7 +175,7 @@ def test_totals_begin_where_a_service_is_met() -> None:
     assert box.served.totals() == {TCP: 0, UDP: 7}
 
 
-def test_of_a_host_no_more_are_believed_than_a_busy_one_gets() -> None:
+def test_the_counted_handshakes_per_host_are_capped() -> None:
     """One ACK may be sent again and again, and a sampled one stands for many."""
     one, other = asking(WEB, 100, 1), asking(WEB, 100, 1)
     other["destination"] = bytes((192, 0, 2, 2))
@@ -186,7 +186,7 @@ def test_of_a_host_no_more_are_believed_than_a_busy_one_gets() -> None:
     assert completed(asking(WEB, 0), 0.5) == 0
 
 
-def test_of_a_time_in_which_nobody_looked_no_rate_is_known() -> None:
+def test_a_gap_in_the_observation_gives_no_rate() -> None:
     box = Box()
     for _ in range(8):
         box.part(10)
@@ -198,8 +198,8 @@ def test_of_a_time_in_which_nobody_looked_no_rate_is_known() -> None:
     assert box.served.totals()[TCP] == 9 * 200 + 50_000
 
 
-def test_a_syn_whose_ports_were_not_copied_asks_nobody() -> None:
-    """They are behind many options of IPv6."""
+def test_a_syn_without_copied_ports_counts_for_no_service() -> None:
+    """The ports are behind many IPv6 extension headers."""
     served = Served(FakeServed())
     seen = asking(WEB, 3)
     seen["destination_port"] = -1
@@ -208,7 +208,7 @@ def test_a_syn_whose_ports_were_not_copied_asks_nobody() -> None:
     assert served.figures() == []
 
 
-def test_the_page_knows_the_longest_wait() -> None:
+def test_the_dashboard_knows_the_longest_wait() -> None:
     script = (ROOT / "api/xdpctl_api/dashboard/static/tables.js").read_text()
     assert f"if (seconds >= {int(wait_bound(WAITS - 1))})" in script
     assert wait(wait_bound(WAITS - 1)) == "> 4.29 s"

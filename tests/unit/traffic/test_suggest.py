@@ -34,7 +34,7 @@ def datagram(rng: random.Random, to: str, source_port: int, port: int, size: int
 
 
 def school(seed: int, number: int) -> list[bytes]:
-    """Web, DNS answers and video, to some hosts of which the victim is one."""
+    """Web, DNS answers and video to several hosts, the victim among them."""
     rng = random.Random(seed)
     found = []
     for _ in range(number):
@@ -61,7 +61,7 @@ def attacked(attack: list[bytes]) -> tuple[PacketArray, PacketArray]:
 
 
 def best(attack: list[bytes]) -> tuple[list[Suggestion], float]:
-    """The suggestions, and which share of the attack they take together."""
+    """The suggestions, and the share of the attack that they match together."""
     window, alone = attacked(attack)
     found = suggest(window, 2.0, before())
     taken = np.zeros(len(alone), bool)
@@ -91,7 +91,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_is_explained_and_hardly_anything_of_before_is_hit(name: str) -> None:
+def test_suggestions_cover_the_attack_and_hit_hardly_any_earlier_traffic(name: str) -> None:
     found, taken = best(ATTACKS[name](_rng()))
     assert taken >= 0.94, [str(each.match) for each in found]
     for each in found:
@@ -111,14 +111,14 @@ def test_a_match_names_the_attack() -> None:
     assert str(one.match).startswith("dst 198.51.100.0/24 proto udp")
 
 
-def test_a_syn_flood_shows_what_it_would_cost() -> None:
-    """It looks like a new connection: the shares before say so, and nothing is hidden."""
+def test_a_suggestion_against_a_syn_flood_shows_its_cost() -> None:
+    """SYNs look like new connections, so the suggestion shows its share of earlier traffic."""
     found, taken = best([tcp(_rng(), VICTIM, 443, 2) for _ in range(6_000)])
     assert taken >= 0.94
     assert found[0].before is not None
 
 
-def test_without_a_before_ports_are_named_and_nothing_is_claimed() -> None:
+def test_without_earlier_traffic_ports_are_named_and_no_cost_is_claimed() -> None:
     rng, ports = _rng(), (53, 123, 389, 1900)
     mix = (rng.choice(ports) for _ in range(6_000))
     window, alone = attacked(
@@ -130,19 +130,19 @@ def test_without_a_before_ports_are_named_and_nothing_is_claimed() -> None:
     assert np.logical_or.reduce([takes(each.match, alone) for each in found]).mean() > 0.95
 
 
-def test_without_a_before_an_icmp_flood_has_its_type() -> None:
+def test_without_earlier_traffic_an_icmp_flood_is_named_by_type() -> None:
     ping = ethernet(0x0800, ipv4(address("203.0.113.9"), address(VICTIM), b"\x08" + bytes(400), 1))
     window, _ = attacked([ping] * 20_000)
     (one,) = suggest(window, 2.0, NOTHING)
     assert str(one.match) == f"dst {VICTIM} proto icmp icmp-type 8 icmp-code 0"
 
 
-def test_little_traffic_without_a_before_needs_no_match() -> None:
+def test_little_traffic_without_earlier_traffic_needs_no_match() -> None:
     packets = read(heads([tcp(_rng(), VICTIM, 80, 0x10)] * 100))
     assert suggest(packets, 2.0, NOTHING) == []
 
 
-def test_another_attack_is_found_though_there_was_more_before() -> None:
+def test_a_new_attack_is_found_although_an_earlier_flood_was_larger() -> None:
     """The attacker changes the vector: the comparison is with a larger flood."""
     rng = _rng()
     earlier = [datagram(rng, VICTIM, rng.randrange(65536), 27015, 100) for _ in range(20_000)]
@@ -153,8 +153,8 @@ def test_another_attack_is_found_though_there_was_more_before() -> None:
 
 
 @pytest.mark.parametrize("times", [20, 60, 100, 1_000, 10_000])
-def test_the_larger_a_flood_the_surer_it_is_named(times: int) -> None:
-    """Among usual traffic, from a port and from random ones."""
+def test_floods_of_different_sizes_are_named(times: int) -> None:
+    """The flood comes from one port or from random ports, among usual traffic."""
     rng = _rng()
     for ports in (range(53, 54), range(1024, 65536)):
         attack = [
@@ -174,7 +174,7 @@ def test_usual_traffic_needs_no_match() -> None:
     assert all(each.packets < 0.25 * 1_000 for each in found), [str(f.match) for f in found]
 
 
-def test_few_packets_say_nothing() -> None:
+def test_a_few_packets_give_no_suggestion() -> None:
     assert suggest(read(heads(school(5, 20))), 2.0, NOTHING) == []
     assert suggest(np.empty(0, PACKET), 0.0, NOTHING) == []
 
@@ -193,8 +193,8 @@ def test_a_baseline_keeps_a_fair_sample_of_each_part() -> None:
     assert kept.ago(400, 3_600).seconds == 0, "what is now is not before"
 
 
-def test_of_made_attacks_nearly_all_is_taken_and_little_of_before() -> None:
-    """25,000 packets a second beside 2,000 of normal traffic, each kind of it as often."""
+def test_suggestions_cover_synthetic_attacks_and_little_earlier_traffic() -> None:
+    """25,000 packets a second beside 2,000 of normal traffic with equal shares of its kinds."""
     normal = np.random.default_rng(1).permutation(balanced(np.random.default_rng(1), 300))
     was, usual = Before(normal, len(normal) / 2_000), normal[:320]
     hit = []

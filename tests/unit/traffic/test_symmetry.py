@@ -28,7 +28,7 @@ def seen(*parts: PacketArray, seconds: float = 10.0) -> Seen:
     return Seen(np.concatenate(parts), 0.0, seconds, 0)
 
 
-def test_the_share_of_known_packets_is_told() -> None:
+def test_the_share_of_known_packets_is_reported() -> None:
     window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.UNKNOWN))
     assert glance(window, CARD) == (100, 0.6, 6.0, True)
     assert glance(window, CARD + 1) == (0, 0.0, 0.0, True)
@@ -50,19 +50,19 @@ def test_only_what_looks_established_counts(others: dict[str, int]) -> None:
     assert glance(window, CARD).known == 1.0
 
 
-def test_what_was_not_asked_for_does_not_count() -> None:
+def test_unsolicited_packets_do_not_count() -> None:
     window = seen(packets(60, FlowState.KNOWN), packets(40, FlowState.NOT_ASKED))
     assert glance(window, CARD) == (60, 1.0, 6.0, True)
 
 
-def test_a_flood_and_what_rules_drop_are_no_quiet_time() -> None:
+def test_a_flood_or_dropped_packets_make_no_quiet_time() -> None:
     calm = packets(60, FlowState.KNOWN)
     assert not glance(seen(calm, packets(40, FlowState.UNKNOWN, weight=10_000)), CARD).quiet
     assert not glance(seen(calm, packets(1, FlowState.UNKNOWN, reason=Reason.LIMITED)), CARD).quiet
     assert glance(seen(calm, packets(40, FlowState.UNKNOWN, weight=1_000)), CARD).quiet
 
 
-def test_it_takes_six_windows_that_agree() -> None:
+def test_asymmetry_needs_six_agreeing_windows() -> None:
     symmetry = Symmetry()
     for _ in range(5):
         symmetry.add(LOST)
@@ -76,7 +76,7 @@ def test_it_takes_six_windows_that_agree() -> None:
 
 
 @pytest.mark.parametrize("nothing", [LOST._replace(quiet=False), LOST._replace(sampled=49)])
-def test_what_says_nothing_changes_nothing(nothing: Glance) -> None:
+def test_windows_without_evidence_change_nothing(nothing: Glance) -> None:
     for before in (False, True):
         symmetry = Symmetry(before)
         for _ in range(20):
@@ -84,7 +84,7 @@ def test_what_says_nothing_changes_nothing(nothing: Glance) -> None:
         assert symmetry.asymmetric is before
 
 
-def test_forged_packets_beside_known_ones_do_not_switch_it_off() -> None:
+def test_forged_packets_beside_known_ones_do_not_switch_the_memory_off() -> None:
     symmetry = Symmetry()
     for _ in range(20):
         symmetry.add(Glance(1_000, 0.001, 30.0, True))
@@ -92,7 +92,7 @@ def test_forged_packets_beside_known_ones_do_not_switch_it_off() -> None:
     assert not symmetry.asymmetric
 
 
-def test_known_packets_switch_it_on_at_once_also_in_an_attack() -> None:
+def test_known_packets_switch_the_memory_on_at_once_even_in_an_attack() -> None:
     symmetry = Symmetry(True)
     for _ in range(10):
         symmetry.add(HALF)

@@ -43,7 +43,7 @@ def by(name: str, packets: PacketArray, where: str = "") -> Top:
     return top(packets, 2.0, dimension(name), where=text.parse(where) if where else None)
 
 
-def test_rates_and_shares_count_what_a_head_stands_for() -> None:
+def test_rates_and_shares_use_the_weight_of_each_head() -> None:
     found = by("protocol", mix())
     assert [(row.value, row.share) for row in found.rows] == [("udp", 0.7), ("tcp", 0.3)]
     assert found.rows[0].packets == 70 * 8 / 2
@@ -55,7 +55,7 @@ def test_rates_and_shares_count_what_a_head_stands_for() -> None:
     assert found.sampled == 100
 
 
-def test_a_row_has_the_narrowest_match_of_what_its_packets_have_in_common() -> None:
+def test_a_row_has_the_narrowest_match_common_to_its_packets() -> None:
     first, second, third = by("source_port", mix()).rows
     assert str(first.match) == f"dst {VICTIM} proto udp src-port 53"
     assert str(second.match) == f"dst {VICTIM} proto tcp src-port 4000"
@@ -64,7 +64,7 @@ def test_a_row_has_the_narrowest_match_of_what_its_packets_have_in_common() -> N
 
 
 @pytest.mark.parametrize("name", [name for name in DIMENSIONS])
-def test_a_rows_match_takes_the_rows_packets(name: str) -> None:
+def test_the_match_of_a_row_selects_exactly_its_packets(name: str) -> None:
     packets = mix()
     for row in by(name, packets).rows:
         if row.match is None:
@@ -76,21 +76,21 @@ def test_a_rows_match_takes_the_rows_packets(name: str) -> None:
         assert int(takes(again, packets).sum()) == names.count(row.value)
 
 
-def test_where_leaves_out_other_packets() -> None:
+def test_a_filter_leaves_out_other_packets() -> None:
     found = by("destination_port", mix(), "proto udp")
     assert [row.value for row in found.rows] == ["33000", "53"]
     assert found.rows[0].share == pytest.approx(60 / 70)
     assert str(found.rows[0].match) == f"dst {VICTIM} proto udp dst-port 33000"
 
 
-def test_what_lacks_the_property_is_told_as_a_share() -> None:
+def test_packets_without_the_property_are_reported_as_a_share() -> None:
     found = by("tcp_flags", mix())
     assert [row.value for row in found.rows] == ["syn"]
     assert found.without == pytest.approx(0.7)
     assert by("ethertype", mix()).rows == []
 
 
-def test_carpet_bombing_is_a_network() -> None:
+def test_carpet_bombing_is_shown_as_a_network() -> None:
     frames = [reflection("192.0.2.1", 123, f"198.51.100.{n}") for n in range(200)]
     packets = read(heads(frames))
     assert by("destination", packets).rows[0].share == 1 / 200
@@ -101,7 +101,7 @@ def test_carpet_bombing_is_a_network() -> None:
     assert str(row.match) == "dst 198.51.100.0/24 proto udp src-port 123"
 
 
-def test_reasons_have_names_and_what_is_not_ip_is_counted() -> None:
+def test_reasons_are_named_and_packets_without_ip_are_counted() -> None:
     arp = heads([bytes(12) + b"\x08\x06" + bytes(46)] * 3, Reason.LINK)
     packets = read(np.concatenate([arp, heads([to_frame("192.0.2.1")], Reason.DROPPED)]))
     assert [(r.value, r.share) for r in by("reason", packets).rows] == [
@@ -135,14 +135,14 @@ def test_the_error_is_honest_for_few_samples() -> None:
     assert inside >= 0.93 * 500
 
 
-def test_nothing_is_nothing() -> None:
+def test_no_packets_give_no_rows() -> None:
     nothing = np.empty(0, PACKET)
     assert by("source", nothing) == Top([], 0, 0.0, 0.0, 0.0)
     with pytest.raises(RuleError, match="not a dimension"):
         dimension("sauce")
 
 
-def test_sources_have_countries_and_systems() -> None:
+def test_sources_have_countries_and_autonomous_systems() -> None:
     asked: list[str] = []
 
     class Database:
@@ -165,7 +165,7 @@ def test_sources_have_countries_and_systems() -> None:
     assert len(asked) == len(set(asked))
 
 
-def test_of_very_many_sources_those_with_the_most_packets_are_looked_up() -> None:
+def test_with_very_many_sources_only_the_largest_are_looked_up() -> None:
     asked: list[Prefix] = []
 
     class Database:
@@ -184,7 +184,7 @@ def test_of_very_many_sources_those_with_the_most_packets_are_looked_up() -> Non
     assert found.without > 0.2
 
 
-def test_a_rows_match_is_never_wider_than_where() -> None:
+def test_the_match_of_a_row_is_never_wider_than_the_filter() -> None:
     found = by("source_network", mix(), "src 192.0.2.5")
     assert str(found.rows[0].match) == f"dst {VICTIM} src 192.0.2.5 proto udp"
     found = by("destination_network", mix(), f"dst {VICTIM}")

@@ -15,7 +15,7 @@ def frames(ethertype: int, count: int, family: int = 0) -> np.ndarray:
     return found
 
 
-def test_rates_by_encapsulation() -> None:
+def test_encapsulations_are_listed_with_their_rates() -> None:
     packets = np.concatenate(
         [
             frames(0x8864, 200),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is unusual stays so however long it lasts, and a look is shared."""
+"""An attack stays unusual however long it lasts, and measurements are shared."""
 
 import random
 
@@ -16,7 +16,7 @@ from xdpctl.traffic.unusual import Unusual
 
 
 class Measured:
-    """A baseline that counts how often it is asked."""
+    """A baseline that counts how often it is requested."""
 
     def __init__(self, held: Before) -> None:
         self.held, self.asked = held, 0
@@ -40,7 +40,7 @@ def sampled(packets: PacketArray, held: Before) -> tuple[Sampler, Measured]:
     return sampler, measured
 
 
-def test_an_attack_that_lasts_is_compared_with_what_was_before_it() -> None:
+def test_a_lasting_attack_is_compared_with_the_time_before_it() -> None:
     sampler, measured = sampled(flooded(), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
@@ -51,7 +51,7 @@ def test_an_attack_that_lasts_is_compared_with_what_was_before_it() -> None:
     assert measured.asked == 1
 
 
-def test_an_attack_that_pauses_or_is_held_for_a_while_is_not_usual_then() -> None:
+def test_an_attack_that_returns_after_a_pause_is_still_unusual() -> None:
     sampler, measured = sampled(flooded(), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
@@ -66,7 +66,7 @@ def test_an_attack_that_pauses_or_is_held_for_a_while_is_not_usual_then() -> Non
     assert measured.asked == 1
 
 
-def test_an_hour_after_its_end_the_measure_is_an_hour_ago_again() -> None:
+def test_an_hour_after_an_attack_the_baseline_is_measured_anew() -> None:
     sampler, measured = sampled(flooded(), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
@@ -77,7 +77,7 @@ def test_an_hour_after_its_end_the_measure_is_an_hour_ago_again() -> None:
     assert measured.asked == 2
 
 
-def test_what_lasts_a_day_is_usual() -> None:
+def test_traffic_that_lasts_a_day_becomes_usual() -> None:
     sampler, measured = sampled(flooded(), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
@@ -88,7 +88,7 @@ def test_what_lasts_a_day_is_usual() -> None:
     assert not unusual.look().matches
 
 
-def test_all_who_ask_within_a_moment_share_a_look() -> None:
+def test_callers_within_a_moment_share_one_measurement() -> None:
     sampler, measured = sampled(np.empty(0, PACKET), before())
     now = [10.0]
     unusual = Unusual(sampler, lambda: now[0])
@@ -99,7 +99,7 @@ def test_all_who_ask_within_a_moment_share_a_look() -> None:
     assert measured.asked == 2
 
 
-def test_what_a_rule_decided_is_not_unusual() -> None:
+def test_packets_that_a_rule_decided_are_not_unusual() -> None:
     packets = flooded()
     packets["reason"] = Reason.DROPPED
     sampler, _ = sampled(packets, before())

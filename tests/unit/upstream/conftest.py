@@ -42,7 +42,7 @@ def control(tmp_path: Path, clock: FakeClock) -> Iterator[Controller]:
 
 @pytest.fixture
 def propose(control: Controller, settings: UpstreamSettings) -> Propose:
-    """Proposes what could be asked of the first peer about a victim."""
+    """Creates proposals to the first peer about a victim."""
 
     def made(victim: str = "198.51.100.99", incident: str = "") -> list[Announcement]:
         asked = asked_about(victim, settings)

@@ -50,7 +50,7 @@ class Site:
         )
 
     def pass_by(self, seconds: int, share: float = 0.1) -> None:
-        """Let seconds pass, in which that share of the link's rate arrives."""
+        """Let seconds pass in which this share of the link's rate arrives."""
         for _ in range(seconds):
             self.seconds += 1
             self.clock.ns += 10**9
@@ -65,7 +65,7 @@ class Site:
 
 
 def proposed(site: Site) -> Announcement:
-    """Fill the link until something is proposed: that."""
+    """Fill the link until there is a proposal; return it."""
     site.pass_by(5, share=1.0)
     (found,) = site.control.state.announcements.values()
     return found

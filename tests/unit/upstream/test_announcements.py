@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What may be asked of a peer, and what never: own prefixes, not ourselves, and not too much."""
+"""Which routes may be announced: only for own prefixes, not for our own addresses, not too many."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def notes(control: Controller, incident: str) -> list[str]:
     return [note.text for note in control.state.incidents[incident].notes]
 
 
-def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
+def test_a_proposal_is_approved_withdrawn_and_noted_in_the_incident(
     control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -70,14 +70,14 @@ def test_a_proposal_is_approved_and_withdrawn_and_the_incident_tells_of_it(
     "victim",
     ["203.0.113.7", "198.51.100.20", "198.51.100.30", "2001:db9::7"],
 )
-def test_nothing_is_proposed_about_others_and_about_ourselves(
+def test_no_proposal_concerns_foreign_networks_or_our_own_addresses(
     control: Controller, propose: Propose, victim: str
 ) -> None:
     assert not propose(victim)
     assert not control.state.announcements
 
 
-def test_a_peers_address_is_never_asked_about(
+def test_no_proposal_concerns_the_address_of_a_peer(
     control: Controller, settings: UpstreamSettings
 ) -> None:
     inside = table(PEER | {"address": "198.51.100.40", "local_address": "198.51.100.41"})
@@ -88,7 +88,7 @@ def test_a_peers_address_is_never_asked_about(
         )
 
 
-def test_what_became_wrong_since_it_was_proposed_is_not_sent(
+def test_a_proposal_that_became_invalid_is_not_sent(
     control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     flow, _ = propose()
@@ -100,7 +100,7 @@ def test_what_became_wrong_since_it_was_proposed_is_not_sent(
         approve(control, flow.id, table(PEER | {"name": "another"}))
 
 
-def test_everything_to_a_protected_address_must_be_typed(
+def test_a_route_for_everything_to_a_protected_address_must_be_typed(
     control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     flow, hole = propose("198.51.100.7")
@@ -112,7 +112,7 @@ def test_everything_to_a_protected_address_must_be_typed(
     assert approve(control, flow.id, settings).announced, "it takes a part alone"
 
 
-def test_no_more_than_so_many_are_announced(
+def test_the_number_of_announcements_is_bounded(
     control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     first, second = propose("198.51.100.98")
@@ -123,7 +123,7 @@ def test_no_more_than_so_many_are_announced(
         approve(control, third.id, settings)
 
 
-def test_what_somebody_declined_is_not_proposed_by_itself_again(
+def test_a_declined_proposal_is_not_proposed_again(
     control: Controller, settings: UpstreamSettings, propose: Propose
 ) -> None:
     incident = opened(control).id
@@ -140,7 +140,7 @@ def test_what_somebody_declined_is_not_proposed_by_itself_again(
     assert approve(control, flow.id, settings).announced
 
 
-def test_too_many_proposals_are_said(
+def test_too_many_proposals_are_reported(
     control: Controller, propose: Propose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(announcements, "PROPOSED_MAX", 3)
@@ -166,7 +166,7 @@ def test_one_announcement_for_a_match_whatever_its_action(
 @pytest.mark.parametrize(
     "match", ["proto 0-255", "length 0-65535", "src 0.0.0.0/0", "dscp 0-63", "ttl 64"]
 )
-def test_a_match_that_excludes_nothing_takes_everything(
+def test_a_match_without_restriction_counts_as_everything(
     settings: UpstreamSettings, match: str
 ) -> None:
     dropped = [Dropped(parse(match), 9, spares=True)]
@@ -180,10 +180,10 @@ def test_everything_is_withdrawn_at_once(
     approve(control, propose()[0].id, settings)
     gone = control.submit(lambda d: announcements.withdraw_all(d, "root", "stop")).result(5)
     assert len(gone) == 2
-    assert all(each.declined for each in control.state.announcements.values())
+    assert [each.declined for each in control.state.announcements.values()] == [True, True]
 
 
-def test_they_survive_a_restart_with_the_time_that_is_left(
+def test_announcements_survive_a_restart_with_their_remaining_time(
     tmp_path: Path, settings: UpstreamSettings, propose: Propose, control: Controller
 ) -> None:
     number = propose()[0].id
@@ -198,7 +198,7 @@ def test_they_survive_a_restart_with_the_time_that_is_left(
     assert 39 < left < 41
 
 
-def test_a_peer_gets_what_it_takes() -> None:
+def test_a_peer_gets_only_the_routes_that_it_accepts() -> None:
     settings = table(
         PEER | {"blackhole": ["64500:666", "64500:1:666"], "flowspec": False},
         PEER | {"name": "two", "address": "192.0.2.9", "blackhole": []},

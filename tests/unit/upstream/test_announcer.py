@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is announced is what stands; it steps down by itself, and says whether it helped."""
+"""The announcer announces approved routes, withdraws them in time, and reports their effect."""
 
 import math
 
@@ -17,7 +17,7 @@ from xdpctl.upstream.bgp.messages import Session
 from xdpctl.upstream.settings import UpstreamSettings
 
 
-def test_the_speaker_is_told_what_stands_and_for_how_long(
+def test_the_speaker_gets_the_announcements_and_their_durations(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     flow, hole = propose()
@@ -36,7 +36,7 @@ def test_the_speaker_is_told_what_stands_and_for_how_long(
     assert not site.routes
 
 
-def test_one_at_a_time_is_withdrawn_and_watched_and_what_is_not_needed_ends(
+def test_announcements_are_withdrawn_one_at_a_time_and_end_if_not_needed(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -54,7 +54,7 @@ def test_one_at_a_time_is_withdrawn_and_watched_and_what_is_not_needed_ends(
     assert sum("did not fill without it" in text for text in told) == 2
 
 
-def test_what_ended_while_nobody_was_here_is_not_announced_again(
+def test_an_announcement_that_ended_during_an_outage_is_not_announced_again(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     number = propose()[0].id
@@ -65,7 +65,7 @@ def test_what_ended_while_nobody_was_here_is_not_announced_again(
     assert number not in control.state.announcements
 
 
-def test_if_the_link_fills_again_it_is_announced_anew(
+def test_a_withdrawn_route_is_announced_again_if_the_link_fills(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -80,7 +80,7 @@ def test_if_the_link_fills_again_it_is_announced_anew(
     assert any("filled again" in text for text in notes(control, incident))
 
 
-def test_what_helped_is_said_with_by_how_much_and_when(
+def test_the_incident_notes_by_how_much_and_when_a_route_helped(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     site.pass_by(5, share=1.0)
@@ -96,7 +96,7 @@ def test_what_helped_is_said_with_by_how_much_and_when(
     assert any("inbound fell by 83%" in text for text in notes(control, incident))
 
 
-def test_a_peer_that_does_nothing_is_noticed_and_a_blackhole_is_proposed(
+def test_a_peer_that_does_nothing_is_noted_and_a_blackhole_is_proposed(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -112,7 +112,7 @@ def test_a_peer_that_does_nothing_is_noticed_and_a_blackhole_is_proposed(
 
 
 @pytest.mark.parametrize("why", ["away", "down", "no family", "refused"])
-def test_of_what_was_not_sent_nothing_is_said(
+def test_nothing_is_noted_about_the_effect_of_an_unsent_route(
     site: Site, control: Controller, settings: UpstreamSettings, why: str
 ) -> None:
     incident = opened(control).id
@@ -131,7 +131,7 @@ def test_of_what_was_not_sent_nothing_is_said(
     assert incident not in site.announcer.proposer.failed
 
 
-def test_what_has_become_ourselves_is_withdrawn(
+def test_a_route_for_an_address_that_became_our_own_is_withdrawn(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     approve(control, propose()[0].id, settings)
@@ -144,7 +144,7 @@ def test_what_has_become_ourselves_is_withdrawn(
     assert told
 
 
-def test_while_the_link_is_full_nothing_is_withdrawn_to_look(
+def test_no_route_is_probed_while_the_link_is_full(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     approve(control, propose()[0].id, settings)
@@ -165,7 +165,7 @@ def test_a_route_is_renewed_without_a_gap_while_the_link_is_full(
         site.pass_by(1, share=1.0)
 
 
-def test_a_probe_that_nobody_watched_is_made_again(
+def test_a_probe_interrupted_by_a_restart_is_repeated(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     number = propose(incident=opened(control).id)[0].id
@@ -180,7 +180,7 @@ def test_a_probe_that_nobody_watched_is_made_again(
     assert again.routes == [Kind.FLOWSPEC]
 
 
-def test_what_was_never_sent_is_not_said_to_have_been_asked(
+def test_a_route_that_was_never_sent_is_not_noted_as_requested(
     site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -193,7 +193,7 @@ def test_what_was_never_sent_is_not_said_to_have_been_asked(
     assert "whether it is needed" not in told
 
 
-def test_what_was_withdrawn_is_not_said_to_have_failed_and_is_measured_anew(
+def test_a_withdrawn_route_is_not_noted_as_failed_and_is_measured_anew(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id
@@ -206,7 +206,7 @@ def test_what_was_withdrawn_is_not_said_to_have_failed_and_is_measured_anew(
     assert site.announcer.effects.of == {}
 
 
-def test_what_stood_before_a_start_is_not_measured(
+def test_routes_from_before_a_start_are_not_measured(
     site: Site, control: Controller, settings: UpstreamSettings
 ) -> None:
     incident = opened(control).id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a request would cost is measured by packets, and not claimed where there are none."""
+"""The collateral of a route is measured from packets, and not claimed without any."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def seen(states: list[FlowState], port: int = 53, weight: int = 1) -> Seen:
     ("known", "said"),
     [(0, "none of what"), (5, "5.0% of what"), (100, "100.0% of what")],
 )
-def test_the_share_of_known_flows_is_said(known: int, said: str) -> None:
+def test_the_share_of_known_flows_is_reported(known: int, said: str) -> None:
     states = [FlowState.KNOWN] * known + [FlowState.UNKNOWN] * (100 - known)
     assert measured(FLOW, seen(states)).cost.startswith(said)
     cost = measured(HOLE, seen(states)).cost
@@ -42,7 +42,7 @@ def test_the_share_of_known_flows_is_said(known: int, said: str) -> None:
     assert "of 100 packets in 10 s" in cost
 
 
-def test_a_share_that_is_hardly_any_is_not_none() -> None:
+def test_a_very_small_share_is_not_shown_as_none() -> None:
     states = [FlowState.KNOWN] + [FlowState.UNKNOWN] * 5_000
     assert "less than 0.1%" in measured(FLOW, seen(states)).cost
 
@@ -57,12 +57,12 @@ def test_a_share_that_is_hardly_any_is_not_none() -> None:
         seen([FlowState.UNKNOWN] * 1_000, port=54),
     ],
 )
-def test_nothing_is_claimed_of_what_was_not_looked_at(looked: Seen | None) -> None:
+def test_nothing_is_claimed_about_packets_that_were_not_observed(looked: Seen | None) -> None:
     assert measured(FLOW, looked).cost == FLOW.cost
     assert "not measured" in FLOW.cost
 
 
-def test_a_route_that_leaves_something_out_takes_what_the_route_takes() -> None:
+def test_the_cost_of_a_route_names_the_components_that_it_leaves_out() -> None:
     (wider, _) = requests(
         VICTIM, [Dropped(parse("udp src-port 53 ttl 64"), 9, spares=False)], Uplink("eth0", 10**9)
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a link is full: for how long, why, and that a wrong rate is noticed."""
+"""Whether a link is full, for how long and why; a wrong configured rate is noticed."""
 
 import math
 
@@ -22,7 +22,7 @@ def fed(link: Link, *readings: Reading) -> Link:
     return link
 
 
-def test_it_is_full_after_some_seconds_in_a_row_and_not_by_a_burst() -> None:
+def test_a_link_is_full_after_several_seconds_and_not_by_a_burst() -> None:
     link = fed(Link(UPLINK), second(0.95), second(0.97))
     assert not link.state.full_for
     full = fed(link, second(0.3), second(0.95), second(0.92), second(0.91))
@@ -30,7 +30,7 @@ def test_it_is_full_after_some_seconds_in_a_row_and_not_by_a_burst() -> None:
     assert full.state.why == "91% of its 100 Mbit/s arrive"
 
 
-def test_it_stays_full_until_it_was_calm_for_a_while() -> None:
+def test_a_link_stays_full_until_it_was_calm_for_a_while() -> None:
     link = fed(Link(UPLINK), *[second(0.95)] * 3)
     fed(link, *[second(0.8)] * 30)
     assert link.state.full_for == 33, "between the two bounds nothing changes"
@@ -44,7 +44,7 @@ def test_it_stays_full_until_it_was_calm_for_a_while() -> None:
     ("lost", "dropped", "full"),
     [(5_000, 1_000, True), (5_000, 0, False), (50, 1_000, False), (math.nan, 1_000, False)],
 )
-def test_what_the_device_loses_counts_while_something_is_dropped(
+def test_packets_lost_by_the_device_count_while_rules_drop(
     lost: float, dropped: float, full: bool
 ) -> None:
     link = fed(Link(UPLINK), *[second(0.2, lost, dropped)] * 3)
@@ -53,7 +53,7 @@ def test_what_the_device_loses_counts_while_something_is_dropped(
         assert "loses 5 k packets/s before the filter" in link.state.why
 
 
-def test_what_goes_out_may_fill_it_too_and_is_no_reason_to_ask_the_provider() -> None:
+def test_a_link_filled_by_outgoing_traffic_is_no_case_for_the_provider() -> None:
     uplink = Uplink("isp0", 100_000_000, bits_out=10_000_000)
     slow = second(0.1)._replace(sent=9_500_000)
     link = fed(Link(uplink), slow, slow)
@@ -74,6 +74,6 @@ def test_more_than_a_link_can_carry_shows_that_its_rate_is_wrong() -> None:
     assert link.state.rate_is_wrong
 
 
-def test_what_is_not_known_is_no_reason() -> None:
+def test_unknown_figures_do_not_make_a_link_full() -> None:
     link = fed(Link(UPLINK), *[Reading(*(math.nan,) * 4)] * 5)
     assert not link.state.full_for

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`[[upstream.peers]]`: what is wrong is named, with its place and what to give."""
+"""`[[upstream.peers]]`: an error names its place and the valid values."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import ConfigError
 
 
-def test_a_peer_has_what_a_session_needs() -> None:
+def test_a_peer_has_all_settings_of_a_session() -> None:
     found = table()
     (peer,) = found.peers
     assert (peer.name, peer.host, peer.peer_as, peer.origin) == (
@@ -45,18 +45,18 @@ def test_a_peer_has_what_a_session_needs() -> None:
         ({"passwort_file": "x"}, "passwort_file"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[str, Any], said: str) -> None:
+def test_an_invalid_setting_is_named(change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         table(PEER | change)
     assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("community", ["64500:666", "64500:1:666", "4200000000:1:2"])
-def test_communities_of_providers_are_taken(community: str) -> None:
+def test_communities_of_providers_are_accepted(community: str) -> None:
     assert table(PEER | {"blackhole": [community]}).peers[0].blackhole == (community,)
 
 
-def test_own_prefixes_are_needed_and_peers_are_named_once() -> None:
+def test_own_prefixes_are_required_and_peer_names_are_unique() -> None:
     with pytest.raises(ConfigError, match=r"upstream\.own is empty"):
         table(own=[])
     with pytest.raises(ConfigError, match="names isp1 twice"):

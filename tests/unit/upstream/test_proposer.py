@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is proposed, sent by policy, and what somebody declined."""
+"""Proposals, routes sent by policy, and declined proposals."""
 
 import pytest
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ def with_mode(settings: UpstreamSettings, mode: PeerMode) -> UpstreamSettings:
     return replace(settings, peers=tuple(replace(peer, mode=mode) for peer in settings.peers))
 
 
-def test_by_policy_flowspec_is_sent_and_a_blackhole_waits(
+def test_the_policy_sends_flowspec_and_leaves_a_blackhole_for_approval(
     control: Controller, settings: UpstreamSettings, clock: FakeClock
 ) -> None:
     site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
@@ -35,7 +35,7 @@ def test_by_policy_flowspec_is_sent_and_a_blackhole_waits(
     assert site.routes == [Kind.FLOWSPEC]
 
 
-def test_a_peer_that_may_not_be_asked_is_not_and_without_flowspec_a_blackhole_comes_first(
+def test_a_peer_without_flowspec_is_proposed_a_blackhole_first(
     control: Controller, settings: UpstreamSettings, clock: FakeClock
 ) -> None:
     opened(control)
@@ -60,7 +60,7 @@ def test_proposals_end_with_their_attack(
     assert not control.state.announcements
 
 
-def test_the_kill_switch_holds_while_the_link_is_full(
+def test_the_kill_switch_stops_the_policy_while_the_link_is_full(
     control: Controller, settings: UpstreamSettings, clock: FakeClock
 ) -> None:
     opened(control)
@@ -77,10 +77,10 @@ def test_the_kill_switch_holds_while_the_link_is_full(
     approve(control, waits.id, site.announcer.settings)
     site.pass_by(1, share=1.0)
     assert site.routes == [Kind.FLOWSPEC]
-    assert not control.state.settings, "somebody is here again"
+    assert not control.state.settings, "the kill switch is off again"
 
 
-def test_what_is_declined_is_not_told_again_and_again(site: Site, control: Controller) -> None:
+def test_a_declined_proposal_is_not_reported_again(site: Site, control: Controller) -> None:
     opened(control)
     each = proposed(site)
     control.submit(lambda d: announcements.withdraw(d, each.id, "root", "no")).result(5)
@@ -96,9 +96,11 @@ def test_a_decline_outlives_its_incident(site: Site, control: Controller) -> Non
     site.pass_by(1, share=1.0)
     opened(control)
     site.pass_by(5, share=1.0)
+    assert control.state.announcements
     assert all(each.declined for each in control.state.announcements.values())
     site.clock.ns += 3_700 * 10**9
     site.pass_by(2, share=1.0)
+    assert control.state.announcements
     assert not any(each.declined for each in control.state.announcements.values())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Routes of peers as rules: ours alone, bounded, with an end, and gone with their session."""
+"""Routes of peers as rules: only for our networks, bounded, and ended with their session."""
 
 import json
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def site(control: Controller) -> Site:
     return Site(control)
 
 
-def test_a_route_becomes_a_rule_with_an_end_and_goes_with_it(
+def test_a_route_becomes_a_rule_with_an_end_and_ends_with_the_route(
     site: Site, control: Controller, clock: FakeClock
 ) -> None:
     site.say(X)
@@ -117,7 +117,7 @@ def test_a_rule_is_renewed_for_as_long_as_its_route_stands(
     assert rule.expires_ns == clock.read().after(TTL)
 
 
-def test_another_rate_replaces_the_rule(site: Site) -> None:
+def test_a_changed_rate_replaces_the_rule(site: Site) -> None:
     site.say(X)
     site.rules()
     site.say(X, "rate-limit:1250000")
@@ -136,7 +136,7 @@ def test_another_rate_replaces_the_rule(site: Site) -> None:
         (X, "origin:1:1", "does not reduce traffic"),
     ],
 )
-def test_what_is_not_taken_over_is_named(
+def test_routes_that_are_not_taken_over_are_listed(
     site: Site, destination: str | None, asked: str, why: str
 ) -> None:
     site.say(destination, asked)
@@ -150,13 +150,13 @@ def test_a_peer_may_not_drop_everything_to_an_address(site: Site) -> None:
     assert any("may not drop all" in each for each in site.why)
 
 
-def test_wider_routes_are_taken_by_setting(control: Controller) -> None:
+def test_wider_routes_are_accepted_if_configured(control: Controller) -> None:
     site = Site(control, replace(SETTINGS.peers[0], receive_any=True))
     site.say("203.0.113.0/24")
     assert list(site.rules()) == ["dst 203.0.113.0/24 proto udp"]
 
 
-def test_monitor_mode_only_watches_and_off_takes_nothing(control: Controller) -> None:
+def test_monitor_mode_only_monitors_and_off_accepts_nothing(control: Controller) -> None:
     site = Site(control, replace(SETTINGS.peers[0], receive=Receive.MONITOR))
     site.say(X)
     assert site.rules() == {"dst 198.51.100.7 proto udp": "monitor drop bgp.isp1"}
@@ -165,7 +165,7 @@ def test_monitor_mode_only_watches_and_off_takes_nothing(control: Controller) ->
     assert not off.rules(), "and what stood from before ends"
 
 
-def test_the_session_ends_and_so_do_its_rules(site: Site) -> None:
+def test_rules_end_with_their_session(site: Site) -> None:
     site.say(X)
     assert site.rules()
     site.receiver.gone(HOST)
@@ -181,7 +181,7 @@ def test_without_the_speaker_rules_stay_for_a_while(site: Site) -> None:
     assert not site.rules(2)
 
 
-def test_when_the_speaker_is_back_what_stands_stays(site: Site) -> None:
+def test_rules_stay_when_the_speaker_is_back(site: Site) -> None:
     site.say(X)
     site.say("198.51.100.8/32")
     assert len(site.rules()) == 2
@@ -194,7 +194,7 @@ def test_when_the_speaker_is_back_what_stands_stays(site: Site) -> None:
     assert list(site.rules()) == ["dst 198.51.100.7 proto udp"]
 
 
-def test_a_peer_has_a_quota_and_what_is_over_it_is_said_and_tried_later(
+def test_a_peer_has_a_quota_and_routes_over_it_are_reported_and_retried(
     site: Site, control: Controller
 ) -> None:
     for number in range(10):
@@ -220,7 +220,7 @@ def test_a_frozen_peer_gets_no_new_rules_but_loses_old_ones(site: Site) -> None:
     assert list(site.rules()) == ["dst 198.51.100.8 proto udp"]
 
 
-def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: Controller) -> None:
+def test_a_rule_of_another_origin_is_not_touched(site: Site, control: Controller) -> None:
     who = Caller("root", Role.ADMIN, OPERATOR)
     ask = RuleRequest(match=parse("dst 198.51.100.7 udp"))
     control.submit(lambda draft: rules.add(draft, ask, who)).result(5)
@@ -231,7 +231,7 @@ def test_a_rule_of_somebody_else_stands_and_is_not_touched(site: Site, control: 
     assert site.rules()
 
 
-def test_a_route_about_a_source_alone_goes_with_it_too(site: Site, control: Controller) -> None:
+def test_a_rule_on_a_source_alone_ends_with_its_route_too(site: Site, control: Controller) -> None:
     named: dict[str, Any] = {"source-ipv4": ["203.0.113.7/32"]}
     site.receiver.refusal = lambda peer, event: ""
     site.say(None, **named)
@@ -246,7 +246,7 @@ def test_a_route_about_a_source_alone_goes_with_it_too(site: Site, control: Cont
     assert not control.state.all_rules()
 
 
-def test_a_route_that_locks_out_is_refused_alone(site: Site, control: Controller) -> None:
+def test_only_a_route_that_locks_users_out_is_refused(site: Site, control: Controller) -> None:
     control.set_logins([parse_prefix("203.0.113.7")])
     named: dict[str, Any] = {"source-ipv4": ["203.0.113.0/24"], "protocol": ["=tcp"]}
     site.say(X, **named)
@@ -256,14 +256,14 @@ def test_a_route_that_locks_out_is_refused_alone(site: Site, control: Controller
 
 
 @pytest.mark.parametrize("message", [b"{}", b'{"type": "update"}', b"[", b"\xff", b"null"])
-def test_messages_without_sense_change_nothing(site: Site, message: bytes) -> None:
+def test_invalid_messages_change_nothing(site: Site, message: bytes) -> None:
     site.say(X)
     site.receiver.hear(HOST, message)
     site.receiver.hear("192.0.2.99", message)
     assert len(site.rules()) == 1
 
 
-def test_a_peer_whose_routes_come_and_go_changes_rules_now_and_then_alone(
+def test_a_peer_with_flapping_routes_changes_rules_only_now_and_then(
     site: Site, control: Controller
 ) -> None:
     for number in range(200):
@@ -275,7 +275,7 @@ def test_a_peer_whose_routes_come_and_go_changes_rules_now_and_then_alone(
     assert site.rules(60), "and ends up as it should be"
 
 
-def test_no_more_routes_are_kept_than_of_a_peer_whoever_sends_them(site: Site) -> None:
+def test_the_number_of_routes_of_a_peer_is_bounded(site: Site) -> None:
     for number in range(100):
         site.say(f"198.51.100.{number}/32")
     assert len(site.receiver.of["isp1"].routes) == 50

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is asked of a provider: FlowSpec routes of what is dropped, a blackhole, a letter."""
+"""Requests to a provider: FlowSpec routes for dropped traffic, a blackhole, a letter."""
 
 import math
 
@@ -24,7 +24,7 @@ TAKES, DROPS, WITHOUT = table(
 FULL = State(Reading(*(math.nan,) * 4), 0.97, 5, 0.97, "97% of its 1 Gbit/s arrive")
 
 
-def test_what_flowspec_does_not_know_is_left_out_and_then_only_limited() -> None:
+def test_components_unknown_to_flowspec_are_left_out_and_the_route_only_limits() -> None:
     asked = requests(VICTIM, [Dropped(parse("udp src-port 53 ttl 57 vlan 7"), 9, True)], UPLINK)[0]
     assert asked.kind is Kind.FLOWSPEC
     assert "ttl" not in text(asked.route)
@@ -37,7 +37,7 @@ def test_what_flowspec_does_not_know_is_left_out_and_then_only_limited() -> None
     assert for_peer(asked, DROPS) is None, "that would drop more than what is dropped here"
 
 
-def test_the_least_costly_is_asked_first_and_the_blackhole_last() -> None:
+def test_the_least_costly_request_comes_first_and_the_blackhole_last() -> None:
     dropped = [
         Dropped(parse("udp src-port 123"), 10, False),
         Dropped(parse("udp src-port 53"), 900, False),
@@ -52,7 +52,7 @@ def test_the_least_costly_is_asked_first_and_the_blackhole_last() -> None:
     assert "nobody reaches" in asked[-1].cost
 
 
-def test_what_is_only_limited_here_is_not_dropped_there() -> None:
+def test_traffic_that_is_limited_here_is_not_dropped_upstream() -> None:
     limited = Dropped(parse("udp src-port 53"), 9, False, limits=True)
     asked = requests(VICTIM, [limited], UPLINK)[0]
     assert text(asked.route).endswith("then { rate-limit 12500000; }")
@@ -60,7 +60,7 @@ def test_what_is_only_limited_here_is_not_dropped_there() -> None:
     assert for_peer(asked, DROPS) is None
 
 
-def test_a_limit_is_asked_for_before_a_drop_and_all_limits_together_leave_room() -> None:
+def test_limits_come_before_drops_and_together_leave_room_on_the_link() -> None:
     dropped = [Dropped(parse(f"udp src-port {port}"), 9, False) for port in (53, 123)]
     asked = requests(VICTIM, dropped, UPLINK)[:2]
     assert [text(each.route).rpartition(" then ")[2] for each in asked] == [
@@ -76,7 +76,7 @@ def test_a_limit_is_asked_for_before_a_drop_and_all_limits_together_leave_room()
     assert for_peer(asked[0], WITHOUT) is None
 
 
-def test_what_others_suffer_takes_no_place_of_what_this_victim_does() -> None:
+def test_matches_of_other_victims_do_not_use_up_the_requests() -> None:
     others = [Dropped(parse(f"udp src-port {n} dst 198.51.100.8"), 999, False) for n in range(9)]
     asked = requests(VICTIM, [*others, Dropped(parse("udp src-port 53"), 1, False)], UPLINK)
     assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
@@ -93,7 +93,7 @@ def test_what_others_suffer_takes_no_place_of_what_this_victim_does() -> None:
         ("udp dst 203.0.113.7", VICTIM),
     ],
 )
-def test_a_match_that_no_packet_to_the_victim_has_is_not_asked_for(
+def test_a_match_that_no_packet_to_the_victim_has_is_not_requested(
     match: str, victim: Prefix
 ) -> None:
     dropped = [Dropped(parse(match), 999, False), Dropped(parse("udp src-port 53"), 1, False)]
@@ -107,7 +107,7 @@ def test_nothing_wider_than_an_address_is_blackholed() -> None:
     assert requests(parse_prefix("198.51.100.0/24", "x"), [], UPLINK) == []
 
 
-def test_a_letter_says_what_to_do_and_why_we_cannot() -> None:
+def test_the_letter_says_what_to_filter_and_why_we_cannot() -> None:
     asked = requests(VICTIM, [Dropped(parse("udp src-port 53"), 9, False)], UPLINK)
     said = letter("198.51.100.7/32", asked, UPLINK, FULL)
     assert "97% of its 1 Gbit/s arrive" in said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When what is announced ends: a table of situations."""
+"""When an announcement ends: a table of situations."""
 
 from typing import Any
 
@@ -56,11 +56,13 @@ NOTHING: frozenset[str] = frozenset()
         (announced(ends=NOW + 1), situation(refusal=lambda _: "it is not ours"), "it is not ours"),
     ],
 )
-def test_what_becomes_of_one(each: Announcement, at: Situation, what: str | None) -> None:
+def test_an_announcement_is_kept_probed_or_ended_by_the_situation(
+    each: Announcement, at: Situation, what: str | None
+) -> None:
     assert said([each], at).get("a") == what
 
 
-def test_one_at_a_time_is_withdrawn_to_look() -> None:
+def test_announcements_are_probed_one_at_a_time() -> None:
     three = [announced(number) for number in "abc"]
     assert said(three, situation()) == {"a": "probe"}
     under_way = announced("a", ends=NOW + 1, probing=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Abuse reports go to the notifier once an incident is over, if that is wanted, and once."""
+"""Abuse reports go to the notifier once, after an incident is over, if configured."""
 
 import json
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def reporting(box: Api, monkeypatch: pytest.MonkeyPatch) -> Reporting:
     return box.context.reporting
 
 
-def test_the_verified_source_is_reported_when_it_is_over(
+def test_a_verified_source_is_reported_when_the_incident_is_over(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, waiting = reporting(box, monkeypatch), box.context.dispatcher._waiting
@@ -80,7 +80,7 @@ def test_the_verified_source_is_reported_when_it_is_over(
     assert notes == ["1 abuse reports were given to the notifier"]
 
 
-def test_of_those_who_may_be_forged_nothing_is_sent(
+def test_possibly_forged_sources_are_not_reported(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = reporting(box, monkeypatch)
@@ -92,7 +92,7 @@ def test_of_those_who_may_be_forged_nothing_is_sent(
     assert not whole(box, identity)["notes"]
 
 
-def test_what_was_over_before_the_start_is_not_reported(
+def test_incidents_that_were_over_before_the_start_are_not_reported(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attack(box, SENDER)
@@ -101,7 +101,7 @@ def test_what_was_over_before_the_start_is_not_reported(
     assert box.context.dispatcher._waiting.empty()
 
 
-def test_it_is_off_unless_it_is_set(tmp_path: Path) -> None:
+def test_abuse_reports_are_off_by_default(tmp_path: Path) -> None:
     with running(tmp_path, reporter=Reporter("a", "b@example.org", "c")) as box:
         assert box.context.reporting is None
 
@@ -114,7 +114,9 @@ def test_it_is_off_unless_it_is_set(tmp_path: Path) -> None:
         ({"urls": ["json://x"]}, {"domain": ""}, r"reporter\.domain is empty"),
     ],
 )
-def test_what_is_missing_to_send_is_named(notify: Any, who: dict[str, Any], said: str) -> None:
+def test_settings_missing_for_reports_are_named(
+    notify: Any, who: dict[str, Any], said: str
+) -> None:
     given = {"organisation": "a", "contact": "b@example.org", "domain": "c", "send": True} | who
     with pytest.raises(ConfigError, match=said):
         parse({"reporter": given, "notify": notify})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Backstops: what is given and what is learnt becomes limits that stand."""
+"""Backstops: configured and learnt rates become permanent limits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +50,7 @@ def standing(control: Controller) -> dict[str, Rule]:
     return {str(s.match): s for s in control.state.matches.values() if s.origin == BACKSTOP}
 
 
-def test_given_limits_stand_at_once_for_known_flows_spared(
+def test_configured_backstops_apply_at_once_and_spare_known_flows(
     control: Controller, tmp_path: Path
 ) -> None:
     backstops, _, _ = keeping(control, tmp_path, BackstopSettings(limits={"syn": 20_000}))
@@ -67,7 +67,7 @@ def test_given_limits_stand_at_once_for_known_flows_spared(
     assert standing(control) == {}
 
 
-def test_what_was_usual_a_day_ago_becomes_a_limit(control: Controller, tmp_path: Path) -> None:
+def test_rates_that_were_usual_a_day_ago_become_limits(control: Controller, tmp_path: Path) -> None:
     backstops, sampler, clock = keeping(control, tmp_path, BackstopSettings(learn=True))
     seen = packets("198.51.100.7", Traffic.UDP, 123, 20)
     seen["reason"] = Reason.NO_RULE
@@ -93,8 +93,8 @@ def test_what_was_usual_a_day_ago_becomes_a_limit(control: Controller, tmp_path:
     assert standing(control) == before, "what was learnt stays though its proof is lost"
 
 
-def test_what_is_followed_by_an_attack_is_not_learnt(control: Controller, tmp_path: Path) -> None:
-    """The beginning of an attack passes before anybody knows of it."""
+def test_traffic_just_before_an_attack_is_not_learnt(control: Controller, tmp_path: Path) -> None:
+    """The beginning of an attack passes before the attack is detected."""
     backstops, sampler, clock = keeping(control, tmp_path, BackstopSettings(learn=True))
     seen = packets("198.51.100.7", Traffic.UDP, 9_999, 20)
     seen["reason"] = Reason.NO_RULE
@@ -128,7 +128,7 @@ def test_nothing_is_learnt_while_rules_drop(
     assert standing(control) == {}
 
 
-def test_a_damaged_file_is_learnt_anew(control: Controller, tmp_path: Path) -> None:
+def test_after_a_damaged_file_learning_begins_anew(control: Controller, tmp_path: Path) -> None:
     (tmp_path / "backstops.json").write_text('{"1": [["x"')
     backstops, _, _ = keeping(control, tmp_path, BackstopSettings(learn=True))
     backstops.step(0.0)
@@ -155,7 +155,7 @@ def test_other_rules_are_left_alone(control: Controller, tmp_path: Path) -> None
         ({"flow_memory": {"flows": 10}}, "flow_memory.flows"),
     ],
 )
-def test_mistakes_are_told_with_their_place(table: dict[str, object], says: str) -> None:
+def test_an_error_in_the_settings_names_its_place(table: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse(table)
 

@@ -19,7 +19,7 @@ from xdpctl.watch.challenges import ChallengeWatch
 
 
 class Card:
-    """A box with a challenge; a test says how many are sent, and how many the card loses."""
+    """A box with a challenge; a test sets how many challenges are sent and how many are lost."""
 
     def __init__(self, control: Controller, datapath: FakeDatapath, names: tuple[str, ...]) -> None:
         self.control, self.datapath = control, datapath
@@ -54,7 +54,7 @@ def card(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Card]:
         yield Card(control, datapath, request.param)
 
 
-def test_a_card_that_loses_all_of_them_at_two_looks_gets_limits(card: Card) -> None:
+def test_limits_replace_challenges_if_a_card_loses_all_of_them_twice(card: Card) -> None:
     card.look(100, 100)
     assert card.actions() == [Action.CHALLENGE]
     card.look(100, 100)
@@ -66,21 +66,21 @@ def test_a_card_that_loses_all_of_them_at_two_looks_gets_limits(card: Card) -> N
 
 
 @pytest.mark.parametrize("lost", [0, 50])
-def test_a_card_that_loses_some_of_them_goes_on(card: Card, lost: int) -> None:
+def test_a_card_that_loses_some_challenges_keeps_them(card: Card, lost: int) -> None:
     for _ in range(4):
         card.look(100, lost)
     assert card.actions() == [Action.CHALLENGE]
     assert card.watch.warnings() == []
 
 
-def test_one_bad_look_decides_nothing(card: Card) -> None:
+def test_one_bad_measurement_changes_nothing(card: Card) -> None:
     card.look(100, 100)
     card.look(100, 0)
     card.look(100, 100)
     assert card.actions() == [Action.CHALLENGE]
 
 
-def test_a_few_newcomers_are_counted_until_they_are_enough(card: Card) -> None:
+def test_a_few_newcomers_are_accumulated_until_they_are_enough(card: Card) -> None:
     for _ in range(2):
         card.look(6, 6)
         assert card.actions() == [Action.CHALLENGE]
@@ -107,8 +107,8 @@ def test_a_challenge_that_comes_back_is_replaced_again(card: Card) -> None:
     assert "were replaced by limits on this node" in said
 
 
-def test_a_card_that_is_too_slow_for_a_flood_goes_on(card: Card) -> None:
-    """Whoever floods cannot have challenges replaced."""
+def test_a_card_that_is_too_slow_for_a_flood_keeps_challenges(card: Card) -> None:
+    """An attacker cannot get challenges replaced by a flood."""
     counters = {"isp0": {"rx0_xdp_tx": 0, "rx0_xdp_tx_errors": 0}}
     watch = ChallengeWatch(card.control, lambda: counters, lambda name: dict(counters[name]))
     for _ in range(4):
@@ -121,8 +121,8 @@ def test_a_card_that_is_too_slow_for_a_flood_goes_on(card: Card) -> None:
     assert card.actions() == [Action.CHALLENGE]
 
 
-def test_a_card_is_judged_by_itself(card: Card) -> None:
-    """Another one sends a fifth of the challenges, and loses none."""
+def test_each_card_is_judged_by_itself(card: Card) -> None:
+    """Another card sends a fifth of the challenges and loses none."""
     counters = {"isp0": {"rx0_xdp_tx": 0, "rx0_xdp_tx_errors": 0}, "isp1": {"rx_xdp_tx": 0}}
     watch = ChallengeWatch(card.control, lambda: counters, lambda name: dict(counters[name]))
     for _ in range(3):

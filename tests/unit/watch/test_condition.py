@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The word: held, not held, or unclear, and why."""
+"""The condition of a box: quiet, holding, hurting or unclear, and why."""
 
 import os
 import time
@@ -26,7 +26,7 @@ def loader(pid: int = os.getpid(), age: float = 0.0, **ports: Any) -> LoaderRepo
 
 
 def attached() -> LoaderReport:
-    """A report of just now: an older one would be silence."""
+    """A loader's report of just now; an older one would count as silence."""
     return loader(eth0={"state": "attached"})
 
 
@@ -43,12 +43,12 @@ def look(packets: float, compared: float = 3600.0, before: float = 0.01) -> Look
     )
 
 
-def test_nothing_unusual_is_held() -> None:
+def test_without_unusual_traffic_the_condition_is_quiet() -> None:
     found = condition(QUIET, False, attached())
     assert (found.state, found.reasons) == (State.QUIET, ["nothing unusual passes"])
 
 
-def test_what_is_more_than_it_was_hurts_and_named() -> None:
+def test_a_match_with_more_traffic_than_before_hurts_and_is_named() -> None:
     found = condition(look(400_000), False, attached())
     assert found.state is State.HURTING
     assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
@@ -74,7 +74,7 @@ def said_of(rule: Rule, rate: float, proof: Finding | None = None, **more: Any) 
 PROOF = Finding(kind="udp", rate=1.0, threshold=1.0, because=("nobody asked for it",))
 
 
-def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() -> None:
+def test_the_condition_is_not_quiet_while_a_rule_may_hit_legitimate_traffic() -> None:
     drop, limit = detectors_rule("drop"), detectors_rule("limit")
     assert not said_of(drop, 500.0, PROOF).doubts
     assert said_of(limit, 5.0) == People([], [], []), "it hits next to nothing"
@@ -86,7 +86,7 @@ def test_it_is_not_green_while_a_rule_hits_what_is_not_proven_to_be_an_attack() 
     assert (found.state, found.reasons) == (State.UNCLEAR, [said])
 
 
-def test_what_is_measured_goes_before_what_is_supposed() -> None:
+def test_measurements_take_precedence_over_estimates() -> None:
     limit = detectors_rule("limit", match=text.parse("tcp dst-port 80 dst 198.51.100.7"))
     udp = detectors_rule("limit")
     harmless = Collateral(people=0, sources=400, high=0.02)
@@ -100,7 +100,7 @@ def test_what_is_measured_goes_before_what_is_supposed() -> None:
     assert found.state is State.HURTING
 
 
-def test_what_is_held_is_said_with_who_gets_in() -> None:
+def test_a_held_attack_is_reported_with_the_newcomers_who_get_in() -> None:
     def newcomers(host: Prefix | None) -> Newcomers:
         return Newcomers(host, 41, 44)
 
@@ -113,7 +113,7 @@ def test_what_is_held_is_said_with_who_gets_in() -> None:
     ]
 
 
-def test_what_may_be_chance_is_quiet() -> None:
+def test_a_difference_that_may_be_chance_is_quiet() -> None:
     assert condition(look(50_000, before=0.7), False, attached()).state is State.QUIET
     assert condition(look(50_000, before=0.4), False, attached()).state is State.HURTING
 
@@ -126,13 +126,13 @@ def test_what_may_be_chance_is_quiet() -> None:
         (loader(pid=2**22 + 1, eth0={"state": "attached"}), "the loader does not report"),
     ],
 )
-def test_a_loader_that_is_not_heard_of_makes_it_unclear(report: Any, says: str) -> None:
+def test_a_silent_loader_makes_the_condition_unclear(report: Any, says: str) -> None:
     found = condition(QUIET, False, report)
     assert found.state is State.UNCLEAR
     assert says in found.reasons[0]
 
 
-def test_what_is_not_observed_is_unclear() -> None:
+def test_unobserved_packets_make_the_condition_unclear() -> None:
     assert condition(Look([], 0.0, 0, 0.0), False, attached()).state is State.UNCLEAR
 
 
@@ -145,22 +145,22 @@ def test_a_flood_that_no_match_explains_hurts() -> None:
     assert condition(usual, False, attached()).state is State.QUIET
 
 
-def test_a_rule_that_drops_nearly_all_is_not_called_held() -> None:
+def test_a_rule_that_drops_nearly_everything_does_not_count_as_held() -> None:
     found = condition(Look([], 4.0, 3, 3600.0, rate=5, before=600), False, attached())
     assert found.state is State.UNCLEAR
     assert "a rule may be too wide" in found.reasons[0]
 
 
-def test_what_rules_accept_is_said() -> None:
+def test_traffic_that_rules_accept_is_reported() -> None:
     found = condition(Look([], 4.0, 1000, 3600.0, 500, 500, accepted=40_000), False, attached())
     assert "40 k packets/s pass because rules accept them" in found.reasons
 
 
-def test_little_is_no_flood() -> None:
+def test_little_traffic_is_no_flood() -> None:
     assert condition(look(200), False, attached()).state is State.QUIET
 
 
-def test_without_an_earlier_time_nothing_is_claimed() -> None:
+def test_without_earlier_traffic_nothing_is_claimed() -> None:
     found = condition(look(400_000, compared=0.0), False, attached())
     assert found.state is State.UNCLEAR
     assert "no earlier traffic" in found.reasons[0]
@@ -175,13 +175,13 @@ def test_without_an_earlier_time_nothing_is_claimed() -> None:
         (False, loader(eth0={"state": "absent"}), "eth0 is not filtered: absent"),
     ],
 )
-def test_what_does_not_filter_hurts(bypass: bool, report: Any, says: str) -> None:
+def test_an_interface_that_does_not_filter_hurts(bypass: bool, report: Any, says: str) -> None:
     found = condition(QUIET, bypass, report)
     assert found.state is State.HURTING
     assert says in found.reasons[0]
 
 
-def test_what_is_lost_before_the_filter_hurts() -> None:
+def test_packets_lost_before_the_filter_hurt() -> None:
     assert overload({}) == overload({"driver_drops": None, "softirq": 0.9}) == []
     assert overload({"driver_drops": 20.0, "softirq": 0.9}) == []
     lost = overload({"driver_drops": 12_340.0, "softirq": 0.95})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The flow memory is watched: that it is taught what it is asked, and that it is large enough."""
+"""The flow memory is monitored: it must see both directions and be large enough."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ TOGETHER = {"eth0": {"teaches_not": ""}}
 
 
 class Watched:
-    """A watch whose window and figures a test sets."""
+    """A monitor whose window and figures a test sets."""
 
     def __init__(self, control: Controller, datapath: FakeDatapath) -> None:
         self.control, self.flows = control, datapath.flows
@@ -38,7 +38,7 @@ class Watched:
         self.at = 0.0
 
     def warnings(self, **ports: Any) -> list[str]:
-        """What it says, with these interfaces."""
+        """The warnings with these interfaces."""
         self.ports = ports
         return self.watch.warnings()
 
@@ -57,7 +57,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         yield Watched(control, datapath)
 
 
-def test_asymmetric_routing_switches_it_off_says_so_and_back_on(watched: Watched) -> None:
+def test_asymmetric_routing_switches_the_flow_memory_off_and_on_again(watched: Watched) -> None:
     watched.see(FlowState.UNKNOWN)
     assert watched.flows.ports["eth0"] is Asking.ASKS_NOT_ASYMMETRIC
     (said,) = watched.warnings(**TOGETHER)
@@ -70,13 +70,13 @@ def test_asymmetric_routing_switches_it_off_says_so_and_back_on(watched: Watched
     assert watched.warnings(**TOGETHER) == []
 
 
-def test_where_nothing_is_outside_nothing_is_looked_at(watched: Watched) -> None:
+def test_without_an_outside_interface_nothing_is_checked(watched: Watched) -> None:
     watched.flows.ports = {"eth1": Asking.ASKS_NOT}
     watched.see(FlowState.UNKNOWN)
     assert watched.flows.ports == {"eth1": Asking.ASKS_NOT}
 
 
-def test_a_memory_that_is_too_small_is_told_with_the_number_to_take(watched: Watched) -> None:
+def test_a_flow_memory_that_is_too_small_is_reported_with_the_needed_size(watched: Watched) -> None:
     figures = replace(NO_FIGURES, full=1_000_000, age=1800.0, begun_ns=10**9)
     watched.flows.of[MemoryNumber.FLOWS] = figures
     watched.watch.step()
@@ -99,14 +99,16 @@ def test_a_host_that_opens_too_many_flows_is_named(watched: Watched) -> None:
     assert watched.warnings() == []
 
 
-def test_an_interface_that_does_not_teach_is_told_with_the_reason(watched: Watched) -> None:
+def test_an_interface_that_does_not_teach_is_reported_with_the_reason(watched: Watched) -> None:
     (said,) = watched.warnings(**{"eth0": {"teaches_not": "the kernel refused it: no"}})
     assert (
         "what goes out of eth0 does not teach the flow memory (the kernel refused it: no)" in said
     )
 
 
-def test_an_incident_is_no_quiet_time(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incident_does_not_count_as_quiet_time(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Open:
         open = True
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Asking peers over the API: proposals, approval, withdrawal, freezing, and what is wrong."""
+"""Upstream routes over the API: proposals, approval, withdrawal, freezing, and errors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ def proposed(api: Api, **more: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_what_is_asked_from_the_proposal_to_the_withdrawal(api: Api) -> None:
+def test_a_route_goes_from_proposal_to_withdrawal(api: Api) -> None:
     flow, hole = proposed(api, peer="isp1")
     assert (flow["state"], flow["confirm"], hole["confirm"]) == ("proposed", False, True)
     where = f"/v1/upstream/announcements/{flow['id']}"
@@ -74,7 +74,7 @@ def test_everything_is_withdrawn_by_one_call(api: Api) -> None:
     assert not api.call("GET", "/v1/upstream").json()["announcements"]
 
 
-def test_what_is_wrong_is_said(api: Api) -> None:
+def test_invalid_requests_are_refused_with_a_reason(api: Api) -> None:
     where = "/v1/upstream/proposals"
     incident = opened(api, "203.0.113.7")
     refused = problem(api.call("POST", where, json={"incident": incident}), 400, "bad-request")
@@ -85,20 +85,20 @@ def test_what_is_wrong_is_said(api: Api) -> None:
     problem(api.call("POST", "/v1/upstream/peers/x/freeze", json={"on": True}), 404, "not-found")
 
 
-def test_a_peer_is_frozen_and_thawed(api: Api) -> None:
+def test_a_peer_can_be_frozen_and_released(api: Api) -> None:
     where = "/v1/upstream/peers/isp1/freeze"
     assert api.call("POST", where, json={"on": True}).json()["frozen"]
     assert api.call("GET", "/v1/upstream").json()["peers"][0]["frozen"]
     assert not api.call("POST", where, json={"on": False}).json()["frozen"]
 
 
-def test_a_speaker_that_does_not_answer_is_said(api: Api) -> None:
+def test_a_speaker_that_does_not_answer_is_reported(api: Api) -> None:
     (peer, _) = api.call("GET", "/v1/upstream").json()["peers"]
     assert (peer["up"], peer["why"]) == (False, "the BGP speaker does not answer")
     assert any("BGP speaker does not answer" in each for each in api.context.health.warnings())
 
 
-def test_without_peers_it_is_said_what_to_configure(tmp_path: Path) -> None:
+def test_without_peers_the_answer_says_what_to_configure(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         answer = api.call("DELETE", "/v1/upstream/announcements")
         assert "[[upstream.peers]]" in answer.json()["detail"]

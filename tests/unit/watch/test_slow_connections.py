@@ -9,7 +9,7 @@ SLOW, BUSY, OURS = (parse_prefix(f"203.0.113.{n}") for n in (7, 8, 9))
 
 
 class Box:
-    """Whose connections the kernel lists."""
+    """A box with a fake list of the kernel's connections."""
 
     def __init__(self) -> None:
         self.counts = dict[Prefix, int]()
@@ -24,7 +24,7 @@ class Box:
         return self.slow.warnings()
 
 
-def test_who_holds_many_for_long_is_named_with_a_proposal() -> None:
+def test_an_address_with_many_long_connections_is_named_with_a_proposal() -> None:
     box = Box()
     box.counts = {SLOW: 800, BUSY: 20, OURS: 900}
     assert box.look(2) == [], "a moment is no attack"
@@ -33,7 +33,7 @@ def test_who_holds_many_for_long_is_named_with_a_proposal() -> None:
     assert "xdpctl block 203.0.113.7" in said
 
 
-def test_who_lets_go_is_forgotten() -> None:
+def test_an_address_that_closes_its_connections_is_forgotten() -> None:
     box = Box()
     box.counts = {SLOW: 800}
     box.look(3)
@@ -43,7 +43,7 @@ def test_who_lets_go_is_forgotten() -> None:
     assert box.look(2) == [], "it is counted anew"
 
 
-def test_of_many_the_largest_are_named() -> None:
+def test_of_many_addresses_the_largest_are_named() -> None:
     box = Box()
     box.counts = {parse_prefix(f"203.0.113.{n}"): 100 + n for n in range(10, 30)}
     found = box.look(3)

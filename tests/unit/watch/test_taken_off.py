@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""That somebody took the filter off is audited, counted and shown, once."""
+"""A removal of the filter by somebody else is audited, counted and shown once."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _says(api: Api, taken_off: int, pid: int | None = None) -> None:
     api.loader_says({"eth0": {**ATTACHED["eth0"], "taken_off": taken_off}}, pid)
 
 
-def test_each_time_is_audited_once_also_after_a_restart(api: Api) -> None:
+def test_each_removal_is_audited_once_even_after_a_restart(api: Api) -> None:
     watch = _watch(api)
     watch.step()
     _says(api, 0)
@@ -53,14 +53,14 @@ def test_each_time_is_audited_once_also_after_a_restart(api: Api) -> None:
     assert len(_audited(api)) == 3, "a new loader counts from 0"
 
 
-def test_it_is_in_the_metrics_and_where_interfaces_are_shown(api: Api) -> None:
+def test_removals_are_in_the_metrics_and_shown_with_the_interface(api: Api) -> None:
     _says(api, 2)
     assert 'xdpctl_filter_taken_off_total{interface="eth0"} 2.0' in api.call("GET", "/metrics").text
     shown = api.call("GET", "/v1/interfaces").json()["interfaces"]["eth0"]
     assert shown["taken_off"] == 2
 
 
-def test_without_a_report_nothing_is_said(api: Api) -> None:
+def test_without_a_report_nothing_is_claimed(api: Api) -> None:
     api.settings.loader_status.unlink()
     _watch(api).step()
     assert not _audited(api)

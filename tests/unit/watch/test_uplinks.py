@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A full uplink is said everywhere: warnings, notifications, audit log, incidents, API, metrics."""
+"""A full uplink is reported in warnings, notifications, audit log, incidents, API and metrics."""
 
 import math
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def seconds(api: Api, watch: UplinkWatch, first: int, last: int, bytes_each: int) -> None:
-    """Let time pass in which so many bytes a second arrive, of which nothing is passed."""
+    """Let time pass in which this many bytes a second arrive and all are dropped."""
     for second in range(first, last):
         dropped = Hits(1_000 * second, bytes_each * second)
         api.datapath.by_port = {"eth0": {Reason.MATCHED: dropped}}
@@ -50,7 +50,7 @@ def opened(api: Api) -> str:
     return found
 
 
-def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
+def test_a_full_uplink_is_reported_everywhere(api: Api) -> None:
     incident = opened(api)
     told = flooded(api)
     assert [(each.kind, each.title) for each in told] == [(Kind.ESCALATED, "uplink eth0 is full")]
@@ -70,7 +70,7 @@ def test_a_full_uplink_is_said_everywhere(api: Api) -> None:
     assert 'xdpctl_uplink_full{interface="eth0"} 1.0' in text
 
 
-def test_it_is_over_when_it_was_calm_for_a_while(api: Api) -> None:
+def test_a_full_uplink_ends_after_a_calm_while(api: Api) -> None:
     flooded(api)
     watch = api.context.uplinks
     for second in range(10, 30):
@@ -79,7 +79,7 @@ def test_it_is_over_when_it_was_calm_for_a_while(api: Api) -> None:
     assert not any("is full" in each for each in watch.warnings())
 
 
-def test_an_incident_hears_of_a_link_that_comes_and_goes_now_and_then(api: Api) -> None:
+def test_an_incident_notes_a_flapping_link_only_now_and_then(api: Api) -> None:
     incident = opened(api)
     watch = api.context.uplinks
 
@@ -98,7 +98,7 @@ def test_an_incident_hears_of_a_link_that_comes_and_goes_now_and_then(api: Api) 
     assert pulse(200) == [True, False, True, False]
 
 
-def test_what_to_ask_is_made_of_what_is_dropped_here(api: Api) -> None:
+def test_requests_are_made_from_what_is_dropped_here(api: Api) -> None:
     body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "action": "drop"}
     assert api.call("POST", "/v1/rules", json=body).status_code == 201
     incident = opened(api)
@@ -109,14 +109,14 @@ def test_what_to_ask_is_made_of_what_is_dropped_here(api: Api) -> None:
     problem(api.call("GET", "/v1/upstream/letters/none"), 404, "not-found")
 
 
-def test_an_uplink_that_is_not_filtered_is_said(api: Api) -> None:
+def test_an_uplink_without_a_filter_is_reported(api: Api) -> None:
     watch = api.context.uplinks
     watch.step(1.0)
     assert watch.warnings() == ["the uplink eth0 is not filtered: add it to interfaces"]
     assert not api.call("GET", "/v1/upstream").json()["uplinks"][0]["filtered"]
 
 
-def test_without_uplinks_nothing_is_watched_or_asked(tmp_path: Path) -> None:
+def test_without_uplinks_nothing_is_monitored_or_requested(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         api.context.uplinks.start()
         assert not api.context.uplinks._beat._thread.is_alive()
@@ -127,7 +127,7 @@ def test_without_uplinks_nothing_is_watched_or_asked(tmp_path: Path) -> None:
         assert "xdpctl_uplink" not in api.call("GET", "/metrics").text
 
 
-def test_what_goes_out_and_fills_it_is_a_warning(
+def test_an_uplink_filled_by_outgoing_traffic_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = [(0.0, 0.0)]
@@ -147,7 +147,7 @@ def test_what_goes_out_and_fills_it_is_a_warning(
         assert 'xdpctl_uplink_share_out{interface="eth0"} 0.9' in api.call("GET", "/metrics").text
 
 
-def test_what_an_interface_has_sent_is_read_from_the_kernel() -> None:
+def test_the_bytes_sent_by_an_interface_are_read_from_the_kernel() -> None:
     packets, octets = figures.sent("lo")
     assert 0 <= packets <= octets
     assert math.isnan(figures.sent("nosuch0")[0])

@@ -27,13 +27,13 @@ def attached() -> bool:
 
 
 def reached() -> dict[str, int]:
-    """Packets that came as far as the network stack, since it was asked last."""
+    """The packets that reached the network stack since the last call."""
     said = json.loads(sh("nft", "-j", "reset", "counters"))["nftables"]
     return {o["counter"]["name"]: o["counter"]["packets"] for o in said if "counter" in o}
 
 
 def held(name: str, doing: Callable[[], None] | None = None) -> None:
-    """Tell what reached the stack while something was done, and a while after."""
+    """Report the packets that reach the stack during an action and a while after."""
     reached()
     if doing:
         doing()

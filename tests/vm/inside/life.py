@@ -68,7 +68,7 @@ def jumbo() -> None:
 
 
 def plain() -> None:
-    """A driver without XDP of its own."""
+    """Test a driver without native XDP."""
     sh("ip", "link", "add", "plain0", "type", "dummy")
     until(lambda: port("plain0").startswith("attached"))
     tell("plain.port", port("plain0"))
@@ -109,7 +109,7 @@ def reboot() -> None:
 
 
 def booted() -> None:
-    """Where the counters are up long before the loader and the network."""
+    """Report when counters, loader and network were up; the counters come up long before."""
     until(attached)
     tell("boot.early", reached()["hostile"])
     tell("boot.port", port(CARD))
@@ -179,7 +179,7 @@ def main() -> int:
     for step in PHASES[phase]:
         try:
             step()
-        except Exception:  # the others are tried all the same
+        except Exception:  # the other steps are tried all the same
             tell(f"{step.__name__}.broke", json.dumps(traceback.format_exc()))
             print(sh("journalctl", "--no-pager", "-n", "40", check=False), flush=True)
     return 0

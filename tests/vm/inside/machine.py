@@ -25,7 +25,7 @@ def tell(name: str, value: object) -> None:
 
 
 def ask(word: str) -> None:
-    """For something that this machine cannot do itself."""
+    """Ask the host for something that this machine cannot do itself."""
     with _OWNER.open("w") as port:
         port.write(f"?? {word}\n")
 
@@ -38,7 +38,7 @@ def sh(*words: str, check: bool = True) -> str:
 
 
 def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
-    """Ask the control plane."""
+    """Make a call to the control plane."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(60)
         line.connect(str(_SOCKET))
@@ -51,7 +51,7 @@ def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
 
 
 def until(true: Callable[[], bool], seconds: float = _READY_SECONDS) -> float:
-    """How long it took; RuntimeError if it never came."""
+    """Wait for a condition; return the seconds, or raise RuntimeError."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         try:
@@ -64,6 +64,6 @@ def until(true: Callable[[], bool], seconds: float = _READY_SECONDS) -> float:
 
 
 def port(name: str) -> str:
-    """How the control plane sees an interface."""
+    """The state of an interface according to the control plane."""
     found = call("GET", "/v1/status")[1]["interfaces"].get(name, {})
     return f"{found.get('state')} {found.get('mode') or ''}".strip()

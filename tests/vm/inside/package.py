@@ -53,7 +53,7 @@ def install() -> None:
 
 
 def unconfigured() -> None:
-    """Started, and asked by a client, while no interface is named."""
+    """Start xdpctl without a configured interface, and call it with a client."""
     sh("systemctl", "start", *UNITS, check=False)
     sh("xdpctl", "status", check=False)
     time.sleep(10)
@@ -64,7 +64,7 @@ def unconfigured() -> None:
 
 
 def confined() -> None:
-    """Who the control plane is, and what systemd thinks of it."""
+    """Report the user of the control plane, and systemd's security rating of it."""
     tell("user", sh("stat", "-c", "%U", f"/proc/{main_pid('xdpctl.service')}"))
     said = sh("systemd-analyze", "security", "--no-pager", "xdpctl.service")
     (level,) = re.findall(r"exposure level for xdpctl.service: ([\d.]+)", said)

@@ -52,7 +52,7 @@ def arrived(door: socket.socket, seconds: float) -> Counter[bool]:
     return found
 
 
-def test_none_of_the_blocked_reaches_a_socket_and_everybody_else_does(
+def test_no_blocked_packet_reaches_a_socket_and_all_others_do(
     door: socket.socket, loader: Loader
 ) -> None:
     loader.add_port(CARD)

@@ -40,7 +40,7 @@ def knock(seconds: float = 3.0) -> None:
         door.connect((GATEWAY, 9))
 
 
-def test_a_card_with_several_queues_takes_it_natively(card: str, loader: Loader) -> None:
+def test_a_card_with_several_queues_runs_the_filter_natively(card: str, loader: Loader) -> None:
     subprocess.run(["ip", "link", "set", SEVERAL, "up"], check=True)
     subprocess.run(["ethtool", "-L", SEVERAL, "combined", "2"], check=True)
     shown = subprocess.run(
@@ -53,7 +53,7 @@ def test_a_card_with_several_queues_takes_it_natively(card: str, loader: Loader)
     assert (port.state, port.mode) == ("attached", "native"), port.detail
 
 
-def test_in_generic_mode_it_filters_just_so(card: str, loader: Loader) -> None:
+def test_generic_mode_filters_the_same(card: str, loader: Loader) -> None:
     port = loader.add_port(card)
     (link,) = (link for link in netlink.links() if link.name == card)
     netlink.attach(link, port.program_fd, "generic")
@@ -66,7 +66,9 @@ def test_in_generic_mode_it_filters_just_so(card: str, loader: Loader) -> None:
     assert datapath.counters()[card][Reason.DROPPED].packets >= 1
 
 
-def test_the_driver_runs_it_natively_and_packets_meet_it(card: str, loader: Loader) -> None:
+def test_the_driver_runs_the_filter_natively_and_it_decides_packets(
+    card: str, loader: Loader
+) -> None:
     loader.add_port(card)
     loader.reconcile()
     port = loader.ports[card]

@@ -2,10 +2,10 @@
 """Aggregation of a set: exact, so that no verdict changes, or lossy, which adds addresses.
 
 The most specific prefix decides, among the set's entries and everything else that is listed (the
-"others"). The rank of an address in the set is the pair of: which of the others that cover it are
-wider than the set's narrowest entry for it, and whether one of the others is the same prefix as
-that entry. Exact merging keeps the rank of every address. So it keeps every verdict, even when one
-of the others expires or is in monitor mode. The lossy functions keep ranks only relative to the
+"others"). The rank of an address in the set has two parts: the others that cover it and are wider
+than the set's narrowest entry for it, and whether one of the others is the same prefix as that
+entry. Exact merging keeps the rank of every address. So it keeps every verdict, even when one of
+the others expires or is in monitor mode. The lossy functions keep ranks only relative to the
 prefixes in `keep_out`.
 """
 
@@ -51,11 +51,11 @@ def widened(
     Entries whose widened prefix would overlap one of `keep_out` stay as they are. Returns the
     entries and the number of addresses added.
     """
-    kept = _of(family, keep_out)
+    excluded = _of(family, keep_out)
     longer = family.lengths(keys) > length
     wide = family.widened(keys[longer], length)
-    wide = np.where(_overlapping(family, wide, kept), keys[longer], wide)
-    result = merged(family, np.concatenate([keys[~longer], wide]), [kept])
+    wide = np.where(_overlapping(family, wide, excluded), keys[longer], wide)
+    result = merged(family, np.concatenate([keys[~longer], wide]), [excluded])
     return result, count_addresses(family, result) - count_addresses(family, keys)
 
 
@@ -69,23 +69,23 @@ def smallest(
     more entries than needed is skipped. If none is skipped, no list of that size adds fewer
     addresses. Returns the entries and the number of addresses added.
     """
-    kept = _of(family, keep_out)
-    exact = merged(family, keys, [kept])
-    # Entries that overlap no kept-out prefix are disjoint, and no allowed parent covers a fixed one
-    fixed = _overlapping(family, exact, kept)
+    excluded = _of(family, keep_out)
+    exact = merged(family, keys, [excluded])
+    # Entries that overlap no excluded prefix are disjoint, and no allowed parent covers a fixed one
+    fixed = _overlapping(family, exact, excluded)
     free = exact[~fixed]
     surplus = len(exact) - entries
     if surplus > 0 and len(free) > 1:
-        parents = _weakest(family, free, kept, surplus)
-        exact = merged(family, np.concatenate([exact, parents]), [kept])
+        parents = _weakest(family, free, excluded, surplus)
+        exact = merged(family, np.concatenate([exact, parents]), [excluded])
     return exact, count_addresses(family, exact) - count_addresses(family, keys)
 
 
-def _of(family: Family, listed: Iterable[Prefix | Keys]) -> Keys:
+def _of(family: Family, items: Iterable[Prefix | Keys]) -> Keys:
     """All prefixes of this family, as sorted keys."""
     prefixes: list[Prefix] = []
     arrays: list[Keys] = []
-    for item in listed:
+    for item in items:
         if not isinstance(item, Prefix):
             arrays.append(item)
         elif item.family == family.number:
@@ -106,8 +106,8 @@ def _filled(family: Family, keys: Keys) -> tuple[Keys, Keys]:
         parents = family.widened(level, length - 1)
         level = parents[1:][parents[1:] == parents[:-1]]
         joined.append(level)
-    made = _union(*joined)
-    return _union(keys, made), made
+    joined_keys = _union(*joined)
+    return _union(keys, joined_keys), joined_keys
 
 
 def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys) -> Keys:
@@ -127,7 +127,7 @@ def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys
         widest = widest[widest]
     hidden, _ = _filled(family, others[within(filled, others)])
     own = np.flatnonzero(within(keys, tree))
-    own = own[~within(hidden, tree[widest[own]])]  # entries equal to one of the others are, too
+    own = own[~within(hidden, tree[widest[own]])]  # so are entries equal to one of the others
     own = own[np.argsort(widest[own], kind="stable")]
     first = np.diff(widest[own], prepend=-1) != 0
     last = np.roll(first, -1)
@@ -135,7 +135,7 @@ def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys
     return _union(_common(family, tree[own[first]], tree[own[last]]), tied)
 
 
-def _weakest(family: Family, free: Keys, kept: Keys, surplus: int) -> Keys:
+def _weakest(family: Family, free: Keys, excluded: Keys, surplus: int) -> Keys:
     """Common parents of disjoint keys that save `surplus` entries, or as many as possible.
 
     Parent i is the narrowest prefix that covers the keys i and i + 1. When a parent is taken, the
@@ -143,7 +143,7 @@ def _weakest(family: Family, free: Keys, kept: Keys, surplus: int) -> Keys:
     cost-complexity pruning of decision trees).
     """
     parents = _common(family, free[:-1], free[1:])
-    allowed = ~_overlapping(family, parents, kept)
+    allowed = ~_overlapping(family, parents, excluded)
     first = np.searchsorted(free, parents)
     last = np.searchsorted(free, family.last(parents), "right") - 1
     above = _above(family.lengths(parents), first, last)
@@ -178,8 +178,8 @@ def _above(lengths: NDArray[np.uint8], first: Places, last: Places) -> list[int]
     """For each parent of `_weakest`, the index of the next wider one, -1 for none."""
     padded = np.concatenate([lengths.astype(np.int16), [-1]])  # a sentinel for both ends
     above = np.where(padded[first - 1] > padded[last], first - 1, last)
-    found: list[int] = np.where(padded[above] < 0, -1, above).tolist()
-    return found
+    wider: list[int] = np.where(padded[above] < 0, -1, above).tolist()
+    return wider
 
 
 def _union(*arrays: Keys) -> Keys:

@@ -25,26 +25,26 @@ def interface_name(index: int) -> str:
 
 def read_stats(interface: str) -> dict[str, int]:
     """The counters by name; none if the driver has none, or there is no such interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sizes = bytearray(struct.pack("<IIQI", _GSSET_INFO, 0, 1 << _SS_STATS, 0))
-            _ask(asked, interface, sizes)
+            _ask(sock, interface, sizes)
             mask, count = struct.unpack_from("<QI", sizes, 8)
             if not mask or not 0 < count <= _MOST:
                 return {}
             names = bytearray(struct.pack("<III", _GSTRINGS, _SS_STATS, count))
             names += bytes(count * _NAME_BYTES)
-            _ask(asked, interface, names)
+            _ask(sock, interface, names)
             values = bytearray(struct.pack("<II", _GSTATS, count) + bytes(8 * count))
-            _ask(asked, interface, values)
+            _ask(sock, interface, values)
         except OSError:
             return {}
-    found = {}
+    counters = {}
     for place in range(count):
         at = 12 + place * _NAME_BYTES
         name = names[at : at + _NAME_BYTES].split(b"\0")[0].decode(errors="replace")
-        found[name] = struct.unpack_from("<Q", values, 8 + 8 * place)[0]
-    return found
+        counters[name] = struct.unpack_from("<Q", values, 8 + 8 * place)[0]
+    return counters
 
 
 def xdp_not_sent(counters: dict[str, int]) -> int:
@@ -60,15 +60,15 @@ def xdp_sent(counters: dict[str, int]) -> int | None:
 
 
 def _total(counters: dict[str, int], chosen: Callable[[str], bool]) -> int:
-    """The sum of the counters of queues; or the driver's own, whose name has no number."""
-    found = {name: count for name, count in counters.items() if chosen(name)}
-    totals = [count for name, count in found.items() if not any(map(str.isdigit, name))]
-    return max(totals) if totals else sum(found.values())
+    """The driver's own total, whose name has no digit; without one, the sum over the queues."""
+    selected = {name: count for name, count in counters.items() if chosen(name)}
+    totals = [count for name, count in selected.items() if not any(map(str.isdigit, name))]
+    return max(totals) if totals else sum(selected.values())
 
 
-def _ask(asked: socket.socket, interface: str, data: bytearray) -> None:
+def _ask(sock: socket.socket, interface: str, data: bytearray) -> None:
     buffer = array.array("B", data)
     address, _ = buffer.buffer_info()
     request = struct.pack("16sP", interface.encode()[:15], address)
-    fcntl.ioctl(asked.fileno(), _SIOCETHTOOL, request)
+    fcntl.ioctl(sock.fileno(), _SIOCETHTOOL, request)
     data[:] = buffer.tobytes()

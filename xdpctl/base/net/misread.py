@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What somebody may have meant who did not write a prefix, and what to write instead. Pure."""
+"""Recognises what a text that is not a prefix may be, and says what to write instead. Pure."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, summarize_address_range
@@ -15,8 +15,8 @@ def instead(text: str) -> str:
     """What to write instead of a text that is not a prefix."""
     text = text.strip()[:300]
     for recognise in (_brackets, _port, _url, _range, _number, _country, _name):
-        if found := recognise(text):
-            return found
+        if advice := recognise(text):
+            return advice
     return _PLAIN
 
 
@@ -28,16 +28,16 @@ def _address(text: str) -> Address | None:
 
 
 def _brackets(text: str) -> str:
-    found = re.fullmatch(r"\[([^\]]*)\](:\d{1,5})?", text)
-    if not found or not _address(found[1]):
+    match = re.fullmatch(r"\[([^\]]*)\](:\d{1,5})?", text)
+    if not match or not _address(match[1]):
         return ""
-    return _with_port(found[1], found[2][1:]) if found[2] else f"write {found[1]} without brackets"
+    return _with_port(match[1], match[2][1:]) if match[2] else f"write {match[1]} without brackets"
 
 
 def _port(text: str) -> str:
     bare, mark, port = text.rpartition(":")
-    known = mark and port.isascii() and port.isdigit() and len(port) <= 5
-    return _with_port(bare, port) if known and _address(bare) else ""
+    is_port = mark and port.isascii() and port.isdigit() and len(port) <= 5
+    return _with_port(bare, port) if is_port and _address(bare) else ""
 
 
 def _with_port(address: str, port: str) -> str:
@@ -70,8 +70,8 @@ def _range(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    found = re.fullmatch(r"AS ?([0-9]{1,10})", text, re.IGNORECASE | re.ASCII)
-    return f"to block a network by its number: xdpctl geo NAME --asn AS{found[1]}" if found else ""
+    match = re.fullmatch(r"AS ?([0-9]{1,10})", text, re.IGNORECASE | re.ASCII)
+    return f"to block a network by its number: xdpctl geo NAME --asn AS{match[1]}" if match else ""
 
 
 def _country(text: str) -> str:

@@ -2,7 +2,7 @@
 """The fields of a packet that a match can ask for, read from its frame. Pure.
 
 Lengths are those of the IP packet. Behind IPv6 extension headers the protocol is that of the upper
-layer (RFC 8956). A frame that ends early has the fields that it has whole.
+layer (RFC 8956). Of a frame that ends early, only the complete fields are read.
 """
 
 from xdpctl.base.net.prefix import Prefix
@@ -25,12 +25,12 @@ def fields(frame: bytes) -> Fields | None:
         kind, offset = _number(frame, offset + 2), offset + 4
     packet = frame[offset:]
     if kind == _IPV4 and len(packet) >= 20:
-        found = _ipv4(packet)
+        values = _ipv4(packet)
     elif kind == _IPV6 and len(packet) >= 40:
-        found = _ipv6(packet)
+        values = _ipv6(packet)
     else:
         return None
-    return found if tag is None else found | {"vlan": tag}
+    return values if tag is None else values | {"vlan": tag}
 
 
 def _number(data: bytes, at: int) -> int:
@@ -40,7 +40,7 @@ def _number(data: bytes, at: int) -> int:
 def _ipv4(packet: bytes) -> Fields:
     word = _number(packet, 6)
     fragment = _fragment(word & 0x1FFF, bool(word & 0x2000)) | (DONT if word & 0x4000 else 0)
-    found: Fields = {
+    values: Fields = {
         "source": Prefix(packet[12:16], 32),
         "destination": Prefix(packet[16:20], 32),
         "protocol": packet[9],
@@ -50,7 +50,7 @@ def _ipv4(packet: bytes) -> Fields:
         "ttl": packet[8],
     }
     rest = b"" if fragment & LATER else packet[(packet[0] & 15) * 4 :]
-    return found | _transport(packet[9], rest, _ICMP)
+    return values | _transport(packet[9], rest, _ICMP)
 
 
 def _ipv6(packet: bytes) -> Fields:
@@ -66,7 +66,7 @@ def _ipv6(packet: bytes) -> Fields:
             size = (rest[1] + 2) * 4
         protocol, rest = rest[0], rest[size:]
     first = int.from_bytes(packet[:4], "big")
-    found: Fields = {
+    values: Fields = {
         "source": Prefix(packet[8:24], 128),
         "destination": Prefix(packet[24:40], 128),
         "protocol": protocol,
@@ -76,7 +76,7 @@ def _ipv6(packet: bytes) -> Fields:
         "flow_label": first & 0xFFFFF,
         "ttl": packet[7],
     }
-    return found | _transport(protocol, b"" if fragment & LATER else rest, _ICMPV6)
+    return values | _transport(protocol, b"" if fragment & LATER else rest, _ICMPV6)
 
 
 def _fragment(offset: int, more: bool) -> int:

@@ -121,8 +121,8 @@ def service(frame: bytes) -> str:
     kind, header = _read(frame)
     if header is None:
         return f"ethertype {kind:#06x}"
-    named = {number: name for name, number in PROTOCOLS.items()}
-    protocol = named.get(header.protocol, f"protocol {header.protocol}")
+    names = {number: name for name, number in PROTOCOLS.items()}
+    protocol = names.get(header.protocol, f"protocol {header.protocol}")
     if header.protocol not in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
         return protocol
     if len(header.transport) < 4:
@@ -140,8 +140,8 @@ def summary(frame: bytes) -> str:
     ends = [inet_ntop(AF_INET6 if six else AF_INET, a) for a in (header.source, header.destination)]
     ports = header.transport[:4]
     if len(ports) == 4 and header.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"]):
-        shown = "[{}]:{}" if six else "{}:{}"
+        template = "[{}]:{}" if six else "{}:{}"
         pairs = zip(ends, struct.unpack(">HH", ports), strict=True)
-        ends = [shown.format(end, port) for end, port in pairs]
-    named = {number: name for name, number in PROTOCOLS.items()}
-    return f"{ends[0]} > {ends[1]} {named.get(header.protocol, header.protocol)}"
+        ends = [template.format(end, port) for end, port in pairs]
+    names = {number: name for name, number in PROTOCOLS.items()}
+    return f"{ends[0]} > {ends[1]} {names.get(header.protocol, header.protocol)}"

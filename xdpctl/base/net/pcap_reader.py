@@ -115,14 +115,14 @@ class _Reader:
         link = struct.unpack(f"{order}I", head[16:])[0] & 0xFFFF
         unpack, read = struct.Struct(f"{order}IIII").unpack, self._file.read
         while (start := self._take(16)) is not None:
-            seconds, rest, captured, length = unpack(start)
+            seconds, fraction, captured, length = unpack(start)
             if captured > _BLOCK_MAX:
                 raise RecordingError(f"{self._path} is damaged: a packet of {captured} bytes")
             data = read(captured)
             if len(data) < captured:
                 self._skipped.tail = True
                 return
-            yield data, length, link, seconds * _SECOND + rest * unit_ns, ""
+            yield data, length, link, seconds * _SECOND + fraction * unit_ns, ""
 
     def _blocks(self) -> Iterator[_Record]:
         order, links = "<", list[_Interface]()
@@ -153,8 +153,8 @@ class _Reader:
             interface, high, low, captured, length = struct.unpack(f"{order}IIIII", body[:20])
             data = body[20 : 20 + captured]
             options = _options(body, 20 + captured + -captured % 4, order)
-            found = next((value for code, value in options if code == _COMMENT), b"")
-            comment = found.decode(errors="replace")
+            option = next((value for code, value in options if code == _COMMENT), b"")
+            comment = option.decode(errors="replace")
         else:
             interface = high = low = 0
             (length,) = struct.unpack(f"{order}I", body[:4])

@@ -38,9 +38,9 @@ class Family:
         if self.number == 6:
             raw = b"".join(address + length.to_bytes() for address, length in prefixes)
             return np.frombuffer(raw, self.dtype)
-        listed = list(prefixes)
-        addresses = np.frombuffer(b"".join(p.address for p in listed), ">u4").astype(np.uint64)
-        return self.pack4(addresses, np.array([p.length for p in listed], np.uint64))
+        entries = list(prefixes)
+        addresses = np.frombuffer(b"".join(p.address for p in entries), ">u4").astype(np.uint64)
+        return self.pack4(addresses, np.array([p.length for p in entries], np.uint64))
 
     def pack4(self, addresses: NDArray[Any], lengths: NDArray[Any] | int) -> Keys:
         """IPv4 keys of host-order addresses, whose host bits are zero."""

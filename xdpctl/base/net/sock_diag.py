@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Messages of NETLINK_SOCK_DIAG: the TCP sockets with peers in a prefix, and the end of one.
+"""Messages of NETLINK_SOCK_DIAG: list the TCP sockets with peers in a prefix, and destroy one.
 
 The structs are those of linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h.
 """
@@ -76,7 +76,7 @@ class Message(NamedTuple):
 def dumps(prefix: Prefix) -> list[bytes]:
     """The requests that list the sockets with peers in a prefix, one for each address family.
 
-    Peers in IPv4 are found behind sockets of both families.
+    Sockets of both families may have IPv4 peers.
     """
     families = [AF_INET, AF_INET6] if prefix.family == 4 else [AF_INET6]
     return [_dump(family, prefix) for family in families]
@@ -85,7 +85,7 @@ def dumps(prefix: Prefix) -> list[bytes]:
 def _dump(family: int, prefix: Prefix) -> bytes:
     of_prefix = AF_INET if prefix.family == 4 else AF_INET6
     length = _CONDITION.size + len(prefix.address)
-    # a jump by `length` ends the program: it matches; by 4 more: it does not
+    # a jump by `length` ends the program with a match, a jump by 4 more without one
     condition = _CONDITION.pack(
         *(_PEER_WITHIN, length, length + 4, of_prefix, prefix.length, _ANY_PORT)
     )
@@ -93,13 +93,13 @@ def _dump(family: int, prefix: Prefix) -> bytes:
     return _request(SOCK_DIAG_BY_FAMILY, _DUMP, TcpSocket(family, bytes(_IDENTITY.size)), attribute)
 
 
-def destruction(one: TcpSocket) -> bytes:
+def destruction(sock: TcpSocket) -> bytes:
     """The request to destroy exactly this socket, to be acknowledged."""
-    return _request(SOCK_DESTROY, _ACK, one)
+    return _request(SOCK_DESTROY, _ACK, sock)
 
 
-def _request(kind: int, flags: int, one: TcpSocket, more: bytes = b"") -> bytes:
-    body = _QUESTION.pack(one.family, IPPROTO_TCP, 0, 0, _HELD, one.identity) + more
+def _request(kind: int, flags: int, sock: TcpSocket, more: bytes = b"") -> bytes:
+    body = _QUESTION.pack(sock.family, IPPROTO_TCP, 0, 0, _HELD, sock.identity) + more
     return _HEADER.pack(_HEADER.size + len(body), kind, flags | _REQUEST, 1, 0) + body
 
 

@@ -20,12 +20,12 @@ _FRESH_SECONDS = 1.0
 
 def parse(table: str) -> Counter[bytes]:
     """Count established connections by the peer's packed address, from a table of the kernel."""
-    found: Counter[bytes] = Counter()
+    counts: Counter[bytes] = Counter()
     for line in table.splitlines()[1:]:
         words = line.split(None, 4)
         if len(words) == 5 and words[3] == _ESTABLISHED:
-            found[_address(words[2].split(":")[0])] += 1
-    return found
+            counts[_address(words[2].split(":")[0])] += 1
+    return counts
 
 
 def _address(text: str) -> bytes:
@@ -72,11 +72,11 @@ class Peers:
             return (source.address,) if source.address in self else ()
         shape = len(source.address), source.length
         if shape not in self._within:
-            found: dict[bytes, list[bytes]] = {}
+            by_network: dict[bytes, list[bytes]] = {}
             for peer in self._connections:
                 if len(peer) == shape[0]:
-                    found.setdefault(_network(peer, shape[1]), []).append(peer)
-            self._within[shape] = found
+                    by_network.setdefault(_network(peer, shape[1]), []).append(peer)
+            self._within[shape] = by_network
         return self._within[shape].get(source.address, ())
 
 
@@ -108,9 +108,9 @@ class Connections:
         """Established connections by the peer's address; safe from any thread."""
         with self._lock:
             if not self.fresh:
-                found: Counter[bytes] = Counter()
+                counts: Counter[bytes] = Counter()
                 for table in self._tables:
                     if table.exists():
-                        found += parse(table.read_text())
-                self._peers, self._at = Peers(found), time.monotonic()
+                        counts += parse(table.read_text())
+                self._peers, self._at = Peers(counts), time.monotonic()
             return self._peers

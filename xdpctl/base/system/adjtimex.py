@@ -26,8 +26,8 @@ _libc = ctypes.CDLL(None)
 
 def error() -> float | None:
     """The largest error of the wall clock in seconds; None if it is not synchronised."""
-    found = _Timex()
-    state = _libc.adjtimex(ctypes.byref(found))
-    if state == _FAILED or found.status & _UNSYNCHRONISED:
+    timex = _Timex()
+    state = _libc.adjtimex(ctypes.byref(timex))
+    if state == _FAILED or timex.status & _UNSYNCHRONISED:
         return None
-    return float(found.maxerror) / 1e6
+    return float(timex.maxerror) / 1e6

@@ -47,7 +47,7 @@ def python(module: str, *arguments: str) -> list[str]:
 def as_user(command: Sequence[str], user: int, group: int) -> dict[str, Any]:
     """The arguments of `subprocess.Popen` that run a command of ours as an unprivileged user.
 
-    Where the user may not enter the folder of the code, the child sees it all the same.
+    If the user may not enter the folder of the code, code_view shows the code to the child.
     """
     if not code_view.hidden(code_view.needed(), user, group):
         about = {"user": user, "group": group, "extra_groups": []}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Code in a folder that its user may not enter, such as /root, shown to a process of that user.
+"""Shows code in a folder that a user may not enter, such as /root, to a process of that user.
 
 `python -m xdpctl.base.system.code_view UID GID COMMAND...`, as root, gives this process a mount
 namespace, in which an empty folder covers each folder that the user may not enter. Only Python and
-the code are in it, read-only and where they were. Then it becomes the user, and runs the command.
+the code are in it, read-only and at their paths. Then it becomes the user, and runs the command.
 """
 
 import ctypes
@@ -34,14 +34,14 @@ def needed() -> list[Path]:
 
 
 def hidden(paths: Iterable[Path], user: int, group: int) -> dict[Path, list[Path]]:
-    """Folders that a user may not enter, outermost ones, each with the paths that are below it."""
-    found: dict[Path, list[Path]] = {}
+    """The outermost folders that a user may not enter, each with the paths that are below it."""
+    below: dict[Path, list[Path]] = {}
     for path in dict.fromkeys(paths):
         above = (*reversed(path.parents), path)
-        closed = next((each for each in above if not _walkable(each, user, group)), None)
+        closed = next((folder for folder in above if not _walkable(folder, user, group)), None)
         if closed is not None:
-            found.setdefault(closed, []).append(path)
-    return found
+            below.setdefault(closed, []).append(path)
+    return below
 
 
 def _walkable(folder: Path, user: int, group: int) -> bool:
@@ -61,9 +61,9 @@ def _mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> 
 
 def _show(closed: Path, paths: list[Path]) -> None:
     """Cover a folder by an empty one that all may enter, with these paths in it."""
-    held = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in paths}
+    descriptors = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in paths}
     _mount("xdpctl", closed, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=1m")
-    for path, descriptor in held.items():
+    for path, descriptor in descriptors.items():
         path.mkdir(parents=True, exist_ok=True)
         _mount(f"/proc/self/fd/{descriptor}", path, "", _BIND)
         _mount("", path, "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
@@ -84,10 +84,10 @@ def enter(user: int, group: int) -> None:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "/")
         _mount("", Path("/"), "", _REC | _SLAVE)
-        kept = os.umask(0o022)  # of the folders that are made
+        umask = os.umask(0o022)  # of the folders that are made
         for closed, paths in covered.items():
             _show(closed, paths)
-        os.umask(kept)
+        os.umask(umask)
     except OSError as error:
         raise ConfigError(
             f"the control plane has a user of its own, who may not enter {next(iter(covered))}, "

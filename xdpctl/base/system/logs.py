@@ -74,7 +74,7 @@ def formatter(form: LogFormat, environment: Mapping[str, str], fd: int) -> loggi
 
 
 def _is_journal(environment: Mapping[str, str], fd: int) -> bool:
-    """Whether the journal reads `fd`: systemd.exec(5) says what JOURNAL_STREAM has."""
+    """Whether the journal reads `fd`, according to JOURNAL_STREAM (systemd.exec(5))."""
     about = os.fstat(fd)
     return environment.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 

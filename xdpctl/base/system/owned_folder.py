@@ -110,10 +110,10 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def rewrite_file(path: Path | str, data: bytes, owner: int, folder: int | None = None) -> None:
-    """Write into a file of a user that is there, in a folder of another one; `folder` is open.
+    """Write into an existing file of `owner` in another user's folder; `folder` is open.
 
-    For a file that a unit has bound by itself, which would keep the old one. Never through a link;
-    ConfigError if it is not a regular file of `owner` with one name.
+    A unit that has bound the file by itself would keep the old one if it were replaced. Links are
+    not followed. ConfigError if it is not a regular file of `owner` with one name.
     """
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(fd, "r+b") as file:
@@ -140,7 +140,7 @@ def read_file(path: Path, most: int) -> bytes:
 def replace_in(
     folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] | None = None
 ) -> None:
-    """Replace a file atomically in an open folder; it gets its owner (user, group) by then."""
+    """Replace a file atomically in an open folder; the new file has its owner (user, group)."""
     _replace(folder, name, data, mode, True, owner)
 
 

@@ -22,10 +22,10 @@ def watchdog_seconds() -> float:
 
     See sd_watchdog_enabled(3).
     """
-    given, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
-    if not given.isdigit() or len(given) > 15 or (pid and pid != str(os.getpid())):
+    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
+    if not microseconds.isdigit() or len(microseconds) > 15 or (pid and pid != str(os.getpid())):
         return 0.0
-    return int(given) / 1e6
+    return int(microseconds) / 1e6
 
 
 def listeners() -> dict[str, socket.socket]:

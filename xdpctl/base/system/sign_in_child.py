@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Signing in a child process: cryptography would take 12 MB of this process for good.
+"""Signs in a child process: loading cryptography would take 12 MB of this process for good.
 
 `python -m xdpctl.base.system.sign_in_child KEY` signs its standard input.
 """

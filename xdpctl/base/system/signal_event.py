@@ -9,9 +9,9 @@ from typing import Self
 class SignalEvent:
     """Like threading.Event, for handlers of signals too.
 
-    A handler runs in the main thread, between two of its instructions. Where it interrupts
-    `threading.Event.wait` or `set`, the lock that its own `set` needs is held by the thread that it
-    runs in: the process hangs for ever. SimpleQueue is made for this.
+    A handler runs in the main thread, between two of its instructions. If it interrupts
+    `threading.Event.wait` or `set`, the main thread holds the lock that the handler's own `set`
+    needs, and the process hangs for ever. A handler may call `SimpleQueue.put` at any time.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class SignalEvent:
         return self._set
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is set, at most so long; whether it was set. One thread may wait."""
+        """Wait until it is set, at most so long; True if it was set. One thread may wait."""
         if self._set:
             return True
         try:

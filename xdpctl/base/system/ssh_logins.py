@@ -6,7 +6,7 @@ variable, so a command's own environment is not enough. Only root can read the e
 other users' processes.
 
 An address counts as logged in only if root's own process of that sshd holds a connection with it.
-So who has no login names no address, and who has one names no address but his own.
+So a user without a login cannot name an address, and a user with one can name only their own.
 """
 
 import os
@@ -33,28 +33,28 @@ def own(pid: int | None = None, proc: Path = _PROC) -> str:
 
     The process's parents are examined too, so this also works under sudo.
     """
-    asked = os.getpid() if pid is None else pid
+    current = os.getpid() if pid is None else pid
     for _ in range(_DEPTH_MAX):
-        found = _client(proc / str(asked))
-        if found:
-            return str(found).split("/")[0]
-        asked = _parent(proc / str(asked))
-        if asked <= 1:
+        client = _client(proc / str(current))
+        if client:
+            return str(client).split("/")[0]
+        current = _parent(proc / str(current))
+        if current <= 1:
             return ""
     return ""
 
 
 def addresses(proc: Path = _PROC) -> list[Prefix]:
     """The client addresses of all ssh logins, sorted; at most 256."""
-    unset, asked = _user_of_unset_logins(), dict[Path, list[Path]]()
+    unset, by_monitor = _user_of_unset_logins(), dict[Path, list[Path]]()
     for process in proc.iterdir():
         if process.name.isdecimal() and (monitor := _monitor(process, proc, unset)):
-            asked.setdefault(monitor, []).append(process)
-    found = set[Prefix]()
-    for monitor, peers in _peers(asked).items():
-        for process in asked[monitor]:
-            found |= peers if _is_daemon(process) else peers & {_client(process)}
-    return sorted(found)[:_LOGINS_MAX]
+            by_monitor.setdefault(monitor, []).append(process)
+    clients = set[Prefix]()
+    for monitor, peers in _peers(by_monitor).items():
+        for process in by_monitor[monitor]:
+            clients |= peers if _is_daemon(process) else peers & {_client(process)}
+    return sorted(clients)[:_LOGINS_MAX]
 
 
 def _user_of_unset_logins() -> int:
@@ -65,10 +65,10 @@ def _user_of_unset_logins() -> int:
 
 
 def _monitor(process: Path, proc: Path, unset: int) -> Path | None:
-    """Root's process of the sshd that has logged somebody in who owns this process.
+    """Root's sshd process that logged in the owner of this process; None if there is none.
 
-    The process is what sshd has started for him, or sshd's own process with his rights: he may
-    only forward ports, without a program. Before the login that one belongs to the user sshd.
+    This process is a program that sshd started for the user, or sshd's own process with the user's
+    rights, which only forwards ports. Before the login, the latter belongs to the user sshd.
     """
     parent = proc / str(_parent(process))
     if not _is_daemon(parent):
@@ -83,7 +83,7 @@ def _monitor(process: Path, proc: Path, unset: int) -> Path | None:
 
 
 def _user(process: Path) -> int | None:
-    """The effective user, whatever a namespace of the process calls it."""
+    """The effective user, as numbered in our user namespace."""
     with suppress(OSError, ValueError, IndexError):
         for line in (process / "status").read_text().splitlines():
             if line.startswith("Uid:"):
@@ -93,17 +93,17 @@ def _user(process: Path) -> int | None:
 
 def _sockets(process: Path) -> set[str]:
     """The inodes of the sockets that a process holds."""
-    held: set[str] = set()
-    for each in (process / "fd").iterdir():
+    inodes: set[str] = set()
+    for link in (process / "fd").iterdir():
         with suppress(OSError):
-            kind, _, inode = str(each.readlink()).partition(":")
+            kind, _, inode = str(link.readlink()).partition(":")
             if kind == "socket":
-                held.add(inode.strip("[]"))
-    return held
+                inodes.add(inode.strip("[]"))
+    return inodes
 
 
 def _peers(processes: Iterable[Path]) -> dict[Path, set[Prefix]]:
-    """The peers of the TCP connections that each process holds; none of one that has ended.
+    """The peers of the TCP connections that each process holds; a process that ended has none.
 
     The tables of a network namespace are read once, and line by line: a host may have hundreds of
     thousands of connections.
@@ -113,22 +113,22 @@ def _peers(processes: Iterable[Path]) -> dict[Path, set[Prefix]]:
         with suppress(OSError):
             of_namespace = holders.setdefault(str((process / "ns" / "net").readlink()), {})
             of_namespace |= dict.fromkeys(_sockets(process), process)
-    found: dict[Path, set[Prefix]] = {}
-    for held in holders.values():
-        for inode, address in _connections(held):
-            found.setdefault(held[inode], set()).add(address)
-    return found
+    peers: dict[Path, set[Prefix]] = {}
+    for by_inode in holders.values():
+        for inode, address in _connections(by_inode):
+            peers.setdefault(by_inode[inode], set()).add(address)
+    return peers
 
 
-def _connections(held: Mapping[str, Path]) -> Iterator[tuple[str, Prefix]]:
+def _connections(by_inode: Mapping[str, Path]) -> Iterator[tuple[str, Prefix]]:
     """The inode and the peer of each connection that is held in one network namespace."""
     for name in ("tcp", "tcp6"):
-        for process in dict.fromkeys(held.values()):
+        for process in dict.fromkeys(by_inode.values()):
             try:  # it may have ended, and there may be no IPv6
                 with (process / "net" / name).open() as rows:
                     for line in rows:
                         row = line.split(maxsplit=10)
-                        if len(row) > 9 and row[3] == _ESTABLISHED and row[9] in held:
+                        if len(row) > 9 and row[3] == _ESTABLISHED and row[9] in by_inode:
                             yield row[9], _address(row[2])
                 break
             except OSError:
@@ -166,6 +166,6 @@ def _client(process: Path) -> Prefix | None:
             variables = file.read(_ENVIRON_MAX).split(b"\0")
     except OSError:
         return None
-    values = (each.removeprefix(_NAME) for each in variables if each.startswith(_NAME))
+    values = (variable.removeprefix(_NAME) for variable in variables if variable.startswith(_NAME))
     words = next(values, b"").decode(errors="replace").split()
     return exact_address(words[0]) if words else None

@@ -52,7 +52,7 @@ def kernel(request: bytes) -> Iterator[bytes]:
 
 
 class Sockets:
-    """The kernel's TCP sockets. `ask` carries a request to it."""
+    """The kernel's TCP sockets; `ask` sends it a request."""
 
     def __init__(self, ask: Kernel = kernel) -> None:
         self._ask = ask
@@ -65,14 +65,14 @@ class Sockets:
                     if number := sock_diag.error_number(message):
                         raise _refused(number)
                     break
-                one = sock_diag.tcp_socket(message)
+                sock = sock_diag.tcp_socket(message)
                 # an IPv6 prefix may contain the mapped form of an IPv4 peer
-                if prefix.covers(Prefix(one.peer, len(one.peer) * 8)):
-                    yield one
+                if prefix.covers(Prefix(sock.peer, len(sock.peer) * 8)):
+                    yield sock
 
-    def destroy(self, one: TcpSocket) -> bool:
+    def destroy(self, sock: TcpSocket) -> bool:
         """Destroy a socket; False if it ended before. SocketsError if the kernel refuses it."""
-        message = next(self._answer(sock_diag.destruction(one)))
+        message = next(self._answer(sock_diag.destruction(sock)))
         number = sock_diag.error_number(message)
         if number and number not in _ENDED:
             raise _refused(number)
@@ -85,9 +85,9 @@ class Sockets:
 
 
 class Closing:
-    """Closes the connections with the peers of a prefix, except those that are not wanted.
+    """Closes the wanted connections with the peers of a prefix.
 
-    What a dump leaves out, because sockets came and went meanwhile, is found by the next one.
+    A dump may miss sockets, because others came and went meanwhile; the next dump has them.
     """
 
     def __init__(
@@ -108,21 +108,21 @@ class Closing:
         for _ in range(_ROUNDS):
             batch: list[TcpSocket] = []
             self.left = 0
-            for one in self._sockets.within(self._prefix):
-                if not self._wanted(one):
+            for sock in self._sockets.within(self._prefix):
+                if not self._wanted(sock):
                     continue
-                if one.cookie not in self._tried and len(batch) < _AT_ONCE:
-                    batch.append(one)
+                if sock.cookie not in self._tried and len(batch) < _AT_ONCE:
+                    batch.append(sock)
                     continue
                 self.left += 1
-                # older kernels acknowledge, and keep, what no program has open any more
-                self._closed.discard(one.cookie)
+                # older kernels acknowledge, but keep a socket that no program has open any more
+                self._closed.discard(sock.cookie)
             if not batch:
                 return
-            for one in batch:
-                self._tried.add(one.cookie)
-                if self._sockets.destroy(one):
-                    self._closed.add(one.cookie)
+            for sock in batch:
+                self._tried.add(sock.cookie)
+                if self._sockets.destroy(sock):
+                    self._closed.add(sock.cookie)
 
 
 def _refused(number: int) -> SocketsError:

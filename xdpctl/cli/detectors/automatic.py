@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for automatic mitigation: post or test an event, set the mode, undo."""
+"""Commands for automatic mitigation: post or test an event, set the mode."""
 
 import sys
 import time
@@ -55,11 +55,11 @@ def hook(
     if (body is None) == (not arguments):
         raise typer.BadParameter("give either the script's arguments or --body")
     if body is not None:
-        given: dict[str, Any] = {"content": _read(body)}
+        payload: dict[str, Any] = {"content": _read(body)}
     else:
         stdin = _input() if detector in _WITH_INPUT else ""
-        given = {"json": {"argv": arguments, "stdin": stdin}}
-    done = _post(options.client(context), path("hooks", detector), given)
+        payload = {"json": {"argv": arguments, "stdin": stdin}}
+    done = _post(options.client(context), path("hooks", detector), payload)
     if not printed(done, form):
         _print_outcome(done)
 
@@ -105,23 +105,23 @@ def _input() -> str:
     return start.decode(errors="replace")
 
 
-def _post(client: Client, where: str, given: dict[str, Any]) -> Any:
+def _post(client: Client, where: str, payload: dict[str, Any]) -> Any:
     """Post it, with retries: a detector reports only once, and the control plane may restart."""
     for pause in _PAUSES:
         try:
-            return client.call("POST", where, **given)
+            return client.call("POST", where, **payload)
         except (Refused, Unreachable) as error:
             if not may_retry(error):
                 raise
         time.sleep(pause)
-    return client.call("POST", where, **given)
+    return client.call("POST", where, **payload)
 
 
-def _read(given: Path) -> bytes:
+def _read(file: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if str(given) == "-" else given.read_bytes()
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"{given}: {error.strerror}") from None
+        raise typer.BadParameter(f"{file}: {error.strerror}") from None
 
 
 def _print_outcome(done: dict[str, Any]) -> None:
@@ -183,18 +183,18 @@ def freeze(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 def _set(context: typer.Context, mode: str | None, form: Format) -> None:
     call = options.client(context).call
     if mode is None:
-        found = call("GET", "/v1/automatic")
+        answer = call("GET", "/v1/automatic")
     else:
-        wanted = None if mode == "configured" else mode
-        found = call("PUT", "/v1/automatic", json={"mode": wanted})
-    if printed(found, form):
+        requested = None if mode == "configured" else mode
+        answer = call("PUT", "/v1/automatic", json={"mode": requested})
+    if printed(answer, form):
         return
     text = (
-        f"{found['mode']}, set by an operator"
-        if found["mode"]
-        else f"{found['configured']}, as configured"
+        f"{answer['mode']}, set by an operator"
+        if answer["mode"]
+        else f"{answer['configured']}, as configured"
     )
     output.out.print(f"automatic mitigation: {text}")
-    for name, detector_mode in found["detectors"].items():
-        if detector_mode != (found["mode"] or found["configured"]):
+    for name, detector_mode in answer["detectors"].items():
+        if detector_mode != (answer["mode"] or answer["configured"]):
             output.out.print(f"  {name}: {detector_mode}")

@@ -10,7 +10,7 @@ from xdpctl.errors import Refused, Unreachable
 
 _WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AGAIN = frozenset((429, 500, 502, 503, 507))  # statuses that allow a retry
-# a body that makes the control plane fail is given up after so many tries: others wait behind it
+# a body that makes the control plane fail is given up after a few tries: others wait behind it
 _DEFECT, _TRIES = 500, 5
 log = logging.getLogger("xdpctl.follow")
 
@@ -32,7 +32,7 @@ class HookDelivery:
         self.partly = False
 
     def __call__(self, body: bytes) -> bool:
-        """Post a body; True once it was accepted or finally refused, False if stopped before."""
+        """Post a body. True if it was accepted or finally refused, False if `wait` ended it."""
         attempt = 0
         while True:
             try:

@@ -28,22 +28,22 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 
     Example: xdpctl detect status
     """
-    found = options.client(context).call("GET", "/v1/detect")
-    if printed(found, form):
+    report = options.client(context).call("GET", "/v1/detect")
+    if printed(report, form):
         return
-    runs = f"runs (pid {found['pid']})" if found["runs"] else "[red]does not report[/red]"
-    lines = {"detector": "off" if found["mode"] == "off" else runs, "mode": found["mode"]}
-    if found["since"]:
-        lines["has learnt for"] = show_duration(max(time.time() - found["since"], 0.0))
-    if found["learning"]:
-        lines["drops freely in"] = show_duration(found["learning"])
-    known = {kind: count for kind, count in found["normal"].items() if count}
+    runs = f"runs (pid {report['pid']})" if report["runs"] else "[red]does not report[/red]"
+    lines = {"detector": "off" if report["mode"] == "off" else runs, "mode": report["mode"]}
+    if report["since"]:
+        lines["has learnt for"] = show_duration(max(time.time() - report["since"], 0.0))
+    if report["learning"]:
+        lines["drops freely in"] = show_duration(report["learning"])
+    known = {kind: count for kind, count in report["normal"].items() if count}
     if known:
         lines["normal packets kept"] = ", ".join(f"{k} {n:,}" for k, n in known.items())
-    if found["overrun"]:
-        lines["read too late"] = output.plural(found["overrun"], "time", "times")
+    if report["overrun"]:
+        lines["read too late"] = output.plural(report["overrun"], "time", "times")
     output.fields(lines)
-    _mitigations(found["mitigations"])
+    _mitigations(report["mitigations"])
 
 
 def _mitigations(mitigations: list[dict[str, Any]]) -> None:
@@ -75,36 +75,36 @@ def show(
     Example: xdpctl detect show 192.0.2.10
     """
     where = path("detect", destination.replace("/", "_"))
-    found = options.client(context).call("GET", where)
-    if printed(found, form):
+    answer = options.client(context).call("GET", where)
+    if printed(answer, form):
         return
-    if not found["protected"]:
+    if not answer["protected"]:
         output.out.print(
-            f"{found['destination']} is neither protected nor in automatic.networks: attacks on it "
-            "are not looked for"
+            f"{answer['destination']} is neither protected nor in automatic.networks: attacks on "
+            "it are not looked for"
         )
     columns = ("kind", ">now/s", ">usual/s", ">threshold/s", ">floor/s", "mode", "meets it with")
     rows = (
         (
-            each["kind"],
-            si3(each["now"]),
-            si3(each["usual"]) if each["usual"] else "-",
-            si3(each["threshold"]),
-            si3(each["floor"]),
-            each["mode"],
-            _meets(each, found["learning"]),
+            row["kind"],
+            si3(row["now"]),
+            si3(row["usual"]) if row["usual"] else "-",
+            si3(row["threshold"]),
+            si3(row["floor"]),
+            row["mode"],
+            _meets(row, answer["learning"]),
         )
-        for each in found["kinds"]
+        for row in answer["kinds"]
     )
     output.table(columns, rows, True, ())
-    _mitigations(found["mitigations"])
+    _mitigations(answer["mitigations"])
 
 
-def _meets(each: dict[str, Any], learning: float) -> str:
-    """What an attack of a kind is met with, now and after learning."""
-    if each["later"] == each["meets"]:
-        return str(each["meets"])
-    return f"{each['meets']}; in {show_duration(learning)} {each['later']}"
+def _meets(row: dict[str, Any], learning: float) -> str:
+    """The action against an attack of this kind, now and after learning."""
+    if row["later"] == row["meets"]:
+        return str(row["meets"])
+    return f"{row['meets']}; in {show_duration(learning)} {row['later']}"
 
 
 @detect_app.command("why")
@@ -137,7 +137,7 @@ def why(
 
 
 def _bars(finding: dict[str, Any]) -> None:
-    """The distribution of the component that tells most, now and before."""
+    """Print the distribution of the most telling component, now and before."""
     bars = reasons.bars(finding)
     if not bars:
         return

@@ -24,31 +24,33 @@ _TIMES = "x"
 _UpTo = Annotated[
     str,
     typer.Option(
-        help="Up to so many times the threshold (5x), or packets a second (20000), of a kind."
+        help="Most that is expected of a kind: times its threshold (5x), or packets/s (20000)."
     ),
 ]
 _Destination = Annotated[
-    str, typer.Option("--dst", help="Address or prefix; without it all that is protected.")
+    str, typer.Option("--dst", help="Address or prefix; default: all that is protected.")
 ]
 _Kind = Annotated[
     str,
-    typer.Option(help="Kind of packets (udp, syn, ...); without it each, except those of answers."),
+    typer.Option(help="Kind of packets (udp, syn, ...); default: every kind that is not answers."),
 ]
-_At = Annotated[str, typer.Option(help="Time of day, of the host's zone: 8:15. Without it always.")]
+_At = Annotated[
+    str, typer.Option(help="Time of day in the host's time zone: 8:15; default: always.")
+]
 _Days = Annotated[
-    str, typer.Option(help="Days of the week, for example mon,tue; without it every day.")
+    str, typer.Option(help="Days of the week, for example mon,tue; default: every day.")
 ]
 
 
 @expect_app.command("add")
 def add(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of it: bell, exam, backup, ...")],
+    name: Annotated[str, typer.Argument(help="Name of the expectation: bell, exam, ...")],
     up_to: _UpTo,
     destination: _Destination = "",
     kind: _Kind = "",
     at: _At = "",
-    lasts: Annotated[str, typer.Option("--for", help="How long from then on: 10m, 2h.")] = "",
+    lasts: Annotated[str, typer.Option("--for", help="Duration, from --at on: 10m, 2h.")] = "",
     days: _Days = "",
     on: Annotated[str, typer.Option(help="One date instead, for example 2026-12-01.")] = "",
     reason: Annotated[str, typer.Option(help="Why it is expected.")] = "",
@@ -65,21 +67,22 @@ def add(
         "destination": destination,
         "kind": kind,
         "at": at,
-        "days": [each.strip().lower() for each in days.split(",") if each.strip()],
+        "days": [day.strip().lower() for day in days.split(",") if day.strip()],
         "on": on,
         "reason": reason,
         **_most(up_to),
     }
     if lasts:
         body["lasts"] = lasts
-    made = options.client(context).call("POST", "/v1/expectations", json=body)
-    if printed(made, form):
+    expectation = options.client(context).call("POST", "/v1/expectations", json=body)
+    if printed(expectation, form):
         return
-    output.out.print(f"expected: {escape(made['name'])}: {escape(made['text'])}, {_when(made)}")
+    text = f"{expectation['name']}: {expectation['text']}"
+    output.out.print(f"expected: {escape(text)}, {_when(expectation)}")
 
 
 def _most(text: str) -> dict[str, float]:
-    """The most that is expected; RuleError if it is no number."""
+    """The rate up to which traffic is expected; RuleError if it is not a number."""
     times = text.endswith(_TIMES)
     try:
         return {"times" if times else "pps": float(text.removesuffix(_TIMES).replace(",", ""))}
@@ -95,36 +98,36 @@ def show(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 
     Example: xdpctl expect list
     """
-    found = options.client(context).call("GET", "/v1/expectations")["expectations"]
-    if printed(found, form):
+    expectations = options.client(context).call("GET", "/v1/expectations")["expectations"]
+    if printed(expectations, form):
         return
     columns = ("name", "expected", "when", "now", "by", "reason")
     rows = (
         (
-            each["name"],
-            each["text"],
-            _when(each),
-            "yes" if each["now"] else "",
-            each["by"],
-            each["reason"],
+            expectation["name"],
+            expectation["text"],
+            _when(expectation),
+            "yes" if expectation["now"] else "",
+            expectation["by"],
+            expectation["reason"],
         )
-        for each in found
+        for expectation in expectations
     )
     if not output.table(columns, rows, form is Format.WIDE, ("reason", "by")):
         output.out.print("nothing is expected")
 
 
-def _when(each: dict[str, Any]) -> str:
-    if not each["at"]:
+def _when(expectation: dict[str, Any]) -> str:
+    if not expectation["at"]:
         return "always"
-    days = each["on"] or ",".join(each["days"]) or "every day"
-    return f"{days} at {each['at']} for {show_duration(each['lasts'])}"
+    days = expectation["on"] or ",".join(expectation["days"]) or "every day"
+    return f"{days} at {expectation['at']} for {show_duration(expectation['lasts'])}"
 
 
 @expect_app.command("remove")
 def remove(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of it, as `expect list` shows it.")],
+    name: Annotated[str, typer.Argument(help="Name of the expectation; see `expect list`.")],
     form: options.Output = Format.TABLE,
 ) -> None:
     """Remove an expectation.

@@ -36,7 +36,7 @@ class Choice(StrEnum):
 
 
 class PlaceSync:
-    """Callable for each body of CrowdSec's stream; retries a failed PUT at the next body."""
+    """Puts the places that CrowdSec bans into a set. Call it with each body of the stream."""
 
     def __init__(self, client: Client, choice: Choice, opened: "Callable[[], GeoDatabase]") -> None:
         self._client, self._choice, self._open = client, choice, opened
@@ -44,7 +44,7 @@ class PlaceSync:
         self._database: GeoDatabase | None = None
 
     def __call__(self, body: bytes, whole: bool) -> None:
-        """Read one body of the stream; PUT the set if places changed or the last PUT failed."""
+        """Read one body; PUT the set if places changed, or if the last PUT failed."""
         try:
             self._put &= not self._places.take(body, whole)
             if not self._put:
@@ -54,8 +54,8 @@ class PlaceSync:
             log.error("the set %s was not updated: %s", SET, error)
 
     def _update(self) -> None:
-        named = [*self._places.countries, *self._places.asns]
-        lines = b"".join(self._lines()) if named else b""
+        places = [*self._places.countries, *self._places.asns]
+        lines = b"".join(self._lines()) if places else b""
         if not lines:
             self._remove()
             return
@@ -69,12 +69,12 @@ class PlaceSync:
                 "spare": "established",
                 "format": "plain",
                 "force": "true",  # it may shrink by more than half
-                "reason": f"CrowdSec bans {', '.join(sorted(named))}"[:REASON_MAX],
+                "reason": f"CrowdSec bans {', '.join(sorted(places))}"[:REASON_MAX],
             },
             content=lines,
             headers={"content-type": "application/octet-stream"},
         )
-        log.info("the set %s has the networks of %s", SET, ", ".join(sorted(named)))
+        log.info("the set %s has the networks of %s", SET, ", ".join(sorted(places)))
 
     def _lines(self) -> Iterator[bytes]:
         """The prefixes of each place, one place at a time: an unknown one is left out alone."""
@@ -218,7 +218,7 @@ def follow_lines(
 
 
 def _check_name(client: Client, detector: str) -> None:
-    """Refuse an unknown detector at once, not at the first line; skipped if nobody answers yet."""
+    """BadParameter for an unknown detector; not checked if the control plane does not answer."""
     try:
         known = client.call("GET", "/v1/automatic")["detectors"]
     except Unreachable:

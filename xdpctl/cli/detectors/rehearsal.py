@@ -41,33 +41,35 @@ def rehearse(
             reports.append(_report(str(path), run(path, detect, ours, learnt, truth)))
         except RecordingError as error:
             missed.append(str(error))
-        learnt = learn(normal, ours) if normal else None  # each recording is met as the first one
-    found = {
+        learnt = learn(normal, ours) if normal else None  # the detector has changed the last one
+    result = {
         "protected": [str(prefix) for prefix in ours],
         "normal": [str(path) for path in normal],
         "recordings": reports,
         "missed": missed,
     }
-    if not printed(found, form):
-        _print_all(found, ours == EVERYWHERE)
+    if not printed(result, form):
+        _print_all(result, ours == EVERYWHERE)
     if missed:
         raise typer.Exit(1)
 
 
-def _print_all(found: dict[str, Any], everywhere: bool) -> None:
+def _print_all(result: dict[str, Any], everywhere: bool) -> None:
     if everywhere:
         output.out.print("the configuration protects nothing, so every destination is looked at")
-    if not found["normal"]:
+    if not result["normal"]:
         output.out.print("without --normal, the detector knows no normal traffic")
-    for report in found["recordings"]:
+    for report in result["recordings"]:
         _print(report)
-    for line in found["missed"]:
+    for line in result["missed"]:
         output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
 
 
 def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
     drops = [
-        a.at for a in done.reports if a.phase is Phase.BEGAN and a.mitigation["action"] == "drop"
+        event.at
+        for event in done.reports
+        if event.phase is Phase.BEGAN and event.mitigation["action"] == "drop"
     ]
     began = done.first_attack or 0.0
     truth = {
@@ -81,8 +83,8 @@ def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
         "known_flows": done.flows,
         "outcomes": dict(done.outcomes),
         "reports": [
-            {"at": a.at, "phase": a.phase.value, "watch": a.watch, **a.mitigation}
-            for a in done.reports
+            {"at": event.at, "phase": event.phase.value, "watch": event.watch, **event.mitigation}
+            for event in done.reports
         ],
         "truth": truth,
         "legitimate": {
@@ -90,36 +92,38 @@ def _report(name: str, done: "Rehearsed") -> dict[str, Any]:
             for kind, (count, hit) in done.legitimate.items()
         },
         "first_mitigation_after": min(
-            (a.at - began for a in done.reports if a.phase is Phase.BEGAN), default=None
+            (event.at - began for event in done.reports if event.phase is Phase.BEGAN), default=None
         ),
         "first_drop_after": min((at - began for at in drops), default=None),
         "cut_file": done.skipped.tail,
     }
 
 
-_SAID = {"began": "began", "continues": "again", "ended": "ended"}
+_VERBS = {"began": "began", "continues": "again", "ended": "ended"}
 
 
 def _print(report: dict[str, Any]) -> None:
-    asked = "told apart" if report["known_flows"] else "not told apart: no packet goes out"
+    flows = "told apart" if report["known_flows"] else "not told apart: no packet goes out"
     output.out.print(
         f"[bold]{escape(report['recording'])}[/bold]: {report['packets']:,} packets in "
-        f"{report['seconds']:.1f} s; known flows are {asked}",
+        f"{report['seconds']:.1f} s; known flows are {flows}",
         soft_wrap=True,
     )
-    for each in report["reports"]:
-        said = "watch" if each["watch"] else _SAID[each["phase"]]
-        line = f"  {each['at']:8.2f} s  {said:<6} {each['action']} {each['match']}"
+    for event in report["reports"]:
+        verb = "watch" if event["watch"] else _VERBS[event["phase"]]
+        line = f"  {event['at']:8.2f} s  {verb:<6} {event['action']} {event['match']}"
         output.out.print(escape(line), soft_wrap=True)
-        because = each["finding"].get("because", ()) if each["phase"] == "began" else ()
+        because = event["finding"].get("because", ()) if event["phase"] == "began" else ()
         for why in because:
             output.out.print(f"              - {escape(why)}", soft_wrap=True)
     if not report["reports"]:
         output.out.print("  nothing would have been done")
     for word, counts in report["truth"].items():
         total, passed = counts["packets"], counts["outcomes"].get("no_rule", 0)
-        kept = total - passed
-        output.out.print(f"  {word}: {kept:,} of {total:,} packets kept out ({kept / total:.3%})")
+        kept_out = total - passed
+        output.out.print(
+            f"  {word}: {kept_out:,} of {total:,} packets kept out ({kept_out / total:.3%})"
+        )
     for kind, counts in report["legitimate"].items():
         if counts["kept_out"]:
             share = counts["kept_out"] / counts["packets"]

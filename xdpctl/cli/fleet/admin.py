@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that root runs on a node: found a fleet, join, leave, renew, revoke."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -21,9 +21,6 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.config import paths
 from xdpctl.errors import ConfigError, Refused, Unreachable
 
-if TYPE_CHECKING:
-    pass
-
 
 def init(
     name: Name,
@@ -42,9 +39,9 @@ def init(
     path = config_file or paths.CONFIG_FILE
     settings = settings_of(config_file, state_dir)
     check_absent(path)
-    made, process = authority_of(settings).found(name, address, group or ())
-    add_table(path, made, settings.group)
-    if printed({"name": name, "endpoints": list(made.endpoints), "etcd": process}, form):
+    node, process = authority_of(settings).found(name, address, group or ())
+    add_table(path, node, settings.group)
+    if printed({"name": name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
     output.out.print(f"founded: {name} is the first node. {RESTART}")
     tell_of_etcd(process, settings)
@@ -57,32 +54,32 @@ def token(
     group: Groups = None,
     member: Annotated[
         bool,
-        typer.Option("--member", help="It also runs etcd: an odd number of members is best."),
+        typer.Option("--member", help="The node also runs etcd; use an odd number of members."),
     ] = False,
     follow_only: Annotated[
         bool,
-        typer.Option("--follow-only", help="It takes intents over, and nobody states any there."),
+        typer.Option("--follow-only", help="The node applies intents, but none is stated on it."),
     ] = False,
-    within: Annotated[str, typer.Option("--within", help="How long it can be used.")] = "1h",
+    within: Annotated[str, typer.Option("--within", help="Time in which to use the token.")] = "1h",
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Make a token with which one node joins; on the node where the fleet was founded.
+    """Make a token with which one node joins. Run it where the fleet was founded.
 
     Example: xdpctl fleet token edge2 --address 192.0.2.2
     """
     settings = settings_of(config_file, state_dir)
     seconds = parse_duration(within, "within")
     authority = authority_of(settings)
-    made = authority.token(name, address, group or (), member, not follow_only, seconds)
+    secret = authority.token(name, address, group or (), member, not follow_only, seconds)
     here = next(iter(authority.record().members.values()))
     command = f"xdpctl fleet join {here}"
-    if printed({"name": name, "token": made, "command": command}, form):
+    if printed({"name": name, "token": secret, "command": command}, form):
         return
     output.out.print(f"on {name}, as root, within {within}: {command}")
     output.out.print("it asks for the token, which can be used once:")
-    output.out.print(made, markup=False, soft_wrap=True)
+    output.out.print(secret, markup=False, soft_wrap=True)
 
 
 _Secret = Annotated[
@@ -91,7 +88,7 @@ _Secret = Annotated[
         "--token",
         prompt="token",
         hide_input=True,
-        help="Token of `xdpctl fleet token`; without it, it is asked for, or read from input.",
+        help="Token of `xdpctl fleet token`; default: asked for, or read from standard input.",
     ),
 ]
 
@@ -105,7 +102,7 @@ def join(
 ) -> None:
     """Join the fleet of a node: get a certificate, and write the configuration.
 
-    Other users of this host see the options of a command: better, paste the token when asked.
+    Other users of this host can see the options of a command, so paste the token when asked.
 
     Example: xdpctl fleet join 192.0.2.1
     """
@@ -120,17 +117,17 @@ def join(
 
     parsed = parse_token(secret)
     bundle = fetch(host, parsed)
-    made, process = Installation(authority.layout).join(bundle)
-    add_table(path, made, settings.group)
+    node, process = Installation(authority.layout).join(bundle)
+    add_table(path, node, settings.group)
     try:
         used(host, parsed)
     except Unreachable as error:
         output.err.print(
             f"[yellow]note:[/yellow] the token can still be used: {escape(str(error))}"
         )
-    if printed({"name": made.name, "endpoints": list(made.endpoints), "etcd": process}, form):
+    if printed({"name": node.name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
-    output.out.print(f"joined as {made.name}. {RESTART}")
+    output.out.print(f"joined as {node.name}. {RESTART}")
     tell_of_etcd(process, settings)
     output.out.print("  rules that this node had stay its own; to share them: xdpctl fleet share")
 
@@ -179,7 +176,7 @@ def revoke(
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Let a node do nothing any more: its certificate was stolen, or it is gone for good.
+    """Shut a node out of the fleet: its certificate was stolen, or it is gone for good.
 
     Example: xdpctl fleet revoke edge3
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands that root runs on a node: back the fleet up, and begin anew after a loss."""
+"""Commands that root runs on a node: back the fleet up, and restore it after a loss."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ from xdpctl.config import paths
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Archive to write: it has the authority's key.")],
+    file: Annotated[Path, typer.Argument(help="Archive to write; it has the authority's key.")],
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Write what the engine has, and the authority, into an archive that root alone can read.
+    """Write the engine's data and the authority into an archive that only root can read.
 
     Example: xdpctl fleet backup /root/fleet.tar.gz
     """
@@ -35,9 +35,9 @@ def restore(
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Make this node the only member of an engine with what a backup has.
+    """Make this node the only member of an engine that has the data of a backup.
 
-    What nodes still have and the backup has not, they state again. Stop every etcd first.
+    Nodes state again what they have and the backup lacks. Stop every etcd first.
 
     Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
     """
@@ -52,9 +52,9 @@ def restore(
     process = recovery.restore(authority, file, name, address)
     output.out.print("restored: this node is the only member; let others join anew as members")
     if not settings.fleet:
-        made = authority.install_node(name, address)
+        node = authority.install_node(name, address)
         authority.publish_revoked()
-        add_table(config_file or paths.CONFIG_FILE, made, settings.group)
+        add_table(config_file or paths.CONFIG_FILE, node, settings.group)
         output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "

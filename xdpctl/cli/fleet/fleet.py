@@ -22,28 +22,28 @@ app.add_typer(fleet_app, name="fleet")
 
 @fleet_app.command("status")
 def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Show all nodes, the engine, and what is not applied where.
+    """Show the engine, all nodes, and what each node does not apply.
 
     Example: xdpctl fleet status
     """
-    found = options.client(context).call("GET", "/v1/fleet")
-    if printed(found, form):
+    fleet = options.client(context).call("GET", "/v1/fleet")
+    if printed(fleet, form):
         return
-    engine = found["engine"]
-    lines = {"this node": found["name"]}
-    if found["isolated"]:
-        lines["cut off"] = f"for {show_duration(found['silent_for'])}"
+    engine = fleet["engine"]
+    lines = {"this node": fleet["name"]}
+    if fleet["isolated"]:
+        lines["cut off"] = f"for {show_duration(fleet['silent_for'])}"
     known = f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
     lines["engine"] = f"{engine['endpoint']}, {known}"
     if engine["problem"]:
         lines["problem"] = engine["problem"]
-    if found["unsent"]:
-        lines["waits to be sent"] = output.plural(found["unsent"], "change", "changes")
-    lines["fetches feeds"] = found["feeds"] or "nobody yet"
+    if fleet["unsent"]:
+        lines["waits to be sent"] = output.plural(fleet["unsent"], "change", "changes")
+    lines["fetches feeds"] = fleet["feeds"] or "nobody yet"
     output.fields(lines)
     columns = ("node", "state", "held", ">rules", ">sets", ">incidents", ">refused", "version")
-    output.table(columns, map(_row, found["nodes"]), form is Format.WIDE)
-    for node in found["nodes"]:
+    output.table(columns, map(_row, fleet["nodes"]), form is Format.WIDE)
+    for node in fleet["nodes"]:
         for problem in node["problems"]:
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(problem)}")
         for key, why in node["refused"].items():
@@ -79,41 +79,41 @@ def node(
     name: Annotated[str, typer.Argument(help="Name of the node.")],
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Show everything that a node reports of itself.
+    """Show everything that a node reports about itself.
 
     Example: xdpctl fleet node edge2
     """
-    found = options.client(context).call("GET", path("fleet", "nodes", name))
-    if printed(found, form):
+    report = options.client(context).call("GET", path("fleet", "nodes", name))
+    if printed(report, form):
         return
-    lines = {"state": _state(found), "groups": ", ".join(found["groups"]) or "-"}
-    lines |= {"address": found["address"] or "-", "version": found["version"] or "-"}
-    lines["rules"] = f"{found['rules']:,} on sources, {found['matches']} on matches"
-    lines |= {"sets": str(found["sets"]), "open incidents": str(found["incidents"])}
-    lines["behind"] = output.plural(found["behind"], "revision", "revisions")
-    lines["held"] = found["held"].replace("_", " ") or "-"
-    if found["certificate_ends"]:
-        lines["certificate ends"] = found["certificate_ends"][:19].replace("T", " ")
-    for other, packets in found["armed"].items():
+    lines = {"state": _state(report), "groups": ", ".join(report["groups"]) or "-"}
+    lines |= {"address": report["address"] or "-", "version": report["version"] or "-"}
+    lines["rules"] = f"{report['rules']:,} on sources, {report['matches']} on matches"
+    lines |= {"sets": str(report["sets"]), "open incidents": str(report["incidents"])}
+    lines["behind"] = output.plural(report["behind"], "revision", "revisions")
+    lines["held"] = report["held"].replace("_", " ") or "-"
+    if report["certificate_ends"]:
+        lines["certificate ends"] = report["certificate_ends"][:19].replace("T", " ")
+    for other, packets in report["armed"].items():
         lines[f"hits for {other}"] = output.plural(packets, "packet", "packets")
     output.fields(lines)
-    for problem in found["problems"]:
+    for problem in report["problems"]:
         output.out.print(f"  problem: {problem}", markup=False)
-    for key, why in found["refused"].items():
+    for key, why in report["refused"].items():
         output.out.print(f"  does not apply {key}: {why}", markup=False)
 
 
 @fleet_app.command("incidents")
 def incidents(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """List the attacks on all nodes: one story each, with each node's part in it.
+    """List the attacks on all nodes, and each node's part in them.
 
     Example: xdpctl fleet incidents
     """
-    found = options.client(context).call("GET", "/v1/fleet/incidents")["stories"]
-    if printed(found, form):
+    stories = options.client(context).call("GET", "/v1/fleet/incidents")["stories"]
+    if printed(stories, form):
         return
     columns = ("began", "victim", "attack", "node", "state", ">peak pps", ">rules", ">packets")
-    rows = [_part(story, part) for story in found for part in story["parts"]]
+    rows = [_part(story, part) for story in stories for part in story["parts"]]
     if not output.table(columns, rows, form is Format.WIDE):
         output.out.print("no node has had an incident")
 
@@ -142,8 +142,8 @@ def history(
     Example: xdpctl fleet history
     """
     query = {"limit": limit}
-    found = options.client(context).call("GET", "/v1/fleet/history", params=query)["changes"]
-    if printed(found, form):
+    changes = options.client(context).call("GET", "/v1/fleet/history", params=query)["changes"]
+    if printed(changes, form):
         return
     columns = ("node", ">change", "at", "by", "what", "on", ">records")
     rows = [
@@ -156,7 +156,7 @@ def history(
             change["subject"].replace("_", "/") or "-",
             f"{change['records']:,}",
         )
-        for change in found
+        for change in changes
     ]
     if not output.table(columns, rows, form is Format.WIDE):
         output.out.print("nobody has changed anything in the last seven days")
@@ -181,13 +181,13 @@ def undo(
         return
     records = output.plural(done["restored"], "record", "records")
     output.out.print(f"put back {records}{output.afterwards(done)}")
-    for kept in done["reasons"]:
-        output.err.print(f"{kept['subject']} stays: {kept['why']}", markup=False)
+    for reason in done["reasons"]:
+        output.err.print(f"{reason['subject']} stays: {reason['why']}", markup=False)
 
 
 @fleet_app.command("share")
 def share(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """State every rule, set and token that is only on this node for all nodes.
+    """Share every rule, set and token that is only on this node: state it for all nodes.
 
     Example: xdpctl fleet share
     """
@@ -231,8 +231,8 @@ def policy(
         raise ConfigError(f"{file} is empty: give --none to end the policy of the fleet")
     done = client.call("PUT", "/v1/fleet/policy", json={"toml": text})
     if not printed(done, form):
-        said = "set" if text else "each node's own configuration applies again"
-        output.out.print(said + output.afterwards(done))
+        outcome = "set" if text else "each node's own configuration applies again"
+        output.out.print(outcome + output.afterwards(done))
 
 
 for command in (

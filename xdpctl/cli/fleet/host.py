@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands share that root runs on a node of a fleet."""
+"""Options and functions of the commands that root runs on a node of a fleet."""
 
 import os
 from pathlib import Path
@@ -29,13 +29,13 @@ def settings_of(config_file: Path | None, state_dir: Path | None) -> Settings:
     """The settings of this host; ConfigError for anybody but root."""
     if os.geteuid() != 0:
         raise ConfigError("this needs root, because it reads and writes keys. Use sudo.")
-    fresh = config_file is not None and not config_file.exists()  # it will be made
+    fresh = config_file is not None and not config_file.exists()  # the command will make it
     loaded = Settings() if fresh else config.load(config_file)
     return config.override(loaded, state_dir=state_dir)
 
 
 def authority_of(settings: Settings) -> "Authority":
-    """The authority, which may be none on this host; ConfigError without the extra."""
+    """The authority, which this host may not have; ConfigError without the extra `fleet`."""
     try:
         from xdpctl.fleet.authority.authority import Authority
         from xdpctl.fleet.authority.layout import Layout
@@ -47,7 +47,7 @@ def authority_of(settings: Settings) -> "Authority":
 
 
 def tell_of_etcd(process: int, settings: Settings) -> None:
-    """Say how etcd was started, where there is no systemd."""
+    """Without systemd, say how etcd was started."""
     if process:
         file = settings.state_dir / "engine" / "etcd.env"
         output.out.print(

@@ -23,9 +23,9 @@ _KEYS = (
     ("c", "keep the rule that was added last"),
     ("r", "let the source of the row pass (tab From)"),
     ("a", "say that the incident of the row was legitimate (tab Incidents)"),
-    ("w", "all of the row"),
+    ("w", "show all fields of the row"),
     ("/", "look only at packets of a match"),
-    ("v", "all packets, those that pass, those that are dropped"),
+    ("v", "show all packets, only passed ones, or only dropped ones"),
     ("s", "order by packets or by bits"),
     ("f", "freeze detectors, or let them act again"),
     ("B", "bypass: let everything pass, or filter again"),
@@ -40,13 +40,13 @@ def _allowed(answer: Any) -> str:
 
 
 class Acting(App[None]):
-    """Changes by keys; each asks the control plane in a thread, and says what was done."""
+    """Actions of keys. Each asks the control plane in a thread, and shows what was done."""
 
     def __init__(self, client: ApiClient) -> None:
         super().__init__()
         self.client = client
         self.shown: Look | None = None
-        self._last_rule = ""  # the last provisional one that was added here
+        self._last_rule = ""  # id of the provisional rule that was added here last
 
     def say(self, text: str) -> None:
         """Show a sentence below the table."""
@@ -60,18 +60,18 @@ class Acting(App[None]):
             return None
         return self.shown.lines[place]
 
-    def from_thread(self, worker: Worker[Any], call: Callable[..., None], *given: Any) -> None:
-        """Call something in the view's own thread, if it still runs."""
+    def from_thread(self, worker: Worker[Any], call: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the view's own thread, if the view still runs."""
         if not worker.is_cancelled and self.is_running:
-            self.call_from_thread(call, *given)
+            self.call_from_thread(call, *arguments)
 
-    def _do(self, method: str, path: str, told: Callable[[Any], str], **body: Any) -> None:
+    def _do(self, method: str, path: str, describe: Callable[[Any], str], **body: Any) -> None:
         """Call the API in a thread, and say what was done or why not."""
 
         def call() -> None:
             worker = get_current_worker()
             try:
-                text = told(self.client.call(method, path, **body))
+                text = describe(self.client.call(method, path, **body))
             except Refused as error:
                 fix = error.problem.get("fix", "")
                 text = words.spoken(f"not done: {error}" + (f" ({fix})" if fix else ""))
@@ -117,11 +117,11 @@ class Acting(App[None]):
                 f"To how many packets a second? It ends after {_TRIAL} unless you confirm it.",
             ]
 
-            def take(given: str | None) -> None:
-                if given is None:
+            def take(typed: str | None) -> None:
+                if typed is None:
                     return
                 try:
-                    body = looks.limit(line, read_amount(given, "pps"), _TRIAL)
+                    body = looks.limit(line, read_amount(typed, "pps"), _TRIAL)
                 except RuleError:
                     self.say("nothing was changed: write a number, such as 1000 or 5k")
                 else:
@@ -143,7 +143,7 @@ class Acting(App[None]):
         return f"confirmed: {rule['text']}{undo}"
 
     def action_release(self) -> None:
-        """Let a source pass for an hour."""
+        """Let a source pass for a while."""
         line = self.selected()
         if line is None or not line.address:
             self.say("choose a single source (tab From) to release it")
@@ -153,13 +153,13 @@ class Acting(App[None]):
         def take(ttl: str | None) -> None:
             if ttl:
                 body = {"source": line.address, "ttl": ttl, "reason": "top"}
-                told = f"released: {line.address} passes for {ttl}"
-                self._do("POST", "/v1/releases", lambda _: told, json=body)
+                sentence = f"released: {line.address} passes for {ttl}"
+                self._do("POST", "/v1/releases", lambda _: sentence, json=body)
 
         self.push_screen(Question(lines, _RELEASE), take)
 
     def action_allow(self) -> None:
-        """End the automatic rules of an incident, and expect as much from now on."""
+        """End the automatic rules of an incident, and expect as much traffic from now on."""
         line = self.selected()
         if line is None or not line.incident:
             self.say("choose an incident (tab Incidents) to say that it was legitimate")
@@ -179,7 +179,7 @@ class Acting(App[None]):
         self.push_screen(Question(lines), take)
 
     def action_why(self) -> None:
-        """All that is known of the row."""
+        """Show all fields of the row."""
         line = self.selected()
         if line is None or self.shown is None:
             return
@@ -187,25 +187,27 @@ class Acting(App[None]):
         self.push_screen(Details([f"{name.lstrip('>')}: {cell}" for name, cell in pairs]))
 
     def action_help(self) -> None:
-        """All keys."""
+        """Show all keys."""
         tabs = ", ".join(f"{(place + 1) % 10} {tab.name}" for place, tab in enumerate(TABS[:10]))
         keys = [f"{key}  {what}" for key, what in _KEYS]
         self.push_screen(Details([*keys, "", f"tabs: {tabs}"]))
 
     def action_freeze(self) -> None:
-        """No new rules of detectors, or again."""
+        """Freeze detectors, or let them act again."""
         frozen = self.shown is not None and "detectors off" in self.shown.state
         word, mode = ("configured", None) if frozen else ("freeze", "off")
         what = "Detectors will act as configured." if frozen else "Detectors will add no rules."
 
         def take(typed: str | None) -> None:
             if typed == word:
-                told = f"detectors: {'as configured' if frozen else 'frozen, existing rules stay'}"
-                self._do("PUT", "/v1/automatic", lambda _: told, json={"mode": mode})
+                sentence = (
+                    f"detectors: {'as configured' if frozen else 'frozen, existing rules stay'}"
+                )
+                self._do("PUT", "/v1/automatic", lambda _: sentence, json={"mode": mode})
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 
-        self.push_screen(Question([what, f"Enter, if {word} stands here."], word), take)
+        self.push_screen(Question([what, f"Press Enter to confirm {word}."], word), take)
 
     def action_bypass(self) -> None:
         """Let everything pass, or filter again."""
@@ -215,8 +217,8 @@ class Acting(App[None]):
 
         def take(typed: str | None) -> None:
             if typed == word:
-                told = "everything passes" if on else "filtering"
-                self._do("POST", "/v1/bypass", lambda _: told, json={"on": on})
+                sentence = "everything passes" if on else "filtering"
+                self._do("POST", "/v1/bypass", lambda _: sentence, json={"on": on})
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 

@@ -34,11 +34,11 @@ class Question(ModalScreen[str | None]):
             yield Input(self._initial)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter answers."""
+        """Enter answers with the text."""
         self.dismiss(event.value.strip())
 
     def action_dismiss_none(self) -> None:
-        """Escape answers nothing."""
+        """Escape answers with None."""
         self.dismiss(None)
 
 
@@ -56,9 +56,7 @@ class Details(ModalScreen[None]):
         self._lines = lines
 
     def compose(self) -> ComposeResult:
-        """The text."""
         yield Static(Text("\n".join([*self._lines, "", "any key closes this"])))
 
     def on_key(self) -> None:
-        """Close it."""
         self.dismiss()

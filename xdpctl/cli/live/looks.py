@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the live view asks the control plane, and the texts of what it shows. No Textual here."""
+"""The live view's requests to the control plane, and the texts that it shows. No Textual here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,20 +37,20 @@ TABS = (
     Tab("ICMP", "icmp"),
     Tab("Rules", "rule"),
     Tab("Incidents", ""),
-    Tab("Served", "served"),  # this and the next have no number
+    Tab("Served", "served"),  # this tab and the next have no number key
     Tab("AS", "as"),
 )
 
 
 def tab(by: str) -> Tab:
-    """The tab of the first of these dimensions; the first tab if none has it."""
+    """The tab of the first dimension of a list; the first tab if no tab has that dimension."""
     first = by.split(",")[0].strip().replace("-", "_")
-    return next((each for each in TABS if each.by == first), TABS[0])
+    return next((candidate for candidate in TABS if candidate.by == first), TABS[0])
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is looked at. `where` is the text of a match, or empty."""
+    """What the user has chosen to see. `where` is the text of a match, or empty."""
 
     tab: Tab = TABS[0]
     verdict: str = "all"
@@ -81,7 +81,7 @@ class Look:
 
 
 def look(client: ApiClient, view: View) -> Look:
-    """Ask for everything that the screen shows."""
+    """Ask the control plane for everything that the screen shows."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
     rates, problems = _rates(_history(client)), [*status["problems"]]
@@ -105,19 +105,21 @@ def _table(client: ApiClient, view: View) -> tuple[Columns, list[Line]]:
     return tables.traffic(client, view.tab.name, query, view.sort)
 
 
-def aligned(found: Look) -> list[Line]:
+def aligned(snapshot: Look) -> list[Line]:
     """The lines with the cells of numeric columns aligned at the right."""
-    columns = list(zip(*(line.cells for line in found.lines), strict=True))
+    columns = list(zip(*(line.cells for line in snapshot.lines), strict=True))
     widths = [
         max(map(len, [name.lstrip(">"), *cells])) if name.startswith(">") else 0
-        for name, cells in zip(found.columns, columns or [()] * len(found.columns), strict=True)
+        for name, cells in zip(
+            snapshot.columns, columns or [()] * len(snapshot.columns), strict=True
+        )
     ]
     return [
         replace(
             line,
             cells=tuple(cell.rjust(n) for cell, n in zip(line.cells, widths, strict=True)),
         )
-        for line in found.lines
+        for line in snapshot.lines
     ]
 
 
@@ -127,12 +129,12 @@ def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}
     rules = used.get("rules", 0) + used.get("matches", 0)
-    found = f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
-    return found + (" · more is expected now" if status["expected"] else "")
+    text = f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
+    return text + (" · more is expected now" if status["expected"] else "")
 
 
 def _history(client: ApiClient) -> Mapping[str, Any]:
-    """The last minute; nothing where no figures are recorded."""
+    """The figures of the last minute; empty if none are recorded."""
     names = "pass_packets,pass_bits,drop_packets,drop_bits"
     query = {"names": names, "since": f"{_HISTORY_SECONDS}s", "points": _HISTORY_SECONDS}
     try:
@@ -144,13 +146,13 @@ def _history(client: ApiClient) -> Mapping[str, Any]:
 
 def _rates(figures: Mapping[str, Any]) -> list[str]:
     """A line for each verdict: rates now, and a graph of the last minute."""
-    found = []
+    lines = []
     for verdict, word in (("pass", "passed"), ("drop", "dropped")):
         packets = figures.get(f"{verdict}_packets", {}).get("averages", [])
         bits = figures.get(f"{verdict}_bits", {}).get("averages", [])
         rates = f"{_newest(packets):>7} packets/s {_unit(_newest(bits)):>12}"
-        found.append(f"{word:<8}{rates}  {graph(packets, _HISTORY_SECONDS // 2)}")
-    return found
+        lines.append(f"{word:<8}{rates}  {graph(packets, _HISTORY_SECONDS // 2)}")
+    return lines
 
 
 def _newest(values: Sequence[float | None]) -> str:
@@ -164,9 +166,9 @@ def _unit(bits: str) -> str:
 
 
 def graph(values: Sequence[float | None], width: int) -> str:
-    """Bars of the newest values, two to a character, of which the larger is shown."""
-    kept = list(values)[-2 * width :]
-    pairs = [kept[at : at + 2] for at in range(0, len(kept), 2)]
+    """Bars of the newest values. A character stands for two values and shows the larger one."""
+    newest = list(values)[-2 * width :]
+    pairs = [newest[at : at + 2] for at in range(0, len(newest), 2)]
     known = [max((value for value in pair if value is not None), default=None) for pair in pairs]
     most = max((value for value in known if value is not None), default=0.0) or 1.0
     top = len(_BLOCKS) - 1

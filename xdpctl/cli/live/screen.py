@@ -25,7 +25,7 @@ _CALM = "the filter works without this view"
 
 
 class TopApp(Acting):
-    """Looks every `delay` seconds; a look that takes longer is not overtaken."""
+    """Looks every `delay` seconds, but not before the last look is answered."""
 
     TITLE = "xdpctl top"
     ENABLE_COMMAND_PALETTE = False
@@ -79,13 +79,13 @@ class TopApp(Acting):
         self._show_view()
         self.set_interval(self._delay, self._refresh)
         self._refresh()
-        for number in (signal.SIGTERM, signal.SIGHUP):  # the terminal will be as it was before
+        for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is restored
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
     # looking
 
     def _refresh(self) -> None:
-        """Look, unless this very view is asked for already."""
+        """Look, unless the answer for this view is awaited already."""
         if self._asked_for != self._view:
             self._asked_for = self._view
             self.run_worker(self._ask, thread=True, group="look", exit_on_error=False)
@@ -93,54 +93,54 @@ class TopApp(Acting):
     def _ask(self) -> None:
         view, worker = self._view, get_current_worker()
         try:
-            found = looks.look(self.client, view)
+            look = looks.look(self.client, view)
         except XdpctlError as error:
             self.from_thread(worker, self._answered, view, None, str(error).split(":")[0])
-        except Exception as error:  # a defect; else the screen would stand still and look alive
+        except Exception as error:  # a defect: without this, an old screen would look alive
             self.from_thread(worker, self._answered, view, None, repr(error))
             raise
         else:
-            self.from_thread(worker, self._answered, view, found, "")
+            self.from_thread(worker, self._answered, view, look, "")
 
-    def _answered(self, view: View, found: Look | None, trouble: str) -> None:
+    def _answered(self, view: View, look: Look | None, trouble: str) -> None:
         if self._asked_for == view:
             self._asked_for = None
-        if found is None:
+        if look is None:
             self._trouble(trouble)
         else:
-            self._show(found, view)
+            self._show(look, view)
 
     def _trouble(self, text: str) -> None:
         state = self.query_one("#state", Static)
         state.set_class(True, "trouble")
         state.update(Text(f"not live: {printable(text)}; {_CALM}"))
 
-    def _show(self, found: Look, view: View) -> None:
+    def _show(self, look: Look, view: View) -> None:
         if view != self._view:
-            return  # of another tab or filter than is wanted now
-        selected, self.shown = self.selected(), found
+            return  # the answer is for another tab or filter than the current one
+        selected, self.shown = self.selected(), look
         state = self.query_one("#state", Static)
-        problems = "; ".join(map(printable, found.problems))
+        problems = "; ".join(map(printable, look.problems))
         state.set_class(
-            bool(problems) or found.state.startswith("hurting") or "BYPASS" in found.state,
+            bool(problems) or look.state.startswith("hurting") or "BYPASS" in look.state,
             "trouble",
         )
-        state.update(Text(found.state + (f" · {problems}" if problems else "")))
-        self.query_one("#rates", Static).update(Text("\n".join(found.rates)))
-        if found.refusal:
-            self.say(found.refusal)
-        self._fill(found, selected)
+        state.update(Text(look.state + (f" · {problems}" if problems else "")))
+        self.query_one("#rates", Static).update(Text("\n".join(look.rates)))
+        if look.refusal:
+            self.say(look.refusal)
+        self._fill(look, selected)
 
-    def _fill(self, found: Look, selected: Line | None) -> None:
+    def _fill(self, look: Look, selected: Line | None) -> None:
         table = self.query_one(DataTable)
         names = tuple(column.label.plain for column in table.columns.values())
-        wanted = tuple(name.lstrip(">") for name in found.columns)
-        table.clear(columns=names != wanted)
-        if names != wanted:
-            table.add_columns(*map(Text, wanted))
-        for line in looks.aligned(found):
+        columns = tuple(name.lstrip(">") for name in look.columns)
+        table.clear(columns=names != columns)
+        if names != columns:
+            table.add_columns(*map(Text, columns))
+        for line in looks.aligned(look):
             table.add_row(*map(Text, line.cells))
-        keys = [line.key for line in found.lines]
+        keys = [line.key for line in look.lines]
         if selected and selected.key in keys:
             table.move_cursor(row=keys.index(selected.key))
 
@@ -152,14 +152,14 @@ class TopApp(Acting):
 
     def _change(self, view: View) -> None:
         self._view, self.shown = view, None
-        self.query_one(DataTable).clear()  # these rows are of another view
+        self.query_one(DataTable).clear()  # its rows belong to the view before
         self._show_view()
         self._refresh()
 
     # what is looked at
 
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
-        """Another tab was chosen."""
+        """Show the chosen tab."""
         place = int((event.tab.id or "tab-0").removeprefix("tab-"))
         self._change(replace(self._view, tab=TABS[place]))
 

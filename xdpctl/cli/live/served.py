@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command that shows whether services inside serve."""
+"""The command that shows whether services inside serve their clients."""
 
 from typing import Annotated, Any
 
@@ -17,25 +17,25 @@ app = typer.Typer()
 def served(
     context: typer.Context,
     at: Annotated[
-        str, typer.Argument(help="Address or prefix of the services; without it all.")
+        str, typer.Argument(help="Address or prefix of the services; default: all.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Services at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 50,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Show whom services inside serve, against what is usual, and how long clients wait.
 
-    Rates a minute, of the last 20 seconds: connections over TCP, and answers over UDP. Nothing is
-    counted where no interface is outside.
+    Rates are per minute, over the last 20 seconds: connections over TCP, and answers over UDP.
+    Nothing is counted if no interface is outside.
 
     Example: xdpctl served 192.0.2.0/24
     """
     query: dict[str, Any] = {"limit": limit} | ({"at": at} if at else {})
-    found = options.client(context).call("GET", "/v1/served", params=query)["services"]
-    if printed(found, form):
+    services = options.client(context).call("GET", "/v1/served", params=query)["services"]
+    if printed(services, form):
         return
-    columns, lines = tables.served(found)
+    columns, lines = tables.served(services)
     if not output.table(columns, [line.cells for line in lines], form is Format.WIDE):
         output.out.print("no service has served anybody yet" + (f" at {escape(at)}" if at else ""))
-    for each in found:
-        if each["fails"]:
-            output.out.print(f"[bold red]{escape(each['fails'])}[/]")
+    for service in services:
+        if service["fails"]:
+            output.out.print(f"[bold red]{escape(service['fails'])}[/]")

@@ -43,9 +43,9 @@ def traffic(
     client: ApiClient, name: str, query: Mapping[str, Any], sort: str
 ) -> tuple[Columns, list[Line]]:
     """The most frequent values of a dimension, which is called `name`."""
-    asked = {**query, "limit": _ROWS}
-    (found,) = client.call("GET", "/v1/top", params=asked)["dimensions"]
-    rows = sorted(found["rows"], key=lambda row: -row[sort])
+    params = {**query, "limit": _ROWS}
+    (dimension,) = client.call("GET", "/v1/top", params=params)["dimensions"]
+    rows = sorted(dimension["rows"], key=lambda row: -row[sort])
     lines = [
         Line(
             key=row["value"],
@@ -66,20 +66,20 @@ def traffic(
 
 def rules(client: ApiClient) -> tuple[Columns, list[Line]]:
     """The rules that hit most packets a second."""
-    listed = client.call("GET", "/v1/rules", params={"sort": "rate", "limit": _ROWS})["rules"]
+    records = client.call("GET", "/v1/rules", params={"sort": "rate", "limit": _ROWS})["rules"]
     lines = [
         Line(
-            key=each["id"],
+            key=rule["id"],
             cells=(
-                each["text"],
-                each["action"] + (" (monitor)" if each["mode"] == "monitor" else ""),
-                si3(each["rate"]),
-                si3(each["packets"]),
-                _ends(each),
-                printable(each["reason"]),
+                rule["text"],
+                rule["action"] + (" (monitor)" if rule["mode"] == "monitor" else ""),
+                si3(rule["rate"]),
+                si3(rule["packets"]),
+                _ends(rule),
+                printable(rule["reason"]),
             ),
         )
-        for each in listed
+        for rule in records
     ]
     return ("rule", "action", ">packets/s", ">hits", "ends in", "reason"), lines
 
@@ -93,20 +93,20 @@ def _ends(rule: Mapping[str, Any]) -> str:
 
 def incidents(client: ApiClient) -> tuple[Columns, list[Line]]:
     """The newest incidents."""
-    listed = client.call("GET", "/v1/incidents", params={"limit": _ROWS})["incidents"]
+    records = client.call("GET", "/v1/incidents", params={"limit": _ROWS})["incidents"]
     lines = [
         Line(
-            key=each["id"],
+            key=incident["id"],
             cells=(
-                printable(each["subject"]),
-                "open" if each["open"] else "over",
-                datetime.fromtimestamp(each["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
-                printable(", ".join(each["attacks"])) or "-",
-                each["id"],
+                printable(incident["subject"]),
+                "open" if incident["open"] else "over",
+                datetime.fromtimestamp(incident["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                printable(", ".join(incident["attacks"])) or "-",
+                incident["id"],
             ),
-            incident=each["id"],
+            incident=incident["id"],
         )
-        for each in listed
+        for incident in records
     ]
     return ("subject", "state", "since (UTC)", "attacks", "id"), lines
 
@@ -115,25 +115,26 @@ def served(services: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
     """Services inside, as GET /v1/served has them."""
     lines = [
         Line(
-            key=f"{each['address']} {each['protocol']} {each['port']}",
+            key=f"{service['address']} {service['protocol']} {service['port']}",
             cells=(
-                each["address"],
-                f"{each['protocol']} {each['port']}",
-                si3(each["served"]),
-                "?" if each["usual"] is None else si3(each["usual"]),
-                si3(each["asked"]),
-                wait(each["syn_ack"]),
-                wait(each["data"]),
-                wait(each["usual_data"]),
+                service["address"],
+                f"{service['protocol']} {service['port']}",
+                si3(service["served"]),
+                "?" if service["usual"] is None else si3(service["usual"]),
+                si3(service["asked"]),
+                wait(service["syn_ack"]),
+                wait(service["data"]),
+                wait(service["usual_data"]),
             ),
-            match=f"dst {each['address']} proto {each['protocol']} dst-port {each['port']}",
+            match=f"dst {service['address']} proto {service['protocol']} "
+            f"dst-port {service['port']}",
         )
-        for each in services
+        for service in services
     ]
     columns = ("at", "service", ">served/min", ">usual", ">asked/min")
     return (*columns, ">SYN-ACK within", ">data within", ">usual wait"), lines
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which may come from names of others."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    """The text without control characters. Names that others chose may have them."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

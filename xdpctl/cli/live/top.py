@@ -18,7 +18,7 @@ from xdpctl.client import Client
 
 app = typer.Typer()
 _DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"
-_LEAST = 0.005  # share of a row that is worth a line, but for the first
+_LEAST = 0.005  # rows with a smaller share are not shown, except the first
 
 
 _By = Annotated[
@@ -80,16 +80,16 @@ def _tables(client: Client, query: dict[str, Any], form: Format, once: bool, del
     """Print tables, again and again unless once is enough."""
     lines = Lines(form)
     while True:
-        found = client.call("GET", "/v1/top", params=query)
+        answer = client.call("GET", "/v1/top", params=query)
         if once or not (output.out.is_terminal or form.for_programs):
-            if not printed(found, form):
-                show(found)
+            if not printed(answer, form):
+                show(answer)
             return
         if form.for_programs:
-            lines.print(found)
+            lines.print(answer)
         else:
             output.out.clear()
-            show(found)
+            show(answer)
         time.sleep(delay)
 
 
@@ -98,7 +98,7 @@ def suggest(
     context: typer.Context,
     window: Annotated[str, typer.Option(help="How far back, 1s to 60s.")] = "10s",
     before: Annotated[
-        str, typer.Option(help="How long ago it is compared with, 10m to 2h.")
+        str, typer.Option(help="Age of the traffic to compare with, 10m to 2h.")
     ] = "1h",
     form: options.Output = Format.TABLE,
 ) -> None:
@@ -109,52 +109,54 @@ def suggest(
     Example: xdpctl suggest
     """
     body = {"window": window, "before": before}
-    found = options.client(context).call("POST", "/v1/suggest", json=body)
-    if printed(found, form):
+    answer = options.client(context).call("POST", "/v1/suggest", json=body)
+    if printed(answer, form):
         return
-    if not found["matches"]:
-        print("nothing stands out: no match explains what is more than before")
+    if not answer["matches"]:
+        print("nothing stands out: no match explains traffic that has grown")
     rows = [
         (
-            *(si3(each["packets"]), f"{each['share']:.1%}"),
-            *(_before(each), each["match"]),
+            *(si3(candidate["packets"]), f"{candidate['share']:.1%}"),
+            *(_before(candidate), candidate["match"]),
         )
-        for each in found["matches"]
+        for candidate in answer["matches"]
     ]
     output.table((">packets/s", ">share now", ">share before", "match"), rows)
-    if not found["before_sampled"]:
+    if not answer["before_sampled"]:
         print(
-            "\nthere is no earlier traffic to compare with: nobody knows what else they would drop"
+            "\nthere is no earlier traffic to compare with: what else a match would drop is unknown"
         )
-    if found["matches"]:
-        print("\nsee what one would hit: xdpctl block --match 'MATCH' --observe 60s")
+    if answer["matches"]:
+        print("\nsee what a match would hit: xdpctl block --match 'MATCH' --observe 60s")
 
 
-def _before(each: Mapping[str, Any]) -> str:
-    """The share of the packets before that a match would have taken, with its error."""
-    if each["before"] is None:
+def _before(candidate: Mapping[str, Any]) -> str:
+    """The share of earlier packets that a match would have taken, with its error."""
+    if candidate["before"] is None:
         return "not known"
-    return f"{each['before']:.1%} ± {each['before_error'] * 100:.1f}"
+    return f"{candidate['before']:.1%} ± {candidate['before_error'] * 100:.1f}"
 
 
-def show(found: Mapping[str, Any]) -> None:
+def show(answer: Mapping[str, Any]) -> None:
     """Print one look: the sum, and a table for each dimension."""
-    packets, bits = (si3(found[of]) for of in ("packets", "bits"))
+    packets, bits = (si3(answer[of]) for of in ("packets", "bits"))
     rates = f"{packets} packets/s, {bits}bit/s"
-    of = output.plural(found["sampled"], "sampled packet", "sampled packets")
-    print(f"{rates}; the last {found['seconds']:.0f} s, from {of}")
-    if found["missing"]:
-        print(f"{si(found['missing'])} packets could not be sampled, because there were too many")
-    if not found["sampled"]:
+    of = output.plural(answer["sampled"], "sampled packet", "sampled packets")
+    print(f"{rates}; the last {answer['seconds']:.0f} s, from {of}")
+    if answer["missing"]:
+        print(f"{si(answer['missing'])} packets could not be sampled, because there were too many")
+    if not answer["sampled"]:
         print("no packet was seen")
         return
-    for each in found["dimensions"]:
+    for dimension in answer["dimensions"]:
         print()
-        name = each["by"].replace("_", " ")
-        rows = [_row(row) for n, row in enumerate(each["rows"]) if not n or row["share"] >= _LEAST]
+        name = dimension["by"].replace("_", " ")
+        rows = [
+            _row(row) for n, row in enumerate(dimension["rows"]) if not n or row["share"] >= _LEAST
+        ]
         if not output.table((name, ">packets/s", ">bit/s", ">share", "match"), rows, wide=True):
             print(f"{name}: no packet has one")
-    if any(row["match"] for each in found["dimensions"] for row in each["rows"]):
+    if any(row["match"] for dimension in answer["dimensions"] for row in dimension["rows"]):
         print("\ndrop a row's packets: xdpctl block --match 'MATCH' --confirm-within 60s")
 
 

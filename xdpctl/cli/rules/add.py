@@ -37,8 +37,8 @@ SpareOption = Annotated[
     typer.Option(
         "--spare",
         help="known: let packets of known flows pass (default with --match); established: only "
-        "those of this host's TCP connections; trial: known, and a few flows by which it is "
-        "measured whom the rule hits.",
+        "those of this host's TCP connections; trial: known, and a few flows that show whom the "
+        "rule hits.",
     ),
 ]
 Priority = Annotated[
@@ -65,7 +65,7 @@ Force = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Allow a drop wider than /8 (IPv6 /16), or one of every packet (admin only).",
+        help="Allow a drop wider than /8 (IPv6 /16), or of every packet (admin only).",
     ),
 ]
 Replace = Annotated[
@@ -75,15 +75,15 @@ Replace = Annotated[
 
 
 def match_of(source: str | None, match: str | None) -> dict[str, str]:
-    """The components of the match, of which exactly one form must be given."""
+    """The components of the match; BadParameter unless either a source or a match is given."""
     if (source is None) == (match is None):
         raise typer.BadParameter("give either a source or --match")
     return {"source": source} if source is not None else text.parse(match or "").as_json()
 
 
 def _post(client: Client, body: dict[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in body.items() if value not in (None, "", [], False)}
-    rule: dict[str, Any] = client.call("POST", "/v1/rules", json=given)
+    fields = {key: value for key, value in body.items() if value not in (None, "", [], False)}
+    rule: dict[str, Any] = client.call("POST", "/v1/rules", json=fields)
     return rule
 
 
@@ -234,12 +234,12 @@ def add(
 ) -> None:
     """Add a rule and print it; observe it for `seconds`, if there are any.
 
-    `reset`: then close the connections with its source.
+    `reset`: close the connections with its source afterwards.
     """
     if reset:
         resets.check(client, body)
-    # a trial may end the rule, and a closed connection cannot be opened again
-    rule = meant.or_ask(lambda given: _post(client, body | given), form, trial=not reset)
+    # no trial with reset: it may end the rule, and a closed connection cannot be opened again
+    rule = meant.or_ask(lambda extra: _post(client, body | extra), form, trial=not reset)
     if not form.for_programs:
         _print_rule(rule)
     elif not seconds and not reset:

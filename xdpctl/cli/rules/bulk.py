@@ -63,7 +63,7 @@ def import_rules(
     media = kind.media_type if kind else _SUFFIXES.get(file.suffix, "text/plain")
     query = {"action": action, "reason": reason, "dry_run": dry_run, "ttl": ttl, "tag": tag}
     query["mode"] = "monitor" if monitor else "enforce"
-    given = {k: v for k, v in query.items() if v not in (None, "", False)}
+    params = {k: v for k, v in query.items() if v not in (None, "", False)}
     bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bar.disable = not sys.stderr.isatty() or form.for_programs
     with bar:
@@ -71,7 +71,7 @@ def import_rules(
         task = bar.add_task(f"importing {file}", total=size)
         result = options.client(context).call(
             *("POST", "/v1/rules/bulk"),
-            params=given,
+            params=params,
             headers={"content-type": media},
             content=chunks(path, lambda n: bar.advance(task, n)),
         )
@@ -108,33 +108,33 @@ def export(
     for rule in rules:
         if rule["origin"] in STANDING:
             continue
-        kept = {key: rule[key] for key in ("match", "action", "mode", "reason")}
-        kept["tags"] = [tag for tag in rule["tags"] if not ours(tag)]
+        record = {key: rule[key] for key in ("match", "action", "mode", "reason")}
+        record["tags"] = [tag for tag in rule["tags"] if not ours(tag)]
         plain = rule["action"] in ("drop", "accept") and output.of_source(rule)
         if not plain or rule["spare"] != "none" or rule["priority"]:
-            kept |= {key: rule[key] for key in ("spare", "priority")}
+            record |= {key: rule[key] for key in ("spare", "priority")}
         if rule["limit"]:
-            kept["limit"] = {k: v for k, v in rule["limit"].items() if v is not None}
+            record["limit"] = {k: v for k, v in rule["limit"].items() if v is not None}
         if rule["expires_in"] is not None:
-            kept["ttl"] = round(rule["expires_in"], 3)
+            record["ttl"] = round(rule["expires_in"], 3)
         if rule["confirm_in"] is not None:
-            kept["confirm_within"] = round(rule["confirm_in"], 3)
-        print(json.dumps(kept))
+            record["confirm_within"] = round(rule["confirm_in"], 3)
+        print(json.dumps(record))
     sys.stdout.flush()
     return None
 
 
 def _plain(rules: Iterable[dict[str, Any]]) -> None:
     """Print the sources that are dropped: in a bare list, an accept would become a drop."""
-    left = 0
+    left_out = 0
     for rule in rules:
         if not output.of_source(rule) or rule["action"] != "drop" or rule["mode"] != "enforce":
-            left += 1
+            left_out += 1
         else:
             print(rule["match"]["source"])
     sys.stdout.flush()
-    if left:
-        what = output.plural(left, "rule is", "rules are")
+    if left_out:
+        rules_are = output.plural(left_out, "rule is", "rules are")
         output.err.print(
-            f"{what} no enforced drop of a source, and left out: export without --plain"
+            f"{rules_are} not an enforced drop of a source, and left out: export without --plain"
         )

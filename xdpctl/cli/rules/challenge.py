@@ -36,7 +36,7 @@ def challenge(
 ) -> None:
     """Let TCP connections begin only from sources that show that they exist.
 
-    A SYN is answered instead of passed on. A client that is there tries again.
+    A SYN is answered instead of passed on. A client that exists tries again.
     Its source then passes for an hour. Other packets are not touched.
 
     Example: xdpctl challenge --match "dst 198.51.100.0/24"

@@ -55,22 +55,22 @@ def edit(
         "priority": priority,
         "spare": spare and spare.value,
     }
-    given = {name: value for name, value in body.items() if value is not None}
+    changes = {name: value for name, value in body.items() if value is not None}
     if ttl is not None:
-        given["ttl"] = None if ttl == "none" else ttl
-    if not given:
+        changes["ttl"] = None if ttl == "none" else ttl
+    if not changes:
         raise typer.BadParameter("nothing to change: give --ttl, --reason, --mode …")
-    given |= {"force": True} if force else {}
+    changes |= {"force": True} if force else {}
     call, where = options.client(context).call, rule_path(rule)
-    changed = meant.or_ask(lambda more: call("PATCH", where, json=given | more), form)
-    if printed(changed, form):
+    record = meant.or_ask(lambda extra: call("PATCH", where, json=changes | extra), form)
+    if printed(record, form):
         return
-    verb = "changed" if changed["changed"] else "unchanged, it was so already"
+    verb = "changed" if record["changed"] else "unchanged, it was so already"
     output.out.print(
-        f"{verb}: {output.action(changed)} {escape(output.where(changed))}, {changed['mode']}, "
-        f"ends {output.ends(changed)}{output.afterwards(changed) if changed['changed'] else ''}"
+        f"{verb}: {output.action(record)} {escape(output.where(record))}, {record['mode']}, "
+        f"ends {output.ends(record)}{output.afterwards(record) if record['changed'] else ''}"
     )
-    output.warnings(changed)
+    output.warnings(record)
     return None
 
 
@@ -85,20 +85,21 @@ def release(
 ) -> None:
     """Let a source pass for a while, whatever detectors report.
 
-    Removes what detectors have on it. It ends by itself; `xdpctl unblock` ends it earlier.
+    Removes the rules of detectors on it. The release ends by itself; `xdpctl unblock` ends it
+    earlier.
 
     Example: xdpctl release 203.0.113.7 --for 1h --ticket 4711
     """
     body = {"source": source, "ttl": lasting, "ticket": ticket, "reason": reason}
-    made = options.client(context).call("POST", "/v1/releases", json=body)
-    if printed(made, form):
+    rule = options.client(context).call("POST", "/v1/releases", json=body)
+    if printed(rule, form):
         return
-    removed = output.plural(made["removed"], "rule of a detector", "rules of detectors")
+    removed = output.plural(rule["removed"], "rule of a detector", "rules of detectors")
     output.out.print(
-        f"released: {escape(output.where(made))} passes, ends {output.ends(made)}; "
-        f"{removed} removed{output.afterwards(made)}"
+        f"released: {escape(output.where(rule))} passes, ends {output.ends(rule)}; "
+        f"{removed} removed{output.afterwards(rule)}"
     )
-    output.warnings(made)
+    output.warnings(rule)
     return None
 
 
@@ -108,19 +109,19 @@ def limit_body(pps: str | None, bps: str | None, burst: str, per: str) -> dict[s
     return {key: value for key, value in rate.items() if value is not None}
 
 
-def number(given: str | None, option: str) -> float | None:
+def number(text: str | None, option: str) -> float | None:
     """Parse an amount such as `5000`, `5k`, `100M` or `1.5G`."""
-    if given is None:
+    if text is None:
         return None
     try:
-        return read_amount(given, option)
+        return read_amount(text, option)
     except RuleError as error:
-        raise typer.BadParameter(f"--{option} is {given!r}: {error.fix}") from None
+        raise typer.BadParameter(f"--{option} is {text!r}: {error.fix}") from None
 
 
-def _per(given: str) -> str:
+def _per(text: str) -> str:
     try:
-        read_per(given)
+        read_per(text)
     except RuleError as error:
-        raise typer.BadParameter(f"--per is {given!r}: {error.fix}") from None
-    return given
+        raise typer.BadParameter(f"--per is {text!r}: {error.fix}") from None
+    return text

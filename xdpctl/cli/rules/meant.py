@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Asks, where a person sits at a terminal, whether a change that may cut off many is meant."""
+"""Asks a person at a terminal whether a change that may cut off many is meant."""
 
 import sys
 from collections.abc import Callable
@@ -16,10 +16,10 @@ TRIAL = "60s"
 
 
 def or_ask(make: Callable[[dict[str, Any]], Any], form: Format, trial: bool = False) -> Any:
-    """The answer of `make({})`; if it is refused as unconfirmed, ask, and make it with the answer.
+    """The result of `make({})`; if that is refused as unconfirmed, ask, and make it confirmed.
 
-    With `trial`, a change that ends by itself is offered, else to force it. Where nobody can be
-    asked, Refused is raised as it is; typer.Abort if the answer is no.
+    The question is whether to force the change, or, with `trial`, to try it for TRIAL. Refused if
+    nobody can be asked, typer.Abort if the answer is no.
     """
     try:
         return make({})
@@ -30,11 +30,11 @@ def or_ask(make: Callable[[dict[str, Any]], Any], form: Format, trial: bool = Fa
         output.err.print(detail, markup=False, soft_wrap=True)
     if trial:
         question = f"Try it for {TRIAL}? It ends by itself unless you confirm it"
-        given: dict[str, Any] = {"confirm_within": TRIAL}
+        extra: dict[str, Any] = {"confirm_within": TRIAL}
     else:
-        question, given = "Do it all the same?", {"force": True}
+        question, extra = "Do it all the same?", {"force": True}
     typer.confirm(question, abort=True, err=True)
-    return make(given)
+    return make(extra)
 
 
 def _can_ask(form: Format) -> bool:

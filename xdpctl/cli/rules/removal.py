@@ -46,7 +46,7 @@ def unblock(
 ) -> None:
     """Remove rules: those named, or all that match every given option.
 
-    Shows how many they are and asks before it removes more than are named; --yes does not ask.
+    Before it removes rules that are not named, it shows how many and asks; --yes does not ask.
 
     Example: xdpctl unblock --tag import-2026-11-26 --dry-run
     """
@@ -65,7 +65,7 @@ def unblock(
 
 def _one(client: Client, rule: str, force: bool, form: Format) -> None:
     path, forced = rule_path(rule), {"force": True} if force else {}
-    gone = meant.or_ask(lambda given: client.call("DELETE", path, params=forced | given), form)
+    gone = meant.or_ask(lambda extra: client.call("DELETE", path, params=forced | extra), form)
     if printed(gone, form):
         return
     hits = f"{si(gone['packets'])} packets"
@@ -81,43 +81,43 @@ def _one(client: Client, rule: str, force: bool, form: Format) -> None:
 
 
 def _many(client: Client, query: dict[str, Any], ask: bool, dry_run: bool, form: Format) -> None:
-    found = _call(client, {**query, "dry_run": True})
-    if not dry_run and found["rules"]:
+    answer = _call(client, {**query, "dry_run": True})
+    if not dry_run and answer["rules"]:
         if ask:
-            _confirm(found)
-        counted = {**query, "count": found["rules"]}
-        found = meant.or_ask(lambda given: _call(client, counted | given), form)
-    if not printed(found, form):
-        _tell(found, dry_run)
-    if found["missing"]:
+            _confirm(answer)
+        counted = {**query, "count": answer["rules"]}
+        answer = meant.or_ask(lambda extra: _call(client, counted | extra), form)
+    if not printed(answer, form):
+        _tell(answer, dry_run)
+    if answer["missing"]:
         raise typer.Exit(1)
 
 
 def _call(client: Client, query: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = client.call("DELETE", "/v1/rules", seconds=SLOW_SECONDS, params=query)
-    return found
+    answer: dict[str, Any] = client.call("DELETE", "/v1/rules", seconds=SLOW_SECONDS, params=query)
+    return answer
 
 
-def _confirm(found: dict[str, Any]) -> None:
-    _name(found)
-    question = f"Remove {output.plural(found['rules'], 'rule', 'rules')}?"
+def _confirm(answer: dict[str, Any]) -> None:
+    _name(answer)
+    question = f"Remove {output.plural(answer['rules'], 'rule', 'rules')}?"
     if not sys.stdin.isatty():
         raise Refused({"detail": f"{question} Nobody can answer here", "fix": "give --yes"})
     typer.confirm(question, abort=True, err=True)
 
 
-def _name(found: dict[str, Any]) -> None:
-    for rule in found["first"][:_NAMED]:
+def _name(answer: dict[str, Any]) -> None:
+    for rule in answer["first"][:_NAMED]:
         output.err.print(f"  {rule['action']} {rule['text']}", markup=False, soft_wrap=True)
-    if found["rules"] > _NAMED:
-        output.err.print(f"  … and {found['rules'] - _NAMED:,} more")
+    if answer["rules"] > _NAMED:
+        output.err.print(f"  … and {answer['rules'] - _NAMED:,} more")
 
 
-def _tell(found: dict[str, Any], dry_run: bool) -> None:
+def _tell(answer: dict[str, Any], dry_run: bool) -> None:
     verb = "would remove" if dry_run else "removed"
     if dry_run:
-        _name(found)
-    number = output.plural(found["rules"], "rule", "rules")
-    output.out.print(f"{verb} {number}{output.afterwards(found)}")
-    for identity in found["missing"]:
+        _name(answer)
+    number = output.plural(answer["rules"], "rule", "rules")
+    output.out.print(f"{verb} {number}{output.afterwards(answer)}")
+    for identity in answer["missing"]:
         output.err.print(f"there is no rule {identity.replace('_', '/')}", markup=False)

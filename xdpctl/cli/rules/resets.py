@@ -33,7 +33,7 @@ Reset = Annotated[
 
 
 def check(client: Client, body: dict[str, Any]) -> None:
-    """Whether connections can be closed for this request; BadParameter or ConfigError if not."""
+    """BadParameter or ConfigError if connections cannot be closed for this request."""
     if client.url:
         raise BadParameter(
             "--reset closes connections of this host, and --url names a control plane that may be "
@@ -91,13 +91,13 @@ class _Chosen:
         self._why: dict[bytes, str] = {}
         self.kept: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
-    def wanted(self, one: TcpSocket) -> bool:
+    def wanted(self, connection: TcpSocket) -> bool:
         """Whether to close it; `kept` has the cookies of the others by their peers."""
-        if one.peer not in self._why:
-            self._why[one.peer] = self._reason_to_keep(one)
-        if self._why[one.peer]:
-            self.kept[one.peer].add(one.cookie)
-        return not self._why[one.peer]
+        if connection.peer not in self._why:
+            self._why[connection.peer] = self._reason_to_keep(connection)
+        if self._why[connection.peer]:
+            self.kept[connection.peer].add(connection.cookie)
+        return not self._why[connection.peer]
 
     def why(self, peer: bytes) -> str:
         """Why the connections with a peer were kept."""
@@ -105,12 +105,16 @@ class _Chosen:
 
     @cached_property
     def _people(self) -> set[str]:
-        return {_text(one.address) for one in ssh_logins.addresses()} | {ssh_logins.own()}
+        return {_text(login.address) for login in ssh_logins.addresses()} | {ssh_logins.own()}
 
-    def _reason_to_keep(self, one: TcpSocket) -> str:
-        if _text(one.peer) in self._people:
+    def _reason_to_keep(self, connection: TcpSocket) -> str:
+        if _text(connection.peer) in self._people:
             return _LOGGED_IN
-        query = {"source": _text(one.peer), "destination": _text(one.local), "protocol": "tcp"}
+        query = {
+            "source": _text(connection.peer),
+            "destination": _text(connection.local),
+            "protocol": "tcp",
+        }
         # inside: no address counts as spoofed, and what is protected passes as a whole
         answer = self._client.call("GET", "/v1/explain", params={**query, "outside": False})
         if answer["reason"] == "dropped":
@@ -134,12 +138,12 @@ def _print(closing: Closing, chosen: _Chosen, whom: str, console: Console, done:
             soft_wrap=True,
         )
     for peer, cookies in list(chosen.kept.items())[:_NAMED]:
-        kept = output.plural(len(cookies), "connection", "connections")
-        console.print(f"kept {kept} with {_text(peer)}: {chosen.why(peer)}", soft_wrap=True)
+        count = output.plural(len(cookies), "connection", "connections")
+        console.print(f"kept {count} with {_text(peer)}: {chosen.why(peer)}", soft_wrap=True)
     if (hidden := len(chosen.kept) - _NAMED) > 0:
         console.print(
             f"kept connections with {output.plural(hidden, 'more address', 'more addresses')}"
         )
     if done and closing.left:
-        left = output.plural(closing.left, "connection is", "connections are")
-        console.print(f"{left} closing already, and ended by the kernel in time", soft_wrap=True)
+        count = output.plural(closing.left, "connection is", "connections are")
+        console.print(f"{count} closing already, and ended by the kernel in time", soft_wrap=True)

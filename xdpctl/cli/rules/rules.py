@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for existing rules: list, show, remove, change."""
+"""Commands for existing rules: list, show, set the mode, promote, confirm."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -29,7 +29,7 @@ class Sort(StrEnum):
 
 
 def rule_path(rule: str, *more: str) -> str:
-    """The API's path of a rule, as a person names it."""
+    """The API's path of a rule that a person names."""
     return path("rules", rule_identity(rule), *more)
 
 
@@ -56,7 +56,7 @@ def list_rules(
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only rules added in this time: 10m.")] = None,
     sort: Annotated[
-        Sort, typer.Option(help="hits: those that hit most first (at most 10,000).")
+        Sort, typer.Option(help="hits: the rules with most hits first (at most 10,000).")
     ] = Sort.ADDRESS,
     limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many.")] = None,
     form: options.Output = Format.TABLE,
@@ -68,17 +68,17 @@ def list_rules(
     filters = {"action": action, "mode": mode, "origin": origin, "tag": tag, "since": since}
     if sort is Sort.HITS:
         filters |= {"sort": sort.value}
-    found: Iterable[dict[str, Any]] = options.client(context).pages(
+    rules: Iterable[dict[str, Any]] = options.client(context).pages(
         **filters, within=within, covering=covering, limit=limit
     )
-    found = islice(found, limit)
+    rules = islice(rules, limit)
     if sort is Sort.HITS:
-        found = list(found)
-        if len(found) == PAGE:
-            output.err.print(f"note: these are the {PAGE:,} rules that hit most, of all")
-    if form.for_programs and printed(list(found), form):
+        rules = list(rules)
+        if len(rules) == PAGE:
+            output.err.print(f"note: these are the {PAGE:,} rules with most hits, not all rules")
+    if form.for_programs and printed(list(rules), form):
         return
-    if not output.rules_table(found, form is Format.WIDE):
+    if not output.rules_table(rules, form is Format.WIDE):
         output.out.print("no rules")
 
 
@@ -112,7 +112,7 @@ def mode(
     call, where = options.client(context).call, rule_path(source)
     body: dict[str, Any] = {"mode": mode.value}
     body |= {"force": True} if force else {}
-    rule = meant.or_ask(lambda given: call("PATCH", where, json=body | given), form)
+    rule = meant.or_ask(lambda extra: call("PATCH", where, json=body | extra), form)
     if printed(rule, form):
         return
     output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
@@ -131,7 +131,7 @@ def promote(
     """
     call, where = options.client(context).call, rule_path(source, "promote")
     query = {"force": True} if force else {}
-    rule = meant.or_ask(lambda given: call("POST", where, params=query | given), form)
+    rule = meant.or_ask(lambda extra: call("POST", where, params=query | extra), form)
     if printed(rule, form):
         return
     output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")

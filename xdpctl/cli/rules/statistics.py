@@ -42,28 +42,30 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
         return ["its prefix is protected, so no packet reaches the rule"]
     if statistics is None:
         return ["no statistics: too many rules are in monitor mode"]
-    looked = statistics["looked_at"]
-    if not looked:
+    packets = statistics["looked_at"]
+    if not packets:
         return ["no matching packet yet"]
     verb = Action(rule["action"]).past
     sources = output.plural(statistics["sources"], "source", "sources")
     ends = output.plural(statistics["destinations"], "address", "addresses")
     lines = [
-        f"would have {verb} {si(looked)} packets{_unestablished(statistics)}, "
+        f"would have {verb} {si(packets)} packets{_unestablished(statistics)}, "
         f"from about {sources} to {ends}"
     ]
     if statistics["flows_asked"]:
         spared = ", spared by the rule" if Spare(rule["spare"]).known_flows else ""
-        lines.append(f"{percent(statistics['known'] / looked)} of them of known flows{spared}")
+        lines.append(f"{percent(statistics['known'] / packets)} of them of known flows{spared}")
     elif forwarded := statistics["forwarded"]:
         share = "" if forwarded == 1 else f" for {percent(forwarded)} of them"
         lines.append(f"established connections: unknown here{share} (forwarded traffic)")
     if statistics["connections"]:
-        many = output.plural(statistics["connections"], "connection", "connections")
+        connections = output.plural(statistics["connections"], "connection", "connections")
         spared = ", spared by the rule" if rule["spare"] != "none" else ""
-        who = sorted({c["source"] for c in statistics["top_connections"]})
+        who = sorted({connection["source"] for connection in statistics["top_connections"]})
         more = ", …" if len(who) > _NAMED else ""
-        lines.append(f"{many} established with this host{spared}: {', '.join(who[:_NAMED])}{more}")
+        lines.append(
+            f"{connections} established with this host{spared}: {', '.join(who[:_NAMED])}{more}"
+        )
     if statistics["accepted"]:
         lines.append(f"{si(statistics['accepted'])} of them from accepted or protected sources")
     lines.append(f"from {_shares(statistics['top_sources'])}")
@@ -75,13 +77,13 @@ def _unestablished(statistics: dict[str, Any]) -> str:
     """The share of unestablished packets, where all of them go to this host."""
     if statistics["forwarded"] or statistics["flows_asked"]:
         return ""
-    looked = statistics["looked_at"]
-    share = percent((looked - statistics["established"]) / looked)
+    packets = statistics["looked_at"]
+    share = percent((packets - statistics["established"]) / packets)
     return f", {share} of them unestablished"
 
 
 def _shares(shares: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{one['value']} ({percent(one['share'])})" for one in shares)
+    return ", ".join(f"{entry['value']} ({percent(entry['share'])})" for entry in shares)
 
 
 def details(rule: dict[str, Any], console: Console = output.out) -> None:
@@ -109,23 +111,23 @@ def check(seconds: str | None, collateral: str | None, others: bool) -> tuple[fl
     return _duration(seconds), None if collateral is None else _share(collateral)
 
 
-def _duration(given: str) -> float:
+def _duration(text: str) -> float:
     try:
-        seconds = parse_duration(given, "--observe")
+        seconds = parse_duration(text, "--observe")
     except RuleError:
         seconds = 0.0
     if seconds <= 0:
-        raise typer.BadParameter(f"--observe is {given!r}: give a duration such as 60s or 5m")
+        raise typer.BadParameter(f"--observe is {text!r}: give a duration such as 60s or 5m")
     return seconds
 
 
-def _share(given: str) -> float:
+def _share(text: str) -> float:
     try:
-        share = float(given.removesuffix("%")) / 100
+        share = float(text.removesuffix("%")) / 100
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise typer.BadParameter(f"--max-collateral is {given!r}: give 0% to 100%, such as 0.5%")
+        raise typer.BadParameter(f"--max-collateral is {text!r}: give 0% to 100%, such as 0.5%")
     return share
 
 
@@ -139,9 +141,9 @@ def watch(
 ) -> None:
     """Observe a rule in monitor mode, print what it would hit, then ask or decide.
 
-    Asks unless `max_share` is given: then the rule is enforced if at most that share of the packets
-    belongs to known flows, or to connections of this host, that it does not spare. typer.Exit if it
-    is not enforced.
+    It asks unless `max_share` is given. Then the rule is enforced if at most this share of the
+    packets belongs to known flows, or to connections of this host, that it does not spare.
+    typer.Exit if it is not enforced.
     """
     console = output.err if form.for_programs else output.out
     if rule["mode"] != "monitor":
@@ -187,7 +189,7 @@ def _decide(
     )
     if code:
         return rule, code
-    # who has seen what it hits and said yes means it, also if it is a wide drop
+    # a person who has seen what the rule hits and says yes means it, also if it is a wide drop
     query = {"force": True} if force or max_share is None else {}
     return client.call("POST", path("rules", rule["id"], "promote"), params=query), 0
 
@@ -195,7 +197,7 @@ def _decide(
 def _ask() -> int:
     try:
         return 0 if typer.confirm("Enforce the rule?", default=False) else EXIT_COLLATERAL
-    except typer.Abort as answer:  # the rule is there already: what follows says so
+    except typer.Abort as answer:  # the rule exists already, and the next line says so
         print()
         interrupted = isinstance(answer.__context__, KeyboardInterrupt)
         return EXIT_INTERRUPTED if interrupted else EXIT_COLLATERAL

@@ -59,8 +59,8 @@ def geo(
         raise ConfigError("give at least one --country US or --asn AS64500")
     lines, description = _networks(country or [], asn or [], inverted, database)
     if reason is None and _describes_itself(options.client(context), name, description):
-        wanted = " ".join([*(country or ()), *(asn or ())]).upper()
-        reason = f"{'all but ' if inverted else ''}{wanted}, {description}"[:REASON_MAX]
+        places = " ".join([*(country or ()), *(asn or ())]).upper()
+        reason = f"{'all but ' if inverted else ''}{places}, {description}"[:REASON_MAX]
     choices = choose(action, monitor, reason, force, dry_run)
     put_list(context, name, lines, {**choices, "format": "plain"}, form)
 
@@ -108,8 +108,8 @@ def networks(
         f"{prefix}\n"
         for number, family in FAMILIES.items()
         for first in range(0, len(keys[number]), _PAGE)
-        for found in family.prefixes(keys[number][first : first + _PAGE])
-        for prefix in _pieces(found, WIDEST[number])
+        for merged in family.prefixes(keys[number][first : first + _PAGE])
+        for prefix in _pieces(merged, WIDEST[number])
     )
     return "".join(lines).encode()
 
@@ -135,17 +135,21 @@ def lookup(
     Example: xdpctl lookup 203.0.113.7
     """
     parse_address(address, "address")
-    found = options.client(context).call("GET", path("lookup", address))
-    if printed(found, form):
+    answer = options.client(context).call("GET", path("lookup", address))
+    if printed(answer, form):
         return
-    asn = f"AS{found['asn']} {escape(found['as_name'] or '')}".rstrip() if found["asn"] else "-"
-    lines = {"address": found["address"]}
-    if found["database"]:
-        lines |= {"country": found["country"] or "-", "network": found["network"] or "-", "AS": asn}
+    asn = f"AS{answer['asn']} {escape(answer['as_name'] or '')}".rstrip() if answer["asn"] else "-"
+    lines = {"address": answer["address"]}
+    if answer["database"]:
+        lines |= {
+            "country": answer["country"] or "-",
+            "network": answer["network"] or "-",
+            "AS": asn,
+        }
     else:
         lines["country"] = "no database: set geo_databases, or install libloc-database"
     output.fields(lines)
-    for entry in found["covering"]:
+    for entry in answer["covering"]:
         owner = (
             f"rule {entry['rule']}"
             if entry["rule"]
@@ -158,5 +162,5 @@ def lookup(
         )
         spared = "" if entry["applied"] else " (not applied: protected)"
         output.out.print(f"  {entry['prefix']:<20} {effect}{owner}{spared}")
-    if not found["covering"]:
+    if not answer["covering"]:
         output.out.print("  no rule, set or protected prefix covers it")

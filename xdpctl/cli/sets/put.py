@@ -120,10 +120,10 @@ def choose(
 ) -> dict[str, Any]:
     """The options that were given, as parameters of the API."""
     mode = None if monitor is None else "monitor" if monitor else "enforce"
-    named = {"action": action and action.value, "mode": mode, "reason": reason}
-    named["spare"] = spare and spare.value
+    values = {"action": action and action.value, "mode": mode, "reason": reason}
+    values["spare"] = spare and spare.value
     flags = {"force": force or None, "dry_run": dry_run or None}
-    return {key: value for key, value in {**named, **flags}.items() if value is not None}
+    return {key: value for key, value in {**values, **flags}.items() if value is not None}
 
 
 def read(path: Path) -> bytes:
@@ -156,11 +156,11 @@ def put_feed(
 def _put(context: typer.Context, name: str, form: Format, **how: Any) -> None:
     client = options.client(context)
     try:
-        found = client.call("PUT", path("sets", name), seconds=SLOW_SECONDS, **how)
+        result = client.call("PUT", path("sets", name), seconds=SLOW_SECONDS, **how)
     except Refused as refused:
         raise Refused({**refused.problem, "stands": _standing(client, name)}) from None
-    if not printed(found, form):
-        print_result(found)
+    if not printed(result, form):
+        print_result(result)
 
 
 def _standing(client: Client, name: str) -> str:
@@ -187,18 +187,18 @@ _NOTES = {
 _ADDRESSES = {"protected": "protected_addresses"}
 
 
-def print_result(found: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
     """Print the result of a PUT or a refresh: changes, warnings, and rejected lines."""
-    report = found["report"]
-    verb = "would be " if found["dry_run"] else ""
-    verb += "created" if found["created"] else "replaced" if found["changed"] else "unchanged"
-    mode = " (monitor: counts only)" if found["mode"] == "monitor" else ""
+    report = result["report"]
+    verb = "would be " if result["dry_run"] else ""
+    verb += "created" if result["created"] else "replaced" if result["changed"] else "unchanged"
+    mode = " (monitor: counts only)" if result["mode"] == "monitor" else ""
     output.out.print(
-        f"{verb}: {output.coloured(found['action'])} {found['name']}{mode}, "
+        f"{verb}: {output.coloured(result['action'])} {result['name']}{mode}, "
         f"{output.plural(report['entries'], 'entry', 'entries')}: "
         f"{report['added']:,} added, {report['removed']:,} removed"
     )
-    for warning in found["warnings"]:
+    for warning in result["warnings"]:
         output.err.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)
     for key, text in _NOTES.items():
         if report.get(key):
@@ -210,4 +210,4 @@ def print_result(found: dict[str, Any]) -> None:
             f"[yellow]note:[/yellow] the list names {si(left_out)} IPv4 addresses that the set "
             "does not have"
         )
-    output.rejects(found["rejects"], report.get("rejected", 0))
+    output.rejects(result["rejects"], report.get("rejected", 0))

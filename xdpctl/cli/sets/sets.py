@@ -74,7 +74,7 @@ def put(
 
     Example: xdpctl set put drop --url https://www.spamhaus.org/drop/drop_v4.json --refresh 12h
     """
-    if sum(given is not None for given in (file, url, local)) != 1:
+    if sum(value is not None for value in (file, url, local)) != 1:
         raise typer.BadParameter("give one of FILE, --url and --local")
     if file is not None and str(file).startswith(("http:/", "https:/")):
         raise typer.BadParameter("this is a URL, not a file: give it with --url")
@@ -92,8 +92,8 @@ def put(
     kind = {"format": format.value} | ({"column": column} if column else {})
     if file is not None:
         return put_list(context, name, read(file), choices | kind, form)
-    named = {"url": url, "file": local, "refresh": refresh}
-    feed = {key: value for key, value in named.items() if value is not None}
+    location = {"url": url, "file": local, "refresh": refresh}
+    feed = {key: value for key, value in location.items() if value is not None}
     put_feed(context, name, feed | kind, choices, form)
 
 
@@ -149,7 +149,7 @@ def mode(
     """
     call, where = options.client(context).call, path("sets", name)
     body = {"mode": mode.value} | ({"force": True} if force else {})
-    record = meant.or_ask(lambda given: call("PATCH", where, json=body | given), form)
+    record = meant.or_ask(lambda extra: call("PATCH", where, json=body | extra), form)
     if not printed(record, form):
         output.out.print(f"{record['name']}: {record['mode']}")
 
@@ -188,13 +188,13 @@ def top(
     """
     query = {"seconds": seconds, "every": every}
     client, where = options.client(context), path("sets", name, "top")
-    found = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
-    if printed(found, form):
+    answer = client.call("GET", where, seconds=seconds + _ANSWER_SECONDS, params=query)
+    if printed(answer, form):
         return
-    samples = output.plural(found["samples"], "sample", "samples")
-    took = f"{samples} in {found['seconds']:.1f} s, one packet in {every}"
-    output.out.print(took)
-    for row in found["entries"]:
+    samples = output.plural(answer["samples"], "sample", "samples")
+    line = f"{samples} in {answer['seconds']:.1f} s, one packet in {every}"
+    output.out.print(line)
+    for row in answer["entries"]:
         packets = si(row["packets"])
         output.out.print(f"  {row['prefix']:<20} {packets:>8} packets  {row['share']:6.1%}")
 
@@ -213,7 +213,7 @@ def remove(
     """
     call, where = options.client(context).call, path("sets", name)
     forced = {"force": True} if force else {}
-    record = meant.or_ask(lambda given: call("DELETE", where, params=forced | given), form)
+    record = meant.or_ask(lambda extra: call("DELETE", where, params=forced | extra), form)
     if printed(record, form):
         return
     hits = f"{si(record['packets'])} packets"

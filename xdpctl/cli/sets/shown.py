@@ -22,15 +22,15 @@ def summary(record: dict[str, Any], wide: bool) -> tuple[str, ...]:
     return record["name"], record["action"], record["mode"], *counts, *hits, *more, state
 
 
-def _spared(found: dict[str, Any] | None) -> str:
-    """Whom a set spares."""
-    if found is None:
+def _spared(spared: dict[str, Any] | None) -> str:
+    """The sources that a set spares, as text."""
+    if spared is None:
         return "not measured"
-    if not found["sources"]:
+    if not spared["sources"]:
         return "nobody in the last minute"
-    who = output.plural(found["sources"], "source", "sources")
-    named = escape(", ".join(found["examples"]))
-    return f"{who} in conversation with this network in the last minute, such as {named}"
+    who = output.plural(spared["sources"], "source", "sources")
+    examples = escape(", ".join(spared["examples"]))
+    return f"{who} in conversation with this network in the last minute, such as {examples}"
 
 
 def fields(record: dict[str, Any]) -> dict[str, str]:

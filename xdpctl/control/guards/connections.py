@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Refuses changes after which most of this host's established connections are cut off.
 
-It compares what happens to each connection before and after a change, whatever the change is: a
-drop that begins, or an accept that goes. Each change is judged by itself: what several cut off that
-came one after the other is not added up, except within an import.
+The guard compares what happens to each connection before and after any change, as when a drop
+begins or an accept goes. Each change is judged by itself: the connections that successive changes
+cut off are not added up, except within an import.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,9 +33,9 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries
 
-_LEAST = 8  # fewer connections are no majority
-_HEAVIEST, _SAMPLED = 500, 500  # peers that are looked at: those with most, and a part of the rest
-_TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # of a limit for all together: below it, it is a drop
+_LEAST = 8  # with fewer connections, no change is refused
+_HEAVIEST, _SAMPLED = 500, 500  # peers to look at: with most connections, and of the rest
+_TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # a limit for all together below this is like a drop
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -52,14 +52,14 @@ class ConnectionsGuard:
         for source, rule in change.rules.staged.items():
             if rule is not None:
                 refuse_wide(change.before.rules.get(source), rule)
-        found = _Cuts(change)
-        if not found:
+        effect = _Cuts(change)
+        if not effect:
             return
         peers = self._peers()
         total = peers.elsewhere()
         if total < _LEAST:
             return
-        cut, number = _counted(found, set(found.touched(peers)), peers)
+        cut, number = _counted(effect, set(effect.touched(peers)), peers)
         if cut and 2 * number > total:
             when = "when it ends" if cut.start > change.now.ns else "after this change"
             what = getattr(cut.cause, "match", cut.cause)
@@ -67,14 +67,14 @@ class ConnectionsGuard:
                 f"{when}, {what} cuts off {number:,} of this host's {total:,} "
                 "established connections",
                 "match.source",
-                CONFIRM if found.adds_one_rule else FORCE,
+                CONFIRM if effect.adds_one_rule else FORCE,
             )
 
 
 class ImportGuard:
-    """The same for the lines of an import, of which each is judged with those before it.
+    """The same for the lines of an import; each line is judged together with those before it.
 
-    What it looks at are the peers of this host's connections; of a detector's import, none.
+    `peers` are the peers of this host's connections; none for a detector's import.
     """
 
     def __init__(self, peers: Peers, caller: Caller) -> None:
@@ -93,16 +93,17 @@ class ImportGuard:
     ) -> T:
         """Stage a line about a source (None: any) by itself.
 
-        UnconfirmedError if it is one too many, LockoutError as from `lockout.check`.
+        UnconfirmedError if it and the lines before it cut off most connections. LockoutError as
+        from `lockout.check`.
         """
         peers, people = self._reached(source), self._people(draft)
-        if not peers and not any(source is None or source.covers(each) for each in people):
+        if not peers and not any(source is None or source.covers(address) for address in people):
             return stage(draft, *args, **kwargs)
         part = draft.branch()
         staged = stage(part, *args, **kwargs)
         lockout.check(part, self._caller)
-        found = _Cuts(part)
-        cut = {each for each in peers if found.of(each)}
+        effect = _Cuts(part)
+        cut = {peer for peer in peers if effect.of(peer)}
         number = self._peers.connections(self._cut | cut)
         if cut and 2 * number > self._total:
             what = "with the lines before it, this line" if self._cut else "this line"
@@ -135,29 +136,31 @@ class _Cuts:
         assert change.before is not None  # noqa: S101  # it is a branch
         self._before, self._after = change.before, change
         staged = change.rules.staged
-        both = [(self._before.rules.get(key), rule) for key, rule in staged.items()]
+        pairs = [(self._before.rules.get(key), rule) for key, rule in staged.items()]
         self._rules = [
             key
-            for (was, now), key in zip(both, staged, strict=True)
-            if isinstance(key, Prefix) and (_keeps_in(was) or _drops_all(now))
+            for (before, after), key in zip(pairs, staged, strict=True)
+            if isinstance(key, Prefix) and (_keeps_in(before) or _drops_all(after))
         ]
         self._sets = {*change.sets.staged, *change.entries.staged}
-        self._begun = [now for _, now in both if now and not now.by_source and _cuts(change, now)]
-        lets_in = (was for was, _ in both if was and was.action is Action.ACCEPT)
-        self._gone = [was for was in lets_in if not was.by_source]
+        self._begun = [
+            after for _, after in pairs if after and not after.by_source and _cuts(change, after)
+        ]
+        lets_in = (before for before, _ in pairs if before and before.action is Action.ACCEPT)
+        self._gone = [before for before in lets_in if not before.by_source]
 
     def __bool__(self) -> bool:
         return bool(self._rules or self._sets or self._begun or self._gone)
 
     @property
     def adds_one_rule(self) -> bool:
-        """Whether it is a new rule, which can be tried."""
+        """Whether the change is one new rule, which can be tried with confirm_within."""
         keys = {*self._rules, *(rule.match.key for rule in self._begun)}
         new = [key for key in keys if self._before.rules.get(key) is None]
         return len(new) == len(keys) == 1 and not (self._sets or self._gone)
 
     def touched(self, peers: Peers) -> Iterator[bytes]:
-        """The peers that the change may be about."""
+        """The peers whose connections the change may affect."""
         for source in self._rules:
             yield from peers.covered(source)
         for name in self._sets:
@@ -167,18 +170,18 @@ class _Cuts:
             yield from peers if rule.source is None else peers.covered(rule.source)
 
     def of(self, peer: bytes) -> Cut | None:
-        """From when on connections with a peer are cut off that were not before."""
+        """The first new cut of connections with a peer; None if there is none."""
         address = Prefix(peer, 8 * len(peer))
         after = _all_cuts(self._after, address)
         return uncovered(after, _all_cuts(self._before, address)) if after else None
 
 
-def _counted(found: _Cuts, touched: set[bytes], peers: Peers) -> tuple[Cut | None, int]:
+def _counted(effect: _Cuts, touched: set[bytes], peers: Peers) -> tuple[Cut | None, int]:
     """One of the cuts, and how many connections are cut off: estimated, if there are many peers."""
     ordered = sorted(touched, key=lambda peer: (-peers.connections([peer]), peer))
     heaviest, rest = ordered[:_HEAVIEST], ordered[_HEAVIEST:]
     sampled = rest[:: max(1, len(rest) // _SAMPLED)]
-    cut = {peer: cut for peer in (*heaviest, *sampled) if (cut := found.of(peer))}
+    cut = {peer: cut for peer in (*heaviest, *sampled) if (cut := effect.of(peer))}
     number = float(peers.connections(peer for peer in heaviest if peer in cut))
     if sampled:
         share = peers.connections(p for p in sampled if p in cut) / peers.connections(sampled)
@@ -189,7 +192,7 @@ def _counted(found: _Cuts, touched: set[bytes], peers: Peers) -> tuple[Cut | Non
 def _all_cuts(draft: Draft, address: Prefix) -> list[Cut]:
     """The times at which connections with an address are cut off.
 
-    What is provisional ends by itself unless it is confirmed, so it cuts off nobody.
+    Provisional rules count as harmless, since they end by themselves unless they are confirmed.
     """
 
     def of_match(rule: Rule) -> Does:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When what is staged would drop an address, and by what.
+"""When a draft would drop an address, and by which entry or rule.
 
-Entries of sources decide, the most specific first; when one ends, the next wider one does. Where
-none does, rules on matches may, in their order. Only `explain` tells what the loaded program really
-does with a packet.
+Entries of sources decide, the most specific first. When one ends, the next wider one decides. Where
+no entry decides, rules on matches may, in their order. Only `explain` tells what the loaded program
+really does with a packet.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ Cause = MatchingEntry | Rule
 
 
 class Does(Enum):
-    """What an entry or a rule does with the packets that are asked about."""
+    """What an entry or a rule does with the packets in question."""
 
     LETS_IN = auto()  # whatever comes after it
     SPARES = auto()  # entries that are wider do not decide, but rules on matches may
@@ -56,21 +56,21 @@ def cuts(
     of_match: Callable[[Rule], Does],
 ) -> list[Cut]:
     """All times from now on for which an address is dropped, in order."""
-    decide = [each for each in covering(draft, address) if each.decides]
-    entries = [(each, does) for each in decide if (does := of_entry(each)) is not Does.NOTHING]
+    decide = [entry for entry in covering(draft, address) if entry.decides]
+    entries = [(entry, does) for entry in decide if (does := of_entry(entry)) is not Does.NOTHING]
     matches = draft.matches().values()
-    rules = [(each, does) for each in matches if (does := of_match(each)) is not Does.NOTHING]
+    rules = [(rule, does) for rule in matches if (does := of_match(rule)) is not Does.NOTHING]
     rules.sort(key=lambda pair: pair[0].order)
     now = draft.now.ns
-    found: list[Cut] = []
+    dropped: list[Cut] = []
     kept: Cause | None = None
     ends = {*(_end(entry) for entry, _ in entries), *(_end(rule) for rule, _ in rules)} - {NEVER}
     for start, end in pairwise(sorted({now, *(at for at in ends if at > now), NEVER})):
         cause, kept_now = _at(start, entries, rules)
         if cause is not None:
-            found.append(Cut(start, end, cause, kept))
+            dropped.append(Cut(start, end, cause, kept))
         kept = kept_now
-    return found
+    return dropped
 
 
 def _at(
@@ -131,12 +131,12 @@ def of_connections(match: Match) -> bool:
 
 def may_be_tcp(match: Match) -> bool:
     """Whether a match may take TCP packets."""
-    given = match.get("protocol")
-    return (given is None or ranges.holds(given, TCP)) and not any(map(match.get, _ICMP))
+    protocols = match.get("protocol")
+    return (protocols is None or ranges.holds(protocols, TCP)) and not any(map(match.get, _ICMP))
 
 
 def takes_all(match: Match, address: Prefix, port: int | None = None) -> bool:
-    """Whether a match takes every packet of such a connection."""
+    """Whether a match takes every packet of a TCP connection from an address."""
     names = {name for name, _ in match.components}
     if not names <= _SURE or ("destination_port" in names and port is None):
         return False

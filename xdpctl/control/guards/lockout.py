@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Refuses changes after which the caller, or somebody who is logged in, would be dropped.
 
-It compares when each of these addresses is dropped before and after a change, whatever the change
-is: a drop that begins, an accept that goes, or one that ends before what it keeps off.
+The guard compares when each of these addresses is dropped before and after any change, as when a
+drop begins, an accept goes, or an accept ends before the drop that it overrides.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ from xdpctl.model.rule import STANDING, Rule, automatic
 
 SSH = 22
 _PORTS = (None, SSH)  # of the connections that are looked at; None: any
-_USABLE_PPS, _USABLE_BPS = 20, 64_000  # of a limit for each source, for a connection to go on
-_USABLE_IPV4, _USABLE_IPV6 = 24, 48  # and the shortest prefixes of sources that may share it
+_USABLE_PPS, _USABLE_BPS = 20, 64_000  # least limit for each source with which a connection works
+_USABLE_IPV4, _USABLE_IPV6 = 24, 48  # the shortest source prefixes that may share it
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -40,8 +40,9 @@ def kept(draft: Draft, caller: Caller | None) -> Iterator[tuple[Prefix, str]]:
 def check(change: Draft, caller: Caller | None, confirms: str = "") -> None:
     """LockoutError if a branch cuts off one of these addresses, or drops what is protected.
 
-    A provisional drop of a source may hit users other than the caller, and a provisional match
-    anybody: it undoes itself. The rule that is confirmed may hit all: somebody got in to say so.
+    A provisional drop of a source may hit users other than the caller, and a provisional match may
+    hit anybody, since they undo themselves. The rule with the id `confirms` may hit anybody, since
+    whoever confirms it still gets in.
     """
     before = change.before
     assert before is not None  # noqa: S101  # it is a branch
@@ -76,10 +77,10 @@ def take(
 def cuts_of(
     draft: Draft, address: Prefix, port: int | None, tried: bool, confirms: str = ""
 ) -> list[Cut]:
-    """When connections from an address are cut off, but for the rule with the id `confirms`.
+    """When connections from an address are cut off, apart from the rule with the id `confirms`.
 
-    A provisional drop of its source counts if `tried`. What spares known connections counts where
-    it names a source: who is logged in comes again.
+    A provisional drop of its source counts if `tried`. A rule that spares known connections counts
+    if it names a source, since a logged-in user opens new connections.
     """
 
     def of_entry(entry: MatchingEntry) -> Does:
@@ -107,8 +108,8 @@ def name(address: Prefix) -> str:
 
 def _refuse_protected(before: Draft, change: Draft) -> None:
     for key, rule in change.rules.staged.items():
-        was = before.rules.get(key)
-        if rule and not (was and was.same_effect(rule)):
+        earlier = before.rules.get(key)
+        if rule and not (earlier and earlier.same_effect(rule)):
             policy.guard(rule, change.state.protection)
 
 
@@ -123,10 +124,10 @@ def _touches(change: Draft, address: Prefix) -> bool:
             if key.covers(address):
                 return True
             continue
-        was = before.rules.get(key)
+        earlier = before.rules.get(key)
         if rule and _cuts(rule, address, None):
             return True
-        if was and was.action is Action.ACCEPT and reaches(was.match, address):
+        if earlier and earlier.action is Action.ACCEPT and reaches(earlier.match, address):
             return True
     return False
 

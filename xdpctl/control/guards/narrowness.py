@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a match beside the destination leaves hardly anything out of a drop. Pure."""
+"""Whether a match, apart from its destination, hardly narrows a drop. Pure."""
 
 from xdpctl.control.guards.cuts import (
     may_be_tcp,

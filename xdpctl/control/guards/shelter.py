@@ -18,18 +18,18 @@ log = logging.getLogger("xdpctl.controller")
 
 
 def keep_in(draft: Draft, people: Iterable[Prefix], until_ns: int, why: str) -> None:
-    """Suspend what would drop these people before a time (kernel time); it counts only, then."""
+    """Suspend what would drop these people by `until_ns` (kernel time): it then only counts."""
     for address in people:
         while cut := _next(draft, address, until_ns):
             _suspend(draft, cut.cause)
             ended = f"the accept of {_named(cut.kept)} ends" if cut.kept else why
-            said = f"{lockout.name(address)} is logged in, and {ended}"
-            log.warning("the drop of %s is suspended: %s", _named(cut.cause), said)
-            draft.note("xdpctl", "rule.suspend", _named(cut.cause), why=said)
+            reason = f"{lockout.name(address)} is logged in, and {ended}"
+            log.warning("the drop of %s is suspended: %s", _named(cut.cause), reason)
+            draft.note("xdpctl", "rule.suspend", _named(cut.cause), why=reason)
 
 
 def cut_off(draft: Draft, address: Prefix) -> Cut | None:
-    """The first cut of somebody's connections that nobody tries; None if there is none."""
+    """The first cut of connections from an address, without provisional drops; None if none."""
     cuts = lockout.cuts_of(draft, address, lockout.SSH, tried=False)
     return cuts[0] if cuts else None
 

@@ -14,7 +14,7 @@ FORCE = "give force (--force)"  # for a change, which cannot be a trial
 def refuse_wide(before: Rule | None, rule: Rule) -> None:
     """UnconfirmedError for a drop of a large part of the Internet where there was none.
 
-    What is among the matches and spares known flows takes nobody away.
+    A rule on a match that spares known flows is allowed, since it cuts off nobody.
     """
     source = rule.match.source_only
     if source is None or not _is_wide(source, rule) or (before and _is_wide(source, before)):

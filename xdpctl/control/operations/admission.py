@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a rule may do on whose behalf: checked when it is added, replaced, changed or put back."""
+"""Checks what the origin of a rule permits, when it is added, replaced, changed or put back."""
 
 from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.base.net.prefix import Prefix
@@ -41,8 +41,8 @@ def check_quota(draft: Draft, before: Rule | None, after: Rule, ttl: float | Non
 
 def named(rule: Rule) -> Prefix | None:
     """The narrower one of destination and source; None if the match has neither."""
-    given = (rule.match.get("destination"), rule.source)
-    return max((p for p in given if p), key=lambda p: p.length, default=None)
+    prefixes = (rule.match.get("destination"), rule.source)
+    return max((p for p in prefixes if p), key=lambda p: p.length, default=None)
 
 
 def _check_share(draft: Draft, before: Rule | None, after: Rule) -> None:
@@ -86,28 +86,28 @@ def _refuse_outranking(draft: Draft, rule: Rule) -> None:
             )
 
 
-def _check_match(draft: Draft, before: Rule | None, asked: Rule) -> None:
+def _check_match(draft: Draft, before: Rule | None, after: Rule) -> None:
     """QuotaError if a detector's match has priority, drops too much, or is one too many."""
-    if asked.priority < 0:
+    if after.priority < 0:
         raise QuotaError(
-            f"{asked.origin} may not use a priority below 0, and asks for {asked.priority}",
+            f"{after.origin} may not use a priority below 0, and asks for {after.priority}",
             "priority",
             "leave it out, or give 0 or more",
         )
-    if asked.action is Action.ACCEPT and asked.mode is Mode.ENFORCE:
+    if after.action is Action.ACCEPT and after.mode is Mode.ENFORCE:
         raise QuotaError(
-            f"{asked.origin} may not accept by a match: it would outrank rules of operators",
+            f"{after.origin} may not accept by a match: it would outrank rules of operators",
             "action",
             "ask an operator for it",
         )
-    refuse_all(draft, asked)
-    existing = sum(rule.origin == asked.origin for rule in draft.matches().values())
-    most = draft.state.quota(asked.origin).max_matches
+    refuse_all(draft, after)
+    existing = sum(rule.origin == after.origin for rule in draft.matches().values())
+    most = draft.state.quota(after.origin).max_matches
     if (before is None or before.by_source) and existing >= most:
         raise QuotaError(
-            f"{asked.origin} has {existing} rules on matches, which is its quota",
+            f"{after.origin} has {existing} rules on matches, which is its quota",
             "match",
-            f"wait until some end, or raise origins.{asked.origin}.max_matches",
+            f"wait until some end, or raise origins.{after.origin}.max_matches",
         )
 
 
@@ -138,39 +138,39 @@ def free_slot(draft: Draft, origin: str = OPERATOR) -> int:
     )
 
 
-def refuse_all(draft: Draft, asked: Rule) -> None:
+def refuse_all(draft: Draft, rule: Rule) -> None:
     """QuotaError if detectors' drops together would leave next to nothing to a destination.
 
-    A drop of what a source sends leaves what others send, so it does not count.
+    A drop of one source does not count, since it leaves what other sources send.
     """
-    if not _drops_all(asked):
+    if not _drops_all(rule):
         return
-    victim: Prefix | None = asked.match.get("destination")
+    victim: Prefix | None = rule.match.get("destination")
     others = [
-        each
-        for each in draft.matches().values()
-        if each.id != asked.id and automatic(each) and _drops_all(each) and _meets(each, victim)
+        other
+        for other in draft.matches().values()
+        if other.id != rule.id and automatic(other) and _drops_all(other) and _meets(other, victim)
     ]
-    given = asked.match.family or (victim.family if victim else None)
-    for family in (given,) if given else (4, 6):
-        took = possible.taken(asked.match, family)
-        for each in others:
-            if each.match.family in (None, family):
-                took |= possible.taken(each.match, family)
-        what = possible.left_out(took)
+    only_family = rule.match.family or (victim.family if victim else None)
+    for family in (only_family,) if only_family else (4, 6):
+        dropped = possible.taken(rule.match, family)
+        for other in others:
+            if other.match.family in (None, family):
+                dropped |= possible.taken(other.match, family)
+        what = possible.left_out(dropped)
         if not what:
             continue
         beside = f" together with {len(others)} drops that stand" if others else ""
         raise QuotaError(
-            f"{asked.origin} may not drop {what} to {victim or 'anybody'}{beside}",
+            f"{rule.origin} may not drop {what} to {victim or 'anybody'}{beside}",
             "match",
             "give a rate, or further components that the packets have in common",
         )
 
 
-def _drops_all(asked: Rule) -> bool:
+def _drops_all(rule: Rule) -> bool:
     """Whether it drops what matches, whoever sends it."""
-    enforced, source = asked.action is Action.DROP and asked.mode is Mode.ENFORCE, asked.source
+    enforced, source = rule.action is Action.DROP and rule.mode is Mode.ENFORCE, rule.source
     return enforced and (source is None or source.length < WIDEST_DROP[source.family])
 
 

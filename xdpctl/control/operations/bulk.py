@@ -72,8 +72,8 @@ def add_many(
 ) -> Imported:
     """Add the rules of these lines (number, text, outcome); refused ones are reported.
 
-    `source` names the list in the audit log. `guard` looks at each line; by default, only for who
-    is cut off. `created` is called with each new rule.
+    `source` names the list in the audit log. `guard` checks each line; the default checks only
+    whether it cuts off people. `created` is called with each new rule.
     """
     result, guard = Imported(), guard or ImportGuard(Peers(), caller)
     for line, text, ask in lines:
@@ -110,23 +110,23 @@ def remove_many(
     expected: int | None,
     ended: Callable[[Rule], None],
 ) -> list[Rule]:
-    """Remove all that match; `ended` is told of each.
+    """Remove all rules that match; `ended` is called with each.
 
     ConflictError unless there are `expected` of them; RoleError if one belongs to another origin.
     """
-    found = matching(draft, wanted)
-    if expected is not None and len(found) != expected:
+    selected = matching(draft, wanted)
+    if expected is not None and len(selected) != expected:
         raise ConflictError(
-            f"{len(found)} rules match now, not {expected}; nothing was removed",
+            f"{len(selected)} rules match now, not {expected}; nothing was removed",
             "count",
-            "look again what matches, and confirm that number",
+            "look again at what matches, and confirm that number",
         )
-    for rule in found:
+    for rule in selected:
         policy.check_change(rule, caller.origin, None)
-    for rule in found:
+    for rule in selected:
         ended(rule)
         draft.remove(rule)
-    if found:
-        first = [rule.id for rule in found[:_NAMED]]
-        draft.note(caller.name, "rule.remove-many", "", rules=len(found), first=first)
-    return found
+    if selected:
+        first = [rule.id for rule in selected[:_NAMED]]
+        draft.note(caller.name, "rule.remove-many", "", rules=len(selected), first=first)
+    return selected

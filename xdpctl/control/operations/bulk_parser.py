@@ -68,9 +68,9 @@ _REMARK = re.compile("[;#]")
 _decoder = msgspec.json.Decoder(_Line)
 
 
-def _tags(asked: Iterable[str]) -> tuple[str, ...]:
+def _tags(tags: Iterable[str]) -> tuple[str, ...]:
     """The tags; RuleError for those that xdpctl gives itself."""
-    return given((), check_tags(asked))
+    return given((), check_tags(tags))
 
 
 def _is_prefix(text: str) -> bool:
@@ -199,8 +199,8 @@ class Parser:
         )
 
 
-def _seconds(given: float | str | None, field: str) -> float | None:
-    return parse_duration(given, field) if isinstance(given, str) else given
+def _seconds(value: float | str | None, field: str) -> float | None:
+    return parse_duration(value, field) if isinstance(value, str) else value
 
 
 def _member(kind: type[E], text: str | None, default: E, field: str) -> E:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Limits in place of challenges that cannot leave, since a driver sends nothing back."""
+"""Puts limits in place of challenges where a driver cannot send challenges."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Rule
 
-_IN_PLACE = Rate(pps=1_000)  # of a challenge: what is no SYN flood yet
+_IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN flood yet
 
 
 def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:

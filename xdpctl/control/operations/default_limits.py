@@ -58,7 +58,7 @@ def bring(
                 standing.origin,
             )
             continue
-        asked = Rule(
+        desired = Rule(
             match=limit.match,
             slot=(standing.slot if standing else 0) or free_slot(draft, origin),
             action=Action.LIMIT,
@@ -70,10 +70,10 @@ def bring(
             reason=limit.reason,
             created_at=standing.created_at if standing else draft.created_at,
         )
-        if standing != asked:
-            draft.put(asked)
+        if standing != desired:
+            draft.put(desired)
             verb = "rule.change" if standing else "rule.add"
-            draft.note("xdpctl", verb, identity, **asked.describe())
+            draft.note("xdpctl", verb, identity, **desired.describe())
 
 
 class RateSettings(Table, frozen=True):

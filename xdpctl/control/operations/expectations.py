@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Adding and removing what an operator expects; what is over is removed when one is added."""
+"""Adds and removes expectations of operators; adding one removes those that are over."""
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
@@ -9,47 +9,51 @@ from xdpctl.model.identity import Caller
 
 
 def standing(draft: Draft) -> dict[str, Expectation]:
-    """The expectations by name, with what is staged."""
+    """The expectations by name, including staged ones."""
     return draft.expectations.all()
 
 
-def add(draft: Draft, asked: Expectation, caller: Caller) -> Expectation:
+def add(draft: Draft, expectation: Expectation, caller: Caller) -> Expectation:
     """Add one. ConflictError if the name is taken, CapacityError if there are too many."""
-    asked.check()
-    if asked.over(draft.now.unix):
-        raise RuleError(f"{asked.on} {asked.at} is over", "on", "give a date that is to come")
-    for name, each in standing(draft).items():
-        if each.over(draft.now.unix):
+    expectation.check()
+    if expectation.over(draft.now.unix):
+        raise RuleError(
+            f"{expectation.on} {expectation.at} is over", "on", "give a date that is to come"
+        )
+    for name, other in standing(draft).items():
+        if other.over(draft.now.unix):
             remove(draft, name, caller)
-    held = standing(draft)
-    if asked.name in held:
-        fix = f"choose another name, or remove it first: xdpctl expect remove {asked.name}"
-        raise ConflictError(f"{asked.name} is expected already: {held[asked.name]}", "name", fix)
-    if len(held) >= EXPECTATIONS_MAX:
+    current = standing(draft)
+    if expectation.name in current:
+        fix = f"choose another name, or remove it first: xdpctl expect remove {expectation.name}"
+        raise ConflictError(
+            f"{expectation.name} is expected already: {current[expectation.name]}", "name", fix
+        )
+    if len(current) >= EXPECTATIONS_MAX:
         raise CapacityError(
-            f"{EXPECTATIONS_MAX} expectations are the most that are kept",
+            f"there are {EXPECTATIONS_MAX} expectations, which is the maximum",
             "",
             "remove one: xdpctl expect remove NAME",
         )
-    draft.expectations[asked.name] = asked
-    draft.note(caller.name, "expect.add", asked.name, expected=str(asked))
-    return asked
+    draft.expectations[expectation.name] = expectation
+    draft.note(caller.name, "expect.add", expectation.name, expected=str(expectation))
+    return expectation
 
 
 def remove(draft: Draft, name: str, caller: Caller) -> Expectation:
     """Remove one; NotFoundError if there is none of this name."""
-    found = standing(draft).get(name)
-    if found is None:
-        raise NotFoundError(f"nothing is expected as {name[:40]!r}; see xdpctl expect list")
+    expectation = standing(draft).get(name)
+    if expectation is None:
+        raise NotFoundError(f"there is no expectation {name[:40]!r}; see xdpctl expect list")
     draft.expectations[name] = None
-    draft.note(caller.name, "expect.remove", name, expected=str(found))
-    return found
+    draft.note(caller.name, "expect.remove", name, expected=str(expectation))
+    return expectation
 
 
 def exceeded(draft: Draft, victim: Prefix, pps: float) -> bool:
-    """Whether an operator has said how much is expected at a victim, and more comes."""
-    held = raises(standing(draft).values(), draft.now.unix)
+    """Whether `pps` is more than an operator expects at a victim."""
+    current = raises(standing(draft).values(), draft.now.unix)
     return any(
-        each.prefix is not None and each.prefix.covers(victim) and pps > each.pps > 0
-        for each in held
+        expected.prefix is not None and expected.prefix.covers(victim) and pps > expected.pps > 0
+        for expected in current
     )

@@ -42,12 +42,12 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
     """
     ask = answerable(draft, ask, caller)
     standing = draft.at(ask.match)
-    asked = _build(draft, ask, caller, standing)
-    check_quota(draft, standing, asked, ask.ttl)
-    check(draft, standing, asked)
-    advice.refuse_everything(asked, caller, ask.force)
-    warnings = advice.warnings(draft, asked, caller)
-    of_source = ask.replace and asked.by_source
+    rule = _build(draft, ask, caller, standing)
+    check_quota(draft, standing, rule, ask.ttl)
+    check(draft, standing, rule)
+    advice.refuse_everything(rule, caller, ask.force)
+    warnings = advice.warnings(draft, rule, caller)
+    of_source = ask.replace and rule.by_source
     if standing and standing.origin in STANDING and not of_source:
         raise ConflictError(
             f"{standing.match} is limited by the configuration",
@@ -57,16 +57,16 @@ def place(draft: Draft, ask: RuleRequest, caller: Caller) -> Added:
         )
     if standing and ask.replace:
         policy.check_change(standing, caller.origin, None)
-        draft.put(asked)
-        return Added(asked, False, warnings, asked != standing, replaced=True)
+        draft.put(rule)
+        return Added(rule, False, warnings, rule != standing, replaced=True)
     if standing:
-        judgement = policy.merge(standing, asked)
+        judgement = policy.merge(standing, rule)
         draft.put(judgement.rule)
         return Added(
             judgement.rule, False, warnings + judgement.warnings, judgement.rule != standing
         )
-    draft.put(asked)
-    return Added(asked, True, warnings)
+    draft.put(rule)
+    return Added(rule, True, warnings)
 
 
 def _build(draft: Draft, ask: RuleRequest, caller: Caller, standing: Rule | None) -> Rule:
@@ -183,7 +183,7 @@ def _with_limit(rule: Rule, fields: dict[str, object]) -> dict[str, object]:
             )
         return fields | ({"limit": None} if "action" in fields else {})
     if not fields.get("limit", rule.limit):
-        raise RuleError("the action limit without a limit", "limit", "give its pps or bps")
+        raise RuleError("the action limit needs a limit", "limit", "give its pps or bps")
     return fields
 
 

@@ -23,7 +23,7 @@ def refuse_loss(
 ) -> None:
     """ConflictError if a list has far fewer entries than the current one, unless forced.
 
-    A list of which nothing is left after screening is refused even then.
+    A list that screening leaves empty is refused even then.
     """
     now = count(entries)
     left_out = [f"{counts[key]:,} {why}" for key, why in _LEFT_OUT.items() if counts.get(key)]
@@ -40,11 +40,11 @@ def refuse_loss(
     if force or (now and listed >= previous * _SHRINK):
         return
     also = f" (left out: {', '.join(left_out)})" if left_out else ""
-    kept = (
+    comparison = (
         f", the current one {previous:,}; this looks like a broken feed, so the current one stays"
     )
     raise ConflictError(
-        f"the new list has {_entries(listed)}{also}{kept if standing else ''}",
+        f"the new list has {_entries(listed)}{also}{comparison if standing else ''}",
         "entries",
         "give force (--force) if that is intended",
     )
@@ -60,9 +60,9 @@ def refuse_growth(
         now, was = FAMILIES[family].share(keys), FAMILIES[family].share(before[family])
         most = min(_SPACE_MAX, _GROWTH * was + _SPACE_FREE) if standing else _SPACE_MAX
         if now > most:
-            kept = f"; the current one drops {was:.2%}, and stays" if standing else ""
+            comparison = f"; the current one drops {was:.2%}, and stays" if standing else ""
             raise ConflictError(
-                f"the new list drops {now:.2%} of IPv{family}{kept}",
+                f"the new list drops {now:.2%} of IPv{family}{comparison}",
                 "entries",
                 "check the list, and give force (--force) if that is intended",
             )

@@ -28,9 +28,9 @@ from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, Sourc
 class SetRequest:
     """A request to put a set; `counts` has the numbers from reading and screening its list.
 
-    A field that is None keeps the set's current value. A new set drops, is enforced and has no
-    reason by default. It spares nobody, except a feed that drops: nobody looks at what it lists
-    next, so it spares known flows.
+    A field that is None keeps the set's current value. By default, a new set drops, is enforced,
+    has no reason and spares nobody. A feed that drops spares known flows, since nobody reviews what
+    it lists next.
     """
 
     name: str
@@ -63,10 +63,10 @@ def _allowed(caller: Caller) -> None:
 
 def find(draft: Draft, name: str) -> SourceSet:
     """The set of that name, or NotFoundError."""
-    found = draft.sets.get(name)
-    if found is None:
+    source_set = draft.sets.get(name)
+    if source_set is None:
         raise NotFoundError(f"there is no set {name!r}")
-    return found
+    return source_set
 
 
 def _check_etag(current: SourceSet | None, etag: str | None) -> None:
@@ -79,16 +79,19 @@ def free_slot(draft: Draft, action: Action) -> int:
 
     CapacityError if there is none.
     """
-    taken = {each.slot: each for each in (*draft.state.sets.values(), *draft.all_sets())}
+    taken = {
+        source_set.slot: source_set
+        for source_set in (*draft.state.sets.values(), *draft.all_sets())
+    }
     numbers = range(SlotNumber.SETS, SlotNumber.FIRST)
     if len(taken) == len(numbers):
         raise CapacityError(f"there are {len(numbers)} sets, which is the maximum; remove one")
-    others = [each for each in taken.values() if each.action is not action]
+    others = [source_set for source_set in taken.values() if source_set.action is not action]
     if action is Action.ACCEPT:
-        end = min(others, key=lambda each: each.slot, default=None)
+        end = min(others, key=lambda source_set: source_set.slot, default=None)
         ordered = range(SlotNumber.SETS, end.slot if end else SlotNumber.FIRST)
     else:
-        end = max(others, key=lambda each: each.slot, default=None)
+        end = max(others, key=lambda source_set: source_set.slot, default=None)
         ordered = range(SlotNumber.FIRST - 1, end.slot if end else SlotNumber.SETS - 1, -1)
     free = next((number for number in ordered if number not in taken), None)
     if free is None:

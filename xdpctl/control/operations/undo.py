@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Undoing a change: every record that it touched is put back as it was before.
 
-What has been changed again since stays as it is, and is reported; so is what cannot be put back
-now, since it drops what is protected, does not fit, or has run out.
+Records that have been changed again since stay as they are, and are reported. So do records that
+cannot be put back now, because they drop what is protected, do not fit, or have run out.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 _SAME_NS = 5_000_000_000  # by which a deadline may differ after a reboot or a step of the clock
 _KEPT_SHOWN = 1_000
 _TIMES = {"expires_ns": 0, "confirm_by_ns": 0}
-Ended = Callable[[Rule], None]  # told of each rule that an undo takes away
+Ended = Callable[[Rule], None]  # called with each rule that an undo removes
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended
 def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> Undone:
     undone = Undone()
     entries = {part.identity: part for part in parts if part.kind.field == "entries"}
-    # what goes makes room for what comes, and ends a release of it
+    # removals first: they make room for what is put back, and may end a release of it
     for part in sorted(parts, key=lambda part: part.before is not None):
         try:
             match part.kind.field:
@@ -121,9 +121,9 @@ def _set(draft: Draft, part: Part, entries: Part | None, undone: Undone) -> None
             undone.restored += 1
         return None
     if content is not None:
-        held = draft.entries_of(before.name)
+        current = draft.entries_of(before.name)
         for family, keys in content.items():
-            draft.counts.check_entries(family, len(keys) - len(held[family]))
+            draft.counts.check_entries(family, len(keys) - len(current[family]))
     same_slot = now is not None and now.action is before.action
     slot = now.slot if now and same_slot else free_set_slot(draft, before.action)
     draft.put_set(before.replace(slot=slot), content)
@@ -132,26 +132,41 @@ def _set(draft: Draft, part: Part, entries: Part | None, undone: Undone) -> None
 
 
 def _same_set(now: SourceSet | None, after: SourceSet | None) -> bool:
-    """Whether a person has left it alone: a feed may have been fetched since."""
+    """Whether no person has changed the set since; its feed may have been fetched."""
     if now is None or after is None:
         return now is after
     return _asked(now) == _asked(after)
 
 
-def _asked(held: SourceSet) -> tuple[object, ...]:
-    feed = held.feed and (held.feed.url, held.feed.file, held.feed.refresh, held.feed.format)
-    return held.action, held.mode, held.spare, held.origin, held.reason, held.options, feed
+def _asked(source_set: SourceSet) -> tuple[object, ...]:
+    feed = source_set.feed and (
+        source_set.feed.url,
+        source_set.feed.file,
+        source_set.feed.refresh,
+        source_set.feed.format,
+    )
+    return (
+        source_set.action,
+        source_set.mode,
+        source_set.spare,
+        source_set.origin,
+        source_set.reason,
+        source_set.options,
+        feed,
+    )
 
 
 def _same_entries(draft: Draft, now: SourceSet | None, part: Part | None) -> bool:
     if part is None or (now and now.feed):
         return True
-    held, after = draft.entries_of(part.identity), part.after or NOTHING
-    return all(_equal(held, after, family) for family in NOTHING)
+    current, after = draft.entries_of(part.identity), part.after or NOTHING
+    return all(_equal(current, after, family) for family in NOTHING)
 
 
-def _equal(one: Entries, other: Entries, family: int) -> bool:
-    return len(one[family]) == len(other[family]) and bool((one[family] == other[family]).all())
+def _equal(entries: Entries, other: Entries, family: int) -> bool:
+    return len(entries[family]) == len(other[family]) and bool(
+        (entries[family] == other[family]).all()
+    )
 
 
 def _setting(draft: Draft, part: Part, undone: Undone) -> None:

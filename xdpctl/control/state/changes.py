@@ -21,8 +21,8 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.rule import Deadlines
 
 # Tokens, incidents and announcements cannot be undone: a secret that was revoked may be known to
-# others, an incident is evidence, and what was asked of a provider is withdrawn. What is expected
-# is no rule, and has commands of its own.
+# others, an incident is evidence, and an announcement is withdrawn instead. Expectations have
+# commands of their own.
 _NOT_UNDOABLE = (
     "tokens",
     "incidents",
@@ -38,11 +38,11 @@ _LEVEL = 1  # of zlib: the records of an import are nearly equal
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a caller asks for; several operations may be steps of the same one.
+    """A change that a caller asks for; several operations may be steps of the same one.
 
-    Its number is 0 if it cannot be undone, as what a detector asks for. `meant`: it may cut off
-    most of this host's connections. It `undoes` the change with that number, or `confirms` the rule
-    with that id.
+    `number` is 0 if it cannot be undone, as a change of a detector. If it is `meant`, it may cut
+    off most of this host's connections. It `undoes` the change with that number, or `confirms` the
+    rule with that id.
     """
 
     number: int
@@ -112,7 +112,7 @@ def touched(draft: Draft, kind: Kind) -> Iterator[tuple[Any, Any, Any]]:
     for identity, value in draft.staged(kind.field).items():
         earlier = before.get(identity)
         if isinstance(earlier, Deadlines) and earlier.expired(draft.now.ns):
-            earlier = None  # it is only not swept yet
+            earlier = None  # only upkeep has not removed it yet
         same = earlier is value if kind.field == "entries" else earlier == value
         if not same:
             yield identity, earlier, value
@@ -127,31 +127,31 @@ def summary(raw: bytes) -> Summary | None:
     try:
         return _summaries.decode(raw)
     except msgspec.DecodeError as error:
-        log.error("a stored change is left out of the history, it is damaged: %s", error)
+        log.error("a damaged change is left out of the history: %s", error)
         return None
 
 
 def parts(draft: Draft, stored: Sequence[bytes]) -> list[Part]:
     """The parts of a change, the newest step first; ValueError or XdpctlError if unreadable.
 
-    A record that several steps touched is there once: as it was before the first.
+    A record that several steps touched is there once, as it was before the first of them.
     """
-    found: dict[str, Part] = {}
+    by_key: dict[str, Part] = {}
     for step in reversed(stored):
         for key, before, after in _unpacked(step):
-            known = kind_of(key)
-            if known is None:
+            parsed = kind_of(key)
+            if parsed is None:
                 raise ValueError(f"no kind of record has the key {key}")
-            kind, name = known
+            kind, name = parsed
             identity = kind.identity(name)
-            later = found.get(key)
-            found[key] = Part(
+            later = by_key.get(key)
+            by_key[key] = Part(
                 kind,
                 identity,
                 _decoded(draft, kind, identity, before),
                 later.after if later else _decoded(draft, kind, identity, after),
             )
-    return list(found.values())
+    return list(by_key.values())
 
 
 def _unpacked(step: bytes) -> Any:

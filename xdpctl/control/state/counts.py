@@ -36,7 +36,7 @@ class Counts:
         self._lengths: set[int] = set()
 
     def copy(self) -> "Counts":
-        """Counts that go their own way from now on."""
+        """Independent counts with the same numbers."""
         other = Counts.__new__(Counts)
         other._state, other.room, other.used = self._state, self.room, {**self.used}
         other._rules, other._covered = {**self._rules}, {**self._covered}
@@ -100,7 +100,7 @@ class Counts:
         self.used[source.family] += more
 
     def cover(self, source: Prefix, before: Rule | None, after: Rule | None) -> None:
-        """Count what of the address space the rules on a source drop before and after a change."""
+        """Count how a change of the rule on a source changes the address space that is dropped."""
         for rule, sign in ((before, -1), (after, 1)):
             if rule:
                 key = rule.origin, source.family

@@ -54,7 +54,7 @@ class MatchingEntry:
 
 def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
     """Every live entry that covers all of `source`, in the order of the kernel's lookup."""
-    sets = sorted(draft.all_sets(), key=lambda each: each.slot)
+    sets = sorted(draft.all_sets(), key=lambda source_set: source_set.slot)
     protection = draft.state.protection
     lengths = draft.counts.lengths(source) | {*protection.lengths(source)}
     if sets:
@@ -70,18 +70,18 @@ def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
         rule = draft.standing(prefix)
         if rule:
             yield MatchingEntry(prefix, rule=rule, applied=not draft.state.suspended(rule))
-        for each, hit in zip(sets, hits, strict=True):
+        for source_set, hit in zip(sets, hits, strict=True):
             if hit[at]:
-                spared = each.action is Action.DROP and protection.over(prefix) is not None
-                yield MatchingEntry(prefix, set=each, applied=not spared)
+                spared = source_set.action is Action.DROP and protection.over(prefix) is not None
+                yield MatchingEntry(prefix, set=source_set, applied=not spared)
 
 
 def deciding(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that decides for `source`, apart from narrower entries inside it; None if none."""
-    return next((each for each in covering(draft, source) if each.decides), None)
+    return next((entry for entry in covering(draft, source) if entry.decides), None)
 
 
 def around(draft: Draft, source: Prefix) -> MatchingEntry | None:
     """The entry that would decide if there were none on exactly `source`; None if none would."""
-    wider = (each for each in covering(draft, source) if each.prefix != source)
-    return next((each for each in wider if each.decides), None)
+    wider = (entry for entry in covering(draft, source) if entry.prefix != source)
+    return next((entry for entry in wider if entry.decides), None)

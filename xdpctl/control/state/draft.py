@@ -57,7 +57,7 @@ class Draft:
         self.counts: Counts = Counts(state) if before is None else before.counts.copy()
 
     def __getattr__(self, field: str) -> Overlay[Any, Any]:
-        """The records of a kind, made when they are first asked for."""
+        """The records of a kind; their overlay is made at its first use."""
         if field not in _FIELDS:
             raise AttributeError(field)
         below = getattr(self.before, field) if self.before is not None else self._stand(field)
@@ -71,7 +71,7 @@ class Draft:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is staged, nor to be audited."""
+        """Whether nothing is staged and nothing is to be audited."""
         return not (any(map(self.staged, _FIELDS)) or self.events)
 
     def of(self, field: str) -> Overlay[Any, Any]:
@@ -106,17 +106,17 @@ class Draft:
 
     def matches(self) -> dict[str, Rule]:
         """The rules on matches by id, as they will be in the kernel; also expired ones."""
-        found = dict(self.state.matches)
-        alone = {rule.source for rule in found.values() if rule.match.source_only}
+        rules = dict(self.state.matches)
+        alone = {rule.source for rule in rules.values() if rule.match.source_only}
         for key, rule in self.rules.changes():
             if rule and rule.by_source is None:
-                found[rule.id] = rule
+                rules[rule.id] = rule
             elif isinstance(key, str) or key in alone:
-                found.pop(id_of(key), None)
-        return found
+                rules.pop(id_of(key), None)
+        return rules
 
     def all_rules(self) -> list[Rule]:
-        """Every live rule that there will be."""
+        """All rules that will be live after the change."""
         return [rule for rule in self.rules.values() if not rule.expired(self.now.ns)]
 
     def at(self, match: Match) -> Rule | None:
@@ -137,12 +137,12 @@ class Draft:
 
     def all_sets(self) -> list[SourceSet]:
         """All sets as they will be after the change, ordered by name."""
-        return [found for _, found in sorted(self.sets.all().items())]
+        return [source_set for _, source_set in sorted(self.sets.all().items())]
 
     def tagged(self, tag: str) -> list[Rule]:
         """The live rules that have the tag of an event or group of events.
 
-        Those on matches also if they have expired.
+        Rules on matches are included even if they have expired.
         """
         staged = (key for key, rule in self.rules.changes() if rule and tag in rule.tags)
         sources = dict.fromkeys(key for key in staged if not isinstance(key, str))
@@ -153,8 +153,8 @@ class Draft:
     def put(self, rule: Rule, crowded: bool = False) -> None:
         """Stage a new or changed rule.
 
-        CapacityError if there is no room, or, unless it may be `crowded`, if too many that let pass
-        overlap: the kernel then does not look at the last ones.
+        CapacityError if there is no room. CapacityError, unless it may be `crowded`, if too many
+        rules that let packets pass overlap, since the kernel does not look at the last of them.
         """
         key, source = rule.match.key, rule.by_source
         before = self.rules.get(key)
@@ -231,12 +231,12 @@ class Draft:
 
     def inverse(self) -> "Draft":
         """A draft that restores the current values of everything that this one changes."""
-        back = Draft(self.state, self.now)
+        inverse = Draft(self.state, self.now)
         for kind in KINDS:
             current = self._stand(kind.field)
             stood = ((key, current.get(key)) for key in self.staged(kind.field))
-            back.of(kind.field).staged.update(stood)
-        return back
+            inverse.of(kind.field).staged.update(stood)
+        return inverse
 
 
 def _lets_pass(rule: Rule | None) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Overlay of one kind as they will be: what is staged, on top of what stands."""
+"""The records of one kind as they will be: what is staged, on top of what stands."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class Overlay(Generic[K, V]):
-    """Overlay by identity; `staged` has those that were changed, None for those that were removed.
+    """Records by identity; `staged` has the changed ones, and None for the removed ones.
 
     `below` are the records that stand, or others with staged changes of their own.
     """

@@ -29,11 +29,11 @@ _SETS = _BY_FIELD["sets"]
 class Sharing:
     """The connection of a controller to its fleet: what an agent wants to hear of.
 
-    `stated` is called when there may be something to send, `detected` with the key of each
-    automatic rule that was added, changed or removed, and whether it ended: both when the state has
-    the change, for whoever hears of it looks there. `covers` says whether a scope has
-    this node, `content` encodes a record for others. All are called in the controller's thread.
-    `states` is false where everything stays on this node but what detectors make.
+    `stated` is called when there may be something to send. `detected` is called with the key of
+    each automatic rule that was added, changed or removed, and with whether it ended. Both are
+    called once the state has the change, since the agent reads it there. `covers` says whether a
+    scope has this node, and `content` encodes a record for others. All are called in the
+    controller's thread. `states` is false if everything except detectors' rules stays on this node.
     """
 
     stated: Callable[[], None] = lambda: None
@@ -47,7 +47,7 @@ class Sharing:
 class Statement:
     """How a change is to be shared: its scope ("": all nodes), and its number in the history.
 
-    `person`: somebody asked for it, who may also end what detectors made, in the whole fleet.
+    With `person`, somebody asked for it, and may also end detectors' rules in the whole fleet.
     """
 
     scope: str = ""
@@ -58,50 +58,61 @@ class Statement:
 def note(draft: Draft, statement: Statement, by: str, sharing: Sharing) -> None:
     """Stage an `Unsent` for each record that a branch changes and that others should have."""
     for kind in KINDS_SHARED:
-        for identity, was, value in touched(draft, kind):
+        for identity, earlier, value in touched(draft, kind):
             owner = _SETS if kind.field == "entries" else kind
-            _note(draft, owner.key(identity), was, value, statement, by, sharing)
+            _note(draft, owner.key(identity), earlier, value, statement, by, sharing)
     _wake(draft, sharing)
 
 
 def _note(
-    draft: Draft, key: str, was: Any, value: Any, statement: Statement, by: str, sharing: Sharing
+    draft: Draft,
+    key: str,
+    earlier: Any,
+    value: Any,
+    statement: Statement,
+    by: str,
+    sharing: Sharing,
 ) -> None:
-    if _is_automatic(was) or _is_automatic(value):
+    if _is_automatic(earlier) or _is_automatic(value):
         draft.afterwards.append(partial(sharing.detected, key, not _is_automatic(value)))
     if not sharing.states:
         return
     removed = value is None
     if isinstance(value, Rule | SourceSet) and value.origin != OPERATOR:
         return
-    if removed and _is_automatic(was) and not statement.person:
+    if removed and _is_automatic(earlier) and not statement.person:
         return
-    if removed and isinstance(was, Rule) and was.origin != OPERATOR and not automatic(was):
+    if (
+        removed
+        and isinstance(earlier, Rule)
+        and earlier.origin != OPERATOR
+        and not automatic(earlier)
+    ):
         return
-    held, unsent = draft.shared.get(key), draft.unsent.get(key)
-    known = bool(unsent) or (held is not None and held.stands)
-    if was is not None and not known and not _is_automatic(was):
-        return  # it is this node's alone, and stays so
-    base = unsent.base if unsent else held.revision if held else 0
-    scope = statement.scope or (unsent.scope if unsent else held.scope if held else "")
+    shared, unsent = draft.shared.get(key), draft.unsent.get(key)
+    known = bool(unsent) or (shared is not None and shared.stands)
+    if earlier is not None and not known and not _is_automatic(earlier):
+        return  # a record of this node alone stays so
+    base = unsent.base if unsent else shared.revision if shared else 0
+    scope = statement.scope or (unsent.scope if unsent else shared.scope if shared else "")
     draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)
 
 
 def note_elsewhere(
     draft: Draft, elsewhere: Draft, statement: Statement, by: str, sharing: Sharing
 ) -> None:
-    """Stage what a branch of the draft would change on nodes of which this is none."""
+    """Stage an `Unsent` for each rule that the branch `elsewhere` changes on other nodes only."""
     for kind in KINDS_SHARED:
         for identity, _, value in touched(elsewhere, kind):
             if kind.field != "rules":
                 raise RuleError(
-                    f"{kind.field} cannot be stated for nodes of which this one is none",
+                    f"{kind.field} cannot be stated for other nodes only",
                     "scope",
                     "state it on one of these nodes (--node NAME), or for all",
                 )
             key, removed = kind.key(identity), value is None
-            held, unsent = draft.shared.get(key), draft.unsent.get(key)
-            base = unsent.base if unsent else held.revision if held else 0
+            shared, unsent = draft.shared.get(key), draft.unsent.get(key)
+            base = unsent.base if unsent else shared.revision if shared else 0
             data = b"" if removed else sharing.content(kind.field, value, draft.now)
             at, scope, change = draft.now.unix, statement.scope, statement.change
             draft.unsent[key] = Unsent(by, at, base, scope, removed, data, change)

@@ -76,8 +76,8 @@ class State:
 
     def ordered(self) -> list[Prefix]:
         """The rules' sources: IPv4 first, by address, wider before narrower."""
-        membership, (seen, ordered) = self._membership, self._ordered
-        if seen != membership:
+        membership, (ordered_at, ordered) = self._membership, self._ordered
+        if ordered_at != membership:
             ordered = sorted(list(self.rules), key=order)
             self._ordered = membership, ordered
         return ordered
@@ -210,11 +210,11 @@ class State:
         """How many entries of a family are needed, for rules, protection and sets."""
         size = 4 if family == 4 else 16
         rules = sum(n for (of, _), n in list(self._lengths.items()) if of == size)
-        kept = sum(prefix.family == family for prefix in self.protection.why)
-        return rules + kept + sum(len(keys[family]) for keys in list(self.entries.values()))
+        protected = sum(prefix.family == family for prefix in self.protection.why)
+        return rules + protected + sum(len(keys[family]) for keys in list(self.entries.values()))
 
     def applied(self, name: str) -> Entries:
-        """The entries of a set that the kernel gets; a drop's lack those in protected prefixes."""
+        """The entries of a set for the kernel; if it drops, without those in protected prefixes."""
         entries = self.entries.get(name, NOTHING)
         if self.sets[name].action is not Action.DROP:
             return entries
@@ -227,17 +227,17 @@ class State:
     def listings(self) -> dict[int, Listing]:
         """The slot value and entries that the kernel should have for each set, by slot."""
         return {
-            each.slot: Listing(word(each), self.applied(name))
-            for name, each in list(self.sets.items())
+            source_set.slot: Listing(word(source_set), self.applied(name))
+            for name, source_set in list(self.sets.items())
         }
 
     def match_of(self, slot: int) -> Rule | None:
         """The rule on a match that has this slot, or None."""
-        return next((each for each in list(self.matches.values()) if each.slot == slot), None)
+        return next((rule for rule in list(self.matches.values()) if rule.slot == slot), None)
 
     def set_of(self, slot: int) -> SourceSet | None:
         """The set that has this slot, or None."""
-        return next((each for each in list(self.sets.values()) if each.slot == slot), None)
+        return next((owner for owner in list(self.sets.values()) if owner.slot == slot), None)
 
     def desired(self, now_ns: int) -> dict[Prefix, Target]:
         """The targets of all prefixes of rules and protection that the tables should have."""

@@ -14,29 +14,29 @@ class TagIndex:
 
     def sources(self, tag: str) -> list[Prefix]:
         """The sources of the rules that have this tag."""
-        found = self._by_tag.get(tag, set())
-        return list(found) if isinstance(found, set) else [found]
+        sources = self._by_tag.get(tag, set())
+        return list(sources) if isinstance(sources, set) else [sources]
 
     def add(self, source: Prefix, rule: Rule) -> None:
         """Index the tags of a rule that name an event, a group or an incident."""
         for tag in rule.tags:
             if not tag.startswith((tags.EVENT, tags.GROUP, tags.INCIDENT)):
                 continue
-            found = self._by_tag.get(tag)
-            if found is None:
+            sources = self._by_tag.get(tag)
+            if sources is None:
                 self._by_tag[tag] = source
-            elif isinstance(found, set):
-                found.add(source)
-            elif found != source:
-                self._by_tag[tag] = {found, source}
+            elif isinstance(sources, set):
+                sources.add(source)
+            elif sources != source:
+                self._by_tag[tag] = {sources, source}
 
     def remove(self, source: Prefix, rule: Rule) -> None:
         """Remove a rule from the index."""
         for tag in rule.tags:
-            found = self._by_tag.get(tag)
-            if isinstance(found, set):
-                found.discard(source)
-            if found == source or found == set():
+            sources = self._by_tag.get(tag)
+            if isinstance(sources, set):
+                sources.discard(source)
+            if sources == source or sources == set():
                 del self._by_tag[tag]
 
     def clear(self) -> None:

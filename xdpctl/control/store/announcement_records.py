@@ -28,11 +28,11 @@ def encode(announcement: Announcement, now: Now) -> bytes:
 def decode(value: bytes, now: Now) -> Announcement:
     """The stored announcement; ValueError if it is unreadable."""
     record = decoded(_decoder, value)
-    found = record.announcement
+    announcement = record.announcement
     try:
-        _ = found.victim  # what cannot be read later is found out now
+        _ = announcement.victim  # fails now if the route cannot be read
     except RuleError as error:
         raise ValueError(str(error)) from error
-    return found.replace(
-        expires_ns=kernel_time(found.expires_ns, record.expires_at, record.boot, now)
+    return announcement.replace(
+        expires_ns=kernel_time(announcement.expires_ns, record.expires_at, record.boot, now)
     )

@@ -107,14 +107,14 @@ def signed_part(raw: bytes, kind: str) -> tuple[dict[str, Any], bytes]:
     checkpoint, which would hide the records before it.
     """
     try:
-        found = json.loads(raw)
-        sound = isinstance(found["sequence"], int) and isinstance(found["hash"], str)
-        if found["kind"] != kind or not sound:
+        signed = json.loads(raw)
+        sound = isinstance(signed["sequence"], int) and isinstance(signed["hash"], str)
+        if signed["kind"] != kind or not sound:
             raise ValueError("it is of another kind, or has no number and hash")
-        statement = {k: v for k, v in found.items() if k not in ("signature", "signer")}
+        statement = {k: v for k, v in signed.items() if k not in ("signature", "signer")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"this is not a signed {kind}: {error}") from error
-    return found, _encode(statement)
+    return signed, _encode(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,8 @@ def verify(
             problem = f"record {number} is not the one that was signed: the log was rewritten"
             return Verdict(count, problem, chain.hash)
         chain.commit([raw])
-    newest, found = max(known, default=0), chain.sequence
-    if newest > found:
-        problem = f"the log ends at record {found}, but record {newest} was signed"
-        return Verdict(found - first, problem, chain.hash)
-    return Verdict(found - first, None, chain.hash)
+    newest, last = max(known, default=0), chain.sequence
+    if newest > last:
+        problem = f"the log ends at record {last}, but record {newest} was signed"
+        return Verdict(last - first, problem, chain.hash)
+    return Verdict(last - first, None, chain.hash)

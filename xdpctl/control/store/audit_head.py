@@ -97,11 +97,11 @@ class AuditHead:
         from xdpctl.base.system.signing_key import check_signature  # late: it is large
 
         try:
-            found, signed = audit.signed_part(raw, kind)
-            check_signature(self._key, signed, found)
+            statement, signed = audit.signed_part(raw, kind)
+            check_signature(self._key, signed, statement)
         except (ValueError, EvidenceError) as error:
             raise EvidenceError(f"the {kind} was not signed by this box: {error}") from error
-        return {found["sequence"]: found["hash"]}
+        return {statement["sequence"]: statement["hash"]}
 
 
 def _records(store: Store) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ class Wanted:
     subject: str = ""
 
     def takes(self, record: dict[str, Any]) -> bool:
-        """Whether a record has all of it, but for its time."""
+        """Whether a record has all of this, apart from its time."""
         action = str(record.get("action", ""))
         same = action.startswith(self.action) if self.action.endswith(".") else None
         return (
@@ -44,28 +44,32 @@ def _about(record: dict[str, Any], subject: str) -> bool:
 
 def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
     """The newest records that are wanted, at most `limit`, oldest first."""
-    found: list[dict[str, Any]] = []
+    selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
     older = 0
     for record in _backwards(store):
         older = older + 1 if str(record.get("at", "")) < first else 0
-        # not at the first older one: the wall clock may have been set back in between
-        if older == _PAGE or len(found) == limit:
+        # go on after the first older record: the wall clock may have been set back in between
+        if older == _PAGE or len(selected) == limit:
             break
         if not older and wanted.takes(record):
-            found.append(record)
-    return found[::-1]
+            selected.append(record)
+    return selected[::-1]
 
 
 def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[str, Any]]:
     """The first records behind the number `after` that are wanted, at most `limit`."""
-    found: list[dict[str, Any]] = []
+    selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
-    while len(found) < limit and (page := store.audit(after, _PAGE)):
+    while len(selected) < limit and (page := store.audit(after, _PAGE)):
         records = list(map(json.loads, page))
         after = records[-1]["sequence"]
-        found += [one for one in records if str(one.get("at", "")) >= first and wanted.takes(one)]
-    return found[:limit]
+        selected += [
+            record
+            for record in records
+            if str(record.get("at", "")) >= first and wanted.takes(record)
+        ]
+    return selected[:limit]
 
 
 def _backwards(store: Store) -> Iterator[dict[str, Any]]:

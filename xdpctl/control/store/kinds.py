@@ -47,7 +47,7 @@ class Kind:
 
 
 def _sharing(field: str, prefix: str, record: type[Any], costly: bool) -> Kind:
-    """A kind of `model.sharing`, which are all encoded alike."""
+    """A kind of record of `model.shared`; all of these are encoded alike."""
     return Kind(
         field=field,
         prefix=prefix,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The durable store of records and of the audit log, in SQLite.
+"""The port to the durable store of records and of the audit log.
 
 `write` is durable when it returns. `watch` returns the changes since a cursor, or a snapshot. The
 controller learns of changes from `watch` only, so a start after a crash runs the same code.
@@ -47,9 +47,9 @@ class ChangeStep(NamedTuple):
 
 
 class Store(Protocol):
-    """The interface of a store. Each method raises StoreError if it fails, and changes nothing.
+    """The interface of a store. A method that fails raises StoreError, and changes nothing.
 
-    `failures` counts them.
+    `failures` counts the failures.
     """
 
     failures: int
@@ -68,7 +68,10 @@ class Store(Protocol):
         ...
 
     def summaries(self, before: int, limit: int) -> list[tuple[int, bytes]]:
-        """Number and summary of each step, newest first, of at most `limit` changes below."""
+        """Number and summary of each step of at most `limit` changes below `before`.
+
+        The newest change comes first.
+        """
         ...
 
     def parts(self, number: int) -> list[bytes]:
@@ -80,7 +83,7 @@ class Store(Protocol):
         ...
 
     def trim_changes(self, most: int, most_bytes: int) -> int:
-        """Drop the oldest changes beyond either bound; how many steps went."""
+        """Drop the oldest changes beyond either bound; return how many changes went."""
         ...
 
     def watch(self, since: Cursor | None = None) -> Iterator[KeyChange | Reset | Synced]:

@@ -28,9 +28,9 @@ def share(path: Path, group: int, mode: int) -> None:
 def is_bpffs(path: Path) -> bool:
     """Whether `path`, or its nearest existing parent, is on a bpffs."""
     path = path.resolve()
-    over = [mount for mount in _mounts() if path.is_relative_to(mount.at)]
+    covering = [mount for mount in _mounts() if path.is_relative_to(mount.at)]
     # of several mounts on one mount point, the last one is visible
-    return max(enumerate(over), key=lambda m: (len(m[1].at.parts), m[0]))[1].kind == "bpf"
+    return max(enumerate(covering), key=lambda m: (len(m[1].at.parts), m[0]))[1].kind == "bpf"
 
 
 def _mounts() -> list[_Mount]:

@@ -128,11 +128,11 @@ class Map:
                 *(start, address_of(cursor), address_of(keys), address_of(values)),
                 *(count, self.fd, 0, 0),
             )
-            got, last = self._lookup_batch(attr)
+            received, last = self._lookup_batch(attr)
             yield list(
                 zip(
-                    _slices(keys.raw, self.shape.key_size, got),
-                    _slices(values.raw, self.value_bytes, got),
+                    _slices(keys.raw, self.shape.key_size, received),
+                    _slices(values.raw, self.value_bytes, received),
                     strict=True,
                 )
             )

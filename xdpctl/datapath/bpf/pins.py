@@ -22,8 +22,6 @@ class Pins:
         self.directory = directory
         self.root = directory / self.SCHEMA
         self.explain_dir = self.root / "explain"
-        self.explain = self.explain_dir / "inside" / "program"
-        self.explain_outside = self.explain_dir / "outside" / "program"
         self.ports_dir = self.root / "ports"
         self.shapes_dir = self.root / f"{_MARK}{digest()}"
         self.lock_dir = self.root / "loader"  # only root may open it, so only root can lock it
@@ -41,11 +39,15 @@ class Pins:
         )
 
     def _marks(self) -> list[Path]:
-        return [each for each in self.root.iterdir() if each.name.startswith(_MARK)]
+        return [path for path in self.root.iterdir() if path.name.startswith(_MARK)]
 
     def map(self, name: str) -> Path:
         """The path of the map with this name."""
         return self.root / name
+
+    def explain_of(self, outside: bool) -> Path:
+        """The path of the explain program for interfaces of this side."""
+        return self.explain_dir / ("outside" if outside else "inside") / "program"
 
     def port(self, interface: str) -> Path:
         """The directory of an interface; dots are escaped, because a bpffs allows none in names."""

@@ -43,10 +43,10 @@ class ProgramInfo:
 def info(fd: int) -> ProgramInfo:
     """The id, tag, name and map ids of a loaded program (struct bpf_prog_info)."""
     ids = ctypes.create_string_buffer(4 * 64)
-    asked = bytearray(232)
-    struct.pack_into("<IQ", asked, 52, 64, address_of(ids))
-    buffer = ctypes.create_string_buffer(bytes(asked), len(asked))
-    attr = struct.pack("<IIQ", fd, len(asked), address_of(buffer))
+    request = bytearray(232)
+    struct.pack_into("<IQ", request, 52, 64, address_of(ids))
+    buffer = ctypes.create_string_buffer(bytes(request), len(request))
+    attr = struct.pack("<IIQ", fd, len(request), address_of(buffer))
     bpf(OBJ_GET_INFO_BY_FD, attr, "read program info")
     raw = buffer.raw
     (identity,) = struct.unpack_from("<I", raw, 4)
@@ -110,22 +110,22 @@ def run(
 
     With `ifindex`, that interface must exist in the current network namespace.
     """
-    given = ctypes.create_string_buffer(frame, len(frame))
+    data_in = ctypes.create_string_buffer(frame, len(frame))
     live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
     room = 0 if live else len(frame) + 256
-    back = ctypes.create_string_buffer(max(room, 1))
+    data_out = ctypes.create_string_buffer(max(room, 1))
     # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
     context = ctypes.create_string_buffer(struct.pack("<6I", 0, len(frame), 0, ifindex, 0, 0), 24)
     attr = struct.pack(
         "<IIIIQQIIIIQQIII",
-        *(fd, 0, len(frame), room, address_of(given), 0 if live else address_of(back)),
+        *(fd, 0, len(frame), room, address_of(data_in), 0 if live else address_of(data_out)),
         *(repeat, 0, 24 if ifindex else 0, 0, address_of(context) if ifindex else 0, 0),
         *(flags, 0, batch),
     )
     _, out = bpf(PROG_TEST_RUN, attr, "run program")
     value, _, size = struct.unpack_from("<3I", out, 4)
     (duration,) = struct.unpack_from("<I", out, 36)
-    return RunResult(value, duration, back.raw[: min(size, room)])
+    return RunResult(value, duration, data_out.raw[: min(size, room)])
 
 
 class Runner:

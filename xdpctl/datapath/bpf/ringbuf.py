@@ -79,8 +79,8 @@ class Follower:
     @property
     def room(self) -> float:
         """The share of the ring that is free, 0 to 1: there is none if nobody consumes records."""
-        held: int = self._producer[0] - self._consumer[0] + self._record.itemsize
-        return max(0.0, 1 - held / self._size)
+        used: int = self._producer[0] - self._consumer[0] + self._record.itemsize
+        return max(0.0, 1 - used / self._size)
 
     def read_all(self) -> NDArray[np.void]:
         """A copy of all new records; of more than the ring holds, the newest."""
@@ -101,8 +101,8 @@ class Follower:
         if available - self._position <= self._size:
             return self._position
         self.overrun += 1
-        kept = self._size // self._record.itemsize * self._record.itemsize
-        behind = (available - self._position - kept) // self._record.itemsize + 1
+        whole = self._size // self._record.itemsize * self._record.itemsize
+        behind = (available - self._position - whole) // self._record.itemsize + 1
         return self._position + behind * self._record.itemsize
 
 
@@ -115,7 +115,7 @@ def _copied(
 ) -> NDArray[np.void]:
     """The records between two positions, up to the first that is being written."""
     count = (available - position) // record.itemsize
-    found = np.frombuffer(data, record, count, position & (size - 1))
-    busy = np.flatnonzero(found["length"] & _BUSY)
-    found = found[: busy[0]] if len(busy) else found
-    return found["record"].copy()
+    records = np.frombuffer(data, record, count, position & (size - 1))
+    busy = np.flatnonzero(records["length"] & _BUSY)
+    records = records[: busy[0]] if len(busy) else records
+    return records["record"].copy()

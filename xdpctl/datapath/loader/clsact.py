@@ -29,19 +29,22 @@ def filters(ifindex: int) -> list[Filter]:
     """The BPF filters at egress in their order; other filters are left out."""
     with netlink_socket() as netlink:
         # of one preference the newest is first, and its handle is the highest
-        return sorted(_filters(netlink, ifindex), key=lambda one: (one.preference, -one.handle))
+        return sorted(
+            _filters(netlink, ifindex),
+            key=lambda bpf_filter: (bpf_filter.preference, -bpf_filter.handle),
+        )
 
 
 def _filters(netlink: Any, ifindex: int) -> list[Filter]:
     if not _has_qdisc(netlink, ifindex):
         return []
-    found = []
+    bpf_filters = []
     for message in netlink.get_filters(index=ifindex, parent=_EGRESS):
         options = message.get_attr("TCA_OPTIONS")
         program = _program_id(options) if message.get_attr("TCA_KIND") == "bpf" else None
         if program is not None:
-            found.append(Filter(message["info"] >> 16, message["handle"], program))
-    return found
+            bpf_filters.append(Filter(message["info"] >> 16, message["handle"], program))
+    return bpf_filters
 
 
 def _program_id(options: Any) -> int | None:
@@ -82,7 +85,7 @@ def attach(ifindex: int, program_fd: int, name: str) -> None:
         )
 
 
-def detach(ifindex: int, found: Filter) -> None:
+def detach(ifindex: int, bpf_filter: Filter) -> None:
     """Detach a filter, and the qdisc with the last one."""
     with netlink_socket() as netlink:
         netlink.tc(
@@ -90,9 +93,9 @@ def detach(ifindex: int, found: Filter) -> None:
             "bpf",
             index=ifindex,
             parent=_EGRESS,
-            prio=found.preference,
+            prio=bpf_filter.preference,
             protocol=_ALL,
-            handle=found.handle,
+            handle=bpf_filter.handle,
         )
         ingress = list(netlink.get_filters(index=ifindex, parent=_INGRESS))
         if not ingress and not list(netlink.get_filters(index=ifindex, parent=_EGRESS)):

@@ -68,20 +68,20 @@ def source_dir() -> Path:
 
 
 def compile_source(
-    name: str, programs: list[str], defines: Mapping[str, int | str], kept: Path | None = None
+    name: str, programs: list[str], defines: Mapping[str, int | str], cache: Path | None = None
 ) -> Compiled:
-    """Compile `bpf/<name>`, or use the result that an earlier start cached in the file `kept`.
+    """Compile `bpf/<name>`, or use the result that an earlier start wrote to the file `cache`.
 
     CompileError, with the output of clang or bcc, if it does not compile.
     """
     request = {"name": name, "programs": programs, "defines": dict(defines)}
-    if kept is None:
+    if cache is None:
         return _read(_compiled(request))
     made_from = fingerprint(request, (p for p in source_dir().rglob("*") if p.is_file()))
-    answer = load_cached(kept, made_from)
+    answer = load_cached(cache, made_from)
     if answer is None:
         answer = _compiled(request)
-        store_cached(kept, made_from, answer)
+        store_cached(cache, made_from, answer)
     return _read(answer)
 
 
@@ -126,15 +126,15 @@ def _spliced(path: Path) -> str:
 
 
 def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
-    found, offset = [], 0
+    references, offset = [], 0
     while offset < len(code):
         opcode, registers, _, immediate = struct.unpack_from("<BBhi", code, offset)
         if opcode == _LOAD_MAP:
             if registers >> 4 == 1:
-                found.append((offset, names[immediate]))
+                references.append((offset, names[immediate]))
             offset += 8
         offset += 8
-    return found
+    return references
 
 
 def _child() -> None:

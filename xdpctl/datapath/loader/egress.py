@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program at TC egress of outside interfaces, which teaches the flow memory what goes out.
 
-It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc, before other
-programs, which go on after it. Like the filter it outlives this process.
+It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc. It runs before
+other programs, which still run after it. Like the filter, it outlives this process.
 """
 
 import errno
@@ -57,10 +57,10 @@ def _with_fd(program_id: int, do: Callable[[int], None]) -> None:
 
 
 def attach(ifindex: int, program_fd: int, memories_id: int) -> str:
-    """Attach the program if it is not, in the place of an earlier one; return by what means.
+    """Attach the program unless it is attached, in place of an earlier one; return the means.
 
-    `memories_id` is the id of a map that all of our programs use, and no others. AttachError if
-    the kernel refuses.
+    `memories_id` is the id of a map that all of our programs use, and no others. AttachError if the
+    kernel refuses.
     """
     with _refusals():
         ours = programs.info(program_fd).id
@@ -68,7 +68,7 @@ def attach(ifindex: int, program_fd: int, memories_id: int) -> str:
         if present is None:
             return _attach_clsact(ifindex, program_fd, memories_id, ours)
         if ours not in present:
-            earlier = [each for each in present if _uses(each, memories_id)]
+            earlier = [program_id for program_id in present if _uses(program_id, memories_id)]
             if earlier:
                 _with_fd(earlier[0], lambda fd: programs.attach(ifindex, program_fd, fd))
             else:
@@ -81,13 +81,13 @@ def attach(ifindex: int, program_fd: int, memories_id: int) -> str:
 
 def _attach_clsact(ifindex: int, program_fd: int, memories_id: int, ours: int) -> str:
     present = clsact.filters(ifindex)
-    if ours not in [each.program_id for each in present]:
+    if ours not in [bpf_filter.program_id for bpf_filter in present]:
         clsact.attach(ifindex, program_fd, NAME)
-        for each in present:
-            if _uses(each.program_id, memories_id):
-                clsact.detach(ifindex, each)
+        for bpf_filter in present:
+            if _uses(bpf_filter.program_id, memories_id):
+                clsact.detach(ifindex, bpf_filter)
         present = clsact.filters(ifindex)
-    return _told("clsact", [each.program_id for each in present], ours)
+    return _told("clsact", [bpf_filter.program_id for bpf_filter in present], ours)
 
 
 def _told(means: str, present: list[int], ours: int) -> str:
@@ -100,13 +100,13 @@ def _told(means: str, present: list[int], ours: int) -> str:
 def detach(ifindex: int, memories_id: int) -> bool:
     """Detach our programs from an interface; return whether there was one."""
     with _refusals():
-        done = False
+        detached = False
         for program_id in _by_tcx(ifindex) or ():
             if _uses(program_id, memories_id):
                 _with_fd(program_id, lambda fd: programs.detach(ifindex, fd))
-                done = True
-        for each in clsact.filters(ifindex):
-            if _uses(each.program_id, memories_id):
-                clsact.detach(ifindex, each)
-                done = True
-        return done
+                detached = True
+        for bpf_filter in clsact.filters(ifindex):
+            if _uses(bpf_filter.program_id, memories_id):
+                clsact.detach(ifindex, bpf_filter)
+                detached = True
+        return detached

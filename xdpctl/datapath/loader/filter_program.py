@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles the programs of the filter, with what the settings say of it."""
+"""Compiles the programs of the filter, with the sizes from the settings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ _EXPLAIN_STAGES: dict[Stage, str] = {
 
 
 def _of_services() -> dict[str, int | str]:
-    """What the C files ask for of the list of services."""
+    """The macros that the C files need from the list of services."""
     return {
         "SERVICES_BELOW": services.SERVICES_BELOW,
         "SERVICE_CASES": " ".join(f"case {port}:" for port in services.LISTED),
@@ -41,23 +41,23 @@ def _of_flows(flows: FlowSettings) -> dict[str, int | str]:
     return {"FLOWS_LOG2": flows.blocks_log2, "QUIC_PROOFS": int(flows.quic)}
 
 
-def compile_teacher(flows: FlowSettings, kept: Path | None = None) -> Compiled:
-    """Compile the program that teaches the flow memory; `kept`: compile_source()."""
+def compile_teacher(flows: FlowSettings, cache: Path | None = None) -> Compiled:
+    """Compile the program that teaches the flow memory; for `cache` see compile_source()."""
     defines = {**_of_flows(flows), **_of_services()}
-    return compile_source("teach.c", [egress.NAME], defines, kept)
+    return compile_source("teach.c", [egress.NAME], defines, cache)
 
 
 def compile_filter(
     capacity: Capacity,
-    kept: Path | None = None,
+    cache: Path | None = None,
     *,
     flows: FlowSettings | None = None,
     rehearsal: bool = False,
 ) -> Compiled:
-    """Compile the filter and the explain programs, with their stages; `kept`: compile_source().
+    """Compile the filter and the explain programs, with their stages.
 
-    `flows` is None without an outside interface: then the flow memory has no room. In the build for
-    a rehearsal limits go by a recording's clock, see bpf/clock.bpf.h.
+    For `cache` see compile_source(). `flows` is None without an outside interface; the flow memory
+    then has no room. With `rehearsal`, limits use the clock of a recording, see bpf/clock.bpf.h.
     """
     defines = {
         "SLOTS_MAX": capacity.rules + SlotNumber.FIRST,
@@ -72,7 +72,7 @@ def compile_filter(
         defines["REHEARSAL"] = 1
     names = [PROGRAM, OUTSIDE, *_STAGES.values()]
     names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *_EXPLAIN_STAGES.values()]
-    compiled = compile_source("xdpctl.c", names, defines, kept)
+    compiled = compile_source("xdpctl.c", names, defines, cache)
     bitmaps = compiled.maps["bitmaps"]
     bitmaps = replace(bitmaps, value_size=BITMAPS_MAX * bitmaps.value_size)
     maps = compiled.maps | {"bitmaps": bitmaps}

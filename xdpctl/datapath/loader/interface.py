@@ -23,8 +23,9 @@ class AttachedInterface:
     """The state of one configured interface.
 
     `outside`: no network of ours is beyond it. `reason` says why it is in generic mode. `taken_off`
-    counts how often somebody else took the filter off since this process started. `teaches` says by
-    what means what goes out teaches the flow memory: "" if it does not, None if not looked at yet.
+    counts how often somebody else took the filter off since this process started. `teaches` is the
+    means by which outgoing packets teach the flow memory: "" if they do not, None before the first
+    look.
     """
 
     name: str

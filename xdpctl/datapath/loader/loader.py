@@ -79,25 +79,29 @@ class Loader:
                 f"the kernel did not load the program {program.name}: {error.strerror}"
             ) from error
 
-    def add_explain(self) -> None:
-        """Load and pin the explain programs; filtering does not depend on them."""
-        for program, pin in (
-            (EXPLAIN, self.pins.explain),
-            (f"{EXPLAIN}_{OUTSIDE}", self.pins.explain_outside),
-        ):
-            for directory in (self.pins.explain_dir, pin.parent):
-                directory.mkdir(exist_ok=True)
-                share(directory, self._group, 0o750)
-            with closing(self._maps.port(pin.parent, program != EXPLAIN)) as port:
-                own = {"counters": 0, "port": port.fd}
-                staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, own)
-            fresh = pin.with_name("new")
-            fresh.unlink(missing_ok=True)
-            maps.pin(staged.program_fd, fresh)
-            share(fresh, self._group, 0o660)
-            fresh.rename(pin)
-            staged.close()
-            staged.retire_others()
+    def add_explain(self, outside: bool = False) -> None:
+        """Load and pin the explain program of a side; filtering does not depend on it."""
+        pin = self.pins.explain_of(outside)
+        program = f"{EXPLAIN}_{OUTSIDE}" if outside else EXPLAIN
+        for directory in (self.pins.explain_dir, pin.parent):
+            directory.mkdir(exist_ok=True)
+            share(directory, self._group, 0o750)
+        with closing(self._maps.port(pin.parent, outside)) as port:
+            own = {"counters": 0, "port": port.fd}
+            staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, own)
+        fresh = pin.with_name("new")
+        fresh.unlink(missing_ok=True)
+        maps.pin(staged.program_fd, fresh)
+        share(fresh, self._group, 0o660)
+        fresh.rename(pin)
+        staged.close()
+        staged.retire_others()
+
+    def remove_explain(self, outside: bool) -> None:
+        """Take away the explain program of a side on which no interface is any more."""
+        directory = self.pins.explain_of(outside).parent
+        for pin in directory.iterdir() if directory.is_dir() else ():
+            pin.unlink()
 
     def add_port(self, name: str, outside: bool = False) -> AttachedInterface:
         """Create an interface's counters and load its program; `reconcile` attaches it."""
@@ -150,7 +154,7 @@ class Loader:
         try:
             if not port.outside:
                 if port.teaches is None and egress.detach(link.index, self._memories_id):
-                    log.info("%s: it is not outside any more, and teaches no flows", port.name)
+                    log.info("%s: it is no longer outside, so it teaches no flows", port.name)
                 port.teaches = ""
             elif self._teacher is not None:
                 port.taught(egress.attach(link.index, self._teacher, self._memories_id), "")

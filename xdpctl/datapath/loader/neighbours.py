@@ -25,7 +25,7 @@ def own_addresses() -> set[Prefix]:
 
 def networks(names: Collection[str]) -> set[Prefix]:
     """The networks in which these interfaces have an address."""
-    found: set[Prefix] = set()
+    prefixes: set[Prefix] = set()
     with netlink_socket() as netlink:
         by_index = {
             message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()
@@ -34,8 +34,8 @@ def networks(names: Collection[str]) -> set[Prefix]:
             text = message.get_attr("IFA_ADDRESS")
             if text and by_index.get(message["index"]) in names:
                 exact = parse_address(text, "address")
-                found.add(exact.widened(message["prefixlen"]))
-    return found
+                prefixes.add(exact.widened(message["prefixlen"]))
+    return prefixes
 
 
 def gateways() -> set[Prefix]:
@@ -44,7 +44,7 @@ def gateways() -> set[Prefix]:
     A box with a full Internet table has a million routes but few next hops, so only the first
     4 MiB of the listing are read.
     """
-    found: set[Prefix] = set()
+    addresses: set[Prefix] = set()
     for family in ("-4", "-6"):
         command = ("ip", family, "route", "show", "table", "all")
         try:
@@ -56,26 +56,26 @@ def gateways() -> set[Prefix]:
                 listing.kill()
         except OSError as error:
             raise AttachError(f"ip route cannot be run: {error.strerror}") from error
-        found |= next_hops(text)
-    return found
+        addresses |= next_hops(text)
+    return addresses
 
 
 def next_hops(listing: str) -> set[Prefix]:
     """Parse the addresses that follow `via` in the output of `ip route`."""
-    found: set[Prefix] = set()
+    addresses: set[Prefix] = set()
     for words in map(str.split, listing.splitlines()):
         for place, word in enumerate(words[:-1]):
             if word == "via":
-                named = words[place + 1 : place + 3]
-                text = named[-1] if named[0] in ("inet", "inet6") else named[0]
+                next_words = words[place + 1 : place + 3]
+                text = next_words[-1] if next_words[0] in ("inet", "inet6") else next_words[0]
                 if address := exact_address(text):
-                    found.add(address)
-    return found
+                    addresses.add(address)
+    return addresses
 
 
 def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
     """The name servers of resolv.conf(5), without zone ids."""
-    found: set[Prefix] = set()
+    addresses: set[Prefix] = set()
     text = path.read_text(errors="replace") if path.exists() else ""
     for words in map(str.split, text.splitlines()):
         if len(words) >= 2 and words[0] == "nameserver":
@@ -84,8 +84,8 @@ def resolvers(path: Path = Path("/etc/resolv.conf")) -> set[Prefix]:
                 ipaddress.ip_address(address)
             except ValueError:
                 continue  # resolvers(3) skips such a line too
-            found.add(parse_address(address, "nameserver"))
-    return found
+            addresses.add(parse_address(address, "nameserver"))
+    return addresses
 
 
 def to_protect() -> dict[Prefix, str]:

@@ -29,7 +29,7 @@ _FORGETTABLE = ("flows", "proofs", "quic_cells", "served", "awaited", "seen", "t
 _SECOND = 1_000_000_000
 _LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
 _ANSWERED_NS = 3600 * _SECOND
-_FRAGMENTS_NS = 30 * _SECOND  # in which a packet is put together (RFC 1122)
+_FRAGMENTS_NS = 30 * _SECOND  # within which fragments are reassembled (RFC 1122)
 
 
 class PinnedMaps:
@@ -52,16 +52,16 @@ class PinnedMaps:
             if name not in PER_PROGRAM
         }
         # while a map is mapped for writing, no process that can open its pin can freeze it
-        self._mapped = [self._map(name) for name, each in self.shared.items() if each.mappable]
-        for each in SHARED:
-            self.shared["slots"].put(each.shared.to_bytes(4, "little"), each.value)
+        self._mapped = [self._map(name) for name, pinned in self.shared.items() if pinned.mappable]
+        for target in SHARED:
+            self.shared["slots"].put(target.shared.to_bytes(4, "little"), target.value)
         self._prepare()
 
     def close(self) -> None:
         """Close the descriptors; the pinned maps stay."""
         self._mapped.clear()
-        for each in self.shared.values():
-            each.close()
+        for pinned in self.shared.values():
+            pinned.close()
 
     def adopt_or_create(self, name: str, path: Path) -> Map:
         """The map that is pinned at `path`, or a new one; SchemaError if it is another kind."""
@@ -81,12 +81,12 @@ class PinnedMaps:
             share(path, self._group, 0o660)
             return pinned
         try:
-            made = maps.create_map(name, wanted)
+            created = maps.create_map(name, wanted)
         except OSError as error:
             raise DatapathError(str(error.strerror)) from error
-        maps.pin(made.fd, path)
+        maps.pin(created.fd, path)
         share(path, self._group, 0o660)
-        return made
+        return created
 
     def _map(self, name: str) -> memoryview:
         try:
@@ -95,7 +95,7 @@ class PinnedMaps:
             raise _frozen(self._pins.map(name), error) from error
 
     def _prepare(self) -> None:
-        """Initialise new maps: the seeds, keys and sizes, and that nothing is copied."""
+        """Initialise new maps: seeds, keys, sizes, and masks with which nothing is copied."""
         control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
         if not control["seeds"].any():
             control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
@@ -106,13 +106,13 @@ class PinnedMaps:
             challenge["key"] = [secrets.randbits(64) for _ in range(2)]
 
     def set_memories(self, flows: FlowSettings) -> None:
-        """Set after how much, and after what time, a generation of each memory ends."""
+        """Set the number of elements and the age at which a generation of each memory ends."""
         records = np.frombuffer(self.shared["memories"].memory(), MEMORY)
         memory = records[MemoryNumber.FLOWS]
         memory["age_ns"], memory["least_ns"] = round(flows.age * _SECOND), _LEAST_NS
         memory["full"] = flows.flows
         cost_ns = round(_SECOND / flows.new_per_source) if flows.new_per_source else 0
-        if memory["cost_ns"] != cost_ns:  # the buckets are times that go by the cost
+        if memory["cost_ns"] != cost_ns:  # the buckets hold times that were computed with the cost
             np.frombuffer(self.shared["budgets"].memory(), np.uint64)[:] = 0
             memory["cost_ns"] = cost_ns
         for number, age_ns, least_ns, log2 in (
@@ -125,14 +125,14 @@ class PinnedMaps:
     def set_fleet_ports(self, ports: Iterable[int]) -> None:
         """Set the TCP ports by which the nodes of the fleet speak with this one."""
         control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
-        given = list(dict.fromkeys(ports))[:FLEET_PORTS]
-        control["fleet_ports"] = given + [0] * (FLEET_PORTS - len(given))
+        listed = list(dict.fromkeys(ports))[:FLEET_PORTS]
+        control["fleet_ports"] = listed + [0] * (FLEET_PORTS - len(listed))
 
     def port(self, directory: Path, outside: bool) -> Map:
         """The map that says whether the flow memory is asked for packets of an interface."""
-        found = self.adopt_or_create("port", directory / "port")
+        pinned = self.adopt_or_create("port", directory / "port")
         try:
-            memory = found.memory()
+            memory = pinned.memory()
         except OSError as error:
             raise _frozen(directory / "port", error) from error
         self._mapped.append(memory)
@@ -141,7 +141,7 @@ class PinnedMaps:
             record["asks"] = Asking.ASKS_NOT
         elif record["asks"] == Asking.ASKS_NOT:
             record["asks"] = Asking.ASKS
-        return found
+        return pinned
 
 
 def _frozen(path: Path, error: OSError) -> SchemaError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Takes the filter off every interface, and its pins away."""
+"""Takes the filter off every interface, and removes its pins."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -28,33 +28,33 @@ def opened(program_id: int) -> Iterator[int]:
 
 
 def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
-    done = []
+    detached = []
     for link in present:
         if link.program_id is None:
             continue
         with opened(link.program_id) as fd:
             if slots_id in programs.info(fd).map_ids:
                 netlink.detach(link, fd)
-                done.append(link.name)
-    return done
+                detached.append(link.name)
+    return detached
 
 
 def _detach_orphans(names: Collection[str]) -> list[str]:
     """Detach programs with our names from these interfaces, whatever maps they use."""
-    done = []
+    detached = []
     for link in netlink.links():
         if link.name in names and link.program_id is not None:
             with opened(link.program_id) as fd:
                 if programs.info(fd).name in OURS:
                     netlink.detach(link, fd)
-                    done.append(link.name)
-    return done
+                    detached.append(link.name)
+    return detached
 
 
 def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
     """Detach xdpctl's programs and remove the pins; the names of the detached interfaces.
 
-    From `orphans` a filter of xdpctl is detached also if its pins are not these.
+    From the interfaces in `orphans`, a filter of xdpctl is detached even if it has other pins.
     """
     names: list[str] = []
     if pins.map("slots").exists():

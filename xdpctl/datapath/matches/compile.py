@@ -54,7 +54,7 @@ class FieldKey(NamedTuple):
     size: int
 
 
-Asked = dict[FieldKey, Ranges]
+Allowed = dict[FieldKey, Ranges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
     generation["slots"][: len(ordered)] = [slot for _, slot in ordered]
     pool, parts, at = _Pool(), [np.zeros(0, np.uint32)], 0
     for index, family in enumerate(FAMILIES):
-        asked = [_asked(match, family) for match, _ in ordered]
-        of_family = np.array([a is not None for a in asked], np.bool_)
+        allowed = [_allowed(match, family) for match, _ in ordered]
+        of_family = np.array([fields is not None for fields in allowed], np.bool_)
         record = generation["families"][index]
         record["whole"] = pool.classes(_rows(of_family[:, np.newaxis]))[0] if of_family.any() else 0
-        lookups = _lookups([a or {} for a in asked], of_family)
+        lookups = _lookups([fields or {} for fields in allowed], of_family)
         for key, bounds, taken in lookups:
             if key.field == _EITHER_PORT:
                 record["port"], record["port_used"] = at, 1
@@ -103,14 +103,14 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
 
 
 def _lookups(
-    asked: Sequence[Asked], of_family: NDArray[np.bool_]
+    allowed: Sequence[Allowed], of_family: NDArray[np.bool_]
 ) -> Iterator[tuple[FieldKey, NDArray[np.int64], NDArray[np.bool_]]]:
     """For each field: the bounds of its intervals, and which matches have each interval.
 
     The field that most matches depend on comes first, so most packets need one or two look-ups.
     """
     users: dict[FieldKey, dict[Ranges, list[int]]] = {}
-    for number, fields in enumerate(asked):
+    for number, fields in enumerate(allowed):
         for key, ranges in fields.items():
             users.setdefault(key, {}).setdefault(ranges, []).append(number)
     counts = {key: sum(map(len, alike.values())) for key, alike in users.items()}
@@ -128,33 +128,33 @@ def _lookups(
 
 
 @lru_cache(4 * Constants.SIGNATURES_MAX)
-def _asked(match: Match, family: int) -> Asked | None:
+def _allowed(match: Match, family: int) -> Allowed | None:
     """The ranges of each field that a match allows, for packets of a family.
 
     None if the match is for the other family only.
     """
     if match.family not in (None, family):
         return None
-    asked: Asked = {}
+    allowed: Allowed = {}
     for name, value in match.components:
         component = COMPONENTS[name]
         if component.kind is Kind.PREFIX:
-            asked |= dict(_words(value, _PREFIXES[name]))
+            allowed |= dict(_words(value, _PREFIXES[name]))
             continue
         size = component.most + 1 + _ABSENT
         ranges = value if component.kind is Kind.NUMBER else _runs(value, component.most)
-        asked[FieldKey(_FIELDS[name], size)] = ranges
-    return asked
+        allowed[FieldKey(_FIELDS[name], size)] = ranges
+    return allowed
 
 
 def _words(prefix: Prefix, field: Field) -> Iterator[tuple[FieldKey, Ranges]]:
     """The range of each 16-bit word of an address that a prefix covers."""
     for number in range(len(prefix.address) // 2):
-        left = prefix.length - 16 * number
-        if left <= 0:
+        bits_left = prefix.length - 16 * number
+        if bits_left <= 0:
             return
         low = int.from_bytes(prefix.address[2 * number : 2 * number + 2], "big")
-        high = low | (_WORD - 1) >> min(left, 16)
+        high = low | (_WORD - 1) >> min(bits_left, 16)
         yield FieldKey(field + number, _WORD), ((low, high),)
 
 
@@ -169,8 +169,8 @@ def _runs(value: Bits, most: int) -> Ranges:
 def _rows(taken: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Each column as a row with a bitmap; the first match is the lowest bit of word 0."""
     packed = np.zeros((taken.shape[1], BITMAP_WORDS * 8), np.uint8)
-    found = np.packbits(taken, axis=0, bitorder="little")
-    packed[:, : len(found)] = found.T
+    packed_bits = np.packbits(taken, axis=0, bitorder="little")
+    packed[:, : len(packed_bits)] = packed_bits.T
     return packed.view("<u8").astype(np.uint64)
 
 

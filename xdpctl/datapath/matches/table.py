@@ -53,7 +53,7 @@ class MatchTable:
         """Set the RATE record of a limit, and start with empty buckets.
 
         `in_use`: packets may read the record while it is written, and so see a part of the change.
-        The new salt, written last, gives the limit new buckets, so that has no lasting effect.
+        This has no lasting effect, since the new salt, written last, gives the limit new buckets.
         """
         number = slot - SlotNumber.SIGNATURES
         fresh = record.copy()
@@ -70,7 +70,7 @@ class MatchTable:
         return bool(self._control["armed"])
 
     def challenge(self, actions: Iterable[Action]) -> None:
-        """Set which actions for SYNs there are; without any, no packet is looked at for them."""
+        """Set which challenges are in use; without any, the program does not look for them."""
         self._control["challenging"] = sum(1 << action for action in {*actions})
 
     def wait_for_packets(self) -> None:

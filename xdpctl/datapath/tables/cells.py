@@ -20,7 +20,7 @@ VALUE_MASK = np.uint64((1 << CELL_VALUE_BITS) - 1)
 VALUE_BITS = np.uint64(CELL_VALUE_BITS)
 KEY_MASK = np.uint64((1 << CELL_KEY_BITS) - 1)
 _CHUNK = 1 << 15
-_LOAD, _SPARSE = 4, 1  # mean cells used per bucket: above it grows, below it may shrink
+_LOAD, _SPARSE = 4, 1  # mean used cells per bucket, to grow and to shrink
 SMALLEST_LOG2 = 4
 _LAST = BUCKET_CELLS - 1
 _SPENT = np.uint64(1 << CELL_VALUE_BITS)  # of no prefix: the last cell's word after use, never 0
@@ -86,9 +86,9 @@ class Cells:
         self._use(log2)
         self.flat[:] = 0
         self.used = 0
-        left = self.insert(keys, values, first, second) < 0
-        pairs = self.buckets(np.stack((first[left], second[left]), axis=1))
-        words = (keys << VALUE_BITS | values)[left].tolist()
+        unplaced = self.insert(keys, values, first, second) < 0
+        pairs = self.buckets(np.stack((first[unplaced], second[unplaced]), axis=1))
+        words = (keys << VALUE_BITS | values)[unplaced].tolist()
         if self._swap(words, pairs, self._others(hashed), lambda: None):
             self._use(int(self._log2[0]))
             self.used = used
@@ -124,9 +124,9 @@ class Cells:
             self.search_bucket(keys[part], first[part], places[part])
             overflowed = self.rows[self.buckets(first[part]), _LAST] != 0
             missing = np.flatnonzero((places[part] < 0) & overflowed)
-            found = places[part][missing]
-            self.search_bucket(keys[part][missing], second[part][missing], found)
-            places[part][missing] = found
+            elsewhere = places[part][missing]
+            self.search_bucket(keys[part][missing], second[part][missing], elsewhere)
+            places[part][missing] = elsewhere
         return places
 
     def search_bucket(self, keys: Words, hashes: Words, places: Places) -> None:
@@ -143,9 +143,9 @@ class Cells:
         words = keys << VALUE_BITS | values
         places = np.full(len(keys), -1, np.int64)
         for hashes in (first, second):
-            left = np.flatnonzero(places < 0)
-            if len(left):
-                places[left] = self._place(words[left], self.buckets(hashes[left]))
+            unplaced = np.flatnonzero(places < 0)
+            if len(unplaced):
+                places[unplaced] = self._place(words[unplaced], self.buckets(hashes[unplaced]))
             if hashes is first:
                 self._overflow(self.buckets(first[places < 0]))
         self.used += int(np.count_nonzero(places >= 0))

@@ -102,9 +102,9 @@ class Table(ABC):
     def values(self, keys: Keys) -> Numbers:
         """The value of each prefix, 0 if it is not listed."""
         places = self.find(keys)
-        found = np.zeros(len(keys), np.uint32)
-        found[places >= 0] = self.values_at(places[places >= 0])
-        return found
+        values = np.zeros(len(keys), np.uint32)
+        values[places >= 0] = self.values_at(places[places >= 0])
+        return values
 
     def lead(self, nodes: Nodes, keys: Keys, old: Numbers, new: Numbers) -> None:
         """Replace slot `old` by slot `new` (0 for none) in the list of slots of each prefix.
@@ -121,11 +121,11 @@ class Table(ABC):
 
     def _change(self, nodes: Nodes, places: Places, old: Numbers, new: Numbers) -> None:
         changed = _changed(nodes, self.values_at(places), old, new)
-        kept = changed != 0
-        self._set(places[kept], changed[kept])
-        if not kept.all():
-            self._leave(places[~kept])
-            self.cells.clear(places[~kept])
+        still_listed = changed != 0
+        self._set(places[still_listed], changed[still_listed])
+        if not still_listed.all():
+            self._leave(places[~still_listed])
+            self.cells.clear(places[~still_listed])
 
     def _insert(self, keys: Keys, values: Numbers) -> None:
         self.mark(keys)
@@ -137,11 +137,13 @@ class Table(ABC):
     def _fill(self, hashed: Hashed, values: Words) -> None:
         """Put new prefixes into cells, and move other entries where both buckets are full."""
         places = self.cells.insert(hashed.keys, values, hashed.first, hashed.second)
-        left = places < 0
-        if not left.any():
+        unplaced = places < 0
+        if not unplaced.any():
             return
-        words = (hashed.keys << VALUE_BITS | values)[left]
-        pairs = self.cells.buckets(np.stack((hashed.first[left], hashed.second[left]), axis=1))
+        words = (hashed.keys << VALUE_BITS | values)[unplaced]
+        pairs = self.cells.buckets(
+            np.stack((hashed.first[unplaced], hashed.second[unplaced]), axis=1)
+        )
         refused = self.cells.insert_by_moving(words.tolist(), pairs, self._hashed_at)
         if refused:
             size = self.cells.larger()
@@ -149,8 +151,8 @@ class Table(ABC):
                 raise CapacityError(
                     f"no room for {len(refused)} more entries: the table already has {self.used}"
                 )
-            again = np.flatnonzero(left)[refused]
-            self._fill(Hashed(*(part[again] for part in hashed)), values[again])
+            refused_places = np.flatnonzero(unplaced)[refused]
+            self._fill(Hashed(*(part[refused_places] for part in hashed)), values[refused_places])
 
     def _hashed_at(self, places: Places) -> Hashed:
         return self.hashed(self.keys_at(places))

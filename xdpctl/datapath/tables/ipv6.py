@@ -84,12 +84,12 @@ class Table6(Table):
 
         The right cell may then be in the second bucket.
         """
-        found = np.flatnonzero(places >= 0)
-        wrong = found[self.keys_at(places[found]) != keys[found]]
+        hits = np.flatnonzero(places >= 0)
+        wrong = hits[self.keys_at(places[hits]) != keys[hits]]
         for at in wrong.tolist():
-            this = slice(at, at + 1)
+            single = slice(at, at + 1)
             elsewhere = np.full(1, -1, np.int64)
-            self.cells.search_bucket(hashed.keys[this], hashed.second[this], elsewhere)
+            self.cells.search_bucket(hashed.keys[single], hashed.second[single], elsewhere)
             same = elsewhere[0] >= 0 and self.keys_at(elsewhere)[0] == keys[at]
             places[at] = elsewhere[0] if same else -1
 

@@ -85,11 +85,11 @@ class Nodes:
 
     def slots(self, value: int) -> Slots:
         """The slots of a value, in the order in which a packet meets them."""
-        found: list[int] = []
-        while value & Value.LIST and len(found) < _LONGEST:
+        slots: list[int] = []
+        while value & Value.LIST and len(slots) < _LONGEST:
             slot, value = self._node(value & ~Value.LIST)
-            found.append(slot)
-        return (*found, value) if value else tuple(found)
+            slots.append(slot)
+        return (*slots, value) if value else tuple(slots)
 
     def value(self, slots: Iterable[int]) -> int:
         """The value for these slots, 0 for none; CapacityError if no node is free."""

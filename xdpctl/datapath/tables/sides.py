@@ -51,12 +51,12 @@ class SideTable:
 
     def held(self) -> dict[Prefix, int]:
         """The kernel's prefixes and sides; a value may be no Side if another process wrote it."""
-        found = {}
+        sides = {}
         for trie in self._tries.values():
             for key, value in trie.items():
                 length = int.from_bytes(key[:4], "little")
-                found[Prefix(key[4:], length)] = int.from_bytes(value, "little")
-        return found
+                sides[Prefix(key[4:], length)] = int.from_bytes(value, "little")
+        return sides
 
     def bring(self, wanted: Sides) -> bool:
         """Write exactly these sides to the kernel; return whether anything was different.

@@ -44,11 +44,11 @@ class SourceTable:
         self.nodes = Nodes(memory["nodes"], len(self.words), self._values_in_use, grace)
 
     def _values_in_use(self) -> set[int]:
-        found: set[int] = set()
+        in_use: set[int] = set()
         for table in self.tables.values():
             for _, values in table.scan():
-                found.update(np.unique(values).tolist())
-        return found
+                in_use.update(np.unique(values).tolist())
+        return in_use
 
     def adopt(self) -> None:
         """Accept the content of the memory, whoever wrote it, and clear what is invalid."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bouncer for CrowdSec's local API: all decisions first, then the changes; and its places."""
+"""A bouncer for CrowdSec's local API, which gets all decisions first and then the changes."""
 
 import logging
 import re
@@ -18,8 +18,8 @@ from xdpctl.detectors.formats.crowdsec import PLACES
 from xdpctl.errors import ConfigError, RuleError
 
 _SECONDS = 30.0
-# Number of pulls after which all decisions are requested again: normally, since a change may have
-# been lost, and after some decisions were refused.
+# Number of pulls after which all decisions are requested again, since a change may have been lost:
+# normally, and after some decisions were refused.
 _RESYNC, _SOON = 360, 6
 _PIECE = 2_000  # decisions that are passed on at once
 log = logging.getLogger("xdpctl.follow")
@@ -89,21 +89,21 @@ def follow(
         while True:
             body = _pull(session, access.query(startup))
             if body is not None:
-                taken = give(body, startup)
-                if taken is None:
+                applied = give(body, startup)
+                if applied is None:
                     return
                 left = (_RESYNC if startup else left) - 1
-                if not taken:
+                if not applied:
                     left = min(left, soon)
                 if startup:  # back off while some decisions are refused each time
-                    soon = _SOON if taken else min(2 * soon, _RESYNC)
+                    soon = _SOON if applied else min(2 * soon, _RESYNC)
             startup = body is None or left <= 0
             if wait(every):
                 return
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
-    """The same decisions in bodies of at most 2,000 each, the deleted ones first."""
+    """The same decisions in bodies with at most 2,000 each, the deleted ones first."""
     try:
         stream = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -158,18 +158,18 @@ class Places:
         an answer of the stream; nothing is changed then.
         """
         stream = checked.table(checked.document(body), "the body")
-        gone = [_place(one) for one in checked.listed(stream.get("deleted"), "deleted")]
-        new = [_place(one) for one in checked.listed(stream.get("new"), "new")]
+        gone = [_place(decision) for decision in checked.listed(stream.get("deleted"), "deleted")]
+        new = [_place(decision) for decision in checked.listed(stream.get("new"), "new")]
         before = self._banned.keys() | set()
         if whole:
             self._banned.clear()
-        for found, number in filter(None, gone):
-            numbers = self._banned.get(found, set())
+        for place, number in filter(None, gone):
+            numbers = self._banned.get(place, set())
             numbers.discard(number)
             if not numbers:
-                self._banned.pop(found, None)
-        for found, number in filter(None, new):
-            self._banned.setdefault(found, set()).add(number)
+                self._banned.pop(place, None)
+        for place, number in filter(None, new):
+            self._banned.setdefault(place, set()).add(number)
         return self._banned.keys() != before
 
 

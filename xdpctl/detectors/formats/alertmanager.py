@@ -24,7 +24,7 @@ def read(body: bytes) -> list[Event]:
             f"version is {plain(data.get('version'))[:20]!r}", "version", "send version 4"
         )
     alerts = checked.listed(data.get("alerts"), "alerts")
-    return [_event(checked.table(one, f"alerts[{n}]")) for n, one in enumerate(alerts)]
+    return [_event(checked.table(alert, f"alerts[{n}]")) for n, alert in enumerate(alerts)]
 
 
 def _label(labels: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -59,6 +59,6 @@ def _match(labels: dict[str, Any], victim: str) -> Match | None:
     """A match of ports and protocol; None if the labels have no source port."""
     if "sport" not in labels:
         return None
-    given = [name for name in _PARTS if name in labels]
-    parts = {_PARTS[name]: checked.text(labels, name) for name in given}
+    names = [name for name in _PARTS if name in labels]
+    parts = {_PARTS[name]: checked.text(labels, name) for name in names}
     return build({"destination": victim, **parts})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the embedded detector posts: a list of events with what each of them rests on.
+"""The embedded detector's format: a list of events, each with its finding.
 
 {"phase": "began", "id": "192.0.2.1/32 udp 1764230400.1", "victim": "192.0.2.1", "kind": "udp",
  "match": "dst 192.0.2.1 proto udp length 540", "action": "drop", "ttl": 300, "rate": 25000,
@@ -39,7 +39,7 @@ _ACTIONS = (Action.DROP, Action.LIMIT, Action.CHALLENGE)
 class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One event as it is posted; `rate` is in packets a second, `ttl` in seconds.
 
-    `known`: the limit is for known flows.
+    `known`: the event is about known flows.
     """
 
     phase: Phase
@@ -64,40 +64,40 @@ encode = msgspec.json.Encoder().encode
 def read(body: bytes) -> list[Event]:
     """An event for each item; RuleError if one of them cannot be read."""
     try:
-        told = _decoder.decode(body)
+        items = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         fix = "send what xdpctl's own detector sends; others post to the hook event"
         raise RuleError(f"the body cannot be read: {plain(error)}", "", fix) from None
-    if len(told) > _EVENTS_MAX:
-        raise RuleError(f"{len(told)} events", "", f"send at most {_EVENTS_MAX} at once")
-    return [_event(each) for each in told]
+    if len(items) > _EVENTS_MAX:
+        raise RuleError(f"{len(items)} events", "", f"send at most {_EVENTS_MAX} at once")
+    return [_event(item) for item in items]
 
 
-def _event(told: Told) -> Event:
-    kind = _kind(told.kind)
-    if told.action not in _ACTIONS or (told.limit is None) == (told.action is Action.LIMIT):
+def _event(posted: Told) -> Event:
+    kind = _kind(posted.kind)
+    if posted.action not in _ACTIONS or (posted.limit is None) == (posted.action is Action.LIMIT):
         fix = f"send one of {', '.join(_ACTIONS)}, and a limit only with the action limit"
         raise RuleError("action and limit do not go together", "action", fix)
-    if told.finding is not None:
-        told.finding.check()
-        if told.finding.kind != told.kind:
+    if posted.finding is not None:
+        posted.finding.check()
+        if posted.finding.kind != posted.kind:
             fix = "send a finding about the packets of the event"
             raise RuleError("the finding is of another kind", "finding.kind", fix)
-    data: dict[str, Any] = {"id": told.id, "ttl": told.ttl, "rate": told.rate}
+    data: dict[str, Any] = {"id": posted.id, "ttl": posted.ttl, "rate": posted.rate}
     return Event(
-        phase=told.phase,
+        phase=posted.phase,
         id=checked.text(data, "id"),
-        victim=parse_prefix(told.victim, "victim"),
-        match=text.parse(told.match),
-        limit=told.limit,
-        action=told.action,
-        watch=told.watch,
-        known=told.known,
-        finding=told.finding,
+        victim=parse_prefix(posted.victim, "victim"),
+        match=text.parse(posted.match),
+        limit=posted.limit,
+        action=posted.action,
+        watch=posted.watch,
+        known=posted.known,
+        finding=posted.finding,
         attack=ATTACKS.get(kind, Attack.UNKNOWN),
         ttl=checked.number(data, "ttl") or None,
         pps=checked.number(data, "rate"),
-        note=plain(told.note),
+        note=plain(posted.note),
     )
 
 
@@ -105,5 +105,5 @@ def _kind(name: str) -> Traffic:
     try:
         return Traffic[name.upper()]
     except KeyError:
-        fix = f"send one of {', '.join(each.setting for each in Traffic)}"
+        fix = f"send one of {', '.join(known.setting for known in Traffic)}"
         raise RuleError(f"kind is {plain(name)[:40]!r}", "kind", fix) from None

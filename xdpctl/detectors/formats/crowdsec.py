@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CrowdSec: decisions of the local API's stream, and alerts of its http notification plugin.
 
-The stream repeats deleted decisions, so an end may be reported several times. Deleted decisions
-come before new ones. Decisions other than bans (such as a captcha) are ignored.
+The stream repeats deleted decisions, so an end may be reported several times. Deleted decisions are
+read before new ones. Decisions other than bans (such as a captcha) are ignored.
 """
 
 import re
@@ -29,9 +29,9 @@ def _decisions(body: bytes) -> list[tuple[Any, Phase]]:
     """The decisions with their phases; those that have ended come first."""
     data = checked.document(body)
     if isinstance(data, list):
-        alerts = [checked.table(one, f"[{n}]") for n, one in enumerate(data)]
-        new = [d for one in alerts for d in checked.listed(one.get("decisions"), "decisions")]
-        return [(one, Phase.BEGAN) for one in new]
+        alerts = [checked.table(alert, f"[{n}]") for n, alert in enumerate(data)]
+        new = [d for alert in alerts for d in checked.listed(alert.get("decisions"), "decisions")]
+        return [(decision, Phase.BEGAN) for decision in new]
     stream = checked.table(data, "the body")
     if not stream.keys() & {"new", "deleted"}:
         fix = "send the answer of the stream"

@@ -77,54 +77,54 @@ def _events(data: dict[str, Any]) -> Iterator[Event]:
         return
     message = checked.table(neighbor.get("message", {}), "message")
     update = checked.table(message.get("update", {}), "update")
-    asked = _action(checked.table(update.get("attribute", {}), "attribute"))
+    action = _action(checked.table(update.get("attribute", {}), "attribute"))
     for phase, part in ((Phase.ENDED, "withdraw"), (Phase.BEGAN, "announce")):
         routes = checked.table(update.get(part, {}), part)
         for family in _FAMILIES:
             for route in _routes(routes.get(family), family):
-                yield _route(phase, route, asked, peer)
+                yield _route(phase, route, action, peer)
 
 
 def _routes(data: Any, family: str) -> list[Any]:
-    """The routes of a family: a list, which is below a next hop if they are announced."""
+    """The routes of a family: a list, or lists by next hop for announced routes."""
     if isinstance(data, dict):
-        return [one for routes in data.values() for one in checked.listed(routes, family)]
+        return [route for routes in data.values() for route in checked.listed(routes, family)]
     return checked.listed(data, family)
 
 
 def _action(attribute: dict[str, Any]) -> flowspec.Action:
-    """What is asked, by extended communities (RFC 8955 section 7)."""
+    """The action in the extended communities (RFC 8955 section 7)."""
     action = flowspec.Action()
-    for one in checked.listed(attribute.get("extended-community"), "extended-community"):
-        text = str(one.get("string", "")) if isinstance(one, dict) else ""
-        if found := _RATE.fullmatch(text):
-            rate = float(found[1])
-            action = action._replace(packets=rate) if found[2] else action._replace(bytes=rate)
+    for community in checked.listed(attribute.get("extended-community"), "extended-community"):
+        text = str(community.get("string", "")) if isinstance(community, dict) else ""
+        if rate_match := _RATE.fullmatch(text):
+            rate = float(rate_match[1])
+            action = action._replace(packets=rate) if rate_match[2] else action._replace(bytes=rate)
         elif text.startswith(_NOT_DONE):
             action = action._replace(refused=plain(text)[:60])
     return action
 
 
-def _route(phase: Phase, given: Any, asked: flowspec.Action, peer: str) -> Event:
-    route = checked.table(given, "a route")
+def _route(phase: Phase, item: Any, action: flowspec.Action, peer: str) -> Event:
+    route = checked.table(item, "a route")
     text = plain(route.get("string", ""))
     try:
         match = _match(route)
         named = f"{peer} {match.id}"
-        return flowspec.event(phase, named, match, asked, peer, flowspec.ROUTE_TTL)
+        return flowspec.event(phase, named, match, action, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=text, group=peer, ignored=f"{error}")
 
 
 def _match(route: dict[str, Any]) -> Match:
     parts: dict[str, Any] = {}
-    for theirs, given in route.items():
+    for theirs, tests in route.items():
         if theirs in ("string", "rd", "next-hop"):  # the last is ignored: RFC 8955 section 4
             continue
         if theirs not in _COMPONENTS:
             fix = "use the components of RFC 8955"
             raise RuleError(f"{plain(theirs)[:40]!r} is not a component", "announce", fix)
-        values = [str(value) for value in checked.listed(given, theirs)]
+        values = [str(value) for value in checked.listed(tests, theirs)]
         parts[_COMPONENTS[theirs]] = _value(_COMPONENTS[theirs], values)
     return build(parts)
 
@@ -133,14 +133,14 @@ def _value(component: str, values: list[str]) -> str:
     if component in ("destination", "source"):
         return _prefix(values)
     if component in ("tcp_flags", "fragment"):
-        return ",".join(one for value in values for one in _bits(value))
+        return ",".join(test for value in values for test in _bits(value))
     if component == "icmp_type":
-        values = [_ICMP_TYPES.get(one.removeprefix("="), one) for one in values]
+        values = [_ICMP_TYPES.get(value.removeprefix("="), value) for value in values]
     return ",".join(values)
 
 
 def _prefix(values: list[str]) -> str:
-    """The only prefix; in IPv6 an offset follows the length (RFC 8956 section 3.1)."""
+    """The single prefix; in IPv6 an offset follows the length (RFC 8956 section 3.1)."""
     if len(values) != 1:
         raise RuleError(f"there are {len(values)} prefixes", "announce", "send one")
     address, *rest = values[0].split("/")
@@ -152,10 +152,10 @@ def _prefix(values: list[str]) -> str:
 def _bits(value: str) -> list[str]:
     tests = []
     for test in value.split("&"):
-        found = _BIT_TEST.fullmatch(test)
-        if not found:
+        parsed = _BIT_TEST.fullmatch(test)
+        if not parsed:
             raise RuleError(f"{plain(value)[:40]!r} is not a test of bits", "announce", "")
-        before, whole, behind, listed = found.groups()
+        before, whole, behind, listed = parsed.groups()
         names = [_BITS.get(name, name) for name in listed.split("+")]
         tests.append(flowspec.bits(names, any_of=not whole, negated=bool(before or behind)))
     return flowspec.all_of(tests)

@@ -74,7 +74,7 @@ def _community(argv: list[str], report: str) -> list[Event]:
         why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
         return [Event(phase=phase, id=identity, pps=pps, ignored=why)]
     lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
-    fields = {found[1]: found[2] for line in lines if (found := _FIELD.fullmatch(line))}
+    fields = {field[1]: field[2] for line in lines if (field := _FIELD.fullmatch(line))}
     attack = checked.attack_named(fields.get("Attack type", ""))
     peak = _RATE.match(fields.get("Peak attack power", ""))
     packets = [
@@ -84,9 +84,9 @@ def _community(argv: list[str], report: str) -> list[Event]:
         if _same(to, host)
     ]
     rates = {
-        name: float(found[1])
+        name: float(rate[1])
         for name in _RATES
-        if (found := _RATE.match(fields.get(f"Incoming {name}pps", "")))
+        if (rate := _RATE.match(fields.get(f"Incoming {name}pps", "")))
     }
     event = Event(
         phase=phase,
@@ -151,17 +151,18 @@ def _advanced(data: dict[str, Any]) -> Iterator[Event]:
 
 def _by_destination(dump: list[Any]) -> dict[Prefix, list[Sampled]]:
     """The sampled packets, by destination."""
-    found: dict[Prefix, list[Sampled]] = {}
-    for one in dump[:_SAMPLE_MAX]:
-        if isinstance(one, dict) and isinstance(one.get("source_port"), int):
-            to = exact_address(str(one.get("destination_ip"))[:64])
+    by_address: dict[Prefix, list[Sampled]] = {}
+    for packet in dump[:_SAMPLE_MAX]:
+        if isinstance(packet, dict) and isinstance(packet.get("source_port"), int):
+            to = exact_address(str(packet.get("destination_ip"))[:64])
             if to:
-                protocol, flags = str(one.get("protocol"))[:20], str(one.get("tcp_flags", ""))[:40]
+                protocol = str(packet.get("protocol"))[:20]
+                flags = str(packet.get("tcp_flags", ""))[:40]
                 sampled = Sampled(
-                    protocol, one["source_port"], flags, bool(one.get("fragmentation"))
+                    protocol, packet["source_port"], flags, bool(packet.get("fragmentation"))
                 )
-                found.setdefault(to, []).append(sampled)
-    return found
+                by_address.setdefault(to, []).append(sampled)
+    return by_address
 
 
 def _victims(data: dict[str, Any]) -> list[Prefix]:
@@ -170,7 +171,7 @@ def _victims(data: dict[str, Any]) -> list[Prefix]:
         if len(networks) > _NETWORKS_MAX:
             fix = f"send at most {_NETWORKS_MAX}"
             raise RuleError(f"there are {len(networks)} networks", "hostgroup_networks", fix)
-        return [parse_prefix(str(one), "hostgroup_networks") for one in networks]
+        return [parse_prefix(str(network), "hostgroup_networks") for network in networks]
     return [checked.address(checked.text(data, "ip"), "ip")]
 
 
@@ -194,10 +195,10 @@ def _match(flow: dict[str, Any]) -> Match:
             parts[ours] = ",".join(str(value) for value in values)
     flags = checked.listed(flow.get("tcp_flags"), "tcp_flags")
     if flags:
-        parts["tcp_flags"] = ",".join(str(one).replace("|", "+") for one in flags)
+        parts["tcp_flags"] = ",".join(str(flag).replace("|", "+") for flag in flags)
     fragments = checked.listed(flow.get("fragmentation_flags"), "fragmentation_flags")
     if fragments:
         parts["fragment"] = ",".join(
-            flowspec.FRAGMENTS.get(str(one), str(one)) for one in fragments
+            flowspec.FRAGMENTS.get(str(fragment), str(fragment)) for fragment in fragments
         )
     return build(parts)

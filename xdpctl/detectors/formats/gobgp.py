@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """GoBGP's JSON for paths, from its command line and API: FlowSpec routes with numeric types.
 
-One path or a list; a path with `withdrawal` ends. The JSON of a peer's webhook script is read too:
+A body is one path or a list. A path with `withdrawal` is an end. The JSON of a peer's webhook
+script is read, too:
 `{"destination": …, "protocol": 17, "action": "discard"}`.
 """
 
@@ -13,7 +14,7 @@ from xdpctl.model.event import Event, Phase, plain
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match, build
 
-_BY_TYPE = {one.type: one for one in COMPONENTS.values() if one.of_flowspec}
+_BY_TYPE = {component.type: component for component in COMPONENTS.values() if component.of_flowspec}
 _AND, _LESS, _MORE, _EQUAL = 0x40, 0x04, 0x02, 0x01  # RFC 8955 section 4.2.1.1
 _NOT, _MATCH = 0x02, 0x01  # section 4.2.1.2
 _TESTS = {_EQUAL: "=", _MORE: ">", _LESS: "<", _MORE | _EQUAL: ">=", _LESS | _EQUAL: "<="}
@@ -26,7 +27,7 @@ def read(body: bytes) -> list[Event]:
     """The event of each path; a path that cannot be read becomes an ignored event."""
     data = checked.document(body)
     paths = data if isinstance(data, list) else [data]
-    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(paths)]
+    return [_event(checked.table(path, f"[{n}]")) for n, path in enumerate(paths)]
 
 
 def _event(path: dict[str, Any]) -> Event:
@@ -38,8 +39,8 @@ def _event(path: dict[str, Any]) -> Event:
     try:
         match = _match(checked.listed(nlri.get("value"), "nlri.value"))
         rate = _rate(checked.listed(path.get("attrs"), "attrs"))
-        asked = flowspec.Action(rate)
-        return flowspec.event(phase, f"{peer} {match.id}", match, asked, peer, flowspec.ROUTE_TTL)
+        action = flowspec.Action(rate)
+        return flowspec.event(phase, f"{peer} {match.id}", match, action, peer, flowspec.ROUTE_TTL)
     except RuleError as error:
         return Event(phase=phase, id=plain(nlri), ignored=str(error))
 
@@ -49,17 +50,17 @@ def _rate(attributes: list[Any]) -> float | None:
         data = checked.table(attribute, "attrs")
         if data.get("type") != _EXTENDED_COMMUNITIES:
             continue
-        for given in checked.listed(data.get("value"), "attrs.value"):
-            one = checked.table(given, "attrs.value")
-            if (one.get("type"), one.get("subtype")) == _TRAFFIC_RATE:
-                return checked.number(one, "rate")
+        for item in checked.listed(data.get("value"), "attrs.value"):
+            community = checked.table(item, "attrs.value")
+            if (community.get("type"), community.get("subtype")) == _TRAFFIC_RATE:
+                return checked.number(community, "rate")
     return None
 
 
 def _match(components: list[Any]) -> Match:
     parts: dict[str, Any] = {}
-    for given in components:
-        data = checked.table(given, "nlri.value")
+    for item in components:
+        data = checked.table(item, "nlri.value")
         number = data.get("type", 0)
         component = _BY_TYPE.get(number) if isinstance(number, int) else None
         if component is None:
@@ -75,27 +76,27 @@ def _match(components: list[Any]) -> Match:
 
 
 def _tests(items: list[Any], kind: Kind) -> str:
-    """The text of tests: groups are or-ed, and the tests in a group are and-ed."""
+    """The text of tests: the tests in a group are joined by "and", the groups by "or"."""
     groups: list[list[list[str]]] = []
-    for given in items:
-        data = checked.table(given, "nlri.value")
+    for item in items:
+        data = checked.table(item, "nlri.value")
         operator, value = (int(checked.number(data, name)) for name in ("op", "value"))
         test = _bits(operator, value) if kind is Kind.BITS else [_test(operator, value)]
         if operator & _AND and groups:
             groups[-1].append(test)
         else:
             groups.append([test])
-    return ",".join(one for group in groups for one in flowspec.all_of(group))
+    return ",".join(alternative for group in groups for alternative in flowspec.all_of(group))
 
 
 def _test(operator: int, value: int) -> str:
-    asked = operator & (_LESS | _MORE | _EQUAL)
-    if asked == _UNEQUAL:
+    comparison = operator & (_LESS | _MORE | _EQUAL)
+    if comparison == _UNEQUAL:
         return f"!={value}"
-    if asked not in _TESTS:
-        result = "always" if asked else "never"
+    if comparison not in _TESTS:
+        result = "always" if comparison else "never"
         raise RuleError(f"the test is {result} true", "nlri.value.op", "leave the component out")
-    return f"{_TESTS[asked]}{value}"
+    return f"{_TESTS[comparison]}{value}"
 
 
 def _bits(operator: int, value: int) -> list[str]:

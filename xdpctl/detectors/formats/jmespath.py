@@ -26,22 +26,22 @@ def adapter(expression: str, where: str) -> Adapter:
     def read(body: bytes) -> list[Event]:
         data = checked.document(body)
         try:
-            found = compiled.search(data)
+            result = compiled.search(data)
         except (JMESPathError, RecursionError, ValueError, TypeError) as error:
             fix = f"check {where}, and what the detector sends"
             problem = f"the expression fails for this body: {plain(error)}"
             raise RuleError(problem, "", fix) from None
-        given = found if isinstance(found, list) else [found]
-        return native.events([_filled(one) for one in given if one is not None])
+        items = result if isinstance(result, list) else [result]
+        return native.events([_filled(item) for item in items if item is not None])
 
     return read
 
 
-def _filled(given: Any) -> Any:
+def _filled(event: Any) -> Any:
     """The event without fields that are null (JMESPath's value of missing ones); its id as text."""
-    if not isinstance(given, dict):
-        return given
-    data = {name: value for name, value in given.items() if value is not None}
+    if not isinstance(event, dict):
+        return event
+    data = {name: value for name, value in event.items() if value is not None}
     if type(data.get("id")) is int:
         data["id"] = str(data["id"])
     return data

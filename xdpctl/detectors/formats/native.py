@@ -28,9 +28,9 @@ def read(body: bytes) -> list[Event]:
     return events(data if isinstance(data, list) else [data])
 
 
-def events(given: list[Any]) -> list[Event]:
+def events(items: list[Any]) -> list[Event]:
     """The events of objects in our format; RuleError if one of them is not valid."""
-    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(given)]
+    return [_event(checked.table(item, f"[{n}]")) for n, item in enumerate(items)]
 
 
 def _event(data: dict[str, Any]) -> Event:
@@ -66,22 +66,22 @@ def _event(data: dict[str, Any]) -> Event:
     )
 
 
-def _victim(given: str, match: Match | None) -> Prefix | None:
-    if given:
-        return parse_prefix(given, "victim")
+def _victim(address: str, match: Match | None) -> Prefix | None:
+    if address:
+        return parse_prefix(address, "victim")
     named: Prefix | None = match.get("destination") if match else None
     return named
 
 
 def _member(kind: Any, data: dict[str, Any], name: str) -> Any:
-    given = checked.text(data, name)
-    if given not in list(kind):
+    value = checked.text(data, name)
+    if value not in list(kind):
         fix = f"send one of {', '.join(kind)}"
-        raise RuleError(f"{name} is {plain(given)[:40]!r}", name, fix)
-    return kind(given)
+        raise RuleError(f"{name} is {plain(value)[:40]!r}", name, fix)
+    return kind(value)
 
 
-def _match(given: Any) -> Match:
-    if isinstance(given, str):
-        return text.parse(given)
-    return build(checked.table(given, "match"))
+def _match(value: Any) -> Match:
+    if isinstance(value, str):
+        return text.parse(value)
+    return build(checked.table(value, "match"))

@@ -14,7 +14,7 @@ def read(body: bytes) -> list[Event]:
     """An event for each item, the oldest first; RuleError if one is not valid."""
     data = checked.document(body)
     events = checked.listed(data if isinstance(data, list) else [data], "the body")
-    return [_event(checked.table(one, f"[{n}]")) for n, one in enumerate(reversed(events))]
+    return [_event(checked.table(item, f"[{n}]")) for n, item in enumerate(reversed(events))]
 
 
 def _event(data: dict[str, Any]) -> Event:

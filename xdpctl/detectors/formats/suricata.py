@@ -31,14 +31,14 @@ def _event(data: dict[str, Any]) -> Event:
     source, target = (checked.text(data, name) for name in ("src_ip", "dest_ip"))
     signature = f"{alert.get('gid', 1)}:{alert.get('signature_id', 0)}"
     metadata = checked.table(alert.get("metadata") or {}, "alert.metadata")
-    hints = {str(one) for one in checked.listed(metadata.get("mitigation"), "mitigation")}
+    hints = {str(hint) for hint in checked.listed(metadata.get("mitigation"), "mitigation")}
     note = plain(alert.get("signature", ""))
     if _BLOCK in hints:
         sources = (checked.address(source, "src_ip"),)
         return Event(phase=Phase.BEGAN, id=f"{signature} {source}", sources=sources, note=note)
     denial = str(alert.get("category", "")).lower() in _DENIALS
     if hints.isdisjoint(_PROTECT) and not denial:
-        why = "its rule has no metadata mitigation xdp_block_src or xdp_block_dst"
+        why = "the rule's metadata has no mitigation xdp_block_src or xdp_block_dst"
         return Event(phase=Phase.BEGAN, id=f"{signature} {target}", note=note, ignored=why)
     attack, port = _attack(data, note)
     return Event(

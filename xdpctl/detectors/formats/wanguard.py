@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Wanguard's response scripts, with the arguments that our documentation specifies.
+"""Wanguard's response scripts, with the arguments that docs/how-to/detectors.md specifies.
 
 `start|stop ANOMALY_ID ADDRESS incoming|outgoing ANOMALY [PPS]` reports an anomaly, and
 `rule-start|rule-stop RULE_ID TYPE VALUE` a filtering rule that Wanguard derived for one.
@@ -51,7 +51,7 @@ def _anomaly(phase: Phase, argv: list[str]) -> Event:
 def _rule(phase: Phase, argv: list[str]) -> Event:
     _, number, kind, value = argv
     if kind.lower() != _SOURCE:
-        why = f"a rule on {plain(kind)[:40]!r} names no source; the anomaly itself is mitigated"
+        why = f"a rule on {plain(kind)[:40]!r} names no source; only the anomaly is mitigated"
         return Event(phase=phase, id=f"rule {number}", ignored=why)
     source = parse_prefix(value, "argv[3]")
     return Event(phase=phase, id=f"rule {number}", sources=(source,), note=plain(kind))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent of a node: follows the engine, sends what is stated here, and reports.
 
-It submits to the controller of the node like everybody else; the controller knows no engine.
+It submits operations to the node's controller as every caller does. The controller does not know
+the engine.
 """

@@ -37,7 +37,8 @@ from xdpctl.model.wait import Wait
 class Agent:
     """Connects a controller with its fleet from `start` to `stop`.
 
-    `health` returns the problems of this node and whether it holds; `set_policy` takes a policy.
+    `health` returns the problems of this node and its condition in one word; `set_policy` applies
+    a policy.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class Agent:
             endpoints,
         )
         controller.sharing = self._sharing()
-        self._numbers = count(-1, -1)  # of what is stated without a change of this node
+        self._numbers = count(-1, -1)  # for intents that are no change of this node
         self._threads = [
-            threading.Thread(target=each.run, name=f"fleet {type(each).__name__}", daemon=True)
-            for each in (self.follower, self.sender, self.reporter, self.rounds)
+            threading.Thread(target=part.run, name=f"fleet {type(part).__name__}", daemon=True)
+            for part in (self.follower, self.sender, self.reporter, self.rounds)
         ]
 
     def _sharing(self) -> Sharing:
@@ -94,7 +95,7 @@ class Agent:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads; the node's rules stay, and what is not sent is sent after a start."""
+        """End the threads; the node's rules stay, and unsent intents are sent after a restart."""
         if self.member.stopping.is_set():
             return
         self.rounds.feeds.give_up()
@@ -108,32 +109,32 @@ class Agent:
 
     def warnings(self) -> list[str]:
         """What is wrong between this node and its fleet, one line each."""
-        member, found = self.member, []
+        member, warnings = self.member, []
         if member.contact.isolated:
             unsent = len(member.controller.state.unsent)
             waits = f"; {unsent:,} changes of this node wait to be sent" if unsent else ""
-            found.append(
+            warnings.append(
                 f"this node is cut off from its fleet for {member.contact.silent:.0f} s, and goes "
                 f"on with what it has{waits}: {member.contact.problem or 'no answer yet'}"
             )
         refused = dict(member.refused)
         if refused:
             key, why = next(iter(refused.items()))
-            found.append(
+            warnings.append(
                 f"{len(refused):,} intents of the fleet are not applied here: {key}: {why}"
             )
         if self.reporter.doubled:
-            found.append(
-                f"another node has the same name {member.name}: give each a name of its own, with "
-                "a token of its own"
+            warnings.append(
+                f"another node has the same name {member.name}: give each its own name, with a "
+                "token of its own"
             )
-        found += self.specials.problems.values()
-        found += self._credentials.warnings()
-        found += [self.revocations.problem] if self.revocations.problem else []
-        return found
+        warnings += self.specials.problems.values()
+        warnings += self._credentials.warnings()
+        warnings += [self.revocations.problem] if self.revocations.problem else []
+        return warnings
 
     def may_fetch(self, name: str) -> bool:
-        """Whether this node fetches the feed of a set: its own alone, or as the fleet's duty."""
+        """Whether this node fetches the feed of a set: one of its own, or for the fleet."""
         state = self.member.controller.state
         key = f"sets/{name}"
         shared = key in state.unsent or (key in state.shared and state.shared[key].stands)
@@ -145,8 +146,8 @@ class Agent:
         """State an intent that is no record of this node; None takes it away."""
 
         def operation(draft: Draft) -> None:
-            held, unsent = draft.shared.get(key), draft.unsent.get(key)
-            base = unsent.base if unsent else held.revision if held else 0
+            shared, unsent = draft.shared.get(key), draft.unsent.get(key)
+            base = unsent.base if unsent else shared.revision if shared else 0
             draft.unsent[key] = Unsent(
                 by, draft.now.unix, base, scope, data is None, data or b"", change
             )
@@ -181,11 +182,11 @@ class Agent:
         self._require_stating()
 
         def operation(draft: Draft) -> int:
-            named = [key for key in self.rounds.telling.own_keys() if not _known(draft, key)]
-            for key in named:
+            unshared = [key for key in self.rounds.telling.own_keys() if not _known(draft, key)]
+            for key in unshared:
                 draft.unsent[key] = Unsent(by, draft.now.unix)
-            draft.note(by, "fleet.share", "", intents=len(named), first=named[:20])
-            return len(named)
+            draft.note(by, "fleet.share", "", intents=len(unshared), first=unshared[:20])
+            return len(unshared)
 
         number = self.member.do(operation)
         self.member.stated.set()
@@ -218,5 +219,5 @@ class Agent:
 
 
 def _known(draft: Draft, key: str) -> bool:
-    held = draft.shared.get(key)
-    return draft.unsent.get(key) is not None or (held is not None and held.stands)
+    shared = draft.shared.get(key)
+    return draft.unsent.get(key) is not None or (shared is not None and shared.stands)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules that the detectors of other nodes made: placed here, and released when all are over.
+"""Rules that the detectors of other nodes made: placed here, and released when no node holds them.
 
 A node writes the rules of its own detectors under its own name, so none can contradict what a
-person asked for. They are placed for their detector, within its quota on this node, and have ends.
+person asked for. They count in the quota of their detector on this node, and they have ends.
 """
 
 import sys
@@ -44,23 +44,23 @@ class Arming:
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
         """Take over each rule of a detector, or its end."""
         taken = Taken()
-        for one in batch:
-            if one.node == self.name:
+        for incoming in batch:
+            if incoming.node == self.name:
                 continue
             try:
-                if one.problem:
-                    raise Unreadable(one.problem)
-                if one.intent is None:
-                    lockout.take(draft, None, self._release, one, taken)
+                if incoming.problem:
+                    raise Unreadable(incoming.problem)
+                if incoming.intent is None:
+                    lockout.take(draft, None, self._release, incoming, taken)
                 else:
-                    lockout.take(draft, None, self._place, one, taken)
+                    lockout.take(draft, None, self._place, incoming, taken)
             except XdpctlError as error:
-                taken.refused[f"{one.node}: {one.key}"] = str(error)[:300]
+                taken.refused[f"{incoming.node}: {incoming.key}"] = str(error)[:300]
         return taken
 
-    def _place(self, draft: Draft, one: Incoming, taken: Taken) -> None:
-        assert one.intent is not None  # noqa: S101  # the caller has looked
-        rule = value_of(one.key, one.intent, draft.now)
+    def _place(self, draft: Draft, incoming: Incoming, taken: Taken) -> None:
+        assert incoming.intent is not None  # noqa: S101  # the caller has looked
+        rule = value_of(incoming.key, incoming.intent, draft.now)
         if not isinstance(rule, Rule) or not automatic(rule):
             raise Unreadable("it is not a detector's rule")
         if rule.action is Action.ACCEPT:
@@ -70,68 +70,71 @@ class Arming:
             return
         if rule.by_source is None and self.arm is Arm.MONITOR:
             rule = rule.replace(mode=Mode.MONITOR)
-        standing, removed = standing_rule(draft, one.key), draft.shared.get(one.key)
+        standing, removed = standing_rule(draft, incoming.key), draft.shared.get(incoming.key)
         if rule.expired(draft.now.ns) or (standing is not None and not automatic(standing)):
             return
-        if removed and not removed.stands and one.created <= removed.revision:
-            return  # a person removed it, and it is still the same attack
-        tag = tags.ARMED + one.node
+        if removed and not removed.stands and incoming.created <= removed.revision:
+            return  # a person removed the rule, and the attack is still the same
+        tag = tags.ARMED + incoming.node
         if standing is not None:
             _extend(draft, standing, rule, tag)
         else:
             _check_unconfigured(draft, rule)
-            _add(draft, rule, tag, f"{rule.origin} ({one.node})")
-        taken.applied.append(one.key)
+            _add(draft, rule, tag, f"{rule.origin} ({incoming.node})")
+        taken.applied.append(incoming.key)
 
-    def _release(self, draft: Draft, one: Incoming, taken: Taken) -> None:
+    def _release(self, draft: Draft, incoming: Incoming, taken: Taken) -> None:
         """End a rule here, if no other node and no detector of this node holds it."""
-        standing, tag = standing_rule(draft, one.key), tags.ARMED + one.node
+        standing, tag = standing_rule(draft, incoming.key), tags.ARMED + incoming.node
         if standing is None or tag not in standing.tags:
             return
-        left = tags.without(standing.tags, tag)
-        taken.applied.append(one.key)
-        if tags.armed(left) or tags.of_event(left) or not automatic(standing):
-            draft.put(standing.replace(tags=left))
+        remaining = tags.without(standing.tags, tag)
+        taken.applied.append(incoming.key)
+        if tags.armed(remaining) or tags.of_event(remaining) or not automatic(standing):
+            draft.put(standing.replace(tags=remaining))
             return
         hits = self.hits(standing)
         if held_back(standing, hits):
-            draft.put(standing.replace(tags=(*left, tags.ENDING)))
+            draft.put(standing.replace(tags=(*remaining, tags.ENDING)))
             return
         rule_notes.rule_ended(draft, standing, hits, _OVER)
         draft.remove(standing)
-        draft.note("fleet", "rule.released", standing.id, node=one.node, packets=hits.packets)
+        draft.note("fleet", "rule.released", standing.id, node=incoming.node, packets=hits.packets)
 
 
 def _extend(draft: Draft, standing: Rule, rule: Rule, tag: str) -> None:
-    """Let a standing rule of a detector last as long, and remember the node."""
+    """Prolong a detector's standing rule to the end of `rule`, and remember the node."""
     nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
-    kept = tags.without(standing.tags, *nodes, tags.ENDING)
-    most = draft.state.quota(rule.origin).max_ttl
+    other_tags = tags.without(standing.tags, *nodes, tags.ENDING)
+    max_ttl = draft.state.quota(rule.origin).max_ttl
     until = rule.expires_ns
-    if most is not None:
-        until = min(until or sys.maxsize, draft.now.ns + int(most * _SECOND))
+    if max_ttl is not None:
+        until = min(until or sys.maxsize, draft.now.ns + int(max_ttl * _SECOND))
     ends = standing.expires_ns and max(standing.expires_ns, until)
-    draft.put(standing.replace(tags=(*kept, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
+    draft.put(standing.replace(tags=(*other_tags, *list(nodes)[:_ARMED_MAX]), expires_ns=ends))
 
 
 def _check_unconfigured(draft: Draft, rule: Rule) -> None:
-    """QuotaError if detectors without a quota of their own have all that one may have together.
+    """QuotaError if detectors that have no quota here have, together, the rules of one quota.
 
-    A node names the detectors of its rules itself: it could name a thousand.
+    A node names the detectors of its rules itself, so it could name a thousand.
     """
     quotas, most = draft.state.quotas, AUTOMATIC.max_rules
     if rule.origin in quotas:
         return
     if rule.by_source is None:
         most, rest = AUTOMATIC.max_matches, filter(automatic, draft.matches().values())
-        held = sum(each.origin not in quotas for each in rest)
+        count = sum(other.origin not in quotas for other in rest)
     else:
-        held = sum(
-            draft.counts.of_origin(each) for each in draft.counts.origins() if each not in quotas
+        count = sum(
+            draft.counts.of_origin(origin)
+            for origin in draft.counts.origins()
+            if origin not in quotas
         )
-    if held >= most:
+    if count >= most:
         raise QuotaError(
-            f"detectors that are not configured on this node have {held:,} rules, their quota",
+            f"detectors that are not configured on this node have {count:,} rules, which is their "
+            "common quota",
             "",
             f"add [origins.{rule.origin}]",
         )
@@ -142,7 +145,7 @@ def _add(draft: Draft, rule: Rule, tag: str, name: str) -> None:
     if not rule.expires_ns:
         raise RuleError("a detector's rule must have an end", "ttl", "")
     ttl = (rule.expires_ns - draft.now.ns) / _SECOND
-    ask = RuleRequest(
+    request = RuleRequest(
         match=rule.match,
         action=rule.action,
         limit=rule.limit,
@@ -153,4 +156,4 @@ def _add(draft: Draft, rule: Rule, tag: str, name: str) -> None:
         reason=rule.reason,
         tags=(tag,),
     )
-    rules.add(draft, ask, who)
+    rules.add(draft, request, who)

@@ -16,10 +16,10 @@ _OF_RULES = "rules/"
 
 
 class Detected:
-    """Keeps the engine's list of this node's detectors' rules like this node's own.
+    """Keeps the rules of this node's detectors in the engine up to date.
 
-    `note` names a rule that may have changed. After a start, and after the engine was away, all are
-    compared.
+    `note` names a rule that may have changed. All are compared after a start, and after the engine
+    was away.
     """
 
     def __init__(self, member: Member) -> None:
@@ -44,54 +44,55 @@ class Detected:
 
     def step(self) -> None:
         """Tell what has changed; EngineError if the engine does not answer."""
-        told = self._read() if self._told is None else self._told
+        etags = self._read() if self._told is None else self._told
         with self._lock:
-            named, self._named = self._named, set()
+            rule_keys, self._named = self._named, set()
             ended, self._ended = self._ended, set()
         try:
-            self._tell(told, sorted(named), ended)
+            self._tell(etags, sorted(rule_keys), ended)
         except BaseException:
             with self._lock:
-                self._named |= named
+                self._named |= rule_keys
                 self._ended |= ended
             raise
-        self._told = told
+        self._told = etags
 
     def _read(self) -> dict[str, str]:
-        """What the engine has of this node, and all rules as named."""
+        """The keys that the engine has of this node; notes these and all standing rules."""
         prefix = keys.of_node(keys.FOUND, self._member.name)
-        held = self._member.engine.snapshot(prefix, keys_only=True).held
-        told = {each.key.removeprefix(prefix): "" for each in held}
+        kvs = self._member.engine.snapshot(prefix, keys_only=True).held
+        etags = {kv.key.removeprefix(prefix): "" for kv in kvs}
         state = self._member.controller.state
         mine = state.all_rules()
         with self._lock:
-            self._named |= told.keys()
+            self._named |= etags.keys()
             self._named |= {key_of(rule) for rule in mine if _ours(rule)}
-        return told
+        return etags
 
-    def _tell(self, told: dict[str, str], named: list[str], over: set[str]) -> None:
-        rules = {key: rule for key in named if (rule := self._rule(key))}
-        # one that was made anew is another to the others: somebody may have removed the old one
-        ended = [key for key in named if key in told and (key not in rules or key in over)]
-        gone = [(Swap(keys.found(self._member.name, key), None, None), "") for key in ended]
-        self._write_all(told, gone)
-        changed = (key for key, rule in rules.items() if told.get(key) != rule.etag)
+    def _tell(self, etags: dict[str, str], rule_keys: list[str], over: set[str]) -> None:
+        rules = {key: rule for key in rule_keys if (rule := self._rule(key))}
+        # a rule that ended and was made anew gets a new key: on other nodes, somebody may have
+        # removed the old one
+        ended = [key for key in rule_keys if key in etags and (key not in rules or key in over)]
+        deletions = [(Swap(keys.found(self._member.name, key), None, None), "") for key in ended]
+        self._write_all(etags, deletions)
+        changed = (key for key, rule in rules.items() if etags.get(key) != rule.etag)
         swaps = [(self._swap(key, rules[key]), rules[key].etag) for key in changed]
-        self._write_all(told, swaps)
+        self._write_all(etags, swaps)
 
-    def _write_all(self, told: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
+    def _write_all(self, etags: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
         for first in range(0, len(swaps), _TOGETHER):
-            self._write(told, swaps[first : first + _TOGETHER])
+            self._write(etags, swaps[first : first + _TOGETHER])
 
-    def _write(self, told: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
+    def _write(self, etags: dict[str, str], swaps: list[tuple[Swap, str]]) -> None:
         self._member.engine.swap([swap for swap, _ in swaps])
         prefix = keys.of_node(keys.FOUND, self._member.name)
         for swap, etag in swaps:
             key = swap.key.removeprefix(prefix)
             if etag:
-                told[key] = etag
+                etags[key] = etag
             else:
-                told.pop(key, None)
+                etags.pop(key, None)
 
     def _swap(self, key: str, rule: Rule) -> Swap:
         now, (kind, _) = self._member.controller.clock.read(), kind_named(key)
@@ -111,8 +112,8 @@ class Detected:
         """The rule of a key, if one of this node's detectors holds it."""
         _, name = kind_named(key)
         controller = self._member.controller
-        found = controller.state.find(name, controller.clock.read().ns)
-        return found if found and _ours(found) else None
+        rule = controller.state.find(name, controller.clock.read().ns)
+        return rule if rule and _ours(rule) else None
 
 
 def _ours(rule: Rule) -> bool:

@@ -19,7 +19,7 @@ _VALUE_MAX, _NODE_BYTES, _NODE_KEYS = 512 << 10, 8 << 20, 20_000
 
 
 class FleetChange(NamedTuple):
-    """A change of a node: its first step, how many records it touched, and whether it can go."""
+    """A change of a node: its first step, how many records it touched, can it be undone."""
 
     node: str
     number: int
@@ -30,49 +30,49 @@ class FleetChange(NamedTuple):
 
 def incidents(engine: Engine) -> dict[str, list[Incident]]:
     """The incidents of all nodes, by node; what cannot be read is left out."""
-    found: dict[str, list[Incident]] = {}
-    for node, held in _bounded(engine, keys.INCIDENTS):
+    by_node: dict[str, list[Incident]] = {}
+    for node, kv in _bounded(engine, keys.INCIDENTS):
         try:
-            found.setdefault(node, []).append(decode(held.value or b""))
+            by_node.setdefault(node, []).append(decode(kv.value or b""))
         except ValueError:
             continue
-    return found
+    return by_node
 
 
 def history(engine: Engine, limit: int) -> list[FleetChange]:
     """The newest changes of all nodes."""
-    found = []
-    for node, held in _bounded(engine, keys.HISTORY):
-        number, record = held.key.rpartition("/")[2], _record(held.value)
-        steps = [one for raw in record.summaries if (one := summary(raw))] if record else []
+    changes = []
+    for node, kv in _bounded(engine, keys.HISTORY):
+        number, record = kv.key.rpartition("/")[2], _record(kv.value)
+        steps = [parsed for raw in record.summaries if (parsed := summary(raw))] if record else []
         if record and steps and number.isdecimal():
             touched = sum(step.records for step in steps)
-            found.append(FleetChange(node, int(number), steps[0], touched, record.undoable))
-    return sorted(found, key=lambda change: -change.first.at)[:limit]
+            changes.append(FleetChange(node, int(number), steps[0], touched, record.undoable))
+    return sorted(changes, key=lambda change: -change.first.at)[:limit]
 
 
 def _bounded(engine: Engine, area: str) -> Iterator[tuple[str, Held]]:
-    """What nodes have written of themselves, by node; of each node, as much as is sensible."""
+    """Keys that nodes have written about themselves, by node; limited for each node."""
     number, size = Counter[str](), Counter[str]()
     for page in engine.pages(area):
-        for held in page.held:
-            node, value = held.key.removeprefix(area).partition("/")[0], held.value or b""
+        for kv in page.held:
+            node, value = kv.key.removeprefix(area).partition("/")[0], kv.value or b""
             number[node] += 1
             size[node] += len(value)
             small = len(value) <= _VALUE_MAX and size[node] <= _NODE_BYTES
             if small and number[node] <= _NODE_KEYS:
-                yield node, held
+                yield node, kv
 
 
 def parts(engine: Engine, node: str, number: int) -> tuple[bytes, ...]:
     """What is needed to undo a change of a node; NotFoundError if it is not there.
 
-    It is below keys that only nodes which may state intents can write.
+    Only nodes that may state intents can write these keys.
     """
-    held = engine.get(keys.of_node(keys.UNDO, node, str(number)))
+    kv = engine.get(keys.of_node(keys.UNDO, node, str(number)))
     try:
-        if held is not None and held.value is not None and len(held.value) <= _VALUE_MAX:
-            return decode_parts(held.value)
+        if kv is not None and kv.value is not None and len(kv.value) <= _VALUE_MAX:
+            return decode_parts(kv.value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotFoundError(f"what undoes change {number} of {node} cannot be read") from error
     raise NotFoundError(

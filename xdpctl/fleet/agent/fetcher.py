@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads what a watch says has changed: keys that belong together, an intent, a set's pieces."""
+"""Turns changed keys into intents, reads the pieces of sets, and merges the batches of a watch."""
 
 import queue
 import threading
@@ -27,22 +27,24 @@ class Fetcher:
     def __init__(self, member: Member) -> None:
         self._member = member
 
-    def incoming(self, held: Held, place: keys.Place) -> Incoming:
+    def incoming(self, kv: Held, place: keys.Place) -> Incoming:
         """The intent of a key, with the entries of a set; a problem if it cannot be read."""
-        common: dict[str, Any] = {"node": place.node, "created": held.created}
-        if held.value is None:
-            return Incoming(place.key, held.revision, None, **common)
+        common: dict[str, Any] = {"node": place.node, "created": kv.created}
+        if kv.value is None:
+            return Incoming(place.key, kv.revision, None, **common)
         intent: Intent | None = None
         try:
-            intent = decode(held.value)
+            intent = decode(kv.value)
             if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
-                return Incoming(place.key, held.revision, intent, **common)
-            return self._set(place.key, held, intent)
+                return Incoming(place.key, kv.revision, intent, **common)
+            return self._set(place.key, kv, intent)
         except (Unreadable, SetDamaged, ValueError) as error:
-            kept = intent or Intent(VERSION, "?", "?", self._member.controller.clock.read().unix)
-            return Incoming(place.key, held.revision, kept, problem=str(error), **common)
+            envelope = intent or Intent(
+                VERSION, "?", "?", self._member.controller.clock.read().unix
+            )
+            return Incoming(place.key, kv.revision, envelope, problem=str(error), **common)
 
-    def _set(self, key: str, held: Held, intent: Intent) -> Incoming:
+    def _set(self, key: str, kv: Held, intent: Intent) -> Incoming:
         """The intent of a set, with its record as data, and its entries."""
         _, name = kind_named(key)
         manifest = shards.decode(bytes(intent.data))
@@ -52,47 +54,47 @@ class Fetcher:
         entries = self._entries(name, manifest)
         if entries is None:
             newer = self._member.engine.get(keys.intent(key))
-            if newer is not None and newer.revision > held.revision:
+            if newer is not None and newer.revision > kv.revision:
                 return self.incoming(newer, keys.Place(key))
             raise SetDamaged("a piece of it is missing in the engine")
-        self._member.know(name, KnownSet(manifest, entries, held.revision))
-        return Incoming(key, held.revision, structs.replace(intent, data=manifest.record), entries)
+        self._member.know(name, KnownSet(manifest, entries, kv.revision))
+        return Incoming(key, kv.revision, structs.replace(intent, data=manifest.record), entries)
 
     def _entries(self, name: str, manifest: shards.Manifest) -> Entries | None:
-        """The entries of a set; None if a piece is missing. Only what is not known is read."""
-        known, most = self._member.sets.get(name), shards.bytes_max(manifest)
+        """The entries of a set; None if a piece is missing. Reads only unknown pieces."""
+        known, bytes_max = self._member.sets.get(name), shards.bytes_max(manifest)
         if known and known.manifest.base == manifest.base:
-            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :], most)
-            found = shards.advanced(manifest, known.manifest, known.entries, blobs)
-            if found is not None:
-                return found
-        blobs = self._pieces(name, manifest.pieces, most)
+            blobs = self._pieces(name, manifest.deltas[len(known.manifest.deltas) :], bytes_max)
+            entries = shards.advanced(manifest, known.manifest, known.entries, blobs)
+            if entries is not None:
+                return entries
+        blobs = self._pieces(name, manifest.pieces, bytes_max)
         if any(piece not in blobs for piece in manifest.pieces):
             return None
         return shards.assembled(manifest, blobs)
 
-    def _pieces(self, name: str, wanted: Iterable[str], most: int) -> dict[str, bytes]:
+    def _pieces(self, name: str, pieces: Iterable[str], bytes_left: int) -> dict[str, bytes]:
         """Pieces by name, without those that are missing; SetDamaged for more bytes than `most`."""
-        found: dict[str, bytes] = {}
-        for piece in dict.fromkeys(wanted):
-            held = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
-            if held is not None and held.value is not None:
-                found[piece] = held.value
-                most -= len(held.value)
-                if most < 0:
+        blobs: dict[str, bytes] = {}
+        for piece in dict.fromkeys(pieces):
+            kv = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
+            if kv is not None and kv.value is not None:
+                blobs[piece] = kv.value
+                bytes_left -= len(kv.value)
+                if bytes_left < 0:
                     raise SetDamaged("its pieces have more bytes than its entries need")
-        return found
+        return blobs
 
 
 def together(watch: Watch) -> Generator[Batch, None, None]:
-    """What a watch brings, with what has come meanwhile as one; raises what the watch raises."""
+    """The batches of a watch, merged while they wait; raises what the watch raises."""
     waiting: queue.Queue[Batch | BaseException] = queue.Queue(_WAITING)
-    left = threading.Event()
+    abandoned = threading.Event()
 
-    def put(found: Batch | BaseException) -> None:
-        while not left.is_set():
+    def put(item: Batch | BaseException) -> None:
+        while not abandoned.is_set():
             try:
-                return waiting.put(found, timeout=1.0)
+                return waiting.put(item, timeout=1.0)
             except queue.Full:
                 continue  # the engine waits meanwhile
 
@@ -106,16 +108,16 @@ def together(watch: Watch) -> Generator[Batch, None, None]:
     threading.Thread(target=read, name="fleet watch", daemon=True).start()
     try:
         while True:
-            found = waiting.get()
-            if isinstance(found, BaseException):
-                raise found
-            while found.whole and len(found.changes) < MOST and not waiting.empty():
-                more = waiting.get()
-                if isinstance(more, BaseException):
-                    yield found
-                    raise more
-                found = Batch([*found.changes, *more.changes], more.revision, more.whole)
-            yield found
+            merged = waiting.get()
+            if isinstance(merged, BaseException):
+                raise merged
+            while merged.whole and len(merged.changes) < MOST and not waiting.empty():
+                newer = waiting.get()
+                if isinstance(newer, BaseException):
+                    yield merged
+                    raise newer
+                merged = Batch([*merged.changes, *newer.changes], newer.revision, newer.whole)
+            yield merged
     finally:
-        left.set()
+        abandoned.set()
         watch.cancel()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Follows the engine: takes over what it has, from a snapshot and then change by change.
+"""Follows the engine: takes over a snapshot of all intents, and then each change.
 
-What has been taken over is written together with the revision, in one transaction of this node's
-store. So after a restart the agent goes on where it was. Rules that the engine has no more are
-ended only when the whole snapshot was read.
+Intents are stored together with the engine's revision, in one transaction of this node's store. So
+after a restart the agent goes on where it was. Rules that the engine has no more are ended only
+after the whole snapshot was read.
 """
 
 import logging
@@ -33,8 +33,8 @@ from xdpctl.model.shared import Position, key_of
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
 POSITION = "engine"  # the identity of the record of the position
 FOUND_MAX, FOUND_BYTES = 50_000, 80 << 10  # rules of one node's detectors, and bytes of one
-_REFUSALS_MAX = 8  # of the kernel, in one batch, that are looked for one by one
-# what one intent may raise, so that the others are taken over without it
+_REFUSALS_MAX = 8  # refusals of the kernel in one batch that are searched for one by one
+# errors that a single intent may cause: the others are taken over without it
 _ALONE = (DatapathError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 _AGAIN_SECONDS, _SAY_SECONDS = 0.2, 60.0
 log = logging.getLogger("xdpctl.fleet")
@@ -78,16 +78,18 @@ class Follower:
     def _follow(self) -> None:
         engine = self._member.engine
         head = engine.snapshot(keys.FLEET)
-        named = {each.key: (each.value or b"").decode(errors="replace")[:64] for each in head.held}
+        texts = {kv.key: (kv.value or b"").decode(errors="replace")[:64] for kv in head.held}
         position = self._member.controller.state.followed.get(POSITION)
-        cluster, fleet = f"{head.cluster:x}", named.get(keys.FLEET, "")
-        now = Position(cluster, 0, 0.0, fleet, named.get(keys.EPOCH, ""))
+        cluster, fleet = f"{head.cluster:x}", texts.get(keys.FLEET, "")
+        now = Position(cluster, 0, 0.0, fleet, texts.get(keys.EPOCH, ""))
         if position and position.fleet != fleet:
-            log.warning("this node is in another fleet now: what it had is its own")
+            log.warning("this node is in another fleet now: it keeps what it had as its own")
             self._member.do(forget_fleet)
             position = None
         if position and (_another(position, now) or position.revision > head.revision):
-            log.warning("the fleet's engine was restored or replaced: what is missing is restated")
+            log.warning(
+                "the engine was restored or replaced: this node states anew what the engine lacks"
+            )
             self._member.do(_forget_revisions)
             self._again = True
         if self._again or position is None:
@@ -104,39 +106,39 @@ class Follower:
                     changes = []
 
     def _snapshot(self) -> Snapshot:
-        """All intents; of what detectors of one node report, no more than it may have."""
-        kept: list[Held] = []
+        """All intents, with at most FOUND_MAX rules of each node's detectors."""
+        kvs: list[Held] = []
         last, counted = Snapshot([], 0, 0), Counter[str]()
         for last in self._member.engine.pages(keys.SHARED):
-            for each in last.held:
-                place = keys.place(each.key)
+            for kv in last.held:
+                place = keys.place(kv.key)
                 if place and place.node:
                     counted[place.node] += 1
-                    if counted[place.node] > FOUND_MAX or len(each.value or b"") > FOUND_BYTES:
+                    if counted[place.node] > FOUND_MAX or len(kv.value or b"") > FOUND_BYTES:
                         continue
-                kept.append(each)
-        return last._replace(held=kept)
+                kvs.append(kv)
+        return last._replace(held=kvs)
 
     def _reached(self, now: Position, revision: int) -> Position:
         return structs.replace(now, revision=revision, at=self._now())
 
     def _read(self, snapshot: Snapshot, position: Position | None, now: Position) -> None:
         """Take over a snapshot, and then end what is not in it."""
-        held = snapshot.held
-        for first in range(0, len(held), MOST):
-            self._take(held[first : first + MOST], None)
-        names = {each.key for each in held}
+        kvs = snapshot.held
+        for first in range(0, len(kvs), MOST):
+            self._take(kvs[first : first + MOST], None)
+        names = {kv.key for kv in kvs}
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None
         same = position is not None and not _another(position, now)
-        gone = [
-            replace(one, lost=not same, own=forgotten and not same)
-            for one in self._gone(names, snapshot.revision, forgotten and same)
+        vanished = [
+            replace(incoming, lost=not same, own=forgotten and not same)
+            for incoming in self._gone(names, snapshot.revision, forgotten and same)
         ]
-        self._incoming(gone, self._reached(now, snapshot.revision))
+        self._incoming(vanished, self._reached(now, snapshot.revision))
 
     def _gone(self, names: set[str], revision: int, removed: bool) -> Iterator[Incoming]:
-        """What this node has of the fleet, and the snapshot has not."""
+        """What this node has from the fleet, and the snapshot lacks."""
         state = self._member.controller.state
         for key, shared in list(state.shared.items()):
             if shared.stands and keys.intent(key) not in names:
@@ -149,34 +151,37 @@ class Follower:
                 if keys.found(node, key) not in names:
                     yield Incoming(key, revision, None, node=node)
 
-    def _take(self, held: Sequence[Held], position: Position | None) -> None:
-        self._incoming(self._placed(held), position)
+    def _take(self, kvs: Sequence[Held], position: Position | None) -> None:
+        self._incoming(self._placed(kvs), position)
 
-    def take(self, held: Sequence[Held], again: bool = False) -> None:
-        """Take over what another thread has found in the engine; `again`: what was refused."""
-        incoming = self._placed(held)
-        self._incoming([replace(one, again=True) for one in incoming] if again else incoming, None)
+    def take(self, kvs: Sequence[Held], again: bool = False) -> None:
+        """Take over what another thread read from the engine; `again`: it was refused before."""
+        batch = self._placed(kvs)
+        self._incoming(
+            [replace(incoming, again=True) for incoming in batch] if again else batch, None
+        )
 
-    def _placed(self, held: Sequence[Held]) -> list[Incoming]:
-        """What is to be taken over of some keys; others are left alone."""
-        placed = ((each, keys.place(each.key)) for each in held)
-        return [self._fetcher.incoming(each, place) for each, place in placed if place]
+    def _placed(self, kvs: Sequence[Held]) -> list[Incoming]:
+        """The intents of some keys; keys that are no intents are left out."""
+        placed = ((kv, keys.place(kv.key)) for kv in kvs)
+        return [self._fetcher.incoming(kv, place) for kv, place in placed if place]
 
-    def _incoming(self, incoming: Sequence[Incoming], position: Position | None) -> None:
+    def _incoming(self, batch: Sequence[Incoming], position: Position | None) -> None:
         try:
-            self._apply(incoming, position)
+            self._apply(batch, position)
         except _ALONE as error:
             if not isinstance(error, DatapathError):
                 log.exception("an intent of the fleet cannot be taken over; the others are")
-            self._in_parts(incoming, str(error)[:200])
+            self._in_parts(batch, str(error)[:200])
             self._apply((), position)
 
-    def _in_parts(self, incoming: Sequence[Incoming], why: str) -> None:
-        """Take over what the kernel does not refuse, by halves.
+    def _in_parts(self, batch: Sequence[Incoming], why: str) -> None:
+        """Halve a batch until the intents that the kernel refuses are found, and apply the others.
 
-        After some refusals the table is full: what is left is refused untried, and retried later.
+        After some refusals the table counts as full: the rest is refused untried, and retried
+        later.
         """
-        parts, refused = [incoming], 0
+        parts, refused = [batch], 0
         while parts:
             part = parts.pop()
             if len(part) == 1 or refused >= _REFUSALS_MAX:
@@ -192,47 +197,47 @@ class Follower:
                     parts.append(piece)
 
     def _refuse(self, part: Sequence[Incoming], why: str) -> None:
-        """Remember that some are refused; what not even that is possible for is left out."""
+        """Store that intents are refused; those for which even that fails are left out."""
         try:
-            self._apply([replace(one, problem=why) for one in part], None)
+            self._apply([replace(incoming, problem=why) for incoming in part], None)
         except _ALONE:
             log.exception("%d intents of the fleet are left out, from %s", len(part), part[0].key)
-            self._member.refuse({one.key: why for one in part})
+            self._member.refuse({incoming.key: why for incoming in part})
 
-    def _apply(self, incoming: Sequence[Incoming], position: Position | None) -> None:
-        """Take intents over in one transaction; one of `_ALONE`, and nothing is taken over."""
+    def _apply(self, batch: Sequence[Incoming], position: Position | None) -> None:
+        """Take intents over in one transaction; after an error of `_ALONE`, none is taken over."""
         member = self._member
 
         def operation(draft: Draft) -> tuple[Taken, Taken]:
-            stated = self._taker.take(draft, [one for one in incoming if not one.node])
-            found = self._arming.take(draft, [one for one in incoming if one.node])
+            stated = self._taker.take(draft, [incoming for incoming in batch if not incoming.node])
+            detected = self._arming.take(draft, [incoming for incoming in batch if incoming.node])
             if position:
                 draft.followed[POSITION] = position
-            return stated, found
+            return stated, detected
 
-        stated, found = member.do(operation)
+        stated, detected = member.do(operation)
         for change, why in stated.conflicts.items():
             member.give_way(change, why)
         for change, revision in stated.reached.items():
             member.reach(change, revision)
-        for key in self._judged_anew(incoming, stated):
+        for key in self._judged_anew(batch, stated):
             member.refused.pop(key, None)
-        member.refuse(stated.refused | found.refused)
-        for one in incoming:
-            if one.intent is not None and one.intent.removed:
-                self._removed(one.key)
+        member.refuse(stated.refused | detected.refused)
+        for incoming in batch:
+            if incoming.intent is not None and incoming.intent.removed:
+                self._removed(incoming.key)
         self._specials.take(stated.special)
         if position:
             member.applied = position.revision
         member.moved.set()
-        member.stated.set()  # something that is to be sent may have a new base
+        member.stated.set()  # an unsent intent may have a new base
 
     @staticmethod
-    def _judged_anew(incoming: Sequence[Incoming], stated: Taken) -> Iterator[str]:
+    def _judged_anew(batch: Sequence[Incoming], stated: Taken) -> Iterator[str]:
         """The intents whose earlier refusal is over."""
-        for one in incoming:
-            if one.node or not one.again:
-                yield f"{one.node}: {one.key}" if one.node else one.key
+        for incoming in batch:
+            if incoming.node or not incoming.again:
+                yield f"{incoming.node}: {incoming.key}" if incoming.node else incoming.key
         yield from stated.applied
 
     def _now(self) -> float:
@@ -240,5 +245,5 @@ class Follower:
 
 
 def _another(position: Position, now: Position) -> bool:
-    """Whether the engine's past may be another than when this node was last there."""
+    """Whether the engine may have another history than when this node last read it."""
     return (position.cluster, position.epoch) != (now.cluster, now.epoch)

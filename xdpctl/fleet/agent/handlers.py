@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an intent of each kind does to this node's records: a handler a kind."""
+"""Applies an intent to this node's records, with one handler for each kind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from xdpctl.model.source_set import Entries
 class Stated:
     """An intent, and what it means for this node.
 
-    `here`: it is for this node, and not a removal. `ours`: the record that stands here is one that
-    the fleet knows, so it may be replaced.
+    `here`: it is for this node, and not a removal. `ours`: the fleet knows the record that stands
+    here, so the intent may replace it.
     """
 
     key: str
@@ -47,9 +47,9 @@ class Stated:
 
 
 def _rule(draft: Draft, stated: Stated) -> None:
-    asked, standing = stated.value(draft), standing_rule(draft, stated.key)
-    if asked is not None and not asked.expired(draft.now.ns):
-        place(draft, asked, standing, stated.ours, stated.who)
+    rule, standing = stated.value(draft), standing_rule(draft, stated.key)
+    if rule is not None and not rule.expired(draft.now.ns):
+        place(draft, rule, standing, stated.ours, stated.who)
     elif standing is None:
         return
     elif not automatic(standing):
@@ -70,25 +70,25 @@ def _set(draft: Draft, stated: Stated) -> None:
     except (ValueError, XdpctlError) as error:
         raise Unreadable(f"its record cannot be read: {str(error)[:200]}") from None
     if stated.entries is None or record.name != stated.name:
-        raise Unreadable("its entries are missing, or its content is of another set")
+        raise Unreadable("its entries are missing, or its content belongs to another set")
     put_set(draft, record, stated.entries, stated.ours, stated.who)
 
 
 def _token(draft: Draft, stated: Stated) -> None:
-    asked = stated.value(draft)
-    assert asked is None or isinstance(asked, Token)  # noqa: S101
-    draft.tokens[stated.name] = asked
+    token = stated.value(draft)
+    assert token is None or isinstance(token, Token)  # noqa: S101
+    draft.tokens[stated.name] = token
 
 
 def _setting(draft: Draft, stated: Stated) -> None:
     if stated.name != AUTOMATIC_MODE:
-        what = f"the setting {stated.name[:40]!r}"
-        raise Unreadable(f"this version does not know {what}: it is kept in the engine")
-    asked, standing = stated.value(draft), current(draft, stated.key)
-    assert asked is None or isinstance(asked, Automatic)  # noqa: S101
-    if standing is not None and standing is not asked and not stated.ours:
+        setting = f"the setting {stated.name[:40]!r}"
+        raise Unreadable(f"this version does not know {setting}: it is kept in the engine")
+    mode, standing = stated.value(draft), current(draft, stated.key)
+    assert mode is None or isinstance(mode, Automatic)  # noqa: S101
+    if standing is not None and standing is not mode and not stated.ours:
         raise OnlyHere(f"{standing} was set on this node alone")
-    draft.settings[stated.name] = asked
+    draft.settings[stated.name] = mode
 
 
 HANDLERS: Mapping[str, Callable[[Draft, Stated], None]] = {

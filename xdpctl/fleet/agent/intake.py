@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Takes intents of the fleet over into this node's records, on a draft of its controller.
+"""Applies the fleet's intents to this node's records, on a draft of its controller.
 
-Every guard of this node applies: what it protects, its capacity, who is logged in. What it refuses
-stays as it is here, and is remembered with the reason.
+Every guard of this node applies: what it protects, its capacity, who is logged in. A refused intent
+changes nothing here, and is stored with the reason.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -32,15 +32,15 @@ from xdpctl.model.shared import Shared, Unsent
 from xdpctl.model.source_set import Entries
 
 _NAMED = 20  # keys that an audit record names
-_LEFT_NS = 150_000_000_000  # until a rule ends, before which the engine forgets none that has one
+_LEFT_NS = 150_000_000_000  # a rule that ends later cannot have run out in the engine
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An intent as the engine has it; None: it has none any more.
+    """A key of the engine and its intent; None if the engine has none any more.
 
-    `entries` are those of a set. `problem`: why it cannot be read. `node`: whose detector made it;
-    "": a person. `created` is the revision at which the key came.
+    `entries` are those of a set. `problem`: why the intent cannot be read. `node`: the node whose
+    detector made it; "" for a person's. `created` is the revision at which the key was created.
     """
 
     key: str
@@ -50,17 +50,17 @@ class Incoming:
     problem: str = ""
     node: str = ""
     created: int = 0
-    again: bool = False  # also what is known already: it was refused
-    lost: bool = False  # another engine has it not: it did not run out
-    own: bool = False  # what is lost stays this node's own
+    again: bool = False  # judge it again although it is known, because it was refused
+    lost: bool = False  # a restored or new engine lacks it; it did not run out
+    own: bool = False  # a lost one becomes this node's own
 
 
 @dataclass(slots=True)
 class Taken:
-    """What became of some intents: keys that were applied, and those that were refused, with why.
+    """The result for some intents: keys that were applied, and those refused, with the reasons.
 
-    `conflicts` has changes of this node that gave way, by the number of the change, and `reached`
-    the revision of those that the engine has.
+    `conflicts` has the changes of this node that gave way, and why; `reached` has the revision of
+    those that the engine has. Both are by the number of the change.
     """
 
     applied: list[str] = field(default_factory=list)
@@ -80,127 +80,133 @@ class Intake:
     states: bool = True  # whether this node may state intents
 
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
-        """Take over each intent that is newer than what is known; the audit log says what."""
+        """Take over each intent that is newer than the known one, and note it in the audit log."""
         taken = Taken()
-        for one in batch:
-            known = draft.shared.get(one.key)
-            if known and one.revision <= known.revision and not (one.again and known.refused):
+        for incoming in batch:
+            known = draft.shared.get(incoming.key)
+            if (
+                known
+                and incoming.revision <= known.revision
+                and not (incoming.again and known.refused)
+            ):
                 continue
             try:
-                if known and self._stands(draft, one, known):
-                    self._restate(draft, one, known)
+                if known and self._stands(draft, incoming, known):
+                    self._restate(draft, incoming, known)
                 else:
-                    self._one(draft, one, known, taken)
+                    self._one(draft, incoming, known, taken)
             except XdpctlError as error:  # such as a key that names nothing
-                taken.refused[one.key] = str(error)[:300]
+                taken.refused[incoming.key] = str(error)[:300]
         _note(draft, batch, taken)
         return taken
 
-    def _one(self, draft: Draft, one: Incoming, known: Shared | None, taken: Taken) -> None:
-        intent, unsent = one.intent, draft.unsent.get(one.key)
+    def _one(self, draft: Draft, incoming: Incoming, known: Shared | None, taken: Taken) -> None:
+        intent, key, unsent = incoming.intent, incoming.key, draft.unsent.get(incoming.key)
         if unsent and intent and intent.node == self.name:
-            draft.unsent[one.key] = _confirmed(unsent, intent, one.revision)
-            taken.reached[intent.change] = one.revision
-            draft.shared[one.key] = _mirrored(one)
+            draft.unsent[key] = _confirmed(unsent, intent, incoming.revision)
+            taken.reached[intent.change] = incoming.revision
+            draft.shared[key] = _mirrored(incoming)
             return
-        if unsent and not self._yields(draft, one, unsent, taken):
+        if unsent and not self._yields(draft, incoming, unsent, taken):
             return
         if intent is None:
-            self._vanished(draft, one, known)
+            self._vanished(draft, incoming, known)
             return
-        # what was stated here and gives way is the fleet's, too
+        # a record that was stated here and gives way is known to the fleet, too
         ours = unsent is not None or (known is not None and known.stands and not known.local)
-        refused, local = one.problem, False
+        refused, local = incoming.problem, False
         try:
             if not refused:
-                lockout.take(draft, None, self._apply, one, ours, taken)
+                lockout.take(draft, None, self._apply, incoming, ours, taken)
         except XdpctlError as error:
             refused, local = str(error), isinstance(error, OnlyHere)
         refused = refused[:300]
-        if refused and one.again and known and refused == known.refused:
+        if refused and incoming.again and known and refused == known.refused:
             return
-        draft.shared[one.key] = structs.replace(_mirrored(one), refused=refused, local=local)
+        draft.shared[key] = structs.replace(_mirrored(incoming), refused=refused, local=local)
         if refused:
-            taken.refused[one.key] = refused
+            taken.refused[key] = refused
         else:
-            taken.applied.append(one.key)
+            taken.applied.append(key)
 
-    def _stands(self, draft: Draft, one: Incoming, known: Shared) -> bool:
-        """Whether what this node has is to be stated again, as the engine has an older one.
+    def _stands(self, draft: Draft, incoming: Incoming, known: Shared) -> bool:
+        """Whether to state this node's record again, because a restored engine has an older one.
 
-        What is stated anew here goes before; of what this node has no record, others state it.
+        An unsent intent of this node goes first. Without a record here, other nodes state theirs.
         """
-        if not self.states or not _older(one, known) or draft.unsent.get(one.key):
+        if not self.states or not _older(incoming, known) or draft.unsent.get(incoming.key):
             return False
-        return not known.stands or current(draft, one.key) is not None
+        return not known.stands or current(draft, incoming.key) is not None
 
-    def _restate(self, draft: Draft, one: Incoming, known: Shared) -> None:
-        """State again what this node has, as what the engine has is older: it was restored."""
-        gone = not known.stands
-        draft.unsent[one.key] = Unsent(
-            "fleet", known.at or known.removed_at, one.revision, known.scope, removed=gone
+    def _restate(self, draft: Draft, incoming: Incoming, known: Shared) -> None:
+        """State this node's record again: the engine was restored, and has an older one."""
+        removed = not known.stands
+        draft.unsent[incoming.key] = Unsent(
+            "fleet", known.at or known.removed_at, incoming.revision, known.scope, removed=removed
         )
-        draft.note("fleet", "fleet.restate", one.key, removed=gone)
+        draft.note("fleet", "fleet.restate", incoming.key, removed=removed)
 
-    def _yields(self, draft: Draft, one: Incoming, unsent: Unsent, taken: Taken) -> bool:
-        """Whether what was stated here gives way to what the engine has; then it is dropped."""
-        theirs = None if one.intent is None or one.intent.removed else self._value(draft, one)
-        ours = None if unsent.removed else current(draft, one.key)
-        if one.intent is None or prevails(ours, theirs):
-            draft.unsent[one.key] = structs.replace(unsent, base=one.revision if one.intent else 0)
-            if one.intent is not None:
-                draft.shared[one.key] = _mirrored(one)
+    def _yields(self, draft: Draft, incoming: Incoming, unsent: Unsent, taken: Taken) -> bool:
+        """Whether the unsent intent gives way to the engine's; if so, it is dropped."""
+        intent, key = incoming.intent, incoming.key
+        theirs = None if intent is None or intent.removed else self._value(draft, incoming)
+        ours = None if unsent.removed else current(draft, key)
+        if intent is None or prevails(ours, theirs):
+            draft.unsent[key] = structs.replace(unsent, base=incoming.revision if intent else 0)
+            if intent is not None:
+                draft.shared[key] = _mirrored(incoming)
             return False
-        draft.unsent[one.key] = None
+        draft.unsent[key] = None
         if not agree(ours, theirs):
-            who = f"{one.intent.by} on {one.intent.node}"
-            why = f"{who} stated otherwise of {one.key}, and the engine had that first"
+            who = f"{intent.by} on {intent.node}"
+            why = f"{who} stated {key} differently, and the engine had that first"
             taken.conflicts[unsent.change] = why
-            draft.note(unsent.by, "fleet.conflict", one.key, stands=who, removed=one.intent.removed)
+            draft.note(unsent.by, "fleet.conflict", key, stands=who, removed=intent.removed)
         return True
 
-    def _value(self, draft: Draft, one: Incoming) -> Any:
-        if one.intent is None or one.problem or kind_named(one.key)[0] == "sets":
+    def _value(self, draft: Draft, incoming: Incoming) -> Any:
+        if incoming.intent is None or incoming.problem or kind_named(incoming.key)[0] == "sets":
             return None
         try:
-            return value_of(one.key, one.intent, draft.now)
+            return value_of(incoming.key, incoming.intent, draft.now)
         except Unreadable:
             return None
 
-    def _vanished(self, draft: Draft, one: Incoming, known: Shared | None) -> None:
+    def _vanished(self, draft: Draft, incoming: Incoming, known: Shared | None) -> None:
         """The engine has no such intent any more: it ran out, or its removal is forgotten.
 
-        What has no end is stated again: that it is gone is nobody's wish. What has one is, if the
-        engine has lost it. After too long an absence it is this node's own: somebody may have
-        removed it.
+        A record without an end is stated again, since nobody asked to remove it. One with an end is
+        stated again if the engine has lost it. After too long an absence the record becomes this
+        node's own: somebody may have removed it meanwhile.
         """
-        value = current(draft, one.key)
+        value = current(draft, incoming.key)
         lost = known and known.stands and not known.refused and value is not None
         ends = getattr(value, "expires_ns", 0)
-        left = not ends or (one.lost and ends > draft.now.ns + _LEFT_NS)
-        if known and lost and left and self.states and not one.own:
-            draft.unsent[one.key] = Unsent("fleet", known.at or draft.now.unix, 0, known.scope)
-        draft.shared[one.key] = None
+        lasting = not ends or (incoming.lost and ends > draft.now.ns + _LEFT_NS)
+        if known and lost and lasting and self.states and not incoming.own:
+            draft.unsent[incoming.key] = Unsent("fleet", known.at or draft.now.unix, 0, known.scope)
+        draft.shared[incoming.key] = None
 
-    def _apply(self, draft: Draft, one: Incoming, ours: bool, taken: Taken) -> None:
-        intent, (kind, name) = one.intent, kind_named(one.key)
+    def _apply(self, draft: Draft, incoming: Incoming, ours: bool, taken: Taken) -> None:
+        intent, (kind, name) = incoming.intent, kind_named(incoming.key)
         assert intent is not None  # noqa: S101  # the caller has looked
         here = in_scope(intent.scope, self.name, self.groups) and not intent.removed
         if kind in tuple(Special):
             if here or (ours and intent.removed):
-                taken.special.append(one)
+                taken.special.append(incoming)
         elif handler := HANDLERS.get(kind):
-            handler(draft, Stated(one.key, name, intent, one.entries, here, ours, self.hits))
+            key, entries = incoming.key, incoming.entries
+            handler(draft, Stated(key, name, intent, entries, here, ours, self.hits))
         else:
             raise Unreadable(f"this version does not know {kind[:40]!r}: it is kept in the engine")
 
 
-def _older(one: Incoming, known: Shared) -> bool:
-    """Whether an older engine came back with what was stated otherwise since.
+def _older(incoming: Incoming, known: Shared) -> bool:
+    """Whether a restored engine has an older intent than the one that this node knows.
 
-    The revision of what is known is 0 then, as `following` has forgotten those.
+    The known revision is 0 then, because the follower has forgotten those of the earlier engine.
     """
-    intent = one.intent
+    intent = incoming.intent
     if known.revision or known.refused or intent is None:
         return False
     if not known.stands:
@@ -209,18 +215,18 @@ def _older(one: Incoming, known: Shared) -> bool:
 
 
 def _confirmed(unsent: Unsent, intent: Intent, revision: int) -> Unsent | None:
-    """What is left to send of what was stated here, when the engine has an intent of this node."""
+    """What is still to be sent after the engine has an intent of this node; None for nothing."""
     if (unsent.at, unsent.change, unsent.removed) == (intent.at, intent.change, intent.removed):
         return None
     return structs.replace(unsent, base=revision)
 
 
-def _mirrored(one: Incoming) -> Shared:
-    intent = one.intent
+def _mirrored(incoming: Incoming) -> Shared:
+    intent = incoming.intent
     if intent is None:
-        return Shared(one.revision)
-    gone = intent.at if intent.removed else 0.0
-    return Shared(one.revision, intent.scope, "", gone, at=intent.at)
+        return Shared(incoming.revision)
+    removed_at = intent.at if intent.removed else 0.0
+    return Shared(incoming.revision, intent.scope, "", removed_at, at=intent.at)
 
 
 def _note(draft: Draft, batch: Iterable[Incoming], taken: Taken) -> None:

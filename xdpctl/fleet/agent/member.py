@@ -18,7 +18,7 @@ from xdpctl.model.source_set import Entries
 
 
 class Leases:
-    """One lease for each bucket of time; a key never ends before it should. For any thread."""
+    """One lease for each bucket of time; no key ends too early. Usable from any thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -31,26 +31,26 @@ class Leases:
         now = time.monotonic()
         bucket = int((now + seconds) // width) + 1
         with self._lock:
-            held = self._held.get((width, bucket))
-            if held is None or held[1] < now + seconds:
+            lease = self._held.get((width, bucket))
+            if lease is None or lease[1] < now + seconds:
                 lasts = bucket * width - now + _AFTER
-                held = self._engine.grant(lasts), now + lasts
+                lease = self._engine.grant(lasts), now + lasts
                 self._forget(now)
-                self._held[width, bucket] = held
-            return held[0]
+                self._held[width, bucket] = lease
+            return lease[0]
 
     def forget(self) -> None:
-        """Begin anew: the engine does not know them any more."""
+        """Forget all leases: the engine does not know them any more."""
         with self._lock:
             self._held.clear()
 
     def _forget(self, now: float) -> None:
-        self._held = {bucket: held for bucket, held in self._held.items() if held[1] > now}
+        self._held = {bucket: lease for bucket, lease in self._held.items() if lease[1] > now}
 
 
 _JOB_SECONDS = 60.0
 _REFUSED_MAX = 10_000  # any node can state or report a million that nobody can apply
-_REMEMBERED = 1_000  # changes, for those who will ask for them
+_REMEMBERED = 1_000  # changes, for callers that ask for them later
 T = TypeVar("T")
 _AFTER = 120.0  # seconds for which a key outlives what it says: nodes end rules by themselves
 _LEAST, _SHARE = 60.0, 16  # width of a bucket in seconds: a part of the time that is left
@@ -114,7 +114,7 @@ class Member:
     def __post_init__(self) -> None:
         self.leases = Leases(self.engine)
         shared = self.controller.state.shared
-        self.refused |= {key: each.refused for key, each in shared.items() if each.refused}
+        self.refused |= {key: record.refused for key, record in shared.items() if record.refused}
 
     @property
     def name(self) -> str:
@@ -141,16 +141,16 @@ class Member:
 
     def know(self, name: str, known: KnownSet) -> None:
         """Remember a set as the engine has it, unless a later version is known."""
-        held = self.sets.get(name)
-        if held is None or held.revision <= known.revision:
+        previous = self.sets.get(name)
+        if previous is None or previous.revision <= known.revision:
             self.sets[name] = known
 
     def do(self, operation: Callable[[Draft], T]) -> T:
-        """Submit what is not to be shared again, and wait for the result."""
+        """Submit an operation that is not to be sent to the fleet, and wait for the result."""
         return self.controller.submit(operation, scope=None).result(_JOB_SECONDS)
 
     def hear(self, error: EngineError) -> None:
-        """Note that the engine did not answer, or does not know what this node took for granted."""
+        """Note that the engine did not answer; forget the leases if it does not know them."""
         if "lease not found" in str(error):
             self.leases.forget()
         self.contact.lost(error)

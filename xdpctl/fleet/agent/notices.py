@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True):
     """A change that a person made: summaries of its steps, and whether it can be undone."""
 
     summaries: tuple[bytes, ...]
-    undoable: bool  # what that takes is not too large
+    undoable: bool  # what is needed to undo it is not too large
 
 
 encode_record = msgspec.msgpack.Encoder().encode
@@ -76,12 +76,12 @@ class Telling:
         member, store = self._member, self._member.controller.store
         prefix = keys.of_node(keys.HISTORY, self._member.name)
         if self._change < 0:
-            held = self._member.engine.snapshot(prefix, keys_only=True).held
-            names = (each.key.removeprefix(prefix) for each in held)
+            kvs = self._member.engine.snapshot(prefix, keys_only=True).held
+            names = (kv.key.removeprefix(prefix) for kv in kvs)
             self._change = max((int(n) for n in names if n.isdigit()), default=0)
         newest = store.last_change()
         for number in range(self._change + 1, min(newest, self._change + _AT_ONCE) + 1):
-            rows = [raw for found, raw in store.summaries(number + 1, 1) if found == number]
+            rows = [raw for change, raw in store.summaries(number + 1, 1) if change == number]
             if rows:
                 parts = tuple(store.parts(number))
                 undoable = member.states and sum(map(len, parts)) <= _PARTS_MAX

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The records of this node that intents of the fleet are about: found, placed and removed."""
+"""Finds, places and removes the records of this node that the fleet's intents are about."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 
 
 class OnlyHere(XdpctlError):
-    """A record that is only on this node stands where the fleet's would be."""
+    """A record that is only on this node is in the way of the fleet's."""
 
 
 def standing_rule(draft: Draft, key: str) -> Rule | None:
@@ -44,36 +44,36 @@ def current(draft: Draft, key: str) -> Any:
     return None
 
 
-def place(draft: Draft, asked: Rule, standing: Rule | None, ours: bool, who: Caller) -> None:
+def place(draft: Draft, rule: Rule, standing: Rule | None, ours: bool, who: Caller) -> None:
     """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
     if standing is not None and not automatic(standing) and not ours:
-        if asked.by_source and standing.same_effect(asked):
+        if rule.by_source and standing.same_effect(rule):
             return  # this node had it before
         raise OnlyHere("a rule that is only on this node stands on the same match")
     now = draft.now.ns
     common: dict[str, Any] = {
-        "action": asked.action,
-        "mode": asked.mode,
-        "ttl": (asked.expires_ns - now) / _SECOND if asked.expires_ns else None,
-        "confirm_within": (asked.confirm_by_ns - now) / _SECOND if asked.confirm_by_ns else None,
-        "reason": asked.reason,
-        "tags": asked.tags,
-        "spare": asked.spare,
-        "limit": asked.limit,
-        "priority": asked.priority,
+        "action": rule.action,
+        "mode": rule.mode,
+        "ttl": (rule.expires_ns - now) / _SECOND if rule.expires_ns else None,
+        "confirm_within": (rule.confirm_by_ns - now) / _SECOND if rule.confirm_by_ns else None,
+        "reason": rule.reason,
+        "tags": rule.tags,
+        "spare": rule.spare,
+        "limit": rule.limit,
+        "priority": rule.priority,
         "replace": True,
         "force": True,
     }
-    stage = rules.place if asked.by_source else rules.add
-    made = stage(draft, RuleRequest(match=asked.match, **common), who)
-    draft.put(made.rule.replace(created_at=asked.created_at))  # as on the node that stated it
+    stage = rules.place if rule.by_source else rules.add
+    placed = stage(draft, RuleRequest(match=rule.match, **common), who)
+    draft.put(placed.rule.replace(created_at=rule.created_at))  # as on the node that stated it
 
 
 def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:
     """Put a set of the fleet; raises what its guards raise."""
     if draft.sets.get(record.name) is not None and not ours:
         raise OnlyHere("a set that is only on this node has the same name")
-    ask = SetRequest(
+    request = SetRequest(
         name=record.name,
         entries=entries,
         action=record.action,
@@ -84,7 +84,7 @@ def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: 
         options=record.options,
         force=True,
     )
-    sets.put(draft, ask, who)
+    sets.put(draft, request, who)
 
 
 def forget_fleet(draft: Draft) -> int:
@@ -98,7 +98,7 @@ def forget_fleet(draft: Draft) -> int:
 
 
 def _forget_revisions(draft: Draft) -> None:
-    """Revisions of another cluster say nothing: everything is compared anew."""
+    """Reset all revisions: those of another cluster mean nothing. All is compared anew."""
     for key, shared in draft.state.shared.items():
         draft.shared[key] = structs.replace(shared, revision=0)
     for key, unsent in draft.state.unsent.items():
@@ -110,8 +110,8 @@ def of_detector(value: Any) -> bool:
     return isinstance(value, Rule) and automatic(value)
 
 
-def drop_sent(draft: Draft, gone: Sequence[tuple[str, Unsent]]) -> None:
+def drop_sent(draft: Draft, dropped: Sequence[tuple[str, Unsent]]) -> None:
     """Forget what need not be sent any more, unless it was stated anew."""
-    for key, unsent in gone:
+    for key, unsent in dropped:
         if draft.unsent.get(key) == unsent:
             draft.unsent[key] = None

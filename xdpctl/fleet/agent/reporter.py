@@ -19,11 +19,11 @@ from xdpctl.model import tags
 from xdpctl.model.effect import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
-_SETTLE = 0.01  # after a change: until then, the engine and others have better to do than reports
-_FOREIGN_REPORTS = 2  # that make a double: a single one may be of this node before a restart
-_LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; of many nodes, one looks less often
+_SETTLE = 0.01  # seconds after a change, so that reports do not slow down its spreading
+_FOREIGN_REPORTS = 2  # that prove a double: a single one may be from before this node's restart
+_LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; with many, the reports are read less often
 log = logging.getLogger("xdpctl.fleet")
-HowItIs = Callable[[], tuple[list[str], str]]  # the problems of this node, and whether it holds
+HowItIs = Callable[[], tuple[list[str], str]]  # this node's problems, and its condition's word
 
 
 class Reporter:
@@ -72,8 +72,8 @@ class Reporter:
 
     def _look_for_a_double(self) -> None:
         """Count how often the last report under this node's name was not its own."""
-        held = self._member.engine.get(keys.of_node(keys.NODES, self._member.name, "report"))
-        if self._reported and held is not None and instance_of(held.value) != self.instance:
+        kv = self._member.engine.get(keys.of_node(keys.NODES, self._member.name, "report"))
+        if self._reported and kv is not None and instance_of(kv.value) != self.instance:
             self._foreign += 1
         else:
             self._foreign = max(0, self._foreign - 1)
@@ -85,14 +85,14 @@ class Reporter:
         """
         with self._looking:
             if time.monotonic() - self.nodes.looked >= fresh:
-                held = self._member.engine.snapshot(keys.NODES).held
-                self.nodes.take(held, time.monotonic())
+                kvs = self._member.engine.snapshot(keys.NODES).held
+                self.nodes.take(kvs, time.monotonic())
                 self._member.controller.state.members = self._addresses()
 
     def _addresses(self) -> frozenset[Prefix]:
-        """Where the nodes are, as they say it, and the engine's members: no rule cuts them off."""
-        named = [seen.card.address for seen in self.nodes.by_name.values()]
-        return frozenset(filter(None, map(address_of, (*named, *self._endpoints()))))
+        """The addresses of nodes, from their cards, and of the engine's members: protected."""
+        addresses = [node.card.address for node in self.nodes.by_name.values()]
+        return frozenset(filter(None, map(address_of, (*addresses, *self._endpoints()))))
 
     @property
     def doubled(self) -> bool:

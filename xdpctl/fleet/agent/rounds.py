@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What an agent does now and then, for this node; and, if it has the lease, for all of them."""
+"""An agent's periodic steps for its node, and its duties for the fleet while it has the lease."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ _LEASE_SECONDS, _RENEW_SECONDS = 10.0, 3.0
 
 
 class Rounds:
-    """Goes its rounds from `run` until the member is stopping.
+    """Makes its steps from `run` until the member is stopping.
 
-    `detected` has this node's detectors' rules, `telling` its incidents and history, `feeds` is the
-    duty to fetch feeds.
+    `detected` sends the rules of this node's detectors, `telling` its incidents and history.
+    `feeds` is the duty to fetch feeds.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Rounds:
         self._turn, self._slowly_at, self._retried = -1, 0.0, 0
 
     def run(self) -> None:
-        """Go the rounds; what goes wrong in one is tried again in the next."""
+        """Make the steps again and again; a failed one is tried again in the next round."""
         while not self._member.stopping.wait(_STEP_SECONDS):
             steps: list[Callable[[], object]] = [
                 self._tell_detected,
@@ -62,7 +62,7 @@ class Rounds:
                 self._try(step)
 
     def _try(self, step: Callable[[], object]) -> None:
-        """One step; the others are made although it fails."""
+        """Make one step; an error does not keep the others from being made."""
         try:
             step()
         except EngineError as error:
@@ -82,36 +82,36 @@ class Rounds:
         refused = list(self._member.refused)
         first = self._retried % max(1, len(refused))
         self._retried = first + _RETRIED
-        held = []
+        kvs = []
         for key in (refused[first:] + refused[:first])[:_RETRIED]:
             node, mark, of_node = key.partition(": ")
-            asked = keys.found(node, of_node) if mark else keys.intent(key)
-            if found := self._member.engine.get(asked):
-                held.append(found)
+            engine_key = keys.found(node, of_node) if mark else keys.intent(key)
+            if kv := self._member.engine.get(engine_key):
+                kvs.append(kv)
             else:
                 self._member.refused.pop(key, None)
-        if held:
-            self._follower.take(held, again=True)
+        if kvs:
+            self._follower.take(kvs, again=True)
 
     def _read_revoked(self) -> None:
         """Take over which nodes are revoked, and etcd's list of them where this host runs etcd."""
-        held = self._member.engine.get(keys.REVOKED)
-        if held is not None and held.value is not None:
-            self._revocations.take(held.value)
+        kv = self._member.engine.get(keys.REVOKED)
+        if kv is not None and kv.value is not None:
+            self._revocations.take(kv.value)
 
     def _read_members(self) -> None:
         """Take over where etcd answers: members come and go."""
         engine = self._member.engine
-        held = engine.get(keys.MEMBERS)
-        if held is not None and held.value is not None:
-            engine.connection.endpoints = self._endpoints.take(held.value)
+        kv = engine.get(keys.MEMBERS)
+        if kv is not None and kv.value is not None:
+            engine.connection.endpoints = self._endpoints.take(kv.value)
 
     def _compare_epochs(self) -> None:
         """Follow anew if the engine has begun another epoch since the follower looked."""
         engine, turn = self._member.engine, self._member.engine.turn
         position = self._member.controller.state.followed.get(POSITION)
-        held = engine.get(keys.EPOCH)
-        epoch = (held.value or b"").decode(errors="replace")[:64] if held else ""
+        kv = engine.get(keys.EPOCH)
+        epoch = (kv.value or b"").decode(errors="replace")[:64] if kv else ""
         if position is not None and position.epoch != epoch:
             engine.turn_away(turn)
 
@@ -124,7 +124,7 @@ class Rounds:
 
 
 class Duty:
-    """One duty of the fleet, such as `feeds`; `step` about once a second."""
+    """One duty of the fleet, such as `feeds`; call `step` about once a second."""
 
     def __init__(self, member: Member, role: str) -> None:
         self._member, self._key = member, keys.LEADER + role
@@ -133,15 +133,15 @@ class Duty:
 
     @property
     def mine(self) -> bool:
-        """Whether this node has the duty; not after its lease may have ended."""
+        """Whether this node has the duty; False once its lease may have ended."""
         return bool(self._lease) and time.monotonic() - self._renewed < _LEASE_SECONDS
 
     def step(self) -> None:
-        """Keep the duty, or take it over if nobody has it; EngineError if it is not known."""
+        """Keep the duty, or take it over if nobody has it; EngineError without an answer."""
         engine, now = self._member.engine, time.monotonic()
         if not self._member.states:
-            held = engine.get(self._key)
-            self.leader = _named(held)
+            kv = engine.get(self._key)
+            self.leader = _named(kv)
             return
         if self._lease:
             if now - self._renewed < _RENEW_SECONDS:
@@ -150,11 +150,11 @@ class Duty:
                 self._renewed = now
                 return
             self._lease = 0
-        held = engine.get(self._key)
-        self.leader = _named(held)
+        kv = engine.get(self._key)
+        self.leader = _named(kv)
         if self.leader:
             return
-        lease, base = engine.grant(_LEASE_SECONDS), held.revision if held else 0
+        lease, base = engine.grant(_LEASE_SECONDS), kv.revision if kv else 0
         if engine.swap([Swap(self._key, self._member.name.encode(), base, lease)]).done:
             self._lease, self._renewed, self.leader = lease, now, self._member.name
         else:
@@ -170,8 +170,8 @@ class Duty:
                 return  # it ends by itself
 
 
-def _named(held: Held | None) -> str:
-    """Who has the duty: a key without a lease would be for ever, and is nobody's."""
-    if held is None or not held.lease:
+def _named(kv: Held | None) -> str:
+    """The node that has the duty; "" for a key without a lease, which would never end."""
+    if kv is None or not kv.lease:
         return ""
-    return (held.value or b"").decode(errors="replace")[:32] if held else ""
+    return (kv.value or b"").decode(errors="replace")[:32] if kv else ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sends what is stated on this node to the engine, each with compare-and-swap.
+"""Sends the intents of this node to the engine, each with compare-and-swap.
 
-What is to be sent is in the node's store, so nothing is lost by a crash or while the engine is
-away. What the engine has meanwhile from another node is taken over by the rules of `conflict`.
+Unsent intents are in the node's store, so none is lost by a crash or while the engine is away. If
+another node has written a key meanwhile, `intake` decides which of the two intents stands.
 """
 
 import logging
@@ -57,7 +57,7 @@ class Sender:
     def when_sent(self, change: int) -> "Future[int]":
         """The engine's revision that has all of a change; ConflictError if it gave way to others.
 
-        The change must have been made.
+        Call it after the change was made.
         """
         with self._lock:
             future = self._waiting.setdefault(change, Future())
@@ -66,22 +66,22 @@ class Sender:
 
     def run(self) -> None:
         """Send; what goes wrong is noted, and tried again."""
-        member, said = self._member, ""
+        member, last_problem = self._member, ""
         while not member.stopping.is_set():
             member.stated.clear()
             more = False
             try:
                 more = self._step()
-                said = ""
+                last_problem = ""
             except EngineError as error:
                 member.hear(error)
                 if "too many operations" in str(error):
                     self._together = _TOGETHER_LEAST
                 member.stopping.wait(_AGAIN_SECONDS)
             except XdpctlError as error:
-                if str(error) != said:
+                if str(error) != last_problem:
                     log.warning("an intent is not sent yet: %s", error)
-                said = str(error)
+                last_problem = str(error)
                 member.stopping.wait(_AGAIN_SECONDS)
             except Exception:
                 log.exception("internal error while sending to the fleet; it is tried again")
@@ -94,21 +94,21 @@ class Sender:
                 member.stated.wait(_WAIT_SECONDS)
 
     def _step(self) -> bool:
-        """Send a transaction of what waits; whether there may be more."""
+        """Send one transaction of unsent intents; return whether more may wait."""
         unsent = self._member.controller.state.unsent
         if len(self._sent) > self._kept:  # forget those that are confirmed
             self._sent = {k: sent for k, sent in self._sent.items() if unsent.get(k) == sent}
             self._kept = max(_REMEMBERED, 2 * len(self._sent))
         waits = ((k, v) for k, v in list(unsent.items()) if self._sent.get(k) != v)
         batch = dict(islice(waits, self._together))
-        if not batch:  # what is confirmed may be stated the same once more
+        if not batch:  # the same may be stated again after it was confirmed
             self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
         if not batch or not self._member.applied:
-            return False  # the engine is not known yet: what it has comes first
-        lists = {key: each for key, each in batch.items() if self._is_list(key, each)}
-        for key, each in lists.items():
-            self._send_set(key, each)
-        self._send({key: each for key, each in batch.items() if key not in lists})
+            return False  # the follower has not read the engine yet, which comes first
+        lists = {key: entry for key, entry in batch.items() if self._is_list(key, entry)}
+        for key, entry in lists.items():
+            self._send_set(key, entry)
+        self._send({key: entry for key, entry in batch.items() if key not in lists})
         return True
 
     def _is_list(self, key: str, unsent: Unsent) -> bool:
@@ -118,19 +118,19 @@ class Sender:
         swaps: list[Swap] = []
         size, now = 0, self._member.controller.clock.read()
         values = self._member.do(lambda draft: {key: current(draft, key) for key in batch})
-        gone = []
+        dropped = []
         for key, unsent in batch.items():
             value = values[key]
             if not unsent.removed and not unsent.data and (value is None or of_detector(value)):
-                gone.append((key, unsent))  # it ran out, or a detector has the match now
+                dropped.append((key, unsent))  # it ran out, or a detector has the match now
                 continue
             swap = self._swap(key, unsent, value, now)
             size += len(swap.value or b"")
             if swaps and size > _BYTES:
                 break
             swaps.append(swap)
-        if gone:
-            self._member.do(lambda draft: drop_sent(draft, gone))
+        if dropped:
+            self._member.do(lambda draft: drop_sent(draft, dropped))
         if swaps:
             self._write(swaps, batch)
 
@@ -160,7 +160,7 @@ class Sender:
         )
 
     def _write(self, swaps: Sequence[Swap], batch: Mapping[str, Unsent]) -> None:
-        """Write a transaction; what the engine has meanwhile is taken over instead."""
+        """Write a transaction; if the engine has newer intents, take these over instead."""
         swapped = self._member.engine.swap(swaps)
         self._member.contact.made()
         if swapped.done:
@@ -173,38 +173,38 @@ class Sender:
                 if kind == "sets":
                     self._sets.removed(name)
             return
-        others: list[Held] = []
+        conflicting: list[Held] = []
         for swap in swaps:
-            held = swapped.found.get(swap.key) or Held(swap.key, None, swapped.revision)
-            revision = held.revision if held.value is not None else 0
+            kv = swapped.found.get(swap.key) or Held(swap.key, None, swapped.revision)
+            revision = kv.revision if kv.value is not None else 0
             if revision != swap.base:
-                others.append(held)
-        self._rebase(others)
+                conflicting.append(kv)
+        self._rebase(conflicting)
 
-    def _rebase(self, others: Sequence[Held]) -> None:
-        """Go on from what the engine has: our own, or what another node has stated."""
+    def _rebase(self, kvs: Sequence[Held]) -> None:
+        """Continue from the engine's intents: our own are the new base, others are taken over."""
         foreign = []
-        for held in others:
-            key = held.key.removeprefix(keys.INTENTS)
-            if held.value is None:
+        for kv in kvs:
+            key = kv.key.removeprefix(keys.INTENTS)
+            if kv.value is None:
                 self._bases[key] = 0
-            elif self._is_ours(held):
-                self._bases[key] = held.revision
+            elif self._is_ours(kv):
+                self._bases[key] = kv.revision
             else:
                 self._bases.pop(key, None)
-                foreign.append(held)
+                foreign.append(kv)
         if foreign:
             self._follower.take(foreign)
 
-    def _is_ours(self, held: Held) -> bool:
+    def _is_ours(self, kv: Held) -> bool:
         """Whether this node wrote it: nobody has stated anything since."""
         try:
-            return decode(held.value or b"").node == self._member.name
+            return decode(kv.value or b"").node == self._member.name
         except Unreadable:
             return False
 
     def _send_set(self, key: str, unsent: Unsent) -> None:
-        """Send a set, whose pieces go before it."""
+        """Send a set; its pieces go first."""
         member, (_, name) = self._member, kind_named(key)
         base = self._bases.get(key, unsent.base)
         intent = self._intent(unsent, member.controller.clock.read())
@@ -212,20 +212,20 @@ class Sender:
         if swapped is None:
             member.do(lambda draft: drop_sent(draft, [(key, unsent)]))
         elif not swapped.done:
-            there = swapped.found.get(keys.intent(key))
-            self._rebase([there or Held(keys.intent(key), None, swapped.revision)])
+            kv = swapped.found.get(keys.intent(key))
+            self._rebase([kv or Held(keys.intent(key), None, swapped.revision)])
         else:
             self._sent[key] = unsent
             self._bases.pop(key, None)
             member.reach(unsent.change, swapped.revision)
 
     def _answer(self) -> None:
-        """Tell those who wait which revision has their change, or who stated otherwise."""
+        """Give those who wait the revision that has their change, or a ConflictError."""
         if not self._waiting:
             return
         unsent = self._member.controller.state.unsent
         open_changes = {
-            each.change for key, each in list(unsent.items()) if self._sent.get(key) != each
+            entry.change for key, entry in list(unsent.items()) if self._sent.get(key) != entry
         }
         with self._lock:
             for change in list(self._waiting):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sends sets to the engine: pieces first, then the manifest; what no manifest names is deleted.
 
-So a node never finds a manifest without its pieces, unless another one deleted them just before.
+So a manifest always has its pieces, unless another node deleted them just before.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ class SetSender:
         def read(draft: Draft) -> tuple[SourceSet | None, Entries]:
             return draft.sets.get(name), draft.entries_of(name)
 
-        found, entries = member.do(read)
-        if found is None:
+        source_set, entries = member.do(read)
+        if source_set is None:
             return None
-        manifest, pieces = self._cut(name, base, found, entries)
+        manifest, pieces = self._cut(name, base, source_set, entries)
         self._put(name, pieces)
         member.contact.made()
         value = encode(structs.replace(intent, data=Raw(shards.encode(manifest))))
@@ -54,11 +54,11 @@ class SetSender:
         self._member.sets.pop(name, None)
 
     def _cut(
-        self, name: str, base: int, found: SourceSet, entries: Entries
+        self, name: str, base: int, source_set: SourceSet, entries: Entries
     ) -> tuple[Manifest, dict[str, bytes]]:
-        """The manifest, and the pieces that the engine has not."""
+        """The manifest, and the pieces that the engine lacks."""
         known = self._member.sets.get(name)
-        record = encode_set(found.replace(slot=0))
+        record = encode_set(source_set.replace(slot=0))
         if known is None or known.revision != base:  # its pieces may be gone
             return shards.whole(record, entries)
         return shards.changed(record, known.manifest, known.entries, entries)
@@ -80,15 +80,16 @@ class SetSender:
     ) -> None:
         """Delete pieces that no manifest names, if ours is still the newest.
 
-        Another node may have done the same just before ours was written: put back what it took.
+        Another node may have deleted some of ours just before our manifest was written: put them
+        back.
         """
         prefix, engine = keys.of_node(keys.BLOBS, name), self._member.engine
-        held = engine.snapshot(prefix, keys_only=True).held
-        there = {each.key.removeprefix(prefix) for each in held}
-        if missing := {piece: data for piece, data in pieces.items() if piece not in there}:
+        kvs = engine.snapshot(prefix, keys_only=True).held
+        present = {kv.key.removeprefix(prefix) for kv in kvs}
+        if missing := {piece: data for piece, data in pieces.items() if piece not in present}:
             self._put(name, missing)
         used = {prefix + piece for piece in manifest.pieces}
-        unused = [Swap(each.key, None, each.revision) for each in held if each.key not in used]
+        unused = [Swap(kv.key, None, kv.revision) for kv in kvs if kv.key not in used]
         newest = engine.get(keys.intent(f"sets/{name}"))
         if unused and newest is not None and newest.revision == revision:
             engine.swap(unused[:_DELETED])

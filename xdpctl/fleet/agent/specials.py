@@ -17,34 +17,34 @@ _text = msgspec.json.Decoder(str)
 
 
 class Specials:
-    """Applies them on this node. `set_policy` takes the TOML of a policy, "" for none."""
+    """Applies these intents on this node. `set_policy` takes a policy as TOML, "" for none."""
 
     def __init__(self, controller: Controller, set_policy: Callable[[str], None]) -> None:
         self._controller, self._set_policy = controller, set_policy
         self.problems: dict[str, str] = {}
 
-    def take(self, incoming: Iterable[Incoming]) -> None:
+    def take(self, batch: Iterable[Incoming]) -> None:
         """Apply each; what cannot be applied is kept in `problems`."""
-        for one in incoming:
-            kind, _ = kind_named(one.key)
+        for incoming in batch:
+            kind, _ = kind_named(incoming.key)
             try:
                 if kind == Special.BYPASS:
-                    self._bypass(one)
+                    self._bypass(incoming)
                 else:
-                    self._policy(one)
-                self.problems.pop(one.key, None)
+                    self._policy(incoming)
+                self.problems.pop(incoming.key, None)
             except (msgspec.DecodeError, XdpctlError) as error:
-                self.problems[one.key] = str(error)
-                log.error("the fleet's %s is not applied: %s", one.key, error)
+                self.problems[incoming.key] = str(error)
+                log.error("the fleet's %s is not applied: %s", incoming.key, error)
 
-    def _bypass(self, one: Incoming) -> None:
-        intent = one.intent
+    def _bypass(self, incoming: Incoming) -> None:
+        intent = incoming.intent
         assert intent is not None  # noqa: S101  # the agent passes no others
         on = not intent.removed and _switch.decode(bytes(intent.data))
         self._controller.set_bypass(on, f"{intent.by} ({intent.node})")
 
-    def _policy(self, one: Incoming) -> None:
-        intent = one.intent
+    def _policy(self, incoming: Incoming) -> None:
+        intent = incoming.intent
         assert intent is not None  # noqa: S101  # the agent passes no others
         try:
             self._set_policy("" if intent.removed else _text.decode(bytes(intent.data)))

@@ -59,7 +59,7 @@ class Authority:
         return Etcd(self.layout, self.endpoints())
 
     def begin_anew(self, name: str, address: str, later: Record | None = None) -> None:
-        """Note that the others are no members any more, and what a `later` record knows."""
+        """Record this host as the only member, and add what a `later` record knows."""
         record = self.record()
         record.members = {name: address}
         if later is not None and later.fleet == record.fleet:
@@ -179,7 +179,7 @@ class Authority:
         return str(token)
 
     def _let_in_a_member(self, name: str, address: str) -> MemberPart:
-        """Let another host run etcd; what it needs for that."""
+        """Let another host run etcd; return what it needs for that."""
         try:
             cluster = self.engine().add_member(name, address)
         except EngineError as error:
@@ -195,10 +195,10 @@ class Authority:
         return part
 
     def revoke(self, name: str) -> None:
-        """Let a node do nothing any more: neither the engine nor other nodes answer it.
+        """Revoke a node: neither the engine nor other nodes answer it any more.
 
-        Tokens that were not used yet end, too: one may be of that node. If that fails half way, the
-        same call again does the rest.
+        Unused tokens end, too, because one may be for that node. If the call fails half way, a
+        second call does the rest.
         """
         record = self.record()
         if not record.revoke(name):
@@ -209,7 +209,7 @@ class Authority:
                 f"{name} is the only member of the engine: let another node join with --member "
                 "first, or restore a backup on another one"
             )
-        others = {each: where for each, where in record.members.items() if each != name}
+        others = {member: host for member, host in record.members.items() if member != name}
         self._kept.write(record)
         engine = Etcd(self.layout, endpoints(others.values()))
         engine.remove_node(PREFIX, name)
@@ -241,7 +241,7 @@ class Authority:
                 raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
             new = issuance.renewed(self.pair, name, record.nodes[name])
             record.nodes[name].renew(new.decode())
-            self._kept.write(record)  # before anybody may have it: so that it can be revoked
+            self._kept.write(record)  # first, so that nobody has one that cannot be revoked
             written[name] = self.layout.authority / f"{name}.crt"
             self.layout.write(written[name], new, 0o644)
             self.engine().ctl("put", "--", PREFIX + keys.CERTIFICATES + name, new.decode())

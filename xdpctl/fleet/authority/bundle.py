@@ -25,7 +25,7 @@ _SECONDS = 10.0
 
 
 class MemberPart(msgspec.Struct, frozen=True):
-    """What a node needs to be a member of the engine, besides."""
+    """What a node also needs to be a member of the engine."""
 
     certificate: bytes
     key: bytes
@@ -60,7 +60,7 @@ class Token(NamedTuple):
 
     @property
     def proof(self) -> str:
-        """What only who has the token can say; it does not tell the secret."""
+        """A proof that the sender has the token, which does not reveal its secret."""
         return hashlib.sha256(b"used " + self.secret.encode()).hexdigest()
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ def fetch(host: str, token: Token) -> Bundle:
     if status != 200:
         raise ConfigError(
             f"{host} does not know this token: it has expired, was used, or was made on another "
-            "node, whose address to give"
+            "node. Give the address of the node where it was made"
         )
     return unseal(token, data)
 

@@ -63,7 +63,7 @@ def issued(
     """
     ca, ca_key = certificate_of(authority.certificate), _private(authority.key)
     private, public = _keys(key)
-    names: list[Any] = [_general(each) for each in addresses]
+    names: list[Any] = [_general(address) for address in addresses]
     built = (
         _builder(_name(name, unit), ca.subject, public, seconds)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -80,8 +80,8 @@ def issued(
     )
     if names:
         built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    made = built.sign(ca_key, hashes.SHA256())
-    return Pair(_pem(made), _key_pem(private) if private else b"")
+    certificate = built.sign(ca_key, hashes.SHA256())
+    return Pair(_pem(certificate), _key_pem(private) if private else b"")
 
 
 def revocations(authority: Pair, serials: Sequence[int]) -> bytes:
@@ -93,7 +93,7 @@ def revocations(authority: Pair, serials: Sequence[int]) -> bytes:
         .issuer_name(ca.subject)
         .last_update(now - _BEFORE)
         .next_update(now + datetime.timedelta(days=AUTHORITY_DAYS))
-        # a later list has a higher one (RFC 5280, section 5.2.3), also after a restore
+        # the number must grow with each list (RFC 5280, section 5.2.3), also after a restore
         .add_extension(x509.CRLNumber(int(now.timestamp() * 1000)), critical=False)
     )
     for serial in serials:
@@ -110,12 +110,12 @@ def serial(certificate: bytes) -> str:
 def revoked_serials(data: bytes, ca: bytes) -> tuple[int, frozenset[int]]:
     """The number of a list and its serial numbers; ConfigError unless the authority signed it."""
     try:
-        found = x509.load_pem_x509_crl(data)
+        crl = x509.load_pem_x509_crl(data)
         key: Any = x509.load_pem_x509_certificate(ca).public_key()
-        if not found.is_signature_valid(key):
+        if not crl.is_signature_valid(key):
             raise ConfigError("the authority did not sign the list of revoked certificates")
-        number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        return number, frozenset(entry.serial_number for entry in found)
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        return number, frozenset(entry.serial_number for entry in crl)
     except x509.ExtensionNotFound:
         raise ConfigError("the list of revoked certificates has no number") from None
     except (ValueError, TypeError) as error:
@@ -127,30 +127,30 @@ def certificate_of(
 ) -> x509.Certificate:
     """The certificate of a PEM; ConfigError unless it is signed by `ca`, for `key` and `name`."""
     try:
-        found = x509.load_pem_x509_certificate(data)
+        certificate = x509.load_pem_x509_certificate(data)
         if ca:
-            found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
     except (ValueError, TypeError, InvalidSignature) as error:
         raise ConfigError(
             f"the certificate is not valid: {error or type(error).__name__}"
         ) from None
-    if key and _raw(found.public_key()) != _raw(_private(key).public_key()):
+    if key and _raw(certificate.public_key()) != _raw(_private(key).public_key()):
         raise ConfigError("the certificate is not for this key")
-    if name and common_name(found) != name:
-        raise ConfigError(f"the certificate is for {common_name(found)!r}, not for {name!r}")
-    return found
+    if name and common_name(certificate) != name:
+        raise ConfigError(f"the certificate is for {common_name(certificate)!r}, not for {name!r}")
+    return certificate
 
 
 def common_name(certificate: x509.Certificate) -> str:
     """The name that a certificate is for."""
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
+    attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(attributes[0].value) if attributes else ""
 
 
 def unit(certificate: x509.Certificate) -> str:
-    """What a certificate says that its name may do."""
-    found = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    return str(found[0].value) if found else ""
+    """The unit in a certificate, which says what its name may do."""
+    attributes = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    return str(attributes[0].value) if attributes else ""
 
 
 def fits(data: bytes) -> str:
@@ -164,8 +164,8 @@ def addresses_of(data: bytes) -> list[str]:
         names = certificate_of(data).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    found = [str(each) for each in names.value.get_values_for_type(x509.IPAddress)]
-    return found + list(names.value.get_values_for_type(x509.DNSName))
+    addresses = [str(address) for address in names.value.get_values_for_type(x509.IPAddress)]
+    return addresses + list(names.value.get_values_for_type(x509.DNSName))
 
 
 def public_pem(certificate: bytes) -> bytes:
@@ -189,12 +189,12 @@ def _builder(
     )
 
 
-def _keys(given: bytes) -> tuple[Key | None, Any]:
-    if b"PUBLIC KEY" in given:
+def _keys(pem: bytes) -> tuple[Key | None, Any]:
+    if b"PUBLIC KEY" in pem:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-        return None, load_pem_public_key(given)
-    private = _private(given) if given else ec.generate_private_key(ec.SECP256R1())
+        return None, load_pem_public_key(pem)
+    private = _private(pem) if pem else ec.generate_private_key(ec.SECP256R1())
     return private, private.public_key()
 
 
@@ -208,12 +208,12 @@ def _private(pem: bytes) -> Key:
     return key
 
 
-def _usage(**more: bool) -> x509.KeyUsage:
+def _usage(**allowed: bool) -> x509.KeyUsage:
     names = (
         "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
         "key_cert_sign crl_sign encipher_only decipher_only"
     ).split()
-    return x509.KeyUsage(**{name: more.get(name, False) for name in names})
+    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names})
 
 
 def _general(address: str) -> Any:
@@ -228,8 +228,8 @@ def _name(text: str, unit: str = "") -> x509.Name:
     return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _pem(made: x509.Certificate) -> bytes:
-    return made.public_bytes(Encoding.PEM)
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def _key_pem(key: Key) -> bytes:

@@ -16,8 +16,8 @@ def check_address(address: str) -> None:
         ipaddress.ip_address(address)
     except ValueError:
         raise ConfigError(
-            f"--address {address[:80]!r} is no IP address: give the one at which the other nodes "
-            "reach this one"
+            f"--address {address[:80]!r} is no IP address: give the address at which the other "
+            "nodes reach this one"
         ) from None
 
 

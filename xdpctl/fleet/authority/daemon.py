@@ -80,7 +80,7 @@ class Daemon:
     ) -> None:
         """Write the configuration of this host's member: etcd's flags, as its environment.
 
-        A configuration file would not do: in one, etcd ignores the lists of revoked certificates.
+        etcd ignores lists of revoked certificates in a configuration file.
         """
         flags = self._configured(name, address, initial_cluster, new, token)
         lines = [
@@ -120,12 +120,15 @@ class Daemon:
             **{f"peer-{flag}": value for flag, value in secured.items()},
             "peer-client-cert-auth": "true",
             "peer-crl-file": self._layout.revoked,
-            # a node's certificate is of the same authority, and must not speak for a member
+            # a node's certificate has the same authority, and must not be accepted as a member's
             "peer-cert-allowed-hostname": SERVER_NAME,
         }
 
     def start(self) -> int:
-        """Start this host's member by its unit; without systemd, as a process: its id."""
+        """Start this host's member by its unit, and return 0; without systemd, as a process.
+
+        Then its process id is returned.
+        """
         if _systemd():
             self._write_unit(tool("etcd"))
             run("systemctl", "daemon-reload")
@@ -159,15 +162,17 @@ class Daemon:
         words = (word.partition("=") for word in shlex.split(text))
         return {flag: value for flag, _, value in words}
 
-    def _spawned(self, more: Mapping[str, str] = MappingProxyType({})) -> "subprocess.Popen[bytes]":
-        """Etcd as a process of its own user, which also opens the log: the folder is its own."""
+    def _spawned(
+        self, extra: Mapping[str, str] = MappingProxyType({})
+    ) -> "subprocess.Popen[bytes]":
+        """Start etcd as its own user, who also opens the log in a folder of that user."""
         flags, user = self._flags(), pwd.getpwnam(ETCD_USER)
         return subprocess.Popen(  # noqa: S603  # our own command
             ["/bin/sh", "-c", 'exec "$0" >>"$1" 2>&1', tool("etcd"), self._layout.engine / "log"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", os.defpath), **flags, **more},
+            env={"PATH": os.environ.get("PATH", os.defpath), **flags, **extra},
             user=user.pw_uid,
             group=user.pw_gid,
             extra_groups=[],
@@ -176,7 +181,7 @@ class Daemon:
         )
 
     def stop(self) -> None:
-        """Stop this host's member, and let it stay stopped; without systemd, nothing."""
+        """Stop and disable this host's member; without systemd, do nothing."""
         if _systemd():
             run("systemctl", "disable", "--now", UNIT)
 
@@ -202,17 +207,17 @@ class Daemon:
             raise ConfigError(f"{_UNITS / UNIT}: {error.strerror}") from error
 
     def restore(self, snapshot: Path, name: str, address: str, token: str) -> None:
-        """Make this host's data of a snapshot, as the only member of a new cluster.
+        """Make this host's data from a snapshot, as the only member of a new cluster.
 
-        etcd's user does it, in its own folder. Data that was there is kept beside it.
+        etcd's user does it, in its own folder. Earlier data is kept beside the new data.
         """
         layout, peer, user = self._layout, peers_url(address), pwd.getpwnam(ETCD_USER)
         if layout.data.exists():
-            kept = f"data.before-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-            layout.data.rename(layout.engine / kept)
+            old_name = f"data.before-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+            layout.data.rename(layout.engine / old_name)
         with tempfile.TemporaryDirectory(dir=layout.state_dir) as lent:
             copy = Path(shutil.copy(snapshot, lent))
-            for path in (copy, Path(lent)):  # a folder of root's until here: nobody has put a link
+            for path in (copy, Path(lent)):  # root's until here, so nobody could place a link
                 os.chown(path, user.pw_uid, user.pw_gid)
             run(
                 *(tool("etcdutl"), "snapshot", "restore", str(copy)),
@@ -228,5 +233,5 @@ def _systemd() -> bool:
 
 
 def peers_url(address: str) -> str:
-    """Where other members reach one."""
+    """The URL at which other members reach the member at an address."""
     return f"https://{host_of(address)}:{PEERS}"

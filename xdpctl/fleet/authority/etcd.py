@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine as its administrator, by etcdctl: users and roles, members, health."""
+"""Administers the engine with etcdctl: users and roles, members, health."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ _LOG_BYTES = 64 << 20
 
 
 class Etcd:
-    """etcd at some endpoints (`HOST:PORT`), for whoever may do everything."""
+    """etcd at some endpoints (`HOST:PORT`), used as its administrator."""
 
     def __init__(self, layout: Layout, endpoints: Sequence[str]) -> None:
         self._layout, self._endpoints = layout, tuple(endpoints)
@@ -37,11 +37,11 @@ class Etcd:
                 time.sleep(0.2)
 
     def _said(self) -> str:
-        """What etcd's log says last, where there is no systemd; otherwise how to see it."""
+        """The last line of etcd's log where there is no systemd; otherwise how to see the log."""
         try:
             line = read_file(self._layout.engine / "log", _LOG_BYTES).splitlines()[-1]
-            said = json.loads(line)
-            return f"etcd says: {said.get('msg')}: {said.get('error', '')}"[:300]
+            entry = json.loads(line)
+            return f"etcd says: {entry.get('msg')}: {entry.get('error', '')}"[:300]
         except (OSError, IndexError, ValueError, AttributeError):
             return f"see journalctl -u {UNIT}, or the file log in {self._layout.engine}"
 
@@ -55,7 +55,7 @@ class Etcd:
         return run(*command, *words, seconds=seconds + SECONDS)
 
     def found(self, prefix: str, fleet: str) -> None:
-        """Make the administrator and the role of those who state; from now on names decide."""
+        """Add the administrator and the role of nodes that state intents; enable access control."""
         self.ctl("user", "add", "root", "--no-password")
         self.ctl("role", "add", "root")
         self.ctl("user", "grant-role", "root", "root")
@@ -78,11 +78,11 @@ class Etcd:
 
     def voting(self) -> dict[str, str]:
         """Where the members that vote answer (HOST:PORT), by name."""
-        found = json.loads(self.ctl("member", "list", "--write-out=json"))["members"]
+        members = json.loads(self.ctl("member", "list", "--write-out=json"))["members"]
         return {
-            each["name"]: each["clientURLs"][0].removeprefix("https://")
-            for each in found
-            if each.get("clientURLs") and not each.get("isLearner")
+            member["name"]: member["clientURLs"][0].removeprefix("https://")
+            for member in members
+            if member.get("clientURLs") and not member.get("isLearner")
         }
 
     def publish_members(self, prefix: str) -> None:
@@ -91,11 +91,11 @@ class Etcd:
         self.ctl("put", "--", prefix + keys.MEMBERS, where)
 
     def begin_epoch(self, prefix: str) -> None:
-        """Let all nodes compare what they have with the engine, whose past may be another now."""
+        """Make all nodes compare what they have with the engine: its history may have changed."""
         self.ctl("put", prefix + keys.EPOCH, secrets.token_hex(8))
 
     def remove_node(self, prefix: str, name: str) -> None:
-        """Let a node do nothing any more, and forget what it said of itself."""
+        """Take all rights from a node, and delete what it wrote about itself."""
         for words in (("user", "delete", name), ("role", "delete", f"node-{name}")):
             try:
                 self.ctl(*words)
@@ -106,7 +106,7 @@ class Etcd:
             self.ctl("del", "--prefix", f"{prefix}{area}{name}/")
 
     def nodes(self) -> list[str]:
-        """The names of those that may write: the nodes of the fleet."""
+        """The names of the fleet's nodes: the engine's users without the administrator."""
         return [name for name in self.ctl("user", "list").split() if name != ADMIN]
 
     def members(self) -> dict[str, str]:
@@ -115,9 +115,9 @@ class Etcd:
         return {fields[2]: fields[0] for fields in lines if len(fields) > 2}
 
     def remove_member(self, address: str, started: bool = True) -> None:
-        """Let the member at an address be none any more; nothing, if there is none.
+        """Remove the member at an address, if there is one.
 
-        Unless `started`, only one that never was.
+        Unless `started`, only one that was never started is removed.
         """
         lines = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
         for fields in lines:
@@ -126,23 +126,23 @@ class Etcd:
                 self.remove(fields[0])
 
     def remove(self, member: str) -> None:
-        """Let a member, by its id, be none any more."""
+        """Remove a member by its id."""
         self._when_healthy("member", "remove", member)
 
     def add_member(self, name: str, address: str) -> str:
-        """Let another host become a member; the members as its configuration needs them.
+        """Add another host as a learner; return the `initial-cluster` of its configuration.
 
-        One that was let in at that address before, and never started, is replaced.
+        A member that was added at that address before, and never started, is replaced.
         """
         self.remove_member(address, started=False)
-        said = self._when_healthy(
+        output = self._when_healthy(
             "member", "add", name, "--learner", f"--peer-urls={peers_url(address)}"
         )
-        found = [line for line in said.splitlines() if line.startswith("ETCD_INITIAL_CLUSTER=")]
-        return found[0].partition("=")[2].strip('"') if found else ""
+        lines = [line for line in output.splitlines() if line.startswith("ETCD_INITIAL_CLUSTER=")]
+        return lines[0].partition("=")[2].strip('"') if lines else ""
 
     def _when_healthy(self, *words: str) -> str:
-        """The same as `ctl`, once the members have found each other: one may just have joined."""
+        """The same as `ctl`; waits until the members have found each other after one joined."""
         deadline = time.monotonic() + SECONDS
         while True:
             try:

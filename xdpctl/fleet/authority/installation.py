@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a node has of its fleet on disk: installed when it is founded or joined, removed when it
-leaves.
+"""The files that a node has from its fleet: installed when the fleet is founded or the node joins,
+removed when the node leaves.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Installation:
         layout.write(layout.node / "ca.crt", ca, 0o644, layout.user)
 
     def member(self, pair: Pair, ca: bytes, revocations: bytes) -> None:
-        """Install the certificate of etcd, and the list of those that it does not let in."""
+        """Install the certificate of etcd, and the list of revoked certificates."""
         layout = self._layout
         layout.write_pair(layout.engine, "server", pair, ETCD_USER)
         layout.write(layout.engine / "ca.crt", ca, 0o644)
@@ -45,7 +45,7 @@ class Installation:
         self.node(Pair(bundle.certificate, bundle.key), bundle.ca)
         if part := bundle.member:
             mine = f"{host_of(bundle.address)}:{CLIENTS}"
-            others = [each for each in endpoints if each != mine]
+            others = [endpoint for endpoint in endpoints if endpoint != mine]
             process, endpoints = self._join_engine(bundle, part, others), (mine, *others)
         settings = FleetSettings(
             name=bundle.name,
@@ -73,9 +73,9 @@ class Installation:
         return process
 
     def leave_engine(self, fleet: FleetSettings) -> None:
-        """Be no member of the engine any more; EngineError if it still is one.
+        """Leave the engine's cluster; EngineError if this host is still a member.
 
-        ConfigError for the only member: with it the others would lose the fleet.
+        ConfigError for the only member: the other nodes would lose the fleet.
         """
         layout = self._layout
         if not layout.configuration.exists():
@@ -89,13 +89,15 @@ class Installation:
                 "one of them join with --member first; or let them leave, and revoke their names"
             )
         if len(members) > 1 and fleet.name in members:
-            # not by itself: a member that is removed stops, and may not answer
-            left = Etcd(layout, others or fleet.endpoints)
-            left.remove(members[fleet.name])
+            # ask another member: the one that is removed stops, and may not answer
+            remaining = Etcd(layout, others or fleet.endpoints)
+            remaining.remove(members[fleet.name])
             try:
-                left.publish_members(fleet.prefix)
+                remaining.publish_members(fleet.prefix)
             except EngineError as error:  # they learn it at the next change of members
-                log.warning("the other nodes do not know yet that it is no member: %s", error)
+                log.warning(
+                    "the other nodes do not know yet that this host is no member: %s", error
+                )
 
     def remove(self) -> None:
         """Stop etcd, and remove the certificates; what the authority has stays."""

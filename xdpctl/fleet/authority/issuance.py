@@ -47,9 +47,9 @@ def revocations(authority: Pair, record: Record) -> bytes:
 
 
 def member_part(authority: Pair, record: Record, name: str, cluster: str) -> MemberPart:
-    """What a member that joins needs, for whom the record knows an address; it is noted there."""
+    """What a joining member needs. Its address is in the record, which gets its serial numbers."""
     server, admin = member_pair(authority, name, record.members[name]), admin_pair(authority)
-    record.engines[name] = [serial(each.certificate) for each in (server, admin)]
+    record.engines[name] = [serial(pair.certificate) for pair in (server, admin)]
     return MemberPart(
         certificate=server.certificate,
         key=server.key,

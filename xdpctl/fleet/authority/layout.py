@@ -22,7 +22,7 @@ ETCD_USER = "etcd"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders under the state directory, which root's files reach without following links.
+    """The folders under the state directory; root writes there without following links.
 
     `authority`: root alone. `engine`: etcd's configuration, keys and data. `node`: this node's
     certificate, which the control plane reads and renews.
@@ -95,7 +95,7 @@ class Layout:
             raise ConfigError(f"{path}: {error.strerror}") from error
 
     def rewrite(self, path: Path, data: bytes) -> None:
-        """Write into a file of the control plane that is there; ConfigError if that fails."""
+        """Overwrite an existing file of the control plane; ConfigError if that fails."""
         *above, name = path.relative_to(self.state_dir).parts
         try:
             with Owned(self.state_dir) as state, state.below(*above) as folder:
@@ -113,8 +113,8 @@ class Layout:
         ):
             for entry in list(entries):
                 with suppress(FileNotFoundError):  # the API removes those that were used
-                    about = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > seconds:
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > seconds:
                         os.unlink(entry.name, dir_fd=folder)
 
     def pair(self, folder: Path, name: str) -> Pair:
@@ -131,11 +131,11 @@ class Layout:
 
 def _ids(user: str) -> tuple[int, int]:
     try:
-        found = pwd.getpwnam(user)
+        account = pwd.getpwnam(user)
     except KeyError:
         fix = "apt-get install etcd-server" if user == ETCD_USER else "see xdpctl doctor"
         raise ConfigError(f"there is no user {user}: {fix}") from None
-    return found.pw_uid, found.pw_gid
+    return account.pw_uid, account.pw_gid
 
 
 def endpoints(addresses: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the authority of a fleet knows: whom it let in, with which certificates, and whom not any
-more. Serial numbers are those of X.509, in decimal.
+"""The authority's record: the nodes that it let in, their certificates, and the revoked nodes.
+Serial numbers are those of X.509, in decimal.
 """
 
 from itertools import chain
@@ -27,7 +27,7 @@ class NodeRecord(msgspec.Struct):
         return [serial(self.certificate.encode()), *self.earlier]
 
     def renew(self, certificate: str) -> None:
-        """Take another certificate; the one before stays known."""
+        """Replace the certificate; the serial number of the one before stays known."""
         self.earlier, self.certificate = self.serials, certificate
 
 
@@ -52,27 +52,27 @@ class Record(msgspec.Struct):
         return list(map(int, chain(*self.revoked.values(), self.earlier)))
 
     def revoke(self, name: str) -> bool:
-        """Trust a node no more; False if there is none, and there was none."""
+        """Revoke a node; False if no node of that name is known or was revoked before."""
         if node := self.nodes.pop(name, None):
             self.revoked[name] = [*node.serials, *self.engines.pop(name, [])]
         return name in self.revoked
 
     def readmit(self, name: str) -> bool:
-        """Trust a name again, and its old certificates not; False if it was not revoked."""
+        """Trust a name again, but not its old certificates; False if it was not revoked."""
         again = self.revoked.pop(name, [])
         self.earlier += again
         return bool(again)
 
     def add_later(self, later: "Record") -> None:
-        """Add to a record from a backup what another one of the same fleet knows since then."""
+        """Add to this record, from a backup, what a later record of the same fleet knows."""
         for name, serials in later.revoked.items():
             self.nodes.pop(name, None)
             self.revoked[name] = serials
         self.earlier = sorted({*self.earlier, *later.earlier})
         for name, node in later.nodes.items():
             if name not in self.revoked:
-                known = self.nodes[name].serials if name in self.nodes else []
-                earlier = sorted({*known, *node.earlier})
+                known_serials = self.nodes[name].serials if name in self.nodes else []
+                earlier = sorted({*known_serials, *node.earlier})
                 self.nodes[name] = NodeRecord(node.certificate, node.states, earlier)
         for name, serials in later.engines.items():
             self.engines[name] = sorted({*self.engines.get(name, []), *serials})

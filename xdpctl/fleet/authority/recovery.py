@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Backups of the engine and the authority, and beginning anew with one, or with one member left."""
+"""Backups of the engine and the authority: written, restored; and going on with one member left."""
 
 import os
 import secrets
@@ -23,8 +23,8 @@ _SNAPSHOT_SECONDS = 600.0
 def backup(authority: Authority, path: Path) -> int:
     """Write the engine's content and the authority into an archive; its size in bytes."""
     folder, addresses = authority.layout.authority, authority.endpoints()
-    with tempfile.TemporaryDirectory(dir=folder) as made:
-        snapshot = Path(made) / "engine.db"
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        snapshot = Path(temporary) / "engine.db"
         _save(authority, addresses, snapshot)
         fresh = path.with_name(f".{path.name}.new")
         try:
@@ -39,14 +39,14 @@ def backup(authority: Authority, path: Path) -> int:
 def _save(authority: Authority, addresses: Sequence[str], snapshot: Path) -> None:
     """The content of the first member that answers."""
     for number, address in enumerate(addresses, 1):
-        one = Etcd(authority.layout, [address])
+        etcd = Etcd(authority.layout, [address])
         try:
-            one.ctl("endpoint", "health")
+            etcd.ctl("endpoint", "health")
         except EngineError:
             if number == len(addresses):
                 raise
             continue
-        one.ctl("snapshot", "save", str(snapshot), seconds=_SNAPSHOT_SECONDS)
+        etcd.ctl("snapshot", "save", str(snapshot), seconds=_SNAPSHOT_SECONDS)
         return
 
 
@@ -54,23 +54,23 @@ def _write(path: Path, snapshot: Path, folder: Path) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         archive.add(snapshot, "engine.db")
-        for each in sorted(folder.iterdir()):
-            if each.is_file():
-                archive.add(each, f"authority/{each.name}")
+        for entry in sorted(folder.iterdir()):
+            if entry.is_file():
+                archive.add(entry, f"authority/{entry.name}")
 
 
 def restore(authority: Authority, path: Path, name: str, address: str) -> int:
-    """Make this host the only member of the engine as it was; etcd's process id.
+    """Make this host the only member of the engine, with the backup's content; etcd's process id.
 
-    What this host knows of revoked nodes stays revoked, also if the backup is older. ConfigError,
-    and nothing is changed, if the file is no backup, or etcd answers here.
+    Nodes that this host knows to be revoked stay revoked, even if the backup is older. ConfigError
+    if the file is no backup, or etcd answers here; then nothing was changed.
     """
     check_address(address)
     layout = authority.layout
     layout.prepare()
     _refuse_if_running(address)
-    with tempfile.TemporaryDirectory(dir=layout.authority) as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory(dir=layout.authority) as temporary:
+        folder = Path(temporary)
         try:
             with tarfile.open(path) as archive:
                 archive.extractall(folder, filter="data")
@@ -80,8 +80,8 @@ def restore(authority: Authority, path: Path, name: str, address: str) -> int:
             raise ConfigError(f"{path} is not a backup of `xdpctl fleet backup`")
         later = authority.record() if authority.exists else None
         Daemon(layout).restore(folder / "engine.db", name, address, secrets.token_hex(4))
-        for each in (folder / "authority").iterdir():
-            layout.write(layout.authority / each.name, each.read_bytes(), 0o600)
+        for file in (folder / "authority").iterdir():
+            layout.write(layout.authority / file.name, file.read_bytes(), 0o600)
     authority.begin_anew(name, address, later)
     process = authority.start_member(name, address)
     engine = authority.engine()
@@ -94,15 +94,15 @@ def restore(authority: Authority, path: Path, name: str, address: str) -> int:
 def recover(authority: Authority, name: str, address: str) -> int:
     """Let this host's member go on alone, after the others were lost; etcd's process id.
 
-    All nodes then compare what they have with it: it may have been behind the others.
+    All nodes then compare what they have with this member, which may have been behind the others.
     """
     check_address(address)
     if not authority.layout.configuration.exists():
         raise ConfigError(f"this host is no member: there is no {authority.layout.configuration}")
     _refuse_if_running(address)
     daemon = Daemon(authority.layout)
-    if (known := daemon.name()) != name:
-        raise ConfigError(f"--name is {name[:40]!r}, and this host's member is {known!r}")
+    if (own_name := daemon.name()) != name:
+        raise ConfigError(f"--name is {name[:40]!r}, and this host's member is {own_name!r}")
     mine = Etcd(authority.layout, endpoints([address]))
 
     def begin() -> None:

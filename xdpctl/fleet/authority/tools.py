@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of others that root runs: found, run within a time, and their errors told."""
+"""Finds and runs other projects' programs for root, with a time limit; reports their errors."""
 
 import shutil
 import subprocess
@@ -12,17 +12,17 @@ SECONDS = 20.0
 
 def tool(name: str) -> str:
     """The path of a program; ConfigError, with its package, if it is missing."""
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         package = "etcd-server" if name == "etcd" else "etcd-client"
         raise ConfigError(f"{name} is missing: apt-get install {package}")
-    return found
+    return path
 
 
 def run(*command: str, seconds: float = SECONDS, user: str | None = None) -> str:
     """Run a program as a user; its output. EngineError with its last words if it fails."""
     try:
-        done = subprocess.run(  # noqa: S603  # no shell
+        result = subprocess.run(  # noqa: S603  # no shell
             command,
             capture_output=True,
             text=True,
@@ -37,7 +37,7 @@ def run(*command: str, seconds: float = SECONDS, user: str | None = None) -> str
         raise EngineError(f"{name} did not answer in {seconds:.0f} s") from error
     except OSError as error:
         raise EngineError(f"{command[0]}: {error.strerror}") from error
-    if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise EngineError(f"{Path(command[0]).name}: {(said or ['it failed'])[-1][:300]}")
-    return done.stdout
+    if result.returncode:
+        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        raise EngineError(f"{Path(command[0]).name}: {(lines or ['it failed'])[-1][:300]}")
+    return result.stdout

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A client of etcd: reads, transactions, watches and leases, at one member at a time.
 
-If a member does not answer, the next one is used, and what runs at the old one ends. So one thread
-that notices a failure is enough for all.
+If a member does not answer, the next one is used, and all calls to the old one end. So it is enough
+that one thread notices a failure.
 """
 
 import threading
@@ -17,7 +17,7 @@ from xdpctl.fleet.engine.watch import Watch
 pb: Any = etcd_pb2  # generated, without types
 SECONDS = 1.5  # for a request
 _SNAPSHOT_SECONDS = 20.0  # for a page of many keys
-_PAGE, _PAGE_LEAST = 5_000, 40  # keys; of these few, any that etcd takes fit into an answer
+_PAGE, _PAGE_LEAST = 5_000, 40  # keys; so few fit into an answer, however large their values are
 _DELETED = 1
 _MOD_REVISION = 2  # the target of a comparison
 _CALLS: dict[str, tuple[str, Any, Any]] = {
@@ -60,17 +60,17 @@ class Engine:
         self.connection.close()
 
     def turn_away(self, turn: int) -> None:
-        """Use the next member, unless somebody has turned since `turn`; what runs there ends."""
+        """Use the next member, unless another thread did so since `turn`; running calls end."""
         self.connection.turn_away(turn)
 
     def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
         channel, turn = self.connection.channel()
-        path, asked, answered = _CALLS[name]
+        path, request_type, response_type = _CALLS[name]
         with self.connection.failing(turn):
             method = channel.unary_unary(
                 f"/etcdserverpb.{path}",
-                request_serializer=asked.SerializeToString,
-                response_deserializer=answered.FromString,
+                request_serializer=request_type.SerializeToString,
+                response_deserializer=response_type.FromString,
             )
             answer = method(request, timeout=seconds, metadata=HAS_LEADER)
             self.connection.heard()
@@ -87,30 +87,30 @@ class Engine:
 
     def snapshot(self, prefix: str, keys_only: bool = False) -> Snapshot:
         """All keys below a prefix, as a majority has them at one revision."""
-        held: list[Held] = []
+        kvs: list[Held] = []
         last = Snapshot([], 0, 0)
         for last in self.pages(prefix, keys_only):
-            held += last.held
-        return last._replace(held=held)
+            kvs += last.held
+        return last._replace(held=kvs)
 
     def pages(self, prefix: str, keys_only: bool = False) -> Iterator[Snapshot]:
-        """The same in pages, all of one revision; of large values, a page has fewer."""
+        """The same in pages, all of one revision; with large values, a page has fewer keys."""
         first, end = span(self._prefix + prefix)
-        revision, most, seconds = 0, _PAGE, SECONDS * 4
+        revision, limit, seconds = 0, _PAGE, SECONDS * 4
         while True:
-            asked = pb.RangeRequest(
-                key=first, range_end=end, limit=most, revision=revision, keys_only=keys_only
+            request = pb.RangeRequest(
+                key=first, range_end=end, limit=limit, revision=revision, keys_only=keys_only
             )
             try:
-                answer = self._call("Range", asked, seconds)
+                answer = self._call("Range", request, seconds)
             except TooLargeError:
-                if most <= _PAGE_LEAST:
+                if limit <= _PAGE_LEAST:
                     raise
-                most = max(_PAGE_LEAST, most // 8)
+                limit = max(_PAGE_LEAST, limit // 8)
                 continue
             revision, seconds = revision or answer.header.revision, _SNAPSHOT_SECONDS
-            found = list(map(self._held, answer.kvs))
-            yield Snapshot(found, revision, answer.header.cluster_id)
+            kvs = list(map(self._held, answer.kvs))
+            yield Snapshot(kvs, revision, answer.header.cluster_id)
             if not answer.more:
                 return
             first = answer.kvs[-1].key + b"\0"
@@ -118,28 +118,28 @@ class Engine:
     def swap(self, swaps: Sequence[Swap]) -> Swapped:
         """Write all, if each key still has its base revision; otherwise none.
 
-        EngineError also if it is not known whether it was written.
+        EngineError also if it is unknown whether the transaction was written.
         """
-        asked = pb.TxnRequest(
+        request = pb.TxnRequest(
             compare=[
                 pb.Compare(target=_MOD_REVISION, key=self._key(s.key), mod_revision=s.base)
                 for s in swaps
                 if s.base is not None
             ],
-            success=[self._operation(each) for each in swaps],
+            success=[self._operation(swap) for swap in swaps],
             failure=[
                 pb.RequestOp(request_range=pb.RangeRequest(key=self._key(s.key))) for s in swaps
             ],
         )
-        answer = self._call("Txn", asked, SECONDS * 2)
-        found: dict[str, Held] = {}
+        answer = self._call("Txn", request, SECONDS * 2)
+        current: dict[str, Held] = {}
         if not answer.succeeded:
             for response in answer.responses:
-                found |= {held.key: held for held in map(self._held, response.response_range.kvs)}
-        return Swapped(bool(answer.succeeded), int(answer.header.revision), found)
+                current |= {kv.key: kv for kv in map(self._held, response.response_range.kvs)}
+        return Swapped(bool(answer.succeeded), int(answer.header.revision), current)
 
     def put(self, key: str, value: bytes, lease: int = 0) -> int:
-        """Write a key whatever it has; the revision."""
+        """Write a key, whatever its revision is; return the new revision."""
         return self.swap([Swap(key, value, None, lease)]).revision
 
     def remove_below(self, prefix: str) -> None:
@@ -211,8 +211,8 @@ class Engine:
         return Held(key, kv.value, int(kv.mod_revision), int(kv.create_revision), int(kv.lease))
 
     def _changed(self, event: Any) -> Held:
-        held = self._held(event.kv)
-        return held._replace(value=None) if event.type == _DELETED else held
+        kv = self._held(event.kv)
+        return kv._replace(value=None) if event.type == _DELETED else kv
 
 
 def span(prefix: str) -> tuple[bytes, bytes]:

@@ -11,9 +11,9 @@ import grpc
 
 from xdpctl.errors import CompactedError, EngineError, EngineFullError, EngineRefusedError
 
-# A member that is cut off from the others then says so, and ends watches.
+# With it, a member that is cut off from the others refuses requests, and ends watches.
 HAS_LEADER = (("hasleader", "true"),)
-_BUSY_SECONDS = 1.0  # a member that has answered something since is there
+_BUSY_SECONDS = 1.0  # a member that has answered anything within this time is busy, not dead
 _MESSAGE_MAX = 64 << 20  # bytes of an answer
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_MAX),
@@ -24,7 +24,7 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 )
-_OURS = (  # of these errors another member would say the same
+_OURS = (  # errors that any other member would return, too
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -59,7 +59,7 @@ class Connection:
         return self.endpoints[self.turn % len(self.endpoints)]
 
     def heard(self) -> None:
-        """Note that the member has answered: a late answer is then no reason to leave it."""
+        """Note that the member has answered, so a late answer is no reason to leave it."""
         self._heard_at = time.monotonic()
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Connection:
             self._drop()
 
     def turn_away(self, turn: int) -> None:
-        """Use the next member, unless somebody has turned since `turn`; what runs there ends."""
+        """Use the next member, unless another thread did so since `turn`; running calls end."""
         with self._lock:
             if turn == self.turn:
                 self.turn += 1
@@ -123,7 +123,7 @@ class Connection:
             return EngineRefusedError(f"the fleet's engine refuses this node: {text}")
         endpoint = self.endpoint
         late = code is grpc.StatusCode.DEADLINE_EXCEEDED
-        # whoever is overloaded would be more so if all came anew
+        # new connections would load a member even more that is overloaded already
         busy = late and time.monotonic() - self._heard_at < _BUSY_SECONDS
         if code not in _OURS and not busy:
             self.turn_away(turn)

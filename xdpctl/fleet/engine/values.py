@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 
 class Held(NamedTuple):
-    """A key of the engine with its value; None: it is not there. `created` is a revision, too.
+    """A key of the engine with its value; None if it is not there.
 
-    `lease` is the id of the lease that it vanishes with; 0: none.
+    `revision` and `created` are those of the last change and of the creation. `lease` is the id of
+    the lease with which the key ends; 0 for none.
     """
 
     key: str
@@ -26,7 +27,7 @@ class Snapshot(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a watch brings together: changes up to a revision. `whole`: no more comes of it."""
+    """Changes of a watch up to a revision. `whole`: no more changes of that revision follow."""
 
     changes: list[Held]
     revision: int
@@ -43,7 +44,7 @@ class Swap(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """The result of a transaction: all swapped at `revision`; or none, and what is there."""
+    """The result of a transaction: all written at `revision`; or none, and `found` is there."""
 
     done: bool
     revision: int

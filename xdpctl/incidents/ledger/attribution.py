@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which incident an event or a rule belongs to, and where its rules are in the kernel."""
+"""Finds the incident of an event or a rule, and the slots of an incident's rules in the kernel."""
 
 from dataclasses import dataclass
 
@@ -44,13 +44,13 @@ def rules_that_worked(draft: Draft, reported: ReportedEvent) -> list[RuleRecord]
     ended = sorted(
         (rule for i in alike for rule in i.rules if rule.ended_at), key=lambda rule: rule.ended_at
     )
-    found: dict[str, RuleRecord] = {}
+    worked: dict[str, RuleRecord] = {}
     for rule in ended:
         if rule.taken_back:
-            found.pop(rule.id, None)
+            worked.pop(rule.id, None)
         elif rule.packets >= _WORKED_PACKETS:
-            found[rule.id] = rule
-    return sorted(found.values(), key=lambda rule: -rule.ended_at)[:_WORKED_KEPT]
+            worked[rule.id] = rule
+    return sorted(worked.values(), key=lambda rule: -rule.ended_at)[:_WORKED_KEPT]
 
 
 def subject_of(reported: ReportedEvent) -> str:
@@ -84,13 +84,13 @@ def going_on(draft: Draft, reported: ReportedEvent) -> Incident | None:
 
 
 def slots(state: State, incident: Incident) -> dict[int, str]:
-    """The ids of the rules by their slots in the kernel."""
-    found = {}
+    """The ids of an incident's rules by their slots in the kernel."""
+    ids = {}
     for record in incident.rules:
         if record.ended_at:
             continue
         rule = state.record(key_named(record.id))
         slot = slot_of(state, rule) if rule else 0
         if slot:
-            found[slot] = record.id
-    return found
+            ids[slot] = record.id
+    return ids

@@ -45,22 +45,22 @@ def open_incident(
 
 def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
     """Close an incident that a person opened; its rules stay. NotFoundError or ConflictError."""
-    found = draft.incidents.get(identity)
-    if found is None:
+    incident = draft.incidents.get(identity)
+    if incident is None:
         raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
-    if not found.open:
+    if not incident.open:
         raise ConflictError(f"the incident {identity} is closed already", "id", "")
-    mine = [tag for tag in found.active if tag.startswith(_tag(""))]
+    mine = [tag for tag in incident.active if tag.startswith(_tag(""))]
     if not mine:
         raise ConflictError(
-            f"the incident {identity} goes on by what {', '.join(found.detectors)} reports",
+            f"{', '.join(incident.detectors)} still reports the incident {identity}",
             "id",
             "it closes when the detector reports the end, or when its rules have expired",
         )
     for tag in mine:
         ended = Event(phase=Phase.ENDED, id=tag)
         event_ended(draft, ReportedEvent(ended, OPERATOR, tag), ())
-    closed = draft.incidents.get(identity) or found
+    closed = draft.incidents.get(identity) or incident
     if not closed.open:
         closed = draft.incidents[identity] = closed.replace(closed_by=f"closed by {caller.name}")
     draft.note(caller.name, "incident.close", identity)
@@ -68,22 +68,22 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
 
 
 def add_note(draft: Draft, identity: str, text: str, caller: Caller) -> Incident:
-    """Keep a note with an incident. NotFoundError, or ConflictError for one too many."""
-    found = draft.incidents.get(identity)
-    if found is None:
+    """Add a note to an incident. NotFoundError, or ConflictError if it has too many notes."""
+    incident = draft.incidents.get(identity)
+    if incident is None:
         raise NotFoundError(f"there is no incident {identity}; see xdpctl incidents")
-    if len(found.notes) >= NOTES_KEPT:
+    if len(incident.notes) >= NOTES_KEPT:
         raise ConflictError(f"{identity} has {NOTES_KEPT} notes, and no more are kept", "text", "")
     note = Note(draft.now.unix, caller.name, text)
-    noted = draft.incidents[identity] = found.replace(notes=(*found.notes, note))
+    noted = draft.incidents[identity] = incident.replace(notes=(*incident.notes, note))
     draft.note(caller.name, "incident.note", identity, text=text)
     return noted
 
 
 def remark(draft: Draft, identity: str, text: str, by: str) -> None:
-    """Write into the story of an incident what xdpctl did itself, in the name of `by`.
+    """Note in an incident what xdpctl itself did, in the name of `by`.
 
-    If the incident is gone, or has as many notes as are kept, the audit log alone has it.
+    If the incident is gone, or has too many notes, only the audit log has the note.
     """
     try:
         add_note(draft, identity, text, Caller(by, Role.OPERATOR, OPERATOR))
@@ -92,9 +92,9 @@ def remark(draft: Draft, identity: str, text: str, by: str) -> None:
 
 
 def attach(draft: Draft, rules: Iterable[Rule], caller: Caller, hits: HitsOf) -> None:
-    """Let rules that a person has just added belong to the incident that a person opened.
+    """Assign rules that a person has just added to an incident that a person opened.
 
-    To the one whose victim a rule names as destination; else to the newest.
+    It is the incident whose victim is the rule's destination, else the newest one.
     """
     opened = [i for i in draft.incidents.values() if any(t.startswith(_tag("")) for t in i.active)]
     if caller.origin != OPERATOR or not opened:
@@ -103,7 +103,9 @@ def attach(draft: Draft, rules: Iterable[Rule], caller: Caller, hits: HitsOf) ->
     for rule in rules:
         if not of_rule(draft, rule):
             named = str(rule.match.get("destination"))
-            incident = max(opened, key=lambda one: (one.subject == named, one.opened_at))
+            incident = max(
+                opened, key=lambda candidate: (candidate.subject == named, candidate.opened_at)
+            )
             belonging.setdefault(incident.id, []).append(rule)
     for incident in opened:
         if mine := belonging.get(incident.id):

@@ -36,7 +36,7 @@ Made = tuple[Rule, Hits]  # a rule, and what it has hit so far
 
 
 def find_or_open(draft: Draft, reported: ReportedEvent, hits: Callable[[Rule], Hits]) -> Incident:
-    """The incident that an active event belongs to, or a new one, which event_began stores."""
+    """The incident of an active event, or a new one; event_began stores it."""
     return going_on(draft, reported) or _opened(draft, reported, hits)
 
 
@@ -72,10 +72,10 @@ def event_began(
     rested = incident.findings
     if event.finding is not None and event.match is not None:
         rule = event.match.id
-        last = next((each.finding for each in reversed(rested) if each.rule == rule), None)
+        last = next((earlier.finding for earlier in reversed(rested) if earlier.rule == rule), None)
         if last != event.finding:
-            found = RuleFinding(rule, now, reported.detector, event.finding)
-            rested = (*rested, found)[:FINDINGS_KEPT]
+            finding = RuleFinding(rule, now, reported.detector, event.finding)
+            rested = (*rested, finding)[:FINDINGS_KEPT]
     named = () if reported.tag in incident.active else tuple(map(str, event.sources))
     draft.incidents[incident.id] = _with_entry(draft, incident, reported, len(made)).replace(
         closed_at=0.0,
@@ -113,9 +113,9 @@ def _without(draft: Draft, incident: Incident, reported: ReportedEvent, gone: in
 
 
 def _active_with(active: tuple[str, ...], tag: str) -> tuple[str, ...]:
-    """The active events with `tag` added. Beyond a maximum, a marker is kept that never ends.
+    """The active events with `tag` added; beyond a maximum, with a marker that no event ends.
 
-    The incident then goes on until its rules have expired.
+    With the marker, the incident goes on until its rules have expired.
     """
     if tag in active or _MANY in active:
         return active
@@ -138,12 +138,12 @@ def _opened(draft: Draft, reported: ReportedEvent, hits: Callable[[Rule], Hits])
 def _worth(
     draft: Draft, incident: Incident, hits: Callable[[Rule], Hits]
 ) -> tuple[int, bool, float]:
-    """The sort key for discarding incidents: first by the packets that their rules have hit.
+    """The sort key for discarding incidents. The packets that their rules have hit come first.
 
     A detector can invent victims, but not packets to them.
     """
     ids = [record.id for record in incident.rules]
-    rules = [draft.find(each) for each in ids]
+    rules = [draft.find(identity) for identity in ids]
     packets = incident.packets + sum(hits(rule).packets for rule in rules if rule)
     return packets, incident.open, incident.opened_at
 

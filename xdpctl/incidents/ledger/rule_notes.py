@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Notes in an incident what became of its rules: they ended, changed, moved; and its quiet end."""
+"""Notes in an incident that its rules ended, changed or moved, and closes quiet incidents."""
 
 from msgspec import structs
 
@@ -40,7 +40,7 @@ def rule_ended(draft: Draft, rule: Rule, hits: Hits, why: str, taken_back: bool 
 def rule_changed(draft: Draft, rule: Rule, phase: str, why: str) -> None:
     """Note in the incident's record that xdpctl changed a rule.
 
-    `raised`: from monitor mode, or to a drop; `softened`: because it hit people.
+    The phase is `raised` if it left monitor mode or became a drop, `softened` if it hit people.
     """
     incident = of_rule(draft, rule)
     if incident is None:
@@ -66,9 +66,9 @@ def rule_changed(draft: Draft, rule: Rule, phase: str, why: str) -> None:
 
 
 def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
-    """Let a rule's hits so far count for its incident, if its counter in the kernel is another now.
+    """Count a rule's hits so far for its incident, if it has a new counter in the kernel.
 
-    That is so if a change moved it between the table of sources and the matches.
+    It has one if a change moved it between the table of sources and the matches.
     """
     incident = of_rule(draft, after)
     if incident is None or (before.by_source is None) is (after.by_source is None):
@@ -87,7 +87,7 @@ def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
 
 
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
-    """A rule that hit people is remembered as what it became: it does not come back as it was."""
+    """The record; a rule that hit people is recorded as softened, so it comes back like this."""
     if phase != "softened" or record.id != rule.id or record.ended_at:
         return record
     return structs.replace(record, action=rule.action.value, limit=rule.limit)

@@ -58,7 +58,7 @@ class Reported:
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What happened to one recording. `told` has packets by truth, and by outcome or kind."""
+    """The result for one recording. `truth` counts packets by their truth and their outcome."""
 
     packets: int = 0
     seconds: float = 0.0
@@ -73,7 +73,7 @@ class Rehearsed:
 
 @dataclass(slots=True)
 class _Step:
-    """Packets of a step, with the truth about each; `outside`: they come in."""
+    """Packets of a step, with the truth about each."""
 
     ended: float
     packets: PacketArray
@@ -90,12 +90,12 @@ def learn(paths: Sequence[Path], ours: Sequence[Prefix]) -> tuple[Usual, NormalT
             comes_in = flows.mark(step.packets)
             comes_in &= step.packets["flow"] != FlowState.KNOWN
             comes_in &= to_any(ours, step.packets, "destination")
-            found = step.packets[comes_in]
-            parts.append(found)
-            each = strata(found, 1.0)
-            for place in range(len(each.rates)):
-                key = each.key(place)
-                rates[key] = max(rates.get(key, 0.0), float(each.rates[place]))
+            incoming = step.packets[comes_in]
+            parts.append(incoming)
+            groups = strata(incoming, 1.0)
+            for place in range(len(groups.rates)):
+                key = groups.key(place)
+                rates[key] = max(rates.get(key, 0.0), float(groups.rates[place]))
         usual.restore(0.0, rates)
     normal = NormalTraffic(_SEED)
     normal.restore(random.permutation(joined(parts)))
@@ -115,62 +115,62 @@ def rehearse(
     random, credit = np.random.default_rng(_SEED), dict[str, float]()
     for step in _steps(path, done.skipped, truth, _STEP):
         comes_in = flows.mark(step.packets)
-        found, told = step.packets[comes_in], step.truth[comes_in]
-        _decide(engine.mitigations.active, found, credit)
-        _count(done, step.ended, found, told)
+        incoming, truths = step.packets[comes_in], step.truth[comes_in]
+        _decide(engine.mitigations.active, incoming, credit)
+        _count(done, step.ended, incoming, truths)
         done.seconds = step.ended
-        for report in engine.step(step.ended, step.ended, _thinned(found, random)):
-            shown = msgspec.to_builtins(report.mitigation)
-            done.reports.append(Reported(step.ended, report.phase, report.watch, shown))
+        for report in engine.step(step.ended, step.ended, _thinned(incoming, random)):
+            mitigation = msgspec.to_builtins(report.mitigation)
+            done.reports.append(Reported(step.ended, report.phase, report.watch, mitigation))
     done.flows = flows.taught
     return done
 
 
 def _decide(
-    mitigations: Iterable[Mitigation], found: PacketArray, credit: dict[str, float]
+    mitigations: Iterable[Mitigation], incoming: PacketArray, credit: dict[str, float]
 ) -> None:
-    """What the rules do; `credit` has the packets that each limit still lets pass.
+    """Apply the rules; `credit` has the packets that each limit still lets pass.
 
     A limit for each source counts as one for all.
     """
     # drops come first
-    for mitigation in sorted(mitigations, key=lambda each: not each.drops):
+    for mitigation in sorted(mitigations, key=lambda candidate: not candidate.drops):
         if mitigation.watched or mitigation.state is State.PROBING:
             continue
-        free = (found["reason"] == Reason.NO_RULE) & (found["flow"] != FlowState.KNOWN)
-        hit = np.flatnonzero(takes(mitigation.parsed(), found) & free)
+        free = (incoming["reason"] == Reason.NO_RULE) & (incoming["flow"] != FlowState.KNOWN)
+        hit = np.flatnonzero(takes(mitigation.parsed(), incoming) & free)
         allowed = 0
         if mitigation.limit:
             most = credit.get(mitigation.id, 0.0) + mitigation.limit.pps * _STEP
             most = min(most, max(mitigation.limit.pps * mitigation.limit.burst, 1.0))
             allowed = min(int(most), len(hit))
             credit[mitigation.id] = most - allowed
-        found["reason"][hit[allowed:]] = _REASONS[mitigation.action]
+        incoming["reason"][hit[allowed:]] = _REASONS[mitigation.action]
 
 
-def _thinned(found: PacketArray, random: np.random.Generator) -> PacketArray:
-    if len(found) <= _HEADS_MAX:
-        return found
-    chosen: PacketArray = found[np.sort(random.choice(len(found), _HEADS_MAX, replace=False))]
-    chosen["weight"] = round(len(found) / _HEADS_MAX)
+def _thinned(incoming: PacketArray, random: np.random.Generator) -> PacketArray:
+    if len(incoming) <= _HEADS_MAX:
+        return incoming
+    chosen: PacketArray = incoming[np.sort(random.choice(len(incoming), _HEADS_MAX, replace=False))]
+    chosen["weight"] = round(len(incoming) / _HEADS_MAX)
     return chosen
 
 
-def _count(done: Rehearsed, at: float, found: PacketArray, told: NDArray[np.int8]) -> None:
-    done.packets += len(found)
-    reasons = found["reason"]
+def _count(done: Rehearsed, at: float, incoming: PacketArray, truths: NDArray[np.int8]) -> None:
+    done.packets += len(incoming)
+    reasons = incoming["reason"]
     for name, truth in (("attack", _ATTACK), ("legit", _LEGITIMATE)):
-        ours = told == truth
+        ours = truths == truth
         if ours.any():
             counts = done.truth.setdefault(name, Counter())
             for reason, count in zip(*np.unique(reasons[ours], return_counts=True), strict=True):
                 counts[Reason(int(reason)).name.lower()] += int(count)
-    if done.first_attack is None and (told == _ATTACK).any():
+    if done.first_attack is None and (truths == _ATTACK).any():
         done.first_attack = at
     for reason, count in zip(*np.unique(reasons, return_counts=True), strict=True):
         done.outcomes[Reason(int(reason)).name.lower()] += int(count)
-    legitimate = told == _LEGITIMATE
-    of_kind = found["traffic"][legitimate]
+    legitimate = truths == _LEGITIMATE
+    of_kind = incoming["traffic"][legitimate]
     kept_out = reasons[legitimate] != Reason.NO_RULE
     for number in np.unique(of_kind).tolist():
         name, chosen = Traffic(number).setting, of_kind == number
@@ -179,39 +179,39 @@ def _count(done: Rehearsed, at: float, found: PacketArray, told: NDArray[np.int8
 
 
 def _steps(path: Path, skipped: Skipped, truth: Path | None, seconds: float) -> Iterator[_Step]:
-    """The packets of each step; the times are seconds since the first packet."""
+    """The packets of each step, which ends at a time in seconds since the first packet."""
     clock, words = RecordedClock(), _truths(truth)
-    ended, kept, told = seconds, list[PacketArray](), list[NDArray[np.int8]]()
+    ended, parts, part_truths = seconds, list[PacketArray](), list[NDArray[np.int8]]()
     stream = packets(path, skipped)
     while batch := list(islice(stream, _READ)):
-        times = np.array([clock.read(each.unix_ns) - 1 for each in batch]) / 1e9
-        found = _read(batch)
+        times = np.array([clock.read(packet.unix_ns) - 1 for packet in batch]) / 1e9
+        array = _read(batch)
         truths = np.array(list(islice(words, len(batch))), np.int8)
         if len(truths) < len(batch):
             raise RecordingError(f"{truth} has fewer lines than {path} has packets")
         at = 0
         while at < len(batch):
             last = int(np.searchsorted(times, ended, "left"))
-            kept.append(found[at:last])
-            told.append(truths[at:last])
+            parts.append(array[at:last])
+            part_truths.append(truths[at:last])
             at = max(at, last)
             if at < len(batch):
-                yield _Step(ended, joined(kept), np.concatenate(told))
-                kept, told, ended = [], [], ended + seconds
+                yield _Step(ended, joined(parts), np.concatenate(part_truths))
+                parts, part_truths, ended = [], [], ended + seconds
                 if times[at] > ended + _GAP:
                     ended = float(times[at])
-    if kept:
-        yield _Step(ended, joined(kept), np.concatenate(told))
+    if parts:
+        yield _Step(ended, joined(parts), np.concatenate(part_truths))
 
 
 def _read(batch: Sequence[Packet]) -> PacketArray:
-    found = read(heads(packet.frame for packet in batch))
-    found["length"] = [min(packet.length, 0xFFFFFFFF) for packet in batch]
-    return found
+    array = read(heads(packet.frame for packet in batch))
+    array["length"] = [min(packet.length, 0xFFFFFFFF) for packet in batch]
+    return array
 
 
 def _truths(path: Path | None) -> Iterator[int]:
-    """A number for each packet: what the first word of its line says; without a file, unknown."""
+    """The truth of each packet, from the first word of its line; unknown without a file."""
     if path is None:
         while True:
             yield _UNKNOWN
@@ -220,8 +220,8 @@ def _truths(path: Path | None) -> Iterator[int]:
             for number, line in enumerate(islice(lines, _TRUTH_MAX), 1):
                 word = line[:200].split(maxsplit=1)[0] if line.strip() else ""
                 if word not in _WORDS:
-                    found = f"{path}, line {number}: begins with {word[:20]!r}"
-                    raise RecordingError(f"{found}; begin it with attack or legit")
+                    problem = f"{path}, line {number}: begins with {word[:20]!r}"
+                    raise RecordingError(f"{problem}; begin it with attack or legit")
                 yield _WORDS[word]
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error

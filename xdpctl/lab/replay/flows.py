@@ -17,26 +17,29 @@ _FLOWS_MAX = 4_000_000
 class Flows:
     """The flows that outgoing packets have opened, much as the flow memory would know them.
 
-    The memory tells an ACK with data from one without, which the columns do not, and has a budget.
+    There are two differences: the memory has a budget, and it tells an ACK with data from one
+    without, which a recording's columns do not.
     """
 
     def __init__(self, ours: Sequence[Prefix]) -> None:
         self._ours, self._known = ours, set[int]()
         self.taught = False
 
-    def mark(self, found: PacketArray) -> NDArray[np.bool_]:
-        """Learn from packets in order, and mark those that come in; which ones come in."""
-        goes_out = to_any(self._ours, found, "source") & ~to_any(self._ours, found, "destination")
-        teaching = goes_out & _opens(found)
+    def mark(self, packets: PacketArray) -> NDArray[np.bool_]:
+        """Learn from packets in order, and mark those that come in; return which these are."""
+        goes_out = to_any(self._ours, packets, "source") & ~to_any(
+            self._ours, packets, "destination"
+        )
+        teaching = goes_out & _opens(packets)
         self.taught |= bool(teaching.any())
         if not self.taught:
             return ~goes_out
         inward, outward = (
-            _codes(found, "source", "destination"),
-            _codes(found, "destination", "source"),
+            _codes(packets, "source", "destination"),
+            _codes(packets, "destination", "source"),
         )
-        state = found["flow"]
-        for place in range(len(found)):
+        state = packets["flow"]
+        for place in range(len(packets)):
             if teaching[place]:
                 if len(self._known) >= _FLOWS_MAX:
                     self._known.clear()
@@ -47,30 +50,31 @@ class Flows:
         return ~goes_out
 
 
-def to_any(prefixes: Sequence[Prefix], found: PacketArray, column: str) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(found), bool)
+def to_any(prefixes: Sequence[Prefix], packets: PacketArray, column: str) -> NDArray[np.bool_]:
+    chosen = np.zeros(len(packets), bool)
     for prefix in prefixes:
-        chosen |= covers(prefix, found["family"], found[column])
+        chosen |= covers(prefix, packets["family"], packets[column])
     return chosen
 
 
-def _opens(found: PacketArray) -> NDArray[np.bool_]:
-    """Whether an outgoing packet opens or continues a flow, as the program that teaches has it."""
-    flags = np.maximum(found["tcp_flags"], 0)
-    of_kind = found["traffic"]
+def _opens(packets: PacketArray) -> NDArray[np.bool_]:
+    """Whether an outgoing packet opens or continues a flow, by the rules of bpf/teach.c."""
+    flags = np.maximum(packets["tcp_flags"], 0)
+    of_kind = packets["traffic"]
     established = (flags & 0x10 != 0) & (flags & 0x06 == 0)
-    tcp = (found["protocol"] == 6) & (established | (flags & 0x16 == 0x02))
+    tcp = (packets["protocol"] == 6) & (established | (flags & 0x16 == 0x02))
     udp = np.isin(of_kind, (Traffic.UDP, Traffic.QUIC_INITIAL, Traffic.DNS_QUERY))
     return np.asarray(tcp | udp | (of_kind == Traffic.ICMP))
 
 
-def _codes(found: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
+def _codes(packets: PacketArray, first: str, second: str) -> NDArray[np.uint64]:
     """A hash of addresses, ports and protocol, seen from outside."""
     words = [
-        np.ascontiguousarray(found[name]).view(np.uint64).reshape(-1, 2) for name in (first, second)
+        np.ascontiguousarray(packets[name]).view(np.uint64).reshape(-1, 2)
+        for name in (first, second)
     ]
-    ports = [np.maximum(found[f"{name}_port"], 0).astype(np.uint64) for name in (first, second)]
-    code = found["protocol"].astype(np.uint64)
+    ports = [np.maximum(packets[f"{name}_port"], 0).astype(np.uint64) for name in (first, second)]
+    code = packets["protocol"].astype(np.uint64)
     for column in (*words[0].T, *words[1].T, *ports):
         code = (code ^ column) * np.uint64(0x9E3779B97F4A7C15)
         code ^= code >> np.uint64(31)

@@ -22,7 +22,7 @@ class Protecting:
     """The protected prefixes, who is logged in by ssh, and the sides of sources.
 
     `found_by` says who looked at this host; "" if nobody did. `outside`: packets come in on an
-    outside interface. Only then sides count.
+    outside interface. Sides count only then.
     """
 
     protection: Protection = field(default_factory=lambda: Protection({}))
@@ -50,7 +50,7 @@ def as_live(settings: Settings, outside: bool) -> Protecting:
 
 
 def all_outside(settings: Settings) -> bool:
-    """Whether every configured interface is an outside one, so a recording must be of one."""
+    """Whether every configured interface is an outside one. Then recordings are from one, too."""
     names = settings.interface_names
     return bool(names) and settings.outside_interfaces.issuperset(names)
 

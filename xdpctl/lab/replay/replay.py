@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rehearsals: recordings are run through a separate filter with the current rules, or others.
+"""Rehearsals: recordings run through a separate filter, with the current rules or with others.
 
 Live traffic is not affected: a rehearsal has its own maps, programs and pins, which are removed
 when it ends. Packets are judged as by `explain`, in a build whose limits go by the recording's
@@ -94,7 +94,7 @@ class Rehearsal:
         self, datapath: PinnedDatapath, state: State, pins: Pins, outside: bool, by_clock: bool
     ) -> None:
         self._state = state
-        self._explain = maps.open_pin(pins.explain_outside if outside else pins.explain)
+        self._explain = maps.open_pin(pins.explain_of(outside))
         self._buckets, self._recorded = _words(pins, "buckets"), _words(pins, "recorded")
         limits = [rule.slot for rule in state.matches.values() if rule.limit]
         self.limits = Clocked.NO_LIMITS
@@ -161,9 +161,9 @@ def rehearsing(
         try:
             compiled = compile_filter(settings.capacities, settings.rehearsal, rehearsal=True)
             with closing(Loader(pins, compiled)) as loader, closing(PinnedDatapath(pins)) as opened:
-                loader.add_explain()
+                around = protecting or Protecting()
+                loader.add_explain(around.outside)
                 with closing(SqliteStore(place / "rules.sqlite")) as store:
-                    around = protecting or Protecting()
                     state, imported = _state(settings, store, opened, rules, around)
                 yield Rehearsal(opened, state, pins, around.outside, by_clock), imported
         finally:

@@ -76,8 +76,8 @@ def judge(program: int, path: Path) -> Judged:
         return _share(program, path, 0, 1)
     # fork, so that the workers inherit the program's descriptor
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-        asked = [pool.submit(_share, program, path, n, workers) for n in range(workers)]
-        first, *others = [share.result() for share in asked]
+        shares = [pool.submit(_share, program, path, n, workers) for n in range(workers)]
+        first, *others = [share.result() for share in shares]
     for other in others:
         first.packets += other.packets
         first.bytes += other.bytes
@@ -91,8 +91,8 @@ def judge(program: int, path: Path) -> Judged:
 def _share(program: int, path: Path, start: int, step: int) -> Judged:
     """Run the program on every `step`th packet, beginning with number `start`."""
     judged = Judged()
-    ask, mine = Runner(program).run, packets(path, judged.skipped, start, step)
-    while batch := list(islice(mine, _BATCH)):
+    ask, stream = Runner(program).run, packets(path, judged.skipped, start, step)
+    while batch := list(islice(stream, _BATCH)):
         frames = [packet.frame for packet in batch if len(packet.frame) >= FRAME_MIN]
         judged.packets += len(batch)
         judged.bytes += sum(packet.length for packet in batch)
@@ -102,7 +102,7 @@ def _share(program: int, path: Path, start: int, step: int) -> Judged:
 
 
 def judge_by_clock(program: int, path: Path, recorded: memoryview) -> Judged:
-    """The same in one process, which sets `recorded`, the program's clock, before each packet."""
+    """As `judge`, in one process: it sets `recorded`, the program's clock, before each packet."""
     judged = Judged()
     ask, read, values = Runner(program).run, judged.clock.read, judged.values
     for frame, length, unix_ns, _ in packets(path, judged.skipped):

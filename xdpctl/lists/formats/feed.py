@@ -75,21 +75,21 @@ class Gathering:
     def take(self, line: int, text: str, parse: Callable[[str], Iterable[Prefix]]) -> None:
         """Add the prefixes that `parse` finds in a line; a line for which it raises is refused."""
         try:
-            found = list(parse(text))
+            prefixes = list(parse(text))
         except RuleError as error:
             self.refuse(line, text, error)
             return
-        into, broad = self._raw[4], len(found) > 1 and _is_broad(found)
+        into, broad = self._raw[4], len(prefixes) > 1 and _is_broad(prefixes)
         if broad:
             into, self._broad_lines = self._broad, self._broad_lines + 1
-        for address, length in found:
+        for address, length in prefixes:
             if len(address) == 4:
                 key = int.from_bytes(address, "big") << 6 | length
                 into += key.to_bytes(8, byteorder)
             else:
                 self._raw[6] += address + length.to_bytes()
             self._room -= 1
-        self.lines += bool(found)
+        self.lines += bool(prefixes)
         if self._room < 0:
             self._compact()
 
@@ -137,7 +137,9 @@ class Gathering:
         )
 
     def _no_list(self) -> RuleError:
-        first = "; at ".join(f"{each['line']}: {each['error']}" for each in self.rejects[:_SHOWN])
+        first = "; at ".join(
+            f"{reject['line']}: {reject['error']}" for reject in self.rejects[:_SHOWN]
+        )
         return RuleError(
             f"this does not look like a list of prefixes in the format {self.kind}: "
             f"{self.rejected} of {self.lines} entries were refused, the first at {first}",
@@ -169,9 +171,9 @@ class Gathering:
         """Remove duplicates; RuleError if more than the maximum remain."""
         keys = {}
         for number, family in FAMILIES.items():
-            found = np.frombuffer(self._raw.pop(number), family.dtype)
-            keys[number] = _unique(found)
-            self._duplicates += len(found) - len(keys[number])
+            raw = np.frombuffer(self._raw.pop(number), family.dtype)
+            keys[number] = _unique(raw)
+            self._duplicates += len(raw) - len(keys[number])
         broad = _unique(np.frombuffer(bytes(self._broad), V4.dtype))
         self._broad = bytearray(broad.tobytes())
         count = sum(map(len, keys.values())) + len(broad)
@@ -181,7 +183,7 @@ class Gathering:
                 "",
                 "use a shorter list, or raise the limit",
             )
-        self._raw = {number: bytearray(found.tobytes()) for number, found in keys.items()}
+        self._raw = {number: bytearray(unique.tobytes()) for number, unique in keys.items()}
         self._room = self.room - count
         return keys
 
@@ -194,6 +196,6 @@ def _is_broad(pieces: list[Prefix]) -> bool:
 def _unique(keys: Keys) -> Keys:
     """Sorted keys without duplicates; several times faster than numpy.unique on numbers."""
     keys = np.sort(keys)
-    kept = np.ones(len(keys), np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=kept[1:])
-    return keys[kept]
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return keys[first]

@@ -114,10 +114,10 @@ def _lists(data: bytes | msgspec.Raw, path: str = "") -> Lists:
 
 def _fields(data: bytes | msgspec.Raw) -> dict[_Name, msgspec.Raw]:
     """The fields of an object; RuleError if there are more than 1,000."""
-    seen = count(1)
+    counter = count(1)
 
     def name(_: type, text: Any) -> _Name:
-        if next(seen) > _LOOKED:
+        if next(counter) > _LOOKED:
             problem = f"the JSON has an object of more than {_LOOKED} fields instead of a list"
             raise RuleError(problem, "", "write a list of strings or objects")
         return _Name(text)
@@ -168,8 +168,8 @@ def _parse(text: str, column: str | None) -> list[Prefix]:
     if isinstance(item, str) and column is None:
         return parse_entry(item)
     if not isinstance(item, dict):
-        wanted = "a string or an object" if column is None else f"an object with {column[:40]!r}"
-        raise RuleError(f"not {wanted}", "", f"write {wanted}")
+        expected = "a string or an object" if column is None else f"an object with {column[:40]!r}"
+        raise RuleError(f"not {expected}", "", f"write {expected}")
     values = _values(item, column)
     if len(values) > 1:
         return parse_entry(next(filter(is_entry, values), values[0]))
@@ -177,9 +177,9 @@ def _parse(text: str, column: str | None) -> list[Prefix]:
         return parse_entry(values[0])
     if item.get("type") == "metadata":
         return []
-    wanted = "field of a known name" if column is None else f"field {column[:40]!r}"
+    expected = "field of a known name" if column is None else f"field {column[:40]!r}"
     there = ", ".join(name[:40] for name in list(item)[:30])
-    raise RuleError(f"the object has no {wanted}; it has {there}", "column", "name one of those")
+    raise RuleError(f"the object has no {expected}; it has {there}", "column", "name one of those")
 
 
 def _values(item: dict[str, Any], column: str | None) -> list[str]:
@@ -187,8 +187,10 @@ def _values(item: dict[str, Any], column: str | None) -> list[str]:
     if column is not None:
         value = item.get(column)
         return [value] if isinstance(value, str) else []
-    found = {_RANK.get(_plain_name(name), -1): value for name, value in item.items()}
-    values = [found[rank] for rank in sorted(found) if rank >= 0 and isinstance(found[rank], str)]
+    by_rank = {_RANK.get(_plain_name(name), -1): value for name, value in item.items()}
+    values = [
+        by_rank[rank] for rank in sorted(by_rank) if rank >= 0 and isinstance(by_rank[rank], str)
+    ]
     match = item.get("match")  # xdpctl's own export
     if not values and isinstance(match, dict) and isinstance(match.get("source"), str):
         return [match["source"]]

@@ -30,9 +30,9 @@ def read_csv(data: bytes, column: str | None, into: Gathering) -> None:
             except RuleError as error:
                 into.refuse(number, text, error)
                 continue
-            named = not any(map(is_entry, islice(first, _LOOKED)))
-            parse = _parser(_column(first, column, named), delimiter)
-            if named:
+            has_names = not any(map(is_entry, islice(first, _LOOKED)))
+            parse = _parser(_column(first, column, has_names), delimiter)
+            if has_names:
                 continue
         into.take(number, text, parse)
 
@@ -64,22 +64,22 @@ def _parser(index: int, delimiter: str) -> Callable[[str], list[Prefix]]:
     return parse
 
 
-def _column(first: list[str], column: str | None, named: bool) -> int:
+def _column(first: list[str], column: str | None, has_names: bool) -> int:
     """The index of the column with the entries, from 0."""
-    names = [plain_name(cell) for cell in first] if named else []
+    names = [plain_name(cell) for cell in first] if has_names else []
     if column is None:
-        if not named:
+        if not has_names:
             return next(i for i, cell in enumerate(first) if is_entry(cell))
-        known = [names.index(name) for name in NAMES if name in names]
-        if known:
-            return known[0]
+        places = [names.index(name) for name in NAMES if name in names]
+        if places:
+            return places[0]
         raise _missing("no column of a known name", first)
     if plain_name(column) in names:
         return names.index(plain_name(column))
     number = int(column) if re.fullmatch("[0-9]{1,6}", column) else 0
     if 1 <= number <= len(first):
         return number - 1
-    if named:
+    if has_names:
         raise _missing(f"no column {column[:40]!r}", first)
     problem = f"the columns have no names, so none is {column[:40]!r}"
     if number:
@@ -109,8 +109,8 @@ def _parse_dshield(text: str) -> list[Prefix]:
             "write start, end and netmask length, separated by tabs",
         )
     start, end, length = (cell.strip() for cell in cells[:3])
-    found = parse_entry(f"{start}/{length}")
-    if found != parse_entry(f"{start}-{end}"):
+    prefixes = parse_entry(f"{start}/{length}")
+    if prefixes != parse_entry(f"{start}-{end}"):
         problem = f"{start}/{length} does not end at {end[:40]}"
         raise RuleError(problem, "", "correct the end or the netmask length")
-    return found
+    return prefixes

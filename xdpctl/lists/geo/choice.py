@@ -39,12 +39,12 @@ def choose(
     """
     if not countries and not asns:
         raise RuleError("no country or AS is named", "country", "name one, for example DE")
-    for asked, had, what in (
+    for selection, had, noun in (
         (countries, database.has_countries, "countries"),
         (asns, database.has_asns, "AS numbers"),
     ):
-        if asked and not had:
-            raise ConfigError(f"{database.description} has no {what}; add a database that has them")
+        if selection and not had:
+            raise ConfigError(f"{database.description} has no {noun}; add a database that has them")
     codes = frozenset(parse_country(code) for code in countries)
     return Choice(codes, frozenset(parse_asn(str(number)) for number in asns), inverted)
 

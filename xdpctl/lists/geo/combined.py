@@ -41,11 +41,11 @@ class Combined:
 
     def lookup(self, address: Prefix) -> Place | None:
         """See GeoDatabase. The network is the narrower one of the two that answered."""
-        found = [place for d in self.databases if (place := d.lookup(address))]
-        if not found:
+        places = [place for d in self.databases if (place := d.lookup(address))]
+        if not places:
             return None
-        country_source = next((place for place in found if place.country), found[0])
-        as_source = next((place for place in found if place.asn), found[0])
+        country_source = next((place for place in places if place.country), places[0])
+        as_source = next((place for place in places if place.asn), places[0])
         network = max(country_source.network, as_source.network, key=_length)
         return Place(country_source.country, as_source.asn, as_source.as_name, network)
 
@@ -75,8 +75,8 @@ class Combined:
         return _each(set_algebra.difference, known, chosen)
 
 
-def _each(operation: _Operation, one: dict[int, Keys], other: dict[int, Keys]) -> dict[int, Keys]:
-    return {n: operation(family, one[n], other[n]) for n, family in FAMILIES.items()}
+def _each(operation: _Operation, left: dict[int, Keys], right: dict[int, Keys]) -> dict[int, Keys]:
+    return {n: operation(family, left[n], right[n]) for n, family in FAMILIES.items()}
 
 
 def _length(network: str) -> int:

@@ -51,16 +51,16 @@ class Decoder:
         return None, self._after(kind, size, offset)
 
     def _map(self, size: int, offset: int) -> tuple[dict[str, Any], int]:
-        found = {}
+        values = {}
         for _ in range(size):
             name, offset = self._value(offset)
             if not isinstance(name, str):
                 raise Damaged("a field's name is not a text")
             if self.wanted is None or name in self.wanted:
-                found[name], offset = self._value(offset)
+                values[name], offset = self._value(offset)
             else:
                 offset = self._after(*self._head(offset))
-        return found, offset
+        return values, offset
 
     def _head(self, offset: int) -> tuple[int, int, int]:
         """Type; size, or the target of a pointer; and the offset of the content."""

@@ -28,11 +28,11 @@ Stamp = tuple[tuple[Path, int, int, int], ...]
 
 def find_databases(root: Path = Path("/")) -> list[Path]:
     """The databases of this machine, best first; a country file before the larger city file."""
-    found: list[Path] = []
+    databases: list[Path] = []
     for folder, pattern in _PLACES:
         files = [path for path in (root / folder).glob(pattern) if path.is_file()]
-        found += sorted(files, key=lambda path: (path.stat().st_size, path.name))
-    return found
+        databases += sorted(files, key=lambda path: (path.stat().st_size, path.name))
+    return databases
 
 
 def open_database(path: Path) -> GeoDatabase:
@@ -135,11 +135,11 @@ class Databases:
 
 def _stamp(paths: Sequence[Path]) -> Stamp:
     """Inode, size and time of each file, which change when it is replaced or written."""
-    found = []
+    entries = []
     for path in paths:
         try:
             status = path.stat()
         except OSError:
             continue  # opening it reports why
-        found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
+        entries.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(entries)

@@ -56,8 +56,8 @@ def asn(record: Any) -> int:
 
 def as_name(record: Any) -> str:
     """The name of the record's AS; "" if it has none."""
-    found = _first(record, _AS_NAMES) if asn(record) else ""
-    return found if isinstance(found, str) else ""
+    name = _first(record, _AS_NAMES) if asn(record) else ""
+    return name if isinstance(name, str) else ""
 
 
 def _first(record: Any, names: Iterable[str]) -> Any:

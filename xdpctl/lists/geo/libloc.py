@@ -120,23 +120,23 @@ class LiblocDatabase:
 
     def _records(self) -> Records:
         raw = self._networks["country"]
-        known, rows = np.unique(raw, return_inverse=True)
-        clean = np.array([codes.country(c.decode("ascii", "replace")) for c in known], "S2")
+        distinct, rows = np.unique(raw, return_inverse=True)
+        clean = np.array([codes.country(c.decode("ascii", "replace")) for c in distinct], "S2")
         return Records(clean[rows], self._networks["asn"].astype(np.uint32))
 
     def _find(self, address: bytes) -> tuple[int, int]:
         """The index of the innermost network around an address, or -1, and its length."""
         path = address if len(address) == 16 else MAPPED + address
         number = int.from_bytes(path, "big")
-        node, found, depth = 0, -1, 0
+        node, record, depth = 0, -1, 0
         for length in range(129):
             row = self._nodes.rows[node]
             if row[2] != _NONE:
-                found, depth = int(row[2]), length
+                record, depth = int(row[2]), length
             node = int(row[number >> (127 - length) & 1]) if length < 128 else 0
             if not node:
                 break
-        return found, max(0, depth - 128 + len(address) * 8)
+        return record, max(0, depth - 128 + len(address) * 8)
 
     def _as_name(self, asn: int) -> str:
         numbers = self._ases["number"]

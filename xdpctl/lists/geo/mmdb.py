@@ -155,21 +155,21 @@ def open_mmdb(path: Path, descriptor: int, mapped: mmap) -> MmdbDatabase:
         reader = maxminddb.open_database(link, maxminddb.MODE_MMAP)  # pure Python: see decoder.py
         facts = reader.metadata()
         nodes = _Nodes(facts.node_count, facts.record_size // 4, mapped)
-        found = layouts.survey(nodes.sample())
+        survey = layouts.survey(nodes.sample())
         database = MmdbDatabase(
             path=path,
             description=f"{path.name} ({facts.description.get('en') or facts.database_type})",
             built=float(facts.build_epoch),
-            has_countries=found.countries,
-            has_asns=found.asns,
+            has_countries=survey.countries,
+            has_asns=survey.asns,
             _ip_version={4: 4, 6: 6}[facts.ip_version],
             _reader=reader,
             _nodes=nodes,
         )
     except (*_FAULTS, AttributeError, LookupError, OSError) as error:  # metadata of other types
         raise _damaged(path, str(error).replace(link, path.name)) from error
-    if not found.countries and not found.asns:
-        raise _no_use(path, found.fields)
+    if not survey.countries and not survey.asns:
+        raise _no_use(path, survey.fields)
     return database
 
 

@@ -60,13 +60,13 @@ def leaves(
     """
     addresses = np.zeros((1, max(1, family.bits // 64)), np.uint64)
     nodes, records = np.array([start.node]), np.array([start.record])
-    found, seen = [], 0
+    parts, visited = [], 0
     for length in range(family.bits + 1):
         ends = np.flatnonzero((nodes < 0) & (records >= 0))
-        found.append(_keys(family, addresses[ends[picked(records[ends])]], length))
+        parts.append(_keys(family, addresses[ends[picked(records[ends])]], length))
         inner = (nodes >= 0) & ~np.isin(nodes, barred)
-        seen += int(np.count_nonzero(inner))
-        if seen > tree.size or (length == family.bits and inner.any()):
+        visited += int(np.count_nonzero(inner))
+        if visited > tree.size or (length == family.bits and inner.any()):
             raise Damaged("its branches join, or are longer than addresses")
         if length == family.bits or not inner.any():
             break
@@ -75,7 +75,7 @@ def leaves(
         addresses = np.repeat(addresses[inner], 2, axis=0)
         word, bit = divmod(family.bits - length - 1, 64)
         addresses[1::2, -1 - word] |= np.uint64(1 << bit)
-    return np.concatenate(found)
+    return np.concatenate(parts)
 
 
 def _keys(family: Family, addresses: NDArray[np.uint64], length: int) -> Keys:

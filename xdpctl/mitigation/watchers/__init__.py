@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Background checks of automatic rules: the next step of a ladder, and the release."""
+"""Background checks of automatic rules and lists: ladders, releases, trials, and whom lists hit."""

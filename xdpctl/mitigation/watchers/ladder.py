@@ -72,7 +72,7 @@ class Ladder:
     def _due(self, rule: Rule, now: float, clock: Now) -> bool:
         ladder = self._settings()
         if tags.WATCHED in rule.tags:
-            # time before the first look counts; later changes of the wall clock do not
+            # time before the first look counts; later changes of the wall clock do not matter
             since = self._since.setdefault(rule.id, now - max(0.0, clock.unix - rule.created_at))
             return now - since >= (ladder.monitor or 0.0)
         loud, seconds = self._activity.update(rule.id, self._controller.hits(rule).packets, now)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Measures whom lists hit: sources on them with which the inside is in conversation.
+"""Measures whom lists hit: listed sources that are in conversation with the inside.
 
-A list that spares known flows drops whoever begins, so only a conversation that the inside began,
-or that is older than the entry, goes on. ICMP does not count: anybody may cite a flow. Nor do
-sources of which few packets pass beside those that are dropped, as of forged flows that are taken
+A list that spares known flows drops only new flows of a source. So a conversation goes on if the
+inside began it, or if it is older than the entry. ICMP does not count, since anybody may cite a
+flow. Nor do sources with few passed packets among many dropped ones: some forged flows are taken
 for known ones.
 """
 
@@ -26,17 +26,17 @@ from xdpctl.traffic.packets import PacketArray, source
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 
 _STEP_SECONDS = 5.0
-_AGAIN_SECONDS = 3600.0  # a list of which this was told is not told of again within
+_AGAIN_SECONDS = 3600.0  # between two notes about the same list
 _EXAMPLES = 3
 _LEAST, _MOSTLY = 3, 0.1  # sampled packets of a source that pass, and the share that passes
 
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """Of the last minute: sources of a list that are in conversation with the inside.
+    """Listed sources that were in conversation with the inside in the last minute.
 
-    They are those in a sample; `packets` is how many of theirs passed, estimated, and `examples`
-    are those with the most.
+    They are counted in a sample. `packets` estimates how many of their packets passed. `examples`
+    are the sources with the most.
     """
 
     sources: int = 0
@@ -51,7 +51,7 @@ class Spared:
 
 
 class _List(NamedTuple):
-    """A list in its slot, and since when it is looked at."""
+    """A list, its slot, and since when it is looked at."""
 
     name: str
     slot: int
@@ -61,8 +61,8 @@ class _List(NamedTuple):
 class ListWatch:
     """Looks at the lists in force every few seconds.
 
-    `seen` are the packets of the last seconds, or None if nothing is observed. `found` has each
-    list that is measured, by name. What it spares is told once in an hour.
+    `seen` returns the packets of the last seconds, or None if nothing is observed. `found` has each
+    measured list by name. What a list spares is noted once an hour.
     """
 
     def __init__(self, controller: Controller, seen: Callable[[float], Seen | None]) -> None:
@@ -71,57 +71,65 @@ class ListWatch:
         self._told: dict[str, float] = {}
         self.found: Mapping[str, Spared] = {}
         task = PeriodicTask(
-            "lists", _STEP_SECONDS, self.step, "it is not known whom lists hit; they stay"
+            "lists", _STEP_SECONDS, self.step, "cannot measure whom lists hit; the lists stay"
         )
         self.start, self.stop = task.start, task.stop
 
     def step(self, now: float) -> None:
         """Measure each list that drops and spares known flows."""
         state, flows = self._controller.state, self._controller.datapath.flows
-        held = {each.name: each.slot for each in list(state.sets.values()) if measured(each)}
-        if held and Asking.ASKS not in flows.asking().values():
-            held = {}
+        slots = {
+            source_set.name: source_set.slot
+            for source_set in list(state.sets.values())
+            if measured(source_set)
+        }
+        if slots and Asking.ASKS not in flows.asking().values():
+            slots = {}
         before = self._lists
         self._lists = {
             name: before[name]
             if name in before and before[name].slot == slot
             else _List(name, slot, now)
-            for name, slot in held.items()
+            for name, slot in slots.items()
         }
-        seen = cache(self._seen)  # most lists are looked at for as long
-        found = {each.name: _spared(each, now, seen) for each in self._lists.values()}
-        self.found = {name: spared for name, spared in found.items() if spared is not None}
+        seen = cache(self._seen)  # most lists are looked at for the same time
+        results = {watched.name: _spared(watched, now, seen) for watched in self._lists.values()}
+        self.found = {name: spared for name, spared in results.items() if spared is not None}
         self._tell(now)
 
     def _tell(self, now: float) -> None:
-        told = {n: at for n, at in self._told.items() if n in self._lists}
+        told_at = {n: at for n, at in self._told.items() if n in self._lists}
         news = {
             name: spared
             for name, spared in self.found.items()
-            if spared.sources and now >= told.get(name, -_AGAIN_SECONDS) + _AGAIN_SECONDS
+            if spared.sources and now >= told_at.get(name, -_AGAIN_SECONDS) + _AGAIN_SECONDS
         }
         if news:
             self._controller.submit(lambda draft: _note(draft, news)).result()
-        self._told = told | dict.fromkeys(news, now)
+        self._told = told_at | dict.fromkeys(news, now)
 
     def warnings(self) -> list[str]:
         """What an operator should know."""
         return [
-            f"the set {name} lists {spared}: those conversations go on, and what such a source "
-            "begins is dropped; look whether the list is wrong (xdpctl lookup)"
+            f"the set {name} lists {spared}: these conversations go on, and new ones of such a "
+            "source are dropped; check whether the list is wrong (xdpctl lookup)"
             for name, spared in self.found.items()
             if spared.sources
         ]
 
 
-def measured(held: SourceSet) -> bool:
-    """Whether it can be measured whom a set hits."""
-    return held.action is Action.DROP and held.mode is Mode.ENFORCE and held.spare.known_flows
+def measured(source_set: SourceSet) -> bool:
+    """Whether what a set hits can be measured."""
+    return (
+        source_set.action is Action.DROP
+        and source_set.mode is Mode.ENFORCE
+        and source_set.spare.known_flows
+    )
 
 
 def _spared(of: _List, now: float, seen: Callable[[float], Seen | None]) -> Spared | None:
-    """Whom a list spares; None while that is not known."""
-    if now <= of.since:  # its slot may have been another's until now
+    """The sources that a list spares; None while they are not known."""
+    if now <= of.since:  # until now, the slot may have been that of another list
         return None
     look = seen(min(SECONDS_MAX, max(now - of.since, _STEP_SECONDS)))
     if look is None:
@@ -130,7 +138,7 @@ def _spared(of: _List, now: float, seen: Callable[[float], Seen | None]) -> Spar
 
 
 def spared_of(packets: PacketArray) -> Spared:
-    """Whom a list spares, of the packets that it has met."""
+    """The sources that a list spares, from the packets that it has met."""
     packets = packets[~np.isin(packets["protocol"], (ICMP, ICMPV6))]
     if not len(packets):
         return Spared()
@@ -142,7 +150,7 @@ def spared_of(packets: PacketArray) -> Spared:
     sampled = np.bincount(places, known)
     talks = (sampled >= _LEAST) & (passed >= _MOSTLY * met)
     most = sources[np.argsort(-passed * talks, kind="stable")[: min(_EXAMPLES, talks.sum())]]
-    return Spared(int(talks.sum()), int(passed[talks].sum()), tuple(source(each) for each in most))
+    return Spared(int(talks.sum()), int(passed[talks].sum()), tuple(source(row) for row in most))
 
 
 def _note(draft: Draft, news: Mapping[str, Spared]) -> None:

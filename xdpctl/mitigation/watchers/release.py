@@ -82,18 +82,18 @@ class Activity:
 
     def keep(self, known: Container[str]) -> None:
         """Forget all rules that are not in `known`."""
-        self._seen = {name: seen for name, seen in self._seen.items() if name in known}
+        self._seen = {name: last for name, last in self._seen.items() if name in known}
 
     def update(self, rule: str, packets: int, now: float) -> tuple[bool, float]:
         """Whether a rule has many hits, and for how many seconds; not at the first call.
 
         `packets` is its counter, `now` is in seconds of a monotonic clock.
         """
-        seen = self._seen.get(rule)
-        if seen is None:
-            seen = self._seen[rule] = _Seen(packets, now, False, now)
-        loud = packets - seen.packets > LOUD_PPS * (now - seen.at)
-        if loud != seen.loud:
-            seen.since = seen.at  # it changed at some time since then
-        seen.packets, seen.at, seen.loud = packets, now, loud
-        return loud, now - seen.since
+        last = self._seen.get(rule)
+        if last is None:
+            last = self._seen[rule] = _Seen(packets, now, False, now)
+        loud = packets - last.packets > LOUD_PPS * (now - last.at)
+        if loud != last.loud:
+            last.since = last.at  # it changed at some time since then
+        last.packets, last.at, last.loud = packets, now, loud
+        return loud, now - last.since

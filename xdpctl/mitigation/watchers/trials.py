@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Measures whom detectors' rules hit, and softens those that hit people.
 
-A rule that hits people becomes a limit with room for newcomers, and never goes away by this:
-whoever hides people in a flood gains no more than a limit.
+A rule that hits people becomes a limit with room for newcomers, but is never removed. So an
+attacker who mixes people into a flood gets no more than a limit.
 """
 
 import secrets
@@ -30,18 +30,18 @@ from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
 _STEP_SECONDS = 0.5
 _MOST_SHARE = 0.25  # of flows
 _LEAST, _MOST, _OF_HITS = 5.0, 25.0, 0.001  # flows a second that are tried
-_EAGER = 400  # sources, until which as many as possible are tried
+_EAGER = 400  # counted sources; until then as many flows as possible are tried
 _AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
 _LOOK_SECONDS, _IN_A_PAUSE = LOOK_NS / 1e9, 0.1
 _RECORDS_NS = 10_000_000_000
-_SERVED, _MORE = 0.8, 2.0  # of those that come again: so they are people, and more may
+_SERVED, _MORE = 0.8, 2.0  # if as large a share that comes again is served, more may come again
 _SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
 _STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
 
 
 @dataclass(slots=True)
 class _Tried:
-    """A rule that is being tried, as it was when that began."""
+    """A rule on trial, and its counters."""
 
     rule: Rule
     number: int
@@ -57,9 +57,10 @@ class _Tried:
         self.first = self.at, self.packets
 
     def hits(self, now: float) -> int:
-        """Packets that it has hit within the time in which those that come again are counted.
+        """Packets that the rule has hit in the time for which flows that come again are counted.
 
-        In a pause of the attack it is a part of what it is used to: few who come then are not many.
+        In a pause of the attack it is at least a tenth of the mean: else the few flows that come
+        again then would be a large share.
         """
         self.before.append((now, self.packets))
         while len(self.before) > 1 and self.before[1][0] <= now - _LOOK_SECONDS:
@@ -72,8 +73,8 @@ class _Tried:
 class TrialWatch:
     """Looks at the trials twice a second; `step` does so once.
 
-    `usual` are the handshakes a second that are usual at a destination, or at all; `mode_of` is the
-    mode of a detector, whose rules are softened only while it is on.
+    `usual` returns the usual handshakes a second at a destination, or at all. `mode_of` returns the
+    mode of a detector; rules are softened only while it is on.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class TrialWatch:
         self._numbers = count(secrets.randbits(31) + 1)
         self._tried: dict[str, _Tried] = {}
         task = PeriodicTask(
-            "trials", _STEP_SECONDS, self.step, "it is not known whom rules hit; they stay"
+            "trials", _STEP_SECONDS, self.step, "cannot measure whom rules hit; the rules stay"
         )
         self.start, self.stop = task.start, task.stop
 
@@ -98,20 +99,24 @@ class TrialWatch:
         if not rules and not self._tried and not state.collateral:
             return []
         if Asking.ASKS not in datapath.flows.asking().values():
-            rules = {}  # of no flow it is known whether the inside takes part
+            rules = {}  # it is not known in which flows the inside takes part
         self._tried = {name: self._going(rule, now) for name, rule in rules.items()}
         for tried in self._tried.values():
             self._measure(tried, now)
         datapath.trials.put({tried.rule.slot: _trial(tried) for tried in self._tried.values()})
         counted = self._count()
         state.collateral = self._kept(counted)
-        hurting = {name: found for name, found in counted.items() if self._softer(name, found)}
+        hurting = {
+            name: collateral
+            for name, collateral in counted.items()
+            if self._softer(name, collateral)
+        }
         if hurting:
             self._controller.submit(lambda draft: self._soften(draft, hurting)).result()
         return list(hurting)
 
     def _going(self, rule: Rule, now: float) -> _Tried:
-        """The trial of a rule; a new one if the rule does something else since."""
+        """The trial of a rule; a new one if its action, limit or slot has changed."""
         tried = self._tried.get(rule.id)
         if tried is None or (tried.rule.slot, _does(tried.rule)) != (rule.slot, _does(rule)):
             packets = self._controller.hits(rule).packets
@@ -135,57 +140,60 @@ class TrialWatch:
         passed, by_number = datapath.trials.passed(), dict[int, list[Tried]]()
         now_ns = self._controller.clock.read().ns
         for flow in datapath.trials.tried():
-            if flow.since_ns > now_ns - _RECORDS_NS:  # a tally forgets those that it has counted
+            if flow.since_ns > now_ns - _RECORDS_NS:  # a tally may have forgotten older flows
                 by_number.setdefault(flow.trial, []).append(flow)
         false_pass = datapath.flows.figures().false_pass
-        found = {}
+        counted = {}
         for name, tried in self._tried.items():
             tried.tally.add(by_number.get(tried.number, ()))
             tried.tally.settle(now_ns)
-            found[name] = tried.tally.found(
+            counted[name] = tried.tally.found(
                 passed.get(tried.rule.slot, 0), tried.again, false_pass, tried.hits(tried.at)
             )
-        return found
+        return counted
 
     def _kept(self, counted: dict[str, Collateral]) -> dict[str, Collateral]:
-        """What is known now, and what was known of rules that begin anew, or are not tried now."""
+        """The new results, and the old ones of rules that began anew, or are not on trial now."""
         state = self._controller.state
         before = {
-            name: replace(found, hurts=False)
-            for name, found in state.collateral.items()
-            if name in state.matches and found.sources
+            name: replace(collateral, hurts=False)
+            for name, collateral in state.collateral.items()
+            if name in state.matches and collateral.sources
         }
         return before | {
-            name: found for name, found in counted.items() if found.sources or name not in before
+            name: collateral
+            for name, collateral in counted.items()
+            if collateral.sources or name not in before
         }
 
-    def _softer(self, name: str, found: Collateral) -> Rule | None:
-        """The rule as it does less harm; None if it stays."""
+    def _softer(self, name: str, collateral: Collateral) -> Rule | None:
+        """The softened rule; None if it stays as it is."""
         rule = self._tried[name].rule
-        if not found.hurts or not automatic(rule):  # an operator is only told
+        if not collateral.hurts or not automatic(rule):  # an operator is only told
             return None
         if self._mode_of(rule.origin) is not Automatic.ON:
             return None
-        return softer(rule, found, self._usual(rule.match.get("destination")))
+        return softer(rule, collateral, self._usual(rule.match.get("destination")))
 
     def _soften(self, draft: Draft, hurting: dict[str, Collateral]) -> None:
-        for name, found in hurting.items():
+        for name, collateral in hurting.items():
             looked, standing = self._tried[name].rule, draft.find(name)
             if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
                 continue  # it was changed in the meantime
-            changed = softer(standing, found, self._usual(standing.match.get("destination")))
+            changed = softer(standing, collateral, self._usual(standing.match.get("destination")))
             if changed is None:
                 continue
             draft.put(changed)
-            why = f"it hits people: {found}"
+            why = f"it hits people: {collateral}"
             rule_notes.rule_changed(draft, changed, "softened", why)
             draft.note("xdpctl", "rule.softened", name, why=why, limit=str(changed.limit))
 
 
-def softer(rule: Rule, found: Collateral, usual: float) -> Rule | None:
-    """The rule as a limit that has room for newcomers; None if it has, or cannot be measured.
+def softer(rule: Rule, collateral: Collateral, usual: float) -> Rule | None:
+    """The rule as a limit with room for newcomers; None if it has room, or cannot be measured.
 
-    Where most are people it is raised, by steps. An operator's word on a rule stands.
+    Where most sources are people, the limit is raised in steps. A rule that an operator changed
+    stays as it is.
     """
     if tags.PINNED in rule.tags or not of_tcp(rule):
         return None
@@ -196,7 +204,7 @@ def softer(rule: Rule, found: Collateral, usual: float) -> Rule | None:
         return None
     elif limit.pps < room:
         limit = structs.replace(limit, pps=room)
-    elif found.low > _MANY and limit.pps < _STEPS_MOST * room:
+    elif collateral.low > _MANY and limit.pps < _STEPS_MOST * room:
         limit = structs.replace(limit, pps=min(_STEP * limit.pps, _STEPS_MOST * room))
     else:
         return None
@@ -205,7 +213,7 @@ def softer(rule: Rule, found: Collateral, usual: float) -> Rule | None:
 
 
 def _trial(tried: _Tried) -> Trial:
-    """The share of flows by which a rule is tried, which is smaller the more it hits."""
+    """The trial of a rule; the more it hits, the smaller is the share of flows that may pass."""
     wanted = min(max(_OF_HITS * tried.rate, _LEAST), _MOST)
     if tried.tally.sources < _EAGER:
         wanted = _MOST

@@ -13,12 +13,14 @@ from xdpctl.model.match.ranges import Ranges
 def within(ranges: Ranges, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are in one of the ranges."""
     first, last = np.array(ranges).T
-    place = np.searchsorted(first, values, "right") - 1  # of the last range that may have it
+    place = (
+        np.searchsorted(first, values, "right") - 1
+    )  # of the last range that does not begin after it
     return np.asarray((place >= 0) & (values <= last[place]))
 
 
 def passing(tests: Bits, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values pass one of the groups of tests; less than 0 passes none."""
+    """Which values pass one of the groups of tests; a value below 0 passes none."""
     chosen = np.zeros(len(values), bool)
     for group in tests:
         passed = values >= 0

@@ -20,8 +20,8 @@ class Kind(Enum):
 class Component:
     """A component. `type` is FlowSpec's number, by which matches are ordered; `most` the maximum.
 
-    `words` are its names in the short text, of which the first one is used for output. `names` are
-    the names of its values or bits.
+    `words` are its names in the short text; the first one is used for output. `names` are the names
+    of its values or bits.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Component:
 
     @property
     def of_flowspec(self) -> bool:
-        """Whether FlowSpec has it, too."""
+        """Whether it is a component of FlowSpec."""
         return self.type < _OURS
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether a match takes a packet, in Python: for packets that were captured."""
+"""Decides in Python whether a match takes a captured packet."""
 
 from collections.abc import Mapping
 from typing import Any

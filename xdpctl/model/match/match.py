@@ -24,7 +24,8 @@ _HASHED = "m-"
 class Match(msgspec.Struct, frozen=True, gc=False):
     """The values by which packets are matched; a packet must match all of them.
 
-    `others` are the components but for the source, in FlowSpec's order: `matching` makes a match.
+    `others` are the components except the source, in FlowSpec's order. Use `matching` to make a
+    match.
     """
 
     source: Prefix | None = None
@@ -45,7 +46,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        """What rules are kept by: a source alone is its own key, any other match has a hash."""
+        """The key of its rule: a source alone is its own key, any other match has a hash."""
         if self.source is not None and not self.others:
             return self.source
         return _HASHED + hashlib.sha256(str(self).encode()).hexdigest()[:12]
@@ -53,17 +54,17 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     @property
     def family(self) -> int | None:
         """4 or 6 if only packets of that family can match; None if both can."""
-        given = dict(self.components)
-        prefixes = [p for name in ("source", "destination") if (p := given.get(name))]
+        values = dict(self.components)
+        prefixes = [p for name in ("source", "destination") if (p := values.get(name))]
         if prefixes:
             return int(prefixes[0].family)
-        return 6 if "flow_label" in given else None
+        return 6 if "flow_label" in values else None
 
     def get(self, name: str) -> Any:
         """A component's value, or None."""
         if name == "source":
             return self.source
-        return next((value for given, value in self.others if given == name), None)
+        return next((value for component, value in self.others if component == name), None)
 
     @property
     def source_only(self) -> Prefix | None:
@@ -90,7 +91,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
 
 def key_named(text: str) -> Key:
-    """The key that an id names; a prefix in any spelling is its source's. RuleError if none is."""
+    """The key that an id names; a prefix may have any spelling. RuleError if the id is invalid."""
     return text if text.startswith(_HASHED) else parse_rule_id(text)
 
 
@@ -100,21 +101,21 @@ def id_of(key: Key) -> str:
 
 
 def matching(components: Components) -> Match:
-    """The match of these components, of which the destination, if there is one, comes first."""
+    """The match of these components; the destination, if there is one, must come first."""
     source = next((value for name, value in components if name == "source"), None)
-    return Match(source, tuple(each for each in components if each[0] != "source"))
+    return Match(source, tuple(pair for pair in components if pair[0] != "source"))
 
 
-def build(given: Mapping[str, Any]) -> Match:
+def build(fields: Mapping[str, Any]) -> Match:
     """The match from JSON: texts, numbers or lists of these by component; RuleError if invalid."""
-    found: dict[str, Value] = {}
-    for name, value in given.items():
+    values: dict[str, Value] = {}
+    for name, value in fields.items():
         component = COMPONENTS.get(name)
         if component is None:
             known = ", ".join(COMPONENTS)
             raise RuleError(f"{name[:40]!r} is not a component", "match", f"use one of {known}")
-        found[name] = read(component, _as_text(value, f"match.{name}"), f"match.{name}")
-    return join(found)
+        values[name] = read(component, _as_text(value, f"match.{name}"), f"match.{name}")
+    return join(values)
 
 
 def read(component: Component, text: str, where: str) -> Value:
@@ -126,12 +127,12 @@ def read(component: Component, text: str, where: str) -> Value:
     return bits.parse(text, component, where)
 
 
-def join(found: Mapping[str, Value]) -> Match:
+def join(values: Mapping[str, Value]) -> Match:
     """A match of these components; RuleError if no packet can match."""
-    if not found:
+    if not values:
         raise RuleError("the match is empty", "match", "give a source, a destination, a port, …")
-    ordered = sorted(found.items(), key=lambda item: COMPONENTS[item[0]].type)
-    possible.check(found)
+    ordered = sorted(values.items(), key=lambda item: COMPONENTS[item[0]].type)
+    possible.check(values)
     return matching(tuple(ordered))
 
 

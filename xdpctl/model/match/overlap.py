@@ -14,24 +14,30 @@ from xdpctl.model.match.ranges import Ranges
 _EVERY_PROTOCOL: Ranges = ((0, 255),)
 
 
-def overlap(one: Match, other: Match) -> bool:
+def overlap(match: Match, other: Match) -> bool:
     """Whether there may be a packet that matches both."""
-    if None not in (one.family, other.family) and one.family != other.family:
+    if None not in (match.family, other.family) and match.family != other.family:
         return False
-    theirs = dict(other.components)
-    both = ((name, value, theirs[name]) for name, value in one.components if name in theirs)
-    return all(_meet(*pair) for pair in both) and not _protocols(one).isdisjoint(_protocols(other))
+    other_values = dict(other.components)
+    both = (
+        (name, value, other_values[name])
+        for name, value in match.components
+        if name in other_values
+    )
+    return all(_meet(*pair) for pair in both) and not _protocols(match).isdisjoint(
+        _protocols(other)
+    )
 
 
-def _meet(name: str, one: Any, other: Any) -> bool:
-    if isinstance(one, Prefix):
-        return one.covers(other) or other.covers(one)
+def _meet(name: str, value: Any, other: Any) -> bool:
+    if isinstance(value, Prefix):
+        return value.covers(other) or other.covers(value)
     if name == "port":  # one may match the source port, and the other the destination port
         return True
     if COMPONENTS[name].kind is Kind.NUMBER:
-        return any(a <= d and c <= b for a, b in one for c, d in other)
+        return any(a <= d and c <= b for a, b in value for c, d in other)
     most = COMPONENTS[name].most
-    return bool(_values(one, most) & _values(other, most))
+    return bool(_values(value, most) & _values(other, most))
 
 
 @lru_cache(4096)
@@ -42,8 +48,8 @@ def _values(tests: Bits, most: int) -> int:
 
 @lru_cache(4096)
 def _protocols(match: Match) -> frozenset[int]:
-    given = cast(Ranges, match.get("protocol") or _EVERY_PROTOCOL)
-    left = {number for number in range(256) if ranges.holds(given, number)}
+    allowed = cast(Ranges, match.get("protocol") or _EVERY_PROTOCOL)
+    protocols = {number for number in range(256) if ranges.holds(allowed, number)}
     for name, _ in match.components:
-        left &= NEEDS.get(name, left)
-    return frozenset(left)
+        protocols &= NEEDS.get(name, protocols)
+    return frozenset(protocols)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Refuses a match that no packet can have: its rule would be in force and hit nothing. Pure."""
+"""Refuses a match that no packet can have, since its rule would hit nothing. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,39 +22,39 @@ _FRAGMENTS = {
 }
 
 
-def check(found: Mapping[str, Any]) -> None:
-    """RuleError if no packet has all of these components, with the one to leave out or change."""
-    family = _family(found)
-    left = _protocols(found, family)
-    _check_fragments(found, family)
-    _check_length(found, family, left)
+def check(components: Mapping[str, Any]) -> None:
+    """RuleError, which names a component to change, if no packet has all of these components."""
+    family = _family(components)
+    protocols = _protocols(components, family)
+    _check_fragments(components, family)
+    _check_length(components, family, protocols)
 
 
-def _family(found: Mapping[str, Any]) -> int | None:
+def _family(components: Mapping[str, Any]) -> int | None:
     families = {
-        name: value.family for name, value in found.items() if isinstance(value, Prefix)
-    } | ({"flow_label": 6} if "flow_label" in found else {})
+        name: value.family for name, value in components.items() if isinstance(value, Prefix)
+    } | ({"flow_label": 6} if "flow_label" in components else {})
     if len(set(families.values())) > 1:
-        given = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
+        listed = ", ".join(f"{name} is IPv{family}" for name, family in families.items())
         first = next(iter(families))
         fix = "use one address family"
-        raise RuleError(f"no packet has both: {given}", f"match.{first}", fix)
+        raise RuleError(f"no packet has both: {listed}", f"match.{first}", fix)
     return next(iter(families.values()), None)
 
 
-def _protocols(found: Mapping[str, Any], family: int | None) -> set[int]:
-    """The protocols that are left."""
-    given = cast(Ranges, found.get("protocol", ((0, 255),)))
-    left = {n for low, high in given for n in range(low, high + 1)}
+def _protocols(components: Mapping[str, Any], family: int | None) -> set[int]:
+    """The protocols that these components allow."""
+    ranges = cast(Ranges, components.get("protocol", ((0, 255),)))
+    protocols = {n for low, high in ranges for n in range(low, high + 1)}
     for name in NEEDS:
-        if name in found:
-            left &= NEEDS[name]
-        if not left:
+        if name in components:
+            protocols &= NEEDS[name]
+        if not protocols:
             fix = "leave the protocol out, or write one that has it"
-            if "protocol" not in found:
+            if "protocol" not in components:
                 fix = "leave one of the components out"
             raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
-    of_family = {n for n in left if family is None or _OF_FAMILY.get(n, family) == family}
+    of_family = {n for n in protocols if family is None or _OF_FAMILY.get(n, family) == family}
     if not of_family:
         wanted = "icmp" if family == 4 else "icmpv6"
         raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
@@ -65,8 +65,8 @@ def _protocols(found: Mapping[str, Any], family: int | None) -> set[int]:
     return of_family
 
 
-def _check_fragments(found: Mapping[str, Any], family: int | None) -> None:
-    fragment = found.get("fragment")
+def _check_fragments(components: Mapping[str, Any], family: int | None) -> None:
+    fragment = components.get("fragment")
     if fragment is None:
         return
     # without a family, IPv4 has all that IPv6 has
@@ -74,19 +74,19 @@ def _check_fragments(found: Mapping[str, Any], family: int | None) -> None:
     if not kinds:
         fix = "a packet is whole, or a first, later, or later and last fragment; IPv6 has no dont"
         raise RuleError("no packet is such a fragment", "match.fragment", fix)
-    headed = next((name for name in NEEDS if name in found), None)
+    headed = next((name for name in NEEDS if name in components), None)
     if headed and all(kind & _LATER for kind in kinds):
         fix = "leave it out; a later fragment is matched by addresses, protocol and length"
         raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)
 
 
-def _check_length(found: Mapping[str, Any], family: int | None, left: set[int]) -> None:
-    lengths = found.get("packet_length")
+def _check_length(components: Mapping[str, Any], family: int | None, protocols: set[int]) -> None:
+    lengths = components.get("packet_length")
     if not lengths:
         return
-    least = _HEADER[family or (6 if left <= {ICMPV6} else 4)]
-    if not found.keys().isdisjoint(NEEDS):
-        least += min(_READ[protocol] for protocol in left)
+    least = _HEADER[family or (6 if protocols <= {ICMPV6} else 4)]
+    if not components.keys().isdisjoint(NEEDS):
+        least += min(_READ[protocol] for protocol in protocols)
     if lengths[-1][1] < least:
         fix = f"give {least} or more; it is the length of the IP packet with its header"
         raise RuleError("no IP packet with this match is that short", "match.packet_length", fix)

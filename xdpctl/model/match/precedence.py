@@ -3,7 +3,7 @@
 
 Components are compared by type; a match that has the lower type comes first. Of two prefixes, one
 inside the other comes first, else the lower address. Of two lists, the one with the lower bytes in
-an UPDATE message comes first, and a longer list before its own beginning.
+an UPDATE message comes first, and a longer list before one that it begins with.
 """
 
 from collections.abc import Iterator

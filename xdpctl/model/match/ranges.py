@@ -23,26 +23,26 @@ def parse(text: str, component: Component, where: str) -> Ranges:
     if len(text) > _TEXT_MAX:
         fix = f"write at most {_TEXT_MAX} characters, or several rules"
         raise RuleError(f"{component.name} is {len(text)} characters long", where, fix)
-    every: Ranges = ((0, component.most),)
-    found: list[tuple[int, int]] = []
+    all_values: Ranges = ((0, component.most),)
+    ranges: list[tuple[int, int]] = []
     for part in text.replace(" ", "").split(","):
-        kept = every
+        allowed = all_values
         for test in part.split("&"):
-            kept = _few(both(kept, _test(test, component, where)), component, where)
-        found += kept
-    joined = _few(merged(found), component, where)
+            allowed = _few(both(allowed, _test(test, component, where)), component, where)
+        ranges += allowed
+    joined = _few(merged(ranges), component, where)
     if not joined:
         fix = "the tests exclude all values"
         raise RuleError(f"no {component.name} can be {text[:80]!r}", where, fix)
     return joined
 
 
-def _few(kept: Ranges, component: Component, where: str) -> Ranges:
+def _few(ranges: Ranges, component: Component, where: str) -> Ranges:
     """The same ranges; RuleError if there are more than a match may have."""
-    if len(kept) > _LISTED_MAX:
+    if len(ranges) > _LISTED_MAX:
         fix = f"use at most {_LISTED_MAX} ranges, or several rules"
-        raise RuleError(f"{component.name} has too many ranges: {len(kept)}", where, fix)
-    return kept
+        raise RuleError(f"{component.name} has too many ranges: {len(ranges)}", where, fix)
+    return ranges
 
 
 def show(ranges: Ranges, component: Component) -> str:
@@ -85,11 +85,11 @@ def _number(text: str, component: Component, where: str) -> int:
 
 
 def _test(text: str, component: Component, where: str) -> Ranges:
-    found = _TEST.fullmatch(text)
-    if not found:
+    parsed = _TEST.fullmatch(text)
+    if not parsed:
         fix = "write a number, a range such as 1024-65535, or <, <=, >, >=, !=, = before a number"
         raise RuleError(f"{text[:40]!r} is not a test of {component.name}", where, fix)
-    operator, operand = found.groups()
+    operator, operand = parsed.groups()
     low_text, dash, high_text = operand.partition("-")
     if dash and not operator and operand not in component.names:
         low, high = (_number(part, component, where) for part in (low_text, high_text))
@@ -99,31 +99,31 @@ def _test(text: str, component: Component, where: str) -> Ranges:
     value, most = _number(operand, component, where), component.most
     match operator:
         case "<" | "<=":
-            found_ranges = [(0, value - (operator == "<"))]
+            allowed = [(0, value - (operator == "<"))]
         case ">" | ">=":
-            found_ranges = [(value + (operator == ">"), most)]
+            allowed = [(value + (operator == ">"), most)]
         case "!=":
-            found_ranges = [(0, value - 1), (value + 1, most)]
+            allowed = [(0, value - 1), (value + 1, most)]
         case _:
-            found_ranges = [(value, value)]
-    return tuple((low, high) for low, high in found_ranges if low <= high)
+            allowed = [(value, value)]
+    return tuple((low, high) for low, high in allowed if low <= high)
 
 
-def both(one: Ranges, other: Ranges) -> Ranges:
+def both(ranges: Ranges, other: Ranges) -> Ranges:
     """The numbers that are in both."""
-    pairs = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+    pairs = ((max(a, c), min(b, d)) for a, b in ranges for c, d in other)
     return tuple((low, high) for low, high in pairs if low <= high)
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
     """The same numbers in as few ranges as possible, sorted."""
-    found: list[tuple[int, int]] = []
+    joined: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
-        if found and low <= found[-1][1] + 1:
-            found[-1] = found[-1][0], max(high, found[-1][1])
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(high, joined[-1][1])
         else:
-            found.append((low, high))
-    return tuple(found)
+            joined.append((low, high))
+    return tuple(joined)
 
 
 def complement(ranges: Ranges, most: int) -> Ranges:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What packets have in common: each component's most frequent values, as a match takes them."""
+"""What packets have in common: the most frequent values of each component of a match."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -24,9 +24,9 @@ class Ranked(NamedTuple):
 
 
 def components(packet: Fields) -> dict[str, tuple[str, str]]:
-    """By component (its word in a match's text), a packet's value and the match of it."""
+    """A packet's values and their matches, by component (its word in a match's text)."""
     protocol = _NAMES.get(int(packet["protocol"]), f"proto {packet['protocol']}")  # type: ignore[arg-type]
-    found = {}
+    values = {}
     for name in _RANKED:
         text = _text(name, packet.get(name))
         if text:
@@ -36,12 +36,12 @@ def components(packet: Fields) -> dict[str, tuple[str, str]]:
                 match = protocol
             elif name in _OF_PROTOCOL:
                 match = f"{protocol} {match}"
-            found[word] = text, match
-    return found
+            values[word] = text, match
+    return values
 
 
 def _text(name: str, value: Any) -> str:
-    """The value in a match's text; empty for what a packet does not have."""
+    """The value as in a match's text; empty if the packet does not have it."""
     if value is None:
         return ""
     if name == "protocol":
@@ -52,7 +52,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _flags(value: int) -> str:
-    """The flags that are set; without ACK, also that it is not set: a SYN is no SYN-ACK."""
+    """The flags that are set, and `!ack` if ACK is not: a SYN is not a SYN-ACK."""
     shown = "+".join(name for name, bit in TCP_FLAGS.items() if value & bit)
     if value & TCP_FLAGS["ack"]:
         return shown
@@ -68,6 +68,6 @@ def rank(packets: Iterable[Fields]) -> dict[str, list[Ranked]]:
         for word, shown in components(packet).items():
             counts.setdefault(word, Counter())[shown] += 1
     return {
-        word: [Ranked(value, match, n / total) for (value, match), n in found.most_common(_TOP)]
-        for word, found in counts.items()
+        word: [Ranked(value, match, n / total) for (value, match), n in counter.most_common(_TOP)]
+        for word, counter in counts.items()
     }

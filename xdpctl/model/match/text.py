@@ -22,7 +22,7 @@ class _Token(NamedTuple):
 
 def parse(text: str) -> Match:
     """The match in a text; RuleError quotes the first invalid token with its position."""
-    found: dict[str, Value] = {}
+    components: dict[str, Value] = {}
     if len(text) > _TEXT_MAX:
         fix = f"write at most {_TEXT_MAX} characters"
         raise RuleError(f"the match is {len(text)} characters long", _FIELD, fix)
@@ -34,21 +34,21 @@ def parse(text: str) -> Match:
             component, values = COMPONENTS["protocol"], [_protocol(word)]
         else:
             values = list(_values(word, tokens))
-        if component.name in found:
+        if component.name in components:
             raise _wrong(
                 word, f"{component.name} is given twice", "list its values with commas: 53,123"
             )
         value = "".join(token.text for token in values)
         try:
-            found[component.name] = read(component, value, _FIELD)
+            components[component.name] = read(component, value, _FIELD)
         except RuleError as error:
             raise _wrong(values[0], str(error), error.fix) from None
-    return join(found)
+    return join(components)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    for found in re.finditer(r"\S+", text.lower()):
-        yield _Token(found[0], found.start() + 1)
+    for word in re.finditer(r"\S+", text.lower()):
+        yield _Token(word[0], word.start() + 1)
 
 
 def _component(word: _Token) -> Component | None:

@@ -36,15 +36,15 @@ _POLL_SECONDS = 0.01
 _READ_SECONDS = 0.1  # if there is little to read
 _MANY = 64  # heads, which are read at once
 _BEAT_SECONDS, _SAVE_SECONDS = 1.0, 60.0
-_ASK_SECONDS = 2.0  # between two questions what operators expect
+_ASK_SECONDS = 2.0  # between two requests for what operators expect
 
 
 @dataclass(slots=True)
 class Detector:
     """The engine between the ring and the hook.
 
-    Reports are posted, and files are written, by threads: neither a control plane that is busy nor
-    a slow disk may keep it from reading.
+    Threads post reports and write files, so neither a busy control plane nor a slow disk keeps it
+    from reading.
     """
 
     settings: Settings
@@ -92,9 +92,10 @@ class Detector:
         self._write(self._files(time.monotonic(), save=True))
 
     def _step(self, now: float) -> None:
-        """Read what there is, and look at it.
+        """Read the new heads, and pass them to the engine.
 
-        Where nobody empties the ring, time stands still: no attack is over because it is not seen.
+        While nobody empties the ring, the engine's time stands still: an attack is not over because
+        it is not seen.
         """
         packets = read(heads := self.follower.read_all())
         self.stand_in.step(now, packets, self.follower.room)
@@ -109,7 +110,7 @@ class Detector:
         self._reports += self.engine.step(now, time.time(), packets, seconds)
 
     def _tell(self, pool: ThreadPoolExecutor) -> None:
-        """Hand reports over, one body at a time; take note of what came of the one before."""
+        """Post reports, one body at a time, and take the answer to the one before into account."""
         if self._telling and self._telling.done():
             problems = self._telling.result()
             for report in self._told:
@@ -120,13 +121,13 @@ class Detector:
             self._telling = None
         if self._reports and not self._telling:
             self._told, self._reports = self._reports, []
-            self._telling = pool.submit(self.teller.tell, [told(each) for each in self._told])
+            self._telling = pool.submit(self.teller.tell, [told(report) for report in self._told])
 
     def _ask(self, now: float, pool: ThreadPoolExecutor) -> None:
-        """Ask now and then what operators expect; what was said stays while nobody answers."""
+        """Ask periodically what operators expect; the last answer holds while none comes."""
         if self._asking and self._asking.done():
-            if (found := self._asking.result()) is not None:
-                self.engine.expectations = found
+            if (expectations := self._asking.result()) is not None:
+                self.engine.expectations = expectations
             self._asking = None
         if not self._asking and now >= self._asked_at + _ASK_SECONDS:
             self._asked_at = now
@@ -135,7 +136,7 @@ class Detector:
     def _beat(self, now: float, pool: ThreadPoolExecutor) -> None:
         """Once a second: look which prefixes are protected, and report.
 
-        DatapathError if the ring is another one since: this process would see nothing any more.
+        DatapathError if the ring was replaced: this process would see nothing any more.
         """
         if not self.pin.exists() or self.pin.stat().st_ino != self._inode:
             raise DatapathError("the maps were made anew, so the detector has to begin anew")
@@ -154,10 +155,10 @@ class Detector:
         if save:
             self.engine.mitigations.earlier.forget(time.time())
         report = status(self.engine, self.follower.overrun, now)
-        found = {self.settings.detector_status: msgspec.json.encode(report)}
+        files = {self.settings.detector_status: msgspec.json.encode(report)}
         if save:
-            found[self.settings.detector_learnt] = learnt.packed(self.engine)
-        return found
+            files[self.settings.detector_learnt] = learnt.packed(self.engine)
+        return files
 
     def _write(self, files: dict[Path, bytes]) -> None:
         problem = ""
@@ -173,13 +174,13 @@ class Detector:
 
 
 def _log(report: Report, why: str) -> None:
-    held = report.mitigation
+    mitigation = report.mitigation
     state = f"not in force: {why}" if why else "in monitor mode" if report.watch else "in force"
     if report.phase is Phase.ENDED:
         state = "ended"
     elif report.phase is Phase.CONTINUES and not why and not report.watch:
         return
-    log.info("%s %s: %s", held.action, held.match, state)
+    log.info("%s %s: %s", mitigation.action, mitigation.match, state)
 
 
 def prefixes(settings: Settings) -> tuple[Prefix, ...]:

@@ -83,8 +83,8 @@ class LearntFile:
         """What was written last."""
         with self._lock:
             try:
-                about = self._path.stat()
-                stamp = about.st_mtime_ns, about.st_ino, about.st_size
+                status = self._path.stat()
+                stamp = status.st_mtime_ns, status.st_ino, status.st_size
             except OSError:
                 stamp = None
             if stamp is None or stamp != self._stamp:
@@ -93,17 +93,17 @@ class LearntFile:
 
 
 def _head(line: bytes) -> dict[str, Any]:
-    found = json.loads(line)
-    if not isinstance(found, dict):
+    head = json.loads(line)
+    if not isinstance(head, dict):
         raise ValueError("it does not begin with an object")
-    return found
+    return head
 
 
-def _earlier(given: object) -> Iterator[Mitigation]:
-    """Those that can be read: the rest of the file is worth more than one of them."""
-    for each in msgspec.convert(given, list[Any]):
+def _earlier(entries: object) -> Iterator[Mitigation]:
+    """Those that can be read: a damaged one does not spoil the rest of the file."""
+    for entry in msgspec.convert(entries, list[Any]):
         try:
-            mitigation = msgspec.convert(each, Mitigation)
+            mitigation = msgspec.convert(entry, Mitigation)
             mitigation.check()
         except (ValueError, RuleError) as error:
             log.warning("an earlier mitigation cannot be read: %s", error)

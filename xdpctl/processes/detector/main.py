@@ -45,13 +45,15 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
         raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
     heads = maps.open_map(path)
     unix = time.time()
-    found = learnt.read(settings.detector_learnt, unix)
+    stored = learnt.read(settings.detector_learnt, unix)
     answers = PinnedServed(pins).answers if settings.outside_interfaces else None
-    learnt_before = found.usual, found.normal, found.ceilings
+    learnt_before = stored.usual, stored.normal, stored.ceilings
     engine = Engine(settings.detect, prefixes(settings), *learnt_before, answers)
     report = read_status(settings.detector_status)  # it is written more often
     mitigations = report.mitigations if report else []
-    engine.mitigations.take_over(time.monotonic(), mitigations, found.earlier, settings.detect.most)
+    engine.mitigations.take_over(
+        time.monotonic(), mitigations, stored.earlier, settings.detect.most
+    )
     follower = Follower(heads.fd, heads.shape.max_entries, HEAD)
     teller, stand_in = Teller(settings.listen.socket), StandIn.pinned(pins, time.monotonic())
     return Detector(settings, follower, engine, teller, stand_in, path, alive_fd)
@@ -64,8 +66,8 @@ def run(settings: Settings, alive_fd: int | None) -> None:
         detector = _detector(settings, alive_fd)
         detector.stopping = SignalEvent.of(signal.SIGTERM, signal.SIGINT)
         sd_notify.ready()
-        held = len(detector.engine.mitigations.active)
-        log.info("detecting; mode %s, %d mitigations taken over", settings.detect.mode.value, held)
+        count = len(detector.engine.mitigations.active)
+        log.info("detecting; mode %s, %d mitigations taken over", settings.detect.mode.value, count)
         detector.run()
     finally:
         os.close(lock)
@@ -82,12 +84,12 @@ def main() -> None:
         "--alive-fd", type=int, help="a pipe to which a byte is written each second"
     )
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
-    given = vars(parser.parse_args())
-    if (parent := given.pop("parent")) is not None:
+    options = vars(parser.parse_args())
+    if (parent := options.pop("parent")) is not None:
         die_with(parent)
-    alive_fd, path = given.pop("alive_fd"), given.pop("config")
+    alive_fd, path = options.pop("alive_fd"), options.pop("config")
     try:
-        settings = config.override(config.load(path), **given)
+        settings = config.override(config.load(path), **options)
         logs.configure(settings.log)
         if settings.detect.mode is Most.OFF:
             raise SettingsError("the detector is off: detect.mode")

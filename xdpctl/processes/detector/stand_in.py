@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Observes for the control plane while that does not: at a start, and while it is restarted.
+"""Observes in place of the control plane while that starts or restarts.
 
-The control plane says of which packets heads are copied, and begins each epoch. Nobody empties the
-ring meanwhile, so the heads are few, and fewer the less room there is.
+Otherwise the control plane selects the packets whose heads are copied, and begins each epoch.
+Nobody empties the ring meanwhile, so few heads are copied, and fewer when there is less room.
 """
 
 from contextlib import closing
@@ -24,7 +24,7 @@ _HALF, _LITTLE = 0.5, 0.1  # of the ring is free
 
 
 class StandIn:
-    """Call `step` with what was read; it observes if the control plane has not begun an epoch."""
+    """Call `step` with what was read; it begins epochs while the control plane begins none."""
 
     def __init__(self, control: np.void, now: float) -> None:
         self._control = control
@@ -37,15 +37,15 @@ class StandIn:
 
     @classmethod
     def pinned(cls, pins: Pins, now: float) -> "StandIn":
-        """That of the pinned maps."""
+        """The stand-in that writes to the pinned maps."""
         with closing(maps.open_map(pins.map("controls"))) as controls:
             return cls(np.frombuffer(controls.memory(), CONTROL)[0], now)
 
     def step(self, now: float, packets: PacketArray, room: float) -> None:
         """Note what was read; begin an epoch if it is time to, and nobody else does.
 
-        `room` is the share of the ring that is free. With little none begins, so the program copies
-        no more, and who reads is `blind`.
+        `room` is the share of the ring that is free. If little is free, no epoch begins, so the
+        program copies no more heads, and the detector is `blind`.
         """
         epoch = int(self._control["epoch"])
         if epoch != self._epoch:
@@ -60,9 +60,9 @@ class StandIn:
             return
         if self.observes:
             of_epoch = joined(self._gathered)
-            wanted = adapt(self._every_log2, of_epoch)
-            rarer = self._every_log2 + 1 if room < _HALF else wanted
-            self._every_log2 = np.maximum(wanted, rarer)
+            adapted = adapt(self._every_log2, of_epoch)
+            rarer = self._every_log2 + 1 if room < _HALF else adapted
+            self._every_log2 = np.maximum(adapted, rarer)
         self._control["observed"] = masks(self._every_log2)
         self._epoch = (epoch + 1) & 0xFFFFFFFF
         self._control["epoch"] = self._epoch

@@ -43,12 +43,12 @@ class DetectorStatus(msgspec.Struct, frozen=True, kw_only=True):
 def read_status(path: Path) -> DetectorStatus | None:
     """The last report; None if there is none, or it cannot be read."""
     try:
-        found = msgspec.json.decode(read_file(path, _BYTES_MAX), type=DetectorStatus)
-        for mitigation in found.mitigations:
+        report = msgspec.json.decode(read_file(path, _BYTES_MAX), type=DetectorStatus)
+        for mitigation in report.mitigations:
             mitigation.check()
     except (OSError, ValueError, RecursionError, RuleError):
         return None
-    return found
+    return report
 
 
 def status(engine: Engine, overrun: int, now: float) -> DetectorStatus:

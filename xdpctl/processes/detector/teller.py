@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Posts reports to the hook of the embedded detector, and says what came of them."""
+"""Posts reports to the hook of the embedded detector, and returns which had no effect."""
 
 import logging
 from collections.abc import Sequence
@@ -47,26 +47,26 @@ def told(report: Report) -> Told:
 
 
 def _sound(finding: Finding) -> Finding | None:
-    """The finding, unless the hook would refuse it: the rule is worth more."""
+    """The finding; None if the hook would refuse it, and the rule with it."""
     try:
         finding.check()
     except RuleError as error:
-        log.error("what a rule rests on is not told: %s", error)
+        log.error("a rule is posted without its finding: %s", error)
         return None
     return finding
 
 
-def _expectation(shown: dict[str, Any]) -> Expectation:
-    """An expectation, of what the API shows; RuleError, KeyError or TypeError if it is none."""
+def _expectation(item: dict[str, Any]) -> Expectation:
+    """An expectation from the API's JSON; RuleError, KeyError or TypeError if it is none."""
     fields = ("name", "by", "destination", "kind", "times", "pps", "at", "on")
-    found = Expectation(
-        **{name: shown[name] for name in fields},
+    expectation = Expectation(
+        **{name: item[name] for name in fields},
         created_at=0.0,
-        seconds=shown["lasts"],
-        days=tuple(shown["days"]),
+        seconds=item["lasts"],
+        days=tuple(item["days"]),
     )
-    found.check()
-    return found
+    expectation.check()
+    return expectation
 
 
 class Teller:
@@ -84,31 +84,33 @@ class Teller:
             answer = self._client.call("POST", f"/v1/hooks/{BUILTIN}", _SECONDS, content=body)
         except (Refused, Unreachable, OSError) as error:
             if isinstance(error, Refused) and len(reports) > 1:  # one must not hinder the others
-                return {name: why for each in reports for name, why in self.tell([each]).items()}
+                return {
+                    name: why for report in reports for name, why in self.tell([report]).items()
+                }
             self._say(str(error))
-            return {each.id: str(error) for each in reports}
+            return {report.id: str(error) for report in reports}
         self.softened |= softened(reports, answer)
-        found = _without_effect(reports, answer)
-        self._say("; ".join(dict.fromkeys(found.values())))
-        return found
+        reasons = _without_effect(reports, answer)
+        self._say("; ".join(dict.fromkeys(reasons.values())))
+        return reasons
 
     def expectations(self) -> tuple[Expectation, ...] | None:
         """What operators expect; None if the control plane does not say."""
         try:
-            shown = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
+            items = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
         except (Refused, Unreachable, OSError) as error:
-            log.debug("what is expected is not known: %s", error)
+            log.debug("the expectations of operators are not known: %s", error)
             return None
-        found, problem = list[Expectation](), ""
-        for each in shown:
+        expectations, problem = list[Expectation](), ""
+        for item in items:
             try:
-                found.append(_expectation(each))
+                expectations.append(_expectation(item))
             except (RuleError, KeyError, TypeError) as error:
-                problem = f"{str(each)[:_NOTE_MAX]}: {error!r}"
+                problem = f"{str(item)[:_NOTE_MAX]}: {error!r}"
         if problem and problem != self._unread:
             log.warning("an expectation is left out: %s", problem)
         self._unread = problem
-        return tuple(found)
+        return tuple(expectations)
 
     def _say(self, problem: str) -> None:
         """Log a problem once, for as long as it stays the same."""
@@ -118,18 +120,18 @@ class Teller:
 
 
 def _without_effect(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, str]:
-    refused = {str(each.get("what")): str(each.get("why")) for each in answer.get("refused", [])}
-    ignored = {str(each.get("event")): str(each.get("why")) for each in answer.get("ignored", [])}
-    found = {}
+    refused = {str(item.get("what")): str(item.get("why")) for item in answer.get("refused", [])}
+    ignored = {str(item.get("event")): str(item.get("why")) for item in answer.get("ignored", [])}
+    reasons = {}
     for report in reports:
         why = refused.get(report.match) or refused.get(report.id) or ignored.get(report.id)
         if why and report.phase is not Phase.ENDED:
-            found[report.id] = why
-    return found
+            reasons[report.id] = why
+    return reasons
 
 
 def softened(reports: Sequence[Told], answer: dict[str, Any]) -> dict[str, Rate]:
-    """The limits that stand in the place of a drop: it hit people, or an operator changed it."""
+    """The limits that replace a drop, by mitigation: it hit people, or an operator changed it."""
     limits = {
         str(rule.get("text")): rule.get("limit") or {}
         for rule in answer.get("first", [])

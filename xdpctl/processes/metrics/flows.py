@@ -34,12 +34,12 @@ def _memories(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_memory_rotations", "Generations that ended", labels=["memory", "why"]
     )
     for number, name in _MEMORIES.items():
-        found = flows.figures(number)
-        used.add_metric([name], found.elements)
-        capacity.add_metric([name], found.full)
-        false_pass.add_metric([name], found.false_pass)
-        rotations.add_metric([name, "full"], found.early)
-        rotations.add_metric([name, "age"], max(found.rotations - found.early, 0))
+        figures = flows.figures(number)
+        used.add_metric([name], figures.elements)
+        capacity.add_metric([name], figures.full)
+        false_pass.add_metric([name], figures.false_pass)
+        rotations.add_metric([name, "full"], figures.early)
+        rotations.add_metric([name, "age"], max(figures.rotations - figures.early, 0))
     yield from (used, capacity, false_pass, rotations)
     yield CounterMetricFamily(
         "xdpctl_flows_refused", "New flows beyond a host's budget", flows.figures().refused

@@ -60,11 +60,13 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
 
 
 def _word(ctx: ControlPlane) -> Metric:
-    said = GaugeMetricFamily("xdpctl_state", "1 for the word that says how it is", labels=["state"])
+    gauge = GaugeMetricFamily(
+        "xdpctl_state", "1 for the word that says how it is", labels=["state"]
+    )
     word = ctx.health.condition()[1].state
-    for each in State:
-        said.add_metric([each.value], float(each is word))
-    return said
+    for state in State:
+        gauge.add_metric([state.value], float(state is word))
+    return gauge
 
 
 def _interfaces(ctx: ControlPlane) -> Iterator[Metric]:
@@ -87,7 +89,9 @@ def _detectors(ctx: ControlPlane) -> Iterator[Metric]:
     yield events
     incidents = list(ctx.controller.state.incidents.values())
     yield GaugeMetricFamily(
-        "xdpctl_incidents_open", "Incidents that are not over", sum(each.open for each in incidents)
+        "xdpctl_incidents_open",
+        "Incidents that are not over",
+        sum(incident.open for incident in incidents),
     )
     yield GaugeMetricFamily(
         "xdpctl_incidents", "Incidents of which there are records", len(incidents)
@@ -111,9 +115,9 @@ def _tables(ctx: ControlPlane) -> Iterator[Metric]:
     yield memory
 
 
-def _histogram(name: str, what: str, of: Histogram) -> Metric:
-    counts, total = of.read()
-    bounds: Sequence[str] = [*(f"{bound:g}" for bound in of.bounds), "+Inf"]
-    family = HistogramMetricFamily(name, what)
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    counts, total = histogram.read()
+    bounds: Sequence[str] = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
+    family = HistogramMetricFamily(name, text)
     family.add_metric([], list(zip(bounds, counts, strict=True)), total)
     return family

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics of rules, sets and feeds.
 
-What may change without another rule or set, as the mode, is the label of an info metric alone.
+Properties of a rule or set that may change, such as the mode, are labels of info metrics alone.
 """
 
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ def _collateral(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_rule_tried_packets", "Packets that passed to try a detector's rule", labels=["rule"]
     )
     hurting = 0
-    for rule, found in list(ctx.controller.state.collateral.items()):
-        passed.add_metric([rule], found.passed)
-        hurting += found.hurts
-        if found.sources:
-            share.add_metric([rule, "low"], found.low)
-            share.add_metric([rule, "high"], found.high)
+    for rule, collateral in list(ctx.controller.state.collateral.items()):
+        passed.add_metric([rule], collateral.passed)
+        hurting += collateral.hurts
+        if collateral.sources:
+            share.add_metric([rule, "low"], collateral.low)
+            share.add_metric([rule, "high"], collateral.high)
     yield from (share, passed)
     yield GaugeMetricFamily("xdpctl_rules_hurting", "Detectors' rules that hit people", hurting)
 
@@ -56,10 +56,10 @@ def _of_matches(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_match_bytes", "Bytes that a rule on a match hit", labels=["rule"]
     )
     rules = list(ctx.controller.state.matches.values())
-    for held, hits in zip(rules, ctx.controller.hits_of(rules), strict=True):
-        info.add_metric([held.id, held.action.value, held.mode.value, held.origin], 1)
-        packets.add_metric([held.id], hits.packets)
-        octets.add_metric([held.id], hits.bytes)
+    for rule, hits in zip(rules, ctx.controller.hits_of(rules), strict=True):
+        info.add_metric([rule.id, rule.action.value, rule.mode.value, rule.origin], 1)
+        packets.add_metric([rule.id], hits.packets)
+        octets.add_metric([rule.id], hits.bytes)
     yield from (info, packets, octets)
 
 
@@ -77,15 +77,15 @@ def _sets(ctx: ControlPlane) -> Iterator[Metric]:
         "Sampled sources of a set in conversation with the inside, of the last minute",
         labels=["set"],
     )
-    for name, found in ctx.lists.found.items():
-        spared.add_metric([name], found.sources)
-    for held in list(state.sets.values()):
-        (hits,) = ctx.controller.datapath.hits([held.slot])
-        info.add_metric([held.name, held.action.value, held.mode.value], 1)
-        entries.add_metric([held.name], count(state.entries.get(held.name, NOTHING)))
-        packets.add_metric([held.name], hits.packets)
-        octets.add_metric([held.name], hits.bytes)
-        changed.add_metric([held.name], held.changed_at)
+    for name, sources in ctx.lists.found.items():
+        spared.add_metric([name], sources.sources)
+    for source_set in list(state.sets.values()):
+        (hits,) = ctx.controller.datapath.hits([source_set.slot])
+        info.add_metric([source_set.name, source_set.action.value, source_set.mode.value], 1)
+        entries.add_metric([source_set.name], count(state.entries.get(source_set.name, NOTHING)))
+        packets.add_metric([source_set.name], hits.packets)
+        octets.add_metric([source_set.name], hits.bytes)
+        changed.add_metric([source_set.name], source_set.changed_at)
     yield from (info, entries, packets, octets, changed, spared)
 
 
@@ -98,9 +98,9 @@ def _feeds(ctx: ControlPlane) -> Iterator[Metric]:
         "Time of the last good fetch, or of the list itself",
         labels=["set"],
     )
-    for held in list(ctx.controller.state.sets.values()):
-        if held.feed:
-            tried = ctx.refresher.attempt(held)
-            failures.add_metric([held.name], tried.failures)
-            good.add_metric([held.name], tried.good_at)
+    for source_set in list(ctx.controller.state.sets.values()):
+        if source_set.feed:
+            tried = ctx.refresher.attempt(source_set)
+            failures.add_metric([source_set.name], tried.failures)
+            good.add_metric([source_set.name], tried.good_at)
     yield from (failures, good)

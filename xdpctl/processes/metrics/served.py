@@ -28,12 +28,12 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "Half of the clients had the first data within this time after the handshake",
         labels=_LABELS,
     )
-    for each in ctx.sampler.served.figures()[:_MOST]:
-        name = "tcp" if each.service.protocol == TCP else "udp"
-        key = (text_of(each.service.host), name, str(each.service.port))
-        served.add_metric(key, each.total)
-        if each.usual is not None:
-            usual.add_metric(key, each.usual / 60)
-        if each.data is not None:
-            data.add_metric(key, each.data)
+    for figures in ctx.sampler.served.figures()[:_MOST]:
+        name = "tcp" if figures.service.protocol == TCP else "udp"
+        key = (text_of(figures.service.host), name, str(figures.service.port))
+        served.add_metric(key, figures.total)
+        if figures.usual is not None:
+            usual.add_metric(key, figures.usual / 60)
+        if figures.data is not None:
+            data.add_metric(key, figures.data)
     yield from (served, usual, data)

@@ -12,7 +12,7 @@ from xdpctl.series.figures import driver_drops
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Packets and bytes by interface and reason; and by kind; what was not sampled."""
+    """Packets and bytes by interface and reason; packets by kind, and those not sampled."""
     labels = ["interface", "verdict", "reason"]
     packets = CounterMetricFamily("xdpctl_packets", "Packets by reason", labels=labels)
     octets = CounterMetricFamily("xdpctl_bytes", "Bytes by reason", labels=labels)
@@ -20,7 +20,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_driver_drops", "Packets that were lost before the filter", labels=["interface"]
     )
     for name, by_reason in ctx.controller.datapath.counters().items():
-        if not isnan(lost := driver_drops(name)):  # else it would look as if it began anew
+        if not isnan(lost := driver_drops(name)):  # a 0 would look like a reset counter
             drops.add_metric([name], lost)
         for reason, hits in by_reason.items():
             key = [name, reason.verdict, reason.name.lower()]
@@ -31,8 +31,8 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "xdpctl_kind_packets", "Received packets by kind, estimated", labels=["kind"]
     )
     volumes = ctx.controller.datapath.heads.volumes()
-    for each, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):
-        kinds.add_metric([each.name.lower()], number)
+    for kind, number in zip(Traffic, volumes[:, 0].tolist(), strict=True):
+        kinds.add_metric([kind.name.lower()], number)
     yield kinds
     yield CounterMetricFamily(
         "xdpctl_not_sampled_packets",

@@ -52,9 +52,9 @@ def _peers(peering: Peering) -> Iterator[Metric]:
     report = peering.speaker.report
     for peer in peering.settings.peers:
         session, heard = session_of(report, peer), peering.receiver.of[peer.name]
-        told = [each for each in report.told if each.route.peer == peer.host] if report else []
+        routes = [route for route in report.told if route.route.peer == peer.host] if report else []
         up.add_metric((peer.name,), float(session is not None and session.up))
         received.add_metric((peer.name,), session.kept if session else 0)
         applied.add_metric((peer.name,), len(heard.routes) - len(heard.unapplied))
-        announced.add_metric((peer.name,), sum(not each.problem for each in told))
+        announced.add_metric((peer.name,), sum(not route.problem for route in routes))
     yield from (up, received, applied, announced)

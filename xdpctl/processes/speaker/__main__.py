@@ -14,8 +14,8 @@ from xdpctl.processes.speaker.files import prepare
 def main() -> None:
     """Write the speaker's files.
 
-    The exit status is that of a systemd condition: 78 if it is not wanted like this, 255 if
-    something failed that may be tried again.
+    The exit status is that of a systemd condition: 78 if the settings do not allow a start, 255 if
+    something failed that may succeed later.
     """
     parser = argparse.ArgumentParser(prog="xdpctl.processes.speaker", description=__doc__)
     parser.add_argument("--config", type=Path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes what the BGP speaker reads, for a user that cannot read the configuration itself."""
+"""Writes the BGP speaker's files, since its user cannot read the configuration."""
 
 import os
 import pwd
@@ -73,18 +73,18 @@ def _kept(peer: Peer) -> int:
 def _speaker(settings: Settings) -> tuple[int, int]:
     """The speaker's user and group."""
     try:
-        found = pwd.getpwnam(SPEAKER_USER)
+        account = pwd.getpwnam(SPEAKER_USER)
     except KeyError:
         raise ConfigError(
             f"there is no user {SPEAKER_USER}; create it with systemd-sysusers, or useradd "
             f"--system --user-group --no-create-home --shell /usr/sbin/nologin {SPEAKER_USER}"
         ) from None
-    if found.pw_uid == 0 or settings.user == SPEAKER_USER:
+    if account.pw_uid == 0 or settings.user == SPEAKER_USER:
         raise SettingsError(
             f"the user {SPEAKER_USER} must be the speaker's own: it reads what comes from other "
             "networks"
         )
-    return found.pw_uid, found.pw_gid
+    return account.pw_uid, account.pw_gid
 
 
 def _passwords(peers: tuple[Peer, ...]) -> dict[str, str]:
@@ -94,10 +94,10 @@ def _passwords(peers: tuple[Peer, ...]) -> dict[str, str]:
 
 def _password(path: Path) -> str:
     try:
-        data, about = read_file(path, 2 * _PASSWORD_MAX), path.stat()
+        data, status = read_file(path, 2 * _PASSWORD_MAX), path.stat()
     except OSError as error:
         raise ConfigError(f"the password of a peer cannot be read: {error}") from error
-    if about.st_mode & stat.S_IROTH:
+    if status.st_mode & stat.S_IROTH:
         raise SettingsError(f"everybody can read {path}, which has a password: chmod 0600 {path}")
     text = data.decode("ascii", "replace").rstrip("\n")
     plain = data.isascii() and text.isprintable() and not set(text) & set("\"'\\;{}#")

@@ -13,14 +13,14 @@ from xdpctl.processes.children import Child, Popen
 from xdpctl.processes.speaker.files import prepare
 
 _PAUSE_SECONDS = 0.25  # until it is started again: meanwhile a flood fills the link
-_AGAIN_SECONDS = 30.0  # after a start for which something is missing
+_AGAIN_SECONDS = 30.0  # after a start that failed because something is missing
 log = logging.getLogger("xdpctl.run")
 
 
 class SpeakerProcess:
-    """Starts the speaker, and again when it dies; what is announced ends with its sessions.
+    """Starts the speaker, and again when it dies; its sessions and announcements end with it.
 
-    If it cannot be started that is logged, and tried again: filtering does not depend on it.
+    A failed start is logged and tried again: filtering does not depend on the speaker.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,7 +50,7 @@ class SpeakerProcess:
                 self._child.keep()
         except (OSError, XdpctlError) as error:
             if str(error) != self._problem:
-                log.error("BGP is not spoken: %s", error)
+                log.error("the BGP speaker does not run: %s", error)
             self._problem, self._again_at = str(error), time.monotonic() + _AGAIN_SECONDS
         else:
             self._problem = ""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""BGP with peers, by ExaBGP in processes of a user of their own.
+"""BGP with peers, by ExaBGP, in processes of a user of their own.
 
-The speaker starts the bridge, which always reads, ends what has lasted its time, and does what the
-control plane says at a Unix socket. What peers send is in ExaBGP's JSON.
+The speaker (ExaBGP) starts the bridge. The bridge reads the JSON of ExaBGP, takes the orders of the
+control plane at a Unix socket, and withdraws routes when their time is over.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs the speaker with the files of that folder.
 
-The speaker is ExaBGP, and starts the bridge. Only the bridge ends what has lasted its time, so if
-it dies or hangs, the speaker is ended, and with its sessions everything that was announced. Whoever
-started this process starts it again.
+The speaker is ExaBGP, and starts the bridge. Only the bridge withdraws routes when their time is
+over. So if it dies or hangs, the speaker is ended, and its sessions with everything that was
+announced. The parent of this process then starts it again.
 """
 
 import os
@@ -25,8 +25,8 @@ _OTHERS_NOT = 0o077
 
 
 def run(folder: Path) -> str:
-    """Run the speaker until it or the bridge ends; why that was, "" if it was wanted (SIGTERM)."""
-    path, wanted = folder / BEAT_SOCKET, SignalEvent.of(signal.SIGTERM)
+    """Run the speaker until it or the bridge ends; return why, "" after SIGTERM."""
+    path, stopping = folder / BEAT_SOCKET, SignalEvent.of(signal.SIGTERM)
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as beats:
         umask = os.umask(_OTHERS_NOT)
@@ -42,7 +42,7 @@ def run(folder: Path) -> str:
         )
         watch = _Watch(speaker, beats)
         try:
-            return watch.run(wanted)
+            return watch.run(stopping)
         finally:
             watch.end()
 
@@ -54,15 +54,15 @@ class _Watch:
         self._speaker, self._beats, self._bridge = speaker, beats, 0
         self._heard_at = time.monotonic() + _START_SECONDS - _HUNG_SECONDS
 
-    def run(self, wanted: SignalEvent) -> str:
-        """Wait until one of them ends, or until it is wanted; why."""
+    def run(self, stopping: SignalEvent) -> str:
+        """Wait until one of them ends, or until `stopping` is set; return why, "" if it is set."""
         while self._speaker.poll() is None:
             with suppress(TimeoutError):
-                given = self._beats.recv(16)
-                if given.isdigit():
-                    self._bridge = int(given)
+                beat = self._beats.recv(16)
+                if beat.isdigit():
+                    self._bridge = int(beat)
                     self._heard_at = max(self._heard_at, time.monotonic())
-            if wanted.is_set():
+            if stopping.is_set():
                 return ""
             if self._bridge and _dead(self._bridge):
                 return "the bridge died"
@@ -78,7 +78,7 @@ class _Watch:
 
 
 def _is_bridge(pid: int) -> bool:
-    """Whether a process is a bridge: its number came through a socket."""
+    """Whether a process is the bridge; its id came over a socket, so it is checked."""
     try:
         return BRIDGE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -86,7 +86,7 @@ def _is_bridge(pid: int) -> bool:
 
 
 def _dead(pid: int) -> bool:
-    """Whether a process has ended; the speaker may not have asked for its status yet."""
+    """Whether a process has ended, even if the speaker has not read its status yet."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

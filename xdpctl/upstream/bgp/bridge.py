@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bridge between the speaker, which starts it, and the control plane, at a Unix socket.
 
-It speaks as ExaBGP wants it, and reads its standard input whatever else happens, since ExaBGP waits
-for that.
-What it was told to announce it keeps in a file, for when it has to begin anew.
+It writes ExaBGP's commands to standard output, and always reads ExaBGP's messages from standard
+input, because ExaBGP waits for that. The routes to announce are also in a file, for a restart.
 """
 
 import os
@@ -41,7 +40,7 @@ class Bridge:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        own = tuple(parse_prefix(each, "own") for each in setup.own)
+        own = tuple(parse_prefix(prefix, "own") for prefix in setup.own)
         self._table = Table(frozenset(setup.peers), own, setup.most)
         self._sessions = Sessions(setup.peers)
         self._selector = selectors.DefaultSelector()
@@ -78,11 +77,11 @@ class Bridge:
             self._beat_at = 0.0
         waits = self._table.asking or self._shown is not None
         if waits and now > self._asked_at + _ANSWER_SECONDS:
-            raise SystemExit("xdpctl: the speaker does not answer; all begins anew")
+            raise SystemExit("xdpctl: the speaker does not answer, and is restarted")
         self._ask(now)
         if now >= self._beat_at:
             self._beat_at = now + _BEAT_SECONDS
-            with suppress(OSError):  # nobody listens: the tests', or the launcher ends
+            with suppress(OSError):  # nobody listens: in tests, or because the launcher ends
                 self._beats.sendto(str(os.getpid()).encode(), self._setup.beats)
             self._clients.tell(line(self._report()))
         self._flush()
@@ -92,7 +91,7 @@ class Bridge:
         return Report(self._sessions.sessions(), self._table.report(), problem)
 
     def _ask(self, now: float) -> None:
-        """Give the speaker the next command, and now and then compare what it announces."""
+        """Give the speaker the next command; periodically, ask what it announces, to compare."""
         if self._shown is not None:
             return
         if command := self._table.command(now):
@@ -108,18 +107,16 @@ class Bridge:
             self._table.answered(done, now)
             self._beat_at = 0.0
             return
-        shown, self._shown = self._shown, None
-        told: dict[str, int] = {}
+        shown_counts, self._shown = self._shown, None
+        told_counts: dict[str, int] = {}
         for route in self._table.told:
-            told[route.peer] = told.get(route.peer, 0) + 1
+            told_counts[route.peer] = told_counts.get(route.peer, 0) + 1
         if not done:
             self._problem = "the speaker does not say what it announces"
-        elif shown != told:
-            self._problem = (
-                "the speaker announced something else than it was told; it was told anew"
-            )
+        elif shown_counts != told_counts:
+            self._problem = "the speaker announced other routes than ordered; they were sent again"
             self._table.clear = True
-            _log(f"{self._problem}: {shown} instead of {told}")
+            _log(f"{self._problem}: {shown_counts} instead of {told_counts}")
         else:
             self._problem = ""
 
@@ -133,9 +130,9 @@ class Bridge:
             return False
         *lines, self._read = (self._read + data).split(b"\n")
         if len(self._read) > LINE_MAX:
-            raise SystemExit("xdpctl: the speaker wrote a line without an end; all begins anew")
-        for each in lines:
-            self._line(each.strip())
+            raise SystemExit("xdpctl: the speaker wrote a line without an end, and is restarted")
+        for text in lines:
+            self._line(text.strip())
         return True
 
     def _line(self, text: bytes) -> None:
@@ -151,17 +148,17 @@ class Bridge:
 
     def _message(self, text: bytes) -> None:
         try:
-            told = self._sessions.hear(text)
+            messages = self._sessions.hear(text)
         except (ValueError, RecursionError) as error:
             _log(f"a message of the speaker cannot be read: {error}")
             return
-        if told is None:
+        if messages is None:
             self._beat_at = 0.0
             return
-        for each in told:
-            if isinstance(each, Gone):
+        for message in messages:
+            if isinstance(message, Gone):
                 self._beat_at = 0.0
-            self._clients.tell(line(each))
+            self._clients.tell(line(message))
 
     def _greeting(self) -> Iterator[bytes]:
         """What a new client gets: the state, and all that was received."""

@@ -60,7 +60,7 @@ class Clients:
                 self._send(client)
 
     def serve(self, fd: int, events: int) -> None:
-        """Do what the selector says of a file descriptor; of one that is none of ours, nothing."""
+        """Handle the selector's events for a file descriptor; ignore one that is not ours."""
         if fd == self._listener.fileno():
             self._accept()
         elif client := self._clients.get(fd):  # it may have been dropped just now
@@ -68,8 +68,10 @@ class Clients:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        given = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, user, _ = _CREDENTIALS.unpack(given)
+        credentials = connection.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+        )
+        _, user, _ = _CREDENTIALS.unpack(credentials)
         if user not in self._users or len(self._clients) >= _MOST:
             connection.close()
             return
@@ -94,8 +96,8 @@ class Clients:
         if not data or len(client.read) > LINE_MAX:
             self._drop(client)
             return
-        for each in lines:
-            self._hear(each)
+        for line in lines:
+            self._hear(line)
 
     def _send(self, client: _Client) -> None:
         if client.closed:

@@ -29,10 +29,10 @@ _FLOWS = ("ipv4 flow", "ipv6 flow")
 def configuration(
     peers: Sequence[Peer], bridge: Sequence[str], passwords: Mapping[str, str]
 ) -> str:
-    """ExaBGP's configuration. Nothing is announced but what the bridge asks for.
+    """ExaBGP's configuration. Only what the bridge orders is announced.
 
-    Routes of one peer are never passed on to another: the bridge announces its own alone. Messages
-    have 4,096 bytes at most (no RFC 8654), so what one makes of work is bounded.
+    Routes of one peer are never passed on to another: the bridge announces only its own. Messages
+    have at most 4,096 bytes (no RFC 8654), which bounds the work that one message causes.
     """
     lines = ["process bridge {", f"    run {' '.join(bridge)};", "    encoder json;", "}"]
     for peer in peers:

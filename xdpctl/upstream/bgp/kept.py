@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bridge's file of what is to be announced, for a bridge that begins anew in the same boot."""
+"""The file of the routes that the bridge is to announce, for its restart within the same boot."""
 
 import time
 from collections.abc import Mapping
@@ -38,14 +38,14 @@ class KeptFile:
         self.problem = ""
 
     def write(self, wanted: Mapping[PeerRoute, float]) -> None:
-        """Write the routes and until when; without room, no file is left.
+        """Write the routes, and until when they stand. If that fails, the file is removed.
 
-        What was withdrawn must not come back from an old one.
+        Withdrawn routes must not come back from an old file.
         """
-        kept = [_Kept(route, until) for route, until in wanted.items()]
+        routes = [_Kept(route, until) for route, until in wanted.items()]
         new = self._path.with_suffix(".new")
         try:
-            new.write_bytes(msgspec.json.encode(_State(self._boot, kept)))
+            new.write_bytes(msgspec.json.encode(_State(self._boot, routes)))
             new.replace(self._path)
             self.problem = ""
         except OSError as error:
@@ -54,14 +54,14 @@ class KeptFile:
             self.problem = f"what is announced cannot be written to {self._path}: {error}"
 
     def read(self) -> dict[PeerRoute, float]:
-        """The routes, and for how many more seconds; none from another boot.
+        """The routes, and for how many more seconds they stand; none from another boot.
 
         ValueError or OSError if the file cannot be read.
         """
         try:
-            found = _decoder.decode(self._path.read_bytes())
+            state = _decoder.decode(self._path.read_bytes())
         except FileNotFoundError:
             return {}
         now = time.monotonic()
-        kept = found.kept if found.boot == self._boot else []
-        return {each.route: each.until - now for each in kept}
+        routes = state.kept if state.boot == self._boot else []
+        return {route.route: route.until - now for route in routes}

@@ -31,9 +31,9 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """The session with a peer; `families` as both sides agreed, `why` it is down.
+    """The session with a peer: the `families` that both sides agreed on, and `why` it is down.
 
-    `kept` routes were received, and `beyond` more than are kept.
+    `kept` is the number of received routes that are kept, `beyond` of those that are not.
     """
 
     peer: str
@@ -73,11 +73,11 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 
 class Anew(msgspec.Struct, frozen=True, tag="anew"):
-    """What was received so far follows, and then `Whole`: what is not in it is gone."""
+    """All routes that stand follow, and then `Whole`: other routes are gone."""
 
 
 class Whole(msgspec.Struct, frozen=True, tag="whole"):
-    """All that was received so far has been sent."""
+    """All routes that stand have been sent."""
 
 
 FromBridge = Report | Received | Gone | Anew | Whole

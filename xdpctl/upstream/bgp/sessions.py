@@ -45,25 +45,25 @@ class Sessions:
     """Hears the lines of ExaBGP; `most` routes are kept of each peer, by its address."""
 
     def __init__(self, most: dict[str, int]) -> None:
-        self._heard = {peer: _Heard(kept) for peer, kept in most.items()}
+        self._heard = {peer: _Heard(limit) for peer, limit in most.items()}
 
     def sessions(self) -> list[Session]:
         """The session with each peer."""
         return [
-            Session(peer, each.up, each.families, each.why, len(each.routes), each.beyond)
-            for peer, each in self._heard.items()
+            Session(peer, heard.up, heard.families, heard.why, len(heard.routes), heard.beyond)
+            for peer, heard in self._heard.items()
         ]
 
     def received(self) -> Iterator[Received]:
         """The last message about each route that stands."""
-        for peer, each in self._heard.items():
-            for message in each.routes.values():
+        for peer, heard in self._heard.items():
+            for message in heard.routes.values():
                 yield Received(peer, msgspec.Raw(message))
 
     def hear(self, line: bytes) -> list[Received | Gone] | None:
-        """Take a line into account; what the control plane should hear of it.
+        """Take a line into account; return the messages for the control plane.
 
-        None if it changed a session, which did not end. ValueError if it is no message.
+        None if a session changed, but did not end. ValueError if the line is no message.
         """
         data = _decoder.decode(line)
         neighbor = _table(data.get("neighbor"))
@@ -102,11 +102,11 @@ class Sessions:
     def _update(
         self, peer: str, heard: _Heard, neighbor: dict[str, Any], data: dict[str, Any]
     ) -> list[Received | Gone]:
-        """Divide an update into a message for each route, so that each can be kept or forgotten."""
+        """Split an update into a message for each route, so that each is kept or dropped alone."""
         update = _table(_table(neighbor.get("message")).get("update"))
-        told: list[Received | Gone] = []
+        messages: list[Received | Gone] = []
         if not heard.most:
-            return told
+            return messages
         for part in ("withdraw", "announce"):
             for family in _FLOW:
                 for route in _routes(_table(update.get(part)).get(family)):
@@ -120,47 +120,48 @@ class Sessions:
                         continue
                     else:
                         heard.routes[key] = message
-                    told.append(Received(peer, msgspec.Raw(message)))
-        return told
+                    messages.append(Received(peer, msgspec.Raw(message)))
+        return messages
 
 
 def _one(peer: str, update: dict[str, Any], part: str, family: str, route: Any) -> bytes:
-    """A message about one route, with the only attributes that say what to do about it."""
-    asked = _table(update.get("attribute")).get("extended-community", [])
+    """A message about one route, with the only attributes that set an action."""
+    communities = _table(update.get("attribute")).get("extended-community", [])
     route = {name: value for name, value in route.items() if name != _NEXT_HOP}
-    message = {"attribute": {"extended-community": asked}, part: {family: [route]}}
+    message = {"attribute": {"extended-community": communities}, part: {family: [route]}}
     neighbor = {"address": {"peer": peer}, "message": {"update": message}}
     return msgspec.json.encode({"type": "update", "neighbor": neighbor})
 
 
 def _key(family: str, route: dict[str, Any]) -> str:
-    """What a route is told apart by: its components alone. The next hop is ignored (RFC 8955)."""
+    """What identifies a route: its components alone. The next hop is ignored (RFC 8955)."""
     parts = sorted((k, v) for k, v in route.items() if k not in ("string", _NEXT_HOP))
     return f"{family} {msgspec.json.encode(parts).decode()}"
 
 
-def _routes(given: Any) -> list[dict[str, Any]]:
-    """The routes of a family: a list, which is below a next hop if they are announced."""
-    lists = given.values() if isinstance(given, dict) else [given]
-    found = [each for listed in lists if isinstance(listed, list) for each in listed]
-    return [each for each in found if isinstance(each, dict)]
+def _routes(value: Any) -> list[dict[str, Any]]:
+    """The routes of a family: a list; in announcements, lists by next hop."""
+    lists = value.values() if isinstance(value, dict) else [value]
+    routes = [route for part in lists if isinstance(part, list) for route in part]
+    return [route for route in routes if isinstance(route, dict)]
 
 
 def _families(neighbor: dict[str, Any]) -> tuple[str, ...]:
-    listed = _table(neighbor.get("negotiated")).get("families", [])
-    return tuple(str(each) for each in listed) if isinstance(listed, list) else ()
+    families = _table(neighbor.get("negotiated")).get("families", [])
+    return tuple(str(family) for family in families) if isinstance(families, list) else ()
 
 
 def _notification(neighbor: dict[str, Any]) -> str:
-    told = _table(neighbor.get("notification"))
-    return plain(f"notification {told.get('code')}/{told.get('subcode')}: {told.get('message')}")
+    message = _table(neighbor.get("notification"))
+    code, subcode = message.get("code"), message.get("subcode")
+    return plain(f"notification {code}/{subcode}: {message.get('message')}")
 
 
 def _in_words(reason: str) -> str:
     """The reason that ExaBGP gives, with the meaning of the codes of a notification."""
-    known = (words for code, words in _CODES.items() if code in reason.replace(" ", ""))
-    return ": ".join(part for part in (reason or "the session ended", next(known, "")) if part)
+    meanings = (words for code, words in _CODES.items() if code in reason.replace(" ", ""))
+    return ": ".join(part for part in (reason or "the session ended", next(meanings, "")) if part)
 
 
-def _table(given: Any) -> dict[str, Any]:
-    return given if isinstance(given, dict) else {}
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

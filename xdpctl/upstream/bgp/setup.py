@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What root writes for the speaker's processes, in a folder of theirs."""
+"""The setup file that root writes into the folder of the speaker's processes."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ BRIDGE = "xdpctl.upstream.bgp.bridge"
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """The setup; `peers` has how many routes are kept of each, by its address."""
+    """The setup; `peers` has how many routes are kept of each peer, by its address."""
 
     peers: dict[str, int]
     own: list[str]

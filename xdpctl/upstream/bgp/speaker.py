@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control plane's side of the bridge: orders, and what is heard of sessions and routes."""
+"""The control plane's side of the bridge: sends orders, and hears of sessions and routes."""
 
 import logging
 import socket
@@ -38,7 +38,7 @@ class Speaker(Protocol):
 
 
 class Bridged:
-    """The speaker, by its bridge's socket. `hear` gets each message, and None when it is lost."""
+    """The speaker, over its bridge's socket. `hear` gets each message; None if it is cut off."""
 
     def __init__(self, path: Path, hear: Callable[[FromBridge | None], None]) -> None:
         self._path, self._hear = path, hear
@@ -104,8 +104,8 @@ class Bridged:
             connection.close()
             raise
         self._connection = connection
-        for each in _lines(connection):
-            message = from_bridge(each)
+        for text in _lines(connection):
+            message = from_bridge(text)
             if isinstance(message, Report):
                 self._report, self._heard_at, self.problem = message, time.monotonic(), ""
             self._hear(message)

@@ -23,14 +23,16 @@ def said(route: Route) -> str:
         _check_blackhole(route)
     command = f"flow route {{ {text(route)} }}" if isinstance(route, Flow) else text(route)
     if len(command) > _MOST:
-        raise RuleError(f"the route has {len(command)} characters; give {_MOST}", "route", "")
+        raise RuleError(
+            f"the route has {len(command)} characters; the limit is {_MOST}", "route", ""
+        )
     if not command.isascii():
         raise RuleError("the route has characters that are not ASCII", "route", "")
     return command
 
 
 def text(route: Route) -> str:
-    """A route for people; RuleError if it is not one that BGP has."""
+    """A route as text for people; RuleError if BGP has no such route."""
     return _blackhole(route) if isinstance(route, Blackhole) else _flow(route)
 
 
@@ -39,15 +41,15 @@ def _check_blackhole(route: Blackhole) -> None:
     if hop.family != route.destination.family:
         raise RuleError(f"{text_of(hop)} is of another family than the address", "next_hop", "")
     if set(route.communities) <= {NO_EXPORT}:
-        raise RuleError("a blackhole has a community that says so", "communities", "")
-    for each in route.communities:
-        if each != NO_EXPORT and not is_community(each):
-            raise RuleError(f"{each[:40]!r} is not a community", "communities", "")
+        raise RuleError("a blackhole needs a blackhole community", "communities", "")
+    for community in route.communities:
+        if community != NO_EXPORT and not is_community(community):
+            raise RuleError(f"{community[:40]!r} is not a community", "communities", "")
 
 
 def _blackhole(route: Blackhole) -> str:
-    short = [each for each in route.communities if each.count(":") < 2]
-    large = [each for each in route.communities if each.count(":") == 2]
+    short = [community for community in route.communities if community.count(":") < 2]
+    large = [community for community in route.communities if community.count(":") == 2]
     parts = [
         f"route {route.destination}",
         f"next-hop {route.next_hop}" if route.next_hop else "",
@@ -89,8 +91,8 @@ def _range(low: int, high: int, most: int) -> str:
 
 def _bits(component: Component, test: Any) -> str:
     """A test with the match bit: all of the bits are set, or with `!` not all of them."""
-    known = _FRAGMENT if component.name == "fragment" else _flags(component)
-    names = [known.get(1 << bit, str(1 << bit)) for bit in range(12) if test.mask >> bit & 1]
+    bit_names = _FRAGMENT if component.name == "fragment" else _flags(component)
+    names = [bit_names.get(1 << bit, str(1 << bit)) for bit in range(12) if test.mask >> bit & 1]
     return f"{'!' if test.negated else ''}={'+'.join(names)}"
 
 

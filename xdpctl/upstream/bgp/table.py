@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is to be announced, what the speaker was told, and what to tell it next. Pure.
+"""What is to be announced, what the speaker was told, and the next command for it. Pure.
 
-Whatever asks for a route says for how many seconds. When they are over, the route is withdrawn,
-whether anybody is left to ask for that or not.
+Each order says for how many seconds a route is announced. Then the route is withdrawn, even if
+nobody is left to ask for that.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _AGAIN_SECONDS = 5.0
 class Table:
     """Routes for `peers` towards `own` prefixes, `most` at a time.
 
-    `clear` says that what the speaker announces is not known: it is withdrawn first.
+    `clear`: it is unknown what the speaker announces, so everything is withdrawn first.
     """
 
     peers: frozenset[str]
@@ -38,37 +38,37 @@ class Table:
     _asked: tuple[str, PeerRoute | None] | None = None
 
     def order(self, wanted: Iterable[Wanted], now: float) -> dict[PeerRoute, str]:
-        """Want these from now on, and nothing else; what is wrong with some, which are left out."""
+        """Announce exactly these from now on; return what is wrong with those left out."""
         accepted: dict[PeerRoute, float] = {}
         wrong: dict[PeerRoute, str] = {}
         keys: set[str] = set()
-        for each in wanted:
+        for entry in wanted:
             try:
-                self._check(each)
+                self._check(entry)
                 if len(accepted) >= self.most:
                     raise RuleError(f"more than {self.most} routes are asked for", "wanted", "")
-                if (key := _key(each.route)) in keys:
+                if (key := _key(entry.route)) in keys:
                     raise RuleError("another route has the same match", "route", "")
             except RuleError as error:
-                wrong[each.route] = str(error)
+                wrong[entry.route] = str(error)
             else:
-                accepted[each.route] = now + each.seconds
+                accepted[entry.route] = now + entry.seconds
                 keys.add(key)
         self.wanted, self.refused = accepted, wrong
         return wrong
 
     def restore(self, wanted: Mapping[PeerRoute, float], now: float) -> None:
-        """Want what an earlier process was told to announce; values are seconds from now."""
-        listed = [Wanted(route, min(left, SECONDS_MAX)) for route, left in wanted.items()]
-        self.order([each for each in listed if each.seconds > 0], now)
+        """Announce what an earlier process was told to; values are seconds from now."""
+        entries = [Wanted(route, min(seconds, SECONDS_MAX)) for route, seconds in wanted.items()]
+        self.order([entry for entry in entries if entry.seconds > 0], now)
 
-    def _check(self, each: Wanted) -> None:
-        if each.route.peer not in self.peers:
-            raise RuleError(f"{each.route.peer[:60]!r} is no peer", "peer", "")
-        if not 0 < each.seconds <= SECONDS_MAX:
-            raise RuleError(f"{each.seconds} s is no time to announce a route for", "seconds", "")
-        said(each.route.route)  # what ExaBGP cannot be told is refused here
-        destination = each.route.route.destination
+    def _check(self, entry: Wanted) -> None:
+        if entry.route.peer not in self.peers:
+            raise RuleError(f"{entry.route.peer[:60]!r} is no peer", "peer", "")
+        if not 0 < entry.seconds <= SECONDS_MAX:
+            raise RuleError(f"a route cannot be announced for {entry.seconds} s", "seconds", "")
+        said(entry.route.route)  # what ExaBGP cannot be told is refused here
+        destination = entry.route.route.destination
         if not any(own.covers(destination) for own in self.own):
             raise RuleError(f"{destination} is not in upstream.own", "route", "")
 
@@ -89,7 +89,7 @@ class Table:
     def _next(self, now: float) -> tuple[str, PeerRoute | None] | None:
         if self.clear:
             return (CLEAR, None) if self._clear_at <= now else None
-        for route in self.told - self.wanted.keys():  # to take something back goes first
+        for route in self.told - self.wanted.keys():  # withdrawals go first
             if self._again_at.get(route, 0.0) <= now:
                 return f"neighbor {route.peer} withdraw {said(route.route)}", route
         for route in self.wanted:
@@ -128,12 +128,12 @@ class Table:
 
     def report(self) -> list[Told]:
         """What the speaker was told to announce, and what it refused."""
-        named = [route for route in self.wanted if route in self.told or route in self.problems]
-        named += [route for route in self.told if route not in self.wanted]
-        told = [Told(route, self.problems.get(route, "")) for route in named]
-        return told + [Told(route, why) for route, why in self.refused.items()]
+        routes = [route for route in self.wanted if route in self.told or route in self.problems]
+        routes += [route for route in self.told if route not in self.wanted]
+        reports = [Told(route, self.problems.get(route, "")) for route in routes]
+        return reports + [Told(route, why) for route, why in self.refused.items()]
 
 
 def _key(route: PeerRoute) -> str:
-    """What BGP tells routes to a peer apart by: the match, or the prefix, without the action."""
+    """What identifies a route to a peer in BGP: the match or the prefix, without the action."""
     return f"{route.peer} {route.route.kind} {route.route.takes}"

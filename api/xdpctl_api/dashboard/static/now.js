@@ -127,7 +127,7 @@ async function tops() {
   asked += 1;
   const mine = asked;
   const found = await ask(`/v1/top?by=${by}&verdict=${verdict()}&window=4s&limit=6${only}`);
-  if (mine !== asked) return; // something else is wanted since
+  if (mine !== asked) return; // another list was asked for since
   find("missing").hidden = found.missing === 0;
   find("missing").textContent = `${si(found.missing)} packets are missing in these lists: there was no room for them.`;
   for (const { by: name, rows } of found.dimensions) {
@@ -155,7 +155,7 @@ document.addEventListener("click", (event) => {
   only();
 });
 
-/** In how many seconds a rule ends, also if it ends only unless it is kept; null: never. */
+/** In how many seconds a rule ends if nobody confirms it; null: never. */
 function soonest(rule) {
   const ends = [rule.confirm_in, rule.expires_in].filter((seconds) => seconds !== null);
   return ends.length ? Math.min(...ends) : null;

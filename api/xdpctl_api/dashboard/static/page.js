@@ -65,7 +65,7 @@ async function look() {
 }
 
 on("figures", ({ bypass, automatic }) => {
-  if (!find("bypass-on")) return; // of somebody who only looks
+  if (!find("bypass-on")) return; // this caller may change nothing
   find("bypass-on").hidden = bypass;
   find("bypass-off").hidden = !bypass;
   find("freeze").hidden = automatic === "off";
@@ -95,7 +95,7 @@ on("live", (live) => {
 
 // forms
 
-let trial = null; // the timer of the one that was begun last
+let trial = null; // the timer of the newest trial
 
 function say(text, kind, ...forms) {
   clearTimeout(trial);
@@ -181,7 +181,7 @@ function hold(button) {
     button.classList.add("holding");
     timer = setTimeout(() => {
       end();
-      button.dataset.wasHeld = ""; // the click that follows asks for nothing
+      button.dataset.wasHeld = ""; // the click that follows does nothing
       act(button.form, button);
     }, HOLD);
   };

@@ -31,7 +31,7 @@ export function lasting(seconds) {
   return parts.slice(first, first + 2).filter(([count]) => count > 0).map(([count, unit]) => count + unit).join(" ");
 }
 
-/** A wait as GET /v1/served has it; its longest one stands for all that are longer than a quarter. */
+/** A wait as GET /v1/served has it; the longest one stands for all longer than a quarter of it. */
 function wait(seconds) {
   if (seconds === null || seconds === undefined) return "?";
   if (seconds >= 17) return `> ${si(seconds / 4)} s`;

@@ -129,7 +129,7 @@ def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
     asyncio.run(run())
 
 
-def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
+def test_the_screen_shows_state_rates_and_rows(box: Box) -> None:
     async def steps(top: Driven) -> None:
         assert top.text("state") == "holding · filtering · detectors on · 1,234 rules"
         assert "5 k packets/s" in top.text("rates")
@@ -139,7 +139,7 @@ def test_one_look_shows_state_rates_and_rows(box: Box) -> None:
     drive(box, steps)
 
 
-def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
+def test_keys_change_tab_verdict_order_and_filter(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("5")
         assert box.asked[-1]["by"] == "source_port"
@@ -164,7 +164,7 @@ def test_tabs_verdicts_order_and_a_filter(box: Box) -> None:
     drive(box, steps)
 
 
-def test_block_is_a_trial_unless_asked_otherwise_and_can_be_confirmed(box: Box) -> None:
+def test_a_block_is_a_trial_by_default_and_can_be_confirmed(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("b")
         await top.press("enter")
@@ -224,7 +224,7 @@ def test_only_a_single_source_is_released(box: Box) -> None:
     drive(box, steps)
 
 
-def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
+def test_an_incident_is_allowed_only_if_that_is_typed(box: Box) -> None:
     path = "/v1/incidents/20261126-081900/allow"
     expected = [{"text": "up to 900 packets/s of syn", "name": "incident-syn"}]
     box.answers[path] = {"removed": ["m-1"], "expected": expected}
@@ -245,7 +245,7 @@ def test_an_incident_is_allowed_if_that_is_typed(box: Box) -> None:
     drive(box, steps)
 
 
-def test_what_is_expected_now_is_told(box: Box) -> None:
+def test_the_screen_shows_what_is_expected_now(box: Box) -> None:
     box.expected = ["up to 5 times the threshold to all that is protected"]
 
     async def steps(top: Driven) -> None:
@@ -254,7 +254,7 @@ def test_what_is_expected_now_is_told(box: Box) -> None:
     drive(box, steps)
 
 
-def test_bypass_is_typed(box: Box) -> None:
+def test_bypass_needs_to_be_typed(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("B")
         await top.type("yes")
@@ -271,7 +271,7 @@ def test_bypass_is_typed(box: Box) -> None:
     drive(box, steps)
 
 
-def test_the_keys_are_told(box: Box) -> None:
+def test_the_help_lists_every_key(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("question_mark")
         told = str(top.app.screen.query_one(Static).render())
@@ -283,7 +283,7 @@ def test_the_keys_are_told(box: Box) -> None:
     drive(box, steps)
 
 
-def test_freeze(box: Box) -> None:
+def test_the_freeze_key_asks_and_then_switches_detectors_off(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("f")
         await top.press("enter")
@@ -306,7 +306,7 @@ def test_a_refusal_is_shown_with_its_fix_and_as_text(box: Box) -> None:
     drive(box, steps)
 
 
-def test_a_lost_control_plane_is_told_and_the_rows_stay(box: Box) -> None:
+def test_a_lost_control_plane_is_reported_and_the_rows_stay(box: Box) -> None:
     async def steps(top: Driven) -> None:
         box.down = True
         await top.press("v")
@@ -319,7 +319,7 @@ def test_a_lost_control_plane_is_told_and_the_rows_stay(box: Box) -> None:
     drive(box, steps)
 
 
-def test_a_filter_that_is_no_match_changes_nothing(box: Box) -> None:
+def test_an_invalid_filter_changes_nothing(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("slash")
         await top.type("bogus")
@@ -341,7 +341,7 @@ def test_rows_of_another_tab_cannot_be_acted_on(box: Box) -> None:
     drive(box, steps)
 
 
-def test_two_rows_of_one_name(box: Box) -> None:
+def test_two_rows_with_one_name_are_both_shown(box: Box) -> None:
     box.values = ["none", "none"]
 
     async def steps(top: Driven) -> None:
@@ -374,7 +374,7 @@ def test_a_row_without_a_match_cannot_be_blocked(box: Box) -> None:
 
 
 @pytest.mark.parametrize("value", ["[red]x[/red]", "[@click=app.quit]x[/]", "\x1b[2J", "a\nb"])
-def test_names_of_others_are_shown_as_text(box: Box, value: str) -> None:
+def test_foreign_names_are_shown_as_plain_text(box: Box, value: str) -> None:
     box.values = [value]
 
     async def steps(top: Driven) -> None:
@@ -393,7 +393,7 @@ def test_a_graph_has_gaps_where_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 12), (200, 60)])
-def test_any_size(box: Box, size: tuple[int, int]) -> None:
+def test_the_screen_works_at_any_size(box: Box, size: tuple[int, int]) -> None:
     async def steps(top: Driven) -> None:
         assert len(top.cells()) == 2
 

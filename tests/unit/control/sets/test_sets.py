@@ -54,7 +54,7 @@ def records(control: Controller, action: str) -> list[dict[str, Any]]:
     return [record for record in found if record["action"] == action]
 
 
-def test_a_new_set_drops_what_is_in_it(
+def test_a_new_set_drops_its_entries(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     made = put(control, wanted("bad", *BAD, reason="a feed", counts={"lines": 4, "too_wide": 0}))
@@ -71,7 +71,7 @@ def test_a_new_set_drops_what_is_in_it(
     assert control.state.sets == {"bad": made.set}
 
 
-def test_another_list_writes_only_what_differs(
+def test_a_changed_list_writes_only_the_differences(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     put(control, wanted("bad", *hosts(3000)))
@@ -89,7 +89,7 @@ def test_another_list_writes_only_what_differs(
     assert again.created_at == made.set.created_at < again.changed_at
 
 
-def test_what_comes_is_there_before_what_goes_is_gone(
+def test_new_entries_are_added_before_old_ones_are_removed(
     control: Controller, datapath: Recorder
 ) -> None:
     put(control, wanted("bad", "45.0.0.0/24"))
@@ -116,7 +116,7 @@ def test_a_mode_changes_for_all_entries_with_one_write(
     assert datapath.decide(HOST, clock.ns) is Reason.DROPPED
 
 
-def test_only_a_reason_writes_nothing_into_the_kernel(
+def test_a_changed_reason_writes_nothing_to_the_kernel(
     control: Controller, datapath: Recorder
 ) -> None:
     put(control, wanted("bad", *BAD))
@@ -127,7 +127,7 @@ def test_only_a_reason_writes_nothing_into_the_kernel(
     assert control.state.sets["bad"].reason == "why not"
 
 
-def test_another_action_takes_another_slot_and_counts_anew(
+def test_a_changed_action_takes_another_slot_and_new_counters(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     put(control, wanted("bad", *BAD))
@@ -144,7 +144,7 @@ def test_another_action_takes_another_slot_and_counts_anew(
     assert datapath.decide(HOST, clock.ns) is Reason.DROPPED
 
 
-def test_while_the_action_changes_nobody_is_in_neither(
+def test_while_the_action_changes_every_entry_is_in_the_old_or_the_new_slot(
     control: Controller, datapath: Recorder, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(control, wanted("bad", *BAD))
@@ -163,7 +163,7 @@ def test_while_the_action_changes_nobody_is_in_neither(
     assert seen == sorted(seen, key=[Reason.DROPPED, Reason.ACCEPTED].index)
 
 
-def test_a_set_that_is_removed_is_gone_whole_and_its_slot_is_free(
+def test_a_removed_set_leaves_no_entry_and_frees_its_slot(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     put(control, wanted("bad", *BAD))
@@ -191,14 +191,14 @@ def test_sets_and_rules_on_one_prefix_do_not_disturb_each_other(
     assert len(datapath.listed()[prefix]) == 3
     assert datapath.decide(HOST, clock.ns) is Reason.DROPPED
     remove(control, "bad")
-    assert datapath.decide(HOST, clock.ns) is Reason.DROPPED, "by the rule"
+    assert datapath.decide(HOST, clock.ns) is Reason.DROPPED, "the rule decides"
     place(control, ask("45.0.0.8", ttl=1.0))
     put(control, wanted("good", "45.0.0.7", "45.0.0.8", action="accept"))
     upkeep(control, clock, seconds=2)
     assert datapath.decide(parse_prefix("45.0.0.8").address, clock.ns) is Reason.ACCEPTED
 
 
-def test_every_change_is_audited_with_numbers(control: Controller) -> None:
+def test_every_change_is_audited_with_counts(control: Controller) -> None:
     put(control, wanted("bad", *BAD, counts={"rejected": 2, "too_wide": 0}))
     put(control, wanted("bad", "45.0.0.0/24", "45.0.0.8", mode="monitor"))
     change(control, "bad", reason="why", mode=Mode.ENFORCE)

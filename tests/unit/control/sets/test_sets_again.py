@@ -27,7 +27,7 @@ def control(tmp_path: Path, datapath: FakeDatapath, clock: FakeClock) -> Iterato
 def prepared(
     control: Controller, *lines: str, options: Options | None = None, force: bool = False
 ) -> Changed:
-    """The set `bad` of a list, as the API puts it."""
+    """Put the set `bad` with a list, as the API does."""
     given = options or Options()
     found, counts = prepare(control.state, "bad", feed(*lines), None, given)
     return put(
@@ -36,7 +36,7 @@ def prepared(
     )
 
 
-def test_a_list_that_shrinks_by_more_than_half_looks_like_a_broken_feed(
+def test_a_list_that_shrinks_by_more_than_half_is_refused(
     control: Controller,
 ) -> None:
     put(control, wanted("bad", *hosts(10)))
@@ -49,7 +49,7 @@ def test_a_list_that_shrinks_by_more_than_half_looks_like_a_broken_feed(
     assert texts(control, "bad") == ["45.0.0.0/32"]
 
 
-def test_an_empty_list_is_taken_only_if_it_is_meant(
+def test_an_empty_list_is_accepted_only_with_force(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     error = refused(
@@ -67,7 +67,7 @@ def test_an_empty_list_is_taken_only_if_it_is_meant(
     assert len(listed(datapath, slot)) == 3
 
 
-def test_a_list_that_was_left_out_whole_is_refused_with_what_was_left_out(
+def test_a_list_of_which_nothing_remains_is_refused_with_what_was_left_out(
     control: Controller, datapath: FakeDatapath
 ) -> None:
     says = r"^no entry of the list is left; left out: 1 too wide \(wider than /8, IPv6 /16\)$"
@@ -89,7 +89,7 @@ def test_a_list_that_was_left_out_whole_is_refused_with_what_was_left_out(
     refused(control, ConflictError, says, lambda: prepared(control, *local, "45.0.0.1"))
 
 
-def test_the_same_list_merged_is_not_taken_for_a_broken_feed(control: Controller) -> None:
+def test_the_same_list_merged_is_not_refused_as_shrunk(control: Controller) -> None:
     prepared(control, *hosts(20))
     for options in (Options(widen_ipv4=16), Options(aggregate=True), Options()):
         made = prepared(control, *hosts(20), options=options)
@@ -100,7 +100,7 @@ def test_the_same_list_merged_is_not_taken_for_a_broken_feed(control: Controller
     prepared(control, *hosts(10))
 
 
-def test_what_is_not_given_stays_as_it_stands(control: Controller) -> None:
+def test_fields_that_are_not_given_stay_as_they_are(control: Controller) -> None:
     nothing = {"action": None, "mode": None}
     made = put(control, wanted("new", *hosts(3), **nothing))
     assert (made.set.action, made.set.mode, made.set.reason) == ("drop", "enforce", "")
@@ -113,7 +113,7 @@ def test_what_is_not_given_stays_as_it_stands(control: Controller) -> None:
     assert control.state.sets["home"].reason == ""
 
 
-def test_another_action_has_to_be_meant(control: Controller) -> None:
+def test_a_changed_action_needs_force(control: Controller) -> None:
     put(control, wanted("home", *hosts(3), action="accept"))
     says = "home exists and accepts; it would drop"
     error = refused(control, ConflictError, says, lambda: put(control, wanted("home", *hosts(3))))
@@ -123,7 +123,7 @@ def test_another_action_has_to_be_meant(control: Controller) -> None:
     assert (made.set.action, made.warnings) == ("drop", ["was accept"])
 
 
-def test_what_changed_beside_the_list_is_told(control: Controller) -> None:
+def test_changes_beside_the_list_are_reported(control: Controller) -> None:
     source = FeedSource(url="https://feeds.test/")
     made = put(control, wanted("bad", *hosts(3), mode="monitor", feed=source))
     assert made.set.spare is Spare.KNOWN, "nobody looks at what it lists next"
@@ -132,14 +132,14 @@ def test_what_changed_beside_the_list_is_told(control: Controller) -> None:
     assert put(control, wanted("bad", *hosts(3), feed=source)).warnings == []
 
 
-def test_a_list_that_was_prepared_for_another_action_is_not_taken(control: Controller) -> None:
+def test_a_list_prepared_for_another_action_is_refused(control: Controller) -> None:
     found, counts = prepare(control.state, "bad", feed("10.0.0.1"), Action.ACCEPT, Options())
     ask = SetRequest(name="bad", entries=found, counts=counts)  # made by then, and removed again
     refused(control, StaleError, "while its list was read", lambda: put(control, ask))
 
 
 @pytest.mark.parametrize(("first", "second"), [("accept", "drop"), ("drop", "accept")])
-def test_no_set_that_drops_goes_before_one_that_accepts(
+def test_accepting_sets_come_before_dropping_ones(
     control: Controller, first: str, second: str
 ) -> None:
     for number in range(Constants.SETS_MAX):

@@ -58,14 +58,14 @@ def verdicts(datapath: FakeDatapath, clock: FakeClock) -> list[Reason]:
 
 
 def seen(control: Controller) -> dict[str, Any]:
-    """All but the audit log, and the row by which upkeep finds out whether the store works."""
+    """The store without the audit log and without the row that upkeep writes to test the store."""
     found: dict[str, Any] = {**picture(control), "audit": None}
     found["store"].pop("upkeep/probe", None)
     return found
 
 
 @pytest.mark.parametrize("made", CHANGES.values(), ids=CHANGES)
-def test_what_the_store_does_not_take_is_not_made(control: Controller, made: Change) -> None:
+def test_a_set_that_the_store_refuses_is_not_created(control: Controller, made: Change) -> None:
     assert isinstance(control.store, BreakableStore)
     before = picture(control)
     control.store.broken = True
@@ -77,7 +77,7 @@ def test_what_the_store_does_not_take_is_not_made(control: Controller, made: Cha
 
 
 @pytest.mark.parametrize("made", CHANGES.values(), ids=CHANGES)
-def test_what_the_kernel_refuses_anywhere_is_undone(
+def test_a_change_that_the_kernel_refuses_at_any_write_is_undone(
     control: Controller, datapath: FakeDatapath, clock: FakeClock, made: Change
 ) -> None:
     before, held = seen(control), verdicts(datapath, clock)
@@ -101,7 +101,7 @@ def test_what_the_kernel_refuses_anywhere_is_undone(
 
 
 @pytest.mark.parametrize("made", CHANGES.values(), ids=CHANGES)
-def test_what_could_not_even_be_undone_is_undone_by_upkeep(
+def test_upkeep_undoes_a_change_that_could_not_be_undone_at_once(
     control: Controller, datapath: FakeDatapath, clock: FakeClock, made: Change
 ) -> None:
     before, held = seen(control), verdicts(datapath, clock)
@@ -118,7 +118,7 @@ def test_what_could_not_even_be_undone_is_undone_by_upkeep(
 
 
 class Killed(Exception):
-    """What the process would not live to see."""
+    """The process is killed at this point."""
 
 
 class Dying(FakeDatapath):
@@ -145,7 +145,7 @@ Whole = tuple[Change, list[Reason], list[Reason], dict[Prefix, tuple[int, ...]]]
 
 @pytest.fixture(scope="module", params=CHANGES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """A change that nobody dies in: the verdicts before and after, and what is listed then."""
+    """Make the change without a kill; return the verdicts before and after, and the entries."""
     made, datapath, clock = CHANGES[request.param], FakeDatapath(), FakeClock()
     with controller(tmp_path_factory.mktemp("whole"), datapath, clock) as running:
         put(running, wanted("bad", *OLD))
@@ -155,7 +155,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 4, 7, 11])
-def test_killed_in_the_middle_the_next_start_has_it_whole(
+def test_after_a_kill_during_the_kernel_writes_the_next_start_has_the_new_set(
     tmp_path: Path, clock: FakeClock, whole: Whole, steps: int
 ) -> None:
     made, before, after, expected = whole
@@ -173,7 +173,7 @@ def test_killed_in_the_middle_the_next_start_has_it_whole(
         assert verdicts(datapath, clock) == after
 
 
-def test_killed_before_the_store_took_it_the_next_start_has_the_old_one(
+def test_after_a_kill_before_the_store_write_the_next_start_has_the_old_set(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as running:

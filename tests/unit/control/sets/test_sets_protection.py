@@ -50,7 +50,7 @@ def test_an_accept_inside_is_applied(control: Controller, datapath: Recorder) ->
     assert len(listed(datapath, LOW)) == 6
 
 
-def test_protection_that_comes_takes_out_what_is_inside_and_gives_it_back(
+def test_new_protection_suspends_the_entries_inside_until_it_ends(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     put(control, wanted("bad", *LIST))
@@ -66,7 +66,7 @@ def test_protection_that_comes_takes_out_what_is_inside_and_gives_it_back(
     assert datapath.decide(parse_prefix("45.0.0.8").address, clock.ns) is Reason.DROPPED
 
 
-def test_another_list_and_another_action_mind_it_too(
+def test_a_changed_list_or_action_respects_protection_too(
     control: Controller, datapath: Recorder, clock: FakeClock
 ) -> None:
     put(control, wanted("bad", NET))
@@ -79,7 +79,7 @@ def test_another_list_and_another_action_mind_it_too(
     assert listed(datapath, HIGH) == {"45.0.1.9/32"}
 
 
-def test_upkeep_and_a_restart_agree_about_it(tmp_path: Path, clock: FakeClock) -> None:
+def test_upkeep_and_a_restart_respect_protection_too(tmp_path: Path, clock: FakeClock) -> None:
     datapath = Recorder()
     with controller(tmp_path, datapath, clock, {NET: CONFIGURED}) as control:
         put(control, wanted("bad", *LIST))

@@ -64,7 +64,7 @@ def test_there_are_64_sets_and_no_more(control: Controller) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "No", "a b", "../x", "a/b", "x" * 200, "ä"])
-def test_a_name_is_plain(control: Controller, name: str) -> None:
+def test_only_plain_names_are_accepted(control: Controller, name: str) -> None:
     error = refused(control, RuleError, "name", lambda: put(control, wanted(name, "45.0.0.1")))
     assert isinstance(error, RuleError)
     assert error.field == "name"
@@ -88,7 +88,7 @@ def test_too_many_entries_are_refused_beforehand_with_the_numbers(control: Contr
     put(control, wanted("bad", *hosts(8)))
 
 
-def test_two_sets_of_one_batch_do_not_both_take_the_last_room(control: Controller) -> None:
+def test_two_sets_of_one_batch_cannot_both_take_the_last_room(control: Controller) -> None:
     def operation(draft: Draft) -> str:
         sets.put(draft, wanted("a", *hosts(6)), ROOT)
         with pytest.raises(CapacityError, match="has 7; 5 more"):
@@ -102,7 +102,7 @@ def test_two_sets_of_one_batch_do_not_both_take_the_last_room(control: Controlle
     assert len(texts(control, "b")) == 9
 
 
-def test_who_read_an_older_set_is_told_so(control: Controller, clock: FakeClock) -> None:
+def test_a_change_of_an_older_version_is_stale(control: Controller, clock: FakeClock) -> None:
     old = put(control, wanted("bad", *hosts(3))).set.etag
     clock.advance(1)
     new = put(control, wanted("bad", *hosts(3, 1)), etag=old).set.etag
@@ -120,7 +120,7 @@ def test_who_read_an_older_set_is_told_so(control: Controller, clock: FakeClock)
     remove(control, "bad", etag=newer)
 
 
-def test_of_two_replacements_at_once_with_the_same_etag_one_is_stale(
+def test_one_of_two_simultaneous_replacements_with_the_same_etag_is_stale(
     control: Controller, clock: FakeClock
 ) -> None:
     old = put(control, wanted("bad", *hosts(3))).set.etag
@@ -171,7 +171,7 @@ def test_sets_belong_to_operators(control: Controller) -> None:
         refused(control, RoleError, "only operator may change sets", call)
 
 
-def test_nobody_puts_himself_into_a_set_that_drops(control: Controller) -> None:
+def test_a_caller_may_not_put_himself_into_a_dropping_set(control: Controller) -> None:
     mine = wanted("bad", "45.0.0.0/24")
     says = "after this change, 45.0.0.0/24 of the set bad would drop 45.0.0.7"
     refused(control, LockoutError, says, lambda: put(control, mine, AWAY))
@@ -181,7 +181,7 @@ def test_nobody_puts_himself_into_a_set_that_drops(control: Controller) -> None:
     change(control, "bad", AWAY, mode=Mode.ENFORCE)
 
 
-def test_nobody_takes_away_the_set_that_keeps_him_in(control: Controller) -> None:
+def test_a_caller_may_not_remove_the_set_that_accepts_him(control: Controller) -> None:
     put(control, wanted("ours", "45.0.0.7", action="accept"))
     place(control, ask("45.0.0.0/24"))
     for call in (
@@ -196,11 +196,11 @@ def test_nobody_takes_away_the_set_that_keeps_him_in(control: Controller) -> Non
     remove(control, "ours")
 
 
-def test_who_is_dropped_already_may_do_what_he_likes(control: Controller) -> None:
+def test_a_caller_who_is_dropped_already_is_not_guarded(control: Controller) -> None:
     place(control, ask("45.0.0.0/24"))
     put(control, wanted("bad", "45.0.0.7"), AWAY)
 
 
-def test_who_is_protected_cannot_lock_himself_out(control: Controller) -> None:
+def test_a_protected_caller_cannot_lock_himself_out(control: Controller) -> None:
     inside = Caller("token hands", Role.OPERATOR, OPERATOR, parse_prefix("198.51.100.7"))
     put(control, wanted("bad", "198.51.100.7", "198.0.0.0/8"), inside)

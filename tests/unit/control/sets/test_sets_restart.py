@@ -126,7 +126,7 @@ def test_a_restart_brings_the_tables_to_the_sets_of_the_store(
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_upkeep_puts_right_what_somebody_else_changed(
+def test_upkeep_repairs_foreign_changes(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock, spoil: Spoil
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -144,9 +144,7 @@ def test_upkeep_puts_right_what_somebody_else_changed(
         assert len(repairs(control)) == 1
 
 
-def test_upkeep_of_sets_that_are_as_they_should_be_finds_nothing(
-    tmp_path: Path, clock: FakeClock
-) -> None:
+def test_upkeep_changes_nothing_in_correct_sets(tmp_path: Path, clock: FakeClock) -> None:
     datapath = Recorder()
     with controller(tmp_path, datapath, clock) as control:
         fill(control)
@@ -164,7 +162,7 @@ def test_upkeep_of_sets_that_are_as_they_should_be_finds_nothing(
         assert datapath.decide(parse_prefix("45.0.4.1").address, clock.ns) is Reason.ACCEPTED
 
 
-def test_what_the_kernel_has_stays_in_force_when_the_store_is_gone(
+def test_sets_in_the_kernel_stay_in_force_when_the_store_is_gone(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     with controller(tmp_path, datapath, clock) as control:
@@ -203,7 +201,7 @@ def test_a_record_that_is_unreadable_is_set_aside_and_named(
         assert list(control.state.sets) == ["good"]
 
 
-def test_what_is_read_back_is_exactly_what_was_stored(
+def test_sets_are_read_back_exactly_as_stored(
     tmp_path: Path, datapath: FakeDatapath, clock: FakeClock
 ) -> None:
     many = ("0.0.0.0/0", "0.0.0.0", "255.255.255.255", "::/0", "::", "::/8", "ff00::/8", "::1")

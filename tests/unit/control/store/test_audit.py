@@ -37,7 +37,7 @@ def some(count: int) -> list[bytes]:
 
 
 @given(st.lists(st.lists(events, max_size=4), max_size=4))
-def test_what_was_written_in_order_verifies(batches: list[list[Event]]) -> None:
+def test_records_written_in_order_verify(batches: list[list[Event]]) -> None:
     records = written(*batches)
     verdict = verify(records)
     assert verdict.problem is None
@@ -80,14 +80,14 @@ def test_swapped_records_are_found(index: int) -> None:
 
 
 @given(st.integers(0, 6))
-def test_an_inserted_record_is_found_even_if_it_is_well_made(index: int) -> None:
+def test_an_inserted_record_with_valid_hashes_is_found(index: int) -> None:
     records = some(7)
     before = records[index - 1] if index else None
     (forged,) = Chain(before).append([Event("nobody", "rule.remove", "x", {})], 0.0)
     assert verify([*records[:index], forged, *records[index:]]).problem
 
 
-def test_a_record_whose_hash_was_made_anew_breaks_at_the_next() -> None:
+def test_a_record_with_a_recomputed_hash_breaks_the_chain_at_the_next() -> None:
     records = some(3)
     (records[1],) = Chain(records[0]).append([Event("nobody", "x", "y", {})], 0.0)
     assert verify(records).problem == "record 3 was changed after it was written"
@@ -132,7 +132,7 @@ def test_a_signed_head_shows_that_the_log_was_written_anew() -> None:
     )
 
 
-def test_a_head_cannot_stand_as_a_checkpoint_nor_the_other_way() -> None:
+def test_a_head_is_no_checkpoint_and_a_checkpoint_no_head() -> None:
     (record,) = some(1)
     with pytest.raises(ValueError, match="not a signed checkpoint"):
         signed_part(head(record, 0.0, signature), "checkpoint")
@@ -143,19 +143,19 @@ def test_a_head_cannot_stand_as_a_checkpoint_nor_the_other_way() -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b"[]", b"7", b'{"kind": "head"}', b'{"kind": "head", "sequence": "1", "hash": ""}']
 )
-def test_what_is_no_statement_is_refused(raw: bytes) -> None:
+def test_text_that_is_not_a_signed_statement_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="not a signed head"):
         signed_part(raw, "head")
 
 
-def test_a_chain_goes_on_where_the_last_one_stopped() -> None:
+def test_a_chain_continues_where_the_last_one_stopped() -> None:
     records = some(2)
     chain = Chain(records[-1])
     records += chain.append([Event("root", "x", "y", {})], 9.0)
     assert verify(records).problem is None
 
 
-def test_what_was_not_committed_is_numbered_again() -> None:
+def test_the_numbers_of_uncommitted_records_are_reused() -> None:
     chain = Chain(None)
     lost = chain.append([Event("root", "lost", "", {})], 0.0)
     kept = chain.append([Event("root", "kept", "", {})], 0.0)

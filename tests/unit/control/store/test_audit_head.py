@@ -44,7 +44,7 @@ def test_a_log_that_was_cut_at_its_end_does_not(control: Controller, head: Audit
     assert verdict.problem == "the log ends at record 2, but record 4 was signed"
 
 
-def test_a_missing_head_is_said(tmp_path: Path, head: AuditHead) -> None:
+def test_a_missing_head_is_reported(tmp_path: Path, head: AuditHead) -> None:
     head.step(0.0)
     (tmp_path / "audit.head").unlink()
     verdict, signed_to = head.verify(None)
@@ -53,9 +53,7 @@ def test_a_missing_head_is_said(tmp_path: Path, head: AuditHead) -> None:
 
 
 @pytest.mark.parametrize("field", ["hash", "sequence", "signature"])
-def test_a_head_that_was_changed_is_not_believed(
-    tmp_path: Path, head: AuditHead, field: str
-) -> None:
+def test_a_changed_head_is_not_trusted(tmp_path: Path, head: AuditHead, field: str) -> None:
     head.step(0.0)
     path = tmp_path / "audit.head"
     found = json.loads(path.read_bytes())
@@ -65,7 +63,7 @@ def test_a_head_that_was_changed_is_not_believed(
     assert (verdict.problem or "").startswith("the head was not signed by this box")
 
 
-def test_a_head_signed_with_another_key_is_not_believed(
+def test_a_head_signed_with_another_key_is_not_trusted(
     tmp_path: Path, control: Controller, head: AuditHead
 ) -> None:
     head.step(0.0)
@@ -80,7 +78,7 @@ def test_a_head_as_the_checkpoint_is_refused(tmp_path: Path, head: AuditHead) ->
     assert verdict.problem
 
 
-def test_it_is_signed_anew_only_when_the_log_has_grown(
+def test_the_head_is_signed_anew_only_when_the_log_has_grown(
     tmp_path: Path, control: Controller, head: AuditHead
 ) -> None:
     head.step(0.0)
@@ -92,7 +90,7 @@ def test_it_is_signed_anew_only_when_the_log_has_grown(
     assert json.loads((tmp_path / "audit.head").read_bytes())["sequence"] == 5
 
 
-def test_the_systems_log_has_it_once_an_hour(
+def test_the_system_log_gets_the_head_once_an_hour(
     control: Controller, head: AuditHead, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "xdpctl.audit"):
@@ -105,7 +103,7 @@ def test_the_systems_log_has_it_once_an_hour(
     ]
 
 
-def test_what_came_last_is_signed_at_the_end(
+def test_the_last_records_are_signed_at_the_stop(
     tmp_path: Path, control: Controller, head: AuditHead
 ) -> None:
     head.start()
@@ -114,7 +112,7 @@ def test_what_came_last_is_signed_at_the_end(
     assert json.loads((tmp_path / "audit.head").read_bytes())["sequence"] == 5
 
 
-def test_a_folder_that_cannot_be_written_is_logged_and_ends_nothing(
+def test_an_unwritable_folder_is_logged_and_is_not_fatal(
     tmp_path: Path, control: Controller, caplog: pytest.LogCaptureFixture
 ) -> None:
     head = AuditHead(control.store, tmp_path / "missing" / "audit.head", tmp_path / "box.key")

@@ -43,7 +43,7 @@ def rules(draw: st.DrawFn) -> Rule:
 
 
 @given(rules())
-def test_a_rule_comes_back_as_it_was(rule: Rule) -> None:
+def test_a_stored_rule_is_read_back_unchanged(rule: Rule) -> None:
     now = FakeClock().read()
     assert decode(rule.match.source or SOURCE, encode(rule, now), now) == rule
 
@@ -80,7 +80,7 @@ def test_after_a_reboot_the_remaining_lifetime_is_kept_by_wall_time(
             assert (ends_ns - now.ns) / SECOND == pytest.approx(left, abs=1e-3)
 
 
-def test_what_ended_while_the_box_was_down_is_expired_not_eternal() -> None:
+def test_a_rule_that_ended_while_the_box_was_down_is_expired() -> None:
     clock = FakeClock()
     value = encode(
         Rule(Match(SOURCE), Action.DROP, expires_ns=clock.read().after(60)), clock.read()
@@ -91,7 +91,7 @@ def test_what_ended_while_the_box_was_down_is_expired_not_eternal() -> None:
     assert rule.expired(clock.ns)
 
 
-def test_a_rule_without_an_end_knows_no_boot() -> None:
+def test_a_rule_without_an_end_stores_no_boot_id() -> None:
     record = json.loads(encode(Rule(Match(SOURCE), Action.DROP), Now(5, 7.0, "a")))
     assert record == {
         "match": {"source": "203.0.113.0/24"},
@@ -109,7 +109,7 @@ def test_a_timed_rule_keeps_both_clocks() -> None:
 
 
 @pytest.mark.parametrize("text", ["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32"])
-def test_the_key_is_the_match(text: str) -> None:
+def test_the_key_of_a_record_is_the_match(text: str) -> None:
     source = parse_prefix(text)
     assert rule_key(source) == "rules/" + text.replace("/", "_")
     assert key_of(rule_key(source)) == source
@@ -146,7 +146,7 @@ def test_a_record_of_another_source_than_its_key_is_no_rule() -> None:
         decode(parse_prefix("198.18.0.7"), encode(Rule(Match(SOURCE), Action.DROP), now), now)
 
 
-def test_unknown_words_are_no_rule() -> None:
+def test_a_record_with_unknown_words_is_no_rule() -> None:
     now = FakeClock().read()
     value = encode(Rule(Match(SOURCE), Action.DROP), now)
     for old, new in ((b'"drop"', b'"burn"'), (b'"enforce"', b'"perhaps"')):

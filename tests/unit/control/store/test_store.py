@@ -36,7 +36,7 @@ def cursor(store: SqliteStore) -> Cursor:
     return last.cursor
 
 
-def test_what_was_written_is_there_after_a_restart(store: SqliteStore, path: Path) -> None:
+def test_written_data_is_there_after_a_restart(store: SqliteStore, path: Path) -> None:
     store.write({"a": b"1", "b": b"2"}, [b"first"])
     store.write({"a": b"3"}, [b"second"])
     store.close()
@@ -47,7 +47,7 @@ def test_what_was_written_is_there_after_a_restart(store: SqliteStore, path: Pat
     again.close()
 
 
-def test_an_empty_store_is_in_step_at_once(store: SqliteStore) -> None:
+def test_a_watcher_of_an_empty_store_is_up_to_date_at_once(store: SqliteStore) -> None:
     first, last = store.watch()
     assert isinstance(first, Reset)
     assert isinstance(last, Synced)
@@ -61,7 +61,7 @@ def test_revisions_only_grow(store: SqliteStore) -> None:
     assert cursor(store).revision == revisions[-1]
 
 
-def test_a_watcher_resumes_with_what_came_after(store: SqliteStore) -> None:
+def test_a_watcher_resumes_with_the_later_changes(store: SqliteStore) -> None:
     store.write({"a": b"1", "b": b"1"})
     seen = cursor(store)
     assert list(store.watch(seen)) == [Synced(seen)]
@@ -124,7 +124,7 @@ class Broken(Mapping[str, bytes]):
         return b"1" if key == "a" else {}  # type: ignore[return-value]
 
 
-def test_a_change_that_still_grows_is_the_last_to_be_dropped(store: SqliteStore) -> None:
+def test_the_newest_change_is_the_last_to_be_dropped(store: SqliteStore) -> None:
     for number in (1, 2, 3, 1):
         store.write({}, (), [ChangeStep(number, b"{}", bytes(10))])
     assert store.trim_changes(1, 1 << 20) == 2
@@ -213,7 +213,7 @@ def test_a_newer_schema_is_refused_and_left_alone(store: SqliteStore, path: Path
     assert snapshot(store) == {"a": b"1"}
 
 
-def test_it_is_durable_when_it_returns(store: SqliteStore) -> None:
+def test_a_write_is_durable_when_it_returns(store: SqliteStore) -> None:
     assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -225,7 +225,7 @@ def test_the_audit_is_read_in_pages(store: SqliteStore) -> None:
     assert store.audit(after=23) == []
 
 
-def test_a_file_that_may_only_be_read_refuses_even_an_empty_write(store: SqliteStore) -> None:
+def test_a_read_only_file_refuses_even_an_empty_write(store: SqliteStore) -> None:
     store.write({"a": b"1"})
     store._db.execute("PRAGMA query_only = 1")
     with pytest.raises(StoreError, match="readonly"):

@@ -34,7 +34,9 @@ from xdpctl.lists.geo import (
         (b"LOCDBXX", "is a damaged libloc database"),
     ],
 )
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_file_that_is_not_a_database_is_refused(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
     path = tmp_path / "x.mmdb"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -42,7 +44,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes, reason: 
     assert str(caught.value).startswith(f"{path} {reason}")
 
 
-def test_a_cut_database_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+def test_a_database_truncated_anywhere_is_refused(tmp_path: Path) -> None:
     whole = write_mmdb(tmp_path / "whole", WORLD).read_bytes()
     path = tmp_path / "cut"
     for length in range(1, len(whole) - 1, 7):
@@ -52,7 +54,7 @@ def test_a_cut_database_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
                 ask(open_database(path), "DE")
 
 
-def test_any_changed_byte_is_an_answer_or_a_refusal(tmp_path: Path) -> None:
+def test_a_database_with_any_changed_byte_answers_or_is_refused(tmp_path: Path) -> None:
     whole = write_mmdb(tmp_path / "whole", WORLD).read_bytes()
     path = tmp_path / "changed"
     answers = 0
@@ -66,7 +68,7 @@ def test_any_changed_byte_is_an_answer_or_a_refusal(tmp_path: Path) -> None:
     assert 0 < answers < len(range(0, len(whole), 11)) * 4
 
 
-def test_what_is_missing_or_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_path_and_a_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no geo database .*/x\.mmdb; apt-get install libloc-d"):
         open_database(tmp_path / "x.mmdb")
     with pytest.raises(ConfigError, match="is not a file"):
@@ -78,7 +80,7 @@ def test_what_is_missing_or_no_file_is_refused(tmp_path: Path) -> None:
         open_databases([])
 
 
-def test_what_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_mmdb(tmp_path / "x", WORLD)
 
     def refuse(*_: object) -> None:
@@ -90,7 +92,9 @@ def test_what_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("record", [{"city": 1, "postal": "x"}, "DE", {"country": {"names": {}}}])
-def test_a_database_of_other_things_names_its_fields(tmp_path: Path, record: object) -> None:
+def test_a_database_without_countries_is_refused_with_its_fields(
+    tmp_path: Path, record: object
+) -> None:
     path = write_mmdb(tmp_path / "x", {"192.0.2.0/24": record})
     fields = ", ".join(record) if isinstance(record, dict) else r"\(no fields\)"
     with pytest.raises(ConfigError, match=f"{path} has neither .*have {fields}"):
@@ -110,7 +114,7 @@ def test_a_replaced_file_is_still_the_one_that_was_opened(tmp_path: Path) -> Non
     assert ask(open_database(path), "US") == ["192.0.2.0/24"]
 
 
-def test_databases_are_found_the_better_first(tmp_path: Path) -> None:
+def test_installed_databases_are_found_in_order_of_preference(tmp_path: Path) -> None:
     city = {f"10.{n}.0.0/16": {**DE, "city": {"names": {"en": f"x{n}"}}} for n in range(256)}
     assert find_databases(tmp_path) == []
     with pytest.raises(ConfigError, match="no geo database is installed; apt-get install"):
@@ -148,7 +152,7 @@ def both(tmp_path: Path) -> Combined:
     return database
 
 
-def test_combined_each_fact_is_from_where_it_is(both: Combined) -> None:
+def test_combined_databases_each_supply_their_facts(both: Combined) -> None:
     assert both.has_countries
     assert both.has_asns
     assert both.description == "as (of a test) and country (of a test)"
@@ -163,7 +167,7 @@ def test_combined_each_fact_is_from_where_it_is(both: Combined) -> None:
         assert both.lookup(parse_address(text, "source")) == place
 
 
-def test_combined_countries_and_ases_are_joined(both: Combined) -> None:
+def test_combined_databases_join_countries_and_ases(both: Combined) -> None:
     assert ask(both, "DE") == ["192.0.2.0/24", "2001:db8::/32"]
     assert ask(both, 64500) == ["192.0.2.0/26", "203.0.113.0/25"]
     assert ask(both, "DE", 64500) == ["192.0.2.0/24", "203.0.113.0/25", "2001:db8::/32"]

@@ -122,7 +122,7 @@ def test_every_layout_is_read(
 
 
 @pytest.mark.parametrize("code", ["", "-", "XX", "ZZ", "None", 3, None])
-def test_what_is_no_country_is_unknown(tmp_path: Path, code: object) -> None:
+def test_codes_that_are_not_countries_are_unknown(tmp_path: Path, code: object) -> None:
     networks = {"192.0.2.0/24": {"country_code": code or ""}, "198.51.100.0/24": US}
     database = open_database(write_mmdb(tmp_path / "x", networks))
     place = database.lookup(parse_address("192.0.2.7", "source"))
@@ -130,7 +130,7 @@ def test_what_is_no_country_is_unknown(tmp_path: Path, code: object) -> None:
     assert ask(database, "US", inverted=True) == []
 
 
-def test_an_address_without_an_entry_has_no_place(world: GeoDatabase, tmp_path: Path) -> None:
+def test_an_address_without_an_entry_has_no_location(world: GeoDatabase, tmp_path: Path) -> None:
     assert world.lookup(parse_address("192.0.3.1", "source")) is None
     assert world.lookup(parse_address("2001:db7::1", "source")) is None
     only4 = open_database(write_mmdb(tmp_path / "4", {"192.0.2.0/24": DE}, version=4))
@@ -138,21 +138,21 @@ def test_an_address_without_an_entry_has_no_place(world: GeoDatabase, tmp_path: 
     assert ask(only4, "DE") == ["192.0.2.0/24"]
 
 
-def test_it_says_what_it_is(world: GeoDatabase) -> None:
+def test_a_database_describes_itself(world: GeoDatabase) -> None:
     assert world.description == "world (of a test)"
     assert 1.7e9 < world.built < 1e10
     assert world.has_countries
     assert world.has_asns
 
 
-def test_a_country_is_the_fewest_prefixes_and_aliases_do_not_repeat_it(world: GeoDatabase) -> None:
+def test_a_country_has_the_fewest_prefixes_without_repeats_by_aliases(world: GeoDatabase) -> None:
     assert ask(world, "DE") == ["192.0.2.0/24", "2001:db8::/32"]
     assert ask(world, "DE", "US") == ["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"]
     assert ask(world, "fr") == ask(world, 7) == ["203.0.113.0/24"]
     assert ask(world, "EU", 7) == ["203.0.113.0/24", "2001:db9::/48"]
 
 
-def test_inverted_is_all_that_is_known_to_be_elsewhere(world: GeoDatabase) -> None:
+def test_inverted_selects_all_networks_known_to_be_elsewhere(world: GeoDatabase) -> None:
     assert ask(world, "DE", inverted=True) == ["198.51.100.0/24", "203.0.113.0/24", "2001:db9::/48"]
     assert ask(world, "US", "FR", "EU", inverted=True) == ["192.0.2.0/24", "2001:db8::/32"]
     assert ask(world, 7, inverted=True) == []
@@ -164,7 +164,7 @@ def test_records_of_every_size_are_read(tmp_path: Path, size: int) -> None:
     assert ask(open_database(path), "DE") == ["192.0.2.0/24", "2001:db8::/32"]
 
 
-def test_all_bits_of_a_record_count() -> None:
+def test_all_bits_of_a_record_are_used() -> None:
     rows = {6: "abcdef fedcba", 7: "bcdef1 a7 edcba1", 8: "1abcdef1 7edcba12"}
     left = {6: 0xABCDEF, 7: 0xABCDEF1, 8: 0x1ABCDEF1}
     right = {6: 0xFEDCBA, 7: 0x7EDCBA1, 8: 0x7EDCBA12}
@@ -179,9 +179,7 @@ def test_all_bits_of_a_record_count() -> None:
     ("code", "fix"),
     [("UK", "GB"), ("uk", "GB"), ("EL", "GR"), ("", "DE"), *((c, "DE") for c in NO_CODES)],
 )
-def test_a_wrong_code_is_refused_with_what_to_write(
-    world: GeoDatabase, code: str, fix: str
-) -> None:
+def test_a_wrong_code_is_refused_with_a_fix(world: GeoDatabase, code: str, fix: str) -> None:
     for inverted in (False, True):
         with pytest.raises(RuleError) as caught:
             ask(world, "DE", code, inverted=inverted)
@@ -212,7 +210,7 @@ def test_a_database_without_countries_says_so(tmp_path: Path) -> None:
     ),
     st.booleans(),
 )
-def test_networks_are_those_that_maxminddb_finds(
+def test_networks_agree_with_maxminddb(
     tmp_path: Path, entries: list[tuple[int, int, str]], inverted: bool
 ) -> None:
     networks: dict[str, Any] = {"198.51.100.0/24": DE}
@@ -235,7 +233,7 @@ def test_networks_are_those_that_maxminddb_finds(
             assert any(prefix.covers(single) for prefix in listed) == expected
 
 
-def test_a_real_countrys_list_comes_back_as_it_went_in(corpus: Path, tmp_path: Path) -> None:
+def test_a_real_countrys_list_is_read_back_unchanged(corpus: Path, tmp_path: Path) -> None:
     lists: dict[str, list[str]] = {}
     for path in corpus.glob("geo/*-ipv?.txt"):
         lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]

@@ -75,7 +75,7 @@ def world(path: Path) -> GeoDatabase:
     return open_database(path)
 
 
-def test_it_says_what_it_is(world: GeoDatabase) -> None:
+def test_a_database_describes_itself(world: GeoDatabase) -> None:
     assert world.description == "libloc database of A test (A licence)"
     assert world.built == 1_700_000_000
     assert world.has_countries
@@ -119,13 +119,13 @@ def test_a_country_leaves_out_what_is_elsewhere_inside_it(world: GeoDatabase) ->
     assert ask(world, 64500)[:2] == ["192.0.2.0/26", "192.0.2.128/25"]
 
 
-def test_codes_are_checked(world: GeoDatabase) -> None:
+def test_invalid_codes_are_refused(world: GeoDatabase) -> None:
     for code in ("UK", "JP", "T1"):
         with pytest.raises(RuleError):
             ask(world, code)
 
 
-def test_a_network_of_everything_holds_where_no_other_does(tmp_path: Path) -> None:
+def test_a_default_network_applies_where_no_other_does(tmp_path: Path) -> None:
     path = tmp_path / "location.db"
     path.write_bytes(image([Network("::/0", "DE"), Network("192.0.2.0/24", "US")], {}))
     world = open_database(path)
@@ -134,7 +134,7 @@ def test_a_network_of_everything_holds_where_no_other_does(tmp_path: Path) -> No
     assert world.lookup(parse_address("192.0.3.1", "source")) == Place("DE", 0, "", "0.0.0.0/0")
 
 
-def test_a_cut_or_changed_file_is_refused(path: Path) -> None:
+def test_a_truncated_or_changed_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     for length in range(8, len(whole), 97):
         path.write_bytes(whole[:length])

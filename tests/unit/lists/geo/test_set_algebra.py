@@ -39,7 +39,7 @@ def _all(network: object) -> range:
 
 
 @given(families, spans, spans)
-def test_sets_are_what_plain_sets_are(family: Family, one: Spans, other: Spans) -> None:
+def test_set_operations_agree_with_python_sets(family: Family, one: Spans, other: Spans) -> None:
     a, b = keys_of(family, one), keys_of(family, other)
     assert addresses(family, union(family, a, b)) == addresses(family, a) | addresses(family, b)
     without = difference(family, a, b)
@@ -47,7 +47,7 @@ def test_sets_are_what_plain_sets_are(family: Family, one: Spans, other: Spans) 
 
 
 @pytest.mark.parametrize("number", [4, 6])
-def test_all_of_it_is_one_prefix_and_nothing_is_none(number: int) -> None:
+def test_everything_is_one_prefix_and_nothing_is_no_prefix(number: int) -> None:
     family = FAMILIES[number]
     size = family.bits // 8
     everything = family.keys([Prefix(bytes(size), 0)])

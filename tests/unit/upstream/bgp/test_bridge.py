@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bridge as a process, between a speaker that the test plays and the real client."""
+"""The bridge as a process, between a speaker simulated by the test and the real client."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Played:
         self.process.stdin.flush()
 
     def serve(self, answer: bool = True) -> None:
-        """Do what the bridge says, as ExaBGP does."""
+        """Handle the bridge's commands, as ExaBGP does."""
         assert self.process is not None
         assert self.process.stdout is not None
         *lines, self.unread = (self.unread + (self.process.stdout.read() or b"")).split(b"\n")
@@ -119,9 +119,7 @@ def client(played: Played, heard: list[FromBridge | None]) -> Iterator[Bridged]:
     made.stop()
 
 
-def test_it_brings_the_speaker_to_what_is_wanted_and_takes_it_back(
-    played: Played, client: Bridged
-) -> None:
+def test_the_bridge_announces_and_withdraws_what_is_wanted(played: Played, client: Bridged) -> None:
     assert played.serving(lambda: client.announce([Wanted(FLOW, 60), Wanted(HOLE, 60)]))
     played.serving(lambda: len(played.announced) == 2)
     told = played.serving(lambda: client.report.told if client.report else [])
@@ -133,14 +131,16 @@ def test_it_brings_the_speaker_to_what_is_wanted_and_takes_it_back(
     assert played.said[0] == "clear adj-rib out"
 
 
-def test_what_nobody_asks_for_any_more_ends_by_itself(played: Played, client: Bridged) -> None:
+def test_a_route_that_nobody_renews_ends_by_itself(played: Played, client: Bridged) -> None:
     client.announce([Wanted(FLOW, 0.5)])
     played.serving(lambda: played.announced)
     client.stop()
     played.serving(lambda: not played.announced)
 
 
-def test_after_kill_9_it_goes_on_with_what_has_time_left(played: Played, client: Bridged) -> None:
+def test_after_sigkill_the_bridge_announces_routes_with_time_left(
+    played: Played, client: Bridged
+) -> None:
     client.announce([Wanted(FLOW, 60), Wanted(HOLE, 0.6)])
     played.serving(lambda: len(played.announced) == 2)
     played.kill()
@@ -153,7 +153,7 @@ def test_after_kill_9_it_goes_on_with_what_has_time_left(played: Played, client:
     assert played.announced == {said(FLOW.route)}
 
 
-def test_what_was_announced_in_another_boot_is_forgotten(played: Played, client: Bridged) -> None:
+def test_routes_of_another_boot_are_forgotten(played: Played, client: Bridged) -> None:
     client.announce([Wanted(FLOW, 60)])
     played.serving(lambda: played.announced)
     played.kill()
@@ -166,7 +166,7 @@ def test_what_was_announced_in_another_boot_is_forgotten(played: Played, client:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"boot": 1, "kept": 2}', "x" * 100_000])
-def test_a_damaged_file_is_said_and_nothing_is_announced(
+def test_a_damaged_file_is_reported_and_nothing_is_announced(
     tmp_path: Path, content: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "announced.json").write_text(content)
@@ -180,9 +180,7 @@ def test_a_damaged_file_is_said_and_nothing_is_announced(
         played.kill()
 
 
-def test_a_speaker_that_announces_something_else_is_told_anew(
-    played: Played, client: Bridged
-) -> None:
+def test_a_speaker_with_other_routes_is_corrected(played: Played, client: Bridged) -> None:
     client.announce([Wanted(FLOW, 600)])
     played.serving(lambda: played.announced)
     played.announced.add("route 203.0.113.7/32")
@@ -198,7 +196,7 @@ def test_a_speaker_that_announces_something_else_is_told_anew(
     eventually(both)
 
 
-def test_another_user_is_not_heard(tmp_path: Path) -> None:
+def test_commands_of_another_user_are_ignored(tmp_path: Path) -> None:
     played = Played(tmp_path, (12345,))
     played.start()
     try:
@@ -212,7 +210,7 @@ def test_another_user_is_not_heard(tmp_path: Path) -> None:
         played.kill()
 
 
-def test_routes_of_peers_are_handed_over_also_to_who_comes_later(
+def test_routes_of_peers_are_also_sent_to_clients_that_connect_later(
     played: Played, client: Bridged, heard: list[FromBridge | None]
 ) -> None:
     route = {"destination-ipv4": ["198.51.100.7/32"], "string": "flow x"}
@@ -230,7 +228,7 @@ def test_routes_of_peers_are_handed_over_also_to_who_comes_later(
 
 
 @pytest.mark.parametrize("noise", [b"", b"garbage", b"{", b'{"type": "update"}', b"\xff" * 3000])
-def test_noise_of_the_speaker_does_not_end_it(
+def test_unexpected_output_of_the_speaker_does_not_end_the_bridge(
     played: Played, client: Bridged, noise: bytes
 ) -> None:
     played.write(noise)
@@ -238,7 +236,7 @@ def test_noise_of_the_speaker_does_not_end_it(
     played.serving(lambda: played.announced)
 
 
-def test_a_launcher_that_hangs_does_not_keep_it_from_its_work(tmp_path: Path) -> None:
+def test_a_hanging_launcher_does_not_block_the_bridge(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread:
         unread.bind(str(tmp_path / "beats.sock"))
         for _ in range(1_000):  # its queue is full
@@ -261,7 +259,7 @@ def test_a_launcher_that_hangs_does_not_keep_it_from_its_work(tmp_path: Path) ->
             played.kill()
 
 
-def test_what_was_withdrawn_does_not_come_back_from_a_file_that_cannot_be_written(
+def test_a_withdrawn_route_stays_withdrawn_if_the_file_cannot_be_written(
     played: Played, client: Bridged
 ) -> None:
     client.announce([Wanted(FLOW, 600)])
@@ -275,7 +273,7 @@ def test_what_was_withdrawn_does_not_come_back_from_a_file_that_cannot_be_writte
     played.serving(lambda: client.report and not client.report.problem)
 
 
-def test_it_ends_with_its_speaker(played: Played) -> None:
+def test_the_bridge_ends_with_its_speaker(played: Played) -> None:
     assert played.process is not None
     assert played.process.stdin is not None
     played.serve()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The speaker ends when the bridge dies or hangs: nobody else would end what is announced."""
+"""The speaker ends when the bridge dies or hangs, so that no route stays announced."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def played(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> str:
 
 
 @pytest.mark.parametrize(("stays", "why"), [(0, "the bridge died"), (60, "the bridge hangs")])
-def test_without_its_bridge_it_ends(
+def test_the_launcher_ends_without_its_bridge(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stays: int, why: str
 ) -> None:
     bridge = _BRIDGE.format(stays=stays)
@@ -43,7 +43,7 @@ def test_without_its_bridge_it_ends(
     assert played(monkeypatch, tmp_path, code) == why
 
 
-def test_a_wanted_stop_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_requested_stop_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     earlier = signal.getsignal(signal.SIGTERM)
@@ -53,13 +53,13 @@ def test_a_wanted_stop_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         signal.signal(signal.SIGTERM, earlier)
 
 
-def test_a_bridge_that_never_comes_is_one_that_hangs(
+def test_a_bridge_that_never_starts_counts_as_hanging(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert played(monkeypatch, tmp_path, "import time; time.sleep(60)") == "the bridge hangs"
 
 
-def test_its_own_end_is_said_with_its_status(
+def test_the_end_of_the_speaker_is_logged_with_its_status(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert played(monkeypatch, tmp_path, "raise SystemExit(3)") == "the speaker ended with status 3"
@@ -67,7 +67,7 @@ def test_its_own_end_is_said_with_its_status(
 
 
 @pytest.mark.parametrize("noise", [b"", b"x", b"-1", b"9" * 16])
-def test_noise_at_its_socket_ends_it_rather_than_be_believed(
+def test_unexpected_messages_at_its_socket_end_the_launcher(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, noise: bytes
 ) -> None:
     code = (

@@ -57,7 +57,7 @@ def test_a_session_comes_and_goes_with_its_routes() -> None:
     assert (session.up, session.kept, session.why) == (False, 0, "peer closed the session")
 
 
-def test_a_notification_is_the_reason() -> None:
+def test_the_reason_of_a_lost_session_is_the_notification() -> None:
     under = Sessions({HOST: 10})
     told = {"code": 2, "subcode": 2, "message": "OPEN message error, bad peer AS"}
     under.hear(message("notification", notification=told))
@@ -68,13 +68,13 @@ def test_a_notification_is_the_reason() -> None:
     assert "check peer_as and local_as" in under.sessions()[0].why
 
 
-def test_without_a_connection_it_is_said_what_to_check() -> None:
+def test_without_a_connection_the_status_says_what_to_check() -> None:
     under = Sessions({HOST: 10})
     under.hear(message("fsm", state="ACTIVE"))
     assert "port 179" in under.sessions()[0].why
 
 
-def test_each_route_is_a_message_that_can_be_read_as_an_event() -> None:
+def test_each_received_route_can_be_read_as_an_event() -> None:
     under = Sessions({HOST: 10})
     told = heard(under, update("announce", "198.51.100.7/32", "198.51.100.8/32"))
     events = [event for each in told for event in exabgp.read(bytes(each.message))]
@@ -82,7 +82,7 @@ def test_each_route_is_a_message_that_can_be_read_as_an_event() -> None:
     assert not any(event.ignored for event in events)
 
 
-def test_more_routes_than_are_kept_are_counted_and_forgotten() -> None:
+def test_routes_beyond_the_limit_are_counted_and_dropped() -> None:
     under = Sessions({HOST: 3})
     under.hear(message("state", state="up"))
     told = heard(under, update("announce", *(f"198.51.100.{n}/32" for n in range(10))))
@@ -106,26 +106,26 @@ def test_more_routes_than_are_kept_are_counted_and_forgotten() -> None:
         message("state"),
     ],
 )
-def test_messages_without_sense_change_nothing(line: bytes) -> None:
+def test_invalid_messages_change_nothing(line: bytes) -> None:
     under = Sessions({HOST: 3})
     assert not under.hear(line)
     assert not list(under.received())
 
 
-def test_what_is_no_json_is_an_error() -> None:
+def test_a_message_that_is_not_json_is_an_error() -> None:
     under = Sessions({HOST: 3})
     for line in (b"{", b"[]", b"\xff"):
         with pytest.raises(ValueError, match=r".*"):
             under.hear(line)
 
 
-def test_what_a_peer_sends_of_which_nothing_is_taken_is_not_kept() -> None:
+def test_routes_of_a_peer_that_is_not_received_from_are_not_kept() -> None:
     under = Sessions({HOST: 0})
     assert not heard(under, update("announce", "198.51.100.7/32"))
     assert not list(under.received())
 
 
-def test_attributes_are_not_kept_with_each_route_and_a_large_one_is_left_out() -> None:
+def test_attributes_are_shared_and_large_ones_are_left_out() -> None:
     under = Sessions({HOST: 10})
     data = json.loads(update("announce", "198.51.100.7/32"))
     attributes = data["neighbor"]["message"]["update"]["attribute"]

@@ -21,18 +21,18 @@ from xdpctl.upstream.bgp.syntax import text
         ("dscp 8", "dscp =8"),
     ],
 )  # fmt: skip
-def test_a_match_is_written_in_the_order_of_flowspec(match: str, said: str) -> None:
+def test_a_match_is_written_in_flowspec_order(match: str, said: str) -> None:
     made = text(Flow(f"{match} dst 198.51.100.7"))
     assert made == f"match {{ destination 198.51.100.7/32; {said}; }} then {{ discard; }}"
 
 
-def test_ipv6_has_names_of_its_own() -> None:
+def test_ipv6_components_have_their_own_names() -> None:
     made = text(Flow("dst 2001:db8::7 udp dscp 8 flow-label 5", 1_000))
     said = "destination 2001:db8::7/128; next-header =17; traffic-class =8; flow-label =5"
     assert made == f"match {{ {said}; }} then {{ rate-limit 1000; }}"
 
 
-def test_a_blackhole_has_communities_of_both_sizes() -> None:
+def test_a_blackhole_route_has_standard_and_large_communities() -> None:
     hole = Blackhole("2001:db8::7", "2001:db8:1::2", ("64500:1:666", "65535:666", "no-export"))
     assert text(hole) == (
         "route 2001:db8::7/128 next-hop 2001:db8:1::2 community [ 65535:666 no-export ] "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the bridge tells the speaker: exactly what is wanted, for as long as that was said."""
+"""The commands of the bridge to the speaker: exactly the wanted routes, for their duration."""
 
 import pytest
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ def wanted(*routes: Route, seconds: float = 60.0) -> list[Wanted]:
 
 
 def said(under: Table, now: float, answer: bool = True) -> list[str]:
-    """All that the speaker is told, if it answers the same each time."""
+    """All commands to a speaker that gives the same answer each time."""
     commands = []
     while command := under.command(now):
         assert under.command(now) is None, "one at a time"
@@ -38,7 +38,7 @@ def said(under: Table, now: float, answer: bool = True) -> list[str]:
     return commands
 
 
-def test_it_begins_with_nothing_and_brings_what_is_wanted() -> None:
+def test_the_speaker_is_cleared_first_and_then_gets_the_wanted_routes() -> None:
     under = table()
     assert said(under, 0) == [CLEAR]
     assert not under.order(wanted(FLOW, HOLE), 0)
@@ -52,7 +52,7 @@ def test_it_begins_with_nothing_and_brings_what_is_wanted() -> None:
     assert not said(under, 2), "nothing changed"
 
 
-def test_what_has_lasted_its_time_is_withdrawn_though_nobody_asks() -> None:
+def test_a_route_is_withdrawn_when_its_time_is_over() -> None:
     under = table()
     under.order(wanted(FLOW, seconds=10), 0)
     said(under, 0)
@@ -61,7 +61,7 @@ def test_what_has_lasted_its_time_is_withdrawn_though_nobody_asks() -> None:
     assert said(under, 10.0) == [f"neighbor {PEER} withdraw {FLOW_SAID}"]
 
 
-def test_a_speaker_that_refuses_is_asked_again_later_and_said_so() -> None:
+def test_a_refused_command_is_repeated_later_and_reported() -> None:
     under = table()
     said(under, 0)
     under.order(wanted(FLOW), 0)
@@ -73,7 +73,7 @@ def test_a_speaker_that_refuses_is_asked_again_later_and_said_so() -> None:
     assert not under.report()[0].problem
 
 
-def test_what_cannot_be_withdrawn_alone_is_withdrawn_with_all() -> None:
+def test_a_route_that_cannot_be_withdrawn_alone_is_withdrawn_with_all() -> None:
     under = table()
     under.order(wanted(FLOW, HOLE), 0)
     said(under, 0)
@@ -91,12 +91,12 @@ def test_what_cannot_be_withdrawn_alone_is_withdrawn_with_all() -> None:
         (PeerRoute(PEER, Flow("dst 0.0.0.0/0 udp")), 60, "not in upstream.own"),
         (PeerRoute(PEER, Flow("dst 198.51.0.0/16 udp")), 60, "not in upstream.own"),
         (PeerRoute(PEER, replace(HOLE, address="198.51.100.0/24")), 60, "of one address"),
-        (PeerRoute(PEER, FLOW), 0, "no time"),
-        (PeerRoute(PEER, FLOW), SECONDS_MAX + 1, "no time"),
-        (PeerRoute(PEER, FLOW), float("nan"), "no time"),
+        (PeerRoute(PEER, FLOW), 0, "cannot be announced for"),
+        (PeerRoute(PEER, FLOW), SECONDS_MAX + 1, "cannot be announced for"),
+        (PeerRoute(PEER, FLOW), float("nan"), "cannot be announced for"),
     ],
 )
-def test_the_bridge_refuses_what_it_should_never_be_asked(
+def test_the_bridge_refuses_routes_that_are_never_allowed(
     route: PeerRoute, seconds: float, why: str
 ) -> None:
     under = table()
@@ -107,7 +107,7 @@ def test_the_bridge_refuses_what_it_should_never_be_asked(
     assert said(under, 0) == [CLEAR]
 
 
-def test_one_action_for_a_match_since_bgp_has_no_more() -> None:
+def test_a_match_has_only_one_action_in_bgp() -> None:
     under = table()
     other = replace(FLOW, rate=1_000)
     assert list(under.order(wanted(FLOW, other), 0)) == [PeerRoute(PEER, other)]
@@ -116,7 +116,7 @@ def test_one_action_for_a_match_since_bgp_has_no_more() -> None:
     assert [" withdraw " in command for command in said(under, 1)] == [True, False]
 
 
-def test_no_more_than_so_many_routes() -> None:
+def test_the_number_of_routes_is_bounded() -> None:
     under = table(most=1)
     assert "more than 1" in under.order(wanted(FLOW, HOLE), 0)[PeerRoute(PEER, HOLE)]
     assert list(under.wanted) == [PeerRoute(PEER, FLOW)]
@@ -150,7 +150,7 @@ def test_no_more_than_so_many_routes() -> None:
         replace(FLOW, rate=10**400),
     ],
 )
-def test_what_bgp_has_no_route_for_is_refused_alone(route: Route) -> None:
+def test_only_a_match_that_bgp_cannot_express_is_refused(route: Route) -> None:
     under = table()
     assert list(under.order(wanted(route, HOLE), 0)) == [PeerRoute(PEER, route)]
     assert list(under.wanted) == [PeerRoute(PEER, HOLE)]
