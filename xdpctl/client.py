@@ -19,10 +19,10 @@ from xdpctl.base.system import ssh_logins
 from xdpctl.errors import Interrupted, Refused, Unreachable
 
 _SECONDS = 30.0
-SLOW_SECONDS = 150.0  # a fetch takes up to a minute, and applying a large list takes some time
-_CONNECT_SECONDS = 1.0  # on the Unix socket, whose full backlog would block for ever
+SLOW_SECONDS = 150.0  # a fetch takes up to a minute, then the control plane must apply the list
+_CONNECT_SECONDS = 1.0  # on the Unix socket: connect() blocks for ever if its backlog is full
 _CHUNK = 1 << 16
-PAGE = 10_000  # rules
+PAGE = 10_000  # rules in a page
 NODE_HEADER = "XDPCTL-Node"
 Body = bytes | Iterable[bytes]
 
@@ -56,10 +56,10 @@ class _UnixConnection(HTTPConnection):
 
 @dataclass(slots=True)
 class Client:
-    """One control plane; every call returns the JSON body or raises.
+    """A client of one control plane; every call returns the JSON body or raises.
 
-    In a fleet, `node` is the node to ask, and `stated` has the parameters of each change. `warn`
-    is called with a text if an answer lacks something.
+    In a fleet, `node` is the node to ask, and `stated` has query parameters for every change.
+    `warn` is called with a text if nodes are missing from an answer.
     """
 
     socket: Path
@@ -116,7 +116,7 @@ class Client:
 
         The next page is fetched while the caller uses the one before.
         """
-        from concurrent.futures import ThreadPoolExecutor  # late: the import takes 10 ms
+        from concurrent.futures import ThreadPoolExecutor  # imported late: the import takes 10 ms
 
         parameters = {"limit": min(limit or PAGE, PAGE), **filters}
         query = {name: value for name, value in parameters.items() if value is not None}
@@ -143,7 +143,7 @@ class Client:
         content: Body | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[HTTPResponse]:
-        """The answer, to be read; Unreachable if it does not come whole and in time."""
+        """The answer, to be read in the block; Unreachable if it is incomplete or late."""
         where = self.url or str(self.socket)
         try:
             with closing(self._connection(seconds)) as connection:
@@ -180,7 +180,7 @@ class Client:
         return prefix + path + (f"?{urlencode(known, doseq=True)}" if known else "")
 
     def _stated(self, method: str) -> dict[str, Any]:
-        """The parameters of a change; none for a GET, which would be refused with them."""
+        """The query parameters of a change; a GET has none, because the API would refuse them."""
         if method == "GET":
             return {}
         return {name: value for name, value in self.stated.items() if value}
@@ -192,7 +192,7 @@ class Client:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         client = ssh_logins.own()
-        if client:  # so that the lock-out guard knows whom not to cut off (RFC 7239)
+        if client:  # so that the lock-out guard protects the user's address (RFC 7239)
             headers["Forwarded"] = "for=" + (f'"[{client}]"' if ":" in client else client)
         return headers
 
@@ -205,7 +205,7 @@ def _send(
     headers: Mapping[str, str],
 ) -> None:
     connection.connect()
-    # the control plane may refuse a body that it has not read whole; its answer says why
+    # the control plane may refuse, and close, before it has read the whole body; read its answer
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.request(method, target, content, headers)
 
@@ -232,7 +232,7 @@ def _refused(answer: HTTPResponse, data: bytes) -> Refused:
 
 
 def _maybe_done(method: str, path: str) -> str:
-    """A sentence about a change whose answer did not arrive."""
+    """A sentence to add if a change was sent but its answer did not arrive."""
     if method == "GET":
         return ""
     if path == "/v1/rules/bulk":

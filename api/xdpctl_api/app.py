@@ -42,7 +42,7 @@ from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
-ROUTES = (  # they are tried in this order: the most frequent come first
+ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
     *(hooks, bulk, rules, sets, incidents, lookup, explain, detect, expectations, fleet, history),
     *(releases, samples, traffic, upstream, series, served, stream, system, records, metrics),
     browsers,
@@ -56,7 +56,7 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
         version=__version__,
         description="Drops traffic from blocklisted sources at line rate "
         "without locking out operators.",
-        docs_url=None,  # its page would load scripts from other hosts
+        docs_url=None,  # FastAPI's page for documentation would load scripts from other hosts
         redoc_url=None,
         openapi_url="/openapi.json",
         generate_unique_id_function=operation_id,

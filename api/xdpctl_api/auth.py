@@ -18,19 +18,19 @@ from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, SHOWN, LocalPeer, NodePeer, RemotePeer
 
 SECRET_MAX = 256  # characters
-# Headers of a request that another node passes on: the name of its caller, and the caller's role.
+# If another node passes a request on, these headers have the name and the role of its caller.
 CALLER, ROLE = "xdpctl-caller", "xdpctl-role"
 _NAME_MAX = 64
 _ROLES = {role.value: role for role in (Role.VIEWER, Role.HELPDESK, Role.OPERATOR)} | {
     Role.ADMIN.value: Role.OPERATOR
 }
-# [v6] and v4 may be followed by a port. RFC 7239 wants brackets around IPv6; none are accepted too.
+# A port may follow [v6] and v4. RFC 7239 wants brackets around IPv6, but they may be missing.
 _FORWARDED_FOR = re.compile(
     r'for="?(?:\[([^\]]{1,64})\]|(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-f:.]{2,64}))', re.IGNORECASE
 )
-LOGIN = "/login"  # the only path to which a stranger may send a body
+LOGIN = "/login"  # only here may a caller without a valid token send a body
 _FORMS = "/actions/"
-_FORWARDED_MAX = 256  # characters that are looked at
+_FORWARDED_MAX = 256  # characters of the header that are searched
 
 
 def caller(request: Request) -> Caller:
@@ -38,7 +38,7 @@ def caller(request: Request) -> Caller:
     peer = request.scope.get(PEER)
     if isinstance(peer, NodePeer):
         return _from_node(request, peer)
-    request.scope.get(SHOWN, []).append(False)  # until it is found good
+    request.scope.get(SHOWN, []).append(False)  # until the token or session is found valid
     header = request.headers.get("authorization", "")
     if header:
         scheme, _, secret = header.partition(" ")
@@ -62,8 +62,8 @@ def caller(request: Request) -> Caller:
 def _from_node(request: Request, peer: NodePeer) -> Caller:
     """The caller of another node, with no more rights than that node has.
 
-    A node that may state intents could state any intent itself, so the role that it names is
-    believed. Nobody is an admin of another node, and a node that only follows is a viewer.
+    A node that may publish intents could publish any intent anyway, so the role that it names is
+    believed. Nobody is an admin of another node, and a node that may not publish is a viewer.
     """
     if request.app.state.context.revoked(peer.name, peer.serial):
         raise AccessError(f"the node {peer.name} was revoked")
@@ -95,7 +95,10 @@ def _browser(request: Request, sealed: str, peer: RemotePeer | None) -> Caller:
 
 
 def _says_whence(request: Request) -> bool:
-    """Whether the request comes from a page of this site; others were refused before."""
+    """Whether the request comes from a page of this site.
+
+    RemoteCallers has already refused requests from pages of other sites.
+    """
     headers = request.headers
     return headers.get("sec-fetch-site") == "same-origin" or "origin" in headers
 

@@ -26,7 +26,7 @@ async def control_plane(request: Request) -> ControlPlane:
 async def known_query(request: Request) -> None:
     """RuleError for a parameter that the call does not have: a typo must not widen a request."""
     if not request.query_params or not request.url.path.startswith(STRICT):
-        return  # health checks and scrapes may carry what they like
+        return  # health checks and Prometheus may add any parameters
     known = frozenset(query_names(request.scope["route"].dependant))
     for name in request.query_params:
         if name not in known:
@@ -37,7 +37,7 @@ async def known_query(request: Request) -> None:
 def query_names(dependant: Dependant) -> Iterator[str]:
     """The names of the parameters that a call may have in its query.
 
-    The OpenAPI document has them, too, but takes a third of a second to make.
+    The OpenAPI document has these names, too, but takes a third of a second to make.
     """
     for field in dependant.query_params:
         kind = field.field_info.annotation

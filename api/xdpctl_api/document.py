@@ -12,7 +12,7 @@ from xdpctl_api.problems import in_words, refusal
 from xdpctl_api.shapes.common import Problem
 from xdpctl_api.shapes.set_requests import SetIn
 
-# Over TCP, RemoteCallers answers both before any route runs.
+# Over TCP, RemoteCallers answers with these two errors before any route runs.
 _CROSS_SITE = "`cross-site`: Request from a web page of another site"
 _HOST = "`host`: `Host` is not a name of this machine"
 _BEARER = {
@@ -24,21 +24,21 @@ _BEARER = {
 # With a JSON body, query parameters are refused, so a client must not fill in their defaults.
 _NO_DEFAULTS = ("/v1/sets/{name}", "put")
 STRICT = "/v1/"  # the paths below which an unknown parameter is an error
-_BY_HAND = (Problem, SetIn)  # routes name these schemas by hand
+_BY_HAND = (Problem, SetIn)  # routes refer to these by name, so FastAPI does not add them
 
 
 class DescribedApi(FastAPI):
     """An application whose OpenAPI document describes authentication and errors."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """The document, which is made once and kept."""
         if self.openapi_schema is None:
             self.openapi_schema = _completed(super().openapi())
         return self.openapi_schema
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route's function, which a generated client takes over."""
+    """The name of a route's function, which generated clients use as their method's name."""
     return route.name
 
 
@@ -76,7 +76,7 @@ def _add_refusals(operation: dict[str, Any], strict: bool) -> None:
 
 
 def _can_be_malformed(operation: dict[str, Any]) -> bool:
-    """Whether a request can be malformed: text without a pattern never is."""
+    """Whether a request can be malformed; a text parameter without a pattern cannot."""
     schemas = [parameter["schema"] for parameter in operation.get("parameters", ())]
     kinds = [kind for schema in schemas for kind in schema.get("anyOf", (schema,))]
     return "requestBody" in operation or any(

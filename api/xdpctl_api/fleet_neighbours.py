@@ -21,12 +21,12 @@ from xdpctl_api.auth import CALLER, ROLE
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.ASCII | re.IGNORECASE)
 _CONNECT_SECONDS = 3.0
-_MOST = 8 << 20  # bytes of an answer that is read whole
+_MOST = 8 << 20  # maximum bytes of an answer that is read as a whole
 _PASSED_ON = ("content-type", "accept", "if-match", "last-event-id")
 
 
 class Neighbours:
-    """The nodes that an agent sees. This module imports httpx2, so it is imported when needed."""
+    """The other nodes that an agent knows. Import this module late, because it imports httpx2."""
 
     def __init__(self, settings: FleetSettings, agent: Agent) -> None:
         self._settings, self._agent = settings, agent
@@ -56,7 +56,7 @@ class Neighbours:
         return node.card.address
 
     def client(self, seconds: float) -> httpx2.AsyncClient:
-        """A client with this node's certificate; EngineError if that cannot be used."""
+        """A client with this node's certificate; EngineError if the certificate cannot be used."""
         settings = self._settings
         try:
             context = ssl.create_default_context(cafile=str(settings.file("ca.crt")))
@@ -70,7 +70,10 @@ class Neighbours:
     async def asked(
         self, client: httpx2.AsyncClient, request: Request, who: Caller, name: str, body: bytes
     ) -> AsyncIterator[httpx2.Response]:
-        """A node's answer to the same request, not read yet. Raises httpx2.HTTPError or OSError."""
+        """A node's answer to the same request, before its body is read.
+
+        Raises httpx2.HTTPError or OSError.
+        """
         headers: Mapping[str, str] = {
             **{field: value for field in _PASSED_ON if (value := request.headers.get(field))},
             CALLER: who.name.encode("ascii", "replace").decode(),
@@ -81,7 +84,7 @@ class Neighbours:
             f"https://{self.address(name)}{target(request)}",
             headers=headers,
             content=body,
-            extensions={"sni_hostname": name},  # the name that its certificate must have
+            extensions={"sni_hostname": name},  # the name that the node's certificate must have
         )
         answer = await client.send(outgoing, stream=True)
         try:
@@ -91,7 +94,7 @@ class Neighbours:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is HOST:PORT, and no more: it goes into a URL."""
+    """Whether a text is exactly HOST:PORT, so that it can be put into a URL."""
     host, _, port = text.rpartition(":")
     if len(text) > 300 or not _PORT.fullmatch(port) or int(port) > 65535:
         return False

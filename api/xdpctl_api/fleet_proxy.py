@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NODE, ALL = "xdpctl-node", "all"
 _SECONDS = 150.0
-_ALL_SECONDS, _AT_ONCE = 5.0, 16  # for each of all nodes; nodes that are asked at the same time
+_ALL_SECONDS, _AT_ONCE = 5.0, 16  # for each node, if all are asked; nodes asked at once
 _PASSED_BACK = ("content-type", "etag", "location", "content-disposition", "cache-control")
 
 
@@ -34,7 +34,7 @@ class FleetProxy:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for another node; requests without the header are this node's own."""
+        """Pass the request on if it has the header; else this node answers it."""
         request = Request(scope, receive) if scope["type"] == "http" else None
         node = request.headers.get(NODE, "") if request else ""
         if request is None or not node or isinstance(scope.get(PEER), NodePeer):
@@ -57,7 +57,7 @@ class FleetProxy:
         me = ctx.fleet.member.name
         if node == me:
             return None
-        from xdpctl_api.fleet_neighbours import Neighbours  # imported late: few ask another node
+        from xdpctl_api.fleet_neighbours import Neighbours  # imported late: seldom needed
 
         who.require_unbound()
         neighbours = Neighbours(ctx.settings.fleet, ctx.fleet)
@@ -79,10 +79,10 @@ class FleetProxy:
 async def _one(
     neighbours: "Neighbours", request: Request, who: Caller, name: str, most: int
 ) -> Response:
-    """One node's answer, passed on piece by piece: it may be a stream."""
+    """One node's answer, passed on piece by piece, because it may be an endless stream."""
     import httpx2
 
-    neighbours.address(name)  # before the body is read
+    neighbours.address(name)  # raises, before the body is read, if the node cannot be asked
     body = await read_all(request, most)
     stack = AsyncExitStack()
     try:
@@ -102,7 +102,7 @@ async def _one(
 
 
 async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[str, Any]:
-    """The answers of the other nodes that report, by name; those that fail are left out."""
+    """The answers of the other nodes that report, by name; nodes that fail are left out."""
     import httpx2
 
     from xdpctl_api.fleet_neighbours import read_json
@@ -120,7 +120,7 @@ async def _all(neighbours: "Neighbours", request: Request, who: Caller) -> dict[
                 ):
                     answers[name] = await read_json(answer)
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, XdpctlError):
-                return  # the caller names those that are missing
+                return  # `_passed_on` lists the nodes whose answers are missing
 
         await asyncio.gather(*map(ask, neighbours.live()))
     return answers

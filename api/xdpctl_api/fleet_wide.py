@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Merges the answers of all nodes: adds figures, joins lists, prefixes incidents' ids. Pure.
 
-A merged answer has the shape of a single node's answer.
+A merged answer has the same fields as a single node's answer.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Answers = Mapping[str, Any]  # by node
+Answers = Mapping[str, Any]  # by the node's name
 Merge = Callable[[Answers], Any]
 
 
@@ -20,7 +20,7 @@ def merger(method: str, path: str) -> Merge | None:
 
 
 def summed(values: list[Any]) -> Any:
-    """Values of one shape as one: numbers added, lists joined, others from the first."""
+    """Merge values of the same structure: add numbers, join lists, else take the first value."""
     present = [value for value in values if value is not None]
     if not present:
         return None
@@ -46,7 +46,7 @@ def _counters(answers: Answers) -> Any:
 
 
 def _rules(answers: Answers) -> Any:
-    """The rules of all nodes: each once, with the hits of all."""
+    """The rules of all nodes: each rule once, with the sum of its hits on all nodes."""
     rules: dict[str, dict[str, Any]] = {}
     for answer in answers.values():
         for rule in answer["rules"]:
@@ -73,7 +73,7 @@ def _incidents(answers: Answers) -> Any:
 
 
 def _top(answers: Answers) -> Any:
-    """The traffic of all nodes: rates added, shares of the whole, the most frequent first."""
+    """The traffic of all nodes, with added rates and shares of the sum, the most frequent first."""
     parts = list(answers.values())
     whole = sum(part["packets"] for part in parts)
     merged = summed(parts) | {"seconds": max(part["seconds"] for part in parts)}
@@ -87,7 +87,7 @@ def _top(answers: Answers) -> Any:
 
 
 def _dimension(dimensions: list[Any], parts: list[Any], whole: float) -> Any:
-    """One dimension of all nodes, merged; `parts` are their answers, with the packets of each."""
+    """One dimension of all nodes, merged; `parts` are the nodes' answers, with their packets."""
     rows: dict[str, Any] = {}
     for dimension, part in zip(dimensions, parts, strict=True):
         for row in dimension["rows"]:
@@ -97,7 +97,7 @@ def _dimension(dimensions: list[Any], parts: list[Any], whole: float) -> Any:
             merged["packets"] += row["packets"]
             merged["bits"] += row["bits"]
             merged["match"] = merged["match"] or row["match"]
-            merged["error"] += (row["error"] * part["packets"]) ** 2  # independent samples
+            merged["error"] += (row["error"] * part["packets"]) ** 2  # the samples are independent
     for row in rows.values():
         row["share"] = row["packets"] / whole if whole else 0.0
         row["error"] = row["error"] ** 0.5 / whole if whole else 0.0
@@ -108,7 +108,7 @@ def _dimension(dimensions: list[Any], parts: list[Any], whole: float) -> Any:
 
 
 def _series(answers: Answers) -> Any:
-    """Series of all nodes, added row by row; the last row of each is of the same time."""
+    """Series of all nodes, added row by row; the last rows of all nodes have the same time."""
     parts = list(answers.values())
     last = max(parts, key=lambda part: part["since"])
     rows = min(len(next(iter(p["figures"].values()))["averages"]) for p in parts if p["figures"])

@@ -69,11 +69,11 @@ _HEADERS = {401: {"WWW-Authenticate": "Bearer"}}
 _AGAIN_SECONDS = 10
 TYPE = "urn:xdpctl:problem:"
 MEDIA_TYPE = "application/problem+json"
-# what a change may raise
+# the errors that a change may raise
 CHANGE = (BusyError, StoreError, DatapathError)
 GUARDED = (ConflictError, LockoutError, UnconfirmedError, *CHANGE)
 RULE = (QuotaError, CapacityError, *GUARDED)
-FOUND_RULE = (RuleError, NotFoundError)  # an id may be malformed
+FOUND_RULE = (RuleError, NotFoundError)  # RuleError: the id may be malformed
 HELD_RULE = (*FOUND_RULE, StaleError, *RULE)
 
 Responses = dict[int | str, dict[str, Any]]
@@ -161,7 +161,7 @@ async def _defect(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _gone(_: Request, error: Exception) -> Response:
-    """The caller disconnected while it sent a body: nobody reads an answer."""
+    """The caller disconnected while it sent a body, so nobody would read an answer."""
     return Response(status_code=499)
 
 

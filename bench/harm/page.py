@@ -50,7 +50,7 @@ without an attack, then beside %(floods)s made floods of 25,000 packets a second
 another, of packets that do not repeat. iperf3 says hello by one packet of UDP and never again, so
 where a limit takes that one the whole attempt is lost. *Worst* is the
 flood beside which most was lost. Each cell: lost without an attack; lost beside floods. The last
-row is what was kept out of the floods themselves, from their first packet on. A flood that the
+row says how much of the floods was dropped, counted from the first packet of each. A flood that the
 server answers is not held: here the *DNS water torture*, which nsd answers.
 
 | what | %(ages)s |

@@ -157,4 +157,4 @@ def test_a_fleet_under_faults_keeps_every_promise(
 def test_the_checker_finds_a_deliberate_defect(
     shared_etcd: Etcd, tmp_path: Path, defect: Callable[[Node], None]
 ) -> None:
-    assert check(simulate(tmp_path, defect, 5, 5.0))
+    assert check(simulate(tmp_path, defect, 5, 5.0, patience=3.0))

@@ -230,7 +230,7 @@ def test_no_way_to_remove_an_accept_cuts_off_a_logged_in_user(
     assert ALICE in problem(answer, 409, "lockout")["detail"]
 
 
-def test_a_trial_that_hits_users_may_be_confirmed_but_not_added_without_a_trial(
+def test_a_rule_that_locks_users_out_needs_a_trial_which_may_then_be_confirmed(
     peopled: Api,
 ) -> None:
     body = {"match": {"source": "203.0.113.0/24"}}

@@ -147,7 +147,7 @@ class Field(IntEnum):
 
 
 class Traffic(IntEnum):
-    """The kind of a packet, of which each packet has one; attacks and floors are stated by kind."""
+    """The kind of a packet. Each packet has exactly one; attacks and floors are given by kind."""
 
     SYN = 0
     SYN_ACK = 1
@@ -156,7 +156,7 @@ class Traffic(IntEnum):
     UDP_SERVICE = 4  # from a service's port: an answer, or an amplifier's packet
     UDP = 5
     ICMP = 6
-    FRAGMENT = 7  # later ones: they have no ports
+    FRAGMENT = 7  # later fragments, which have no ports
     QUIC_INITIAL = 8  # UDP to port 443, at least as long as a client's first packet must be
     DNS_QUERY = 9  # UDP to port 53
     GRE = 10
@@ -165,7 +165,7 @@ class Traffic(IntEnum):
 
     @property
     def setting(self) -> str:
-        """Its name in the configuration, in reports and in series."""
+        """The kind's name in the configuration, in reports and in series."""
         return self.name.lower()
 
 
@@ -198,7 +198,7 @@ class FlowState(IntEnum):
     NOT_ASKED = 0
     UNKNOWN = 1
     KNOWN = 2
-    SHAKEN = 3  # it acknowledges a SYN-ACK of the inside, so its flow is known from now on
+    SHAKEN = 3  # the packet acknowledges a SYN-ACK of the inside, so its flow is known from now on
 
 
 class Chosen(IntEnum):
@@ -210,7 +210,7 @@ class Chosen(IntEnum):
 
 
 class Asking(IntEnum):
-    """Whether the flow memory is asked for packets of an interface."""
+    """Whether packets of an interface are looked up in the flow memory."""
 
     ASKS_NOT = 0
     ASKS = 1

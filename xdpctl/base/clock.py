@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdpctl.base.system import adjtimex
 
-_REFRESH_NS = 10_000_000_000  # the clock's error changes slowly
+_REFRESH_NS = 10_000_000_000  # the error is read rarely, because it changes slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Now:
     `error` is the largest error of `unix` in seconds, or None if the clock is not synchronised.
     """
 
-    ns: int  # CLOCK_MONOTONIC, what the kernel's slots expire by
+    ns: int  # CLOCK_MONOTONIC, by which the kernel expires slots
     unix: float
     boot: str
     error: float | None = None

@@ -14,7 +14,7 @@ _STOPPING = "the control plane is stopping; retry when it has restarted"
 
 
 class FewAtOnce:
-    """Runs work in `hands` threads of its own; BusyError if more than `waiting` pieces wait."""
+    """Runs work in a pool of `hands` threads; BusyError if more than `waiting` pieces wait."""
 
     def __init__(self, job: str, hands: int, waiting: int) -> None:
         self._job, self._most = job, hands + waiting
@@ -24,7 +24,7 @@ class FewAtOnce:
         self._threads = ThreadPoolExecutor(hands, job)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of the work; BusyError also if it was stopped meanwhile."""
+        """The result of the work; BusyError if too much work waits, or after `stop`."""
         future = self._started(work)
         future.add_done_callback(self._done)
         try:

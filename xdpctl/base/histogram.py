@@ -21,7 +21,7 @@ class Histogram:
             self._sum += value
 
     def read(self) -> tuple[list[int], float]:
-        """The number of values up to each bound, and last of all values; and their sum."""
+        """The number of values up to each bound, then the number of all values; and their sum."""
         with self._lock:
             total, cumulative = 0, []
             for count in self._counts:

@@ -15,7 +15,7 @@ class PeriodicTask:
     """Call `step` with the monotonic time in a thread: at once, and again `seconds` after each
     call returns.
 
-    An exception is logged with the prefix `trouble`, once for as long as it stays the same;
+    An exception is logged with the prefix `trouble`, but not again if the next one is the same;
     `problem` has its text until a step succeeds. After an exception the task waits `rest` seconds
     longer. Call `start`, and later `stop`; `wake` makes it call `step` now.
     """
@@ -38,7 +38,7 @@ class PeriodicTask:
         self._thread.start()
 
     def wake(self) -> None:
-        """Call `step` now, or once more if it is running."""
+        """Call `step` now; if it is running, call it once more afterwards."""
         self._due.set()
 
     def stop(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from xdpctl.errors import ConfigError, RuleError
 
-_REPORTED_MAX = 100  # problems; a file may have a million
+_REPORTED_MAX = 100  # problems that are kept; a file may have a million
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
@@ -45,7 +45,7 @@ class Problems:
             self.add(f"{place}: {error}")
 
     def check(self) -> None:
-        """Raise ConfigError if there are problems: one a line, up to 100 of them."""
+        """Raise ConfigError if there are problems: one problem a line, at most 100."""
         more = self.count - len(self._reported)
         if self._reported:
             lines = [*self._reported, *([f"and {more:,} more"] if more else [])]

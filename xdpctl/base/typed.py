@@ -45,7 +45,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
     def check(self, place: str, problems: Problems) -> None:
-        """Add the problems of the whole table; called if each value by itself can be read."""
+        """Add the problems of the whole table; called only if every single value could be read."""
 
 
 def convert(data: Any, wanted: type[T], problems: Problems) -> T:
@@ -110,7 +110,7 @@ def _read(value: Any, wanted: Any, place: str, problems: Problems) -> Any:
             return _table(value, member, place, problems)
     kind = get_origin(plain)
     if kind is tuple and isinstance(value, list):
-        if plain is not wanted:  # check its bounds
+        if plain is not wanted:  # the annotation bounds the list's length
             _leaf(value, Annotated[(list, *get_args(wanted)[1:])], place, problems)
         item = get_args(plain)[0]
         items = [

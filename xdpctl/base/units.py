@@ -9,7 +9,7 @@ from xdpctl.abi.sizes import WAIT_LOG2, WAITS
 _LONGEST_SECONDS = (1 << WAIT_LOG2 + 2 * (WAITS - 1)) // 10**9
 
 
-@lru_cache(4096)  # a list of rules has the same numbers again and again
+@lru_cache(4096)  # because a list of rules has the same numbers again and again
 def si(number: float) -> str:
     """Format a number with three significant digits and an SI prefix: `1.2 M`."""
     for unit in ("", " k", " M", " G", " T"):
@@ -20,7 +20,7 @@ def si(number: float) -> str:
 
 
 def si3(number: float) -> str:
-    """The same for an estimate, rounded to three digits because more would say nothing."""
+    """As `si` for an estimate, rounded to three digits, since it is not more exact than that."""
     return si(float(f"{number:.3g}"))
 
 

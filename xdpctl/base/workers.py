@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Threads for blocking work: a limited number at once, and shutdown does not wait for them."""
+"""Threads for blocking work: a limited number at once, and the shutdown does not wait for them."""
 
 import threading
 from collections.abc import Callable
@@ -23,14 +23,14 @@ class WorkerPool:
     def start(self, work: Callable[[], T]) -> "Future[T]":
         """Run `work` in a thread; BusyError if `hands` tasks are running, or after `stop`."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # from now on it cannot be cancelled
+        future.set_running_or_notify_cancel()  # from now on, the future cannot be cancelled
         with self._lock:
             if self._stopped:
                 raise _stopping()
             if len(self._open) >= self.hands:
                 raise BusyError(f"{self.hands} {self.job} are under way; ask again in a minute")
             self._open.add(future)
-        # not an executor's thread: the interpreter waits for those before it exits
+        # no ThreadPoolExecutor: the interpreter would wait for its threads before it exits
         threading.Thread(target=self._do, args=(work, future), name=self.job, daemon=True).start()
         return future
 

@@ -30,7 +30,7 @@ from xdpctl.errors import (
 )
 
 # Each command and its module. A module is imported only when its command runs: most commands need
-# few imports, compiling and replaying need many.
+# few imports, but compiling and replaying need many.
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
     "challenge": "rules.challenge",
@@ -60,9 +60,9 @@ COMMANDS = {
 }
 
 
-# Options that may also be given after the command; whether they have a value.
+# Global options that may also follow the command, and whether each takes a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
-_OWN = {("set", "--local")}  # options that mean something else there: `set put --local FILE`
+_OWN = {("set", "--local")}  # the option means something else there: `set put --local FILE`
 
 
 class Commands(TyperGroup):
@@ -73,7 +73,7 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Interrupted at Ctrl-C, unless the command itself handles that."""
+        """Run the command; raise Interrupted at Ctrl-C, unless the command handles Ctrl-C."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -140,7 +140,7 @@ def main() -> None:
     except Interrupted as error:
         _fail(error, 130)
     except SettingsError as error:
-        _fail(error, os.EX_CONFIG)  # the units' RestartPreventExitStatus
+        _fail(error, os.EX_CONFIG)  # RestartPreventExitStatus in the units: no restart
     except ConfigError as error:
         _fail(error, 2)
     except XdpctlError as error:
@@ -164,7 +164,7 @@ def hoisted(arguments: list[str]) -> list[str]:
     """The arguments, with the options of a fleet moved before the command."""
     words = [word for word in arguments if not word.startswith("-")]
     if not words or words[0] == "hook" or "--" in arguments:
-        return arguments  # a detector's arguments
+        return arguments  # what follows are a detector's arguments
     known = {name: v for name, v in _HOISTED.items() if (words[0], name) not in _OWN}
     first, rest, waiting = list[str](), list[str](), iter(arguments)
     for word in waiting:
@@ -202,7 +202,7 @@ def _misused(error: typer.exceptions.TyperException) -> NoReturn:
 
 
 def _say(text: str, code: int) -> NoReturn:
-    if wanted_by(sys.argv):  # a program reads it
+    if wanted_by(sys.argv):  # a program reads the output
         print(json.dumps({"detail": text, "exit_code": code}), file=sys.stderr)
         sys.exit(code)
     from rich.markup import escape

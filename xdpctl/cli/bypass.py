@@ -17,7 +17,7 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
 
 app = typer.Typer()
-# timeouts of the request: if the switch is not set yet, and if it is already set in the kernel
+# timeouts of the request: if the kernel's switch is not set yet, and if it is already set
 _BYPASS_SECONDS, _TELL_SECONDS = 5.0, 0.5
 
 

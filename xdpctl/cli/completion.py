@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shell completion of names: rules, sets, incidents, detectors.
 
-It asks the control plane and waits a second at most. If that does not answer or refuses, nothing is
-proposed, because a shell cannot show an error in the middle of a line.
+It asks the control plane, and waits a second at most. If it gets no answer, or a refusal, it
+proposes nothing, because a shell cannot show an error in the middle of a line.
 """
 
 import os
@@ -63,7 +63,7 @@ def _ask(
 ) -> list[str]:
     from xdpctl.client import Client
 
-    # while a line is completed, this has only the options that were typed
+    # during completion, `params` has only the options that the user typed
     parameters = context.find_root().params
     socket = parameters.get("socket") or os.environ.get("XDPCTL_SOCKET") or paths.SOCKET
     url = parameters.get("url") or os.environ.get("XDPCTL_URL")

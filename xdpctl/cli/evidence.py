@@ -48,7 +48,7 @@ def verify(
 
     Example: xdpctl incident verify evidence.zip --key 3f9a…
     """
-    from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
+    from xdpctl.incidents.archive import verify_archive  # imported late: it loads cryptography
 
     manifest = verify_archive(archive)
     if signer is not None and signer != manifest.fingerprint:

@@ -18,7 +18,7 @@ from typer.core import TyperOption
 
 from xdpctl.base.spreadsheet import cell
 
-_CHOSEN = "xdpctl.json"  # in the context of a command: --json was given
+_CHOSEN = "xdpctl.json"  # key in the context of a command: the user gave --json
 
 
 class Format(StrEnum):
@@ -32,7 +32,7 @@ class Format(StrEnum):
 
     @property
     def for_programs(self) -> bool:
-        """Whether a program reads the output. Then nothing else may be on standard output."""
+        """Whether a program reads the output. Then standard output may have nothing else."""
         return self not in (Format.TABLE, Format.WIDE)
 
 

@@ -182,7 +182,7 @@ def export_incident(
     data = options.client(context).raw(path("incidents", identity, "export"))
     target = write or Path(f"incident-{identity}.zip")
     evidence.save(target, data)
-    from xdpctl.incidents.archive import verify_archive  # late: it loads cryptography
+    from xdpctl.incidents.archive import verify_archive  # imported late: it loads cryptography
 
     manifest = verify_archive(target)
     output.err.print(

@@ -118,7 +118,7 @@ class Endpoint(NamedTuple):
 
 
 def client(context: typer.Context) -> "Client":
-    """The client for the global options. Its module is imported late, because that takes time."""
+    """The client for the global options. Its module is imported late, as the import takes time."""
     from xdpctl.client import Client
 
     endpoint: Endpoint = context.obj
@@ -126,7 +126,7 @@ def client(context: typer.Context) -> "Client":
 
 
 def _warn(text: str) -> None:
-    from rich.markup import escape  # late: few answers have a warning
+    from rich.markup import escape  # imported late: few answers have a warning
 
     from xdpctl.cli import output
 

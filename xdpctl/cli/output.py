@@ -17,7 +17,7 @@ from xdpctl.errors import Refused
 if TYPE_CHECKING:
     from xdpctl.cli.live.tables import ApiClient
 
-# what goes into a pipe or a file is not wrapped
+# output into a pipe or a file is not wrapped
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
@@ -50,7 +50,7 @@ def rejects(listed: list[dict[str, Any]], rejected: int) -> None:
 
 
 def afterwards(answer: dict[str, Any]) -> str:
-    """Lines about a change that was made: in a fleet where it is in force, and how to undo it."""
+    """Lines after a change: how to undo it and, in a fleet, where it is in force."""
     fleet, change = answer.get("fleet"), answer.get("change")
     text = f"\n  in force on {escape(fleet['text'])}" if fleet else ""
     return text + (f"\n  undo it with: xdpctl undo {change}" if change else "")

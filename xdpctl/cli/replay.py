@@ -169,7 +169,7 @@ def _check_files(*paths: Path) -> None:
 def _judged(
     rehearsal: "Rehearsal", kinds: Iterable[tuple[str, Path]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """A report of each recording, and the errors of those that cannot be read."""
+    """A report of each recording, and the errors of recordings that cannot be read."""
     reports, missed = [], list[str]()
     for kind, path in kinds:
         try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands that run on the box itself, as root: run, down, doctor, demo.
 
-They import what they need when they run, so that other commands start fast.
+They import modules only when they run, so that other commands start fast.
 """
 
 import os

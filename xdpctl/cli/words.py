@@ -41,7 +41,7 @@ _NAME = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 
 
 def spoken(text: str) -> str:
-    """The same text with options and commands instead of fields and calls."""
+    """A message with options and commands instead of fields and calls."""
     text = _BOTH.sub(r"\1", text)
     text = _RULE.sub(lambda match: _on_rule(*match.groups()), text)
     text = _LIST.sub(lambda match: f"xdpctl {_LISTS[match[1]]}", text)

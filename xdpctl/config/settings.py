@@ -148,7 +148,7 @@ class Settings(Table, frozen=True):
 
     @property
     def outside_interfaces(self) -> frozenset[str]:
-        """The names of those that are outside."""
+        """The names of the outside interfaces."""
         tables = (interface for interface in self.interfaces if isinstance(interface, Interface))
         return frozenset(table.name for table in tables if table.side == "outside")
 
@@ -158,7 +158,7 @@ class Settings(Table, frozen=True):
         return Capacity(self.capacity, self.capacity_ipv4, self.capacity_ipv6)
 
     def quotas(self) -> dict[str, Quota]:
-        """The quota of each origin; others get quota.AUTOMATIC."""
+        """The quota of each origin; other origins get quota.AUTOMATIC."""
         base = {OPERATOR: Quota(max_rules=self.capacity)}
         configured = {name: q.over(base.get(name, AUTOMATIC)) for name, q in self.origins.items()}
         return base | configured
@@ -235,7 +235,7 @@ class Settings(Table, frozen=True):
 
     @property
     def compiled_teacher(self) -> Path:
-        """The cache file of the program that teaches the flow memory."""
+        """The cache file of the program that fills the flow memory."""
         return self.loader_dir / "teach.json"
 
     @property

@@ -20,7 +20,7 @@ EVERY_MAX, SECONDS_MAX = 1 << 20, 3600.0
 _PAUSE_SECONDS = 0.02
 _GRACE_SECONDS = 5.0  # after its end a capture that nobody reads loses its place
 _READERS_MAX = 16
-_WAITING_MAX = 50_000  # packets that one reader has not taken yet; more are lost for it
+_WAITING_MAX = 50_000  # packets that wait for one reader; that reader loses further packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Captures:
     def __init__(self, datapath: Datapath) -> None:
         self._datapath = datapath
         self._running: list[Capturing] = []
-        self._masks = no_masks()  # what the kernel was asked for
+        self._masks = no_masks()  # the masks that the kernel has now
         self._lock = Lock()
 
     def begin(self, ask: CaptureAsk) -> "Capturing":
@@ -80,20 +80,20 @@ class Captures:
         with self._lock:
             if len(self._running) >= _READERS_MAX:
                 raise BusyError(f"{_READERS_MAX} captures are running; ask again in a minute")
-            self._read()  # what was captured before is not for this one
+            self._read()  # packets captured before now are not for this capture
             self._running.append(capturing)
             self._ask_kernel()
 
     def leave(self, capturing: "Capturing") -> None:
         """Take no more packets for this capture."""
         with self._lock:
-            self._read()  # while the masks are still those of these packets
+            self._read()  # before the masks change: these packets were captured with them
             if capturing in self._running:
                 self._running.remove(capturing)
                 self._ask_kernel()
 
     def pump(self) -> None:
-        """Hand out what was captured since the last time."""
+        """Hand out the packets that the kernel has captured since the last reading."""
         with self._lock:
             self._read()
 
@@ -102,12 +102,12 @@ class Captures:
             for capturing in self._running:
                 capturing.offer(capture, int(self._masks[capture.reason]))
         now = time.monotonic()
-        if any(capturing.until < now for capturing in self._running):  # nobody reads it any more
+        if any(capturing.until < now for capturing in self._running):  # its client has left
             self._running = [capturing for capturing in self._running if capturing.until >= now]
             self._ask_kernel()
 
     def _ask_kernel(self) -> None:
-        """Ask for what the densest capture of each reason needs."""
+        """Set the kernel's masks to what the densest capture of each reason needs."""
         masks = no_masks()
         for capturing in self._running:
             reasons = list(capturing.ask.reasons)
@@ -133,14 +133,14 @@ class Capturing:
         return self._datapath.lost() - self._lost_before + self._overflown
 
     def offer(self, capture: Capture, mask: int) -> None:
-        """Keep a packet that the kernel captured as one in mask + 1, if it was asked for."""
+        """Keep a packet that the kernel captured as one in mask + 1, if this capture wants it."""
         ask = self.ask
         if Reason(capture.reason) not in ask.reasons or ask.slot not in (
             SlotNumber.NONE,
             capture.slot,
         ):
             return
-        # another capture may want more of them
+        # another capture may need more packets than this one, so skip some
         if random.randrange(ask.every) > mask:  # noqa: S311  # no secret
             return
         if len(self._waiting) >= _WAITING_MAX:

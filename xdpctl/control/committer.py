@@ -126,7 +126,7 @@ class Committer:
             self.reconcile(now)
             return
         changed = {source: self.state.target(source, now.ns) for source in learned.sources}
-        # a rule that moves to the matches leaves the table of sources when it is there
+        # a rule that moves to the matches leaves the table of sources once it is in the matches
         moved = {source for source in changed if self.state.moved(source)}
         self.apply(
             {source: target for source, target in changed.items() if source not in moved}, now

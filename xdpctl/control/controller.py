@@ -40,7 +40,7 @@ log = logging.getLogger("xdpctl.controller")
 
 
 class Controller:
-    """Start it, submit operations, stop it. Reading `state` is safe from any thread.
+    """Call `start`, `submit` operations, call `stop`. Any thread may read `state`.
 
     `sharing` is set in a fleet. `guard`, if it is set, checks the changes that people make.
     """
@@ -97,7 +97,7 @@ class Controller:
         scope: str | None = "",
         dry_run: bool = False,
     ) -> "Future[T]":
-        """Queue an operation; its result is there once it is durable and in the kernel.
+        """Queue an operation; the future has its result once it is durable and in the kernel.
 
         `change` says who asks for it. A `dry_run` is checked, and then discarded. In a fleet, the
         change is shared with the nodes of `scope` ("": all nodes; None: it stays on this node).
@@ -144,7 +144,7 @@ class Controller:
         except TimeoutError:
             job.future.cancel()
             return False
-        except XdpctlError:  # it is stopping or has a problem, which `problem` reports
+        except XdpctlError:  # the controller is stopping, or has a problem, which `problem` reports
             return True
 
     def store_problems(self) -> list[str]:

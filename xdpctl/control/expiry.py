@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Removes rules that have expired. The kernel stopped applying them by itself."""
+"""Removes expired rules, which the kernel stopped applying automatically at their end."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -54,7 +54,7 @@ class Expiry:
         committer.commit(draft)
 
     def steps(self) -> Iterator[None]:
-        """Remove the expired rules on sources; each step looks at some hundred."""
+        """Remove the expired rules on sources; each step checks some hundred rules."""
         everything = iter(list(self._committer.state.rules.values()))
         while batch := list(islice(everything, _STEP)):
             self._sources(batch)
@@ -82,7 +82,7 @@ class Expiry:
         for rule, hits in zip(ended, counted, strict=True):
             draft.remove(rule)
             self._ledger.rule_ended(draft, rule, hits, _RAN_OUT)
-            if rule.ends_unconfirmed:  # a person waits for it, so it has a record of its own
+            if rule.ends_unconfirmed:  # a person waits for this end, so it has a separate record
                 draft.note("xdpctl", "rule.undo", rule.id, **rule.describe(), **_asdict(hits))
             else:
                 summarized.append((rule, hits))

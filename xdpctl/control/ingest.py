@@ -15,14 +15,14 @@ from xdpctl.errors import StoreError, XdpctlError
 
 @dataclass(slots=True)
 class Ingested:
-    """What has to be applied to the kernel: rules by source, and whether rules on matches."""
+    """What to apply to the kernel: the sources of changed rules, and whether matches changed."""
 
     sources: set[Prefix] = field(default_factory=set)
     matches: bool = False
 
 
 def learn(state: State, change: KeyChange, now: Now, written: Written, learned: Ingested) -> None:
-    """Take one record over into the state, and note in `learned` what the kernel has to be told.
+    """Take one record over into the state, and note in `learned` what to apply to the kernel.
 
     `written` has the values that this process just wrote, which need not be decoded. StoreError if
     the record cannot be read.

@@ -33,7 +33,7 @@ class Job:
     future: Future[Any]
     alone: bool = False  # finished when the operation is, even if the commit of its batch fails
     change: Change | None = None
-    sharing: Sharing | None = None  # None: it stays on this node
+    sharing: Sharing | None = None  # None: the change stays on this node
     scope: str = ""
     guard: Guard | None = None
     dry_run: bool = False
@@ -91,14 +91,14 @@ class JobQueue:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     def put(self, job: Job | None) -> None:
-        """Append a job; None wakes the thread that takes them."""
+        """Append a job; None wakes the thread that takes jobs."""
         self._jobs.put(job)
 
     def __len__(self) -> int:
         return self._jobs.qsize()
 
     def take(self, seconds: float) -> list[Job]:
-        """The next jobs, at most a batch; none if none comes within this time.
+        """The next jobs, at most a batch; an empty list if no job comes within this time.
 
         A job whose caller has left is dropped.
         """

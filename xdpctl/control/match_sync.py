@@ -31,7 +31,7 @@ _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
 @dataclass(frozen=True, slots=True)
 class MatchPlan:
-    """What differs, in the order in which it is applied.
+    """The differences, in the order in which they are applied.
 
     Slots and RATE records come first, except slots whose rules block more from now on. Then one
     write switches to the new tables, which puts new rules in force and takes removed ones out. Then
@@ -100,7 +100,7 @@ class MatchSync:
     def _apply(self, plan: MatchPlan) -> None:
         table, current = self._datapath.matches, self._state.image.slots
         if plan.tables:
-            table.wait_for_packets()  # of the generation that is written now
+            table.wait_for_packets()  # until no packet uses the generation to overwrite
         for slot, rate in plan.rates.items():
             table.put_rate(slot, rate, in_use=current[slot] != _FREE)
         self._write(plan.first)

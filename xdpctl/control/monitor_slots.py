@@ -16,7 +16,7 @@ log = logging.getLogger("xdpctl.controller")
 
 
 class MonitorSlots:
-    """Begins and ends statistics; those of an earlier process go on if the slot still monitors."""
+    """Begins and ends statistics; an earlier process's go on if the slot still monitors."""
 
     def __init__(self, datapath: Datapath, state: State) -> None:
         self._datapath = datapath

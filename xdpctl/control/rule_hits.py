@@ -24,7 +24,7 @@ def rule_hits(state: State, datapath: Datapath, rules: Sequence[Rule]) -> list[H
 
 
 def slot_of(state: State, rule: Rule) -> int:
-    """The slot that counts the rule's hits; 0 if it has none of its own."""
+    """The slot that counts the rule's hits; 0 if the rule has no slot of its own."""
     source = rule.by_source
     if source is None:
         return rule.slot

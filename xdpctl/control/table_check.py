@@ -15,7 +15,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES, within
 from xdpctl.control.committer import Committer
 
 _STEP = 512
-_KEYS = 8192  # of a set, looked at in one step
+_KEYS = 8192  # keys of a set that one step checks
 
 
 def check_rules(committer: Committer) -> Iterator[bool]:

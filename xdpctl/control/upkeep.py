@@ -95,7 +95,7 @@ class Upkeep:
     def _shelter(self) -> None:
         """Suspend drops that would hit a logged-in user when the accept that covers them ends.
 
-        The kernel ends an accept by itself, so this is done some rounds before.
+        The kernel ends an accept automatically, so upkeep suspends the drops some rounds before.
         """
         committer = self._committer
         draft = Draft(committer.state, committer.clock.read())
@@ -105,7 +105,7 @@ class Upkeep:
             address for address in people if address in due or _accepted_for_a_while(draft, address)
         ]
         at = {address: cut for address in candidates if (cut := shelter.cut_off(draft, address))}
-        # also those whose accept has ended already, if this look came late
+        # also addresses whose accept has ended already, if this check came late
         late = [address for address, cut in at.items() if cut.kept or address in due]
         self._due = {address: cut for address, cut in at.items() if cut.kept}
         shelter.keep_in(draft, late, until, "an accept has ended")

@@ -15,7 +15,7 @@ SPARES = {
     Spare.NONE: WireSpare.NONE,
     Spare.ESTABLISHED: WireSpare.ESTABLISHED,
     Spare.KNOWN: WireSpare.KNOWN,
-    Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while it is tried, see match_sync
+    Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while the rule is on trial, see match_sync
 }
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Figures of the flow memory and of challenges, and which interfaces look up packets in it.
 
-The maps are opened each time: a loader that starts with another size makes new ones.
+The maps are opened each time: a loader that starts with another size makes new maps.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class MemoryFigures:
     `false_pass` is the estimated share of unknown elements that are taken for known ones, 0 to 1.
     `rotations` counts the generations so far, and `early` those that ended because they were full.
     This generation began at `begun_ns` (CLOCK_MONOTONIC) and lasts `age` seconds, unless it is full
-    before. `refused` counts elements beyond the budget of the address that taught them, and
+    before. `refused` counts elements beyond the budget of the address that sent them, and
     `refused_of` is the last such address.
     """
 

@@ -33,7 +33,7 @@ class Heads(Protocol):
         ...
 
     def read(self) -> HeadArray:
-        """The heads since the last reading, as an array of HEAD; it begins a new epoch."""
+        """The heads since the last reading, as an array of HEAD; this call begins a new epoch."""
         ...
 
     def lost(self) -> int:

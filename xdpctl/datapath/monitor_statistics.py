@@ -40,10 +40,10 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatistics:
-    """Statistics of the packets that a rule would have hit; `looked` is their number.
+    """Statistics of the packets that a rule would have hit; `looked` is the number of packets.
 
-    `established` counts packets of this host's established TCP connections, `known` these and those
-    of known flows, and `accepted` those that a wider prefix accepts or protects. `sources` and
+    `established` counts packets of this host's established TCP connections, `known` also those of
+    known flows, and `accepted` packets that a wider prefix accepts or protects. `sources` and
     `destinations` are estimates of the number of addresses (5 % standard error). `ports` are
     destination ports, as `udp/53`; `ports` and `top_sources` come from a random sample.
     """

@@ -69,7 +69,7 @@ _OTHERS = (
 )
 _ZERO = bytes(4)
 _BATCH_FROM = 16  # fewer are written and read one by one
-_SPARSE = 16  # slots of the span to one wanted: above it, slots are read one by one
+_SPARSE = 16  # slots in the span per wanted slot; above this, they are read one by one
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class _Reader:
         return [p for family, keys in self._wrong for p in FAMILIES[family].prefixes(keys)]
 
     def _rules(self, family: int, keys: Keys, slots: list[int]) -> Keys:
-        """Add the rules that have a slot of their own to the image; the keys of these."""
+        """Add the rules that have a slot of their own to the image; return their keys."""
         right = []
         for prefix, slot in zip(FAMILIES[family].prefixes(keys), slots, strict=True):
             right.append(slot not in self._used and slot < len(self._source.words))

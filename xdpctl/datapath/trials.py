@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Trials of rules: a rule lets a few flows pass, to see whether the inside takes part.
 
-The maps are opened each time: a loader that starts with another size makes new ones.
+The maps are opened each time: a loader that starts with another size makes new maps.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Trials(Protocol):
     """The port to the trials; each method raises DatapathError with the kernel's reason."""
 
     def put(self, trials: Mapping[int, Trial]) -> None:
-        """Put these in force, by the number of the rule's slot, and end all others."""
+        """Put these trials in force, by the number of the rule's slot, and end all other trials."""
         ...
 
     def tried(self) -> list[Tried]:

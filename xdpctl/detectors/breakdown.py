@@ -8,12 +8,12 @@ from typing import NamedTuple
 from xdpctl.model.event import Attack
 from xdpctl.model.services import AMPLIFIERS
 
-_PART = 0.1  # share of the attack: a smaller vector does not count
-_OF_UDP = 0.1  # share of the sampled UDP: a port from which less comes does not count
+_PART = 0.1  # share of the attack: smaller vectors are ignored
+_OF_UDP = 0.1  # share of the sampled UDP: source ports that send less are ignored
 _MOST = 0.8  # share of the sampled UDP from amplifiers: then it is an amplification
 _PORTS_MAX = 4
 
-Vector = tuple[Attack, int | None]  # an attack, and the source port of an amplification
+Vector = tuple[Attack, int | None]  # an attack, and for an amplification its source port
 
 
 class Sampled(NamedTuple):
@@ -26,7 +26,7 @@ class Sampled(NamedTuple):
 
 
 def attacks(named: Attack, rates: Mapping[str, float], packets: Sequence[Sampled]) -> list[Vector]:
-    """The vectors; the named attack if nothing else is known.
+    """The vectors of an attack; if they are unknown, only the named attack.
 
     `rates` are packets a second by `tcp `, `syn tcp `, `udp `, `icmp ` and `ip fragmented `.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Checks of settings whose faults appear only in use: notification URLs, geo databases."""
+"""Checks settings whose errors would appear only in use: notification URLs, geo databases."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def problems(settings: Settings) -> Iterator[tuple[str, str, str]]:
             )
     for name in settings.geo_databases:
         try:
-            from xdpctl.lists.geo import open_database  # late: few boxes name databases
+            from xdpctl.lists.geo import open_database  # imported late: few boxes name databases
 
             open_database(Path(name))
         except ConfigError as error:

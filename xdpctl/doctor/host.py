@@ -41,13 +41,13 @@ class Finding:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The fields as types that JSON has."""
+        """The fields as a dict for JSON."""
         return asdict(self)
 
 
 def examine(settings: Settings) -> list[Finding]:
     """Findings about the host, the settings, and each configured interface."""
-    from xdpctl.doctor import files  # late: the loader calls only of_host
+    from xdpctl.doctor import files  # imported late: the loader calls only of_host
 
     about = [Finding("problem", *wrong) for wrong in files.problems(settings)]
     return [*about, *of_host(settings)]

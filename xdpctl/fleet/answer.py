@@ -13,7 +13,7 @@ from xdpctl.fleet.settings import FleetSettings
 class Where:
     """Where a change is in force, by the names of nodes; `silent` in seconds.
 
-    `unclear`: nodes that refuse more changes than they can list, so this one may be among them.
+    `unclear`: nodes that refuse more changes than they can list, so this change may be among those.
     `revision` is the engine's; 0 while the engine does not have the change.
     """
 

@@ -56,7 +56,7 @@ class Credentials:
             return 0.0
 
     def states(self) -> bool:
-        """Whether this node may state intents, by its certificate; True without one."""
+        """Whether this node's certificate allows it to publish intents; True without one."""
         if not self.secure:
             return True
         try:

@@ -25,7 +25,7 @@ _DATA_MAX = {"rules": 64 << 10, "tokens": 8 << 10, "settings": 1 << 10}
 _FIELD = {"sets": "sets", **{kind: kind for kind in _DATA_MAX}}
 _KINDS: dict[str, Kind] = {kind.field: kind for kind in KINDS if kind.field in _FIELD}
 NODE, GROUP = "node:", "group:"
-STATES = "states"  # the unit in the certificate of a node that may state intents
+STATES = "states"  # the unit in the certificate of a node that may publish intents
 
 
 class Special(StrEnum):

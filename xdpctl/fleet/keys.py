@@ -3,13 +3,13 @@
 
     fleet                        the fleet's id, written once
     fleet-epoch                  a new value whenever the engine may have lost something; by root
-    shared/intents/KIND/ID       what people asked for; by every node that may state intents
+    shared/intents/KIND/ID       what people asked for; by every node that may publish intents
     shared/found/NODE/KIND/ID    rules of NODE's detectors; by NODE alone
-    blobs/SET/SHA-256            pieces of sets; by every node that may state intents
+    blobs/SET/SHA-256            pieces of sets; by every node that may publish intents
     nodes/NAME/card, report      who a node is, and how it is; by the node alone
     incidents/NODE/ID            NODE's part of an incident; by NODE alone
     history/NODE/NUMBER          what people changed on NODE; by NODE alone
-    undo/NODE/NUMBER             what takes that back; by every node that may state intents
+    undo/NODE/NUMBER             what undoes that change; by every node that may publish intents
     leader/ROLE                  which node does something for all; with a lease
     members                      where etcd answers, as JSON: a list of HOST:PORT; by root
     certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root
@@ -24,13 +24,14 @@ BLOBS, NODES, INCIDENTS, HISTORY = "blobs/", "nodes/", "incidents/", "history/"
 LEADER, CERTIFICATES, REVOKED, UNDO = "leader/", "certificates/", "revoked", "undo/"
 MEMBERS = "members"
 FLEET, EPOCH = "fleet", "fleet-epoch"
-# Where each node writes below its own name, and where nodes that may state intents write, too.
+# Key prefixes. Below those in OWN, each node writes below its own name. Below those in STATED, only
+# nodes that may publish intents write.
 OWN = (FOUND, INCIDENTS, HISTORY)
 STATED = (INTENTS, BLOBS, LEADER, UNDO)
 
 
 class Place(NamedTuple):
-    """Where an intent is: its key without prefixes, and the node whose detector made it, if any."""
+    """An intent's key without key prefixes, and the node whose detector made it, if any."""
 
     key: str
     node: str = ""
@@ -47,7 +48,7 @@ def found(node: str, key: str) -> str:
 
 
 def said_by(node: str) -> tuple[str, str]:
-    """The two keys of what a node says of itself: its card, and its report."""
+    """The two keys of a node's description of itself: its card, and its report."""
     return f"{NODES}{node}/card", f"{NODES}{node}/report"
 
 
@@ -60,5 +61,5 @@ def place(engine_key: str) -> Place | None:
 
 
 def of_node(area: str, node: str, name: str = "") -> str:
-    """A key, or the prefix, of a node in an area that it alone writes."""
+    """A key of a node in an area that only this node writes; without `name`, the key prefix."""
     return f"{area}{node}/{name}"

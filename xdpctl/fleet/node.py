@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a node says of itself in the engine, and what others see of it. Pure.
+"""What a node publishes about itself, and what other nodes see of it. Pure.
 
 A card says who a node is; a report, once a second, how it is. Both are read within bounds: whoever
 stole a node's certificate can write anything about that node, and nothing about another one.
@@ -108,7 +108,7 @@ class Seen:
     revision: int = 0
 
     def silent(self, now: float) -> float:
-        """Seconds since it was last heard of; infinite if it never was."""
+        """Seconds since the node's report last changed; infinite if it never did."""
         return now - self.heard if self.heard else float("inf")
 
     def live(self, now: float) -> bool:
@@ -120,7 +120,7 @@ class Nodes:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Seen] = {}
-        self.looked = 0.0  # monotonic time of the last look; silence counts up to it
+        self.looked = 0.0  # monotonic time of the last reading; silence counts up to then
 
     def take(self, kvs: Iterable[Held], now: float) -> None:
         """Take over all keys below `nodes/`; a node without a card is not in the fleet."""
@@ -137,7 +137,7 @@ class Nodes:
                 elif part == "report":
                     reports[name] = kv.revision, _plain(_reports.decode(kv.value))
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                continue  # it is shown as silent
+                continue  # the node is shown as silent
         for name in self.by_name.keys() - cards.keys():
             del self.by_name[name]
         for name, card in cards.items():

@@ -34,7 +34,7 @@ class Revocations:
         self._settings, self._value = settings, b""
         self._names: frozenset[str] = frozenset()
         self._serials: frozenset[int] = frozenset()
-        self._number = 0  # of the list: a lower one is older
+        self._number = 0  # number of the list: a lower number means an older list
         self.problem = ""
 
     def load(self) -> None:

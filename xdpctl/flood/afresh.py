@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Looks again at packets that meet a limit or challenge: a drop may be possible by now. Pure."""
+"""Examines packets under a limit or challenge again: a drop may be possible by now. Pure."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,28 +13,29 @@ from xdpctl.flood.verdict import passes, proposals
 from xdpctl.model.effect import Action
 
 _NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
-# seconds after a limit began at which its packets are looked at again; then every 30 s
+# seconds after a limit began at which its packets are examined again; later every 30 s
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 Begin = Callable[[float, float, Key, Proposal, Most], list[Report] | None]
 
 
 class Afresh:
-    """`begin` begins a mitigation and returns its reports, None if there is no place for it."""
+    """`begin` begins a mitigation; it returns the reports, or None if there is no room."""
 
     def __init__(self, seen: Seen, begin: Begin) -> None:
         self._seen, self._mitigations, self._begin = seen, seen.mitigations, begin
-        self._looks: dict[str, tuple[float, int]] = {}  # when it began, and looks since
+        # when a mitigation began, and how often it was examined since
+        self._looks: dict[str, tuple[float, int]] = {}
 
     def began(self, now: float, identity: str) -> None:
         self._looks.setdefault(identity, (now, 0))
 
     def step(self, now: float, unix: float) -> Iterator[Report]:
-        """Look again at the mitigations that are due."""
+        """Examine the packets of each mitigation that is due."""
         for softer in self._mitigations.active:
             lets_pass = not (
                 softer.drops or softer.watched or softer.known or softer.state is State.PROBING
             )
-            # another one may have taken its place meanwhile
+            # another mitigation may have replaced this one meanwhile
             stands = self._mitigations.stands(softer)
             if not lets_pass or not stands or not self._due(now, softer.id):
                 continue
@@ -70,7 +71,7 @@ class Afresh:
             yield self._mitigations.end(softer)
 
     def _due(self, now: float, identity: str) -> bool:
-        """Whether a mitigation is to be looked at again."""
+        """Whether it is time to examine the packets of a mitigation again."""
         began, looks = self._looks.setdefault(identity, (now, 0))
         further = looks - len(_AFRESH_SECONDS) + 1
         after = _AFRESH_SECONDS[looks] if further <= 0 else _AFRESH_SECONDS[-1] * (1 + further)

@@ -10,10 +10,10 @@ from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.traffic.packets import PacketArray
 
-_MOST_OF_IT = 0.9  # share of the packets that go to the prefix
+_MOST_OF_IT = 0.9  # least share of the packets that must go to the prefix
 _WIDEST = {4: 20, 6: 48}
 _NARROWEST = {4: 30, 6: 124}
-_SWEEP = 4  # addresses of a prefix that are attacked one after the other
+_SWEEP = 4  # attacked addresses of a prefix that make a sweep of it
 _SWEEP_SECONDS = 60.0
 _HEADS_MIN = 96
 
@@ -22,7 +22,7 @@ def narrowest(packets: PacketArray, around: Prefix) -> Prefix | None:
     """The narrowest prefix to which most of the packets to `around` go.
 
     It is `around` if no prefix of /20 or longer (IPv6: /48) has most of them. None if there are too
-    few packets, or if most go to one or two addresses, which are looked at by themselves.
+    few packets, or if most packets go to one or two addresses, which are examined separately.
     """
     if len(packets) < _HEADS_MIN:
         return None

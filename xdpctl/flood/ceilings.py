@@ -29,7 +29,7 @@ _TIMES = 4.0  # times the highest normal rate of one source
 _FLOOR, _OF_TCP = 10_000.0, 50_000.0  # packets a second
 _NOTED = 0.05  # share of the floor: lower rates are not remembered
 _HEADS_MIN = 24
-_ALL_TTLS = ((0, 255),)  # makes the match differ from that of a limit on unknown flows
+_ALL_TTLS = ((0, 255),)  # makes these matches differ from matches of limits on unknown flows
 
 
 class Ceilings:

@@ -23,13 +23,14 @@ _ANSWERED = 0.8  # share of the packets to services that must be answered
 _MOST = 0.9  # share of the packets that must go to a few services
 _SERVICES_MAX = 8
 _LEAST_SECONDS, _RENEW_SECONDS, _STALE_SECONDS = 0.1, 1.0, 1.0
-_SOME, _LATE_SECONDS = 0.2, 0.4  # share that must be answered at first: answers may be late
+# share of requests that must be answered at first: answers may be late
+_SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """The packets that asked services up to a moment, and the answers of each service."""
+    """The number of requests to services up to a time, and of answers by each service."""
 
     at: float
     asked: float
@@ -38,7 +39,7 @@ class _Mark:
 
 @dataclass(slots=True)
 class _Counted:
-    """When a victim was last looked at, and the marks since which its answers are compared."""
+    """When a victim was last examined, and the marks from which its answers are counted."""
 
     looked_at: float
     mark: _Mark
@@ -55,11 +56,11 @@ class Coping:
         self._counted: dict[Key, _Counted] = {}
 
     def copes(self, now: float, key: Key, window: PacketArray, seen: Chunk) -> bool:
-        """Whether services answer these packets, and all others to them in `seen`.
+        """Whether services answer these packets, and all other packets to the services in `seen`.
 
-        A service that has answered before has a tenth of a second to begin, and 0.4 seconds if it
-        answers some, since a resolver has to ask others first. One that failed to cope has no such
-        time for a minute.
+        A service that has answered before may begin to answer within a tenth of a second. For 0.4
+        seconds a fifth of the answers is enough, since a resolver has to ask other servers first.
+        Neither applies for a minute after a service failed to answer.
         """
         asked_services = services(window) if self._answers else ()
         if not asked_services or self._answers is None:

@@ -36,7 +36,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """Rates in packets a second by destination and kind; `first` has one packet of each."""
+    """Rates in packets a second by destination and kind; `first` has one packet of each stratum."""
 
     rates: NDArray[np.float64]
     first: PacketArray
@@ -95,7 +95,7 @@ class Second:
         self._seconds = 0.0
 
     def add(self, chunk: Chunk) -> Strata | None:
-        """The rates of a second, once it is over; else None."""
+        """Add packets; return the rates of the second once it is over, else None."""
         self._chunks.append(chunk)
         self._seconds += chunk.seconds
         if self._seconds < _FULL:

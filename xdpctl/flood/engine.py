@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The detector: packets and times in, reports out.
 
-A stratum is a kind of packets to a destination. One that reaches its threshold is looked at
-(`looks.py`), and mitigations may begin (`mitigations.py`). The next look leaves out the packets
-that their rules match, so a new vector is met as a new attack. Pure: it reads no clock.
+A stratum is a kind of packets to a destination. If a stratum reaches its threshold, the detector
+examines its packets (`looks.py`) and may begin mitigations (`mitigations.py`). The next examination
+leaves out the packets that their rules match, so a new vector is met as a new attack. Pure: it
+reads no clock.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,8 +35,8 @@ class Engine:
     """Call `step` at least about twenty times a second with the packets since the last call.
 
     `ours` are the protected prefixes. `usual`, `normal` and `ceilings` are what was learnt.
-    `answers` says how often a UDP service has answered so far. `expectations` are those of
-    operators.
+    `answers` says how often a UDP service has answered so far. `expectations` are what operators
+    expect.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class Engine:
 
     @property
     def taught(self) -> bool:
-        """Whether packets of known flows were seen: else every flow is unknown."""
+        """Whether packets of known flows were seen. If not, every flow counts as unknown."""
         return self._seen.taught
 
     def threshold(self, key: Key) -> float:
-        """The rate, in packets a second, at which a stratum is looked at."""
+        """The rate, in packets a second, from which on a stratum is examined."""
         return self._seen.threshold(key)
 
     def step(

@@ -17,7 +17,7 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.services import NEVER_ASKED, SERVICES
 from xdpctl.traffic.packets import PacketArray
 
-_FAR_BELOW = 0.1  # share of the rate: a usual rate below it explains nothing
+_FAR_BELOW = 0.1  # share of the rate: a usual rate below this share explains nothing
 _ASKED = 0.9  # share of the packets that must be of unknown flows
 _FAR_ABOVE = 10.0  # times the threshold
 _LONG = 86_400.0  # seconds without a packet of a kind
@@ -32,10 +32,10 @@ class Case:
     `window` has the packets that belong to no known flow. `rate` and `threshold` are in packets a
     second; `usual` is the highest normal rate, 0 if none is known. `learnt` is for how many seconds
     traffic was observed, and `fresh` says that this is too short. `forged` is the share of packets
-    to the victim that came from impossible sources. `taught` says that the flow memory is taught:
-    else every flow is unknown. `accepts`: the victim has just taken part in TCP. `challenged`: the
-    packets passed a challenge, so their sources are real. `copes`: the victim's services answer,
-    `answered` packets a second.
+    to the victim that came from impossible sources. `taught` says that the flow memory records
+    flows; if not, every flow is unknown. `accepts`: the victim has just taken part in TCP.
+    `challenged`: the packets passed a challenge, so their sources are real. `copes`: the victim's
+    services answer, `answered` packets a second.
     """
 
     victim: Prefix
@@ -104,7 +104,7 @@ def unaccepted(case: Case) -> str:
 
 
 def never_seen(case: Case, from_where: Sources) -> bool:
-    """Whether the kind is new after a long time, and comes from many sources: so no new tunnel."""
+    """Whether the kind is new after a long time; many sources show that it is no new tunnel."""
     if case.kind is Traffic.SYN:  # a challenge lets people in, so there is no need to be sure
         return False
     unseen = case.learnt >= _LONG and case.normal.count(case.kind) == 0

@@ -11,8 +11,8 @@ from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers, takes
 
-_HIT = 100.0  # packets a second: fewer do not keep a rule
-_HEADS_LEAST = 4  # of a flood that has come back: a single head may stand for many packets
+_HIT = 100.0  # packets a second: fewer hits do not keep a rule
+_HEADS_LEAST = 4  # heads that show that a flood is back: one head may stand for many packets
 _BACK, _STILL = 0.25, 0.5  # shares of the threshold: the attack has come back, or goes on
 _PACKETS_OF_A_HANDSHAKE = 2.0  # SYNs: the first is challenged, the second is let in
 
@@ -45,7 +45,7 @@ def attack_rate(
 
 
 def expected(mitigation: Mitigation, raises: Raises) -> bool:
-    """Whether operators expect as much as its rule hits now."""
+    """Whether operators expect as many packets as the mitigation's rule hits now."""
     threshold = mitigation.finding.threshold
     most = raised(raises, mitigation.prefix, mitigation.of_kind, threshold)
     return most > threshold and mitigation.rate < most
@@ -55,7 +55,7 @@ def needed(mitigation: Mitigation, raises: Raises) -> bool:
     """Whether the attack goes on, and the hits are not normal packets alone.
 
     What operators expect is no attack. A rule that certainly hits next to no normal packets is kept
-    at a lower rate than any other.
+    at a lower rate than any other rule.
     """
     if expected(mitigation, raises):
         return False

@@ -39,7 +39,7 @@ class Proposal:
     action: Action
     finding: Finding
     limit: Rate | None = None
-    known: bool = False  # it is about known flows, so it spares none
+    known: bool = False  # the rule is about known flows, so it spares no flow
     blind: bool = False
     adapts: bool = False
 
@@ -92,9 +92,9 @@ class Judge:
 
     @property
     def may_be_a_tunnel(self) -> bool:
-        """Whether the packets may be a tunnel between a few peers, at a rate that one can carry.
+        """Whether the packets may be a tunnel of a few peers, at a rate that one tunnel can carry.
 
-        A tunnel's flow is known once the inside has sent to the peer, which some never do.
+        A tunnel's flow is known once the inside has sent to the peer. Some hosts inside never send.
         """
         few = self.from_where.few and self.case.kind in TUNNELS
         return few and self.case.rate < OF_TUNNELS * self.case.threshold

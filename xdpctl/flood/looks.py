@@ -25,15 +25,15 @@ from xdpctl.traffic.counted import completed
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers
 
-_LEAST = 24  # heads for a look after `_SUSPECT_SECONDS`
+_LEAST = 24  # heads needed to examine a stratum after `_SUSPECT_SECONDS`
 _SUSPECT_SECONDS = 0.3
-_AGAIN_SECONDS = 0.15  # between two looks at a stratum
-_QUIET_SECONDS = 2.0  # below the threshold; then a stratum is quiet again
-_LOUD_SECONDS = 5.0  # after a loud moment, in which nothing of its kind is learnt
-_SPREAD = 2.0  # times the floor: then a kind is looked at over all destinations
-_TOGETHER = 8  # loud strata of a kind: as many are looked at as one
+_AGAIN_SECONDS = 0.15  # between two examinations of a stratum
+_QUIET_SECONDS = 2.0  # time below the threshold after which a stratum is quiet again
+_LOUD_SECONDS = 5.0  # time after a loud moment in which its kind is not learnt
+_SPREAD = 2.0  # times the floor: from then on a kind is examined over all destinations
+_TOGETHER = 8  # loud strata of a kind: from so many on they are examined together
 _JUMP, _ONCE = 4.0, 0.9  # times the threshold, and the share of sources that are seen once
-_BESIDE_SECONDS = 0.5  # between two looks at a stratum beside an attack
+_BESIDE_SECONDS = 0.5  # between two examinations of a stratum beside an attack
 _COMPLETE = 0.5  # share of the SYNs whose handshakes are completed
 
 
@@ -45,19 +45,19 @@ class _Suspect:
     loud_at: float
     rate: float = 0.0
     looked_at: float = -1.0
-    copes: bool = False  # its services answer, so it may be learnt
+    copes: bool = False  # its services answer, so its rate may be learnt
 
 
 class Looks:
-    """Looks at the packets in `seen`."""
+    """Examines the packets in `seen`."""
 
     def __init__(self, seen: Seen) -> None:
         self._seen, self._mitigations, self._rates = seen, seen.mitigations, seen.rates
         self._suspects: dict[Key, _Suspect] = {}
         self._aims = Aims()
-        self._expected: set[Key] = set()  # strata above what was learnt, as operators expect
-        self._beside: dict[Key, float] = {}  # strata below, at victims under attack
-        self._beside_at: dict[Key, float] = {}  # when each of these was looked at
+        self._expected: set[Key] = set()  # strata above their learnt rate, as operators expect
+        self._beside: dict[Key, float] = {}  # strata below their threshold, at victims under attack
+        self._beside_at: dict[Key, float] = {}  # when each stratum in `_beside` was examined
         self._afresh = Afresh(seen, self._begin)
 
     def not_normal(self, now: float) -> set[Traffic]:
@@ -74,7 +74,7 @@ class Looks:
         return {kind for (_, kind), suspect in self._suspects.items() if suspect.copes}
 
     def step(self, now: float, unix: float) -> Iterator[Report]:
-        """Look at all strata that are loud; yield the reports."""
+        """Examine all loud strata; yield the reports."""
         window = self._seen.recent.last(WINDOW_SECONDS)
         window = window.of(window.packets["reason"] == Reason.NO_RULE)
         loud = self._loud(window)
@@ -112,7 +112,7 @@ class Looks:
         return loud
 
     def _look_beside(self, now: float, unix: float) -> Iterator[Report]:
-        """Drop strata beside an attack that are below their threshold, but proven attacks, too."""
+        """Drop proven attacks below their threshold, beside an attack on the same victim."""
         self._beside_at = {key: at for key, at in self._beside_at.items() if key in self._beside}
         for key, rate in self._beside.items():
             if now < self._beside_at.get(key, -1.0) + _BESIDE_SECONDS:
@@ -133,7 +133,7 @@ class Looks:
     def _look_at(
         self, now: float, unix: float, kind: Traffic, loud: Mapping[Key, float], window: Chunk
     ) -> Iterator[Report]:
-        """Look at the strata of one kind, one by one; many in a prefix are looked at as one."""
+        """Examine the strata of one kind, one by one; many strata in a prefix together."""
         chosen = window.packets[window.kinds == kind]
         for expected, of in self._expected:
             if of is kind:
@@ -217,7 +217,8 @@ class Looks:
             begun = self._begin(now, unix, key, proposal, most)
             full |= begun is None
             reports += begun or []
-        if proposed and not reports:  # what was proposed cannot begin: less may be possible
+        # none of the proposals can begin: a limit on all of the kind may
+        if proposed and not reports:
             begun = self._begin(now, unix, key, whole_limit(case), most)
             full |= begun is None
             reports += begun or []

@@ -15,13 +15,13 @@ KEPT = 2_000  # packets of a family and kind
 FEW = 2 * ENOUGH  # packets of a loud kind: a flood must not displace what is normal
 QUARANTINE_SECONDS = 60.0  # an attack begins before anybody knows of it
 _FILL_A_SECOND = 100.0  # packets of a kind, until it is full
-_RENEW_SECONDS = 10.0  # then one packet in so many seconds: a sample covers about five hours
+_RENEW_SECONDS = 10.0  # between two packets of a full sample, which covers about five hours
 _PASS_MAX = 50  # packets of a kind in one reading
 Slot = tuple[int, Traffic]
 
 
 class NormalTraffic:
-    """Packets of unknown flows that pass: only these can be hit, because rules spare known ones."""
+    """Packets of unknown flows that pass. Rules spare known flows, so they hit no others."""
 
     def __init__(self, seed: int | None = None) -> None:
         self._kept: dict[Slot, PacketArray] = {}
@@ -36,7 +36,8 @@ class NormalTraffic:
     ) -> None:
         """Take packets of a reading; none of a `loud` kind, whatever its destination.
 
-        Of an `answered` kind, which is loud but answered, a few are taken that replace no others.
+        Of an `answered` kind, which is loud but whose requests services answer, a few packets are
+        taken; these replace no packet in the sample.
         """
         seconds = min(chunk.ended - self._seen_at, 1.0) if self._seen_at is not None else 0.0
         self._seen_at = chunk.ended
@@ -82,14 +83,14 @@ class NormalTraffic:
         if room > 0:
             sample = joined((sample, packets[:room]))
         packets = packets[max(room, 0) :] if most == KEPT else packets[:0]
-        if len(packets):  # each replaces one by chance
+        if len(packets):  # each new packet replaces a random old one
             places = self._random.choice(len(sample), min(len(packets), len(sample)), replace=False)
             sample[places] = packets[: len(places)]
         self._kept[slot] = sample
         self._normal.pop(slot[0], None)
 
     def of_family(self, family: int) -> Normal:
-        """The sample of a family; each packet stands for itself alone."""
+        """The sample of a family; each packet has the weight 1."""
         if family not in self._normal:
             parts = [sample for slot, sample in self._kept.items() if slot[0] == family]
             packets = joined(parts)

@@ -19,7 +19,7 @@ from xdpctl.model.match import text
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 
-QUIET_SECONDS = 10.0  # pulses that come back make it longer
+QUIET_SECONDS = 10.0  # each return of the attack doubles this time
 QUIET_MOST = 900.0
 _ALL_MAX, _OF_VICTIM_MAX, _OF_STRATUM_MAX = 96, 16, 8
 
@@ -57,10 +57,10 @@ class Mitigation(msgspec.Struct, kw_only=True):
     hit_at: float = 0.0
     told_at: float = 0.0
     probing_since: float = 0.0
-    refused: str = ""  # why the control plane did not accept it
+    refused: str = ""  # why the control plane did not accept the mitigation
     accepted: bool = False  # the control plane has received its finding
-    watched: bool = False  # only observed, as the configuration says
-    known: bool = False  # it limits known flows
+    watched: bool = False  # its rule is in monitor mode, as the configuration says
+    known: bool = False  # its rule limits known flows
     blind: bool = False  # it is not known how much normal traffic it hits
     adapts: bool = False  # its limit depends on the rate of the attack
 
@@ -112,9 +112,10 @@ class Mitigation(msgspec.Struct, kw_only=True):
 
 
 def rival_of(mitigation: Mitigation, standing: Sequence[Mitigation]) -> Mitigation | None:
-    """The quietest mitigation, which makes room for another; None if there is room.
+    """The quietest mitigation, which has to end for a new one; None if there is room.
 
-    It is one of the same victim and kind if these are too many, else of the same victim, else any.
+    It is chosen from the first of these groups that is full: the mitigations of the same victim and
+    kind, those of the same victim, all.
     """
     of_victim = [other for other in standing if other.victim == mitigation.victim]
     alike = [other for other in of_victim if other.kind == mitigation.kind]

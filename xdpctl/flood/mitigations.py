@@ -27,8 +27,8 @@ TTL_SECONDS = 300.0  # of the rules, which are requested again while they are ne
 _RENEW_SECONDS, _RETRY_SECONDS = 60.0, 5.0
 _HITS_SECONDS = 0.25
 PROBE_SECONDS = 75.0  # longer than the pauses of most pulses
-_ANSWERED_SECONDS = 1.0  # after it began, what passes a challenge or limit is looked at again
-TAKEN_BACK = "an operator has removed its rule"  # as the hook says
+_ANSWERED_SECONDS = 1.0  # after a challenge or limit began; packets that pass it are then examined
+TAKEN_BACK = "an operator has removed its rule"  # the hook's own words
 _OTHER = 0.2  # share of a limit by which a new one must differ
 
 
@@ -94,10 +94,11 @@ class Mitigations:
         watched: bool,
         force: bool = False,
     ) -> list[Report] | None:
-        """Begin a mitigation; return the reports, or None if louder ones take all places.
+        """Begin a mitigation; return the reports, or None if louder mitigations take all places.
 
-        The reports are empty if the same is active already. Where there is no place, the quietest
-        one ends: of the same victim, or else of all. With `force` it ends even if it is louder.
+        The reports are empty if the same mitigation is active already. Where there is no place, the
+        quietest mitigation of the same victim ends, or else the quietest of all. With `force` it
+        ends even if it is louder than the new one.
         """
         mitigation = Mitigation.of(
             f"{victim} {proposal.finding.kind} {unix:.3f}", victim, proposal, unix
@@ -125,7 +126,8 @@ class Mitigations:
     def answered(self, identity: str, why: str, limit: Rate | None = None) -> None:
         """Take the answer to a report: `why` it had no effect, or an empty text.
 
-        A refused mitigation is reported again. `limit` is in place of its drop.
+        A refused mitigation is reported again. `limit` is set if the control plane has replaced its
+        drop by a limit.
         """
         mitigation = self._mitigations.get(identity)
         if mitigation is None:
@@ -157,9 +159,9 @@ class Mitigations:
     def not_taken(self, now: float, packets: PacketArray, kind: Traffic) -> NDArray[np.bool_]:
         """Which undecided packets no mitigation takes.
 
-        A refused mitigation takes none, unless an operator removed its rule. A challenge or limit
-        takes packets only at first: what passes it later comes from sources that have answered, or
-        from many.
+        A refused mitigation takes no packets, unless an operator removed its rule. A challenge or
+        limit takes packets only at first: what passes it later comes from sources that have
+        answered, or from many.
         """
         return self._left(packets, (
             mitigation for mitigation in self._in_force(kind)
@@ -173,7 +175,7 @@ class Mitigations:
         )
 
     def not_probed(self, packets: PacketArray) -> NDArray[np.bool_]:
-        """Which packets no drop in monitor mode would take: the others may be an attack."""
+        """Which packets no drop in monitor mode would take: what it would take may be an attack."""
         return self._left(packets, (
             mitigation for mitigation in self._mitigations.values()
             if mitigation.drops and mitigation.state is State.PROBING
@@ -213,7 +215,8 @@ class Mitigations:
     def _moved(self, now: float, mitigation: Mitigation) -> Iterator[Report]:
         """Move a mitigation to its next state; yield the reports."""
         if mitigation.refused == TAKEN_BACK and hits.expected(mitigation, self.expected):
-            yield self.end(mitigation)  # else it would hide more than what is expected
+            # else its match would hide more packets than operators expect
+            yield self.end(mitigation)
             return
         if mitigation.state is State.PROBING:
             if hits.needed(mitigation, self.expected):

@@ -40,7 +40,7 @@ class Normal:
 
     @property
     def judging(self) -> "Normal":
-        """The half with which it is tested."""
+        """The half with which a match is tested."""
         return Normal(self.packets[1::2])
 
     @property

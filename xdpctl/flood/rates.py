@@ -19,7 +19,7 @@ BESIDE, _ABOVE = 0.2, 1.5
 
 
 class Rates:
-    """`ours` are the protected prefixes, `usual` what is learnt."""
+    """`ours` are the protected prefixes, `usual` has the learnt rates."""
 
     def __init__(self, settings: DetectSettings, usual: Usual, ours: tuple[Prefix, ...]) -> None:
         self.settings, self.usual, self.ours = settings, usual, ours
@@ -27,18 +27,18 @@ class Rates:
 
     @property
     def outermost(self) -> list[Prefix]:
-        """The protected prefixes that no other one covers; those inside are looked at with them."""
+        """The protected prefixes that no other one covers; inner prefixes belong to them."""
         return [
             prefix for prefix in self.ours
             if not any(other != prefix and other.covers(prefix) for other in self.ours)
         ]  # fmt: skip
 
     def floor(self, key: Key, taught: bool) -> float:
-        """The rate below which a kind is no attack; `taught`: the flow memory is taught."""
+        """The rate below which a kind is no attack; `taught` says that the memory records flows."""
         return self.settings.floor(*key, taught)
 
     def threshold(self, key: Key, taught: bool) -> float:
-        """The rate from which on a kind is looked at.
+        """The rate from which on a kind is examined.
 
         A prefix also has the threshold of the outermost protected prefix around it: rates are
         learnt for hosts and for outermost prefixes only.
@@ -50,7 +50,7 @@ class Rates:
         return max([own, *(self.usual.threshold((prefix, key[1]), 0.0) for prefix in around)])
 
     def beside(self, key: Key, taught: bool) -> float:
-        """The rate from which on a kind is looked at beside an attack on the same victim."""
+        """The rate from which on a kind is examined beside an attack on the same victim."""
         return max(BESIDE * self.floor(key, taught), _ABOVE * self.usual.best(key))
 
     def note(self, unix: float, undecided: Chunk, loud: Set[Traffic], taught: bool) -> None:

@@ -18,9 +18,10 @@ from xdpctl.model.match.components import TCP
 from xdpctl.traffic.packets import PacketArray, destination
 from xdpctl.traffic.select import covers
 
-LOOK_SECONDS = 0.4  # how far back a look goes
-ENOUGH = 96  # heads for a look
-_TAUGHT, _TAUGHT_SECONDS = 20, 300.0  # packets of known flows after which the memory is taught
+LOOK_SECONDS = 0.4  # greatest age of the packets that are examined
+ENOUGH = 96  # heads needed to examine a stratum
+# packets of known flows that show that the memory records flows
+_TAUGHT, _TAUGHT_SECONDS = 20, 300.0
 _ACCEPTED_MAX, _ACCEPTED_SECONDS = 10_000, 60.0
 
 
@@ -42,7 +43,7 @@ class Seen:
         self._now = 0.0
 
     def add(self, chunk: Chunk, known: Chunk, unknown: Chunk) -> None:
-        """Take a reading, and its two parts."""
+        """Take a reading, and the parts of it with known and with unknown flows."""
         self._now = chunk.ended
         self.part.note(chunk.ended, known)
         self.recent.add(unknown)
@@ -54,7 +55,7 @@ class Seen:
 
     @property
     def taught(self) -> bool:
-        """Whether packets of known flows were seen: else every flow is unknown."""
+        """Whether packets of known flows were seen. If not, every flow counts as unknown."""
         return self.part.taught
 
     @property
@@ -63,7 +64,7 @@ class Seen:
         return self.usual.observed < self.settings.learning
 
     def threshold(self, key: Key) -> float:
-        """The rate at which a stratum is looked at; it is higher if operators expect more."""
+        """The rate from which on a stratum is examined; higher if operators expect more."""
         return raised(self.raises, *key, self.rates.threshold(key, self.taught))
 
     def rate(self, key: Key, *reasons: Reason) -> float:
@@ -107,7 +108,7 @@ class Seen:
 
 
 class TakingPart:
-    """Counts packets of known flows."""
+    """Counts packets of known flows, and remembers the hosts that take part in TCP."""
 
     def __init__(self) -> None:
         self._taught, self._taught_at = [0, 0], 0.0  # packets, by parts of time
@@ -116,7 +117,8 @@ class TakingPart:
     def note(self, now: float, known: Chunk) -> None:
         """Take packets of known flows.
 
-        They count for some minutes: a memory may be emptied, or its teacher be gone.
+        They count for some minutes: the memory may be cleared, or nothing may record flows any
+        more.
         """
         if now >= self._taught_at + _TAUGHT_SECONDS:
             self._taught, self._taught_at = [0, self._taught[0]], now
@@ -129,7 +131,7 @@ class TakingPart:
 
     @property
     def taught(self) -> bool:
-        """Whether packets of known flows were seen: else every flow is unknown."""
+        """Whether packets of known flows were seen. If not, every flow counts as unknown."""
         return sum(self._taught) >= _TAUGHT
 
     def accepts(self, now: float, victim: Prefix) -> bool:

@@ -38,7 +38,7 @@ _SHAPES: dict[Traffic, dict[str, Value]] = {
     Traffic.UDP: {
         "protocol": ((UDP, UDP),),
         "source_port": _NOT_SERVICES,
-        "destination_port": complement(((DNS, DNS),), 65535),  # queries are a kind by themselves
+        "destination_port": complement(((DNS, DNS),), 65535),  # DNS queries are a kind of their own
     },
     Traffic.QUIC_INITIAL: {
         "protocol": ((UDP, UDP),),

@@ -12,8 +12,8 @@ from xdpctl.traffic.packets import PacketArray
 
 _MANY = 64  # packets: fewer are not judged
 _ONCE = 0.9  # share of the sources that are seen once
-_AS_RANDOM = 0.8  # share of the networks in which as many random sources would be
-_ALIKE = 0.8  # share of the networks: normal sources in as many are spread as widely
+_AS_RANDOM = 0.8  # share of the networks that as many random sources would fall in
+_ALIKE = 0.8  # share of the networks: normal sources in more are spread as widely
 _ROUTED = 221  # /8 networks with unicast addresses
 _FEW, _MOST_OF_IT = 32, 0.8  # sources, and their share of the packets
 _REPEATED = 4  # packets of each source, on average
@@ -71,7 +71,7 @@ class Sources:
 
 
 def sources(packets: PacketArray) -> Sources:
-    """Look at the sources of packets of one family."""
+    """Figures about the sources of packets of one family."""
     keys = DIMENSIONS["source"].keys(packets)
     addresses, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
     if not len(addresses):

@@ -43,7 +43,7 @@ class Usual:
             self._bucket, self._bucket_ends = (
                 {},
                 0.0,
-            )  # the clock was set: how long ago is not known
+            )  # the clock was set, so the age of these rates is unknown
             self._waiting.clear()
         self._noted_at = unix
         if unix >= self._bucket_ends:
@@ -94,7 +94,7 @@ class Usual:
         return max(self._days.get(key, {}).values(), default=0.0)
 
     def threshold(self, key: Key, floor: float) -> float:
-        """The rate from which on a stratum is looked at as an attack."""
+        """The rate from which on a stratum is examined as a possible attack."""
         return max(floor, TIMES * self.best(key))
 
     def as_json(self) -> dict[str, Any]:

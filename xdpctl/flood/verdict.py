@@ -22,13 +22,13 @@ from xdpctl.traffic.boxes import BOXES_MAX, REST
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 
-_LEAST_PASSES = 0.2  # share of the threshold: a limit lets as much of a large flood pass
-_STEP_DOWN = 0.2  # share of the excess over the threshold, by which the limit is below it
+_LEAST_PASSES = 0.2  # share of the threshold that a limit lets pass of a large flood
+_STEP_DOWN = 0.2  # share of the excess over the threshold that is taken off the limit
 _A_SOURCE = 0.02  # share of the threshold that a limit lets pass of each source at least
 _ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
-_MANY = 100  # sources, if none sends 1 % or more
+_MANY = 100  # number of sources to reckon with, if none sends 1 % or more
 _SQUEEZED = 0.25  # share of a kind: a limit on a box that hits more is no better than on all of it
-_OF_A_PORT, _SEEN_OF_A_PORT = 0.02, 4  # share of the packets, and packets: the port of a reflector
+_OF_A_PORT, _SEEN_OF_A_PORT = 0.02, 4  # share and number of packets from a reflector's port
 _SAME = 0.5  # share of the packets that an earlier match takes
 _NEARLY_ALL = 0.99  # share of the rest: else what the limit leaves over is an attack of its own
 
@@ -48,7 +48,7 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     components: dict[str, Value] = {"destination": case.victim}
     components |= shape(case.kind, case.victim.family)
     whole = join(components)
-    if case.kind is Traffic.UDP:  # a box finds the source ports
+    if case.kind is Traffic.UDP:  # the boxes find the source ports
         del components["source_port"]
     explained = min(0.9, case.usual / case.rate) if case.rate else 0.0
     proposed: list[Proposal] = []
@@ -134,7 +134,7 @@ def _rest(
     case = judge.case
     if case.kind is Traffic.SYN and not case.challenged:
         return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
-    if case.kind is Traffic.SYN:  # a match has one rule, so this one differs from the challenge's
+    if case.kind is Traffic.SYN:  # there is one rule a match: take another match
         whole = join({"destination": case.victim, **CONNECTING})
         rate = _of_each(judge, 50.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
@@ -153,9 +153,9 @@ def _rest(
 def passes(threshold: float, rate: float, usual: float, answered: float) -> float:
     """The packets a second that a limit on a kind lets pass.
 
-    The limit is near the threshold for a rate just above it: a lower one would hurt people, and
-    rates below the threshold are not limited at all. For a large flood it is a fifth of the
-    threshold. It is never below the usual rate, or below what services answer.
+    For a rate just above the threshold the limit is near the threshold: a lower limit would hurt
+    people, and rates below the threshold are not limited at all. For a large flood the limit is a
+    fifth of the threshold. It is never below the usual rate, or below what services answer.
     """
     less = threshold - _STEP_DOWN * max(rate - threshold, 0.0)
     return max(less, _LEAST_PASSES * threshold, usual, answered, 10.0)

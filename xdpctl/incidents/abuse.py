@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Abuse reports about verified sources, in the format XARF 4, for the operators of their networks.
 
-A source is verified if it had completed a TCP handshake with this host. All others may be forged,
-and are never reported. Nor is a source whose packets no rule dropped.
+A source is verified if it had completed a TCP handshake with this host. All other sources may be
+forged, and are never reported. Nor is a source whose packets no rule dropped.
 """
 
 import logging
@@ -94,7 +94,7 @@ def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
     return {
         "evidence_source": "traffic_monitoring",
         **aim,
-        "protocol": "tcp",  # else it could not be verified
+        "protocol": "tcp",  # only senders with a TCP connection can be verified
         "attack_vector": attack,
         "first_seen": _time(incident["opened_at"]),
         "last_seen": _time(incident["closed_at"] or incident["updated_at"]),

@@ -24,7 +24,7 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
-_COMPILED: dict[str, dict[str, bytes]] = {}  # by settings: the compiled programs, by file name
+_COMPILED: dict[str, dict[str, bytes]] = {}  # the compiled programs: by settings, then by file name
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
@@ -40,16 +40,16 @@ class Box:
         self.socket = self.directory / "api.sock"
         self.log = self.directory / "log"
         self.settings = ""  # text of the configuration file, for the next start
-        self.detects = False  # whether the embedded detector runs: it would act on tests' floods
+        self.detects = False  # runs the embedded detector, which would act on the tests' floods
         self.port = 0  # TCP port for the next start; 0: only the Unix socket
         self.environment: dict[str, str] = {}  # extra variables for the next start
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Start it and wait until it is ready; return the seconds this took.
+        """Start xdpctl and wait until it is ready; return the seconds that this took.
 
-        LabError if it ends or is not ready in time.
+        LabError if xdpctl ends or is not ready in time.
         """
         began = time.monotonic()
         names = [word for name in self.interfaces for word in ("-i", name)]
@@ -73,14 +73,14 @@ class Box:
         return time.monotonic() - began
 
     def _reuse_compiled(self) -> dict[str, bytes]:
-        """Give this box the programs that an earlier one compiled for such settings; return them.
+        """Give this box the programs that an earlier box compiled for equal settings; return them.
 
         Compiling takes seconds of CPU, and tests start hundreds of boxes.
         """
         try:
             settings = config.load(self.directory / "xdpctl.toml")
         except SettingsError:
-            return {}  # the box will say what is wrong
+            return {}  # xdpctl will report the error when it starts
         flows = settings.flow_memory if settings.outside_interfaces else None
         cached = _COMPILED.setdefault(repr((settings.capacities, flows)), {})
         if cached and not self._loader_dir.exists():
@@ -101,7 +101,7 @@ class Box:
     def processes(self, of_threads: bool = False) -> list[int]:
         """The pids of `xdpctl run` and its descendants.
 
-        `of_threads`: also the children of other than main threads, some of which end in a moment.
+        `of_threads`: also the children of threads other than the main thread; some end at once.
         """
         if self._process is None:
             return []
@@ -128,10 +128,10 @@ class Box:
         return next(pids, 0)
 
     def kill(self) -> None:
-        """Send SIGKILL to all its processes, and wait until they are gone."""
+        """Send SIGKILL to all processes of xdpctl, and wait until they are gone."""
         victims = self.processes()
         for pid in victims:
-            with suppress(ProcessLookupError):  # it has ended with its parent
+            with suppress(ProcessLookupError):  # the process has ended with its parent
                 os.kill(pid, signal.SIGKILL)
         if self._process:
             self._process.wait()
@@ -141,7 +141,7 @@ class Box:
         self.socket.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Stop it with SIGTERM, and wait until it ends."""
+        """Stop xdpctl with SIGTERM, and wait until it ends."""
         if self._process:
             self._process.terminate()
             self._process.wait(HANG_SECONDS)
@@ -153,7 +153,7 @@ class Box:
         return json.loads(sh(*command))
 
     def remove(self) -> None:
-        """Stop it, detach the filter, and remove its pins and its folder."""
+        """Stop xdpctl, detach the filter, and remove its pins and its folder."""
         self.stop()
         self.host.call(lambda: take_down(self.pins))
         shutil.rmtree(self.directory)

@@ -20,9 +20,9 @@ from xdpctl.lab.webserver import Answer
 
 ATTACKERS = [f"203.0.113.{n}" for n in range(1, 33)]
 LATE_SOURCE = "198.18.0.9"
-FLOOD_RATE, FLOOD_SECONDS = 400_000, 120  # maxima: the flood is stopped when the demo ends
+FLOOD_RATE, FLOOD_SECONDS = 400_000, 120  # upper limits; the demo stops the flood when it ends
 TTL = 4.0
-_LEAST_RATE = 50_000  # packets a second that are a flood, and that a busy machine can send
+_LEAST_RATE = 50_000  # packets a second: enough for a flood, and even a busy machine can send them
 _PATIENCE = 10.0
 _SENTENCES = 3
 
@@ -84,7 +84,7 @@ def _calm(stage: Stage) -> None:
 
 
 def _held(stage: Stage) -> None:
-    """The embedded detector stops a flood; then it is switched off, for the operator's part."""
+    """The embedded detector stops a flood. Then the demo switches it off, and an operator acts."""
     line, client = stage.line, stage.box.client
     line.tell("SYN flood, and nobody does anything", "bold")
     aim(stage, stage.generator, ATTACKERS)

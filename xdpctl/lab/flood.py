@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A packet generator in the kernel: live frames of BPF_PROG_TEST_RUN, redirected into a veth.
 
-It needs Linux 5.18. A run is limited in packets and in time; one core sends several million
+It needs Linux 5.18. Each run has limits of packets and of time. One core sends several million
 packets a second.
 """
 
@@ -21,7 +21,7 @@ from xdpctl.datapath.loader.compiler import Compiled, compile_source
 from xdpctl.lab.namespaces import Host
 
 _HEAD_BYTES = 80  # HEAD_MAX of bpf/lab/generator.c
-_CHUNK = 32_768  # packets; setting up a BPF_PROG_TEST_RUN takes about 20 ms, however short it is
+_CHUNK = 32_768  # packets in a BPF_PROG_TEST_RUN; each run takes about 20 ms to set up
 _MOST = 50_000_000  # packets that Generator.run() sends at most
 _IPV4, _IPV6 = 0x0800, 0x86DD  # EtherTypes
 _CHECKSUM = {6: 16, 17: 6}  # offset of the checksum in the TCP and the UDP header
@@ -137,7 +137,7 @@ class Generator:
         return Sent(sent, time.monotonic() - start)
 
     def receive_answers(self, host: Host, name: str) -> None:
-        """Let a veth end receive what XDP_TX sends back: it needs a program itself."""
+        """Let a veth end receive what XDP_TX sends back, for which it needs an XDP program, too."""
 
         def work() -> None:
             (link,) = (candidate for candidate in netlink.links() if candidate.name == name)

@@ -70,7 +70,7 @@ def remains(stage: Stage) -> list[str]:
 
 
 def build(line: Timeline, cleanup: ExitStack) -> Stage:
-    """Build the hosts, the service and the box; `cleanup` takes them down."""
+    """Build the hosts, the service and the box; `cleanup` removes them."""
     line.tell(
         "building: attacker, client and server, each in a namespace; a real HTTP service", "bold"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waits for events. The bound is so long that only a hang reaches it."""
+"""Waits for events. The time limit is so long that only a hang reaches it."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def eventually(what: Callable[[], T]) -> T:
-    """Call `what` until its answer is true, or for HANG_SECONDS; return the last answer."""
+    """Call `what` until it returns a true value, or for HANG_SECONDS; return the last value."""
     deadline = time.monotonic() + HANG_SECONDS
     while not (answer := what()) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
@@ -22,7 +22,7 @@ def eventually(what: Callable[[], T]) -> T:
 
 
 def until(what: Callable[[], T | None], why: str = "") -> T:
-    """As `eventually`, but `what` may raise Unreachable; LabError if the answer stays false."""
+    """As `eventually`, but `what` may raise Unreachable; LabError if no value becomes true."""
 
     def answer_or_none() -> T | None:
         try:

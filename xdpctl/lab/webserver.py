@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Visitor:
-    """A client in a host that requests each of a list of addresses several times a second."""
+    """A client in a host that requests each address of a list several times a second."""
 
     host: Host
     addresses: list[str]

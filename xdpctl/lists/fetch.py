@@ -17,7 +17,7 @@ from xdpctl.lists.safe_dial import Dialer, Resolve, in_full, in_words, kind_of, 
 from xdpctl.lists.settings import FetchPolicy
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_LONGEST_VALIDATOR = 1000  # characters; longer ones are not kept
+_LONGEST_VALIDATOR = 1000  # characters; longer validators are not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Fetched:
 
 
 def check_url(url: str, policy: FetchPolicy) -> None:
-    """RuleError if the URL must not be fetched, as far as that is known without the network."""
+    """RuleError if the URL must not be fetched, as far as the URL alone shows."""
     _parse(url, policy)
 
 
@@ -75,7 +75,7 @@ def fetch(
 
 
 def _parse(url: str, policy: FetchPolicy) -> httpx2.URL:
-    """Parse and check a URL; the same result is used for the connection. RuleError if refused."""
+    """Parse and check a URL; the connection uses the same result. RuleError if it is refused."""
     fix = "write it as https://host/path"
     try:
         parsed = httpx2.URL(url)

@@ -56,12 +56,12 @@ def prepare(
 
 
 def _addresses(entries: Entries) -> int:
-    """The number of IPv4 addresses; of IPv6 the number would say nothing."""
+    """The number of IPv4 addresses; a number of IPv6 addresses would tell nothing."""
     return count_addresses(FAMILIES[4], entries[4])
 
 
 def _lossy(family: Family, keys: Keys, options: Options, keep_out: list[Prefix | Entries]) -> Keys:
-    """The keys widened and merged as the options say, but not over anything in `kept`."""
+    """The keys widened and merged as the options say, but never over a prefix in `keep_out`."""
     out = [item if isinstance(item, Prefix) else item[family.number] for item in keep_out]
     length = options.widen_ipv4 if family.number == 4 else options.widen_ipv6
     if length:
@@ -98,7 +98,7 @@ def _kept_out(state: State, name: str, action: Action) -> Iterator[Prefix | Entr
     """Prefixes that no widened entry may cover: protected ones, and those of another action.
 
     Inside a drop, a wider accept would let in addresses that the list does not name. Next to a
-    narrower drop, it would no longer decide for the addresses that it names.
+    narrower drop, a wider accept would no longer decide for addresses that the list names.
     """
     yield from state.protection.why
     for source, rule in list(state.rules.items()):

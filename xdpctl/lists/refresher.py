@@ -30,8 +30,8 @@ from xdpctl.model.rule import OPERATOR
 from xdpctl.model.source_set import NOTHING, Entries, FeedSource, Options, SourceSet
 
 _LOOK_SECONDS = 1.0
-_RETRY = 60.0  # seconds after the first failure; twice as long after each further one
-_HANDS = 4  # refreshes at once; a slow server holds up only one of them
+_RETRY = 60.0  # seconds after the first failure; the wait doubles after each further failure
+_HANDS = 4  # refreshes at once; a slow server delays only one of them
 _FEED = Caller("feed", Role.OPERATOR, OPERATOR)
 log = logging.getLogger("xdpctl.sets")
 
@@ -40,7 +40,7 @@ log = logging.getLogger("xdpctl.sets")
 class Attempt:
     """The results of the last refreshes of a feed; times are Unix seconds.
 
-    `good_at` is the time of the last successful one, or else when the set last changed.
+    `good_at` is the time of the last successful refresh, or else of the set's last change.
     """
 
     checked_at: float = 0.0
@@ -59,13 +59,13 @@ class FetchResult:
 
 
 class Refresher:
-    """Refreshes feeds from `start` to `stop`; `refresh` does one now, in the caller's thread."""
+    """Refreshes feeds from `start` to `stop`; `refresh` runs now, in the caller's thread."""
 
     def __init__(self, controller: Controller, source: ListSource) -> None:
         self.controller = controller
         self.source = source
         self.attempts: dict[str, Attempt] = {}
-        self.may_fetch: Callable[[str], bool] = lambda name: True  # in a fleet, one node does
+        self.may_fetch: Callable[[str], bool] = lambda name: True  # in a fleet, one node fetches
         self._crew = WorkerPool("feed refreshes", _HANDS)
         self._looking: set[str] = set()
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class Refresher:
         self.start = self._task.start
 
     def stop(self) -> None:
-        """Stop; refreshes that are running are not waited for."""
+        """Stop, without waiting for refreshes that are running."""
         self._crew.stop()
         self._task.stop()
 
@@ -114,7 +114,7 @@ class Refresher:
             try:
                 self._crew.start(partial(self._look, source_set))
             except BusyError:
-                return  # the others are due in a second as well
+                return  # the next step tries the remaining sets again
 
     def _due(self) -> list[SourceSet]:
         """The sets whose refresh is due, the longest overdue first."""
@@ -142,7 +142,7 @@ class Refresher:
             log.exception("internal error while refreshing the feed of %s", source_set.name)
 
     def refresh(self, source_set: SourceSet, force: bool = False) -> FetchResult:
-        """Refresh one set; errors are noted and raised. BusyError while it is being refreshed."""
+        """Refresh one set; note and raise errors. BusyError if a refresh of the set is running."""
         assert source_set.feed  # noqa: S101  # only sets with a feed are refreshed
         with self._alone(source_set.name):
             tried = self.attempt(source_set)
@@ -216,7 +216,7 @@ class Refresher:
 
 
 def _asked(feed: FeedSource, options: Options) -> FeedSource:
-    """The feed to load, without validators if the set depends on more than the list.
+    """The feed to load, without validators if the set does not depend on the list alone.
 
     Merging and widening depend on rules and other sets, which may have changed since.
     """

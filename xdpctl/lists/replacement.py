@@ -46,7 +46,7 @@ class Replaced(NamedTuple):
 
     before: SourceSet | None
     changed: Changed
-    number: int | None  # of the change, to undo it
+    number: int | None  # number of the change, for undo
 
     @property
     def differs(self) -> bool:
@@ -82,7 +82,7 @@ class Replacement:
         return await asyncio.wrap_future(self._fetches.start(fetched))
 
     async def of_list(self, read: Callable[[], Feed] | None, choices: Choices) -> Prepared:
-        """Call `read` in a thread and prepare its list; None stands for an empty list."""
+        """Call `read` in a thread and prepare its list; if `read` is None, the list is empty."""
 
         def listed() -> Prepared:
             feed = read() if read else Feed(dict(NOTHING), 0, 0, 0, [])
@@ -118,7 +118,7 @@ class Replacement:
     ) -> Replaced:
         """Apply the request; the set is durable and in the kernel when this returns.
 
-        StaleError if the set's action changed since its list was prepared; raises as `sets.put`.
+        StaleError if the set's action changed since its list was prepared; otherwise as `sets.put`.
         """
         request = prepared.request
         change = self._controller.change_by(who, request.force)

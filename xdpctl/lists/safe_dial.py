@@ -48,7 +48,7 @@ def kind_of(address: bytes) -> str:
 
 
 def in_full(kind: str) -> str:
-    """The kind of an address with its article."""
+    """The kind of an address with `a` or `an`."""
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} address"
 
 

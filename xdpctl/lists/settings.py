@@ -28,14 +28,14 @@ class FetchPolicy:
     ConfigError if the proxy is not valid.
     """
 
-    max_bytes: int = 32 << 20  # both on the wire and unpacked
-    timeout_seconds: float = 10.0  # of each step: name resolution, connection, part of the answer
-    deadline_seconds: float = 60.0  # of the whole fetch, including redirects
+    max_bytes: int = 32 << 20  # limit of both the transferred and the unpacked bytes
+    timeout_seconds: float = 10.0  # for each step: name resolution, connection, part of the answer
+    deadline_seconds: float = 60.0  # for the whole fetch, including redirects
     max_redirects: int = 5
     allow_private: bool = False  # any address at all, loopback included
     allow_http: bool = False
-    ca_file: str = ""  # instead of the system's store
-    proxy: str = ""  # it resolves host names itself, so only literal addresses are checked
+    ca_file: str = ""  # certificates that replace the system's store
+    proxy: str = ""  # the proxy resolves host names, so only literal addresses are checked here
 
     def __post_init__(self) -> None:
         if self.proxy and not _is_http(self.proxy):

@@ -36,7 +36,7 @@ class ListSource:
         )
 
     def check(self, source: FeedSource) -> None:
-        """RuleError if the source is not valid, as far as that is known without loading it."""
+        """RuleError if the source is not valid; the list is not loaded for that."""
         check_refresh(source.refresh)
         if bool(source.url) == bool(source.file):
             raise RuleError("a feed has either a url or a file", "feed", "give one of the two")
@@ -48,7 +48,7 @@ class ListSource:
             self._path(source.file)
 
     def every(self, current: SourceSet, refresh: float | str) -> FeedSource:
-        """The set's source with another refresh interval; RuleError if either is not valid."""
+        """The set's source with another refresh interval; RuleError if one of them is invalid."""
         if current.feed is None:
             raise RuleError(f"the set {current.name} has no feed", "refresh", "PUT it with a feed")
         seconds = parse_duration(refresh, "refresh") if isinstance(refresh, str) else refresh

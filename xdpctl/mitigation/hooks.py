@@ -38,10 +38,10 @@ from xdpctl.model.identity import Caller
 BODY_BYTES_MAX = 4 << 20
 _READ_IN_A_THREAD = 64 << 10  # bytes: larger bodies are read in a thread
 _EVENTS_AT_ONCE = 1_000
-_PRECISE_MAX = 64  # events of a body that get precise matches; if there are more, none does
+_PRECISE_MAX = 64  # events that get precise matches; if a body has more, none of them does
 _BYTES_A_MINUTE, _EVENTS_A_MINUTE = 64 << 20, 100_000  # per detector
 _PARSERS = 2  # large bodies that are read at the same time, as each may take much memory
-_WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # of large bodies
+_WAIT_SECONDS, _WAIT_STEP, _READ_SECONDS = 10.0, 0.05, 20.0  # time for large bodies
 log = logging.getLogger("xdpctl.api")
 Reader = Callable[[bytes], list[Event]]
 
@@ -79,8 +79,8 @@ class Hooks:
     event_limits: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
     refused_bodies: Counter[str] = field(
         default_factory=Counter
-    )  # because of the rate limits, by detector
-    events: Counter[str] = field(default_factory=Counter)  # so far, by detector
+    )  # refused because of the rate limits, by detector
+    events: Counter[str] = field(default_factory=Counter)  # number of events so far, by detector
     repeat_offenders: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))
     stopping: bool = False

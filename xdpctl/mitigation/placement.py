@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Places the rules that a detector's events ask for: adds them, or extends those that stand."""
+"""Adds the rules that a detector's events ask for, or extends those that exist."""
 
 from dataclasses import dataclass
 

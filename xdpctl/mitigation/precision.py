@@ -30,8 +30,8 @@ from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import covers, takes
 from xdpctl.traffic.window import Seen
 
-SECONDS = 3.0  # of packets that are looked at
-_HEADS_MIN = 48  # of a kind
+SECONDS = 3.0  # greatest age of the packets that are examined
+_HEADS_MIN = 48  # heads of a kind
 # for the kind that the detector named, and for others: the least share of the victim's packets, and
 # of the floor, with which a kind is a part of the attack
 _SHARE_MIN, _SHARE_BESIDE = 0.1, 0.2
@@ -83,7 +83,7 @@ class Precision:
         if event.ignored or event.phase is Phase.ENDED or event.sources or event.match:
             return False
         default = self._settings().measures[event.attack] == MEASURES[event.attack]
-        return event.victim is not None and default  # an operator's own measure stands
+        return event.victim is not None and default  # else an operator's measure applies
 
     def precise(self, events: Iterable[Event]) -> list[Event]:
         """The events; where packets are known, those with a victim alone get matches."""

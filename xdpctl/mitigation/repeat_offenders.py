@@ -16,7 +16,7 @@ class RepeatOffenders:
         self._times: OrderedDict[Prefix, tuple[int, float]] = OrderedDict()
 
     def ttl(self, source: Prefix, ttl: float, now: float, stands: bool) -> float:
-        """The ttl in seconds for a source; `stands` if a rule on it exists already.
+        """The ttl in seconds for a source; `stands` says that a rule on it exists already.
 
         `now` is in seconds of a monotonic clock.
         """

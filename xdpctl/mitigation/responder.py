@@ -117,7 +117,7 @@ class Responder:
         mark: tuple[str, ...],
         incident: Incident,
     ) -> tuple[list[Rule], list[ledger.Made]]:
-        """The rules that stand for an event, and those of them that are new to its incident."""
+        """The rules in force for an event, and which of them are new to its incident."""
         placed, fresh = list[Rule](), list[ledger.Made]()
         for ask in requests:
             try:
@@ -126,7 +126,7 @@ class Responder:
                 self.outcome.refuse(_subject(ask), error)
                 continue
             if event.watch and rule.mode is Mode.ENFORCE and tags.events(rule.tags) == mark:
-                rule = rule.replace(mode=Mode.MONITOR)  # no other event needs it
+                rule = rule.replace(mode=Mode.MONITOR)  # no other event needs the rule
                 self._placement.put(rule)
             placed.append(rule)
             if new:
@@ -197,7 +197,7 @@ class Responder:
                 continue
             try:
                 lockout.take(self._draft, self._caller, Draft.remove, rule)
-            except LockoutError as error:  # an operator has made an accept of it
+            except LockoutError as error:  # an operator has changed the rule to an accept
                 self.outcome.refuse(rule.id, error)
                 continue
             removed.append((rule, hits))
@@ -209,7 +209,7 @@ class Responder:
         ids = [rule.id for rule, _ in removed]
         self.outcome.released += ids
         if self._placement.writes == written and not removed and not incidents:
-            self.outcome.ignore(event, "it has no rules")  # and no audit record is written
+            self.outcome.ignore(event, "it has no rules")  # an audit record is not needed
             return
         self._note(event, "event.ended", ids)
 

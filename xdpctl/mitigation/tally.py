@@ -16,12 +16,13 @@ from xdpctl.abi.constants import Chosen
 from xdpctl.datapath.trials import Tried
 from xdpctl.model.collateral import Collateral, interval
 
-PEOPLE = 0.01  # share of the sources that a rule hits: with more people, it hits people
-_SOURCES_LEAST = 3  # people that must be counted: fewer are not enough
+PEOPLE = 0.01  # largest share of people among the sources that a rule may hit
+_SOURCES_LEAST = 3  # people that must be counted before a rule counts as hitting people
 _ANSWER_NS = 3_000_000_000  # time for the inside to take part in a flow
 LOOK_NS = 6_000_000_000  # time for which flows that came again and were served are counted
 _SOURCES_KEPT, _DONE_KEPT = 2_000, 8_192
-_LATELY_NS, _FULL = 4_000_000_000, 0.8  # a time, and the share of the flows that may come again
+# a period, and the share of the flows allowed in it that is the full number
+_LATELY_NS, _FULL = 4_000_000_000, 0.8
 _SOON_NS = 500_000_000
 _SERVED_LEAST = 10  # people who came again, before their share of all hits is used
 _UNPROVEN = frozenset((1, 17, 58))  # ICMP, UDP, ICMPv6
@@ -31,15 +32,15 @@ _Key = tuple[int, int]  # a flow, and when it passed
 class Tally:
     """The fate of the flows that one rule lets pass.
 
-    The last 2,000 sources count. A flow is followed until the inside takes part in it, or has had
-    time to, and then never again.
+    The last 2,000 sources count. A flow is followed once, until the inside takes part in it or has
+    had time to.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[_Key, Tried] = {}
         self._done: dict[_Key, None] = {}  # the newest is last
-        self._sources: dict[int, bool] = {}  # whether people; the newest is last
-        self._came: list[int] = []  # when those of the last seconds came again
+        self._sources: dict[int, bool] = {}  # whether a source counts as people; the newest is last
+        self._came: list[int] = []  # when flows came again, in the last seconds
         self._again = 0
         self._returned: dict[_Key, Tried] = {}  # flows that came again and may still be served
         self._served: dict[int, int] = {}  # sources that were served, and when they came again
@@ -118,7 +119,7 @@ class Tally:
         within LOOK_NS, 0 if that is not known.
         """
         people, sources = sum(self._sources.values()), len(self._sources)
-        # people are recognised at once, others only later: so flows that wait count as others
+        # people are recognised at once, other sources later: so flows that wait are not people
         waiting = {flow.source for flow in self._waiting.values()} - self._sources.keys()
         low, _ = interval(people, sources + len(waiting))
         _, high = interval(people, sources)

@@ -43,7 +43,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def announced(self) -> bool:
-        """Whether it was approved, and not taken back since."""
+        """Whether somebody approved the route, and nobody took that back since."""
         return bool(self.sent_at)
 
     def replace(self, **changes: object) -> "Announcement":

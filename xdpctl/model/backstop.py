@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Backstops: limits that always stand, for each protected prefix and class of packets. Pure."""
+"""Backstops: permanent limits for each protected prefix and class of packets. Pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping

@@ -5,18 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import lgamma, log
 
-_DOUBT = 0.05  # probability that the interval ever lacks the true share, however often one looks
+_DOUBT = 0.05  # probability that the interval ever lacks the true share
 
 
 @dataclass(frozen=True, slots=True)
 class Collateral:
     """Whom a rule hits, as far as is known now.
 
-    `sources` were let pass and had time to take part; `people` of them did. `low` to `high` is the
-    share of people among such sources, with 95 % confidence at all times. `low` is higher if
-    returning flows that were served are a larger part of all that is hit. `again` flows passed
-    because they came again, and `passed` packets in all. With `repeats`, as many flows come again
-    as may pass: a flood repeats its flows, and newcomers get lost among them.
+    `sources` is how many sources passed and had time to take part; `people` is how many of these
+    did. `low` to `high` is the share of people among such sources, with 95 % confidence at all
+    times. `low` is higher if returning flows that were served are a larger part of all that is hit.
+    `again` is how many flows passed because they came again, `passed` how many packets passed in
+    all. With `repeats`, as many flows come again as may pass: a flood repeats its flows, and
+    newcomers get lost among them.
     """
 
     people: int = 0
@@ -49,7 +50,7 @@ def _percent(share: float) -> str:
 
 
 def interval(people: int, sources: int) -> tuple[float, float]:
-    """The confidence interval of the share, valid at every look (a beta mixture; Robbins 1970)."""
+    """The confidence interval of the share, valid at any time (a beta mixture; Robbins 1970)."""
     if not sources:
         return 0.0, 1.0
     estimate = people / sources

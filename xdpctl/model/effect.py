@@ -53,9 +53,9 @@ class Spare(StrEnum):
     """Which packets pass although a rule would drop them."""
 
     NONE = "none"
-    ESTABLISHED = "established"  # of TCP connections of this host
-    KNOWN = "known"  # these, and those of flows that the inside takes part in
-    TRIAL = "trial"  # these, and those of a few flows, which show whom the rule hits
+    ESTABLISHED = "established"  # packets of TCP connections of this host
+    KNOWN = "known"  # also packets of flows that the inside takes part in
+    TRIAL = "trial"  # also packets of a few flows, which show whom the rule hits
 
     @property
     def known_flows(self) -> bool:

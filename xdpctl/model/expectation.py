@@ -122,7 +122,7 @@ class Raise:
 
     def __call__(self, destination: Prefix, kind: Traffic, threshold: float) -> float:
         """The threshold of a kind to a destination, raised by what is expected."""
-        # people never send kinds that only come as answers, so these must be named
+        # people never send kinds that only come as answers, so an expectation must name these kinds
         if self.kind != kind.setting and (self.kind or kind in ANSWERS):
             return threshold
         if self.prefix and not self.prefix.covers(destination):

@@ -44,7 +44,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The evidence for a rule.
 
     `rate` and `threshold` are packets a second of `kind` to the victim, and `usual` is the highest
-    normal rate (0: not known). `heads` is the number of packets that were looked at, including
+    normal rate (0: not known). `heads` is the number of packets that were examined, including
     normal ones, and `coverage` is the share of them that matches. `because` and `rejected` are
     sentences.
     """

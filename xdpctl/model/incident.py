@@ -93,7 +93,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     events_told: int = 0
     rules_made: int = 0
     rules_ended: int = 0
-    rules_softened: int = 0  # they hit people, and became limits that let these through
+    rules_softened: int = 0  # rules that hit people, and became limits that let people through
     rules_raised: int = 0  # escalated: from monitor mode to enforcement, or from a limit to a drop
     sources_named: int = 0
     packets: int = 0  # hits of rules that have ended

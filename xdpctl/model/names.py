@@ -16,7 +16,7 @@ def rule_id(source: Prefix) -> str:
 
 
 def parse_rule_id(text: str) -> Prefix:
-    """The source that a rule id names; a prefix with a slash is accepted too. RuleError if none."""
+    """The source that a rule id names; a prefix with a slash is accepted too. Else RuleError."""
     return parse_prefix(text.replace("_", "/"), "id")
 
 

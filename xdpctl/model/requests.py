@@ -33,7 +33,7 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     spare: Spare | None = None
     limit: Rate | None = None
     priority: int = 0
-    replace: bool = False  # the rule on the match, instead of extending it
+    replace: bool = False  # replace the rule on the match instead of extending it
     force: bool = False  # accept even an unusually wide drop
 
     def __post_init__(self) -> None:

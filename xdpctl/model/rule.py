@@ -19,7 +19,7 @@ from xdpctl.model.rate import Rate
 
 OPERATOR = "operator"
 CONFIGURED = "configured"  # the origin of the limits in the configuration
-STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that nobody posts
+STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that xdpctl adds automatically
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
 CONFIRM_MAX = 3600
 PRIORITY_MAX = 32767
@@ -151,7 +151,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     def same_effect(self, other: "Rule") -> bool:
         """Whether both do the same with the same packets; times, origin and tags may differ.
 
-        Two rules on a source alone may also differ in what they spare; the standing one stays.
+        Two rules on a source alone may also differ in what they spare; the existing rule stays.
         """
         if (self.match, *self._verdict) != (other.match, *other._verdict):
             return False

@@ -19,7 +19,7 @@ _CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
 class UdpService(NamedTuple):
     """A UDP service. `amplifies`: its answers are larger than the requests.
 
-    `asked`: hosts ask it across the Internet. Answers of a service that is not `asked` are always
+    `asked`: hosts use it across the Internet. Answers of a service that is not `asked` are always
     an attack.
     """
 
@@ -65,7 +65,7 @@ LISTED = tuple(
         for service in KNOWN
         if service.port >= SERVICES_BELOW and (service.port < _CLIENTS_FROM or not service.asked)
     )
-)  # a port that clients use, too, is listed only if nobody asks its service
+)  # a port that clients use, too, is listed only if nobody uses its service
 SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
 AMPLIFIERS = frozenset(service.port for service in KNOWN if service.amplifies)
 NEVER_ASKED = frozenset(service.port for service in KNOWN if not service.asked)

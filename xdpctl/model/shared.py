@@ -15,10 +15,11 @@ T = TypeVar("T")
 
 
 class Unsent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An intent that was stated on this node, and that the engine has not confirmed yet.
+    """An intent to publish from this node, which the engine has not confirmed yet.
 
-    `base` is the engine's revision of the intent that was known when it was stated, 0 for none.
-    `data` is the content; empty: the current record. `change` is the number in this node's history.
+    `base` is the engine's revision of the intent that this node knew when somebody asked for the
+    new one, 0 for none. `data` is the content; empty: the current record. `change` is the number in
+    this node's history.
     """
 
     by: str
@@ -34,8 +35,9 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
     """An intent of the fleet as this node has last taken it over, at a revision of the engine.
 
     `refused` says why this node does not apply it. With `local`, the reason is that a record of
-    this node alone stands instead. `removed_at` is the Unix time of its removal; 0 while it stands.
-    `at` is when it was stated: an engine that was restored may have an older one.
+    this node alone is in force instead. `removed_at` is the Unix time of the intent's removal; 0 if
+    the fleet still has it. `at` is when somebody asked for it: a restored engine may have an older
+    intent.
     """
 
     revision: int

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from xdpctl.errors import RuleError
 
 EVENT, GROUP, INCIDENT = "event-", "group-", "incident-"
-ENDING = "ending"  # its detector ended it, and it stays until it hits nothing any more
+ENDING = "ending"  # its detector ended the rule, which stays until it hits nothing any more
 WATCHED = "watched"  # in monitor mode until it has been watched for long enough
 RAISED = "raised"  # a limit that became a drop
-SOFTENED = "softened"  # it hit people, and became a limit that lets them pass
+SOFTENED = "softened"  # a rule that hit people, and became a limit that lets them pass
 PINNED = "pinned"  # an operator changed what the rule does, so detectors may not
 ARMED = "armed-"  # followed by the name of a node whose detector made the rule
 RELEASED = "released"  # an operator lets it pass, whatever detectors say
@@ -56,7 +56,7 @@ def without(tags: Tags, *gone: str) -> Tags:
 
 
 def joined(current: Tags, more: Tags) -> Tags:
-    """The tags of both; only the newest events and groups, and only the first incident."""
+    """The tags of both lists; only the newest events and groups, and only the first incident."""
     both = list(dict.fromkeys((*current, *more)))
     events = [tag for tag in both if tag.startswith((EVENT, GROUP))]
     incidents = [tag for tag in both if tag.startswith(INCIDENT)]

@@ -132,7 +132,7 @@ def is_supported(url: str) -> bool:
     """Whether Apprise knows how to use a URL; nothing is sent."""
     import apprise  # late: a large package, which most hosts do not need
 
-    logging.getLogger("apprise").disabled = True  # it logs parts of URLs, which are secrets
+    logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
     service: Any = apprise.Apprise()
     return bool(service.add(url))
 
@@ -145,7 +145,7 @@ def apprise_send(url: str, title: str, text: str, files: Files = ()) -> bool:
     import apprise  # late: a large package, which most hosts do not need
     from apprise.attachment.memory import AttachMemory
 
-    logging.getLogger("apprise").disabled = True  # it logs parts of URLs, which are secrets
+    logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
     service: Any = apprise.Apprise()
     if not service.add(url):
         log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])

@@ -63,7 +63,7 @@ class Child:
 
     @property
     def failed_at_once(self) -> bool:
-        """Whether its first process ended by itself within seconds: its settings are wrong."""
+        """Whether its first process ended on its own within seconds: its settings are wrong."""
         code, lived = self.process.poll(), time.monotonic() - self.started
         return self._again_at == 0 and code is not None and code > 0 and lived < _AT_ONCE
 
@@ -93,5 +93,5 @@ class Child:
         return False
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """End the process, and wait for its end."""
         end_process(self.process, _GOODBYE_SECONDS)

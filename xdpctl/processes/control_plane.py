@@ -5,12 +5,13 @@ import logging
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.tcp_peers import Connections
+from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.system import malloc
 from xdpctl.config.file import load, read_policy
 from xdpctl.config.settings import Settings
 from xdpctl.control.capture import Captures
@@ -53,10 +54,7 @@ from xdpctl.watch.peering import Peering
 from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.uplinks import UplinkWatch
 
-if TYPE_CHECKING:
-    pass
-
-
+_TRIM_SECONDS = 60.0  # a start leaves 80 MB of free memory behind, and bulk work leaves some
 log = logging.getLogger("xdpctl.api")
 
 
@@ -79,6 +77,10 @@ class ControlPlane:
         self.refused = Counter[str]()
         self.connections = Connections()
         self.parts, self.pools = Parts(), Pools()
+        memory = PeriodicTask(
+            "memory", _TRIM_SECONDS, lambda _: malloc.trim(), "free memory is not returned"
+        )
+        self.parts.add(memory)
         self.loader = LoaderFile(self.settings.loader_status)
         self.controller.guard = ConnectionsGuard(lambda: self.connections.now()).check
         self.parts.add(self.refresher)

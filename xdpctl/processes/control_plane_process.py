@@ -14,8 +14,8 @@ from xdpctl.errors import ConfigError
 from xdpctl.processes.children import Child, Popen, identity
 
 _ASK_SECONDS, _SILENT_MAX = 5.0, 6  # interval of health checks; failed ones in a row
-_BUSY_MAX = 60  # failed ones in a row of a child that works
-_WORK_TICKS = 50  # of 10 ms, between two checks
+_BUSY_MAX = 60  # failed checks in a row of a child that uses the CPU
+_WORK_TICKS = 50  # ticks of 10 ms between two checks, by which a child counts as working
 _FIRST_ASK_SECONDS = 1.0  # until it has answered once
 _START_SECONDS = 90.0  # until its first answer; the same as systemd's default
 log = logging.getLogger("xdpctl.run")
@@ -77,7 +77,7 @@ class ControlPlaneProcess:
             self._child.process.kill()
 
     def _works(self) -> bool:
-        """Whether the child has used the processor since the last look: it may be under load."""
+        """Whether the child has used the processor since the last check: it may be under load."""
         try:
             fields = Path(f"/proc/{self._child.process.pid}/stat").read_text().rpartition(")")[2]
             used = sum(map(int, fields.split()[11:13]))

@@ -111,7 +111,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
     store = SqliteStore(settings.database)
     ending.callback(store.close)
-    _watch_nothing(datapath)  # an earlier process may have been killed
+    _watch_nothing(datapath)  # ends what a killed process was watching
     ending.callback(_watch_nothing, datapath)
     try:
         report = _loader_report(settings)

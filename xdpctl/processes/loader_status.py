@@ -18,7 +18,7 @@ from xdpctl.errors import ConfigError, RuleError
 
 NAME = "status.json"
 BEAT_SECONDS = 5.0  # after which the file is rewritten even if nothing changed
-_PROTECT_SECONDS = 30.0  # addresses and routes are also looked at after every event
+_PROTECT_SECONDS = 30.0  # addresses and routes are also read after every event
 _REMEMBERED_SECONDS = 120.0
 _EXAMINE_SECONDS, _SOON_SECONDS = 300.0, 3.0
 _FINDINGS_MAX = 200
@@ -46,7 +46,7 @@ class Status:
         self._on_link: list[str] = []
         self._logins_at = 0.0
         self._findings: list[dict[str, str]] = []
-        self._states: list[str] = []  # of the ports
+        self._states: list[str] = []  # of the interfaces
         self._examine_at = 0.0
         self._written = ""
         self._beat_at = 0.0
@@ -55,7 +55,7 @@ class Status:
         self._folder.close()
 
     def look_soon(self) -> None:
-        """Look for addresses and gateways at the next write: one may have changed."""
+        """Read addresses and gateways at the next write: one of them may have changed."""
         self._look_at = 0.0
 
     def write(self) -> None:
@@ -76,7 +76,7 @@ class Status:
             log.error("cannot write %s: %s", self._folder.path / NAME, error.strerror)
 
     def _report(self, now: float) -> dict[str, object]:
-        """The report; what is too old in it is read again."""
+        """The report; reads the parts that are too old again."""
         if self._find and now >= self._look_at:
             self._look_at = now + _PROTECT_SECONDS
             if now >= self._forget_at:

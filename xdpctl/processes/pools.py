@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The threads in which requests wait for work, and how much of it there may be."""
+"""Threads that do slow work for requests, and limits of that work."""
 
 from dataclasses import dataclass, field
 
@@ -7,15 +7,15 @@ from xdpctl.base.few_at_once import FewAtOnce
 from xdpctl.base.workers import WorkerPool
 from xdpctl.mitigation.guards import RateLimits
 
-_FETCHES = 4  # fetches at the same time, of those that a request waits for
-_LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: others must go on meanwhile
+_FETCHES = 4  # fetches at the same time, if requests wait for them
+_LOOKS, _LOOKS_WAITING = 2, 30  # at the same time, and waiting: other requests must go on
 _WATCHES = 4  # workers: one samples, the others answer that a sampling is under way
 _HELPDESK_A_MINUTE = 20  # sources that one token of a help desk releases
 
 
 @dataclass(slots=True)
 class Pools:
-    """Shared by all requests."""
+    """The pools and limits that all requests share."""
 
     fetches: WorkerPool = field(default_factory=lambda: WorkerPool("fetches of feeds", _FETCHES))
     looks: FewAtOnce = field(

@@ -43,7 +43,7 @@ class Sessions:
         self._key, self._monotonic = key, monotonic
         self._secret: bytes | None = None
         self._links: dict[str, tuple[Session, float]] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()  # those that were logged out last
+        self._ended: OrderedDict[str, None] = OrderedDict()  # sessions that were logged out last
         self._lock = Lock()
 
     def begin(self, session: Session, unix: float) -> str:
@@ -52,7 +52,7 @@ class Sessions:
         return self.seal("session", [session.user, session.digest, int(unix) + SECONDS, number])
 
     def open(self, text: str, unix: float) -> Session:
-        """The session of a sealed text; AccessError if it is none, or has ended."""
+        """The session of a sealed text; AccessError if the text has none, or it has ended."""
         try:
             user, digest, ends, number = self.unseal("session", text)
         except ValueError as error:
@@ -66,7 +66,7 @@ class Sessions:
         try:
             _, _, _, number = self.unseal("session", text)
         except ValueError:
-            return  # it is none
+            return  # the text has no session
         with self._lock:
             self._ended[number] = None
             while len(self._ended) > _ENDED_MAX:

@@ -35,7 +35,7 @@ log = logging.getLogger("xdpctl.run")
 
 class Kept(Protocol):
     def keep(self) -> None:
-        """Restart it if it died."""
+        """Restart the child if it died."""
         ...
 
     def stop(self) -> None: ...

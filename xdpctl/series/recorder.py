@@ -65,7 +65,7 @@ class SeriesRecorder:
 
     @property
     def series(self) -> Mapping[str, Levels]:
-        """The recorded series by interface; HOST is all together."""
+        """The recorded series by interface; HOST has the figures of the whole host."""
         return dict(self._series)
 
     def step(self, now: float) -> None:

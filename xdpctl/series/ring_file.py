@@ -68,7 +68,7 @@ class RingFile:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             if self._is_ours(fd):
                 return fd
-            path.unlink()  # before there is room for the new one
+            path.unlink()  # first, so that there is room for the new file
         space = os.statvfs(path.parent)
         free = space.f_bavail * space.f_frsize
         if self._size > free // _FREE_SHARE:
@@ -122,8 +122,8 @@ class RingFile:
             raise SeriesError("a row was written in part only: the disk is full or damaged")
 
     def read(self, first: int, count: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-        """Which of `count` times have a row, and the contents; others have arbitrary content."""
-        earlier = max(0, count - self.level.rows)  # these were overwritten
+        """Which of `count` times have a row, and the contents (arbitrary where there is no row)."""
+        earlier = max(0, count - self.level.rows)  # number of rows that were overwritten
         places = self._places(first + earlier, count - earlier)
         rows = np.concatenate(
             [np.zeros(earlier, self._row), *(self._stored(at, n) for at, n in places)]

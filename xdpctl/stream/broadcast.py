@@ -18,7 +18,7 @@ import msgspec
 from xdpctl.errors import BusyError
 
 READERS_MAX = 250
-OF_ONE_MAX = 32  # of one caller: half of the connections that one network may have
+OF_ONE_MAX = 32  # readers of one caller: half of the connections that one network may have
 KEPT = 1_000
 
 

@@ -38,11 +38,11 @@ def grow(
     ranges: bool = True,
     narrowing: Sequence[str] = _NARROWING,
 ) -> Match | None:
-    """A match with the `given` components that takes many of the packets of now.
+    """A match with the `given` components that takes many of the current packets.
 
-    It grows until `is_clean` says that few enough normal packets are left. Without `ranges` numbers
-    stand alone. Values that nearly all of its packets share narrow it, if `narrowing` has their
-    component. None if nothing separates the two sides.
+    It grows until `is_clean` says that few enough normal packets are left. Without `ranges` the
+    match has only single numbers. Values that nearly all of its packets share narrow it, if
+    `narrowing` has their component. None if nothing separates the two sides.
     """
     components: dict[str, Value] = {}
     whole = split

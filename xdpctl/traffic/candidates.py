@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The components that a box may get, each with its values and their gain. Pure.
 
-The gain is FOIL's (Quinlan, 1990). Frequent values stand alone, the others are in bins.
+The gain is FOIL's (Quinlan, 1990). Frequent values are tested singly, all other values in bins.
 """
 
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ _NUMBERS = (
     *("source_port", "destination_port", "icmp_type", "icmp_code", "packet_length"),
     *("protocol", "dscp", "flow_label", "ttl"),
 )
-_FREQUENT = 0.015  # share of the packets: such a value stands alone
+_FREQUENT = 0.015  # share of the packets with a value that is tested singly
 _SEEN_MIN = 4  # packets with such a value
 _ALONE_MAX, _BINS, _NORMAL_BINS, _RANGES_MAX = 48, 16, 8, 24
 # distinct values that make ranges, and their share: fewer may come from people beside an attack
 _DISTINCT, _OTHERS = 4, 0.05
 _BITS_MAX = 8  # values of flags in one box
 _WEIGHT = 3.0  # weight of normal traffic against the attack
-_SOME = 0.004  # share of normal traffic that is added: traffic that was not seen may exist
+_SOME = 0.004  # share of normal traffic that is added for traffic that was not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _numbers(split: Split, name: str, ranges: bool) -> Choice | None:
 
 
 def _alone(split: Split, now: NDArray[np.int64], normal: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The values that are frequent enough, now or before, to stand alone; sorted."""
+    """The values that are frequent enough, now or before, to be tested singly; sorted."""
     frequent: list[int] = []
     for values, mass in ((now, split.now.mass), (normal, split.normal.mass)):
         known = values >= 0

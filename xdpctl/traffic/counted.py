@@ -6,14 +6,14 @@ import numpy as np
 from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.traffic.packets import PacketArray
 
-_BELIEVED = 5_000.0  # handshakes a second of a host that are believed
+_BELIEVED = 5_000.0  # most completed handshakes a second that count for a host
 
 
 def completed(shaken: PacketArray, seconds: float) -> float:
     """How many handshakes were completed within `seconds`, estimated from sampled ACKs.
 
-    A sampled ACK stands for many, and a sender may repeat one again and again. So no more are
-    believed for a host than a busy one gets.
+    A sampled ACK stands for many, and a sender may repeat one again and again. So at most as many
+    count for a host as a busy host gets.
     """
     words = np.ascontiguousarray(shaken["destination"]).view(np.uint64).reshape(-1, 2)
     _, places = np.unique(words, axis=0, return_inverse=True)

@@ -39,7 +39,7 @@ class Places:
 
     def __init__(self, current: Callable[[], _Database | None]) -> None:
         self._current = current
-        self._of: _Database | None = None  # the database of what is remembered
+        self._of: _Database | None = None  # the database from which the remembered entries are
         self._places: dict[bytes, _Place] = {}
         self._names: dict[int, str] = {}
         self.dimensions = {

@@ -21,7 +21,7 @@ EPOCH_SECONDS = 0.1
 _LATE_SECONDS = 5.0
 _WANTED = 100  # heads of each reason in an epoch
 _OBSERVED = 4_000  # packets that no rule decided in an epoch
-_HEADS = 300  # heads of these at most
+_HEADS = 300  # most heads of packets that no rule decided
 _MOST_LOG2 = 20  # at least one packet in a million is observed
 _TROUBLE = "traffic is not observed, so live figures are missing"
 

@@ -40,12 +40,12 @@ class _Part:
 
 @dataclass(slots=True)
 class _Known:
-    """A service that has served.
+    """The counts of a service that has served clients.
 
     `counts` are the counts at the begin of this part, and `asked` the requests since. `last` is the
     last part. `before` has the number served in each part before it, and `waited` the waits for
-    data, where older ones count less. While the service fails these two stay as they were, for a
-    day at most.
+    data, where older ones count less. While the service fails, `before` and `waited` stay as they
+    were, for a day at most.
     """
 
     counts: Counts
@@ -54,7 +54,7 @@ class _Known:
     total: float = 0.0
     last: _Part = field(default_factory=_Part)
     waited: NDArray[np.float64] = field(default_factory=lambda: np.zeros(WAITS))
-    failed: int = 0  # parts
+    failed: int = 0  # parts in a row in which the service failed
 
     def add(self, part: _Part, failed: bool) -> None:
         """Add a part that has ended; `failed`: the service failed in the part before it."""
@@ -68,16 +68,16 @@ class _Known:
 
 
 class Served:
-    """Counts in parts of 20 s; any thread may ask. `open_counts` opens the counts as of now."""
+    """Counts in parts of 20 s; any thread may call it. `open_counts` opens the present counts."""
 
     def __init__(self, open_counts: Callable[[], CountsOf]) -> None:
         self._open_counts = open_counts
         self._counts: CountsOf | None = None
         self._known: dict[Service, _Known] = {}
         self._parts = 0
-        self._served = {TCP: 0.0, UDP: 0.0}  # until this part
+        self._served = {TCP: 0.0, UDP: 0.0}  # the totals before this part
         self._ends = 0.0
-        # until the next part
+        # these three are valid until the next part begins
         self._newcomers: dict[Prefix | None, Newcomers | None] = {}
         self._figures: list[Figures] | None = None
         self._failing: list[str] | None = None
@@ -88,7 +88,7 @@ class Served:
         with self._lock:
             if self._counts is None or now >= self._ends:
                 counts, before = self._open_counts(), self._counts
-                if before is not None:  # after a longer pause no rate is known
+                if before is not None:  # after a longer pause the rate is unknown
                     self._end_part(counts, now < self._ends + PART_SECONDS)
                 self._counts, self._ends = counts, now + PART_SECONDS
             for service, count in asked_services(packets):

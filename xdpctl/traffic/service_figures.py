@@ -11,15 +11,15 @@ from xdpctl.model.services import DNS
 PART_SECONDS = 20.0
 A_MINUTE = 60 / PART_SECONDS
 _ENOUGH = 40.0  # usual connections or answers of a part: of fewer, half may be missing by chance
-_FALLEN = 0.5  # share of the usual number: fewer are too few
-_IN_VAIN = 0.5  # share of those who are missing that must have asked without being served
+_FALLEN = 0.5  # share of the usual number, below which too few are served
+_IN_VAIN = 0.5  # share of the missing clients that must have asked in vain
 _ONE_ANSWER = (DNS, 123)  # UDP ports with one answer to each question; others may have many or none
 _SLOW, _SLOWER = 0.25, 4.0  # seconds, and times the usual: clients that wait longer give up
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """Connections a minute at a host or network (None: at all), now and usually."""
+    """Connections a minute at a host or network (None: everywhere), now and usually."""
 
     host: Prefix | None
     now: float

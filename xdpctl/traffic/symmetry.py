@@ -14,9 +14,9 @@ from xdpctl.base.net.packet_fields import LATER
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.window import Seen
 
-_WINDOWS = 6  # as many must agree
+_WINDOWS = 6  # number of windows that must agree
 _ENOUGH = 50  # sampled packets of a window
-_LOST_SHARE, _LOST_RATE = 0.02, 5.0  # of known packets: less is as good as none
+_LOST_SHARE, _LOST_RATE = 0.02, 5.0  # share and rate of known packets: less counts as none
 _FOUND_RATE = 20.0  # known packets a second
 _QUIET_RATE = 20_000.0  # unknown packets a second
 _QUIET_DROPS = 0.01  # share of the packets that rules drop

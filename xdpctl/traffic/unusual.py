@@ -17,10 +17,10 @@ from xdpctl.traffic.suggest import Suggestion, suggest
 
 _WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, short enough to show a rule's effect soon
 _AGO_SECONDS = 3_600.0
-_FRESH_SECONDS = 1.5  # for which a look is shared by all who ask
-_STEP_SECONDS = 15.0  # between looks if nobody asks
-_KEPT_SECONDS = 3_600.0  # for which a measure is kept after the last match: an attack may pause
-_KEPT_MOST = 86_400.0  # for which a measure is kept at most: what lasts a day is usual
+_FRESH_SECONDS = 1.5  # age up to which a result serves other callers, too
+_STEP_SECONDS = 15.0  # between two examinations if nobody calls
+_KEPT_SECONDS = 3_600.0  # time to keep earlier traffic after the last match: attacks may pause
+_KEPT_MOST = 86_400.0  # most time to keep earlier traffic: what lasts a day is usual
 _TROUBLE = "cannot look for unusual traffic"
 
 
@@ -44,10 +44,10 @@ class Look:
 
 
 class Unusual:
-    """Looks at packets that no rule decided, regularly and on request; any thread may call it.
+    """Examines packets that no rule decided, regularly and on request; any thread may call it.
 
-    Once something is unusual, the traffic from before it began stays the measure. Otherwise an
-    attack would be usual after an hour, or after its first pause.
+    Once something is unusual, traffic is compared with the traffic from before it began. Otherwise
+    an attack would be usual after an hour, or after its first pause.
     """
 
     def __init__(self, sampler: Sampler, now: Callable[[], float] = time.monotonic) -> None:
@@ -61,7 +61,7 @@ class Unusual:
         self.start, self.stop = self._beat.start, self._beat.stop
 
     def look(self) -> Look:
-        """The unusual traffic of the last seconds; a look is shared for 1.5 s."""
+        """The unusual traffic of the last seconds; a result serves all callers for 1.5 s."""
         with self._lock:
             now = self._now()
             if now - self._looked_at >= _FRESH_SECONDS:

@@ -41,9 +41,9 @@ def propose(
 ) -> list[Announcement]:
     """Propose requests to a peer, except those that it does not take or that may not be announced.
 
-    `by` is the person who asks for it, or None. Announcements that stand are left as they are.
-    Declined ones are proposed again only if a person asks for it. Returns the new ones. QuotaError
-    if too many wait.
+    `by` is the person who asks for it, or None. Existing announcements stay as they are. Declined
+    ones are proposed again only if a person asks for that. Returns the new announcements.
+    QuotaError if too many proposals wait.
     """
     proposals = []
     for request in (adapted for original in requests if (adapted := for_peer(original, peer))):
@@ -97,7 +97,10 @@ def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) 
 
 
 def needs_word(announcement: Announcement, protection: Protection) -> bool:
-    """Whether its victim must be typed to approve it: it takes all packets to protected ones."""
+    """Whether a person must type the victim to approve an announcement.
+
+    True if its route takes all packets to a protected prefix, or to a part of one.
+    """
     victim = announcement.victim
     inside = next(protection.inside(victim), None)
     return announcement.route.everything and (protection.over(victim) or inside) is not None

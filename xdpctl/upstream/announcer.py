@@ -35,7 +35,7 @@ log = logging.getLogger("xdpctl.upstream")
 
 @dataclass(slots=True)
 class Announcer:
-    """Steps once a second; it tells the speaker also whenever it is woken.
+    """Makes a step once a second; when woken, it also sends the speaker its orders at once.
 
     `links` are the uplinks; `tell` notifies people.
     """
@@ -48,10 +48,10 @@ class Announcer:
     tell: Callable[[News], None]
     effects: Effects = field(default_factory=Effects)
     _before: dict[str, tuple[float, float]] = field(default_factory=dict)  # share, and when
-    _since: float = field(init=False)  # Unix time: what was sent before is not measured
-    _told: set[str] = field(default_factory=set)  # by this process
-    _sent: set[str] = field(default_factory=set)  # as the speaker has confirmed
-    _probed: set[str] = field(default_factory=set)  # by this process
+    _since: float = field(init=False)  # Unix time: announcements sent before it are not measured
+    _told: set[str] = field(default_factory=set)  # ids that this process sent to the speaker
+    _sent: set[str] = field(default_factory=set)  # ids that the speaker has confirmed
+    _probed: set[str] = field(default_factory=set)  # ids whose probe this process began
     _beat: PeriodicTask = field(init=False)
     _step_at: float = 0.0
 
@@ -67,7 +67,7 @@ class Announcer:
         self._beat.stop()
 
     def wake(self) -> None:
-        """Tell the speaker now: something was approved or withdrawn, or it has come back."""
+        """Send orders now: something was approved or withdrawn, or the speaker has come back."""
         self._beat.wake()
 
     @property
@@ -76,7 +76,7 @@ class Announcer:
         return self._beat.problem
 
     def _turn(self, now: float) -> None:
-        """Tell the speaker, and about once a second do the rest."""
+        """Send orders to the speaker, and about once a second do the rest."""
         self._tell_speaker(now)
         if now >= self._step_at:
             self._step_at = now + _STEP_SECONDS * 0.9
@@ -92,9 +92,9 @@ class Announcer:
         self._tell_speaker(now)
 
     def _tell_speaker(self, now: float) -> None:
-        """Tell the speaker all that is to be announced, and for how long.
+        """Order the speaker to announce these routes, and for how long.
 
-        It is told each second, so announcements end by themselves when nobody asks for them.
+        The order goes out each second, so announcements end automatically once it stops.
         """
         kernel, announced = self.controller.clock.read().ns, self._announced()
         overtime = self.settings.most * self.settings.probe  # until the last has had its turn
@@ -102,7 +102,7 @@ class Announcer:
         for entry in list(self.controller.state.announcements.values()):
             peer, seconds = self.settings.peer(entry.peer), (entry.expires_ns - kernel) / 1e9
             if entry.id in self._told and seconds > -overtime:
-                seconds = max(seconds, _TURN_SECONDS)  # `step` decides when it ends
+                seconds = max(seconds, _TURN_SECONDS)  # `step` decides when this announcement ends
             if entry.announced and not entry.probing and seconds > 0 and peer and peer.announces:
                 route = PeerRoute(peer.host, entry.route)
                 wanted.append(Wanted(route, seconds))
@@ -212,7 +212,7 @@ class Announcer:
         self._probed |= {entry.id for entry in steps.probe}
 
     def _refusal(self, announcement: Announcement) -> str:
-        """Why an announcement may not stand any more; "" if it may."""
+        """Why an announcement must end; "" if it may go on."""
         return announcements.refusal(
             announcement.victim, self.settings, self.controller.state.protection
         )

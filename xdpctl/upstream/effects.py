@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 _LESS, _SECONDS = 0.2, 15.0  # a fifth less has to arrive within this time
-_SETTLES_SECONDS = 2.0  # from then on, until the reduction is reported
+_SETTLES_SECONDS = 2.0  # from that reduction until it is reported
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Effect:
 
     @property
     def fell_by(self) -> float:
-        """The part of what arrived before that does not arrive any more."""
+        """The share of the earlier traffic that does not arrive any more."""
         return 1 - self.lowest / self.before if self.before > 0 else math.nan
 
 
@@ -39,7 +39,7 @@ class Effects:
             self.of[number] = Effect(share, now)
 
     def look(self, share: float, now: float, standing: Collection[str]) -> dict[str, bool]:
-        """Add a second; return, by id, whether those announcements helped that it has settled."""
+        """Add a second; return, by id, whether an announcement helped, once that is settled."""
         self.of = {number: effect for number, effect in self.of.items() if number in standing}
         settled = {}
         for number, effect in self.of.items():

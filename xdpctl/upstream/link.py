@@ -14,7 +14,7 @@ from xdpctl.upstream.settings import HOT_SECONDS, Uplink
 FRAME_BYTES = 24  # of each frame, besides those that the filter counts
 _LOST_SHARE, _LOST_LEAST = 0.01, 100.0  # of the packets, and packets a second: less is chance
 _FULL = 0.9  # the share from which on an uplink is full
-_OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so much below that, for so long: it is over
+_OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so long so far below _FULL: the link is free again
 _TOO_LOW = 1.05  # more than this cannot be: the configured rate is wrong
 
 
@@ -78,7 +78,7 @@ class Link:
         if self._cool >= _OVER_SECONDS:
             self._full_for = 0
         if share > self._most and self._hot >= HOT_SECONDS:
-            self._most = share  # not of a burst, which a second may show as more than it is
+            self._most = share  # bursts do not count: a single second may exaggerate them
         reason = (why or self.state.why) if self._full_for else ""
         out = reading.sent / self.uplink.bits_out if self.uplink.bits_out else math.nan
         self._hot_out = self._hot_out + 1 if out >= _FULL else 0

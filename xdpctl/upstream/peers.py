@@ -81,7 +81,7 @@ class Peer(Table, frozen=True):
 
     @property
     def announces(self) -> bool:
-        """Whether it may be asked something."""
+        """Whether routes may be announced to this peer."""
         return self.mode is not PeerMode.OFF
 
     @property

@@ -25,7 +25,7 @@ log = logging.getLogger("xdpctl.upstream")
 
 @dataclass(slots=True)
 class Proposer:
-    """Proposes for each open incident. `asked` returns the requests about one; `tell` notifies.
+    """Proposes for each open incident. `asked` returns an incident's requests; `tell` notifies.
 
     `failed` has incidents in which FlowSpec did not help, so that a blackhole is proposed.
     """

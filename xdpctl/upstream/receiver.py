@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Turns the FlowSpec routes of peers into rules, which follow the routes that stand.
+"""Turns the FlowSpec routes of peers into rules, which last as long as the routes.
 
 A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, revised by
-RFC 9117). Its rule has an end, and is renewed for as long as the session stands.
+RFC 9117). Its rule has an end, and is renewed for as long as the session is up.
 """
 
 import logging
@@ -23,8 +23,8 @@ from xdpctl.model.event import Event, Phase
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule
+from xdpctl.upstream.peer_routes import Received
 from xdpctl.upstream.peers import Peer, Receive
-from xdpctl.upstream.received import Received
 from xdpctl.upstream.settings import UpstreamSettings
 
 TTL = 600.0  # seconds; rules are renewed when less than half of it is left
@@ -69,7 +69,7 @@ class Receiver:
         return self._beat.problem
 
     def wake(self) -> None:
-        """Look now: a peer was frozen, or not any more."""
+        """Make a step now: a peer was frozen, or is not frozen any more."""
         with self._lock:
             for received in self.of.values():
                 received.retry_at = 0.0
@@ -103,7 +103,7 @@ class Receiver:
             received.routes[event.id] = event
 
     def anew(self) -> None:
-        """All routes follow; others are gone."""
+        """All current routes follow; any other route is gone."""
         with self._lock:
             for name, earlier in self.of.items():
                 self.of[name] = Received(changes=earlier.changes)
@@ -212,7 +212,7 @@ def _replace(draft: Draft, before: Rule | None, request: RuleRequest, who: Calle
 
 
 def _request(peer: Peer, event: Event) -> RuleRequest:
-    assert event.match is not None  # noqa: S101  # the caller has looked
+    assert event.match is not None  # noqa: S101  # the caller has checked
     return RuleRequest(
         match=event.match,
         action=Action.LIMIT if event.limit else Action.DROP,

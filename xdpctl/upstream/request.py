@@ -31,7 +31,7 @@ class Dropped(NamedTuple):
     """A match whose packets are dropped or limited here, and how many so far.
 
     `spares`: packets of known flows, or of established connections, pass here nevertheless;
-    `limits`: so do others, up to a rate.
+    `limits`: other packets pass here up to a rate.
     """
 
     match: Match
@@ -135,7 +135,7 @@ def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]] | None:
     remaining = {name: value for name, value in components.items() if name not in widened}
     try:
         return join(remaining), widened
-    except RuleError:  # it is for the other family
+    except RuleError:  # the match is for the other family
         return None
 
 

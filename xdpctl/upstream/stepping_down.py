@@ -16,9 +16,9 @@ _NEVER_SENT = "it was never sent"
 class Situation(NamedTuple):
     """The facts that decide.
 
-    `now` is kernel time in nanoseconds. `known`: the inbound traffic is known. Of ids, `told` has
-    those that this process told the speaker, `sent` those that the speaker confirmed, and `probed`
-    those whose probe this process began. `refusal` returns why one may not stand any more.
+    `now` is kernel time in nanoseconds. `known`: the inbound traffic is known. `told` has the ids
+    that this process sent to the speaker, `sent` the ids that the speaker confirmed, and `probed`
+    the ids whose probe this process began. `refusal` returns why an announcement must end.
     """
 
     now: int
@@ -63,7 +63,7 @@ def plan(announced: Iterable[Announcement], at: Situation) -> Plan:
         elif over and announcement.id not in at.sent:
             steps.end.append((announcement, _NEVER_SENT))
         elif over and at.full:
-            steps.renew.append(announcement)  # what is needed is not taken away to look
+            steps.renew.append(announcement)  # no probe: it is clear that the route is needed
         elif over:
             waiting.append(announcement)
     if not watched:

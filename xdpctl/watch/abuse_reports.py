@@ -19,7 +19,7 @@ from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 
 _LOOK_SECONDS = 5.0
-_SETTLES_SECONDS = 10.0  # after the end, until its last packets are in their file
+_SETTLES_SECONDS = 10.0  # after an incident's end, until its last packets are in their file
 _TROUBLE = "abuse reports are not sent"
 
 
@@ -46,7 +46,7 @@ class Reporting:
         self._task.start()
 
     def stop(self) -> None:
-        """Stop; what is not sent yet is not sent."""
+        """Stop; reports that are not sent yet will not be sent."""
         self._task.stop()
 
     @property

@@ -72,7 +72,7 @@ class Backstops:
                 self._bring()
 
     def _learn(self, monotonic: float) -> None:
-        """Rates are learnt after a while, since an attack begins before it is noticed."""
+        """Learn rates only after a delay, since an attack begins before it is noticed."""
         incidents = self._controller.state.incidents.values()
         sample = self._sampler.window.last(_SECONDS)
         weight, reasons = sample.packets["weight"], sample.packets["reason"]
@@ -102,7 +102,7 @@ class Backstops:
         )
 
     def _unproved(self, proven: set[str]) -> Iterator[DefaultLimit]:
-        """Learnt limits that stand, and for which no measurement is left: they stay."""
+        """Learnt limits in force for which no measurement is left: they stay in force."""
         possible = {match_of(p, name).id for p in self._prefixes for name in CLASSES} - proven
         for rule in self._controller.state.matches.values():
             if rule.origin == BACKSTOP and rule.id in possible and rule.limit:

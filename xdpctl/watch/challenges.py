@@ -2,8 +2,8 @@
 """Watches whether challenges are sent: a driver that cannot send them keeps every newcomer out.
 
 XDP_TX sends an answer out of the interface that the SYN came in. If that fails, the SYN is lost
-without an error, but most drivers count it. Then challenges are replaced by limits. A card that is
-too slow for a flood loses most of them, but not all, and keeps its challenges.
+without an error, but most drivers count it. Then this watch replaces challenges by limits. A
+network card that is too slow for a flood loses most challenges, but not all, so they stay.
 """
 
 import logging
@@ -18,9 +18,9 @@ from xdpctl.control.operations.challenges import challenges, without_challenges
 from xdpctl.errors import DatapathError
 
 _SECONDS = 0.5
-_ENOUGH = 10  # challenges between two looks
-_ALL = 0.999  # of them, where the driver does not count what it sends
-_LOOKS = 2  # in a row
+_ENOUGH = 10  # challenges between two checks
+_ALL = 0.999  # share of the challenges, where the driver does not count what it sends
+_LOOKS = 2  # failed checks in a row
 _TROUBLE = "it is not watched whether challenges are sent"
 log = logging.getLogger("xdpctl.flows")
 
@@ -28,12 +28,12 @@ log = logging.getLogger("xdpctl.flows")
 class _Card(NamedTuple):
     """What an interface's driver counts of packets that XDP sent back."""
 
-    sent: int | None  # None: it does not count them
+    sent: int | None  # None: the driver does not count them
     lost: int
 
 
 class ChallengeWatch:
-    """Looks at the counters of `interfaces` from `start` to `stop`."""
+    """Checks the counters of `interfaces` from `start` to `stop`."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class ChallengeWatch:
         read: Callable[[str], dict[str, int]] = read_stats,
     ) -> None:
         self._controller, self._interfaces, self._read = controller, interfaces, read
-        self._times: dict[str, int] = {}  # looks in a row at which an interface lost them
+        self._times: dict[str, int] = {}  # failed checks in a row of an interface
         self._before: tuple[int, dict[str, _Card]] | None = None
         self._replacing: Future[None] | None = None
         beat = PeriodicTask("challenges", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, _: float = 0.0) -> None:
-        """Compare what was sent since the last look with what was lost."""
+        """Compare what was sent since the last check with what was lost."""
         if self._controller.state.cannot_answer:
             self._replace()
             return
@@ -58,7 +58,7 @@ class ChallengeWatch:
         except DatapathError:
             return  # the maps are being made
         if self._before is not None and sent - self._before[0] < _ENOUGH:
-            return  # too few to judge by; they count at the next look
+            return  # too few to judge by; they count at the next check
         cards = {name: _card(self._read(name)) for name in self._interfaces()}
         before, self._before = self._before, (sent, cards)
         if before is None:
@@ -78,7 +78,7 @@ class ChallengeWatch:
                 return
 
     def _replace(self) -> None:
-        """Replace the challenges that stand, on this node alone: others have other cards."""
+        """Replace all challenges, on this node alone: other nodes have other network cards."""
         if self._replacing is not None:
             if not self._replacing.done():
                 return

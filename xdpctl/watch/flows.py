@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Watches the flow memory: whether it learns the flows it is asked about, and is large enough."""
+"""Watches the flow memory: whether it knows the flows that are looked up, and is large enough."""
 
 import logging
 import math
@@ -47,7 +47,7 @@ class FlowWatch:
         self._needed = 0  # flows, if the memory was too small
         self._refused = 0
         self._answers: MemoryFigures | None = None
-        self._unremembered = 0  # sources that answered a challenge, since the last look
+        self._unremembered = 0  # sources that answered a challenge, since the last step
         self._beat = PeriodicTask("flows", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = self._beat.start, self._beat.stop
 

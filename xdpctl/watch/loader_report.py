@@ -45,7 +45,8 @@ class LoaderReport(msgspec.Struct, frozen=True):
     """What the loader reports.
 
     `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `logins` are addresses that
-    are logged in by ssh, `on_link` the networks on outside interfaces, `findings` those of doctor.
+    are logged in by ssh, `on_link` the networks on outside interfaces, `findings` doctor's
+    findings.
     """
 
     pid: int
@@ -138,7 +139,7 @@ class TakenOff:
         )
 
     def start(self) -> None:
-        """Look now, and then every two seconds."""
+        """Check now, and then every two seconds."""
         self._task.start()
 
     def stop(self) -> None:

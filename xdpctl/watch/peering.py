@@ -80,7 +80,7 @@ class Peering:
         return self._controller.state.settings.get(POLICY_SETTING) is Automatic.OFF
 
     def told(self, announcement: Announcement) -> Told | None:
-        """What the speaker says of an announcement; None if it was not told, or is silent."""
+        """The speaker's report on an announcement; None without an order for it, or a report."""
         peer, report = self.settings.peer(announcement.peer), self.speaker.report
         route = PeerRoute(peer.host, announcement.route) if peer else None
         return next((told for told in report.told if told.route == route), None) if report else None

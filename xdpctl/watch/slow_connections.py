@@ -12,7 +12,7 @@ from xdpctl.base.periodic import PeriodicTask
 
 _SECONDS = 10.0
 _MANY = 100  # established connections with one address
-_TIMES = 3  # looks in a row: connections that are used end
+_TIMES = 3  # checks in a row: connections that are really used end
 _NAMED = 3
 _TROUBLE = "slow connections are not looked for"
 

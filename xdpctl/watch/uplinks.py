@@ -87,7 +87,7 @@ class UplinkWatch:
         return Reading(packets, bits, lost, float(rates[2]), sent)
 
     def _changed(self, link: Link, lasted: int) -> None:
-        """Write it into the audit log and open incidents, log it, and tell people."""
+        """Write the change into the audit log, open incidents and the log, and notify people."""
         name, state = link.uplink.interface, link.state
         text = self._text(link, lasted)
         share = None if np.isnan(state.share) else round(state.share, 3)
@@ -178,7 +178,7 @@ class UplinkWatch:
         return warnings
 
     def _note(self, draft: Draft, name: str, text: str, **details: object) -> None:
-        """Write it into the audit log, and into the story of each open incident.
+        """Write a note into the audit log, and into the story of each open incident.
 
         A link may fill and clear many times, so an incident gets a pair of notes now and then.
         """

@@ -26,12 +26,12 @@ _RELEASE_TTL = "1h"
 
 
 class Done(NamedTuple):
-    """What was done, the number of the change, and the page to go to instead of the form's."""
+    """What was done, the number of the change, and the page to show if it is not the form's."""
 
     text: str
     undo: int | None = None
     page: str = ""
-    secret: str = ""  # shown once
+    secret: str = ""  # a new token's secret, which the page shows only once
     keep: str = ""  # the id of a provisional rule
     ends_in: float | None = None  # seconds
 

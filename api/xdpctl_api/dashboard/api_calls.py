@@ -14,7 +14,7 @@ from xdpctl_api.auth import cookie_name
 from xdpctl_api.transport.callers import PEER
 
 _NODE_MAX = 32  # characters
-# They say who asks, and from which page. Of the cookies, only the session's is passed on.
+# These headers name the caller and the calling page. Only the session's cookie is passed on.
 _PASSED_ON = (b"authorization", b"forwarded", b"host", b"origin", b"sec-fetch-site")
 
 
@@ -29,7 +29,7 @@ class ApiCalls:
     """The API, called in this process."""
 
     def __init__(self, request: Request) -> None:
-        from httpx2 import ASGITransport  # imported late: many boxes serve no page
+        from httpx2 import ASGITransport  # imported late: many boxes never serve a page
 
         peer, app = request.scope[PEER], request.app
 
@@ -57,7 +57,7 @@ class ApiCalls:
         params: Mapping[str, Any] | None = None,
         etag: str = "",
     ) -> Any:
-        """The same with any method and a JSON body; `etag` is sent as If-Match."""
+        """As `get`, with any method and a JSON body; `etag` is sent as If-Match."""
         from httpx2 import Request as ApiRequest
 
         query = {name: value for name, value in (params or {}).items() if value not in (None, "")}
@@ -70,7 +70,7 @@ class ApiCalls:
         data = await answer.aread()
         try:
             content: Any = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:  # an odd id in the path led to a redirect
+        except msgspec.DecodeError as error:  # not JSON: an odd id in the path led to a redirect
             raise NotFoundError(f"there is no {path[:80]!r}") from error
         if answer.status_code >= 400:
             raise Refused(content)

@@ -15,7 +15,7 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
 from xdpctl.model.identity import Caller, Role
 
-# Everything comes from this host, inline scripts do not run, and no site may frame a page.
+# A page loads only from this host, runs no inline script, and no site may show it in a frame.
 _POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -36,7 +36,7 @@ PAGES = (
     ("/why", "Why"),
     ("/system", "System"),
 )
-FLEET, UPSTREAM = ("/fleet", "Fleet"), ("/upstream", "Upstream")  # shown only where they exist
+FLEET, UPSTREAM = ("/fleet", "Fleet"), ("/upstream", "Upstream")  # not on every box
 
 
 def rendered(
@@ -48,7 +48,7 @@ def rendered(
 
 
 def pages(who: Caller, *more: tuple[str, str]) -> list[tuple[str, str]]:
-    """The pages that a caller may see; `more` are those that not every box has."""
+    """The pages that a caller may see; `more` are pages that not every box has."""
     if not who.may(Role.VIEWER):
         return [page for page in PAGES if page[0] == "/why"]
     return [*PAGES, *more]
@@ -76,7 +76,7 @@ def _environment() -> Environment:
 
 
 def soonest(rule: Mapping[str, Any]) -> float | None:
-    """In how many seconds a rule ends if nobody confirms it; None: never."""
+    """The seconds until a rule ends if nobody confirms it; None if it never ends."""
     ends = [seconds for seconds in (rule["confirm_in"], rule["expires_in"]) if seconds is not None]
     return min(ends, default=None)
 

@@ -47,7 +47,7 @@ class Page:
             node=node,
             nodes=sorted(fleet.reporter.nodes.by_name) if fleet else [],
             this_node=fleet.member.name if fleet else "",
-            # a page of another node has no forms: they would change this node
+            # a page about another node has no forms, because the forms would change this node
             may_change=self.who.may(Role.OPERATOR) and not node,
             may_look=self.who.may(Role.VIEWER),
             pages=pages(self.who, *self._more_pages()),
@@ -66,14 +66,14 @@ class Page:
         return [*more, *([FLEET] if context.fleet else [])]
 
     async def or_none(self, path: str, **params: Any) -> Any:
-        """The API's answer; None if it is a problem: the page then says that it is not known."""
+        """The API's answer; None for a problem; then the page shows that it is unknown."""
         try:
             return await self.api.get(path, **params)
         except Refused:
             return None
 
     def _back(self) -> str:
-        """This page with its query, for forms that come back to it."""
+        """The address of this page with its query, to which its forms lead back."""
         query = "&".join(
             f"{quote(name)}={quote(value)}"
             for name, value in self.request.query_params.multi_items()
@@ -84,7 +84,7 @@ class Page:
         return f"{path}?{query}" if query else path
 
     def _said(self) -> Mapping[str, Any] | None:
-        """What an action reported before it led back here; sealed, so that no link can forge it."""
+        """The report of the action that led back here, sealed, so that no link can forge it."""
         ctx, sealed = self.request.app.state.context, self.request.query_params.get(_SAID, "")
         try:
             report: dict[str, Any] = ctx.sessions.unseal(_SAID, sealed)
@@ -128,12 +128,12 @@ class PageRoute(APIRoute):
 
 
 def scripted(request: Request) -> bool:
-    """Whether a script asks: it shows the answer on its page itself."""
+    """Whether a script sent the request; the script itself shows the answer on its page."""
     return request.headers.get("accept", "").startswith("application/json")
 
 
 async def trouble(request: Request, problem: Mapping[str, Any], **values: Any) -> Response:
-    """The page of a problem; a caller who is not logged in, or no longer, is sent to the login."""
+    """The page that shows a problem; a caller without a valid session is sent to the login."""
     if scripted(request):
         return JSONResponse(problem, problem["status"])
     if problem["status"] == 401:

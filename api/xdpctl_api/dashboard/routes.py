@@ -15,7 +15,7 @@ _STATIC = Path(__file__).with_name("static")
 
 
 class _Files(StaticFiles):
-    """The files, with the headers of pages; a browser asks each time whether one has changed."""
+    """Static files, with the headers of pages; browsers check each time whether a file changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file, or 304, or 404."""

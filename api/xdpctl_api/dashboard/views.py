@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pages: what each asks of the API, and its template."""
+"""The pages: the API calls that each makes, and its template."""
 
 import asyncio
 from collections.abc import Mapping

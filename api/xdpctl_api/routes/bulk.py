@@ -40,9 +40,9 @@ router = APIRouter(prefix="/v1/rules", tags=["rules"])
 _CHUNK, _CHUNK_BYTES = 10_000, 4 << 20
 _LINE_MAX = 65_536
 _NAMED = 1_000
-_ANY = Prefix(bytes(4), 0)  # placeholder source of the defaults; every line has its own
+_ANY = Prefix(bytes(4), 0)  # placeholder in the defaults; every line has a source of its own
 _BODY = {"schema": {"type": "string", "format": "binary"}}
-# a generated client that cannot tell them apart takes the last: plain text
+# a generated client that cannot tell the formats apart takes the last one, plain text
 _BODIES = {kind.value: _BODY for kind in (Format.NDJSON, Format.CSV, Format.PLAIN)}
 
 

@@ -118,7 +118,7 @@ def destinations(controller: Controller, family: int) -> list[Prefix]:
 def _first_stopped(
     explain: Callable[[bytes, bool], Explanation], frames: Sequence[bytes], outside: bool
 ) -> tuple[Explanation, bytes]:
-    """The explanation of the first packet that does not pass; of the first one, if all pass."""
+    """The explanation of the first packet that does not pass; of the first packet if all pass."""
     first = None
     for data in frames:
         outcome = explain(data, outside), data

@@ -214,7 +214,10 @@ async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
 
 @router.put("/policy", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
 async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
-    """Replace [automatic] on all nodes by a policy; an empty one restores each node's own."""
+    """Set a policy that replaces the table `[automatic]` on all nodes.
+
+    After an empty policy each node uses the table of its own file again.
+    """
     agent = _agent(ctx)
     await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None

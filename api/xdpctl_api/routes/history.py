@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What people changed, and undoing it."""
+"""Routes that list what people changed, and undo changes."""
 
 import asyncio
 from itertools import groupby

@@ -26,7 +26,7 @@ from xdpctl_api.shapes.rules import RuleMade, rule_made
 from xdpctl_api.transport.bodies import read_all
 
 router = APIRouter(prefix="/v1", tags=["detectors"])
-_ANY = "application/octet-stream"  # the hook knows its format, and looks at no content type
+_ANY = "application/octet-stream"  # each hook expects one format, and ignores the content type
 _BODY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -107,7 +107,7 @@ class UndoOut(BaseModel):
 
 
 def detector_caller(request: Request, detector: str) -> Caller:
-    """The caller; RoleError unless it is that detector, or an operator not bound to another one."""
+    """The caller; RoleError unless it is this detector, or an operator not bound to another."""
     who = caller(request)
     speaks_for = {who.origin}
     if who.role is not Role.DETECTOR:

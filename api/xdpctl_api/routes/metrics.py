@@ -11,7 +11,7 @@ from xdpctl.processes.metrics import exposition
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 
-_ACCEPT_MAX = 1_000  # characters that are looked at
+_ACCEPT_MAX = 1_000  # characters of the Accept header that are read
 router = APIRouter(tags=["system"])
 _MEDIA_TYPES = ("text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text")
 

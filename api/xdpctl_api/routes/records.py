@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The audit log and the tokens."""
+"""Routes of the audit log and of tokens."""
 
 import asyncio
 from typing import Annotated
@@ -38,7 +38,10 @@ class AuditQuery(Strict):
     object: str = Field(default="", description="What was changed: the id of a rule, a set")
 
     def wanted(self, unix: float) -> Wanted:
-        """The search of these values; RuleError if `since` is no duration. `unix` is now."""
+        """The search for these values. RuleError if `since` is no duration.
+
+        `unix` is the current time.
+        """
         age = seconds(self.since, "since")
         since = None if age is None else unix - age
         return Wanted(since, self.actor, self.action, self.object)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Letting a source pass for a while, whatever detectors report."""
+"""Routes that let a source pass for a while, whatever detectors report."""
 
 import asyncio
 import time

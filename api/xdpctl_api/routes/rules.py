@@ -35,7 +35,7 @@ IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it c
 
 
 def answer(ctx: ControlPlane, added: Added, change: Change | None) -> RuleAnswer:
-    """The rule as it stands now, or as it was added if it is gone already."""
+    """The rule as it is now, or as it was added if it has been removed meanwhile."""
     controller, rule = ctx.controller, added.rule
     rule = controller.state.find(rule.id, 0) or rule
     fields = rule_out(controller, rule, controller.clock.read())
@@ -79,7 +79,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
     out = answer(ctx, added, change if states.here else None)
     out.fleet = await states.where(change, [key_of(added.rule)])
     headers = {"Location": f"/v1/rules/{out.id}", "ETag": f'"{out.etag}"'}
-    # serialized here, once: this is the call that must keep up with an attack
+    # serialized only here, not again by FastAPI: this call must keep up with an attack
     data = out.model_dump_json()
     return Response(data, 201 if added.created else 200, headers, "application/json")
 
@@ -88,7 +88,7 @@ async def add_rule(body: RuleIn, who: Operator, ctx: Ctx, states: States) -> Res
 async def list_rules(who: Viewer, ctx: Ctx, query: Annotated[ListQuery, Query()]) -> Response:
     """List rules by address, page by page; rules may be added or removed between pages."""
     wanted = query.test(ctx.controller.clock.read().unix)
-    # serialized here, once: a list may have many pages
+    # serialized only here, not again by FastAPI: a list may have many pages
     data = await asyncio.to_thread(_page, ctx, wanted, query)
     return Response(data, media_type="application/json")
 
@@ -109,8 +109,8 @@ def _find(ctx: ControlPlane, rule_id: str) -> Rule:
         stated = state.shared.get(f"rules/{id_of(key)}")
         if stated and stated.stands and stated.scope:
             raise NotFoundError(
-                f"the rule on {key} is stated for {stated.scope.replace(':', ' ')}, and not for "
-                "this node: ask one of those (--node NAME)"
+                f"the rule on {key} is only for {stated.scope.replace(':', ' ')}, and this node "
+                "is not in it: ask a node that is (--node NAME)"
             )
         raise NotFoundError(f"there is no rule on {key}{_covered_by(ctx, rule_id)}")
     return rule

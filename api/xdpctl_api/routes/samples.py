@@ -61,7 +61,8 @@ async def stream_samples(
     ask = CaptureAsk(choose(verdict), every, slot, seconds, limit)
     capturing, disconnected = ctx.captures.begin(ask), threading.Event()
     batches = capturing.batches(lambda: not (disconnected.is_set() or ctx.stopping))
-    first = await asyncio.to_thread(next, batches, None)  # BusyError becomes the answer
+    # before the answer begins, because this may raise BusyError
+    first = await asyncio.to_thread(next, batches, None)
     return StreamingResponse(
         _stream(request, ctx, capturing, batches, first, disconnected), media_type=NDJSON
     )
@@ -87,7 +88,7 @@ async def _stream(
         yield _line({"taken": capturing.taken, "lost": capturing.lost})
     finally:
         disconnected.set()
-        # a thread may still read the next batch: it ends when it sees `disconnected`
+        # ValueError: a thread still reads the next batch; it stops when it sees `disconnected`
         with suppress(ValueError):
             batches.close()
 

@@ -52,7 +52,7 @@ async def read_series(
         recorded = await ctx.pools.looks.run(
             lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
         )
-    except OSError as error:  # the interface and its files were removed just now
+    except OSError as error:  # the interface has just been removed, and its files with it
         raise NotFoundError(f"the figures cannot be read: {error.strerror}") from error
     return SeriesOut(
         since=timestamp(recorded.since),

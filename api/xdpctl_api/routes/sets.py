@@ -40,7 +40,7 @@ router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}
 _BODIES = {
     JSON: {"schema": {"$ref": "#/components/schemas/SetIn"}},
-    # a generated client that cannot tell the lists apart takes the last
+    # a generated client that cannot tell the formats apart takes the last one
     **dict.fromkeys(("application/gzip", "application/x-ndjson", "text/csv", "text/plain"), _TEXT),
 }
 _PAGE = 20_000
@@ -130,7 +130,7 @@ async def change_set(
     def operation(draft: Draft) -> Changed:
         fields = body.model_fields_set - {"refresh", "force"}
         changes: dict[str, Any] = body.model_dump(include=fields)
-        if body.refresh is not None:  # of the feed that the set has when this runs
+        if body.refresh is not None:  # the interval of the feed that the set has by then
             source_set = sets.find(draft, name)
             changes["feed"] = ctx.refresher.source.every(source_set, body.refresh)
         return sets.change(draft, name, changes, who, etag)

@@ -37,7 +37,7 @@ async def stream_events(
 ) -> StreamingResponse:
     """Server-sent events, until the caller leaves or the token ends."""
     events = ctx.producer.broadcast.read(last_event_id, who.name)
-    first = await anext(events)  # BusyError becomes the answer
+    first = await anext(events)  # before the answer begins: it may raise BusyError
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
         _texts(request, ctx, first, events), media_type=_MEDIA, headers=headers
@@ -56,7 +56,7 @@ async def _texts(
 
 
 def _may_still(request: Request) -> bool:
-    """Whether the caller's token is still valid: it may end, or be revoked."""
+    """Whether the caller's token is still valid: it may have ended, or been revoked."""
     try:
         caller(request)
     except AccessError:

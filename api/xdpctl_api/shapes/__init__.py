@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The JSON of requests and answers, and its conversion from and to the model."""
+"""API models: the JSON of requests and answers, converted from and to the internal model."""

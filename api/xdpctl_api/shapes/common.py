@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Types that the shapes of v1 share, and the shape of errors."""
+"""Types that the API models of v1 share, and the API model of errors."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,7 +36,7 @@ def seconds(value: float | str | None, field: str) -> float | None:
 _LAST = 253_402_300_799  # Unix time at the end of the year 9999
 
 
-@lru_cache(1024)  # many rules of a list have the same time
+@lru_cache(1024)  # because many rules of a list have the same time
 def timestamp(unix: float) -> datetime:
     """Unix seconds as a datetime in UTC, limited to 1970 until the end of the year 9999."""
     return datetime.fromtimestamp(min(max(unix, 0), _LAST), UTC)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of the embedded detector: what it does, and what it knows of a destination."""
+"""API models of the embedded detector: what it does, and what it knows of a destination."""
 
 from pydantic import BaseModel, Field
 
@@ -74,7 +74,7 @@ class DestinationOut(BaseModel):
 
 
 def mitigations_out(status: DetectorStatus | None) -> list[MitigationOut]:
-    """The mitigations that stand."""
+    """The mitigations that are in force."""
     return [
         MitigationOut(
             id=mitigation.id,

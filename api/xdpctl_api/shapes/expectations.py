@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of what an operator expects."""
+"""API models of the traffic that an operator expects."""
 
 from datetime import datetime
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shape of an explanation."""
+"""API model of an explanation."""
 
 from typing import Literal
 

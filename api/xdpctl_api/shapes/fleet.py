@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of a fleet: where a change is in force, and how its nodes are."""
+"""API models of a fleet: where a change is in force, and the state of its nodes."""
 
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ class WhereOut(BaseModel):
 
 
 def absent(value: object) -> bool:
-    """Whether a field is left out of an answer: without a fleet there is none."""
+    """Whether a field is left out of an answer, because the node is in no fleet."""
     return value is None
 
 
@@ -180,7 +180,7 @@ class FleetHistoryOut(BaseModel):
 
 
 def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
-    """A node, as of the last look (monotonic seconds), when the engine was at `revision`."""
+    """A node as of `looked` (monotonic seconds), when the engine was at `revision`."""
     report = node.report
     silent = node.silent(looked)
     common: dict[str, Any] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of interfaces, of the flow memory and of challenges."""
+"""API models of interfaces, of the flow memory and of challenges."""
 
 from dataclasses import asdict
 from typing import Any, Literal
@@ -81,7 +81,7 @@ _ASKING: dict[Asking, Literal["asked", "not_asked", "asymmetric"]] = {
 
 
 def interfaces_out(ctx: ControlPlane, loader: LoaderReport | None) -> dict[str, InterfaceOut]:
-    """The interfaces as the loader reports them, and whether their flows are asked for."""
+    """The interfaces as the loader reports them, and whether the filter looks their flows up."""
     if loader is None:
         return {}
     asking = ctx.controller.datapath.flows.asking()

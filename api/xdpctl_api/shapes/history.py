@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of changes that people made."""
+"""API models of the changes that people made."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -54,7 +54,7 @@ class UndoneOut(BaseModel):
 def undone_out(
     undone: Undone, dry_run: bool, change: int | None, where: WhereOut | None
 ) -> UndoneOut:
-    """What an undo did; `change` is its own number, and `where` where it is in force."""
+    """What an undo did; `change` is its number, and `where` says where it is in force."""
     return UndoneOut(
         restored=undone.restored,
         kept=undone.kept,

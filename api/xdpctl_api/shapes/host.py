@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of the host's state: status, interfaces, counters, health."""
+"""API models of the host's state: status, interfaces, counters, health."""
 
 from datetime import datetime
 from typing import Literal

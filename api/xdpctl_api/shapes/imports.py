@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of imports: how many lines were applied, and which were refused."""
+"""API models of imports: how many lines were applied, and which were refused."""
 
 from pydantic import BaseModel, Field
 

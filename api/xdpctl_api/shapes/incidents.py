@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of incidents: the stored record, with current hits of its rules."""
+"""API models of incidents: the stored record, with the current hits of its rules."""
 
 from collections.abc import Mapping
 from typing import Any

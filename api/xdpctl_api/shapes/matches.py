@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of matches and limits in v1, and their conversion to the model."""
+"""API models of matches and limits in v1, and their conversion to the internal model."""
 
 from typing import Annotated
 

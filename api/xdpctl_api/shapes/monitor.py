@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of monitor statistics, and of a set's sampled hits."""
+"""API models of monitor statistics, and of a set's sampled hits."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address

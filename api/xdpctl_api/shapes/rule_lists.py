@@ -26,7 +26,7 @@ from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import FOR_WHOM, ForWhom
 from xdpctl_api.shapes.rules import rule_out
 
-_SIGNED = "m;"  # prefix of cursors among the matches, which follow the rules on sources
+_SIGNED = "m;"  # prefix of cursors among other matches, which follow the rules on sources
 _RATE_SECONDS = 10.0
 _CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
 
@@ -49,7 +49,7 @@ class Filters(Strict):
     )
 
     def test(self, unix: float) -> Callable[[Rule], bool]:
-        """The filter as a function, its prefixes parsed once; `unix` is the time now."""
+        """The filter as a function, with its prefixes parsed once; `unix` is the current time."""
         inside = parse_prefix(self.within, "within") if self.within is not None else None
         around = parse_prefix(self.covering, "covering") if self.covering is not None else None
         age = seconds(self.since, "since")
@@ -95,7 +95,7 @@ class RemovalQuery(Filters, ForWhom):
     count: int | None = Field(default=None, ge=0, description="How many rules match")
 
     def test(self, unix: float) -> Callable[[Rule], bool]:
-        """RuleError if nothing says which rules, or how many."""
+        """The filter as a function; RuleError if the filters or the count are missing."""
         if not self.all and not self.model_fields_set - _ABOUT:
             raise RuleError("nothing says which rules", "all", "give a filter, or all=true")
         if not self.dry_run and self.count is None:
@@ -162,7 +162,7 @@ def busiest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> by
 def fastest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> bytes:
     """A RulePage: the `limit` rules that hit most packets a second now, by samples.
 
-    If fewer rules have hits, others follow.
+    If fewer rules have hits, rules without hits follow.
     """
     recent = ctx.sampler.window.last(_RATE_SECONDS)
     rates = {slot: rate for slot, rate in rates_by_slot(recent).items() if rate}
@@ -174,7 +174,7 @@ def fastest(ctx: ControlPlane, wanted: Callable[[Rule], bool], limit: int) -> by
 
 
 def _hitting(ctx: ControlPlane, rates: Mapping[int, float]) -> Iterator[tuple[float, Rule]]:
-    """The rules of these slots, with their rates; the other rules are not looked up."""
+    """The rules whose slots are in `rates`, with their rates."""
     state, now = ctx.controller.state, ctx.controller.clock.read()
     for source, slot in list(state.image.entries.items()):
         rule = state.rules.get(source) if slot in rates else None
@@ -191,7 +191,7 @@ def _encoded(
     cursor: str | None,
     rates: Sequence[float | None] | None = None,
 ) -> bytes:
-    """A RulePage as JSON, made without models: they would take most of the time of a long page."""
+    """A RulePage as JSON, made without Pydantic, which would take most of a long page's time."""
     now, counted = ctx.controller.clock.read(), ctx.controller.hits_of(rules)
     rows = [
         {**rule_out(ctx.controller, rule, now, hits), "rate": rate, "statistics": None}

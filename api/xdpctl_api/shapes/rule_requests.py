@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of requests for rules, and for changes of rules."""
+"""API models of requests for rules, and for changes of rules."""
 
 from pydantic import Field, StrictInt
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of rules, and their conversion from the model."""
+"""API models of rules, and their conversion from the internal model."""
 
 from datetime import datetime
 from typing import Any
@@ -161,14 +161,14 @@ def _text(rule: Rule) -> str:
 
 
 def _slot(controller: Controller, rule: Rule) -> int | None:
-    """The number in the kernel; None if the rule is not in force there."""
+    """The rule's slot in the kernel; None if the rule is not in force there."""
     if rule.by_source:
         return controller.state.image.entries.get(rule.by_source)
     return rule.slot if controller.in_force(rule) else None
 
 
 def collateral_out(collateral: Collateral | None) -> PeopleOut | None:
-    """Whom a rule hits; None if nothing is known."""
+    """The people whom a rule hits; None if nothing is known about them."""
     if collateral is None:
         return None
     return PeopleOut(

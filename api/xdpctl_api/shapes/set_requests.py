@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of requests for sets and their feeds, and of changes of sets."""
+"""API models of requests for sets and their feeds, and of changes of sets."""
 
 from pydantic import Field
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of sets, and their conversion from and to the model."""
+"""API models of sets, and their conversion from and to the internal model."""
 
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of tokens, the bypass and the audit log."""
+"""API models of tokens, the bypass and the audit log."""
 
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of traffic figures, and of how services inside serve their clients."""
+"""API models of traffic figures, and of how services inside serve their clients."""
 
 from datetime import datetime
 from typing import Literal

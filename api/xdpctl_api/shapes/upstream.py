@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The shapes of what is upstream: the uplinks, and what to ask of the provider."""
+"""API models of the uplinks, of BGP peers, and of requests to the provider."""
 
 from math import isnan
 
@@ -174,7 +174,7 @@ def request_out(request: Request) -> RequestOut:
 
 
 def peer_out(peer: Peer, peering: Peering) -> PeerOut:
-    """A peer, with its session as the speaker last said it."""
+    """A peer, with its session as the BGP speaker last reported it."""
     session = session_of(peering.speaker.report, peer)
     heard = peering.receiver.of[peer.name]
     why = [*heard.refused.values(), *heard.unapplied.values()]
@@ -198,7 +198,7 @@ def peer_out(peer: Peer, peering: Peering) -> PeerOut:
 def announcement_out(
     announcement: Announcement, peering: Peering, protection: Protection, now: Now
 ) -> AnnouncementOut:
-    """An announcement, with its state at the speaker and its effect."""
+    """An announcement, with its state at the BGP speaker, and its effect."""
     told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
     state = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
@@ -227,7 +227,7 @@ def announcement_out(
 
 
 def _problem(announcement: Announcement, told: Told | None, peering: Peering) -> str:
-    """Why an announcement does not reach the peer; "" if it does, or should not."""
+    """Why an announcement does not reach its peer; "" if it does, or is not meant to reach it."""
     peer = peering.settings.peer(announcement.peer)
     if not announcement.announced or announcement.probing:
         return ""

@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-_A_SECOND, _AT_ONCE = 10.0, 60.0  # a page has a dozen files
-_PEERS_MAX = 4_096  # beyond that, the peer that has been silent longest is forgotten
+_A_SECOND, _AT_ONCE = 10.0, 60.0  # enough for a page, which loads a dozen files
+_PEERS_MAX = 4_096  # of more peers, the one that has been silent longest is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Admission:
     """Admits connections: `enter` returns a ticket, whose `leave` may be called more than once.
 
     If all places are taken, the oldest idle connection is ended for a new one, so that a peer that
-    only holds connections open does not keep others out.
+    only holds connections open does not block other peers.
     """
 
     def __init__(self, caps: Caps) -> None:
@@ -59,7 +59,7 @@ class Admission:
         return len(self._tickets)
 
     def enter(self, peer: Hashable, privileged: bool = False) -> Ticket | None:
-        """A place for a new connection; None if there is none, and no idle one can be ended."""
+        """A place for a new connection; None if there is none, and no idle connection to end."""
         caps = self.caps
         total = caps.total if privileged else caps.total - caps.reserved
         crowded = not privileged and self._of_peer[peer] >= caps.each
@@ -74,7 +74,7 @@ class Admission:
         return ticket
 
     def _make_room(self, peer: Hashable | None) -> bool:
-        """End the oldest idle connection, of `peer` if it is given; False if there is none."""
+        """End the oldest idle connection, of `peer` if it is given; False if none is idle."""
         for ticket in self._tickets:
             if (peer is None or ticket.peer == peer) and ticket.idle():
                 abort = ticket.abort

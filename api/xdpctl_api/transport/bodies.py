@@ -15,7 +15,7 @@ from xdpctl_api import problems
 
 _MOST = 65_536
 _PIECE = 65_536  # bytes unpacked at once
-# these routes read their bodies with their own limits, after authentication
+# routes that authenticate first, and then read their body with a limit of their own
 _OWN_LIMIT = (("POST", "/v1/rules/bulk"), ("PUT", "/v1/sets/"), ("POST", "/v1/hooks/"))
 
 
@@ -64,7 +64,7 @@ async def read_all(request: Request, most: int) -> bytes:
 
 
 def check_unpacked(data: bytes, most: int) -> None:
-    """TooLarge if gzip data unpacks to more than `most` bytes; damage is left to the parser."""
+    """TooLarge if gzip data unpacks to more than `most` bytes; the parser reports damaged data."""
     size = 0
     with gzip.open(BytesIO(data)) as packed, suppress(OSError, EOFError, zlib.error):
         while piece := packed.read(_PIECE):
@@ -111,7 +111,7 @@ class BodyLimit:
         await answer(scope, receive, send)
 
     async def _budgeted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run a route that reads its body itself; the bytes count until it has answered."""
+        """Run a route that reads its body itself; its bytes count until it has answered."""
         taken = 0
 
         async def counted() -> Message:
@@ -133,7 +133,7 @@ def _limits_itself(scope: Scope) -> bool:
 
 
 async def _read(receive: Receive) -> list[Message]:
-    """The whole body's messages; none if it is over the limit."""
+    """The messages with the whole body; no messages if it is over the limit."""
     messages: list[Message] = []
     size = 0
     while not messages or messages[-1].get("more_body"):

@@ -24,7 +24,7 @@ from xdpctl_api import problems
 from xdpctl_api.transport.admission import Pace
 
 PEER = "xdpctl.peer"
-SHOWN = "xdpctl.shown"  # a list in the scope: the results of checks of the token or session
+SHOWN = "xdpctl.shown"  # key of a list in the scope: the results of checks of the credential
 JOINING = "/fleet/joining/"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _FOR_STRANGERS = frozenset(("/login", "/openapi.json"))
@@ -70,9 +70,9 @@ class RemotePeer:
 
 @dataclass(frozen=True, slots=True)
 class NodePeer:
-    """Another node of the fleet, named by its certificate, which has a serial number.
+    """Another node of the fleet, with the name and the serial number in its certificate.
 
-    `states`: it may state intents.
+    `states`: the node may publish intents.
     """
 
     name: str
@@ -87,7 +87,7 @@ class NodeCallers:
         self._app, self._joining = app, joining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put the node into the scope. Without a certificate, only a sealed bundle is answered."""
+        """Put the node into the scope. Without a certificate, a client gets a sealed bundle."""
         name, states, serial = scope.get("client") or ("", 0, 0)
         if name:
             scope[PEER] = NodePeer(name, bool(states), serial)
@@ -96,7 +96,7 @@ class NodeCallers:
         await self._sealed(scope["path"])(scope, receive, send)
 
     def _sealed(self, path: str) -> Response:
-        """The bundle of a token, until it ends or was used; a request with its proof uses it up."""
+        """The sealed bundle of a token, until it expires; a request with its proof deletes it."""
         identity, _, proof = path.removeprefix(JOINING).partition("/")
         bundle = self._joining / identity
         if path.startswith(JOINING) and _IDENTITY.fullmatch(identity) and bundle.is_file():
@@ -148,16 +148,16 @@ class Hosts:
 class Strangers:
     """Limits how often callers without a valid token or session may ask, by network.
 
-    Requests with none, and requests with an invalid one, are counted apart. A token or session
-    that was valid is not counted, so others in its owner's network cannot lock the owner out.
+    Requests without a token or session, and requests with an invalid one, are counted separately.
+    Requests with a valid one are not counted, so others in a network cannot lock its owner out.
     """
 
     def __init__(self) -> None:
         self._pace = Pace()
-        self._good: OrderedDict[bytes, None] = OrderedDict()  # the last one seen is last
+        self._good: OrderedDict[bytes, None] = OrderedDict()  # in order of their last use
 
     def may_ask(self, scope: Scope) -> bool:
-        """Whether a request may be answered, before any work."""
+        """Whether a request may be answered; this is decided before any work."""
         scope[SHOWN] = []
         credential = _shown(scope)
         if credential in self._good:
@@ -169,7 +169,7 @@ class Strangers:
         """Remember the credential if it was valid; else count the request.
 
         A request that needs no caller, such as one for a page's script, does not check the
-        credential: then the earlier result stands.
+        credential. Then the result of the last check still applies.
         """
         credential = _shown(scope)
         if not credential:
@@ -185,7 +185,7 @@ class Strangers:
 
 
 def _shown(scope: Scope) -> bytes:
-    """A digest of a request's token and cookies; empty without any, or if the path needs none."""
+    """A digest of a request's token and cookies; empty if it has none, or its path needs none."""
     if scope["path"] in _FOR_STRANGERS:
         return b""
     values = [value for name, value in scope["headers"] if name in _CREDENTIALS]
@@ -195,7 +195,7 @@ def _shown(scope: Scope) -> bytes:
 class RemoteCallers:
     """For TCP: refuses requests for another host name, or from a page of another site.
 
-    Callers without a valid token or session are limited by network.
+    Limits the requests of callers without a valid token or session, by network.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:

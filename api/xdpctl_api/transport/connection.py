@@ -16,8 +16,8 @@ from xdpctl_api.transport.admission import Ticket
 
 GONE = "xdpctl.gone"  # in the scope: a function that returns whether the caller has disconnected
 _HEADER_SECONDS = 10.0  # from waiting for the first byte to the end of the header
-_BODY_SECONDS, _BODY_RATE = 30.0, 16 * 1024  # more time for a body with this many bytes per second
-_READER_SECONDS = 60.0  # for which a caller may leave an answer unread
+_BODY_SECONDS, _BODY_RATE = 30.0, 16 * 1024  # for a body; one second more for so many bytes
+_READER_SECONDS = 60.0  # a caller may leave an answer unread for so long
 _URL_MAX, _HEADERS_MAX, _HEADER_BYTES = 8 << 10, 100, 32 << 10
 
 
@@ -35,7 +35,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # until now, during the TLS handshake, the accept loop's functions were used
+        # replaces the accept loop's functions, which were used during the TLS handshake
         self._ticket.idle, self._ticket.abort = self._idle, self._abort
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -104,7 +104,7 @@ class Connection(HttpToolsProtocol):
         if self.flow is None:
             return False
         if self._body_since is not None and self.flow.read_paused:
-            self._body_since = now  # this side is slow, not the caller
+            self._body_since = now  # the server is slow to read, not the caller to send
         elif self._body_since is not None:
             allowed = _BODY_SECONDS + self._body_bytes / _BODY_RATE
             if now - self._body_since > allowed:
@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
         return self._unread_since is not None and now - self._unread_since > _READER_SECONDS
 
     def gone(self) -> bool:
-        """Whether the caller has disconnected, asked of the kernel, which knows before the loop."""
+        """Whether the caller has disconnected. The kernel knows this before the event loop does."""
         peer = None if self._lost else self.transport.get_extra_info("socket")
         if peer is None or peer.fileno() < 0:
             return True
@@ -156,7 +156,7 @@ class LocalConnection(Connection):
 
 
 class NodeConnection(Connection):
-    """A connection of another node; its client is what its certificate says."""
+    """A connection of another node; its client is the name and the rights in its certificate."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -167,7 +167,7 @@ class NodeConnection(Connection):
 
 
 def named(certificate: Mapping[str, Any] | None) -> tuple[str, int, int]:
-    """The name in a verified certificate, 1 if its node may state intents, and its serial number.
+    """The name in a verified certificate, 1 if the node may publish intents, and the serial number.
 
     The name is "" without a certificate.
     """

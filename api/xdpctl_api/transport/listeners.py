@@ -21,8 +21,8 @@ from xdpctl_api.transport.connection import (
 )
 
 log = logging.getLogger("xdpctl.api")
-_FINISH_SECONDS = 2  # for open requests, when the server stops
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 have forward secrecy
+_FINISH_SECONDS = 2  # that open requests get when the server stops
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # for TLS 1.2; all ciphers of TLS 1.3 have forward secrecy
 
 
 def listener_config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config:
@@ -35,7 +35,7 @@ def listener_config(app: ASGIApp, local: bool, listen: Listen) -> uvicorn.Config
         ws="none",
         lifespan="off",
         loop="uvloop",
-        log_config=None,  # its messages go to our log, in our format
+        log_config=None,  # uvicorn's messages go to our log, in our format
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -36,17 +36,17 @@ from xdpctl_api.transport.listeners import fleet_config, listener_config
 
 _HANDSHAKE_SECONDS = 5.0
 _DESCRIPTORS = 16_384  # file descriptors, if the hard limit allows them
-_OURS = 256  # descriptors for maps, the store, feeds and files
+_OURS = 256  # of these, descriptors for maps, the store, feeds and files
 _TCP, _LOCAL, _NODES = Caps(1024, 64), Caps(512, 256, reserved=128), Caps(512, 256)
 _AGAIN_SECONDS = 0.1
-_SWITCH_SECONDS = 0.001  # after which a busy thread lets another one run
+_SWITCH_SECONDS = 0.001  # after this time, a busy thread lets another thread run
 log = logging.getLogger("xdpctl.api")
 
 
 def partition(fleet: bool = False) -> tuple[Caps, Caps, Caps]:
     """The caps of the listeners for TCP, local callers, and nodes of the fleet, if it has one.
 
-    Together they leave descriptors for other files.
+    All connections together leave enough descriptors for other files.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
@@ -155,7 +155,7 @@ def _expected(record: logging.LogRecord) -> bool:
 async def _notify_watchdog(seconds: float, alive: Callable[[], bool]) -> None:
     """Notify the systemd watchdog periodically, while `alive` returns True."""
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "watchdog")
-    while True:  # in a thread of its own: requests may hold all others
+    while True:  # in a thread of its own, because requests may use all other threads
         if await loop.run_in_executor(thread, alive):
             sd_notify.alive()
         await asyncio.sleep(seconds)

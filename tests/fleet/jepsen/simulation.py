@@ -27,8 +27,11 @@ Defect = Callable[[Node], None]  # breaks a started node
 class Simulation:
     """Nodes, clients and faults; `run` returns the history."""
 
-    def __init__(self, folder: Path, etcd: Etcd, prefix: str, defect: Defect, seed: int) -> None:
+    def __init__(
+        self, folder: Path, etcd: Etcd, prefix: str, defect: Defect, seed: int, patience: float
+    ) -> None:
         self._etcd, self._defect, self._rng = etcd, defect, random.Random(seed)
+        self._patience = patience
         self.nodes = [
             Node(f"edge{n}", folder / f"edge{n}", [etcd.endpoint], prefix) for n in (1, 2, 3)
         ]
@@ -82,7 +85,7 @@ class Simulation:
 
     def _settle(self) -> None:
         """Wait some seconds until all nodes have the same rules."""
-        deadline, calm = time.monotonic() + 8, 0
+        deadline, calm = time.monotonic() + self._patience, 0
         while time.monotonic() < deadline and calm < 5:
             same = all(node.rules() == self.nodes[0].rules() for node in self.nodes)
             sent = not any(node.controller.state.unsent for node in self.nodes)
@@ -180,9 +183,12 @@ class Simulation:
         return Ending(node.name, found, problem or "", len(node.controller.state.unsent))
 
 
-def simulate(folder: Path, defect: Defect, seed: int, seconds: float = 8.0) -> History:
+def simulate(
+    folder: Path, defect: Defect, seed: int, seconds: float = 8.0, patience: float = 8.0
+) -> History:
+    """The history of so many seconds; `patience`: for how long nodes may need to agree again."""
     etcd = Etcd()
     try:
-        return Simulation(folder, etcd, "sim/", defect, seed).run(seconds)
+        return Simulation(folder, etcd, "sim/", defect, seed, patience).run(seconds)
     finally:
         etcd.remove()

@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from xdpctl.errors import XdpctlError
 
-DEFAULT = 2.0
+DEFAULT = 1.0
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", DEFAULT))
 LONG = SECONDS > DEFAULT
 CALL_SECONDS = (

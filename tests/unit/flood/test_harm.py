@@ -162,7 +162,7 @@ def test_an_attacker_cannot_use_up_the_number_of_mitigations() -> None:
     assert world.leak < 0.2
 
 
-def test_a_flood_in_known_flows_is_seen_and_limited_by_itself() -> None:
+def test_a_flood_in_known_flows_is_noticed_and_gets_a_limit_of_its_own() -> None:
     world = World()
     usual = stream(protocol=17, destination_port=51_820, flow=FlowState.KNOWN)
     assert world.play(3.0, usual, 2_000) == []

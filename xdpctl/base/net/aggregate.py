@@ -127,7 +127,7 @@ def _ranked(family: Family, keys: Keys, filled: Keys, joined: Keys, others: Keys
         widest = widest[widest]
     hidden, _ = _filled(family, others[within(filled, others)])
     own = np.flatnonzero(within(keys, tree))
-    own = own[~within(hidden, tree[widest[own]])]  # so are entries equal to one of the others
+    own = own[~within(hidden, tree[widest[own]])]  # drops entries among the others, too
     own = own[np.argsort(widest[own], kind="stable")]
     first = np.diff(widest[own], prepend=-1) != 0
     last = np.roll(first, -1)

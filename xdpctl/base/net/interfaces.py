@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Network interfaces: their names, and their own counters as the driver names them (ethtool -S)."""
+"""Network interfaces: their names, and the counters of their drivers (ethtool -S)."""
 
 import array
 import fcntl
@@ -10,9 +10,9 @@ from collections.abc import Callable
 _SIOCETHTOOL = 0x8946
 _GSSET_INFO, _GSTRINGS, _GSTATS = 0x37, 0x1B, 0x1D  # linux/ethtool.h
 _SS_STATS, _NAME_BYTES = 1, 32
-_MOST = 1 << 16  # counters
-_XDP, _ERRORS = "xdp", ("tx_err", "tx_drop", "tx_full")  # in the names of drivers' counters
-_SENT = ("xdp_tx", "xdp_tx_xmit", "xdp_tx_packets")  # how such names end
+_MOST = 1 << 16  # maximum number of counters
+_XDP, _ERRORS = "xdp", ("tx_err", "tx_drop", "tx_full")  # parts of the names of drivers' counters
+_SENT = ("xdp_tx", "xdp_tx_xmit", "xdp_tx_packets")  # endings of the names of counters
 
 
 def interface_name(index: int) -> str:
@@ -48,12 +48,12 @@ def read_stats(interface: str) -> dict[str, int]:
 
 
 def xdp_not_sent(counters: dict[str, int]) -> int:
-    """Packets that XDP sent back and that did not leave, of all queues."""
+    """The number of packets that XDP sent back but the driver did not transmit, on all queues."""
     return _total(counters, lambda name: _XDP in name and any(error in name for error in _ERRORS))
 
 
 def xdp_sent(counters: dict[str, int]) -> int | None:
-    """Packets that XDP sent back, of all queues; None if the driver does not count them."""
+    """The number of packets that XDP sent back, on all queues; None if it is not counted."""
     if not any(name.endswith(_SENT) for name in counters):
         return None
     return _total(counters, lambda name: name.endswith(_SENT))

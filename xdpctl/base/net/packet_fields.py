@@ -2,7 +2,7 @@
 """The fields of a packet that a match can ask for, read from its frame. Pure.
 
 Lengths are those of the IP packet. Behind IPv6 extension headers the protocol is that of the upper
-layer (RFC 8956). Of a frame that ends early, only the complete fields are read.
+layer (RFC 8956). If a frame is cut short, only its complete fields are read.
 """
 
 from xdpctl.base.net.prefix import Prefix

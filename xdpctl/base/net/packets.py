@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Build a frame for a 5-tuple, and summarise frames. Pure."""
+"""Builds a frame for a 5-tuple, and summarises frames. Pure."""
 
 import struct
 from socket import AF_INET, AF_INET6, inet_ntop

@@ -25,7 +25,7 @@ _RAW = (RAW, 12, 14, 228, 229)  # 12 and 14: raw IP on BSDs; 228 and 229: IPv4 o
 
 
 _END, _COMMENT = 0, 1  # options of any block: opt_endofopt, opt_comment
-_RESOLUTION, _OFFSET = 9, 14  # of an interface: if_tsresol, if_tsoffset
+_RESOLUTION, _OFFSET = 9, 14  # options of an interface: if_tsresol, if_tsoffset
 _SECOND = 10**9
 
 # the captured bytes, the length on the wire, the link type, the time, the comment
@@ -188,7 +188,7 @@ def _options(body: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _ethernet(data: bytes, link: int) -> bytes | None:
-    """Replace the link's own header by an Ethernet header; None if the packet is not IP."""
+    """Replace the link layer's header by an Ethernet header; None if the packet is not IP."""
     if link in _RAW:
         kind = {4: 0x0800, 6: 0x86DD}.get(data[0] >> 4) if data else None
         return None if kind is None else _MACS + struct.pack(">H", kind) + data

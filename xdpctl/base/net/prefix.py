@@ -24,7 +24,7 @@ class Prefix(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether it is a single address: a /32 or /128."""
+        """Whether the prefix is a single address: a /32 or /128."""
         return self.length == len(self.address) * 8
 
     def covers(self, other: "Prefix") -> bool:
@@ -89,7 +89,7 @@ def parse_prefix(text: str, field: str = "match.source") -> Prefix:
     bare, slash, tail = text.partition("/")
     try:
         address = inet_pton(AF_INET6 if ":" in bare else AF_INET, bare)
-    except (OSError, ValueError):  # ValueError: a NUL in the text
+    except (OSError, ValueError):  # ValueError if the text has a NUL
         raise _malformed(text, bare, field) from None
     bits = len(address) * 8
     length = bits

@@ -92,7 +92,7 @@ class Family:
         else:
             first, whole, bits = words6(keys)[0].astype(np.float64), 2.0**61, 64
         ends = first + np.exp2(bits - np.minimum(lengths, bits))
-        before = np.concatenate(([0.0], np.maximum.accumulate(ends)[:-1]))  # they may be nested
+        before = np.concatenate(([0.0], np.maximum.accumulate(ends)[:-1]))  # prefixes may be nested
         return float(np.maximum(ends - np.maximum(first, before), 0).sum() / whole)
 
     def last(self, keys: Keys) -> Keys:
@@ -131,7 +131,7 @@ def words6(keys: Keys) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 
 def within(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
-    """Which of `wanted` are among the sorted `keys`."""
+    """For each key of `wanted`, whether it is among the sorted `keys`."""
     if not len(keys):
         return np.zeros(len(wanted), np.bool_)
     at = np.searchsorted(keys, wanted)

@@ -27,7 +27,7 @@ _CONDITION = struct.Struct("=BBHBBxxi")  # inet_diag_bc_op and inet_diag_hostcon
 _ERROR = struct.Struct("=i")
 
 # The states of net/tcp_states.h that hold memory or a place in a queue. A listener has no peer, and
-# what is in TIME_WAIT holds nothing of an application.
+# a socket in TIME_WAIT belongs to no application any more.
 _STATES = (
     *("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE"),
     *("CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV"),
@@ -117,7 +117,7 @@ def messages(datagram: bytes) -> Iterator[Message]:
 
 
 def tcp_socket(message: Message) -> TcpSocket:
-    """The socket that an answer to a dump describes; SocketsError if it is none."""
+    """The socket that an answer to a dump describes; SocketsError if it describes no socket."""
     if message.kind != SOCK_DIAG_BY_FAMILY or len(message.payload) < _SOCKET.size:
         raise SocketsError(
             f"the kernel answered with {len(message.payload)} bytes of type {message.kind}, "

@@ -29,7 +29,7 @@ def packages() -> list[Path]:
 
 
 def needed() -> list[Path]:
-    """The folders that a child needs: Python's, those of its packages, and our own packages."""
+    """The folders that a child needs: those of Python, of its packages, and of our packages."""
     return [Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), *packages()]
 
 
@@ -60,7 +60,7 @@ def _mount(source: str, target: Path, kind: str, flags: int, data: str = "") -> 
 
 
 def _show(closed: Path, paths: list[Path]) -> None:
-    """Cover a folder by an empty one that all may enter, with these paths in it."""
+    """Cover a folder by an empty folder that all users may enter, with only these paths in it."""
     descriptors = {path: os.open(path, os.O_PATH | os.O_DIRECTORY) for path in paths}
     _mount("xdpctl", closed, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=1m")
     for path, descriptor in descriptors.items():
@@ -84,7 +84,7 @@ def enter(user: int, group: int) -> None:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "/")
         _mount("", Path("/"), "", _REC | _SLAVE)
-        umask = os.umask(0o022)  # of the folders that are made
+        umask = os.umask(0o022)  # of the folders that this process creates
         for closed, paths in covered.items():
             _show(closed, paths)
         os.umask(umask)

@@ -36,7 +36,7 @@ class _Text(logging.Formatter):
 
 
 class _Journal(logging.Formatter):
-    """The journal has the time itself; each line of a message gets the priority."""
+    """The journal adds the time, so this adds only the priority, to each line of a message."""
 
     def __init__(self) -> None:
         super().__init__("%(name)s %(levelname)s %(message)s")

@@ -5,7 +5,7 @@ import ctypes
 
 _M_MMAP_THRESHOLD, _LARGE = -3, 4 << 20  # bytes; larger arrays are allocated with mmap
 _libc = ctypes.CDLL(None)
-_glibc = hasattr(_libc, "malloc_trim")  # musl returns pages by itself
+_glibc = hasattr(_libc, "malloc_trim")  # musl returns pages automatically
 
 
 def prepare() -> None:

@@ -70,7 +70,7 @@ class Owned:
     def folder_for(self, name: str, user: int, group: int, mode: int) -> None:
         """Create a folder below this one that belongs to another user; ConfigError if it fails.
 
-        `name` may be a path, whose folders may belong to others: none is reached through a link.
+        `name` may be a path through folders of other users; links in it are not followed.
         """
         *above, last = Path(name).parts
         with self.below(*above) as parent, suppress(FileExistsError):
@@ -112,8 +112,8 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 def rewrite_file(path: Path | str, data: bytes, owner: int, folder: int | None = None) -> None:
     """Write into an existing file of `owner` in another user's folder; `folder` is open.
 
-    A unit that has bound the file by itself would keep the old one if it were replaced. Links are
-    not followed. ConfigError if it is not a regular file of `owner` with one name.
+    A systemd unit that has bind-mounted just this file would keep the old file if it were replaced.
+    Links are not followed. ConfigError if it is not a regular file of `owner` with one name.
     """
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(fd, "r+b") as file:
@@ -140,7 +140,7 @@ def read_file(path: Path, most: int) -> bytes:
 def replace_in(
     folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] | None = None
 ) -> None:
-    """Replace a file atomically in an open folder; the new file has its owner (user, group)."""
+    """Replace a file atomically in an open folder; `owner` is its user and group."""
     _replace(folder, name, data, mode, True, owner)
 
 

@@ -19,14 +19,14 @@ class SignalEvent:
 
     @classmethod
     def of(cls, *numbers: signal.Signals) -> Self:
-        """An event that these signals set; only the main thread may ask for it."""
+        """An event that these signals set; only the main thread may call this."""
         event = cls()
         for number in numbers:
             signal.signal(number, lambda *_: event.set())
         return event
 
     def set(self) -> None:
-        """Set it, and wake whoever waits."""
+        """Set the event, and wake the thread that waits."""
         self._set = True
         self._wake.put(None)
 
@@ -34,7 +34,7 @@ class SignalEvent:
         return self._set
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is set, at most so long; True if it was set. One thread may wait."""
+        """Wait until it is set, or for `seconds`; True if it is set. Only one thread may wait."""
         if self._set:
             return True
         try:
@@ -44,7 +44,7 @@ class SignalEvent:
         return True
 
     def clear(self) -> None:
-        """Make it not set."""
+        """Reset the event, so that it is not set."""
         self._set = False
         while not self._wake.empty():
             self._wake.get_nowait()

@@ -25,7 +25,7 @@ _LOGINS_MAX, _DEPTH_MAX = 256, 64
 _DAEMONS = ("sshd", "sshd-session", "dropbear")
 _GUARDED = "sshd"  # the user of sshd's process before somebody has logged in
 _LITTLE = sys.byteorder == "little"
-_ESTABLISHED = "01"  # in /proc/net/tcp
+_ESTABLISHED = "01"  # the state in /proc/net/tcp
 
 
 def own(pid: int | None = None, proc: Path = _PROC) -> str:
@@ -83,7 +83,7 @@ def _monitor(process: Path, proc: Path, unset: int) -> Path | None:
 
 
 def _user(process: Path) -> int | None:
-    """The effective user, as numbered in our user namespace."""
+    """The process's effective user, as its number in our user namespace."""
     with suppress(OSError, ValueError, IndexError):
         for line in (process / "status").read_text().splitlines():
             if line.startswith("Uid:"):
@@ -103,7 +103,7 @@ def _sockets(process: Path) -> set[str]:
 
 
 def _peers(processes: Iterable[Path]) -> dict[Path, set[Prefix]]:
-    """The peers of the TCP connections that each process holds; a process that ended has none.
+    """The peers of each process's TCP connections; a process that has ended has no connections.
 
     The tables of a network namespace are read once, and line by line: a host may have hundreds of
     thousands of connections.
@@ -121,10 +121,10 @@ def _peers(processes: Iterable[Path]) -> dict[Path, set[Prefix]]:
 
 
 def _connections(by_inode: Mapping[str, Path]) -> Iterator[tuple[str, Prefix]]:
-    """The inode and the peer of each connection that is held in one network namespace."""
+    """The inode and the peer of each connection of these processes, in one network namespace."""
     for name in ("tcp", "tcp6"):
         for process in dict.fromkeys(by_inode.values()):
-            try:  # it may have ended, and there may be no IPv6
+            try:  # the process may have ended, and the host may have no IPv6
                 with (process / "net" / name).open() as rows:
                     for line in rows:
                         row = line.split(maxsplit=10)

@@ -22,7 +22,7 @@ _DATAGRAM_MAX = 1 << 16  # the kernel sends at most 32 KiB at a time
 _SECONDS = 10.0
 _AT_ONCE = 4096
 _ROUNDS = 512
-_ENDED = (errno.ENOENT, errno.ESTALE)  # it is gone, or the cookie is another socket's
+_ENDED = (errno.ENOENT, errno.ESTALE)  # the socket is gone, or another socket has its place
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT)
 Kernel = Callable[[bytes], Iterator[bytes]]
 
@@ -38,7 +38,7 @@ def kernel(request: bytes) -> Iterator[bytes]:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as channel:
             channel.settimeout(_SECONDS)
-            channel.connect((0, 0))  # from then on only the kernel can send to it
+            channel.connect((0, 0))  # from now on, only the kernel can send to this socket
             channel.send(request)
             while True:
                 datagram, _, flags, _ = channel.recvmsg(_DATAGRAM_MAX)
@@ -87,7 +87,7 @@ class Sockets:
 class Closing:
     """Closes the wanted connections with the peers of a prefix.
 
-    A dump may miss sockets, because others came and went meanwhile; the next dump has them.
+    A dump may miss sockets, if other sockets come and go meanwhile; the next dump has them.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Closing:
         return len(self._closed)
 
     def run(self) -> None:
-        """Close them, some thousand at a time, until there are no others."""
+        """Close the connections, some thousand at a time, until none is left to try."""
         for _ in range(_ROUNDS):
             batch: list[TcpSocket] = []
             self.left = 0
@@ -115,7 +115,7 @@ class Closing:
                     batch.append(sock)
                     continue
                 self.left += 1
-                # older kernels acknowledge, but keep a socket that no program has open any more
+                # older kernels report success, but keep a socket that no program has open any more
                 self._closed.discard(sock.cookie)
             if not batch:
                 return

@@ -96,7 +96,7 @@ def policy_reload(context: typer.Context) -> None:
 
 
 def _input() -> str:
-    """The start of standard input. The rest is read, too, so that the writer gets no SIGPIPE."""
+    """The start of standard input. It reads the rest, too, so that the writer gets no SIGPIPE."""
     if sys.stdin.isatty():
         return ""
     start = sys.stdin.buffer.read(_INPUT_MAX)
@@ -106,7 +106,7 @@ def _input() -> str:
 
 
 def _post(client: Client, where: str, payload: dict[str, Any]) -> Any:
-    """Post it, with retries: a detector reports only once, and the control plane may restart."""
+    """Post a report, with retries: the control plane may restart, and detectors report once."""
     for pause in _PAUSES:
         try:
             return client.call("POST", where, **payload)

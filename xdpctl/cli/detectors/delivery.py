@@ -10,7 +10,7 @@ from xdpctl.errors import Refused, Unreachable
 
 _WAITS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AGAIN = frozenset((429, 500, 502, 503, 507))  # statuses that allow a retry
-# a body that makes the control plane fail is given up after a few tries: others wait behind it
+# if a body makes the control plane fail, give it up after a few tries: other bodies wait
 _DEFECT, _TRIES = 500, 5
 log = logging.getLogger("xdpctl.follow")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands that run until stopped: they follow what detectors write or publish."""
+"""Commands that follow what detectors write or publish, until they are stopped."""
 
 import logging
 import signal
@@ -68,7 +68,7 @@ class PlaceSync:
                 "mode": "monitor" if self._choice is Choice.MONITOR else "enforce",
                 "spare": "established",
                 "format": "plain",
-                "force": "true",  # it may shrink by more than half
+                "force": "true",  # the set may shrink by more than half
                 "reason": f"CrowdSec bans {', '.join(sorted(places))}"[:REASON_MAX],
             },
             content=lines,
@@ -77,7 +77,7 @@ class PlaceSync:
         log.info("the set %s has the networks of %s", SET, ", ".join(sorted(places)))
 
     def _lines(self) -> Iterator[bytes]:
-        """The prefixes of each place, one place at a time: an unknown one is left out alone."""
+        """The prefixes of each place, read separately, so that only unknown places are missing."""
         if self._database is None:
             self._database = self._open()
         for place in sorted(self._places.countries | self._places.asns):

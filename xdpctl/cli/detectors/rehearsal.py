@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`replay --detect`: what the embedded detector would have done about recordings."""
+"""`replay --detect`: shows what the embedded detector would have done about recordings."""
 
 from collections.abc import Sequence
 from pathlib import Path

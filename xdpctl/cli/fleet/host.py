@@ -29,7 +29,7 @@ def settings_of(config_file: Path | None, state_dir: Path | None) -> Settings:
     """The settings of this host; ConfigError for anybody but root."""
     if os.geteuid() != 0:
         raise ConfigError("this needs root, because it reads and writes keys. Use sudo.")
-    fresh = config_file is not None and not config_file.exists()  # the command will make it
+    fresh = config_file is not None and not config_file.exists()  # the command will create the file
     loaded = Settings() if fresh else config.load(config_file)
     return config.override(loaded, state_dir=state_dir)
 

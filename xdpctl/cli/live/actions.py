@@ -40,13 +40,13 @@ def _allowed(answer: Any) -> str:
 
 
 class Acting(App[None]):
-    """Actions of keys. Each asks the control plane in a thread, and shows what was done."""
+    """The actions of keys. Each calls the control plane in a thread, and shows what was done."""
 
     def __init__(self, client: ApiClient) -> None:
         super().__init__()
         self.client = client
         self.shown: Look | None = None
-        self._last_rule = ""  # id of the provisional rule that was added here last
+        self._last_rule = ""  # id of the provisional rule that this view added last
 
     def say(self, text: str) -> None:
         """Show a sentence below the table."""
@@ -61,7 +61,7 @@ class Acting(App[None]):
         return self.shown.lines[place]
 
     def from_thread(self, worker: Worker[Any], call: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the view's own thread, if the view still runs."""
+        """Call a function in the view's main thread, if the view still runs."""
         if not worker.is_cancelled and self.is_running:
             self.call_from_thread(call, *arguments)
 

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 
 class Question(ModalScreen[str | None]):
-    """Lines of text and a field; answers with what was typed, or None after Escape."""
+    """Lines of text and an input field; its result is the typed text, or None after Escape."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss_none", "Cancel")]
     CSS = """
@@ -28,17 +28,17 @@ class Question(ModalScreen[str | None]):
         self._lines, self._initial = lines, initial
 
     def compose(self) -> ComposeResult:
-        """The text, and the field that has the focus."""
+        """The lines of text, and the input field, which has the focus."""
         with Vertical():
             yield Static(Text("\n".join(self._lines)))
             yield Input(self._initial)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter answers with the text."""
+        """Return the typed text after Enter."""
         self.dismiss(event.value.strip())
 
     def action_dismiss_none(self) -> None:
-        """Escape answers with None."""
+        """Return None after Escape."""
         self.dismiss(None)
 
 

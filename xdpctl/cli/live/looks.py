@@ -20,7 +20,7 @@ _HISTORY_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A table: its name, and the dimension that it counts by."""
+    """A tab with a table: its name, and the dimension whose values the table counts."""
 
     name: str
     by: str
@@ -59,29 +59,29 @@ class View:
     window: str = "5s"
 
     def next_verdict(self) -> "View":
-        """The same with the next verdict."""
+        """The same view with the next verdict."""
         place = VERDICTS.index(self.verdict) + 1 if self.verdict in VERDICTS else 0
         return replace(self, verdict=VERDICTS[place % len(VERDICTS)])
 
     def next_sort(self) -> "View":
-        """The same in the next order."""
+        """The same view in the next sort order."""
         return replace(self, sort=SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)])
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look: the lines of the table with their columns, and the header's texts."""
+    """What the screen shows at one time: the table's columns and lines, and the header's texts."""
 
     columns: tuple[str, ...]
     lines: Sequence[Line]
     state: str
     problems: Sequence[str]
     rates: Sequence[str]
-    refusal: str = ""  # why there is no table
+    refusal: str = ""  # why the control plane refused the table
 
 
 def look(client: ApiClient, view: View) -> Look:
-    """Ask the control plane for everything that the screen shows."""
+    """Request everything that the screen shows from the control plane."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
     rates, problems = _rates(_history(client)), [*status["problems"]]
@@ -124,7 +124,7 @@ def aligned(snapshot: Look) -> list[Line]:
 
 
 def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
-    """Whether it filters, and what detectors may do."""
+    """Whether the box filters, and what detectors may do."""
     filtering = "BYPASS: everything passes" if status["bypass"] else "filtering"
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}

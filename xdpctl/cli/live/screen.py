@@ -25,7 +25,7 @@ _CALM = "the filter works without this view"
 
 
 class TopApp(Acting):
-    """Looks every `delay` seconds, but not before the last look is answered."""
+    """Requests new figures every `delay` seconds, but not before the last answer has arrived."""
 
     TITLE = "xdpctl top"
     ENABLE_COMMAND_PALETTE = False
@@ -60,10 +60,10 @@ class TopApp(Acting):
     def __init__(self, client: ApiClient, delay: float, view: View) -> None:
         super().__init__(client)
         self._delay, self._view = delay, view
-        self._asked_for: View | None = None  # the view whose answer is awaited
+        self._asked_for: View | None = None  # the view whose figures are being requested
 
     def compose(self) -> ComposeResult:
-        """The parts, from top to bottom."""
+        """The parts of the screen, from top to bottom."""
         yield Static(id="state")
         yield Static(id="rates")
         yield Tabs(*(TabLabel(tab.name, id=f"tab-{place}") for place, tab in enumerate(TABS)))
@@ -73,19 +73,19 @@ class TopApp(Acting):
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
-        """Look at once, and then again and again."""
+        """Request figures at once, and then again and again."""
         table = self.query_one(DataTable)
         table.focus()
         self._show_view()
         self.set_interval(self._delay, self._refresh)
         self._refresh()
-        for number in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is restored
+        for number in (signal.SIGTERM, signal.SIGHUP):  # a normal exit restores the terminal
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
-    # looking
+    # requests
 
     def _refresh(self) -> None:
-        """Look, unless the answer for this view is awaited already."""
+        """Request new figures, unless a request for this view is already under way."""
         if self._asked_for != self._view:
             self._asked_for = self._view
             self.run_worker(self._ask, thread=True, group="look", exit_on_error=False)
@@ -96,7 +96,7 @@ class TopApp(Acting):
             look = looks.look(self.client, view)
         except XdpctlError as error:
             self.from_thread(worker, self._answered, view, None, str(error).split(":")[0])
-        except Exception as error:  # a defect: without this, an old screen would look alive
+        except Exception as error:  # a defect: without a message, old figures would seem live
             self.from_thread(worker, self._answered, view, None, repr(error))
             raise
         else:
@@ -152,11 +152,11 @@ class TopApp(Acting):
 
     def _change(self, view: View) -> None:
         self._view, self.shown = view, None
-        self.query_one(DataTable).clear()  # its rows belong to the view before
+        self.query_one(DataTable).clear()  # the rows belong to the previous view
         self._show_view()
         self._refresh()
 
-    # what is looked at
+    # what the screen shows
 
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
         """Show the chosen tab."""

@@ -10,11 +10,11 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
 
 _ROWS = 50
-Columns = tuple[str, ...]  # `>` before a name: aligned at the right
+Columns = tuple[str, ...]  # names of columns; `>` before a name: right-aligned
 
 
 class ApiClient(Protocol):
-    """The part of the API's client that is used."""
+    """The part of the API's client that the live view uses."""
 
     def call(
         self,
@@ -24,7 +24,7 @@ class ApiClient(Protocol):
         params: Mapping[str, Any] | None = None,
         json: Any = None,
     ) -> Any:
-        """The answer; Refused or Unreachable."""
+        """The answer to a request; raises Refused or Unreachable."""
         ...
 
 
@@ -35,7 +35,7 @@ class Line:
     key: str
     cells: tuple[str, ...]
     match: str = ""
-    address: str = ""  # of a single source
+    address: str = ""  # the address, if the row is about a single source
     incident: str = ""
 
 
@@ -136,5 +136,5 @@ def served(services: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
 
 
 def printable(text: str) -> str:
-    """The text without control characters. Names that others chose may have them."""
+    """The text without control characters, which names chosen by others may have."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

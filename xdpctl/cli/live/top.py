@@ -66,7 +66,7 @@ def top(
     client = options.client(context)
     drawn = sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if output.out.is_terminal and drawn and not (plain or once or form.for_programs):
-        from xdpctl.cli.live.screen import TopApp  # late: it imports Textual
+        from xdpctl.cli.live.screen import TopApp  # imported late: it imports Textual
 
         view = View(tab(by if by != _DEFAULT_BY else ""), verdict, where=where or "", window=window)
         TopApp(client, delay, view).run()
@@ -77,7 +77,7 @@ def top(
 
 
 def _tables(client: Client, query: dict[str, Any], form: Format, once: bool, delay: float) -> None:
-    """Print tables, again and again unless once is enough."""
+    """Print tables once, or again and again."""
     lines = Lines(form)
     while True:
         answer = client.call("GET", "/v1/top", params=query)
@@ -138,7 +138,7 @@ def _before(candidate: Mapping[str, Any]) -> str:
 
 
 def show(answer: Mapping[str, Any]) -> None:
-    """Print one look: the sum, and a table for each dimension."""
+    """Print the figures once: the sum, and a table for each dimension."""
     packets, bits = (si3(answer[of]) for of in ("packets", "bits"))
     rates = f"{packets} packets/s, {bits}bit/s"
     of = output.plural(answer["sampled"], "sampled packet", "sampled packets")

@@ -238,7 +238,7 @@ def add(
     """
     if reset:
         resets.check(client, body)
-    # no trial with reset: it may end the rule, and a closed connection cannot be opened again
+    # no trial with reset: the trial may end the rule, but closed connections stay closed
     rule = meant.or_ask(lambda extra: _post(client, body | extra), form, trial=not reset)
     if not form.for_programs:
         _print_rule(rule)

@@ -16,10 +16,10 @@ TRIAL = "60s"
 
 
 def or_ask(make: Callable[[dict[str, Any]], Any], form: Format, trial: bool = False) -> Any:
-    """The result of `make({})`; if that is refused as unconfirmed, ask, and make it confirmed.
+    """The result of `make({})`; if refused as unconfirmed, ask, and then call `make` once more.
 
-    The question is whether to force the change, or, with `trial`, to try it for TRIAL. Refused if
-    nobody can be asked, typer.Abort if the answer is no.
+    The question is whether to force the change, or, with `trial`, to try it for TRIAL. Raises
+    Refused if nobody can be asked, and typer.Abort if the answer is no.
     """
     try:
         return make({})

@@ -74,7 +74,7 @@ def close(client: Client, rule: dict[str, Any], form: Format) -> None:
         failed = SocketsError(f"{_NOT_ALL}: {error}")
     printed({**rule, "closed": closing.closed}, form)
     if closing.closed:
-        # the audit log cannot see what this process does
+        # this process, not the control plane, closed them, so the audit log has no record of it
         syslog.openlog("xdpctl", syslog.LOG_PID, syslog.LOG_DAEMON)
         closed = output.plural(closing.closed, "connection", "connections")
         syslog.syslog(syslog.LOG_NOTICE, f"block --reset closed {closed} with {whom}")
@@ -92,7 +92,7 @@ class _Chosen:
         self.kept: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     def wanted(self, connection: TcpSocket) -> bool:
-        """Whether to close it; `kept` has the cookies of the others by their peers."""
+        """Whether to close a connection; `kept` has the cookies of the kept ones by their peers."""
         if connection.peer not in self._why:
             self._why[connection.peer] = self._reason_to_keep(connection)
         if self._why[connection.peer]:
@@ -115,7 +115,7 @@ class _Chosen:
             "destination": _text(connection.local),
             "protocol": "tcp",
         }
-        # inside: no address counts as spoofed, and what is protected passes as a whole
+        # as if from inside: then no address counts as spoofed, and everything protected passes
         answer = self._client.call("GET", "/v1/explain", params={**query, "outside": False})
         if answer["reason"] == "dropped":
             return ""

@@ -74,7 +74,7 @@ def statistics_lines(rule: dict[str, Any]) -> list[str]:
 
 
 def _unestablished(statistics: dict[str, Any]) -> str:
-    """The share of unestablished packets, where all of them go to this host."""
+    """The share of unestablished packets as text, or "" unless all of them go to this host."""
     if statistics["forwarded"] or statistics["flows_asked"]:
         return ""
     packets = statistics["looked_at"]
@@ -189,7 +189,7 @@ def _decide(
     )
     if code:
         return rule, code
-    # a person who has seen what the rule hits and says yes means it, also if it is a wide drop
+    # a person has seen what the rule hits, so the answer also confirms a wide drop
     query = {"force": True} if force or max_share is None else {}
     return client.call("POST", path("rules", rule["id"], "promote"), params=query), 0
 

@@ -85,7 +85,7 @@ def _networks(
 
 
 def opened(databases: list[Path] | None) -> "GeoDatabase":
-    """The given databases, or the installed ones if none is given."""
+    """The given databases, or the installed databases if none is given."""
     from xdpctl.lists import geo
 
     return geo.open_databases(databases) if databases else geo.open_installed()

@@ -41,7 +41,7 @@ from xdpctl.client import SLOW_SECONDS, path
 app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
 app.add_typer(set_app, name="set")
-_ANSWER_SECONDS = 30.0  # in addition to the time of sampling
+_ANSWER_SECONDS = 30.0  # seconds in addition to the time of sampling
 
 
 @set_app.command("put")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What no change may do unless it is meant."""
+"""Guards: checks that refuse a change that would do harm."""

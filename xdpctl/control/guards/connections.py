@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Refuses changes after which most of this host's established connections are cut off.
 
-The guard compares what happens to each connection before and after any change, as when a drop
-begins or an accept goes. Each change is judged by itself: the connections that successive changes
-cut off are not added up, except within an import.
+The guard compares what happens to each connection before and after a change, for example when a
+drop begins or an accept is removed. It judges each change separately. Only within an import does it
+add up the connections that successive lines cut off.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,8 +34,8 @@ from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import Entries
 
 _LEAST = 8  # with fewer connections, no change is refused
-_HEAVIEST, _SAMPLED = 500, 500  # peers to look at: with most connections, and of the rest
-_TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # a limit for all together below this is like a drop
+_HEAVIEST, _SAMPLED = 500, 500  # peers to check: with most connections, and of the rest
+_TIGHT_PPS, _TIGHT_BPS = 100, 1_000_000  # a shared limit below this counts as a drop
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class ConnectionsGuard:
 
 
 class ImportGuard:
-    """The same for the lines of an import; each line is judged together with those before it.
+    """Judges each line of an import together with the lines before it.
 
     `peers` are the peers of this host's connections; none for a detector's import.
     """
@@ -91,9 +91,9 @@ class ImportGuard:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Stage a line about a source (None: any) by itself.
+        """Stage a line about a source (None: any) in a separate branch.
 
-        UnconfirmedError if it and the lines before it cut off most connections. LockoutError as
+        UnconfirmedError if this line and those before it cut off most connections. LockoutError as
         from `lockout.check`.
         """
         peers, people = self._reached(source), self._people(draft)
@@ -192,7 +192,7 @@ def _counted(effect: _Cuts, touched: set[bytes], peers: Peers) -> tuple[Cut | No
 def _all_cuts(draft: Draft, address: Prefix) -> list[Cut]:
     """The times at which connections with an address are cut off.
 
-    Provisional rules count as harmless, since they end by themselves unless they are confirmed.
+    Provisional rules count as harmless, since they end automatically unless somebody confirms them.
     """
 
     def of_match(rule: Rule) -> Does:
@@ -212,7 +212,7 @@ def _drops_all(rule: Rule | None) -> bool:
 
 
 def _keeps_in(rule: Rule | None) -> bool:
-    """Whether a rule on a source alone lets in what others would drop."""
+    """Whether a rule on a source alone lets in what other rules would drop."""
     if rule is None or rule.by_source is None or rule.mode is Mode.MONITOR:
         return False
     return rule.action is Action.ACCEPT or rule.spare is not Spare.NONE
@@ -228,7 +228,7 @@ def _of_entry(entry: MatchingEntry) -> Does:
 
 
 def _cuts(draft: Draft, rule: Rule) -> bool:
-    """Whether a rule on a match drops next to all TCP packets of a source, or of everybody."""
+    """Whether a rule on a match drops almost all TCP packets of a source, or of everybody."""
     limit = rule.limit
     tight = limit is not None and not limit.by_source
     if limit is not None:

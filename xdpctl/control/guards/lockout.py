@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Refuses changes after which the caller, or somebody who is logged in, would be dropped.
 
-The guard compares when each of these addresses is dropped before and after any change, as when a
-drop begins, an accept goes, or an accept ends before the drop that it overrides.
+The guard compares when each of these addresses is dropped before and after a change. So it notices
+a drop that begins, an accept that is removed, and an accept that ends before the drop it overrides.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.rule import STANDING, Rule, automatic
 
 SSH = 22
-_PORTS = (None, SSH)  # of the connections that are looked at; None: any
+_PORTS = (None, SSH)  # of the connections that the guard checks; None: any port
 _USABLE_PPS, _USABLE_BPS = 20, 64_000  # least limit for each source with which a connection works
 _USABLE_IPV4, _USABLE_IPV6 = 24, 48  # the shortest source prefixes that may share it
 P = ParamSpec("P")
@@ -41,8 +41,8 @@ def check(change: Draft, caller: Caller | None, confirms: str = "") -> None:
     """LockoutError if a branch cuts off one of these addresses, or drops what is protected.
 
     A provisional drop of a source may hit users other than the caller, and a provisional match may
-    hit anybody, since they undo themselves. The rule with the id `confirms` may hit anybody, since
-    whoever confirms it still gets in.
+    hit anybody, since both end automatically. The rule with the id `confirms` may hit anybody,
+    since whoever confirms it still gets in.
     """
     before = change.before
     assert before is not None  # noqa: S101  # it is a branch
@@ -66,7 +66,7 @@ def take(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Stage one part of a change, which alone is refused if `check` refuses it."""
+    """Stage one part of a change; if `check` refuses it, the other parts stay."""
     part = draft.branch()
     staged = stage(part, *args, **kwargs)
     check(part, caller)
@@ -152,7 +152,7 @@ def _usable(limit: Rate) -> bool:
 
 
 def _names(rule: Rule) -> bool:
-    """Whether a detector chose the source: then new connections are kept out, too."""
+    """Whether a detector chose the source of a rule, which then drops new connections, too."""
     return automatic(rule) and rule.match.source is not None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Suspends drops that would hit a logged-in user without anybody having asked for it.
+"""Suspends drops that would begin to hit a logged-in user although nobody asked for that.
 
 That happens when an accept runs out, when a prefix is no longer protected, and when bypass ends.
 """

@@ -27,7 +27,7 @@ def check(draft: Draft, before: Rule | None, after: Rule) -> None:
 
 
 def check_quota(draft: Draft, before: Rule | None, after: Rule, ttl: float | None) -> None:
-    """QuotaError if its origin may not have a rule on this prefix, for so long, or one more."""
+    """QuotaError if its origin may not have this prefix, this lifetime, or one more rule."""
     prefix = named(after)
     if prefix is None and after.origin != OPERATOR:
         raise QuotaError(
@@ -169,7 +169,7 @@ def refuse_all(draft: Draft, rule: Rule) -> None:
 
 
 def _drops_all(rule: Rule) -> bool:
-    """Whether it drops what matches, whoever sends it."""
+    """Whether a rule drops what it matches, whoever sends that."""
     enforced, source = rule.action is Action.DROP and rule.mode is Mode.ENFORCE, rule.source
     return enforced and (source is None or source.length < WIDEST_DROP[source.family])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many rules in one draft: added line by line, each by itself; removed all or none."""
+"""Many rules in one draft: lines are added one by one, and removals are all or none."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

@@ -16,7 +16,7 @@ _IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN f
 
 
 def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
-    """The request, with a limit in place of a challenge that could not leave.
+    """The request, with a limit in place of a challenge that the driver cannot send.
 
     ConflictError if a person asks for that challenge.
     """
@@ -33,7 +33,7 @@ def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
 
 
 def challenges(rule: Rule) -> bool:
-    """Whether it keeps newcomers out until they answer."""
+    """Whether a rule keeps newcomers out until they answer a challenge."""
     return rule.action in CHALLENGES and rule.mode is Mode.ENFORCE
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Limits that nobody posts: those of the configuration, and backstops.
+"""Limits that xdpctl adds automatically: those of the configuration, and backstops.
 
 They are added when they are wanted, and removed once they are not.
 """
@@ -42,7 +42,7 @@ class DefaultLimit:
 def bring(
     draft: Draft, wanted: Iterable[DefaultLimit], origin: str = CONFIGURED, priority: int = 0
 ) -> None:
-    """Make these the only rules of `origin`; leave other origins' alone."""
+    """Make these the only rules of `origin`; leave rules of other origins alone."""
     limits = {limit.match.id: limit for limit in wanted}
     for rule in draft.all_rules():
         if rule.origin == origin and rule.id not in limits:

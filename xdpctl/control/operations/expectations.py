@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Adds and removes expectations of operators; adding one removes those that are over."""
+"""Adds and removes expectations of operators; adding one removes expired ones."""
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
@@ -14,7 +14,7 @@ def standing(draft: Draft) -> dict[str, Expectation]:
 
 
 def add(draft: Draft, expectation: Expectation, caller: Caller) -> Expectation:
-    """Add one. ConflictError if the name is taken, CapacityError if there are too many."""
+    """Add an expectation. ConflictError for a name in use, CapacityError if there are too many."""
     expectation.check()
     if expectation.over(draft.now.unix):
         raise RuleError(
@@ -41,7 +41,7 @@ def add(draft: Draft, expectation: Expectation, caller: Caller) -> Expectation:
 
 
 def remove(draft: Draft, name: str, caller: Caller) -> Expectation:
-    """Remove one; NotFoundError if there is none of this name."""
+    """Remove an expectation; NotFoundError if no expectation has this name."""
     expectation = standing(draft).get(name)
     if expectation is None:
         raise NotFoundError(f"there is no expectation {name[:40]!r}; see xdpctl expect list")

@@ -24,7 +24,7 @@ from xdpctl.model.rule import OPERATOR, STANDING, TTL_MAX, Rule, sparing
 class Added:
     """The rule as it is now, whether it is new, and warnings.
 
-    `changed` is whether anything differs from before, `replaced` whether it took another's place.
+    `changed` is whether anything differs from before, `replaced` whether it replaced another rule.
     """
 
     rule: Rule
@@ -137,7 +137,7 @@ def change(
 
 
 def _placed(draft: Draft, before: Rule, after: Rule, changes: dict[str, object]) -> Rule:
-    """The changed rule in the table where it belongs; it may have been in the other."""
+    """The changed rule in the table where it belongs; it may have been in the other table."""
     if (before.by_source is None) is (after.by_source is None):
         return after
     if "spare" not in changes and before.spare is _sparing(before):
@@ -172,7 +172,7 @@ def _fields(
 def _with_limit(rule: Rule, fields: dict[str, object]) -> dict[str, object]:
     """A limit goes with the action limit, and only with it; RuleError if it is missing."""
     action = fields.get("action", rule.action)
-    if action in CHALLENGES:  # which have nothing to spare
+    if action in CHALLENGES:  # a challenge has nothing to spare
         fields = {"spare": Spare.NONE} | fields
     if action is not Action.LIMIT:
         if fields.get("limit"):

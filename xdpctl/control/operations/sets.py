@@ -29,8 +29,8 @@ class SetRequest:
     """A request to put a set; `counts` has the numbers from reading and screening its list.
 
     A field that is None keeps the set's current value. By default, a new set drops, is enforced,
-    has no reason and spares nobody. A feed that drops spares known flows, since nobody reviews what
-    it lists next.
+    has no reason and spares nobody. A feed that drops spares known flows, since nobody reviews
+    its next list.
     """
 
     name: str
@@ -105,7 +105,7 @@ def free_slot(draft: Draft, action: Action) -> int:
 
 
 def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) -> Changed:
-    """Add a set, or replace the list of the one of that name.
+    """Add a set, or replace the list of the set with that name.
 
     Raises RoleError, StaleError, ConflictError or CapacityError.
     """

@@ -52,7 +52,7 @@ def undo(draft: Draft, number: int, parts: Iterable[Part], caller: Caller, ended
 def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> Undone:
     undone = Undone()
     entries = {part.identity: part for part in parts if part.kind.field == "entries"}
-    # removals first: they make room for what is put back, and may end a release of it
+    # removals first: they make room, and may end a release that forbids a drop to put back
     for part in sorted(parts, key=lambda part: part.before is not None):
         try:
             match part.kind.field:
@@ -90,7 +90,7 @@ def _rule(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended
 
 
 def _live(part: Part, now: Any, draft: Draft, undone: Undone) -> Any:
-    """What stood before the change, if it would still stand; None if its time is up."""
+    """The record before the change; None if there was none, or if its time is up."""
     if part.before is None or not part.before.expired(draft.now.ns):
         return part.before
     if now is None:

@@ -112,7 +112,7 @@ def touched(draft: Draft, kind: Kind) -> Iterator[tuple[Any, Any, Any]]:
     for identity, value in draft.staged(kind.field).items():
         earlier = before.get(identity)
         if isinstance(earlier, Deadlines) and earlier.expired(draft.now.ns):
-            earlier = None  # only upkeep has not removed it yet
+            earlier = None  # it has expired, and upkeep has not removed it yet
         same = earlier is value if kind.field == "entries" else earlier == value
         if not same:
             yield identity, earlier, value

@@ -108,10 +108,10 @@ class Counts:
 
 
 def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
-    """CapacityError if too many of them may match the same packet as the new one.
+    """CapacityError if too many rules may match the same packet as the new rule.
 
     The kernel program compares a packet with a limited number of rules that let it pass. A new
-    one may overlap fewer others than that, so no packet can match more.
+    rule may overlap fewer rules than that number, so no packet can match more.
     """
     others = (o for o in rules if o.lets_pass and o.id != rule.id)
     crowd = sum(overlap(rule.match, other.match) for other in others)

@@ -154,7 +154,7 @@ class Draft:
         """Stage a new or changed rule.
 
         CapacityError if there is no room. CapacityError, unless it may be `crowded`, if too many
-        rules that let packets pass overlap, since the kernel does not look at the last of them.
+        rules that let packets pass overlap, since the kernel would not read the last of them.
         """
         key, source = rule.match.key, rule.by_source
         before = self.rules.get(key)
@@ -175,7 +175,7 @@ class Draft:
         self.rules[rule.match.key] = None
 
     def _move(self, before: Rule | None, after: Rule | None) -> None:
-        """Count the place in the table of sources; the state keeps its own until the commit."""
+        """Count the place in the table of sources; the state's rule keeps its own until commit."""
         old = before.by_source if before else None
         new = after.by_source if after else None
         source = new or old

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The records of one kind as they will be: what is staged, on top of what stands."""
+"""The records of one kind as they will be: staged changes on top of the current records."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -9,9 +9,9 @@ V = TypeVar("V")
 
 
 class Overlay(Generic[K, V]):
-    """Records by identity; `staged` has the changed ones, and None for the removed ones.
+    """Records by identity; `staged` has the changed records, and None for removed ones.
 
-    `below` are the records that stand, or others with staged changes of their own.
+    `below` has the current records, or is an overlay with earlier staged changes.
     """
 
     __slots__ = ("_below", "staged")
@@ -27,7 +27,7 @@ class Overlay(Generic[K, V]):
         return self._below.get(identity)
 
     def stood(self, identity: K) -> V | None:
-        """The record that stands, whatever is staged; None if there is none."""
+        """The current record, without any staged change; None if there is none."""
         below = self._below
         return below.stood(identity) if isinstance(below, Overlay) else below.get(identity)
 
@@ -35,7 +35,7 @@ class Overlay(Generic[K, V]):
         self.staged[identity] = record
 
     def all(self) -> dict[K, V]:
-        """All records that there will be."""
+        """All records as they will be."""
         stands, layers = self._layers()
         merged: dict[K, V | None] = dict(stands)
         for layer in layers:
@@ -43,18 +43,18 @@ class Overlay(Generic[K, V]):
         return {identity: record for identity, record in merged.items() if record is not None}
 
     def values(self) -> list[V]:
-        """All records that there will be, without their identities."""
+        """All records as they will be, without their identities."""
         return list(self.all().values())
 
     def changes(self) -> Iterator[tuple[K, V | None]]:
-        """What was staged here and below, each as it is now."""
+        """The latest staged value of each record that was changed here or below."""
         merged: dict[K, V | None] = {}
         for layer in self._layers()[1]:
             merged |= layer
         yield from merged.items()
 
     def _layers(self) -> tuple[Mapping[K, V], list[dict[K, V | None]]]:
-        """What stands, and all that is staged, the oldest first."""
+        """The current records, and the layers of staged changes, oldest first."""
         layers, below = [self.staged], self._below
         while isinstance(below, Overlay):
             layers.append(below.staged)

@@ -27,7 +27,7 @@ _SETS = _BY_FIELD["sets"]
 
 @dataclass(slots=True)
 class Sharing:
-    """The connection of a controller to its fleet: what an agent wants to hear of.
+    """The callbacks by which a controller informs the agent of its fleet.
 
     `stated` is called when there may be something to send. `detected` is called with the key of
     each automatic rule that was added, changed or removed, and with whether it ended. Both are
@@ -56,7 +56,7 @@ class Statement:
 
 
 def note(draft: Draft, statement: Statement, by: str, sharing: Sharing) -> None:
-    """Stage an `Unsent` for each record that a branch changes and that others should have."""
+    """Stage an `Unsent` for each record that a branch changes and that other nodes should have."""
     for kind in KINDS_SHARED:
         for identity, earlier, value in touched(draft, kind):
             owner = _SETS if kind.field == "entries" else kind
@@ -92,7 +92,7 @@ def _note(
     shared, unsent = draft.shared.get(key), draft.unsent.get(key)
     known = bool(unsent) or (shared is not None and shared.stands)
     if earlier is not None and not known and not _is_automatic(earlier):
-        return  # a record of this node alone stays so
+        return  # a record that only this node has is not shared
     base = unsent.base if unsent else shared.revision if shared else 0
     scope = statement.scope or (unsent.scope if unsent else shared.scope if shared else "")
     draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)

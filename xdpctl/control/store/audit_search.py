@@ -25,7 +25,7 @@ class Wanted:
     subject: str = ""
 
     def takes(self, record: dict[str, Any]) -> bool:
-        """Whether a record has all of this, apart from its time."""
+        """Whether a record meets all conditions, apart from its time."""
         action = str(record.get("action", ""))
         same = action.startswith(self.action) if self.action.endswith(".") else None
         return (
@@ -43,7 +43,7 @@ def _about(record: dict[str, Any], subject: str) -> bool:
 
 
 def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    """The newest records that are wanted, at most `limit`, oldest first."""
+    """The newest records that meet the conditions, at most `limit`, oldest first."""
     selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
     older = 0
@@ -58,7 +58,7 @@ def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
 
 
 def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[str, Any]]:
-    """The first records behind the number `after` that are wanted, at most `limit`."""
+    """The first records after the number `after` that meet the conditions, at most `limit`."""
     selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
     while len(selected) < limit and (page := store.audit(after, _PAGE)):

@@ -36,7 +36,7 @@ def _possible_cpus() -> int:
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """A map's type, sizes and flags; a pinned map is reused only if its shape is equal."""
+    """A map's type, sizes and flags; a pinned map is reused only if all of these are equal."""
 
     type: int
     key_size: int
@@ -61,7 +61,7 @@ class Map:
 
     @cached_property
     def _value(self) -> "ctypes.Array[ctypes.c_char]":
-        """Made with the first access: most maps are only mapped, and a value may have 4 MiB."""
+        """A buffer for a value, made at the first use: most maps need none, and it may be 4 MiB."""
         return ctypes.create_string_buffer(self.value_bytes)
 
     @cached_property

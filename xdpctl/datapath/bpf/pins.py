@@ -12,8 +12,9 @@ _MARK = "shapes-"
 class Pins:
     """The paths below a pin directory on a bpffs; one folder is named after the schema version.
 
-    An empty folder in it is named after the digest of all shapes (xdpctl/abi/digest.py), since a
-    bpffs takes no files. So no program reads maps that another version has made.
+    In it, the name of an empty folder has the digest of the layout of all maps
+    (xdpctl/abi/digest.py), since a bpffs takes no files. So no program reads maps of another
+    layout.
     """
 
     SCHEMA = "v1"
@@ -27,7 +28,7 @@ class Pins:
         self.lock_dir = self.root / "loader"  # only root may open it, so only root can lock it
 
     def check(self) -> None:
-        """SchemaError if the pinned maps are those of a version with other shapes."""
+        """SchemaError if a version with another layout of the maps has made the pinned maps."""
         if not self.root.is_dir() or self.shapes_dir.is_dir():
             return
         if not self.map("slots").exists() and not self._marks():

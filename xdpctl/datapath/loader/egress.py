@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The program at TC egress of outside interfaces, which teaches the flow memory what goes out.
+"""The program at TC egress of outside interfaces, which records what goes out in the flow memory.
 
 It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc. It runs before
 other programs, which still run after it. Like the filter, it outlives this process.
@@ -91,7 +91,7 @@ def _attach_clsact(ifindex: int, program_fd: int, memories_id: int, ours: int) -
 
 
 def _told(means: str, present: list[int], ours: int) -> str:
-    """By what means it is attached, and its place among several programs."""
+    """By what means the program is attached, and its place among several programs."""
     if len(present) < 2 or ours not in present:
         return means
     return f"{means}, program {present.index(ours) + 1} of {len(present)}"

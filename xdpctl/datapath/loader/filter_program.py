@@ -42,7 +42,7 @@ def _of_flows(flows: FlowSettings) -> dict[str, int | str]:
 
 
 def compile_teacher(flows: FlowSettings, cache: Path | None = None) -> Compiled:
-    """Compile the program that teaches the flow memory; for `cache` see compile_source()."""
+    """Compile the program that fills the flow memory; for `cache` see compile_source()."""
     defines = {**_of_flows(flows), **_of_services()}
     return compile_source("teach.c", [egress.NAME], defines, cache)
 

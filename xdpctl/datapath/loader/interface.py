@@ -24,8 +24,8 @@ class AttachedInterface:
 
     `outside`: no network of ours is beyond it. `reason` says why it is in generic mode. `taken_off`
     counts how often somebody else took the filter off since this process started. `teaches` is the
-    means by which outgoing packets teach the flow memory: "" if they do not, None before the first
-    look.
+    means by which outgoing packets are recorded in the flow memory: "" if they are not, None before
+    the first check.
     """
 
     name: str
@@ -53,7 +53,7 @@ class AttachedInterface:
         self.state, self.mode, self.detail = state, mode, detail
 
     def taught(self, means: str, problem: str) -> None:
-        """Set how the flow memory is taught, and log it if it has changed."""
+        """Set how outgoing packets are recorded in the flow memory, and log a change."""
         if (means, problem) != (self.teaches, self.teaches_not):
             if problem:
                 log.error(
@@ -64,7 +64,7 @@ class AttachedInterface:
         self.teaches, self.teaches_not = means, problem
 
     def filters(self, link: Link) -> bool:
-        """Whether the filter was attached to this link when it was last looked at."""
+        """Whether the filter was attached to this link at the last check."""
         return self.state == "attached" and self.index == link.index
 
     def was_taken_off(self, what: str) -> None:

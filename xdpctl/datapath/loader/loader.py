@@ -2,8 +2,8 @@
 """The loader: creates and pins the maps, attaches the filter, and keeps it attached.
 
 Killing the loader does not affect traffic: pinned maps, and programs attached by netlink, outlive
-it. After a restart it adopts the pinned maps if their shapes are exactly the expected ones, and
-replaces each program atomically.
+it. After a restart it adopts the pinned maps if their types, sizes and flags are the expected ones,
+and replaces each program atomically.
 """
 
 import logging
@@ -98,7 +98,7 @@ class Loader:
         staged.retire_others()
 
     def remove_explain(self, outside: bool) -> None:
-        """Take away the explain program of a side on which no interface is any more."""
+        """Remove the explain program of a side that no longer has an interface."""
         directory = self.pins.explain_of(outside).parent
         for pin in directory.iterdir() if directory.is_dir() else ():
             pin.unlink()
@@ -150,7 +150,7 @@ class Loader:
             self._teach(port, link)
 
     def _teach(self, port: AttachedInterface, link: Link) -> None:
-        """Attach the teaching program to an outside interface, and to no other."""
+        """Attach the program that fills the flow memory to an outside interface only."""
         try:
             if not port.outside:
                 if port.teaches is None and egress.detach(link.index, self._memories_id):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The maps of the programs: created and pinned, or adopted from an earlier process.
 
-A pinned map is adopted if its shape is exactly the expected one. The flow memory is made anew if it
-is not, since what it knew comes back by itself.
+A pinned map is adopted if its type, sizes and flags are exactly the expected ones. If those of the
+flow memory are not, it is made anew, since traffic fills it again.
 """
 
 import secrets
@@ -129,7 +129,7 @@ class PinnedMaps:
         control["fleet_ports"] = listed + [0] * (FLEET_PORTS - len(listed))
 
     def port(self, directory: Path, outside: bool) -> Map:
-        """The map that says whether the flow memory is asked for packets of an interface."""
+        """The map that says whether packets of an interface are looked up in the flow memory."""
         pinned = self.adopt_or_create("port", directory / "port")
         try:
             memory = pinned.memory()

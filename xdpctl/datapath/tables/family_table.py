@@ -59,7 +59,7 @@ class Table(ABC):
     def adopt(self) -> None:
         """Keep the entries that a look-up finds, clear all other cells, and count the entries.
 
-        The others may come from another writer, or from a kill while a prefix was in two cells.
+        Other entries may come from another writer, or from a kill while a prefix was in two cells.
         """
         places = self.cells.used_cells()
         keys = self.keys_at(places)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Values of table entries: the list of slots that a prefix leads to.
+"""Values of table entries: each value encodes the list of slots of a prefix.
 
-The value for one slot is the slot's number. Several slots are a linked list of nodes, and the
-value is the number of the first node. The order on one prefix: protection, the rule, then sets by
-slot number (accepting sets have the lower numbers). A rule's slot belongs to one prefix only, so
-its node has the slot's number and is changed in place. Other nodes are shared by all prefixes with
-the same list, and are never changed.
+If a prefix has one slot, its value is that slot's number. If a prefix has several slots, its value
+is the number of the first node of a linked list of nodes. The list has the slot of protection
+first, then the rule's slot, then the slots of sets by number (accepting sets have the lower
+numbers). A rule's slot belongs to one prefix only, so its node has the slot's number and changes in
+place. All prefixes with the same list share the other nodes, which never change.
 """
 
 from collections.abc import Callable, Iterable

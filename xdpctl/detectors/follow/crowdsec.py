@@ -21,7 +21,7 @@ _SECONDS = 30.0
 # Number of pulls after which all decisions are requested again, since a change may have been lost:
 # normally, and after some decisions were refused.
 _RESYNC, _SOON = 360, 6
-_PIECE = 2_000  # decisions that are passed on at once
+_PIECE = 2_000  # maximum number of decisions in one body
 log = logging.getLogger("xdpctl.follow")
 
 
@@ -107,7 +107,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
     try:
         stream = msgspec.json.decode(body, type=dict[str, list[msgspec.Raw] | None])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield body  # the hook reports what is wrong with it
+        yield body  # the hook reports what is wrong with the body
         return
     whole = {kind: stream.get(kind) or [] for kind in ("deleted", "new")}
     if not any(whole.values()):
@@ -118,7 +118,7 @@ def pieces(body: bytes) -> Iterator[bytes]:
 
 
 def _pull(session: httpx2.Client, query: dict[str, str]) -> bytes | None:
-    """The answer of the stream; None if there is none, and then all must be requested again."""
+    """The stream's answer; None without one, and then all decisions must be requested again."""
     try:
         answer = session.get("/v1/decisions/stream", params=query)
     except httpx2.HTTPError as error:

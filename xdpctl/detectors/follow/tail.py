@@ -56,7 +56,7 @@ class Tail:
         file = self._file
         if file is None:
             return
-        if os.fstat(file.fileno()).st_size < file.tell():  # it was truncated
+        if os.fstat(file.fileno()).st_size < file.tell():  # the file was truncated
             file.seek(0)
             self._rest, self._at = b"", 0
         while piece := file.read(_PIECE):
@@ -64,7 +64,7 @@ class Tail:
             for line in whole:
                 self._at += len(line) + 1
                 yield line
-            if len(self._rest) > _LINE_MAX:  # too long for a line of a log
+            if len(self._rest) > _LINE_MAX:  # no line of a log is so long
                 self._rest, self._at = b"", file.tell()
 
     def _opened(self) -> BinaryIO | None:
@@ -86,14 +86,14 @@ class Tail:
         return self._file
 
     def _first(self) -> Path:
-        """The path to open: the file of the saved position if it was renamed, else the path."""
+        """The path to open: that of the saved file if it was renamed, else the configured path."""
         if self._begin is None or _inode(self._path) == self._begin.inode:
             return self._path
         rotated = self._path.parent.glob(f"{self._path.name}*")
         return next((p for p in rotated if _inode(p) == self._begin.inode), self._path)
 
     def _rotated(self) -> bool:
-        """Whether another file has the name now and has contents: then the old one is complete."""
+        """Whether a new file has the name and has contents; then the old file is complete."""
         try:
             now = self._path.stat()
         except OSError:

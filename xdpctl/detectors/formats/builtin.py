@@ -39,7 +39,7 @@ _ACTIONS = (Action.DROP, Action.LIMIT, Action.CHALLENGE)
 class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One event as it is posted; `rate` is in packets a second, `ttl` in seconds.
 
-    `known`: the event is about known flows.
+    `known` says that the event is about known flows.
     """
 
     phase: Phase

@@ -119,7 +119,7 @@ def _route(phase: Phase, item: Any, action: flowspec.Action, peer: str) -> Event
 def _match(route: dict[str, Any]) -> Match:
     parts: dict[str, Any] = {}
     for theirs, tests in route.items():
-        if theirs in ("string", "rd", "next-hop"):  # the last is ignored: RFC 8955 section 4
+        if theirs in ("string", "rd", "next-hop"):  # next-hop is ignored: RFC 8955 section 4
             continue
         if theirs not in _COMPONENTS:
             fix = "use the components of RFC 8955"

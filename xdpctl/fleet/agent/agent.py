@@ -81,7 +81,7 @@ class Agent:
         ]
 
     def _sharing(self) -> Sharing:
-        """What the controller asks of the fleet."""
+        """The callbacks by which the controller informs this agent."""
         return Sharing(
             self.member.stated.set,
             self.detected.note,
@@ -143,7 +143,7 @@ class Agent:
     def state(
         self, key: str, by: str, data: bytes | None, scope: str = "", change: int = 0
     ) -> None:
-        """State an intent that is no record of this node; None takes it away."""
+        """Publish an intent that is no record of this node; `data` None removes the intent."""
 
         def operation(draft: Draft) -> None:
             shared, unsent = draft.shared.get(key), draft.unsent.get(key)
@@ -157,7 +157,7 @@ class Agent:
         self.member.stated.set()
 
     def state_and_wait(self, key: str, by: str, data: bytes | None) -> Where:
-        """State an intent for all nodes, and wait until they have it; two seconds at most.
+        """Publish an intent for all nodes, and wait until they have it; two seconds at most.
 
         RuleError on a node that only follows.
         """
@@ -175,7 +175,7 @@ class Agent:
             )
 
     def share_all(self, by: str) -> int:
-        """State every rule, set, token and setting that is only on this node; how many.
+        """Publish all rules, sets, tokens and settings that only this node has; return how many.
 
         RuleError on a node that only follows.
         """
@@ -193,7 +193,7 @@ class Agent:
         return number
 
     def leave(self, by: str) -> int:
-        """Make everything this node's own, and forget the fleet; how many intents it had."""
+        """Keep all records as this node's own, and forget the fleet; how many intents it had."""
 
         def operation(draft: Draft) -> int:
             number = forget_fleet(draft)

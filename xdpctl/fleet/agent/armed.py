@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rules that the detectors of other nodes made: placed here, and released when no node holds them.
+"""Places rules of other nodes' detectors here, and ends them when no node has them any more.
 
 A node writes the rules of its own detectors under its own name, so none can contradict what a
 person asked for. They count in the quota of their detector on this node, and they have ends.
@@ -29,7 +29,7 @@ from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import Rule, automatic
 
 _SECOND = 1_000_000_000
-_ARMED_MAX = 8  # nodes that a rule remembers
+_ARMED_MAX = 8  # nodes that a rule names in its tags
 _OVER = "the attack is over on the node whose detector made it"
 
 
@@ -59,7 +59,7 @@ class Arming:
         return taken
 
     def _place(self, draft: Draft, incoming: Incoming, taken: Taken) -> None:
-        assert incoming.intent is not None  # noqa: S101  # the caller has looked
+        assert incoming.intent is not None  # noqa: S101  # the caller has checked
         rule = value_of(incoming.key, incoming.intent, draft.now)
         if not isinstance(rule, Rule) or not automatic(rule):
             raise Unreadable("it is not a detector's rule")
@@ -84,7 +84,7 @@ class Arming:
         taken.applied.append(incoming.key)
 
     def _release(self, draft: Draft, incoming: Incoming, taken: Taken) -> None:
-        """End a rule here, if no other node and no detector of this node holds it."""
+        """End a rule here, unless another node or a detector of this node still has it."""
         standing, tag = standing_rule(draft, incoming.key), tags.ARMED + incoming.node
         if standing is None or tag not in standing.tags:
             return
@@ -103,7 +103,7 @@ class Arming:
 
 
 def _extend(draft: Draft, standing: Rule, rule: Rule, tag: str) -> None:
-    """Prolong a detector's standing rule to the end of `rule`, and remember the node."""
+    """Prolong a detector's existing rule to the end of `rule`, and remember the node."""
     nodes = dict.fromkeys((*tags.armed(standing.tags), tag))
     other_tags = tags.without(standing.tags, *nodes, tags.ENDING)
     max_ttl = draft.state.quota(rule.origin).max_ttl
@@ -117,7 +117,7 @@ def _extend(draft: Draft, standing: Rule, rule: Rule, tag: str) -> None:
 def _check_unconfigured(draft: Draft, rule: Rule) -> None:
     """QuotaError if detectors that have no quota here have, together, the rules of one quota.
 
-    A node names the detectors of its rules itself, so it could name a thousand.
+    A node names the detectors of its rules itself, so it could name a thousand detectors.
     """
     quotas, most = draft.state.quotas, AUTOMATIC.max_rules
     if rule.origin in quotas:

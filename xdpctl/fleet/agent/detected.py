@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tells the other nodes which rules this node's own detectors have made, and when they end."""
+"""Publishes to the other nodes the rules of this node's detectors, and when the rules end."""
 
 import threading
 
@@ -18,15 +18,15 @@ _OF_RULES = "rules/"
 class Detected:
     """Keeps the rules of this node's detectors in the engine up to date.
 
-    `note` names a rule that may have changed. All are compared after a start, and after the engine
-    was away.
+    `note` names a rule that may have changed. After a start, and after the engine was away, `step`
+    compares all rules.
     """
 
     def __init__(self, member: Member) -> None:
         self._member = member
         self._named: set[str] = set()
         self._ended: set[str] = set()
-        self._told: dict[str, str] | None = None  # by key: its ETag; None: not known
+        self._told: dict[str, str] | None = None  # ETags published, by key; None: not known
         self._lock = threading.Lock()
 
     def note(self, key: str, ended: bool) -> None:
@@ -43,7 +43,7 @@ class Detected:
         self._told = None
 
     def step(self) -> None:
-        """Tell what has changed; EngineError if the engine does not answer."""
+        """Publish what has changed; EngineError if the engine does not answer."""
         etags = self._read() if self._told is None else self._told
         with self._lock:
             rule_keys, self._named = self._named, set()
@@ -58,7 +58,7 @@ class Detected:
         self._told = etags
 
     def _read(self) -> dict[str, str]:
-        """The keys that the engine has of this node; notes these and all standing rules."""
+        """The keys that the engine has of this node; notes these, and all present rules."""
         prefix = keys.of_node(keys.FOUND, self._member.name)
         kvs = self._member.engine.snapshot(prefix, keys_only=True).held
         etags = {kv.key.removeprefix(prefix): "" for kv in kvs}
@@ -109,7 +109,7 @@ class Detected:
         return Swap(keys.found(self._member.name, key), encode(intent), None, lease)
 
     def _rule(self, key: str) -> Rule | None:
-        """The rule of a key, if one of this node's detectors holds it."""
+        """The rule of a key, if it belongs to a detector of this node."""
         _, name = kind_named(key)
         controller = self._member.controller
         rule = controller.state.find(name, controller.clock.read().ns)

@@ -19,7 +19,7 @@ _VALUE_MAX, _NODE_BYTES, _NODE_KEYS = 512 << 10, 8 << 20, 20_000
 
 
 class FleetChange(NamedTuple):
-    """A change of a node: its first step, how many records it touched, can it be undone."""
+    """A change of a node: its first step, how many records it touched, whether it can be undone."""
 
     node: str
     number: int
@@ -67,7 +67,7 @@ def _bounded(engine: Engine, area: str) -> Iterator[tuple[str, Held]]:
 def parts(engine: Engine, node: str, number: int) -> tuple[bytes, ...]:
     """What is needed to undo a change of a node; NotFoundError if it is not there.
 
-    Only nodes that may state intents can write these keys.
+    Only nodes that may publish intents can write these keys.
     """
     kv = engine.get(keys.of_node(keys.UNDO, node, str(number)))
     try:

@@ -55,7 +55,7 @@ class Follower:
         self._again = True  # a snapshot is needed
 
     def run(self) -> None:
-        """Follow; what goes wrong is noted, and tried again."""
+        """Follow the engine; after an error, note it and try again."""
         member, said_at = self._member, 0.0
         self._again = POSITION not in member.controller.state.followed
         while not member.stopping.is_set():
@@ -138,7 +138,7 @@ class Follower:
         self._incoming(vanished, self._reached(now, snapshot.revision))
 
     def _gone(self, names: set[str], revision: int, removed: bool) -> Iterator[Incoming]:
-        """What this node has from the fleet, and the snapshot lacks."""
+        """The intents and rules that this node has from the fleet, and the snapshot lacks."""
         state = self._member.controller.state
         for key, shared in list(state.shared.items()):
             if shared.stands and keys.intent(key) not in names:
@@ -155,7 +155,7 @@ class Follower:
         self._incoming(self._placed(kvs), position)
 
     def take(self, kvs: Sequence[Held], again: bool = False) -> None:
-        """Take over what another thread read from the engine; `again`: it was refused before."""
+        """Take over what another thread read from the engine; `again`: after an earlier refusal."""
         batch = self._placed(kvs)
         self._incoming(
             [replace(incoming, again=True) for incoming in batch] if again else batch, None
@@ -178,8 +178,8 @@ class Follower:
     def _in_parts(self, batch: Sequence[Incoming], why: str) -> None:
         """Halve a batch until the intents that the kernel refuses are found, and apply the others.
 
-        After some refusals the table counts as full: the rest is refused untried, and retried
-        later.
+        After some refusals the table counts as full: this node refuses the rest without a try, and
+        tries it later.
         """
         parts, refused = [batch], 0
         while parts:
@@ -197,7 +197,7 @@ class Follower:
                     parts.append(piece)
 
     def _refuse(self, part: Sequence[Incoming], why: str) -> None:
-        """Store that intents are refused; those for which even that fails are left out."""
+        """Store the refusal of intents; leave out the intents if even that fails."""
         try:
             self._apply([replace(incoming, problem=why) for incoming in part], None)
         except _ALONE:

@@ -24,8 +24,8 @@ from xdpctl.model.source_set import Entries
 class Stated:
     """An intent, and what it means for this node.
 
-    `here`: it is for this node, and not a removal. `ours`: the fleet knows the record that stands
-    here, so the intent may replace it.
+    `here`: the intent is for this node, and not a removal. `ours`: the fleet knows the record that
+    this node has, so the intent may replace it.
     """
 
     key: str
@@ -38,11 +38,11 @@ class Stated:
 
     @property
     def who(self) -> Caller:
-        """Who stated it, as a caller of this node."""
+        """Who asked for the intent, as a caller of this node."""
         return Caller(f"{self.intent.by} ({self.intent.node})", Role.OPERATOR, OPERATOR)
 
     def value(self, draft: Draft) -> Any:
-        """What is to stand here; None for nothing."""
+        """The record that this node is to have; None for none."""
         return value_of(self.key, self.intent, draft.now) if self.here else None
 
 

@@ -50,9 +50,9 @@ class Incoming:
     problem: str = ""
     node: str = ""
     created: int = 0
-    again: bool = False  # judge it again although it is known, because it was refused
-    lost: bool = False  # a restored or new engine lacks it; it did not run out
-    own: bool = False  # a lost one becomes this node's own
+    again: bool = False  # judge the known intent again, because this node refused it
+    lost: bool = False  # a restored or new engine lacks the intent, which did not run out
+    own: bool = False  # the record of a lost intent becomes this node's own
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Taken:
     """The result for some intents: keys that were applied, and those refused, with the reasons.
 
     `conflicts` has the changes of this node that gave way, and why; `reached` has the revision of
-    those that the engine has. Both are by the number of the change.
+    the changes that the engine has. Both are by the number of the change.
     """
 
     applied: list[str] = field(default_factory=list)
@@ -72,12 +72,12 @@ class Taken:
 
 @dataclass(slots=True)
 class Intake:
-    """Takes intents over for the node `name`, a member of `groups`; `hits` are a rule's."""
+    """Takes intents over for the node `name`, a member of `groups`; `hits` counts a rule's hits."""
 
     name: str
     groups: Collection[str]
     hits: Callable[[Rule], Hits]
-    states: bool = True  # whether this node may state intents
+    states: bool = True  # whether this node may publish intents
 
     def take(self, draft: Draft, batch: Iterable[Incoming]) -> Taken:
         """Take over each intent that is newer than the known one, and note it in the audit log."""
@@ -112,7 +112,7 @@ class Intake:
         if intent is None:
             self._vanished(draft, incoming, known)
             return
-        # a record that was stated here and gives way is known to the fleet, too
+        # the fleet also knows a record that this node published and that gives way
         ours = unsent is not None or (known is not None and known.stands and not known.local)
         refused, local = incoming.problem, False
         try:
@@ -130,16 +130,17 @@ class Intake:
             taken.applied.append(key)
 
     def _stands(self, draft: Draft, incoming: Incoming, known: Shared) -> bool:
-        """Whether to state this node's record again, because a restored engine has an older one.
+        """Whether to publish this node's record again, because a restored engine has an older one.
 
-        An unsent intent of this node goes first. Without a record here, other nodes state theirs.
+        An unsent intent of this node goes first. If this node has no record, other nodes publish
+        theirs.
         """
         if not self.states or not _older(incoming, known) or draft.unsent.get(incoming.key):
             return False
         return not known.stands or current(draft, incoming.key) is not None
 
     def _restate(self, draft: Draft, incoming: Incoming, known: Shared) -> None:
-        """State this node's record again: the engine was restored, and has an older one."""
+        """Publish this node's record again: the engine was restored, and has an older one."""
         removed = not known.stands
         draft.unsent[incoming.key] = Unsent(
             "fleet", known.at or known.removed_at, incoming.revision, known.scope, removed=removed
@@ -173,11 +174,11 @@ class Intake:
             return None
 
     def _vanished(self, draft: Draft, incoming: Incoming, known: Shared | None) -> None:
-        """The engine has no such intent any more: it ran out, or its removal is forgotten.
+        """Handle an intent that the engine no longer has: it ran out, or its removal is forgotten.
 
-        A record without an end is stated again, since nobody asked to remove it. One with an end is
-        stated again if the engine has lost it. After too long an absence the record becomes this
-        node's own: somebody may have removed it meanwhile.
+        This node publishes a record without an end again, since nobody asked to remove it. It
+        publishes a record with an end again if the engine has lost it. After too long an absence
+        the record becomes this node's own: somebody may have removed it meanwhile.
         """
         value = current(draft, incoming.key)
         lost = known and known.stands and not known.refused and value is not None
@@ -189,7 +190,7 @@ class Intake:
 
     def _apply(self, draft: Draft, incoming: Incoming, ours: bool, taken: Taken) -> None:
         intent, (kind, name) = incoming.intent, kind_named(incoming.key)
-        assert intent is not None  # noqa: S101  # the caller has looked
+        assert intent is not None  # noqa: S101  # the caller has checked
         here = in_scope(intent.scope, self.name, self.groups) and not intent.removed
         if kind in tuple(Special):
             if here or (ours and intent.removed):

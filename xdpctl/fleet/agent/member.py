@@ -49,32 +49,32 @@ class Leases:
 
 
 _JOB_SECONDS = 60.0
-_REFUSED_MAX = 10_000  # any node can state or report a million that nobody can apply
+_REFUSED_MAX = 10_000  # any node can publish a million intents that no node can apply
 _REMEMBERED = 1_000  # changes, for callers that ask for them later
 T = TypeVar("T")
-_AFTER = 120.0  # seconds for which a key outlives what it says: nodes end rules by themselves
+_AFTER = 120.0  # seconds for which a key outlives its rule: nodes end rules automatically
 _LEAST, _SHARE = 60.0, 16  # width of a bucket in seconds: a part of the time that is left
 
 
 @dataclass(slots=True)
 class Contact:
-    """When the engine, with a majority of its members, last answered; and why it does not."""
+    """When the engine, with a majority of its members, last answered; and its present problem."""
 
     at: float = 0.0  # monotonic; 0: never
     began: float = field(default_factory=time.monotonic)
     problem: str = ""
 
     def made(self) -> None:
-        """Note that it answered."""
+        """Note that the engine answered."""
         self.at, self.problem = time.monotonic(), ""
 
     def lost(self, error: Exception) -> None:
-        """Note that it did not."""
+        """Note that the engine did not answer."""
         self.problem = str(error)
 
     @property
     def silent(self) -> float:
-        """Seconds since it last answered, or since the start."""
+        """Seconds since the engine last answered, or since the start."""
         return time.monotonic() - (self.at or self.began)
 
     @property
@@ -101,7 +101,7 @@ class Member:
     engine: Engine
     contact: Contact = field(default_factory=Contact)
     applied: int = 0
-    states: bool = True  # whether intents may be stated on this node
+    states: bool = True  # whether this node may publish intents
     sets: dict[str, KnownSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # intents, with why
     leases: Leases = field(init=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tells the fleet what happened on this node: its part of incidents, and what people changed."""
+"""Publishes what happened on this node: its part of incidents, and what people changed."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from xdpctl.model.shared import key_of
 _DAY = 86_400.0
 _INCIDENT_SECONDS, _HISTORY_SECONDS = 30 * _DAY, 7 * _DAY
 _AT_ONCE = 20
-_PARTS_MAX = 200_000  # bytes of a change; larger ones are undone on their own node
+_PARTS_MAX = 200_000  # bytes of a change; a larger one can be undone only on its node
 _EVENTS, _RULES, _SOURCES, _NOTES = 20, 20, 10, 20
 
 
@@ -38,11 +38,11 @@ class Telling:
 
     def __init__(self, member: Member) -> None:
         self._member = member
-        self._incidents: dict[str, float] = {}  # by id: when the told version was updated
-        self._change = -1  # the highest number that was told; -1: not known
+        self._incidents: dict[str, float] = {}  # by id: when the published version was updated
+        self._change = -1  # the highest number published; -1: not known
 
     def step(self) -> None:
-        """Tell what is new; EngineError if the engine does not answer."""
+        """Publish what is new; EngineError if the engine does not answer."""
         self._tell_incidents()
         self._tell_history()
 
@@ -55,7 +55,7 @@ class Telling:
         for field in ("sets", "tokens"):
             for name in list(getattr(state, field)):
                 yield f"{field}/{name}"
-        if AUTOMATIC_MODE in state.settings:  # others are about this node's own peers
+        if AUTOMATIC_MODE in state.settings:  # other settings are about this node's own peers
             yield f"settings/{AUTOMATIC_MODE}"
 
     def _tell_incidents(self) -> None:

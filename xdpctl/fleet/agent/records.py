@@ -48,7 +48,7 @@ def place(draft: Draft, rule: Rule, standing: Rule | None, ours: bool, who: Call
     """Add a rule, or let it replace the one of the same match; raises what its guards raise."""
     if standing is not None and not automatic(standing) and not ours:
         if rule.by_source and standing.same_effect(rule):
-            return  # this node had it before
+            return  # this node had the rule before the fleet
         raise OnlyHere("a rule that is only on this node stands on the same match")
     now = draft.now.ns
     common: dict[str, Any] = {
@@ -66,7 +66,7 @@ def place(draft: Draft, rule: Rule, standing: Rule | None, ours: bool, who: Call
     }
     stage = rules.place if rule.by_source else rules.add
     placed = stage(draft, RuleRequest(match=rule.match, **common), who)
-    draft.put(placed.rule.replace(created_at=rule.created_at))  # as on the node that stated it
+    draft.put(placed.rule.replace(created_at=rule.created_at))  # as on the node that published it
 
 
 def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:
@@ -88,7 +88,7 @@ def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: 
 
 
 def forget_fleet(draft: Draft) -> int:
-    """Make everything this node's own; how many intents it had of the fleet."""
+    """Keep all records as this node's own; return how many intents it had of the fleet."""
     number = 0
     for field in ("shared", "unsent", "followed"):
         for key in getattr(draft.state, field):
@@ -98,7 +98,7 @@ def forget_fleet(draft: Draft) -> int:
 
 
 def _forget_revisions(draft: Draft) -> None:
-    """Reset all revisions: those of another cluster mean nothing. All is compared anew."""
+    """Reset all revisions, which mean nothing in another cluster, to compare everything anew."""
     for key, shared in draft.state.shared.items():
         draft.shared[key] = structs.replace(shared, revision=0)
     for key, unsent in draft.state.unsent.items():
@@ -111,7 +111,7 @@ def of_detector(value: Any) -> bool:
 
 
 def drop_sent(draft: Draft, dropped: Sequence[tuple[str, Unsent]]) -> None:
-    """Forget what need not be sent any more, unless it was stated anew."""
+    """Forget intents that need not be sent any more, unless somebody asked for them anew."""
     for key, unsent in dropped:
         if draft.unsent.get(key) == unsent:
             draft.unsent[key] = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reports how this node is, once a second and after each change, and looks how the others are."""
+"""Reports on this node each second and after each change, and reads other nodes' reports."""
 
 import logging
 import secrets
@@ -20,7 +20,7 @@ from xdpctl.model.effect import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
 _SETTLE = 0.01  # seconds after a change, so that reports do not slow down its spreading
-_FOREIGN_REPORTS = 2  # that prove a double: a single one may be from before this node's restart
+_FOREIGN_REPORTS = 2  # reports that prove a double: one may be from before this node's restart
 _LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; with many, the reports are read less often
 log = logging.getLogger("xdpctl.fleet")
 HowItIs = Callable[[], tuple[list[str], str]]  # this node's problems, and its condition's word
@@ -79,7 +79,7 @@ class Reporter:
             self._foreign = max(0, self._foreign - 1)
 
     def look(self, fresh: float = 0.0) -> None:
-        """Read what all nodes say, unless that was done within `fresh` seconds.
+        """Read the cards and reports of all nodes, unless read within `fresh` seconds.
 
         EngineError if the engine does not answer.
         """

@@ -100,14 +100,14 @@ class Rounds:
             self._revocations.take(kv.value)
 
     def _read_members(self) -> None:
-        """Take over where etcd answers: members come and go."""
+        """Take over the addresses of etcd's members, which come and go."""
         engine = self._member.engine
         kv = engine.get(keys.MEMBERS)
         if kv is not None and kv.value is not None:
             engine.connection.endpoints = self._endpoints.take(kv.value)
 
     def _compare_epochs(self) -> None:
-        """Follow anew if the engine has begun another epoch since the follower looked."""
+        """Follow anew if the engine has begun another epoch since the follower read it."""
         engine, turn = self._member.engine, self._member.engine.turn
         position = self._member.controller.state.followed.get(POSITION)
         kv = engine.get(keys.EPOCH)
@@ -161,13 +161,13 @@ class Duty:
             engine.revoke(lease)
 
     def give_up(self) -> None:
-        """Let another node take it over at once."""
+        """Let another node take the duty over at once."""
         lease, self._lease = self._lease, 0
         if lease:
             try:
                 self._member.engine.revoke(lease)
             except EngineError:
-                return  # it ends by itself
+                return  # the lease ends automatically
 
 
 def _named(kv: Held | None) -> str:

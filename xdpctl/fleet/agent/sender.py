@@ -2,7 +2,7 @@
 """Sends the intents of this node to the engine, each with compare-and-swap.
 
 Unsent intents are in the node's store, so none is lost by a crash or while the engine is away. If
-another node has written a key meanwhile, `intake` decides which of the two intents stands.
+another node has written a key meanwhile, `intake` decides which of the two intents wins.
 """
 
 import logging
@@ -34,7 +34,7 @@ from xdpctl.fleet.intent import (
 )
 from xdpctl.model.shared import Unsent
 
-_TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; what any etcd allows
+_TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; any etcd allows the smaller
 _BYTES = 1_000_000  # of a transaction
 _REMEMBERED = 1_000  # intents that are written and not confirmed
 _WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS = 1.0, 0.3, 0.1
@@ -65,7 +65,7 @@ class Sender:
         return future
 
     def run(self) -> None:
-        """Send; what goes wrong is noted, and tried again."""
+        """Send intents; after an error, note it and try again."""
         member, last_problem = self._member, ""
         while not member.stopping.is_set():
             member.stated.clear()
@@ -96,12 +96,12 @@ class Sender:
     def _step(self) -> bool:
         """Send one transaction of unsent intents; return whether more may wait."""
         unsent = self._member.controller.state.unsent
-        if len(self._sent) > self._kept:  # forget those that are confirmed
+        if len(self._sent) > self._kept:  # forget confirmed intents
             self._sent = {k: sent for k, sent in self._sent.items() if unsent.get(k) == sent}
             self._kept = max(_REMEMBERED, 2 * len(self._sent))
         waits = ((k, v) for k, v in list(unsent.items()) if self._sent.get(k) != v)
         batch = dict(islice(waits, self._together))
-        if not batch:  # the same may be stated again after it was confirmed
+        if not batch:  # somebody may ask for the same again after its confirmation
             self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
         if not batch or not self._member.applied:
             return False  # the follower has not read the engine yet, which comes first
@@ -122,7 +122,7 @@ class Sender:
         for key, unsent in batch.items():
             value = values[key]
             if not unsent.removed and not unsent.data and (value is None or of_detector(value)):
-                dropped.append((key, unsent))  # it ran out, or a detector has the match now
+                dropped.append((key, unsent))  # the record ran out, or a detector has the match now
                 continue
             swap = self._swap(key, unsent, value, now)
             size += len(swap.value or b"")
@@ -182,7 +182,7 @@ class Sender:
         self._rebase(conflicting)
 
     def _rebase(self, kvs: Sequence[Held]) -> None:
-        """Continue from the engine's intents: our own are the new base, others are taken over."""
+        """Continue from the engine's intents: ours are the new base; take over other nodes'."""
         foreign = []
         for kv in kvs:
             key = kv.key.removeprefix(keys.INTENTS)
@@ -197,7 +197,7 @@ class Sender:
             self._follower.take(foreign)
 
     def _is_ours(self, kv: Held) -> bool:
-        """Whether this node wrote it: nobody has stated anything since."""
+        """Whether this node wrote the value, so that no other node has published a newer one."""
         try:
             return decode(kv.value or b"").node == self._member.name
         except Unreadable:

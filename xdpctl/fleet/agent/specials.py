@@ -17,7 +17,7 @@ _text = msgspec.json.Decoder(str)
 
 
 class Specials:
-    """Applies these intents on this node. `set_policy` takes a policy as TOML, "" for none."""
+    """Applies special intents on this node. `set_policy` takes a policy as TOML, "" for none."""
 
     def __init__(self, controller: Controller, set_policy: Callable[[str], None]) -> None:
         self._controller, self._set_policy = controller, set_policy

@@ -47,7 +47,7 @@ class Whereabouts:
     async def waited(
         self, change: int, intents: Collection[str], wait: Wait, scope: str = ""
     ) -> Where:
-        """Wait until a change is in force as `wait` asks, or for some seconds; where it is then.
+        """Wait until a change is in force as `wait` asks, or for some seconds; return where it is.
 
         `change` was made on this node, and touched `intents`. ConflictError if the engine had a
         different change of another node first.
@@ -81,6 +81,6 @@ class Whereabouts:
         return max(revisions, default=0)
 
     def looked(self) -> float:
-        """When the nodes were last looked at (monotonic); now, if this node is cut off."""
+        """When the nodes' reports were last read (monotonic); now, if this node is cut off."""
         cut = self._member.contact.isolated
         return time.monotonic() if cut else self._reporter.nodes.looked

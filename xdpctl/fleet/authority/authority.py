@@ -67,7 +67,7 @@ class Authority:
         self._kept.write(record)
 
     def publish_revoked(self) -> None:
-        """Let all nodes know who is revoked, and let the engine forget those."""
+        """Publish which nodes are revoked, and remove these from the engine."""
         record, engine = self.record(), self.engine()
         for name in record.revoked:
             engine.remove_node(PREFIX, name)
@@ -214,7 +214,7 @@ class Authority:
         engine = Etcd(self.layout, endpoints(others.values()))
         engine.remove_node(PREFIX, name)
         self._publish_revoked(record, engine)
-        engine.ctl("del", "--prefix", PREFIX + keys.LEADER)  # its duties are anybody's now
+        engine.ctl("del", "--prefix", PREFIX + keys.LEADER)  # any node may take its duties over
         self.layout.remove_older(self.layout.joining, 0.0)
         if address:
             engine.remove_member(address)
@@ -230,7 +230,7 @@ class Authority:
             self.layout.rewrite(self.layout.revoked, crl)
 
     def renew(self, names: Sequence[str]) -> dict[str, Path]:
-        """Issue new certificates for the same keys; nodes take them from the engine by themselves.
+        """Issue new certificates for the same keys; nodes take them from the engine automatically.
 
         The files are for a node whose certificate has expired already.
         """

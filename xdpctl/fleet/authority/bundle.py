@@ -68,7 +68,7 @@ class Token(NamedTuple):
 
 
 def parse_token(text: str) -> Token:
-    """The token; ConfigError if it is none."""
+    """The token; ConfigError if the text is no token."""
     mark, *parts = text.strip().split(".")
     hexadecimal = frozenset("0123456789abcdef")
     if mark != _MARK or len(parts) != 3 or len(parts[1]) != 44:

@@ -139,7 +139,7 @@ class Daemon:
 
     @property
     def ended(self) -> bool:
-        """Whether the process that `start` has begun has ended by itself."""
+        """Whether the process that `start` began has ended on its own."""
         return self._process is not None and self._process.poll() is not None
 
     def begin_alone(self, wait: Callable[[], None]) -> None:
@@ -217,7 +217,7 @@ class Daemon:
             layout.data.rename(layout.engine / old_name)
         with tempfile.TemporaryDirectory(dir=layout.state_dir) as lent:
             copy = Path(shutil.copy(snapshot, lent))
-            for path in (copy, Path(lent)):  # root's until here, so nobody could place a link
+            for path in (copy, Path(lent)):  # root's until here, so no user could place a link
                 os.chown(path, user.pw_uid, user.pw_gid)
             run(
                 *(tool("etcdutl"), "snapshot", "restore", str(copy)),

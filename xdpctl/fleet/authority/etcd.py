@@ -13,7 +13,7 @@ from xdpctl.fleet.authority.daemon import UNIT, peers_url
 from xdpctl.fleet.authority.layout import ADMIN, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 
-STATES = "states"  # the role of nodes that may state intents
+STATES = "states"  # the role of nodes that may publish intents
 _PROMOTE_SECONDS = 90.0
 _LOG_BYTES = 64 << 20
 
@@ -55,7 +55,7 @@ class Etcd:
         return run(*command, *words, seconds=seconds + SECONDS)
 
     def found(self, prefix: str, fleet: str) -> None:
-        """Add the administrator and the role of nodes that state intents; enable access control."""
+        """Add the administrator and the role of publishing nodes; enable access control."""
         self.ctl("user", "add", "root", "--no-password")
         self.ctl("role", "add", "root")
         self.ctl("user", "grant-role", "root", "root")
@@ -68,7 +68,7 @@ class Etcd:
         self.ctl("auth", "enable")
 
     def add_node(self, prefix: str, name: str, states: bool) -> None:
-        """Let a node read everything, and write its own and, if it `states`, intents."""
+        """Let a node read everything, and write its own keys and, if it `states`, intents."""
         for words in node_roles(prefix, name, states):
             try:
                 self.ctl(*words)
@@ -172,7 +172,7 @@ class Etcd:
 
 
 def node_roles(prefix: str, name: str, states: bool) -> list[tuple[str, ...]]:
-    """The words of etcdctl that give a node its rights."""
+    """The arguments of etcdctl that give a node its rights."""
     role = f"node-{name}"
     may = ("role", "grant-permission", role)
     words: list[tuple[str, ...]] = [

@@ -35,7 +35,7 @@ class Installation:
         layout = self._layout
         layout.write_pair(layout.engine, "server", pair, ETCD_USER)
         layout.write(layout.engine / "ca.crt", ca, 0o644)
-        # the control plane brings it up to date, and etcd reads it at each handshake
+        # the control plane updates the list, and etcd reads it at each handshake
         layout.write(layout.revoked, revocations, 0o644, layout.user)
 
     def join(self, bundle: Bundle) -> tuple[FleetSettings, int]:
@@ -94,7 +94,7 @@ class Installation:
             remaining.remove(members[fleet.name])
             try:
                 remaining.publish_members(fleet.prefix)
-            except EngineError as error:  # they learn it at the next change of members
+            except EngineError as error:  # nodes learn the members at the next change
                 log.warning(
                     "the other nodes do not know yet that this host is no member: %s", error
                 )

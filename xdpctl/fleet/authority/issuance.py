@@ -25,7 +25,7 @@ def admin_pair(authority: Pair) -> Pair:
 
 
 def node_pair(authority: Pair, name: str, address: str, states: bool) -> Pair:
-    """The certificate and key of a node, which states intents or only follows."""
+    """The certificate and key of a node, which publishes intents or only follows."""
     return issued(authority, name, [address, name], unit=STATES if states else "")
 
 

@@ -13,8 +13,8 @@ from xdpctl.fleet.authority.layout import Layout
 
 
 class NodeRecord(msgspec.Struct):
-    """A node that was let in: its certificate (PEM), whether it may state intents, and the serial
-    numbers of earlier certificates, which may still be valid.
+    """A node that was let in: its certificate (PEM), whether it may publish intents, and the
+    serial numbers of earlier certificates, which may still be valid.
     """
 
     certificate: str

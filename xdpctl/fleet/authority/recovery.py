@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Backups of the engine and the authority: written, restored; and going on with one member left."""
+"""Writes and restores backups of engine and authority, or goes on with the last member."""
 
 import os
 import secrets

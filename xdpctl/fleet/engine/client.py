@@ -56,7 +56,7 @@ class Engine:
         return self.connection.turn
 
     def close(self) -> None:
-        """End all that runs."""
+        """End all running calls."""
         self.connection.close()
 
     def turn_away(self, turn: int) -> None:

@@ -24,7 +24,7 @@ _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 )
-_OURS = (  # errors that any other member would return, too
+_OURS = (  # errors of this node's request: every member would return them
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -63,7 +63,7 @@ class Connection:
         self._heard_at = time.monotonic()
 
     def close(self) -> None:
-        """End all that runs."""
+        """End all running calls."""
         with self._lock:
             self._closed = True
             self._drop()
@@ -123,7 +123,7 @@ class Connection:
             return EngineRefusedError(f"the fleet's engine refuses this node: {text}")
         endpoint = self.endpoint
         late = code is grpc.StatusCode.DEADLINE_EXCEEDED
-        # new connections would load a member even more that is overloaded already
+        # a new connection would add to the load of an overloaded member
         busy = late and time.monotonic() - self._heard_at < _BUSY_SECONDS
         if code not in _OURS and not busy:
             self.turn_away(turn)

@@ -44,7 +44,7 @@ class Swap(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """The result of a transaction: all written at `revision`; or none, and `found` is there."""
+    """The result of a transaction: all written at `revision`; or none; the engine has `found`."""
 
     done: bool
     revision: int

@@ -37,7 +37,7 @@ class Watch:
                         engine.turn_away(turn)
                         raise EngineError(f"the watch was ended: {answer.cancel_reason}")
                     if answer.created:
-                        continue  # it has the engine's revision, but older changes still follow
+                        continue  # this answer has the newest revision, but older changes follow
                     changes = [engine._changed(event) for event in answer.events]
                     # without changes it is a notice of progress, up to the engine's revision
                     reached = changes[-1].revision if changes else int(answer.header.revision)

@@ -20,7 +20,7 @@ from xdpctl.model.identity import Caller, Role
 from xdpctl.model.incident import NOTES_KEPT, RULES_KEPT, Incident, Note
 from xdpctl.model.rule import OPERATOR, Rule
 
-LASTS = 86_400.0  # seconds until an incident that nobody closes ends by itself
+LASTS = 86_400.0  # seconds after which an incident that nobody closes ends automatically
 HitsOf = Callable[[Rule], Hits]
 
 
@@ -53,7 +53,7 @@ def close_incident(draft: Draft, identity: str, caller: Caller) -> Incident:
     mine = [tag for tag in incident.active if tag.startswith(_tag(""))]
     if not mine:
         raise ConflictError(
-            f"{', '.join(incident.detectors)} still reports the incident {identity}",
+            f"the incident {identity} is still reported by {', '.join(incident.detectors)}",
             "id",
             "it closes when the detector reports the end, or when its rules have expired",
         )

@@ -87,7 +87,7 @@ def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
 
 
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
-    """The record; a rule that hit people is recorded as softened, so it comes back like this."""
+    """The record of a rule. If the rule hit people, it is recorded as softened for later use."""
     if phase != "softened" or record.id != rule.id or record.ended_at:
         return record
     return structs.replace(record, action=rule.action.value, limit=rule.limit)

@@ -35,14 +35,14 @@ from xdpctl.traffic.select import takes
 
 EVERYWHERE = (Prefix(bytes(4), 0), Prefix(bytes(16), 0))
 _STEP = 0.02  # seconds of the recording
-_HEADS_MAX = 2_000  # of a step; more are thinned, as on a live interface
-_READ = 50_000  # packets at once
+_HEADS_MAX = 2_000  # packets of a step; of more, a random sample is taken, as on a live interface
+_READ = 50_000  # packets that are read at once
 _WEEK = 7 * 86_400.0
 _SEED = 1
 _UNKNOWN, _ATTACK, _LEGITIMATE = 0, 1, 2
 _WORDS = {"attack": _ATTACK, "legit": _LEGITIMATE}
 _GAP = 300.0  # seconds without a packet: longer than anything that the detector waits for
-_TRUTH_MAX = 100_000_000  # lines
+_TRUTH_MAX = 100_000_000  # lines of the file with the truth
 _REASONS = {"drop": Reason.MATCHED, "limit": Reason.LIMITED, "challenge": Reason.CHALLENGED}
 
 
@@ -58,7 +58,7 @@ class Reported:
 
 @dataclass(slots=True)
 class Rehearsed:
-    """The result for one recording. `truth` counts packets by their truth and their outcome."""
+    """The result for one recording. `truth` counts packets by attack or legit, and by outcome."""
 
     packets: int = 0
     seconds: float = 0.0
@@ -67,13 +67,13 @@ class Rehearsed:
     reports: list[Reported] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     truth: dict[str, Counter[str]] = field(default_factory=dict)
-    legitimate: dict[str, tuple[int, int]] = field(default_factory=dict)  # kind: all, kept out
+    legitimate: dict[str, tuple[int, int]] = field(default_factory=dict)  # by kind: all, stopped
     first_attack: float | None = None
 
 
 @dataclass(slots=True)
 class _Step:
-    """Packets of a step, with the truth about each."""
+    """The packets of a step, and for each whether it is attack, legitimate or unknown."""
 
     ended: float
     packets: PacketArray
@@ -131,9 +131,9 @@ def _decide(
 ) -> None:
     """Apply the rules; `credit` has the packets that each limit still lets pass.
 
-    A limit for each source counts as one for all.
+    A limit per source counts as one limit for all sources.
     """
-    # drops come first
+    # drops before limits
     for mitigation in sorted(mitigations, key=lambda candidate: not candidate.drops):
         if mitigation.watched or mitigation.state is State.PROBING:
             continue

@@ -17,8 +17,8 @@ _FLOWS_MAX = 4_000_000
 class Flows:
     """The flows that outgoing packets have opened, much as the flow memory would know them.
 
-    There are two differences: the memory has a budget, and it tells an ACK with data from one
-    without, which a recording's columns do not.
+    There are two differences: the flow memory has a budget, and it tells an ACK with data from an
+    ACK without, for which the recording's columns have no field.
     """
 
     def __init__(self, ours: Sequence[Prefix]) -> None:
@@ -26,7 +26,7 @@ class Flows:
         self.taught = False
 
     def mark(self, packets: PacketArray) -> NDArray[np.bool_]:
-        """Learn from packets in order, and mark those that come in; return which these are."""
+        """Record flows from packets in order, and mark incoming packets; return which come in."""
         goes_out = to_any(self._ours, packets, "source") & ~to_any(
             self._ours, packets, "destination"
         )

@@ -21,8 +21,8 @@ BY_FILTER, BY_REPLAY = "the running filter", "replay on this host"
 class Protecting:
     """The protected prefixes, who is logged in by ssh, and the sides of sources.
 
-    `found_by` says who looked at this host; "" if nobody did. `outside`: packets come in on an
-    outside interface. Sides count only then.
+    `found_by` names the program that examined this host; "" if none did. `outside`: packets come in
+    on an outside interface. Only then are `sides` used.
     """
 
     protection: Protection = field(default_factory=lambda: Protection({}))
@@ -40,7 +40,7 @@ def nothing(settings: Settings, outside: bool) -> Protecting:
 
 
 def as_live(settings: Settings, outside: bool) -> Protecting:
-    """What the loader reports if it runs, else what it would find now; AttachError if it cannot."""
+    """What the loader reports if it runs, else what it would find now; AttachError if it fails."""
     report, found_by = _running(settings), BY_FILTER
     if report is None:
         report, found_by = _found(settings), BY_REPLAY
@@ -50,13 +50,13 @@ def as_live(settings: Settings, outside: bool) -> Protecting:
 
 
 def all_outside(settings: Settings) -> bool:
-    """Whether every configured interface is an outside one. Then recordings are from one, too."""
+    """Whether all configured interfaces are outside; then recordings are from outside, too."""
     names = settings.interface_names
     return bool(names) and settings.outside_interfaces.issuperset(names)
 
 
 def _running(settings: Settings) -> LoaderReport | None:
-    """The report of a loader that runs; None if none does, or its report cannot be read."""
+    """The report of the running loader; None if no loader runs, or its report cannot be read."""
     try:
         report = LoaderReport.read(settings.loader_status)
     except (OSError, ValueError):

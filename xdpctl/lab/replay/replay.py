@@ -54,8 +54,8 @@ class Clocked(StrEnum):
     """How limits are rehearsed."""
 
     NO_LIMITS = "none"
-    RECORDING = "recording"  # by the recording's clock
-    ALL = "all"  # every packet that they match is too fast
+    RECORDING = "recording"  # limits go by the recording's clock
+    ALL = "all"  # limits treat every packet that they match as too fast
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Tally:
     bytes: int
     skipped: Skipped
     short: int  # frames of less than an Ethernet header
-    clock: RecordedClock  # by which limits went, if it ran
+    clock: RecordedClock  # the clock for limits, if they went by the recording's clock
     reasons: Counter[Reason] = field(default_factory=Counter)
     rules: Counter[tuple[Reason, str, str]] = field(default_factory=Counter)  # reason, id, text
 
@@ -177,7 +177,7 @@ def _state(
     rules: Path | None,
     protecting: Protecting,
 ) -> tuple[State, Imported]:
-    """Fill the maps as the control plane would; no controller is running when this returns."""
+    """Fill the maps with a controller, as the control plane would, and stop it before returning."""
     controller = Controller(
         store,
         datapath,

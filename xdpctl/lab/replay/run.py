@@ -23,13 +23,13 @@ class RecordedClock:
     """
 
     ns: int = 1
-    late: int = 0  # packets with an earlier time than one before them
-    set_back: int = 0  # of these, packets at which the clock was set back
+    late: int = 0  # packets with an earlier time than a packet before them
+    set_back: int = 0  # late packets at which the recording's clock was set back
     timeless: int = 0  # packets without a time
     _latest: int = 0
 
     def read(self, unix_ns: int) -> int:
-        """The clock in ns at a packet with this time; 0: the packet has none."""
+        """The clock in ns at a packet with this time; 0 means that the packet has no time."""
         if not unix_ns:
             self.timeless += 1
             return self.ns
@@ -49,8 +49,8 @@ ALONE_BYTES = 8 << 20  # a smaller file is read by one process, which is faster
 _BATCH = 1_000
 _LENGTH_MAX = 1 << 20  # bytes; the length in a damaged recording can be anything
 _WORKERS = 4  # each worker reads the whole file, so more would gain little
-_REORDERED_NS = 10**9  # several queues or cards record packets out of order by less than this
-_GAP_NS = 4 * 3600 * 10**9  # by then every bucket is empty, so more makes no difference
+_REORDERED_NS = 10**9  # several queues or network cards reorder packets by less than this
+_GAP_NS = 4 * 3600 * 10**9  # by then every bucket is empty, so a longer gap changes nothing
 _LAST_NS = 1 << 62
 
 

@@ -15,7 +15,7 @@ from xdpctl.lists.formats.tables import DSHIELD_TITLE, cells_of
 _MEMBERS = 1 << 14  # gzip members; the smallest in use are the blocks of bgzip, 64 KiB each
 _HEAD = LINE  # bytes at the start that decide the format
 _LINES = 10
-_HEAD_BYTES = 4096  # at the start, which tell whether it is text
+_HEAD_BYTES = 4096  # bytes at the start, which show whether the document is text
 _DSHIELD = re.compile(r"[0-9]+(\.[0-9]+){3}\t[0-9]+(\.[0-9]+){3}\t[0-9]{1,2}(\t|$)")
 _ORIGIN = "check the source of the list: it may need a login or a key, or have moved"
 
@@ -106,7 +106,7 @@ def _format_of(text: str) -> FeedFormat | None:
 
 
 def _check_one_line(text: str) -> None:
-    """RuleError for several entries in one line, since only the first one would be read."""
+    """RuleError for several entries in one line, since only the first entry would be read."""
     pieces = re.split(r"[\s,;]+", text)[:3]
     if len(pieces) > 1 and all(map(is_entry, pieces)):
         raise RuleError("all entries are in one line", "", "write one entry a line")

@@ -39,8 +39,8 @@ Refuse = Callable[[int, str, RuleError], None]
 def numbered(data: bytes, refuse: Refuse) -> Iterator[tuple[int, str]]:
     """Number and text of the lines that are neither blank nor comments.
 
-    Tabs around a line are kept, since they are empty cells. Lines that are too long are passed to
-    `refuse`.
+    Tabs around a line are kept, since they are empty cells. It calls `refuse` for lines that
+    are too long.
     """
     stream, number = BytesIO(data), 0
     while raw := stream.readline(LINE + 1):

@@ -37,15 +37,15 @@ class FeedFormat(StrEnum):
 class Feed:
     """The contents of a list: sorted unique keys by family, and the refused lines.
 
-    The prefixes of ranges larger than a /8 are kept apart in `broad`, since a set that drops must
-    not have them.
+    `broad` has the prefixes of ranges larger than a /8 separately, since a set that drops must not
+    have them.
     """
 
     keys: dict[int, Keys]
-    lines: int  # lines or objects with an entry, counting refused ones
+    lines: int  # lines or objects with an entry, including refused lines
     duplicates: int
     rejected: int
-    rejects: list[dict[str, Any]]  # the first refused ones: line, text, error, fix
+    rejects: list[dict[str, Any]]  # the first refused lines: line, text, error, fix
     broad: Keys = field(default_factory=lambda: V4.empty)
     broad_lines: int = 0
 

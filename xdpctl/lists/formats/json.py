@@ -35,7 +35,7 @@ class _Name(str):
 
 
 class _Any(msgspec.Struct):
-    """Any object; nothing of it is kept."""
+    """Any object; its fields are skipped."""
 
 
 class _AnyList(msgspec.Struct, array_like=True):
@@ -138,7 +138,7 @@ def _chosen(lists: Lists, column: str | None, data: bytes) -> Lists:
     if holding:
         return holding
     document = msgspec.Raw(data)
-    if _holds(document, column):  # an object that is an entry
+    if _holds(document, column):  # the object itself is an entry
         return {"": [document]}
     if lists and not any(lists.values()):
         return {}

@@ -17,7 +17,7 @@ _END = np.isin(np.arange(256), list(b"\n\t ,;#"))  # what may follow an entry
 _SKIPPED = np.isin(np.arange(256), list(b"\n#;"))  # at the start of lines without an entry
 _SPACE = np.isin(np.arange(256), list(b"\t "))
 _DASH = np.isin(np.arange(256), list(b"\t -"))  # after a space: perhaps the rest of a range
-_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)  # least number by digits; 1000: no octet
+_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint16)  # least octet by number of digits; 1000: no
 
 Numbers = NDArray[Any]
 
@@ -57,7 +57,7 @@ def _read_line(raw: bytes, line: int, into: Gathering) -> None:
 def _read_chunk(chunk: bytes, line: int, into: Gathering) -> int:
     """Read the lines with IPv4 entries together, then the others; return the number of lines."""
     codes = np.frombuffer(chunk, np.uint8)
-    marks = np.flatnonzero(codes - np.uint8(48) > 9)  # whatever is not a digit
+    marks = np.flatnonzero(codes - np.uint8(48) > 9)  # positions of all non-digits
     newlines = np.flatnonzero(codes[marks] == _NEWLINE)
     ends = marks[newlines]
     starts, first = np.zeros_like(ends), np.zeros_like(ends)

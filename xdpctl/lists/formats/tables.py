@@ -100,7 +100,7 @@ def read_dshield(data: bytes, into: Gathering) -> None:
 
 
 def _parse_dshield(text: str) -> list[Prefix]:
-    """The prefix of a line `start end length ...`; RuleError if these do not agree."""
+    """The prefix of a line `start end length ...`; RuleError if the three do not agree."""
     cells = text.split("\t")
     if len(cells) < 3:
         raise RuleError(

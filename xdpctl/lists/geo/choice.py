@@ -22,7 +22,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A selection of networks in any of these; if inverted, of those known to be in none."""
+    """Selects networks in any of these countries and ASes or, if inverted, known to be in none."""
 
     countries: frozenset[str]
     asns: frozenset[int]

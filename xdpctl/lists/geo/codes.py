@@ -18,7 +18,7 @@ ISO = frozenset(
 )
 _MEANT = {"UK": "GB", "EN": "GB", "EL": "GR", "SU": "RU", "YU": "RS", "TP": "TL", "ZR": "CD"}
 _SAME = {"UK": "GB", "EL": "GR"}  # reserved in ISO 3166-1 for the same countries
-_UNKNOWN = {"XX", "ZZ"}  # what some databases write for networks of no country
+_UNKNOWN = {"XX", "ZZ"}  # codes in some databases for networks of no country
 _MAX_ASN = (1 << 32) - 1
 
 

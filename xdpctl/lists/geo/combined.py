@@ -40,7 +40,7 @@ class Combined:
         return any(database.has_asns for database in self.databases)
 
     def lookup(self, address: Prefix) -> Place | None:
-        """See GeoDatabase. The network is the narrower one of the two that answered."""
+        """See GeoDatabase. The result has the narrower of the two databases' networks."""
         places = [place for d in self.databases if (place := d.lookup(address))]
         if not places:
             return None

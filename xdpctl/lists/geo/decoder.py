@@ -23,7 +23,7 @@ class Decoder:
     data: mmap
     base: int
     wanted: frozenset[str] | None = None
-    _pointed: dict[int, Any] = field(default_factory=dict)  # most maps are shared by many records
+    _pointed: dict[int, Any] = field(default_factory=dict)  # many records share most maps
 
     def record(self, offset: int) -> Any:
         """The record at an offset: maps, texts and numbers; other types are None.

@@ -104,7 +104,7 @@ class Databases:
     def current(self) -> GeoDatabase | None:
         """The current database; None if none is installed. This may read files.
 
-        ConfigError if one cannot be read and none was open before.
+        ConfigError if a database cannot be read and none was open before.
         """
         with self._lock:
             stamp = _stamp(self._named or find_databases())

@@ -37,7 +37,7 @@ _FAULTS = (IndexError, Damaged)
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """The network tree; the record of a node applies below it, unless a node there has its own."""
+    """The network tree; a node's record applies below it, except below nodes with a record."""
 
     rows: NDArray[Any]
 
@@ -48,7 +48,7 @@ class _Nodes:
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
         """See Tree; a child without children is a leaf."""
         child = self.rows[nodes, :2].astype(np.int64)
-        row = self.rows[child]  # of node 0, the root, where there is none
+        row = self.rows[child]  # where there is no child, this is the row of node 0, the root
         applied = np.where(
             (child > 0) & (row[..., 2] != _NONE), row[..., 2], records[:, np.newaxis]
         )

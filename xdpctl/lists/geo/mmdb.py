@@ -40,7 +40,7 @@ class _Nodes:
     """The search tree in the file: two records a node, of 24, 28 or 32 bits each."""
 
     size: int
-    width: int  # bytes a node
+    width: int  # bytes in a node
     data: mmap
 
     def below(self, nodes: Numbers, records: Numbers) -> tuple[Numbers, Numbers]:
@@ -123,7 +123,7 @@ class MmdbDatabase:
             raise _damaged(self.path, error) from error
 
     def _leaves(self, picked: Picked) -> dict[int, Keys]:
-        """The keys of the picked records; IPv4 is below ::/96, and aliases of it are left out."""
+        """The keys of the picked records. IPv4 is below ::/96; its aliases are left out."""
         root = Spot(0, -1)
         if self._ip_version == 4:
             return {4: merged(V4, leaves(self._nodes, root, V4, picked)), 6: V6.empty}

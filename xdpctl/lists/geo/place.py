@@ -17,10 +17,10 @@ class LayoutError(ConfigError):
 class Place:
     """The country and AS of an address; "" and 0 mean unknown."""
 
-    country: str  # ISO 3166-1 alpha-2, or the database's own such as EU
+    country: str  # ISO 3166-1 alpha-2, or a code of the database such as EU
     asn: int
     as_name: str
-    network: str  # the database's own prefix that answered, or ""
+    network: str  # the prefix in the database that covers the address, or ""
 
 
 class GeoDatabase(Protocol):

@@ -31,7 +31,7 @@ def union(family: Family, keys: Keys, other: Keys) -> Keys:
 
 
 def difference(family: Family, keys: Keys, other: Keys) -> Keys:
-    """The keys of the addresses in the first and not in the second set.
+    """The keys of the addresses that are in the first set but not in the second.
 
     The keys of both must be sorted and disjoint.
     """
@@ -52,10 +52,10 @@ def difference(family: Family, keys: Keys, other: Keys) -> Keys:
 
 
 def _outermost(family: Family, keys: Keys) -> Keys:
-    """The sorted keys that are not inside another one."""
+    """The sorted keys that are not inside another key."""
     last = family.last(keys)
     ends = np.unique(last)
-    reach = np.maximum.accumulate(np.searchsorted(ends, last))  # by rank: bytes have no maximum
+    reach = np.maximum.accumulate(np.searchsorted(ends, last))  # ranks, as bytes have no maximum
     inside = np.zeros(len(keys), np.bool_)
     inside[1:] = reach[1:] == reach[:-1]
     return keys[~inside]

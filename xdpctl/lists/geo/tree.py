@@ -40,7 +40,7 @@ class Tree(Protocol):
 
 
 def descend(tree: Tree, start: Spot, path: bytes) -> Spot:
-    """The position at the end of a path of bits, or at the end of its branch if that is earlier."""
+    """The position at the end of a path of bits, or at the end of a shorter branch."""
     spot = start
     for at in range(len(path) * 8):
         if spot.node < 0:

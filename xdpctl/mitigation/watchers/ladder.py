@@ -38,7 +38,7 @@ class Ladder:
     ) -> None:
         self._controller, self._settings, self._mode_of = controller, settings, mode_of
         self._activity = Activity()
-        self._since: dict[str, float] = {}  # of rules in monitor mode, on the monotonic clock
+        self._since: dict[str, float] = {}  # monotonic time since when a rule is in monitor mode
         task = PeriodicTask(
             "ladder", _STEP_SECONDS, self.step, "ladder check failed; rules stay at their step"
         )
@@ -82,7 +82,7 @@ class Ladder:
         for rule in due:
             standing = draft.find(rule.id)
             if standing is None or not _alike(standing, rule) or not self._climbs(standing):
-                continue  # it was changed in the meantime
+                continue  # the rule was changed in the meantime
             if tags.WATCHED in standing.tags:
                 left = tags.without(standing.tags, tags.WATCHED)
                 raised = standing.replace(mode=Mode.ENFORCE, tags=left)
@@ -99,7 +99,8 @@ class Ladder:
             except (QuotaError, CapacityError, ConflictError, LockoutError) as error:
                 draft.note(raised.origin, "rule.not-raised", raised.id, why=str(error))
                 left = tags.without(standing.tags, tags.WATCHED)
-                draft.put(standing.replace(tags=(*left, tags.RAISED)))  # it is not asked again
+                # the tag prevents another attempt
+                draft.put(standing.replace(tags=(*left, tags.RAISED)))
                 continue
             rule_notes.rule_moved(draft, standing, raised, self._controller.hits(standing))
             rule_notes.rule_changed(draft, raised, "raised", why)

@@ -51,7 +51,7 @@ class Spared:
 
 
 class _List(NamedTuple):
-    """A list, its slot, and since when it is looked at."""
+    """A list, its slot, and since when it is measured."""
 
     name: str
     slot: int
@@ -59,7 +59,7 @@ class _List(NamedTuple):
 
 
 class ListWatch:
-    """Looks at the lists in force every few seconds.
+    """Measures the lists in force every few seconds.
 
     `seen` returns the packets of the last seconds, or None if nothing is observed. `found` has each
     measured list by name. What a list spares is noted once an hour.
@@ -92,7 +92,7 @@ class ListWatch:
             else _List(name, slot, now)
             for name, slot in slots.items()
         }
-        seen = cache(self._seen)  # most lists are looked at for the same time
+        seen = cache(self._seen)  # most lists are measured over the same time
         results = {watched.name: _spared(watched, now, seen) for watched in self._lists.values()}
         self.found = {name: spared for name, spared in results.items() if spared is not None}
         self._tell(now)

@@ -94,6 +94,6 @@ class Activity:
             last = self._seen[rule] = _Seen(packets, now, False, now)
         loud = packets - last.packets > LOUD_PPS * (now - last.at)
         if loud != last.loud:
-            last.since = last.at  # it changed at some time since then
+            last.since = last.at  # the activity changed at some time since then
         last.packets, last.at, last.loud = packets, now, loud
         return loud, now - last.since

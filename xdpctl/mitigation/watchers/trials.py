@@ -28,15 +28,15 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
 
 _STEP_SECONDS = 0.5
-_MOST_SHARE = 0.25  # of flows
+_MOST_SHARE = 0.25  # largest share of flows that may pass
 _LEAST, _MOST, _OF_HITS = 5.0, 25.0, 0.001  # flows a second that are tried
 _EAGER = 400  # counted sources; until then as many flows as possible are tried
 _AGAIN, _AGAIN_MOST, _OF_USUAL = 25.0, 500.0, 2.0  # flows a second that may come again
 _LOOK_SECONDS, _IN_A_PAUSE = LOOK_NS / 1e9, 0.1
 _RECORDS_NS = 10_000_000_000
-_SERVED, _MORE = 0.8, 2.0  # if as large a share that comes again is served, more may come again
+_SERVED, _MORE = 0.8, 2.0  # from this served share on, so many times as many flows may come again
 _SOFT_PPS, _SOFT_OF_USUAL = 1_000.0, 4.0  # a limit in the place of a drop
-_STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # it is raised where most are people
+_STEP, _STEPS_MOST, _MANY = 4.0, 16.0, 0.5  # how the limit is raised where most sources are people
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class _Tried:
 
 
 class TrialWatch:
-    """Looks at the trials twice a second; `step` does so once.
+    """Evaluates the trials twice a second; `step` does so once.
 
     `usual` returns the usual handshakes a second at a destination, or at all. `mode_of` returns the
     mode of a detector; rules are softened only while it is on.
@@ -169,7 +169,8 @@ class TrialWatch:
     def _softer(self, name: str, collateral: Collateral) -> Rule | None:
         """The softened rule; None if it stays as it is."""
         rule = self._tried[name].rule
-        if not collateral.hurts or not automatic(rule):  # an operator is only told
+        # an operator's rule is not changed, only reported
+        if not collateral.hurts or not automatic(rule):
             return None
         if self._mode_of(rule.origin) is not Automatic.ON:
             return None
@@ -179,7 +180,7 @@ class TrialWatch:
         for name, collateral in hurting.items():
             looked, standing = self._tried[name].rule, draft.find(name)
             if standing is None or _does(standing) != _does(looked) or not on_trial(standing):
-                continue  # it was changed in the meantime
+                continue  # the rule was changed in the meantime
             changed = softer(standing, collateral, self._usual(standing.match.get("destination")))
             if changed is None:
                 continue

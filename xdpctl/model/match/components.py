@@ -33,7 +33,7 @@ class Component:
 
     @property
     def of_flowspec(self) -> bool:
-        """Whether it is a component of FlowSpec."""
+        """Whether FlowSpec has this component."""
         return self.type < _OURS
 
 

@@ -32,7 +32,7 @@ def overlap(match: Match, other: Match) -> bool:
 def _meet(name: str, value: Any, other: Any) -> bool:
     if isinstance(value, Prefix):
         return value.covers(other) or other.covers(value)
-    if name == "port":  # one may match the source port, and the other the destination port
+    if name == "port":  # one match may mean the source port, and the other the destination port
         return True
     if COMPONENTS[name].kind is Kind.NUMBER:
         return any(a <= d and c <= b for a, b in value for c, d in other)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec's order of precedence (RFC 8955 section 5.1, RFC 8956 section 3.6), as a sort key.
 
-Components are compared by type; a match that has the lower type comes first. Of two prefixes, one
-inside the other comes first, else the lower address. Of two lists, the one with the lower bytes in
-an UPDATE message comes first, and a longer list before one that it begins with.
+Components are compared by type; a match that has the lower type comes first. If one prefix is
+inside another, the inner one comes first, else the one with the lower address. Of two lists, the
+one with the lower bytes in an UPDATE message comes first; if one list begins with the whole other
+list, the longer one comes first.
 """
 
 from collections.abc import Iterator

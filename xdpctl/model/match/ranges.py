@@ -110,7 +110,7 @@ def _test(text: str, component: Component, where: str) -> Ranges:
 
 
 def both(ranges: Ranges, other: Ranges) -> Ranges:
-    """The numbers that are in both."""
+    """The numbers that are in both lists."""
     pairs = ((max(a, c), min(b, d)) for a, b in ranges for c, d in other)
     return tuple((low, high) for low, high in pairs if low <= high)
 

@@ -94,8 +94,8 @@ class Detector:
     def _step(self, now: float) -> None:
         """Read the new heads, and pass them to the engine.
 
-        While nobody empties the ring, the engine's time stands still: an attack is not over because
-        it is not seen.
+        While nobody empties the ring, the engine's time stands still: an attack that the engine
+        cannot see may still go on.
         """
         packets = read(heads := self.follower.read_all())
         self.stand_in.step(now, packets, self.follower.room)
@@ -104,7 +104,7 @@ class Detector:
             return
         seconds = _READ_SECONDS if self._blind else None
         self._blind = False
-        if self.follower.overrun > self._overrun and len(heads):  # only the newest are left
+        if self.follower.overrun > self._overrun and len(heads):  # only the newest heads are left
             self._overrun = self.follower.overrun
             seconds = max(float(np.ptp(heads["time_ns"])) / 1e9, _POLL_SECONDS)
         self._reports += self.engine.step(now, time.time(), packets, seconds)
@@ -124,7 +124,7 @@ class Detector:
             self._telling = pool.submit(self.teller.tell, [told(report) for report in self._told])
 
     def _ask(self, now: float, pool: ThreadPoolExecutor) -> None:
-        """Ask periodically what operators expect; the last answer holds while none comes."""
+        """Ask periodically what operators expect; each answer applies until the next one comes."""
         if self._asking and self._asking.done():
             if (expectations := self._asking.result()) is not None:
                 self.engine.expectations = expectations
@@ -134,7 +134,7 @@ class Detector:
             self._asking = pool.submit(self.teller.expectations)
 
     def _beat(self, now: float, pool: ThreadPoolExecutor) -> None:
-        """Once a second: look which prefixes are protected, and report.
+        """Once a second, read which prefixes are protected, and report.
 
         DatapathError if the ring was replaced: this process would see nothing any more.
         """

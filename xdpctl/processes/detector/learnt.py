@@ -100,7 +100,7 @@ def _head(line: bytes) -> dict[str, Any]:
 
 
 def _earlier(entries: object) -> Iterator[Mitigation]:
-    """Those that can be read: a damaged one does not spoil the rest of the file."""
+    """The mitigations that can be read: a damaged one does not spoil the rest of the file."""
     for entry in msgspec.convert(entries, list[Any]):
         try:
             mitigation = msgspec.convert(entry, Mitigation)

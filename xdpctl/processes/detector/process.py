@@ -12,10 +12,10 @@ from xdpctl.base.system.children import as_user, python
 from xdpctl.config.settings import Settings
 from xdpctl.processes.children import Child, Popen, identity
 
-_NICE = -10  # a flood must not keep it from running
+_NICE = -10  # a flood must not keep the detector from running
 _PAUSE = 0.1  # seconds, before it is started again
 _HUNG_SECONDS = 15.0  # without a sign of life
-_START_SECONDS = 75.0  # more, until the first one
+_START_SECONDS = 75.0  # more seconds until the first sign
 log = logging.getLogger("xdpctl.run")
 
 
@@ -46,7 +46,7 @@ class DetectorProcess:
         return started
 
     def keep(self) -> None:
-        """Restart it if it died, and end it if it gives no sign of life."""
+        """Restart the detector if it died; end it if it gives no sign of life."""
         now = time.monotonic()
         with suppress(BlockingIOError):
             while os.read(self._alive, 4096):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Observes in place of the control plane while that starts or restarts.
 
-Otherwise the control plane selects the packets whose heads are copied, and begins each epoch.
-Nobody empties the ring meanwhile, so few heads are copied, and fewer when there is less room.
+Usually the control plane selects the packets whose heads are copied, and begins each epoch. While
+it is away, nobody empties the ring, so few heads are copied, and fewer when there is less room.
 """
 
 from contextlib import closing
@@ -19,7 +19,7 @@ from xdpctl.traffic.packets import PacketArray, joined
 from xdpctl.traffic.sampler import adapt, masks
 
 _SILENT_SECONDS, _EPOCH_SECONDS = 0.5, 1.0
-_AT_FIRST_LOG2 = 6  # of what rules decide, of which the program thins no strata
+_AT_FIRST_LOG2 = 6  # one in 64 packets that rules decide: the program does not thin these
 _HALF, _LITTLE = 0.5, 0.1  # of the ring is free
 
 
@@ -69,6 +69,6 @@ class StandIn:
         self.observes, self._gathered, self._next_at = True, [], now + _EPOCH_SECONDS
 
     def stop(self) -> None:
-        """Ask for no heads any more, if nobody else does."""
+        """Observe no packets any more, unless the control plane observes."""
         if self.observes:
             self._control["observed"] = no_masks()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Posts reports to the hook of the embedded detector, and returns which had no effect."""
+"""Posts reports to the hook of the embedded detector; returns which reports had no effect."""
 
 import logging
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Teller:
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
         self._said = self._unread = ""
-        self.softened: dict[str, Rate] = {}  # drops that stand as limits, by mitigations' ids
+        self.softened: dict[str, Rate] = {}  # limits that replace drops, by mitigations' ids
 
     def tell(self, reports: Sequence[Told]) -> dict[str, str]:
         """Post reports; return why some had no effect, by the id of the mitigation."""
@@ -83,7 +83,7 @@ class Teller:
             body = encode(list(reports))
             answer = self._client.call("POST", f"/v1/hooks/{BUILTIN}", _SECONDS, content=body)
         except (Refused, Unreachable, OSError) as error:
-            if isinstance(error, Refused) and len(reports) > 1:  # one must not hinder the others
+            if isinstance(error, Refused) and len(reports) > 1:  # accept the other reports
                 return {
                     name: why for report in reports for name, why in self.tell([report]).items()
                 }
@@ -95,7 +95,7 @@ class Teller:
         return reasons
 
     def expectations(self) -> tuple[Expectation, ...] | None:
-        """What operators expect; None if the control plane does not say."""
+        """What operators expect; None if the control plane does not answer."""
         try:
             items = self._client.call("GET", "/v1/expectations", _SECONDS)["expectations"]
         except (Refused, Unreachable, OSError) as error:

@@ -13,7 +13,7 @@ from xdpctl.processes.detector.status import read_status
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """Whether it runs, and how many mitigations stand; nothing if it is off."""
+    """Whether it runs, and how many mitigations are in force; nothing if it is off."""
     if ctx.settings.detect.mode is Most.OFF:
         return
     status = read_status(ctx.settings.detector_status)

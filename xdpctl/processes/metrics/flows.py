@@ -12,7 +12,7 @@ _MEMORIES = {MemoryNumber.FLOWS: "flows", MemoryNumber.ANSWERED: "answered"}
 
 
 def metrics(ctx: ControlPlane) -> Iterator[Metric]:
-    """How full the memories are, where they are asked, and what became of challenges."""
+    """How full the memories are, which interfaces use them, and what became of challenges."""
     yield from _memories(ctx)
     yield from _challenges(ctx)
 

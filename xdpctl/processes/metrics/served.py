@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Metrics of what services inside serve, of those that serve most."""
+"""Metrics of the services inside that serve most."""
 
 from collections.abc import Iterator
 

@@ -38,7 +38,7 @@ class SpeakerProcess:
         )
 
     def keep(self) -> None:
-        """Start it, or start it again if it died."""
+        """Start the speaker, or start it again if it died."""
         if time.monotonic() < self._again_at:
             return
         try:

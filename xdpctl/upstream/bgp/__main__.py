@@ -2,8 +2,8 @@
 """`python -m xdpctl.upstream.bgp FOLDER [PARENT]`: runs the speaker with the files of that folder.
 
 The speaker is ExaBGP, and starts the bridge. Only the bridge withdraws routes when their time is
-over. So if it dies or hangs, the speaker is ended, and its sessions with everything that was
-announced. The parent of this process then starts it again.
+over. So if the bridge dies or hangs, this process ends the speaker, and with it all sessions and
+announcements. Then its parent starts this process again.
 """
 
 import os
@@ -38,7 +38,7 @@ def run(folder: Path) -> str:
             exabgp.command(folder),
             env={"PATH": "/usr/bin:/bin"},
             stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: die_with(mine),  # there are no threads
+            preexec_fn=lambda: die_with(mine),  # no thread can hold a lock at the fork
         )
         watch = _Watch(speaker, beats)
         try:
@@ -74,11 +74,11 @@ class _Watch:
         """End both: the speaker gets a moment to say goodbye to its peers."""
         end_process(self._speaker, _GOODBYE_SECONDS)
         if self._bridge and not _dead(self._bridge) and _is_bridge(self._bridge):
-            os.kill(self._bridge, signal.SIGKILL)  # it may hang, and would wake up as a second one
+            os.kill(self._bridge, signal.SIGKILL)  # a hung bridge could wake up beside a new one
 
 
 def _is_bridge(pid: int) -> bool:
-    """Whether a process is the bridge; its id came over a socket, so it is checked."""
+    """Whether a process is the bridge. Its id came over a socket, so it may be false."""
     try:
         return BRIDGE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

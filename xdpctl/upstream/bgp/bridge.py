@@ -51,14 +51,14 @@ class Bridge:
         self._refused: set[str] = set()
         self._file = KeptFile(Path(setup.state))
         self._beats = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._beats.setblocking(False)  # a launcher that hangs must not keep this from its work
+        self._beats.setblocking(False)  # a launcher that hangs must not block the bridge
         self._restore()
         self._clients = Clients(
             Path(setup.socket), setup.users, self._selector, self._greeting, self._order
         )
 
     def run(self) -> None:
-        """Serve both sides."""
+        """Serve the speaker and the clients."""
         os.set_blocking(_STANDARD_INPUT, False)
         os.set_blocking(_STANDARD_OUTPUT, False)
         self._selector.register(_STANDARD_INPUT, selectors.EVENT_READ)
@@ -181,7 +181,7 @@ class Bridge:
         if before.keys() != self._table.wanted.keys() or any(
             abs(before[route] - until) > 1 for route, until in self._table.wanted.items()
         ):
-            self._keep()  # before the speaker hears of it
+            self._keep()  # before the speaker gets the order
 
     def _flush(self) -> None:
         if not self._unsent:

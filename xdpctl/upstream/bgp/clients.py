@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xdpctl.upstream.bgp.messages import LINE_MAX
 
-_MOST, _UNREAD_MAX = 4, 16 << 20  # clients, and bytes that one has not read
+_MOST, _UNREAD_MAX = 4, 16 << 20  # clients, and bytes that a client has not read
 _CHUNK = 64 << 10
 _CREDENTIALS = struct.Struct("3i")  # SO_PEERCRED: process, user, group
 
@@ -63,7 +63,7 @@ class Clients:
         """Handle the selector's events for a file descriptor; ignore one that is not ours."""
         if fd == self._listener.fileno():
             self._accept()
-        elif client := self._clients.get(fd):  # it may have been dropped just now
+        elif client := self._clients.get(fd):  # the client may have been dropped just now
             self._serve(client, events)
 
     def _accept(self) -> None:

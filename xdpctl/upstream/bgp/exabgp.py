@@ -10,7 +10,7 @@ from xdpctl.upstream.peers import Peer, router_id
 
 FILE = "exabgp.conf"
 # No listening socket, no pipes for commands besides the bridge's, an answer to each command. The
-# bridge is not started again: ExaBGP would not tell a new one which sessions stand.
+# bridge is not started again: ExaBGP would not tell a new bridge which sessions are up.
 ENVIRONMENT = {
     "exabgp_api_ack": "true",
     "exabgp_api_cli": "false",

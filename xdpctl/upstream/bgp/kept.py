@@ -38,7 +38,7 @@ class KeptFile:
         self.problem = ""
 
     def write(self, wanted: Mapping[PeerRoute, float]) -> None:
-        """Write the routes, and until when they stand. If that fails, the file is removed.
+        """Write the routes, and until when to announce them. If that fails, remove the file.
 
         Withdrawn routes must not come back from an old file.
         """
@@ -54,7 +54,7 @@ class KeptFile:
             self.problem = f"what is announced cannot be written to {self._path}: {error}"
 
     def read(self) -> dict[PeerRoute, float]:
-        """The routes, and for how many more seconds they stand; none from another boot.
+        """The routes, and for how many more seconds to announce them; none from another boot.
 
         ValueError or OSError if the file cannot be read.
         """

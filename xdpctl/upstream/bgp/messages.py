@@ -45,7 +45,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A route that the speaker was told to announce; `problem` says why it does not."""
+    """A route that the speaker was ordered to announce; `problem` says why it does not."""
 
     route: PeerRoute
     problem: str = ""
@@ -73,11 +73,11 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 
 class Anew(msgspec.Struct, frozen=True, tag="anew"):
-    """All routes that stand follow, and then `Whole`: other routes are gone."""
+    """All current routes follow, and then `Whole`: any other route is gone."""
 
 
 class Whole(msgspec.Struct, frozen=True, tag="whole"):
-    """All routes that stand have been sent."""
+    """All current routes have been sent."""
 
 
 FromBridge = Report | Received | Gone | Anew | Whole
@@ -92,10 +92,10 @@ def line(message: Any) -> bytes:
 
 
 def order(data: bytes) -> Order:
-    """An order that was read; ValueError if it is none."""
+    """The order in some bytes; ValueError if they are no order."""
     return _orders.decode(data)
 
 
 def from_bridge(data: bytes) -> FromBridge:
-    """A message of the bridge; ValueError if it is none."""
+    """The bridge's message in some bytes; ValueError if they are no message."""
     return _from_bridge.decode(data)

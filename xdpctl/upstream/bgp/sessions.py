@@ -42,7 +42,7 @@ class _Heard:
 
 
 class Sessions:
-    """Hears the lines of ExaBGP; `most` routes are kept of each peer, by its address."""
+    """Reads the lines of ExaBGP; `most` has the number of routes to keep, by a peer's address."""
 
     def __init__(self, most: dict[str, int]) -> None:
         self._heard = {peer: _Heard(limit) for peer, limit in most.items()}
@@ -55,7 +55,7 @@ class Sessions:
         ]
 
     def received(self) -> Iterator[Received]:
-        """The last message about each route that stands."""
+        """The last message about each current route."""
         for peer, heard in self._heard.items():
             for message in heard.routes.values():
                 yield Received(peer, msgspec.Raw(message))

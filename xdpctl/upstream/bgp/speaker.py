@@ -25,15 +25,15 @@ log = logging.getLogger("xdpctl.upstream")
 
 
 class Speaker(Protocol):
-    """What speaks BGP for us."""
+    """The interface of a BGP speaker."""
 
     @property
     def report(self) -> Report | None:
-        """What it last said of its sessions and routes; None while it does not answer."""
+        """The speaker's last report on its sessions and routes; None while it does not answer."""
         ...
 
     def announce(self, wanted: Iterable[Wanted]) -> bool:
-        """Announce exactly these from now on; False if it could not be told."""
+        """Announce exactly these routes from now on; False if the order could not be sent."""
         ...
 
 
@@ -63,7 +63,7 @@ class Bridged:
 
     @property
     def report(self) -> Report | None:
-        """What the bridge last said; None if it has not said anything for five seconds."""
+        """The bridge's last report; None if there was none for five seconds."""
         silent = time.monotonic() > self._heard_at + _SILENT_SECONDS
         return None if silent else self._report
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is to be announced, what the speaker was told, and the next command for it. Pure.
+"""Which routes to announce, which of them the speaker got, and its next command. Pure.
 
 Each order says for how many seconds a route is announced. Then the route is withdrawn, even if
 nobody is left to ask for that.
@@ -38,7 +38,7 @@ class Table:
     _asked: tuple[str, PeerRoute | None] | None = None
 
     def order(self, wanted: Iterable[Wanted], now: float) -> dict[PeerRoute, str]:
-        """Announce exactly these from now on; return what is wrong with those left out."""
+        """Announce exactly these routes from now on; return the problems of those left out."""
         accepted: dict[PeerRoute, float] = {}
         wrong: dict[PeerRoute, str] = {}
         keys: set[str] = set()
@@ -58,7 +58,7 @@ class Table:
         return wrong
 
     def restore(self, wanted: Mapping[PeerRoute, float], now: float) -> None:
-        """Announce what an earlier process was told to; values are seconds from now."""
+        """Announce the routes that an earlier process announced; values are seconds from now."""
         entries = [Wanted(route, min(seconds, SECONDS_MAX)) for route, seconds in wanted.items()]
         self.order([entry for entry in entries if entry.seconds > 0], now)
 
@@ -67,13 +67,13 @@ class Table:
             raise RuleError(f"{entry.route.peer[:60]!r} is no peer", "peer", "")
         if not 0 < entry.seconds <= SECONDS_MAX:
             raise RuleError(f"a route cannot be announced for {entry.seconds} s", "seconds", "")
-        said(entry.route.route)  # what ExaBGP cannot be told is refused here
+        said(entry.route.route)  # refuses a route that ExaBGP's commands cannot express
         destination = entry.route.route.destination
         if not any(own.covers(destination) for own in self.own):
             raise RuleError(f"{destination} is not in upstream.own", "route", "")
 
     def expire(self, now: float) -> list[PeerRoute]:
-        """Forget what has lasted its time, and return it."""
+        """Forget the routes whose time is over, and return them."""
         over = [route for route, until in self.wanted.items() if until <= now]
         for route in over:
             del self.wanted[route]
@@ -127,7 +127,7 @@ class Table:
         return self._asked is not None
 
     def report(self) -> list[Told]:
-        """What the speaker was told to announce, and what it refused."""
+        """The routes that the speaker was ordered to announce, and those that it refused."""
         routes = [route for route in self.wanted if route in self.told or route in self.problems]
         routes += [route for route in self.told if route not in self.wanted]
         reports = [Told(route, self.problems.get(route, "")) for route in routes]

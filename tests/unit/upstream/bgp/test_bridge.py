@@ -180,7 +180,9 @@ def test_a_damaged_file_is_reported_and_nothing_is_announced(
         played.kill()
 
 
-def test_a_speaker_with_other_routes_is_corrected(played: Played, client: Bridged) -> None:
+def test_a_speaker_with_routes_that_nobody_wants_is_corrected(
+    played: Played, client: Bridged
+) -> None:
     client.announce([Wanted(FLOW, 600)])
     played.serving(lambda: played.announced)
     played.announced.add("route 203.0.113.7/32")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The routes of a peer: those that stand and those refused; and how often its rules may change."""
+"""The current and the refused routes of a peer, and how often its rules may change."""
 
 from dataclasses import dataclass, field
 
@@ -25,13 +25,13 @@ class Changes:
         return self.left >= 1
 
     def count(self) -> None:
-        """They changed."""
+        """Count a change of the rules."""
         self.left -= 1
 
 
 @dataclass(slots=True)
 class Received:
-    """What a peer sent: the routes that stand, and those that are not taken over, with the reason.
+    """What a peer sent: its current routes, and routes that are not taken over, with the reason.
 
     `known`: all its routes were received. `unapplied` are routes whose rules were refused.
     """
