@@ -74,10 +74,9 @@ def undo(
         raise typer.BadParameter("give the number of a change (xdpctl history), or --since")
     client = options.client(context)
     if number is None:
-        if dry_run:
-            raise typer.BadParameter("--dry-run needs the number of a change")
-        if force:
-            raise typer.BadParameter("--force needs the number of a change")
+        if dry_run or force:
+            option = "--dry-run" if dry_run else "--force"
+            raise typer.BadParameter(f"{option} needs the number of a change")
         body = {"since": since} | ({"origin": origin} if origin else {})
         return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)
     if origin:
@@ -85,10 +84,8 @@ def undo(
     where, query = path("history", str(number), "undo"), {"dry_run": dry_run, "force": force}
 
     def ask(extra: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = client.call(
-            "POST", where, seconds=SLOW_SECONDS, params=query | extra
-        )
-        return answer
+        params = query | extra
+        return dict(client.call("POST", where, seconds=SLOW_SECONDS, params=params))
 
     answer = meant.or_ask(ask, form)
     if not printed(answer, form):

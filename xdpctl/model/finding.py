@@ -75,10 +75,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         if self.picture and not len(labels) == len(self.picture.now) == len(self.picture.before):
             fix = "send a share for each bar"
             raise RuleError("the picture's lists differ in length", "finding.picture", fix)
-        if any(
-            not 0 <= collateral.hits <= collateral.samples or not collateral.samples
-            for collateral in self.collateral
-        ):
+        if any(not 0 <= c.hits <= c.samples or not c.samples for c in self.collateral):
             fix = "send 0 to `samples` hits, of at least one sample"
             raise RuleError("hits and samples do not go together", "finding.collateral", fix)
         shares = [self.coverage, *(collateral.bound for collateral in self.collateral)]

@@ -27,10 +27,7 @@ async def read_series(
     who: Viewer,
     ctx: Ctx,
     names: Annotated[
-        str,
-        Query(
-            description="Names of figures with commas between; the error for a wrong one lists all"
-        ),
+        str, Query(description="Names of figures, with commas between; an unknown one lists all")
     ] = "pass_packets,drop_packets",
     since: Annotated[str, Query(description="How long ago it begins: 60s, 6h, 400d")] = "10m",
     until: Annotated[str, Query(description="How long ago it ends")] = "0s",
