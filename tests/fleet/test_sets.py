@@ -77,7 +77,7 @@ def test_missing_damaged_and_foreign_pieces_are_refused() -> None:
             shards.assembled(manifest, broken)
     other, more = shards.whole(b"{}", entries(3 << 24))
     mixed = shards.Manifest(manifest.record, other.base, (), 1, manifest.digest)
-    with pytest.raises(SetDamaged, match="do not make"):
+    with pytest.raises(SetDamaged, match="do not match its manifest"):
         shards.assembled(mixed, more)
     with pytest.raises(SetDamaged, match="cannot be read"):
         shards.decode(b'{"record": 1, "base": 2}')
