@@ -12,7 +12,7 @@ import typer
 from xdpctl.cli import options, output
 from xdpctl.cli.detectors.rehearsal import rehearse
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.replay_report import _missed, _print_all, _report
+from xdpctl.cli.replay_report import missed, print_all, print_report
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
 from xdpctl.errors import RecordingError
@@ -123,9 +123,9 @@ def replay(
 
     kinds = [("attack", path) for path in recording] + [("normal", p) for p in normal or ()]
     result = _by_rules(settings, rules, protect, outside, clock, kinds)
-    result["missed"] += _missed(result["recordings"], min_coverage, max_collateral)
+    result["missed"] += missed(result["recordings"], min_coverage, max_collateral)
     if not printed(result, form):
-        _print_all(result)
+        print_all(result)
     if result["missed"] or result["rejected"]:
         raise typer.Exit(1)
 
@@ -173,7 +173,7 @@ def _judged(
     reports, missed = [], list[str]()
     for kind, path in kinds:
         try:
-            reports.append(_report(str(path), kind, rehearsal.run(path)))
+            reports.append(print_report(str(path), kind, rehearsal.run(path)))
         except RecordingError as error:  # the other recordings are still reported
             missed.append(str(error))
     return reports, missed

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xdpctl.lab.replay.replay import Tally
 
 
-def _print_all(result: dict[str, Any]) -> None:
+def print_all(result: dict[str, Any]) -> None:
     for line in _how(result):
         output.out.print(line, soft_wrap=True)
     for report in result["recordings"]:
@@ -22,7 +22,7 @@ def _print_all(result: dict[str, Any]) -> None:
         output.err.print(f"[red]missed:[/red] {escape(line)}", soft_wrap=True)
 
 
-def _report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
+def print_report(name: str, kind: str, tally: "Tally") -> dict[str, Any]:
     skipped, clock = tally.skipped, tally.clock
     return {
         "recording": name,
@@ -60,7 +60,7 @@ def _how(result: dict[str, Any]) -> Iterator[str]:
         yield "limits do not go by a clock: every packet that a limit matches counts as too fast"
 
 
-def _missed(
+def missed(
     reports: list[dict[str, Any]], coverage: float | None, collateral: float | None
 ) -> list[str]:
     missed = []

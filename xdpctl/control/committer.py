@@ -54,18 +54,20 @@ class Committer:
     def commit(self, draft: Draft) -> None:
         """Store a draft with its audit records, then apply it; if the kernel refuses, undo it.
 
-        The functions in the draft's `afterwards` are called once it is in force.
+        The functions in the draft's `afterwards` are called once it is stored, unless it
+        was undone.
         """
         if draft.empty:
             return
         inverse, changes = draft.inverse(), draft.changes()
         self._write(changes, draft.events, draft.now, draft.steps)
         self._ours = draft.written(changes)
+        undone = False
         try:
             self.follow()
         except DatapathError as error:
             log.error("undoing a change that the kernel refused: %s", error)
-            undone = Event(
+            event = Event(
                 "xdpctl",
                 "rule.undo",
                 "",
@@ -75,14 +77,15 @@ class Committer:
                     "why": str(error),
                 },
             )
-            self._write(inverse.changes(), [undone], draft.now)
+            self._write(inverse.changes(), [event], draft.now)
+            undone = True
             self.store.forget_last_steps(len(draft.steps))
             self.follow()
             raise
         finally:
             self._ours = {}
-        for call in draft.afterwards:
-            call()
+            for call in () if undone else draft.afterwards:
+                call()
 
     def _write(
         self,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The controller: carries out operations, and reports what the kernel and the store have."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
@@ -36,7 +35,6 @@ from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR, Rule
 
 T = TypeVar("T")
-log = logging.getLogger("xdpctl.controller")
 
 
 class Controller:

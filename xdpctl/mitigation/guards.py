@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guards for every detector: the victim must be protected, and the rate of requests is limited."""
+"""Guards for every detector: whose the victim is, what a drop breaks, and how often it may ask."""
 
 from collections import deque
 from threading import Lock

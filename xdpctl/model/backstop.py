@@ -36,7 +36,7 @@ class BackstopSettings(Table, frozen=True):
     """`[backstop]`.
 
     `limits` has the configured packets a second, by class. With `learn`, the limit of each other
-    class is ten times its best second so far, once that is older than a day.
+    class is ten times the best second of the week that ended a day ago.
     """
 
     learn: bool = False

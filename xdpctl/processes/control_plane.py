@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane: the controller and the background tasks, connected to each other."""
 
-import logging
 import time
 from collections import Counter
 from pathlib import Path
@@ -55,7 +54,6 @@ from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.uplinks import UplinkWatch
 
 _TRIM_SECONDS = 60.0  # a start leaves 80 MB of free memory behind, and bulk work leaves some
-log = logging.getLogger("xdpctl.api")
 
 
 class ControlPlane:

@@ -170,14 +170,14 @@ def _add_explain(loader: Loader, settings: Settings) -> None:
     An error is only logged, because the filter does not need them.
     """
     sides = {name in settings.outside_interfaces for name in settings.interface_names}
-    try:
-        for outside in (False, True):
+    for outside in (False, True):
+        try:
             if outside in sides:
                 loader.add_explain(outside)
             else:
                 loader.remove_explain(outside)
-    except (OSError, XdpctlError) as error:
-        log.error("`xdpctl explain` is not available: %s", error)
+        except (OSError, XdpctlError) as error:
+            log.error("`xdpctl explain` is not available: %s", error)
 
 
 def _stop_events() -> tuple[SignalEvent, SignalEvent]:

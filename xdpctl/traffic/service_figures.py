@@ -61,7 +61,9 @@ class Figures:
             return f"{self.served:.0f} {what} {at} a minute, and {usual:.0f} are usual: is it down?"
         if self.data is None or self.usual_data is None:
             return ""
-        waited = self.data / 4  # the lower bound of the class of waits
+        waited = (
+            self.data / 4
+        )  # waits are counted in bins of four times each other: this is the lower edge
         if waited < _SLOW or waited < _SLOWER * self.usual_data:
             return ""
         return (

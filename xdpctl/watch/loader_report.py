@@ -89,7 +89,7 @@ class LoaderFile:
             return None
 
     def ports(self) -> Mapping[str, Mapping[str, Any]]:
-        """The interfaces that are filtered; empty without a report."""
+        """All interfaces of the loader, also absent ones; empty without a report."""
         report = self.read()
         return report.ports if report else {}
 

@@ -12,7 +12,6 @@ from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, exact_address, parse_address
-from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.datapath.image import is_shared
 from xdpctl.errors import DatapathError, RoleError, RuleError
@@ -78,23 +77,27 @@ async def explain(
     else:
         frames = [_from_hex(frame or "")]
         origin = packets.source_of(frames[0])
-    by_outside = _side(ctx.settings, outside)
+    by_outside = _side(ctx, outside)
     explain = ctx.controller.datapath.explain
     explanation, data = await asyncio.to_thread(_first_stopped, explain, frames, by_outside)
     return _answer(ctx, explanation, data, origin, len(frames))
 
 
-def _side(settings: Settings, outside: bool | None) -> bool:
-    """The side of the receiving interface; RuleError if no interface of this box is on it."""
+def _side(ctx: ControlPlane, outside: bool | None) -> bool:
+    """The side of the receiving interface; RuleError if no interface of this box is on it.
+
+    The loader's report says on which sides there are interfaces, since it has loaded the programs.
+    """
+    sides = {bool(port.get("outside")) for port in ctx.loader.ports().values()}
+    sides = sides or {bool(ctx.settings.outside_interfaces)}
     if outside is None:
-        return bool(settings.outside_interfaces)
-    if outside and not settings.outside_interfaces:
+        return True in sides
+    if outside in sides:
+        return outside
+    if outside:
         fix = 'leave it out, or declare one: interfaces = [{name = "eth0", side = "outside"}]'
         raise RuleError("no interface of this box is outside", "outside", fix)
-    inside = set(settings.interface_names) - settings.outside_interfaces
-    if not outside and settings.outside_interfaces and not inside:
-        raise RuleError("all interfaces of this box are outside", "outside", "leave it out")
-    return outside
+    raise RuleError("all interfaces of this box are outside", "outside", "leave it out")
 
 
 def destinations(controller: Controller, family: int) -> list[Prefix]:

@@ -30,7 +30,6 @@ from xdpctl_api.shapes.rule_requests import RuleChange, RuleIn
 from xdpctl_api.shapes.rules import RuleAnswer, RuleOut, RulePage, RuleRemoved, rule_out
 
 router = APIRouter(prefix="/v1/rules", tags=["rules"])
-_NAMED = 1_000
 IfMatch = Annotated[str | None, Header(description="The rule's ETag; 412 if it changed since")]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""uvicorn on two listeners: a Unix socket for local callers, TCP for remote ones.
+"""uvicorn on its listeners: a Unix socket for local callers, TCP, and TCP for a fleet's nodes.
 
 Connections are counted when they are accepted, before a TLS handshake, and each listener has its
 own limits. So idle connections on one block neither new callers nor the other listener.
@@ -55,9 +55,11 @@ def partition(fleet: bool = False) -> tuple[Caps, Caps, Caps]:
     room = max(48, max(soft, descriptors) - _OURS)
     if room >= _TCP.total + _LOCAL.total + fleet * _NODES.total:
         return _TCP, _LOCAL, _NODES
-    local, nodes = max(32, room // 3), fleet * max(8, room // 6)
-    tcp = Caps(room - local - nodes, max(8, room // 16))
-    return tcp, Caps(local, local // 2, reserved=local // 4), Caps(nodes, max(8, nodes // 4))
+    local = min(max(32, room // 3), _LOCAL.total)
+    nodes = fleet * min(max(8, room // 6), _NODES.total)
+    tcp = Caps(min(room - local - nodes, _TCP.total), min(max(8, room // 16), _TCP.each))
+    for_local = Caps(local, min(local // 2, _LOCAL.each), min(local // 4, _LOCAL.reserved))
+    return tcp, for_local, Caps(nodes, min(max(8, nodes // 4), _NODES.each))
 
 
 class Server(uvicorn.Server):

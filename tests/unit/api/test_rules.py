@@ -258,6 +258,6 @@ def test_filters_narrow_a_list(api: Api, query: str, expected: list[str]) -> Non
     assert sources(api.call("GET", f"/v1/rules?{query}")) == expected
 
 
-def test_an_invalid_filter_is_named(api: Api) -> None:
+def test_the_error_names_an_invalid_filter(api: Api) -> None:
     found = problem(api.call("GET", "/v1/rules?within=x"), 400, "bad-request")
     assert found["field"] == "within"

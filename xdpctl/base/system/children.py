@@ -39,7 +39,11 @@ def end_process(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module as a child; start it with `cwd="/"`."""
+    """The command line that runs a module as a child; start it with `cwd="/"`.
+
+    With -I only this package decides what root imports: the working directory, PYTHON* variables
+    and a user's site-packages have no effect.
+    """
     places = list(dict.fromkeys(str(package.parent) for package in code_view.packages()))
     return [sys.executable, "-I", "-c", _CODE.format(places=places, module=module), *arguments]
 

@@ -13,7 +13,7 @@ from xdpctl.model import services
 from xdpctl.model.capacity import Capacity, FlowSettings
 
 PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
-_STAGES: dict[Stage, str] = {
+STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
     Stage.OBSERVE: "observe",
@@ -21,8 +21,8 @@ _STAGES: dict[Stage, str] = {
     Stage.ANSWER: "answer",
     Stage.QUIC: "quic",
 }
-_EXPLAIN_STAGES: dict[Stage, str] = {
-    stage: f"{EXPLAIN}_{_STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
+EXPLAIN_STAGES: dict[Stage, str] = {
+    stage: f"{EXPLAIN}_{STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
 }
 
 
@@ -70,8 +70,8 @@ def compile_filter(
         defines |= _of_flows(flows)
     if rehearsal:
         defines["REHEARSAL"] = 1
-    names = [PROGRAM, OUTSIDE, *_STAGES.values()]
-    names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *_EXPLAIN_STAGES.values()]
+    names = [PROGRAM, OUTSIDE, *STAGES.values()]
+    names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *EXPLAIN_STAGES.values()]
     compiled = compile_source("xdpctl.c", names, defines, cache)
     bitmaps = compiled.maps["bitmaps"]
     bitmaps = replace(bitmaps, value_size=BITMAPS_MAX * bitmaps.value_size)

@@ -19,11 +19,11 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import egress, netlink
 from xdpctl.datapath.loader.compiler import Compiled, Program
 from xdpctl.datapath.loader.filter_program import (
-    _EXPLAIN_STAGES,
-    _STAGES,
     EXPLAIN,
+    EXPLAIN_STAGES,
     OUTSIDE,
     PROGRAM,
+    STAGES,
 )
 from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
@@ -88,7 +88,7 @@ class Loader:
             share(directory, self._group, 0o750)
         with closing(self._maps.port(pin.parent, outside)) as port:
             own = {"counters": 0, "port": port.fd}
-            staged = self._load_staged(program, _EXPLAIN_STAGES, pin.parent, own)
+            staged = self._load_staged(program, EXPLAIN_STAGES, pin.parent, own)
         fresh = pin.with_name("new")
         fresh.unlink(missing_ok=True)
         maps.pin(staged.program_fd, fresh)
@@ -114,7 +114,7 @@ class Loader:
             closing(self._maps.port(directory, outside)) as port,
         ):
             own = {"counters": counters.fd, "port": port.fd}
-            staged = self._load_staged(program, _STAGES, directory, own)
+            staged = self._load_staged(program, STAGES, directory, own)
         self.ports[name] = AttachedInterface(name, staged, outside)
         return self.ports[name]
 

@@ -22,7 +22,7 @@ from xdpctl.fleet.agent.armed import Arming
 from xdpctl.fleet.agent.fetcher import MOST, Fetcher, together
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import _forget_revisions, forget_fleet
+from xdpctl.fleet.agent.records import forget_fleet, forget_revisions
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
@@ -90,7 +90,7 @@ class Follower:
             log.warning(
                 "the engine was restored or replaced: this node states anew what the engine lacks"
             )
-            self._member.do(_forget_revisions)
+            self._member.do(forget_revisions)
             self._again = True
         if self._again or position is None:
             self._read(self._snapshot(), position, now)

@@ -97,7 +97,7 @@ def forget_fleet(draft: Draft) -> int:
     return number
 
 
-def _forget_revisions(draft: Draft) -> None:
+def forget_revisions(draft: Draft) -> None:
     """Reset all revisions, which mean nothing in another cluster, to compare everything anew."""
     for key, shared in draft.state.shared.items():
         draft.shared[key] = structs.replace(shared, revision=0)

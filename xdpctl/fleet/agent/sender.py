@@ -57,7 +57,7 @@ class Sender:
     def when_sent(self, change: int) -> "Future[int]":
         """The engine's revision that has all of a change; ConflictError if it gave way to others.
 
-        Call it after the change was made.
+        Call this only after the change was made.
         """
         with self._lock:
             future = self._waiting.setdefault(change, Future())
@@ -104,7 +104,9 @@ class Sender:
         if not batch:  # somebody may ask for the same again after its confirmation
             self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
         if not batch or not self._member.applied:
-            return False  # the follower has not read the engine yet, which comes first
+            return (
+                False  # the follower has not read the engine yet: it must, before anything is sent
+            )
         lists = {key: entry for key, entry in batch.items() if self._is_list(key, entry)}
         for key, entry in lists.items():
             self._send_set(key, entry)

@@ -66,7 +66,7 @@ def test_a_changed_record_is_found(index: int, field: str) -> None:
 
 
 @given(st.integers(0, 5))
-def test_a_removed_record_is_found(index: int) -> None:
+def test_the_removal_of_a_record_is_detected(index: int) -> None:
     records = some(7)
     del records[index]
     assert verify(records).problem == f"record {index + 1} is missing: {index + 2} follows"
