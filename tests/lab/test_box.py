@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab.questions import block, in_kernel, in_store
 from xdpctl.base.system.children import python
-from xdpctl.errors import Unreachable
+from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waits import eventually
@@ -162,3 +162,27 @@ def test_a_control_plane_that_hangs_is_ended_and_started_again(box: Box) -> None
             return
         time.sleep(0.1)
     pytest.fail("it was left hanging")
+
+
+def test_explain_is_loaded_for_the_sides_that_interfaces_are_on(box: Box) -> None:
+    """The loader reports the sides, and the control plane reads that report."""
+
+    def explained(**side: bool) -> str:
+        query = {"source": "203.0.113.7"} | side
+        return str(box.client.call("GET", "/v1/explain", params=query)["reason"])
+
+    box.start()
+    assert eventually(box.pins.explain_of(False).exists)
+    assert explained() == explained(outside=False) == "no_rule"
+    with pytest.raises(Refused, match="no interface of this box is outside"):
+        explained(outside=True)
+    assert not box.pins.explain_of(True).exists()
+    box.stop()
+    box.interfaces = []
+    box.settings = 'interfaces = [{name = "isp0", side = "outside"}]\n'
+    box.start()
+    assert eventually(box.pins.explain_of(True).exists)
+    assert explained() == explained(outside=True) == "spoofed", "203.0.113.0/24 is special"
+    with pytest.raises(Refused, match="all interfaces of this box are outside"):
+        explained(outside=False)
+    assert not box.pins.explain_of(False).exists()

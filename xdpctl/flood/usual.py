@@ -40,10 +40,8 @@ class Usual:
     def note(self, unix: float, rates: dict[Key, float]) -> None:
         """Take the rates of a second in which these strata were not attacked."""
         if self._noted_at is not None and not 0 <= unix - self._noted_at <= _STEP:
-            self._bucket, self._bucket_ends = (
-                {},
-                0.0,
-            )  # the clock was set, so the age of these rates is unknown
+            # the clock was set, so the age of these rates is unknown
+            self._bucket, self._bucket_ends = {}, 0.0
             self._waiting.clear()
         self._noted_at = unix
         if unix >= self._bucket_ends:

@@ -9,12 +9,6 @@ from xdpctl.base.units import si
 _WIDTH, _HEIGHT = 900.0, 160.0  # of the chart
 
 
-def _peak(incident: dict[str, Any]) -> str:
-    rates = ((incident["peak_pps"], " packets/s"), (incident["peak_bps"], "bit/s"))
-    shown = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
-    return f"{', '.join(shown)}, reported by detectors" if shown else "no rate reported"
-
-
 def chart(rates: list[list[float]]) -> dict[str, Any] | None:
     """The SVG polylines of packets that the rules hit and the host passed; None if too few rows."""
     if len(rates) < 2:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xdpctl.base.spreadsheet import cell
 from xdpctl.base.units import si
 from xdpctl.incidents import reasons
-from xdpctl.incidents.plot import _peak, chart, clock
+from xdpctl.incidents.plot import chart, clock
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -228,3 +228,9 @@ def _plain(text: str) -> str:
     """The text with the special characters of Markdown and HTML escaped."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|])", r"\\\1", text)
+
+
+def _peak(incident: dict[str, Any]) -> str:
+    rates = ((incident["peak_pps"], " packets/s"), (incident["peak_bps"], "bit/s"))
+    shown = [f"{si(rate)}{unit}" for rate, unit in rates if rate]
+    return f"{', '.join(shown)}, reported by detectors" if shown else "no rate reported"

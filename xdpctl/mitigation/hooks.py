@@ -77,9 +77,8 @@ class Hooks:
     rule_limits: RateLimits = field(init=False)
     byte_limits: RateLimits = field(default_factory=lambda: RateLimits(_BYTES_A_MINUTE))
     event_limits: RateLimits = field(default_factory=lambda: RateLimits(_EVENTS_A_MINUTE))
-    refused_bodies: Counter[str] = field(
-        default_factory=Counter
-    )  # refused because of the rate limits, by detector
+    # refused because of the rate limits, by detector
+    refused_bodies: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)  # number of events so far, by detector
     repeat_offenders: RepeatOffenders = field(default_factory=RepeatOffenders)
     parsing: WorkerPool = field(default_factory=lambda: WorkerPool("bodies of detectors", _PARSERS))

@@ -59,13 +59,14 @@ KNOWN = (
     UdpService(37810, "DHCPDiscover of recorders", asked=False),
     UdpService(47808, "BACnet"),
 )
+# a port that clients use, too, is listed only if nobody uses its service
 LISTED = tuple(
     sorted(
         service.port
         for service in KNOWN
         if service.port >= SERVICES_BELOW and (service.port < _CLIENTS_FROM or not service.asked)
     )
-)  # a port that clients use, too, is listed only if nobody uses its service
+)
 SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
 AMPLIFIERS = frozenset(service.port for service in KNOWN if service.amplifies)
 NEVER_ASKED = frozenset(service.port for service in KNOWN if not service.asked)

@@ -61,9 +61,8 @@ class Figures:
             return f"{self.served:.0f} {what} {at} a minute, and {usual:.0f} are usual: is it down?"
         if self.data is None or self.usual_data is None:
             return ""
-        waited = (
-            self.data / 4
-        )  # waits are counted in bins of four times each other: this is the lower edge
+        # waits are counted in bins, each four times as long as the one before: this is a lower edge
+        waited = self.data / 4
         if waited < _SLOW or waited < _SLOWER * self.usual_data:
             return ""
         return (

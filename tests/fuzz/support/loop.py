@@ -22,9 +22,8 @@ from xdpctl.errors import XdpctlError
 DEFAULT = 1.0
 SECONDS = float(os.environ.get("XDPCTL_FUZZ_SECONDS", DEFAULT))
 LONG = SECONDS > DEFAULT
-CALL_SECONDS = (
-    20.0  # of CPU, which one input may take; a slow machine takes several for the largest
-)
+# of CPU, which one input may take: a slow machine takes several seconds for the largest
+CALL_SECONDS = 20.0
 _ROOM = 1 << 30  # bytes of address space beyond what the process has already
 _EXAMPLES = 1_500
 _SHOWN = 600  # characters of an input that are told

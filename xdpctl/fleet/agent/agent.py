@@ -28,7 +28,7 @@ from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
-from xdpctl.fleet.settings import SERVER_NAME, FleetSettings
+from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
 from xdpctl.model.shared import Unsent
 from xdpctl.model.wait import Wait
@@ -50,7 +50,7 @@ class Agent:
     ) -> None:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
-        engine = Engine(endpoints.now, self._credentials.load, SERVER_NAME, settings.prefix)
+        engine = Engine(endpoints.now, self._credentials.load, settings.prefix)
         self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
         self.detected = Detected(self.member)

@@ -39,11 +39,10 @@ class Engine:
         self,
         endpoints: Sequence[str],
         credentials: Credentials = lambda: None,
-        server_name: str = "",
         prefix: str = "",
     ) -> None:
         self._prefix = prefix
-        self.connection = Connection(endpoints, credentials, server_name)
+        self.connection = Connection(endpoints, credentials)
 
     @property
     def endpoint(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from xdpctl.errors import CompactedError, EngineError, EngineFullError, EngineRefusedError
+from xdpctl.fleet.settings import SERVER_NAME
 
 # With it, a member that is cut off from the others refuses requests, and ends watches.
 HAS_LEADER = (("hasleader", "true"),)
@@ -23,6 +24,7 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.ssl_target_name_override", SERVER_NAME),  # members are reached by their addresses
 )
 _OURS = (  # errors of this node's request: every member would return them
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -42,13 +44,8 @@ class Connection:
     `turn` is a number that grows with each new channel. Usable from any thread.
     """
 
-    def __init__(
-        self, endpoints: Sequence[str], credentials: Credentials, server_name: str
-    ) -> None:
+    def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self.endpoints, self._credentials = tuple(endpoints), credentials
-        self._options: list[tuple[str, int | str]] = [*_OPTIONS]
-        if server_name:
-            self._options.append(("grpc.ssl_target_name_override", server_name))
         self._lock = threading.Lock()
         self.turn, self._closed, self._heard_at = 0, False, 0.0
         self._channel: Any = None
@@ -95,8 +92,8 @@ class Connection:
         except OSError as error:
             raise EngineError(f"this node's certificate cannot be read: {error}") from error
         if credentials is None:
-            return grpc.insecure_channel(self.endpoint, options=self._options)
-        return grpc.secure_channel(self.endpoint, credentials, options=self._options)
+            return grpc.insecure_channel(self.endpoint, options=_OPTIONS)
+        return grpc.secure_channel(self.endpoint, credentials, options=_OPTIONS)
 
     @contextmanager
     def failing(self, turn: int) -> Iterator[None]:

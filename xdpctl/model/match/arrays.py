@@ -13,9 +13,8 @@ from xdpctl.model.match.ranges import Ranges
 def within(ranges: Ranges, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are in one of the ranges."""
     first, last = np.array(ranges).T
-    place = (
-        np.searchsorted(first, values, "right") - 1
-    )  # of the last range that does not begin after it
+    # the place of the last range that does not begin after the value
+    place = np.searchsorted(first, values, "right") - 1
     return np.asarray((place >= 0) & (values <= last[place]))
 
 
