@@ -45,7 +45,7 @@ def filtered(_able: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A filter with room for the feeds."""
     pins = Pins(tmp_path_factory.mktemp("corpus") / "bpf")
     try:
-        with closing(Filter(Loader(pins, filter_for()))) as made:
+        with closing(Filter(Loader(pins, filter_for(CAPACITY)))) as made:
             yield made
     finally:
         take_down(pins)
