@@ -224,6 +224,13 @@ enum fleet {
 	FLEET_PORTS = 4,
 };
 
+/* Whether the maps have all rules, so that they may take the place of an earlier filter's. */
+enum filled {
+	FILLED_NOT,
+	FILLED_ALL,
+	FILLED_UNCHECKED, /* they will be, even if a sample of packets is decided differently */
+};
+
 /* The arrays have one element per family: IPv4, IPv6. */
 struct control {
 	__u32 bypass;
@@ -236,6 +243,8 @@ struct control {
 	__u32 capture_slot;    /* capture only packets this slot decided; SLOT_NONE: all */
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
 	__u32 challenging;     /* the actions for SYNs that signatures have, as bits; 0: none */
+	__u32 filled;	       /* enum filled; only user space reads it */
+	__u32 unused;
 	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
@@ -352,7 +361,10 @@ struct recorded {
 
 /* The result of `explain`: the slots that matched, in the order in which they were met. */
 enum told {
-	TOLD = 1 << 30, /* a flag in the return value of `explain`, above the reason and the slot */
+	/* In the return value of `explain`, above the reason and the slot: the packet passes. The
+	 * bit above says that it does not. Other versions read both, see
+	 * xdpctl/datapath/bpf/pins.py. */
+	TOLD = 1 << 30,
 };
 
 struct explanation {

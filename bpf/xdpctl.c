@@ -256,8 +256,10 @@ static __always_inline void defer_to_monitor(u64 monitored, u32 decided)
  */
 static __always_inline int explain_return(struct explanation *explanation, u32 reason, u32 slot)
 {
+	u32 passes = reason < REASON_DROPPED;
+
 	explanation->reason = reason;
-	return TOLD | slot << REASON_BITS | reason;
+	return (passes ? TOLD : (u32)TOLD << 1) | slot << REASON_BITS | reason;
 }
 
 /* What happens to a packet that was counted. */

@@ -14,9 +14,10 @@ import pytest
 
 from tests.lab.questions import block, in_kernel, in_store
 from xdpctl.base.system.children import python
+from xdpctl.datapath.bpf.pins import CURRENT, Pins
 from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
-from xdpctl.lab.namespaces import Host, LabError, sh
+from xdpctl.lab.namespaces import Host, sh
 from xdpctl.lab.waits import eventually
 
 
@@ -47,46 +48,28 @@ def test_a_second_instance_on_the_same_state_or_pins_is_refused(box: Box, host: 
     assert box.ready()
 
 
-def test_no_process_uses_maps_of_another_version(box: Box, host: Host) -> None:
-    """Filtering continues; loader, control plane and detector report a fix."""
+def test_the_control_plane_does_not_use_maps_of_another_version(box: Box, host: Host) -> None:
+    """Filtering continues, and the error says what to do; a start does it."""
     box.start()
     block(box.client, "203.0.113.7")
     box.stop()
-    box.pins.shapes_dir.rmdir()
-    (box.pins.root / "shapes-0123456789abcdef").mkdir()
-    before = sorted(path.name for path in box.pins.root.iterdir())
-    with pytest.raises(LabError, match="version with other shapes"):
-        box.start()
-    state = ("--state-dir", str(box.directory / "state"), "--pin-dir", str(box.pins.directory))
-    for module in ("xdpctl_api", "xdpctl.processes.detector"):
-        sockets = ("--socket", str(box.directory / "other"))
-        child = host.popen(*python(module, *state, *sockets), stderr=subprocess.PIPE)
-        _, said = child.communicate()
-        assert child.returncode != 0
-        assert "xdpctl down" in said.decode()
-    assert sorted(path.name for path in box.pins.root.iterdir()) == before, (
-        "no new pins may be made"
+    directory, theirs = box.pins.directory, "0123456789abcdef-01234567"
+    (directory / box.pins.name).rename(directory / theirs)
+    (directory / CURRENT).unlink()
+    (directory / CURRENT).symlink_to(theirs)
+    state = ("--state-dir", str(box.directory / "state"), "--pin-dir", str(directory))
+    child = host.popen(
+        *python("xdpctl_api", *state, "--socket", str(box.directory / "other")),
+        stderr=subprocess.PIPE,
     )
+    _, said = child.communicate()
+    assert child.returncode != 0
+    assert "belongs to another version" in said.decode()
     assert "xdp" in host.ip("link show dev isp0")
     assert in_kernel(box)["203.0.113.7/32"]
-    host.sh(sys.executable, "-m", "xdpctl", "down", "--pin-dir", str(box.pins.directory))
     box.start()
+    assert [pins.name for pins in Pins.all(directory)] == [box.pins.name] != [theirs]
     assert "203.0.113.7/32" in in_kernel(box)
-
-
-def test_pins_of_another_capacity_are_refused_with_a_fix(box: Box, host: Host) -> None:
-    box.start()
-    box.stop()
-    settings = box.directory / "xdpctl.toml"
-    settings.write_text("capacity = 1000\n")
-    words = ("-i", "isp0", "--config", str(settings), "--pin-dir", str(box.pins.directory))
-    state = ("--state-dir", str(box.directory / "state"), "--socket", str(box.socket))
-    again = host.popen(
-        *(sys.executable, "-m", "xdpctl", "run", *words, *state), stderr=subprocess.PIPE
-    )
-    _, said = again.communicate()
-    assert again.returncode == 1
-    assert "xdpctl down" in said.decode()
 
 
 def test_the_control_plane_is_started_again_when_it_dies(box: Box) -> None:

@@ -279,6 +279,7 @@ def test_a_map_cannot_be_frozen_while_the_loader_lives(loader: Loader) -> None:
 def test_a_frozen_map_is_reported_with_a_fix(loader: Loader, pins: Pins) -> None:
     frozen = maps.open_map(pins.map("controls"))
     loader._maps._mapped.clear()
+    del loader._maps.control
     syscall.bpf(_FREEZE, struct.pack("<I", frozen.fd), "freeze")
     frozen.close()
     with pytest.raises(DatapathError, match="xdpctl down"):

@@ -31,6 +31,8 @@ CONTROL = np.dtype(
         ("capture_slot", "u4"),
         ("epoch", "u4"),
         ("challenging", "u4"),
+        ("filled", "u4"),
+        ("unused", "u4"),
         ("fleet_ports", ">u2", FLEET_PORTS),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),

@@ -209,6 +209,17 @@ class Chosen(IntEnum):
     AGAIN = 2
 
 
+class Filled(IntEnum):
+    """Whether the maps have all rules, so that they may take the place of an earlier filter's.
+
+    UNCHECKED: they will be, even if a sample of packets is decided differently.
+    """
+
+    NOT = 0
+    ALL = 1
+    UNCHECKED = 2
+
+
 class Asking(IntEnum):
     """Whether packets of an interface are looked up in the flow memory."""
 

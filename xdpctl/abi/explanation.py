@@ -9,6 +9,11 @@ from xdpctl.abi.constants import Constants, Reason
 from xdpctl.abi.sizes import REASON_BITS, TOLD
 
 
+def stops(value: int) -> bool:
+    """Whether the packet does not pass, by the return value of any version's explain program."""
+    return bool(value & TOLD << 1)
+
+
 class PackedVerdict(NamedTuple):
     """The explain program's return value: the reason, and the deciding slot or SLOT_NONE."""
 

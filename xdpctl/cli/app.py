@@ -57,6 +57,7 @@ COMMANDS = {
     "replay": "replay",
     **dict.fromkeys(("status", "token", "audit", "notify"), "system"),
     **dict.fromkeys(("run", "down", "doctor", "demo"), "run"),
+    "upgrade": "upgrade",
 }
 
 

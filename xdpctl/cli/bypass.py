@@ -13,7 +13,6 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.config import file as config
 from xdpctl.config.settings import Listen, Settings
-from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
 
 app = typer.Typer()
@@ -68,7 +67,7 @@ def _press(socket_path: Path, config_file: Path | None, pin_dir: Path | None, on
     """
     if os.geteuid() != 0:
         return False
-    from xdpctl.datapath.emergency_bypass import press
+    from xdpctl.datapath.emergency_bypass import press_all
 
     try:
         settings = config.load(config_file)
@@ -78,7 +77,7 @@ def _press(socket_path: Path, config_file: Path | None, pin_dir: Path | None, on
     if pin_dir is None and socket_path not in (settings.listen.socket, Listen().socket):
         return False
     try:
-        press(Pins(pin_dir or settings.pin_dir), on)
+        press_all(pin_dir or settings.pin_dir, on)
     except DatapathError as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}; asking the control plane")
         return False

@@ -116,21 +116,13 @@ def doctor_command(
 
     Example: xdpctl doctor -i eth0
     """
+    from xdpctl.cli.findings import print_findings
     from xdpctl.doctor import host as doctor
 
     settings = config.override(
         config.load(config_file), interfaces=tuple(interface or ()), pin_dir=pin_dir
     )
-    findings = doctor.examine(settings)
-    if not printed([finding.as_dict() for finding in findings], form):
-        colours = {"ok": "green", "warning": "yellow", "problem": "red"}
-        for finding in findings:
-            level = f"[{colours[finding.level]}]{finding.level:<8}[/]"
-            output.out.print(f"{level} [bold]{finding.subject}[/bold]: {finding.text}")
-            if finding.fix:
-                output.out.print(f"         fix: {finding.fix}", markup=False, soft_wrap=True)
-    if any(finding.level == "problem" for finding in findings):
-        raise typer.Exit(4)
+    print_findings(doctor.examine(settings), form)
 
 
 @app.command()

@@ -2,12 +2,25 @@
 """The bypass switch without a control plane: root writes it directly to the pinned map."""
 
 import struct
+from pathlib import Path
 
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError
 
 _BYPASS = struct.Struct("=I")  # struct control of bpf/abi.h begins with it
+
+
+def pressed(pins: Pins) -> bool:
+    """Whether the bypass of a filter is on; DatapathError if the map cannot be read."""
+    try:
+        controls = maps.open_map(pins.map("controls"))
+    except OSError as error:
+        raise DatapathError(f"{pins.map('controls')}: {error.strerror}") from error
+    try:
+        return bool(_BYPASS.unpack_from(controls.memory(), 0)[0])
+    finally:
+        controls.close()
 
 
 def press(pins: Pins, on: bool) -> None:
@@ -25,3 +38,15 @@ def press(pins: Pins, on: bool) -> None:
         ) from error
     finally:
         controls.close()
+
+
+def press_all(directory: Path, on: bool) -> None:
+    """Turn the bypass of every filter in a pin directory on or off: during an upgrade of both.
+
+    DatapathError if there is none, or a map cannot be written.
+    """
+    filters = Pins.all(directory)
+    if not filters:
+        raise DatapathError(f"there is no filter under {directory}: is the loader running?")
+    for pins in filters:
+        press(pins, on)

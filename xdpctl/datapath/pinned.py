@@ -2,14 +2,14 @@
 """The datapath on pinned maps; it needs neither root nor bcc, only permission to open the pins."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 
 import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
-from xdpctl.abi.constants import Reason, SlotNumber
+from xdpctl.abi.constants import Filled, Reason, SlotNumber
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Capture, Hits, Pending, Sample, total_hits
 from xdpctl.datapath.bpf import maps, programs, rcu
@@ -145,6 +145,13 @@ class PinnedDatapath:
         totals = per_cpu.sum(1)[np.array(wanted) - first].tolist()
         return [Hits(packets, octets) for packets, octets in totals]
 
+    def put_hits(self, counted: Mapping[int, Hits]) -> None:
+        """Set the hits of slots, before the filter is in force."""
+        with _of("hits"):
+            for slot, hits in counted.items():
+                value = hits.pack().ljust(Hits.size() * self._cpus, b"\0")
+                self._maps["hits"].put(slot.to_bytes(4, "little"), value)
+
     def watch(self, slot: int, mask: int) -> None:
         self._control["mask"] = mask
         self._control["sampled"] = slot
@@ -224,6 +231,15 @@ class PinnedDatapath:
                 ) from error
             except OSError as error:
                 raise DatapathError(f"explain failed: {error.strerror}") from error
+
+    @property
+    def filled(self) -> Filled:
+        """Whether the loader may put this filter in the place of an earlier one."""
+        return Filled(self._control["filled"])
+
+    @filled.setter
+    def filled(self, value: Filled) -> None:
+        self._control["filled"] = value
 
     def bypass(self) -> bool:
         return bool(self._control["bypass"])

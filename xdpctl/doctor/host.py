@@ -13,11 +13,11 @@ from pathlib import Path
 
 from xdpctl.base.net.interfaces import read_stats, xdp_not_sent
 from xdpctl.config.settings import Settings
-from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs
-from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.take_down import slots_ids
 
 MINIMUM_KERNEL = (6, 1)
 _NATIVE = frozenset(
@@ -223,9 +223,7 @@ def _attached(link: Link, pin_dir: Path) -> Iterator[Finding]:
         return
     info = programs.info(fd)
     os.close(fd)
-    slots = Pins(pin_dir).map("slots")
-    ours = slots.exists() and maps.map_id(maps.open_pin(slots)) in info.map_ids
-    if ours:
+    if not slots_ids(pin_dir).isdisjoint(info.map_ids):
         yield Finding("ok", link.name, f"filtered by xdpctl, {link.xdp_mode} mode")
         return
     fix = f"stop its owner, or: ip link set dev {link.name} xdp off"

@@ -9,6 +9,7 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import logs, malloc, sd_notify
 from xdpctl.base.system.children import die_with
@@ -25,13 +28,15 @@ from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits
+from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Sign
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
+from xdpctl.errors import ConfigError, DatapathError, SchemaError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import rule_notes
+from xdpctl.processes import handover
 from xdpctl.processes.sockets import Listeners, turn_away
 from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
 
@@ -74,6 +79,32 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         task.stop()
 
 
+@contextmanager
+def _following(pins: Pins) -> Iterator[None]:
+    """End this process when there is another filter to fill: its next start fills that one."""
+
+    def step(_: float) -> None:
+        try:
+            other = Pins.to_fill(pins.directory).name
+        except SchemaError:
+            other = "of another version"
+        if other not in ("", pins.name):
+            log.warning("the loader has made a filter with other maps: starting again to fill it")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task = PeriodicTask("filter", _LOOK_SECONDS, step, "it is not known which filter is in force")
+    task.start()
+    try:
+        yield
+    finally:
+        task.stop()
+
+
+def _peers() -> Iterator[Prefix]:
+    """The other ends of this host's TCP connections."""
+    return (Prefix(peer, 8 * len(peer)) for peer in Connections().now())
+
+
 def _signer(path: Path) -> Sign:
     def sign(data: bytes) -> dict[str, str]:
         from xdpctl.base.system.signing_key import (
@@ -85,9 +116,9 @@ def _signer(path: Path) -> Sign:
     return sign
 
 
-def _no_pins(settings: Settings, pins: Pins) -> XdpctlError:
+def _no_pins(settings: Settings) -> XdpctlError:
     """The error for missing maps: the loader creates them only if an interface is configured."""
-    missing = f"there are no pinned maps under {pins.root}"
+    missing = f"there are no pinned maps under {settings.pin_dir}"
     if settings.interface_names:
         return DatapathError(f"{missing}: is the loader running?")
     return SettingsError(f"{missing}, and no interface is configured: set interfaces")
@@ -98,17 +129,23 @@ def _watch_nothing(datapath: PinnedDatapath) -> None:
     datapath.watch(SlotNumber.NONE, 0)
 
 
-def _controller(settings: Settings, ending: ExitStack) -> Controller:
-    """The controller, with the store and the pinned maps locked until `ending` closes."""
-    settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-    pins = Pins(settings.pin_dir)
-    ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
+def _filter(settings: Settings) -> Pins:
+    """The filter that this process fills; XdpctlError if there is none."""
+    pins = Pins.to_fill(settings.pin_dir)
     if not pins.root.is_dir():
-        raise _no_pins(settings, pins)
-    pins.check()
+        raise _no_pins(settings)
+    return pins
+
+
+def _controller(settings: Settings, ending: ExitStack) -> tuple[Pins, PinnedDatapath, Controller]:
+    """The filter, its maps and its controller; store and maps are locked until `ending` closes."""
+    settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
+    pins = _filter(settings)
     # before anything may write to the maps
     ending.callback(os.close, hold(pins.root, "control plane"))
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
+    handover.begin(pins, datapath)
     store = SqliteStore(settings.database)
     ending.callback(store.close)
     _watch_nothing(datapath)  # ends what a killed process was watching
@@ -135,7 +172,7 @@ def _controller(settings: Settings, ending: ExitStack) -> Controller:
         controller.state.sides = known_sides(settings, protected, report)
         datapath.sides.bring(controller.state.sides)
     ending.callback(controller.stop)
-    return controller
+    return pins, datapath, controller
 
 
 def _begin(settings: Settings, controller: Controller) -> None:
@@ -145,7 +182,9 @@ def _begin(settings: Settings, controller: Controller) -> None:
         controller.submit(lambda draft: default_limits.bring(draft, limits)).result()
     except XdpctlError as error:  # existing rules are served all the same
         log.error("the configured limits are not in force: %s", error)
-    state = controller.state
+
+
+def _say(settings: Settings, state: State) -> None:
     counts = len(state.rules), len(state.matches), len(state.sets)
     text = "serving on %s with %d rules on sources, %d on matches and %d sets"
     log.info(text, settings.listen.socket, *counts)
@@ -160,10 +199,13 @@ def run(
 ) -> None:
     """Put the stored rules into the kernel, then `serve` until it returns."""
     with ExitStack() as ending:
-        controller = _controller(settings, ending)
+        pins, datapath, controller = _controller(settings, ending)
         listeners = Listeners.open(settings, local_fd, tcp_fd)
         _begin(settings, controller)
         ending.enter_context(_protecting(settings, controller))
+        ending.enter_context(_following(pins))
+        handover.hand_over(pins, datapath, controller.state, _peers)
+        _say(settings, controller.state)
         sd_notify.ready()  # the rules are in the kernel, and connections wait in the backlog
         serve(controller, settings, path, listeners)
 

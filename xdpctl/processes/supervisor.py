@@ -29,6 +29,7 @@ from xdpctl.processes.sockets import local_listener, tcp_listener
 from xdpctl.processes.speaker.process import SpeakerProcess
 
 _LOOK_AGAIN_SECONDS = 1.0  # attaching a bpf_link raises no event, so check periodically
+_SOON_SECONDS = 0.1  # while another filter is to be replaced
 _NAME_BYTES = 16  # IFNAMSIZ, with the NUL
 log = logging.getLogger("xdpctl.run")
 
@@ -92,7 +93,6 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     locks = [hold(settings.loader_dir / "lock", "loader")]
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
-    pins.check()
     refuse_foreign(pins, settings.interface_names)
     sockets = () if loader_only else _sockets(settings, group)
     loader = _load(settings, pins, group)
@@ -210,6 +210,7 @@ def _loop(
         sd_notify.alive()
         for child in children:
             child.keep()
-        if changed.wait(_LOOK_AGAIN_SECONDS):
+        soon = loader.succession.earlier is not None
+        if changed.wait(_SOON_SECONDS if soon else _LOOK_AGAIN_SECONDS):
             status.look_soon()
         changed.clear()

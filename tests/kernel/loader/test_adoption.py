@@ -8,18 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kernel.conftest import CAPACITY, Filter, filter_for, filtering, parse_rules
+from tests.kernel.conftest import Filter, filtering, parse_rules
 from tests.kernel.listings import ACCEPTING, DROPPING, listed, prefixes_of, random_keys
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Action, Mode
 from xdpctl.datapath import readback
 from xdpctl.datapath.bpf import maps
-from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.errors import SchemaError
-from xdpctl.model.capacity import Capacity
 
 MONITORED = ACCEPTING + 1
 _ARRAYS = (maps.ARRAY, maps.PERCPU_ARRAY)
@@ -120,42 +117,6 @@ def test_seeds_are_odd_random_and_never_changed(
             assert control(again)["seeds"] == seeds
     with filtering(tmp_path / "second", compiled) as second:
         assert not {*control(second)["seeds"]} & {*seeds}
-
-
-def pinned(pins: Pins) -> dict[str, tuple[int, maps.MapShape] | None]:
-    """Everything in the pin directory: names, and the ids and shapes of the maps."""
-    found: dict[str, tuple[int, maps.MapShape] | None] = {}
-    for path in sorted(pins.root.rglob("*")):
-        found[str(path)] = None
-        if path.is_file() and path != pins.explain_of(False):
-            held = maps.open_map(path)
-            found[str(path)] = maps.map_id(held.fd), held.shape
-            held.close()
-    return found
-
-
-@pytest.mark.parametrize(
-    "capacity",
-    [
-        CAPACITY._replace(rules=CAPACITY.rules + 1),
-        CAPACITY._replace(ipv4=4 * CAPACITY.ipv4),
-        CAPACITY._replace(ipv4=CAPACITY.ipv4 // 4),
-        CAPACITY._replace(ipv6=CAPACITY.ipv6 + 1),
-    ],
-    ids=["rules", "more IPv4", "less IPv4", "IPv6"],
-)
-def test_another_capacity_is_refused_and_nothing_is_changed(
-    filled: Filter, capacity: Capacity
-) -> None:
-    before, held, seeds = pinned(filled.loader.pins), hits(filled), control(filled)
-    with pytest.raises(SchemaError, match="Nothing was changed"):
-        Loader(filled.loader.pins, filter_for(capacity))
-    assert pinned(filled.loader.pins) == before
-    assert control(filled) == seeds
-    assert hits(filled) == held
-    image, wrong = readback.read(filled.datapath.source, filled.datapath.capacity)
-    assert (image.entries, wrong) == (filled.image.entries, [])
-    send(filled)
 
 
 def test_the_memory_of_every_map_is_reported(filled: Filter, compiled: Compiled) -> None:

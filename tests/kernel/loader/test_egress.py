@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from msgspec.structs import replace
 
 from tests.kernel.conftest import FLOWS, filter_for, teacher_for
-from xdpctl.datapath.bpf import maps, programs
+from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import clsact, egress, netlink
 from xdpctl.datapath.loader.loader import Loader
@@ -124,32 +123,6 @@ def test_on_kernels_without_tcx_the_teaching_program_is_a_clsact_filter(
         assert clsact.filters(card().index) == [theirs]
         clsact.detach(card().index, theirs)
         assert "clsact" not in host.sh("tc", "qdisc", "show", "dev", "out0")
-
-    host.call(play)
-
-
-def test_a_memory_of_another_size_begins_empty(host: Host, pins: Pins) -> None:
-    def play() -> None:
-        larger = replace(FLOWS, flows=4 * FLOWS.flows)
-        with closing(made(pins)), closing(made(pins, larger)) as loader:
-            loader.reconcile()
-            flows = maps.open_map(pins.map("flows"))
-            assert flows.shape.max_entries == 1 << larger.blocks_log2
-            flows.close()
-            assert len(placed()) == 1
-
-    host.call(play)
-
-
-def test_an_outside_interface_may_come_and_go(host: Host, pins: Pins) -> None:
-    """Without an outside interface the flow maps are replaced by empty ones; all others stay."""
-
-    def play() -> None:
-        for flows in (FLOWS, None, FLOWS):
-            loader = Loader(pins, filter_for(flows=flows), flows=flows)
-            slots = maps.map_id_at(pins.map("slots"))
-            loader.close()
-            assert slots == maps.map_id_at(pins.map("slots"))
 
     host.call(play)
 

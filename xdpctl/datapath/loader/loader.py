@@ -3,7 +3,7 @@
 
 Killing the loader does not affect traffic: pinned maps, and programs attached by netlink, outlive
 it. After a restart it adopts the pinned maps if their types, sizes and flags are the expected ones,
-and replaces each program atomically.
+and replaces each program atomically. If maps of other shapes are needed, see succession.py.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from xdpctl.abi.constants import Stage
+from xdpctl.abi.constants import Filled, Stage
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.pins import Pins
@@ -29,10 +29,12 @@ from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
 from xdpctl.datapath.loader.stages import Staged, load_staged
+from xdpctl.datapath.loader.succession import Succession
 from xdpctl.datapath.loader.take_down import opened
 from xdpctl.errors import AttachError, DatapathError
 from xdpctl.model.capacity import FlowSettings
 
+_EARLIER = "by an earlier filter: "
 log = logging.getLogger("xdpctl.loader")
 
 
@@ -48,16 +50,18 @@ class Loader:
         flows: FlowSettings | None = None,
         fleet_ports: Iterable[int] = (),
     ) -> None:
-        self.pins = pins
         self._compiled = compiled
         self._group = group
-        self._maps = PinnedMaps(pins, compiled.maps, group)
+        self.succession = Succession(pins, compiled.maps, group)
+        self.pins = self.succession.own
+        self._maps = PinnedMaps(self.pins, compiled.maps, group, self.succession.kept)
         self._maps.set_memories(flows or FlowSettings())
         self._maps.set_fleet_ports(fleet_ports)
         self._id = maps.map_id(self._maps.shared["slots"].fd)
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
         self._teacher = self._load(teach.programs[egress.NAME], {}) if teach else None
         self.ports: dict[str, AttachedInterface] = {}
+        self.succession.publish()
 
     def _load_staged(
         self, program: str, stages: Mapping[Stage, str], directory: Path, own: Mapping[str, int]
@@ -148,6 +152,22 @@ class Loader:
             except AttachError as error:
                 port.became("failed", link.xdp_mode, str(error))
             self._teach(port, link)
+        self._succeed()
+
+    def _succeed(self) -> None:
+        """Take the earlier filter's place if there is one, and this one has all rules."""
+        succession = self.succession
+        filled = self._maps.control["filled"] == Filled.ALL
+        if not succession.due(filled, self._teacher is not None):
+            return
+        present = netlink.links()
+        by_index = {
+            link.index: port.program_fd
+            for port in self.ports.values()
+            if (link := find(port, present)) is not None
+        }
+        if succession.take_over(by_index, present):
+            self.reconcile()
 
     def _teach(self, port: AttachedInterface, link: Link) -> None:
         """Attach the program that fills the flow memory to an outside interface only."""
@@ -197,11 +217,16 @@ class Loader:
         mode = link.xdp_mode or "native"
         with opened(program_id) as fd:
             info = programs.info(fd)
+            if self.succession.is_earlier(info):
+                port.reason = f"{_EARLIER}{self.succession.waits_for}"
+                return mode
             if self._id not in info.map_ids:
                 if port.filters(link):
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
                 raise foreign(link, info)
-            if program_id != programs.info(port.program_fd).id:
+            own = program_id == programs.info(port.program_fd).id
+            if not own:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
+            if not own or port.reason.startswith(_EARLIER):
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
         return mode

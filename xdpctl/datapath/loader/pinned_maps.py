@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The maps of the programs: created and pinned, or adopted from an earlier process.
 
-A pinned map is adopted if its type, sizes and flags are exactly the expected ones. If those of the
-flow memory are not, it is made anew, since traffic fills it again.
+A pinned map is adopted if its type, sizes and flags are exactly the expected ones.
 """
 
 import secrets
@@ -15,17 +14,17 @@ from xdpctl.abi.arrays import CHALLENGE, CONTROL, MEMORY, PORT
 from xdpctl.abi.constants import Asking, MemoryNumber
 from xdpctl.abi.sizes import ANSWERED_LOG2, FLEET_PORTS, FRAGMENTS_LOG2
 from xdpctl.datapath.bpf import maps
-from xdpctl.datapath.bpf.bpffs import ensure, share
+from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.maps import Map, MapShape
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import NEVER
 from xdpctl.datapath.image import SHARED
+from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.capacity import FLOWS_A_BLOCK, FlowSettings
 
 PER_PROGRAM = ("counters", "stages", "port")  # maps that each program has for itself
-_FORGETTABLE = ("flows", "proofs", "quic_cells", "served", "awaited", "seen", "tried_flows")
 _SECOND = 1_000_000_000
 _LEAST_NS = 10 * _SECOND  # of a generation, however many flows come
 _ANSWERED_NS = 3600 * _SECOND
@@ -33,19 +32,15 @@ _FRAGMENTS_NS = 30 * _SECOND  # within which fragments are reassembled (RFC 1122
 
 
 class PinnedMaps:
-    """The maps under a pin directory, by name; `group` may open the pins."""
+    """The maps of a filter, by name; `group` may open the pins. It keeps maps of an earlier one."""
 
-    def __init__(self, pins: Pins, shapes: Mapping[str, MapShape], group: int) -> None:
-        self._pins, self._shapes, self._group = pins, shapes, group
-        pins.check()
-        ensure(pins.directory)
-        for directory in (pins.directory, pins.root, pins.ports_dir):
+    def __init__(
+        self, pins: Pins, shapes: Mapping[str, MapShape], group: int, kept: KeptMaps
+    ) -> None:
+        self._pins, self._shapes, self._group, self._kept = pins, shapes, group, kept
+        for directory in (pins.root, pins.ports_dir, *(pins.root / g.mark for g in GROUPS)):
             directory.mkdir(parents=True, exist_ok=True)
             share(directory, group, 0o750)
-        pins.shapes_dir.mkdir(exist_ok=True)
-        share(pins.shapes_dir, group, 0o750)
-        pins.lock_dir.mkdir(exist_ok=True)
-        share(pins.lock_dir, 0, 0o700)
         self.shared = {
             name: self.adopt_or_create(name, pins.map(name))
             for name in shapes
@@ -55,6 +50,7 @@ class PinnedMaps:
         self._mapped = [self._map(name) for name, pinned in self.shared.items() if pinned.mappable]
         for target in SHARED:
             self.shared["slots"].put(target.shared.to_bytes(4, "little"), target.value)
+        self.control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
         self._prepare()
 
     def close(self) -> None:
@@ -68,20 +64,16 @@ class PinnedMaps:
         wanted = self._shapes[name]
         if path.exists():
             pinned = maps.open_map(path)
-            if pinned.shape != wanted and name in _FORGETTABLE:
-                pinned.close()
-                path.unlink()
-                return self.adopt_or_create(name, path)
             if pinned.shape != wanted:
                 raise SchemaError(
-                    f"{path} was made by another version or capacity: it has {pinned.shape}, but "
-                    f"{wanted} is needed. Nothing was changed. `xdpctl down` removes it (traffic "
-                    "is not filtered until the next start; rules are kept)."
+                    f"{path} was replaced: it has {pinned.shape}, but {wanted} is needed. Nothing "
+                    "was changed. `xdpctl down` removes it (traffic is not filtered until the next "
+                    "start; rules are kept)."
                 )
             share(path, self._group, 0o660)
             return pinned
         try:
-            created = maps.create_map(name, wanted)
+            created = self._kept.find(self._pins, path) or maps.create_map(name, wanted)
         except OSError as error:
             raise DatapathError(str(error.strerror)) from error
         maps.pin(created.fd, path)
@@ -96,9 +88,11 @@ class PinnedMaps:
 
     def _prepare(self) -> None:
         """Initialise new maps: seeds, keys, sizes, and masks with which nothing is copied."""
-        control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
+        control = self.control
         if not control["seeds"].any():
-            control["seeds"] = [secrets.randbits(64) | 1 for _ in range(3)]
+            kept = self._kept.seeds()
+            random = [secrets.randbits(64) | 1 for _ in range(3)]
+            control["seeds"] = np.frombuffer(kept, np.uint64) if kept else random
             control["buckets_log2"] = SMALLEST_LOG2
             control["observed"] = control["captured"] = NEVER
         challenge = np.frombuffer(self.shared["challenges"].memory(), CHALLENGE)[0]
@@ -124,9 +118,8 @@ class PinnedMaps:
 
     def set_fleet_ports(self, ports: Iterable[int]) -> None:
         """Set the TCP ports by which the nodes of the fleet speak with this one."""
-        control = np.frombuffer(self.shared["controls"].memory(), CONTROL)[0]
         listed = list(dict.fromkeys(ports))[:FLEET_PORTS]
-        control["fleet_ports"] = listed + [0] * (FLEET_PORTS - len(listed))
+        self.control["fleet_ports"] = listed + [0] * (FLEET_PORTS - len(listed))
 
     def port(self, directory: Path, outside: bool) -> Map:
         """The map that says whether packets of an interface are looked up in the flow memory."""

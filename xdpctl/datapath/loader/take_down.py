@@ -4,9 +4,10 @@
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
-from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.bpf.pins import CURRENT, NEXT, Pins
 from xdpctl.datapath.loader import egress, netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.errors import AttachError
@@ -27,13 +28,26 @@ def opened(program_id: int) -> Iterator[int]:
         os.close(fd)
 
 
-def _detach_ours(slots_id: int, present: Iterable[Link]) -> list[str]:
+def slots_ids(directory: Path) -> set[int]:
+    """The ids of the map `slots` of all filters in a directory, which tell their programs."""
+    paths = (pins.map("slots") for pins in Pins.all(directory))
+    return {maps.map_id_at(path) for path in paths if path.exists()}
+
+
+def remove_filter(pins: Pins) -> None:
+    """Remove the pins of a filter that is on no interface."""
+    for path in sorted(pins.root.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    pins.root.rmdir()
+
+
+def _detach_ours(ours: Collection[int], present: Iterable[Link]) -> list[str]:
     detached = []
     for link in present:
         if link.program_id is None:
             continue
         with opened(link.program_id) as fd:
-            if slots_id in programs.info(fd).map_ids:
+            if not set(ours).isdisjoint(programs.info(fd).map_ids):
                 netlink.detach(link, fd)
                 detached.append(link.name)
     return detached
@@ -56,19 +70,21 @@ def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
 
     From the interfaces in `orphans`, a filter of xdpctl is detached even if it has other pins.
     """
-    names: list[str] = []
-    if pins.map("slots").exists():
-        present = netlink.links()
-        names = _detach_ours(maps.map_id_at(pins.map("slots")), present)
-        if pins.map("memories").exists():
-            memories_id = maps.map_id_at(pins.map("memories"))
-            for link in present:
-                with suppress(AttachError):  # it has disappeared meanwhile
-                    egress.detach(link.index, memories_id)
+    filters, present = Pins.all(pins.directory), netlink.links()
+    names = _detach_ours(slots_ids(pins.directory), present)
+    for memories in (pins.map("memories") for pins in filters):
+        if not memories.exists():
+            continue
+        memories_id = maps.map_id_at(memories)
+        for link in present:
+            with suppress(AttachError):  # it has disappeared meanwhile
+                egress.detach(link.index, memories_id)
     names += _detach_orphans(orphans)
-    if pins.root.is_dir():
-        for path in sorted(pins.root.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        pins.root.rmdir()
+    for filter_pins in filters:
+        remove_filter(filter_pins)
+    for link_name in (CURRENT, NEXT):
+        (pins.directory / link_name).unlink(missing_ok=True)
+    if pins.lock_dir.is_dir():
+        pins.lock_dir.rmdir()
     bpffs.leave(pins.directory)
     return names

@@ -34,15 +34,25 @@ from xdpctl.processes.detector.stand_in import StandIn
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.detector.teller import Teller
 
+_FILTER_SECONDS, _POLL_SECONDS = 30.0, 0.1  # while the filter of this version is filled
 log = logging.getLogger("xdpctl.detect")
 
 
-def _detector(settings: Settings, alive_fd: int | None) -> Detector:
-    pins = Pins(settings.pin_dir)
+def _pins(settings: Settings) -> Pins:
+    """The filter in force, once it is one of this version; DatapathError if none comes."""
+    pins, until = Pins(settings.pin_dir), time.monotonic() + _FILTER_SECONDS
+    while pins.name and not pins.of_this_version and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
     pins.check()
+    if not pins.map("heads").exists():
+        directory = settings.pin_dir
+        raise DatapathError(f"there are no pinned maps under {directory}: is the loader running?")
+    return pins
+
+
+def _detector(settings: Settings, alive_fd: int | None) -> Detector:
+    pins = _pins(settings)
     path = pins.map("heads")
-    if not path.exists():
-        raise DatapathError(f"there are no pinned maps under {pins.root}: is the loader running?")
     heads = maps.open_map(path)
     unix = time.time()
     stored = learnt.read(settings.detector_learnt, unix)
