@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The maps of the filter, except those of flows and challenges. */
 
-/* Capacities, set by the loader from its configuration. */
-#ifndef SLOTS_MAX
-#define SLOTS_MAX (262144 + SLOT_FIRST)
-#endif
-#ifndef BUCKETS4_LOG2
-#define BUCKETS4_LOG2 19
-#endif
-#ifndef BUCKETS6_LOG2
-#define BUCKETS6_LOG2 18
-#endif
-#ifndef ENTRIES6_MAX
-#define ENTRIES6_MAX 500000
-#endif
-#ifndef NODES_MAX
-#define NODES_MAX (SLOTS_MAX + 65536)
-#endif
+/* The loader creates the map with the size from the settings; no program depends on it. */
+#define SIZED_BY_LOADER 1
 
 #define PAGE_SIZE      65536 /* the largest of all architectures */
 #define SAMPLES_PAGES  4
@@ -28,16 +14,16 @@ BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, single6, (1U << SINGLE6_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells4, 2U << BUCKETS4_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells6, 2U << BUCKETS6_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct entry6, entries6, ENTRIES6_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct node, nodes, NODES_MAX, MMAPABLE);
-BPF_F_TABLE("array", u32, struct slot, slots, SLOTS_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells4, SIZED_BY_LOADER, MMAPABLE);
+BPF_F_TABLE("array", u32, struct bucket, cells6, SIZED_BY_LOADER, MMAPABLE);
+BPF_F_TABLE("array", u32, struct entry6, entries6, SIZED_BY_LOADER, MMAPABLE);
+BPF_F_TABLE("array", u32, struct node, nodes, SIZED_BY_LOADER, MMAPABLE);
+BPF_F_TABLE("array", u32, struct slot, slots, SIZED_BY_LOADER, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, side_units4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, side_units6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("percpu_array", u32, struct hits, hits, SLOTS_MAX, 0);
+BPF_F_TABLE("percpu_array", u32, struct hits, hits, SIZED_BY_LOADER, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
 BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);

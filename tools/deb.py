@@ -17,7 +17,7 @@ from textwrap import fill
 
 _HERE = Path(__file__).resolve().parents[1]
 _PACKAGING = _HERE / "packaging" / "deb"
-_VERSION = re.compile(r"^## (\d\S*).*$", re.MULTILINE)
+_VERSION = re.compile(r"^## (\d\S*)(?: \((\d{4}-\d\d-\d\d)?.*)?$", re.MULTILINE)
 _WIDTH = 79
 
 
@@ -27,12 +27,13 @@ def changelog(text: str, built: str) -> str:
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     names = [built] + [heading[1] for heading in headings[1:]]
     bodies = (text[heading.end() : end] for heading, end in zip(headings, ends, strict=True))
-    return "\n".join(_entry(name, body) for name, body in zip(names, bodies, strict=True))
+    dates = [_date(heading[2]) for heading in headings]
+    return "\n".join(map(_entry, names, dates, bodies))
 
 
-def _entry(version: str, body: str) -> str:
+def _entry(version: str, date: str, body: str) -> str:
     lines = [f"xdpctl ({version}) unstable; urgency=medium", "", *_changes(body), ""]
-    return "\n".join([*lines, f" -- {maintainer()}  {_date()}", ""])
+    return "\n".join([*lines, f" -- {maintainer()}  {date}", ""])
 
 
 def _changes(body: str) -> Iterator[str]:
@@ -52,8 +53,10 @@ def maintainer() -> str:
     return str(name)
 
 
-def _date() -> str:
-    """The date in SOURCE_DATE_EPOCH (reproducible-builds.org), else now."""
+def _date(released: str | None) -> str:
+    """The day of the release, else SOURCE_DATE_EPOCH (reproducible-builds.org), else now."""
+    if released:
+        return format_datetime(datetime.fromisoformat(released).replace(tzinfo=UTC))
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return format_datetime(now)

@@ -23,7 +23,8 @@ def _escaped(line: str) -> str:
 
 def argument(text: str) -> str:
     """Escape the argument of a macro, so that no word is taken as a macro or punctuation."""
-    return _WORDS_OF_MDOC.sub(r"\\&\1", plain(text).replace('"', "\\(dq"))
+    escaped = plain(text).replace('"', "\\(dq").replace("|", "\\:|")  # a line may end before |
+    return _WORDS_OF_MDOC.sub(r"\\&\1", escaped)
 
 
 def marked(text: str) -> str:

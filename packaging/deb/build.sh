@@ -32,6 +32,8 @@ $tools -m hatchling build --target wheel --directory "$wheels" >/dev/null
 $tools -m pip install --quiet --no-deps --no-compile --target "$packages" "$wheels"/xdpctl-*.whl
 rm -rf "$wheels" "$packages/bin"
 "$here/slim.sh" "$packages"
+PYTHONPATH=$packages $python -B -P -m xdpctl.datapath.loader.images "$packages/xdpctl/images"
+find "$packages" -depth -name __pycache__ -exec rm -rf {} +
 $python -m compileall -q -s "$root" -p / "$packages"
 cat >"$lib/bin/xdpctl" <<'SCRIPT'
 #!/usr/lib/xdpctl/bin/python -I

@@ -15,7 +15,9 @@ find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.px
 find . -type f \( -name '*.c' -o -name '*.h' \) ! -path './xdpctl/*' -delete
 
 # pip's own records
-find . -type f -path '*.dist-info/*' \( -name RECORD -o -name REQUESTED -o -name INSTALLER \) -delete
+find . -type f -path '*.dist-info/*' \( -name RECORD -o -name REQUESTED -o -name INSTALLER -o -name direct_url.json \) -delete
+
+find . -type f -path '*.dist-info/*' -exec chmod 644 {} +
 
 # remove debug symbols, and the execute permission of libraries
 find . -type f -name '*.so*' -exec strip --strip-unneeded {} + -exec chmod 644 {} +

@@ -16,12 +16,13 @@ from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.filter_program import is_shipped
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import slots_ids
 
 MINIMUM_KERNEL = (6, 1)
 _NATIVE = frozenset(
-    "virtio_net veth ixgbe i40e ice igb igc mlx4_en mlx5_core bnxt_en ena nfp qede sfc tun "
+    "virtio_net veth ixgbe i40e ice igb igc mlx4_en mlx5_core bnxt_en ena nfp qede sfc tun vmxnet3 "
     "thunderx hv_netvsc mvneta mvpp2 stmmac fec dpaa2 gve mana atlantic tsnep bonding".split()
 )
 _ETHTOOL_SECONDS = 3.0
@@ -55,11 +56,14 @@ def examine(settings: Settings) -> list[Finding]:
 
 def of_host(settings: Settings) -> list[Finding]:
     """Findings about the host, then each configured interface; all but lo if none is configured."""
-    findings = [_kernel(), _jit(), _btf(), _bcc(), _privileges(), _bpffs(settings.pin_dir)]
-    findings += [_unprivileged(), _syncookies()]
+    findings = [_kernel(), _jit(), _btf(), _compiler(settings), _privileges()]
+    findings += [_bpffs(settings.pin_dir), _unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
     findings += [_sides(settings)]
     ethernet = tuple(n for n in present if n != "lo" and present[n].ethernet)
+    if not settings.interface_names:
+        fix = "give -i eth0, or set interfaces in the configuration"
+        findings.append(Finding("problem", "interfaces", "none is set: nothing is filtered", fix))
     names = settings.interface_names or ethernet
     for name in names:
         if name in present:
@@ -111,7 +115,11 @@ def _btf() -> Finding:
     return Finding("warning", "BTF", "absent; not needed by this version")
 
 
-def _bcc() -> Finding:
+def _compiler(settings: Settings) -> Finding:
+    """Whether the programs for these settings are shipped, or else bcc can compile them."""
+    flows = settings.flow_memory if settings.outside_interfaces else None
+    if is_shipped(flows):
+        return Finding("ok", "compiler", "not needed: the package has the compiled filter")
     spec = find_spec("bcc")
     if spec is None or spec.origin is None:
         fix = "apt-get install python3-bpfcc; the venv needs --system-site-packages"

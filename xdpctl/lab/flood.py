@@ -17,7 +17,7 @@ import numpy as np
 
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.loader import netlink
-from xdpctl.datapath.loader.compiler import Compiled, compile_source
+from xdpctl.datapath.loader.compiler import Compiled, Request, compile_source
 from xdpctl.lab.namespaces import Host
 
 _HEAD_BYTES = 80  # HEAD_MAX of bpf/lab/generator.c
@@ -37,7 +37,8 @@ class Sent:
 
 def compile_generator() -> Compiled:
     """Compile bpf/lab/generator.c: the programs that flood, walk, pass and drop."""
-    return compile_source("lab/generator.c", ["flood", "walk", "bare_pass", "bare_drop"], {})
+    programs = ("flood", "walk", "bare_pass", "bare_drop")
+    return compile_source(Request("lab/generator.c", programs, {}))
 
 
 def _sum(data: bytes) -> int:

@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cached programs are used only if compiling now would give the same result."""
 
+import gzip
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from xdpctl.datapath.loader.compiler import fingerprint, load_cached, store_cached
+from xdpctl.datapath.loader import compiler
+from xdpctl.datapath.loader.compiler import Request, fingerprint, load_cached, store_cached
 
-REQUEST = {"name": "one.c", "programs": ["one"], "defines": {"MOST": 4}}
+REQUEST = Request("one.c", ("one",), {"MOST": 4})
 COMPILED = {"maps": {}, "programs": {"one": ["95", []]}}
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> list[Path]:
-    made = [tmp_path / "one.c", tmp_path / "two.h"]
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    folder = tmp_path / "bpf"
+    folder.mkdir()
+    monkeypatch.setattr(compiler, "source_dir", lambda: folder)
+    made = [folder / "one.c", folder / "two.h"]
     for path in made:
         path.write_text(f"/* {path.name} */")
     return made
 
 
 def test_a_cached_program_is_loaded(tmp_path: Path, sources: list[Path]) -> None:
-    made_from, path = fingerprint(REQUEST, sources), tmp_path / "kept.json"
+    made_from, path = fingerprint(REQUEST), tmp_path / "kept.json"
     assert load_cached(path, made_from) is None
     store_cached(path, made_from, COMPILED)
-    assert load_cached(path, fingerprint(REQUEST, reversed(sources))) == COMPILED
+    assert load_cached(path, fingerprint(REQUEST)) == COMPILED
     assert path.stat().st_mode & 0o777 == 0o600
     assert not path.with_suffix(".new").exists()
 
@@ -34,18 +41,18 @@ def test_a_cached_program_of_another_source_is_not_used(
     tmp_path: Path, sources: list[Path], change: str
 ) -> None:
     path = tmp_path / "kept.json"
-    store_cached(path, fingerprint(REQUEST, sources), COMPILED)
+    store_cached(path, fingerprint(REQUEST), COMPILED)
     request = REQUEST
     if change == "request":
-        request = REQUEST | {"defines": {"MOST": 5}}
+        request = replace(REQUEST, defines={"MOST": 5})
     elif change == "source":
         sources[1].write_text("/* changed */")
     elif change == "name":
-        sources[1] = sources[1].rename(tmp_path / "other.h")
+        sources[1] = sources[1].rename(tmp_path / "bpf" / "other.h")
     else:
-        sources.append(tmp_path / "three.h")
+        sources.append(tmp_path / "bpf" / "three.h")
         sources[-1].write_text("")
-    assert load_cached(path, fingerprint(request, sources)) is None
+    assert load_cached(path, fingerprint(request)) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"made_from": "x"}', "\xff"])
@@ -79,3 +86,18 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     store_cached(path, "x", COMPILED)
     assert load_cached(path, "x") is None
     store_cached(Path("/proc/kept.json"), "x", COMPILED)
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_shipped_program_needs_no_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    monkeypatch.setattr(compiler, "images_dir", lambda: images)
+    monkeypatch.setattr(compiler, "compile_now", lambda _: pytest.fail("it was compiled"))
+    (images / REQUEST.image()).write_bytes(gzip.compress(json.dumps(COMPILED).encode()))
+    shipped = compiler.compile_source(REQUEST)
+    assert shipped.programs["one"].instructions == bytes.fromhex("95")
+    other = replace(REQUEST, defines={"MOST": 5})
+    assert other.image() != REQUEST.image()

@@ -34,7 +34,12 @@ def is_bpffs(path: Path) -> bool:
 
 
 def _mounts() -> list[_Mount]:
-    lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    try:
+        text = Path("/proc/self/mounts").read_text()
+    except OSError as error:
+        fix = "mount -t proc proc /proc"
+        raise DatapathError(f"/proc is not mounted ({error.strerror}): {fix}") from error
+    lines = (line.split() for line in text.splitlines())
     return [_Mount(source, Path(at), kind) for source, at, kind, *_ in lines]
 
 

@@ -7,6 +7,7 @@ referenced. With these it can load the programs with its own maps. The child is
 """
 
 import ctypes
+import gzip
 import hashlib
 import json
 import logging
@@ -15,8 +16,8 @@ import platform
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf.maps import MapShape, map_shape
 from xdpctl.errors import CompileError, ConfigError
 
-_MISSING = """{python} cannot import bcc.
+_MISSING = """The package has no compiled filter for these settings, and {python} cannot import bcc.
 Install it from the distribution, not from the package index ("bcc" there is another project):
   apt-get install python3-bpfcc
 and create the virtual environment with /usr/bin/python3 and --system-site-packages."""
@@ -67,29 +68,47 @@ def source_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "bpf"
 
 
-def compile_source(
-    name: str, programs: list[str], defines: Mapping[str, int | str], cache: Path | None = None
-) -> Compiled:
-    """Compile `bpf/<name>`, or use the result that an earlier start wrote to the file `cache`.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is compiled: the file `bpf/<name>`, its programs, and its macros."""
+
+    name: str
+    programs: tuple[str, ...]
+    defines: Mapping[str, int | str]
+
+    def image(self) -> str:
+        """The name of the file in which a package ships the result."""
+        return f"{_digest([asdict(self), platform.machine()])[:32]}.json.gz"
+
+
+def compile_source(request: Request, cache: Path | None = None) -> Compiled:
+    """Compile a file, unless the package ships the result, or `cache` has that of an earlier start.
 
     CompileError, with the output of clang or bcc, if it does not compile.
     """
-    request = {"name": name, "programs": programs, "defines": dict(defines)}
+    shipped = images_dir() / request.image()
+    if shipped.is_file():
+        return _read(json.loads(gzip.decompress(shipped.read_bytes())))
     if cache is None:
-        return _read(_compiled(request))
-    made_from = fingerprint(request, (p for p in source_dir().rglob("*") if p.is_file()))
+        return _read(compile_now(request))
+    made_from = fingerprint(request)
     answer = load_cached(cache, made_from)
     if answer is None:
-        answer = _compiled(request)
+        answer = compile_now(request)
         store_cached(cache, made_from, answer)
     return _read(answer)
 
 
-def _compiled(request: Mapping[str, Any]) -> Any:
-    """The result of the child process, as JSON."""
+def images_dir() -> Path:
+    """The folder of the compiled programs that a package ships; a checkout has none."""
+    return Path(str(files("xdpctl"))) / "images"
+
+
+def compile_now(request: Request) -> Any:
+    """Compile in a child process; the result, as JSON."""
     child = subprocess.run(  # noqa: S603  # the command is fixed: this module
         python("xdpctl.datapath.loader.compiler"),
-        input=json.dumps(request),
+        input=json.dumps(asdict(request)),
         capture_output=True,
         text=True,
         cwd="/",
@@ -166,18 +185,19 @@ def _child() -> None:
     json.dump({"maps": shapes, "programs": programs}, sys.stdout)
 
 
-if __name__ == "__main__":
-    _child()
-
-
-def fingerprint(request: Mapping[str, Any], sources: Iterable[Path]) -> str:
+def fingerprint(request: Request) -> str:
     """A hash of everything that determines the result: the request, the sources, the compiler."""
     compiler = find_spec("bcc")
     origin = Path(compiler.origin) if compiler and compiler.origin else None
-    about = [request, platform.machine(), str(origin), origin and origin.stat().st_mtime_ns]
+    version = origin and origin.stat().st_mtime_ns
+    return _digest([asdict(request), platform.machine(), str(origin), version])
+
+
+def _digest(about: list[Any]) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for path in sorted(sources):
-        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    folder = source_dir()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"\0{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -204,3 +224,7 @@ def store_cached(path: Path, made_from: str, compiled: Any) -> None:
             folder.replace(path.name, data, 0o600)
     except (ConfigError, OSError) as error:
         log.warning("the compiled filter cannot be cached in %s: %s", path, error)
+
+
+if __name__ == "__main__":
+    _child()
