@@ -148,7 +148,9 @@ vagrant-demo: setup
 test-vm-life: setup
 	@sh packaging/need.sh $(VM_APT)
 	@packaging/deb/build.sh dist
-	@VERSION_SUFFIX=+next packaging/deb/build.sh dist
+	@$(BIN)/python -m tests.vm.next_version dist/next
+	@cd dist/next && VERSION_SUFFIX=+next TOOLS=$(CURDIR)/$(BIN)/python packaging/deb/build.sh $(CURDIR)/dist
+	@rm -r dist/next
 	@$(BIN)/python -m tests.vm.life dist/xdpctl_$(VERSION)_*.deb dist/xdpctl_$(VERSION)+next_*.deb
 
 man: setup

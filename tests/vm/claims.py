@@ -41,7 +41,7 @@ CLAIMS = (
     ),
     Claim(
         "`dpkg -i`, an interface named in the settings, `systemctl start`",
-        lambda f: f"{f['start.port']}, {f['start.seconds']} s after it (the first start compiles)",
+        lambda f: f"{f['start.port']}, {f['start.seconds']} s after it",
         lambda f: f["start.port"] == "attached native",
     ),
     Claim(
@@ -61,9 +61,21 @@ CLAIMS = (
     ),
     Claim("`xdpctl block`", lambda f: _reached(f, "block"), _none("block")),
     Claim(
-        "Upgrade to another version, `dpkg -i`",
-        lambda f: f"{_reached(f, 'upgrade')}; then it is {f['upgrade.version']}",
-        lambda f: _none("upgrade")(f) and f["upgrade.version"] != f["installed"],
+        "Upgrade to a version whose maps have other shapes, `dpkg -i`",
+        lambda f: (
+            f"{_reached(f, 'upgrade')}; {f['upgrade.seconds']} s later its filter is in force, "
+            f"and the package is {f['upgrade.version']}, `{f['upgrade.state']}`"
+        ),
+        lambda f: (
+            _none("upgrade")(f)
+            and (f["upgrade.state"], f["upgrade.rules"]) == ("ii", "True")
+            and f["upgrade.version"] != f["installed"]
+        ),
+    ),
+    Claim(
+        "Another `capacity`, and a restart of the loader; both are killed while the filter is made",
+        lambda f: f"{_reached(f, 'resized')}; then the port is {f['resized.port']}",
+        lambda f: _none("resized")(f) and f["resized.port"] == "attached native",
     ),
     Claim(
         "`dpkg --remove`, and `dpkg -i` again",

@@ -13,6 +13,7 @@ from tests.lab.behind.scenario import Scene
 from tests.lab.conftest import generator
 from tests.lab.morning import scenario as morning
 from tests.lab.questions import counted
+from tests.support.other_version import OTHER_MEMORY, OTHER_SHAPES, Changes, other_version
 from xdpctl.abi.constants import Reason
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.waits import eventually
@@ -21,6 +22,7 @@ __all__ = ["generator"]
 SECONDS = 2.0
 LOST = 0.005
 SYN, ACK = FLOODS[0], FLOODS[1]
+_SUCCESSION = "xdpctl/datapath/loader/succession.py"
 _MORNING = morning.FROM_OUTSIDE[-3:]  # `make morning` plays all of them
 
 
@@ -138,3 +140,28 @@ def test_sessions_survive_a_crash_a_restart_and_a_new_cable(bridge: Scene) -> No
     assert bridge.talks.worst().lost <= LOST
     modes = [bridge.box.client.call("GET", f"/v1/rules/{rule}")["mode"] for rule in drops]
     assert modes == ["enforce", "enforce"]
+
+
+@pytest.mark.parametrize("changes", [OTHER_SHAPES, OTHER_MEMORY], ids=["shapes", "memory"])
+def test_sessions_survive_an_upgrade_to_other_maps_and_the_way_back(
+    bridge: Scene, changes: Changes
+) -> None:
+    """All of them are known flows, which the rules spare; nothing else passes."""
+    box = bridge.box
+    for match in ("proto tcp", "proto udp"):
+        scenario.sign(bridge, Flood("", match), action="drop")
+    other = other_version(box.directory / "other", changes)
+    if changes is OTHER_MEMORY:  # the way back learns as long
+        here = other_version(box.directory / "here", {_SUCCESSION: changes[_SUCCESSION]})
+    else:
+        here = {}
+    with flooding(bridge.place, bridge.generator, "ACK", 50_000):
+        for environment in (other, here):
+            bridge.talks.mark()
+            box.stop()
+            box.environment = environment
+            box.start()
+            assert bridge.sessions.all_answer()
+            assert bridge.talks.worst().lost <= LOST
+    assert not bridge.sessions.broken
+    assert counted(box, Reason.FAULT) == 0

@@ -15,7 +15,16 @@ from typing import Any
 
 from tests.vm.inside.flooded import CARD, HELD_SECONDS, attached, held, reached
 from tests.vm.inside.machine import ask, call, port, sh, tell, until
-from tests.vm.inside.package import block, confined, install, main_pid, purge, reinstalled, upgrade
+from tests.vm.inside.package import (
+    block,
+    confined,
+    install,
+    main_pid,
+    purge,
+    reinstalled,
+    resized,
+    upgrade,
+)
 
 PHASE, CLASS = Path("/var/lib/vm-phase"), Path("/sys/class/net")
 
@@ -160,6 +169,7 @@ PHASES = {
             confined,
             block,
             upgrade,
+            resized,
             reinstalled,
             killed,
             replugged,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Debian package under attack: install, upgrade, remove, reinstall, purge."""
 
+import os
 import re
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from tests.vm.inside.flooded import ADDRESS, CARD, COUNTERS, HOSTILE, attached, 
 from tests.vm.inside.machine import port, sh, tell, until
 
 UNITS = (*("xdpctl-loader.service", "xdpctl.socket", "xdpctl-tcp.socket", "xdpctl.service"),)
+PINS = Path("/run/xdpctl/bpf")
 _NETWORK = f"""[Match]
 Name={CARD}
 [Network]
@@ -84,9 +86,48 @@ def block() -> None:
 
 
 def upgrade() -> None:
-    held("upgrade", lambda: tell("upgrade", bool(sh("dpkg", "-i", "/project/new.deb"))))
+    """Upgrade to a version with other maps, which the earlier filter makes way for."""
+    before = filter_in_force()
+
+    def install_new() -> None:
+        began = time.monotonic()
+        tell("upgrade", bool(sh("dpkg", "-i", "/project/new.deb")))
+        until(lambda: settled(before))
+        tell("upgrade.seconds", round(time.monotonic() - began, 1))
+
+    held("upgrade", install_new)
     until(attached)
     tell("upgrade.version", version())
+    tell("upgrade.state", sh("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}", "xdpctl"))
+    tell("upgrade.rules", HOSTILE in sh("xdpctl", "list", "-o", "csv", check=False))
+
+
+def filter_in_force() -> str:
+    current = PINS / "current"
+    return str(current.readlink()) if current.is_symlink() else ""
+
+
+def settled(before: str) -> bool:
+    """Whether another filter than `before` is in force, and none waits."""
+    return filter_in_force() not in ("", before) and not (PINS / "next").is_symlink()
+
+
+def resized() -> None:
+    """Change the capacity, and kill loader and control plane while the new filter is made."""
+    before, next_one = filter_in_force(), PINS / "next"
+    settings = Path("/etc/xdpctl/xdpctl.toml")
+    settings.write_text(settings.read_text() + "capacity = 5000\n")
+
+    def change() -> None:
+        sh("systemctl", "restart", "--no-block", "xdpctl-loader.service")
+        until(next_one.is_symlink)
+        for unit in ("xdpctl-loader.service", "xdpctl.service"):
+            os.kill(int(main_pid(unit)), 9)
+        until(lambda: settled(before))
+
+    held("resized", change)
+    until(attached)
+    tell("resized.port", port(CARD))
 
 
 def reinstalled() -> None:

@@ -25,7 +25,8 @@ def interface_name(index: int) -> str:
 
 def read_stats(interface: str) -> dict[str, int]:
     """The counters by name; none if the driver has none, or there is no such interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    # any family takes these requests (netdevice(7)), and this one is left to the loader's unit
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
             sizes = bytearray(struct.pack("<IIQI", _GSSET_INFO, 0, 1 << _SS_STATS, 0))
             _ask(sock, interface, sizes)
