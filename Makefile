@@ -11,7 +11,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -33,7 +33,8 @@ help:
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
 	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the package"
-	@echo "make sbom    the SBOM (CycloneDX) of what it runs with, in dist/xdpctl.cdx.json"
+	@echo "make sbom    the SBOM (CycloneDX) of what the Debian package contains, in dist/xdpctl.cdx.json"
+	@echo "make release KEY=ID   package, signed apt repository, SBOM, notes, checksums; test-release: with a key of its own"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals CORPUS=DIR: recorded attacks; both write their pages"
 	@echo "make openapi schema proto   regenerate the API's document, the schema of the settings, etcd's messages; lock: pins dependencies"
@@ -215,8 +216,17 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 
-sbom: setup
-	@packaging/sbom.sh dist/xdpctl.cdx.json
+sbom: deb
+	@packaging/sbom.sh dist/xdpctl_$(VERSION)_*.deb dist/xdpctl.cdx.json
+
+release: setup
+	@sh packaging/need.sh apt-utils gnupg
+	@test -n "$(KEY)" || { echo 'give the signing key of gpg: make release KEY=releases@example.org'; exit 2; }
+	@packaging/release.sh dist/release "$(KEY)"
+
+test-release: setup
+	@sh packaging/need.sh apt-utils gnupg
+	@packaging/test-release.sh
 
 dist: setup
 	$(BIN)/python -m hatchling build

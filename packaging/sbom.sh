@@ -1,10 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# sbom.sh OUT: writes a CycloneDX SBOM of the third-party packages in the Debian package, as
-# requirements.lock pins them. Its tool is not a development dependency: this script installs it in
-# a temporary environment.
+# sbom.sh DEB OUT: writes a CycloneDX SBOM of what the Debian package contains. Its tool is not a
+# development dependency: this script installs it in a temporary environment.
 set -eu
-out=$1
+deb=$1 out=$2
 python=${PYTHON:-/usr/bin/python3}
 tools=${TOOLS:-.venv/bin/python}
 place=$(mktemp -d)
@@ -15,10 +14,12 @@ trap 'exit 130' INT TERM
 "$tools" -m pip --python "$place/venv/bin/python" install --quiet --no-compile --require-hashes \
 	--requirement packaging/sbom.lock
 mkdir -p "$(dirname "$out")"
-"$tools" -m tools.requirements fleet bgp xarf >"$place/wanted"
-"$tools" -m pip install --quiet --no-warn-conflicts --no-compile --require-hashes \
-	--target "$place/packages" --constraint requirements.lock --requirement "$place/wanted"
-"$tools" -m pip freeze --path "$place/packages" >"$place/frozen"
-"$tools" -m tools.requirements --locked "$place/frozen" >"$place/locked"
-"$place/venv/bin/cyclonedx-py" requirements "$place/locked" --pyproject pyproject.toml \
-	--mc-type application --output-reproducible --output-format JSON --output-file "$out" --validate
+dpkg-deb -x "$deb" "$place/package"
+# an environment that has the package's distributions, and nothing else
+"$python" -m venv --without-pip "$place/environment"
+own=$(echo "$place"/environment/lib/python3.*/site-packages)
+rmdir "$own"
+ln -s "$(echo "$place"/package/usr/lib/xdpctl/lib/python3.*/site-packages)" "$own"
+"$place/venv/bin/cyclonedx-py" environment "$place/environment" --pyproject pyproject.toml \
+	--mc-type application --output-reproducible --output-format JSON --output-file "$place/parts"
+"$tools" -m tools.sbom "$place/parts" "$own" >"$out"

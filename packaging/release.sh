@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# release.sh OUT KEY: builds what is published of this commit: the Debian package, a signed static
+# apt repository with it, wheel and source archive, an SBOM of the package, notes, and checksums.
+# KEY names the signing key of gpg. The package is built twice, and both must be one file.
+set -eu
+out=$1 key=$2
+tools=${TOOLS:-.venv/bin/python}
+version=$($tools -c 'import xdpctl; print(xdpctl.__version__)')
+suite=stable
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+if [ -n "$(git status --porcelain)" ]; then
+	echo "release: there are changes that are not committed" >&2
+	exit 1
+fi
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+again=$(mktemp -d)
+trap 'rm -rf "$again"' EXIT
+trap 'exit 130' INT TERM
+
+deb=$(packaging/deb/build.sh "$out" | tail -n 1)
+packaging/deb/build.sh "$again" >/dev/null
+if ! cmp -s "$deb" "$again/$(basename "$deb")"; then
+	echo "release: two builds of the package differ" >&2
+	exit 1
+fi
+$tools -m hatchling build --directory "$out" >/dev/null
+packaging/sbom.sh "$deb" "$out/xdpctl_$version.cdx.json"
+$tools -m tools.notes "$version" >"$out/NOTES.md"
+
+repository=$out/apt
+rm -rf "$repository"
+pool=$repository/pool/main
+index=$repository/dists/$suite/main/binary-$(dpkg-deb -f "$deb" Architecture)
+mkdir -p "$pool" "$index"
+cp "$deb" "$pool/"
+(cd "$repository" && apt-ftparchive packages pool) >"$index/Packages"
+gzip -9nk "$index/Packages"
+release=$repository/dists/$suite
+apt-ftparchive \
+	-o APT::FTPArchive::Release::Origin=xdpctl -o APT::FTPArchive::Release::Label=xdpctl \
+	-o "APT::FTPArchive::Release::Suite=$suite" -o APT::FTPArchive::Release::Components=main \
+	-o "APT::FTPArchive::Release::Architectures=$(dpkg-deb -f "$deb" Architecture)" \
+	release "$release" >"$again/Release"
+mv "$again/Release" "$release/Release"
+sign() {
+	gpg --batch --yes --local-user "$key" --armor "$@"
+}
+sign --output "$release/InRelease" --clearsign "$release/Release"
+sign --output "$release/Release.gpg" --detach-sign "$release/Release"
+gpg --batch --yes --output "$repository/xdpctl.gpg" --export "$key"
+(cd "$out" && find . -maxdepth 1 -type f ! -name 'SHA256SUMS*' -printf '%P\n' | sort |
+	xargs sha256sum >SHA256SUMS)
+sign --output "$out/SHA256SUMS.asc" --detach-sign "$out/SHA256SUMS"
+echo "$out"
