@@ -15,6 +15,7 @@ from xdpctl.abi.constants import Filled, SlotNumber
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.system import sd_notify
 from xdpctl.control import sample_packets
 from xdpctl.control.state.state import State
 from xdpctl.datapath.bpf.pins import Pins
@@ -23,7 +24,8 @@ from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import DatapathError
 from xdpctl.model.match.components import UDP
 
-_PROGRAM_SECONDS, _SWAP_SECONDS, _POLL_SECONDS = 30.0, 75.0, 0.05
+_PROGRAM_SECONDS, _SWAP_SECONDS, _POLL_SECONDS = 60.0, 75.0, 0.05
+_CHECK_SECONDS = 60.0  # a busy box has to start within these
 _HITS_MAX = 20_000  # rules whose hits are kept: each costs two runs of an explain program
 _NAMED = 3  # differences that an error names
 log = logging.getLogger("xdpctl.api")
@@ -42,6 +44,7 @@ def hand_over(
         datapath.filled = Filled.ALL
         return
     earlier = Pins(pins.directory, earlier.name)
+    sd_notify.extend(_PROGRAM_SECONDS + _CHECK_SECONDS + _SWAP_SECONDS)
     if not _awaited(lambda: _explains(pins), _PROGRAM_SECONDS):
         raise DatapathError("the loader has not loaded the explain program of the new filter")
     if datapath.filled is Filled.UNCHECKED:

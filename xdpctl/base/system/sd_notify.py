@@ -17,6 +17,11 @@ def alive() -> None:
     _notify(b"WATCHDOG=1")
 
 
+def extend(seconds: float) -> None:
+    """Send EXTEND_TIMEOUT_USEC: the start takes up to this many seconds more."""
+    _notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}".encode())
+
+
 def watchdog_seconds() -> float:
     """The seconds within which `alive` must be called; 0 without a watchdog.
 
