@@ -6,11 +6,12 @@ Each version is started as it is on a box, on the pins and the store that the ot
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from xdpctl.base.system.children import python
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import NEXT, Pins
 from xdpctl.datapath.pinned import PinnedDatapath
+from xdpctl.errors import Refused, Unreachable
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import LabError
 from xdpctl.lab.waits import eventually
@@ -171,6 +173,61 @@ def upgrade(box: Box, *words: str, environment: dict[str, str] | None = None) ->
     return done.wait(), done.communicate()[0].decode()
 
 
+def capacity_changed(box: Box) -> None:
+    """Start with another capacity, which is refused: the filter in force is served."""
+    first = name_in_force(box)
+    box.settings = "capacity = 3000\n"
+    box.start()
+    assert name_in_force(box) == first
+    code, said = upgrade(box)
+    assert (code, said.splitlines()[0]) == (4, "an earlier filter is in force")
+
+
+def test_a_lost_store_does_not_put_an_empty_filter_in_force(
+    street_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules are taken over from the filter in force, as after any start without a store."""
+    box = street_box
+    box.start()
+    block(box.client, "203.0.113.128/25")
+    box.stop()
+    for path in list((box.directory / "state" / "control").glob("rules.sqlite*")):
+        path.unlink()
+    monkeypatch.setattr(box, "ready", lambda: answers(box))  # it reports the lost store
+    capacity_changed(box)
+    assert "the store is empty although a filter is in force" in box.log.read_text()
+    assert "203.0.113.128/25" in in_kernel(box)
+    first = name_in_force(box)
+    restart(box)
+    assert name_in_force(box) != first
+    assert "203.0.113.128/25" in in_kernel(box)
+
+
+def test_a_rule_that_this_version_cannot_read_stays_in_force(
+    street_box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = street_box
+    box.start()
+    for source in ("203.0.113.7", "203.0.113.128/25"):
+        block(box.client, source)
+    box.stop()
+    with closing(sqlite3.connect(box.directory / "state" / "control" / "rules.sqlite")) as store:
+        changed = store.execute("UPDATE entries SET value = '{}' WHERE key LIKE '%203.0.113.7%'")
+        assert changed.rowcount == 1
+        store.commit()
+    monkeypatch.setattr(box, "ready", lambda: answers(box))  # it reports the damaged record
+    capacity_changed(box)
+    assert "records of the store cannot be read" in box.log.read_text()
+    assert in_kernel(box).keys() == {"203.0.113.7/32", "203.0.113.128/25"}
+
+
+def answers(box: Box) -> bool:
+    try:
+        return box.socket.exists() and bool(box.client.call("GET", "/v1/status"))
+    except (Unreachable, Refused):
+        return False
+
+
 def test_another_capacity_takes_effect_when_the_loader_starts_again(
     street: Street, street_box: Box
 ) -> None:
@@ -202,7 +259,7 @@ def test_another_capacity_takes_effect_when_the_loader_starts_again(
             loading.terminate()
             loading.wait()
             settings.write_text("capacity = 3000\n")
-            assert "the maps have other sizes" in upgrade(box, "--check")[1]
+            assert "the maps have other sizes or meanings" in upgrade(box, "--check")[1]
             start(loader)
             serving.wait()  # it ends so that its next start fills the other filter
             assert name_in_force(box) == first

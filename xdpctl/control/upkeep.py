@@ -26,6 +26,7 @@ _PAUSE_NS = 2_000_000_000  # between two rounds
 _SHARE = 20  # steps take at most this part of the time, 1/20
 _STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
+BEGUN = "upkeep/begun"  # a record that tells a lost store from one that has no rules yet
 _CLOCK_STEP = 1.0  # seconds by which the wall clock must have jumped
 log = logging.getLogger("xdpctl.controller")
 # Limits of what can be undone. Beyond either, the oldest changes are dropped.

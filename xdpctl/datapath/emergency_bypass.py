@@ -18,7 +18,8 @@ def pressed(pins: Pins) -> bool:
     except OSError as error:
         raise DatapathError(f"{pins.map('controls')}: {error.strerror}") from error
     try:
-        return bool(_BYPASS.unpack_from(controls.memory(), 0)[0])
+        value = controls.get(bytes(4)) or bytes(_BYPASS.size)
+        return bool(_BYPASS.unpack_from(value, 0)[0])
     finally:
         controls.close()
 
@@ -45,8 +46,15 @@ def press_all(directory: Path, on: bool) -> None:
 
     DatapathError if there is none, or a map cannot be written.
     """
-    filters = Pins.all(directory)
-    if not filters:
+    current = Pins(directory)
+    filters = [pins for pins in Pins.all(directory) if pins.map("controls").exists()]
+    if not current.map("controls").exists():
         raise DatapathError(f"there is no filter under {directory}: is the loader running?")
-    for pins in filters:
-        press(pins, on)
+    errors = []
+    for pins in (current, *filters):  # the one in force first, whatever is wrong with others
+        try:
+            press(pins, on)
+        except DatapathError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

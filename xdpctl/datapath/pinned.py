@@ -235,7 +235,8 @@ class PinnedDatapath:
     @property
     def filled(self) -> Filled:
         """Whether the loader may put this filter in the place of an earlier one."""
-        return Filled(self._control["filled"])
+        value = int(self._control["filled"])
+        return Filled(value) if value in set(Filled) else Filled.NOT
 
     @filled.setter
     def filled(self, value: Filled) -> None:

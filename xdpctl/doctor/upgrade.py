@@ -2,11 +2,12 @@
 """What a start of this version will change on a host on which a filter is in force."""
 
 import os
-import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
+from xdpctl.base.system.children import as_user
 from xdpctl.config.settings import Settings
 from xdpctl.control.store.sqlite import schema_version
 from xdpctl.datapath.bpf.maps import PERCPU_ARRAY, MapShape
@@ -15,8 +16,10 @@ from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.kept_maps import KeptMaps
 from xdpctl.datapath.loader.succession import LEARN_SECONDS, name_of
 from xdpctl.doctor.host import Finding
+from xdpctl.errors import StoreError
 
 _MIB = 1 << 20
+_READ_SECONDS = 10.0
 
 
 def foreseen(settings: Settings, compiled: Compiled) -> Iterator[Finding]:
@@ -33,7 +36,7 @@ def foreseen(settings: Settings, compiled: Compiled) -> Iterator[Finding]:
 
 
 def _other_maps(current: Pins, compiled: Compiled) -> Iterator[Finding]:
-    other = "sizes" if current.of_this_version else "layouts"
+    other = "sizes or meanings" if current.of_this_version else "layouts"
     yield Finding(
         "ok",
         "filter",
@@ -74,14 +77,42 @@ def _memory(needed: int) -> Finding:
     return Finding("problem", "memory", text, "make the capacity smaller, or free memory")
 
 
+_READ = (
+    "import sqlite3, sys; from urllib.parse import quote; "
+    "store = sqlite3.connect(f'file:{quote(sys.argv[1])}?mode=ro', uri=True); "
+    "print(store.execute('PRAGMA user_version').fetchone()[0])"
+)
+
+
+def _schema_of(path: Path) -> int:
+    """The schema of a store, read with its owner's rights; StoreError if it cannot be read.
+
+    Root does not open it, since the unprivileged user could put another file in its place.
+    """
+    owner = path.parent.stat()
+    command = [sys.executable, "-I", "-c", _READ, str(path.absolute())]
+    try:
+        done = subprocess.run(  # no shell; the script is a constant
+            **as_user(command, owner.st_uid, owner.st_gid),
+            capture_output=True,
+            text=True,
+            timeout=_READ_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StoreError(f"{path} cannot be read within {_READ_SECONDS} s") from error
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["it ended without a reason"]
+        raise StoreError(f"{path} cannot be read: {reason[0][:200]}")
+    return int(done.stdout)
+
+
 def _store(path: Path) -> Iterator[Finding]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            (stored,) = database.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
-        yield Finding("problem", "store", f"{path} cannot be read: {error}", "see `xdpctl doctor`")
+        stored = _schema_of(path)
+    except StoreError as error:
+        yield Finding("problem", "store", str(error), "see `systemctl status xdpctl`")
         return
     ours = schema_version()
     if stored == ours:

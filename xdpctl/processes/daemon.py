@@ -9,16 +9,14 @@ import argparse
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
-from xdpctl.base.net.prefix import Prefix
-from xdpctl.base.net.tcp_peers import Connections
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import logs, malloc, sd_notify
 from xdpctl.base.system.children import die_with
@@ -31,10 +29,11 @@ from xdpctl.control.operations import default_limits
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Sign
 from xdpctl.control.store.sqlite import SqliteStore
+from xdpctl.control.upkeep import BEGUN
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.errors import ConfigError, DatapathError, SchemaError, SettingsError, XdpctlError
+from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import rule_notes
 from xdpctl.processes import handover
 from xdpctl.processes.sockets import Listeners, turn_away
@@ -79,32 +78,6 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         task.stop()
 
 
-@contextmanager
-def _following(pins: Pins) -> Iterator[None]:
-    """End this process when there is another filter to fill: its next start fills that one."""
-
-    def step(_: float) -> None:
-        try:
-            other = Pins.to_fill(pins.directory).name
-        except SchemaError:
-            other = "of another version"
-        if other not in ("", pins.name):
-            log.warning("the loader has made a filter with other maps: starting again to fill it")
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    task = PeriodicTask("filter", _LOOK_SECONDS, step, "it is not known which filter is in force")
-    task.start()
-    try:
-        yield
-    finally:
-        task.stop()
-
-
-def _peers() -> Iterator[Prefix]:
-    """The other ends of this host's TCP connections."""
-    return (Prefix(peer, 8 * len(peer)) for peer in Connections().now())
-
-
 def _signer(path: Path) -> Sign:
     def sign(data: bytes) -> dict[str, str]:
         from xdpctl.base.system.signing_key import (
@@ -129,19 +102,12 @@ def _watch_nothing(datapath: PinnedDatapath) -> None:
     datapath.watch(SlotNumber.NONE, 0)
 
 
-def _filter(settings: Settings) -> Pins:
-    """The filter that this process fills; XdpctlError if there is none."""
-    pins = Pins.to_fill(settings.pin_dir)
-    if not pins.root.is_dir():
-        raise _no_pins(settings)
-    return pins
-
-
-def _controller(settings: Settings, ending: ExitStack) -> tuple[Pins, PinnedDatapath, Controller]:
-    """The filter, its maps and its controller; store and maps are locked until `ending` closes."""
+def _controller(
+    settings: Settings, pins: Pins, ending: ExitStack
+) -> tuple[PinnedDatapath, Controller]:
+    """A filter's maps and its controller; store and maps are locked until `ending` closes."""
     settings.control_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     ending.callback(os.close, hold(settings.control_dir / "lock", "control plane"))
-    pins = _filter(settings)
     # before anything may write to the maps
     ending.callback(os.close, hold(pins.root, "control plane"))
     datapath = ending.enter_context(closing(PinnedDatapath(pins)))
@@ -172,7 +138,7 @@ def _controller(settings: Settings, ending: ExitStack) -> tuple[Pins, PinnedData
         controller.state.sides = known_sides(settings, protected, report)
         datapath.sides.bring(controller.state.sides)
     ending.callback(controller.stop)
-    return pins, datapath, controller
+    return datapath, controller
 
 
 def _begin(settings: Settings, controller: Controller) -> None:
@@ -197,17 +163,52 @@ def run(
     path: Path | None = None,
     tcp_fd: int | None = None,
 ) -> None:
-    """Put the stored rules into the kernel, then `serve` until it returns."""
-    with ExitStack() as ending:
-        pins, datapath, controller = _controller(settings, ending)
-        listeners = Listeners.open(settings, local_fd, tcp_fd)
-        _begin(settings, controller)
-        ending.enter_context(_protecting(settings, controller))
-        ending.enter_context(_following(pins))
-        handover.hand_over(pins, datapath, controller.state, _peers)
-        _say(settings, controller.state)
-        sd_notify.ready()  # the rules are in the kernel, and connections wait in the backlog
-        serve(controller, settings, path, listeners)
+    """Put the stored rules into the kernel, then `serve` until it returns.
+
+    A filter that the loader has made beside the one in force is put in its place. If that is
+    refused, the one in force is served if it is one of this version.
+    """
+    pins = Pins.to_fill(settings.pin_dir)
+    if not pins.root.is_dir():
+        raise _no_pins(settings)
+
+    @cache
+    def listeners() -> Listeners:
+        return Listeners.open(settings, local_fd, tcp_fd)
+
+    def on(pins: Pins, refused: str = "") -> None:
+        with ExitStack() as ending:
+            datapath, controller = _controller(settings, pins, ending)
+            listeners()  # connections wait in the backlog
+            is_new = controller.store.pristine()
+            _begin(settings, controller)
+            ending.enter_context(_protecting(settings, controller))
+            ending.enter_context(handover.following(pins, refused))
+            sides = _sides(settings)
+            handover.hand_over(pins, datapath, controller.state, handover.peers, sides, is_new)
+            if is_new:
+                controller.store.write({BEGUN: b""})
+            _say(settings, controller.state)
+            sd_notify.ready()  # the rules are in the kernel
+            serve(controller, settings, path, listeners())
+
+    try:
+        on(pins)
+    except handover.Refused as error:
+        current = Pins(settings.pin_dir)
+        if not current.of_this_version:
+            raise
+        log.error("%s. The filter in force is served; restart this process to try again", error)
+        on(Pins(settings.pin_dir, current.name), pins.name)
+
+
+def _sides(settings: Settings) -> set[bool]:
+    """Whether interfaces are outside, for each side on which there is one."""
+    try:
+        ports = [*_loader_report(settings).ports.values()]
+    except ConfigError:
+        ports = []
+    return {bool(port.get("outside")) for port in ports} or {bool(settings.outside_interfaces)}
 
 
 def main(serve: Serve) -> None:

@@ -6,58 +6,98 @@ decided alike, the loader is told that the maps are filled, and swaps the progra
 """
 
 import logging
+import os
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from itertools import islice
 
 from xdpctl.abi.constants import Filled, SlotNumber
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.tcp_peers import Connections
+from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import sd_notify
 from xdpctl.control import sample_packets
 from xdpctl.control.state.state import State
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.other_filter import Judge, OtherHits, judges
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.errors import DatapathError
+from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.match.components import UDP
 
 _PROGRAM_SECONDS, _SWAP_SECONDS, _POLL_SECONDS = 60.0, 75.0, 0.05
 _CHECK_SECONDS = 60.0  # a busy box has to start within these
 _HITS_MAX = 20_000  # rules whose hits are kept: each costs two runs of an explain program
-_NAMED = 3  # differences that an error names
+_PEOPLE_MAX = 2_000
+_FOLLOW_SECONDS = 1.0
+_NAMED = 3  # differences and records that an error names
+_ACCEPT = "xdpctl upgrade --accept-differences"
 log = logging.getLogger("xdpctl.api")
 
 
+class Refused(DatapathError):
+    """The earlier filter stays in force."""
+
+
 def hand_over(
-    pins: Pins, datapath: PinnedDatapath, state: State, people: Callable[[], Iterable[Prefix]]
+    pins: Pins,
+    datapath: PinnedDatapath,
+    state: State,
+    people: Callable[[], Iterable[Prefix]],
+    sides: Collection[bool],
+    store_is_new: bool = False,
 ) -> None:
     """Let this filled filter take the place of the earlier one, and wait until it is in force.
 
-    DatapathError if the filters decide packets of rules, of `people` or of anybody differently, or
-    if the loader does not put it in place; the earlier filter stays in force.
+    `sides`: whether interfaces are outside, for each side in use. Refused if the filters decide
+    packets of rules, of `people` or of anybody differently, if the store has lost rules that the
+    earlier filter may have, or if the loader does not put it in place.
     """
     earlier = Pins(pins.directory)
     if earlier.name in ("", pins.name):
-        datapath.filled = Filled.ALL
         return
     earlier = Pins(pins.directory, earlier.name)
     sd_notify.extend(_PROGRAM_SECONDS + _CHECK_SECONDS + _SWAP_SECONDS)
-    if not _awaited(lambda: _explains(pins), _PROGRAM_SECONDS):
-        raise DatapathError("the loader has not loaded the explain program of the new filter")
-    if datapath.filled is Filled.UNCHECKED:
+    if not _awaited(lambda: _explains(pins, sides), _PROGRAM_SECONDS):
+        raise Refused("the loader has not loaded the explain programs of the new filter")
+    unchecked = datapath.filled is Filled.UNCHECKED
+    if unchecked:
         log.warning("the new filter takes over without a check, as somebody decided")
     else:
-        _check(earlier, pins, datapath, state, list(people()))
+        _refuse_losses(state, store_is_new)
+        _check(earlier, pins, datapath, state, list(islice(people(), _PEOPLE_MAX)))
     _keep_hits(earlier, pins, datapath, state)
-    datapath.filled = Filled.ALL
     log.info("the new filter has all rules; the loader puts it in place")
-    if not _awaited(lambda: Pins(pins.directory).name == pins.name, _SWAP_SECONDS):
-        raise DatapathError(
+
+    def in_force() -> bool:
+        datapath.filled = Filled.ALL  # again and again: a loader that starts forgets it
+        return Pins(pins.directory).name == pins.name
+
+    if not _awaited(in_force, _SWAP_SECONDS):
+        datapath.filled = Filled.UNCHECKED if unchecked else Filled.NOT
+        raise Refused(
             f"the loader has not put the new filter in place for {_SWAP_SECONDS:.0f} s; the "
-            "earlier one stays in force. `systemctl status xdpctl-loader` says why"
+            "earlier one stays in force. `xdpctl upgrade` says why"
+        )
+
+
+def _refuse_losses(state: State, store_is_new: bool) -> None:
+    """Refused if the earlier filter may have rules that this version cannot read in the store."""
+    if store_is_new:
+        raise Refused(
+            "the store is empty although a filter is in force: its rules would be lost. Put the "
+            "store back, or start the version and settings of that filter, which recover its "
+            f"rules. If it has none: {_ACCEPT}"
+        )
+    if state.unreadable:
+        named = ", ".join(list(state.unreadable)[:_NAMED])
+        raise Refused(
+            f"{len(state.unreadable)} records of the store cannot be read by this version, and the "
+            f"earlier filter has them in force: {named}. Install the version again that wrote "
+            f"them, or remove them, or lose them: {_ACCEPT}"
         )
 
 
@@ -76,17 +116,21 @@ def _awaited(happened: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _explains(pins: Pins) -> bool:
-    return any(pins.explain_of(outside).exists() for outside in (False, True))
+def _explains(pins: Pins, sides: Collection[bool]) -> bool:
+    return all(pins.explain_of(outside).exists() for outside in sides)
 
 
 def _check(
     earlier: Pins, pins: Pins, datapath: PinnedDatapath, state: State, people: list[Prefix]
 ) -> None:
-    """DatapathError if the filters decide a packet differently, twice in a row."""
+    """Refused if the filters decide a packet differently, twice in a row."""
     with judges(earlier, pins) as by_side:
-        if not by_side:
-            log.warning("the earlier filter has no explain program, so the two are not compared")
+        for outside in {True, False} - by_side.keys():
+            if pins.explain_of(outside).exists():
+                side = "outside" if outside else "inside"
+                log.warning(
+                    "the earlier filter has no explain program for the %s: not compared", side
+                )
         for outside, (theirs, ours) in by_side.items():
             frames = list(sample_packets.of_state(state, people))
             differing = [frame for frame in frames if theirs.stops(frame) != ours.stops(frame)]
@@ -102,16 +146,16 @@ def _check(
             log.info("the new filter decides %d sampled packets as the earlier one", len(frames))
 
 
-def _different(differing: list[bytes], ours: Judge, total: int) -> DatapathError:
+def _different(differing: list[bytes], ours: Judge, total: int) -> Refused:
     def told(frame: bytes) -> str:
         changes = ("dropped", "passes") if not ours.stops(frame) else ("passes", "dropped")
         return f"{packets.summary(frame)} ({changes[0]} now, {changes[1]} then)"
 
     named = "; ".join(map(told, differing[:_NAMED]))
-    return DatapathError(
+    return Refused(
         f"the new filter decides {len(differing)} of {total} sampled packets differently, so the "
-        f"earlier one stays in force: {named}. Install the earlier version again, or, if that is "
-        "right, run: xdpctl upgrade --accept-differences"
+        f"earlier one stays in force: {named}. Install the earlier version again, or undo other "
+        f"changes of the settings, or, if that is what you want: {_ACCEPT}"
     )
 
 
@@ -136,3 +180,32 @@ def _hits_of_sources(
         frame = packets.build(address, sample_packets.nowhere(source.family), UDP, 53, 40_000)
         if ours.slot(frame) == slot and (before := theirs.slot(frame)) != SlotNumber.NONE:
             yield slot, hits.of(before)
+
+
+@contextmanager
+def following(pins: Pins, refused: str) -> Iterator[None]:
+    """End this process when there is another filter to fill: its next start fills that one.
+
+    `refused` is the name of a filter that cannot take over, "" for none.
+    """
+
+    def step(_: float) -> None:
+        try:
+            other = Pins.to_fill(pins.directory).name
+        except SchemaError:
+            other = "of another version"
+        if other not in ("", pins.name, refused):
+            log.warning("the loader has made a filter with other maps: starting again to fill it")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task = PeriodicTask("filter", _FOLLOW_SECONDS, step, "it is not known which filter is in force")
+    task.start()
+    try:
+        yield
+    finally:
+        task.stop()
+
+
+def peers() -> Iterator[Prefix]:
+    """The other ends of this host's TCP connections."""
+    return (Prefix(peer, 8 * len(peer)) for peer in Connections().now())

@@ -107,14 +107,16 @@ def test_a_frame_too_many_or_too_few_is_reported(
 def lived() -> dict[str, str]:
     """The facts of a machine's life without faults."""
     held = [*("block", "upgrade", "killed", "replugged", "renamed", "jumbo", "full", "boot")]
+    held += ["resized"]
     held += ["reinstalled", "bpffs", "readonly", "readonly.killed"]
     facts = {f"{name}.{who}": n for name in held for who, n in (("hostile", "0"), ("friend", "9"))}
-    ports = ("start", "replugged", "renamed", "jumbo", "boot", "bpffs")
+    ports = ("start", "replugged", "renamed", "jumbo", "boot", "bpffs", "resized")
     facts |= {f"{name}.port": "attached native" for name in ports}
     return {
         **facts,
         **{"start.seconds": "9", "user": "xdpctl", "exposure": "1.6", "before.hostile": "7"},
         **{"installed": "1", "upgrade.version": "2", "killed.seconds": "3"},
+        **{"upgrade.seconds": "8", "upgrade.state": "ii", "upgrade.rules": "True"},
         **{"unplugged.port": "absent", "replugged.seconds": "1", "replugged.early": "0"},
         **{"jumbo.mtu": "9000", "jumbo": "taken", "plain.port": "attached generic"},
         **{"full.status": "503", "full.says": "no", "full.after": "201"},
@@ -141,6 +143,9 @@ def test_a_machines_life_passes_if_every_claim_holds() -> None:
         ("reinstalled.units", "disabled, enabled", "remove"),
         ("upgrade.hostile", "3", "Upgrade"),
         ("upgrade.version", "1", "Upgrade"),
+        ("upgrade.state", "iF", "Upgrade"),
+        ("upgrade.rules", "False", "Upgrade"),
+        ("resized.hostile", "1", "capacity"),
         ("killed.friend", "0", "kill -9"),
         ("exposure", "3.1", "Confinement"),
         ("loader.seccomp", "0", "Confinement"),

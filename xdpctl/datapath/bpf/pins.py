@@ -25,6 +25,7 @@ from xdpctl.abi.digest import digest
 from xdpctl.errors import SchemaError
 
 CURRENT, NEXT = "current", "next"
+FRESH = "fresh"  # a link for a moment, while it replaces one of the two
 _FILTER = re.compile("[0-9a-f]{16}-[0-9a-f]{8}")  # the name of a folder: layout and sizes
 
 
@@ -46,8 +47,8 @@ class Pins:
         """
         for link in (NEXT, CURRENT):
             pins = cls(directory, link)
-            if pins.root.is_symlink() and pins.of_this_version:
-                return cls(directory, pins.name)
+            if (name := pins.name) and pins.of_this_version:
+                return cls(directory, name)
         pins = cls(directory)
         pins.check()
         return pins
@@ -61,9 +62,11 @@ class Pins:
     @property
     def name(self) -> str:
         """The name of the filter's folder; "" if there is none."""
-        if self.root.is_symlink():
-            return str(self.root.readlink())
-        return self.root.name if self.root.is_dir() else ""
+        try:
+            name = str(self.root.readlink())
+        except OSError:  # it is no link, or it is gone meanwhile
+            name = self.root.name
+        return name if name != CURRENT and (self.directory / name).is_dir() else ""
 
     @property
     def of_this_version(self) -> bool:

@@ -10,13 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader.compiler import compile_now
 from xdpctl.datapath.loader.filter_program import filter_request, teacher_request
+from xdpctl.model.capacity import FlowSettings
 
 
 def main() -> None:
-    folder, flows = Path(sys.argv[1]), Settings().flow_memory
+    folder, flows = Path(sys.argv[1]), FlowSettings()
     folder.mkdir(parents=True, exist_ok=True)
     requests = [filter_request(None), filter_request(flows), teacher_request(flows)]
     for request in [*requests, filter_request(None, rehearsal=True)]:

@@ -53,7 +53,7 @@ MEMORIES = Group(
             *("answered", "challenges", "challenge_counts", "served", "awaited"),
         )
     ),
-    frozenset(("port",)),
+    frozenset(),
     (
         *("abi/flows.h", "abi/served.h", "memory.h", "parse.h", "teach.c", "flows.bpf.h"),
         *("known.bpf.h", "quic.bpf.h", "challenge.bpf.h", "served.bpf.h"),

@@ -55,7 +55,11 @@ class Loader:
         self.succession = Succession(pins, compiled.maps, group)
         self.pins = self.succession.own
         self._maps = PinnedMaps(self.pins, compiled.maps, group, self.succession.kept)
-        self._maps.set_memories(flows or FlowSettings())
+        self._flows = flows or FlowSettings()
+        if not self.succession.kept.memories:  # else when it is in force: the earlier one has them
+            self._maps.set_memories(self._flows)
+        if self.succession.earlier and self._maps.control["filled"] != Filled.UNCHECKED:
+            self._maps.control["filled"] = Filled.NOT  # an earlier attempt may have filled it
         self._maps.set_fleet_ports(fleet_ports)
         self._id = maps.map_id(self._maps.shared["slots"].fd)
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
@@ -151,23 +155,21 @@ class Loader:
                     port.became("failed", None, str(error))
             except AttachError as error:
                 port.became("failed", link.xdp_mode, str(error))
-            self._teach(port, link)
-        self._succeed()
+            if port.outside or self.succession.earlier is None:
+                self._teach(port, link)
+        self._succeed(present)
 
-    def _succeed(self) -> None:
+    def _succeed(self, present: list[Link]) -> None:
         """Take the earlier filter's place if there is one, and this one has all rules."""
-        succession = self.succession
-        filled = self._maps.control["filled"] == Filled.ALL
-        if not succession.due(filled, self._teacher is not None):
-            return
-        present = netlink.links()
-        by_index = {
-            link.index: port.program_fd
-            for port in self.ports.values()
-            if (link := find(port, present)) is not None
-        }
-        if succession.take_over(by_index, present):
-            self.reconcile()
+        succession, control = self.succession, self._maps.control
+        filled = control["filled"] == Filled.ALL
+        if succession.due(filled, self._teacher is not None):
+            if succession.take_over(self.ports, present):
+                self._maps.set_memories(self._flows)
+                self.reconcile()
+                return
+            control["filled"] = Filled.NOT  # the control plane says it again while it lives
+        succession.others.remove_idle(present, succession.earlier)
 
     def _teach(self, port: AttachedInterface, link: Link) -> None:
         """Attach the program that fills the flow memory to an outside interface only."""
@@ -197,15 +199,31 @@ class Loader:
         port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
-        """Attach in native mode, or else in generic mode with the reason; return the mode."""
+        """Attach in native mode, or else in generic mode with the reason; return the mode.
+
+        While this filter has no rules yet, the earlier one's program is attached, if it is on
+        another interface of the same side.
+        """
+        earlier_fd = None
+        if self.succession.earlier and self._maps.control["filled"] != Filled.ALL:
+            name = OUTSIDE if port.outside else PROGRAM
+            earlier_fd = self.succession.stand_in(netlink.links(), name)
         try:
-            netlink.attach(link, port.program_fd, "native")
+            return self._attached(port, link, port.program_fd if earlier_fd is None else earlier_fd)
+        finally:
+            if earlier_fd is not None:
+                os.close(earlier_fd)
+                port.reason = f"{_EARLIER}{self.succession.waits_for}"
+
+    def _attached(self, port: AttachedInterface, link: Link, program_fd: int) -> str:
+        try:
+            netlink.attach(link, program_fd, "native")
             port.reason = ""
             return "native"
         except AttachRefused as refusal:
             if refusal.gone or refusal.taken:
                 raise
-            netlink.attach(link, port.program_fd, "generic")
+            netlink.attach(link, program_fd, "generic")
             port.reason = f"several times slower than native, because {refusal.meaning}"
             return "generic"
 
@@ -217,10 +235,10 @@ class Loader:
         mode = link.xdp_mode or "native"
         with opened(program_id) as fd:
             info = programs.info(fd)
-            if self.succession.is_earlier(info):
+            if self.succession.earlier and self.succession.others.owner(info):
                 port.reason = f"{_EARLIER}{self.succession.waits_for}"
                 return mode
-            if self._id not in info.map_ids:
+            if self._id not in info.map_ids and not self.succession.others.owner(info):
                 if port.filters(link):
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
                 raise foreign(link, info)

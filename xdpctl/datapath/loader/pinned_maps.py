@@ -84,7 +84,7 @@ class PinnedMaps:
         try:
             return self.shared[name].memory()
         except OSError as error:
-            raise _frozen(self._pins.map(name), error) from error
+            raise frozen(self._pins.map(name), error) from error
 
     def _prepare(self) -> None:
         """Initialise new maps: seeds, keys, sizes, and masks with which nothing is copied."""
@@ -127,7 +127,7 @@ class PinnedMaps:
         try:
             memory = pinned.memory()
         except OSError as error:
-            raise _frozen(directory / "port", error) from error
+            raise frozen(directory / "port", error) from error
         self._mapped.append(memory)
         record = np.frombuffer(memory, PORT)[0]
         if not outside:
@@ -137,7 +137,8 @@ class PinnedMaps:
         return pinned
 
 
-def _frozen(path: Path, error: OSError) -> SchemaError:
+def frozen(path: Path, error: OSError) -> SchemaError:
+    """The error for a map that a process has made read-only (bpf(2), BPF_MAP_FREEZE)."""
     return SchemaError(
         f"{path} cannot be written ({error.strerror}): it was frozen. `xdpctl down` removes it "
         "(traffic is not filtered until the next start; rules are kept)."

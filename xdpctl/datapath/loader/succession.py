@@ -11,18 +11,19 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from xdpctl.abi.digest import digest
-from xdpctl.datapath.bpf import bpffs, maps, programs, rcu
+from xdpctl.datapath.bpf import bpffs
 from xdpctl.datapath.bpf.maps import MapShape
-from xdpctl.datapath.bpf.pins import CURRENT, NEXT, Pins
+from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.emergency_bypass import press, pressed
-from xdpctl.datapath.loader import egress, netlink
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
-from xdpctl.datapath.loader.netlink import Link
-from xdpctl.datapath.loader.take_down import opened, remove_filter
+from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.other_filters import OtherFilters, held_writable
 from xdpctl.errors import AttachError
 
 LEARN_SECONDS = 30.0  # in which a new flow memory learns which flows there are
@@ -52,14 +53,13 @@ class Succession:
             bpffs.share(directory, owner, mode)
         self.own = Pins(pins.directory, name_of(shapes))
         self.earlier = self._in_force()
+        # a process that may open the pins could make the bypass of the one in force read-only
+        self._held = held_writable(self.earlier) if self.earlier else []
         self.kept = KeptMaps(self.earlier, shapes)
+        self.others = OtherFilters(self.own)
         self._began, self._again_at = time.monotonic(), 0.0
         self.waits_for = _NOT_FILLED if self.earlier else ""
         self.problem = ""
-        names = {self.own.name, self.earlier.name if self.earlier else ""}
-        for left in Pins.all(pins.directory):  # of an attempt that was ended, or after a swap
-            if left.name not in names:
-                remove_filter(left)
 
     def _in_force(self) -> Pins | None:
         """The filter in force, unless it is this one, or is gone."""
@@ -81,14 +81,10 @@ class Succession:
 
     def _point(self, link: str) -> None:
         """Let a link lead to this filter, by an atomic replacement."""
-        fresh = self.own.directory / "fresh"
+        fresh = self.own.directory / FRESH
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(self.own.name)
         fresh.rename(self.own.directory / link)
-
-    def is_earlier(self, info: programs.ProgramInfo) -> bool:
-        """Whether a program belongs to the filter whose place this one is to take."""
-        return self.earlier is not None and _slots_id(self.earlier) in info.map_ids
 
     def due(self, filled: bool, teaches: bool) -> bool:
         """Whether this filter may take the earlier one's place now; notes what it waits for.
@@ -99,80 +95,89 @@ class Succession:
         learns = teaches and not self.kept.memories and now < self._began + LEARN_SECONDS
         if self.earlier is None:
             return False
-        if not filled:
+        if self.problem:
+            self.waits_for = self.problem
+        elif not filled:
             self.waits_for = _NOT_FILLED
         elif learns:
             self.waits_for = "the flow memory of this version learns which flows there are"
-        elif self.problem:
-            self.waits_for = self.problem
         return filled and not learns and now >= self._again_at
 
-    def take_over(self, programs_by_index: Mapping[int, int], present: Iterable[Link]) -> bool:
-        """Replace the earlier filter's programs; return whether this filter is in force now.
+    def stand_in(self, present: Iterable[Link], name: str) -> int | None:
+        """A descriptor of the earlier filter's program with this name, from another interface.
 
-        `programs_by_index`: the program of each interface, by the interface's index. The filter is
-        taken off other interfaces: they are no longer configured.
+        An interface that appears while the own filter is not filled gets it. The caller closes it.
+        """
+        for link in present:
+            with self.others.program(link) as found:
+                if found and found[1].name == name and self.others.owner(found[1]):
+                    return os.dup(found[0])
+        return None
+
+    def take_over(self, ports: Mapping[str, AttachedInterface], present: list[Link]) -> bool:
+        """Replace the other filters' programs; return whether this filter is in force now.
+
+        The filter is taken off interfaces that are no longer configured.
         """
         earlier = self.earlier
         assert earlier  # noqa: S101  # the caller asks only then
-        present = list(present)
-        press(self.own, pressed(earlier))
+        by_index = self.others.programs(ports, present)
+        if pressed(earlier):
+            press(self.own, True)
         try:
-            self._replace(programs_by_index, present)
+            self._replace(by_index, present)
         except AttachError as error:
             self.problem = self.waits_for = f"an interface refused its program: {error}"
             self._again_at = time.monotonic() + _AGAIN_SECONDS
             log.error("the earlier filter stays in force: %s", error)
             return False
-        if not self.kept.memories:
-            self._stop_teaching(earlier, present)
+        if pressed(earlier):  # somebody pressed it meanwhile
+            press(self.own, True)
         self._point(CURRENT)
         (self.own.directory / NEXT).unlink(missing_ok=True)
         self.earlier, self.waits_for, self.problem = None, "", ""
-        rcu.wait()  # until no packet is in the earlier programs, whose stages end with their pins
-        remove_filter(earlier)
+        self._held.clear()
+        self.others.stop_teaching(
+            self.own, {i for i, port in by_index.items() if port.outside}, present
+        )
         log.info("the filter of this version is in force, in the place of the earlier one")
         return True
 
-    def _replace(self, programs_by_index: Mapping[int, int], present: Iterable[Link]) -> None:
-        """Replace the earlier programs on all interfaces, or put them back on all of them."""
-        replaced: list[tuple[Link, str, int, int]] = []
+    def _replace(self, by_index: Mapping[int, AttachedInterface], present: list[Link]) -> None:
+        """Replace the programs on all interfaces, or put the earlier ones back on all of them."""
+        replaced: list[tuple[Link, int, int]] = []
+        unwanted = []
         try:
             for link in present:
-                with self._earlier_program(link) as theirs:
-                    if theirs is None:
+                with self.others.program(link) as found:
+                    if found is None:
                         continue
-                    ours, mode = programs_by_index.get(link.index), link.xdp_mode or "native"
-                    if ours is None:
-                        netlink.detach(link, theirs)
-                        log.warning("%s: no longer configured, so it is not filtered", link.name)
-                        continue
-                    netlink.attach(link, ours, mode, expected_fd=theirs)
-                    replaced.append((link, mode, ours, os.dup(theirs)))
+                    port = by_index.get(link.index)
+                    if port is None:
+                        unwanted.append(link)
+                    elif _swapped(link, port.program_fd, found[0]):
+                        replaced.append((link, port.program_fd, os.dup(found[0])))
         except AttachError:
-            for link, mode, ours, theirs in replaced:
+            for link, ours, theirs in replaced:
                 with suppress(AttachError):  # it is filtered in either case
-                    netlink.attach(link, theirs, mode, expected_fd=ours)
+                    netlink.attach(link, theirs, link.xdp_mode or "native", expected_fd=ours)
             raise
         finally:
             for *_, theirs in replaced:
                 os.close(theirs)
-
-    @contextmanager
-    def _earlier_program(self, link: Link) -> Iterator[int | None]:
-        """The descriptor of the earlier filter's program on an interface; None without one."""
-        if link.program_id is None:
-            yield None
-            return
-        with opened(link.program_id) as fd:
-            yield fd if self.is_earlier(programs.info(fd)) else None
-
-    def _stop_teaching(self, earlier: Pins, present: Iterable[Link]) -> None:
-        memories_id = maps.map_id_at(earlier.map("memories"))
-        for link in present:
-            with suppress(AttachError):  # the interface has disappeared meanwhile
-                egress.detach(link.index, memories_id)
+        for link in unwanted:
+            with self.others.program(link) as found:
+                if found:
+                    netlink.detach(link, found[0])
+                    log.warning("%s: no longer configured, so it is not filtered", link.name)
 
 
-def _slots_id(pins: Pins) -> int:
-    return maps.map_id_at(pins.map("slots"))
+def _swapped(link: Link, ours: int, theirs: int) -> bool:
+    """Replace a program; return whether the interface is still there. AttachError if it refuses."""
+    try:
+        netlink.attach(link, ours, link.xdp_mode or "native", expected_fd=theirs)
+    except AttachRefused as error:
+        if error.gone:
+            return False
+        raise
+    return True

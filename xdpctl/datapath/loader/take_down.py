@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
-from xdpctl.datapath.bpf.pins import CURRENT, NEXT, Pins
+from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.loader import egress, netlink
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.errors import AttachError
@@ -82,7 +82,7 @@ def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
     names += _detach_orphans(orphans)
     for filter_pins in filters:
         remove_filter(filter_pins)
-    for link_name in (CURRENT, NEXT):
+    for link_name in (CURRENT, NEXT, FRESH):
         (pins.directory / link_name).unlink(missing_ok=True)
     if pins.lock_dir.is_dir():
         pins.lock_dir.rmdir()

@@ -34,13 +34,14 @@ from xdpctl.processes.detector.stand_in import StandIn
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.detector.teller import Teller
 
-_FILTER_SECONDS, _POLL_SECONDS = 30.0, 0.1  # while the filter of this version is filled
+_FILTER_SECONDS, _POLL_SECONDS = 75.0, 0.1  # while the filter of this version is filled
 log = logging.getLogger("xdpctl.detect")
 
 
 def _pins(settings: Settings) -> Pins:
     """The filter in force, once it is one of this version; DatapathError if none comes."""
     pins, until = Pins(settings.pin_dir), time.monotonic() + _FILTER_SECONDS
+    sd_notify.extend(_FILTER_SECONDS)
     while pins.name and not pins.of_this_version and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
     pins.check()
