@@ -194,7 +194,7 @@ def run(
 
     try:
         on(pins)
-    except handover.Refused as error:
+    except handover.NotTakenOver as error:
         current = Pins(settings.pin_dir)
         if not current.of_this_version:
             raise

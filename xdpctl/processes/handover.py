@@ -38,7 +38,7 @@ _ACCEPT = "xdpctl upgrade --accept-differences"
 log = logging.getLogger("xdpctl.api")
 
 
-class Refused(DatapathError):
+class NotTakenOver(DatapathError):
     """The earlier filter stays in force."""
 
 
@@ -52,7 +52,7 @@ def hand_over(
 ) -> None:
     """Let this filled filter take the place of the earlier one, and wait until it is in force.
 
-    `sides`: whether interfaces are outside, for each side in use. Refused if the filters decide
+    `sides`: whether interfaces are outside, for each side in use. NotTakenOver if the filters decide
     packets of rules, of `people` or of anybody differently, if the store has lost rules that the
     earlier filter may have, or if the loader does not put it in place.
     """
@@ -62,7 +62,7 @@ def hand_over(
     earlier = Pins(pins.directory, earlier.name)
     sd_notify.extend(_PROGRAM_SECONDS + _CHECK_SECONDS + _SWAP_SECONDS)
     if not _awaited(lambda: _explains(pins, sides), _PROGRAM_SECONDS):
-        raise Refused("the loader has not loaded the explain programs of the new filter")
+        raise NotTakenOver("the loader has not loaded the explain programs of the new filter")
     unchecked = datapath.filled is Filled.UNCHECKED
     if unchecked:
         log.warning("the new filter takes over without a check, as somebody decided")
@@ -78,23 +78,23 @@ def hand_over(
 
     if not _awaited(in_force, _SWAP_SECONDS):
         datapath.filled = Filled.UNCHECKED if unchecked else Filled.NOT
-        raise Refused(
+        raise NotTakenOver(
             f"the loader has not put the new filter in place for {_SWAP_SECONDS:.0f} s; the "
             "earlier one stays in force. `xdpctl upgrade` says why"
         )
 
 
 def _refuse_losses(state: State, store_is_new: bool) -> None:
-    """Refused if the earlier filter may have rules that this version cannot read in the store."""
+    """NotTakenOver if the earlier filter may have rules that this version cannot read in the store."""
     if store_is_new:
-        raise Refused(
+        raise NotTakenOver(
             "the store is empty although a filter is in force: its rules would be lost. Put the "
             "store back, or start the version and settings of that filter, which recover its "
             f"rules. If it has none: {_ACCEPT}"
         )
     if state.unreadable:
         named = ", ".join(list(state.unreadable)[:_NAMED])
-        raise Refused(
+        raise NotTakenOver(
             f"{len(state.unreadable)} records of the store cannot be read by this version, and the "
             f"earlier filter has them in force: {named}. Install the version again that wrote "
             f"them, or remove them, or lose them: {_ACCEPT}"
@@ -123,7 +123,7 @@ def _explains(pins: Pins, sides: Collection[bool]) -> bool:
 def _check(
     earlier: Pins, pins: Pins, datapath: PinnedDatapath, state: State, people: list[Prefix]
 ) -> None:
-    """Refused if the filters decide a packet differently, twice in a row."""
+    """NotTakenOver if the filters decide a packet differently, twice in a row."""
     with judges(earlier, pins) as by_side:
         for outside in {True, False} - by_side.keys():
             if pins.explain_of(outside).exists():
@@ -146,13 +146,13 @@ def _check(
             log.info("the new filter decides %d sampled packets as the earlier one", len(frames))
 
 
-def _different(differing: list[bytes], ours: Judge, total: int) -> Refused:
+def _different(differing: list[bytes], ours: Judge, total: int) -> NotTakenOver:
     def told(frame: bytes) -> str:
         changes = ("dropped", "passes") if not ours.stops(frame) else ("passes", "dropped")
         return f"{packets.summary(frame)} ({changes[0]} now, {changes[1]} then)"
 
     named = "; ".join(map(told, differing[:_NAMED]))
-    return Refused(
+    return NotTakenOver(
         f"the new filter decides {len(differing)} of {total} sampled packets differently, so the "
         f"earlier one stays in force: {named}. Install the earlier version again, or undo other "
         f"changes of the settings, or, if that is what you want: {_ACCEPT}"

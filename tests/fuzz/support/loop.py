@@ -92,13 +92,17 @@ def fuzz(
     call: Callable[[T], object],
     allowed: Allowed = (),
     seconds: float = SECONDS,
+    enough: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Call a parser on many inputs; fail for a hang, and for exceptions that are not expected."""
+    """Call a parser on many inputs; fail for a hang, and for exceptions that are not expected.
+
+    It ends after so many seconds, or before if it is `enough`.
+    """
     ends, failed = time.monotonic() + seconds, False
 
     def body(one: _Shown) -> None:
         nonlocal failed
-        if not failed and time.monotonic() > ends:
+        if not failed and (time.monotonic() > ends or enough()):
             return
         try:
             with within(CALL_SECONDS):
@@ -123,5 +127,5 @@ def fuzz(
     with little_memory(), warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)  # of large inputs
         run()
-        while LONG and time.monotonic() < ends:
+        while LONG and time.monotonic() < ends and not enough():
             run()
