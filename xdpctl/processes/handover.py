@@ -52,9 +52,9 @@ def hand_over(
 ) -> None:
     """Let this filled filter take the place of the earlier one, and wait until it is in force.
 
-    `sides`: whether interfaces are outside, for each side in use. NotTakenOver if the filters decide
-    packets of rules, of `people` or of anybody differently, if the store has lost rules that the
-    earlier filter may have, or if the loader does not put it in place.
+    `sides`: whether interfaces are outside, for each side in use. NotTakenOver if the filters
+    decide packets of rules, of `people` or of anybody differently, if the store has lost rules that
+    the earlier filter may have, or if the loader does not put it in place.
     """
     earlier = Pins(pins.directory)
     if earlier.name in ("", pins.name):
@@ -85,7 +85,7 @@ def hand_over(
 
 
 def _refuse_losses(state: State, store_is_new: bool) -> None:
-    """NotTakenOver if the earlier filter may have rules that this version cannot read in the store."""
+    """NotTakenOver if the earlier filter may have rules that the store does not give."""
     if store_is_new:
         raise NotTakenOver(
             "the store is empty although a filter is in force: its rules would be lost. Put the "
