@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from xdpctl.errors import XdpctlError
 
@@ -17,7 +18,8 @@ class PeriodicTask:
 
     An exception is logged with the prefix `trouble`, but not again if the next one is the same;
     `problem` has its text until a step succeeds. After an exception the task waits `rest` seconds
-    longer. Call `start`, and later `stop`; `wake` makes it call `step` now.
+    longer. Call `start`, and later `stop`, or use it as a context manager; `wake` makes it call
+    `step` now.
     """
 
     def __init__(
@@ -47,6 +49,13 @@ class PeriodicTask:
         self._due.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def stopping(self) -> bool:

@@ -26,8 +26,7 @@ def upgrade(
         bool,
         typer.Option(
             "--accept-differences",
-            help="Let the new filter take over although it decides some sampled packets "
-            "differently.",
+            help="Let the new filter take over whatever its check has found.",
         ),
     ] = False,
     config_file: options.Config = None,
@@ -45,6 +44,8 @@ def upgrade(
     if os.geteuid() != 0:
         raise ConfigError("upgrade needs root, because it reads the pinned maps. Use sudo.")
     settings = config.override(config.load(config_file), pin_dir=pin_dir, state_dir=state_dir)
+    if check and accept:
+        raise ConfigError("give either --check or --accept-differences")
     if check:
         _check(settings, form)
     else:
@@ -66,7 +67,7 @@ def _state(settings: Settings, accept: bool, form: Format) -> None:
 
     following = Pins(settings.pin_dir, NEXT)
     current = Pins(settings.pin_dir)
-    waits = following.root.is_symlink()
+    waits = bool(following.name)
     if accept:
         _accept(following)
     ports = LoaderFile(settings.loader_status).ports()
@@ -87,8 +88,8 @@ def _state(settings: Settings, accept: bool, form: Format) -> None:
 
 
 def _accept(following: Pins) -> None:
-    from xdpctl.datapath.other_filter import take_unchecked
+    from xdpctl.datapath.comparison import take_unchecked
 
-    if not following.root.is_symlink() or not following.of_this_version:
+    if not following.of_this_version:
         raise ConfigError("no filter of this version waits to take over: see `xdpctl upgrade`")
     take_unchecked(following)

@@ -2,13 +2,11 @@
 """What a start of this version will change on a host on which a filter is in force."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from xdpctl.base.system.children import as_user
 from xdpctl.config.settings import Settings
+from xdpctl.control.store.as_owner import read_as_owner
 from xdpctl.control.store.sqlite import schema_version
 from xdpctl.datapath.bpf.maps import PERCPU_ARRAY, MapShape
 from xdpctl.datapath.bpf.pins import Pins
@@ -20,6 +18,7 @@ from xdpctl.errors import StoreError
 
 _MIB = 1 << 20
 _READ_SECONDS = 10.0
+_SCHEMA = "print(store.execute('PRAGMA user_version').fetchone()[0])"
 
 
 def foreseen(settings: Settings, compiled: Compiled) -> Iterator[Finding]:
@@ -77,40 +76,11 @@ def _memory(needed: int) -> Finding:
     return Finding("problem", "memory", text, "make the capacity smaller, or free memory")
 
 
-_READ = (
-    "import sqlite3, sys; from urllib.parse import quote; "
-    "store = sqlite3.connect(f'file:{quote(sys.argv[1])}?mode=ro', uri=True); "
-    "print(store.execute('PRAGMA user_version').fetchone()[0])"
-)
-
-
-def _schema_of(path: Path) -> int:
-    """The schema of a store, read with its owner's rights; StoreError if it cannot be read.
-
-    Root does not open it, since the unprivileged user could put another file in its place.
-    """
-    owner = path.parent.stat()
-    command = [sys.executable, "-I", "-c", _READ, str(path.absolute())]
-    try:
-        done = subprocess.run(  # no shell; the script is a constant
-            **as_user(command, owner.st_uid, owner.st_gid),
-            capture_output=True,
-            text=True,
-            timeout=_READ_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StoreError(f"{path} cannot be read within {_READ_SECONDS} s") from error
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["it ended without a reason"]
-        raise StoreError(f"{path} cannot be read: {reason[0][:200]}")
-    return int(done.stdout)
-
-
 def _store(path: Path) -> Iterator[Finding]:
     if not os.path.lexists(path):
         return
     try:
-        stored = _schema_of(path)
+        stored = int(read_as_owner(path, _SCHEMA, _READ_SECONDS))
     except StoreError as error:
         yield Finding("problem", "store", str(error), "see `systemctl status xdpctl`")
         return
@@ -122,7 +92,7 @@ def _store(path: Path) -> Iterator[Finding]:
             "warning",
             "store",
             f"it is brought from schema {stored} to {ours}, which an earlier version cannot read",
-            "to be able to go back: xdpctl export > rules.txt",
+            "to be able to go back: xdpctl export > rules.ndjson",
         )
     else:
         yield Finding(

@@ -24,7 +24,7 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
-_COMPILED: dict[str, dict[str, bytes]] = {}  # the compiled programs: by settings, then by file name
+_COMPILED: dict[str, dict[str, bytes]] = {}  # the programs: by flow memory, then by file name
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
@@ -73,7 +73,7 @@ class Box:
         return time.monotonic() - began
 
     def _reuse_compiled(self) -> dict[str, bytes]:
-        """Give this box the programs that an earlier box compiled for equal settings; return them.
+        """Give this box the programs that an earlier box compiled for its flow memory; return them.
 
         Compiling takes seconds of CPU, and tests start hundreds of boxes.
         """
@@ -82,7 +82,7 @@ class Box:
         except SettingsError:
             return {}  # xdpctl will report the error when it starts
         flows = settings.flow_memory if settings.outside_interfaces else None
-        cached = _COMPILED.setdefault(repr((settings.capacities, flows)), {})
+        cached = _COMPILED.setdefault(repr(flows), {})
         if cached and not self._loader_dir.exists():
             with Owned(self._loader_dir) as folder:
                 for name, content in cached.items():

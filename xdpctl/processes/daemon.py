@@ -56,9 +56,8 @@ def _loader_report(settings: Settings) -> LoaderReport:
         raise ConfigError(f"{settings.loader_status} cannot be read: {error!r}") from error
 
 
-@contextmanager
-def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
-    """Update the protected prefixes whenever the loader's report changes."""
+def _protecting(settings: Settings, controller: Controller) -> PeriodicTask:
+    """Updates the protected prefixes whenever the loader's report changes."""
 
     def step(_: float) -> None:
         report = _loader_report(settings)
@@ -70,12 +69,7 @@ def _protecting(settings: Settings, controller: Controller) -> Iterator[None]:
         if settings.outside_interfaces and sides != controller.state.sides:
             controller.set_sides(sides).result()
 
-    task = PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes were not updated")
-    task.start()
-    try:
-        yield
-    finally:
-        task.stop()
+    return PeriodicTask("protection", _LOOK_SECONDS, step, "protected prefixes were not updated")
 
 
 def _signer(path: Path) -> Sign:
@@ -172,24 +166,12 @@ def run(
     if not pins.root.is_dir():
         raise _no_pins(settings)
 
-    @cache
+    @cache  # the sockets are opened once, and not before the store is locked
     def listeners() -> Listeners:
         return Listeners.open(settings, local_fd, tcp_fd)
 
     def on(pins: Pins, refused: str = "") -> None:
-        with ExitStack() as ending:
-            datapath, controller = _controller(settings, pins, ending)
-            listeners()  # connections wait in the backlog
-            is_new = controller.store.pristine()
-            _begin(settings, controller)
-            ending.enter_context(_protecting(settings, controller))
-            ending.enter_context(handover.following(pins, refused))
-            sides = _sides(settings)
-            handover.hand_over(pins, datapath, controller.state, handover.peers, sides, is_new)
-            if is_new:
-                controller.store.write({BEGUN: b""})
-            _say(settings, controller.state)
-            sd_notify.ready()  # the rules are in the kernel
+        with _in_force(settings, pins, listeners, refused) as controller:
             serve(controller, settings, path, listeners())
 
     try:
@@ -200,6 +182,30 @@ def run(
             raise
         log.error("%s. The filter in force is served; restart this process to try again", error)
         on(Pins(settings.pin_dir, current.name), pins.name)
+
+
+@contextmanager
+def _in_force(
+    settings: Settings, pins: Pins, listeners: Callable[[], Listeners], refused: str
+) -> Iterator[Controller]:
+    """The controller of a filter that has all rules and is in force.
+
+    NotTakenOver if an earlier one stays in force. `refused`: the filter that cannot take over.
+    """
+    with ExitStack() as ending:
+        datapath, controller = _controller(settings, pins, ending)
+        listeners()
+        is_new = controller.store.pristine()
+        _begin(settings, controller)
+        ending.enter_context(_protecting(settings, controller))
+        ending.enter_context(handover.following(pins, refused))
+        sides = _sides(settings)
+        handover.hand_over(pins, datapath, controller.state, handover.peers, sides, is_new)
+        if is_new:
+            controller.store.write({BEGUN: b""})
+        _say(settings, controller.state)
+        sd_notify.ready()  # the rules are in the kernel, and connections wait in the backlog
+        yield controller
 
 
 def _sides(settings: Settings) -> set[bool]:

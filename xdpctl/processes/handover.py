@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 
 from xdpctl.abi.constants import Filled, SlotNumber
@@ -23,7 +23,7 @@ from xdpctl.base.system import sd_notify
 from xdpctl.control import sample_packets
 from xdpctl.control.state.state import State
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.other_filter import Judge, OtherHits, judges
+from xdpctl.datapath.comparison import Judge, OtherHits, judges
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.match.components import UDP
@@ -182,9 +182,8 @@ def _hits_of_sources(
             yield slot, hits.of(before)
 
 
-@contextmanager
-def following(pins: Pins, refused: str) -> Iterator[None]:
-    """End this process when there is another filter to fill: its next start fills that one.
+def following(pins: Pins, refused: str) -> PeriodicTask:
+    """Ends this process when there is another filter to fill: its next start fills that one.
 
     `refused` is the name of a filter that cannot take over, "" for none.
     """
@@ -198,12 +197,8 @@ def following(pins: Pins, refused: str) -> Iterator[None]:
             log.warning("the loader has made a filter with other maps: starting again to fill it")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    task = PeriodicTask("filter", _FOLLOW_SECONDS, step, "it is not known which filter is in force")
-    task.start()
-    try:
-        yield
-    finally:
-        task.stop()
+    trouble = "it is not known which filter is in force"
+    return PeriodicTask("filter", _FOLLOW_SECONDS, step, trouble)
 
 
 def peers() -> Iterator[Prefix]:

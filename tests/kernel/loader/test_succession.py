@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A filter takes the place of one with other maps: step by step, and with every refusal."""
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 from msgspec.structs import replace as with_fields
@@ -88,6 +90,18 @@ def dropped(loader: Loader, name: str = "in0") -> int:
         return datapath.counters()[name][Reason.DROPPED].packets
 
 
+def failing(error: BaseException) -> Callable[..., None]:
+    """An `attach` that fails for the interface in1."""
+    attach = netlink.attach
+
+    def attempt(at: Link, *more: Any, **others: Any) -> None:
+        if at.name == "in1":
+            raise error
+        attach(at, *more, **others)
+
+    return attempt
+
+
 def names(pins: Pins) -> dict[str, str]:
     return {link: Pins(pins.directory, link).name for link in (CURRENT, NEXT)}
 
@@ -140,15 +154,8 @@ def test_every_step_can_be_interrupted_and_is_then_continued(
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    attach = netlink.attach
-
-    def one_alone(at: Link, *more: object, **others: object) -> None:
-        if at.name == "in1":
-            end()
-        attach(at, *more, **others)  # type: ignore[arg-type]
-
     for patched, name, instead in (
-        (netlink, "attach", one_alone),  # half of the interfaces
+        (netlink, "attach", failing(KeyboardInterrupt())),  # half of the interfaces
         (succession.Succession, "_point", end),  # all of them, and the link not
         (other_filters, "remove_filter", end),  # and the link
     ):
@@ -177,15 +184,8 @@ def test_if_one_interface_refuses_the_earlier_program_is_put_back_on_the_others(
     fill(first)
     second = loaders.enter_context(closing(start(host, pins, LARGER)))
     fill(second)
-    attach = netlink.attach
-
-    def refused(at: Link, *more: object, **others: object) -> None:
-        if at.name == "in1":
-            raise AttachRefused("in1", "native", 34)
-        attach(at, *more, **others)  # type: ignore[arg-type]
-
     with monkeypatch.context() as patch:
-        patch.setattr(netlink, "attach", refused)
+        patch.setattr(netlink, "attach", failing(AttachRefused("in1", "native", errno.ERANGE)))
         host.call(second.reconcile)
     assert filters(host, first)
     assert filters(host, first, "in1")

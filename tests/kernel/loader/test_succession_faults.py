@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What may happen while a filter waits to take the place of another one with other maps."""
 
+import errno
 import os
 import struct
 from contextlib import ExitStack, closing, suppress
@@ -14,6 +15,7 @@ from tests.kernel.conftest import CAPACITY, FLOWS, filter_for, parse_rules, teac
 from tests.kernel.loader.test_succession import (
     BLOCKED,
     LARGER,
+    failing,
     fill,
     filters,
     host,
@@ -33,7 +35,7 @@ from xdpctl.datapath.image import Image
 from xdpctl.datapath.loader import netlink, succession
 from xdpctl.datapath.loader.interface import refuse_foreign
 from xdpctl.datapath.loader.loader import Loader
-from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.netlink import AttachRefused
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import transition
@@ -44,7 +46,6 @@ from xdpctl.model.capacity import FlowSettings
 __all__ = ["host", "loaders"]
 _FREEZE = 22  # BPF_MAP_FREEZE
 THIRD = CAPACITY._replace(rules=CAPACITY.rules + 2)
-attach = netlink.attach
 
 
 def earlier(host: Host, pins: Pins, *, flows: FlowSettings | None = None) -> str:
@@ -68,14 +69,8 @@ def verdict(host: Host, name: str) -> int:
 
 def swap_one_alone(host: Host, loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     """Swap the program of in0; the process ends before in1."""
-
-    def half(at: Link, *more: object, **others: object) -> None:
-        if at.name == "in1":
-            raise KeyboardInterrupt
-        attach(at, *more, **others)  # type: ignore[arg-type]
-
     with monkeypatch.context() as patch:
-        patch.setattr(netlink, "attach", half)
+        patch.setattr(netlink, "attach", failing(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             host.call(loader.reconcile)
 
@@ -180,10 +175,7 @@ def test_no_interface_loses_its_filter_if_another_one_refuses(
     earlier(host, pins)
     second = loaders.enter_context(closing(start(host, pins, LARGER, names=("in1",))))
     fill(second)
-
-    def refused(at: Link, *_: object, **__: object) -> None:
-        raise AttachRefused(at.name, "native", 34)
-
+    refused = failing(AttachRefused("in1", "native", errno.ERANGE))
     monkeypatch.setattr(netlink, "attach", refused)
     host.call(second.reconcile)
     assert (verdict(host, "in0"), verdict(host, "in1")) == (1, 1)
@@ -195,14 +187,8 @@ def test_an_interface_that_vanishes_during_the_swap_does_not_stop_it(
     earlier(host, pins)
     second = loaders.enter_context(closing(start(host, pins, LARGER)))
     fill(second)
-
-    def gone(at: Link, *more: object, **others: object) -> None:
-        if at.name == "in1":
-            raise AttachRefused("in1", "native", 19)
-        attach(at, *more, **others)  # type: ignore[arg-type]
-
     with monkeypatch.context() as patch:
-        patch.setattr(netlink, "attach", gone)
+        patch.setattr(netlink, "attach", failing(AttachRefused("in1", "native", errno.ENODEV)))
         host.call(second.reconcile)
     assert filters(host, second)
     host.call(second.reconcile)
@@ -336,3 +322,22 @@ def test_down_removes_what_a_killed_start_has_left(host: Host, pins: Pins) -> No
     (pins.directory / "0000000000000000-00000000").mkdir()
     host.call(lambda: take_down(pins))
     assert not pins.directory.exists()
+
+
+def test_an_interface_that_comes_gets_the_filter_in_force_and_not_a_given_up_one(
+    host: Host, pins: Pins, loaders: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The given-up one, which is on in0, has lost its rules since."""
+    host.ip("link add in2 type veth peer name far-in2")
+    first = start(host, pins, names=("in0", "in1"))
+    fill(first)
+    first.close()
+    second = start(host, pins, LARGER)
+    fill(second)
+    swap_one_alone(host, second, monkeypatch)
+    second.close()
+    with closing(PinnedDatapath(second.pins)) as datapath:
+        datapath.set_bypass(True)
+    loaders.enter_context(closing(start(host, pins, THIRD, names=("in0", "in1", "in2"))))
+    assert (verdict(host, "in0"), verdict(host, "in1")) == (2, 1)
+    assert verdict(host, "in2") == 1

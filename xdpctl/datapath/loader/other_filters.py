@@ -2,7 +2,7 @@
 """The filters in the pin directory beside the own one: earlier ones, and given-up ones."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
@@ -34,20 +34,14 @@ class OtherFilters:
     @contextmanager
     def program(self, link: Link) -> Iterator[tuple[int, programs.ProgramInfo] | None]:
         """The descriptor and identity of such a filter's program on an interface, or None."""
-        if link.program_id is None:
-            yield None
-            return
-        try:
-            opening = opened(link.program_id)
-            fd = opening.__enter__()
-        except AttachError:  # it was replaced meanwhile, so it is looked at again
-            yield None
-            return
-        try:
-            info = programs.info(fd)
-            yield (fd, info) if self.owner(info) else None
-        finally:
-            opening.__exit__(None, None, None)
+        with ExitStack() as opening:
+            found = None
+            with suppress(AttachError):  # it was replaced meanwhile, so it is looked at again
+                if link.program_id is not None:
+                    fd = opening.enter_context(opened(link.program_id))
+                    info = programs.info(fd)
+                    found = (fd, info) if self.owner(info) else None
+            yield found
 
     def interface(self, info: programs.ProgramInfo) -> str:
         """The configured name of the interface whose counters a program counts; "" if unknown."""

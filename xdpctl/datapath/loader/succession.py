@@ -11,13 +11,14 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from xdpctl.abi.digest import digest
 from xdpctl.datapath.bpf import bpffs
 from xdpctl.datapath.bpf.maps import MapShape
 from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
+from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.emergency_bypass import press, pressed
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.interface import AttachedInterface
@@ -103,16 +104,23 @@ class Succession:
             self.waits_for = "the flow memory of this version learns which flows there are"
         return filled and not learns and now >= self._again_at
 
-    def stand_in(self, present: Iterable[Link], name: str) -> int | None:
+    def stand_in(self, present: list[Link], name: str) -> int | None:
         """A descriptor of the earlier filter's program with this name, from another interface.
 
-        An interface that appears while the own filter is not filled gets it. The caller closes it.
+        An interface that appears while the own filter is not filled gets it. A program that a
+        given-up attempt has left is used only if there is no other. The caller closes it.
         """
-        for link in present:
-            with self.others.program(link) as found:
-                if found and found[1].name == name and self.others.owner(found[1]):
-                    return os.dup(found[0])
+        for in_force in (True, False):
+            for link in present:
+                with self.others.program(link) as found:
+                    if found and found[1].name == name and in_force is self._earlier(found[1]):
+                        return os.dup(found[0])
         return None
+
+    def _earlier(self, info: ProgramInfo) -> bool:
+        """Whether a program is one of the earlier filter, and not of one that was given up."""
+        owner = self.others.owner(info)
+        return owner is not None and self.earlier is not None and owner.name == self.earlier.name
 
     def take_over(self, ports: Mapping[str, AttachedInterface], present: list[Link]) -> bool:
         """Replace the other filters' programs; return whether this filter is in force now.

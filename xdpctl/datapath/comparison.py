@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can be read of another version's filter; bpf/pins.py says what every version relies on."""
+"""Compares two filters, also of two versions; bpf/pins.py says what every version relies on."""
 
 import os
 from collections.abc import Iterator
