@@ -102,7 +102,8 @@ def changed(draw: st.DrawFn, seeds: Sequence[Any], values: st.SearchStrategy[Any
         elif how == 2:
             holder[key] = [copy.deepcopy(holder[key]) for _ in range(draw(st.integers(0, 3)))]
         else:
-            holder[key] = draw(values)
+            # a copy: the next change may be made within it
+            holder[key] = copy.deepcopy(draw(values))
     return root[""]
 
 
