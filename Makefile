@@ -31,10 +31,10 @@ help:
 	@echo "make test-vm-life   the Debian package through upgrade, reboot and failures; writes docs/results/machine.md"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
-	@echo "make deb     a Debian package in dist/; make man: its man pages in dist/man"
-	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the package"
-	@echo "make sbom    the SBOM (CycloneDX) of what the Debian package contains, in dist/xdpctl.cdx.json"
-	@echo "make release KEY=ID   package, signed apt repository, SBOM, notes, checksums; test-release: with a key of its own"
+	@echo "make deb     the Debian packages in dist/; make man: their man pages in dist/man"
+	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the packages"
+	@echo "make sbom    the SBOM (CycloneDX) of what the Debian packages contain, in dist/xdpctl.cdx.json"
+	@echo "make release KEY=ID   packages, signed apt repository, SBOM, notes, checksums; test-release: with a key of its own"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
 	@echo "make fleet-scale   how a fleet of many nodes and rules scales; rehearsals CORPUS=DIR: recorded attacks; both write their pages"
 	@echo "make openapi schema proto   regenerate the API's document, the schema of the settings, etcd's messages; lock: pins dependencies"
@@ -147,7 +147,7 @@ vagrant-demo: setup
 	@$(BIN)/python -m tests.vm.vagrant $(ARGS)
 
 test-vm-life: setup
-	@sh packaging/need.sh $(VM_APT)
+	@sh packaging/need.sh $(VM_APT) dpkg-dev
 	@packaging/deb/build.sh dist
 	@$(BIN)/python -m tests.vm.next_version dist/next
 	@cd dist/next && VERSION_SUFFIX=+next TOOLS=$(CURDIR)/$(BIN)/python packaging/deb/build.sh $(CURDIR)/dist
@@ -159,11 +159,12 @@ man: setup
 	@$(BIN)/python -m tools.man dist/man
 
 deb: setup
+	@sh packaging/need.sh dpkg-dev
 	@packaging/deb/build.sh dist
 
 lint-deb: deb
 	@sh packaging/need.sh lintian
-	@lintian --fail-on error dist/xdpctl_$(VERSION)_*.deb
+	@lintian --fail-on error dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-*_$(VERSION)_*.deb
 
 test-wheel: setup
 	@sh packaging/need.sh iputils-ping
@@ -217,15 +218,15 @@ lock:
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
 
 sbom: deb
-	@packaging/sbom.sh dist/xdpctl_$(VERSION)_*.deb dist/xdpctl.cdx.json
+	@packaging/sbom.sh dist/xdpctl.cdx.json dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-*_$(VERSION)_*.deb
 
 release: setup
-	@sh packaging/need.sh apt-utils gnupg
+	@sh packaging/need.sh apt-utils gnupg dpkg-dev
 	@test -n "$(KEY)" || { echo 'give the signing key of gpg: make release KEY=releases@example.org'; exit 2; }
 	@packaging/release.sh dist/release "$(KEY)"
 
 test-release: setup
-	@sh packaging/need.sh apt-utils gnupg
+	@sh packaging/need.sh apt-utils gnupg dpkg-dev dpkg-dev
 	@packaging/test-release.sh
 
 dist: setup

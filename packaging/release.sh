@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# release.sh OUT KEY: builds what is published of this commit: the Debian package, a signed static
-# apt repository with it, wheel and source archive, an SBOM of the package, notes, and checksums.
-# KEY names the signing key of gpg. The package is built twice, and both must be one file.
+# release.sh OUT KEY: builds what is published of this commit: the Debian packages, a signed static
+# apt repository with them, wheel and source archive, an SBOM of the packages, notes, and checksums.
+# KEY names the signing key of gpg. The packages are built twice, and both builds must be the same.
 set -eu
 out=$1 key=$2
 tools=${TOOLS:-.venv/bin/python}
@@ -20,29 +20,34 @@ again=$(mktemp -d)
 trap 'rm -rf "$again"' EXIT
 trap 'exit 130' INT TERM
 
-deb=$(packaging/deb/build.sh "$out" | tail -n 1)
+packaging/deb/build.sh "$out" >"$again/files"
 packaging/deb/build.sh "$again" >/dev/null
-if ! cmp -s "$deb" "$again/$(basename "$deb")"; then
-	echo "release: two builds of the package differ" >&2
-	exit 1
-fi
+set --
+while read -r deb; do
+	set -- "$@" "$deb"
+	if ! cmp -s "$deb" "$again/$(basename "$deb")"; then
+		echo "release: two builds of $(basename "$deb") differ" >&2
+		exit 1
+	fi
+done <"$again/files"
+architecture=$(dpkg-deb -f "$1" Architecture)
 $tools -m hatchling build --directory "$out" >/dev/null
-packaging/sbom.sh "$deb" "$out/xdpctl_$version.cdx.json"
+packaging/sbom.sh "$out/xdpctl_$version.cdx.json" "$@"
 $tools -m tools.notes "$version" >"$out/NOTES.md"
 
 repository=$out/apt
 rm -rf "$repository"
 pool=$repository/pool/main
-index=$repository/dists/$suite/main/binary-$(dpkg-deb -f "$deb" Architecture)
+index=$repository/dists/$suite/main/binary-$architecture
 mkdir -p "$pool" "$index"
-cp "$deb" "$pool/"
+cp "$@" "$pool/"
 (cd "$repository" && apt-ftparchive packages pool) >"$index/Packages"
 gzip -9nk "$index/Packages"
 release=$repository/dists/$suite
 apt-ftparchive \
 	-o APT::FTPArchive::Release::Origin=xdpctl -o APT::FTPArchive::Release::Label=xdpctl \
 	-o "APT::FTPArchive::Release::Suite=$suite" -o APT::FTPArchive::Release::Components=main \
-	-o "APT::FTPArchive::Release::Architectures=$(dpkg-deb -f "$deb" Architecture)" \
+	-o "APT::FTPArchive::Release::Architectures=$architecture" \
 	release "$release" >"$again/Release"
 mv "$again/Release" "$release/Release"
 sign() {

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test-release.sh: makes a release with a key of its own, and lets apt verify and fetch the package.
+# test-release.sh: makes a release with a key of its own, and lets apt verify and fetch its packages.
 set -eu
 place=$(mktemp -d)
 trap 'gpgconf --homedir "$place/gpg" --kill all 2>/dev/null || true; rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
-export GNUPGHOME=$place/gpg
+GNUPGHOME=$place/gpg
+export GNUPGHOME
 mkdir -m 700 "$GNUPGHOME"
 key=release@example.org
 gpg --batch --quiet --passphrase '' --quick-generate-key "$key" ed25519 sign never
@@ -15,17 +16,19 @@ packaging/release.sh "$place/out" "$key" >/dev/null
 root=$place/root
 mkdir -p "$root/state/lists/partial" "$root/cache/archives/partial" "$root/etc"
 touch "$root/status"
-source() {
+from() {
 	echo "deb [signed-by=$1] file://$place/out/apt stable main" >"$root/etc/sources.list"
 }
 fetch() {
 	cd "$root" && apt-get -qq -o Dir::Etc="$root/etc" -o Dir::State="$root/state" \
 		-o Dir::State::status="$root/status" -o Dir::Cache="$root/cache" -o APT::Sandbox::User=root "$@"
 }
-source "$place/out/apt/xdpctl.gpg"
+from "$place/out/apt/xdpctl.gpg"
 (fetch update)
-(fetch download xdpctl)
-cmp "$root"/xdpctl_*.deb "$place"/out/xdpctl_*.deb
+for each in xdpctl xdpctl-fleet xdpctl-bgp; do
+	(fetch download "$each")
+	cmp "$root/${each}"_*.deb "$place/out/${each}"_*.deb
+done
 # a repository that somebody changed is refused
 sed -i 's/^Suite: stable/Suite: stolen/' "$place/out/apt/dists/stable/InRelease"
 rm "$place/out/apt/dists/stable/Release.gpg"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metadata files of the Debian package, generated from files of the checkout.
 
-python -m tools.deb changelog VERSION   the Debian changelog, from CHANGELOG.md
-python -m tools.deb copyright DIRECTORY   the copyright file, with the wheels in the directory
+python -m tools.deb changelog VERSION PACKAGE   the Debian changelog, from CHANGELOG.md
+python -m tools.deb copyright DIRECTORY PACKAGE   the copyright file, with the wheels in a directory
 """
 
 import os
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from importlib.metadata import Distribution, distributions
+from itertools import repeat
 from pathlib import Path
 from textwrap import fill
 
@@ -21,18 +22,18 @@ _VERSION = re.compile(r"^## (\d\S*)(?: \((\d{4}-\d\d-\d\d)?.*)?$", re.MULTILINE)
 _WIDTH = 79
 
 
-def changelog(text: str, built: str) -> str:
+def changelog(text: str, built: str, package: str = "xdpctl") -> str:
     """A Debian changelog with an entry for each version; the newest version is named `built`."""
     headings = list(_VERSION.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     names = [built] + [heading[1] for heading in headings[1:]]
     bodies = (text[heading.end() : end] for heading, end in zip(headings, ends, strict=True))
     dates = [_date(heading[2]) for heading in headings]
-    return "\n".join(map(_entry, names, dates, bodies))
+    return "\n".join(map(_entry, repeat(package), names, dates, bodies))
 
 
-def _entry(version: str, date: str, body: str) -> str:
-    lines = [f"xdpctl ({version}) unstable; urgency=medium", "", *_changes(body), ""]
+def _entry(package: str, version: str, date: str, body: str) -> str:
+    lines = [f"{package} ({version}) unstable; urgency=medium", "", *_changes(body), ""]
     return "\n".join([*lines, f" -- {maintainer()}  {date}", ""])
 
 
@@ -48,7 +49,7 @@ def _changes(body: str) -> Iterator[str]:
 
 def maintainer() -> str:
     """The maintainer of the package, from its control file."""
-    control = (_PACKAGING / "control.in").read_text()
+    control = (_PACKAGING / "control" / "xdpctl").read_text()
     (name,) = re.findall(r"^Maintainer: (.+)$", control, re.MULTILINE)
     return str(name)
 
@@ -79,19 +80,20 @@ def _licence(distribution: Distribution) -> str:
     return ", ".join(line.rpartition(" :: ")[2] for line in named) or "see its licence file"
 
 
-def copyright_file(directory: Path) -> str:
-    """The copyright file of the package, with a list of the bundled distributions."""
+def copyright_file(directory: Path, package: str = "xdpctl") -> str:
+    """The copyright file of a package, with a list of the bundled distributions."""
     listed = "\n".join(f"  {line}" for line in bundled(directory))
-    return (_PACKAGING / "copyright.in").read_text().replace("@BUNDLED@", listed)
+    kind = "xdpctl" if package == "xdpctl" else "libraries"
+    return (_PACKAGING / "copyright" / kind).read_text().replace("@BUNDLED@", listed)
 
 
 def main() -> None:
     """Print the changelog or the copyright file."""
-    what, argument = sys.argv[1:]
+    what, argument, package = sys.argv[1:]
     if what == "changelog":
-        print(changelog((_HERE / "CHANGELOG.md").read_text(), argument), end="")
+        print(changelog((_HERE / "CHANGELOG.md").read_text(), argument, package), end="")
     else:
-        print(copyright_file(Path(argument)), end="")
+        print(copyright_file(Path(argument), package), end="")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Prints what xdpctl asks for at run time, one a line: `pyproject.toml`, with the extras given.
 
+After `--only`, only the extras.
 pip installs these with requirements.lock as its constraints, which has their versions and hashes.
 `--locked FILE` prints the entries of the lock for what FILE, made by `pip freeze`, has.
 """
@@ -15,13 +16,13 @@ _ROOT = Path(__file__).parent.parent
 _ENTRY = re.compile(r"^(?P<pin>[a-z0-9.-]+==[^ ;]+).*\n(?:[ #].*\n)*", re.MULTILINE)
 
 
-def wanted(extras: list[str]) -> list[str]:
-    """The requirements; KeyError for an unknown extra."""
+def wanted(extras: list[str], *, only: bool = False) -> list[str]:
+    """The requirements, or only those of the extras; KeyError for an unknown extra."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
     more = (
         requirement for extra in extras for requirement in project["optional-dependencies"][extra]
     )
-    return [*dict.fromkeys((*project["dependencies"], *more))]
+    return [*dict.fromkeys((*([] if only else project["dependencies"]), *more))]
 
 
 def locked(pins: Iterable[str]) -> Iterator[str]:
@@ -40,5 +41,7 @@ def name_of(line: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--locked"]:
         print("\n".join(locked(Path(sys.argv[2]).read_text().splitlines())))
+    elif sys.argv[1:2] == ["--only"]:
+        print("\n".join(wanted(sys.argv[2:], only=True)))
     else:
         print("\n".join(wanted(sys.argv[1:])))

@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# build.sh OUT: builds a Debian package for this machine's release and architecture, with a private
-# virtual environment in /usr/lib/xdpctl. Run it in the checkout, after `make setup`.
+# build.sh OUT: builds the Debian packages for this machine's release and architecture: xdpctl, with
+# a Python and a virtual environment of its own below /usr/lib/xdpctl, and the libraries that only
+# some boxes need, xdpctl-fleet and xdpctl-bgp. Prints their files, xdpctl first. Run it in the
+# checkout, after `make setup`.
 set -eu
 out=$1
 here=$(dirname "$0")
@@ -12,29 +14,46 @@ export SOURCE_DATE_EPOCH
 version=$($tools -c 'import xdpctl; print(xdpctl.__version__)')${VERSION_SUFFIX:-}
 minor=$($python -c 'import sys; print(sys.version_info.minor)')
 architecture=$(dpkg --print-architecture)
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
-chmod 755 "$root"
+root=$place/xdpctl
 lib=$root/usr/lib/xdpctl
+site=usr/lib/xdpctl/lib/python3.$minor/site-packages
+packages=$root/$site
+umask 022
 
-$python -m venv --system-site-packages --without-pip "$lib"
-rm -rf "$lib"/bin/[Aa]ctivate* "$lib/.gitignore" "$lib/include"
-sed -i '/^command/d' "$lib/pyvenv.cfg"
-packages=$lib/lib/python3.$minor/site-packages
-$tools -m tools.requirements fleet bgp xarf >"$root/wanted"
-$tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-compile \
-	--target "$packages" --constraint requirements.lock --requirement "$root/wanted"
-rm "$root/wanted"
-rm -rf "$packages/bin"
-wheels=$root/wheels
-$tools -m hatchling build --target wheel --directory "$wheels" >/dev/null
-$tools -m pip install --quiet --no-deps --no-compile --target "$packages" "$wheels"/xdpctl-*.whl
-rm -rf "$wheels" "$packages/bin"
-"$here/slim.sh" "$packages"
+# install_locked FOLDER ARGUMENT...: what tools.requirements prints, as requirements.lock has it
+install_locked() {
+	folder=$1
+	shift
+	$tools -m tools.requirements "$@" >"$place/wanted"
+	$tools -m pip install --quiet --no-warn-conflicts --require-hashes --no-compile \
+		--target "$folder" --constraint requirements.lock --requirement "$place/wanted"
+	rm -rf "${folder:?}/bin"
+}
+
+"$here/interpreter.sh" "$python" "$lib/python"
+mkdir -p "$lib/bin"
+ln -s "../python/bin/python3.$minor" "$lib/bin/python"
+printf '%s\n' 'home = /usr/lib/xdpctl/python/bin' 'include-system-site-packages = false' \
+	"version = $($python -c 'import platform; print(platform.python_version())')" >"$lib/pyvenv.cfg"
+install_locked "$packages" xarf
+for extra in fleet bgp; do
+	install_locked "$place/xdpctl-$extra/$site" --only "$extra"
+	$tools -m tools.apart "$packages" "$place/xdpctl-$extra/$site"
+done
+$tools -m hatchling build --target wheel --directory "$place/wheels" >/dev/null
+$tools -m pip install --quiet --no-deps --no-compile --target "$packages" "$place"/wheels/xdpctl-*.whl
+rm -rf "${packages:?}/bin"
+for each in xdpctl xdpctl-fleet xdpctl-bgp; do
+	"$here/slim.sh" "$place/$each/$site"
+done
+"$here/noblas.sh" "$packages" "$python"
 PYTHONPATH=$packages $python -B -P -m xdpctl.datapath.loader.images "$packages/xdpctl/images"
-find "$packages" -depth -name __pycache__ -exec rm -rf {} +
-$python -m compileall -q -s "$root" -p / "$packages"
+for each in xdpctl xdpctl-fleet xdpctl-bgp; do
+	"$here/bytecode.sh" "$python" "$place/$each"
+done
 cat >"$lib/bin/xdpctl" <<'SCRIPT'
 #!/usr/lib/xdpctl/bin/python -I
 from xdpctl.cli import main
@@ -44,7 +63,7 @@ SCRIPT
 chmod 755 "$lib/bin/xdpctl"
 
 install -d "$root/usr/bin" "$root/etc/xdpctl" "$root/usr/lib/systemd/system" \
-	"$root/usr/lib/sysusers.d" "$root/usr/share/doc/xdpctl" "$root/usr/share/xdpctl" "$root/DEBIAN"
+	"$root/usr/lib/sysusers.d" "$root/usr/share/doc/xdpctl" "$root/usr/share/xdpctl"
 ln -s ../lib/xdpctl/bin/xdpctl "$root/usr/bin/xdpctl"
 for unit in packaging/systemd/*; do
 	sed 's#/opt/xdpctl/.venv/bin#/usr/lib/xdpctl/bin#; s#/opt/xdpctl/docs#/usr/share/doc/xdpctl#' \
@@ -55,18 +74,13 @@ sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' 
 	packaging/xdpctl.toml >"$root/etc/xdpctl/xdpctl.toml"
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
 cp -r packaging/detectors packaging/prometheus packaging/grafana "$root/usr/share/xdpctl/"
-
-doc=$root/usr/share/doc/xdpctl
-cp -r docs/. CHANGELOG.md "$doc/"
-$tools -m tools.deb changelog "$version" | gzip -9n >"$doc/changelog.gz"
-$tools -m tools.deb copyright "$packages" >"$doc/copyright"
+cp -r docs/. CHANGELOG.md "$root/usr/share/doc/xdpctl/"
 install -D -m 644 "$here/lintian-overrides" "$root/usr/share/lintian/overrides/xdpctl"
-$tools -m tools.man "$root/man"
-for page in "$root"/man/*; do
+$tools -m tools.man "$place/man"
+for page in "$place"/man/*; do
 	install -d "$root/usr/share/man/man${page##*.}"
 	gzip -9nc "$page" >"$root/usr/share/man/man${page##*.}/$(basename "$page").gz"
 done
-rm -r "$root/man"
 
 # completion: SHELL FILE, below /usr/share
 while read -r shell file; do
@@ -80,14 +94,28 @@ SHELLS
 # zsh loads the file at the first completion, and expects it to return completions then
 sed -i 's/^compdef .*/_xdpctl_completion "$@"/' "$root/usr/share/zsh/vendor-completions/_xdpctl"
 
-size=$(du -sk "$root" | cut -f1)
-sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/
-s/@PYTHON@/3.$minor/; s/@NEXT@/3.$((minor + 1))/" "$here/control.in" >"$root/DEBIAN/control"
-echo /etc/xdpctl/xdpctl.toml >"$root/DEBIAN/conffiles"
-for script in postinst prerm postrm; do
-	install -m 755 "$here/$script" "$root/DEBIAN/$script"
-done
-(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+echo /etc/xdpctl/xdpctl.toml >"$place/conffiles"
+install -D "$place/conffiles" "$root/DEBIAN/conffiles"
+program=$lib/python/bin/python3.$minor
+owner=$(dpkg-query --search "$(readlink -f "$python")" | cut -d: -f1)
+# shellcheck disable=SC2016  # fields of dpkg-query
+source=$(dpkg-query -W -f '${source:Package} (= ${source:Version})' "$owner")
 mkdir -p "$out"
-dpkg-deb --root-owner-group --build -Zxz "$root" "$out/xdpctl_${version}_$architecture.deb" >/dev/null
-echo "$out/xdpctl_${version}_$architecture.deb"
+for each in xdpctl xdpctl-fleet xdpctl-bgp; do
+	doc=$place/$each/usr/share/doc/$each
+	mkdir -p "$doc" "$place/$each/DEBIAN"
+	$tools -m tools.deb changelog "$version" "$each" | gzip -9n >"$doc/changelog.gz"
+	$tools -m tools.deb copyright "$place/$each/$site" "$each" >"$doc/copyright"
+	depends=$("$here/shared-libraries.sh" "$place/$each" "$program")
+	sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SOURCE@/$source/
+		s/@LIBRARIES@/$depends/; s/@SIZE@/$(du -sk "$place/$each" | cut -f1)/" \
+		"$here/control/$each" >"$place/$each/DEBIAN/control"
+	for script in "$here/scripts/$each".*; do
+		install -m 755 "$script" "$place/$each/DEBIAN/${script##*.}"
+	done
+	(cd "$place/$each" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$place/md5sums"
+	mv "$place/md5sums" "$place/$each/DEBIAN/md5sums"
+	file=$out/${each}_${version}_$architecture.deb
+	dpkg-deb --root-owner-group --build -Zxz "$place/$each" "$file" >/dev/null
+	echo "$file"
+done

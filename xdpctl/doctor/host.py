@@ -8,10 +8,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from xdpctl.base.net.interfaces import read_stats, xdp_not_sent
+from xdpctl.base.system import extras
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs
@@ -120,10 +120,9 @@ def _compiler(settings: Settings) -> Finding:
     flows = settings.flow_memory if settings.outside_interfaces else None
     if is_shipped(flows):
         return Finding("ok", "compiler", "not needed: the package has the compiled filter")
-    spec = find_spec("bcc")
+    spec = extras.find_bcc()
     if spec is None or spec.origin is None:
-        fix = "apt-get install python3-bpfcc; the venv needs --system-site-packages"
-        return Finding("problem", "bcc", "not importable by this Python", fix)
+        return Finding("problem", "bcc", "not importable by this Python", extras.bcc_remedy())
     if not (Path(spec.origin).parent / "libbcc.py").exists():
         fix = "pip uninstall bcc; apt-get install python3-bpfcc"
         return Finding("problem", "bcc", "this is the unrelated package bcc from PyPI", fix)

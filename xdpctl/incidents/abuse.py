@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from xdpctl.base.net.prefix import exact_address, text_of
 from xdpctl.base.problems import Problems
+from xdpctl.base.system.extras import need
 from xdpctl.base.typed import Table
-from xdpctl.errors import ConfigError
 
 _MOST = 100  # reports of one incident
 log = logging.getLogger("xdpctl.incidents")
@@ -48,13 +48,12 @@ class Reporter(Table, frozen=True):
 def reports(incident: dict[str, Any], reporter: Reporter) -> Iterator[tuple[str, bytes]]:
     """The name and content of a file for each verified source outside of our own networks.
 
-    ConfigError, with what to install, if the extra `xarf` is missing. A report that would not be
+    SettingsError, with what to install, if the extra `xarf` is missing. A report that would not be
     valid is logged and left out.
     """
-    try:
-        import xarf  # it loads JSON schemas, and belongs to an extra
-    except ImportError as error:
-        raise ConfigError("abuse reports need more: install xdpctl with the extra xarf") from error
+    need("xarf")
+    import xarf  # late: it loads JSON schemas, and belongs to an extra
+
     evidence = incident["evidence"]
     if evidence["received"]:
         return  # legitimate senders are among them

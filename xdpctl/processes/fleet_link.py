@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xdpctl.base.system.extras import need
 from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.config.file import load, read_policy
 from xdpctl.config.settings import Settings
@@ -65,9 +66,10 @@ def agent_of(
     health: "HowItIs",
     policy: FleetPolicy,
 ) -> "Agent | None":
-    """The agent of this node's fleet; None without one."""
+    """The agent of this node's fleet; None without one. SettingsError without the extra `fleet`."""
     if not settings.fleet:
         return None
+    need("fleet")
     from xdpctl.fleet.agent.agent import Agent
 
     agent = Agent(settings.fleet, controller, health, policy.set)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import need
 from tests.support.upstream import PEER, table
+from xdpctl.base.system import extras
 from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.processes.speaker import files
@@ -107,8 +108,8 @@ def test_a_missing_program_or_user_is_named(
                 prepare(settings(tmp_path))
     with pytest.raises(ConfigError, match="password of a peer cannot be read"):
         files._password(tmp_path / "none")
-    monkeypatch.setattr(files, "find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match="extra bgp"):
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="apt-get install xdpctl-bgp"):
         prepare(settings(tmp_path))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xdpctl.base.system.extras import need
 from xdpctl.cli import output
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
@@ -36,13 +37,10 @@ def settings_of(config_file: Path | None, state_dir: Path | None) -> Settings:
 
 def authority_of(settings: Settings) -> "Authority":
     """The authority, which this host may not have; ConfigError without the extra `fleet`."""
-    try:
-        from xdpctl.fleet.authority.authority import Authority
-        from xdpctl.fleet.authority.layout import Layout
-    except ImportError as error:
-        raise ConfigError(
-            f"the extra fleet is not installed ({error.name}): pip install 'xdpctl[fleet]'"
-        ) from None
+    need("fleet")
+    from xdpctl.fleet.authority.authority import Authority
+    from xdpctl.fleet.authority.layout import Layout
+
     return Authority(Layout(settings.state_dir, settings.user, settings.group))
 
 

@@ -19,19 +19,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from xdpctl.base.system import extras
 from xdpctl.base.system.children import python
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf.maps import MapShape, map_shape
 from xdpctl.errors import CompileError, ConfigError
 
 _MISSING = """The package has no compiled filter for these settings, and {python} cannot import bcc.
-Install it from the distribution, not from the package index ("bcc" there is another project):
-  apt-get install python3-bpfcc
-and create the virtual environment with /usr/bin/python3 and --system-site-packages."""
+bcc comes from the distribution, not from the package index ("bcc" there is another project):
+  {remedy}"""
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
 _MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
@@ -158,10 +157,13 @@ def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
 
 def _child() -> None:
     request = json.load(sys.stdin)
+    sys.path[:] = extras.search_path()  # of this child alone
     try:
         import bcc
     except ImportError:
-        raise SystemExit(_MISSING.format(python=sys.executable)) from None
+        raise SystemExit(
+            _MISSING.format(python=sys.executable, remedy=extras.bcc_remedy())
+        ) from None
     source = source_dir()
     flags = [f"-I{source}", "-Wall"]
     flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
@@ -187,7 +189,7 @@ def _child() -> None:
 
 def fingerprint(request: Request) -> str:
     """A hash of everything that determines the result: the request, the sources, the compiler."""
-    compiler = find_spec("bcc")
+    compiler = extras.find_bcc()
     origin = Path(compiler.origin) if compiler and compiler.origin else None
     version = origin and origin.stat().st_mtime_ns
     return _digest([asdict(request), platform.machine(), str(origin), version])

@@ -6,11 +6,11 @@ import pwd
 import stat
 import sys
 from collections.abc import Collection
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
+from xdpctl.base.system.extras import need
 from xdpctl.base.system.owned_folder import Owned, read_file, replace_in
 from xdpctl.config.settings import SPEAKER_FOLDER, Settings
 from xdpctl.errors import ConfigError, SettingsError
@@ -32,8 +32,7 @@ def prepare(settings: Settings) -> tuple[int, int]:
     upstream = settings.upstream
     if not upstream.peers:
         raise SettingsError("no peer is configured: upstream.peers")
-    if find_spec("exabgp") is None:
-        raise SettingsError("ExaBGP is missing: install xdpctl with the extra bgp")
+    need("bgp")
     user, group = _speaker(settings)
     control, common = identity(settings)
     folder = settings.speaker_dir
