@@ -21,6 +21,8 @@ COMMENTED = (
     ".ci/*",
     "bpf/**/*.[ch]",
     "packaging/**/*.sh",
+    "packaging/**/*.c",
+    "packaging/ansible/**/*.yml",
     "packaging/systemd/*",
     "vagrant/*.sh",
     "vagrant/Vagrantfile",
