@@ -11,7 +11,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -33,6 +33,9 @@ help:
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     the Debian packages in dist/; make man: their man pages in dist/man"
 	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the packages"
+	@echo "make test-distros   builds, installs and tries the packages on Debian 12, 13 and Ubuntu 24.04, in root folders"
+	@echo "make image   a container image (OCI) of the package, in dist/; test-image: tries it, in namespaces"
+	@echo "make test-ansible   the Ansible role sets up a box with a systemd of its own, in namespaces"
 	@echo "make sbom    the SBOM (CycloneDX) of what the Debian packages contain, in dist/xdpctl.cdx.json"
 	@echo "make release KEY=ID   packages, signed apt repository, SBOM, notes, checksums; test-release: with a key of its own"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
@@ -166,6 +169,23 @@ lint-deb: deb
 	@sh packaging/need.sh lintian
 	@lintian --fail-on error dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-*_$(VERSION)_*.deb
 
+test-distros: setup
+	@sh packaging/need.sh mmdebstrap ubuntu-keyring iproute2 util-linux
+	@packaging/test-distros.sh $(SUITES)
+
+image: deb
+	@sh packaging/need.sh mmdebstrap umoci skopeo
+	@packaging/image.sh dist dist/xdpctl_$(VERSION)_*.deb
+
+test-image: image
+	@sh packaging/need.sh iputils-ping procps
+	@packaging/test-image.sh dist
+
+test-ansible: deb
+	@sh packaging/need.sh mmdebstrap ansible-core ansible-lint openssh-client procps
+	@cd packaging/ansible && ansible-lint --offline --nocolor --quiet roles/xdpctl site.yml
+	@packaging/test-ansible.sh dist/xdpctl_$(VERSION)_*.deb
+
 test-wheel: setup
 	@sh packaging/need.sh iputils-ping
 	@packaging/test-wheel.sh
@@ -226,7 +246,7 @@ release: setup
 	@packaging/release.sh dist/release "$(KEY)"
 
 test-release: setup
-	@sh packaging/need.sh apt-utils gnupg dpkg-dev dpkg-dev
+	@sh packaging/need.sh apt-utils gnupg dpkg-dev
 	@packaging/test-release.sh
 
 dist: setup
