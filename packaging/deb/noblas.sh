@@ -14,6 +14,8 @@ fi
 gcc -std=c11 -O2 -Wall -Werror -fPIC -shared -s -Wl,--build-id=none -Wl,-soname="$1" -o "$1" \
 	"$here/noblas.c"
 chmod 644 "$1"
+# libraries of Fortran, which only OpenBLAS needs
+find . -name '*.so*' ! -name "$1" -delete
 PYTHONPATH=$packages "$python" -B -P -c '
 import numpy as np
 for kind in "fdFD":

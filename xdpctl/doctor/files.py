@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xdpctl.base.system import extras
 from xdpctl.config.settings import Settings
-from xdpctl.errors import ConfigError, SettingsError
+from xdpctl.errors import ConfigError
 from xdpctl.notify.dispatcher import is_supported
 
 
@@ -38,7 +38,9 @@ def _missing(settings: Settings) -> Iterator[tuple[str, str, str]]:
         "xarf": settings.reporter.send,
     }
     for name in (name for name, wanted in asked.items() if wanted):
-        try:
-            extras.need(name)
-        except SettingsError as error:
-            yield name, str(error), extras.remedy(name)
+        extra = extras.EXTRAS[name]
+        if not extra.installed():
+            text = (
+                f"the settings ask for {extra.purpose}, and the library {extra.library} is missing"
+            )
+            yield name, text, extras.remedy(name)

@@ -71,8 +71,11 @@ def test_bcc_of_another_python_is_not_used(tmp_path: Path, monkeypatch: pytest.M
     bcc_below(tmp_path)
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(extras, "_FOLDER", tmp_path)
-    monkeypatch.setattr(extras, "_PYTHON", tmp_path / f"python3.{MINOR + 1}")
+    other = tmp_path / f"python3.{MINOR + 1}"
+    monkeypatch.setattr(extras, "_PYTHON", other)
     assert extras.find_bcc() is None
+    assert extras.bcc_remedy() == "apt-get install python3-bpfcc", "no Python is installed"
+    other.touch()
     assert f"this distribution's is python3.{MINOR + 1}" in extras.bcc_remedy()
 
 

@@ -25,6 +25,10 @@ class Extra:
     library: str
     package: str
 
+    def installed(self) -> bool:
+        """Whether the library can be imported."""
+        return find_spec(self.library) is not None
+
 
 EXTRAS = {
     "fleet": Extra("a fleet", "grpc", "xdpctl-fleet"),
@@ -36,7 +40,7 @@ EXTRAS = {
 def need(name: str) -> None:
     """SettingsError, which says what to install, if the library of an extra is missing."""
     extra = EXTRAS[name]
-    if find_spec(extra.library) is None:
+    if not extra.installed():
         raise SettingsError(f"{extra.purpose} needs the library {extra.library}: {remedy(name)}")
 
 
@@ -64,7 +68,7 @@ def find_bcc() -> ModuleSpec | None:
 
 def bcc_remedy() -> str:
     """How to install bcc, or why that does not help."""
-    if same_python():
+    if same_python() or not _PYTHON.exists():
         return "apt-get install python3-bpfcc"
     return (
         f"xdpctl runs on Python 3.{sys.version_info.minor}, and this distribution's is "
