@@ -14,7 +14,6 @@
 #define NO_ICMP	      256
 #define NO_TCP_FLAGS  4096
 #define NO_FLOW_LABEL (1 << 20)
-#define NO_VLAN	      4096
 
 #define FLAG_FIN 0x01
 #define FLAG_SYN 0x02
@@ -22,7 +21,6 @@
 #define FLAG_ACK 0x10
 
 #define IPV4_DONT_FRAGMENT 0x4000
-#define ETHERNET_TYPE_AT   12
 #define DIRECT_MASK	   1023
 
 /* A TCP header up to its flags; UDP and ICMP use the first 4 bytes. */
@@ -153,15 +151,13 @@ static __always_inline int read_fields(FRAME *ctx, struct scratch *scratch)
 	struct packet *packet = &scratch->packet;
 	u32 *values = scratch->values;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct vlan *vlan = data + ETHERNET_TYPE_AT + 2;
-	void *ip = data + (packet->ip & 63);
+	void *ip = data + (packet->ip & IP_AT_MOST);
+	s32 tag = outermost_tag(ctx);
 
-	if ((void *)(vlan + 1) > end)
+	if (tag < 0)
 		return -1;
 	values[FIELD_PROTOCOL] = packet->protocol & 255;
-	values[FIELD_VLAN] = NO_VLAN;
-	if (is_vlan(*(__be16 *)(data + ETHERNET_TYPE_AT)))
-		values[FIELD_VLAN] = host16(vlan->tag) & (NO_VLAN - 1);
+	values[FIELD_VLAN] = tag;
 	if (packet->family == 4) {
 		if (ip + sizeof(struct ipv4) > end)
 			return -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parses a frame to a struct packet: Ethernet, VLAN tags, IPv4 with options, IPv6 with extension
- * headers.
+ * Parses a frame to a struct packet: what is before the IP header (frame.h), IPv4 with options,
+ * IPv6 with extension headers.
  *
  * Every parse_* function returns REASON_NONE to go on, or the reason if the packet is decided.
  * Accesses no map, because bcc rewrites map accesses in the main file only.
@@ -31,17 +31,13 @@
 
 #define MMAPABLE (1U << 10) /* of a map: its values can be mapped into memory */
 
-#define ETHERTYPE_IPV4	  0x0800
-#define ETHERTYPE_IPV6	  0x86dd
-#define ETHERTYPE_VLAN	  0x8100 /* IEEE 802.1Q */
-#define ETHERTYPE_SERVICE 0x88a8 /* IEEE 802.1ad */
-#define ETHERTYPE_QINQ	  0x9100 /* before 802.1ad, still sold */
-
 #define PROTOCOL_HOP_BY_HOP   0
 #define PROTOCOL_ICMP	      1
 #define PROTOCOL_IGMP	      2
+#define PROTOCOL_IPV4	      4
 #define PROTOCOL_TCP	      6
 #define PROTOCOL_UDP	      17
+#define PROTOCOL_IPV6	      41
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
 #define PROTOCOL_GRE	      47
@@ -67,17 +63,6 @@
 #define DHCP_CLIENT   68
 #define DHCPV6_CLIENT 546
 #define DHCPV6_SERVER 547
-
-struct ethernet {
-	u8 destination[6];
-	u8 source[6];
-	__be16 type;
-};
-
-struct vlan {
-	__be16 tag;
-	__be16 type;
-};
 
 struct ipv4 {
 	u8 version_ihl;
@@ -131,11 +116,7 @@ struct packet {
 /* Reads across the fragments of a jumbo frame, unlike data..data_end. */
 static long (*load_bytes)(FRAME *ctx, u32 offset, void *to, u32 length) = (void *)LOAD_BYTES;
 
-static __always_inline int is_vlan(__be16 type)
-{
-	return type == network16(ETHERTYPE_VLAN) || type == network16(ETHERTYPE_SERVICE) ||
-	       type == network16(ETHERTYPE_QINQ);
-}
+#include "frame.h"
 
 static __always_inline int is_extension(u32 protocol)
 {
@@ -145,34 +126,10 @@ static __always_inline int is_extension(u32 protocol)
 	       protocol == PROTOCOL_HIP || protocol == PROTOCOL_SHIM6;
 }
 
-/* Sets packet->offset to the end of the last tag, and *type to the EtherType after it. */
-static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet, __be16 *type)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethernet *ethernet = data;
-
-	if ((void *)(ethernet + 1) > end)
-		return REASON_TRUNCATED;
-	*type = ethernet->type;
-	packet->offset = sizeof(*ethernet);
-#pragma unroll
-	for (int depth = 0; depth < VLAN_DEPTH_MAX; depth++) {
-		struct vlan *vlan = data + (packet->offset & 63);
-
-		if (!is_vlan(*type))
-			break;
-		if ((void *)(vlan + 1) > end)
-			return REASON_TRUNCATED;
-		*type = vlan->type;
-		packet->offset += sizeof(*vlan);
-	}
-	return is_vlan(*type) ? REASON_VLAN_DEPTH : REASON_NONE;
-}
-
 static __always_inline enum reason parse_ipv4(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv4 *ip = data + (packet->offset & 63);
+	struct ipv4 *ip = data + (packet->offset & IP_AT_MOST);
 	u32 header;
 
 	if ((void *)(ip + 1) > end)
@@ -230,7 +187,7 @@ static __always_inline enum reason parse_extensions(FRAME *ctx, struct packet *p
 static __always_inline enum reason parse_ipv6(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv6 *ip = data + (packet->offset & 63);
+	struct ipv6 *ip = data + (packet->offset & IP_AT_MOST);
 
 	if ((void *)(ip + 1) > end)
 		return REASON_TRUNCATED;

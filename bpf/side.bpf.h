@@ -88,16 +88,10 @@ static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
 /* Where what the link carries begins, and its type; NULL if the frame ends before. */
 static __always_inline void *behind_link(struct xdp_md *ctx, __be16 *type)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethernet *ethernet = data;
+	void *data = (void *)(long)ctx->data;
 	struct packet packet;
 
-	if ((void *)(ethernet + 1) > end)
-		return NULL;
-	*type = ethernet->type;
-	if (!is_vlan(*type))
-		return ethernet + 1;
-	return parse_link(ctx, &packet, type) ? NULL : data + (packet.offset & 63);
+	return parse_link(ctx, &packet, type) ? NULL : data + (packet.offset & IP_AT_MOST);
 }
 
 /*

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 VLAN = {0x8100, 0x88A8, 0x9100}
+PPPOE = 0x8864
+PPP = {0x0021: 0x0800, 0x0057: 0x86DD}
 EXTENSIONS = {0, 43, 44, 51, 60, 135, 139, 140}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,6 +37,7 @@ class Port(NamedTuple):
 
     outside: bool = False
     sides: Mapping[Network, str] = {}  # inside or outside; the most specific one counts
+    layer: str = "ethernet"  # or none, tunnel: what is in front of the IP header
 
 
 INSIDE = Port()
@@ -53,6 +56,7 @@ def trace(
     frame: bytes, entries: list[Entry], bypass: bool = False, port: Port = INSIDE
 ) -> tuple[str, list[Entry]]:
     """The reason, and the live or monitored entries met on the way to it."""
+    link = LAYERS[port.layer]
     met: list[Entry] = []
     try:
         if bypass:
@@ -112,20 +116,59 @@ def verdict(name: str) -> str:
     return "drop" if name in drops else "pass"
 
 
-def link(frame: bytes) -> tuple[int, int]:
+def ethernet(frame: bytes) -> tuple[int, int]:
     if len(frame) < 14:
         raise Decided("TRUNCATED")
     (kind,), offset = struct.unpack_from(">H", frame, 12), 14
     for _ in range(4):
         if kind not in VLAN:
-            return kind, offset
+            return session(frame, kind, offset)
         if len(frame) < offset + 4:
             raise Decided("TRUNCATED")
         (kind,) = struct.unpack_from(">H", frame, offset + 2)
         offset += 4
     if kind in VLAN:
         raise Decided("VLAN_DEPTH")
-    return kind, offset
+    return session(frame, kind, offset)
+
+
+def session(frame: bytes, kind: int, offset: int) -> tuple[int, int]:
+    """What a session of PPPoE carries (RFC 2516); a protocol may be one byte (RFC 1661)."""
+    if kind != PPPOE:
+        return kind, offset
+    if len(frame) < offset + 8:
+        raise Decided("TRUNCATED")
+    size = 1 if frame[offset + 6] & 1 else 2
+    protocol = int.from_bytes(frame[offset + 6 : offset + 6 + size])
+    return PPP.get(protocol, kind), offset + 6 + size
+
+
+def in_tunnel(frame: bytes) -> tuple[int, int]:
+    """What is behind the outer IPv4 header: GRE (RFC 2784, RFC 2890), IPv6 or IPv4."""
+    if len(frame) < 20:
+        raise Decided("TRUNCATED")
+    if frame[0] >> 4 == 6:
+        return 0x86DD, 0
+    header = (frame[0] & 15) * 4
+    if frame[9] in (4, 41):
+        return {4: 0x0800, 41: 0x86DD}[frame[9]], header
+    if frame[9] != 47:
+        return 0x0800, 0
+    if len(frame) < header + 4:
+        raise Decided("TRUNCATED")
+    flags, kind = struct.unpack_from(">HH", frame, header)
+    options = sum(flags >> bit & 1 for bit in (15, 13, 12))
+    return kind, header + 4 + 4 * options
+
+
+def bare(frame: bytes) -> tuple[int, int]:
+    """A packet without anything in front of its IP header."""
+    if not frame:
+        raise Decided("TRUNCATED")
+    return (0x86DD if frame[0] >> 4 == 6 else 0x0800), 0
+
+
+LAYERS = {"ethernet": ethernet, "none": bare, "tunnel": in_tunnel}
 
 
 class Packet(NamedTuple):

@@ -148,7 +148,7 @@ def _read(frame: bytes) -> tuple[Fields, bytes | None]:
 
 
 def _transport(frame: bytes) -> bytes:
-    kind, offset = reference.link(frame)
+    kind, offset = reference.ethernet(frame)
     data = frame[offset:]
     if kind == 0x0800:
         return data[(data[0] & 15) * 4 :]
@@ -249,7 +249,7 @@ def _cited(data: bytes, four: bool) -> Flow | None:
 
 
 def _fragments(has: Fields, frame: bytes) -> Fragments:
-    kind, offset = reference.link(frame)
+    kind, offset = reference.ethernet(frame)
     data = frame[offset:]
     if kind == 0x0800:
         identification = data[4:6]

@@ -96,7 +96,7 @@ def _holds(wanted: Tests, has: object) -> bool:
 
 def fields(frame: bytes) -> Fields:
     """The fields of an IP packet; None for those that it does not have."""
-    kind, offset = reference.link(frame)
+    kind, offset = reference.ethernet(frame)
     first = struct.unpack_from(">H", frame, 12)[0]
     tagged = first in reference.VLAN
     found = _ipv4(frame[offset:]) if kind == 0x0800 else _ipv6(frame[offset:])

@@ -49,8 +49,12 @@ class _Filter:
                 datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
                 datapath.matches.install(compile_tables([(match, slot)]))
                 datapath.matches.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))
-            assert loader._teacher is not None
-            self.program_fd, self.teach_fd = port.program_fd, os.dup(loader._teacher)
+            teacher = loader.programs.teacher()
+            assert teacher is not None
+            self.program_fd, self.teach_fd = (
+                port.program_fd,
+                os.dup(teacher),
+            )
             del loader.ports[port.name]
 
     def teach(self, walked: bytes) -> None:

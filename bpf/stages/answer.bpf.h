@@ -85,14 +85,56 @@ static __always_inline s64 cookie_for(struct xdp_md *ctx, struct scratch *scratc
 	return cookie;
 }
 
-static __always_inline void turn_ethernet(struct ethernet *ethernet)
+#if LINK_LAYER == LINK_ETHERNET
+
+/* Turns the Ethernet header round, and sets the length in a session's header; -1 if it cannot. */
+static __always_inline int turn_link(struct xdp_md *ctx, struct packet *packet, u32 length)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethernet *ethernet = data;
+	__be16 *type = data + ((packet->ip - SESSION_HEADER - sizeof(*type)) & IP_AT_MOST);
+	struct session *session = (void *)(type + 1);
 	u8 address[6];
 
+	if ((void *)(ethernet + 1) > end ||
+	    packet->ip & 1) /* a protocol of one byte: see frame.h */
+		return -1;
 	__builtin_memcpy(address, ethernet->destination, sizeof(address));
 	__builtin_memcpy(ethernet->destination, ethernet->source, sizeof(address));
 	__builtin_memcpy(ethernet->source, address, sizeof(address));
+	if (packet->ip < sizeof(*ethernet) + SESSION_HEADER)
+		return 0;
+	if ((void *)(session + 1) > end)
+		return -1;
+	if (*type == network16(ETHERTYPE_SESSION))
+		session->length = network16(length + SESSION_HEADER - sizeof(*session));
+	return 0;
 }
+
+#else
+
+/* Helper 44, Linux 4.10. */
+static long (*adjust_head)(struct xdp_md *ctx, int delta) = (void *)44;
+
+/*
+ * When a program has changed a packet's first bytes, the kernel takes the protocol of what is sent
+ * back from where an Ethernet header would be: from the bytes in front of it.
+ */
+static __always_inline int turn_link(struct xdp_md *ctx, struct packet *packet, u32 length)
+{
+	struct ethernet *ethernet;
+
+	if (adjust_head(ctx, -(int)sizeof(*ethernet)))
+		return -1;
+	ethernet = (void *)(long)ctx->data;
+	if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end)
+		return -1;
+	__builtin_memset(ethernet, 0, sizeof(*ethernet));
+	ethernet->type = network16(packet->family == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+	return adjust_head(ctx, sizeof(*ethernet)) ? -1 : 0;
+}
+
+#endif
 
 /* Turns the IP header round; returns the sum of the pseudo header (RFC 9293 section 3.1). */
 static __always_inline u64 turn_ipv4(struct ipv4 *ip, u32 size)
@@ -172,17 +214,15 @@ static __always_inline int turn_transport(void *tcp, void *end, struct reply *re
 /* Rewrites the frame to the reply; -1 if it cannot. */
 static __always_inline int turn(struct xdp_md *ctx, struct packet *packet, struct reply *reply)
 {
-	u32 ip_at = packet->ip & 63, header = packet->family == 4 ? IPV4_HEADER : IPV6_HEADER;
-	void *data, *end, *ip;
+	u32 ip_at = packet->ip & IP_AT_MOST, size = reply->size;
+	void *end, *ip;
 
-	if (adjust_tail(ctx, (int)(ip_at + header + reply->size) - (int)first_buffer(ctx)))
+	size += packet->family == 4 ? IPV4_HEADER : IPV6_HEADER;
+	if (adjust_tail(ctx, (int)(ip_at + size) - (int)first_buffer(ctx)) ||
+	    turn_link(ctx, packet, size))
 		return -1;
-	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
-	ip = data + ip_at;
-	if (data + sizeof(struct ethernet) > end)
-		return -1;
-	turn_ethernet(data);
+	ip = (void *)(long)ctx->data + ip_at;
 	if (packet->family == 4) {
 		if (ip + IPV4_HEADER > end)
 			return -1;

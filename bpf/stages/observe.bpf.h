@@ -17,6 +17,30 @@ static __always_inline long copy(struct xdp_md *ctx, u32 from, void *to, u32 siz
 	return load_bytes(ctx, from, to, size);
 }
 
+#if LINK_LAYER == LINK_ETHERNET
+static __always_inline long copy_frame(struct xdp_md *ctx, struct capture *capture, u32 bytes)
+{
+	return copy(ctx, 0, capture->head, bytes, CAPTURE_BYTES);
+}
+#else
+/* In a capture all frames have an Ethernet header, so packets without one get an empty one. */
+static __always_inline long copy_frame(struct xdp_md *ctx, struct capture *capture, u32 bytes)
+{
+	struct ethernet *ethernet = (void *)capture->head;
+	u32 size = bytes - 1, most = CAPTURE_BYTES - sizeof(*ethernet);
+
+	capture->length += sizeof(*ethernet);
+	__builtin_memset(ethernet, 0, sizeof(*ethernet));
+	if (size >= most)
+		size = most - 1;
+	asm volatile("" : "+r"(size)); /* as in copy() */
+	if (size >= most || load_bytes(ctx, 0, ethernet + 1, size + 1) < 0)
+		return -1;
+	ethernet->type = type_by_version(capture->head[sizeof(*ethernet)]);
+	return 0;
+}
+#endif
+
 static __always_inline void copy_capture(struct xdp_md *ctx, struct pending *asked,
 					 struct scratch *scratch, u32 bytes)
 {
@@ -27,7 +51,7 @@ static __always_inline void copy_capture(struct xdp_md *ctx, struct pending *ask
 	capture->length = bytes;
 	capture->reason = asked->reason;
 	capture->slot = asked->slot;
-	if (copy(ctx, 0, capture->head, bytes, CAPTURE_BYTES) < 0 ||
+	if (copy_frame(ctx, capture, bytes) < 0 ||
 	    captures.ringbuf_output(capture, sizeof(*capture), BPF_RB_NO_WAKEUP) < 0)
 		asked->lost++;
 }
@@ -65,7 +89,7 @@ static __always_inline void copy_link(struct xdp_md *ctx, struct head *head)
 
 	head->vlan = NO_VLAN;
 	head->ethertype = 0;
-	if (load_bytes(ctx, ETHERNET_TYPE_AT, words, sizeof(words)) < 0)
+	if (LINK_LAYER != LINK_ETHERNET || load_bytes(ctx, TYPE_AT, words, sizeof(words)) < 0)
 		return;
 	head->ethertype = host16(words[0]);
 	if (!is_vlan(words[0]))
@@ -82,7 +106,7 @@ static __always_inline void count_volume(struct xdp_md *ctx, struct scratch *scr
 	u32 kind;
 
 	scratch->packet.family = 0;
-	scratch->packet.ip = sizeof(struct ethernet);
+	scratch->packet.ip = LINK_LENGTH;
 	parse_again(ctx, scratch);
 	kind = traffic_kind(ctx, scratch);
 	scratch->head.traffic = kind;

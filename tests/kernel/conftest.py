@@ -126,8 +126,9 @@ class Filter:
 
     def teach(self, frame: bytes) -> None:
         """Run the teaching program on an outgoing frame."""
-        assert self.loader._teacher is not None
-        assert programs.run(self.loader._teacher, frame).value == 2**32 - 1  # TC_ACT_UNSPEC
+        teacher = self.loader.programs.teacher()
+        assert teacher is not None
+        assert programs.run(teacher, frame).value == 2**32 - 1  # TC_ACT_UNSPEC
 
     def counters(self, outside: bool = False) -> dict[Reason, Hits]:
         if outside:

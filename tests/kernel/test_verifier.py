@@ -57,8 +57,9 @@ def test_the_teaching_program_leaves_room_too(pins: Pins, compiled: Compiled) ->
     flows = FlowSettings(flows=1_000)
     teach, roomy = teacher_for(flows), filter_for(flows=flows)
     with closing(Loader(pins, roomy, teach=teach, flows=flows)) as loader:
-        assert loader._teacher is not None
-        assert 0 < walked(loader._teacher) < 0.3 * _BUDGET
+        teacher = loader.programs.teacher()
+        assert teacher is not None
+        assert 0 < walked(teacher) < 0.3 * _BUDGET
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])
@@ -86,7 +87,7 @@ def check_room(loader: Loader, pins: Pins, name: str) -> None:
     stages = maps.create_map("stages", loader._compiled.maps["stages"])
     port = maps.open_map(pins.port("budget") / "port")
     own = {"counters": counters.fd, "stages": stages.fd, "port": port.fd}
-    fd = loader._load(loader._compiled.programs[name], own)
+    fd = loader.programs.load(loader._compiled.programs[name], own)
     assert programs.info(fd).name == name[:15]
     # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack
     # more strictly than 6.18, for what looks at sides

@@ -103,21 +103,6 @@ def test_a_card_that_cannot_send_challenges_locks_nobody_out(
     assert "that XDP sent back did not leave" in doctor(hosts[0], "isp0")
 
 
-def test_an_interface_without_an_ethernet_header_is_refused(hosts: tuple[Host, Host]) -> None:
-    host = hosts[0]
-    host.ip("tuntap add dev tun0 mode tun")
-    host.ip("link set tun0 up")
-    box = Box(host, ["tun0"])
-    try:
-        with pytest.raises(Exception, match="has no Ethernet header"):
-            box.start()
-    finally:
-        box.remove()
-    assert "no Ethernet header" in doctor(host, "tun0")
-    assert "tun0" in host.ip("-d link show dev tun0")
-    assert "xdp" not in host.ip("-d link show dev tun0")
-
-
 _NAT = """
 table ip t {
   chain post {

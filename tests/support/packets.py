@@ -23,6 +23,13 @@ def ethernet(kind: int, payload: bytes, vlans: tuple[int, ...] = ()) -> bytes:
     return MAC + struct.pack(">H", kinds[0]) + tags + payload
 
 
+def session(kind: int, payload: bytes, *, short: bool = False, number: int = 7) -> bytes:
+    """What a session of PPPoE carries (RFC 2516); `short`: with a protocol of one byte."""
+    protocol = {0x0800: 0x0021, 0x86DD: 0x0057}.get(kind, kind).to_bytes(2)
+    carried = (protocol[1:] if short else protocol) + payload
+    return struct.pack(">BBHH", 0x11, 0, number, len(carried)) + carried
+
+
 def udp(source: int = 40000, destination: int = 53, payload: bytes = b"x" * 18) -> bytes:
     return struct.pack(">HHHH", source, destination, 8 + len(payload), 0) + payload
 
@@ -86,15 +93,42 @@ def random_frame(rng: random.Random, sources4: list[bytes], sources6: list[bytes
     )
     roll = rng.random()
     if roll < 0.06:
-        kind = rng.choice((0x0806, 0x88CC, 0x8809, 0x0027, 0x8864, rng.randrange(65536)))
+        kind = rng.choice((0x0806, 0x88CC, 0x8809, 0x0027, 0x8863, rng.randrange(65536)))
         frame = ethernet(kind, rng.randbytes(46), vlans)
-    elif roll < 0.55:
-        frame = ethernet(0x0800, _random_ipv4(rng, sources4), vlans)
+    elif roll < 0.08:
+        frame = ethernet(0x8864, session(rng.choice((0xC021, 0x8021, 0x00FD)), bytes(40)), vlans)
     else:
-        frame = ethernet(0x86DD, _random_ipv6(rng, sources6), vlans)
+        kind, packet = random_packet(rng, sources4, sources6)
+        if rng.random() < 0.08:
+            kind, packet = 0x8864, session(kind, packet, short=rng.random() < 0.2)
+        frame = ethernet(kind, packet, vlans)
     if rng.random() < 0.08:
         return frame[: rng.randrange(14, len(frame) + 1)]
     return frame
+
+
+def random_packet(
+    rng: random.Random, sources4: list[bytes], sources6: list[bytes]
+) -> tuple[int, bytes]:
+    """Any IP packet, with the EtherType of its family."""
+    if rng.random() < 0.52:
+        return 0x0800, _random_ipv4(rng, sources4)
+    return 0x86DD, _random_ipv6(rng, sources6)
+
+
+def in_gre(rng: random.Random, kind: int, packet: bytes) -> bytes:
+    """A packet behind the outer headers of GRE, with any of its options (RFC 2890)."""
+    flags = rng.choice((0, 0x8000, 0x2000, 0x1000, 0xB000))
+    options = bytes(4 * flags.bit_count())
+    outer = bytes(4 * rng.choice((0, 0, 0, 1, 10)))
+    gre = struct.pack(">HH", flags, kind) + options + packet
+    return ipv4(address("192.0.2.250"), address("192.0.2.251"), gre, 47, outer)
+
+
+def in_ipv4(kind: int, packet: bytes) -> bytes:
+    """A packet behind the outer header of 6in4 or IPIP."""
+    protocol = 4 if kind == 0x0800 else 41
+    return ipv4(address("192.0.2.250"), address("192.0.2.251"), packet, protocol)
 
 
 def _random_payload(rng: random.Random, ports: tuple[int, ...]) -> bytes:

@@ -60,11 +60,11 @@ def of_host(settings: Settings) -> list[Finding]:
     findings += [_bpffs(settings.pin_dir), _unprivileged(), _syncookies()]
     present = {link.name: link for link in netlink.links()}
     findings += [_sides(settings)]
-    ethernet = tuple(n for n in present if n != "lo" and present[n].ethernet)
+    readable = tuple(n for n in present if n != "lo" and present[n].layer is not None)
     if not settings.interface_names:
         fix = "give -i eth0, or set interfaces in the configuration"
         findings.append(Finding("problem", "interfaces", "none is set: nothing is filtered", fix))
-    names = settings.interface_names or ethernet
+    names = settings.interface_names or readable
     for name in names:
         if name in present:
             findings += _interface(present[name], settings.pin_dir)
@@ -171,8 +171,8 @@ def _sides(settings: Settings) -> Finding:
 
 
 def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
-    if not link.ethernet:
-        yield Finding("problem", link.name, netlink.no_ethernet(link), "set another interface")
+    if link.layer is None:
+        yield Finding("problem", link.name, netlink.unreadable(link), "set another interface")
         return
     driver = netlink.driver(link.name)
     known = link.kind in _NATIVE or driver in _NATIVE

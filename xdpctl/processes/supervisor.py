@@ -16,8 +16,10 @@ from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.config.settings import CONTROL_FOLDER, Settings
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.datapath.loader.interface import refuse_foreign
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.flood.settings import Most
@@ -158,10 +160,16 @@ def _children(
 def _load(settings: Settings, pins: Pins, group: int) -> Loader:
     """Compile and load; the flow memory has room only if there is an outside interface."""
     flows = settings.flow_memory if settings.outside_interfaces else None
-    compiled = compile_filter(settings.capacities, settings.compiled, flows=flows)
-    teach = compile_teacher(flows, settings.compiled_teacher) if flows else None
+
+    def compile_for(layer: LinkLayer) -> tuple[Compiled, Compiled | None]:
+        return (
+            compile_filter(settings.capacities, settings.compiled, flows=flows, layer=layer),
+            compile_teacher(flows, settings.compiled_teacher, layer) if flows else None,
+        )
+
+    compiled, teach = compile_for(LinkLayer.ETHERNET)
     ports = settings.fleet.ports if settings.fleet else ()
-    return Loader(pins, compiled, group, teach, flows, ports)
+    return Loader(pins, compiled, group, teach, flows, ports, compile_for)
 
 
 def _add_explain(loader: Loader, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.arrays import HEAD
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.sizes import HEAD_BYTES
+from xdpctl.base.net.link_header import IPV4, IPV6, link_header
 from xdpctl.base.net.packet_fields import LATER
 from xdpctl.datapath.heads import HeadArray
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
@@ -23,10 +24,8 @@ _SYN, _RST, _ACK = 2, 4, 16
 _IS_SERVICE = np.zeros(1 << 16, bool)
 _IS_SERVICE[:SERVICES_BELOW] = True
 _IS_SERVICE[list(LISTED)] = True
-_TAGS = (0x8100, 0x88A8, 0x9100)
-_FAMILIES = {0x0800: 4, 0x86DD: 6}
+_FAMILIES = {IPV4: 4, IPV6: 6}
 _NO_VLAN = 4096
-_LINK = 14
 
 
 def classify(packets: PacketArray) -> NDArray[np.uint8]:
@@ -66,16 +65,11 @@ def heads(
     """One head for each Ethernet frame; the frames are well-formed, or not IP."""
     listed = list(frames)
     rows = np.zeros(len(listed), HEAD)
-    rows["weight"], rows["slot"], rows["reason"], rows["vlan"] = weight, slot, reason, _NO_VLAN
+    rows["weight"], rows["slot"], rows["reason"] = weight, slot, reason
     for head, frame in zip(rows, listed, strict=True):
-        kind, at = int.from_bytes(frame[12:14], "big"), _LINK
-        outer = kind
-        while kind in _TAGS and len(frame) >= at + 4:
-            if head["vlan"] == _NO_VLAN:
-                head["vlan"] = int.from_bytes(frame[at : at + 2], "big") & (_NO_VLAN - 1)
-                outer = int.from_bytes(frame[at + 2 : at + 4], "big")
-            kind, at = int.from_bytes(frame[at + 2 : at + 4], "big"), at + 4
-        part = frame[at : at + HEAD_BYTES]
+        kind, end, tag, outer = link_header(frame)
+        head["vlan"] = _NO_VLAN if tag is None else tag
+        part = frame[end : end + HEAD_BYTES]
         head["length"], head["bytes_held"] = len(frame), len(part)
         head["family"], head["ethertype"] = _FAMILIES.get(kind, 0), outer
         head["bytes"][: len(part)] = np.frombuffer(part, np.uint8)

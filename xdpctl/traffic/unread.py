@@ -4,7 +4,6 @@
 from xdpctl.traffic.window import Seen
 
 _NAMES = {
-    0x8864: "PPPoE",
     0x8847: "MPLS",
     0x8848: "MPLS",
     0x88E5: "MACsec",

@@ -60,7 +60,7 @@ def test_the_teaching_program_is_attached_stays_and_is_replaced(host: Host, pins
             second = placed()
             assert len(second) == 1
             assert second != first
-            programs.detach(card().index, again._teacher or 0)
+            programs.detach(card().index, again.programs.teacher() or 0)
             assert placed() == []
             again.reconcile()
             assert placed() == second, "taken off, it is attached again"

@@ -254,7 +254,7 @@ def test_known_flows_stay_known_if_their_memory_means_the_same(
     fill(second)
     host.call(second.reconcile)
     assert filters(host, second)
-    assert teachers(host) == [programs.info(second._teacher or 0).id]
+    assert teachers(host) == [programs.info(second.programs.teacher() or 0).id]
 
 
 def test_a_memory_of_another_size_learns_before_it_takes_over(
@@ -265,7 +265,7 @@ def test_a_memory_of_another_size_learns_before_it_takes_over(
     larger = with_fields(FLOWS, flows=4 * FLOWS.flows)
     second = loaders.enter_context(closing(start(host, pins, flows=larger)))
     assert not set(map_ids(second.pins).values()) & set(map_ids(first.pins).values())
-    ids = {programs.info(loader._teacher or 0).id for loader in (first, second)}
+    ids = {programs.info(loader.programs.teacher() or 0).id for loader in (first, second)}
     assert set(teachers(host)) == ids, "both learn what goes out"
     fill(second)
     host.call(second.reconcile)
@@ -277,7 +277,7 @@ def test_a_memory_of_another_size_learns_before_it_takes_over(
     monkeypatch.setattr(succession, "LEARN_SECONDS", 0.0)
     host.call(second.reconcile)
     assert filters(host, second)
-    assert teachers(host) == [programs.info(second._teacher or 0).id]
+    assert teachers(host) == [programs.info(second.programs.teacher() or 0).id]
 
 
 def test_an_outside_interface_may_go_and_come_back(

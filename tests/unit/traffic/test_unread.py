@@ -18,7 +18,7 @@ def frames(ethertype: int, count: int, family: int = 0) -> np.ndarray:
 def test_encapsulations_are_listed_with_their_rates() -> None:
     packets = np.concatenate(
         [
-            frames(0x8864, 200),
+            frames(0x894F, 200),
             frames(0x8847, 10),
             frames(0x8848, 10),
             frames(0x0806, 500),  # ARP keeps the link working
@@ -27,5 +27,5 @@ def test_encapsulations_are_listed_with_their_rates() -> None:
         ]
     )
     found = unread(Seen(packets, 100.0, 110.0, 0))
-    assert found == {"PPPoE": pytest.approx(60.0), "MPLS": pytest.approx(6.0)}
+    assert found == {"NSH": pytest.approx(60.0), "MPLS": pytest.approx(6.0)}
     assert unread(Seen(packets, 100.0, 100.0, 0)) == {}

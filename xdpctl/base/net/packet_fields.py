@@ -5,12 +5,11 @@ Lengths are those of the IP packet. Behind IPv6 extension headers the protocol i
 layer (RFC 8956). If a frame is cut short, only its complete fields are read.
 """
 
+from xdpctl.base.net.link_header import IPV4, IPV6, link_header
 from xdpctl.base.net.prefix import Prefix
 
 Fields = dict[str, int | Prefix]
 DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.12)
-_TAGS = (0x8100, 0x88A8, 0x9100)
-_IPV4, _IPV6 = 0x0800, 0x86DD
 EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
@@ -19,14 +18,11 @@ _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 
 def fields(frame: bytes) -> Fields | None:
     """The fields by the names of a match's components; None if the frame is not whole IP."""
-    kind, offset, tag = _number(frame, 12), 14, None
-    while kind in _TAGS and len(frame) >= offset + 4:
-        tag = _number(frame, offset) & 0xFFF if tag is None else tag
-        kind, offset = _number(frame, offset + 2), offset + 4
-    packet = frame[offset:]
-    if kind == _IPV4 and len(packet) >= 20:
+    kind, end, tag, _ = link_header(frame)
+    packet = frame[end:]
+    if kind == IPV4 and len(packet) >= 20:
         values = _ipv4(packet)
-    elif kind == _IPV6 and len(packet) >= 40:
+    elif kind == IPV6 and len(packet) >= 40:
         values = _ipv6(packet)
     else:
         return None

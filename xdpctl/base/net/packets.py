@@ -5,12 +5,12 @@ import struct
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
+from xdpctl.base.net.link_header import IPV4, IPV6, link_header
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
-_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
-_TAGS = (0x8100, 0x88A8, 0x9100)
+_ETHERTYPES = {4: IPV4, 6: IPV6}
 _LINK = 14
 _ROOM = 64  # bytes of transport header and payload, enough to read ports, types and flags
 _LEAST = 14  # bytes up to the flags of a TCP header
@@ -88,18 +88,14 @@ class _Header(NamedTuple):
 
 
 def _read(frame: bytes) -> tuple[int, _Header | None]:
-    """The EtherType after all VLAN tags, and the IP header if it is complete."""
-    offset = _LINK
-    kind = int.from_bytes(frame[12:14], "big")
-    while kind in _TAGS and len(frame) >= offset + 4:
-        kind = int.from_bytes(frame[offset + 2 : offset + 4], "big")
-        offset += 4
-    packet = frame[offset:]
-    if kind == _ETHERTYPES[4] and len(packet) >= 20:
+    """The EtherType of what the link carries, and the IP header if it is complete."""
+    kind, end, _, _ = link_header(frame)
+    packet = frame[end:]
+    if kind == IPV4 and len(packet) >= 20:
         later = int.from_bytes(packet[6:8], "big") & 0x1FFF
         transport = b"" if later else packet[(packet[0] & 15) * 4 :]
         return kind, _Header(packet[12:16], packet[16:20], packet[9], transport)
-    if kind == _ETHERTYPES[6] and len(packet) >= 40:
+    if kind == IPV6 and len(packet) >= 40:
         return kind, _Header(packet[8:24], packet[24:40], packet[6], packet[40:])
     return kind, None
 

@@ -10,6 +10,7 @@ from xdpctl.abi.sizes import BITMAPS_MAX
 from xdpctl.datapath.bpf.maps import MapShape
 from xdpctl.datapath.loader import egress
 from xdpctl.datapath.loader.compiler import Compiled, Request, compile_source, images_dir
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.tables.cells import buckets_log2
 from xdpctl.model import services
 from xdpctl.model.capacity import Capacity, FlowSettings
@@ -44,14 +45,29 @@ def _of_flows(flows: FlowSettings) -> dict[str, int | str]:
     return {"FLOWS_LOG2": flows.blocks_log2, "QUIC_PROOFS": int(flows.quic)}
 
 
-def compile_teacher(flows: FlowSettings, cache: Path | None = None) -> Compiled:
+def _of_layer(layer: LinkLayer) -> dict[str, int | str]:
+    return {} if layer is LinkLayer.ETHERNET else {"LINK_LAYER": layer.value}
+
+
+def compile_teacher(
+    flows: FlowSettings, cache: Path | None = None, layer: LinkLayer = LinkLayer.ETHERNET
+) -> Compiled:
     """Compile the program that fills the flow memory; for `cache` see compile_source()."""
-    return compile_source(teacher_request(flows), cache)
+    # what goes into a tunnel does not have its outer headers yet
+    layer = min(layer, LinkLayer.NONE)
+    return compile_source(teacher_request(flows, layer), _cache_of(cache, layer))
 
 
-def teacher_request(flows: FlowSettings) -> Request:
+def teacher_request(flows: FlowSettings, layer: LinkLayer = LinkLayer.ETHERNET) -> Request:
     """What is compiled for the program that fills the flow memory."""
-    return Request("teach.c", (egress.NAME,), {**_of_flows(flows), **_of_services()})
+    defines = {**_of_flows(flows), **_of_services(), **_of_layer(layer)}
+    return Request("teach.c", (egress.NAME,), defines)
+
+
+def _cache_of(cache: Path | None, layer: LinkLayer) -> Path | None:
+    if cache is None or layer is LinkLayer.ETHERNET:
+        return cache
+    return cache.with_stem(f"{cache.stem}-{layer.name.lower()}")
 
 
 def compile_filter(
@@ -60,24 +76,30 @@ def compile_filter(
     *,
     flows: FlowSettings | None = None,
     rehearsal: bool = False,
+    layer: LinkLayer = LinkLayer.ETHERNET,
 ) -> Compiled:
-    """Compile the filter and the explain programs, with their stages.
+    """Compile the filter and, of Ethernet frames, the explain programs, with their stages.
 
     For `cache` see compile_source(). `flows` is None without an outside interface; the flow memory
     then has no room. With `rehearsal`, limits use the clock of a recording, see bpf/clock.bpf.h.
     """
-    request = filter_request(flows, rehearsal)
-    compiled = compile_source(request, cache)
+    request = filter_request(flows, rehearsal, layer)
+    compiled = compile_source(request, _cache_of(cache, layer))
     return replace(compiled, maps=_sized(compiled.maps, capacity))
 
 
-def filter_request(flows: FlowSettings | None, rehearsal: bool = False) -> Request:
+def filter_request(
+    flows: FlowSettings | None,
+    rehearsal: bool = False,
+    layer: LinkLayer = LinkLayer.ETHERNET,
+) -> Request:
     """What is compiled for a filter, whatever its capacity."""
-    defines = {**_of_services(), **(_of_flows(flows) if flows else {})}
+    defines = {**_of_services(), **(_of_flows(flows) if flows else {}), **_of_layer(layer)}
     if rehearsal:
         defines["REHEARSAL"] = 1
     names = [PROGRAM, OUTSIDE, *STAGES.values()]
-    names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *EXPLAIN_STAGES.values()]
+    if layer is LinkLayer.ETHERNET:
+        names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *EXPLAIN_STAGES.values()]
     return Request("xdpctl.c", tuple(names), defines)
 
 

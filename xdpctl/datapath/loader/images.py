@@ -12,14 +12,19 @@ from pathlib import Path
 
 from xdpctl.datapath.loader.compiler import compile_now
 from xdpctl.datapath.loader.filter_program import filter_request, teacher_request
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.model.capacity import FlowSettings
 
 
 def main() -> None:
     folder, flows = Path(sys.argv[1]), FlowSettings()
     folder.mkdir(parents=True, exist_ok=True)
-    requests = [filter_request(None), filter_request(flows), teacher_request(flows)]
-    for request in [*requests, filter_request(None, rehearsal=True)]:
+    requests = [filter_request(None, rehearsal=True)]
+    for layer in LinkLayer:
+        requests += [filter_request(of, layer=layer) for of in (None, flows)]
+        if layer is not LinkLayer.TUNNEL:
+            requests.append(teacher_request(flows, layer))
+    for request in requests:
         data = json.dumps(compile_now(request), sort_keys=True).encode()
         (folder / request.image()).write_bytes(gzip.compress(data, mtime=0))
 

@@ -9,6 +9,7 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.take_down import OURS, opened, slots_ids
@@ -21,15 +22,16 @@ log = logging.getLogger("xdpctl.loader")
 class AttachedInterface:
     """The state of one configured interface.
 
-    `outside`: no network of ours is beyond it. `reason` says why it is in generic mode. `taken_off`
-    counts how often somebody else took the filter off since this process started. `teaches` is the
-    means by which outgoing packets are recorded in the flow memory: "" if they are not, None before
-    the first check.
+    `outside`: no network of ours is beyond it. `layer`: for which frames its programs are. `reason`
+    says why it is in generic mode. `taken_off` counts how often somebody else took the filter off
+    since this process started. `teaches` is the means by which outgoing packets are recorded in the
+    flow memory: "" if they are not, None before the first check.
     """
 
     name: str
     staged: Staged
     outside: bool = False
+    layer: LinkLayer = LinkLayer.ETHERNET
     state: str = "absent"
     mode: str | None = None
     detail: str = "no such interface yet"

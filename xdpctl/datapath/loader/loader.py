@@ -8,16 +8,15 @@ and replaces each program atomically. If maps of other shapes are needed, see su
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
 
-from xdpctl.abi.constants import Filled, Stage
+from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import egress, netlink
-from xdpctl.datapath.loader.compiler import Compiled, Program
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.filter_program import (
     EXPLAIN,
     EXPLAIN_STAGES,
@@ -26,12 +25,14 @@ from xdpctl.datapath.loader.filter_program import (
     STAGES,
 )
 from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
+from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
-from xdpctl.datapath.loader.stages import Staged, load_staged
+from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.succession import Succession
 from xdpctl.datapath.loader.take_down import opened
-from xdpctl.errors import AttachError, DatapathError
+from xdpctl.errors import AttachError
 from xdpctl.model.capacity import FlowSettings
 
 _EARLIER = "by an earlier filter: "
@@ -49,6 +50,7 @@ class Loader:
         teach: Compiled | None = None,
         flows: FlowSettings | None = None,
         fleet_ports: Iterable[int] = (),
+        compile_for: CompileFor | None = None,
     ) -> None:
         self._compiled = compiled
         self._group = group
@@ -63,29 +65,10 @@ class Loader:
         self._maps.set_fleet_ports(fleet_ports)
         self._id = maps.map_id(self._maps.shared["slots"].fd)
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
-        self._teacher = self._load(teach.programs[egress.NAME], {}) if teach else None
+        shared = {name: one.fd for name, one in self._maps.shared.items()}
+        self.programs = LayeredPrograms(shared, compiled, teach, compile_for)
         self.ports: dict[str, AttachedInterface] = {}
         self.succession.publish()
-
-    def _load_staged(
-        self, program: str, stages: Mapping[Stage, str], directory: Path, own: Mapping[str, int]
-    ) -> Staged:
-        def load(name: str, stages_fd: int) -> int:
-            return self._load(self._compiled.programs[name], {**own, "stages": stages_fd})
-
-        return load_staged(load, self._compiled.maps["stages"], program, stages, directory)
-
-    def _load(self, program: Program, own: Mapping[str, int]) -> int:
-        fds = {name: shared.fd for name, shared in self._maps.shared.items()} | dict(own)
-        flags, kind = programs.F_XDP_HAS_FRAGS, programs.XDP
-        if program.name == egress.NAME:
-            flags, kind = 0, programs.SCHED_CLS
-        try:
-            return programs.load(program.name, program.linked(fds), flags, kind)
-        except OSError as error:
-            raise DatapathError(
-                f"the kernel did not load the program {program.name}: {error.strerror}"
-            ) from error
 
     def add_explain(self, outside: bool = False) -> None:
         """Load and pin the explain program of a side; filtering does not depend on it."""
@@ -96,7 +79,7 @@ class Loader:
             share(directory, self._group, 0o750)
         with closing(self._maps.port(pin.parent, outside)) as port:
             own = {"counters": 0, "port": port.fd}
-            staged = self._load_staged(program, EXPLAIN_STAGES, pin.parent, own)
+            staged = self.programs.staged(program, EXPLAIN_STAGES, pin.parent, own)
         fresh = pin.with_name("new")
         fresh.unlink(missing_ok=True)
         maps.pin(staged.program_fd, fresh)
@@ -116,22 +99,35 @@ class Loader:
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
+        staged = self._staged_of(name, outside, LinkLayer.ETHERNET)
+        self.ports[name] = AttachedInterface(name, staged, outside)
+        return self.ports[name]
+
+    def _staged_of(self, name: str, outside: bool, layer: LinkLayer) -> Staged:
+        """Load the programs of an interface for what its frames begin with."""
+        directory = self.pins.port(name)
         program = OUTSIDE if outside else PROGRAM
         with (
             closing(self._maps.adopt_or_create("counters", directory / "counters")) as counters,
             closing(self._maps.port(directory, outside)) as port,
         ):
             own = {"counters": counters.fd, "port": port.fd}
-            staged = self._load_staged(program, STAGES, directory, own)
-        self.ports[name] = AttachedInterface(name, staged, outside)
-        return self.ports[name]
+            return self.programs.staged(program, STAGES, directory, own, layer)
+
+    def fit(self, port: AttachedInterface, layer: LinkLayer) -> None:
+        """Load other programs if the interface's frames begin differently than before."""
+        if port.layer is layer:
+            return
+        self.programs.need(layer)
+        staged = self._staged_of(port.name, port.outside, layer)
+        port.staged.close()
+        port.staged, port.layer = staged, layer
 
     def close(self) -> None:
         """Close the descriptors; pinned maps and attached programs stay."""
         for port in self.ports.values():
             port.staged.close()
-        if self._teacher is not None:
-            os.close(self._teacher)
+        self.programs.close()
         self._maps.close()
 
     def reconcile(self) -> None:
@@ -145,10 +141,11 @@ class Loader:
                     "absent", None, "no such interface now; will be attached when it appears"
                 )
                 continue
-            if not link.ethernet:
-                port.became("failed", link.xdp_mode, netlink.no_ethernet(link))
+            if link.layer is None:
+                port.became("failed", link.xdp_mode, netlink.unreadable(link))
                 continue
             try:
+                self.fit(port, link.layer)
                 self._reconcile_port(port, link)
             except AttachRefused as error:
                 if not error.gone:
@@ -163,7 +160,7 @@ class Loader:
         """Take the earlier filter's place if there is one, and this one has all rules."""
         succession, control = self.succession, self._maps.control
         filled = control["filled"] == Filled.ALL
-        if succession.due(filled, self._teacher is not None):
+        if succession.due(filled, self.programs.teaches):
             if succession.take_over(self.ports, present):
                 self._maps.set_memories(self._flows)
                 self.reconcile()
@@ -178,8 +175,8 @@ class Loader:
                 if port.teaches is None and egress.detach(link.index, self._memories_id):
                     log.info("%s: it is no longer outside, so it teaches no flows", port.name)
                 port.teaches = ""
-            elif self._teacher is not None:
-                port.taught(egress.attach(link.index, self._teacher, self._memories_id), "")
+            elif (teacher := self.programs.teacher(port.layer)) is not None:
+                port.taught(egress.attach(link.index, teacher, self._memories_id), "")
         except AttachError as error:
             if port.outside:
                 port.taught("", str(error))
@@ -207,7 +204,7 @@ class Loader:
         earlier_fd = None
         if self.succession.earlier and self._maps.control["filled"] != Filled.ALL:
             name = OUTSIDE if port.outside else PROGRAM
-            earlier_fd = self.succession.stand_in(netlink.links(), name)
+            earlier_fd = self.succession.stand_in(netlink.links(), name, link.layer)
         try:
             return self._attached(port, link, port.program_fd if earlier_fd is None else earlier_fd)
         finally:

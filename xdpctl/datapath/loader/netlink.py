@@ -20,12 +20,12 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
+from xdpctl.datapath.loader.link_layers import LinkLayer, of_type
 from xdpctl.errors import AttachError
 
 log = logging.getLogger("xdpctl.links")
 # linux/if_link.h
 _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
-_ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK (linux/if_arp.h)
 # as pyroute2 names enum XDP_ATTACHED_*
 _MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload", "xdpmulti": "several"}
 _FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
@@ -44,7 +44,7 @@ _MEANING = {
 class Link:
     """One interface; `xdp_mode` is native, generic, offload, several or None.
 
-    `ethernet`: its frames begin with an Ethernet header.
+    `layer` is None if its frames cannot be read.
     """
 
     index: int
@@ -53,16 +53,16 @@ class Link:
     mtu: int
     mac: str
     kind: str
-    ethernet: bool
+    layer: LinkLayer | None
     xdp_mode: str | None
     program_id: int | None
 
 
-def no_ethernet(link: Link) -> str:
-    """Why an interface cannot be filtered: the first bytes of its packets are no EtherType."""
+def unreadable(link: Link) -> str:
+    """Why an interface of another kind cannot be filtered."""
     return (
-        f"{link.name} ({link.kind or 'its kind'}) has no Ethernet header, so its packets cannot be "
-        "read: filter on the interface on which they arrive, or behind it"
+        f"{link.name} ({link.kind or 'its kind'}) has frames that xdpctl cannot read: filter on "
+        "the interface on which they arrive, or behind it"
     )
 
 
@@ -107,7 +107,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         mac=message.get_attr("IFLA_ADDRESS") or "",
         kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
-        ethernet=message["ifi_type"] in _ETHERNET,
+        layer=of_type(message["ifi_type"]),
         xdp_mode=_MODES.get(mode or ""),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
     )

@@ -23,6 +23,7 @@ from xdpctl.datapath.emergency_bypass import press, pressed
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
+from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.other_filters import OtherFilters, held_writable
 from xdpctl.errors import AttachError
@@ -104,14 +105,15 @@ class Succession:
             self.waits_for = "the flow memory of this version learns which flows there are"
         return filled and not learns and now >= self._again_at
 
-    def stand_in(self, present: list[Link], name: str) -> int | None:
+    def stand_in(self, present: list[Link], name: str, layer: LinkLayer | None) -> int | None:
         """A descriptor of the earlier filter's program with this name, from another interface.
 
-        An interface that appears while the own filter is not filled gets it. A program that a
-        given-up attempt has left is used only if there is no other. The caller closes it.
+        The other interface has frames of the same kind. An interface that appears while the own
+        filter is not filled gets it. A program that a given-up attempt has left is used only if
+        there is no other. The caller closes it.
         """
         for in_force in (True, False):
-            for link in present:
+            for link in (link for link in present if link.layer is layer):
                 with self.others.program(link) as found:
                     if found and found[1].name == name and in_force is self._earlier(found[1]):
                         return os.dup(found[0])
