@@ -23,6 +23,7 @@ from tests.support.other_version import DEFECTIVE, OTHER_SHAPES, other_version
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Filled, Reason
 from xdpctl.base.system.children import python
+from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import NEXT, Pins
 from xdpctl.datapath.pinned import PinnedDatapath
@@ -203,6 +204,45 @@ def test_a_lost_store_does_not_put_an_empty_filter_in_force(
     assert "203.0.113.128/25" in in_kernel(box)
 
 
+def test_another_version_refuses_a_lost_store_at_each_start(
+    street_box: Box, other: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits of the settings are stored at a start, and must not make a lost store a known one."""
+    box = street_box
+    box.settings = '[[limits]]\nmatch = "udp dst-port 53"\npps = 1000\n'
+    box.start()
+    block(box.client, "203.0.113.128/25")
+    first = name_in_force(box)
+    box.stop()
+    for path in list((box.directory / "state" / "control").glob("rules.sqlite*")):
+        path.unlink()
+    box.environment = other
+    for _ in range(2):
+        with pytest.raises(LabError, match="the store is empty although a filter is in force"):
+            box.start()
+        assert name_in_force(box) == first
+        box.kill()
+    box.environment = {}
+    monkeypatch.setattr(box, "ready", lambda: answers(box))  # it reports the lost store
+    box.start()
+    assert "203.0.113.128/25" in in_kernel(box), "the earlier version recovers it"
+
+
+def test_filters_that_a_bypass_lets_pass_everything_are_not_compared(street_box: Box) -> None:
+    """Else a defective version would seem to decide as the earlier one."""
+    box = street_box
+    box.start()
+    block(box.client, "203.0.113.128/25")
+    first = name_in_force(box)
+    box.stop()
+    box.environment = other_version(box.directory / "defective", DEFECTIVE)
+    emergency_bypass.press_all(box.pins.directory, True)
+    with pytest.raises(LabError, match="the bypass is on, so the filters cannot be compared"):
+        box.start()
+    box.kill()
+    assert name_in_force(box) == first
+
+
 def test_a_rule_that_this_version_cannot_read_stays_in_force(
     street_box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +259,10 @@ def test_a_rule_that_this_version_cannot_read_stays_in_force(
     capacity_changed(box)
     assert "records of the store cannot be read" in box.log.read_text()
     assert in_kernel(box).keys() == {"203.0.113.7/32", "203.0.113.128/25"}
+    first = name_in_force(box)
+    assert upgrade(box, "--accept-differences")[0] == 4
+    assert eventually(lambda: name_in_force(box) != first), "it follows by itself"
+    assert eventually(lambda: answers(box) and in_kernel(box).keys() == {"203.0.113.128/25"})
 
 
 def answers(box: Box) -> bool:

@@ -14,6 +14,11 @@ def stops(value: int) -> bool:
     return bool(value & TOLD << 1)
 
 
+def slot_of(value: int) -> int:
+    """The slot that decided, or SLOT_NONE, by the return value of any version's program."""
+    return (value & TOLD - 1) >> REASON_BITS
+
+
 class PackedVerdict(NamedTuple):
     """The explain program's return value: the reason, and the deciding slot or SLOT_NONE."""
 
@@ -23,7 +28,7 @@ class PackedVerdict(NamedTuple):
     @classmethod
     def of(cls, value: int) -> "PackedVerdict":
         """Split the program's return value."""
-        return cls(Reason(value & (1 << REASON_BITS) - 1), (value & TOLD - 1) >> REASON_BITS)
+        return cls(Reason(value & (1 << REASON_BITS) - 1), slot_of(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,12 @@ def of_state(state: State, people: Iterable[Prefix]) -> Iterator[bytes]:
     """Frames from the sources of rules, of sets and of `people`, and from random addresses."""
     inside = {4: _NOWHERE[4], 6: _NOWHERE[6]}
     inside |= {prefix.family: prefix for prefix in state.protection.own if prefix.exact}
-    known = [*people, *state.logins, *state.protection.why]
-    listed = random.sample(list(state.image.entries), min(_OF_RULES, len(state.image.entries)))
+    known = [*people, *list(state.logins), *list(state.protection.why)]
+    entries = list(state.image.entries)  # rules may end meanwhile
+    listed = random.sample(entries, min(_OF_RULES, len(entries)))
     for source in chain(known, listed, _of_sets(state), _of_anybody()):
         yield from _from(Prefix(source.address, 8 * len(source.address)), inside[source.family])
-    certain = [rule for rule in state.matches.values() if _certain(rule)]
+    certain = [rule for rule in list(state.matches.values()) if _certain(rule)]
     for rule in random.sample(certain, min(_OF_MATCHES, len(certain))):
         yield from _of_match(rule, inside)
 
@@ -57,7 +58,7 @@ def _from(source: Prefix, to: Prefix) -> Iterator[bytes]:
 
 
 def _of_sets(state: State) -> Iterator[Prefix]:
-    sets = [keys for by_family in state.image.sets.values() for keys in by_family.items()]
+    sets = [keys for by_family in list(state.image.sets.values()) for keys in by_family.items()]
     for family, keys in sets:
         many = min(len(keys), max(1, _OF_SETS // len(sets)))
         chosen = sorted(random.sample(range(len(keys)), many))
@@ -89,6 +90,6 @@ def _first(ranges: tuple[tuple[int, int], ...] | None, otherwise: int) -> int:
 
 def slots_of_rules(state: State) -> Iterator[tuple[Prefix, int]]:
     """The sources of rules with a slot of their own."""
-    for source, slot in state.image.entries.items():
+    for source, slot in list(state.image.entries.items()):  # rules may end meanwhile
         if slot >= SlotNumber.FIRST:
             yield source, slot

@@ -9,11 +9,11 @@ import numpy as np
 
 from xdpctl.abi.arrays import CONTROL
 from xdpctl.abi.constants import Filled
-from xdpctl.abi.explanation import PackedVerdict, stops
+from xdpctl.abi.explanation import slot_of, stops
 from xdpctl.abi.structs import Hits, total_hits
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader.kept_maps import COUNTS
+from xdpctl.datapath.loader.kept_maps import HITS
 from xdpctl.errors import DatapathError
 
 
@@ -29,7 +29,7 @@ class Judge:
 
     def slot(self, frame: bytes) -> int:
         """The slot that decides the frame, or SLOT_NONE."""
-        return PackedVerdict.of(self._run(frame)).slot
+        return slot_of(self._run(frame))
 
 
 @contextmanager
@@ -59,7 +59,7 @@ class OtherHits:
     """The hits of another filter's slots; none if they do not mean the same there."""
 
     def __init__(self, pins: Pins) -> None:
-        self._map = maps.open_map(pins.map("hits")) if (pins.root / COUNTS.mark).is_dir() else None
+        self._map = maps.open_map(pins.map("hits")) if (pins.root / HITS.mark).is_dir() else None
 
     def close(self) -> None:
         if self._map:
@@ -70,6 +70,13 @@ class OtherHits:
         if self._map is None or slot >= self._map.shape.max_entries:
             return Hits(0, 0)
         return total_hits(self._map.get(slot.to_bytes(4, "little")) or b"")
+
+
+def is_taken_unchecked(pins: Pins) -> bool:
+    """Whether somebody has decided that a filter of this version takes over as it is."""
+    with closing(maps.open_map(pins.map("controls"))) as controls:
+        filled = np.frombuffer(controls.memory(), CONTROL)[0]["filled"]
+        return bool(filled == Filled.UNCHECKED)
 
 
 def take_unchecked(pins: Pins) -> None:

@@ -195,12 +195,13 @@ def _in_force(
     with ExitStack() as ending:
         datapath, controller = _controller(settings, pins, ending)
         listeners()
-        is_new = controller.store.pristine()
+        if is_new := controller.store.pristine():
+            handover.refuse_new_store(pins, datapath)
         _begin(settings, controller)
         ending.enter_context(_protecting(settings, controller))
         ending.enter_context(handover.following(pins, refused))
         sides = _sides(settings)
-        handover.hand_over(pins, datapath, controller.state, handover.peers, sides, is_new)
+        handover.hand_over(pins, datapath, controller.state, handover.peers, sides)
         if is_new:
             controller.store.write({BEGUN: b""})
         _say(settings, controller.state)

@@ -22,8 +22,9 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import sd_notify
 from xdpctl.control import sample_packets
 from xdpctl.control.state.state import State
+from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.comparison import Judge, OtherHits, judges
+from xdpctl.datapath.comparison import Judge, OtherHits, is_taken_unchecked, judges
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.match.components import UDP
@@ -48,7 +49,6 @@ def hand_over(
     state: State,
     people: Callable[[], Iterable[Prefix]],
     sides: Collection[bool],
-    store_is_new: bool = False,
 ) -> None:
     """Let this filled filter take the place of the earlier one, and wait until it is in force.
 
@@ -56,10 +56,9 @@ def hand_over(
     decide packets of rules, of `people` or of anybody differently, if the store has lost rules that
     the earlier filter may have, or if the loader does not put it in place.
     """
-    earlier = Pins(pins.directory)
-    if earlier.name in ("", pins.name):
+    earlier = _earlier(pins)
+    if earlier is None:
         return
-    earlier = Pins(pins.directory, earlier.name)
     sd_notify.extend(_PROGRAM_SECONDS + _CHECK_SECONDS + _SWAP_SECONDS)
     if not _awaited(lambda: _explains(pins, sides), _PROGRAM_SECONDS):
         raise NotTakenOver("the loader has not loaded the explain programs of the new filter")
@@ -67,8 +66,9 @@ def hand_over(
     if unchecked:
         log.warning("the new filter takes over without a check, as somebody decided")
     else:
-        _refuse_losses(state, store_is_new)
-        _check(earlier, pins, datapath, state, list(islice(people(), _PEOPLE_MAX)))
+        _refuse_losses(state)
+        _refuse_bypass(earlier, pins)
+        _check(earlier, pins, datapath, state, list(islice(people(), _PEOPLE_MAX)), sides)
     _keep_hits(earlier, pins, datapath, state)
     log.info("the new filter has all rules; the loader puts it in place")
 
@@ -77,27 +77,50 @@ def hand_over(
         return Pins(pins.directory).name == pins.name
 
     if not _awaited(in_force, _SWAP_SECONDS):
-        datapath.filled = Filled.UNCHECKED if unchecked else Filled.NOT
+        datapath.filled = Filled.NOT
         raise NotTakenOver(
             f"the loader has not put the new filter in place for {_SWAP_SECONDS:.0f} s; the "
             "earlier one stays in force. `xdpctl upgrade` says why"
         )
 
 
-def _refuse_losses(state: State, store_is_new: bool) -> None:
-    """NotTakenOver if the earlier filter may have rules that the store does not give."""
-    if store_is_new:
+def _earlier(pins: Pins) -> Pins | None:
+    """The filter in force, unless it is this one or there is none."""
+    name = Pins(pins.directory).name
+    return None if name in ("", pins.name) else Pins(pins.directory, name)
+
+
+def refuse_new_store(pins: Pins, datapath: PinnedDatapath) -> None:
+    """NotTakenOver if a filter is in force, whose rules an empty store does not have.
+
+    To be called before anything is stored: a store that has something is not known to be empty.
+    """
+    if _earlier(pins) and datapath.filled is not Filled.UNCHECKED:
         raise NotTakenOver(
             "the store is empty although a filter is in force: its rules would be lost. Put the "
             "store back, or start the version and settings of that filter, which recover its "
             f"rules. If it has none: {_ACCEPT}"
         )
+
+
+def _refuse_losses(state: State) -> None:
+    """NotTakenOver if the earlier filter may have rules that the store does not give."""
     if state.unreadable:
         named = ", ".join(list(state.unreadable)[:_NAMED])
         raise NotTakenOver(
             f"{len(state.unreadable)} records of the store cannot be read by this version, and the "
             f"earlier filter has them in force: {named}. Install the version again that wrote "
             f"them, or remove them, or lose them: {_ACCEPT}"
+        )
+
+
+def _refuse_bypass(*filters: Pins) -> None:
+    """NotTakenOver if the bypass is on: then a filter passes everything, whatever its rules."""
+    if any(emergency_bypass.pressed(pins) for pins in filters):
+        raise NotTakenOver(
+            "the bypass is on, so the filters cannot be compared, and the earlier one stays in "
+            "force. Turn it off (xdpctl bypass off) and restart this process, or lose the "
+            f"comparison: {_ACCEPT}"
         )
 
 
@@ -121,16 +144,22 @@ def _explains(pins: Pins, sides: Collection[bool]) -> bool:
 
 
 def _check(
-    earlier: Pins, pins: Pins, datapath: PinnedDatapath, state: State, people: list[Prefix]
+    earlier: Pins,
+    pins: Pins,
+    datapath: PinnedDatapath,
+    state: State,
+    people: list[Prefix],
+    sides: Collection[bool],
 ) -> None:
     """NotTakenOver if the filters decide a packet differently, twice in a row."""
     with judges(earlier, pins) as by_side:
-        for outside in {True, False} - by_side.keys():
-            if pins.explain_of(outside).exists():
-                side = "outside" if outside else "inside"
-                log.warning(
-                    "the earlier filter has no explain program for the %s: not compared", side
-                )
+        for outside in set(sides) - by_side.keys():
+            side = "outside" if outside else "inside"
+            raise NotTakenOver(
+                f"the earlier filter has no explain program for {side} interfaces, so they cannot "
+                "be compared, and it stays in force. If an interface has another side now, change "
+                f"that before or after. If that is what you want: {_ACCEPT}"
+            )
         for outside, (theirs, ours) in by_side.items():
             frames = list(sample_packets.of_state(state, people))
             differing = [frame for frame in frames if theirs.stops(frame) != ours.stops(frame)]
@@ -161,8 +190,8 @@ def _different(differing: list[bytes], ours: Judge, total: int) -> NotTakenOver:
 
 def _keep_hits(earlier: Pins, pins: Pins, datapath: PinnedDatapath, state: State) -> None:
     """Copy the hits of rules and sets, which the store does not have."""
-    slots = [rule.slot for rule in state.matches.values()]
-    slots += [source_set.slot for source_set in state.sets.values()]
+    slots = [rule.slot for rule in list(state.matches.values())]  # rules may end meanwhile
+    slots += [source_set.slot for source_set in list(state.sets.values())]
     with closing(OtherHits(earlier)) as hits:
         counted = {slot: hits.of(slot) for slot in slots}
         with judges(earlier, pins) as by_side:
@@ -185,7 +214,8 @@ def _hits_of_sources(
 def following(pins: Pins, refused: str) -> PeriodicTask:
     """Ends this process when there is another filter to fill: its next start fills that one.
 
-    `refused` is the name of a filter that cannot take over, "" for none.
+    `refused` is the name of a filter that cannot take over, "" for none: unless it is in force all
+    the same, or somebody decides that it takes over.
     """
 
     def step(_: float) -> None:
@@ -193,9 +223,15 @@ def following(pins: Pins, refused: str) -> PeriodicTask:
             other = Pins.to_fill(pins.directory).name
         except SchemaError:
             other = "of another version"
-        if other not in ("", pins.name, refused):
+        if refused and Pins(pins.directory).name == refused:
+            log.warning("another filter is in force: starting again to serve it")
+        elif refused and other == refused and is_taken_unchecked(Pins(pins.directory, refused)):
+            log.warning("starting again, to put the new filter in place without a check")
+        elif other not in ("", pins.name, refused):
             log.warning("the loader has made a filter with other maps: starting again to fill it")
-            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            return
+        os.kill(os.getpid(), signal.SIGTERM)
 
     trouble = "it is not known which filter is in force"
     return PeriodicTask("filter", _FOLLOW_SECONDS, step, trouble)

@@ -2,6 +2,7 @@
 """A filter takes the place of one with other maps: step by step, and with every refusal."""
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -70,6 +71,17 @@ def filters(host: Host, loader: Loader, name: str = "in0") -> bool:
     """Whether this loader's program is on the interface."""
     attached = link(host, name).program_id
     return attached == programs.info(loader.ports[name].program_fd).id
+
+
+def verdict(host: Host, name: str) -> int:
+    """What the program that is attached to an interface does with the blocked packet."""
+    program_id = link(host, name).program_id
+    assert program_id
+    fd = programs.open_by_id(program_id)
+    try:
+        return programs.run(fd, BLOCKED).value
+    finally:
+        os.close(fd)
 
 
 def fill(loader: Loader, rules: str = "drop 192.0.2.0/24") -> None:
@@ -169,7 +181,7 @@ def test_every_step_can_be_interrupted_and_is_then_continued(
                 host.call(third.reconcile)
         third.close()
         for interface in ("in0", "in1"):
-            assert link(host, interface).program_id is not None
+            assert verdict(host, interface) == 1
     last = loaders.enter_context(closing(start(host, pins, LARGER)))
     assert filters(host, last)
     assert filters(host, last, "in1")

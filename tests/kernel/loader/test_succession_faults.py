@@ -13,7 +13,6 @@ from msgspec.structs import replace as with_fields
 
 from tests.kernel.conftest import CAPACITY, FLOWS, filter_for, parse_rules, teacher_for
 from tests.kernel.loader.test_succession import (
-    BLOCKED,
     LARGER,
     failing,
     fill,
@@ -25,6 +24,7 @@ from tests.kernel.loader.test_succession import (
     say_filled,
     start,
     teachers,
+    verdict,
 )
 from xdpctl.abi.arrays import PORT
 from xdpctl.abi.constants import Asking, Filled
@@ -54,17 +54,6 @@ def earlier(host: Host, pins: Pins, *, flows: FlowSettings | None = None) -> str
     fill(loader)
     loader.close()
     return loader.pins.name
-
-
-def verdict(host: Host, name: str) -> int:
-    """What the program that is attached to an interface does with the blocked packet."""
-    program_id = link(host, name).program_id
-    assert program_id
-    fd = programs.open_by_id(program_id)
-    try:
-        return programs.run(fd, BLOCKED).value
-    finally:
-        os.close(fd)
 
 
 def swap_one_alone(host: Host, loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,25 +96,6 @@ def test_a_third_version_may_start_after_half_a_swap(
     assert filters(host, third)
     assert filters(host, third, "in1")
     assert [left.name for left in Pins.all(pins.directory)] == [third.pins.name]
-
-
-@pytest.mark.parametrize("taken_off", [True, False])
-def test_an_interface_that_comes_meanwhile_gets_the_earlier_filter(
-    host: Host, pins: Pins, loaders: ExitStack, taken_off: bool
-) -> None:
-    """The next filter has no rules yet."""
-    first = start(host, pins, names=("in0", "in1") if taken_off else ("in0",))
-    fill(first)
-    first.close()
-    second = loaders.enter_context(closing(start(host, pins, LARGER)))
-    if taken_off:
-        host.ip("link set in1 xdp off")
-        host.call(second.reconcile)
-    assert verdict(host, "in1") == 1
-    assert "by an earlier filter" in second.ports["in1"].detail
-    fill(second)
-    host.call(second.reconcile)
-    assert filters(host, second, "in1")
 
 
 def test_what_filled_an_attempt_that_was_ended_does_not_count(
@@ -266,7 +236,7 @@ def test_a_bypass_that_is_pressed_during_the_swap_stays(
 
     def meanwhile(pins: Pins) -> bool:
         before = emergency_bypass.pressed(pins)
-        emergency_bypass.press_all(pins.directory, True)
+        emergency_bypass.press(pins, True)  # of the earlier filter alone
         return before
 
     monkeypatch.setattr(succession, "pressed", meanwhile)
@@ -322,22 +292,3 @@ def test_down_removes_what_a_killed_start_has_left(host: Host, pins: Pins) -> No
     (pins.directory / "0000000000000000-00000000").mkdir()
     host.call(lambda: take_down(pins))
     assert not pins.directory.exists()
-
-
-def test_an_interface_that_comes_gets_the_filter_in_force_and_not_a_given_up_one(
-    host: Host, pins: Pins, loaders: ExitStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The given-up one, which is on in0, has lost its rules since."""
-    host.ip("link add in2 type veth peer name far-in2")
-    first = start(host, pins, names=("in0", "in1"))
-    fill(first)
-    first.close()
-    second = start(host, pins, LARGER)
-    fill(second)
-    swap_one_alone(host, second, monkeypatch)
-    second.close()
-    with closing(PinnedDatapath(second.pins)) as datapath:
-        datapath.set_bypass(True)
-    loaders.enter_context(closing(start(host, pins, THIRD, names=("in0", "in1", "in2"))))
-    assert (verdict(host, "in0"), verdict(host, "in1")) == (2, 1)
-    assert verdict(host, "in2") == 1

@@ -8,7 +8,10 @@ first, see xdpctl/datapath/loader/succession.py.
 
 Every version relies on this of the filter of another version, and on nothing else:
 
-- all of its XDP programs use the map `slots`, and its program at TC egress the map `memories`,
+- its XDP programs on interfaces are named `xdpctl` and `outside`, and all of them use the map
+  `slots`; its program at TC egress uses the map `memories`,
+- its other files, and `ports/INTERFACE/port`, are maps; `ports/INTERFACE/counters` is used by the
+  program of that interface alone,
 - the map `controls` begins with the bypass switch, four bytes,
 - the map `hits` has the packets and bytes of each slot,
 - `explain/inside/program` and `explain/outside/program` return whether a packet passes, and the

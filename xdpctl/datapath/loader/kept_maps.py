@@ -55,7 +55,15 @@ MEMORIES = Group(
     ),
     frozenset(),
     (
-        *("abi/flows.h", "abi/served.h", "memory.h", "parse.h", "teach.c", "flows.bpf.h"),
+        *(
+            "abi/flows.h",
+            "abi/served.h",
+            "memory.h",
+            "frame.h",
+            "parse.h",
+            "teach.c",
+            "flows.bpf.h",
+        ),
         *("known.bpf.h", "quic.bpf.h", "challenge.bpf.h", "served.bpf.h"),
     ),
     f"seeds at {_SEEDS}",
@@ -66,7 +74,9 @@ COUNTS = Group(
     frozenset(("counters",)),
     constants=f"{[(r.name, int(r)) for r in Reason]} {Hits.FORMAT} {list(SlotNumber)}",
 )
-GROUPS = (MEMORIES, COUNTS)
+# read from the earlier filter, and copied: its slots have other numbers
+HITS = Group("hits", frozenset(), frozenset(), constants=Hits.FORMAT)
+GROUPS = (MEMORIES, COUNTS, HITS)
 
 
 class KeptMaps:

@@ -7,7 +7,6 @@ and replaces each program atomically. If maps of other shapes are needed, see su
 """
 
 import logging
-import os
 from collections.abc import Iterable
 from contextlib import closing
 
@@ -35,7 +34,7 @@ from xdpctl.datapath.loader.take_down import opened
 from xdpctl.errors import AttachError
 from xdpctl.model.capacity import FlowSettings
 
-_EARLIER = "by an earlier filter: "
+_EARLIER, _WITHOUT_RULES = "by an earlier filter: ", "by a filter without all rules: "
 log = logging.getLogger("xdpctl.loader")
 
 
@@ -128,11 +127,13 @@ class Loader:
         for port in self.ports.values():
             port.staged.close()
         self.programs.close()
+        self.succession.close()
         self._maps.close()
 
     def reconcile(self) -> None:
         """Attach the filter to every configured interface that exists and does not have it."""
         present = netlink.links()
+        self.succession.hold(present)
         for port in self.ports.values():
             link = find(port, present)
             if link is None:
@@ -196,21 +197,23 @@ class Loader:
         port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
-        """Attach in native mode, or else in generic mode with the reason; return the mode.
+        """Attach in native mode, or else in generic mode with the reason; return the mode."""
+        earlier_fd = self._stand_in(port, link)
+        mode = self._attached(port, link, port.program_fd if earlier_fd is None else earlier_fd)
+        if not self._has_rules:
+            how = _WITHOUT_RULES if earlier_fd is None else _EARLIER
+            port.reason = f"{how}{self.succession.waits_for}"
+        return mode
 
-        While this filter has no rules yet, the earlier one's program is attached, if it is on
-        another interface of the same side.
-        """
-        earlier_fd = None
-        if self.succession.earlier and self._maps.control["filled"] != Filled.ALL:
-            name = OUTSIDE if port.outside else PROGRAM
-            earlier_fd = self.succession.stand_in(netlink.links(), name, link.layer)
-        try:
-            return self._attached(port, link, port.program_fd if earlier_fd is None else earlier_fd)
-        finally:
-            if earlier_fd is not None:
-                os.close(earlier_fd)
-                port.reason = f"{_EARLIER}{self.succession.waits_for}"
+    @property
+    def _has_rules(self) -> bool:
+        """Whether this filter is in force, or could be."""
+        return self.succession.earlier is None or self._maps.control["filled"] == Filled.ALL
+
+    def _stand_in(self, port: AttachedInterface, link: Link) -> int | None:
+        """The earlier filter's program, while this one does not have all rules; None: the own."""
+        name = OUTSIDE if port.outside else PROGRAM
+        return None if self._has_rules else self.succession.stand_in(link, name)
 
     def _attached(self, port: AttachedInterface, link: Link, program_fd: int) -> str:
         try:
@@ -240,8 +243,12 @@ class Loader:
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
                 raise foreign(link, info)
             own = program_id == programs.info(port.program_fd).id
+            if (earlier_fd := self._stand_in(port, link)) is not None:
+                netlink.attach(link, earlier_fd, mode, expected_fd=fd)
+                port.reason = f"{_EARLIER}{self.succession.waits_for}"
+                return mode
             if not own:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
-            if not own or port.reason.startswith(_EARLIER):
+            if not own or port.reason.startswith((_EARLIER, _WITHOUT_RULES)):
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
         return mode

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from typing import NamedTuple
 
 from xdpctl.abi.digest import digest
 from xdpctl.datapath.bpf import bpffs
@@ -42,6 +42,16 @@ def name_of(shapes: Mapping[str, MapShape]) -> str:
     return f"{digest()}-{sizes.hexdigest()[:_SIZES_DIGITS]}"
 
 
+class _Program(NamedTuple):
+    """A program of another filter, on the interface where it was found."""
+
+    interface: str
+    layer: LinkLayer | None
+    name: str
+    in_force: bool
+    fd: int
+
+
 class Succession:
     """The filter of this version, and the earlier one whose place it is to take, if there is one.
 
@@ -59,6 +69,7 @@ class Succession:
         self._held = held_writable(self.earlier) if self.earlier else []
         self.kept = KeptMaps(self.earlier, shapes)
         self.others = OtherFilters(self.own)
+        self._programs: list[_Program] = []
         self._began, self._again_at = time.monotonic(), 0.0
         self.waits_for = _NOT_FILLED if self.earlier else ""
         self.problem = ""
@@ -105,19 +116,36 @@ class Succession:
             self.waits_for = "the flow memory of this version learns which flows there are"
         return filled and not learns and now >= self._again_at
 
-    def stand_in(self, present: list[Link], name: str, layer: LinkLayer | None) -> int | None:
-        """A descriptor of the earlier filter's program with this name, from another interface.
+    def stand_in(self, link: Link, name: str) -> int | None:
+        """The descriptor of the earlier filter's program with this name for an interface, or None.
 
-        The other interface has frames of the same kind. An interface that appears while the own
-        filter is not filled gets it. A program that a given-up attempt has left is used only if
-        there is no other. The caller closes it.
+        An interface without it gets it while the own filter is not filled: its own one, or that of
+        another interface with frames of the same kind. A program that a given-up attempt has left
+        is used only if there is no other.
         """
-        for in_force in (True, False):
-            for link in (link for link in present if link.layer is layer):
-                with self.others.program(link) as found:
-                    if found and found[1].name == name and in_force is self._earlier(found[1]):
-                        return os.dup(found[0])
-        return None
+        fitting = [one for one in self._programs if (one.layer, one.name) == (link.layer, name)]
+        fitting.sort(key=lambda one: (not one.in_force, one.interface != link.name))
+        return fitting[0].fd if fitting else None
+
+    def hold(self, present: list[Link]) -> None:
+        """Hold the programs of other filters, so that an interface which loses one gets it again.
+
+        Only what is on the interfaces at the first call is held.
+        """
+        if self.earlier is None or self._programs:
+            return
+        for link in present:
+            with self.others.program(link) as found:
+                if found:
+                    in_force, name = self._earlier(found[1]), found[1].name
+                    held = _Program(link.name, link.layer, name, in_force, os.dup(found[0]))
+                    self._programs.append(held)
+
+    def close(self) -> None:
+        """Close the descriptors of other filters' programs."""
+        for one in self._programs:
+            os.close(one.fd)
+        self._programs.clear()
 
     def _earlier(self, info: ProgramInfo) -> bool:
         """Whether a program is one of the earlier filter, and not of one that was given up."""
@@ -135,7 +163,7 @@ class Succession:
         if pressed(earlier):
             press(self.own, True)
         try:
-            self._replace(by_index, present)
+            unwanted = self._replace(by_index, present)
         except AttachError as error:
             self.problem = self.waits_for = f"an interface refused its program: {error}"
             self._again_at = time.monotonic() + _AGAIN_SECONDS
@@ -147,14 +175,22 @@ class Succession:
         (self.own.directory / NEXT).unlink(missing_ok=True)
         self.earlier, self.waits_for, self.problem = None, "", ""
         self._held.clear()
+        for link in unwanted:
+            self._take_off(link)
+        self.close()
         self.others.stop_teaching(
             self.own, {i for i, port in by_index.items() if port.outside}, present
         )
         log.info("the filter of this version is in force, in the place of the earlier one")
         return True
 
-    def _replace(self, by_index: Mapping[int, AttachedInterface], present: list[Link]) -> None:
-        """Replace the programs on all interfaces, or put the earlier ones back on all of them."""
+    def _replace(
+        self, by_index: Mapping[int, AttachedInterface], present: list[Link]
+    ) -> list[Link]:
+        """Replace the programs on all interfaces, or put the earlier ones back on all of them.
+
+        Returns the links that are no longer configured.
+        """
         replaced: list[tuple[Link, int, int]] = []
         unwanted = []
         try:
@@ -169,17 +205,30 @@ class Succession:
                         replaced.append((link, port.program_fd, os.dup(found[0])))
         except AttachError:
             for link, ours, theirs in replaced:
-                with suppress(AttachError):  # it is filtered in either case
-                    netlink.attach(link, theirs, link.xdp_mode or "native", expected_fd=ours)
+                _put_back(link, ours, theirs)
             raise
         finally:
             for *_, theirs in replaced:
                 os.close(theirs)
-        for link in unwanted:
-            with self.others.program(link) as found:
+        return unwanted
+
+    def _take_off(self, link: Link) -> None:
+        """Detach another filter's program from an interface that is no longer configured."""
+        with self.others.program(link) as found:
+            try:
                 if found:
                     netlink.detach(link, found[0])
                     log.warning("%s: no longer configured, so it is not filtered", link.name)
+            except AttachError as error:
+                log.error("%s: the earlier filter stays on it: %s", link.name, error)
+
+
+def _put_back(link: Link, ours: int, theirs: int) -> None:
+    """Put an earlier program back; the loader tries it again if that fails."""
+    try:
+        netlink.attach(link, theirs, link.xdp_mode or "native", expected_fd=ours)
+    except AttachError as error:
+        log.error("%s: the earlier program cannot be put back yet: %s", link.name, error)
 
 
 def _swapped(link: Link, ours: int, theirs: int) -> bool:
