@@ -11,7 +11,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
 	@echo "make test-vm-life   the Debian package through upgrade, reboot and failures; writes docs/results/machine.md"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
+	@echo "make test-vm-nics   every kind of interface, and what happens to cards; writes docs/results/interfaces.md"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     the Debian packages in dist/; make man: their man pages in dist/man"
 	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the packages"
@@ -135,6 +136,10 @@ sessions: setup
 test-vm: setup
 	@sh packaging/need.sh $(VM_APT)
 	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12) --set $(or $(SET),quick)
+
+test-vm-nics: setup
+	@sh packaging/need.sh $(VM_APT)
+	@$(BIN)/python -m tests.vm.links
 
 test-vm-inline: setup
 	@sh packaging/need.sh $(VM_APT)

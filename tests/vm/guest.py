@@ -68,6 +68,8 @@ GUESTS = {
         Guest("newest", "trixie", f"{_CLOUD}/trixie-backports", backports=True),
     )
 }
+# the kernel with all drivers, and the programs that make other kinds of interfaces
+LINKS = Guest("links", "trixie", "linux-image-amd64,wireguard-tools,ppp,pppoe,iputils-ping")
 
 
 def _mirror() -> str:
