@@ -3,11 +3,13 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.lab.fleet.edges import Edge, FleetLab, Traffic, founded
+from tests.support.other_version import OTHER_SHAPES, other_version
 from xdpctl.errors import Refused
 from xdpctl.lab.namespaces import LabError
 from xdpctl.lab.waits import until
@@ -43,6 +45,26 @@ def test_a_block_on_one_node_drops_on_all(fleet: FleetLab) -> None:
         traffic.close()
     assert answer["fleet"]["text"] == "3 of 3"
     assert max(passed.values()) < 2.0  # it ended everywhere
+
+
+def test_nodes_of_two_versions_work_together(fleet: FleetLab) -> None:
+    """A node gets a version with other maps, and goes back; the others stay as they are."""
+    one, two, _ = fleet.edges
+    one.block("203.0.113.60/32")
+    other = other_version(two.box.directory / "other", OTHER_SHAPES)
+    for step, environment in enumerate((other, {}), 61):
+        two.box.stop()
+        missed = f"203.0.113.{step}"
+        one.block(f"{missed}/32")
+        two.box.environment = environment
+        two.start()
+        until(partial(text, two, missed))
+        assert text(two, "203.0.113.60")
+        made = two.block(f"203.0.113.{step + 10}/32")
+        assert made["fleet"]["text"] == "3 of 3"
+        assert text(one, f"203.0.113.{step + 10}")
+    one.cli("unblock", "203.0.113.60", "--yes")
+    until(lambda: not text(two, "203.0.113.60"))
 
 
 def test_commands_can_read_and_change_another_node(fleet: FleetLab) -> None:
