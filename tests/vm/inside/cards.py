@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.vm.inside.machine import sh, until
 from xdpctl.lab.namespaces import Host
@@ -55,25 +56,37 @@ def _undo(*command: str) -> None:
         sh("ethtool", *command, check=False)
 
 
-def set_mtu(card: Card, mtu: int = 1500) -> None:
-    sh("ip", "link", "set", card.name, "mtu", str(mtu))
+def _set_mtu(card: Card, far: Host, mtu: int) -> bool:
+    """Whether the driver takes it."""
+    if sh("ip", "link", "set", card.name, "mtu", str(mtu), check=False):
+        return False
+    far.ip(f"link set {card.far} mtu {mtu}")
+    return True
 
 
-def changes(card: Card) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Each change is made, and named with how it is undone; what a driver refuses is left out."""
+class Change(NamedTuple):
+    """What was done, and how it is undone; `size`: of the datagrams that must pass."""
+
+    name: str
+    undo: Callable[[], object] = _nothing
+    size: int = 100
+
+
+def changes(card: Card, far: Host) -> Iterator[Change]:
+    """Each change is made before it is yielded; what a driver refuses is left out."""
     sh("ip", "link", "set", card.name, "down")
     sh("ip", "link", "set", card.name, "up")
-    yield "link down and up", _nothing
+    yield Change("link down and up")
     for description, command, undo in _settings(card):
         before = sh("ethtool", *command, check=False)
         if before and "netlink error" in before.lower():
             continue
-        yield description, partial(_undo, *undo)
+        yield Change(description, partial(_undo, *undo))
     for mtu in (3000, 9000):
-        if not sh("ip", "link", "set", card.name, "mtu", str(mtu), check=False):
-            yield f"MTU {mtu}", lambda: set_mtu(card)
+        if _set_mtu(card, far, mtu):
+            yield Change(f"MTU {mtu}", partial(_set_mtu, card, far, 1500), mtu - 100)
     _taken_out(card)
-    yield "taken out and put back", _nothing
+    yield Change("taken out and put back")
 
 
 def _settings(card: Card) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
