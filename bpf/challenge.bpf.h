@@ -165,16 +165,13 @@ static __always_inline int is_answer(struct xdp_md *ctx, struct search *search,
 	return 1;
 }
 
-/*
- * The actions for SYNs that a packet meets, as bits; 0 if it is no SYN, or if no answer could be
- * sent back. What comes out of a tunnel cannot be: the kernel would not know its protocol.
- */
+/* The actions for SYNs that a packet meets, as bits; 0 if it is no SYN. */
 static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch)
 {
 	u32 flags = scratch->values[FIELD_TCP_FLAGS], found = 0;
 
-	if (LINK_LAYER == LINK_TUNNEL || flags == NO_TCP_FLAGS ||
+	if (flags == NO_TCP_FLAGS ||
 	    (flags & (FLAG_SYN | FLAG_ACK | FLAG_RST | FLAG_FIN)) != FLAG_SYN)
 		return 0;
 	if (search->control->challenging & 1 << ACTION_CHALLENGE &&

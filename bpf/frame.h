@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a frame has in front of the IP header. LINK_LAYER says for which kind of interface the
- * programs are compiled: with Ethernet, with nothing (tun, WireGuard, PPP), or with the outer
- * headers of a tunnel (GRE and 6in4, where XDP gets them too). Included by parse.h.
+ * programs are compiled: with Ethernet, or with nothing (tun, WireGuard, PPP, GRE, IPIP, 6in4).
+ * Included by parse.h.
  */
 #ifndef XDPCTL_FRAME_H
 #define XDPCTL_FRAME_H
 
 #define LINK_ETHERNET 0
 #define LINK_NONE     1
-#define LINK_TUNNEL   2
 #ifndef LINK_LAYER
 #define LINK_LAYER LINK_ETHERNET
 #endif
@@ -22,8 +21,8 @@
 #define ETHERTYPE_SESSION 0x8864 /* PPPoE (RFC 2516) */
 #define PPP_IPV4	  0x0021
 #define PPP_IPV6	  0x0057
-#define IP_AT_MOST	  127 /* the IP header begins within so many bytes; a mask */
-#define TYPE_AT		  12  /* of the EtherType in an Ethernet header */
+#define IP_AT_MOST	  63 /* the IP header begins within so many bytes; a mask */
+#define TYPE_AT		  12 /* of the EtherType in an Ethernet header */
 #define NO_VLAN		  4096
 
 struct ethernet {
@@ -138,47 +137,13 @@ static __always_inline s32 outermost_tag(FRAME *ctx)
 	return NO_VLAN;
 }
 
-/* The EtherType that an IP header would have; of other bytes that of IPv4, where it is refused. */
+/* The EtherType that an IP header would have; 0 for what is no IP, such as MPLS. */
 static __always_inline __be16 type_by_version(u8 first)
 {
-	return first >> 4 == 6 ? network16(ETHERTYPE_IPV6) : network16(ETHERTYPE_IPV4);
+	if (first >> 4 == 4)
+		return network16(ETHERTYPE_IPV4);
+	return first >> 4 == 6 ? network16(ETHERTYPE_IPV6) : 0;
 }
-
-#if LINK_LAYER == LINK_TUNNEL
-
-#define GRE_OPTIONS(flags) ((flags >> 15 & 1) + (flags >> 13 & 1) + (flags >> 12 & 1))
-
-/* Goes on to what is in the tunnel: GRE (RFC 2784, RFC 2890), IPv6 or IPv4 in IPv4. */
-static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet, __be16 *type)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ipv4 *outer = data;
-	struct vlan *gre; /* 16 bits of flags, 16 bits of type */
-	u32 flags;
-
-	if ((void *)(outer + 1) > end)
-		return REASON_TRUNCATED;
-	*type = type_by_version(outer->version_ihl);
-	packet->offset = 0;
-	if (*type != network16(ETHERTYPE_IPV4))
-		return REASON_NONE;
-	if (outer->protocol == PROTOCOL_IPV4 || outer->protocol == PROTOCOL_IPV6) {
-		packet->offset = (outer->version_ihl & 0x0f) * 4;
-		if (outer->protocol == PROTOCOL_IPV6)
-			*type = network16(ETHERTYPE_IPV6);
-	} else if (outer->protocol == PROTOCOL_GRE) {
-		gre = data + (outer->version_ihl & 0x0f) * 4;
-		if ((void *)(gre + 1) > end)
-			return REASON_TRUNCATED;
-		flags = host16(gre->tag);
-		packet->offset =
-		    (outer->version_ihl & 0x0f) * 4 + sizeof(*gre) + 4 * GRE_OPTIONS(flags);
-		*type = gre->type;
-	}
-	return REASON_NONE;
-}
-
-#else
 
 static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet, __be16 *type)
 {
@@ -191,6 +156,5 @@ static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet,
 	return REASON_NONE;
 }
 
-#endif
 #endif
 #endif

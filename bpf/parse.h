@@ -34,10 +34,8 @@
 #define PROTOCOL_HOP_BY_HOP   0
 #define PROTOCOL_ICMP	      1
 #define PROTOCOL_IGMP	      2
-#define PROTOCOL_IPV4	      4
 #define PROTOCOL_TCP	      6
 #define PROTOCOL_UDP	      17
-#define PROTOCOL_IPV6	      41
 #define PROTOCOL_ROUTING      43
 #define PROTOCOL_FRAGMENT     44
 #define PROTOCOL_GRE	      47

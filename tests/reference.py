@@ -37,7 +37,7 @@ class Port(NamedTuple):
 
     outside: bool = False
     sides: Mapping[Network, str] = {}  # inside or outside; the most specific one counts
-    layer: str = "ethernet"  # or none, tunnel: what is in front of the IP header
+    layer: str = "ethernet"  # or none: what is in front of the IP header
 
 
 INSIDE = Port()
@@ -143,32 +143,14 @@ def session(frame: bytes, kind: int, offset: int) -> tuple[int, int]:
     return PPP.get(protocol, kind), offset + 6 + size
 
 
-def in_tunnel(frame: bytes) -> tuple[int, int]:
-    """What is behind the outer IPv4 header: GRE (RFC 2784, RFC 2890), IPv6 or IPv4."""
-    if len(frame) < 20:
-        raise Decided("TRUNCATED")
-    if frame[0] >> 4 == 6:
-        return 0x86DD, 0
-    header = (frame[0] & 15) * 4
-    if frame[9] in (4, 41):
-        return {4: 0x0800, 41: 0x86DD}[frame[9]], header
-    if frame[9] != 47:
-        return 0x0800, 0
-    if len(frame) < header + 4:
-        raise Decided("TRUNCATED")
-    flags, kind = struct.unpack_from(">HH", frame, header)
-    options = sum(flags >> bit & 1 for bit in (15, 13, 12))
-    return kind, header + 4 + 4 * options
-
-
 def bare(frame: bytes) -> tuple[int, int]:
     """A packet without anything in front of its IP header."""
     if not frame:
         raise Decided("TRUNCATED")
-    return (0x86DD if frame[0] >> 4 == 6 else 0x0800), 0
+    return {4: 0x0800, 6: 0x86DD}.get(frame[0] >> 4, 0), 0
 
 
-LAYERS = {"ethernet": ethernet, "none": bare, "tunnel": in_tunnel}
+LAYERS = {"ethernet": ethernet, "none": bare}
 
 
 class Packet(NamedTuple):

@@ -92,22 +92,23 @@ static __always_inline int turn_link(struct xdp_md *ctx, struct packet *packet, 
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethernet *ethernet = data;
-	__be16 *type = data + ((packet->ip - SESSION_HEADER - sizeof(*type)) & IP_AT_MOST);
+	u32 is_short = packet->ip & 1; /* a protocol of one byte, see frame.h */
+	u32 at = packet->ip - SESSION_HEADER + is_short - sizeof(ethernet->type);
+	__be16 *type = data + (at & IP_AT_MOST);
 	struct session *session = (void *)(type + 1);
 	u8 address[6];
 
-	if ((void *)(ethernet + 1) > end ||
-	    packet->ip & 1) /* a protocol of one byte: see frame.h */
+	if ((void *)(ethernet + 1) > end)
 		return -1;
 	__builtin_memcpy(address, ethernet->destination, sizeof(address));
 	__builtin_memcpy(ethernet->destination, ethernet->source, sizeof(address));
 	__builtin_memcpy(ethernet->source, address, sizeof(address));
-	if (packet->ip < sizeof(*ethernet) + SESSION_HEADER)
+	if (packet->ip + is_short < sizeof(*ethernet) + SESSION_HEADER)
 		return 0;
 	if ((void *)(session + 1) > end)
 		return -1;
 	if (*type == network16(ETHERTYPE_SESSION))
-		session->length = network16(length + SESSION_HEADER - sizeof(*session));
+		session->length = network16(length + SESSION_HEADER - is_short - sizeof(*session));
 	return 0;
 }
 

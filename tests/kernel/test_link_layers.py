@@ -7,7 +7,6 @@ from contextlib import closing
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -36,21 +35,7 @@ from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.model.match.match import build
 
 PAIRS = 8_000
-LAYERS = {LinkLayer.NONE: "none", LinkLayer.TUNNEL: "tunnel"}
 FOUR, SIX = address("192.0.2.7"), address("2001:db8::7")
-
-
-class Layered(NamedTuple):
-    """A filter with the programs for a link layer, for an inside and an outside interface."""
-
-    layer: LinkLayer
-    filter: Filter
-
-    def frame(self, kind: int, packet: bytes, rng: random.Random | None = None) -> bytes:
-        """What XDP gets of a packet on such an interface."""
-        if self.layer is LinkLayer.NONE:
-            return packet
-        return packets.in_gre(rng or random.Random(1), kind, packet)
 
 
 @cache
@@ -61,10 +46,9 @@ def compiled_for(layer: LinkLayer) -> tuple[Compiled, Compiled]:
     )
 
 
-@pytest.fixture(scope="module", params=list(LAYERS), ids=list(LAYERS.values()))
-def layered(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Layered]:
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
+    """A filter with the programs for interfaces without an Ethernet header, of both sides."""
     pins = Pins(Path(tmp_path_factory.mktemp("layer")) / "bpf")
     compiled, teach = compiled_for(LinkLayer.ETHERNET)
     try:
@@ -72,25 +56,25 @@ def layered(
         with closing(Filter(loader)) as made:
             for name in ("test", "outside"):
                 port = loader.ports.get(name) or loader.add_port(name, outside=True)
-                loader.fit(port, request.param)
+                loader.fit(port, LinkLayer.NONE)
             made.program = loader.ports["test"].program_fd
             made.__dict__["outside"] = loader.ports["outside"].program_fd
-            yield Layered(request.param, made)
+            yield made
     finally:
         take_down(pins)
 
 
 @pytest.fixture
-def empty(layered: Layered) -> Iterator[Layered]:
-    layered.filter.empty()
-    yield layered
-    layered.filter.empty()
+def empty(bare: Filter) -> Iterator[Filter]:
+    bare.empty()
+    yield bare
+    bare.empty()
 
 
-def test_random_packets_agree_with_the_reference(empty: Layered) -> None:
+def test_random_packets_agree_with_the_reference(empty: Filter) -> None:
     seed = random.SystemRandom().getrandbits(32)
-    rng, filtered = random.Random(seed), empty.filter
-    filtered.hold("drop 192.0.2.0/24; accept 192.0.2.8; drop 2001:db8::/64; accept 2001:db8::8")
+    rng = random.Random(seed)
+    empty.hold("drop 192.0.2.0/24; accept 192.0.2.8; drop 2001:db8::/64; accept 2001:db8::8")
     entries = [
         reference.Entry(ip_network(text), action)
         for text, action in (
@@ -99,7 +83,7 @@ def test_random_packets_agree_with_the_reference(empty: Layered) -> None:
         )
     ]
     inside = {"198.51.100.0/24": "inside", "2001:db8:ffff::/48": "inside"}
-    filtered.datapath.sides.bring({parse_prefix(text): Side.INSIDE for text in inside})
+    empty.datapath.sides.bring({parse_prefix(text): Side.INSIDE for text in inside})
     sides = {ip_network(text): side for text, side in inside.items()}
     pools = (
         [FOUR, address("192.0.2.8"), address("198.51.100.9")],
@@ -107,34 +91,31 @@ def test_random_packets_agree_with_the_reference(empty: Layered) -> None:
     )
     met = set()
     for number in range(PAIRS):
-        kind, packet = packets.random_packet(rng, *pools)
-        frame = empty.frame(kind, packet, rng)
-        if empty.layer is LinkLayer.TUNNEL and rng.random() < 0.3:
-            frame = rng.choice((packets.in_ipv4(kind, packet), packet))
+        _, frame = packets.random_packet(rng, *pools)
         if rng.random() < 0.08:
             frame = frame[: rng.randrange(14, len(frame) + 1)]  # the kernel runs no shorter ones
-        port = reference.Port(number % 2 == 1, sides, LAYERS[empty.layer])
+        port = reference.Port(number % 2 == 1, sides, "none")
         name = reference.reason(frame, entries, port=port)
-        verdict, said = filtered.judge(frame, outside=port.outside)
+        verdict, said = empty.judge(frame, outside=port.outside)
         assert (said, verdict) == (name, reference.verdict(name)), (
             f"seed {seed}, pair {number}: {frame.hex()} by {port}"
         )
         met.add(said)
-    assert {"DROPPED", "ACCEPTED", "NO_RULE", "SPOOFED", "TRUNCATED", "CONTROL"} <= met
+    assert {"DROPPED", "ACCEPTED", "NO_RULE", "SPOOFED", "TRUNCATED", "LINK"} <= met
 
 
-def test_a_match_on_ports_takes_packets_without_ethernet(empty: Layered) -> None:
-    armed = Armed(empty.filter)
+def test_a_match_on_ports_takes_packets_without_ethernet(empty: Filter) -> None:
+    armed = Armed(empty)
     armed.hold([])
-    table, words = empty.filter.datapath.matches, empty.filter.datapath.source.words
+    table, words = empty.datapath.matches, empty.datapath.source.words
     table.wait_for_packets()
     word = Slot(Action.DROP, Mode.ENFORCE, 0).pack()
     words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     table.install(compile_tables([(build({"source_port": "123"}), SlotNumber.SIGNATURES)]))
-    for kind, make, ends in ((0x0800, ipv4, (CLIENT, SERVER)), (0x86DD, ipv6, (CLIENT6, SERVER6))):
+    for make, ends in ((ipv4, (CLIENT, SERVER)), (ipv6, (CLIENT6, SERVER6))):
         hit, other = (make(*ends, udp(port, 4000)) for port in (123, 124))
-        assert empty.filter.run(empty.frame(kind, hit)) == "drop"
-        assert empty.filter.run(empty.frame(kind, other)) == "pass"
+        assert empty.run(hit) == "drop"
+        assert empty.run(other) == "pass"
     armed.hold([])
 
 
@@ -147,70 +128,71 @@ def challenge(filtered: Filter) -> None:
     table.challenge([Action.CHALLENGE])
 
 
-def test_a_syn_is_challenged_where_an_answer_can_be_sent_and_else_passes(empty: Layered) -> None:
-    challenge(empty.filter)
-    for kind, make, ends in (
-        (0x0800, packet4, (CLIENT, SERVER)),
-        (0x86DD, packet6, (CLIENT6, SERVER6)),
-    ):
-        framed = make(*ends, tcp(SYN) + bytes(20), 6)
-        done = programs.run(empty.filter.program, empty.frame(kind, framed[14:]))
-        if empty.layer is LinkLayer.TUNNEL:
-            assert VERDICTS[done.value] == "pass"
-            continue
-        # the same answer as on Ethernet, without its header
+def test_a_challenge_is_the_same_as_on_ethernet_without_its_header(empty: Filter) -> None:
+    challenge(empty)
+    for make, ends in ((packet4, (CLIENT, SERVER)), (packet6, (CLIENT6, SERVER6))):
+        packet = make(*ends, tcp(SYN) + bytes(20), 6)[14:]
+        done = programs.run(empty.program, packet)
         assert VERDICTS[done.value] == "answer"
-        assert len(done.frame) == len(framed) - 14 - 20
-        assert done.frame[0] == (0x45 if kind == 0x0800 else 0x60)
-        addresses = done.frame[12:20] if kind == 0x0800 else done.frame[8:40]
+        assert len(done.frame) == len(packet) - 20
+        assert done.frame[0] == (0x45 if make is packet4 else 0x60)
+        addresses = done.frame[12:20] if make is packet4 else done.frame[8:40]
         assert addresses == ends[1] + ends[0]
-    empty.filter.datapath.matches.challenge([])
-    Armed(empty.filter).hold([])
+    empty.datapath.matches.challenge([])
+    Armed(empty).hold([])
+
+
+def test_what_is_no_ip_passes(empty: Filter) -> None:
+    empty.hold("drop 0.0.0.0/0; drop ::/0")
+    for first in range(256):
+        if first >> 4 not in (4, 6):  # MPLS, IS-IS and others, on PPP and GRE
+            packet = bytes((first,)) + ipv4(FOUR, SERVER, udp())[1:]
+            assert empty.judge(packet) == ("pass", "LINK")
 
 
 @pytest.mark.parametrize("size", [30, 200, 240, 256, 700])
-def test_a_capture_has_an_ethernet_header_in_front(empty: Layered, size: int) -> None:
-    empty.filter.hold("drop 192.0.2.0/24")
-    packet = empty.frame(0x0800, ipv4(FOUR, SERVER, udp(payload=bytes(range(250)) * 4)))[:size]
-    capturing = Captures(empty.filter.datapath).begin(CaptureAsk(choose("all"), every=1))
+def test_a_capture_has_an_ethernet_header_in_front(empty: Filter, size: int) -> None:
+    empty.hold("drop 192.0.2.0/24")
+    packet = ipv4(FOUR, SERVER, udp(payload=bytes(range(250)) * 4))[:size]
+    capturing = Captures(empty.datapath).begin(CaptureAsk(choose("all"), every=1))
     batches = capturing.batches()
     next(batches)
-    empty.filter.run(packet)
+    empty.run(packet)
     (found,) = next(batches)
     batches.close()
-    empty.filter.datapath.capture(no_masks(), SlotNumber.NONE)
+    empty.datapath.capture(no_masks(), SlotNumber.NONE)
     expected = bytes(12) + b"\x08\x00" + packet
     assert found.length == len(expected)
     assert found.head[: len(expected)] == expected[:CAPTURE_BYTES]
 
 
-def test_a_head_begins_at_the_inner_ip_header(empty: Layered) -> None:
+def test_a_head_begins_with_the_packet(empty: Filter) -> None:
     masks = no_masks()
     masks[Reason.NO_RULE] = 0
-    empty.filter.datapath.heads.read()
-    empty.filter.datapath.heads.observe(masks)
+    empty.datapath.heads.read()
+    empty.datapath.heads.observe(masks)
     packet = ipv6(CLIENT6, SERVER6, udp())
-    empty.filter.run(empty.frame(0x86DD, packet))
-    (head,) = empty.filter.datapath.heads.read()
-    empty.filter.datapath.heads.observe(no_masks())
+    empty.run(packet)
+    (head,) = empty.datapath.heads.read()
+    empty.datapath.heads.observe(no_masks())
     assert (head["family"], head["vlan"]) == (6, 4096)
     assert head["bytes"].tobytes()[: len(packet)] == packet
 
 
-def test_what_goes_out_without_ethernet_teaches(empty: Layered) -> None:
-    loader = empty.filter.loader
-    teacher = loader.programs.teacher(empty.layer)
+def test_what_goes_out_without_ethernet_teaches(empty: Filter) -> None:
+    loader = empty.loader
+    teacher = loader.programs.teacher(LinkLayer.NONE)
     assert teacher is not None
-    before = empty.filter.flows.figures().elements
-    programs.run(teacher, ipv4(SERVER, CLIENT, udp(40000, 53)))  # it is not in the tunnel yet
-    assert empty.filter.flows.figures().elements == before + 1
+    before = empty.flows.figures().elements
+    programs.run(teacher, ipv4(SERVER, CLIENT, udp(40000, 53)))
+    assert empty.flows.figures().elements == before + 1
 
 
-def test_the_verifier_has_room_for_each_link_layer(empty: Layered) -> None:
-    compiled, _ = compiled_for(empty.layer)
+def test_the_verifier_has_room_for_it(empty: Filter) -> None:
+    compiled, _ = compiled_for(LinkLayer.NONE)
     assert not [name for name in compiled.programs if name.startswith("explain")]
-    assert 0 < walked(empty.filter.program) < 600_000
-    assert 0 < walked(empty.filter.outside) < 800_000
+    assert 0 < walked(empty.program) < 600_000
+    assert 0 < walked(empty.outside) < 800_000
     assert len(compiled.programs) == 2 + len(Stage)
 
 
@@ -258,8 +240,11 @@ def test_an_answer_to_a_challenge_has_the_length_of_its_session(
     assert done.frame[at : at + 8] == session(0x0800, bytes(40))[:8]
     assert done.frame[at + 8 :] == expected[at:]
     assert answer(emptied, plain).flags
-    compressed = ethernet(0x8864, session(0x0800, plain[14:], short=True), vlans)
-    assert emptied.run(compressed) == "drop", "no session that follows RFC 2516 sends this"
+    short = ethernet(0x8864, session(0x0800, plain[14:], short=True), vlans)
+    done = programs.run(emptied.program, short)
+    assert VERDICTS[done.value] == "answer"
+    assert done.frame[at : at + 7] == session(0x0800, bytes(40), short=True)[:7]
+    assert done.frame[at + 7 :] == expected[at:]
     emptied.datapath.matches.challenge([])
     Armed(emptied).hold([])
 

@@ -116,21 +116,6 @@ def random_packet(
     return 0x86DD, _random_ipv6(rng, sources6)
 
 
-def in_gre(rng: random.Random, kind: int, packet: bytes) -> bytes:
-    """A packet behind the outer headers of GRE, with any of its options (RFC 2890)."""
-    flags = rng.choice((0, 0x8000, 0x2000, 0x1000, 0xB000))
-    options = bytes(4 * flags.bit_count())
-    outer = bytes(4 * rng.choice((0, 0, 0, 1, 10)))
-    gre = struct.pack(">HH", flags, kind) + options + packet
-    return ipv4(address("192.0.2.250"), address("192.0.2.251"), gre, 47, outer)
-
-
-def in_ipv4(kind: int, packet: bytes) -> bytes:
-    """A packet behind the outer header of 6in4 or IPIP."""
-    protocol = 4 if kind == 0x0800 else 41
-    return ipv4(address("192.0.2.250"), address("192.0.2.251"), packet, protocol)
-
-
 def _random_payload(rng: random.Random, ports: tuple[int, ...]) -> bytes:
     return udp(
         rng.choice((*ports, 443)), rng.choice((*ports, 53)), rng.randbytes(rng.randrange(30))

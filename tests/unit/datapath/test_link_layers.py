@@ -6,32 +6,45 @@ import re
 import pytest
 
 from tests.paths import ROOT
-from xdpctl.datapath.loader.link_layers import LinkLayer, of_type
+from xdpctl.datapath.loader.link_layers import LinkLayer, layer_of
 from xdpctl.datapath.loader.netlink import Link, unreadable
 
 
 def test_the_numbers_are_those_of_the_program() -> None:
     text = (ROOT / "bpf" / "frame.h").read_text()
-    found = re.findall(r"^#define LINK_(ETHERNET|NONE|TUNNEL)\s+(\d)$", text, re.MULTILINE)
+    found = re.findall(r"^#define LINK_(ETHERNET|NONE)\s+(\d)$", text, re.MULTILINE)
     assert {name: int(number) for name, number in found} == {one.name: one for one in LinkLayer}
 
 
 @pytest.mark.parametrize(
-    ("number", "layer"),
+    ("number", "kind", "layer"),
     [
-        (1, LinkLayer.ETHERNET),
-        (772, LinkLayer.ETHERNET),
-        (65534, LinkLayer.NONE),
-        (512, LinkLayer.NONE),
-        (768, LinkLayer.NONE),
-        (776, LinkLayer.TUNNEL),
-        (778, LinkLayer.TUNNEL),
-        (280, None),  # CAN
-        (32, None),  # InfiniBand
+        (1, "", LinkLayer.ETHERNET),
+        (1, "tun", LinkLayer.ETHERNET),  # a tap
+        (772, "", LinkLayer.ETHERNET),
+        (65534, "tun", LinkLayer.NONE),
+        (65534, "wireguard", LinkLayer.NONE),
+        (512, "ppp", LinkLayer.NONE),
+        (768, "ipip", LinkLayer.NONE),
+        (776, "sit", LinkLayer.NONE),
+        (778, "gre", LinkLayer.NONE),
+        (65534, "xfrm", None),
+        (768, "vti", None),
+        (823, "ip6gre", None),
+        (280, "vcan", None),
+        (32, "", None),  # InfiniBand
     ],
 )
-def test_an_interface_has_frames_by_its_type(number: int, layer: LinkLayer | None) -> None:
-    assert of_type(number) is layer
+def test_an_interface_has_frames_by_its_type_and_kind(
+    number: int, kind: str, layer: LinkLayer | None
+) -> None:
+    assert layer_of(number, kind) is layer
+
+
+def test_gre_without_a_far_end_is_refused() -> None:
+    """XDP gets its packets with the outer headers."""
+    assert layer_of(778, "gre", has_remote=False) is None
+    assert layer_of(776, "sit", has_remote=False) is LinkLayer.NONE
 
 
 def test_an_interface_of_another_kind_is_told_with_what_to_do() -> None:

@@ -28,8 +28,6 @@ class Kind:
     far: str
     families: tuple[int, ...] = BOTH
     over: str = ""
-    ethernet: bool = True
-    challenges: bool = True
 
 
 def pair(name: str, far: Host, far_name: str) -> None:
@@ -66,24 +64,13 @@ def make_kinds(far: Host) -> Iterator[Kind]:
 
 
 def _tunnels(far: Host) -> Iterator[Kind]:
-    for kind, families, challenges in (
-        ("gre", BOTH, False),
-        ("ipip", (4,), True),
-        ("sit", (6,), False),
-    ):
+    for kind, families in (("gre", BOTH), ("ipip", (4,)), ("sit", (6,))):
         ends = ((sh_ip, "x0", BASE, FAR_BASE), (far.ip, "x1", FAR_BASE, BASE))
         for run, end, local, remote in ends:
             run(f"link add {kind}{end} type {kind} local {local} remote {remote} ttl 64")
         up(f"{kind}x0", far, f"{kind}x1")
         words = {"gre": "GRE", "ipip": "IPIP", "sit": "6in4 (sit)"}
-        yield Kind(
-            words[kind],
-            f"{kind}x0",
-            f"{kind}x1",
-            families,
-            ethernet=False,
-            challenges=challenges,
-        )
+        yield Kind(words[kind], f"{kind}x0", f"{kind}x1", families)
 
 
 def sh_ip(line: str) -> str:
@@ -106,7 +93,7 @@ def wireguard(far: Host) -> Kind:
     far.sh("wg", "set", "wg1", "listen-port", "5001", "private-key", "/tmp/key1")
     far.sh("wg", "set", "wg1", "peer", public[0], *allowed, "endpoint", f"{BASE}:5000")
     up("wg0", far, "wg1")
-    return Kind("WireGuard", "wg0", "wg1", ethernet=False)
+    return Kind("WireGuard", "wg0", "wg1")
 
 
 def _is_up(name: str) -> bool:
@@ -132,7 +119,7 @@ def _sessions(far: Host) -> Iterator[Kind]:
         peer = ends[-1]
         description = "PPP (a PPPoE client's)" if number == 0 else "PPPoE on the card"
         if number == 0:
-            yield Kind(description, "ppp0", peer, ethernet=False)
+            yield Kind(description, "ppp0", peer)
         else:
             receives(far, "ac1")
             yield Kind(description, "poe1", peer, over="ppp1")

@@ -42,8 +42,6 @@ class Ends:
     name: str
     box: dict[int, str]
     far: dict[int, str]
-    ethernet: bool
-    challenges: bool
 
 
 def serve() -> None:
@@ -92,6 +90,18 @@ def echoes(far: Host, to: str, size: int = 100) -> bool:
     return far.call(work)
 
 
+def send(far: Host, to: str, packets: int) -> None:
+    """Send datagrams that nobody answers."""
+
+    def work() -> None:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sending:
+            for _ in range(packets):
+                sending.sendto(bytes(64), (to, _UDP + 1))
+                time.sleep(0.002)
+
+    far.call(work)
+
+
 def with_rule(rule: Mapping[str, object], check: Callable[[], bool]) -> tuple[bool, int]:
     """A check while a rule is in force, and the packets that the rule has hit."""
     status, made = call("POST", "/v1/rules", {"force": True, "ttl": "1h", **rule})
@@ -133,18 +143,15 @@ def checked_family(far: Host, ends: Ends, family: int) -> Iterator[tuple[str, st
         lambda: connects(far, box, _SYN_SECONDS),
     )
     yield f"an IPv{family} client gets in under a challenge", word(held)
-    if not held:
-        counts = call("GET", "/v1/status")[1]["challenges"]
-        print(ends.name, counts, sh("ethtool", "-S", ends.name, check=False), flush=True)
-    if not ends.challenges:
-        yield f"IPv{family} challenges", "none is sent" if hits == 0 else "SENT"
 
 
 def still_drops(far: Host, ends: Ends, size: int) -> str:
     """Whether a rule drops after a change of the card, and in which mode."""
-    time.sleep(1)
     until(lambda: port(ends.name).startswith("attached"))
     until(lambda: echoes(far, ends.box[4], size), 30)
+    for _ in range(2):  # a driver that gives the filter no packets is noticed by these
+        send(far, ends.box[4], 150)
+        time.sleep(3)
     rule = {"match": f"src {ends.far[4]}", "action": "drop"}
     held, hits = with_rule(rule, lambda: not echoes(far, ends.box[4], size))
     return f"{word(held and hits > 0)}, {port(ends.name).split()[-1]}"
@@ -156,7 +163,7 @@ def of_cards(far: Host) -> Iterator[tuple[Card, Ends]]:
         them = {4: f"10.{number}.0.2", 6: f"fd00:{number}::2"}
         address(card.name, box, None)
         address(card.far, them, far)
-        yield card, Ends(card.name, box, them, True, True)
+        yield card, Ends(card.name, box, them)
 
 
 def address(name: str, addresses: dict[int, str], host: Host | None) -> None:
@@ -173,7 +180,7 @@ def of_kinds(far: Host) -> Iterator[tuple[Kind, Ends]]:
         box = {family: box[family] for family in kind.families}
         address(kind.over or kind.name, box, None)
         address(kind.far, {family: them[family] for family in kind.families}, far)
-        yield kind, Ends(kind.name, box, them, kind.ethernet, kind.challenges)
+        yield kind, Ends(kind.name, box, them)
 
 
 def report(name: str, results: dict[str, str]) -> None:

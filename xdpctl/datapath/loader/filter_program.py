@@ -53,8 +53,6 @@ def compile_teacher(
     flows: FlowSettings, cache: Path | None = None, layer: LinkLayer = LinkLayer.ETHERNET
 ) -> Compiled:
     """Compile the program that fills the flow memory; for `cache` see compile_source()."""
-    # what goes into a tunnel does not have its outer headers yet
-    layer = min(layer, LinkLayer.NONE)
     return compile_source(teacher_request(flows, layer), _cache_of(cache, layer))
 
 

@@ -22,8 +22,7 @@ def main() -> None:
     requests = [filter_request(None, rehearsal=True)]
     for layer in LinkLayer:
         requests += [filter_request(of, layer=layer) for of in (None, flows)]
-        if layer is not LinkLayer.TUNNEL:
-            requests.append(teacher_request(flows, layer))
+        requests.append(teacher_request(flows, layer))
     for request in requests:
         data = json.dumps(compile_now(request), sort_keys=True).encode()
         (folder / request.image()).write_bytes(gzip.compress(data, mtime=0))

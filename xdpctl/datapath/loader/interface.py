@@ -3,14 +3,18 @@
 
 import logging
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from xdpctl.abi.constants import Reason
+from xdpctl.abi.structs import total_hits
 from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.link_layers import LinkLayer
-from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.sight import TRIES, Sight
 from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.take_down import OURS, opened, slots_ids
 from xdpctl.errors import AttachError
@@ -25,11 +29,12 @@ class AttachedInterface:
     `outside`: no network of ours is beyond it. `layer`: for which frames its programs are. `reason`
     says why it is in generic mode. `taken_off` counts how often somebody else took the filter off
     since this process started. `teaches` is the means by which outgoing packets are recorded in the
-    flow memory: "" if they are not, None before the first check.
+    flow memory: "" if they are not, None before the first check. `blind` says that it sees nothing.
     """
 
     name: str
     staged: Staged
+    counters: Map
     outside: bool = False
     layer: LinkLayer = LinkLayer.ETHERNET
     state: str = "absent"
@@ -40,6 +45,18 @@ class AttachedInterface:
     taken_off: int = 0
     teaches: str | None = None
     teaches_not: str = ""
+    sight: Sight = field(default_factory=Sight)
+    blind: str = ""
+
+    def counted(self) -> int:
+        """The packets that the filter has seen here, of all reasons."""
+        values = (self.counters.get(reason.to_bytes(4, "little")) for reason in Reason)
+        return sum(total_hits(value or b"").packets for value in values)
+
+    def close(self) -> None:
+        """Close the descriptors; the program stays attached."""
+        self.staged.close()
+        self.counters.close()
 
     @property
     def program_fd(self) -> int:
@@ -72,6 +89,40 @@ class AttachedInterface:
         """Count and log that the filter is no longer attached, and why."""
         self.taken_off += 1
         log.error("%s: the filter was taken off: %s", self.name, what)
+
+
+def attach(port: AttachedInterface, link: Link, program_fd: int) -> str:
+    """Attach in native mode, or else in generic mode with the reason; return the mode."""
+    try:
+        netlink.attach(link, program_fd, "native")
+        port.reason = ""
+        return "native"
+    except AttachRefused as refusal:
+        if refusal.gone or refusal.taken:
+            raise
+        netlink.attach(link, program_fd, "generic")
+        port.reason = f"several times slower than native, because {refusal.meaning}"
+        return "generic"
+
+
+def mend_sight(port: AttachedInterface, link: Link, now: float) -> str | None:
+    """Attach the filter again if its driver gives it no packets; the mode then, or None."""
+    sight = port.sight
+    if not sight.due(link.received) or not sight.note(link.received, port.counted(), now):
+        port.blind = port.blind if sight.tries else ""
+        return None
+    blind = f"its driver gave the filter none of {sight.missed:,} packets"
+    sight.try_again(link.received, now)
+    if sight.tries > TRIES:
+        port.blind = blind
+        return None
+    port.was_taken_off(f"{blind}; it is attached again")
+    netlink.detach(link, port.program_fd)
+    if sight.tries < TRIES:
+        return attach(port, link, port.program_fd)
+    netlink.attach(link, port.program_fd, "generic")
+    port.reason = f"several times slower than native, because {blind}"
+    return "generic"
 
 
 def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:

@@ -2,6 +2,7 @@
 """The programs of one filter, loaded with its maps, for each link layer that an interface has."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from xdpctl.datapath.loader.stages import Staged, load_staged
 from xdpctl.errors import AttachError, CompileError, DatapathError
 
 # of a link layer: the filter, and the program that fills its flow memory
+_AGAIN_SECONDS = 60.0  # after programs could not be compiled
 CompileFor = Callable[[LinkLayer], tuple[Compiled, Compiled | None]]
 
 
@@ -32,6 +34,7 @@ class LayeredPrograms:
     ) -> None:
         self._shared, self._compile_for = shared, compile_for
         self._filters = {LinkLayer.ETHERNET: compiled}
+        self._failed: dict[LinkLayer, tuple[str, float]] = {}  # the error, until when it holds
         self._teachers: dict[LinkLayer, int] = {}
         self.teaches = teach is not None
         self._load_teacher(LinkLayer.ETHERNET, teach)
@@ -51,12 +54,17 @@ class LayeredPrograms:
         """
         if layer in self._filters:
             return
+        error, until = self._failed.get(layer, ("", 0.0))
+        if time.monotonic() < until:
+            raise AttachError(error)
         assert self._compile_for is not None  # noqa: S101  # tests without it have Ethernet
         try:
             compiled, teach = self._compile_for(layer)
             self._load_teacher(layer, teach)
-        except (CompileError, DatapathError) as error:
-            raise AttachError(f"there is no filter for such frames: {error}") from error
+        except (CompileError, DatapathError) as failure:
+            error = f"there is no filter for such frames: {failure}"
+            self._failed[layer] = error, time.monotonic() + _AGAIN_SECONDS
+            raise AttachError(error) from failure
         self._filters[layer] = compiled
 
     def _load_teacher(self, layer: LinkLayer, teach: Compiled | None) -> None:

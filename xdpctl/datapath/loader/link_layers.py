@@ -7,22 +7,26 @@ from enum import IntEnum
 class LinkLayer(IntEnum):
     """For which interfaces programs are compiled: the macro LINK_LAYER.
 
-    NONE: packets begin with the IP header. TUNNEL: XDP gets them with the tunnel's outer headers.
+    NONE: packets begin with the IP header.
     """
 
     ETHERNET = 0
     NONE = 1
-    TUNNEL = 2
 
 
-_BY_TYPE = {  # ARPHRD_* of linux/if_arp.h
-    **dict.fromkeys((1, 772), LinkLayer.ETHERNET),  # and the loopback
-    # PPP, raw IP, IPIP, IPv6 in IPv6, GRE over IPv6; tun and WireGuard have no type
-    **dict.fromkeys((512, 519, 768, 769, 823, 65534), LinkLayer.NONE),
-    **dict.fromkeys((776, 778), LinkLayer.TUNNEL),  # 6in4, GRE
-}
+_ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK (linux/if_arp.h)
+# of interfaces without Ethernet those that were tried: XDP gets something else of some others
+# (xfrm and vti have an Ethernet header that the kernel has made)
+_NONE = ("tun", "wireguard", "ppp", "ipip", "sit", "gre")
 
 
-def of_type(number: int) -> LinkLayer | None:
-    """The link layer of an interface's type; None if its frames cannot be read."""
-    return _BY_TYPE.get(number)
+def layer_of(number: int, kind: str, has_remote: bool = True) -> LinkLayer | None:
+    """The link layer of an interface, by its type and kind; None if its frames cannot be read.
+
+    `has_remote`: of GRE, whether it has one far end. Else XDP gets the outer headers, too.
+    """
+    if number in _ETHERNET:
+        return LinkLayer.ETHERNET
+    if kind not in _NONE or (kind == "gre" and not has_remote):
+        return None
+    return LinkLayer.NONE

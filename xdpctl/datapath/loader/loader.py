@@ -7,12 +7,14 @@ and replaces each program atomically. If maps of other shapes are needed, see su
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import closing
 
 from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.bpffs import share
+from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import egress, netlink
 from xdpctl.datapath.loader.compiler import Compiled
@@ -23,7 +25,7 @@ from xdpctl.datapath.loader.filter_program import (
     PROGRAM,
     STAGES,
 )
-from xdpctl.datapath.loader.interface import AttachedInterface, find, foreign
+from xdpctl.datapath.loader.interface import AttachedInterface, attach, find, foreign, mend_sight
 from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
 from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
@@ -31,7 +33,7 @@ from xdpctl.datapath.loader.pinned_maps import PinnedMaps
 from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.succession import Succession
 from xdpctl.datapath.loader.take_down import opened
-from xdpctl.errors import AttachError
+from xdpctl.errors import AttachError, DatapathError
 from xdpctl.model.capacity import FlowSettings
 
 _EARLIER, _WITHOUT_RULES = "by an earlier filter: ", "by a filter without all rules: "
@@ -98,18 +100,16 @@ class Loader:
         directory = self.pins.port(name)
         directory.mkdir(exist_ok=True)
         share(directory, self._group, 0o750)
-        staged = self._staged_of(name, outside, LinkLayer.ETHERNET)
-        self.ports[name] = AttachedInterface(name, staged, outside)
+        counters = self._maps.adopt_or_create("counters", directory / "counters")
+        staged = self._staged_of(name, outside, counters, LinkLayer.ETHERNET)
+        self.ports[name] = AttachedInterface(name, staged, counters, outside)
         return self.ports[name]
 
-    def _staged_of(self, name: str, outside: bool, layer: LinkLayer) -> Staged:
+    def _staged_of(self, name: str, outside: bool, counters: Map, layer: LinkLayer) -> Staged:
         """Load the programs of an interface for what its frames begin with."""
         directory = self.pins.port(name)
         program = OUTSIDE if outside else PROGRAM
-        with (
-            closing(self._maps.adopt_or_create("counters", directory / "counters")) as counters,
-            closing(self._maps.port(directory, outside)) as port,
-        ):
+        with closing(self._maps.port(directory, outside)) as port:
             own = {"counters": counters.fd, "port": port.fd}
             return self.programs.staged(program, STAGES, directory, own, layer)
 
@@ -118,14 +118,17 @@ class Loader:
         if port.layer is layer:
             return
         self.programs.need(layer)
-        staged = self._staged_of(port.name, port.outside, layer)
+        try:
+            staged = self._staged_of(port.name, port.outside, port.counters, layer)
+        except DatapathError as error:
+            raise AttachError(str(error)) from error
         port.staged.close()
         port.staged, port.layer = staged, layer
 
     def close(self) -> None:
         """Close the descriptors; pinned maps and attached programs stay."""
         for port in self.ports.values():
-            port.staged.close()
+            port.close()
         self.programs.close()
         self.succession.close()
         self._maps.close()
@@ -134,8 +137,10 @@ class Loader:
         """Attach the filter to every configured interface that exists and does not have it."""
         present = netlink.links()
         self.succession.hold(present)
-        for port in self.ports.values():
-            link = find(port, present)
+        pairs = [(port, find(port, present)) for port in self.ports.values()]
+        # those last that need other programs, which may take seconds to compile
+        pairs.sort(key=lambda pair: pair[1] is not None and pair[1].layer is not pair[0].layer)
+        for port, link in pairs:
             if link is None:
                 port.index = None
                 port.became(
@@ -153,7 +158,7 @@ class Loader:
                     port.became("failed", None, str(error))
             except AttachError as error:
                 port.became("failed", link.xdp_mode, str(error))
-            if port.outside or self.succession.earlier is None:
+            if port.layer is link.layer and (port.outside or self.succession.earlier is None):
                 self._teach(port, link)
         self._succeed(present)
 
@@ -193,13 +198,16 @@ class Loader:
             mode = self._replace(port, link, link.program_id)
         port.staged.retire_others()
         port.index = link.index
+        if self.succession.earlier is None:
+            mode = mend_sight(port, link, time.monotonic()) or mode
         renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
-        port.became("attached", mode, ", ".join(filter(None, (port.reason, renamed))))
+        state = "failed" if port.blind else "attached"
+        port.became(state, mode, ", ".join(filter(None, (port.blind, port.reason, renamed))))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
         """Attach in native mode, or else in generic mode with the reason; return the mode."""
         earlier_fd = self._stand_in(port, link)
-        mode = self._attached(port, link, port.program_fd if earlier_fd is None else earlier_fd)
+        mode = attach(port, link, port.program_fd if earlier_fd is None else earlier_fd)
         if not self._has_rules:
             how = _WITHOUT_RULES if earlier_fd is None else _EARLIER
             port.reason = f"{how}{self.succession.waits_for}"
@@ -214,18 +222,6 @@ class Loader:
         """The earlier filter's program, while this one does not have all rules; None: the own."""
         name = OUTSIDE if port.outside else PROGRAM
         return None if self._has_rules else self.succession.stand_in(link, name)
-
-    def _attached(self, port: AttachedInterface, link: Link, program_fd: int) -> str:
-        try:
-            netlink.attach(link, program_fd, "native")
-            port.reason = ""
-            return "native"
-        except AttachRefused as refusal:
-            if refusal.gone or refusal.taken:
-                raise
-            netlink.attach(link, program_fd, "generic")
-            port.reason = f"several times slower than native, because {refusal.meaning}"
-            return "generic"
 
     def _replace(self, port: AttachedInterface, link: Link, program_id: int) -> str:
         """Replace an earlier program of xdpctl in the same mode; return the mode.

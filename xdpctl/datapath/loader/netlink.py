@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
-from xdpctl.datapath.loader.link_layers import LinkLayer, of_type
+from xdpctl.datapath.loader.link_layers import LinkLayer, layer_of
 from xdpctl.errors import AttachError
 
 log = logging.getLogger("xdpctl.links")
@@ -44,7 +45,7 @@ _MEANING = {
 class Link:
     """One interface; `xdp_mode` is native, generic, offload, several or None.
 
-    `layer` is None if its frames cannot be read.
+    `layer` is None if its frames cannot be read. `received`: packets so far.
     """
 
     index: int
@@ -56,6 +57,7 @@ class Link:
     layer: LinkLayer | None
     xdp_mode: str | None
     program_id: int | None
+    received: int = 0
 
 
 def unreadable(link: Link) -> str:
@@ -100,17 +102,29 @@ def _link(message: Any) -> Link:
     xdp = message.get_attr("IFLA_XDP")
     mode = xdp.get_attr("IFLA_XDP_ATTACHED") if xdp else None
     info = message.get_attr("IFLA_LINKINFO")
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
     return Link(
         index=message["index"],
         name=message.get_attr("IFLA_IFNAME"),
         up=bool(message["flags"] & 1),
         mtu=message.get_attr("IFLA_MTU") or 0,
         mac=message.get_attr("IFLA_ADDRESS") or "",
-        kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
-        layer=of_type(message["ifi_type"]),
+        kind=kind,
+        layer=layer_of(message["ifi_type"], kind, _has_remote(info)),
         xdp_mode=_MODES.get(mode or ""),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
+        received=int((message.get_attr("IFLA_STATS64") or {}).get("rx_packets", 0)),
     )
+
+
+def _has_remote(info: Any) -> bool:
+    """Whether a tunnel has one far end, or learns it from each packet's metadata."""
+    data: Any = info.get_attr("IFLA_INFO_DATA") if info else None
+    if not hasattr(data, "get_attr"):
+        return False
+    remote = data.get_attr("IFLA_GRE_REMOTE") or "::"
+    many = ip_address(remote).is_unspecified or ip_address(remote).is_multicast
+    return not many or data.get_attr("IFLA_GRE_COLLECT_METADATA") is not None
 
 
 def attach(link: Link, program_fd: int, mode: str, expected_fd: int | None = None) -> None:

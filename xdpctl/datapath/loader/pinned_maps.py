@@ -47,6 +47,7 @@ class PinnedMaps:
             if name not in PER_PROGRAM
         }
         # while a map is mapped for writing, no process that can open its pin can freeze it
+        self._mapped_ports: dict[Path, memoryview] = {}
         self._mapped = [self._map(name) for name, pinned in self.shared.items() if pinned.mappable]
         for target in SHARED:
             self.shared["slots"].put(target.shared.to_bytes(4, "little"), target.value)
@@ -56,6 +57,7 @@ class PinnedMaps:
     def close(self) -> None:
         """Close the descriptors; the pinned maps stay."""
         self._mapped.clear()
+        self._mapped_ports.clear()
         for pinned in self.shared.values():
             pinned.close()
 
@@ -128,7 +130,7 @@ class PinnedMaps:
             memory = pinned.memory()
         except OSError as error:
             raise frozen(directory / "port", error) from error
-        self._mapped.append(memory)
+        self._mapped_ports[directory] = memory
         record = np.frombuffer(memory, PORT)[0]
         if not outside:
             record["asks"] = Asking.ASKS_NOT

@@ -8,6 +8,7 @@ pinned for as long as the program may be attached.
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +53,20 @@ def load_staged(
 
     `load(name, stages_fd)` loads one program with the program array `stages_fd`.
     """
-    array = maps.create_map(_NAME, shape)
-    with ThreadPoolExecutor() as pool:  # verifying the largest takes a third of a second
-        first = pool.submit(load, program, array.fd)
-        loaded = {number: pool.submit(load, name, array.fd) for number, name in stages.items()}
-    program_fd = first.result()
-    for number, future in loaded.items():
-        fd = future.result()
-        array.put(number.to_bytes(4, "little"), fd.to_bytes(4, "little"))
-        os.close(fd)
-    pin = f"{_NAME}-{maps.map_id(array.fd)}"
-    maps.pin(array.fd, directory / pin)
+    with ExitStack() as failing, ExitStack() as ending:
+        array = maps.create_map(_NAME, shape)
+        failing.callback(array.close)
+        with ThreadPoolExecutor() as pool:  # verifying the largest takes a third of a second
+            first = pool.submit(load, program, array.fd)
+            loaded = {number: pool.submit(load, name, array.fd) for number, name in stages.items()}
+        for future in loaded.values():
+            if not future.exception():
+                ending.callback(os.close, future.result())
+        program_fd = first.result()
+        failing.callback(os.close, program_fd)
+        for number, future in loaded.items():
+            array.put(number.to_bytes(4, "little"), future.result().to_bytes(4, "little"))
+        pin = f"{_NAME}-{maps.map_id(array.fd)}"
+        maps.pin(array.fd, directory / pin)
+        failing.pop_all()  # the caller closes them
     return Staged(program_fd, array, directory, pin)

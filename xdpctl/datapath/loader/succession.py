@@ -201,6 +201,8 @@ class Succession:
                     port = by_index.get(link.index)
                     if port is None:
                         unwanted.append(link)
+                    elif port.layer is not link.layer:
+                        raise AttachError(f"there is no program for the frames of {link.name}")
                     elif _swapped(link, port.program_fd, found[0]):
                         replaced.append((link, port.program_fd, os.dup(found[0])))
         except AttachError:
