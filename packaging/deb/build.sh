@@ -49,7 +49,6 @@ rm -rf "${packages:?}/bin"
 for each in xdpctl xdpctl-fleet xdpctl-bgp; do
 	"$here/slim.sh" "$place/$each/$site"
 done
-"$here/noblas.sh" "$packages" "$python"
 PYTHONPATH=$packages $python -B -P -m xdpctl.datapath.loader.images "$packages/xdpctl/images"
 for each in xdpctl xdpctl-fleet xdpctl-bgp; do
 	"$here/bytecode.sh" "$python" "$place/$each"
