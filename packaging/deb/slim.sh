@@ -37,7 +37,9 @@ find . -type f -path '*.dist-info/*' \( -name RECORD -o -name REQUESTED -o -name
 
 find . -type f -path '*.dist-info/*' -exec chmod 644 {} +
 
-# remove debug symbols, and the execute permission of libraries
-find . -type f -name '*.so*' -exec strip --strip-unneeded {} + -exec chmod 644 {} +
+# remove debug symbols, and the execute permission of libraries. Those that a wheel has brought from
+# elsewhere have none, and the strip of Debian 12 breaks them
+find . -type f -name '*.so*' ! -path './*.libs/*' -exec strip --strip-unneeded {} +
+find . -type f -name '*.so*' -exec chmod 644 {} +
 # modules are not executable scripts
 find . -type f -name '*.py' -exec chmod 644 {} + -exec sed -i '1s/^#!.*python.*$/#/' {} +
