@@ -74,7 +74,6 @@ sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' 
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
 cp -r packaging/detectors packaging/prometheus packaging/grafana "$root/usr/share/xdpctl/"
 cp -r docs/. CHANGELOG.md "$root/usr/share/doc/xdpctl/"
-install -D -m 644 "$here/lintian-overrides" "$root/usr/share/lintian/overrides/xdpctl"
 $tools -m tools.man "$place/man"
 for page in "$place"/man/*; do
 	install -d "$root/usr/share/man/man${page##*.}"
@@ -94,7 +93,7 @@ SHELLS
 sed -i 's/^compdef .*/_xdpctl_completion "$@"/' "$root/usr/share/zsh/vendor-completions/_xdpctl"
 
 echo /etc/xdpctl/xdpctl.toml >"$place/conffiles"
-install -D "$place/conffiles" "$root/DEBIAN/conffiles"
+install -D -m 644 "$place/conffiles" "$root/DEBIAN/conffiles"
 program=$lib/python/bin/python3.$minor
 owner=$(dpkg-query --search "$(readlink -f "$python")" | cut -d: -f1)
 # shellcheck disable=SC2016  # fields of dpkg-query
@@ -105,6 +104,7 @@ for each in xdpctl xdpctl-fleet xdpctl-bgp; do
 	mkdir -p "$doc" "$place/$each/DEBIAN"
 	$tools -m tools.deb changelog "$version" "$each" | gzip -9n >"$doc/changelog.gz"
 	$tools -m tools.deb copyright "$place/$each/$site" "$each" >"$doc/copyright"
+	install -D -m 644 "$here/overrides/$each" "$place/$each/usr/share/lintian/overrides/$each"
 	depends=$("$here/shared-libraries.sh" "$place/$each" "$program")
 	sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SOURCE@/$source/
 		s/@LIBRARIES@/$depends/; s/@SIZE@/$(du -sk "$place/$each" | cut -f1)/" \
