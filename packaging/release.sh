@@ -15,6 +15,10 @@ if [ -n "$(git status --porcelain)" ]; then
 	exit 1
 fi
 mkdir -p "$out"
+if [ -n "$(ls -A "$out")" ]; then
+	echo "release: $out is not empty, and all that is in it would be signed: empty it first" >&2
+	exit 1
+fi
 out=$(cd "$out" && pwd)
 again=$(mktemp -d)
 trap 'rm -rf "$again"' EXIT
