@@ -200,16 +200,18 @@ def main() -> int:
     Path("/tmp/xdpctl.toml").write_text(_SETTINGS.format(interfaces=quoted))
     command = [sys.executable, "-m", "xdpctl", "run", "--config", "/tmp/xdpctl.toml"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
-        until(lambda: all(port(name).startswith("attached") for name in names))
-        for kind, ends in kinds:
-            report(kind.description, dict(checked(far, ends)))
-        for card, ends in cards:
-            results = dict(checked(far, ends))
-            for change in changes(card, far):
-                results[change.name] = still_drops(far, ends, change.size)
-                change.undo()
-            report(f"{CARDS[card.name]} ({card.driver})", results)
-        running.terminate()
+        try:
+            until(lambda: all(port(name).startswith("attached") for name in names))
+            for kind, ends in kinds:
+                report(kind.description, dict(checked(far, ends)))
+            for card, ends in cards:
+                results = dict(checked(far, ends))
+                for change in changes(card, far):
+                    results[change.name] = still_drops(far, ends, change.size)
+                    change.undo()
+                report(f"{CARDS[card.name]} ({card.driver})", results)
+        finally:
+            running.terminate()
     return 0
 
 
