@@ -73,7 +73,7 @@ def test_a_change_waits_on_its_node_while_the_engine_is_full(
     engine = one.agent.member.engine
 
     def fill() -> None:
-        for number in range(40):
+        for number in range(400):  # it is full long before
             engine.put(f"junk/{number}", bytes(1 << 20))
 
     with pytest.raises(EngineFullError):

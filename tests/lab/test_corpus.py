@@ -23,6 +23,7 @@ from xdpctl.model.capacity import Capacity
 CAPACITY = Capacity(60_000, 60_000, 60_000)
 VLAN = (0x8100, 0x88A8, 0x9100)
 ETHERNET = 1  # LINKTYPE_ETHERNET; raw IP packets get an Ethernet header
+IN_SESSION = {0x0021: 0x0800, 0x0057: 0x86DD}  # protocols of PPP
 RAW_IP = {12: None, 14: None, 101: None, 228: 0x0800, 229: 0x86DD}
 NEVER_DROPPED = {"LINK", "NEVER_ROUTED", "NEIGHBOUR", "DHCP", "CONTROL"}
 BGP, BFD, VRRP, IGMP, OSPF = 179, 3784, 112, 2, 89
@@ -74,7 +75,10 @@ def read(frame: bytes) -> Packet:
     ethernet = dpkt.ethernet.Ethernet(frame)
     packet = ethernet.data
     tags = getattr(ethernet, "vlan_tags", [])
-    kind = tags[-1].type if tags else ethernet.type  # MPLS and PPPoE stay what they are
+    kind = tags[-1].type if tags else ethernet.type  # MPLS stays what it is
+    if kind == dpkt.ethernet.ETH_TYPE_PPPoE and isinstance(packet, dpkt.pppoe.PPPoE):
+        session = packet.data
+        kind, packet = IN_SESSION.get(session.p, kind), session.data
     assert kind not in VLAN, "dpkt reads two tags"
     if kind == dpkt.ethernet.ETH_TYPE_IP:
         assert isinstance(packet, dpkt.ip.IP), f"not what dpkt can read: {frame.hex()}"

@@ -3,7 +3,7 @@
 
 import fcntl
 import os
-import select
+import selectors
 import struct
 import threading
 from collections.abc import Iterator
@@ -32,12 +32,15 @@ def tunnel(left: Host, right: Host, name: str = "tun0") -> Iterator[None]:
 
     def carry() -> None:
         across = {ends[0]: ends[1], ends[1]: ends[0]}
-        while True:
-            ready, _, _ = select.select([*ends, woken], [], [])
-            if woken in ready:
-                return
-            for fd in ready:
-                os.write(across[fd], os.read(fd, 1 << 16))
+        with selectors.DefaultSelector() as waiting:
+            for fd in (*ends, woken):
+                waiting.register(fd, selectors.EVENT_READ)
+            while True:
+                ready = [key.fd for key, _ in waiting.select()]
+                if woken in ready:
+                    return
+                for fd in ready:
+                    os.write(across[fd], os.read(fd, 1 << 16))
 
     carrier = threading.Thread(target=carry)
     carrier.start()

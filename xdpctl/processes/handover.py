@@ -155,11 +155,14 @@ def _check(
     with judges(earlier, pins) as by_side:
         for outside in set(sides) - by_side.keys():
             side = "outside" if outside else "inside"
-            raise NotTakenOver(
-                f"the earlier filter has no explain program for {side} interfaces, so they cannot "
-                "be compared, and it stays in force. If an interface has another side now, change "
-                f"that before or after. If that is what you want: {_ACCEPT}"
-            )
+            lacks = f"the earlier filter has no explain program for {side} interfaces"
+            if not earlier.of_this_version:
+                raise NotTakenOver(
+                    f"{lacks}, so they cannot be compared, and it stays in force. If an interface "
+                    "has another side now, change that before or after. If that is what you want: "
+                    f"{_ACCEPT}"
+                )
+            log.warning("%s, so they are not compared; its programs are those of this one", lacks)
         for outside, (theirs, ours) in by_side.items():
             frames = list(sample_packets.of_state(state, people))
             differing = [frame for frame in frames if theirs.stops(frame) != ours.stops(frame)]
