@@ -114,7 +114,7 @@ def _taken_out(card: Card) -> None:
         except StopIteration:
             return False
 
-    until(back, 30)
+    until(back)
     sh("ip", "link", "set", _by_mac(mac), "name", card.name)
     sh("ip", "link", "set", card.name, "up")
     for one in addresses:
