@@ -188,7 +188,7 @@ test-image: image
 
 test-ansible: deb
 	@sh packaging/need.sh mmdebstrap ansible-core ansible-lint openssh-client procps
-	@cd packaging/ansible && ansible-lint --offline --nocolor --quiet roles/xdpctl site.yml
+	@cd packaging/ansible && ansible-lint --offline --nocolor -q roles/xdpctl site.yml
 	@packaging/test-ansible.sh dist/xdpctl_$(VERSION)_*.deb
 
 test-wheel: setup

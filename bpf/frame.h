@@ -85,8 +85,8 @@ static __always_inline enum reason parse_session(FRAME *ctx, struct packet *pack
 
 /*
  * Sets packet->offset to where the last tag or the session's header ends, *type to what follows.
- * Behind the first look, the verifier does not see that `zero` is 0. So it explores what follows
- * once more, and not for each number of tags.
+ * The verifier does not see that `zero` is 0, and the mask bounds each offset alike. So it explores
+ * what follows once, and not for each number of tags.
  */
 static __always_inline enum reason parse_link(FRAME *ctx, struct packet *packet, __be16 *type)
 {

@@ -40,7 +40,6 @@ packaging/sbom.sh "$out/xdpctl_$version.cdx.json" "$@"
 $tools -m tools.notes "$version" >"$out/NOTES.md"
 
 repository=$out/apt
-rm -rf "$repository"
 pool=$repository/pool/main
 index=$repository/dists/$suite/main/binary-$architecture
 mkdir -p "$pool" "$index"

@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,15 +167,21 @@ def test_a_capture_has_an_ethernet_header_in_front(empty: Filter, size: int) -> 
     assert found.head[: len(expected)] == expected[:CAPTURE_BYTES]
 
 
-def test_a_head_begins_with_the_packet(empty: Filter) -> None:
+def head_of(filtered: Filter, frame: bytes) -> Any:
+    """The head of a frame that passes."""
     masks = no_masks()
     masks[Reason.NO_RULE] = 0
-    empty.datapath.heads.read()
-    empty.datapath.heads.observe(masks)
+    filtered.datapath.heads.read()
+    filtered.datapath.heads.observe(masks)
+    filtered.run(frame)
+    (head,) = filtered.datapath.heads.read()
+    filtered.datapath.heads.observe(no_masks())
+    return head
+
+
+def test_a_head_begins_with_the_packet(empty: Filter) -> None:
     packet = ipv6(CLIENT6, SERVER6, udp())
-    empty.run(packet)
-    (head,) = empty.datapath.heads.read()
-    empty.datapath.heads.observe(no_masks())
+    head = head_of(empty, packet)
     assert (head["family"], head["vlan"]) == (6, 4096)
     assert head["bytes"].tobytes()[: len(packet)] == packet
 
@@ -250,14 +257,8 @@ def test_an_answer_to_a_challenge_has_the_length_of_its_session(
 
 
 def test_a_head_of_a_session_begins_at_its_ip_header(emptied: Filter) -> None:
-    masks = no_masks()
-    masks[Reason.NO_RULE] = 0
-    emptied.datapath.heads.read()
-    emptied.datapath.heads.observe(masks)
     packet = ipv4(CLIENT, SERVER, udp())
-    emptied.run(ethernet(0x8864, session(0x0800, packet)))
-    (head,) = emptied.datapath.heads.read()
-    emptied.datapath.heads.observe(no_masks())
+    head = head_of(emptied, ethernet(0x8864, session(0x0800, packet)))
     assert (head["family"], head["ethertype"]) == (4, 0x8864)
     assert head["bytes"].tobytes()[: len(packet)] == packet
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.serving import running, serving
 from xdpctl.base.system.children import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator
@@ -43,22 +44,15 @@ def hosts() -> Iterator[tuple[Host, Host]]:
         lab.cable(host, "isp0", far, "far0")
         host.ip(f"addr add {BOX}/24 dev isp0")
         far.ip(f"addr add {CLIENT}/24 dev far0")
-        server = host.popen(*python("xdpctl.lab.webserver"))
-        try:
+        with serving(host):
             yield host, far
-        finally:
-            server.terminate()
-            server.wait()
 
 
 @pytest.fixture
 def box(hosts: tuple[Host, Host]) -> Iterator[Box]:
     box = Box(hosts[0], ["isp0"])
-    try:
-        box.start()
+    with running(box):
         yield box
-    finally:
-        box.remove()
 
 
 def test_a_newcomer_waits_for_one_retransmission(

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.serving import fetched, running, serving
 from tests.lab.test_challenges_live import BOX, CLIENT
-from tests.lab.test_tun_live import fetched
-from xdpctl.base.system.children import python
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.waits import eventually
@@ -58,23 +57,15 @@ def hosts() -> Iterator[tuple[Host, Host]]:
         rules = host.popen("nft", "-f", "-", stdin=-1)
         rules.communicate(PUBLISHED.encode())
         assert rules.returncode == 0
-        servers = [one.popen(*python("xdpctl.lab.webserver")) for one in (container, other)]
-        try:
+        with serving(container, other):
             yield host, far
-        finally:
-            for server in servers:
-                server.terminate()
-                server.wait()
 
 
 @pytest.fixture
 def box(hosts: tuple[Host, Host]) -> Iterator[Box]:
     box = Box(hosts[0], ["isp0", "docker0"])
-    try:
-        box.start()
+    with running(box):
         yield box
-    finally:
-        box.remove()
 
 
 @pytest.mark.parametrize("server", [BOX, MACVLAN], ids=["a published port", "a macvlan"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.serving import fetched, running, serving
 from tests.lab.test_challenges_live import BOX, CLIENT, connect, doctor
 from tests.lab.tun import tunnel
 from xdpctl.base.system.children import python
@@ -25,33 +26,19 @@ SYN_OF_CLIENTS = "dst-port 80 tcp flags syn&!ack&!rst"
 def hosts() -> Iterator[tuple[Host, Host]]:
     with Lab("tun") as lab:
         host, far = lab.host("box"), lab.host("far")
-        with tunnel(host, far):
+        with tunnel(host, far), serving(host):
             for one, four, six in ((host, BOX, BOX6), (far, CLIENT, CLIENT6)):
                 one.ip(f"addr add {four}/24 dev tun0")
                 one.ip(f"addr add {six}/64 dev tun0 nodad")
-            server = host.popen(*python("xdpctl.lab.webserver"))
-            try:
-                yield host, far
-            finally:
-                server.terminate()
-                server.wait()
+            yield host, far
 
 
 @pytest.fixture
 def box(hosts: tuple[Host, Host]) -> Iterator[Box]:
     box = Box(hosts[0], ["tun0"])
     box.settings = 'interfaces = [{name = "tun0", side = "outside"}]\n'
-    try:
-        box.start()
+    with running(box):
         yield box
-    finally:
-        box.remove()
-
-
-def fetched(host: Host, to: str, seconds: float = 3.0) -> bool:
-    """Whether curl gets the page."""
-    curl = ("curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null")
-    return host.popen(*curl, f"http://{to}/", stderr=subprocess.DEVNULL).wait() == 0
 
 
 def test_rules_decide_what_comes_out_of_a_tunnel(box: Box, hosts: tuple[Host, Host]) -> None:

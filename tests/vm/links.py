@@ -55,7 +55,7 @@ def _family(one: dict[str, str], family: int) -> str:
 
 
 def _changes(results: list[dict[str, str]]) -> Iterator[str]:
-    cards = [one for one in results if any("MTU" in name or "queue" in name for name in one)]
+    cards = [one for one in results if "link down and up" in one]
     names = [n for one in cards for n in one if "IPv" not in n and n not in ("name", "mode")]
     names = list(dict.fromkeys(names))
     yield f"| the rule drops after | {' | '.join(one['name'] for one in cards)} |"

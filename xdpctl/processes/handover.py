@@ -217,8 +217,8 @@ def _hits_of_sources(
 def following(pins: Pins, refused: str) -> PeriodicTask:
     """Ends this process when there is another filter to fill: its next start fills that one.
 
-    `refused` is the name of a filter that cannot take over, "" for none: unless it is in force all
-    the same, or somebody decides that it takes over.
+    `refused` is the name of a filter that cannot take over, "" for none. For that one this process
+    ends only if it is in force all the same, or if somebody decides that it takes over.
     """
 
     def step(_: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kernel.conftest import filter_for
 from tests.kernel.loader.test_succession import LARGER, fill, filters, host, loaders, start, verdict
-from tests.kernel.loader.test_succession_faults import THIRD, earlier, swap_one_alone
+from tests.kernel.loader.test_succession_faults import THIRD, earlier, half_swapped
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.loader import Loader
@@ -77,10 +77,7 @@ def test_half_a_swap_is_taken_back_if_the_next_check_refuses(
 ) -> None:
     """Rules that are added to the filter in force must not miss an interface."""
     earlier(host, pins)
-    second = start(host, pins, LARGER)
-    fill(second)
-    swap_one_alone(host, second, monkeypatch)
-    second.close()
+    half_swapped(host, pins, monkeypatch)
     with closing(Loader(pins, filter_for(LARGER))) as third:
         for name in ("in0", "in1"):
             third.add_port(name)
@@ -127,10 +124,7 @@ def test_an_interface_that_comes_gets_the_filter_in_force_and_not_a_given_up_one
     first = start(host, pins, names=("in0", "in1"))
     fill(first)
     first.close()
-    second = start(host, pins, LARGER)
-    fill(second)
-    swap_one_alone(host, second, monkeypatch)
-    second.close()
+    second = half_swapped(host, pins, monkeypatch)
     with closing(PinnedDatapath(second.pins)) as datapath:
         datapath.set_bypass(True)
     loaders.enter_context(closing(start(host, pins, THIRD, names=("in0", "in1", "in2"))))

@@ -64,14 +64,20 @@ def swap_one_alone(host: Host, loader: Loader, monkeypatch: pytest.MonkeyPatch) 
             host.call(loader.reconcile)
 
 
+def half_swapped(host: Host, pins: Pins, monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """The ended loader of a filled filter, which has taken the earlier one's place on in0 alone."""
+    loader = start(host, pins, LARGER)
+    fill(loader)
+    swap_one_alone(host, loader, monkeypatch)
+    loader.close()
+    return loader
+
+
 def test_the_earlier_version_may_start_again_after_half_a_swap(
     host: Host, pins: Pins, loaders: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = earlier(host, pins)
-    second = start(host, pins, LARGER)
-    fill(second)
-    swap_one_alone(host, second, monkeypatch)
-    second.close()
+    half_swapped(host, pins, monkeypatch)
     host.call(lambda: refuse_foreign(pins, ("in0", "in1")))
     again = loaders.enter_context(closing(start(host, pins)))
     assert filters(host, again)
@@ -85,10 +91,7 @@ def test_a_third_version_may_start_after_half_a_swap(
     host: Host, pins: Pins, loaders: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier(host, pins)
-    second = start(host, pins, LARGER)
-    fill(second)
-    swap_one_alone(host, second, monkeypatch)
-    second.close()
+    half_swapped(host, pins, monkeypatch)
     third = loaders.enter_context(closing(start(host, pins, THIRD)))
     assert (verdict(host, "in0"), verdict(host, "in1")) == (1, 1)
     fill(third)

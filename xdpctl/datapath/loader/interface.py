@@ -27,9 +27,10 @@ class AttachedInterface:
     """The state of one configured interface.
 
     `outside`: no network of ours is beyond it. `layer`: for which frames its programs are. `reason`
-    says why it is in generic mode. `taken_off` counts how often somebody else took the filter off
-    since this process started. `teaches` is the means by which outgoing packets are recorded in the
-    flow memory: "" if they are not, None before the first check. `blind` says that it sees nothing.
+    says why it is in generic mode. `taken_off` counts how often somebody else took the filter off,
+    or its driver gave it no packets, since this process started. `teaches` is the means by which
+    outgoing packets are recorded in the flow memory: "" if they are not, None before the first
+    check. `blind` says that the filter sees nothing.
     """
 
     name: str

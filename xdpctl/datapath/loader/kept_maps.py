@@ -55,16 +55,8 @@ MEMORIES = Group(
     ),
     frozenset(),
     (
-        *(
-            "abi/flows.h",
-            "abi/served.h",
-            "memory.h",
-            "frame.h",
-            "parse.h",
-            "teach.c",
-            "flows.bpf.h",
-        ),
-        *("known.bpf.h", "quic.bpf.h", "challenge.bpf.h", "served.bpf.h"),
+        *("abi/flows.h", "abi/served.h", "memory.h", "frame.h", "parse.h", "teach.c"),
+        *("flows.bpf.h", "known.bpf.h", "quic.bpf.h", "challenge.bpf.h", "served.bpf.h"),
     ),
     f"seeds at {_SEEDS}",
 )

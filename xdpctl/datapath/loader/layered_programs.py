@@ -14,8 +14,8 @@ from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.stages import Staged, load_staged
 from xdpctl.errors import AttachError, CompileError, DatapathError
 
-# of a link layer: the filter, and the program that fills its flow memory
 _AGAIN_SECONDS = 60.0  # after programs could not be compiled
+# of a link layer: the filter, and the program that fills its flow memory
 CompileFor = Callable[[LinkLayer], tuple[Compiled, Compiled | None]]
 
 

@@ -130,7 +130,7 @@ class Succession:
     def hold(self, present: list[Link]) -> None:
         """Hold the programs of other filters, so that an interface which loses one gets it again.
 
-        Only what is on the interfaces at the first call is held.
+        Only what is on the interfaces at the first call that finds some is held.
         """
         if self.earlier is None or self._programs:
             return
