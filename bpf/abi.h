@@ -77,6 +77,7 @@ enum stage {
 	STAGE_MONITOR,
 	STAGE_ANSWER,
 	STAGE_QUIC,
+	STAGE_NEXT, /* another tool's program, which gets what passes on a shared interface */
 	STAGES_MAX,
 };
 

@@ -21,6 +21,7 @@
 #define NOT_PARSED (~0U)
 #define NEVER	   (~0U)	      /* in control.observed and control.captured */
 #define SPREAD	   0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
+#define FOLLOWED   "0x64776c66"	      /* which the loader replaces by 0 or 1 */
 
 #include "maps.bpf.h"
 
@@ -310,19 +311,39 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	return count(ctx, control, reason, slot, search->bytes);
 }
 
+/*
+ * Whether another tool's program comes after the filter. The loader sets the number, so that the
+ * verifier removes what is not needed.
+ */
+static __always_inline u64 is_followed(void)
+{
+	u64 followed;
+
+	asm volatile("%0 = " FOLLOWED " ll" : "=r"(followed));
+	return followed;
+}
+
+/* What passes goes on to the next program, if there is one. */
+static __always_inline int pass_on(struct xdp_md *ctx, int verdict)
+{
+	if (verdict == XDP_PASS && is_followed())
+		stages.call(ctx, STAGE_NEXT);
+	return verdict;
+}
+
 /* A QUIC packet that passes may prove that its flow is known, or be needed for a later proof. */
 static __always_inline int heard(struct xdp_md *ctx, int verdict)
 {
 	if (QUIC_PROOFS && verdict == XDP_PASS && may_be_quic(ctx) && asking() != ASKS_NOT)
 		stages.call(ctx, STAGE_QUIC);
-	return verdict;
+	return pass_on(ctx, verdict);
 }
 
 int xdpctl(struct xdp_md *ctx)
 {
 	struct search search = begin(ctx, NULL);
 
-	return leave(ctx, &search, by_source(ctx, &search));
+	return pass_on(ctx, leave(ctx, &search, by_source(ctx, &search)));
 }
 
 /* The same for an outside interface, behind which there are no networks of our own. */
@@ -372,7 +393,7 @@ int quic(struct xdp_md *ctx)
 	    ports.destination == network16(PORT_HTTPS))
 		note_client_id(ctx, &scratch->packet,
 			       hash_of_flow(control->seeds, &scratch->packet, &ports));
-	return XDP_PASS;
+	return pass_on(ctx, XDP_PASS);
 }
 
 #include "stages/strata.bpf.h"

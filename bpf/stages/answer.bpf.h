@@ -299,5 +299,5 @@ int answer(struct xdp_md *ctx)
 	verdict = send_answer(ctx, &search, scratch, asked->slot);
 	counts->sent += verdict == XDP_TX;
 	counts->withheld += verdict == XDP_DROP;
-	return verdict;
+	return pass_on(ctx, verdict);
 }

@@ -188,7 +188,7 @@ int observe(struct xdp_md *ctx)
 	struct hits *counter;
 
 	if (!asked || !scratch || !control || !pace)
-		return XDP_PASS;
+		return pass_on(ctx, XDP_PASS);
 	reason = asked->reason;
 	counter = counters.lookup(&reason);
 	mask = control->captured[reason % REASONS];

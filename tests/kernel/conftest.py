@@ -54,7 +54,7 @@ class Filter:
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self.program = loader.add_port("test").program_fd
-        loader.add_explain()
+        loader.explain.add()
         self._explains = {False}  # on which sides
         self.datapath = PinnedDatapath(loader.pins)
         self.flows = self.datapath.flows
@@ -117,7 +117,7 @@ class Filter:
     def explain(self, frame: bytes, outside: bool = False) -> str:
         """The reason by the explain program, which does not count."""
         if outside not in self._explains:  # verifying it takes a second
-            self.loader.add_explain(outside)
+            self.loader.explain.add(outside)
             self._explains.add(outside)
         before = self.counters(outside)
         reason = self.datapath.explain(frame, outside).reason.name

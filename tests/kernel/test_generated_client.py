@@ -32,7 +32,7 @@ def client(
     tmp_path: Path, loader: Loader, datapath: PinnedDatapath, generated: Generated
 ) -> Iterator[Any]:
     """A client on the Unix socket, as root."""
-    loader.add_explain()
+    loader.explain.add()
     settings = Settings(state_dir=tmp_path)
     settings.control_dir.mkdir()
     with controller(tmp_path, datapath, Clock()) as control:

@@ -19,7 +19,7 @@ from tests.kernel.test_signatures import Armed
 from tests.kernel.test_verifier import walked
 from tests.support import packets
 from tests.support.packets import address, ethernet, ipv4, ipv6, session, tagged, udp
-from xdpctl.abi.constants import Action, Mode, Reason, Side, SlotNumber, Stage
+from xdpctl.abi.constants import Action, Mode, Reason, Side, SlotNumber
 from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -28,7 +28,7 @@ from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
+from xdpctl.datapath.loader.filter_program import STAGES, compile_filter, compile_teacher
 from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
@@ -57,7 +57,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filter]:
         with closing(Filter(loader)) as made:
             for name in ("test", "outside"):
                 port = loader.ports.get(name) or loader.add_port(name, outside=True)
-                loader.fit(port, LinkLayer.NONE)
+                loader.interfaces.fit(port, LinkLayer.NONE)
             made.program = loader.ports["test"].program_fd
             made.__dict__["outside"] = loader.ports["outside"].program_fd
             yield made
@@ -200,7 +200,7 @@ def test_the_verifier_has_room_for_it(empty: Filter) -> None:
     assert not [name for name in compiled.programs if name.startswith("explain")]
     assert 0 < walked(empty.program) < 600_000
     assert 0 < walked(empty.outside) < 800_000
-    assert len(compiled.programs) == 2 + len(Stage)
+    assert len(compiled.programs) == 2 + len(STAGES)
 
 
 SESSIONS = [

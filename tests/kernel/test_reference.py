@@ -117,7 +117,7 @@ def test_the_loaded_program_agrees_with_the_reference(
     rng = random.Random(seed)
     programs_of = {of: loader.add_port(f"fuzz{of:d}", of).program_fd for of in (False, True)}
     for side in (False, True):
-        loader.add_explain(side)
+        loader.explain.add(side)
     image, done, until = Image(datapath.capacity), 0, time.monotonic() + SECONDS
     expected = {of: dict.fromkeys(Reason, 0) for of in (False, True)}
     while done < PAIRS or time.monotonic() < until:

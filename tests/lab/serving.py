@@ -32,7 +32,7 @@ def running(box: Box) -> Iterator[Box]:
         box.remove()
 
 
-def fetched(host: Host, to: str, seconds: float = 3.0) -> bool:
+def fetched(host: Host, to: str, seconds: float = 3.0, *options: str) -> bool:
     """Whether curl gets the page."""
     curl = ("curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null")
-    return host.popen(*curl, f"http://{to}/", stderr=subprocess.DEVNULL).wait() == 0
+    return host.popen(*curl, *options, f"http://{to}/", stderr=subprocess.DEVNULL).wait() == 0

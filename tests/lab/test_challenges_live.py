@@ -30,9 +30,9 @@ def connect(host: Host, timeout: float = 8.0) -> float:
     return host.call(work)
 
 
-def doctor(host: Host, interface: str) -> str:
+def doctor(host: Host, interface: str, *options: str) -> str:
     """The output of `xdpctl doctor` about an interface, on one line."""
-    said = host.popen(*python("xdpctl", "doctor", "-i", interface), stdout=-1)
+    said = host.popen(*python("xdpctl", "doctor", "-i", interface, *options), stdout=-1)
     out, _ = said.communicate()
     return " ".join(out.decode().split())
 

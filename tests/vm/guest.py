@@ -69,7 +69,9 @@ GUESTS = {
     )
 }
 # the kernel with all drivers, and the programs that make other kinds of interfaces
-LINKS = Guest("links", "trixie", "linux-image-amd64,wireguard-tools,ppp,pppoe,iputils-ping")
+LINKS = Guest(
+    "links", "trixie", "linux-image-amd64,wireguard-tools,ppp,pppoe,iputils-ping,xdp-tools"
+)
 
 
 def _mirror() -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.vm.guest import LINKS, ROOT, GuestError, Ran, Setting, machines, run
 from tests.vm.inside.cards import CARDS, MAC
+from tests.vm.inside.shared import TITLE
 from tests.vm.owner import told
 
 _SECONDS = 2400.0
@@ -75,13 +76,19 @@ def page(ran: Ran, results: list[dict[str, str]]) -> str:
             f"virtual machine, Linux {ran.release}{emulated}. The far end connects by TCP and "
             "sends datagrams. Each cell says whether what its column names came true.",
             "",
-            *_rows(results),
+            *_rows([one for one in results if one["name"] != TITLE]),
             "",
             "## What happens to a card",
             "",
             "After each change the same rule must drop again.",
             "",
             *_changes(results),
+            "",
+            "## Beside another XDP program",
+            "",
+            "xdp-tools' `xdp-filter` on an interface that is `shared`:",
+            "",
+            *(f"- {name}: {value}" for name, value in results[-1].items() if name != "name"),
             "",
         ]
     )

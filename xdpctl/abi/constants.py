@@ -182,6 +182,7 @@ class Stage(IntEnum):
     MONITOR = 3
     ANSWER = 4
     QUIC = 5
+    NEXT = 6  # another tool's program, which gets what passes on a shared interface
 
 
 class MemoryNumber(IntEnum):

@@ -35,10 +35,14 @@ CONTROL_FOLDER, SPEAKER_FOLDER = "control", "bgp"  # in state_dir
 
 
 class Interface(Table, frozen=True):
-    """`{name = "eth0", side = "outside"}`."""
+    """`{name = "eth0", side = "outside"}`.
+
+    If it is `shared`, XDP programs that other tools attach run behind the filter.
+    """
 
     name: str
     side: Literal["outside", "inside"] = "inside"
+    shared: bool = False
 
 
 class Listen(Table, frozen=True):
@@ -149,8 +153,15 @@ class Settings(Table, frozen=True):
     @property
     def outside_interfaces(self) -> frozenset[str]:
         """The names of the outside interfaces."""
-        tables = (interface for interface in self.interfaces if isinstance(interface, Interface))
-        return frozenset(table.name for table in tables if table.side == "outside")
+        return frozenset(one.name for one in self._tables() if one.side == "outside")
+
+    @property
+    def shared_interfaces(self) -> frozenset[str]:
+        """The names of the interfaces that are shared with other tools' XDP programs."""
+        return frozenset(one.name for one in self._tables() if one.shared)
+
+    def _tables(self) -> list[Interface]:
+        return [interface for interface in self.interfaces if isinstance(interface, Interface)]
 
     @property
     def capacities(self) -> Capacity:

@@ -15,10 +15,11 @@ from xdpctl.base.system import extras
 from xdpctl.config.settings import Settings
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.bpffs import is_bpffs
-from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader import behind, netlink
 from xdpctl.datapath.loader.filter_program import is_shipped
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.datapath.loader.take_down import slots_ids
+from xdpctl.errors import AttachError
 
 MINIMUM_KERNEL = (6, 1)
 _NATIVE = frozenset(
@@ -67,7 +68,8 @@ def of_host(settings: Settings) -> list[Finding]:
     names = settings.interface_names or readable
     for name in names:
         if name in present:
-            findings += _interface(present[name], settings.pin_dir)
+            shared = name in settings.shared_interfaces
+            findings += _interface(present[name], settings.pin_dir, shared)
         else:
             others = ", ".join(present)
             text = f"there is no such interface now; existing ones are {others}"
@@ -170,7 +172,7 @@ def _sides(settings: Settings) -> Finding:
     return Finding("warning", "spoofing", text, fix)
 
 
-def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
+def _interface(link: Link, pin_dir: Path, shared: bool) -> Iterator[Finding]:
     if link.layer is None:
         yield Finding("problem", link.name, netlink.unreadable(link), "set another interface")
         return
@@ -191,7 +193,7 @@ def _interface(link: Link, pin_dir: Path) -> Iterator[Finding]:
         fix = "see `ethtool -S`; a veth needs an XDP program or GRO at its peer"
         yield Finding("warning", link.name, text, fix)
     yield from _offloads(link)
-    yield from _attached(link, pin_dir)
+    yield from _attached(link, pin_dir, shared)
 
 
 def _offloads(link: Link) -> Iterator[Finding]:
@@ -218,7 +220,7 @@ def _offloads(link: Link) -> Iterator[Finding]:
         yield Finding("ok", link.name, text)
 
 
-def _attached(link: Link, pin_dir: Path) -> Iterator[Finding]:
+def _attached(link: Link, pin_dir: Path, shared: bool) -> Iterator[Finding]:
     if link.program_id is None:
         return
     try:
@@ -228,11 +230,27 @@ def _attached(link: Link, pin_dir: Path) -> Iterator[Finding]:
             "warning", link.name, "an XDP program is attached", "run doctor as root to see whose"
         )
         return
+    try:
+        yield from _of_program(link, fd, pin_dir, shared)
+    finally:
+        os.close(fd)
+
+
+def _of_program(link: Link, fd: int, pin_dir: Path, shared: bool) -> Iterator[Finding]:
     info = programs.info(fd)
-    os.close(fd)
     if not slots_ids(pin_dir).isdisjoint(info.map_ids):
-        yield Finding("ok", link.name, f"filtered by xdpctl, {link.xdp_mode} mode")
+        text = f"filtered by xdpctl, {link.xdp_mode} mode"
+        if identity := behind.follower(info):
+            text += f"; program {identity} of another tool runs behind it"
+        yield Finding("ok", link.name, text)
         return
-    fix = f"stop its owner, or: ip link set dev {link.name} xdp off"
-    text = f"another XDP program is attached: {info.name} (id {info.id}); xdpctl never replaces it"
-    yield Finding("problem", link.name, text, fix)
+    text = f"another XDP program is attached: {info.name} (id {info.id})"
+    if shared:
+        try:
+            behind.kin_of(fd)
+            yield Finding("ok", link.name, f"{text}; it will run behind the filter")
+        except AttachError as error:
+            yield Finding("problem", link.name, text, str(error))
+        return
+    fix = f'let it run behind the filter: interfaces = [{{name = "{link.name}", shared = true}}]'
+    yield Finding("problem", link.name, f"{text}; xdpctl never replaces it", fix)

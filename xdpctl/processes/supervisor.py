@@ -95,7 +95,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     locks = [hold(settings.loader_dir / "lock", "loader")]
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
-    refuse_foreign(pins, settings.interface_names)
+    refuse_foreign(pins, set(settings.interface_names) - settings.shared_interfaces)
     sockets = () if loader_only else _sockets(settings, group)
     loader = _load(settings, pins, group)
     if len(locks) == 1:
@@ -124,7 +124,8 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
 def _attach(settings: Settings, loader: Loader) -> Status:
     """Attach the program to the interfaces; AttachError if one cannot be filtered."""
     for name in settings.interface_names:
-        loader.add_port(name, outside=name in settings.outside_interfaces)
+        outside, shared = settings.outside_interfaces, settings.shared_interfaces
+        loader.add_port(name, name in outside, name in shared)
     loader.reconcile()
     status = Status(settings, loader)
     status.write()
@@ -181,9 +182,9 @@ def _add_explain(loader: Loader, settings: Settings) -> None:
     for outside in (False, True):
         try:
             if outside in sides:
-                loader.add_explain(outside)
+                loader.explain.add(outside)
             else:
-                loader.remove_explain(outside)
+                loader.explain.remove(outside)
         except (OSError, XdpctlError) as error:
             log.error("`xdpctl explain` is not available: %s", error)
 

@@ -42,7 +42,7 @@ def placed() -> list[int]:
 def another() -> int:
     """A foreign program for TC egress."""
     code = bytes.fromhex("b7000000000000009500000000000000")  # return 0
-    return programs.load("theirs", code, 0, programs.SCHED_CLS)
+    return programs.load("theirs", code, programs.Kin(flags=0), programs.SCHED_CLS)
 
 
 def test_the_teaching_program_is_attached_stays_and_is_replaced(host: Host, pins: Pins) -> None:

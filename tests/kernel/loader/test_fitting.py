@@ -56,6 +56,6 @@ def test_programs_that_the_kernel_refuses_leave_no_descriptors(
         descriptors = open_descriptors()
         for _ in range(2):
             with pytest.raises(AttachError, match="the kernel did not load the program quic"):
-                made.fit(port, LinkLayer.NONE)
+                made.interfaces.fit(port, LinkLayer.NONE)
         assert open_descriptors() == descriptors
         assert port.layer is LinkLayer.ETHERNET

@@ -88,7 +88,7 @@ def test_traffic_does_not_wait_for_the_explain_program(
     attached(loader, wire)
     with pytest.raises(DatapathError, match="has not loaded the explain program yet"):
         datapath.explain(frame)
-    loader.add_explain()
+    loader.explain.add()
     assert datapath.explain(frame).reason is Reason.NO_RULE
 
 

@@ -32,9 +32,10 @@ BLOCKED = to_frame("192.0.2.7")
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    """A host with two filtered interfaces."""
+    """A host with two filtered interfaces, on which nothing comes that a test did not send."""
     with Lab("succession") as lab:
         host, far = lab.host("box"), lab.host("far")
+        far.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
         for name in ("in0", "in1"):
             lab.cable(host, name, far, f"far-{name}")
         yield host
@@ -73,13 +74,13 @@ def filters(host: Host, loader: Loader, name: str = "in0") -> bool:
     return attached == programs.info(loader.ports[name].program_fd).id
 
 
-def verdict(host: Host, name: str) -> int:
-    """What the program that is attached to an interface does with the blocked packet."""
+def verdict(host: Host, name: str, frame: bytes = BLOCKED) -> int:
+    """What the program that is attached to an interface does with a packet."""
     program_id = link(host, name).program_id
     assert program_id
     fd = programs.open_by_id(program_id)
     try:
-        return programs.run(fd, BLOCKED).value
+        return programs.run(fd, frame).value
     finally:
         os.close(fd)
 

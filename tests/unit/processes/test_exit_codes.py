@@ -103,6 +103,8 @@ def test_the_loader_starts_without_the_explain_program(
     def add_explain(_: bool) -> None:
         raise error
 
-    loader = cast(Loader, SimpleNamespace(add_explain=add_explain, remove_explain=lambda _: None))
+    loader = cast(
+        Loader, SimpleNamespace(explain=SimpleNamespace(add=add_explain, remove=lambda _: None))
+    )
     supervisor._add_explain(loader, Settings(interfaces=("eth0",)))
     assert "`xdpctl explain` is not available" in caplog.text

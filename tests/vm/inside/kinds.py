@@ -37,7 +37,7 @@ def pair(name: str, far: Host, far_name: str) -> None:
 
 def receives(far: Host, name: str) -> None:
     """Let a far end take what XDP sends back: a veth needs an XDP program, too."""
-    fd = programs.load("pass", _PASS, 0, programs.XDP)
+    fd = programs.load("pass", _PASS, programs.Kin(flags=0), programs.XDP)
 
     def work() -> None:
         (link,) = (link for link in netlink.links() if link.name == name)

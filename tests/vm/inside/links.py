@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.vm.inside import shared
 from tests.vm.inside.cards import CARDS, Card, changes, find_cards
 from tests.vm.inside.kinds import Kind, make_kinds
 from tests.vm.inside.machine import call, port, sh, tell, until
@@ -198,7 +199,7 @@ def main() -> int:
     cards = [(card, ends) for card, ends in of_cards(far) if only in CARDS[card.name]]
     kinds = [(kind, ends) for kind, ends in of_kinds(far) if only in kind.description]
     names = [ends.name for _, ends in (*cards, *kinds)]
-    quoted = ", ".join(f'"{name}"' for name in names)
+    quoted = ", ".join([*(f'"{n}"' for n in names), f'{{name = "{shared.NAME}", shared = true}}'])
     Path("/tmp/xdpctl.toml").write_text(_SETTINGS.format(interfaces=quoted))
     command = [sys.executable, "-m", "xdpctl", "run", "--config", "/tmp/xdpctl.toml"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
@@ -212,6 +213,9 @@ def main() -> int:
                     results[change.name] = still_drops(far, ends, change.size)
                     change.undo()
                 report(f"{CARDS[card.name]} ({card.driver})", results)
+            if only in shared.TITLE:
+                checks = {name: word(right) for name, right in shared.checks(far).items()}
+                report(shared.TITLE, checks)
         finally:
             running.terminate()
     return 0

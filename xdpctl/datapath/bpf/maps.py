@@ -17,9 +17,10 @@ from xdpctl.datapath.bpf.syscall import OBJ_GET_INFO_BY_FD, address_of, bpf, cal
 _MMAPABLE = 1 << 10
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 0, 1, 2, 3
 OBJ_PIN, OBJ_GET = 6, 7
+_GET_FD_BY_ID = 14
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 
-HASH, ARRAY, PERCPU_ARRAY, LPM_TRIE, RINGBUF = 1, 2, 6, 11, 27
+HASH, ARRAY, PROGRAM_ARRAY, PERCPU_ARRAY, LPM_TRIE, RINGBUF = 1, 2, 3, 6, 11, 27
 
 _BATCH = 1024
 _STOPPED_SHORT = (errno.E2BIG, errno.ENOSPC, errno.ENOENT)  # a part was done: see the count
@@ -214,6 +215,12 @@ def open_map(path: Path) -> Map:
     """Open a pinned map, with the shape that the kernel reports."""
     fd = open_pin(path)
     return Map(fd, path.name, map_shape(fd))
+
+
+def open_map_by_id(identity: int) -> Map:
+    """Open a map by its id, which needs root."""
+    fd, _ = bpf(_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open map {identity}")
+    return Map(fd, str(identity), map_shape(fd))
 
 
 def _info(fd: int, size: int, what: str) -> bytes:

@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xdpctl.datapath.bpf.syscall import (
     ATTR_BYTES,
@@ -28,6 +29,16 @@ _ATTACH, _DETACH, _QUERY = 8, 9, 16
 _EGRESS = 47  # BPF_TCX_EGRESS
 _REPLACE, _BEFORE = 1 << 2, 1 << 3
 _MOST = 64  # programs of an interface, as in the kernel
+
+
+class Kin(NamedTuple):
+    """What programs must have in common to tail-call each other, beside their type.
+
+    `flags` are those of loading that count (since Linux 5.18), `attach_type` since Linux 6.18.
+    """
+
+    flags: int = F_XDP_HAS_FRAGS
+    attach_type: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ def open_by_id(identity: int) -> int:
     return bpf(PROG_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open program {identity}")[0]
 
 
-def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS, kind: int = XDP) -> int:
+def load(name: str, instructions: bytes, kin: Kin = Kin(), kind: int = XDP) -> int:  # noqa: B008  # immutable
     """Verify and load a program; return its descriptor.
 
     If the verifier rejects it, the OSError has the last lines of the verifier's log.
@@ -73,10 +84,10 @@ def load(name: str, instructions: bytes, flags: int = F_XDP_HAS_FRAGS, kind: int
 
     def attempt(level: int) -> int:
         attr = struct.pack(
-            "<IIQQIIQII16sI",
+            "<IIQQIIQII16sII",
             *(kind, len(instructions) // 8, address_of(code), address_of(licence)),
             *(level, _LOG_BYTES if level else 0, address_of(log) if level else 0),
-            *(0, flags, name.encode()[:15], 0),
+            *(0, kin.flags, name.encode()[:15], 0, kin.attach_type),
         )
         return bpf(PROG_LOAD, attr, f"load program {name}")[0]
 

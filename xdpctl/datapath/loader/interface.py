@@ -10,13 +10,14 @@ from xdpctl.abi.structs import total_hits
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.bpf.programs import ProgramInfo
+from xdpctl.datapath.bpf.programs import Kin, ProgramInfo
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.behind import opened
 from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.sight import TRIES, Sight
 from xdpctl.datapath.loader.stages import Staged
-from xdpctl.datapath.loader.take_down import OURS, opened, slots_ids
+from xdpctl.datapath.loader.take_down import OURS, slots_ids
 from xdpctl.errors import AttachError
 
 log = logging.getLogger("xdpctl.loader")
@@ -27,10 +28,12 @@ class AttachedInterface:
     """The state of one configured interface.
 
     `outside`: no network of ours is beyond it. `layer`: for which frames its programs are. `reason`
-    says why it is in generic mode. `taken_off` counts how often somebody else took the filter off,
-    or its driver gave it no packets, since this process started. `teaches` is the means by which
-    outgoing packets are recorded in the flow memory: "" if they are not, None before the first
-    check. `blind` says that the filter sees nothing.
+    says why it is in generic mode. `followed` is the kin of the programs that may run behind the
+    filter, None if the interface is not shared; `behind` names the one that does. `taken_off`
+    counts how often somebody else took the filter off, or its driver gave it no packets, since this
+    process started. `teaches` is the means by which outgoing packets are recorded in the flow
+    memory: "" if they are not, None before the first check. `blind` says that the filter sees
+    nothing.
     """
 
     name: str
@@ -38,6 +41,7 @@ class AttachedInterface:
     counters: Map
     outside: bool = False
     layer: LinkLayer = LinkLayer.ETHERNET
+    followed: Kin | None = None
     state: str = "absent"
     mode: str | None = None
     detail: str = "no such interface yet"
@@ -48,6 +52,7 @@ class AttachedInterface:
     teaches_not: str = ""
     sight: Sight = field(default_factory=Sight)
     blind: str = ""
+    behind: str = ""
 
     def counted(self) -> int:
         """The packets that the filter has seen here, of all reasons."""
@@ -144,8 +149,9 @@ def foreign(link: Link, info: ProgramInfo) -> AttachError:
         )
     return AttachError(
         f"{link.name} already has an XDP program that is not xdpctl's: {info.name or 'unnamed'} "
-        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. Stop the tool "
-        f"that attached it, or detach it with: ip link set dev {link.name} xdp off"
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. It can run "
+        f'behind the filter: write interfaces = [{{name = "{link.name}", shared = true}}]. Or stop '
+        f"the tool that attached it, or detach it with: ip link set dev {link.name} xdp off"
     )
 
 

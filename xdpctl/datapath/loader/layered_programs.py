@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xdpctl.abi.constants import Stage
 from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.bpf.programs import Kin
 from xdpctl.datapath.loader import egress
 from xdpctl.datapath.loader.compiler import Compiled, Program
 from xdpctl.datapath.loader.link_layers import LinkLayer
@@ -78,22 +79,27 @@ class LayeredPrograms:
         directory: Path,
         own: Mapping[str, int],
         layer: LinkLayer = LinkLayer.ETHERNET,
+        followed: Kin | None = None,
     ) -> Staged:
-        """Load a program with its stages; `own` are the maps that only these programs use."""
+        """Load a program with its stages; `own` are the maps that only these programs use.
+
+        `followed` is the kin of another tool's program that may come after them.
+        """
         compiled = self._filters[layer]
 
         def load(name: str, stages_fd: int) -> int:
-            return self.load(compiled.programs[name], {**own, "stages": stages_fd})
+            return self.load(compiled.programs[name], {**own, "stages": stages_fd}, followed)
 
         return load_staged(load, compiled.maps["stages"], program, stages, directory)
 
-    def load(self, program: Program, own: Mapping[str, int]) -> int:
+    def load(self, program: Program, own: Mapping[str, int], followed: Kin | None = None) -> int:
         """The descriptor of a program; DatapathError if the kernel refuses it."""
-        flags, kind = programs.F_XDP_HAS_FRAGS, programs.XDP
+        kin, kind = followed or Kin(), programs.XDP
         if program.name == egress.NAME:
-            flags, kind = 0, programs.SCHED_CLS
+            kin, kind = Kin(flags=0), programs.SCHED_CLS
+        linked = program.linked({**self._shared, **own}, followed is not None)
         try:
-            return programs.load(program.name, program.linked({**self._shared, **own}), flags, kind)
+            return programs.load(program.name, linked, kin, kind)
         except OSError as error:
             raise DatapathError(
                 f"the kernel did not load the program {program.name}: {error.strerror}"

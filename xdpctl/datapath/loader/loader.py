@@ -7,33 +7,26 @@ and replaces each program atomically. If maps of other shapes are needed, see su
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterable
-from contextlib import closing
 
 from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
-from xdpctl.datapath.bpf.bpffs import share
-from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.loader import egress, netlink
+from xdpctl.datapath.bpf.programs import ProgramInfo
+from xdpctl.datapath.loader import behind, egress, netlink
+from xdpctl.datapath.loader.behind import opened
 from xdpctl.datapath.loader.compiler import Compiled
-from xdpctl.datapath.loader.filter_program import (
-    EXPLAIN,
-    EXPLAIN_STAGES,
-    OUTSIDE,
-    PROGRAM,
-    STAGES,
-)
+from xdpctl.datapath.loader.explain_programs import ExplainPrograms
+from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM
 from xdpctl.datapath.loader.interface import AttachedInterface, attach, find, foreign, mend_sight
+from xdpctl.datapath.loader.interface_programs import InterfacePrograms
 from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
-from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
-from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.succession import Succession
-from xdpctl.datapath.loader.take_down import opened
-from xdpctl.errors import AttachError, DatapathError
+from xdpctl.errors import AttachError
 from xdpctl.model.capacity import FlowSettings
 
 _EARLIER, _WITHOUT_RULES = "by an earlier filter: ", "by a filter without all rules: "
@@ -68,62 +61,15 @@ class Loader:
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
         shared = {name: one.fd for name, one in self._maps.shared.items()}
         self.programs = LayeredPrograms(shared, compiled, teach, compile_for)
+        self.interfaces = InterfacePrograms(self.pins, self._maps, self.programs, group)
+        self.explain = ExplainPrograms(self.pins, self._maps, self.programs, group)
         self.ports: dict[str, AttachedInterface] = {}
         self.succession.publish()
 
-    def add_explain(self, outside: bool = False) -> None:
-        """Load and pin the explain program of a side; filtering does not depend on it."""
-        pin = self.pins.explain_of(outside)
-        program = f"{EXPLAIN}_{OUTSIDE}" if outside else EXPLAIN
-        for directory in (self.pins.explain_dir, pin.parent):
-            directory.mkdir(exist_ok=True)
-            share(directory, self._group, 0o750)
-        with closing(self._maps.port(pin.parent, outside)) as port:
-            own = {"counters": 0, "port": port.fd}
-            staged = self.programs.staged(program, EXPLAIN_STAGES, pin.parent, own)
-        fresh = pin.with_name("new")
-        fresh.unlink(missing_ok=True)
-        maps.pin(staged.program_fd, fresh)
-        share(fresh, self._group, 0o660)
-        fresh.rename(pin)
-        staged.close()
-        staged.retire_others()
-
-    def remove_explain(self, outside: bool) -> None:
-        """Remove the explain program of a side that no longer has an interface."""
-        directory = self.pins.explain_of(outside).parent
-        for pin in directory.iterdir() if directory.is_dir() else ():
-            pin.unlink()
-
-    def add_port(self, name: str, outside: bool = False) -> AttachedInterface:
+    def add_port(self, name: str, outside: bool = False, shared: bool = False) -> AttachedInterface:
         """Create an interface's counters and load its program; `reconcile` attaches it."""
-        directory = self.pins.port(name)
-        directory.mkdir(exist_ok=True)
-        share(directory, self._group, 0o750)
-        counters = self._maps.adopt_or_create("counters", directory / "counters")
-        staged = self._staged_of(name, outside, counters, LinkLayer.ETHERNET)
-        self.ports[name] = AttachedInterface(name, staged, counters, outside)
+        self.ports[name] = self.interfaces.add(name, outside, shared)
         return self.ports[name]
-
-    def _staged_of(self, name: str, outside: bool, counters: Map, layer: LinkLayer) -> Staged:
-        """Load the programs of an interface for what its frames begin with."""
-        directory = self.pins.port(name)
-        program = OUTSIDE if outside else PROGRAM
-        with closing(self._maps.port(directory, outside)) as port:
-            own = {"counters": counters.fd, "port": port.fd}
-            return self.programs.staged(program, STAGES, directory, own, layer)
-
-    def fit(self, port: AttachedInterface, layer: LinkLayer) -> None:
-        """Load other programs if the interface's frames begin differently than before."""
-        if port.layer is layer:
-            return
-        self.programs.need(layer)
-        try:
-            staged = self._staged_of(port.name, port.outside, port.counters, layer)
-        except DatapathError as error:
-            raise AttachError(str(error)) from error
-        port.staged.close()
-        port.staged, port.layer = staged, layer
 
     def close(self) -> None:
         """Close the descriptors; pinned maps and attached programs stay."""
@@ -151,7 +97,7 @@ class Loader:
                 port.became("failed", link.xdp_mode, netlink.unreadable(link))
                 continue
             try:
-                self.fit(port, link.layer)
+                self.interfaces.fit(port, link.layer)
                 self._reconcile_port(port, link)
             except AttachRefused as error:
                 if not error.gone:
@@ -167,7 +113,7 @@ class Loader:
         succession, control = self.succession, self._maps.control
         filled = control["filled"] == Filled.ALL
         if succession.due(filled, self.programs.teaches):
-            if succession.take_over(self.ports, present):
+            if succession.take_over(self.ports, present, self.interfaces.carry):
                 self._maps.set_memories(self._flows)
                 self.reconcile()
                 return
@@ -201,11 +147,17 @@ class Loader:
         if self.succession.earlier is None:
             mode = mend_sight(port, link, time.monotonic()) or mode
         renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
+        follows = f"{port.behind} runs behind it" if port.behind else ""
         state = "failed" if port.blind else "attached"
-        port.became(state, mode, ", ".join(filter(None, (port.blind, port.reason, renamed))))
+        details = filter(None, (port.blind, port.reason, renamed, follows))
+        port.became(state, mode, ", ".join(details))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
         """Attach in native mode, or else in generic mode with the reason; return the mode."""
+        if port.behind:
+            log.warning("%s: %s does not run any more: it was taken off", port.name, port.behind)
+            behind.remove(port.staged.array)
+            port.behind = ""
         earlier_fd = self._stand_in(port, link)
         mode = attach(port, link, port.program_fd if earlier_fd is None else earlier_fd)
         if not self._has_rules:
@@ -226,7 +178,7 @@ class Loader:
     def _replace(self, port: AttachedInterface, link: Link, program_id: int) -> str:
         """Replace an earlier program of xdpctl in the same mode; return the mode.
 
-        AttachError if the attached program is another tool's.
+        AttachError if the attached program is another tool's, and may not run behind the filter.
         """
         mode = link.xdp_mode or "native"
         with opened(program_id) as fd:
@@ -237,14 +189,41 @@ class Loader:
             if self._id not in info.map_ids and not self.succession.others.owner(info):
                 if port.filters(link):
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
-                raise foreign(link, info)
+                return self._attach_before(port, link, fd, info)
             own = program_id == programs.info(port.program_fd).id
             if (earlier_fd := self._stand_in(port, link)) is not None:
                 netlink.attach(link, earlier_fd, mode, expected_fd=fd)
                 port.reason = f"{_EARLIER}{self.succession.waits_for}"
                 return mode
             if not own:
+                self.interfaces.carry(port, info)
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
             if not own or port.reason.startswith((_EARLIER, _WITHOUT_RULES)):
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
+        return mode
+
+    def _attach_before(
+        self, port: AttachedInterface, link: Link, theirs: int, info: ProgramInfo
+    ) -> str:
+        """Attach the filter in the place of another tool's program, which then runs behind it.
+
+        AttachError if that may not, or cannot be.
+        """
+        mode = link.xdp_mode
+        if port.followed is None or self.succession.earlier or mode not in ("native", "generic"):
+            raise foreign(link, info)
+        try:
+            kin = behind.kin_of(theirs)
+        except AttachError as error:
+            raise AttachError(f"{link.name} has the XDP program {info.name}: {error}") from error
+        attached = os.dup(theirs)
+        try:
+            if kin != port.followed and port.filters(link):  # at once; other programs take a second
+                behind.put_before(link, port.program_fd, theirs, mode)
+                os.dup2(port.program_fd, attached)
+            self.interfaces.follow(port, theirs, info)
+            behind.put_before(link, port.program_fd, attached, mode)
+        finally:
+            os.close(attached)
+        port.reason = "" if mode == "native" else "generic, as the other program was"
         return mode

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from xdpctl.abi.digest import digest
@@ -21,6 +21,7 @@ from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.emergency_bypass import press, pressed
 from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.behind import take_off
 from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
 from xdpctl.datapath.loader.link_layers import LinkLayer
@@ -152,10 +153,16 @@ class Succession:
         owner = self.others.owner(info)
         return owner is not None and self.earlier is not None and owner.name == self.earlier.name
 
-    def take_over(self, ports: Mapping[str, AttachedInterface], present: list[Link]) -> bool:
+    def take_over(
+        self,
+        ports: Mapping[str, AttachedInterface],
+        present: list[Link],
+        carry: Callable[[AttachedInterface, ProgramInfo], None],
+    ) -> bool:
         """Replace the other filters' programs; return whether this filter is in force now.
 
-        The filter is taken off interfaces that are no longer configured.
+        `carry` lets what is behind an earlier program be behind the new one. The filter is taken
+        off interfaces that are no longer configured.
         """
         earlier = self.earlier
         assert earlier  # noqa: S101  # the caller asks only then
@@ -163,7 +170,7 @@ class Succession:
         if pressed(earlier):
             press(self.own, True)
         try:
-            unwanted = self._replace(by_index, present)
+            unwanted = self._replace(by_index, present, carry)
         except AttachError as error:
             self.problem = self.waits_for = f"an interface refused its program: {error}"
             self._again_at = time.monotonic() + _AGAIN_SECONDS
@@ -185,7 +192,10 @@ class Succession:
         return True
 
     def _replace(
-        self, by_index: Mapping[int, AttachedInterface], present: list[Link]
+        self,
+        by_index: Mapping[int, AttachedInterface],
+        present: list[Link],
+        carry: Callable[[AttachedInterface, ProgramInfo], None],
     ) -> list[Link]:
         """Replace the programs on all interfaces, or put the earlier ones back on all of them.
 
@@ -201,9 +211,11 @@ class Succession:
                     port = by_index.get(link.index)
                     if port is None:
                         unwanted.append(link)
-                    elif port.layer is not link.layer:
+                        continue
+                    if port.layer is not link.layer:
                         raise AttachError(f"there is no program for the frames of {link.name}")
-                    elif _swapped(link, port.program_fd, found[0]):
+                    carry(port, found[1])
+                    if _swapped(link, port.program_fd, found[0]):
                         replaced.append((link, port.program_fd, os.dup(found[0])))
         except AttachError:
             for link, ours, theirs in replaced:
@@ -219,7 +231,7 @@ class Succession:
         with self.others.program(link) as found:
             try:
                 if found:
-                    netlink.detach(link, found[0])
+                    take_off(link, found[0])
                     log.warning("%s: no longer configured, so it is not filtered", link.name)
             except AttachError as error:
                 log.error("%s: the earlier filter stays on it: %s", link.name, error)

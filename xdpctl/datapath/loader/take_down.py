@@ -1,31 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Takes the filter off every interface, and removes its pins."""
 
-import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from xdpctl.datapath.bpf import bpffs, maps, programs
 from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.loader import egress, netlink
+from xdpctl.datapath.loader.behind import opened, take_off
 from xdpctl.datapath.loader.netlink import Link
 from xdpctl.errors import AttachError
 
 OURS = ("xdpctl", "outside")  # names of our programs
-
-
-@contextmanager
-def opened(program_id: int) -> Iterator[int]:
-    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
-    try:
-        fd = programs.open_by_id(program_id)
-    except OSError as error:
-        raise AttachError(f"the attached program was replaced meanwhile: {error}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def slots_ids(directory: Path) -> set[int]:
@@ -48,7 +35,7 @@ def _detach_ours(ours: Collection[int], present: Iterable[Link]) -> list[str]:
             continue
         with opened(link.program_id) as fd:
             if not set(ours).isdisjoint(programs.info(fd).map_ids):
-                netlink.detach(link, fd)
+                take_off(link, fd)
                 detached.append(link.name)
     return detached
 
@@ -60,13 +47,15 @@ def _detach_orphans(names: Collection[str]) -> list[str]:
         if link.name in names and link.program_id is not None:
             with opened(link.program_id) as fd:
                 if programs.info(fd).name in OURS:
-                    netlink.detach(link, fd)
+                    take_off(link, fd)
                     detached.append(link.name)
     return detached
 
 
 def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
     """Detach xdpctl's programs and remove the pins; the names of the detached interfaces.
+
+    A program of another tool that was behind the filter stays attached in its place.
 
     From the interfaces in `orphans`, a filter of xdpctl is detached even if it has other pins.
     """

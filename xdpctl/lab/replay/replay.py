@@ -162,7 +162,7 @@ def rehearsing(
             compiled = compile_filter(settings.capacities, settings.rehearsal, rehearsal=True)
             with closing(Loader(pins, compiled)) as loader, closing(PinnedDatapath(pins)) as opened:
                 around = protecting or Protecting()
-                loader.add_explain(around.outside)
+                loader.explain.add(around.outside)
                 with closing(SqliteStore(place / "rules.sqlite")) as store:
                     state, imported = _state(settings, store, opened, rules, around)
                 yield Rehearsal(opened, state, pins, around.outside, by_clock), imported

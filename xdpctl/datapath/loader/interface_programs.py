@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The programs of each interface: for its side, its frames, and what runs behind them."""
+
+import logging
+from contextlib import closing
+
+from xdpctl.datapath.bpf import programs
+from xdpctl.datapath.bpf.bpffs import share
+from xdpctl.datapath.bpf.maps import Map
+from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.bpf.programs import Kin, ProgramInfo
+from xdpctl.datapath.loader import behind
+from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM, STAGES
+from xdpctl.datapath.loader.interface import AttachedInterface
+from xdpctl.datapath.loader.layered_programs import LayeredPrograms
+from xdpctl.datapath.loader.link_layers import LinkLayer
+from xdpctl.datapath.loader.pinned_maps import PinnedMaps
+from xdpctl.datapath.loader.stages import Staged
+from xdpctl.errors import AttachError, DatapathError
+
+log = logging.getLogger("xdpctl.loader")
+
+
+class InterfacePrograms:
+    """Loads programs for interfaces, which the loader then attaches."""
+
+    def __init__(self, pins: Pins, pinned: PinnedMaps, loaded: LayeredPrograms, group: int) -> None:
+        self._pins, self._maps, self._programs, self._group = pins, pinned, loaded, group
+
+    def add(self, name: str, outside: bool, shared: bool) -> AttachedInterface:
+        """Create an interface's counters, and load its programs for Ethernet frames."""
+        directory = self._pins.port(name)
+        directory.mkdir(exist_ok=True)
+        share(directory, self._group, 0o750)
+        counters = self._maps.adopt_or_create("counters", directory / "counters")
+        layer, followed = LinkLayer.ETHERNET, Kin() if shared else None
+        staged = self._staged(name, outside, counters, layer, followed)
+        return AttachedInterface(name, staged, counters, outside, layer, followed)
+
+    def _staged(
+        self, name: str, outside: bool, counters: Map, layer: LinkLayer, followed: Kin | None
+    ) -> Staged:
+        directory = self._pins.port(name)
+        program = OUTSIDE if outside else PROGRAM
+        with closing(self._maps.port(directory, outside)) as port:
+            own = {"counters": counters.fd, "port": port.fd}
+            return self._programs.staged(program, STAGES, directory, own, layer, followed)
+
+    def fit(self, port: AttachedInterface, layer: LinkLayer, followed: Kin | None = None) -> None:
+        """Load other programs if the frames begin differently, or another kin is to follow."""
+        followed = followed or port.followed
+        if (port.layer, port.followed) == (layer, followed):
+            return
+        self._programs.need(layer)
+        try:
+            staged = self._staged(port.name, port.outside, port.counters, layer, followed)
+        except DatapathError as error:
+            raise AttachError(str(error)) from error
+        port.staged.close()
+        port.staged, port.layer, port.followed = staged, layer, followed
+
+    def follow(self, port: AttachedInterface, theirs: int, info: ProgramInfo) -> None:
+        """Let another tool's program run behind the filter, once that is attached."""
+        self.fit(port, port.layer, behind.kin_of(theirs))
+        behind.put(port.staged.array, theirs)
+        port.behind = f"{info.name or 'an unnamed program'} (id {info.id})"
+        log.info("%s: %s runs behind the filter", port.name, port.behind)
+
+    def carry(self, port: AttachedInterface, info: ProgramInfo) -> None:
+        """Let what runs behind an attached program of the filter run behind the new one, too."""
+        identity = behind.follower(info)
+        if identity and port.followed is None:
+            log.warning("%s: it is not shared, so program %s ends there", port.name, identity)
+        elif identity:
+            with behind.opened(identity) as theirs:
+                self.follow(port, theirs, programs.info(theirs))
