@@ -167,7 +167,7 @@ man: setup
 	@$(BIN)/python -m tools.man dist/man
 
 deb: setup
-	@sh packaging/need.sh dpkg-dev
+	@sh packaging/need.sh dpkg-dev g++ python3-dev
 	@packaging/deb/build.sh dist
 
 lint-deb: deb
@@ -241,6 +241,8 @@ lock:
 	  --python-version 3.11 --all-extras --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	  --python-version 3.11 packaging/sbom.in --output-file packaging/sbom.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \
+	  --python-version 3.11 packaging/deb/numpy.in --output-file packaging/deb/numpy.lock
 
 sbom: deb
 	@packaging/sbom.sh dist/xdpctl.cdx.json dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-*_$(VERSION)_*.deb

@@ -71,13 +71,13 @@ enum reason {
 
 /* The programs that the first one tail-calls; the verifier checks each separately. */
 enum stage {
+	STAGE_NEXT, /* another tool's program; the first, since other versions look for it there */
 	STAGE_SIGNATURES,
 	STAGE_CONNECTION,
 	STAGE_OBSERVE,
 	STAGE_MONITOR,
 	STAGE_ANSWER,
 	STAGE_QUIC,
-	STAGE_NEXT, /* another tool's program, which gets what passes on a shared interface */
 	STAGES_MAX,
 };
 

@@ -21,7 +21,7 @@
 #define NOT_PARSED (~0U)
 #define NEVER	   (~0U)	      /* in control.observed and control.captured */
 #define SPREAD	   0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
-#define FOLLOWED   "0x64776c66"	      /* which the loader replaces by 0 or 1 */
+#define SHARED	   "0x64776c66"	      /* which the loader replaces by 0 or 1 */
 
 #include "maps.bpf.h"
 
@@ -312,21 +312,21 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 }
 
 /*
- * Whether another tool's program comes after the filter. The loader sets the number, so that the
+ * Whether another tool's program may come after the filter. The loader sets the number, so that the
  * verifier removes what is not needed.
  */
-static __always_inline u64 is_followed(void)
+static __always_inline u64 is_shared(void)
 {
-	u64 followed;
+	u64 shared;
 
-	asm volatile("%0 = " FOLLOWED " ll" : "=r"(followed));
-	return followed;
+	asm volatile("%0 = " SHARED " ll" : "=r"(shared));
+	return shared;
 }
 
 /* What passes goes on to the next program, if there is one. */
 static __always_inline int pass_on(struct xdp_md *ctx, int verdict)
 {
-	if (verdict == XDP_PASS && is_followed())
+	if (verdict == XDP_PASS && is_shared())
 		stages.call(ctx, STAGE_NEXT);
 	return verdict;
 }

@@ -68,7 +68,7 @@ echo "| distribution | Python in the package | glibc | package | installed | tri
 echo "|---|---|---|---|---|---|"
 for suite; do
 	bootstrap "$suite" "$place/build" \
-		python3,python3-venv,python3-bpfcc,gcc,libc6-dev,dpkg-dev,ca-certificates
+		python3,python3-dev,python3-venv,python3-bpfcc,g++,libc6-dev,dpkg-dev,ca-certificates
 	build "$place/build" >"$place/log" 2>&1 || {
 		cat "$place/log" >&2
 		echo "test-distros: the packages are not built in $suite" >&2

@@ -39,6 +39,7 @@ ln -s "../python/bin/python3.$minor" "$lib/bin/python"
 printf '%s\n' 'home = /usr/lib/xdpctl/python/bin' 'include-system-site-packages = false' \
 	"version = $($python -c 'import platform; print(platform.python_version())')" >"$lib/pyvenv.cfg"
 install_locked "$packages" xarf
+"$here/numpy.sh" "$python" "$packages"
 for extra in fleet bgp; do
 	install_locked "$place/xdpctl-$extra/$site" --only "$extra"
 	$tools -m tools.apart "$packages" "$place/xdpctl-$extra/$site"

@@ -176,13 +176,13 @@ ANSWERS = frozenset((Traffic.UDP_SERVICE, Traffic.SYN_ACK, Traffic.RST))
 class Stage(IntEnum):
     """The programs that the first one tail-calls."""
 
-    SIGNATURES = 0
-    CONNECTION = 1
-    OBSERVE = 2
-    MONITOR = 3
-    ANSWER = 4
-    QUIC = 5
-    NEXT = 6  # another tool's program, which gets what passes on a shared interface
+    NEXT = 0  # another tool's program; the first, since other versions look for it there
+    SIGNATURES = 1
+    CONNECTION = 2
+    OBSERVE = 3
+    MONITOR = 4
+    ANSWER = 5
+    QUIC = 6
 
 
 class MemoryNumber(IntEnum):

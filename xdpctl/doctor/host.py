@@ -18,7 +18,7 @@ from xdpctl.datapath.bpf.bpffs import is_bpffs
 from xdpctl.datapath.loader import behind, netlink
 from xdpctl.datapath.loader.filter_program import is_shipped
 from xdpctl.datapath.loader.netlink import Link
-from xdpctl.datapath.loader.take_down import slots_ids
+from xdpctl.datapath.loader.take_down import OURS, slots_ids
 from xdpctl.errors import AttachError
 
 MINIMUM_KERNEL = (6, 1)
@@ -241,16 +241,22 @@ def _of_program(link: Link, fd: int, pin_dir: Path, shared: bool) -> Iterator[Fi
     if not slots_ids(pin_dir).isdisjoint(info.map_ids):
         text = f"filtered by xdpctl, {link.xdp_mode} mode"
         if identity := behind.follower(info):
-            text += f"; program {identity} of another tool runs behind it"
+            with netlink.opened(identity) as theirs:
+                text += f"; {behind.named(theirs)} of another tool runs behind it"
         yield Finding("ok", link.name, text)
         return
     text = f"another XDP program is attached: {info.name} (id {info.id})"
+    if info.name in OURS:
+        fix = f"another instance of xdpctl filters here: use that, or: xdpctl down -i {link.name}"
+        yield Finding("problem", link.name, text, fix)
+        return
     if shared:
         try:
             behind.kin_of(fd)
-            yield Finding("ok", link.name, f"{text}; it will run behind the filter")
+            text += "; it will run behind the filter, unless a BPF link holds it"
+            yield Finding("ok", link.name, text)
         except AttachError as error:
             yield Finding("problem", link.name, text, str(error))
         return
-    fix = f'let it run behind the filter: interfaces = [{{name = "{link.name}", shared = true}}]'
+    fix = f'interfaces = [{{name = "{link.name}", shared = true}}], or stop its owner'
     yield Finding("problem", link.name, f"{text}; xdpctl never replaces it", fix)

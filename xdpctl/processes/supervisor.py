@@ -95,7 +95,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     locks = [hold(settings.loader_dir / "lock", "loader")]
     if pins.lock_dir.is_dir():
         locks.append(hold(pins.lock_dir, "loader"))
-    refuse_foreign(pins, set(settings.interface_names) - settings.shared_interfaces)
+    refuse_foreign(pins, settings.interface_names, settings.shared_interfaces)
     sockets = () if loader_only else _sockets(settings, group)
     loader = _load(settings, pins, group)
     if len(locks) == 1:

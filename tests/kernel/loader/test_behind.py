@@ -9,20 +9,26 @@ from contextlib import ExitStack, closing
 import pytest
 
 from tests.kernel.conftest import CAPACITY, filter_for
+from tests.kernel.loader.test_blind import Blind
 from tests.kernel.loader.test_succession import LARGER, fill, link, verdict
 from tests.support.packets import to_frame
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import F_XDP_HAS_FRAGS, Kin
 from xdpctl.datapath.bpf.syscall import bpf
-from xdpctl.datapath.loader import behind, netlink
+from xdpctl.datapath.loader import netlink
+from xdpctl.datapath.loader.behind import put
+from xdpctl.datapath.loader.interface import refuse_foreign
+from xdpctl.datapath.loader.interface_programs import InterfacePrograms
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.take_down import take_down
+from xdpctl.errors import AttachError
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.model.capacity import Capacity
 
 BPF_XDP = 37
-DROP, THEIRS, OTHERS = 1, 3, 4  # XDP_DROP, XDP_TX, XDP_REDIRECT: what they do with each packet
+DROP, PASS = 1, 2
+THEIRS, OTHERS = 3, 4  # XDP_TX, XDP_REDIRECT: what other tools do with each packet
 CLEAN = to_frame("198.51.100.7")
 KINS = [Kin(flags, kind) for flags in (F_XDP_HAS_FRAGS, 0) for kind in (0, BPF_XDP)]
 
@@ -30,8 +36,10 @@ KINS = [Kin(flags, kind) for flags in (F_XDP_HAS_FRAGS, 0) for kind in (0, BPF_X
 @pytest.fixture
 def host() -> Iterator[Host]:
     with Lab("behind") as lab:
-        host = lab.host("box")
-        lab.cable(host, "in0", lab.host("far"), "far0")
+        host, far = lab.host("box"), lab.host("far")
+        far.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        for name in ("in0", "in1"):
+            lab.cable(host, name, far, f"far-{name}")
         yield host
 
 
@@ -45,22 +53,30 @@ class Starter:
     """Starts loaders and programs of other tools, which end with the test."""
 
     def __init__(self, host: Host, pins: Pins, ending: ExitStack) -> None:
-        self.host, self._pins, self._ending = host, pins, ending
+        self.host, self.pins, self.ending = host, pins, ending
+        self._programs = ending.enter_context(ExitStack())
 
-    def loader(self, shared: bool = True, capacity: Capacity = CAPACITY) -> Loader:
+    def loader(
+        self, shared: bool = True, capacity: Capacity = CAPACITY, filled: bool = True
+    ) -> Loader:
         """A loader whose filter has a rule, after it has looked at the interface."""
-        loader = Loader(self._pins, filter_for(capacity))
-        self._ending.callback(loader.close)
+        loader = Loader(self.pins, filter_for(capacity))
+        self.ending.callback(loader.close)
         loader.add_port("in0", shared=shared)
-        fill(loader)
+        if filled:
+            fill(loader)
         self.host.call(loader.reconcile)
         return loader
+
+    def end_programs(self) -> None:
+        """Close the descriptors of other tools, as if they had ended."""
+        self._programs.close()
 
     def program(self, verdict: int = THEIRS, kin: Kin = KINS[0]) -> int:
         """The descriptor of another tool's program."""
         code = struct.pack("<BBhi", 0xB7, 0, 0, verdict) + struct.pack("<BBhi", 0x95, 0, 0, 0)
         fd = programs.load("theirs", code, kin)
-        self._ending.callback(os.close, fd)
+        self._programs.callback(os.close, fd)
         return fd
 
     def attach(self, program: int, mode: str = "native") -> None:
@@ -69,11 +85,23 @@ class Starter:
         with ExitStack() as ending:
             expected = None
             if before.program_id is not None:
-                expected = ending.enter_context(behind.opened(before.program_id))
+                expected = ending.enter_context(netlink.opened(before.program_id))
             self.host.call(lambda: netlink.attach(before, program, mode, expected))
 
     def attached(self) -> int | None:
         return link(self.host, "in0").program_id
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
+def refused(*_: object, **__: object) -> None:
+    raise AttachError("no memory")
 
 
 def both(host: Host) -> bool:
@@ -82,7 +110,7 @@ def both(host: Host) -> bool:
 
 
 def alone(host: Host) -> bool:
-    return (verdict(host, "in0"), verdict(host, "in0", CLEAN)) == (DROP, 2)
+    return (verdict(host, "in0"), verdict(host, "in0", CLEAN)) == (DROP, PASS)
 
 
 @pytest.mark.parametrize("kin", KINS, ids=str)
@@ -135,14 +163,86 @@ def test_a_restart_keeps_what_is_behind(started: Starter) -> None:
     assert "runs behind it" in again.ports["in0"].detail
 
 
-def test_a_restart_of_an_interface_that_is_not_shared_any_more_is_the_filter_alone(
+def test_an_interface_that_is_not_shared_any_more_has_the_filter_alone(
     started: Starter, caplog: pytest.LogCaptureFixture
 ) -> None:
     started.attach(started.program())
     started.loader()
     started.loader(shared=False)
     assert alone(started.host)
-    assert "it is not shared" in caplog.text
+    assert "does not run any more: the interface is not shared" in caplog.text
+
+
+def test_a_kill_between_the_steps_loses_nothing(
+    started: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program of another kin is out of the way, and the filter that fits is not there yet."""
+    loader = started.loader()
+    started.attach(started.program(kin=Kin(0, BPF_XDP)))
+    started.end_programs()
+    monkeypatch.setattr(InterfacePrograms, "put_behind", killed)
+    port, at = loader.ports["in0"], link(started.host, "in0")
+    with pytest.raises(Killed):
+        started.host.call(lambda: loader._reconcile_port(port, at))
+    assert alone(started.host), "it was protected at once"
+    monkeypatch.undo()
+    started.loader()
+    assert both(started.host)
+
+
+def test_a_filter_that_cannot_be_loaded_leaves_the_one_in_force_and_says_so(
+    started: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = started.loader()
+    started.attach(started.program(kin=Kin(0, BPF_XDP)))
+    monkeypatch.setattr(InterfacePrograms, "_staged", refused)
+    started.host.call(loader.reconcile)
+    port = loader.ports["in0"]
+    assert alone(started.host)
+    assert port.state == "attached"
+    assert port.detail.startswith("theirs (id ")
+    assert port.detail.endswith("waits: no memory")
+    monkeypatch.undo()
+    started.host.call(loader.reconcile)
+    assert both(started.host)
+
+
+def test_the_filter_fits_frames_of_several_buffers_again_once_it_is_alone(started: Starter) -> None:
+    started.attach(started.program(kin=Kin(0, BPF_XDP)))
+    loader = started.loader()
+    started.host.ip("link set dev in0 xdp off")
+    started.host.call(loader.reconcile)
+    assert alone(started.host)
+    started.host.call(loader.reconcile)
+    started.host.ip("link set dev in0 mtu 9000")
+    assert (alone(started.host), loader.ports["in0"].mode) == (True, "native")
+
+
+def test_a_tool_that_puts_the_filter_back_takes_its_own_program_off(started: Starter) -> None:
+    loader = started.loader()
+    earlier = os.dup(loader.ports["in0"].program_fd)
+    started.attach(started.program(kin=Kin(0, BPF_XDP)))
+    started.host.call(loader.reconcile)
+    assert both(started.host)
+    started.attach(earlier)
+    os.close(earlier)
+    started.host.call(loader.reconcile)
+    assert alone(started.host)
+    assert "behind" not in loader.ports["in0"].detail
+
+
+def test_another_instance_of_xdpctl_is_no_other_tool(started: Starter, pins: Pins) -> None:
+    loader = started.loader()
+    before = started.attached()
+    theirs = Starter(started.host, Pins(pins.directory.parent / "second"), started.ending)
+    port = theirs.loader().ports["in0"]
+    assert port.state == "failed"
+    assert "another instance of xdpctl" in port.detail
+    assert started.attached() == before
+    with pytest.raises(AttachError, match="another instance"):
+        started.host.call(lambda: refuse_foreign(theirs.pins, {"in0"}, {"in0"}))
+    started.host.call(loader.reconcile)
+    assert started.attached() == before
 
 
 def test_down_gives_the_interface_back(started: Starter) -> None:
@@ -152,6 +252,7 @@ def test_down_gives_the_interface_back(started: Starter) -> None:
     assert started.host.call(lambda: take_down(loader.pins)) == ["in0"]
     assert started.attached() == programs.info(theirs).id
     assert link(started.host, "in0").xdp_mode == "native"
+    assert not loader.pins.directory.exists()
 
 
 def test_a_filter_with_other_maps_takes_over_with_what_is_behind(started: Starter) -> None:
@@ -160,6 +261,73 @@ def test_a_filter_with_other_maps_takes_over_with_what_is_behind(started: Starte
     before = started.attached()
     started.loader(capacity=LARGER)
     assert started.attached() != before
+    assert both(started.host)
+
+
+def test_a_program_that_comes_while_an_earlier_filter_is_in_force_runs_behind_that(
+    started: Starter,
+) -> None:
+    started.loader()
+    upgraded = started.loader(capacity=LARGER, filled=False)
+    started.attach(started.program())
+    started.host.call(upgraded.reconcile)
+    assert both(started.host)
+    assert upgraded.succession.earlier
+    fill(upgraded)
+    started.host.call(upgraded.reconcile)
+    assert not upgraded.succession.earlier
+    assert both(started.host)
+
+
+def test_one_that_does_not_fit_the_earlier_filter_waits_for_the_next(started: Starter) -> None:
+    started.loader()
+    upgraded = started.loader(capacity=LARGER, filled=False)
+    started.attach(started.program(kin=Kin(0, BPF_XDP)))
+    for _ in range(2):
+        started.host.call(upgraded.reconcile)
+        assert alone(started.host)
+    assert "waits until this version's filter is in force" in upgraded.ports["in0"].detail
+    fill(upgraded)
+    started.host.call(upgraded.reconcile)
+    assert both(started.host)
+    assert "runs behind it" in upgraded.ports["in0"].detail
+
+
+def test_what_is_taken_off_while_an_earlier_filter_is_in_force_is_gone(started: Starter) -> None:
+    started.attach(started.program())
+    started.loader()
+    upgraded = started.loader(capacity=LARGER, filled=False)
+    assert both(started.host)
+    started.host.ip("link set dev in0 xdp off")
+    started.host.call(upgraded.reconcile)
+    assert alone(started.host)
+    fill(upgraded)
+    started.host.call(upgraded.reconcile)
+    assert alone(started.host)
+
+
+def test_another_interface_never_gets_it_by_a_stand_in(started: Starter) -> None:
+    started.attach(started.program())
+    started.loader()
+    upgraded = started.loader(capacity=LARGER, filled=False)
+    upgraded.add_port("in1")
+    started.host.call(upgraded.reconcile)
+    assert verdict(started.host, "in1", CLEAN) == PASS
+    assert "without all rules" in upgraded.ports["in1"].detail
+
+
+def test_a_blind_filter_that_is_attached_again_keeps_what_is_behind(
+    started: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started.attach(started.program())
+    loader = started.loader()
+    blind = Blind(monkeypatch)
+    with monkeypatch.context() as failing:
+        blind.goes_on(started.host, loader)
+        failing.setattr(netlink, "attach", refused)
+        blind.goes_on(started.host, loader)
+        assert started.attached() is None
+    started.host.call(loader.reconcile)
     assert both(started.host)
 
 
@@ -179,7 +347,9 @@ def test_an_interface_that_is_not_shared_is_refused_with_the_way(started: Starte
     assert started.attached() == programs.info(theirs).id
 
 
-def test_a_program_that_a_bpf_link_holds_is_refused_with_the_way(started: Starter) -> None:
+def test_a_program_that_a_bpf_link_holds_is_refused_with_the_way(
+    started: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
     at = link(started.host, "in0")
     create = struct.pack("<IIII", started.program(), at.index, BPF_XDP, 0)
     held, _ = started.host.call(lambda: bpf(28, create, "create a BPF link"))
@@ -187,10 +357,11 @@ def test_a_program_that_a_bpf_link_holds_is_refused_with_the_way(started: Starte
         port = started.loader().ports["in0"]
     assert port.state == "failed"
     assert "held by a BPF link" in port.detail
+    assert "runs behind" not in caplog.text
 
 
 def test_what_is_behind_costs_nothing_on_an_interface_that_is_not_shared(started: Starter) -> None:
     loader = started.loader(shared=False)
     array = loader.ports["in0"].staged.array
-    behind.put(array, started.program())
+    put(array, started.program())
     assert alone(started.host), "the verifier has removed the call"

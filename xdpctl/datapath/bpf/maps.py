@@ -220,7 +220,8 @@ def open_map(path: Path) -> Map:
 def open_map_by_id(identity: int) -> Map:
     """Open a map by its id, which needs root."""
     fd, _ = bpf(_GET_FD_BY_ID, struct.pack("<II", identity, 0), f"open map {identity}")
-    return Map(fd, str(identity), map_shape(fd))
+    name = _info(fd, 88, "map")[24:40].split(b"\0")[0].decode(errors="replace")
+    return Map(fd, name, map_shape(fd))
 
 
 def _info(fd: int, size: int, what: str) -> bytes:

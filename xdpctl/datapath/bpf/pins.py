@@ -12,6 +12,8 @@ Every version relies on this of the filter of another version, and on nothing el
   `slots`; its program at TC egress uses the map `memories`,
 - its other files, and `ports/INTERFACE/port`, are maps; `ports/INTERFACE/counters` is used by the
   program of that interface alone,
+- another tool's program that comes after one of these is the first of its program array `stages`,
+  and is pinned at `behind/INTERFACE` beside the filters,
 - the map `controls` begins with the bypass switch, four bytes,
 - the map `hits` has the packets and bytes of each slot,
 - `explain/inside/program` and `explain/outside/program` return whether a packet passes, and the
@@ -41,6 +43,7 @@ class Pins:
         self.explain_dir = self.root / "explain"
         self.ports_dir = self.root / "ports"
         self.lock_dir = directory / "loader"  # only root may open it, so only root can lock it
+        self.behind_dir = directory / "behind"  # other tools' programs, of all filters
 
     @classmethod
     def to_fill(cls, directory: Path) -> Self:
@@ -95,7 +98,11 @@ class Pins:
 
     def port(self, interface: str) -> Path:
         """The directory of an interface; dots are escaped, because a bpffs allows none in names."""
-        return self.ports_dir / interface.replace("%", "%25").replace(".", "%2e")
+        return self.ports_dir / self.escaped(interface)
+
+    @staticmethod
+    def escaped(interface: str) -> str:
+        return interface.replace("%", "%25").replace(".", "%2e")
 
     @staticmethod
     def interface(port: Path) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The XDP program of another tool behind the filter, which gets what the filter lets through.
 
-Its place is in the program array of the filter's stages, so it is found by the attached program, by
-whichever process looks.
+It has a place in the program array of the filter's stages, as long as it is pinned here: so it
+outlives restarts, upgrades and the filter's own programs.
 """
 
 import errno
@@ -11,13 +11,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import product
+from pathlib import Path
 
 from xdpctl.abi.constants import Stage
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.maps import Map, MapShape
+from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import F_XDP_HAS_FRAGS, Kin, ProgramInfo
 from xdpctl.datapath.loader import netlink
-from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.netlink import AttachRefused, Link, opened
+from xdpctl.datapath.loader.stages import STAGES_MAP
 from xdpctl.errors import AttachError
 
 _NEXT = Stage.NEXT.to_bytes(4, "little")
@@ -30,60 +33,118 @@ _DISPATCHER = (
 )
 
 
+class Kept:
+    """The programs behind the filter, pinned by the configured name of their interface."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._directory = pins.behind_dir
+
+    def _path(self, interface: str) -> Path:
+        return self._directory / Pins.escaped(interface)
+
+    def keep(self, interface: str, program_fd: int) -> None:
+        """Pin a program in the place of an earlier one."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        fresh = self._directory / "new program"  # no interface can have this name
+        fresh.unlink(missing_ok=True)
+        maps.pin(program_fd, fresh)
+        fresh.rename(self._path(interface))
+
+    def forget(self, interface: str) -> bool:
+        """Remove the pin; return whether there was one."""
+        try:
+            self._path(interface).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @contextmanager
+    def opened(self, interface: str) -> Iterator[int | None]:
+        """The descriptor of an interface's program for a block; None if there is none."""
+        try:
+            fd = maps.open_pin(self._path(interface))
+        except FileNotFoundError:
+            yield None
+            return
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def remove(self) -> None:
+        """Remove all pins."""
+        if self._directory.is_dir():
+            for path in self._directory.iterdir():
+                path.unlink()
+            self._directory.rmdir()
+
+
+def named(program_fd: int) -> str:
+    info = programs.info(program_fd)
+    return f"{info.name or 'an unnamed program'} (id {info.id})"
+
+
 @contextmanager
-def opened(program_id: int) -> Iterator[int]:
-    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
-    try:
-        fd = programs.open_by_id(program_id)
-    except OSError as error:
-        raise AttachError(f"the attached program was replaced meanwhile: {error}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def follower(info: ProgramInfo) -> int:
-    """The id of the program behind a filter's program; 0 if there is none."""
+def _stages(info: ProgramInfo) -> Iterator[Map | None]:
+    """The program array of a filter's program, of whichever version; None for other programs."""
     for identity in info.map_ids:
         try:
             array = maps.open_map_by_id(identity)
         except FileNotFoundError:  # the program was unloaded meanwhile
             continue
         with closing(array):
-            if array.shape.type == maps.PROGRAM_ARRAY and array.shape.max_entries > Stage.NEXT:
-                return int.from_bytes(array.get(_NEXT) or b"", "little")
-    return 0
+            if (array.shape.type, array.name) == (maps.PROGRAM_ARRAY, STAGES_MAP):
+                yield array
+                return
+    yield None
 
 
-def put(stages: Map, program_fd: int) -> None:
-    """Put a program behind the one with these stages, which is of its kin."""
+def follower(info: ProgramInfo) -> int:
+    """The id of the program behind a filter's program; 0 if there is none."""
+    with _stages(info) as stages:
+        return int.from_bytes((stages.get(_NEXT) if stages else None) or b"", "little")
+
+
+def put(stages: Map, program_fd: int | None) -> None:
+    """Put a program behind the one with these stages, or none.
+
+    AttachError if it is of another kin.
+    """
     try:
-        stages.put(_NEXT, program_fd.to_bytes(4, "little"))
+        if program_fd is None:
+            stages.delete(_NEXT)
+        else:
+            stages.put(_NEXT, program_fd.to_bytes(4, "little"))
     except OSError as error:
-        raise AttachError(f"it cannot run behind the filter: {error.strerror}") from error
+        raise AttachError(f"it cannot run behind this filter: {error.strerror}") from error
 
 
-def remove(stages: Map) -> None:
-    """Let no program be behind the one with these stages."""
-    stages.delete(_NEXT)
+def put_behind(filter_fd: int, program_fd: int | None) -> None:
+    """The same for a program of an earlier filter, which may be attached."""
+    with _stages(programs.info(filter_fd)) as stages:
+        if stages is not None:
+            put(stages, None)
+            if program_fd is not None:
+                put(stages, program_fd)
 
 
 def kin_of(program_fd: int) -> Kin:
     """How a program must be loaded to tail-call this one; AttachError if none can."""
     for kin in _KINS:
-        with closing(maps.create_map("kin", _ONE)) as array:
-            caller = programs.load("kin", _tail_call(array.fd), kin)
-            try:
-                array.put(bytes(4), program_fd.to_bytes(4, "little"))
-                return kin
-            except OSError as error:
-                if error.errno == errno.EBUSY:
-                    raise AttachError(_DISPATCHER) from error
-                if error.errno != errno.EINVAL:
-                    raise AttachError(f"it cannot run behind the filter: {error}") from error
-            finally:
-                os.close(caller)
+        try:
+            with closing(maps.create_map("kin", _ONE)) as array:
+                caller = programs.load("kin", _tail_call(array.fd), kin)
+                try:
+                    array.put(bytes(4), program_fd.to_bytes(4, "little"))
+                finally:
+                    os.close(caller)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise AttachError(_DISPATCHER) from error
+            if error.errno != errno.EINVAL:
+                raise AttachError(f"it cannot run behind the filter: {error.strerror}") from error
+        else:
+            return kin
     raise AttachError("it is of a kind that cannot run behind another program")
 
 
@@ -100,27 +161,28 @@ def _tail_call(array_fd: int) -> bytes:
     return b"".join(struct.pack("<BBhi", code, of, 0, value) for code, of, value in instructions)
 
 
-def take_off(link: Link, program_fd: int) -> None:
-    """Detach a filter's program; the one behind it takes its place."""
-    identity = follower(programs.info(program_fd))
-    if not identity:
-        netlink.detach(link, program_fd)
-        return
-    with opened(identity) as theirs:
-        netlink.attach(link, theirs, link.xdp_mode or "native", expected_fd=program_fd)
-
-
-def put_before(link: Link, program_fd: int, theirs: int, mode: str) -> None:
-    """Attach the filter's program in the place of another tool's.
-
-    AttachError if that is attached in a way that only its owner can undo.
-    """
+def check_replaceable(link: Link, program_fd: int) -> None:
+    """AttachError if a program is attached in such a way that only its tool can replace it."""
     try:
-        netlink.attach(link, program_fd, mode, expected_fd=theirs)
+        netlink.attach(link, program_fd, link.xdp_mode or "native", expected_fd=program_fd)
     except AttachRefused as error:
-        if not error.taken:
+        if error.code != errno.EBUSY:
             raise
         raise AttachError(
-            f"the program on {link.name} is held by a BPF link, so that only the tool which "
-            "attached it can detach it. Stop that tool, or let it leave this interface alone"
+            f"{link.name}: {named(program_fd)} is held by a BPF link, so that only the tool which "
+            "attached it can take it off. Stop that tool, or let it leave this interface alone"
         ) from error
+
+
+def take_off(link: Link, filter_fd: int, kept: Kept) -> None:
+    """Detach a filter's program; the one that runs or waits behind it takes its place."""
+    identity, mode = follower(programs.info(filter_fd)), link.xdp_mode or "native"
+    with kept.opened(link.name) as waiting:
+        if identity:
+            with opened(identity) as theirs:
+                netlink.attach(link, theirs, mode, expected_fd=filter_fd)
+        elif waiting is not None:
+            netlink.attach(link, waiting, mode, expected_fd=filter_fd)
+        else:
+            netlink.detach(link, filter_fd)
+    kept.forget(link.name)

@@ -32,7 +32,7 @@ _MISSING = """The package has no compiled filter for these settings, and {python
 bcc comes from the distribution, not from the package index ("bcc" there is another project):
   {remedy}"""
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
-FOLLOWED, _FOLLOWED = "followed", 0x64776C66  # the number in bpf/xdpctl.c that is no map
+SHARED, _SHARED = "shared", 0x64776C66  # the number in bpf/xdpctl.c that is no map
 _MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
 
@@ -43,14 +43,14 @@ class Program:
 
     name: str
     instructions: bytes
-    references: tuple[tuple[int, str], ...]  # byte offset; name of a map, or FOLLOWED
+    references: tuple[tuple[int, str], ...]  # byte offset; name of a map, or SHARED
 
-    def linked(self, fds: Mapping[str, int], followed: bool = False) -> bytes:
+    def linked(self, fds: Mapping[str, int], shared: bool = False) -> bytes:
         """The instructions with each map reference set to the descriptor `fds[name]`.
 
-        `followed`: what passes goes on to another tool's program.
+        `shared`: what passes goes on to another tool's program, if there is one.
         """
-        fds = {**fds, FOLLOWED: followed}
+        fds = {**fds, SHARED: shared}
         code = bytearray(self.instructions)
         for offset, name in self.references:
             struct.pack_into("<i", code, offset + 4, fds[name])
@@ -155,8 +155,8 @@ def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
         if opcode == _LOAD_MAP:
             if registers >> 4 == 1:
                 references.append((offset, names[immediate]))
-            elif immediate == _FOLLOWED:
-                references.append((offset, FOLLOWED))
+            elif immediate == _SHARED:
+                references.append((offset, SHARED))
             offset += 8
         offset += 8
     return references

@@ -12,9 +12,8 @@ from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import Kin, ProgramInfo
 from xdpctl.datapath.loader import netlink
-from xdpctl.datapath.loader.behind import opened
 from xdpctl.datapath.loader.link_layers import LinkLayer
-from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.netlink import AttachRefused, Link, opened
 from xdpctl.datapath.loader.sight import TRIES, Sight
 from xdpctl.datapath.loader.stages import Staged
 from xdpctl.datapath.loader.take_down import OURS, slots_ids
@@ -28,12 +27,15 @@ class AttachedInterface:
     """The state of one configured interface.
 
     `outside`: no network of ours is beyond it. `layer`: for which frames its programs are. `reason`
-    says why it is in generic mode. `followed` is the kin of the programs that may run behind the
-    filter, None if the interface is not shared; `behind` names the one that does. `taken_off`
-    counts how often somebody else took the filter off, or its driver gave it no packets, since this
-    process started. `teaches` is the means by which outgoing packets are recorded in the flow
-    memory: "" if they are not, None before the first check. `blind` says that the filter sees
-    nothing.
+    says why it is in generic mode. `attached` is the id of the program that was attached last.
+    `taken_off` counts how often somebody else took the filter off, or its driver gave it no
+    packets, since this process started. `teaches` is the means by which outgoing packets are
+    recorded in the flow memory: "" if they are not, None before the first check. `blind` says that
+    the filter sees nothing.
+
+    `followed` is the kin of the programs that may run behind the filter; None: the interface is not
+    shared. `behind` names the one that does; `waits` says which one does not, and why.
+    `detached_here`: the filter was taken off by the loader itself.
     """
 
     name: str
@@ -53,6 +55,9 @@ class AttachedInterface:
     sight: Sight = field(default_factory=Sight)
     blind: str = ""
     behind: str = ""
+    waits: str = ""
+    attached: int = 0
+    detached_here: bool = False
 
     def counted(self) -> int:
         """The packets that the filter has seen here, of all reasons."""
@@ -123,10 +128,14 @@ def mend_sight(port: AttachedInterface, link: Link, now: float) -> str | None:
         port.blind = blind
         return None
     port.was_taken_off(f"{blind}; it is attached again")
+    port.detached_here = True  # so what is behind it stays there
     netlink.detach(link, port.program_fd)
     if sight.tries < TRIES:
-        return attach(port, link, port.program_fd)
+        mode = attach(port, link, port.program_fd)
+        port.detached_here = False
+        return mode
     netlink.attach(link, port.program_fd, "generic")
+    port.detached_here = False
     port.reason = f"several times slower than native, because {blind}"
     return "generic"
 
@@ -139,7 +148,7 @@ def find(port: AttachedInterface, present: Iterable[Link]) -> Link | None:
     return next((link for link in present if link.index == port.index), None)
 
 
-def foreign(link: Link, info: ProgramInfo) -> AttachError:
+def foreign(link: Link, info: ProgramInfo, shared: bool = False) -> AttachError:
     """The error for an interface that has the XDP program of another tool or instance."""
     if info.name in OURS:
         return AttachError(
@@ -147,20 +156,26 @@ def foreign(link: Link, info: ProgramInfo) -> AttachError:
             "--pin-dir. It was not changed. Use that instance, or stop it first. If none runs, its "
             f"pins were removed: xdpctl down -i {link.name} takes the filter off"
         )
+    setting = f'interfaces = [{{name = "{link.name}", shared = true}}]'
+    way = "" if shared else f"let it run behind the filter ({setting}), or "
     return AttachError(
         f"{link.name} already has an XDP program that is not xdpctl's: {info.name or 'unnamed'} "
-        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. It can run "
-        f'behind the filter: write interfaces = [{{name = "{link.name}", shared = true}}]. Or stop '
-        f"the tool that attached it, or detach it with: ip link set dev {link.name} xdp off"
+        f"(id {info.id}, tag {info.tag}, {link.xdp_mode} mode). It was not changed. To go on, "
+        f"{way}stop the tool that attached it, or detach it with: "
+        f"ip link set dev {link.name} xdp off"
     )
 
 
-def refuse_foreign(pins: Pins, names: Collection[str]) -> None:
-    """AttachError if one of these interfaces has a program that does not use the maps of `pins`."""
+def refuse_foreign(pins: Pins, names: Collection[str], shared: Collection[str] = ()) -> None:
+    """AttachError if one of these interfaces has a program that does not use the maps of `pins`.
+
+    On a shared interface another tool's program may be, but not that of another instance.
+    """
     ours = slots_ids(pins.directory)
     for link in netlink.links():
         if link.name in names and link.program_id is not None:
             with opened(link.program_id) as fd:
                 info = programs.info(fd)
-            if ours.isdisjoint(info.map_ids):
+            allowed = link.name in shared and info.name not in OURS
+            if ours.isdisjoint(info.map_ids) and not allowed:
                 raise foreign(link, info)

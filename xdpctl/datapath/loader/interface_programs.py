@@ -4,12 +4,12 @@
 import logging
 from contextlib import closing
 
-from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
-from xdpctl.datapath.bpf.programs import Kin, ProgramInfo
+from xdpctl.datapath.bpf.programs import Kin
 from xdpctl.datapath.loader import behind
+from xdpctl.datapath.loader.behind import Kept
 from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM, STAGES
 from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.layered_programs import LayeredPrograms
@@ -26,6 +26,7 @@ class InterfacePrograms:
 
     def __init__(self, pins: Pins, pinned: PinnedMaps, loaded: LayeredPrograms, group: int) -> None:
         self._pins, self._maps, self._programs, self._group = pins, pinned, loaded, group
+        self.kept = Kept(pins)
 
     def add(self, name: str, outside: bool, shared: bool) -> AttachedInterface:
         """Create an interface's counters, and load its programs for Ethernet frames."""
@@ -57,20 +58,35 @@ class InterfacePrograms:
         except DatapathError as error:
             raise AttachError(str(error)) from error
         port.staged.close()
-        port.staged, port.layer, port.followed = staged, layer, followed
+        port.staged, port.layer, port.followed, port.behind = staged, layer, followed, ""
 
-    def follow(self, port: AttachedInterface, theirs: int, info: ProgramInfo) -> None:
-        """Let another tool's program run behind the filter, once that is attached."""
-        self.fit(port, port.layer, behind.kin_of(theirs))
-        behind.put(port.staged.array, theirs)
-        port.behind = f"{info.name or 'an unnamed program'} (id {info.id})"
-        log.info("%s: %s runs behind the filter", port.name, port.behind)
+    def put_behind(self, port: AttachedInterface) -> None:
+        """Let the program that is kept for a shared interface run behind its filter.
 
-    def carry(self, port: AttachedInterface, info: ProgramInfo) -> None:
-        """Let what runs behind an attached program of the filter run behind the new one, too."""
-        identity = behind.follower(info)
-        if identity and port.followed is None:
-            log.warning("%s: it is not shared, so program %s ends there", port.name, identity)
-        elif identity:
-            with behind.opened(identity) as theirs:
-                self.follow(port, theirs, programs.info(theirs))
+        If it cannot, the filter is alone, and the interface says so.
+        """
+        if port.followed is None:
+            return
+        with self.kept.opened(port.name) as theirs:
+            name = "" if theirs is None else behind.named(theirs)
+            if name == port.behind and not port.waits and (name or port.followed == Kin()):
+                return
+            try:
+                self.fit(port, port.layer, Kin() if theirs is None else behind.kin_of(theirs))
+                behind.put(port.staged.array, theirs)
+                port.behind, port.waits = name, ""
+            except AttachError as error:
+                port.behind, port.waits = "", f"{name or 'a filter for all frames'} waits: {error}"
+                behind.put(port.staged.array, None)
+
+    def take_away(self, port: AttachedInterface, why: str) -> None:
+        """Let no other tool's program be behind an interface's filter."""
+        with self.kept.opened(port.name) as theirs:
+            if theirs is not None:
+                log.warning(
+                    "%s: %s does not run any more: %s", port.name, behind.named(theirs), why
+                )
+        self.kept.forget(port.name)
+        if port.behind:
+            behind.put(port.staged.array, None)
+        port.behind = port.waits = ""

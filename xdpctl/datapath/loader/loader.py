@@ -10,22 +10,23 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 
 from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.loader import behind, egress, netlink
-from xdpctl.datapath.loader.behind import opened
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.explain_programs import ExplainPrograms
 from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM
 from xdpctl.datapath.loader.interface import AttachedInterface, attach, find, foreign, mend_sight
 from xdpctl.datapath.loader.interface_programs import InterfacePrograms
 from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
-from xdpctl.datapath.loader.netlink import AttachRefused, Link
+from xdpctl.datapath.loader.netlink import AttachRefused, Link, opened
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
-from xdpctl.datapath.loader.succession import Succession
+from xdpctl.datapath.loader.succession import StandIn, Succession
+from xdpctl.datapath.loader.take_down import OURS
 from xdpctl.errors import AttachError
 from xdpctl.model.capacity import FlowSettings
 
@@ -98,6 +99,7 @@ class Loader:
                 continue
             try:
                 self.interfaces.fit(port, link.layer)
+                self.interfaces.put_behind(port)
                 self._reconcile_port(port, link)
             except AttachRefused as error:
                 if not error.gone:
@@ -113,7 +115,7 @@ class Loader:
         succession, control = self.succession, self._maps.control
         filled = control["filled"] == Filled.ALL
         if succession.due(filled, self.programs.teaches):
-            if succession.take_over(self.ports, present, self.interfaces.carry):
+            if succession.take_over(self.ports, present):
                 self._maps.set_memories(self._flows)
                 self.reconcile()
                 return
@@ -143,25 +145,26 @@ class Loader:
         else:
             mode = self._replace(port, link, link.program_id)
         port.staged.retire_others()
-        port.index = link.index
+        port.index, port.attached = link.index, programs.info(port.program_fd).id
+        if port.followed is None and self.succession.earlier is None:
+            self.interfaces.take_away(port, "the interface is not shared any more")
         if self.succession.earlier is None:
             mode = mend_sight(port, link, time.monotonic()) or mode
         renamed = f"renamed to {link.name}, still filtered" if link.name != port.name else ""
-        follows = f"{port.behind} runs behind it" if port.behind else ""
+        follows = port.waits or (f"{port.behind} runs behind it" if port.behind else "")
         state = "failed" if port.blind else "attached"
         details = filter(None, (port.blind, port.reason, renamed, follows))
         port.became(state, mode, ", ".join(details))
 
     def _attach(self, port: AttachedInterface, link: Link) -> str:
         """Attach in native mode, or else in generic mode with the reason; return the mode."""
-        if port.behind:
-            log.warning("%s: %s does not run any more: it was taken off", port.name, port.behind)
-            behind.remove(port.staged.array)
-            port.behind = ""
-        earlier_fd = self._stand_in(port, link)
-        mode = attach(port, link, port.program_fd if earlier_fd is None else earlier_fd)
+        if not port.detached_here:
+            self.interfaces.take_away(port, "it was taken off")
+        stand_in = self._stand_in(port, link)
+        mode = attach(port, link, stand_in.fd if stand_in else port.program_fd)
+        port.detached_here = False
         if not self._has_rules:
-            how = _WITHOUT_RULES if earlier_fd is None else _EARLIER
+            how = _EARLIER if stand_in else _WITHOUT_RULES
             port.reason = f"{how}{self.succession.waits_for}"
         return mode
 
@@ -170,10 +173,17 @@ class Loader:
         """Whether this filter is in force, or could be."""
         return self.succession.earlier is None or self._maps.control["filled"] == Filled.ALL
 
-    def _stand_in(self, port: AttachedInterface, link: Link) -> int | None:
-        """The earlier filter's program, while this one does not have all rules; None: the own."""
+    def _stand_in(self, port: AttachedInterface, link: Link) -> StandIn | None:
+        """The earlier filter's program, while this one does not have all rules; None: the own.
+
+        What is kept for the interface runs behind it, if it can.
+        """
         name = OUTSIDE if port.outside else PROGRAM
-        return None if self._has_rules else self.succession.stand_in(link, name)
+        stand_in = None if self._has_rules else self.succession.stand_in(link, name)
+        if stand_in and stand_in.interface == link.name:
+            with self.interfaces.kept.opened(port.name) as theirs, suppress(AttachError):
+                behind.put_behind(stand_in.fd, theirs)
+        return stand_in
 
     def _replace(self, port: AttachedInterface, link: Link, program_id: int) -> str:
         """Replace an earlier program of xdpctl in the same mode; return the mode.
@@ -183,20 +193,25 @@ class Loader:
         mode = link.xdp_mode or "native"
         with opened(program_id) as fd:
             info = programs.info(fd)
-            if self.succession.earlier and self.succession.others.owner(info):
+            other = self.succession.others.owner(info)
+            if self.succession.earlier and other:
                 port.reason = f"{_EARLIER}{self.succession.waits_for}"
+                if port.behind and not behind.follower(info):
+                    port.waits = f"{port.behind} waits until this version's filter is in force"
                 return mode
-            if self._id not in info.map_ids and not self.succession.others.owner(info):
+            if self._id not in info.map_ids and not other:
                 if port.filters(link):
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
-                return self._attach_before(port, link, fd, info)
+                self._attach_before(port, link, fd, info)
+                return mode
             own = program_id == programs.info(port.program_fd).id
-            if (earlier_fd := self._stand_in(port, link)) is not None:
-                netlink.attach(link, earlier_fd, mode, expected_fd=fd)
+            if not own and port.index == link.index and program_id != port.attached:
+                self.interfaces.take_away(port, "an earlier filter was put back in its place")
+            if stand_in := self._stand_in(port, link):
+                netlink.attach(link, stand_in.fd, mode, expected_fd=fd)
                 port.reason = f"{_EARLIER}{self.succession.waits_for}"
                 return mode
             if not own:
-                self.interfaces.carry(port, info)
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
             if not own or port.reason.startswith((_EARLIER, _WITHOUT_RULES)):
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
@@ -204,26 +219,32 @@ class Loader:
 
     def _attach_before(
         self, port: AttachedInterface, link: Link, theirs: int, info: ProgramInfo
-    ) -> str:
+    ) -> None:
         """Attach the filter in the place of another tool's program, which then runs behind it.
 
-        AttachError if that may not, or cannot be.
+        AttachError if that may not, or cannot be; then nothing is changed.
         """
         mode = link.xdp_mode
-        if port.followed is None or self.succession.earlier or mode not in ("native", "generic"):
-            raise foreign(link, info)
+        if port.followed is None or info.name in OURS or mode not in ("native", "generic"):
+            raise foreign(link, info, port.followed is not None)
+        behind.check_replaceable(link, theirs)
         try:
             kin = behind.kin_of(theirs)
         except AttachError as error:
             raise AttachError(f"{link.name} has the XDP program {info.name}: {error}") from error
-        attached = os.dup(theirs)
-        try:
-            if kin != port.followed and port.filters(link):  # at once; other programs take a second
-                behind.put_before(link, port.program_fd, theirs, mode)
-                os.dup2(port.program_fd, attached)
-            self.interfaces.follow(port, theirs, info)
-            behind.put_before(link, port.program_fd, attached, mode)
-        finally:
-            os.close(attached)
-        port.reason = "" if mode == "native" else "generic, as the other program was"
-        return mode
+        self.interfaces.kept.keep(port.name, theirs)
+        port.reason = "" if mode == "native" else "generic, as the other program was attached"
+        with ExitStack() as ending:
+            before = theirs
+            if stand_in := self._stand_in(port, link):
+                netlink.attach(link, stand_in.fd, mode, expected_fd=theirs)
+                port.reason = f"{_EARLIER}{self.succession.waits_for}"
+                return
+            if kin != port.followed and port.index == link.index:
+                # it was filtered: at once, since to load programs that fit takes a second
+                behind.put(port.staged.array, None)
+                netlink.attach(link, port.program_fd, mode, expected_fd=theirs)
+                before = os.dup(port.program_fd)
+                ending.callback(os.close, before)
+            self.interfaces.put_behind(port)
+            netlink.attach(link, port.program_fd, mode, expected_fd=before)

@@ -8,6 +8,7 @@ XDP.
 
 import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 
+from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.link_layers import LinkLayer, layer_of
 from xdpctl.errors import AttachError
 
@@ -77,7 +79,7 @@ class AttachRefused(AttachError):
     def __init__(self, interface: str, mode: str, code: int) -> None:
         meaning = _MEANING.get(code, f"errno {code}")
         super().__init__(f"XDP cannot be attached to {interface} in {mode} mode: {meaning}")
-        self.meaning = meaning
+        self.code, self.meaning = code, meaning
         self.gone = code == errno.ENODEV
         self.taken = code in (errno.EBUSY, errno.EEXIST)
 
@@ -125,6 +127,19 @@ def _has_remote(info: Any) -> bool:
     remote = data.get_attr("IFLA_GRE_REMOTE") or "::"
     many = ip_address(remote).is_unspecified or ip_address(remote).is_multicast
     return not many or data.get_attr("IFLA_GRE_COLLECT_METADATA") is not None
+
+
+@contextmanager
+def opened(program_id: int) -> Iterator[int]:
+    """Open a program by its id for a block; AttachError if it has been unloaded meanwhile."""
+    try:
+        fd = programs.open_by_id(program_id)
+    except OSError as error:
+        raise AttachError(f"the program {program_id} was unloaded meanwhile: {error}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def attach(link: Link, program_fd: int, mode: str, expected_fd: int | None = None) -> None:

@@ -7,9 +7,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import egress
-from xdpctl.datapath.loader.behind import opened
 from xdpctl.datapath.loader.interface import AttachedInterface, find
-from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.netlink import Link, opened
 from xdpctl.datapath.loader.pinned_maps import frozen
 from xdpctl.datapath.loader.take_down import remove_filter
 from xdpctl.errors import AttachError

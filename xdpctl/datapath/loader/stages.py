@@ -15,7 +15,7 @@ from pathlib import Path
 from xdpctl.abi.constants import Stage
 from xdpctl.datapath.bpf import maps, rcu
 
-_NAME = "stages"
+STAGES_MAP = "stages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Staged:
 
     def retire_others(self) -> None:
         """Remove the pins of earlier programs' stages; call it when this program is attached."""
-        others = [path for path in self.directory.iterdir() if path.name.startswith(_NAME)]
+        others = [path for path in self.directory.iterdir() if path.name.startswith(STAGES_MAP)]
         others = [path for path in others if path.name != self.pin]
         if others:
             rcu.wait()  # until no packet can still tail-call them
@@ -54,7 +54,7 @@ def load_staged(
     `load(name, stages_fd)` loads one program with the program array `stages_fd`.
     """
     with ExitStack() as failing, ExitStack() as ending:
-        array = maps.create_map(_NAME, shape)
+        array = maps.create_map(STAGES_MAP, shape)
         failing.callback(array.close)
         with ThreadPoolExecutor() as pool:  # verifying the largest takes a third of a second
             first = pool.submit(load, program, array.fd)
@@ -66,7 +66,7 @@ def load_staged(
         failing.callback(os.close, program_fd)
         for number, future in loaded.items():
             array.put(number.to_bytes(4, "little"), future.result().to_bytes(4, "little"))
-        pin = f"{_NAME}-{maps.map_id(array.fd)}"
+        pin = f"{STAGES_MAP}-{maps.map_id(array.fd)}"
         maps.pin(array.fd, directory / pin)
         failing.pop_all()  # the caller closes them
     return Staged(program_fd, array, directory, pin)

@@ -11,17 +11,17 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from xdpctl.abi.digest import digest
-from xdpctl.datapath.bpf import bpffs
+from xdpctl.datapath.bpf import bpffs, programs
 from xdpctl.datapath.bpf.maps import MapShape
 from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.bpf.programs import ProgramInfo
 from xdpctl.datapath.emergency_bypass import press, pressed
 from xdpctl.datapath.loader import netlink
-from xdpctl.datapath.loader.behind import take_off
+from xdpctl.datapath.loader.behind import Kept, follower, take_off
 from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
 from xdpctl.datapath.loader.link_layers import LinkLayer
@@ -43,7 +43,7 @@ def name_of(shapes: Mapping[str, MapShape]) -> str:
     return f"{digest()}-{sizes.hexdigest()[:_SIZES_DIGITS]}"
 
 
-class _Program(NamedTuple):
+class StandIn(NamedTuple):
     """A program of another filter, on the interface where it was found."""
 
     interface: str
@@ -70,7 +70,7 @@ class Succession:
         self._held = held_writable(self.earlier) if self.earlier else []
         self.kept = KeptMaps(self.earlier, shapes)
         self.others = OtherFilters(self.own)
-        self._programs: list[_Program] = []
+        self._programs: list[StandIn] = []
         self._began, self._again_at = time.monotonic(), 0.0
         self.waits_for = _NOT_FILLED if self.earlier else ""
         self.problem = ""
@@ -117,16 +117,19 @@ class Succession:
             self.waits_for = "the flow memory of this version learns which flows there are"
         return filled and not learns and now >= self._again_at
 
-    def stand_in(self, link: Link, name: str) -> int | None:
-        """The descriptor of the earlier filter's program with this name for an interface, or None.
+    def stand_in(self, link: Link, name: str) -> StandIn | None:
+        """The earlier filter's program with this name for an interface, or None.
 
         An interface without it gets it while the own filter is not filled: its own one, or that of
-        another interface with frames of the same kind. A program that a given-up attempt has left
-        is used only if there is no other.
+        another interface with frames of the same kind, unless another tool's program is behind that
+        one. A program that a given-up attempt has left is used only if there is no other.
         """
         fitting = [one for one in self._programs if (one.layer, one.name) == (link.layer, name)]
         fitting.sort(key=lambda one: (not one.in_force, one.interface != link.name))
-        return fitting[0].fd if fitting else None
+        for one in fitting:
+            if one.interface == link.name or not follower(programs.info(one.fd)):
+                return one
+        return None
 
     def hold(self, present: list[Link]) -> None:
         """Hold the programs of other filters, so that an interface which loses one gets it again.
@@ -139,7 +142,7 @@ class Succession:
             with self.others.program(link) as found:
                 if found:
                     in_force, name = self._earlier(found[1]), found[1].name
-                    held = _Program(link.name, link.layer, name, in_force, os.dup(found[0]))
+                    held = StandIn(link.name, link.layer, name, in_force, os.dup(found[0]))
                     self._programs.append(held)
 
     def close(self) -> None:
@@ -153,16 +156,10 @@ class Succession:
         owner = self.others.owner(info)
         return owner is not None and self.earlier is not None and owner.name == self.earlier.name
 
-    def take_over(
-        self,
-        ports: Mapping[str, AttachedInterface],
-        present: list[Link],
-        carry: Callable[[AttachedInterface, ProgramInfo], None],
-    ) -> bool:
+    def take_over(self, ports: Mapping[str, AttachedInterface], present: list[Link]) -> bool:
         """Replace the other filters' programs; return whether this filter is in force now.
 
-        `carry` lets what is behind an earlier program be behind the new one. The filter is taken
-        off interfaces that are no longer configured.
+        The filter is taken off interfaces that are no longer configured.
         """
         earlier = self.earlier
         assert earlier  # noqa: S101  # the caller asks only then
@@ -170,7 +167,7 @@ class Succession:
         if pressed(earlier):
             press(self.own, True)
         try:
-            unwanted = self._replace(by_index, present, carry)
+            unwanted = self._replace(by_index, present)
         except AttachError as error:
             self.problem = self.waits_for = f"an interface refused its program: {error}"
             self._again_at = time.monotonic() + _AGAIN_SECONDS
@@ -192,10 +189,7 @@ class Succession:
         return True
 
     def _replace(
-        self,
-        by_index: Mapping[int, AttachedInterface],
-        present: list[Link],
-        carry: Callable[[AttachedInterface, ProgramInfo], None],
+        self, by_index: Mapping[int, AttachedInterface], present: list[Link]
     ) -> list[Link]:
         """Replace the programs on all interfaces, or put the earlier ones back on all of them.
 
@@ -211,11 +205,9 @@ class Succession:
                     port = by_index.get(link.index)
                     if port is None:
                         unwanted.append(link)
-                        continue
-                    if port.layer is not link.layer:
+                    elif port.layer is not link.layer:
                         raise AttachError(f"there is no program for the frames of {link.name}")
-                    carry(port, found[1])
-                    if _swapped(link, port.program_fd, found[0]):
+                    elif _swapped(link, port.program_fd, found[0]):
                         replaced.append((link, port.program_fd, os.dup(found[0])))
         except AttachError:
             for link, ours, theirs in replaced:
@@ -231,7 +223,7 @@ class Succession:
         with self.others.program(link) as found:
             try:
                 if found:
-                    take_off(link, found[0])
+                    take_off(link, found[0], Kept(self.own))
                     log.warning("%s: no longer configured, so it is not filtered", link.name)
             except AttachError as error:
                 log.error("%s: the earlier filter stays on it: %s", link.name, error)

@@ -8,8 +8,8 @@ from pathlib import Path
 from xdpctl.datapath.bpf import bpffs, maps, programs
 from xdpctl.datapath.bpf.pins import CURRENT, FRESH, NEXT, Pins
 from xdpctl.datapath.loader import egress, netlink
-from xdpctl.datapath.loader.behind import opened, take_off
-from xdpctl.datapath.loader.netlink import Link
+from xdpctl.datapath.loader.behind import Kept, take_off
+from xdpctl.datapath.loader.netlink import Link, opened
 from xdpctl.errors import AttachError
 
 OURS = ("xdpctl", "outside")  # names of our programs
@@ -28,26 +28,26 @@ def remove_filter(pins: Pins) -> None:
     pins.root.rmdir()
 
 
-def _detach_ours(ours: Collection[int], present: Iterable[Link]) -> list[str]:
+def _detach_ours(ours: Collection[int], present: Iterable[Link], kept: Kept) -> list[str]:
     detached = []
     for link in present:
         if link.program_id is None:
             continue
         with opened(link.program_id) as fd:
             if not set(ours).isdisjoint(programs.info(fd).map_ids):
-                take_off(link, fd)
+                take_off(link, fd, kept)
                 detached.append(link.name)
     return detached
 
 
-def _detach_orphans(names: Collection[str]) -> list[str]:
+def _detach_orphans(names: Collection[str], kept: Kept) -> list[str]:
     """Detach programs with our names from these interfaces, whatever maps they use."""
     detached = []
     for link in netlink.links():
         if link.name in names and link.program_id is not None:
             with opened(link.program_id) as fd:
                 if programs.info(fd).name in OURS:
-                    take_off(link, fd)
+                    take_off(link, fd, kept)
                     detached.append(link.name)
     return detached
 
@@ -55,12 +55,12 @@ def _detach_orphans(names: Collection[str]) -> list[str]:
 def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
     """Detach xdpctl's programs and remove the pins; the names of the detached interfaces.
 
-    A program of another tool that was behind the filter stays attached in its place.
+    Another tool's program that was behind the filter is attached in the filter's place.
 
     From the interfaces in `orphans`, a filter of xdpctl is detached even if it has other pins.
     """
-    filters, present = Pins.all(pins.directory), netlink.links()
-    names = _detach_ours(slots_ids(pins.directory), present)
+    filters, present, kept = Pins.all(pins.directory), netlink.links(), Kept(pins)
+    names = _detach_ours(slots_ids(pins.directory), present, kept)
     for memories in (pins.map("memories") for pins in filters):
         if not memories.exists():
             continue
@@ -68,11 +68,12 @@ def take_down(pins: Pins, orphans: Collection[str] = ()) -> list[str]:
         for link in present:
             with suppress(AttachError):  # it has disappeared meanwhile
                 egress.detach(link.index, memories_id)
-    names += _detach_orphans(orphans)
+    names += _detach_orphans(orphans, kept)
     for filter_pins in filters:
         remove_filter(filter_pins)
     for link_name in (CURRENT, NEXT, FRESH):
         (pins.directory / link_name).unlink(missing_ok=True)
+    kept.remove()
     if pins.lock_dir.is_dir():
         pins.lock_dir.rmdir()
     bpffs.leave(pins.directory)
