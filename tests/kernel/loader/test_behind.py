@@ -234,7 +234,9 @@ def test_a_tool_that_puts_the_filter_back_takes_its_own_program_off(started: Sta
 def test_another_instance_of_xdpctl_is_no_other_tool(started: Starter, pins: Pins) -> None:
     loader = started.loader()
     before = started.attached()
-    theirs = Starter(started.host, Pins(pins.directory.parent / "second"), started.ending)
+    second = Pins(pins.directory.with_name("second"))
+    started.ending.callback(take_down, second)
+    theirs = Starter(started.host, second, started.ending)
     port = theirs.loader().ports["in0"]
     assert port.state == "failed"
     assert "another instance of xdpctl" in port.detail
