@@ -4,6 +4,7 @@ PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
+DEB_APT := dpkg-dev g++ python3-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
 PEOPLE  := curl nginx-light rsync git nsd dnsperf iperf3 sip-tester openvpn chrony iputils-ping \
 	openssh-server openssh-client etcd-server etcd-client
@@ -155,7 +156,7 @@ vagrant-demo: setup
 	@$(BIN)/python -m tests.vm.vagrant $(ARGS)
 
 test-vm-life: setup
-	@sh packaging/need.sh $(VM_APT) dpkg-dev
+	@sh packaging/need.sh $(VM_APT) $(DEB_APT)
 	@packaging/deb/build.sh dist
 	@$(BIN)/python -m tests.vm.next_version dist/next
 	@cd dist/next && VERSION_SUFFIX=+next TOOLS=$(CURDIR)/$(BIN)/python packaging/deb/build.sh $(CURDIR)/dist
@@ -167,7 +168,7 @@ man: setup
 	@$(BIN)/python -m tools.man dist/man
 
 deb: setup
-	@sh packaging/need.sh dpkg-dev g++ python3-dev
+	@sh packaging/need.sh $(DEB_APT)
 	@packaging/deb/build.sh dist
 
 lint-deb: deb
@@ -248,12 +249,12 @@ sbom: deb
 	@packaging/sbom.sh dist/xdpctl.cdx.json dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-*_$(VERSION)_*.deb
 
 release: setup
-	@sh packaging/need.sh apt-utils gnupg dpkg-dev
+	@sh packaging/need.sh apt-utils gnupg $(DEB_APT)
 	@test -n "$(KEY)" || { echo 'give the signing key of gpg: make release KEY=releases@example.org'; exit 2; }
 	@packaging/release.sh dist/release "$(KEY)"
 
 test-release: setup
-	@sh packaging/need.sh apt-utils gnupg dpkg-dev
+	@sh packaging/need.sh apt-utils gnupg $(DEB_APT)
 	@packaging/test-release.sh
 
 dist: setup

@@ -75,6 +75,9 @@ sed 's/^interfaces = .*/interfaces = []    # name yours, for example ["eth0"]/' 
 chmod 640 "$root/etc/xdpctl/xdpctl.toml"
 cp -r packaging/detectors packaging/prometheus packaging/grafana "$root/usr/share/xdpctl/"
 cp -r docs/. CHANGELOG.md "$root/usr/share/doc/xdpctl/"
+# pictures of the pages, and the document of the API, which a running box serves
+rm -r "$root"/usr/share/doc/xdpctl/img "$root"/usr/share/doc/xdpctl/results/img \
+	"$root/usr/share/doc/xdpctl/reference/openapi.json"
 $tools -m tools.man "$place/man"
 for page in "$place"/man/*; do
 	install -d "$root/usr/share/man/man${page##*.}"

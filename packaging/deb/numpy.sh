@@ -19,7 +19,7 @@ $tools -m tools.requirements --locked "$place/pin" >"$place/locked"
 $tools -m pip --python "$place/venv/bin/python" install --quiet --no-compile --require-hashes \
 	--requirement "$here/numpy.lock"
 PATH=$place/venv/bin:$PATH $tools -m pip --python "$place/venv/bin/python" wheel --quiet --no-deps \
-	--no-binary numpy --no-build-isolation --require-hashes --requirement "$place/locked" \
+	--no-cache-dir --no-binary numpy --no-build-isolation --require-hashes --requirement "$place/locked" \
 	--config-settings setup-args=-Dallow-noblas=true --config-settings setup-args=-Dblas=none \
 	--config-settings setup-args=-Dlapack=none --wheel-dir "$place/wheels"
 rm -rf "$packages"/numpy "$packages"/numpy-*.dist-info "$packages"/numpy.libs

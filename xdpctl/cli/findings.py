@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import typer
+from rich.markup import escape
 
 from xdpctl.cli import output
 from xdpctl.cli.formats import Format, printed
@@ -17,7 +18,9 @@ def print_findings(findings: Sequence[Finding], form: Format) -> None:
     if not printed([finding.as_dict() for finding in findings], form):
         for finding in findings:
             level = f"[{_COLOURS[finding.level]}]{finding.level:<8}[/]"
-            output.out.print(f"{level} [bold]{finding.subject}[/bold]: {finding.text}")
+            output.out.print(
+                f"{level} [bold]{escape(finding.subject)}[/bold]: {escape(finding.text)}"
+            )
             if finding.fix:
                 output.out.print(f"         fix: {finding.fix}", markup=False, soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):

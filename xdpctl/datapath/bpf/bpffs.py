@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bpffs that holds the pins: find it, mount it if there is none, share it with a group."""
 
-import errno
+import ctypes
 import os
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from xdpctl.datapath.bpf.syscall import libc
 from xdpctl.errors import DatapathError
 
 _PRELOADED = frozenset(("maps.debug", "progs.debug"))  # the kernel pins these on every bpffs
+_LAZILY = 2  # MNT_DETACH
 _SOURCE = "xdpctl"  # what /proc/mounts shows of the bpffs that this module mounts
 
 
@@ -53,12 +54,10 @@ def ensure(directory: Path) -> None:
         raise DatapathError(
             f"pin_dir {directory} is not on a bpffs and cannot be created: {error.strerror}"
         ) from error
-    command = ["mount", "-t", "bpf", _SOURCE, str(directory)]
-    mounted = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
-    if mounted.returncode:
+    if libc.mount(_SOURCE.encode(), os.fsencode(directory), b"bpf", 0, None) < 0:
         raise DatapathError(
             f"{directory} is not on a bpffs and mounting one there failed: "
-            f"{mounted.stderr.strip() or os.strerror(errno.EPERM)}"
+            f"{os.strerror(ctypes.get_errno())}"
         )
 
 
@@ -70,9 +69,8 @@ def leave(directory: Path) -> None:
     ours = _Mount(_SOURCE, directory.resolve(), "bpf")
     if ours not in _mounts() or {path.name for path in directory.iterdir()} - _PRELOADED:
         return
-    # lazily: a control plane that is still running has a folder of it open
-    command = ["umount", "--lazy", str(directory)]
-    unmounted = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # no shell
-    if unmounted.returncode:
-        raise DatapathError(f"{directory} cannot be unmounted: {unmounted.stderr.strip()}")
+    # a control plane that is still running has a folder of it open
+    if libc.umount2(os.fsencode(directory), _LAZILY) < 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise DatapathError(f"{directory} cannot be unmounted: {reason}")
     directory.rmdir()

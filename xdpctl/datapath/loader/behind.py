@@ -50,13 +50,9 @@ class Kept:
         maps.pin(program_fd, fresh)
         fresh.rename(self._path(interface))
 
-    def forget(self, interface: str) -> bool:
-        """Remove the pin; return whether there was one."""
-        try:
-            self._path(interface).unlink()
-        except FileNotFoundError:
-            return False
-        return True
+    def forget(self, interface: str) -> None:
+        """Remove the pin, if there is one."""
+        self._path(interface).unlink(missing_ok=True)
 
     @contextmanager
     def opened(self, interface: str) -> Iterator[int | None]:

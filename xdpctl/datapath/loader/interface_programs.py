@@ -83,10 +83,9 @@ class InterfacePrograms:
         """Let no other tool's program be behind an interface's filter."""
         with self.kept.opened(port.name) as theirs:
             if theirs is not None:
-                log.warning(
-                    "%s: %s does not run any more: %s", port.name, behind.named(theirs), why
-                )
-        self.kept.forget(port.name)
+                name = behind.named(theirs)
+                log.warning("%s: %s does not run any more: %s", port.name, name, why)
+                self.kept.forget(port.name)
         if port.behind:
             behind.put(port.staged.array, None)
         port.behind = port.waits = ""

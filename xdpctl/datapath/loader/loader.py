@@ -204,16 +204,16 @@ class Loader:
                     port.was_taken_off(f"another program, {info.name or 'unnamed'}, replaced it")
                 self._attach_before(port, link, fd, info)
                 return mode
-            own = program_id == programs.info(port.program_fd).id
-            if not own and port.index == link.index and program_id != port.attached:
+            own = programs.info(port.program_fd).id
+            if not other and port.index == link.index and program_id not in (own, port.attached):
                 self.interfaces.take_away(port, "an earlier filter was put back in its place")
             if stand_in := self._stand_in(port, link):
                 netlink.attach(link, stand_in.fd, mode, expected_fd=fd)
                 port.reason = f"{_EARLIER}{self.succession.waits_for}"
                 return mode
-            if not own:
+            if program_id != own:
                 netlink.attach(link, port.program_fd, mode, expected_fd=fd)
-            if not own or port.reason.startswith((_EARLIER, _WITHOUT_RULES)):
+            if program_id != own or port.reason.startswith((_EARLIER, _WITHOUT_RULES)):
                 port.reason = "" if mode == "native" else "generic, as an earlier start attached it"
         return mode
 
