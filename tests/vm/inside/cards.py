@@ -31,7 +31,8 @@ class Card:
 
 
 def _by_mac(mac: str) -> str:
-    return next(one.name for one in _NET.iterdir() if (one / "address").read_text().strip() == mac)
+    interfaces = (one for one in _NET.iterdir() if one.is_dir())  # bonding_masters is a file
+    return next(one.name for one in interfaces if (one / "address").read_text().strip() == mac)
 
 
 def find_cards(far: Host) -> Iterator[Card]:

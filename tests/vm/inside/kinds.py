@@ -54,6 +54,8 @@ def up(name: str, far: Host, far_name: str) -> None:
 def make_kinds(far: Host) -> Iterator[Kind]:
     for module in _MODULES:
         sh("modprobe", module)
+    for run in (partial(sh, "sysctl", "-qw"), partial(far.sh, "sysctl", "-qw")):
+        run("net.ipv4.conf.all.arp_ignore=1")  # each interface answers for its own addresses
     pair("base0", far, "base1")
     sh(*f"ip addr add {BASE}/24 dev base0".split())
     far.ip(f"addr add {FAR_BASE}/24 dev base1")
