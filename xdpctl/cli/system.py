@@ -72,7 +72,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
 
 def _interface(port: dict[str, Any]) -> str:
     mode = f" {port['mode']}" if port["mode"] else ""
-    line = f"{port['state']}{mode}" + (f", {port['detail']}" if port["detail"] else "")
+    line = f"{port['state']}{mode}" + (f", {escape(port['detail'])}" if port["detail"] else "")
     if port.get("taken_off"):
         times = output.plural(port["taken_off"], "time", "times")
         line += f"; [red]somebody took the filter off {times}[/red]"
