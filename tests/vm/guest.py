@@ -32,6 +32,7 @@ TOOLS = {
 }
 _SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "typings", "pyproject.toml")
 _CLOUD = "linux-image-cloud-amd64"
+_NEEDED = "libmpdec4"  # by the Debian package; `dpkg -i` in the machine does not fetch it
 _KVM = ("-accel", "kvm", "-cpu", "host")
 _EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 _PROBE_SECONDS, _BOOT_SECONDS = 3.0, 20.0
@@ -64,7 +65,7 @@ GUESTS = {
     guest.name: guest
     for guest in (
         Guest("6.1", "bookworm"),
-        Guest("6.12", "trixie"),
+        Guest("6.12", "trixie", f"{_CLOUD},{_NEEDED}"),
         Guest("newest", "trixie", f"{_CLOUD}/trixie-backports", backports=True),
     )
 }
