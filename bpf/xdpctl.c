@@ -21,7 +21,6 @@
 #define NOT_PARSED (~0U)
 #define NEVER	   (~0U)	      /* in control.observed and control.captured */
 #define SPREAD	   0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
-#define SHARED	   "0x64776c66"	      /* which the loader replaces by 0 or 1 */
 
 #include "maps.bpf.h"
 
@@ -41,6 +40,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "trial.bpf.h"
 #include "source.bpf.h"
 #include "stages/monitor.bpf.h"
+#include "behind.bpf.h"
 
 static __always_inline u64 first_buffer(struct xdp_md *ctx)
 {
@@ -309,26 +309,6 @@ static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 
 	if (search->explanation)
 		return explain_return(search->explanation, reason, slot);
 	return count(ctx, control, reason, slot, search->bytes);
-}
-
-/*
- * Whether another tool's program may come after the filter. The loader sets the number, so that the
- * verifier removes what is not needed.
- */
-static __always_inline u64 is_shared(void)
-{
-	u64 shared;
-
-	asm volatile("%0 = " SHARED " ll" : "=r"(shared));
-	return shared;
-}
-
-/* What passes goes on to the next program, if there is one. */
-static __always_inline int pass_on(struct xdp_md *ctx, int verdict)
-{
-	if (verdict == XDP_PASS && is_shared())
-		stages.call(ctx, STAGE_NEXT);
-	return verdict;
 }
 
 /* A QUIC packet that passes may prove that its flow is known, or be needed for a later proof. */

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """xdpctl and xdp-tools' programs on one interface, in both orders, beside clients that fetch."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from tests.conftest import need
 from tests.lab.serving import fetched, running, serving
 from tests.lab.test_challenges_live import BOX, CLIENT, doctor
 from xdpctl.lab.box import Box
@@ -15,7 +17,7 @@ from xdpctl.lab.waits import eventually
 
 OTHER = "192.0.2.3"
 SHARED = 'interfaces = [{name = "isp0", shared = true}]\n'
-# it drops what comes to port 80 from OTHER
+# it drops what comes from OTHER
 FIRST = f"xdp-filter load isp0 && xdp-filter ip -m src {OTHER}"
 # it drops everything
 LATER = """bpftool prog load /usr/lib/*/bpf/xdpfilt_dny_all.o /sys/fs/bpf/later &&
@@ -24,6 +26,8 @@ bpftool net attach xdp pinned /sys/fs/bpf/later dev isp0 overwrite"""
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
+    need(shutil.which("xdp-filter") is not None, "xdp-filter (apt-get install xdp-tools)")
+    need(shutil.which("bpftool") is not None, "bpftool (apt-get install bpftool)")
     with Lab("shared") as lab:
         host, far = lab.host("box"), lab.host("far")
         lab.cable(host, "isp0", far, "far0")

@@ -32,7 +32,7 @@ TOOLS = {
 }
 _SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "typings", "pyproject.toml")
 _CLOUD = "linux-image-cloud-amd64"
-_NEEDED = "libmpdec4"  # by the Debian package; `dpkg -i` in the machine does not fetch it
+_NEEDED = "libmpdec4"  # the Debian package needs it; `dpkg -i` in the machine fetches nothing
 _KVM = ("-accel", "kvm", "-cpu", "host")
 _EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
 _PROBE_SECONDS, _BOOT_SECONDS = 3.0, 20.0

@@ -32,7 +32,7 @@ _MISSING = """The package has no compiled filter for these settings, and {python
 bcc comes from the distribution, not from the package index ("bcc" there is another project):
   {remedy}"""
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
-SHARED, _SHARED = "shared", 0x64776C66  # the number in bpf/xdpctl.c that is no map
+SHARED, _SHARED = "shared", 0x64776C66  # the number in bpf/behind.bpf.h that is no map
 _MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
 

@@ -76,7 +76,10 @@ class InterfacePrograms:
                 behind.put(port.staged.array, theirs)
                 port.behind, port.waits = name, ""
             except AttachError as error:
-                port.behind, port.waits = "", f"{name or 'a filter for all frames'} waits: {error}"
+                port.behind, port.waits = (
+                    "",
+                    f"{name or 'a filter that takes jumbo frames'} waits: {error}",
+                )
                 behind.put(port.staged.array, None)
 
     def take_away(self, port: AttachedInterface, why: str) -> None:

@@ -181,6 +181,7 @@ class Loader:
         name = OUTSIDE if port.outside else PROGRAM
         stand_in = None if self._has_rules else self.succession.stand_in(link, name)
         if stand_in and stand_in.interface == link.name:
+            # if it is of another kin it waits, which the next look finds and `status` says
             with self.interfaces.kept.opened(port.name) as theirs, suppress(AttachError):
                 behind.put_behind(stand_in.fd, theirs)
         return stand_in
