@@ -5,7 +5,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 DEB_APT := dpkg-dev g++ python3-dev
-VM_APT  := qemu-system-x86 mmdebstrap cpio busybox-static zstd xz-utils kmod e2fsprogs
+VM_APT  := qemu-system-x86 mmdebstrap cpio zstd xz-utils kmod e2fsprogs
 PEOPLE  := curl nginx-light rsync git nsd dnsperf iperf3 sip-tester openvpn chrony iputils-ping \
 	openssh-server openssh-client etcd-server etcd-client
 VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
@@ -28,7 +28,7 @@ help:
 	@echo "make upstream  a provider is asked while the link is full; writes docs/results/upstream.md"
 	@echo "make fleet-jepsen   a fleet under faults for a quarter of an hour; checks that nothing was lost"
 	@echo "make sessions whether users stay logged in through floods; writes docs/results/sessions.md"
-	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest"
+	@echo "make test-vm KERNEL=6.12   the kernel tests in a virtual machine; test-vm-all: 6.1, 6.12, newest, arm64"
 	@echo "make test-vm-life   the Debian package through upgrade, reboot and failures; writes docs/results/machine.md"
 	@echo "make test-vm-inline   a bridge with the filter on its outer card"
 	@echo "make test-vm-nics   every kind of interface, and what happens to cards; writes docs/results/interfaces.md"
@@ -135,7 +135,7 @@ sessions: setup
 	@$(BIN)/python -m tests.lab.behind.page docs/results
 
 test-vm: setup
-	@sh packaging/need.sh $(VM_APT)
+	@sh packaging/need.sh $(VM_APT) $(if $(filter arm64,$(KERNEL)),qemu-system-arm)
 	@$(BIN)/python -m tests.vm $(or $(KERNEL),6.12) --set $(or $(SET),quick)
 
 test-vm-nics: setup
@@ -197,7 +197,7 @@ test-wheel: setup
 	@packaging/test-wheel.sh
 
 test-vm-all: setup
-	@sh packaging/need.sh $(VM_APT)
+	@sh packaging/need.sh $(VM_APT) qemu-system-arm
 	@$(BIN)/python -m tests.vm --set whole
 
 rehearsals: setup

@@ -71,6 +71,26 @@ play() {
 	}
 }
 
+# refuses SETTING SENTENCE: a play with this setting fails, says so, and leaves the settings as they are
+refuses() {
+	before=$(on_box md5sum /etc/xdpctl/xdpctl.toml)
+	cp "$place/extra.json" "$place/good.json"
+	sed -i "s/\"interfaces\"/$1, &/" "$place/extra.json"
+	if (play) >"$place/refused" 2>&1; then
+		echo "test-ansible: a play with $1 has ended well" >&2
+		exit 1
+	fi
+	grep -q "$2" "$place/refused" || {
+		cat "$place/refused" >&2
+		exit 1
+	}
+	mv "$place/good.json" "$place/extra.json"
+	[ "$before" = "$(on_box md5sum /etc/xdpctl/xdpctl.toml)" ] || {
+		echo "test-ansible: settings that are not valid were written" >&2
+		exit 1
+	}
+}
+
 play
 first=$(sed -n 's/.*changed=\([0-9]*\).*/\1/p' "$place/log")
 [ "$first" -gt 0 ] || {
@@ -95,4 +115,5 @@ sed -i 's/198.51.100.0/192.0.2.0/' "$place/extra.json"
 play
 on_box sh -ec 'if xdpctl block 192.0.2.7 --ttl 10m 2>/dev/null; then exit 1; fi
 	xdpctl block 198.51.100.7 --ttl 10m >/dev/null'
-echo "the role works: $first changes, then none; other settings were put in force"
+refuses '"interface": 1' 'unknown setting interface'
+echo "the role works: $first changes, then none; other settings were put in force, bad ones refused"

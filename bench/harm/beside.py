@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import AF_INET6, inet_pton
@@ -22,6 +22,7 @@ from bench.harm.programs import MISSING, Run, running
 from tests.lab.behind.places import SETTINGS, SETTINGS6
 
 CALM_SECONDS, FLOOD_SECONDS, _PAUSE_SECONDS = 30.0, 4.0, 1.0
+_LONGEST_SECONDS = 600.0  # of a flood
 RATE = 25_000.0
 FLOOD = "the flood"  # of which as much as possible is to be lost
 _TEN_MINUTES = 600.0
@@ -74,16 +75,30 @@ def calm(run: Run, seconds: float) -> Lost:
     return run.lost(began, until)
 
 
-def flooded(scene: Scene, run: Run, name: str, seconds: float = FLOOD_SECONDS) -> Lost:
-    """Measure what they lose during a flood and just after it; FLOOD is the flood itself."""
+def _for_a_while() -> None:
+    time.sleep(FLOOD_SECONDS)
+
+
+def flooded(
+    scene: Scene, run: Run, name: str, meanwhile: Callable[[], None] = _for_a_while
+) -> Lost:
+    """Measure what they lose during a flood and just after it; FLOOD is the flood itself.
+
+    The flood lasts as long as `meanwhile` does. After FLOOD_SECONDS its flows are repeated.
+    """
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    packets = ATTACKS[name](random, int(RATE * seconds))  # no flow is repeated
+    packets = ATTACKS[name](random, int(RATE * FLOOD_SECONDS))
     if run.at.six:
         packets = as_six(packets, inet_pton(AF_INET6, run.at.server))
     packets = packets[packets["packet_length"] <= 1_500]
-    sender = Sender("far0", frames(packets, scene.place.mac), RATE, seconds)
+    sender = Sender("far0", frames(packets, scene.place.mac), RATE, _LONGEST_SECONDS)
     kept_out, began = live.kept_out(scene), time.monotonic()
-    scene.place.world.start(sender.run).result(seconds + 30)
+    sending = scene.place.world.start(sender.run)
+    try:
+        meanwhile()
+    finally:
+        sender.stop.set()
+        sending.result()
     lost = {FLOOD: (float(live.kept_out(scene) - kept_out), float(sender.sent))}
     time.sleep(_PAUSE_SECONDS)
     until = time.monotonic()

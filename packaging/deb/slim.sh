@@ -15,7 +15,7 @@ find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.px
 rm -rf numpy/testing numpy/conftest.py jsonschema/benchmarks
 
 # parts of libraries that load only for whoever asks for them: nothing does
-rm -rf numpy/fft numpy/polynomial numpy/ctypeslib numpy/_core/_simd.*.so \
+rm -rf numpy/linalg/lapack_lite.*.so numpy/fft numpy/polynomial numpy/ctypeslib numpy/_core/_simd.*.so \
 	numpy/_core/_multiarray_tests.*.so pydantic/v1
 find . -type f \( -name '*.c' -o -name '*.h' \) ! -path './xdpctl/*' -delete
 

@@ -70,7 +70,7 @@ tests beside $BESIDE &
 tests others $OTHERS
 status=$?
 wait $! || status=$?
-cat /tmp/beside.xml /tmp/others.xml >/dev/ttyS1
+cat /tmp/beside.xml /tmp/others.xml >/dev/result
 exit $status
 """
 

@@ -15,29 +15,25 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.vm.hardware import HARDWARE, Hardware, accelerator, has_kvm
+
 ROOT = Path(__file__).parents[2]
 TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "cpio": "cpio",
-    "busybox": "busybox-static",
     "zstd": "zstd",
     "xz": "xz-utils",
     "modprobe": "kmod",
 }
 _SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "typings", "pyproject.toml")
-_CLOUD = "linux-image-cloud-amd64"
+_CLOUD = "linux-image-cloud"
 _NEEDED = "libmpdec4"  # the Debian package needs it; `dpkg -i` in the machine fetches nothing
-_KVM = ("-accel", "kvm", "-cpu", "host")
-_EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
-_PROBE_SECONDS, _BOOT_SECONDS = 3.0, 20.0
 _CPUS, _MEMORY_MB = 2, 4096
-_KERNEL_LINE = "console=ttyS0 quiet mitigations=off net.ifnames=0 panic=-1"
+_KERNEL_LINE = "quiet mitigations=off net.ifnames=0 panic=-1"
 
 
 class GuestError(Exception):
@@ -50,8 +46,13 @@ class Guest:
 
     name: str
     suite: str
-    package: str = _CLOUD
+    package: str = f"{_CLOUD}-amd64"
     backports: bool = False
+    architecture: str = "amd64"
+
+    @property
+    def hardware(self) -> Hardware:
+        return HARDWARE[self.architecture]
 
     def lines(self) -> list[str]:
         """The sources that mmdebstrap uses; none for its default."""
@@ -65,8 +66,9 @@ GUESTS = {
     guest.name: guest
     for guest in (
         Guest("6.1", "bookworm"),
-        Guest("6.12", "trixie", f"{_CLOUD},{_NEEDED}"),
-        Guest("newest", "trixie", f"{_CLOUD}/trixie-backports", backports=True),
+        Guest("6.12", "trixie", f"{_CLOUD}-amd64,{_NEEDED}"),
+        Guest("newest", "trixie", f"{_CLOUD}-amd64/trixie-backports", backports=True),
+        Guest("arm64", "trixie", f"{_CLOUD}-arm64", architecture="arm64"),
     )
 }
 # the kernel with all drivers, and the programs that make other kinds of interfaces
@@ -101,12 +103,15 @@ def image(guest: Guest) -> Path:
     script, lock = Path(__file__).with_name("image.sh"), ROOT / "requirements.lock"
     made_from = hashlib.sha256(script.read_bytes() + lock.read_bytes() + repr(guest).encode())
     folder = images() / f"{guest.name}-{made_from.hexdigest()[:12]}"
+    if shutil.which(guest.hardware.program) is None:
+        raise GuestError(f"missing: apt-get install {guest.hardware.package}")
     if (folder / "version").exists():
         return folder
     for old in images().glob(f"{guest.name}-*"):
         shutil.rmtree(old)
     folder.mkdir(parents=True)
-    command = [*map(str, (script, folder, guest.suite, guest.package, lock)), *guest.lines()]
+    made_of = (script, folder, guest.suite, guest.architecture, guest.package, lock, sys.executable)
+    command = [*map(str, made_of), *guest.lines()]
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     try:
         done = subprocess.run(command, text=True, **options)
@@ -160,22 +165,23 @@ class Ran:
 
 def run(guest: Guest, script: str, seconds: float, setting: Setting) -> Ran:
     """Boot, run a shell script in the checkout, power off; GuestError if it takes too long."""
-    folder, place = image(guest), setting.place
+    folder, place, hardware = image(guest), setting.place, guest.hardware
     _disk(place / "project", script, setting.files)
     command = [
-        *("unshare", "--net", "qemu-system-x86_64", "-machine", "q35", *_accelerator()),
+        *("unshare", "--net", hardware.program, "-machine", hardware.machine),
+        *accelerator(hardware, _kernel(hardware)),
         *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-display", "none", "-monitor", "none"),
         *("-serial", "stdio", "-serial", f"file:{place / 'result'}"),
         *("-drive", f"file={folder / 'root.img'},format=raw,if=virtio,snapshot=on"),
         *("-drive", f"file={place / 'project'},format=raw,if=virtio"),
         *("-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd")),
         *(*setting.network, *(() if setting.reboots else ("-no-reboot",))),
-        *("-append", f"{_KERNEL_LINE} init={setting.init}"),
+        *("-append", f"console={hardware.port} {_KERNEL_LINE} init={setting.init}"),
     ]
     console = _ended(guest, command, seconds)
     result = (place / "result").read_text(errors="replace")
     release = (folder / "version").read_text().strip()
-    return Ran(release, emulated(), console, result)
+    return Ran(release, emulated(guest), console, result)
 
 
 def _ended(guest: Guest, command: list[str], seconds: float) -> str:
@@ -193,9 +199,9 @@ def _ended(guest: Guest, command: list[str], seconds: float) -> str:
     return console
 
 
-def emulated() -> bool:
-    """Whether KVM does not work here, which is logged once."""
-    return _accelerator() == _EMULATED
+def emulated(guest: Guest) -> bool:
+    """Whether the guest runs without KVM."""
+    return not has_kvm(guest.hardware, _kernel(guest.hardware))
 
 
 @contextmanager
@@ -212,29 +218,8 @@ def machines() -> Iterator[None]:
         sys.exit(130)
 
 
-@cache
-def _accelerator() -> tuple[str, ...]:
-    """KVM where a kernel runs under it, else emulation, which is said once.
-
-    The kernel finds no root and panics, and the machine ends: a KVM that only seems to work, as
-    inside some virtual machines, would let it hang.
-    """
-    kernel = next(images().glob("*/vmlinuz"), None)
-    tried = ["qemu-system-x86_64", "-machine", "q35", *_KVM, "-display", "none", "-no-reboot"]
-    tried += ["-kernel", str(kernel), "-append", "panic=-1"] if kernel else ["-S"]
-    with subprocess.Popen(
-        tried, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as machine:
-        try:
-            _, error = machine.communicate(timeout=_BOOT_SECONDS if kernel else _PROBE_SECONDS)
-            why = error.decode(errors="replace").strip().splitlines()[:1]
-        except subprocess.TimeoutExpired:  # without a kernel it would wait, as configured
-            machine.kill()
-            if not kernel:
-                return _KVM
-            why = ["a kernel hangs"]
-        else:
-            if kernel and machine.returncode == 0:
-                return _KVM
-    print(f"emulated, since KVM does not work here: {' '.join(why)}", file=sys.stderr)
-    return _EMULATED
+def _kernel(hardware: Hardware) -> Path | None:
+    """A kernel of an image for it, if there is one."""
+    guests = [guest for guest in (*GUESTS.values(), LINKS) if guest.hardware == hardware]
+    found = (path for guest in guests for path in images().glob(f"{guest.name}-*/vmlinuz"))
+    return next(found, None)

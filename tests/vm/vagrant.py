@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.vm.guest import ROOT, emulated
+from tests.vm.guest import GUESTS, ROOT, emulated
 
 _FOLDER = ROOT / "vagrant"
 _OURS, _PUBLIC = "xdpctl/trixie", "debian/trixie64"
@@ -50,7 +50,7 @@ class Machines:
     """Up when entered, gone when left."""
 
     def __init__(self, box: str, keep: bool) -> None:
-        driver = {"XDPCTL_VM_DRIVER": "qemu"} if emulated() else {}
+        driver = {"XDPCTL_VM_DRIVER": "qemu"} if emulated(GUESTS["6.12"]) else {}
         self._environment = {
             **{"VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_DEFAULT_PROVIDER": "libvirt"},
             **os.environ,

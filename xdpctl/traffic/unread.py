@@ -4,6 +4,7 @@
 from xdpctl.traffic.window import Seen
 
 _NAMES = {
+    0x8864: "PPPoE that is not plain IP",
     0x8847: "MPLS",
     0x8848: "MPLS",
     0x88E5: "MACsec",

@@ -39,9 +39,9 @@ def test_the_page_has_a_row_a_feature_and_a_column_a_kernel() -> None:
     page = _page({name: (Ran(name, True, "", REPORT), 61.0) for name in GUESTS}, "whole")
     lines = page.splitlines()
     assert "the whole set, under emulation" in page
-    assert "| feature | 6.1 | 6.12 | newest |" in lines
+    assert "| feature | 6.1 | 6.12 | newest | arm64 |" in lines
     bad = "1, **1 failed**"
-    assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} |" in lines
+    assert f"| verdicts on every kind of frame | {bad} | {bad} | {bad} | {bad} |" in lines
     assert lines[-1].startswith("| seconds, without making the image | 61")
     assert lines[-2].startswith("| test_new | 0, **1 failed**"), "what is new has a row, too"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SOCKET, _OWNER = Path("/run/xdpctl/api.sock"), Path("/dev/ttyS1")
+_SOCKET, _OWNER = Path("/run/xdpctl/api.sock"), Path("/dev/result")
 _READY_SECONDS = 240.0
 
 
