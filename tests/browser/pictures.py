@@ -16,7 +16,7 @@ from xdpctl.lab.flood import Generator, compile_generator
 from xdpctl.lab.namespaces import Lab
 
 _FOLDER = ROOT / "docs" / "img"
-_SIZE = {"width": 1100, "height": 780}
+_SIZE = {"width": 1280, "height": 800}
 _FLOOD = Wave("DNS amplification", "amplification", 17, 53, 4444, 1200)
 _USUAL = Wave("web", "unknown", 6, 40000, 443, 600, tcp_flags=0x10)
 
@@ -60,20 +60,17 @@ def _draw(page: Page, street: Street) -> None:
     page.wait_for_timeout(40_000)  # of usual traffic
     with flooding(street, _FLOOD):
         page.wait_for_timeout(9_000)
-        row = page.locator("#matches tr").first
+        row = page.locator("#matches li").first
         eventually(page, lambda: "src-port 53" in row.inner_text(), "the flood is named")
         _save(page, "now")
         row.get_by_role("button", name="Drop for 60 s").click()
         page.mouse.move(0, 0)
         page.wait_for_timeout(11_000)
         _save(page, "held")
-        page.goto(ADDRESS + "/waiting")
-        _save(page, "waiting")
         page.goto(ADDRESS + "/rules?sort=rate")
         _save(page, "rules")
-    for name in ("lists", "system"):
-        page.goto(f"{ADDRESS}/{name}")
-        _save(page, name)
+    page.goto(f"{ADDRESS}/system")
+    _save(page, "system")
     page.goto(ADDRESS + "/why?address=198.51.100.23")
     _save(page, "why")
     page.goto(ADDRESS + "/incidents")

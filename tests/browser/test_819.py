@@ -27,14 +27,14 @@ class Attack:
     """Waves that come together, and what names them.
 
     `by` and `value` are a dimension of `top` and its most frequent value. `names` are in the text
-    of the row that is acted upon, in `table` on the page.
+    of the row or card that is acted upon, in `table` on the page.
     """
 
     waves: Sequence[Wave]
     by: str
     value: str
     names: Sequence[str]
-    table: str = "#matches"
+    table: str = "#matches"  # or one in the folded part
     pps: int = 20_000
     pulse_seconds: float = 0.0
     each: bool = False  # each wave needs an action of its own
@@ -115,16 +115,18 @@ def first_of(box: Box, by: str) -> str:
 
 def act(page: Page, attack: Attack) -> None:
     """Drop the row of the page that names the attack."""
-    row = page.locator(f"{attack.table} tr").first
+    if attack.table != "#matches":
+        page.locator("#lists > summary").click()
+    row = page.locator(f"{attack.table} > *").first
 
     def named() -> bool:
         text = row.inner_text() if row.count() else ""
         return all(name in text for name in attack.names)
 
     eventually(page, named, f"{attack.names} in {attack.table}")
-    named_by = row.locator("td").first.inner_text()
+    named_by = row.locator("[data-f]").first.inner_text()
     row.get_by_role("button", name="Drop for 60 s").click()
-    page.mouse.move(0, 0)  # while somebody points at a table, its rows stay
+    page.mouse.move(0, 0)  # while somebody points at a list, its rows stay
     eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it is done")
     rows = page.locator(attack.table)
     eventually(page, lambda: named_by not in rows.inner_text(), "it no longer passes")

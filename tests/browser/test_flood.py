@@ -17,14 +17,14 @@ def word(page: Page) -> str:
 def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
-        row = page.locator("#matches tr").first
+        row = page.locator("#matches li").first
         eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
         assert word(page) == "Unclear", "there is no earlier traffic to compare with"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
         eventually(page, lambda: word(page) == "Quiet", "held")
         eventually(page, lambda: page.locator("#drop_packets").inner_text() != "0", "drops")
-        rule = page.locator("#rules tr").first
+        rule = page.locator("#waits li").first
         eventually(page, lambda: rule.get_by_role("button", name="Keep").is_visible(), "a trial")
         rule.get_by_role("button", name="Keep").click()
         eventually(page, lambda: "kept: " in page.locator("#said").inner_text(), "kept")
@@ -39,7 +39,7 @@ def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, de
 def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
-        row = page.locator("#matches tr").first
+        row = page.locator("#matches li").first
         eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
         row.get_by_role("button", name="Limit").click()
         eventually(page, lambda: "limit: " in page.locator("#said").inner_text(), "it is limited")
@@ -55,7 +55,7 @@ def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> N
 def test_the_page_says_when_a_trial_has_ended(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
-        row = page.locator("#matches tr").first
+        row = page.locator("#matches li").first
         eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
         page.locator("#matches [name=confirm_within]").first.evaluate("field => field.value = '3s'")
         row.get_by_role("button", name="Drop for 60 s").click()

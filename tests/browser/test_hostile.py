@@ -43,8 +43,8 @@ def furnish(desk: Desk) -> list[str]:
         json={"match": "udp dst-port 9", "mode": "monitor", "reason": PAYLOADS[0]},
     )
     ids = [each["id"] for each in call("GET", "/v1/incidents")["incidents"]]
-    pages = ["/", "/waiting", "/incidents", *(f"/incidents/{each}" for each in ids)]
-    return [*pages, "/rules", "/lists", "/why?address=203.0.113.1", "/system"]
+    pages = ["/", "/incidents", *(f"/incidents/{each}" for each in ids)]
+    return [*pages, "/rules", "/why?address=203.0.113.1", "/system"]
 
 
 def test_stored_text_is_shown_and_never_run_as_script(desk: Desk) -> None:
@@ -85,7 +85,7 @@ def test_a_viewer_can_look_but_change_nothing(desk: Desk) -> None:
     with desk.session("viewer") as page:
         is_live(page)
         page.wait_for_timeout(2500)  # figures come, and no script fails
-        for path in ("/", "/rules", "/waiting", "/incidents", "/lists", "/system"):
+        for path in ("/", "/rules", "/incidents", "/system"):
             page.goto(ADDRESS + path)
             buttons = page.locator("main form[method=post]:visible, .switches form[data-act]")
             assert buttons.count() == 0, path

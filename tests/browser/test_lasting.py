@@ -64,7 +64,7 @@ def test_the_plots_begin_anew_when_the_clock_is_set_back(desk: Desk) -> None:
         is_live(page)
         eventually(page, lambda: drawn(page) > 5, "some seconds are drawn")
         other = page.context.new_page()
-        other.goto(ADDRESS + "/waiting")
+        other.goto(ADDRESS + "/incidents")
         other.evaluate("""new BroadcastChannel("xdpctl").postMessage({kind: "figures", data: {
             time: Date.now() / 1000 - 3600, figures: {}, bypass: false, automatic: "on"}})""")
         eventually(page, lambda: drawn(page) <= 5, "the plots begin anew")
@@ -102,7 +102,7 @@ def test_a_link_of_the_box_logs_in_once(desk: Desk) -> None:
 
 def test_everything_works_without_scripts(street: Street, desk: Desk) -> None:
     with street.flood(SOURCES), desk.session(java_script_enabled=False) as page:
-        row = page.locator("#matches tr").first
+        row = page.locator("#matches li").first
 
         def is_named() -> bool:
             page.goto(ADDRESS)

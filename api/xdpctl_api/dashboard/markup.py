@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
@@ -29,10 +30,8 @@ HEADERS = {
 }
 PAGES = (
     ("/", "Now"),
-    ("/waiting", "Waiting"),
     ("/incidents", "Incidents"),
     ("/rules", "Rules"),
-    ("/lists", "Lists"),
     ("/why", "Why"),
     ("/system", "System"),
 )
@@ -70,6 +69,9 @@ def _environment() -> Environment:
         "when": _when,
         "share": _share,
         "soonest": soonest,
+        "ends": lambda seconds: "never" if seconds is None else show_duration(seconds),
+        "does": _does,
+        "whom": _whom,
         "segment": lambda text: quote(text, safe=":"),
     }
     return environment
@@ -81,12 +83,26 @@ def soonest(rule: Mapping[str, Any]) -> float | None:
     return min(ends, default=None)
 
 
+def _does(rule: Mapping[str, Any]) -> str:
+    """The action of a rule, and whether it only counts."""
+    return f"{rule['action']}, monitor" if rule["mode"] == "monitor" else str(rule["action"])
+
+
+def _whom(rule: Mapping[str, Any]) -> str:
+    """The people whom a rule hits, if that is measured."""
+    return str(rule["collateral"]["text"]) if rule["collateral"] else "not measured"
+
+
 def _when(at: str | float | None) -> str:
-    """RFC 3339 text or Unix seconds as a time in UTC; "never" for None."""
+    """RFC 3339 text or Unix seconds as a time in UTC, which a script shows in local time.
+
+    "never" for None.
+    """
     if at is None:
         return "never"
     moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    shown = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return Markup('<time datetime="{}Z">{} UTC</time>').format(shown.replace(" ", "T"), shown)
 
 
 def _share(share: float | None) -> str:

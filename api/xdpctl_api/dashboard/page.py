@@ -60,10 +60,15 @@ class Page:
             **values,
         )
 
-    def _more_pages(self) -> list[tuple[str, str]]:
+    @property
+    def has_providers(self) -> bool:
+        """Whether the settings name uplinks or providers' routers."""
         context = self.request.app.state.context
-        more = [UPSTREAM] if context.uplinks.links or context.peering else []
-        return [*more, *([FLEET] if context.fleet else [])]
+        return bool(context.uplinks.links or context.peering)
+
+    def _more_pages(self) -> list[tuple[str, str]]:
+        more = [UPSTREAM] if self.has_providers else []
+        return [*more, *([FLEET] if self.request.app.state.context.fleet else [])]
 
     async def or_none(self, path: str, **params: Any) -> Any:
         """The API's answer; None for a problem; then the page shows that it is unknown."""

@@ -19,7 +19,7 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_TOP_ROWS, _RULES, _SERVICES, _WAITING, _FOUND = 6, 12, 8, 50, 50
+_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 12, 8, 50
 _WINDOW = "4s"
 _KINDS: dict[str, dict[str, Any]] = {
     "web (TCP to 443)": {"protocol": "tcp", "destination_port": 443},
@@ -35,19 +35,31 @@ async def now(page: PageIn) -> Response:
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
     top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
-    tops, served, rules, incidents = await asyncio.gather(
+    tops, served, rules, waiting, incidents, proposed = await asyncio.gather(
         page.or_none("/v1/top", **top),
         page.or_none("/v1/served", limit=_SERVICES),
         page.api.get("/v1/rules", sort="rate", limit=_RULES),
-        page.api.get("/v1/incidents", limit=5),
+        page.api.get("/v1/rules", provisional=True, limit=_RULES),
+        page.api.get("/v1/incidents", limit=_RULES),
+        _proposed(page),
     )
     return await page.render(
         "now.html.j2",
         tops=tops["dimensions"] if tops else [],
         services=served["services"] if served else [],
         rules=rules["rules"],
-        incidents=incidents["incidents"],
+        provisional=waiting["rules"],
+        open=next((each for each in incidents["incidents"] if each["open"]), None),
+        proposed=proposed,
     )
+
+
+async def _proposed(page: PageIn) -> int | None:
+    """How many requests to providers wait for an answer; None on a box without providers."""
+    if not page.has_providers:
+        return None
+    overview = await page.or_none("/v1/upstream")
+    return sum(each["state"] == "proposed" for each in overview["announcements"]) if overview else 0
 
 
 @router.get("/fleet")
@@ -76,25 +88,6 @@ async def upstream(page: PageIn) -> Response:
         for attack, letter in zip(overview["attacks"], letters, strict=True)
     ]
     return await page.render("upstream.html.j2", **overview | {"attacks": attacks})
-
-
-@router.get("/waiting")
-async def waiting(page: PageIn) -> Response:
-    """What waits for somebody: rules in monitor mode or to be kept, proposals to providers."""
-    monitored = (await page.api.get("/v1/rules", mode="monitor", limit=_WAITING))["rules"]
-    whole = await asyncio.gather(
-        *(page.or_none(f"/v1/rules/{segment(rule['id'])}") for rule in monitored)
-    )
-    provisional = await page.api.get("/v1/rules", provisional=True, limit=_WAITING)
-    announcements = (await page.api.get("/v1/upstream"))["announcements"]
-    return await page.render(
-        "waiting.html.j2",
-        monitored=[rule for rule in whole if rule],
-        provisional=provisional["rules"],
-        proposals=[
-            announcement for announcement in announcements if announcement["state"] == "proposed"
-        ],
-    )
 
 
 @router.get("/incidents")
@@ -138,9 +131,10 @@ async def rules(
     query = {"action": action, "mode": mode, "origin": origin, "limit": _FOUND}
     query |= {"sort": sort} | ({"cursor": cursor} if sort == "address" else {})
     requests = [page.api.get("/v1/rules", **query, **search) for search in _searches(find)]
-    answers = await asyncio.gather(*requests)
+    monitored, sets, history, *answers = await asyncio.gather(
+        _monitored(page), page.api.get("/v1/sets"), page.api.get("/v1/history", limit=10), *requests
+    )
     by_id = {rule["id"]: rule for answer in answers for rule in answer["rules"]}
-    history = await page.api.get("/v1/history", limit=10)
     return await page.render(
         "rules.html.j2",
         rules=list(by_id.values()),
@@ -149,7 +143,16 @@ async def rules(
         asked={"find": find, "action": action, "mode": mode, "origin": origin, "sort": sort},
         changes=history["changes"],
         actions=list(Action),
+        monitored=monitored,
+        sets=sets["sets"],
     )
+
+
+async def _monitored(page: PageIn) -> list[Mapping[str, Any]]:
+    """The rules in monitor mode, with their statistics."""
+    listed = (await page.api.get("/v1/rules", mode="monitor", limit=_FOUND))["rules"]
+    requests = [page.or_none(f"/v1/rules/{segment(rule['id'])}") for rule in listed]
+    return [rule for rule in await asyncio.gather(*requests) if rule]
 
 
 def _searches(find: str) -> list[dict[str, str]]:
@@ -161,12 +164,6 @@ def _searches(find: str) -> list[dict[str, str]]:
     except RuleError:
         return [{"begins": find[:64]}]
     return [{"covering": prefix}, {"within": prefix}]
-
-
-@router.get("/lists")
-async def lists(page: PageIn) -> Response:
-    """Sets, and the feeds that some of them come from."""
-    return await page.render("lists.html.j2", sets=(await page.api.get("/v1/sets"))["sets"])
 
 
 @router.get("/why")

@@ -9,8 +9,10 @@ from xdpctl.base.durations import parse_duration
 from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.figures import known
-from xdpctl.series.levels import LEVELS, Levels
+from xdpctl.series.levels import LEVELS, Levels, Read
 from xdpctl.series.recorder import HOST
+from xdpctl.series.ring_file import Values
+from xdpctl.series.usual import usual as usually
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
@@ -35,6 +37,9 @@ async def read_series(
     interface: Annotated[
         str | None, Query(description="Only this interface; default: all together")
     ] = None,
+    usual: Annotated[
+        bool, Query(description="Adds what is usual at this time of the week")
+    ] = False,
 ) -> SeriesOut:
     """Averages and maxima of recorded figures; null where nothing was recorded."""
     begins, ends = parse_duration(since, "since"), parse_duration(until, "until")
@@ -45,10 +50,13 @@ async def read_series(
     places = _columns(series, names)
     now = ctx.controller.clock.read().unix
     columns, since_unix = list(places.values()), max(now - begins, 0.0)
+
+    def read() -> tuple[Read, tuple[Values, Values] | None]:
+        recorded = series.read(since_unix, max(now - ends, since_unix), points, columns)
+        return recorded, usually(series, recorded, columns) if usual else None
+
     try:
-        recorded = await ctx.pools.looks.run(
-            lambda: series.read(since_unix, max(now - ends, since_unix), points, columns)
-        )
+        recorded, extremes = await ctx.pools.looks.run(read)
     except OSError as error:  # the interface has just been removed, and its files with it
         raise NotFoundError(f"the figures cannot be read: {error.strerror}") from error
     return SeriesOut(
@@ -56,7 +64,10 @@ async def read_series(
         seconds=recorded.seconds,
         figures={
             name: SeriesValues(
-                averages=known(recorded.averages[:, place]), maxima=known(recorded.maxima[:, place])
+                averages=known(recorded.averages[:, place]),
+                maxima=known(recorded.maxima[:, place]),
+                usual_low=known(extremes[0][:, place]) if extremes else None,
+                usual_high=known(extremes[1][:, place]) if extremes else None,
             )
             for place, name in enumerate(places)
         },

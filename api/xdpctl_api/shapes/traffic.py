@@ -117,6 +117,14 @@ class SeriesValues(BaseModel):
 
     averages: list[float | None]
     maxima: list[float | None] = Field(description="The largest second within each row")
+    usual_low: list[float | None] | None = Field(
+        default=None,
+        description="If asked for: the least five-minute average within half an hour of this time "
+        "of the week, in the middle of up to four earlier weeks; of days if no week is known",
+    )
+    usual_high: list[float | None] | None = Field(
+        default=None, description="If asked for: the largest one"
+    )
 
 
 class SeriesOut(BaseModel):

@@ -94,3 +94,12 @@ def test_without_a_recording_the_answer_says_why(api: Api, tmp_path: Path) -> No
     answer = api.call("GET", "/v1/series")
     assert "not recorded" in problem(answer, 404, "not-found")["detail"]
     assert any("not recorded" in each for each in api.context.health.warnings())
+
+
+def test_what_is_usual_is_added_if_asked_for(api: Api) -> None:
+    record(api, 30)
+    figures = api.call("GET", "/v1/series", params={"since": "10s"}).json()["figures"]
+    assert figures["pass_packets"]["usual_low"] is None
+    query = {"since": "10s", "usual": True}
+    passed = api.call("GET", "/v1/series", params=query).json()["figures"]["pass_packets"]
+    assert passed["usual_low"] == passed["usual_high"] == [None] * 11, "no earlier day is known"

@@ -50,7 +50,7 @@ def test_a_rule_with_a_trial_and_a_ttl_shows_the_earlier_end(box: Api, browser: 
     done = browser.act("block", match="src 203.0.113.7", ttl="30s", confirm_within="60s")
     assert (done["ends_in"], done["keep"]) == (30, "203.0.113.7_32")
     assert "ends in 30s unless kept" in done["text"]
-    assert "30s" in text(browser.get("/waiting"))
+    assert "ends in 30s" in text(browser.get("/"))
 
 
 def test_a_button_of_an_old_page_does_nothing_to_another_rule(box: Api, browser: Browser) -> None:
@@ -87,7 +87,7 @@ def test_a_limit_needs_a_rate(box: Api, browser: Browser) -> None:
 
 def test_monitored_rules_are_promoted(box: Api, browser: Browser) -> None:
     browser.act("block", match="src 203.0.113.7", mode="monitor")
-    assert "src 203.0.113.7/32" in text(browser.get("/waiting"))
+    assert "src 203.0.113.7/32" in text(browser.get("/rules"))
     browser.act("promote", id="203.0.113.7_32")
     assert rules(box)["203.0.113.7_32"]["mode"] == "enforce"
 
@@ -155,7 +155,7 @@ def test_a_list_is_monitored_and_enforced(box: Api, browser: Browser) -> None:
     box.put("bad", "9.9.9.9\n")
     browser.act("change-set", name="bad", mode="monitor")
     assert box.call("GET", "/v1/sets/bad").json()["mode"] == "monitor"
-    assert "monitor" in text(browser.get("/lists"))
+    assert "monitor" in text(browser.get("/rules"))
     assert browser.act("refresh", name="bad")["status"] == 400
 
 

@@ -3,6 +3,7 @@
 
 import { on } from "./stream.js";
 import { lasting } from "./tables.js";
+import "./times.js";
 
 const HOLD = 1200; // ms for which a button is held
 const CONDITION_EACH = 3000; // ms
@@ -13,6 +14,8 @@ const WORDS = {
   unclear: ["?", "Unclear"],
   unknown: ["?", "Not known"],
 };
+const ICONS = { quiet: "good", holding: "good", hurting: "bad", unclear: "unclear", unknown: "unclear" };
+const TITLE = document.title.slice(document.title.indexOf(": ") + 2); // without the word
 const UNKNOWN = { state: "unknown", reasons: ["nothing is known from the control plane now"], matches: [] };
 const FAILED_MOST = 2; // looks, after which the word is not shown any more
 const find = (name) => document.getElementById(name);
@@ -47,6 +50,8 @@ export function showCondition(found) {
     place.querySelector("[data-icon]").textContent = icon;
     place.querySelector("[data-word]").textContent = word;
   }
+  document.title = `${icon} ${word}: ${TITLE}`;
+  document.querySelector("link[rel=icon]").href = `/static/icon-${ICONS[found.state]}.svg`;
   document.dispatchEvent(new CustomEvent("condition", { detail: found }));
 }
 
