@@ -23,7 +23,6 @@ from xdpctl_api.routes import (
     history,
     hooks,
     incidents,
-    lookup,
     metrics,
     records,
     releases,
@@ -36,6 +35,7 @@ from xdpctl_api.routes import (
     system,
     traffic,
     upstream,
+    why,
 )
 from xdpctl_api.transport.bodies import BodyLimit, Budget, TooLarge, too_large
 
@@ -43,7 +43,7 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
-    *(hooks, bulk, rules, sets, incidents, lookup, explain, detect, expectations, fleet, history),
+    *(hooks, bulk, rules, sets, incidents, why, explain, detect, expectations, fleet, history),
     *(releases, samples, traffic, upstream, series, served, stream, system, records, metrics),
     browsers,
 )

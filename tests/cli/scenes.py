@@ -19,11 +19,11 @@ xdpctl set
     "status": "xdpctl status",
     "list": "xdpctl list\nxdpctl list -o wide\nxdpctl list --origin nobody",
     "list-short": "xdpctl list --within 203.0.113.0/24",
-    "show": """
-xdpctl show 203.0.113.0/24
-xdpctl show "tcp flags syn dst-port 443"
-xdpctl show 2001:db8:1234:5678:9abc:def0:1234:5678
-xdpctl show 203.0.113.200
+    "why-rule": """
+xdpctl why 203.0.113.0/24
+xdpctl why "tcp flags syn dst-port 443"
+xdpctl why 2001:db8:1234:5678:9abc:def0:1234:5678
+xdpctl why 203.0.113.200/32
 """,
     "set": """
 xdpctl set list
@@ -99,12 +99,11 @@ xdpctl limit 203.0.113.10 --pps 5k
 xdpctl limit --match "udp dst-port 53" --bps 100M --per /24
 xdpctl limit --match udp
 """,
-    "explain": """
+    "why": """
 xdpctl block 203.0.113.0/24
-xdpctl explain 203.0.113.7
-xdpctl explain 198.51.100.7 --protocol tcp
-xdpctl explain nowhere
-xdpctl lookup 203.0.113.7
+xdpctl why 203.0.113.7
+xdpctl why 198.51.100.7 --protocol tcp
+xdpctl why nowhere
 """,
     "capture": """
 xdpctl capture --summary --seconds 0.1
@@ -136,7 +135,7 @@ xdpctl token revoke fastnetmon
 xdpctl blok 203.0.113.7
 xdpctl block 203.0.113.7 --tll 1h
 xdpctl block
-xdpctl show
+xdpctl why
 xdpctl block https://www.spamhaus.org/drop/drop_v4.json
 xdpctl block 203.0.113.7:443
 xdpctl block 203.0.113.7 --ttl soon
@@ -151,4 +150,4 @@ xdpctl --url ftp://x list
 }
 # what they print is the same at 80 and at 120 columns
 NARROW = frozenset(("unblock", "wide", "capture", "audit", "token", "usage", "gone", "block"))
-PREPARED = frozenset(("status", "list", "list-short", "show"))  # with RULES, and an attack
+PREPARED = frozenset(("status", "list", "list-short", "why-rule"))  # with RULES, and an attack

@@ -86,7 +86,7 @@ def _stays(box: Box, person: Person, said: Said) -> None:
         said.text,
     )
     assert found, said.text
-    assert person.run(found[1]) == Said("in force: drop 203.0.113.7/32\n", 0)
+    assert person.run(found[1]) == Said("drop 203.0.113.7/32: enforce\n", 0)
     assert person.run(found[2]).code == 0
     assert not box.client.call("GET", "/v1/rules")["rules"]
 

@@ -30,7 +30,7 @@ def cli(box: Box, *command: str, stdin: str = "") -> "subprocess.CompletedProces
 
 
 def statistics(box: Box, rule: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(cli(box, "show", rule, "--json").stdout)["statistics"]
+    found: dict[str, Any] = json.loads(cli(box, "why", rule, "--json").stdout)["statistics"]
     return found
 
 
@@ -48,7 +48,7 @@ def test_a_monitored_rule_shows_the_sessions_that_it_would_hit_in_a_flood(
     assert found["established"] >= SESSIONS
     assert abs(found["sources"] - len(FLOOD)) < 0.2 * len(FLOOD)
     assert found["top_ports"][0]["value"] == "udp/53"
-    said = cli(street_box, "show", INSIDE).stdout
+    said = cli(street_box, "why", INSIDE).stdout
     assert f"{SESSIONS} connections established with this host" in said
     assert "unestablished" in said
     street_box.kill()
@@ -100,6 +100,6 @@ def test_a_rule_that_spares_connections_costs_none(
     with street.flood(FLOOD):
         assert all(map(says_back, logged_in))
         assert eventually(lambda: packets(street_box, made["id"]) > 10_000)
-    said = cli(street_box, "show", made["id"]).stdout
+    said = cli(street_box, "why", made["id"]).stdout
     assert "spared by the rule" in said
     assert statistics(street_box, made["id"])["connections"] == SESSIONS

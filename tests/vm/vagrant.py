@@ -167,7 +167,7 @@ class Demo:
         self._reached()
         time.sleep(_SEEN_SECONDS)
         self.claim("once it is blocked, none does", self._reached() == 0)
-        hit = json.loads(self._run("protected", f"sudo xdpctl show {_ATTACK} --json"))["packets"]
+        hit = json.loads(self._run("protected", f"sudo xdpctl why {_ATTACK} --json"))["packets"]
         self.claim(f"{hit:,} were dropped", hit > 0)
         self.claim("the client gets its page", self._served())
         self._reboot()

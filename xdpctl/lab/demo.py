@@ -161,8 +161,8 @@ def _mitigate(stage: Stage) -> None:
 
 
 def _explain(stage: Stage) -> None:
-    stage.line.tell(f"xdpctl explain {ATTACKERS[6]}", "bold")
-    answer = stage.box.cli("explain", ATTACKERS[6], "--protocol", "tcp", "--port", "80")
+    stage.line.tell(f"xdpctl why {ATTACKERS[6]}", "bold")
+    answer = stage.box.cli("why", ATTACKERS[6], "--protocol", "tcp", "--port", "80")
     rule, verdict = answer["rule"] or {}, answer["verdict"]
     source = rule.get("match", {}).get("source")
     text = f"{verdict}: {source}, {rule.get('reason')!r}, requested by {rule.get('origin')}"

@@ -44,7 +44,7 @@ def refusals(detector: str, outcome: Outcome) -> Iterator[News]:
         yield News(Kind.REFUSED, f"{detector} refused", title, text)
     for item in outcome.watched:
         title = f"{detector}: only monitored, {item['why']}"
-        text = f"xdpctl list --origin {detector}; xdpctl promote ID enforces it anyway"
+        text = f"xdpctl list --origin {detector}; xdpctl mode ID enforce to enforce one anyway"
         yield News(Kind.REFUSED, f"{detector} {item['event']} watched", title, text)
 
 

@@ -186,7 +186,7 @@ def _add_explain(loader: Loader, settings: Settings) -> None:
             else:
                 loader.explain.remove(outside)
         except (OSError, XdpctlError) as error:
-            log.error("`xdpctl explain` is not available: %s", error)
+            log.error("`xdpctl why` is not available: %s", error)
 
 
 def _stop_events() -> tuple[SignalEvent, SignalEvent]:

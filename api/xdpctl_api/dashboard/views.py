@@ -21,12 +21,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
 _TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 12, 8, 50
 _WINDOW = "4s"
-_KINDS: dict[str, dict[str, Any]] = {
-    "web (TCP to 443)": {"protocol": "tcp", "destination_port": 443},
-    "web (TCP to 80)": {"protocol": "tcp", "destination_port": 80},
-    "video, VPN (UDP to 443)": {"protocol": "udp", "destination_port": 443},
-    "ping": {"protocol": "icmp"},
-}
 
 
 @router.get("/")
@@ -172,21 +166,16 @@ async def why(page: PageIn, address: str = "") -> Response:
     if not address:
         return await page.render("why.html.j2", address="", found=None)
     source = str(parse_address(address.strip(), "address")).split("/")[0]
-    place, *verdicts = await asyncio.gather(
-        page.api.get(f"/v1/lookup/{segment(source)}"),
-        *(page.api.get("/v1/explain", source=source, **kind) for kind in _KINDS.values()),
-    )
-    ids = [entry["rule"] for entry in place["covering"] if entry["rule"]]
+    found = await page.api.get(f"/v1/why/{segment(source)}")
+    ids = [entry["rule"] for entry in found["covering"] if entry["rule"]]
     covering = {}
     if page.who.may(Role.VIEWER):
         requests = [page.or_none(f"/v1/rules/{segment(identity)}") for identity in ids[:10]]
         covering = {rule["id"]: rule for rule in await asyncio.gather(*requests) if rule}
     return await page.render(
         "why.html.j2",
-        address=place["address"],
-        found=place,
-        verdicts=dict(zip(_KINDS, verdicts, strict=True)),
-        could_hit={r["id"]: r for verdict in verdicts for r in verdict["could_hit"]}.values(),
+        address=found["address"],
+        found=found,
         rules=covering,
         audit=await _who_did(page, ids),
         incident_of=_incident_of,

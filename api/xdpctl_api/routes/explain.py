@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -77,13 +77,13 @@ async def explain(
     else:
         frames = [_from_hex(frame or "")]
         origin = packets.source_of(frames[0])
-    by_outside = _side(ctx, outside)
+    by_outside = side(ctx, outside)
     explain = ctx.controller.datapath.explain
     explanation, data = await asyncio.to_thread(_first_stopped, explain, frames, by_outside)
     return _answer(ctx, explanation, data, origin, len(frames))
 
 
-def _side(ctx: ControlPlane, outside: bool | None) -> bool:
+def side(ctx: ControlPlane, outside: bool | None) -> bool:
     """The side of the receiving interface; RuleError if no interface of this box is on it.
 
     The loader's report says on which sides there are interfaces, since it has loaded the programs.
@@ -100,8 +100,11 @@ def _side(ctx: ControlPlane, outside: bool | None) -> bool:
     raise RuleError("all interfaces of this box are outside", "outside", "leave it out")
 
 
-def destinations(controller: Controller, family: int) -> list[Prefix]:
-    """Likely destinations of packets: hosts that rules name, and attacked or protected hosts."""
+def named_hosts(controller: Controller, family: int) -> dict[Prefix, Prefix]:
+    """Hosts that rules name, and attacked or protected ones, with the prefix that names each.
+
+    The first address of a network stands for it.
+    """
     state = controller.state
     of_rules = (s.match.get("destination") for s in list(state.matches.values()))
     attacked = (
@@ -110,12 +113,19 @@ def destinations(controller: Controller, family: int) -> list[Prefix]:
         if incident.open
     )
     protected = (prefix for prefix, why in state.protection.why.items() if why == CONFIGURED)
-    hosts = (
-        Prefix(p.address, len(p.address) * 8) for p in chain(of_rules, attacked, protected) if p
-    )
-    default = parse_address(_DEFAULT_DESTINATION[family], "destination")
-    candidates = dict.fromkeys((default, *(host for host in hosts if host.family == family)))
-    return list(candidates)[:_DESTINATIONS_MAX]
+    named = (p for p in chain(of_rules, attacked, protected) if p and p.family == family)
+    hosts = {Prefix(p.address, len(p.address) * 8): p for p in named}
+    return dict(islice(hosts.items(), _DESTINATIONS_MAX - 1))
+
+
+def any_host(family: int) -> Prefix:
+    """A host that nobody has: what happens to it happens to all hosts that nothing names."""
+    return parse_address(_DEFAULT_DESTINATION[family], "destination")
+
+
+def destinations(controller: Controller, family: int) -> list[Prefix]:
+    """Likely destinations of packets."""
+    return list(dict.fromkeys((any_host(family), *named_hosts(controller, family))))
 
 
 def _first_stopped(
@@ -152,7 +162,7 @@ def _from_hex(text: str) -> bytes:
     return data
 
 
-def _matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None) -> list[Held]:
+def matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None) -> list[Held]:
     """The rules and sets of the matched slots, in the order of evaluation."""
     state = ctx.controller.state
     near = map(source.widened, range(source.length, -1, -1)) if source is not None else ()
@@ -170,8 +180,8 @@ def _within(entry: Held) -> bool:
     return isinstance(entry, Rule) and bool(entry.limit) and entry.mode is Mode.ENFORCE
 
 
-def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
-    """Rules on matches that take some packets of a source, without accepts and monitor mode."""
+def could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
+    """The first rules on matches that take packets of a source; no accepts, no monitor mode."""
     return [
         rule
         for rule in sorted(list(ctx.controller.state.matches.values()), key=lambda s: s.order)
@@ -180,7 +190,7 @@ def _could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
         and source is not None
         and rule.match.family in (None, source.family)
         and (rule.source is None or rule.source.covers(source))
-    ]
+    ][:_COULD_HIT_MAX]
 
 
 def _answer(
@@ -192,8 +202,8 @@ def _answer(
 ) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
-    matched = _matched(ctx, explanation, source)
-    decided = matched.pop() if explanation.reason in BY_A_RULE and matched else None
+    met = matched(ctx, explanation, source)
+    decided = met.pop() if explanation.reason in BY_A_RULE and met else None
     over = None
     if explanation.reason is Reason.PROTECTED and source is not None:
         over = protection.narrowest(source)
@@ -207,15 +217,13 @@ def _answer(
         rule=out(decided) if isinstance(decided, Rule) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by=ProtectedOut(prefix=str(over), why=protection.why[over]) if over else None,
-        within=[out(entry) for entry in matched if isinstance(entry, Rule) and _within(entry)],
-        monitored=[
-            out(entry) for entry in matched if isinstance(entry, Rule) and not _within(entry)
-        ],
-        monitored_sets=[entry.name for entry in matched if isinstance(entry, SourceSet)],
+        within=[out(entry) for entry in met if isinstance(entry, Rule) and _within(entry)],
+        monitored=[out(entry) for entry in met if isinstance(entry, Rule) and not _within(entry)],
+        monitored_sets=[entry.name for entry in met if isinstance(entry, SourceSet)],
         behind=[out(rule) for slot in explanation.behind if (rule := state.match_of(slot))],
         could_hit=[
-            out(rule) for rule in _could_hit(ctx, source) if rule not in matched and rule != decided
-        ][:_COULD_HIT_MAX],
+            out(rule) for rule in could_hit(ctx, source) if rule not in met and rule != decided
+        ],
         destinations=tried,
         frame=data.hex(),
     )

@@ -51,7 +51,7 @@ def test_all_other_requests_are_answered_while_feeds_hang(
     assert (problem["status"], problem["type"]) == (503, "urn:xdpctl:problem:busy")
     for path in ("/v1/status", "/v1/counters", "/v1/explain?source=45.0.0.1", "/metrics"):
         assert client.call("GET", path)
-    assert client.call("GET", "/v1/lookup/45.0.0.1")["address"] == "45.0.0.1"
+    assert client.call("GET", "/v1/why/45.0.0.1")["address"] == "45.0.0.1"
     put_set(client, "other", THIRD)
     assert set_in_kernel(fed, "other") == set(THIRD)
     assert not any(future.done() for future in hanging)

@@ -76,7 +76,7 @@ def test_slow_feeds_delay_no_other_request(api: Api, server: threading.Event) ->
             assert refused.result().headers["retry-after"] == "10"
         for path in ("/v1/status", "/v1/explain?source=45.0.0.1", "/metrics", "/v1/audit"):
             assert (await client.get(path)).status_code == 200, path
-        assert (await client.get("/v1/lookup/45.0.0.1")).status_code == 200
+        assert (await client.get("/v1/why/45.0.0.1")).status_code == 200
         assert (await client.put("/v1/sets/file", content=b"45.0.0.2")).status_code == 201
         server.set()
         assert [(await task).status_code for task in waiting[:_FETCHES]] == [201] * _FETCHES

@@ -94,14 +94,12 @@ def test_explain_prints_the_verdict_the_rule_and_the_path(api: Api, run: Run) ->
         "frame": "00",
     }
     api.answers["GET", "/v1/explain"] = said
-    _, out, _ = run("explain", "10.0.0.1", "--protocol", "tcp", "--port", "22", "--to", "10.0.0.2")
+    _, out, _ = run("why", "10.0.0.1", "--protocol", "tcp", "--port", "22", "--to", "10.0.0.2")
     assert api.calls[0][2]["params"] == {
         "source": "10.0.0.1",
         "destination": "10.0.0.2",
         "protocol": "tcp",
-        "source_port": 40000,
         "destination_port": 22,
-        "tcp_flags": "syn",
     }
     for shown in (
         "10.0.0.1: drop\n",
@@ -111,11 +109,11 @@ def test_explain_prints_the_verdict_the_rule_and_the_path(api: Api, run: Run) ->
     ):
         assert shown in out
     assert "in monitor mode: the set watched" in out
-    assert json.loads(run("explain", "10.0.0.1", "--json")[1]) == said
+    assert json.loads(run("why", "10.0.0.1", "--port", "22", "--json")[1]) == said
     api.answers["GET", "/v1/explain"] = {**said, "rule": None, "set": "bad"}
-    assert "by the set bad" in run("explain", "10.0.0.1")[1]
+    assert "by the set bad" in run("why", "10.0.0.1", "--port", "22")[1]
     api.answers["GET", "/v1/explain"] = {**said, "rule": None, "reason": "vlan_depth"}
-    assert "10.0.0.1: drop, vlan depth\n" in run("explain", "10.0.0.1")[1]
+    assert "10.0.0.1: drop, vlan depth\n" in run("why", "10.0.0.1", "--port", "22")[1]
 
 
 @pytest.mark.parametrize(("switch", "shown"), [("on", "everything passes"), ("off", "filtering")])

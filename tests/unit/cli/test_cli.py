@@ -124,8 +124,8 @@ def test_allow_monitor_and_confirm_within_send_the_right_fields(api: Api, run: R
     ("arguments", "method", "path"),
     [
         (["unblock", "203.0.113.7"], "DELETE", "/v1/rules/203.0.113.7_32"),
-        (["show", "203.0.113.0/24"], "GET", "/v1/rules/203.0.113.0_24"),
-        (["show", "203.0.113.0_24"], "GET", "/v1/rules/203.0.113.0_24"),
+        (["why", "203.0.113.0/24"], "GET", "/v1/rules/203.0.113.0_24"),
+        (["why", "203.0.113.0_24"], "GET", "/v1/rules/203.0.113.0_24"),
         (["confirm", "2001:db8::/32"], "POST", "/v1/rules/2001:db8::_32/confirm"),
     ],
 )

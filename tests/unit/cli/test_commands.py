@@ -17,7 +17,7 @@ import xdpctl.cli
 from xdpctl.cli.app import COMMANDS, app
 
 HEAVY = {"numpy", "cryptography", "jinja2", "jmespath"}
-CLIENT = ("block", "list", "status", "set", "incidents", "explain", "automatic", "capture")
+CLIENT = ("block", "list", "status", "set", "incidents", "why", "automatic", "capture")
 
 
 def test_every_command_of_every_module_is_listed() -> None:

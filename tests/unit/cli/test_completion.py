@@ -30,14 +30,14 @@ def _proposed(run: Run, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
 @pytest.mark.parametrize(
     ("line", "proposed"),
     [
-        ("xdpctl show ", ["203.0.113.7", "m-2cf47e6bcc8a"]),
-        ("xdpctl show 203", ["203.0.113.7"]),
+        ("xdpctl why ", ["203.0.113.7", "m-2cf47e6bcc8a"]),
+        ("xdpctl why 203", ["203.0.113.7"]),
         ("xdpctl unblock 203.0.113.7 m-", ["m-2cf47e6bcc8a"]),
         ("xdpctl set show ", ["drop", "abroad"]),
         ("xdpctl set put dr", ["drop"]),
         ("xdpctl incident show 2026", ["20261126-081900"]),
         ("xdpctl hook fa", ["fastnetmon", "fail2ban"]),
-        ("xdpctl show 198", []),
+        ("xdpctl why 198", []),
     ],
 )
 def test_names_are_proposed(
@@ -51,5 +51,5 @@ def test_without_a_control_plane_nothing_is_proposed(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
     api.answers["GET", "/v1/rules"] = problem
-    assert _proposed(run, monkeypatch, "xdpctl show ") == []
+    assert _proposed(run, monkeypatch, "xdpctl why ") == []
     assert api.patience <= 1, "the shell waits for it"

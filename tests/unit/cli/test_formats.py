@@ -164,7 +164,7 @@ def _interrupted(*_: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["list", "--limit", "0"], ["show", "nosuch"], ["nosuch"]]
+    "arguments", [["list"], ["list", "--limit", "0"], ["why", "nosuch"], ["nosuch"]]
 )
 def test_with_json_output_every_error_is_json(api: Api, run: Run, arguments: list[str]) -> None:
     api.answers["GET", "/v1/rules"] = Unreachable("nothing answers")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets of countries from a local database, and the location of an address."""
+"""Sets of countries from a local database."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,6 @@ from xdpctl.model.names import check_reason
 
 __all__ = ["api", "run"]  # the fixtures
 PATH = "/v1/sets/places"
-PLACE: dict[str, Any] = {
-    **{"address": "45.0.0.7", "country": "DE", "asn": 64500, "as_name": "Example [/AS] Ltd"},
-    **{"network": "45.0.0.0/16", "database": "of a test", "covering": []},
-}
 
 
 @pytest.fixture
@@ -136,42 +132,3 @@ def test_json_output_is_the_response_of_the_api(api: Api, run: Run, database: Pa
     api.answers = {("PUT", PATH): PUT, ("GET", PATH): NOT_FOUND}
     _, out, _ = run("geo", "places", "--database", str(database), "--country", "DE", "--json")
     assert json.loads(out) == PUT
-
-
-def covering(prefix: str, **whose: Any) -> dict[str, Any]:
-    nobody = {"rule": None, "set": None, "protected": None, "applied": True}
-    return {"prefix": prefix, "action": "drop", "mode": "enforce", **nobody, **whose}
-
-
-def test_lookup_prints_all_entries_that_cover_an_address(api: Api, run: Run) -> None:
-    entries = [
-        covering("45.0.0.7/32", rule="45.0.0.7_32"),
-        covering("45.0.0.0/24", set="bad", mode="monitor"),
-        covering("45.0.0.0/8", protected="configured", action="accept"),
-        covering("45.0.0.0/7", set="bad", applied=False),
-    ]
-    api.answers["GET", "/v1/lookup/45.0.0.7"] = {**PLACE, "covering": entries}
-    _, out, _ = run("lookup", "45.0.0.7")
-    for shown in ("DE", "45.0.0.0/16", "AS64500 Example"):
-        assert shown in out
-    lines = [line.split() for line in out.splitlines()[-4:]]
-    assert lines[0] == ["45.0.0.7/32", "drop,", "enforce,", "rule", "45.0.0.7_32"]
-    assert lines[1] == ["45.0.0.0/24", "drop,", "monitor,", "set", "bad"]
-    assert lines[2] == ["45.0.0.0/8", "protected:", "configured"]
-    assert " ".join(lines[3][3:]) == "set bad (not applied: protected)"
-    assert json.loads(run("lookup", "45.0.0.7", "--json")[1])["covering"] == entries
-
-
-def test_brackets_in_a_name_are_shown_as_they_are(api: Api, run: Run) -> None:
-    api.answers["GET", "/v1/lookup/45.0.0.7"] = PLACE
-    assert "AS64500 Example [/AS] Ltd" in run("lookup", "45.0.0.7")[1]
-
-
-def test_lookup_of_an_address_without_any_entry_says_so(api: Api, run: Run) -> None:
-    unknown = dict.fromkeys(("country", "asn", "as_name", "network"))
-    api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "address": "::1"}
-    out = run("lookup", "::1")[1]
-    assert [line.split()[-1] for line in out.splitlines()[:4]] == ["::1", "-", "-", "-"]
-    assert "protected prefix covers it" in out
-    api.answers["GET", "/v1/lookup/::1"] = {**PLACE, **unknown, "database": None}
-    assert "install libloc-database" in run("lookup", "::1")[1]

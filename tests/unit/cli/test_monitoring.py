@@ -60,7 +60,7 @@ def test_the_share_of_established_connections_decides(
     assert "3 connections established with this host: 10.1.2.3, 10.1.2.4" in out
     assert "collateral 1 %" in out
     assert ("in force: drop" in out) == (code == 0)
-    assert ("xdpctl promote 203.0.113.7/32" in out) == (code == 1)
+    assert ("xdpctl mode 203.0.113.7/32 enforce" in out) == (code == 1)
 
 
 def test_spared_connections_are_no_collateral(api: Api, run: Run) -> None:
@@ -165,7 +165,7 @@ def test_collateral_of_forwarded_traffic_is_unknown_and_never_taken_for_none(
 
 def test_common_fields_of_the_packets_are_shown_in_match_syntax(api: Api, run: Run) -> None:
     answers(api)
-    _, out, _ = run("show", "203.0.113.7")
+    _, out, _ = run("why", "203.0.113.7/32")
     assert "src-port 53 (50 %), 123 (25 %)" in out
 
 

@@ -196,7 +196,7 @@ def test_the_output_says_that_a_rule_inside_a_protected_prefix_has_no_effect(
 ) -> None:
     held = {**RULE, "mode": "monitor", "statistics": None, "slot": 1}
     api.answers["GET", "/v1/rules/203.0.113.7_32"] = held
-    assert "its prefix is protected" in run("show", "203.0.113.7")[1]
+    assert "its prefix is protected" in run("why", "203.0.113.7/32")[1]
 
 
 @pytest.mark.parametrize("option", ["--force", "--dry-run"])

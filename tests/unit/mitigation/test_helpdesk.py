@@ -118,7 +118,7 @@ def test_all_other_calls_are_refused(box: Api, method: str, path: str) -> None:
 
 def test_a_help_desk_may_look_up_what_covers_an_address(box: Api) -> None:
     token = box.token("desk", "helpdesk")
-    for path in ("/v1/lookup/203.0.113.7", "/v1/explain?source=203.0.113.7"):
+    for path in ("/v1/why/203.0.113.7", "/v1/explain?source=203.0.113.7"):
         assert box.call("GET", path, TCP, token).status_code == 200
 
 

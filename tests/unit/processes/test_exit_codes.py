@@ -107,4 +107,4 @@ def test_the_loader_starts_without_the_explain_program(
         Loader, SimpleNamespace(explain=SimpleNamespace(add=add_explain, remove=lambda _: None))
     )
     supervisor._add_explain(loader, Settings(interfaces=("eth0",)))
-    assert "`xdpctl explain` is not available" in caplog.text
+    assert "`xdpctl why` is not available" in caplog.text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for existing rules: list, show, set the mode, promote, confirm."""
+"""Commands for existing rules: list, set the mode, confirm."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
-from xdpctl.cli.rules import meant, statistics
+from xdpctl.cli.rules import meant
 from xdpctl.client import PAGE, path
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import ACTIONS, Action, Mode
@@ -82,21 +82,6 @@ def list_rules(
         output.out.print("no rules")
 
 
-@app.command("show")
-def show_rule(
-    context: typer.Context, source: options.RuleName, form: options.Output = Format.TABLE
-) -> None:
-    """Show one rule with all its fields.
-
-    Example: xdpctl show 203.0.113.0/24
-    """
-    rule = options.client(context).call("GET", rule_path(source))
-    if printed(rule, form):
-        return
-    output.rule_details(rule)
-    statistics.details(rule)
-
-
 @app.command()
 def mode(
     context: typer.Context,
@@ -116,25 +101,6 @@ def mode(
     if printed(rule, form):
         return
     output.out.print(f"{rule['action']} {escape(output.where(rule))}: {rule['mode']}")
-
-
-@app.command()
-def promote(
-    context: typer.Context,
-    source: options.RuleName,
-    force: options.ForceChange = False,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Enforce a rule that is in monitor mode.
-
-    Example: xdpctl promote 203.0.113.0/24
-    """
-    call, where = options.client(context).call, rule_path(source, "promote")
-    query = {"force": True} if force else {}
-    rule = meant.or_ask(lambda extra: call("POST", where, params=query | extra), form)
-    if printed(rule, form):
-        return
-    output.out.print(f"in force: {output.action(rule)} {escape(output.where(rule))}")
 
 
 @app.command()

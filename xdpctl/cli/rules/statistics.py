@@ -153,7 +153,7 @@ def watch(
         if code:
             name = output.name(rule)
             console.print(
-                f"the rule stays in monitor mode; enforce it with xdpctl promote {name}, "
+                f"the rule stays in monitor mode; enforce it with xdpctl mode {name} enforce, "
                 f"or remove it with xdpctl unblock {name}",
                 soft_wrap=True,
             )

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for countries and networks: sets of them, and look-ups."""
+"""The command for sets of countries and networks."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from xdpctl.base.net.prefix import Prefix, parse_address
-from xdpctl.cli import options, output
-from xdpctl.cli.formats import Format, printed
+from xdpctl.base.net.prefix import Prefix
+from xdpctl.cli import options
+from xdpctl.cli.formats import Format
 from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
 from xdpctl.client import Client, path
 from xdpctl.errors import ConfigError, Refused
@@ -122,45 +121,3 @@ def _pieces(prefix: Prefix, widest: int) -> Iterator[Prefix]:
     for number in range(1 << (length - prefix.length)):
         address = first + (number << (bits - length))
         yield Prefix(address.to_bytes(bits // 8, "big"), length)
-
-
-@app.command()
-def lookup(
-    context: typer.Context,
-    address: Annotated[str, typer.Argument(help="IPv4 or IPv6 address")],
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Show the country and network of an address, and the rules and sets that cover it.
-
-    Example: xdpctl lookup 203.0.113.7
-    """
-    parse_address(address, "address")
-    answer = options.client(context).call("GET", path("lookup", address))
-    if printed(answer, form):
-        return
-    asn = f"AS{answer['asn']} {escape(answer['as_name'] or '')}".rstrip() if answer["asn"] else "-"
-    lines = {"address": answer["address"]}
-    if answer["database"]:
-        lines |= {
-            "country": answer["country"] or "-",
-            "network": answer["network"] or "-",
-            "AS": asn,
-        }
-    else:
-        lines["country"] = "no database: set geo_databases, or install libloc-database"
-    output.fields(lines)
-    for entry in answer["covering"]:
-        owner = (
-            f"rule {entry['rule']}"
-            if entry["rule"]
-            else f"set {entry['set']}"
-            if entry["set"]
-            else f"protected: {entry['protected']}"
-        )
-        effect = (
-            "" if entry["protected"] else f"{output.coloured(entry['action'])}, {entry['mode']}, "
-        )
-        spared = "" if entry["applied"] else " (not applied: protected)"
-        output.out.print(f"  {entry['prefix']:<20} {effect}{owner}{spared}")
-    if not answer["covering"]:
-        output.out.print("  no rule, set or protected prefix covers it")

@@ -112,7 +112,7 @@ class ListWatch:
         """What an operator should know."""
         return [
             f"the set {name} lists {spared}: these conversations go on, and new ones of such a "
-            "source are dropped; check whether the list is wrong (xdpctl lookup)"
+            "source are dropped; check whether the list is wrong (xdpctl why)"
             for name, spared in self.found.items()
             if spared.sources
         ]

@@ -16,7 +16,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, DatapathError
 from xdpctl.lists.geo import Place
 from xdpctl.model.protection import CONFIGURED
 
@@ -52,18 +52,18 @@ def get(api: Api, path: str) -> Any:
 
 @pytest.mark.usefixtures("world")
 def test_an_address_has_a_location_if_there_is_a_database(api: Api) -> None:
-    found = get(api, "/v1/lookup/45.0.0.7")
-    assert found == {
-        **{"address": "45.0.0.7", "country": "DE", "asn": 64500, "as_name": "Example"},
-        **{"network": "45.0.0.0/16", "database": "a test's world", "covering": []},
-    }
-    found = get(api, "/v1/lookup/2001:db8::1")
+    found = get(api, "/v1/why/45.0.0.7")
+    place = {"country": "DE", "asn": 64500, "as_name": "Example", "network": "45.0.0.0/16"}
+    assert found["address"] == "45.0.0.7"
+    assert {name: found[name] for name in place} == place
+    assert (found["database"], found["covering"]) == ("a test's world", [])
+    found = get(api, "/v1/why/2001:db8::1")
     assert (found["address"], found["country"], found["asn"]) == ("2001:db8::1", None, None)
     assert found["database"] == "a test's world"
 
 
 def test_without_a_database_the_lookup_says_so(api: Api) -> None:
-    found = get(api, "/v1/lookup/45.0.0.7")
+    found = get(api, "/v1/why/45.0.0.7")
     assert found["database"] is None
     assert found["country"] is None
     assert found["covering"] == []
@@ -74,21 +74,21 @@ def test_a_configured_database_is_read_again_when_it_changes_and_kept_while_it_i
 ) -> None:
     file = write_mmdb(tmp_path / "x.mmdb", {"45.0.0.0/16": DE, "46.0.0.0/16": AS1})
     with running(tmp_path, geo_databases=(str(file),)) as api:
-        assert get(api, "/v1/lookup/45.0.0.7")["country"] == "DE"
+        assert get(api, "/v1/why/45.0.0.7")["country"] == "DE"
         file.unlink()
-        assert get(api, "/v1/lookup/45.0.0.7")["network"] == "45.0.0.0/16"
-        assert "of a test" in get(api, "/v1/lookup/47.0.0.7")["database"]
+        assert get(api, "/v1/why/45.0.0.7")["network"] == "45.0.0.0/16"
+        assert "of a test" in get(api, "/v1/why/47.0.0.7")["database"]
         write_mmdb(file, {"45.0.0.0/16": AS1})
-        assert get(api, "/v1/lookup/45.0.0.7")["asn"] == AS1["autonomous_system_number"]
+        assert get(api, "/v1/why/45.0.0.7")["asn"] == AS1["autonomous_system_number"]
         other = tmp_path / "damaged"
         other.write_bytes(b"damaged")
         other.replace(file)
-        assert get(api, "/v1/lookup/45.0.0.7")["network"] == "45.0.0.0/16"
+        assert get(api, "/v1/why/45.0.0.7")["network"] == "45.0.0.0/16"
 
 
 def test_an_unreadable_configured_database_is_reported_every_time(tmp_path: Path) -> None:
     with running(tmp_path, geo_databases=(str(tmp_path / "none.mmdb"),)) as api:
-        said = [api.call("GET", "/v1/lookup/45.0.0.7").text for _ in range(2)]
+        said = [api.call("GET", "/v1/why/45.0.0.7").text for _ in range(2)]
         assert "none.mmdb" in said[0]
         assert said[1] == said[0]
 
@@ -97,7 +97,7 @@ def test_all_entries_that_cover_an_address_are_listed_in_order(api: Api) -> None
     api.put("good", b"45.0.9.0/24", action="accept", mode="monitor")
     api.put("bad", b"45.0.0.0/8\n45.0.9.7\n45.0.9.0/24")
     api.add("45.0.9.0/24", action="accept")
-    found = get(api, "/v1/lookup/45.0.9.7")["covering"]
+    found = get(api, "/v1/why/45.0.9.7")["covering"]
     spared = [(e["prefix"], e["set"]) for e in found if not e["applied"]]
     assert spared == [("45.0.9.7/32", "bad"), ("45.0.9.0/24", "bad")], (
         "the entry is listed all the same"
@@ -115,12 +115,49 @@ def test_all_entries_that_cover_an_address_are_listed_in_order(api: Api) -> None
     ]
 
 
+def test_each_named_host_is_asked_by_itself_and_the_answers_are_put_together(api: Api) -> None:
+    opened = api.call("POST", "/v1/incidents", json={"victim": "198.51.100.9"}).json()
+    rule = api.add("45.0.0.0/24", reason="flood", ttl="1h")
+    api.call(
+        "POST", "/v1/rules", json={"match": "udp dst 198.51.100.7 dst-port 99", "action": "drop"}
+    )
+    api.datapath.explanation = Explanation(Reason.DROPPED, (rule["slot"],))
+    found = get(api, "/v1/why/45.0.0.7")
+    (web,) = found["answers"]
+    assert len(api.datapath.explained) == len(web["services"]) * len(web["to"]) > 6
+    assert {"any other host", "198.51.100.7"} <= set(web["to"])
+    assert (web["verdict"], web["reason"], web["rule"]["id"]) == ("drop", "dropped", "45.0.0.0_24")
+    assert web["incident"] == opened["id"]
+    assert found["sentence"].startswith("45.0.0.7 is kept out by a drop of operator (flood)")
+    assert [each["text"] for each in found["could_hit"]] == [
+        "dst 198.51.100.7 proto udp dst-port 99"
+    ]
+    api.datapath.explanation = Explanation(Reason.NO_RULE, ())
+    found = get(api, "/v1/why/45.0.0.7")
+    assert found["sentence"].startswith("What was tried of 45.0.0.7 passes.")
+    assert {each["verdict"] for each in found["answers"]} == {"pass"}
+
+
+def test_what_is_known_is_told_although_the_program_cannot_be_asked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(frame: bytes, outside: bool) -> Explanation:
+        raise DatapathError("it is not loaded")
+
+    monkeypatch.setattr(api.datapath, "explain", gone)
+    api.add("45.0.0.0/24")
+    found = get(api, "/v1/why/45.0.0.7")
+    assert found["answers"] is None
+    assert found["sentence"] == "What happens to 45.0.0.7 is not known: it is not loaded."
+    assert found["covering"][0]["rule"] == "45.0.0.0_24"
+
+
 @pytest.mark.parametrize("address", ["nonsense", "45.0.0.0/8", "45.0.0.7%2F32", "::ffff:1.2.3.4"])
 def test_text_that_is_not_an_address_is_refused(api: Api, address: str) -> None:
-    answer = api.call("GET", f"/v1/lookup/{address}")
+    answer = api.call("GET", f"/v1/why/{address}")
     if answer.status_code != 404:  # a slash makes it another path
         assert problem(answer, 400, "bad-request")["field"] == "address"
-    problem(api.call("GET", "/v1/lookup/45.0.0.7", TCP), 401, "access")
+    problem(api.call("GET", "/v1/why/45.0.0.7", TCP), 401, "access")
 
 
 def test_explain_names_the_set_that_decided_and_those_that_only_count(api: Api) -> None:
@@ -218,6 +255,4 @@ def test_a_damaged_database_causes_no_internal_error(
 
     monkeypatch.setattr("xdpctl.lists.geo.files.find_databases", lambda: [Path(__file__)])
     monkeypatch.setattr("xdpctl.lists.geo.files.open_installed", broken)
-    assert (
-        "damaged" in problem(api.call("GET", "/v1/lookup/45.0.0.7"), 400, "bad-request")["detail"]
-    )
+    assert "damaged" in problem(api.call("GET", "/v1/why/45.0.0.7"), 400, "bad-request")["detail"]

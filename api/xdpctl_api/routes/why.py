@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Why an address gets in, or not: what is done with its packets, who decides, where it is."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+
+from xdpctl.abi.constants import BY_A_RULE
+from xdpctl.base.net import packets
+from xdpctl.base.net.packets import PROTOCOLS
+from xdpctl.base.net.prefix import Prefix, parse_address
+from xdpctl.control.state.coverage import MatchingEntry, covering
+from xdpctl.control.state.draft import Draft
+from xdpctl.errors import ConfigError, DatapathError
+from xdpctl.model.rule import Rule
+from xdpctl.model.source_set import SourceSet
+from xdpctl.model.tags import INCIDENT
+from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.watch.why import Answer, sentence, together
+from xdpctl_api.auth import AnyReader
+from xdpctl_api.dependencies import Ctx
+from xdpctl_api.problems import refusals
+from xdpctl_api.routes.explain import any_host, could_hit, matched, named_hosts, side
+from xdpctl_api.shapes.rules import RuleOut, rule_out
+from xdpctl_api.shapes.why import AnswerOut, EntryOut, WhyOut
+
+router = APIRouter(prefix="/v1/why", tags=["explain"])
+_FROM_PORT = 40000
+_SERVICES: Mapping[str, tuple[str, int]] = {
+    "web (TCP 443)": ("tcp", 443),
+    "web (TCP 80)": ("tcp", 80),
+    "mail (TCP 25)": ("tcp", 25),
+    "DNS (UDP 53)": ("udp", 53),
+    "video and VPN (UDP 443)": ("udp", 443),
+    "ping": ("icmp", 0),
+}
+_ECHO_REQUEST = {4: 8, 6: 128}
+_OTHERS = "any other host"
+
+
+@router.get("/{address}", responses=refusals(ConfigError))
+async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
+    """What the loaded program does with packets of an address, and all that is known of it."""
+    source, now = parse_address(address, "address"), ctx.controller.clock.read()
+    draft = Draft(ctx.controller.state, now)
+    entries = [_entry(entry) for entry in covering(draft, source)]
+    text, others = str(source).split("/")[0], could_hit(ctx, source)
+    try:
+        answers = await asyncio.to_thread(lambda: together(_asked(ctx, source)))
+        said = sentence(text, answers, others, now)
+    except DatapathError as error:
+        answers, said = None, f"What happens to {text} is not known: {error}."
+
+    def out(rule: Rule) -> RuleOut:
+        return RuleOut(**rule_out(ctx.controller, rule, now))
+
+    decided = {each.rule.id for each in answers or () if each.rule}
+    return WhyOut(
+        address=text,
+        sentence=said,
+        answers=None if answers is None else [_answer(each, out) for each in answers],
+        could_hit=[out(rule) for rule in others if rule.id not in decided],
+        covering=entries,
+        **await asyncio.to_thread(_place, ctx, source),
+    )
+
+
+def _asked(ctx: ControlPlane, source: Prefix) -> Iterator[Answer]:
+    """The program's answer for each service at each destination; DatapathError if it has none."""
+    outside, kind = side(ctx, None), _ECHO_REQUEST[source.family]
+    named = named_hosts(ctx.controller, source.family)
+    hosts = {host: str(over).removesuffix(f"/{host.length}") for host, over in named.items()}
+    other = any_host(source.family)
+    for destination, name in {other: _OTHERS, **hosts}.items():
+        for service, (protocol, port) in _SERVICES.items():
+            number = PROTOCOLS["icmpv6" if (protocol, source.family) == ("icmp", 6) else protocol]
+            frame = packets.build(source, destination, number, _FROM_PORT, port, icmp_type=kind)
+            explanation = ctx.controller.datapath.explain(frame, outside)
+            deciding = matched(ctx, explanation, source) if explanation.reason in BY_A_RULE else []
+            entry = deciding[-1] if deciding else None
+            yield Answer(
+                [service],
+                [name],
+                explanation.reason,
+                entry if isinstance(entry, Rule) else None,
+                entry.name if isinstance(entry, SourceSet) else None,
+            )
+
+
+def _answer(answer: Answer, out: Any) -> AnswerOut:
+    tags = answer.rule.tags if answer.rule else ()
+    incidents = (tag.removeprefix(INCIDENT) for tag in tags if tag.startswith(INCIDENT))
+    return AnswerOut(
+        services=list(answer.services),
+        to=list(answer.to),
+        verdict=answer.reason.verdict,
+        reason=answer.reason.name.lower(),
+        rule=out(answer.rule) if answer.rule else None,
+        set=answer.set,
+        incident=next(incidents, None),
+    )
+
+
+def _place(ctx: ControlPlane, source: Prefix) -> dict[str, Any]:
+    """Where an address is, if a database is installed; ConfigError if it cannot be read."""
+    where: dict[str, Any] = dict.fromkeys(("country", "asn", "as_name", "network", "database"))
+    database = ctx.geo_databases.current()
+    if database is None:
+        return where
+    place = database.lookup(source)
+    found = (
+        {name: getattr(place, name) or None for name in where if name != "database"}
+        if place
+        else {}
+    )
+    return where | found | {"database": database.description}
+
+
+def _entry(entry: MatchingEntry) -> EntryOut:
+    return EntryOut(
+        prefix=str(entry.prefix),
+        action=entry.action,
+        mode=entry.mode,
+        rule=entry.rule.id if entry.rule else None,
+        set=entry.set.name if entry.set else None,
+        protected=entry.protected or None,
+        applied=entry.applied,
+    )
