@@ -212,6 +212,7 @@ fuzz: setup
 pictures: setup
 	@sh packaging/need.sh chromium
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/xdpctl demo | $(BIN)/python -m tools.moving docs/img/demo.svg
 	@$(BIN)/python -m tests.browser.pictures
 
 proto: setup
