@@ -15,6 +15,7 @@ from xdpctl.cli.evidence import Identity
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.incidents import plot, report
+from xdpctl.incidents.in_short import in_short
 from xdpctl.model.event import Attack
 
 app = typer.Typer()
@@ -139,14 +140,17 @@ def note_incident(
 def show_incident(
     context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
 ) -> None:
-    """Show one incident: what was reported, what was done, and what the rules hit.
+    """Show one incident: in five lines, then its facts, its timeline and its senders.
 
-    Example: xdpctl incident show 20261126-081914
+    Example: xdpctl incident show latest
     """
     incident = options.client(context).call("GET", path("incidents", identity))
     if printed(incident, form):
         return
-    output.fields({name: escape(value) for name, value in report.facts(incident).items()})
+    facts = report.facts(incident)
+    output.fields({name: escape(text) for name, text in in_short(incident, facts).items()})
+    output.out.print()
+    output.fields({name: escape(value) for name, value in facts.items()})
     for at, line in report.timeline(incident):
         output.out.print(f"{plot.clock(at)}  {escape(line)}", soft_wrap=True)
     for sender in incident["evidence"]["top_sources"][:_SENDERS]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xdpctl.base.spreadsheet import cell
 from xdpctl.base.units import si
 from xdpctl.incidents import reasons
+from xdpctl.incidents.in_short import in_short
 from xdpctl.incidents.plot import chart, clock
 
 if TYPE_CHECKING:
@@ -99,9 +100,11 @@ def standing(sender: dict[str, Any]) -> str:
 
 def markdown(incident: dict[str, Any]) -> str:
     """The report of an incident as Markdown."""
+    known = facts(incident)
     lines = [f"# Incident {incident['id']}", ""]
-    lines += [f"- **{name}**: {_plain(value)}" for name, value in facts(incident).items()]
-    lines += ["", f"Times are UTC. {FORGED}"]
+    lines += [f"- **{name}**: {_plain(text)}" for name, text in in_short(incident, known).items()]
+    lines += ["", f"Times are UTC. {FORGED}", "", "## Facts", ""]
+    lines += [f"- **{name}**: {_plain(value)}" for name, value in known.items()]
     lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
     lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(incident)]
     for finding in incident["findings"]:
@@ -139,9 +142,11 @@ def page(incident: dict[str, Any]) -> str:
     senders = [
         (sender, standing(sender), place(sender)) for sender in incident["evidence"]["top_sources"]
     ]
+    known = facts(incident)
     return _template().render(
         incident=incident,
-        facts=facts(incident),
+        short=in_short(incident, known),
+        facts=known,
         timeline=lines,
         senders=senders,
         forged=FORGED,

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from xdpctl.base.net.prefix import parse_address, parse_prefix
 from xdpctl.errors import RuleError
 from xdpctl.incidents import plot, report
+from xdpctl.incidents.in_short import in_short
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
 from xdpctl.model.tags import INCIDENT
@@ -94,10 +95,12 @@ async def incidents(page: PageIn) -> Response:
 @router.get("/incidents/{identity}")
 async def incident(identity: str, page: PageIn) -> Response:
     document = await page.api.get(f"/v1/incidents/{segment(identity)}")
+    facts = report.facts(document)
     return await page.render(
         "incident.html.j2",
         incident=document,
-        facts=report.facts(document),
+        short=in_short(document, facts),
+        facts=facts,
         timeline=[(plot.clock(at), line) for at, line in report.timeline(document)],
         senders=[
             (sender, report.standing(sender), report.place(sender))

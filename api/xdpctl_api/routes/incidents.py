@@ -37,6 +37,7 @@ from xdpctl_api.shapes.incidents import (
     standing_of,
 )
 
+_LATEST = "latest"
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
 NOTE_MAX = 1_000  # characters
 PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
@@ -135,7 +136,7 @@ async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
 
 @router.get("/{incident_id}", responses=refusals(NotFoundError, ConfigError))
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
-    """One incident with its events, rules, sources and evidence."""
+    """One incident with its events, rules, sources and evidence; `latest`: the newest one."""
     incident = _find(ctx, incident_id)
     places = await asyncio.to_thread(ctx.geo_databases.current)
     evidence = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
@@ -233,7 +234,11 @@ def _archive(ctx: ControlPlane, details: IncidentOut) -> bytes:
 
 
 def _find(ctx: ControlPlane, incident_id: str) -> Incident:
-    incident = ctx.controller.state.incidents.get(incident_id)
+    """The incident; `latest` is the one that began last. NotFoundError if there is none."""
+    incidents = ctx.controller.state.incidents
+    incident = incidents.get(incident_id)
+    if incident is None and incident_id == _LATEST:
+        incident = max(list(incidents.values()), key=lambda i: i.opened_at, default=None)
     if incident is None:
         raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
     return incident

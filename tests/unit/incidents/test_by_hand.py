@@ -115,3 +115,11 @@ def test_a_dry_run_of_an_import_changes_no_incident(box: Api) -> None:
     identity = opened(box)
     box.call("POST", "/v1/rules/bulk?dry_run=true", content="203.0.113.2")
     assert shown(box, identity)["rules_made"] == 0
+
+
+def test_the_newest_incident_has_a_name_of_its_own(box: Api) -> None:
+    problem(box.call("GET", "/v1/incidents/latest"), 404, "not-found")
+    for victim in ("198.51.100.7", "198.51.100.8"):
+        box.call("POST", "/v1/incidents", json={"victim": victim})
+        box.clock.advance(2.0)
+    assert box.call("GET", "/v1/incidents/latest").json()["subject"] == "198.51.100.8/32"

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.cli.test_cli import Api as Client
 from tests.unit.cli.test_cli import Run, api, run
-from xdpctl.incidents import drafts, report
+from xdpctl.incidents import drafts, in_short, report
 
 __all__ = ["api", "run"]
 
@@ -153,3 +153,35 @@ def test_an_attackers_text_cannot_change_an_html_report() -> None:
     assert report.page(shown(evidence={**evil["evidence"], "rates": []})).count("<svg") == 0
     assert "udp from 53" in drafts.to_provider(evil)
     assert "An address does not prove who attacked." in drafts.to_ic3(evil)
+
+
+def test_an_incident_has_five_lines() -> None:
+    incident = shown()
+    lines = in_short.in_short(incident, report.facts(incident))
+    assert list(lines) == ["what", "since", "done", "cost", "open"]
+    assert lines["what"] == (
+        "udp_flood on 198.51.100.2/32, reported by fastnetmon; dropped at most 9 k packets/s, "
+        "8 Mbit/s, measured at 22:14:41"
+    )
+    assert lines["since"] == "2023-11-14 22:13:20 UTC; it lasted 1m"
+    assert lines["done"] == "1 rule made, the first after 1.0 s; they hit 123 k packets, 10B"
+    assert "0 of 400 sources tried" in lines["cost"]
+    assert lines["open"] == "nothing"
+
+
+def test_what_is_open_or_not_measured_is_said() -> None:
+    evidence = {**shown()["evidence"], "rates": []}
+    going: dict[str, Any] = {
+        "open": True,
+        "closed_at": None,
+        "rules_made": 3,
+        "rules_ended": 1,
+        "rules": [],
+    }
+    incident = shown(evidence=evidence, **going)
+    lines = in_short.in_short(incident, report.facts(incident))
+    assert lines["since"].endswith("; ongoing, last heard of after 1m")
+    assert lines["cost"] == ("newcomers: not measured; people among what was dropped: not measured")
+    assert lines["open"] == "2 rules in force, nobody has closed it"
+    incident = shown(rules_made=0, rules_ended=0)
+    assert in_short.in_short(incident, report.facts(incident))["done"].startswith("nothing")
