@@ -72,12 +72,12 @@ def test_releasing_one_address_leaves_the_drop_of_the_flood_in_force(
     desk.box.cli("block", "203.0.113.0/24", "--reason", "flood")
     with street.flood(SOURCES), desk.session() as page:
         page.goto(f"{ADDRESS}/why?address=203.0.113.7")
-        assert "203.0.113.7 is kept out by a drop of operator (flood)" in page.inner_text("main")
+        assert "203.0.113.7 is kept out by an operator's drop (flood)" in page.inner_text("main")
         page.get_by_label("Ticket").fill("4711")
         page.get_by_role("button", name="Release for an hour").click()
         eventually(
             page,
-            lambda: "Nothing here keeps 203.0.113.7 out" in page.inner_text("main"),
+            lambda: "Nothing on this box keeps 203.0.113.7 out" in page.inner_text("main"),
             "it passes",
         )
         assert "ticket 4711" in page.inner_text("main")

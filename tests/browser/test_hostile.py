@@ -106,7 +106,7 @@ def test_a_help_desk_releases_one_address_for_an_hour_and_nothing_else(desk: Des
         page.goto(f"{ADDRESS}/why?address=203.0.113.7")
         page.get_by_label("Ticket").fill("4711")
         page.get_by_role("button", name="Release for an hour").click()
-        page.get_by_text("Nothing here keeps 203.0.113.7 out").wait_for()
+        page.get_by_text("Nothing on this box keeps 203.0.113.7 out").wait_for()
         assert acts(page, "release", source="203.0.113.8", ttl="2h", ticket="1") == 400
         assert acts(page, "release", source="203.0.113.8", ttl="1h") == 400
         assert acts(page, "release", source="203.0.113.0/25", ttl="1h", ticket="1") == 400

@@ -139,28 +139,32 @@ def _print_rule(rule: dict[str, Any]) -> None:
 def _print_address(found: dict[str, Any]) -> None:
     output.out.print(escape(found["sentence"]), soft_wrap=True)
     for each in found["answers"] or ():
-        by = f", {_named(each['rule'])}" if each["rule"] else ""
-        by += f", the set {each['set']}" if each["set"] else ""
+        by = f", by {_whose(each['rule'])}" if each["rule"] else ""
+        by += f", by the set {each['set']}" if each["set"] else ""
         by += f", incident {each['incident']}" if each["incident"] else ""
         more = f" and {len(each['to']) - _TOLD} more" if len(each["to"]) > _TOLD else ""
         to = f"{', '.join(each['to'][:_TOLD])}{more}"
-        reason = each["reason"].replace("_", " ")
-        verdict = f"{output.coloured(each['verdict'])}, {reason}"
+        verdict = output.coloured(each["verdict"])
+        if not by and each["reason"] != "no_rule":
+            verdict += f", {each['reason'].replace('_', ' ')}"
         services = ", ".join(each["services"])
         output.out.print(f"  {services} to {to}: {verdict}{escape(by)}", soft_wrap=True)
     for rule in found["could_hit"]:
-        output.out.print(f"  other packets may meet {escape(_named(rule))}", soft_wrap=True)
+        output.out.print(
+            f"  other packets may meet {rule['action']} {escape(_whose(rule))}", soft_wrap=True
+        )
     output.fields(_place(found))
     for entry in found["covering"]:
         output.out.print(f"  {_entry(entry)}")
     if not found["covering"]:
         output.out.print("  no rule on sources, set or protected prefix covers it")
-    if any(each["verdict"] == "drop" for each in found["answers"] or ()):
+    by_rules = [each["verdict"] for each in found["answers"] or () if each["rule"] or each["set"]]
+    if "drop" in by_rules:
         output.out.print(f"to let it in: xdpctl release {found['address']} --for 1h")
 
 
-def _named(rule: dict[str, Any]) -> str:
-    return f"{rule['action']} {output.where(rule)} of {rule['origin']}, ends {output.ends(rule)}"
+def _whose(rule: dict[str, Any]) -> str:
+    return f"{output.where(rule)} of {rule['origin']}, ends {output.ends(rule)}"
 
 
 def _place(found: dict[str, Any]) -> dict[str, str]:

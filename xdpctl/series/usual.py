@@ -10,42 +10,39 @@ from numpy.typing import NDArray
 from xdpctl.series.levels import Levels, Read
 from xdpctl.series.ring_file import Values
 
-_PERIODS = (7 * 86_400, 86_400)  # a week; a day where no earlier week is known
-_MOST = 4  # periods that are looked at
-_ROW, _AROUND = 300, 6  # seconds; rows before and after
+_WEEK, _DAY = 7 * 86_400, 86_400
+_MOST = 4  # weeks, or days, that are looked at
+_ROW, _AROUND = 300, 12  # seconds; rows before and after: an hour, which a clock may be changed by
 
 
 def usual(series: Levels, read: Read, columns: Sequence[int]) -> tuple[Values, Values]:
     """The least and the largest usual value of each row of `read`; NaN where none is known.
 
-    Of each earlier week these are the extremes of five-minute averages within half an hour. The
-    result is the median of the weeks, so that an attack in one of three does not count.
+    Of each earlier week these are the extremes of five-minute averages within an hour. The result
+    is the median of the weeks, the lower one of two, so that an attack in one of them does not
+    count. Days stand in where fewer than two weeks are known.
     """
-    lows = highs = np.full((1, *read.averages.shape), np.nan, np.float32)
-    for period in _PERIODS:
-        before = [
-            _extremes(series, read, number * period, columns) for number in range(1, _MOST + 1)
-        ]
-        lows, highs = (np.stack(each) for each in zip(*before, strict=True))
-        if np.isfinite(lows).any():
-            break
-    return _median(lows), _median(highs)
+    weeks, days = (
+        np.stack([_extremes(series, read, n * period, columns) for n in range(1, _MOST + 1)])
+        for period in (_WEEK, _DAY)
+    )
+    few = np.isfinite(weeks).sum(0) < 2
+    found = np.where(few & np.isfinite(days).any(0), _median(days), _median(weeks))
+    return found[0], found[1]
 
 
-def _extremes(
-    series: Levels, read: Read, ago: int, columns: Sequence[int]
-) -> tuple[Values, Values]:
-    """The extremes around each row's time, this many seconds earlier."""
+def _extremes(series: Levels, read: Read, ago: int, columns: Sequence[int]) -> Values:
+    """The least and the largest value around each row's time, this many seconds earlier."""
     times = read.since + read.seconds * np.arange(len(read.averages)) + read.seconds // 2 - ago
     first, last = int(times[0]) // _ROW - _AROUND, int(times[-1]) // _ROW + _AROUND
     found = series.read(first * _ROW, last * _ROW, last - first + 1, columns)
     around: NDArray[np.float32] = sliding_window_view(found.averages, 2 * _AROUND + 1, axis=0)
     places = times // _ROW - first - _AROUND
-    return np.fmin.reduce(around, axis=-1)[places], np.fmax.reduce(around, axis=-1)[places]
+    return np.stack([of.reduce(around, axis=-1)[places] for of in (np.fmin, np.fmax)])
 
 
 def _median(weeks: Values) -> Values:
-    """The median over the first axis, without what is unknown: the upper one of two."""
+    """The median over the first axis, without what is unknown: the lower one of two."""
     in_order, known = np.sort(weeks, axis=0), np.isfinite(weeks).sum(0)
-    middle: Values = np.take_along_axis(in_order, (known // 2)[None], 0)[0]
+    middle: Values = np.take_along_axis(in_order, (np.maximum(known, 1) - 1)[None] // 2, 0)[0]
     return middle

@@ -70,6 +70,7 @@ def _environment() -> Environment:
         "share": _share,
         "soonest": soonest,
         "ends": lambda seconds: "never" if seconds is None else show_duration(seconds),
+        "figure": lambda value: "?" if value is None else si3(value),
         "does": _does,
         "whom": _whom,
         "segment": lambda text: quote(text, safe=":"),

@@ -20,7 +20,9 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 12, 8, 50
+_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 200, 8, 50
+_WAITING, _INCIDENTS = 50, 12
+_FIGURES = "newcomers,pass_packets,pass_bits,drop_packets,drop_bits"
 _WINDOW = "4s"
 
 
@@ -30,13 +32,14 @@ async def now(page: PageIn) -> Response:
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
     top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
-    tops, served, rules, waiting, incidents, proposed = await asyncio.gather(
+    tops, served, rules, waiting, incidents, proposed, figures = await asyncio.gather(
         page.or_none("/v1/top", **top),
         page.or_none("/v1/served", limit=_SERVICES),
         page.api.get("/v1/rules", sort="rate", limit=_RULES),
-        page.api.get("/v1/rules", provisional=True, limit=_RULES),
-        page.api.get("/v1/incidents", limit=_RULES),
+        page.api.get("/v1/rules", provisional=True, limit=_WAITING),
+        page.api.get("/v1/incidents", limit=_INCIDENTS),
         _proposed(page),
+        _figures(page),
     )
     return await page.render(
         "now.html.j2",
@@ -44,9 +47,23 @@ async def now(page: PageIn) -> Response:
         services=served["services"] if served else [],
         rules=rules["rules"],
         provisional=waiting["rules"],
+        more_wait=waiting["next"] is not None,
         open=next((each for each in incidents["incidents"] if each["open"]), None),
         proposed=proposed,
+        figures=figures,
     )
+
+
+async def _figures(page: PageIn) -> dict[str, float | None]:
+    """The newest figures, newcomers a minute; None where they are not known."""
+    found = await page.or_none("/v1/series", names=_FIGURES, since="10s", points=11)
+    known = found["figures"] if found else {name: {"averages": []} for name in _FIGURES.split(",")}
+    newest = {
+        name: next((each for each in reversed(of["averages"]) if each is not None), None)
+        for name, of in known.items()
+    }
+    came = newest["newcomers"]
+    return newest | {"newcomers": None if came is None else 60 * came}
 
 
 async def _proposed(page: PageIn) -> int | None:

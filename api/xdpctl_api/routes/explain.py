@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,17 +10,14 @@ from fastapi import APIRouter, Query
 from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
-from xdpctl.base.net.prefix import Prefix, exact_address, parse_address
-from xdpctl.control.controller import Controller
-from xdpctl.datapath.image import is_shared
+from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.errors import DatapathError, RoleError, RuleError
-from xdpctl.model.effect import Action, Mode
 from xdpctl.model.identity import Role
 from xdpctl.model.match.components import COMPONENTS
-from xdpctl.model.protection import CONFIGURED
 from xdpctl.model.rule import Rule
 from xdpctl.model.source_set import SourceSet
 from xdpctl.processes.control_plane import ControlPlane
+from xdpctl_api.asking import by_slot, could_hit, destinations, matched, side, within
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
@@ -29,10 +25,8 @@ from xdpctl_api.shapes.common import ProtectedOut
 from xdpctl_api.shapes.explain import ExplainOut
 from xdpctl_api.shapes.rules import RuleOut, rule_out
 
-Held = Rule | SourceSet
 router = APIRouter(prefix="/v1/explain", tags=["explain"])
-_DESTINATIONS_MAX, _COULD_HIT_MAX = 64, 20
-_DEFAULT_DESTINATION = {4: "192.0.2.1", 6: "2001:db8::1"}
+COULD_HIT_MAX = 20
 Port = Annotated[int, Query(ge=0, le=65535)]
 
 
@@ -83,51 +77,6 @@ async def explain(
     return _answer(ctx, explanation, data, origin, len(frames))
 
 
-def side(ctx: ControlPlane, outside: bool | None) -> bool:
-    """The side of the receiving interface; RuleError if no interface of this box is on it.
-
-    The loader's report says on which sides there are interfaces, since it has loaded the programs.
-    """
-    sides = {bool(port.get("outside")) for port in ctx.loader.ports().values()}
-    sides = sides or {bool(ctx.settings.outside_interfaces)}
-    if outside is None:
-        return True in sides
-    if outside in sides:
-        return outside
-    if outside:
-        fix = 'leave it out, or declare one: interfaces = [{name = "eth0", side = "outside"}]'
-        raise RuleError("no interface of this box is outside", "outside", fix)
-    raise RuleError("all interfaces of this box are outside", "outside", "leave it out")
-
-
-def named_hosts(controller: Controller, family: int) -> dict[Prefix, Prefix]:
-    """Hosts that rules name, and attacked or protected ones, with the prefix that names each.
-
-    The first address of a network stands for it.
-    """
-    state = controller.state
-    of_rules = (s.match.get("destination") for s in list(state.matches.values()))
-    attacked = (
-        exact_address(incident.subject.partition("/")[0])
-        for incident in list(state.incidents.values())
-        if incident.open
-    )
-    protected = (prefix for prefix, why in state.protection.why.items() if why == CONFIGURED)
-    named = (p for p in chain(of_rules, attacked, protected) if p and p.family == family)
-    hosts = {Prefix(p.address, len(p.address) * 8): p for p in named}
-    return dict(islice(hosts.items(), _DESTINATIONS_MAX - 1))
-
-
-def any_host(family: int) -> Prefix:
-    """A host that nobody has: what happens to it happens to all hosts that nothing names."""
-    return parse_address(_DEFAULT_DESTINATION[family], "destination")
-
-
-def destinations(controller: Controller, family: int) -> list[Prefix]:
-    """Likely destinations of packets."""
-    return list(dict.fromkeys((any_host(family), *named_hosts(controller, family))))
-
-
 def _first_stopped(
     explain: Callable[[bytes, bool], Explanation], frames: Sequence[bytes], outside: bool
 ) -> tuple[Explanation, bytes]:
@@ -162,37 +111,6 @@ def _from_hex(text: str) -> bytes:
     return data
 
 
-def matched(ctx: ControlPlane, explanation: Explanation, source: Prefix | None) -> list[Held]:
-    """The rules and sets of the matched slots, in the order of evaluation."""
-    state = ctx.controller.state
-    near = map(source.widened, range(source.length, -1, -1)) if source is not None else ()
-    by_slot: dict[int | None, Held | None] = {
-        state.image.entries.get(p): state.rules.get(p) for p in near
-    }
-    by_slot |= {source_set.slot: source_set for source_set in list(state.sets.values())}
-    by_slot |= {rule.slot: rule for rule in list(state.matches.values())}
-    slots = (slot for slot in explanation.slots if not is_shared(slot))
-    return [entry for slot in slots if (entry := by_slot.get(slot)) is not None]
-
-
-def _within(entry: Held) -> bool:
-    """Whether a matched rule is a limit that the packet did not exceed."""
-    return isinstance(entry, Rule) and bool(entry.limit) and entry.mode is Mode.ENFORCE
-
-
-def could_hit(ctx: ControlPlane, source: Prefix | None) -> list[Rule]:
-    """The first rules on matches that take packets of a source; no accepts, no monitor mode."""
-    return [
-        rule
-        for rule in sorted(list(ctx.controller.state.matches.values()), key=lambda s: s.order)
-        if rule.action is not Action.ACCEPT
-        and rule.mode is Mode.ENFORCE
-        and source is not None
-        and rule.match.family in (None, source.family)
-        and (rule.source is None or rule.source.covers(source))
-    ][:_COULD_HIT_MAX]
-
-
 def _answer(
     ctx: ControlPlane,
     explanation: Explanation,
@@ -202,7 +120,7 @@ def _answer(
 ) -> ExplainOut:
     state, now = ctx.controller.state, ctx.controller.clock.read()
     protection = state.protection
-    met = matched(ctx, explanation, source)
+    met = matched(by_slot(state, source), explanation)
     decided = met.pop() if explanation.reason in BY_A_RULE and met else None
     over = None
     if explanation.reason is Reason.PROTECTED and source is not None:
@@ -217,13 +135,13 @@ def _answer(
         rule=out(decided) if isinstance(decided, Rule) else None,
         set=decided.name if isinstance(decided, SourceSet) else None,
         protected_by=ProtectedOut(prefix=str(over), why=protection.why[over]) if over else None,
-        within=[out(entry) for entry in met if isinstance(entry, Rule) and _within(entry)],
-        monitored=[out(entry) for entry in met if isinstance(entry, Rule) and not _within(entry)],
+        within=[out(entry) for entry in met if isinstance(entry, Rule) and within(entry)],
+        monitored=[out(entry) for entry in met if isinstance(entry, Rule) and not within(entry)],
         monitored_sets=[entry.name for entry in met if isinstance(entry, SourceSet)],
         behind=[out(rule) for slot in explanation.behind if (rule := state.match_of(slot))],
         could_hit=[
-            out(rule) for rule in could_hit(ctx, source) if rule not in met and rule != decided
-        ],
+            out(rule) for rule in could_hit(state, source) if rule not in met and rule != decided
+        ][:COULD_HIT_MAX],
         destinations=tried,
         frame=data.hex(),
     )

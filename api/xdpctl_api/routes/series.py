@@ -22,6 +22,7 @@ from xdpctl_api.shapes.traffic import SeriesOut, SeriesValues
 router = APIRouter(prefix="/v1/series", tags=["traffic"])
 _POINTS_MAX = 4_000
 _NAMES_MAX = 16
+_USUAL_MOST = 14 * 86_400
 
 
 @router.get("", responses=refusals(RuleError, NotFoundError, BusyError))
@@ -43,6 +44,9 @@ async def read_series(
 ) -> SeriesOut:
     """Averages and maxima of recorded figures; null where nothing was recorded."""
     begins, ends = parse_duration(since, "since"), parse_duration(until, "until")
+    if usual and begins > _USUAL_MOST:
+        fix = f"give at most {_USUAL_MOST // 86_400}d, or leave usual out"
+        raise RuleError(f"what is usual is not known for {since}", "since", fix)
     if not ends < begins <= LEVELS[-1].span:
         fix = f"give more than until ({until}), and at most {LEVELS[-1].span // 86_400}d"
         raise RuleError(f"since {since} is out of range", "since", fix)

@@ -2,27 +2,37 @@
 """Why an address gets in, or not: what is done with its packets, who decides, where it is."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 
-from xdpctl.abi.constants import BY_A_RULE
+from xdpctl.abi.constants import BY_A_RULE, Reason
+from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
 from xdpctl.base.net.packets import PROTOCOLS
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import ConfigError, DatapathError
+from xdpctl.errors import BusyError, ConfigError, DatapathError
 from xdpctl.model.rule import Rule
-from xdpctl.model.source_set import SourceSet
 from xdpctl.model.tags import INCIDENT
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.watch.why import Answer, sentence, together
+from xdpctl_api.asking import (
+    Held,
+    any_host,
+    by_slot,
+    could_hit,
+    matched,
+    named_hosts,
+    sides,
+    within,
+)
 from xdpctl_api.auth import AnyReader
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
-from xdpctl_api.routes.explain import any_host, could_hit, matched, named_hosts, side
+from xdpctl_api.routes.explain import COULD_HIT_MAX
 from xdpctl_api.shapes.rules import RuleOut, rule_out
 from xdpctl_api.shapes.why import AnswerOut, EntryOut, WhyOut
 
@@ -40,53 +50,72 @@ _ECHO_REQUEST = {4: 8, 6: 128}
 _OTHERS = "any other host"
 
 
-@router.get("/{address}", responses=refusals(ConfigError))
+@router.get("/{address}", responses=refusals(ConfigError, BusyError))
 async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
     """What the loaded program does with packets of an address, and all that is known of it."""
     source, now = parse_address(address, "address"), ctx.controller.clock.read()
     draft = Draft(ctx.controller.state, now)
-    entries = [_entry(entry) for entry in covering(draft, source)]
-    text, others = str(source).split("/")[0], could_hit(ctx, source)
+    text, others = str(source).split("/")[0], could_hit(ctx.controller.state, source)
     try:
-        answers = await asyncio.to_thread(lambda: together(_asked(ctx, source)))
-        said = sentence(text, answers, others, now)
+        answers = await ctx.pools.looks.run(lambda: together(_asked(ctx, source)))
+        decided = {each.rule.id for each in answers if each.rule}
+        settled = all(each.by_source for each in answers)
+        others = [] if settled else [rule for rule in others if rule.id not in decided]
+        said = sentence(text, answers, others, now, _unfiltered(ctx), _providers(ctx))
     except DatapathError as error:
         answers, said = None, f"What happens to {text} is not known: {error}."
 
     def out(rule: Rule) -> RuleOut:
         return RuleOut(**rule_out(ctx.controller, rule, now))
 
-    decided = {each.rule.id for each in answers or () if each.rule}
     return WhyOut(
         address=text,
         sentence=said,
         answers=None if answers is None else [_answer(each, out) for each in answers],
-        could_hit=[out(rule) for rule in others if rule.id not in decided],
-        covering=entries,
+        could_hit=[out(rule) for rule in others[:COULD_HIT_MAX]],
+        covering=[_entry(entry) for entry in covering(draft, source)],
         **await asyncio.to_thread(_place, ctx, source),
     )
 
 
 def _asked(ctx: ControlPlane, source: Prefix) -> Iterator[Answer]:
     """The program's answer for each service at each destination; DatapathError if it has none."""
-    outside, kind = side(ctx, None), _ECHO_REQUEST[source.family]
+    state, kind = ctx.controller.state, _ECHO_REQUEST[source.family]
+    held, known = by_slot(state, source), sides(ctx)
     named = named_hosts(ctx.controller, source.family)
     hosts = {host: str(over).removesuffix(f"/{host.length}") for host, over in named.items()}
-    other = any_host(source.family)
-    for destination, name in {other: _OTHERS, **hosts}.items():
+    for destination, name in {any_host(source.family, named.values()): _OTHERS, **hosts}.items():
         for service, (protocol, port) in _SERVICES.items():
             number = PROTOCOLS["icmpv6" if (protocol, source.family) == ("icmp", 6) else protocol]
             frame = packets.build(source, destination, number, _FROM_PORT, port, icmp_type=kind)
-            explanation = ctx.controller.datapath.explain(frame, outside)
-            deciding = matched(ctx, explanation, source) if explanation.reason in BY_A_RULE else []
-            entry = deciding[-1] if deciding else None
-            yield Answer(
-                [service],
-                [name],
-                explanation.reason,
-                entry if isinstance(entry, Rule) else None,
-                entry.name if isinstance(entry, SourceSet) else None,
-            )
+            explanation = ctx.controller.datapath.explain(frame, True in known)
+            if explanation.reason is Reason.SPOOFED and False in known:  # it is inside
+                explanation = ctx.controller.datapath.explain(frame, False)
+            yield _of(service, name, explanation, matched(held, explanation))
+
+
+def _of(service: str, host: str, explanation: Explanation, met: Sequence[Held]) -> Answer:
+    """One answer of the program, in which a limit counts whether or not it is exceeded now."""
+    reason = explanation.reason
+    entry = met[-1] if met and reason in BY_A_RULE else None
+    limits = [each for each in met if within(each)]
+    if limits and reason.verdict == "pass":
+        reason, entry = Reason.LIMITED, limits[-1]
+    if isinstance(entry, Rule):
+        return Answer([service], [host], reason, rule=entry)
+    return Answer([service], [host], reason, set=entry.name if entry else None)
+
+
+def _unfiltered(ctx: ControlPlane) -> list[str]:
+    """The interfaces on which the filter is not attached now."""
+    ports = ctx.loader.ports().items()
+    return [name for name, port in ports if port.get("state") != "attached"]
+
+
+def _providers(ctx: ControlPlane) -> list[str]:
+    """What providers were asked to do, and do."""
+    announcements = list(ctx.controller.state.announcements.values())
+    return [f"{each.peer} was asked to {each.what}" for each in announcements if each.announced]
 
 
 def _answer(answer: Answer, out: Any) -> AnswerOut:
@@ -95,7 +124,7 @@ def _answer(answer: Answer, out: Any) -> AnswerOut:
     return AnswerOut(
         services=list(answer.services),
         to=list(answer.to),
-        verdict=answer.reason.verdict,
+        verdict=answer.verdict,
         reason=answer.reason.name.lower(),
         rule=out(answer.rule) if answer.rule else None,
         set=answer.set,

@@ -119,8 +119,9 @@ class SeriesValues(BaseModel):
     maxima: list[float | None] = Field(description="The largest second within each row")
     usual_low: list[float | None] | None = Field(
         default=None,
-        description="If asked for: the least five-minute average within half an hour of this time "
-        "of the week, in the middle of up to four earlier weeks; of days if no week is known",
+        description="If asked for: the least five-minute average within an hour of this time "
+        "of the week, in the middle of up to four earlier weeks; of days while there are fewer "
+        "than two",
     )
     usual_high: list[float | None] | None = Field(
         default=None, description="If asked for: the largest one"

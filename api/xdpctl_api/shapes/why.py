@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """API models of what is known of an address, and what is done with its packets."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
 from xdpctl.model.effect import Action, Mode
+from xdpctl.watch.why import Verdict
 from xdpctl_api.shapes.rules import RuleOut
 
 
@@ -28,7 +27,9 @@ class AnswerOut(BaseModel):
 
     services: list[str] = Field(examples=[["web (TCP 443)"]])
     to: list[str] = Field(description="Destinations that are protected, attacked or in a rule")
-    verdict: Literal["drop", "pass"]
+    verdict: Verdict = Field(
+        description="limit: drops what exceeds it; challenge: passes who is shown to exist"
+    )
     reason: str = Field(description="As in the counters", examples=["dropped"])
     rule: RuleOut | None = Field(description="The rule that decided; null if none did")
     set: str | None = Field(description="The set that decided; null if none did")

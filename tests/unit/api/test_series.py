@@ -103,3 +103,5 @@ def test_what_is_usual_is_added_if_asked_for(api: Api) -> None:
     query = {"since": "10s", "usual": True}
     passed = api.call("GET", "/v1/series", params=query).json()["figures"]["pass_packets"]
     assert passed["usual_low"] == passed["usual_high"] == [None] * 11, "no earlier day is known"
+    answer = api.call("GET", "/v1/series", params={"since": "30d", "usual": True})
+    assert problem(answer, 400, "bad-request")["field"] == "since"

@@ -128,13 +128,14 @@ def test_each_named_host_is_asked_by_itself_and_the_answers_are_put_together(api
     assert {"any other host", "198.51.100.7"} <= set(web["to"])
     assert (web["verdict"], web["reason"], web["rule"]["id"]) == ("drop", "dropped", "45.0.0.0_24")
     assert web["incident"] == opened["id"]
-    assert found["sentence"].startswith("45.0.0.7 is kept out by a drop of operator (flood)")
-    assert [each["text"] for each in found["could_hit"]] == [
-        "dst 198.51.100.7 proto udp dst-port 99"
-    ]
+    assert found["sentence"].startswith("45.0.0.7 is kept out by an operator's drop (flood)")
+    assert found["could_hit"] == [], "the drop of the source decides all"
     api.datapath.explanation = Explanation(Reason.NO_RULE, ())
     found = get(api, "/v1/why/45.0.0.7")
     assert found["sentence"].startswith("What was tried of 45.0.0.7 passes.")
+    assert [each["text"] for each in found["could_hit"]] == [
+        "dst 198.51.100.7 proto udp dst-port 99"
+    ]
     assert {each["verdict"] for each in found["answers"]} == {"pass"}
 
 
@@ -256,3 +257,34 @@ def test_a_damaged_database_causes_no_internal_error(
     monkeypatch.setattr("xdpctl.lists.geo.files.find_databases", lambda: [Path(__file__)])
     monkeypatch.setattr("xdpctl.lists.geo.files.open_installed", broken)
     assert "damaged" in problem(api.call("GET", "/v1/why/45.0.0.7"), 400, "bad-request")["detail"]
+
+
+def by_side(frame: bytes, outside: bool) -> Explanation:
+    return Explanation(Reason.SPOOFED if outside else Reason.NO_RULE, ())
+
+
+@pytest.mark.parametrize(
+    ("ports", "says"),
+    [
+        ({"isp0": True, "lan0": False}, "Nothing on this box keeps 45.0.0.7 out"),
+        ({"isp0": True}, "45.0.0.7 is taken for forged"),
+    ],
+)
+def test_an_address_of_the_inside_is_asked_where_it_can_come_from(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ports: dict[str, bool], says: str
+) -> None:
+    known = {name: {"outside": side, "state": "attached"} for name, side in ports.items()}
+    monkeypatch.setattr(api.context.loader, "ports", lambda: known)
+    monkeypatch.setattr(api.datapath, "explain", by_side)
+    assert get(api, "/v1/why/45.0.0.7")["sentence"].startswith(says)
+
+
+def test_a_limit_that_is_not_exceeded_now_is_told(api: Api) -> None:
+    body = {"match": "udp dst-port 53", "action": "limit", "limit": {"pps": 9}}
+    rule = api.call("POST", "/v1/rules", json=body).json()
+    api.datapath.explanation = Explanation(Reason.NO_RULE, (rule["slot"],))
+    found = get(api, "/v1/why/45.0.0.7")
+    assert {(each["verdict"], each["rule"]["id"]) for each in found["answers"]} == {
+        ("limit", rule["id"])
+    }
+    assert "up to an operator's limit: proto udp dst-port 53" in found["sentence"]

@@ -44,17 +44,27 @@ def test_nothing_is_usual_without_earlier_traffic(series: Levels) -> None:
     assert np.isnan(high).all()
 
 
-def test_the_range_is_that_of_an_hour_a_week_ago(series: Levels) -> None:
-    record(series, WEEK + 2 * HOUR, *[1.0] * 6, *[900.0] * 6, *[100.0] * 12, 80.0, 120.0)
+def test_the_range_is_that_of_an_hour_before_and_after_in_earlier_weeks(series: Levels) -> None:
+    for number in (1, 2):
+        record(series, number * WEEK + 2 * HOUR, *[900.0] * 10, *[100.0] * 16, 80.0, 120.0)
     record(series, DAY, *[7.0] * 12)
     assert around(series) == ([80.0], [120.0])
 
 
-def test_days_count_only_if_no_week_is_known(series: Levels) -> None:
+def test_days_count_while_fewer_than_two_weeks_are_known(series: Levels) -> None:
     record(series, DAY, *[7.0] * 12)
     record(series, 2 * DAY, *[9.0] * 12)
     record(series, 3 * DAY, *[1.0] * 12)
     assert around(series) == ([7.0], [7.0])
+    record(series, WEEK + HOUR, *[500.0] * 24)
+    assert around(series) == ([7.0], [7.0])
+    record(series, 2 * WEEK + HOUR, *[600.0] * 24)
+    assert around(series) == ([500.0], [500.0])
+
+
+def test_one_week_is_better_than_nothing(series: Levels) -> None:
+    record(series, WEEK + HOUR, *[500.0] * 24)
+    assert around(series) == ([500.0], [500.0])
 
 
 def test_an_attack_in_one_week_of_three_does_not_count(series: Levels) -> None:
@@ -64,7 +74,8 @@ def test_an_attack_in_one_week_of_three_does_not_count(series: Levels) -> None:
 
 
 def test_each_row_has_the_range_of_its_own_time(series: Levels) -> None:
-    record(series, WEEK + 6 * HOUR, *[10.0] * 36, *[500.0] * 48)
+    for number in (1, 2):
+        record(series, number * WEEK + 7 * HOUR, *[10.0] * 48, *[500.0] * 48)
     low, high = around(series, 6 * HOUR)
     assert (low[0], low[-1]) == (10.0, 500.0)
     assert (high[0], high[-1]) == (10.0, 500.0)

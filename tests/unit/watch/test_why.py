@@ -7,6 +7,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.base.clock import Now
 from xdpctl.model.effect import Action
 from xdpctl.model.match import text
+from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule
 from xdpctl.watch.why import Answer, sentence, together
 
@@ -16,21 +17,22 @@ FLOOD = Rule(
     text.parse("src 203.0.113.0/24"), Action.DROP, reason="flood", expires_ns=NOW.after(90)
 )
 PROVE = Rule(text.parse("tcp dst-port 443 flags syn"), Action.CHALLENGE, origin="flood")
+LIMIT = Rule(text.parse("udp dst-port 53"), Action.LIMIT, limit=Rate(pps=9))
 PASSES = Answer(["web"], ["192.0.2.1"], Reason.NO_RULE)
 
 
-def said(*answers: Answer, could_hit: tuple[Rule, ...] = ()) -> str:
-    return sentence(ADDRESS, together(answers), could_hit, NOW)
+def said(*answers: Answer, others: tuple[Rule, ...] = (), **more: list[str]) -> str:
+    return sentence(ADDRESS, together(answers), others, NOW, **more)
 
 
 def test_an_address_that_nothing_hits_is_told_so() -> None:
-    assert said(PASSES) == "Nothing here keeps 203.0.113.7 out: look elsewhere."
+    assert said(PASSES) == "Nothing on this box keeps 203.0.113.7 out: look elsewhere."
 
 
 def test_a_drop_of_everything_names_the_rule_its_origin_and_its_end() -> None:
     out = [Answer([name], ["192.0.2.1"], Reason.DROPPED, FLOOD) for name in ("web", "ping")]
     assert said(*out) == (
-        "203.0.113.7 is kept out by a drop of operator (flood): 203.0.113.0/24, "
+        "203.0.113.7 is kept out by an operator's drop (flood): 203.0.113.0/24, "
         "which ends in 1m 30s."
     )
 
@@ -47,21 +49,41 @@ def test_a_challenge_is_no_drop() -> None:
     told = said(Answer(["web"], ["192.0.2.1"], Reason.CHALLENGED, PROVE), PASSES)
     assert told == (
         "203.0.113.7 gets in once it has shown that it exists, which programs do by themselves: "
-        "web at 192.0.2.1 by a challenge of flood: proto tcp dst-port 443 flags syn."
+        "web at 192.0.2.1 by flood's challenge: proto tcp dst-port 443 flags syn."
     )
 
 
 def test_rules_that_were_not_met_are_named() -> None:
-    assert said(PASSES, could_hit=(PROVE, FLOOD)) == (
-        "What was tried of 203.0.113.7 passes. Other packets of it may meet a challenge of flood: "
+    assert said(PASSES, others=(PROVE, FLOOD)) == (
+        "What was tried of 203.0.113.7 passes. Other packets of it may meet flood's challenge: "
         "proto tcp dst-port 443 flags syn, and 1 more."
     )
 
 
-def test_a_spoofed_address_has_no_rule() -> None:
-    spoofed = said(Answer(["web"], ["192.0.2.1"], Reason.SPOOFED))
-    assert "kept out by where it comes from" in spoofed
+def test_an_address_that_seems_forged_is_told_that_no_rule_helps() -> None:
+    forged = said(Answer(["web"], ["192.0.2.1"], Reason.SPOOFED))
+    assert forged.startswith("203.0.113.7 is taken for forged, since such an address")
     assert said(Answer(["web"], ["192.0.2.1"], Reason.VLAN_DEPTH)).endswith("(vlan depth).")
+
+
+def test_a_limit_is_told_whether_or_not_it_is_exceeded_now() -> None:
+    limited = Answer(["DNS"], ["192.0.2.1"], Reason.LIMITED, LIMIT)
+    assert said(limited, PASSES) == (
+        "203.0.113.7 gets in to DNS at 192.0.2.1 up to an operator's limit: proto udp dst-port 53."
+    )
+    assert limited.verdict == "limit"
+
+
+def test_the_bypass_interfaces_without_the_filter_and_providers_are_told() -> None:
+    bypassed = said(Answer(["web"], ["192.0.2.1"], Reason.BYPASS))
+    assert bypassed == "The bypass is on: everything passes, 203.0.113.7 too."
+    assert said(PASSES, unfiltered=["isp0"]).startswith("isp0 is not filtered now. Nothing")
+    asked = [f"isp{n} was asked to drop all to 192.0.2.1" for n in range(5)]
+    assert said(PASSES, asked=asked) == (
+        "Nothing on this box keeps 203.0.113.7 out. Beyond this box: isp0 was asked to drop all to "
+        "192.0.2.1; isp1 was asked to drop all to 192.0.2.1; isp2 was asked to drop all to "
+        "192.0.2.1; and 2 more."
+    )
 
 
 def test_answers_of_which_the_same_decides_are_one() -> None:

@@ -5,12 +5,13 @@ import { ask } from "./page.js";
 import { draw, mark, spark, update } from "./plot.js";
 import { on } from "./stream.js";
 import { prefixed, show, si } from "./tables.js";
-import { day } from "./times.js";
+import { time as when } from "./times.js";
 
 const SECONDS = 600; // that are kept of each second
 const MINUTE = 60;
 const STEP = 5; // seconds: a clock that is so much behind was set back
 const EACH = 2000; // ms between looks at lists
+const [AT_WORK, WAIT] = [12, 50]; // rules that are shown
 const UNITS = { packets: ["pass_packets", "drop_packets"], bits: ["pass_bits", "drop_bits"] };
 const SPARKS = { newcomers: "--good", pass_packets: "--pass", drop_packets: "--drop" };
 const NAMES = [...Object.values(UNITS).flat(), "newcomers"];
@@ -18,6 +19,7 @@ const find = (name) => document.getElementById(name);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.value;
 const sparks = new Map();
 let recent = { times: [], values: {}, low: {}, high: {} }; // of each second, by the figure's name
+let known = true; // whether anything is known of the traffic now
 let longer = null; // the same of an hour or more, if somebody asks for it
 
 function forget() {
@@ -29,7 +31,7 @@ forget();
 // figures over time
 
 async function read(seconds) {
-  const found = await ask(`/v1/series?names=${NAMES}&since=${seconds}s&points=${SECONDS}&usual=true`);
+  const found = await ask(`/v1/series?names=${NAMES}&since=${seconds}s&points=${SECONDS + 1}&usual=true`);
   const since = Date.parse(found.since) / 1000;
   const of = (kind) => Object.fromEntries(NAMES.map((name) => [name, found.figures[name][kind]]));
   const values = of("averages");
@@ -68,9 +70,10 @@ async function history() {
   redraw();
 }
 
-async function look_back() {
+async function lookBack() {
   const seconds = Number(chosen("span"));
-  longer = seconds > SECONDS ? await read(seconds) : null;
+  const found = seconds > SECONDS ? await read(seconds) : null;
+  if (seconds === Number(chosen("span"))) longer = found; // else something else was chosen since
 }
 
 const quietly = (task) => task.catch((error) => console.info("not read:", error.message));
@@ -124,12 +127,13 @@ on("figures", ({ time, figures: found }) => {
 // what needs somebody, and rules
 
 /** Shows values in a list or table, which is hidden while there are none. */
-function shown_in(body, template, values, key) {
+function showIn(body, template, values, key) {
   show(body, find(template), values, key);
   const around = body.closest("ul")?.parentElement ?? body.closest(".scroll");
   around.hidden = body.children.length === 0;
   const needs = [...document.querySelectorAll(".needs > div, .needs > .card")];
   find("nothing").hidden = needs.some((part) => !part.hidden);
+  find("nothing").textContent = known ? "Nothing now." : "Not known.";
 }
 
 /** In how many seconds a rule ends if nobody confirms it; null: never. */
@@ -146,16 +150,17 @@ const row = (rule) => ({
 });
 
 async function rules() {
-  const found = (await ask("/v1/rules?sort=rate&limit=12")).rules.map(row);
-  const at_work = found.filter((rule) => rule.rate);
-  shown_in(find("rules"), "row-rule", at_work, "id");
+  const found = (await ask("/v1/rules?sort=rate&limit=200")).rules.map(row);
+  const atWork = found.filter((rule) => rule.rate !== 0).slice(0, AT_WORK);
+  showIn(find("rules"), "row-rule", atWork, "id");
   find("no-rules").hidden = find("rules").children.length > 0;
-  shown_in(find("hits"), "card-hit", found.filter((rule) => rule.collateral?.hurts), "id");
+  showIn(find("hits"), "card-hit", found.filter((rule) => rule.collateral?.hurts), "id");
 }
 
 async function waits() {
-  const found = await ask("/v1/rules?provisional=true&limit=12");
-  shown_in(find("waits"), "card-wait", found.rules.map(row), "id");
+  const found = await ask(`/v1/rules?provisional=true&limit=${WAIT}`);
+  showIn(find("waits"), "card-wait", found.rules.map(row), "id");
+  find("more-waits").hidden = !found.next;
   const card = find("proposed");
   if (!card) return;
   const proposed = (await ask("/v1/upstream")).announcements.filter((each) => each.state === "proposed");
@@ -171,19 +176,20 @@ document.addEventListener("condition", ({ detail }) => {
   });
   find("reasons").replaceChildren(...reasons);
   find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
-  shown_in(find("matches"), "card-match", detail.matches, "match");
+  known = detail.matches !== null;
+  showIn(find("matches"), "card-match", detail.matches ?? [], "match");
 });
 
 async function incidents() {
   const found = (await ask("/v1/incidents?limit=50")).incidents;
-  mark(found.map((each) => ({ at: each.opened_at, name: `${each.attacks[0] ?? "attack"} on ${each.subject}` })));
+  mark(found.map((each) => ({ at: each.opened_at, name: `${each.attacks[0] ?? "attack"} on ${each.subject}`.replaceAll("_", " ") })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
   if (!open) return;
   const link = document.createElement("a");
   link.href = `/incidents/${encodeURIComponent(open.id)}`;
   link.textContent = "Incident";
-  find("since").replaceChildren(link, ` since ${day(open.opened_at)}`);
+  find("since").replaceChildren(link, " since ", when(open.opened_at));
 }
 
 // lists
@@ -243,7 +249,8 @@ async function look() {
 
 async function again() {
   await quietly(history());
-  if (longer) await quietly(look_back());
+  await quietly(incidents());
+  if (longer) await quietly(lookBack());
   redraw();
 }
 
@@ -254,15 +261,25 @@ async function begin() {
   setInterval(again, MINUTE * 1000);
 }
 
+async function choosePast() {
+  try {
+    await lookBack();
+  } catch (error) {
+    longer = null;
+    document.querySelector(`input[name=span][value="${SECONDS}"]`).checked = true;
+    find("plot-at").textContent = `The plot stays as it was: ${error.message}`;
+  }
+}
+
 async function choose({ target: { name } }) {
   if (["verdict", "where"].includes(name)) await only();
-  if (name === "span") await quietly(look_back());
+  if (name === "span") await choosePast();
   if (["span", "unit"].includes(name)) drawAll();
 }
 
 on("incident", () => quietly(incidents()));
-on("missed", () => quietly(history()));
-on("live", (live) => live && quietly(history()));
+on("missed", again);
+on("live", (live) => live && again());
 document.addEventListener("acted", () => setTimeout(look, 50));
 document.addEventListener("change", choose);
 document.addEventListener("zone", drawAll);

@@ -16,7 +16,7 @@ const WORDS = {
 };
 const ICONS = { quiet: "good", holding: "good", hurting: "bad", unclear: "unclear", unknown: "unclear" };
 const TITLE = document.title.slice(document.title.indexOf(": ") + 2); // without the word
-const UNKNOWN = { state: "unknown", reasons: ["nothing is known from the control plane now"], matches: [] };
+const UNKNOWN = { state: "unknown", reasons: ["nothing is known from the control plane now"], matches: null };
 const FAILED_MOST = 2; // looks, after which the word is not shown any more
 const find = (name) => document.getElementById(name);
 

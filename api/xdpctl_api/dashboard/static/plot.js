@@ -2,7 +2,7 @@
 // The plot of the traffic: passed upwards, dropped downwards, what is usual as a band behind.
 
 import uPlot from "./uPlot.js";
-import { clock, day } from "./times.js";
+import { clock, date, day } from "./times.js";
 import { si } from "./tables.js";
 
 const LEAST = { packets: 1000, bits: 1e6 }; // of the scale of drops, so that quiet looks quiet
@@ -25,6 +25,7 @@ function markIncidents({ ctx, bbox, scales, valToPos }) {
   ctx.save();
   ctx.strokeStyle = ctx.fillStyle = resolved("--ink");
   ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  let free = 0; // where a name may begin
   for (const { at, name } of marks) {
     if (at < scales.x.min || at > scales.x.max) continue;
     const x = valToPos(at, "x", true);
@@ -33,16 +34,18 @@ function markIncidents({ ctx, bbox, scales, valToPos }) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    const left = x > bbox.left + bbox.width / 2;
-    ctx.textAlign = left ? "right" : "left";
-    ctx.fillText(name, x + (left ? -6 : 6), bbox.top + 12 * devicePixelRatio);
+    const long = ctx.measureText(name).width;
+    const begins = x > bbox.left + bbox.width / 2 ? x - 6 - long : x + 6;
+    if (begins < free) continue; // it would cover the one before
+    ctx.fillText(name, begins, bbox.top + 12 * devicePixelRatio);
+    free = Math.max(begins + long, x) + 12;
   }
   ctx.restore();
 }
 
 /** Marks when incidents began: `[{at, name}]`. */
 export function mark(found) {
-  marks = found;
+  marks = found.toSorted((one, other) => one.at - other.at);
   plot?.redraw();
 }
 
@@ -77,7 +80,7 @@ export function draw(data, unit) {
       drop: { dir: -1, range: (_, low, high) => both(Math.max(LEAST[unit], high * 1.1)) },
     },
     axes: [
-      { ...axis, size: 28, space: 90, values: (_, ticks) => ticks.map(spans(data) > 2 * 86400 ? day : clock) },
+      { ...axis, size: 28, space: 90, values: (_, ticks) => ticks.map(spans(data) > 2 * 86400 ? date : clock) },
       { ...axis, scale: "pass", size: 52, filter: upper, values: written },
       { ...axis, scale: "drop", side: 1, size: 52, filter: upper, values: written, grid: { show: false } },
     ],
