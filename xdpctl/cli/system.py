@@ -101,7 +101,7 @@ def _memories(report: dict[str, Any]) -> dict[str, str]:
 
 @notify_app.command("test")
 def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Send a test message to each of notify.urls, and show which accepted it.
+    """Send a test message to each of notify.urls and notify.webhooks; show which accepted it.
 
     Example: xdpctl notify test
     """
@@ -110,13 +110,13 @@ def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> 
     if printed(outcomes, form):
         pass
     elif not outcomes:
-        output.out.print("notify.urls is empty: no notifications are sent")
+        output.out.print("notify.urls and notify.webhooks are empty: no notifications are sent")
     else:
-        for number, accepted in enumerate(outcomes):
+        for name, accepted in outcomes.items():
             output.out.print(
-                f"notify.urls[{number}] {'accepted it' if accepted else 'did not accept it'}"
+                f"{name} {'accepted it' if accepted else 'did not accept it'}", markup=False
             )
-    if not all(outcomes):
+    if not all(outcomes.values()):
         raise typer.Exit(1)
 
 

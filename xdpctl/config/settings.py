@@ -60,6 +60,13 @@ class Listen(Table, frozen=True):
     names: tuple[str, ...] = ()
     trusted_proxies: tuple[Prefix, ...] = ()
 
+    @property
+    def address(self) -> str:
+        """The URL of the pages, without a path; empty without TCP."""
+        scheme, host = "https" if self.tls_certificate else "http", (*self.names, self.host)[0]
+        place = f"{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{scheme}://{place}" if self.port else ""
+
 
 class QuotaSettings(Table, frozen=True):
     """`[origins.NAME]`: values that are left out are those of an origin without such a table."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from xdpctl.base.system import extras
 from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError
-from xdpctl.notify.dispatcher import is_supported
+from xdpctl.notify.senders import is_supported
 
 
 def problems(settings: Settings) -> Iterator[tuple[str, str, str]]:

@@ -3,28 +3,59 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.mitigation.outcome import Outcome
 from xdpctl.model.incident import Incident
+from xdpctl.model.tags import INCIDENT
 from xdpctl.notify.settings import Kind
 
 _LOUDER = 2.0  # times the peak of the last notification
+_RULES = 3  # that are told, the newest ones
+
+
+class Severity(StrEnum):
+    """How bad it is, by Apprise's names."""
+
+    INFO = "info"
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+_SEVERITIES = {
+    Kind.OPENED: Severity.WARNING,
+    Kind.ESCALATED: Severity.FAILURE,
+    Kind.CLOSED: Severity.SUCCESS,
+    Kind.REFUSED: Severity.INFO,
+    Kind.TROUBLE: Severity.FAILURE,
+    Kind.ABUSE: Severity.INFO,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class News:
     """One notification. The same `key` is not sent twice within an hour.
 
-    `files` are attached: the name and content of each.
+    `files` are attached: the name and content of each. `over`: a trouble has ended. A test has no
+    kind.
     """
 
-    kind: Kind
+    kind: Kind | None
     key: str
     title: str
     text: str
     files: tuple[tuple[str, bytes], ...] = ()
+    incident: Incident | None = None
+    over: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        if self.kind is None:
+            return Severity.INFO
+        return Severity.SUCCESS if self.over else _SEVERITIES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +85,10 @@ def news(before: Snapshot, now: Snapshot) -> Iterator[News]:
         yield from _of_incident(before.incidents.get(incident.id), incident)
     fresh = [item for item in now.problems if item not in before.problems]
     if fresh:
-        yield News(Kind.TROUBLE, "\n".join(fresh), "xdpctl degraded", "\n".join(now.problems))
+        title = f"degraded: {fresh[0]}"
+        yield News(Kind.TROUBLE, "\n".join(fresh), title, "\n".join(now.problems))
     elif before.problems and not now.problems:
-        yield News(Kind.TROUBLE, "box is well", "xdpctl recovered", "no open problems")
+        yield News(Kind.TROUBLE, "box is well", "recovered", "no open problems", over=True)
 
 
 def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
@@ -72,23 +104,23 @@ def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
 
 
 def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
-    attack = ", ".join(incident.attacks) or "an attack"
+    attack = f"{', '.join(incident.attacks) or 'an attack'} on {incident.subject}"
+    rate = f", {si(incident.peak_pps)} packets/s" if incident.peak_pps else ""
+
+    def told(kind: Kind, key: str, title: str) -> News:
+        return News(kind, f"{incident.id} {key}", title, _facts(incident), incident=incident)
+
     if incident.open and (before is None or not before.open):
-        yield News(
-            Kind.OPENED, f"{incident.id} opened", f"{incident.subject}: {attack}", _facts(incident)
-        )
+        yield told(Kind.OPENED, "opened", f"{attack} began{rate}")
     elif before is not None and incident.open and _worse(before, incident):
-        title = f"{incident.subject}: the attack grows, {attack}"
-        key = f"{incident.id} {attack} {incident.rules_raised} {incident.peak_pps:g}"
-        yield News(Kind.ESCALATED, key, title, _facts(incident))
+        key = f"{attack} {incident.rules_raised} {incident.peak_pps:g}"
+        yield told(Kind.ESCALATED, key, f"{attack} grows{rate}")
     elif before is not None and incident.rules_softened > before.rules_softened:
-        title = f"{incident.subject}: a rule hit people, and lets them through now"
-        key = f"{incident.id} softened {incident.rules_softened}"
-        yield News(Kind.ESCALATED, key, title, _facts(incident))
+        title = f"{attack}: a rule hit people, and lets them through now"
+        yield told(Kind.ESCALATED, f"softened {incident.rules_softened}", title)
     elif before is not None and before.open and not incident.open:
-        yield News(
-            Kind.CLOSED, f"{incident.id} closed", f"{incident.subject}: over", _facts(incident)
-        )
+        lasted = show_duration(incident.closed_at - incident.opened_at)
+        yield told(Kind.CLOSED, "closed", f"{attack} is over after {lasted}")
 
 
 def _worse(before: Incident, incident: Incident) -> bool:
@@ -100,13 +132,18 @@ def _worse(before: Incident, incident: Incident) -> bool:
 
 
 def _facts(incident: Incident) -> str:
+    """What is known, what was done, whom it cost, and how to look at it or to undo it."""
     lines = [
         f"Incident {incident.id}, reported by {', '.join(incident.detectors)}",
         f"Reported peak: {si(incident.peak_pps)} packets/s, {si(incident.peak_bps)}bit/s",
         f"{incident.rules_made:,} rules added, {incident.rules_ended:,} ended",
     ]
+    lines += [f"- {rule.action} {rule.what}, {rule.mode}" for rule in incident.rules[-_RULES:]]
     if not incident.open:
-        lasted = show_duration(incident.closed_at - incident.opened_at)
         hit = f"{si(incident.packets)} packets, {si(incident.bytes)}B"
-        lines += [f"It lasted {lasted}, the rules hit {hit}; {incident.closed_by}"]
+        lines.append(f"The rules hit {hit}; {incident.closed_by}")
+    whom = dict.fromkeys(rule.collateral for rule in incident.rules if rule.collateral)
+    lines.append(f"People among what they hit: {'; '.join(list(whom)[:_RULES]) or 'not measured'}")
+    if incident.rules_made > incident.rules_ended:
+        lines.append(f"To end its rules: xdpctl unblock --tag {INCIDENT}{incident.id}")
     return "\n".join([*lines, f"xdpctl incident show {incident.id}"])

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sends notifications by Apprise, in threads of its own, so that mitigation never waits."""
+"""Sends notifications, in threads of its own, so that mitigation never waits."""
 
 import logging
 import queue
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.errors import XdpctlError
 from xdpctl.notify.changes import News, Snapshot, last_told, news
+from xdpctl.notify.message import Message
+from xdpctl.notify.senders import by_apprise, by_webhook
 from xdpctl.notify.settings import NotifySettings
 
 _LOOK_SECONDS = 1.0
@@ -19,23 +22,22 @@ _HOUR = 3600.0
 _WAITING_MAX = 200
 _PER_HOUR = 30
 _TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each try
-_WHERE_SHOWN = 12
 log = logging.getLogger("xdpctl.notify")
-Files = tuple[tuple[str, bytes], ...]  # names and contents
-Send = Callable[[str, str, str, Files], bool]  # URL, title, text, files; returns: it was accepted
+Send = Callable[[Message], bool]  # returns whether it was accepted
 
 
 class Dispatcher:
-    """Watches for changes and sends notifications; `tell` never blocks. `look` takes a snapshot."""
+    """Watches for changes and sends notifications; `tell` never blocks. `look` takes a snapshot.
+
+    `host` names this host in each message, `address` is that of its pages.
+    """
 
     def __init__(
-        self,
-        settings: NotifySettings,
-        look: Callable[[], Snapshot],
-        send: Send | None = None,
+        self, settings: NotifySettings, look: Callable[[], Snapshot], host: str, address: str = ""
     ) -> None:
         self.settings, self._look = settings, look
-        self._send = send or apprise_send
+        self._host, self._address = host, address
+        self.targets = _targets(settings)
         self._waiting: queue.Queue[News] = queue.Queue(_WAITING_MAX)
         self._told: dict[str, float] = {}
         self._sent: deque[float] = deque()
@@ -59,7 +61,7 @@ class Dispatcher:
     def tell(self, item: News) -> None:
         """Queue a notification, unless its kind is off or its key was sent within the last hour."""
         now = time.monotonic()
-        if not self.settings.urls or item.kind not in self.settings.on:
+        if not self.targets or item.kind not in self.settings.on:
             return
         if now - self._told.get(item.key, -_HOUR) < _HOUR:
             return
@@ -70,10 +72,15 @@ class Dispatcher:
         except queue.Full:
             log.error("not sent, the queue is full: %s", item.title)
 
-    def test(self) -> list[bool]:
-        """Send a test message to each URL now; return whether each accepted it."""
+    def test(self) -> dict[str, bool]:
+        """Send a test message to each target now; return whether each accepted it."""
         text = "This is a test. Notifications of attacks look like this."
-        return [self._send(url, "xdpctl: a test", text, ()) for url in self.settings.urls]
+        message = self._message(News(None, "a test", "a test", text))
+        return {name: send(message) for name, send in self.targets.items()}
+
+    def _message(self, item: News, held_back: int = 0) -> Message:
+        identity = f"msg_{uuid.uuid4().hex}"
+        return Message(item, self._host, self._address, identity, time.time(), held_back)
 
     def _watch(self, _: float) -> None:
         if self._before is None:
@@ -102,7 +109,7 @@ class Dispatcher:
                 log.exception("not sent because of a defect: %s", item.title)
 
     def deliver(self, item: News) -> None:
-        """Send to each URL, with retries; more than 30 an hour are held back."""
+        """Send to each target, with retries; more than 30 an hour are held back."""
         now = time.monotonic()
         while self._sent and self._sent[0] <= now - _HOUR:
             self._sent.popleft()
@@ -111,45 +118,22 @@ class Dispatcher:
             log.warning("not sent, %d were sent within an hour: %s", len(self._sent), item.title)
             return
         self._sent.append(now)
-        text = item.text
-        if self._held_back:
-            text += f"\n({self._held_back} messages before this one were held back)"
-            self._held_back = 0
-        left = list(enumerate(self.settings.urls))
+        message, self._held_back = self._message(item, self._held_back), 0
+        left = dict(self.targets)
         for pause in _TRIES:
             if self._stop.wait(pause):
                 return
-            left = [
-                (n, url) for n, url in left if not self._send(url, item.title, text, item.files)
-            ]
+            left = {name: send for name, send in left.items() if not send(message)}
             if not left:
                 return
-        for number, _ in left:
-            log.error("notify.urls[%d] did not accept: %s", number, item.title)
+        for name in left:
+            log.error("%s did not accept: %s", name, item.title)
 
 
-def is_supported(url: str) -> bool:
-    """Whether Apprise knows how to use a URL; nothing is sent."""
-    import apprise  # late: a large package, which most hosts do not need
-
-    logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
-    service: Any = apprise.Apprise()
-    return bool(service.add(url))
-
-
-def apprise_send(url: str, title: str, text: str, files: Files = ()) -> bool:
-    """Send by Apprise; return whether the service accepted it.
-
-    False for a URL that Apprise does not support. A service that takes no files gets only the text.
-    """
-    import apprise  # late: a large package, which most hosts do not need
-    from apprise.attachment.memory import AttachMemory
-
-    logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
-    service: Any = apprise.Apprise()
-    if not service.add(url):
-        log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])
-        return False
-    attachment: Any = AttachMemory
-    attached = [attachment(content=data, name=name) for name, data in files]
-    return bool(service.notify(title=title, body=text, attach=attached or None))
+def _targets(settings: NotifySettings) -> dict[str, Send]:
+    """How to send to each target, by the name of its setting."""
+    urls = {f"urls[{n}]": partial(by_apprise, url) for n, url in enumerate(settings.urls)}
+    hooks = {
+        f"webhooks[{n}]": partial(by_webhook, hook) for n, hook in enumerate(settings.webhooks)
+    }
+    return {f"notify.{name}": send for name, send in (urls | hooks).items()}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane: the controller and the background tasks, connected to each other."""
 
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -150,7 +151,10 @@ class ControlPlane:
     def _add_others(self) -> None:
         """Add the parts that deal with others: people, the provider, the fleet."""
         controller, settings, add = self.controller, self.settings, self.parts.add
-        self.dispatcher = add(Dispatcher(settings.notify, lambda: self.health.snapshot()))
+        host, address = settings.fleet.name or socket.gethostname(), settings.listen.address
+        self.dispatcher = add(
+            Dispatcher(settings.notify, lambda: self.health.snapshot(), host, address)
+        )
         tell = self.dispatcher.tell
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, self.sampler.last))
         self.peering = self.reporting = None

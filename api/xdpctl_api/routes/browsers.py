@@ -4,7 +4,6 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from xdpctl.config.settings import Listen
 from xdpctl.errors import BusyError, ConflictError, RoleError
 from xdpctl.processes.sessions import LINK_SECONDS, Session
 from xdpctl_api.auth import Admin
@@ -27,14 +26,9 @@ async def make_link(request: Request, who: Admin, ctx: Ctx) -> LinkOut:
     """A link that logs a browser in as the caller. Only on the Unix socket, without a token."""
     if not isinstance(request.scope.get(PEER), LocalPeer) or "authorization" in request.headers:
         raise RoleError("links are made on the Unix socket alone; with a token, log in at /login")
-    code = ctx.sessions.link(Session(user=who.name))
-    return LinkOut(url=f"{_address(ctx.settings.listen)}/login?code={code}", seconds=LINK_SECONDS)
-
-
-def _address(listen: Listen) -> str:
-    if not listen.port:
+    address = ctx.settings.listen.address
+    if not address:
         fix = "set listen.port, and start again"
         raise ConflictError("the dashboard is served on TCP, and listen.port is 0", "", fix)
-    scheme = "https" if listen.tls_certificate else "http"
-    host = listen.names[0] if listen.names else listen.host
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listen.port}"
+    code = ctx.sessions.link(Session(user=who.name))
+    return LinkOut(url=f"{address}/login?code={code}", seconds=LINK_SECONDS)

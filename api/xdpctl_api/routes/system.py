@@ -122,7 +122,7 @@ async def read_counters(who: Viewer, ctx: Ctx) -> CountersOut:
 
 @router.post("/v1/notifications/test")
 async def test_notifications(who: Unbound, ctx: Ctx) -> NotifiedOut:
-    """Send a test message to each of notify.urls; `taken` says, in order, which accepted it."""
+    """Send a test message to each of notify.urls and notify.webhooks; `taken` is their answers."""
     return NotifiedOut(taken=await asyncio.to_thread(ctx.dispatcher.test))
 
 

@@ -125,6 +125,6 @@ class BypassState(BaseModel):
 class NotifiedOut(BaseModel):
     """The result of a test message."""
 
-    taken: list[bool] = Field(
-        description="For each of notify.urls, in order, whether it accepted the message"
+    taken: dict[str, bool] = Field(
+        description="For each of notify.urls and notify.webhooks, whether it accepted the message"
     )

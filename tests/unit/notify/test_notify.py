@@ -3,7 +3,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,14 +19,16 @@ from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News, Snapshot, last_told, news
-from xdpctl.notify.dispatcher import Dispatcher, Files, apprise_send
+from xdpctl.notify.dispatcher import Dispatcher
+from xdpctl.notify.message import Message
+from xdpctl.notify.senders import by_apprise
 from xdpctl.notify.settings import Kind, NotifySettings
 
 __all__ = ["api", "run"]
 OPEN = Incident("a", "198.51.100.2/32", 1.0, 2.0, 900.0, detectors=("x",), attacks=("udp_flood",))
 
 
-def told(before: Snapshot, now: Snapshot) -> list[Kind]:
+def told(before: Snapshot, now: Snapshot) -> list[Kind | None]:
     return [item.kind for item in news(before, now)]
 
 
@@ -51,7 +54,7 @@ def test_only_changes_are_sent() -> None:
     ):
         assert told(before, now) == wanted
     (item,) = news(look(OPEN), look(closed))
-    assert "lasted 11m 39s" in item.text
+    assert item.title == "udp_flood on 198.51.100.2/32 is over after 11m 39s"
     assert "xdpctl incident show a" in item.text
 
 
@@ -62,6 +65,10 @@ def test_a_growing_number_is_sent_when_it_has_doubled() -> None:
         found.append(told(before, now))
         before = last_told(before, now)
     assert found == [[], [], [], [Kind.ESCALATED], [], [], [Kind.ESCALATED]]
+
+
+def sample() -> Message:
+    return Message(item(), "edge1", "", "msg_1", 1.7e9)
 
 
 def item(key: str = "k", kind: Kind = Kind.OPENED) -> News:
@@ -79,16 +86,25 @@ class Sent:
         self.refusals = refusals
         self.texts: list[tuple[str, str]] = []
 
-    def __call__(self, url: str, title: str, text: str, files: Files) -> bool:
+    def __call__(self, url: str, message: Message) -> bool:
         if self.refusals.get(url, 0) > 0:
             self.refusals[url] -= 1
             return False
-        self.texts.append((url, text))
+        self.texts.append((url, message.text))
         return True
 
 
+def sending(
+    settings: NotifySettings, look: Callable[[], Snapshot], send: Callable[[str, Message], bool]
+) -> Dispatcher:
+    """A dispatcher whose URLs lead to `send`."""
+    made = Dispatcher(settings, look, "edge1")
+    made.targets = {f"notify.urls[{n}]": partial(send, url) for n, url in enumerate(settings.urls)}
+    return made
+
+
 def test_the_same_event_is_sent_once_and_only_if_configured() -> None:
-    told = Dispatcher(settings("a", on=(Kind.OPENED,)), look, Sent())
+    told = sending(settings("a", on=(Kind.OPENED,)), look, Sent())
     for _ in range(3):
         told.tell(item())
     told.tell(item("other", Kind.CLOSED))
@@ -100,7 +116,7 @@ def test_a_failed_message_is_retried_and_not_sent_twice(
 ) -> None:
     monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
     sent = Sent(b=1, c=9)
-    Dispatcher(settings("a", "b", "c"), look, sent).deliver(item())
+    sending(settings("a", "b", "c"), look, sent).deliver(item())
     assert [url for url, _ in sent.texts] == ["a", "b"]
     assert "notify.urls[2] did not accept: title k" in caplog.text
 
@@ -111,7 +127,7 @@ def test_messages_are_limited_per_hour_and_the_next_counts_those_left_out(
     sent, clock = Sent(), [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr("xdpctl.notify.dispatcher._PER_HOUR", 2)
-    told = Dispatcher(settings("a"), look, sent)
+    told = sending(settings("a"), look, sent)
     for n in range(5):
         told.deliver(item(str(n)))
     assert len(sent.texts) == 2
@@ -123,7 +139,7 @@ def test_messages_are_limited_per_hour_and_the_next_counts_those_left_out(
 def test_nothing_waits_for_a_slow_messenger() -> None:
     stuck, going = threading.Event(), threading.Event()
 
-    def send(url: str, title: str, text: str, files: Files) -> bool:
+    def send(url: str, message: Message) -> bool:
         going.set()
         return stuck.wait(30)
 
@@ -134,7 +150,7 @@ def test_nothing_waits_for_a_slow_messenger() -> None:
         last[0] = next(states, last[0])
         return last[0]
 
-    told = Dispatcher(settings("a"), next_look, send)
+    told = sending(settings("a"), next_look, send)
     told.start()
     try:
         assert going.wait(10), "the incident that opened is told"
@@ -165,7 +181,7 @@ def test_a_refused_event_of_a_detector_is_sent(box: Api) -> None:
 def test_an_unknown_url_is_reported_without_its_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert not apprise_send("nosuch://user:secret@host/token", "title", "text")
+    assert not by_apprise("nosuch://user:secret@host/token", sample())
     assert "secret" not in caplog.text
     assert "token" not in caplog.text
 
@@ -192,9 +208,9 @@ def test_valid_settings_are_read() -> None:
 
 def test_the_command_line_sends_a_test_message(api: Client, run: Run) -> None:
     for taken, code, said in (
-        ([True, False], 1, "notify.urls[1] did not accept it"),
-        ([True], 0, "notify.urls[0] accepted it"),
-        ([], 0, "no notifications are sent"),
+        ({"notify.urls[0]": True, "notify.urls[1]": False}, 1, "urls[1] did not accept it"),
+        ({"notify.webhooks[0]": True}, 0, "notify.webhooks[0] accepted it"),
+        ({}, 0, "no notifications are sent"),
     ):
         api.answers["POST", "/v1/notifications/test"] = {"taken": taken}
         ended, out, _ = run("notify", "test")
@@ -203,7 +219,7 @@ def test_the_command_line_sends_a_test_message(api: Client, run: Run) -> None:
 
 def heard(*looks: Snapshot) -> list[str]:
     """The texts that somebody is told of."""
-    herald = Dispatcher(NotifySettings(urls=("json://x",)), lambda: Snapshot({}), lambda *_: True)
+    herald = sending(settings("json://x"), lambda: Snapshot({}), lambda *_: True)
     before = looks[0]
     for now in looks[1:]:
         for item in news(before, now):
@@ -236,15 +252,15 @@ def test_each_step_of_a_ladder_is_sent() -> None:
 def test_notifications_continue_after_any_error() -> None:
     turns, sent = SimpleQueue[str](), SimpleQueue[str]()
 
-    def send(url: str, title: str, text: str, files: Files) -> bool:
-        sent.put(title)
+    def send(url: str, message: Message) -> bool:
+        sent.put(message.news.title)
         raise RuntimeError("a defect of somebody else's")
 
     def broken() -> Snapshot:
         turns.put("look")
         raise KeyError("a defect")
 
-    herald = Dispatcher(NotifySettings(urls=("json://x",)), broken, send)
+    herald = sending(settings("json://x"), broken, send)
     herald.start()
     for title in ("first", "second"):
         herald.tell(News(Kind.TROUBLE, title, title, ""))

@@ -20,7 +20,9 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.incidents.abuse import Reporter
-from xdpctl.notify.dispatcher import apprise_send
+from xdpctl.notify.changes import News
+from xdpctl.notify.message import Message
+from xdpctl.notify.senders import by_apprise
 from xdpctl.notify.settings import Kind, NotifySettings
 from xdpctl.watch.abuse_reports import Reporting
 
@@ -138,7 +140,10 @@ def test_a_webhook_gets_the_files() -> None:
         thread = Thread(target=server.handle_request)
         thread.start()
         url = f"json://127.0.0.1:{server.server_port}"
-        assert apprise_send(url, "title", "text", (("xarf-203.0.113.7.json", b"{}"),))
+        files = (("xarf-203.0.113.7.json", b"{}"),)
+        assert by_apprise(
+            url, Message(News(Kind.ABUSE, "k", "title", "text", files), "x", "", "", 0.0)
+        )
         thread.join(10)
     (told,) = got
     assert told["message"] == "text"
