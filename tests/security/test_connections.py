@@ -16,7 +16,7 @@ import pytest
 
 from tests.security.certificates import certify
 from tests.support.apiclient import TCP, Api, problem
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.connection import Connection
 from xdpctl_api.transport.listeners import listener_config

@@ -11,7 +11,7 @@ import pytest
 from tests.security.certificates import certify
 from tests.support.apiclient import TCP, Api, problem
 from xdpctl.config.file import parse
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl.errors import ConfigError
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host

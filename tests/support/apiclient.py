@@ -15,7 +15,8 @@ import httpx2
 
 from tests.support import described
 from tests.support.fakes import BreakableStore, FakeClock, FakeDatapath, controller
-from xdpctl.config.settings import Listen, Settings
+from xdpctl.config.listen import Listen
+from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.lists.refresher import Refresher
 from xdpctl.lists.source import Limits, ListSource

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl_api.transport.admission import Admission, Caps
 from xdpctl_api.transport.listeners import listener_config
 from xdpctl_api.transport.server import Server

@@ -12,7 +12,8 @@ from rich.markup import escape
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.config import file as config
-from xdpctl.config.settings import Listen, Settings
+from xdpctl.config.listen import Listen
+from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError, DatapathError, Refused, Unreachable
 
 app = typer.Typer()

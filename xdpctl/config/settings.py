@@ -13,6 +13,7 @@ from xdpctl.base.problems import Problems
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Seconds, Table
 from xdpctl.config import paths
+from xdpctl.config.listen import Listen
 from xdpctl.control.operations.default_limits import DefaultLimit, LimitSettings
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.flood.settings import DetectSettings
@@ -43,29 +44,6 @@ class Interface(Table, frozen=True):
     name: str
     side: Literal["outside", "inside"] = "inside"
     shared: bool = False
-
-
-class Listen(Table, frozen=True):
-    """`[listen]`: the sockets of the API; port 0 disables TCP.
-
-    Without a certificate, only loopback is allowed for `host`.
-    """
-
-    socket: Path = field(default_factory=lambda: paths.SOCKET)
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8460
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_client_ca: Path | None = None
-    names: tuple[str, ...] = ()
-    trusted_proxies: tuple[Prefix, ...] = ()
-
-    @property
-    def address(self) -> str:
-        """The URL of the pages, without a path; empty without TCP."""
-        scheme, host = "https" if self.tls_certificate else "http", (*self.names, self.host)[0]
-        place = f"{f'[{host}]' if ':' in host else host}:{self.port}"
-        return f"{scheme}://{place}" if self.port else ""
 
 
 class QuotaSettings(Table, frozen=True):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xdpctl.base.system import sd_notify
-from xdpctl.config.settings import Listen, Settings
+from xdpctl.config.listen import Listen
+from xdpctl.config.settings import Settings
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.settings import FleetSettings
 

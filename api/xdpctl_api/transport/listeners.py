@@ -10,7 +10,7 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.processes.sockets import FleetListener
 from xdpctl_api.transport.callers import Hosts, LocalCallers, NodeCallers, RemoteCallers

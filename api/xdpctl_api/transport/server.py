@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xdpctl.base.system import sd_notify
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl.processes.sockets import FleetListener
 from xdpctl_api.transport.admission import Admission, Caps, Ticket
 from xdpctl_api.transport.callers import network_of

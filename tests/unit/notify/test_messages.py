@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from xdpctl.config.file import parse
-from xdpctl.config.settings import Listen
+from xdpctl.config.listen import Listen
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident, RuleRecord
 from xdpctl.notify.changes import News, Severity, Snapshot, news

@@ -12,7 +12,8 @@ import pytest
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.system import sd_notify
-from xdpctl.config.settings import Listen, Settings
+from xdpctl.config.listen import Listen
+from xdpctl.config.settings import Settings
 from xdpctl.datapath.loader import neighbours
 from xdpctl.processes import loader_status
 from xdpctl.processes.sockets import tcp_listener

@@ -16,7 +16,8 @@ from xdpctl import errors
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.cli.app import app
 from xdpctl.config.file import schema
-from xdpctl.config.settings import Listen, QuotaSettings, Settings
+from xdpctl.config.listen import Listen
+from xdpctl.config.settings import QuotaSettings, Settings
 from xdpctl.flood.settings import FLOORS
 from xdpctl.lists.settings import FeedSettings
 from xdpctl.mitigation.settings import AutomaticSettings
