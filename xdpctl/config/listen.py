@@ -28,7 +28,14 @@ class Listen(Table, frozen=True):
 
     @property
     def address(self) -> str:
-        """The URL of the pages, without a path; empty without TCP."""
+        """The URL of the pages for somebody on this host, without a path; empty without TCP."""
         scheme, host = "https" if self.tls_certificate else "http", (*self.names, self.host)[0]
         place = f"{f'[{host}]' if ':' in host else host}:{self.port}"
         return f"{scheme}://{place}" if self.port else ""
+
+    @property
+    def shared_address(self) -> str:
+        """The URL of the pages for others; empty if it is not known by what name they reach it."""
+        if not self.names or not self.port:
+            return ""
+        return f"https://{self.names[0]}" if self.trusted_proxies else self.address

@@ -26,42 +26,44 @@ def in_short(incident: dict[str, Any], facts: Mapping[str, str]) -> dict[str, st
 
 def _what(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
     attacks = ", ".join(incident["attacks"]) or "an attack of an unknown kind"
-    peaks = [facts[name] for name in ("peak of drops", "peak") if incident["evidence"]["rates"]]
-    peak = f"; dropped at most {peaks[0]}" if peaks else ""
+    peak = ""
+    if any(row[1] for row in incident["evidence"]["rates"]):
+        peak = f"; its rules hit at most {facts['peak of drops']}"
+    elif incident["peak_pps"] or incident["peak_bps"]:
+        peak = f"; at most {facts['peak']}"
     return f"{attacks} on {incident['subject']}, reported by {facts['reported by']}{peak}"
 
 
 def _since(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
-    until = incident["closed_at"] or incident["updated_at"]
-    lasted = show_duration(max(until - incident["opened_at"], 0))
-    if incident["closed_at"]:
-        return f"{facts['began']}; it lasted {lasted}"
-    return f"{facts['began']}; ongoing, last heard of after {lasted}"
+    if not incident["closed_at"]:
+        return f"{facts['began']}; ongoing"
+    lasted = show_duration(max(incident["closed_at"] - incident["opened_at"], 0))
+    return f"{facts['began']}; it lasted {lasted}"
 
 
 def _done(incident: dict[str, Any]) -> str:
-    made = incident["rules_made"]
+    made, rules = incident["rules_made"], incident["rules"]
     if not made:
-        return "nothing: no rule was made"
-    enforced = [rule["at"] for rule in incident["rules"] if rule["mode"] != "monitor"]
-    first = ""
+        return "no rule was made for it"
+    enforced = [rule["at"] for rule in rules if rule["mode"] != "monitor"]
+    how, hit = "", "they hit"
     if enforced:
-        after = max(min(enforced) - incident["opened_at"], 0)
-        first = f", the first after {after:.1f} s"
-    hit = f"they hit {si(incident['packets'])} packets, {si(incident['bytes'])}B"
-    return f"{made:,} rule{'' if made == 1 else 's'} made{first}; {hit}"
+        how = f", the first after {max(min(enforced) - incident['opened_at'], 0):.1f} s"
+    elif len(rules) == made:
+        how, hit = ", all in monitor mode", "they would have hit"
+    amount = f"{si(incident['packets'])} packets, {si(incident['bytes'])}B"
+    return f"{made:,} rule{'' if made == 1 else 's'} made{how}; {hit} {amount}"
 
 
 def _cost(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
     """Newcomers, and the people whom its rules hit; what is not measured is said."""
     whom = list(dict.fromkeys(r["collateral"] for r in incident["rules"] if r["collateral"]))
-    lines = [f"newcomers: {facts['newcomers']}"]
-    lines.append(f"people among what was dropped: {'; '.join(whom[:3]) or _NOT_MEASURED}")
-    return "; ".join(lines)
+    people = "; ".join(whom[:3]) or _NOT_MEASURED
+    return f"newcomers: {facts['newcomers']}; people among what its rules hit: {people}"
 
 
 def _open(incident: dict[str, Any]) -> str:
     force = incident["rules_made"] - incident["rules_ended"]
     rules = f"{force:,} rule{'' if force == 1 else 's'} in force" if force else ""
-    waits = "nobody has closed it" if incident["open"] else ""
+    waits = "it is not over" if incident["open"] else ""
     return ", ".join(part for part in (rules, waits) if part) or "nothing"

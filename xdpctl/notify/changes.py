@@ -111,7 +111,8 @@ def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
         return News(kind, f"{incident.id} {key}", title, _facts(incident), incident=incident)
 
     if incident.open and (before is None or not before.open):
-        yield told(Kind.OPENED, "opened", f"{attack} began{rate}")
+        again, ended = (" again", before.closed_at) if before else ("", 0.0)
+        yield told(Kind.OPENED, f"opened {ended}", f"{attack} began{again}{rate}")
     elif before is not None and incident.open and _worse(before, incident):
         key = f"{attack} {incident.rules_raised} {incident.peak_pps:g}"
         yield told(Kind.ESCALATED, key, f"{attack} grows{rate}")
@@ -120,7 +121,7 @@ def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
         yield told(Kind.ESCALATED, f"softened {incident.rules_softened}", title)
     elif before is not None and before.open and not incident.open:
         lasted = show_duration(incident.closed_at - incident.opened_at)
-        yield told(Kind.CLOSED, "closed", f"{attack} is over after {lasted}")
+        yield told(Kind.CLOSED, f"closed {incident.closed_at}", f"{attack} is over after {lasted}")
 
 
 def _worse(before: Incident, incident: Incident) -> bool:
@@ -138,10 +139,13 @@ def _facts(incident: Incident) -> str:
         f"Reported peak: {si(incident.peak_pps)} packets/s, {si(incident.peak_bps)}bit/s",
         f"{incident.rules_made:,} rules added, {incident.rules_ended:,} ended",
     ]
-    lines += [f"- {rule.action} {rule.what}, {rule.mode}" for rule in incident.rules[-_RULES:]]
-    if not incident.open:
+    standing = [rule for rule in incident.rules if not rule.ended_at][-_RULES:]
+    lines += [f"- in force: {rule.action} {rule.what}, {rule.mode}" for rule in standing]
+    if incident.rules_ended:
         hit = f"{si(incident.packets)} packets, {si(incident.bytes)}B"
-        lines.append(f"The rules hit {hit}; {incident.closed_by}")
+        lines.append(f"Rules that have ended hit {hit}")
+    if not incident.open:
+        lines.append(f"Ended: {incident.closed_by}")
     whom = dict.fromkeys(rule.collateral for rule in incident.rules if rule.collateral)
     lines.append(f"People among what they hit: {'; '.join(list(whom)[:_RULES]) or 'not measured'}")
     if incident.rules_made > incident.rules_ended:

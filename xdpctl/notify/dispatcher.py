@@ -15,15 +15,58 @@ from xdpctl.errors import XdpctlError
 from xdpctl.notify.changes import News, Snapshot, last_told, news
 from xdpctl.notify.message import Message
 from xdpctl.notify.senders import by_apprise, by_webhook
-from xdpctl.notify.settings import NotifySettings
+from xdpctl.notify.settings import Kind, NotifySettings
 
 _LOOK_SECONDS = 1.0
 _HOUR = 3600.0
 _WAITING_MAX = 200
 _PER_HOUR = 30
 _TRIES = (0.0, 5.0, 30.0, 120.0)  # seconds before each try
+_WELL_SECONDS = 60.0  # without a problem, until it is over: before that it comes and goes
 log = logging.getLogger("xdpctl.notify")
 Send = Callable[[Message], bool]  # returns whether it was accepted
+
+
+class Target:
+    """One receiver, with a thread of its own, so that it delays no other one."""
+
+    def __init__(self, name: str, send: Send, stop: threading.Event) -> None:
+        self.name, self.send, self._stop = name, send, stop
+        self._waiting: queue.Queue[Message] = queue.Queue(_WAITING_MAX)
+        self._thread: threading.Thread | None = None
+
+    def put(self, message: Message) -> None:
+        """Queue a message."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait(message)
+        except queue.Full:
+            log.error("%s: not sent, the queue is full: %s", self.name, message.title)
+
+    def accepts(self, message: Message) -> bool:
+        """Send once; whether it was accepted."""
+        try:
+            return self.send(message)
+        except Exception as error:  # of a library; its text may have the URL
+            log.error("%s: sending failed: %s", self.name, type(error).__name__)
+            return False
+
+    def deliver(self, message: Message) -> None:
+        """Send, with retries."""
+        for pause in _TRIES:
+            if self._stop.wait(pause) or self.accepts(message):
+                return
+        log.error("%s did not accept: %s", self.name, message.title)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                message = self._waiting.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            self.deliver(message)
 
 
 class Dispatcher:
@@ -35,23 +78,26 @@ class Dispatcher:
     def __init__(
         self, settings: NotifySettings, look: Callable[[], Snapshot], host: str, address: str = ""
     ) -> None:
-        self.settings, self._look = settings, look
-        self._host, self._address = host, address
-        self.targets = _targets(settings)
-        self._waiting: queue.Queue[News] = queue.Queue(_WAITING_MAX)
-        self._told: dict[str, float] = {}
+        self._look, self._host, self._address = look, host, address
+        self._told: dict[tuple[Kind | None, str], float] = {}
         self._sent: deque[float] = deque()
         self._held_back = 0
         self._before: Snapshot | None = None
+        self._well_since: float | None = None
         self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.use(settings)
         trouble = "notifications are not sent"
         self._task = PeriodicTask("notifications", _LOOK_SECONDS, self._watch, trouble)
-        self._sender = threading.Thread(target=self._deliver, name="notify sender", daemon=True)
+
+    def use(self, settings: NotifySettings) -> None:
+        """Take other settings; what waits for an earlier target is still sent to it."""
+        self.settings = settings
+        self.targets = [Target(name, send, self._stop) for name, send in _senders(settings).items()]
 
     def start(self) -> None:
-        """Start the threads that watch for changes and send."""
+        """Start to watch for changes."""
         self._task.start()
-        self._sender.start()
 
     def stop(self) -> None:
         """Stop; queued notifications are not sent."""
@@ -59,37 +105,68 @@ class Dispatcher:
         self._task.stop()
 
     def tell(self, item: News) -> None:
-        """Queue a notification, unless its kind is off or its key was sent within the last hour."""
+        """Send a notification, unless its kind is off or its key was sent within the last hour.
+
+        At most 30 are sent within an hour; the next one says how many were held back.
+        """
         now = time.monotonic()
-        if not self.targets or item.kind not in self.settings.on:
-            return
-        if now - self._told.get(item.key, -_HOUR) < _HOUR:
-            return
-        self._told = {key: at for key, at in self._told.items() if now - at < _HOUR}
-        self._told[item.key] = now
-        try:
-            self._waiting.put_nowait(item)
-        except queue.Full:
-            log.error("not sent, the queue is full: %s", item.title)
+        with self._lock:
+            if not self.targets or item.kind not in self.settings.on:
+                return
+            if not item.over and now - self._told.get((item.kind, item.key), -_HOUR) < _HOUR:
+                return
+            self._told = {
+                key: at
+                for key, at in self._told.items()
+                if now - at < _HOUR and not (item.over and key[0] is item.kind)
+            }
+            self._told[item.kind, item.key] = now
+            message = self._admitted(item, now)
+        if message:
+            for target in self.targets:
+                target.put(message)
 
     def test(self) -> dict[str, bool]:
         """Send a test message to each target now; return whether each accepted it."""
         text = "This is a test. Notifications of attacks look like this."
         message = self._message(News(None, "a test", "a test", text))
-        return {name: send(message) for name, send in self.targets.items()}
+        return {target.name: target.accepts(message) for target in self.targets}
 
     def _message(self, item: News, held_back: int = 0) -> Message:
         identity = f"msg_{uuid.uuid4().hex}"
         return Message(item, self._host, self._address, identity, time.time(), held_back)
 
+    def _admitted(self, item: News, now: float) -> Message | None:
+        """The message, unless too many were sent within an hour."""
+        while self._sent and self._sent[0] <= now - _HOUR:
+            self._sent.popleft()
+        if len(self._sent) >= _PER_HOUR:
+            self._held_back += 1
+            log.warning("not sent, %d were sent within an hour: %s", len(self._sent), item.title)
+            return None
+        self._sent.append(now)
+        message, self._held_back = self._message(item, self._held_back), 0
+        return message
+
     def _watch(self, _: float) -> None:
         if self._before is None:
             self._before = self._now(Snapshot({}))
             return
-        now = self._now(self._before)
+        now = self._steady(self._before, self._now(self._before))
         for item in news(self._before, now):
             self.tell(item)
         self._before = last_told(self._before, now)
+
+    def _steady(self, before: Snapshot, now: Snapshot) -> Snapshot:
+        """The snapshot with the earlier problems, until there was none for a minute."""
+        if now.problems or not before.problems:
+            self._well_since = None
+            return now
+        self._well_since = self._well_since or time.monotonic()
+        if time.monotonic() - self._well_since < _WELL_SECONDS:
+            return Snapshot(now.incidents, before.problems)
+        self._well_since = None
+        return now
 
     def _now(self, before: Snapshot) -> Snapshot:
         try:
@@ -97,40 +174,8 @@ class Dispatcher:
         except XdpctlError as error:
             return Snapshot(before.incidents, (str(error),))
 
-    def _deliver(self) -> None:
-        while not self._stop.is_set():
-            try:
-                item = self._waiting.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                continue
-            try:
-                self.deliver(item)
-            except Exception:  # the next notifications must still be sent
-                log.exception("not sent because of a defect: %s", item.title)
 
-    def deliver(self, item: News) -> None:
-        """Send to each target, with retries; more than 30 an hour are held back."""
-        now = time.monotonic()
-        while self._sent and self._sent[0] <= now - _HOUR:
-            self._sent.popleft()
-        if len(self._sent) >= _PER_HOUR:
-            self._held_back += 1
-            log.warning("not sent, %d were sent within an hour: %s", len(self._sent), item.title)
-            return
-        self._sent.append(now)
-        message, self._held_back = self._message(item, self._held_back), 0
-        left = dict(self.targets)
-        for pause in _TRIES:
-            if self._stop.wait(pause):
-                return
-            left = {name: send for name, send in left.items() if not send(message)}
-            if not left:
-                return
-        for name in left:
-            log.error("%s did not accept: %s", name, item.title)
-
-
-def _targets(settings: NotifySettings) -> dict[str, Send]:
+def _senders(settings: NotifySettings) -> dict[str, Send]:
     """How to send to each target, by the name of its setting."""
     urls = {f"urls[{n}]": partial(by_apprise, url) for n, url in enumerate(settings.urls)}
     hooks = {

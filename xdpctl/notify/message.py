@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A notification as it is sent: as text, and as an event. Pure."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +66,10 @@ class Message:
                 "text": self.text,
                 "link": self.link or None,
                 "incident": _data(incident) if incident else None,
+                "files": [
+                    {"name": name, "base64": base64.b64encode(content).decode()}
+                    for name, content in self.news.files
+                ],
             },
         }
         if incident:

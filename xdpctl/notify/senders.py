@@ -41,8 +41,13 @@ def by_apprise(url: str, message: Message) -> bool:
     attachment: Any = AttachMemory
     attached = [attachment(content=data, name=name) for name, data in message.news.files]
     severity: Any = message.news.severity.value  # by Apprise's names
+    plain: Any = apprise.NotifyFormat.TEXT  # else mail would take it for HTML
     sent = service.notify(
-        title=message.title, body=message.text, notify_type=severity, attach=attached or None
+        title=message.title,
+        body=message.text,
+        notify_type=severity,
+        body_format=plain,
+        attach=attached or None,
     )
     return bool(sent)
 
@@ -59,12 +64,16 @@ def by_webhook(hook: Webhook, message: Message) -> bool:
         "webhook-timestamp": stamp,
         "webhook-signature": signature(hook.key, message.identity, stamp, body),
     }
+    logging.getLogger("httpx2").disabled = True  # it logs URLs, which are secrets
     try:
-        answer = httpx2.post(hook.url, content=body, headers=headers, timeout=_SECONDS)
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        log.warning("a webhook cannot be reached: %s", type(error).__name__)  # a URL is a secret
+        with (
+            httpx2.Client(timeout=_SECONDS, trust_env=False) as client,
+            client.stream("POST", hook.url, content=body, headers=headers) as answer,
+        ):
+            return bool(answer.is_success)  # what it says beyond that is not read
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        log.warning("a webhook cannot be reached: %s", type(error).__name__)
         return False
-    return bool(answer.is_success)
 
 
 def signature(key: bytes, identity: str, stamp: str, body: bytes) -> str:

@@ -151,7 +151,7 @@ class ControlPlane:
     def _add_others(self) -> None:
         """Add the parts that deal with others: people, the provider, the fleet."""
         controller, settings, add = self.controller, self.settings, self.parts.add
-        host, address = settings.fleet.name or socket.gethostname(), settings.listen.address
+        host, address = settings.fleet.name or socket.gethostname(), settings.listen.shared_address
         self.dispatcher = add(
             Dispatcher(settings.notify, lambda: self.health.snapshot(), host, address)
         )
@@ -231,7 +231,7 @@ class ControlPlane:
         policy = self.fleet_policy.text
         self._use_automatic(read_policy(policy) if policy else loaded.automatic)
         self.settings = structs.replace(self.settings, notify=loaded.notify)
-        self.dispatcher.settings = loaded.notify
+        self.dispatcher.use(loaded.notify)
 
     def _use_automatic(self, automatic: AutomaticSettings) -> None:
         self.settings = structs.replace(self.settings, automatic=automatic)

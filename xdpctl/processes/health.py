@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.flood.settings import Most
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
+from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import Snapshot
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.parts import Parts
@@ -78,7 +81,22 @@ class Health:
 
     def snapshot(self) -> Snapshot:
         """The incidents and problems as of now, for notifications."""
-        return Snapshot(dict(self.controller.state.incidents), tuple(self.problems()))
+        incidents = {
+            identity: self._measured(incident) if incident.open else incident
+            for identity, incident in list(self.controller.state.incidents.items())
+        }
+        return Snapshot(incidents, tuple(self.problems()))
+
+    def _measured(self, incident: Incident) -> Incident:
+        """The incident, in which rules in force have whom they hit as well."""
+        known = self.controller.state.collateral
+        rules = tuple(
+            structs.replace(rule, collateral=str(known[rule.id]))
+            if not rule.ended_at and rule.id in known
+            else rule
+            for rule in incident.rules
+        )
+        return incident.replace(rules=rules)
 
     def warnings(self) -> list[str]:
         """Warnings that do not affect readiness."""

@@ -83,6 +83,6 @@ class Reporting:
             "with this host, so they are not forged. A report about each is attached (XARF 4). "
             "Pass it on to whoever runs that network."
         )
-        self._tell(News(Kind.ABUSE, f"{incident.id} abuse", title, text, reports))
+        self._tell(News(Kind.ABUSE, f"{incident.id} abuse", title, text, reports, incident))
         note = f"{len(reports):,} abuse reports were given to the notifier"
         self._controller.submit(lambda d: remark(d, incident.id, note, "xdpctl")).result(10)

@@ -20,7 +20,7 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 50, 8, 50
+_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 500, 8, 50
 _WAITING, _INCIDENTS = 50, 12
 _FIGURES = "newcomers,pass_packets,pass_bits,drop_packets,drop_bits"
 _WINDOW = "4s"

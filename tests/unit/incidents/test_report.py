@@ -160,8 +160,8 @@ def test_an_incident_has_five_lines() -> None:
     lines = in_short.in_short(incident, report.facts(incident))
     assert list(lines) == ["what", "since", "done", "cost", "open"]
     assert lines["what"] == (
-        "udp_flood on 198.51.100.2/32, reported by fastnetmon; dropped at most 9 k packets/s, "
-        "8 Mbit/s, measured at 22:14:41"
+        "udp_flood on 198.51.100.2/32, reported by fastnetmon; its rules hit at most 9 k "
+        "packets/s, 8 Mbit/s, measured at 22:14:41"
     )
     assert lines["since"] == "2023-11-14 22:13:20 UTC; it lasted 1m"
     assert lines["done"] == "1 rule made, the first after 1.0 s; they hit 123 k packets, 10B"
@@ -180,8 +180,22 @@ def test_what_is_open_or_not_measured_is_said() -> None:
     }
     incident = shown(evidence=evidence, **going)
     lines = in_short.in_short(incident, report.facts(incident))
-    assert lines["since"].endswith("; ongoing, last heard of after 1m")
-    assert lines["cost"] == ("newcomers: not measured; people among what was dropped: not measured")
-    assert lines["open"] == "2 rules in force, nobody has closed it"
+    assert lines["since"].endswith("; ongoing")
+    assert lines["cost"] == (
+        "newcomers: not measured; people among what its rules hit: not measured"
+    )
+    assert lines["open"] == "2 rules in force, it is not over"
     incident = shown(rules_made=0, rules_ended=0)
-    assert in_short.in_short(incident, report.facts(incident))["done"].startswith("nothing")
+    assert in_short.in_short(incident, report.facts(incident))["done"] == "no rule was made for it"
+
+
+def test_what_was_only_monitored_was_not_dropped() -> None:
+    (rule,) = shown()["rules"]
+    incident = shown(rules=[{**rule, "mode": "monitor"}])
+    lines = in_short.in_short(incident, report.facts(incident))
+    assert (
+        lines["done"] == "1 rule made, all in monitor mode; they would have hit 123 k packets, 10B"
+    )
+    incident = shown(evidence={**shown()["evidence"], "rates": []})
+    lines = in_short.in_short(incident, report.facts(incident))
+    assert lines["what"].endswith("; at most 90 k packets/s, reported by detectors")

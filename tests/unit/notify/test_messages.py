@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,15 +13,16 @@ from typing import Any
 
 import pytest
 
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.config.listen import Listen
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident, RuleRecord
 from xdpctl.notify.changes import News, Severity, Snapshot, news
-from xdpctl.notify.dispatcher import Dispatcher
+from xdpctl.notify.dispatcher import Dispatcher, Target
 from xdpctl.notify.message import Message
-from xdpctl.notify.senders import by_webhook
-from xdpctl.notify.settings import Kind, NotifySettings, Webhook
+from xdpctl.notify.senders import by_apprise, by_webhook
+from xdpctl.notify.settings import Webhook
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -58,7 +60,7 @@ def test_a_title_has_the_host_the_kind_the_state_and_the_rate() -> None:
 
 def test_the_text_says_what_was_done_whom_it_cost_and_how_to_undo_it() -> None:
     lines = began().text.splitlines()
-    assert "- drop dst 198.51.100.2 proto udp, enforce" in lines
+    assert "- in force: drop dst 198.51.100.2 proto udp, enforce" in lines
     assert "People among what they hit: 0 of 400" in lines
     assert "To end its rules: xdpctl unblock --tag incident-20261130-081900" in lines
     assert lines[-1] == "https://edge1.example:8460/incidents/20261130-081900"
@@ -141,23 +143,41 @@ def test_a_message_that_is_sent_again_has_the_same_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0))
-    told, tried = Dispatcher(NotifySettings(), lambda: Snapshot({}), "edge1"), list[str]()
+    tried = list[str]()
 
     def send(message: Message) -> bool:
         tried.append(message.identity)
         return len(tried) > 1
 
-    told.targets = {"notify.webhooks[0]": send}
-    told.deliver(News(Kind.TROUBLE, "k", "t", ""))
-    told.deliver(News(Kind.TROUBLE, "other", "t", ""))
-    assert tried[0] == tried[1] != tried[2]
+    Target("notify.webhooks[0]", send, threading.Event()).deliver(began())
+    assert tried == ["msg_1", "msg_1"]
+
+
+def test_neither_a_secret_url_nor_what_the_webhook_answers_is_logged(
+    taker: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for status in (204, 500):
+        by_webhook(Webhook(f"{taker}/{status}", SECRET), began())
+    assert taker not in caplog.text
+
+
+def test_a_mail_has_the_lines_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda _, **kw: given.update(kw) or True)
+    assert by_apprise("json://127.0.0.1/", began())
+    assert given["body_format"] == apprise.NotifyFormat.TEXT
+    assert given["notify_type"] == "warning"
 
 
 def test_webhooks_are_read_from_the_settings() -> None:
     read = parse({"notify": {"webhooks": [{"url": "https://x.example/h", "secret": SECRET}]}})
     (hook,) = read.notify.webhooks
     assert hook.key == KEY
-    assert set(Dispatcher(read.notify, lambda: Snapshot({}), "x").targets) == {"notify.webhooks[0]"}
+    made = Dispatcher(read.notify, lambda: Snapshot({}), "x")
+    assert [target.name for target in made.targets] == ["notify.webhooks[0]"]
 
 
 @pytest.mark.parametrize(
@@ -181,3 +201,10 @@ def test_the_address_of_the_pages_is_the_first_name_that_people_type() -> None:
     assert Listen(host="::1").address == "http://[::1]:8460"
     assert Listen(names=("edge1.example",), port=443).address == "http://edge1.example:443"
     assert Listen(port=0).address == ""
+
+
+def test_others_are_told_an_address_only_if_its_name_is_known() -> None:
+    assert Listen().shared_address == Listen(host="0.0.0.0").shared_address == ""
+    assert Listen(names=("edge1.example",)).shared_address == "http://edge1.example:8460"
+    proxied = Listen(names=("edge1.example",), trusted_proxies=(parse_prefix("192.0.2.9"),))
+    assert proxied.shared_address == "https://edge1.example"

@@ -19,7 +19,7 @@ from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News, Snapshot, last_told, news
-from xdpctl.notify.dispatcher import Dispatcher
+from xdpctl.notify.dispatcher import Dispatcher, Target
 from xdpctl.notify.message import Message
 from xdpctl.notify.senders import by_apprise
 from xdpctl.notify.settings import Kind, NotifySettings
@@ -94,21 +94,42 @@ class Sent:
         return True
 
 
+class Kept(Target):
+    """Keeps the messages instead of sending them."""
+
+    def __init__(self) -> None:
+        super().__init__("kept", lambda _: True, threading.Event())
+        self.messages: list[Message] = []
+
+    def put(self, message: Message) -> None:
+        self.messages.append(message)
+
+
+def keeping(settings: NotifySettings) -> tuple[Dispatcher, list[Message]]:
+    """A dispatcher, and the messages that it would send."""
+    made, kept = Dispatcher(settings, look, "edge1"), Kept()
+    made.targets = [kept]
+    return made, kept.messages
+
+
 def sending(
     settings: NotifySettings, look: Callable[[], Snapshot], send: Callable[[str, Message], bool]
 ) -> Dispatcher:
     """A dispatcher whose URLs lead to `send`."""
     made = Dispatcher(settings, look, "edge1")
-    made.targets = {f"notify.urls[{n}]": partial(send, url) for n, url in enumerate(settings.urls)}
+    made.targets = [
+        Target(target.name, partial(send, url), made._stop)
+        for url, target in zip(settings.urls, made.targets, strict=True)
+    ]
     return made
 
 
 def test_the_same_event_is_sent_once_and_only_if_configured() -> None:
-    told = sending(settings("a", on=(Kind.OPENED,)), look, Sent())
+    told, messages = keeping(settings("a", on=(Kind.OPENED,)))
     for _ in range(3):
         told.tell(item())
     told.tell(item("other", Kind.CLOSED))
-    assert told._waiting.qsize() == 1
+    assert len(messages) == 1
 
 
 def test_a_failed_message_is_retried_and_not_sent_twice(
@@ -116,24 +137,70 @@ def test_a_failed_message_is_retried_and_not_sent_twice(
 ) -> None:
     monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0, 0.0, 0.0))
     sent = Sent(b=1, c=9)
-    sending(settings("a", "b", "c"), look, sent).deliver(item())
+    for target in sending(settings("a", "b", "c"), look, sent).targets:
+        target.deliver(sample())
     assert [url for url, _ in sent.texts] == ["a", "b"]
-    assert "notify.urls[2] did not accept: title k" in caplog.text
+    assert "notify.urls[2] did not accept: edge1: title k" in caplog.text
+
+
+def test_a_target_that_fails_by_a_defect_does_not_keep_others_from_being_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("xdpctl.notify.dispatcher._TRIES", (0.0,))
+
+    def send(url: str, message: Message) -> bool:
+        if url == "a":
+            raise RuntimeError("https://user:secret@x")
+        return True
+
+    told = sending(settings("a", "b"), look, send)
+    assert told.test() == {"notify.urls[0]": False, "notify.urls[1]": True}
+    assert "notify.urls[0]: sending failed: RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_target_that_hangs_does_not_delay_another_one() -> None:
+    stuck, arrived = threading.Event(), SimpleQueue[str]()
+
+    def send(url: str, message: Message) -> bool:
+        if url == "slow":
+            return stuck.wait(30)
+        arrived.put(message.news.title)
+        return True
+
+    told = sending(settings("slow", "quick"), look, send)
+    try:
+        for n in range(3):
+            told.tell(item(str(n)))
+        assert [arrived.get(timeout=10) for _ in range(3)] == ["title 0", "title 1", "title 2"]
+    finally:
+        stuck.set()
+        told.stop()
 
 
 def test_messages_are_limited_per_hour_and_the_next_counts_those_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sent, clock = Sent(), [1000.0]
+    clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr("xdpctl.notify.dispatcher._PER_HOUR", 2)
-    told = sending(settings("a"), look, sent)
+    told, messages = keeping(settings("a"))
     for n in range(5):
-        told.deliver(item(str(n)))
-    assert len(sent.texts) == 2
+        told.tell(item(str(n)))
+    assert len(messages) == 2
     clock[0] += 3600
-    told.deliver(item("later"))
-    assert "3 messages before this one were held back" in sent.texts[-1][1]
+    told.tell(item("later"))
+    assert "3 messages before this one were held back" in messages[-1].text
+
+
+def test_other_settings_are_used_from_then_on() -> None:
+    told = Dispatcher(settings(), look, "edge1")
+    told.tell(item())
+    assert told.targets == []
+    told.use(settings("json://x"))
+    assert [target.name for target in told.targets] == ["notify.urls[0]"]
+    told.use(settings())
+    assert told.targets == []
 
 
 def test_nothing_waits_for_a_slow_messenger() -> None:
@@ -170,10 +237,12 @@ def box(tmp_path: Path) -> Iterator[Api]:
 
 
 def test_a_refused_event_of_a_detector_is_sent(box: Api) -> None:
+    kept = Kept()
+    box.context.dispatcher.targets = [kept]
     say(box, "event", event(sources=["203.0.113.7"]))
-    assert box.context.dispatcher._waiting.empty()
+    assert kept.messages == []
     say(box, "event", event(sources=[VICTIM]))
-    told = box.context.dispatcher._waiting.get_nowait()
+    told = kept.messages[0].news
     assert (told.kind, "refused 1 of its requests" in told.title) == (Kind.REFUSED, True)
     assert VICTIM in told.text
 
@@ -218,17 +287,47 @@ def test_the_command_line_sends_a_test_message(api: Client, run: Run) -> None:
 
 
 def heard(*looks: Snapshot) -> list[str]:
-    """The texts that somebody is told of."""
-    herald = sending(settings("json://x"), lambda: Snapshot({}), lambda *_: True)
+    """The titles and texts that somebody is told of."""
+    herald, messages = keeping(settings("json://x"))
     before = looks[0]
     for now in looks[1:]:
         for item in news(before, now):
             herald.tell(item)
         before = last_told(before, now)
-    told = []
-    while not herald._waiting.empty():
-        told.append(herald._waiting.get().text)
-    return told
+    return [f"{each.title}\n{each.news.text}" for each in messages]
+
+
+def test_what_ends_and_begins_again_within_the_hour_is_sent_each_time() -> None:
+    first = OPEN.replace(closed_at=700.0)
+    again = OPEN.replace(closed_at=0.0)
+    second = OPEN.replace(closed_at=900.0)
+    titles = [
+        text.splitlines()[0].partition(" on ")[2].partition("/32 ")[2].partition(" after")[0]
+        for text in heard(look(), look(OPEN), look(first), look(again), look(second))
+    ]
+    assert titles == ["began", "is over", "began again", "is over"]
+    off = look(problems=("the disk is full",))
+    assert len(heard(look(), off, look(), off, look())) == 4
+
+
+def test_a_trouble_that_comes_and_goes_is_over_after_a_minute_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, now = [1000.0], [look()]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    told, messages = keeping(settings("a"))
+    told._look = lambda: now[0]
+    told._watch(0.0)
+    for _ in range(5):
+        for problems in (("the disk is full",), ()):
+            now[0] = look(problems=problems)
+            clock[0] += 20.0
+            told._watch(0.0)
+        assert len(messages) == 1
+    for _ in range(4):
+        clock[0] += 20.0
+        told._watch(0.0)
+    assert [each.news.title for each in messages][1:] == ["recovered"]
 
 
 def test_each_new_problem_is_sent_even_within_the_hour() -> None:
@@ -262,8 +361,7 @@ def test_notifications_continue_after_any_error() -> None:
 
     herald = sending(settings("json://x"), broken, send)
     herald.start()
-    for title in ("first", "second"):
-        herald.tell(News(Kind.TROUBLE, title, title, ""))
-        assert sent.get(timeout=10) == title
+    herald.tell(News(Kind.TROUBLE, "first", "first", ""))
+    assert sent.get(timeout=10) == "first"
     assert [turns.get(timeout=10) for _ in range(2)] == ["look"] * 2
     herald.stop()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.apiclient import Api, running
 from tests.support.hooked import OURS, Connected, fastnetmon, say, whole
+from tests.unit.notify.test_notify import Kept
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture
@@ -64,18 +65,24 @@ def reporting(box: Api, monkeypatch: pytest.MonkeyPatch) -> Reporting:
     return box.context.reporting
 
 
+def kept(box: Api) -> list[Message]:
+    """The messages that the box would send."""
+    target = Kept()
+    box.context.dispatcher.targets = [target]
+    return target.messages
+
+
 def test_a_verified_source_is_reported_when_the_incident_is_over(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, waiting = reporting(box, monkeypatch), box.context.dispatcher._waiting
+    here, messages = reporting(box, monkeypatch), kept(box)
     identity = attack(box, SENDER, FORGED)
     here.step(0.0)
-    assert waiting.empty(), "it goes on"
+    assert not messages, "it goes on"
     say(box, "fastnetmon", fastnetmon("unban"))
     for _ in range(2):
         here.step(0.0)
-    told = waiting.get_nowait()
-    assert waiting.empty(), "once"
+    (told,) = (message.news for message in messages)
     assert (told.kind, [name for name, _ in told.files]) == (Kind.ABUSE, [f"xarf-{SENDER}.json"])
     assert json.loads(told.files[0][1])["source_identifier"] == SENDER
     notes = [each["text"] for each in whole(box, identity)["notes"]]
@@ -85,22 +92,23 @@ def test_a_verified_source_is_reported_when_the_incident_is_over(
 def test_possibly_forged_sources_are_not_reported(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = reporting(box, monkeypatch)
+    here, messages = reporting(box, monkeypatch), kept(box)
     identity = attack(box, FORGED)
     here.step(0.0)
     say(box, "fastnetmon", fastnetmon("unban"))
     here.step(0.0)
-    assert box.context.dispatcher._waiting.empty()
+    assert not messages
     assert not whole(box, identity)["notes"]
 
 
 def test_incidents_that_were_over_before_the_start_are_not_reported(
     box: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    messages = kept(box)
     attack(box, SENDER)
     say(box, "fastnetmon", fastnetmon("unban"))
     reporting(box, monkeypatch).step(0.0)
-    assert box.context.dispatcher._waiting.empty()
+    assert not messages
 
 
 def test_abuse_reports_are_off_by_default(tmp_path: Path) -> None:

@@ -87,10 +87,11 @@ def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
 
 
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
-    """The record of a rule. If the rule hit people, it is recorded as softened for later use."""
-    if phase != "softened" or record.id != rule.id or record.ended_at:
+    """The record of a rule, with what it does now if it was softened or raised."""
+    if phase not in ("softened", "raised") or record.id != rule.id or record.ended_at:
         return record
-    return structs.replace(record, action=rule.action.value, limit=rule.limit)
+    now = {"action": rule.action.value, "mode": rule.mode.value, "limit": rule.limit}
+    return structs.replace(record, **now)
 
 
 def record_of(rule: Rule, now: float, before: Hits) -> RuleRecord:

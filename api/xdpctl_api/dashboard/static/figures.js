@@ -123,9 +123,11 @@ on("figures", ({ time, figures: found }) => {
 
 /** Reads the chosen time; the plot stays as it was if it cannot be read. */
 export async function choosePast() {
+  const mine = chosen("span");
   try {
     await lookBack();
   } catch (error) {
+    if (mine !== chosen("span")) return; // something else was chosen since
     longer = null;
     document.querySelector(`input[name=span][value="${SECONDS}"]`).checked = true;
     find("plot-at").textContent = `The plot stays as it was: ${error.message}`;

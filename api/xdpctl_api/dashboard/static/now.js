@@ -10,7 +10,7 @@ import { time as when } from "./times.js";
 
 const MINUTE = 60_000; // ms
 const EACH = 2000; // ms between looks at lists
-const [AT_WORK, WAIT] = [12, 50]; // rules that are shown
+const WAIT = 50; // rules on trial that are shown
 const find = (name) => document.getElementById(name);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.value;
 let known = true; // whether anything is known of the traffic now
@@ -43,10 +43,19 @@ const row = (rule) => ({
 });
 
 async function rules() {
-  const found = (await ask("/v1/rules?sort=rate&limit=50")).rules.map(row);
-  const atWork = found.filter((rule) => rule.rate !== 0).slice(0, AT_WORK);
+  const found = (await ask("/v1/rules?sort=rate&limit=12")).rules.map(row);
+  const atWork = found.filter((rule) => rule.rate !== 0);
   showIn(find("rules"), "row-rule", atWork, "id");
   find("no-rules").hidden = find("rules").children.length > 0;
+}
+
+let looked = 0;
+
+/** Rules that hit people: more are looked at, less often. */
+async function hits() {
+  looked += 1;
+  if (looked % 5 !== 1) return;
+  const found = (await ask("/v1/rules?sort=rate&limit=500")).rules.map(row);
   showIn(find("hits"), "card-hit", found.filter((rule) => rule.collateral?.hurts), "id");
 }
 
@@ -137,7 +146,7 @@ document.addEventListener("click", (event) => {
 
 async function look() {
   if (document.visibilityState !== "visible") return;
-  for (const part of [rules, waits, served, tops]) await quietly(part());
+  for (const part of [rules, hits, waits, served, tops]) await quietly(part());
 }
 
 async function again() {
