@@ -212,7 +212,9 @@ fuzz: setup
 pictures: setup
 	@sh packaging/need.sh chromium
 	@$(BIN)/python -m tools.pictures
-	@$(BIN)/xdpctl demo | $(BIN)/python -m tools.moving docs/img/demo.svg
+	@mkdir -p dist
+	@$(BIN)/xdpctl demo > dist/demo.txt || { cat dist/demo.txt; exit 1; }
+	@$(BIN)/python -m tools.moving docs/img/demo.svg < dist/demo.txt
 	@$(BIN)/python -m tests.browser.pictures
 
 proto: setup

@@ -10,7 +10,7 @@ from http.server import HTTPServer
 import pytest
 
 from tests.lab.conftest import SERVER, Street
-from tests.unit.notify.test_messages import SECRET, Taker
+from tests.support.receivers import SECRET, Taker
 from xdpctl.lab.box import Box
 from xdpctl.lab.waits import eventually
 from xdpctl.notify.senders import signature

@@ -63,6 +63,12 @@ def joined(current: Tags, more: Tags) -> Tags:
     return without(tuple(both), *events[:-_EVENTS_KEPT], *incidents[1:])
 
 
+def incident_of(tags: Iterable[str]) -> str:
+    """The id of the incident that a rule with these tags belongs to; empty if there is none."""
+    ids = (tag.removeprefix(INCIDENT) for tag in tags if tag.startswith(INCIDENT))
+    return next(ids, "")
+
+
 def of_incident(tags: Tags, tag: str) -> Tags:
     """The tags with the incident replaced by the one of `tag`."""
     return (*(other for other in tags if not other.startswith(INCIDENT)), tag)

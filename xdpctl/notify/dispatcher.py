@@ -34,6 +34,16 @@ class Target:
         self.name, self.send, self._stop = name, send, stop
         self._waiting: queue.Queue[Message] = queue.Queue(_WAITING_MAX)
         self._thread: threading.Thread | None = None
+        self._retired = False
+
+    def retire(self) -> None:
+        """End the thread once what is queued was sent: other settings are used."""
+        self._retired = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether its thread has ended."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def put(self, message: Message) -> None:
         """Queue a message."""
@@ -65,6 +75,8 @@ class Target:
             try:
                 message = self._waiting.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
+                if self._retired:
+                    return
                 continue
             self.deliver(message)
 
@@ -86,12 +98,15 @@ class Dispatcher:
         self._well_since: float | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self.targets = list[Target]()
         self.use(settings)
         trouble = "notifications are not sent"
         self._task = PeriodicTask("notifications", _LOOK_SECONDS, self._watch, trouble)
 
     def use(self, settings: NotifySettings) -> None:
         """Take other settings; what waits for an earlier target is still sent to it."""
+        for target in self.targets:
+            target.retire()
         self.settings = settings
         self.targets = [Target(name, send, self._stop) for name, send in _senders(settings).items()]
 

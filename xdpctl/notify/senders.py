@@ -18,11 +18,16 @@ log = logging.getLogger("xdpctl.notify")
 
 def is_supported(url: str) -> bool:
     """Whether Apprise knows how to use a URL; nothing is sent."""
+    return _service(url) is not None
+
+
+def _service(url: str) -> Any:
+    """Apprise for one URL; None if it does not know how to use it."""
     import apprise  # late: a large package, which most hosts do not need
 
     logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
     service: Any = apprise.Apprise()
-    return bool(service.add(url))
+    return service if service.add(url) else None
 
 
 def by_apprise(url: str, message: Message) -> bool:
@@ -30,12 +35,11 @@ def by_apprise(url: str, message: Message) -> bool:
 
     False for a URL that Apprise does not support. A service that takes no files gets only the text.
     """
-    import apprise  # late: a large package, which most hosts do not need
+    import apprise
     from apprise.attachment.memory import AttachMemory
 
-    logging.getLogger("apprise").disabled = True  # Apprise logs parts of URLs, which are secrets
-    service: Any = apprise.Apprise()
-    if not service.add(url):
+    service = _service(url)
+    if service is None:
         log.error("%s… is not a URL that Apprise supports", url[:_WHERE_SHOWN].split("/")[0])
         return False
     attachment: Any = AttachMemory

@@ -14,7 +14,7 @@ from xdpctl.incidents import plot, report
 from xdpctl.incidents.in_short import in_short
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
-from xdpctl.model.tags import INCIDENT
+from xdpctl.model.tags import incident_of
 from xdpctl_api.dashboard.api_calls import segment
 from xdpctl_api.dashboard.page import PageIn, PageRoute
 
@@ -198,7 +198,7 @@ async def why(page: PageIn, address: str = "") -> Response:
         found=found,
         rules=covering,
         audit=await _who_did(page, ids),
-        incident_of=_incident_of,
+        incident_of=lambda rule: incident_of(rule["tags"]),
     )
 
 
@@ -215,12 +215,6 @@ async def _who_did(page: PageIn, ids: list[str]) -> list[Mapping[str, Any]]:
         if answer
         for record in answer["records"]
     ]
-
-
-def _incident_of(rule: Mapping[str, Any]) -> str:
-    """The id of the incident that a rule belongs to; empty if there is none."""
-    ids = (tag.removeprefix(INCIDENT) for tag in rule["tags"] if tag.startswith(INCIDENT))
-    return next(ids, "")
 
 
 @router.get("/system")

@@ -43,13 +43,7 @@ async def read_series(
     ] = False,
 ) -> SeriesOut:
     """Averages and maxima of recorded figures; null where nothing was recorded."""
-    begins, ends = parse_duration(since, "since"), parse_duration(until, "until")
-    if usual and begins > _USUAL_MOST:
-        fix = f"give at most {_USUAL_MOST // 86_400}d, or leave usual out"
-        raise RuleError(f"what is usual is not known for {since}", "since", fix)
-    if not ends < begins <= LEVELS[-1].span:
-        fix = f"give more than until ({until}), and at most {LEVELS[-1].span // 86_400}d"
-        raise RuleError(f"since {since} is out of range", "since", fix)
+    begins, ends = _span(since, until, LEVELS[-1].span if not usual else _USUAL_MOST)
     series = _recorded(ctx, HOST if interface is None else interface)
     places = _columns(series, names)
     now = ctx.controller.clock.read().unix
@@ -66,15 +60,28 @@ async def read_series(
     return SeriesOut(
         since=timestamp(recorded.since),
         seconds=recorded.seconds,
-        figures={
-            name: SeriesValues(
-                averages=known(recorded.averages[:, place]),
-                maxima=known(recorded.maxima[:, place]),
-                usual_low=known(extremes[0][:, place]) if extremes else None,
-                usual_high=known(extremes[1][:, place]) if extremes else None,
-            )
-            for place, name in enumerate(places)
-        },
+        figures={name: _values(recorded, extremes, n) for n, name in enumerate(places)},
+    )
+
+
+def _span(since: str, until: str, most: float) -> tuple[float, float]:
+    """How many seconds ago it begins and ends; RuleError if that is out of range."""
+    begins, ends = parse_duration(since, "since"), parse_duration(until, "until")
+    if not ends < begins <= most:
+        fix = f"give more than until ({until}), and at most {LEVELS[-1].span // 86_400}d"
+        fix += f" ({_USUAL_MOST // 86_400}d with usual)" if most == _USUAL_MOST else ""
+        raise RuleError(f"since {since} is out of range", "since", fix)
+    return begins, ends
+
+
+def _values(recorded: Read, usual: tuple[Values, Values] | None, column: int) -> SeriesValues:
+    """A column of what was read, with its usual range if that was asked for."""
+    low, high = (known(of[:, column]) for of in usual) if usual else (None, None)
+    return SeriesValues(
+        averages=known(recorded.averages[:, column]),
+        maxima=known(recorded.maxima[:, column]),
+        usual_low=low,
+        usual_high=high,
     )
 
 

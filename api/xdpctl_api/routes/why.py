@@ -16,7 +16,8 @@ from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, ConfigError, DatapathError
 from xdpctl.model.rule import Rule
-from xdpctl.model.tags import INCIDENT
+from xdpctl.model.services import DNS, HTTPS
+from xdpctl.model.tags import incident_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.watch.why import Answer, sentence, together
 from xdpctl_api.asking import (
@@ -39,11 +40,11 @@ from xdpctl_api.shapes.why import AnswerOut, EntryOut, WhyOut
 router = APIRouter(prefix="/v1/why", tags=["explain"])
 _FROM_PORT = 40000
 _SERVICES: Mapping[str, tuple[str, int]] = {
-    "web (TCP 443)": ("tcp", 443),
+    "web (TCP 443)": ("tcp", HTTPS),
     "web (TCP 80)": ("tcp", 80),
     "mail (TCP 25)": ("tcp", 25),
-    "DNS (UDP 53)": ("udp", 53),
-    "video and VPN (UDP 443)": ("udp", 443),
+    "DNS (UDP 53)": ("udp", DNS),
+    "video and VPN (UDP 443)": ("udp", HTTPS),
     "ping": ("icmp", 0),
 }
 _ECHO_REQUEST = {4: 8, 6: 128}
@@ -119,8 +120,6 @@ def _providers(ctx: ControlPlane) -> list[str]:
 
 
 def _answer(answer: Answer, out: Any) -> AnswerOut:
-    tags = answer.rule.tags if answer.rule else ()
-    incidents = (tag.removeprefix(INCIDENT) for tag in tags if tag.startswith(INCIDENT))
     return AnswerOut(
         services=list(answer.services),
         to=list(answer.to),
@@ -128,7 +127,7 @@ def _answer(answer: Answer, out: Any) -> AnswerOut:
         reason=answer.reason.name.lower(),
         rule=out(answer.rule) if answer.rule else None,
         set=answer.set,
-        incident=next(incidents, None),
+        incident=incident_of(answer.rule.tags) or None if answer.rule else None,
     )
 
 

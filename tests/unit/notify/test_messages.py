@@ -8,11 +8,12 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from typing import Any
 
 import pytest
 
+from tests.support.receivers import KEY, SECRET, Taker
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.config.listen import Listen
@@ -24,8 +25,6 @@ from xdpctl.notify.message import Message
 from xdpctl.notify.senders import by_apprise, by_webhook
 from xdpctl.notify.settings import Webhook
 
-KEY = bytes(range(32))
-SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 RULE = RuleRecord(
     "m-1", "dst 198.51.100.2 proto udp", "drop", "enforce", 1.0, collateral="0 of 400"
 )
@@ -76,22 +75,6 @@ def test_the_severity_is_that_of_the_change() -> None:
     ):
         (item,) = news(before, now)
         assert item.severity is severity
-
-
-class Taker(BaseHTTPRequestHandler):
-    """Takes events, or answers with the status that the path names."""
-
-    taken: list[tuple[Any, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.taken.append((self.headers, body))
-        self.send_response(int(self.path.strip("/")))
-        self.send_header("location", "/200")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ import pytest
 
 from tests.support.apiclient import Api, running
 from tests.support.hooked import OURS, VICTIM, event, say
+from tests.support.receivers import Kept
 from tests.unit.cli.test_cli import Api as Client
 from tests.unit.cli.test_cli import Run, api, run
 from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
+from xdpctl.lab.waits import eventually
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News, Snapshot, last_told, news
 from xdpctl.notify.dispatcher import Dispatcher, Target
@@ -92,17 +94,6 @@ class Sent:
             return False
         self.texts.append((url, message.text))
         return True
-
-
-class Kept(Target):
-    """Keeps the messages instead of sending them."""
-
-    def __init__(self) -> None:
-        super().__init__("kept", lambda _: True, threading.Event())
-        self.messages: list[Message] = []
-
-    def put(self, message: Message) -> None:
-        self.messages.append(message)
 
 
 def keeping(settings: NotifySettings) -> tuple[Dispatcher, list[Message]]:
@@ -201,6 +192,21 @@ def test_other_settings_are_used_from_then_on() -> None:
     assert [target.name for target in told.targets] == ["notify.urls[0]"]
     told.use(settings())
     assert told.targets == []
+
+
+def test_what_waits_for_an_earlier_receiver_is_still_sent_and_then_its_thread_ends() -> None:
+    sent = SimpleQueue[str]()
+
+    def send(url: str, message: Message) -> bool:
+        sent.put(message.news.title)
+        return True
+
+    told = sending(settings("a"), look, send)
+    (target,) = told.targets
+    told.tell(item())
+    told.use(settings())
+    assert sent.get(timeout=10) == "title k"
+    assert eventually(lambda: target.ended)
 
 
 def test_nothing_waits_for_a_slow_messenger() -> None:

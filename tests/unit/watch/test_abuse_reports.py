@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.apiclient import Api, running
 from tests.support.hooked import OURS, Connected, fastnetmon, say, whole
-from tests.unit.notify.test_notify import Kept
+from tests.support.receivers import Kept
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.sizes import CAPTURE_BYTES
 from xdpctl.abi.structs import Capture
