@@ -16,7 +16,7 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.incidents import plot, report
 from xdpctl.incidents.in_short import in_short
-from xdpctl.model.event import Attack
+from xdpctl.model.event import Attack, attacks_in_words
 
 app = typer.Typer()
 incident_app = typer.Typer(
@@ -53,8 +53,8 @@ def _row(incident: dict[str, Any]) -> tuple[str, ...]:
     ends = time.time() if incident["open"] else incident["closed_at"] or incident["updated_at"]
     return (
         incident["id"],
-        incident["subject"],
-        ", ".join(incident["attacks"]),
+        incident["named"],
+        attacks_in_words(incident["attacks"]),
         ", ".join(incident["detectors"]),
         show_duration(ends - incident["opened_at"]),
         si(incident["peak_pps"]),

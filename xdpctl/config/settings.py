@@ -14,6 +14,7 @@ from xdpctl.base.system.logs import LogFormat
 from xdpctl.base.typed import LARGEST, Seconds, Table
 from xdpctl.config import paths
 from xdpctl.config.listen import Listen
+from xdpctl.config.names import NamesSettings
 from xdpctl.control.operations.default_limits import DefaultLimit, LimitSettings
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.flood.settings import DetectSettings
@@ -98,6 +99,7 @@ class Settings(Table, frozen=True):
     upstream: UpstreamSettings = UpstreamSettings()
     notify: NotifySettings = NotifySettings()
     reporter: Reporter = Reporter()
+    names: NamesSettings = field(default_factory=NamesSettings)
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse backstops without protected prefixes, or for too many of them."""

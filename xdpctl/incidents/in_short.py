@@ -9,6 +9,7 @@ from typing import Any
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
+from xdpctl.model.event import attacks_in_words
 
 _NOT_MEASURED = "not measured"
 
@@ -25,13 +26,13 @@ def in_short(incident: dict[str, Any], facts: Mapping[str, str]) -> dict[str, st
 
 
 def _what(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
-    attacks = ", ".join(incident["attacks"]) or "an attack of an unknown kind"
+    attacks = attacks_in_words(incident["attacks"]) or "attack of an unknown kind"
     peak = ""
     if any(row[1] for row in incident["evidence"]["rates"]):
         peak = f"; its rules hit at most {facts['peak of drops']}"
     elif incident["peak_pps"] or incident["peak_bps"]:
         peak = f"; at most {facts['peak']}"
-    return f"{attacks} on {incident['subject']}, reported by {facts['reported by']}{peak}"
+    return f"{attacks} on {incident['named']}, reported by {facts['reported by']}{peak}"
 
 
 def _since(incident: dict[str, Any], facts: Mapping[str, str]) -> str:

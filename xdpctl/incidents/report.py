@@ -18,6 +18,7 @@ from xdpctl.base.units import si
 from xdpctl.incidents import reasons
 from xdpctl.incidents.in_short import in_short
 from xdpctl.incidents.plot import chart, clock
+from xdpctl.model.event import attacks_in_words
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -50,10 +51,10 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
         packets += f". {_RECEIVED}"
     return {
         "incident": incident["id"],
-        "victim": incident["subject"],
+        "victim": incident["named"],
         "began": _utc(incident["opened_at"]),
         "ended": closed,
-        "attack": ", ".join(incident["attacks"]) or "-",
+        "attack": attacks_in_words(incident["attacks"]) or "-",
         "reported by": ", ".join(incident["detectors"]),
         "peak": _peak(incident),
         "peak of drops": _worst(evidence["rates"]),

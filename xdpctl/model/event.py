@@ -2,6 +2,7 @@
 """Events: what detectors report, independent of their formats."""
 
 import math
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -42,6 +43,21 @@ class Attack(StrEnum):
     AMPLIFICATION = "amplification"
     IP_FRAGMENTATION = "ip_fragmentation"
     UNKNOWN = "unknown"
+
+
+_CAPITALS = frozenset(("udp", "quic", "dns", "syn", "ack", "rst", "tcp", "icmp", "ip"))
+
+
+def attacks_in_words(attacks: Iterable[str]) -> str:
+    """Types of attacks for a sentence: `SYN flood, UDP flood`; empty if there is none."""
+    return ", ".join(map(_attack_in_words, attacks))
+
+
+def _attack_in_words(attack: str) -> str:
+    if attack == Attack.UNKNOWN:
+        return "attack of an unknown kind"
+    words = [word.upper() if word in _CAPITALS else word for word in attack.split("_")]
+    return " ".join(words).replace("SYN ACK", "SYN-ACK")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

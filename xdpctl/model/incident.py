@@ -107,6 +107,11 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_error: float | None = None  # seconds, when it was opened; None if not synchronised
 
     @property
+    def told(self) -> str:
+        """The subject as a sentence says it: an address without its length."""
+        return self.subject.removesuffix("/32").removesuffix("/128")
+
+    @property
     def open(self) -> bool:
         """Whether it is not closed yet."""
         return not self.closed_at

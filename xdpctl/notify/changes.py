@@ -8,6 +8,7 @@ from enum import StrEnum
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.mitigation.outcome import Outcome
+from xdpctl.model.event import attacks_in_words
 from xdpctl.model.incident import Incident
 from xdpctl.model.tags import INCIDENT
 from xdpctl.notify.settings import Kind
@@ -104,7 +105,7 @@ def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
 
 
 def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
-    attack = f"{', '.join(incident.attacks) or 'an attack'} on {incident.subject}"
+    attack = f"{attacks_in_words(incident.attacks) or 'attack'} on {incident.told}"
     rate = f", {si(incident.peak_pps)} packets/s" if incident.peak_pps else ""
 
     def told(kind: Kind, key: str, title: str) -> News:

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from xdpctl.base.periodic import PeriodicTask
@@ -84,13 +85,19 @@ class Target:
 class Dispatcher:
     """Watches for changes and sends notifications; `tell` never blocks. `look` takes a snapshot.
 
-    `host` names this host in each message, `address` is that of its pages.
+    `host` names this host in each message, `address` is that of its pages; `named` adds names of
+    hosts to a title.
     """
 
     def __init__(
-        self, settings: NotifySettings, look: Callable[[], Snapshot], host: str, address: str = ""
+        self,
+        settings: NotifySettings,
+        look: Callable[[], Snapshot],
+        host: str,
+        address: str = "",
+        named: Callable[[str], str] = str,
     ) -> None:
-        self._look, self._host, self._address = look, host, address
+        self._look, self._host, self._address, self._named = look, host, address, named
         self._told: dict[tuple[Kind | None, str], float] = {}
         self._sent: deque[float] = deque()
         self._held_back = 0
@@ -148,6 +155,7 @@ class Dispatcher:
         return {target.name: target.accepts(message) for target in self.targets}
 
     def _message(self, item: News, held_back: int = 0) -> Message:
+        item = replace(item, title=self._named(item.title))
         identity = f"msg_{uuid.uuid4().hex}"
         return Message(item, self._host, self._address, identity, time.time(), held_back)
 

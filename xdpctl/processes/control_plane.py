@@ -30,6 +30,7 @@ from xdpctl.mitigation.watchers.ladder import Ladder
 from xdpctl.mitigation.watchers.lists import ListWatch
 from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.mitigation.watchers.trials import TrialWatch
+from xdpctl.model.naming import Names
 from xdpctl.notify.changes import refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.processes.detector.learnt import LearntFile
@@ -51,6 +52,7 @@ from xdpctl.watch.challenges import ChallengeWatch
 from xdpctl.watch.flows import FlowWatch
 from xdpctl.watch.loader_report import LoaderFile, TakenOff
 from xdpctl.watch.peering import Peering
+from xdpctl.watch.reverse_dns import ReverseDns
 from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.uplinks import UplinkWatch
 
@@ -83,6 +85,8 @@ class ControlPlane:
         self.loader = LoaderFile(self.settings.loader_status)
         self.controller.guard = ConnectionsGuard(lambda: self.connections.now()).check
         self.parts.add(self.refresher)
+        reverse = self.parts.add(ReverseDns(lambda: self.settings.names.reverse_dns, self.ours))
+        self.names = Names(self.settings.names.by_prefix, reverse.name)
         self._add_observation()
         self._add_record()
         self._add_mitigation()
@@ -129,7 +133,7 @@ class ControlPlane:
                 self.sampler.served.newcomers,
             )
         )
-        self.producer = add(Producer(self.controller, self._status))
+        self.producer = add(Producer(self.controller, self._status, self.names.tell))
 
     def _add_mitigation(self) -> None:
         """Add the parts that act on an attack."""
@@ -153,7 +157,9 @@ class ControlPlane:
         controller, settings, add = self.controller, self.settings, self.parts.add
         host, address = settings.fleet.name or socket.gethostname(), settings.listen.shared_address
         self.dispatcher = add(
-            Dispatcher(settings.notify, lambda: self.health.snapshot(), host, address)
+            Dispatcher(
+                settings.notify, lambda: self.health.snapshot(), host, address, self.names.tell
+            )
         )
         tell = self.dispatcher.tell
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, self.sampler.last))
@@ -179,6 +185,7 @@ class ControlPlane:
             unusual=self.unusual,
             series=self.series,
             uplinks=self.uplinks,
+            tell=self.names.tell,
         )
 
     def start(self) -> None:
@@ -226,12 +233,13 @@ class ControlPlane:
         return in_networks or self.controller.state.protection.over(source) is not None
 
     def reload(self) -> None:
-        """Reload [automatic] and [notify] from the file; ConfigError leaves both unchanged."""
+        """Reload [automatic], [notify] and [names]; ConfigError leaves all unchanged."""
         loaded = load(self.config)
         policy = self.fleet_policy.text
         self._use_automatic(read_policy(policy) if policy else loaded.automatic)
-        self.settings = structs.replace(self.settings, notify=loaded.notify)
+        self.settings = structs.replace(self.settings, notify=loaded.notify, names=loaded.names)
         self.dispatcher.use(loaded.notify)
+        self.names.use(loaded.names.by_prefix)
 
     def _use_automatic(self, automatic: AutomaticSettings) -> None:
         self.settings = structs.replace(self.settings, automatic=automatic)

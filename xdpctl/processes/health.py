@@ -45,6 +45,7 @@ class Health:
     unusual: Unusual
     series: SeriesRecorder
     uplinks: UplinkWatch
+    tell: Callable[[str], str]
 
     def condition(self) -> tuple[Look, Condition]:
         """What is unusual in the traffic, and the condition of this host."""
@@ -53,7 +54,8 @@ class Health:
             look = replace(look, seconds=0.0)
         bypass = self.controller.datapath.bypass()
         full = [*self.uplinks.full(), *overload(self.series.latest)]
-        return look, condition(look, bypass, self.loader(), full, self._people())
+        found = condition(look, bypass, self.loader(), full, self._people())
+        return look, replace(found, reasons=[self.tell(reason) for reason in found.reasons])
 
     def _people(self) -> People:
         """Whether people are served."""

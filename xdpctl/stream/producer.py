@@ -34,8 +34,13 @@ class Status:
 class Producer:
     """Fills `broadcast`, between `start` and `stop`."""
 
-    def __init__(self, controller: Controller, status: Callable[[], Status]) -> None:
-        self._controller, self._status = controller, status
+    def __init__(
+        self,
+        controller: Controller,
+        status: Callable[[], Status],
+        tell: Callable[[str], str] = str,
+    ) -> None:
+        self._controller, self._status, self._tell = controller, status, tell
         self.broadcast = Broadcast()
         self._incidents: dict[str, Incident] | None = None
         self._told: tuple[list[str], list[str]] | None = None
@@ -70,7 +75,7 @@ class Producer:
         before = now if self._incidents is None else self._incidents
         for identity, incident in now.items():
             if before.get(identity) is not incident:
-                self.broadcast.publish("incident", _summary(incident))
+                self.broadcast.publish("incident", _summary(incident, self._tell))
         self._incidents = now
 
     def _publish_changes(self) -> None:
@@ -101,10 +106,11 @@ class Producer:
             self._audited = records[-1]["sequence"]
 
 
-def _summary(incident: Incident) -> dict[str, Any]:
+def _summary(incident: Incident, tell: Callable[[str], str]) -> dict[str, Any]:
     return {
         "id": incident.id,
         "subject": incident.subject,
+        "named": tell(incident.told),
         "attacks": incident.attacks,
         "open": incident.open,
         "opened_at": incident.opened_at,

@@ -77,7 +77,7 @@ class Reporting:
         reports = tuple(abuse.reports(record, self._reporter))
         if not reports:
             return
-        title = f"{incident.subject}: abuse reports"
+        title = f"{incident.told}: abuse reports"
         text = (
             f"{len(reports):,} sources of incident {incident.id} had completed a TCP handshake "
             "with this host, so they are not forged. A report about each is attached (XARF 4). "

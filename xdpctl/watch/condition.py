@@ -10,6 +10,7 @@ from xdpctl.base.units import si3
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import CHALLENGES, Action, Mode
 from xdpctl.model.finding import Finding
+from xdpctl.model.match.words import in_words
 from xdpctl.model.rule import Rule, automatic, of_tcp, on_trial
 from xdpctl.traffic.service_figures import Newcomers
 from xdpctl.traffic.unusual import Look
@@ -109,14 +110,17 @@ def people_of(
         if rate < _HITS:
             continue
         if whom and whom.hurts:
-            hurt.append(f"a {rule.action} of {rule.origin} hits people: {whom}, {rule.match}")
+            hurt.append(
+                f"a {rule.action} of {rule.origin} hits people: {whom}, {in_words(rule.match)}"
+            )
         if automatic(rule) and not _harmless(rule, findings.get(rule.id), whom):
             doubts.append(
-                f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of {rule.match} "
-                "that are not proven to be an attack: people may be among them"
+                f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of "
+                f"{in_words(rule.match)} that are not proven to be an attack: people may be among "
+                "them"
             )
         measured = f"; {whom}" if whom and whom.sources else ""
-        held.append(f"{si3(rate)} packets/s of {rule.match} are kept out{measured}")
+        held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")
         if arrivals := newcomers(rule.match.get("destination")):
             came[str(arrivals)] = None
     return People(hurt, doubts, [*came, *held])
@@ -145,7 +149,7 @@ def _told(look: Look) -> list[str]:
     """The traffic that passes and has grown."""
     many = [match for match in look.matches if match.packets >= _MANY and match.is_more]
     if many:
-        return [f"{si3(match.packets)} packets/s of {match.match} pass" for match in many]
+        return [f"{si3(match.packets)} packets/s of {in_words(match.match)} pass" for match in many]
     if look.rate < _MANY or look.rate <= 2 * look.before:
         return []
     before = f", and {si3(look.before)} did before" if look.compared else ""

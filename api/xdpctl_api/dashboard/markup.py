@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
+from xdpctl.model.event import attacks_in_words
 from xdpctl.model.identity import Caller, Role
 
 # A page loads only from this host, runs no inline script, and no site may show it in a frame.
@@ -73,6 +74,7 @@ def _environment() -> Environment:
         "figure": lambda value: "?" if value is None else si3(value),
         "does": _does,
         "whom": _whom,
+        "kinds": attacks_in_words,
         "segment": lambda text: quote(text, safe=":"),
     }
     return environment

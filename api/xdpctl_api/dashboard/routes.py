@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from xdpctl_api.dashboard import actions, login, views
+from xdpctl_api.dashboard import about, actions, login, views
 from xdpctl_api.dashboard.markup import HEADERS
 
 _STATIC = Path(__file__).with_name("static")
@@ -26,6 +26,6 @@ class _Files(StaticFiles):
 
 def add_dashboard(app: FastAPI) -> None:
     """Add the dashboard to the application."""
-    for module in (views, actions, login):
+    for module in (views, about, actions, login):
         app.include_router(module.router)
     app.mount("/static", _Files(directory=_STATIC))

@@ -8,13 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from xdpctl.base.net.prefix import parse_address, parse_prefix
+from xdpctl.base.net.prefix import exact_address, parse_prefix, text_of
 from xdpctl.errors import RuleError
 from xdpctl.incidents import plot, report
 from xdpctl.incidents.in_short import in_short
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
-from xdpctl.model.tags import incident_of
 from xdpctl_api.dashboard.api_calls import segment
 from xdpctl_api.dashboard.page import PageIn, PageRoute
 
@@ -109,6 +108,12 @@ async def incidents(page: PageIn) -> Response:
     return await page.render("incidents.html.j2", incidents=listing["incidents"])
 
 
+def _host(subject: str) -> str:
+    """The victim, if it is a single address; else empty."""
+    address = exact_address(subject.removesuffix("/32").removesuffix("/128"))
+    return text_of(address) if address else ""
+
+
 @router.get("/incidents/{identity}")
 async def incident(identity: str, page: PageIn) -> Response:
     document = await page.api.get(f"/v1/incidents/{segment(identity)}")
@@ -116,6 +121,7 @@ async def incident(identity: str, page: PageIn) -> Response:
     return await page.render(
         "incident.html.j2",
         incident=document,
+        host=_host(document["subject"]),
         short=in_short(document, facts),
         facts=facts,
         timeline=[(plot.clock(at), line) for at, line in report.timeline(document)],
@@ -178,43 +184,6 @@ def _searches(find: str) -> list[dict[str, str]]:
     except RuleError:
         return [{"begins": find[:64]}]
     return [{"covering": prefix}, {"within": prefix}]
-
-
-@router.get("/why")
-async def why(page: PageIn, address: str = "") -> Response:
-    """What is known of an address, and what the loaded program does with its packets."""
-    if not address:
-        return await page.render("why.html.j2", address="", found=None)
-    source = str(parse_address(address.strip(), "address")).split("/")[0]
-    found = await page.api.get(f"/v1/why/{segment(source)}")
-    ids = [entry["rule"] for entry in found["covering"] if entry["rule"]]
-    covering = {}
-    if page.who.may(Role.VIEWER):
-        requests = [page.or_none(f"/v1/rules/{segment(identity)}") for identity in ids[:10]]
-        covering = {rule["id"]: rule for rule in await asyncio.gather(*requests) if rule}
-    return await page.render(
-        "why.html.j2",
-        address=found["address"],
-        found=found,
-        rules=covering,
-        audit=await _who_did(page, ids),
-        incident_of=lambda rule: incident_of(rule["tags"]),
-    )
-
-
-async def _who_did(page: PageIn, ids: list[str]) -> list[Mapping[str, Any]]:
-    """The newest audit records of these rules, for those who may read them."""
-    if not page.who.may(Role.OPERATOR):
-        return []
-    requests = [
-        page.or_none("/v1/audit", object=identity, last="true", limit=3) for identity in ids[:5]
-    ]
-    return [
-        record
-        for answer in await asyncio.gather(*requests)
-        if answer
-        for record in answer["records"]
-    ]
 
 
 @router.get("/system")

@@ -127,7 +127,7 @@ def _answer(
         over = protection.narrowest(source)
 
     def out(rule: Rule) -> RuleOut:
-        return RuleOut(**rule_out(ctx.controller, rule, now))
+        return RuleOut(**rule_out(ctx, rule, now))
 
     return ExplainOut(
         verdict=explanation.reason.verdict,

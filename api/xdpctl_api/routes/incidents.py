@@ -12,7 +12,6 @@ from msgspec import structs
 from pydantic import BaseModel, Field
 
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
 from xdpctl.incidents import abuse, drafts, report, summary
@@ -55,19 +54,27 @@ async def list_incidents(
     who: Viewer,
     ctx: Ctx,
     open: Annotated[bool, Query(description="Only incidents that are open")] = False,
+    victim: Annotated[
+        str, Query(description="Only incidents of this victim: an address or a prefix")
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> IncidentList:
     """List incidents, the newest first."""
     incidents = list(ctx.controller.state.incidents.values())
-    chosen = [incident for incident in incidents if incident.open or not open]
+    of = str(parse_prefix(victim, "victim")) if victim else None
+    chosen = [
+        incident
+        for incident in incidents
+        if (incident.open or not open) and of in (None, incident.subject)
+    ]
     chosen.sort(key=lambda incident: (-incident.opened_at, incident.id))
-    briefs = await asyncio.to_thread(_briefs, ctx.controller, chosen[:limit])
+    briefs = await asyncio.to_thread(_briefs, ctx, chosen[:limit])
     return IncidentList(incidents=briefs)
 
 
-def _briefs(controller: Controller, incidents: list[Incident]) -> list[IncidentBrief]:
+def _briefs(ctx: ControlPlane, incidents: list[Incident]) -> list[IncidentBrief]:
     return [
-        IncidentBrief(**brief(incident, standing_of(controller, incident)))
+        IncidentBrief(**brief(incident, standing_of(ctx.controller, incident), ctx.names))
         for incident in incidents
     ]
 
@@ -89,7 +96,7 @@ async def open_incident(body: IncidentIn, who: Operator, whole: Unbound, ctx: Ct
         return by_hand.open_incident(draft, victim, body.attack, plain(body.note), who, hits)
 
     opened = await asyncio.wrap_future(ctx.controller.submit(operation))
-    return _briefs(ctx.controller, [opened])[0]
+    return _briefs(ctx, [opened])[0]
 
 
 @router.post("/{incident_id}/close", responses=refusals(NotFoundError, ConflictError, *CHANGE))
@@ -98,7 +105,7 @@ async def close_incident(
 ) -> IncidentBrief:
     """Close an incident that a person opened; its rules stay."""
     closed = ctx.controller.submit(lambda d: by_hand.close_incident(d, incident_id, who))
-    return _briefs(ctx.controller, [await asyncio.wrap_future(closed)])[0]
+    return _briefs(ctx, [await asyncio.wrap_future(closed)])[0]
 
 
 class NoteIn(Strict):
@@ -150,7 +157,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
             fields["collateral"] = str(whom) if whom else ""
         rules.append(DoneOut(**fields))
     return IncidentOut(
-        **brief(incident, standing),
+        **brief(incident, standing, ctx.names),
         events=[ToldOut(**structs.asdict(event)) for event in incident.events],
         rules=rules,
         sources=list(incident.sources),

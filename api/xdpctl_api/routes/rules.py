@@ -37,7 +37,7 @@ def answer(ctx: ControlPlane, added: Added, change: Change | None) -> RuleAnswer
     """The rule as it is now, or as it was added if it has been removed meanwhile."""
     controller, rule = ctx.controller, added.rule
     rule = controller.state.find(rule.id, 0) or rule
-    fields = rule_out(controller, rule, controller.clock.read())
+    fields = rule_out(ctx, rule, controller.clock.read())
     return RuleAnswer(
         **fields,
         created=added.created,
@@ -137,9 +137,7 @@ async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> 
     rule = _find(ctx, rule_id)
     response.headers["ETag"] = f'"{rule.etag}"'
     statistics = statistics_out(ctx.controller, ctx.controller.statistics(rule))
-    return RuleOut(
-        **rule_out(ctx.controller, rule, ctx.controller.clock.read()), statistics=statistics
-    )
+    return RuleOut(**rule_out(ctx, rule, ctx.controller.clock.read()), statistics=statistics)
 
 
 @router.patch("/{rule_id}", responses=refusals(*HELD_RULE))
@@ -228,7 +226,7 @@ async def remove_rule(
     """
     etag = named_etag(if_match)
     rule = _find(ctx, rule_id)
-    last = rule_out(ctx.controller, rule, ctx.controller.clock.read())
+    last = rule_out(ctx, rule, ctx.controller.clock.read())
     hits = {"packets": last["packets"], "bytes": last["bytes"]}
 
     def remove(draft: Draft) -> None:

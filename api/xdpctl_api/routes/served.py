@@ -29,4 +29,4 @@ async def served(
         for entry in ctx.sampler.served.figures()
         if around is None or around.covers(entry.service.host)
     ]
-    return ServedList(services=[served_out(entry) for entry in services[:limit]])
+    return ServedList(services=[served_out(entry, ctx.names) for entry in services[:limit]])

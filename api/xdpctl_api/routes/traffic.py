@@ -9,12 +9,15 @@ from fastapi import APIRouter, Query
 from xdpctl.abi.constants import Reason
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
+from xdpctl.base.net.prefix import exact_address
 from xdpctl.control.capture import choose
 from xdpctl.control.rule_hits import SlotNames
 from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD
 from xdpctl.model.match.match import Match
+from xdpctl.model.match.words import in_words
+from xdpctl.model.naming import Names
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.minutes import LEVEL
 from xdpctl.traffic.baseline import BEFORE_MAX
@@ -71,7 +74,7 @@ async def top_traffic(
     def work() -> TrafficOut:
         recent = ctx.sampler.window.last(seconds)
         chosen = recent.packets[np.isin(recent.packets["reason"], list(reasons))]
-        return _answer(recent, _tops(chosen, recent, dimensions, match, limit))
+        return _answer(ctx.names, recent, _tops(chosen, recent, dimensions, match, limit))
 
     return await ctx.pools.looks.run(work)
 
@@ -132,7 +135,7 @@ async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
         seconds=look.seconds,
         sampled=look.sampled,
         before_seconds=look.compared,
-        matches=[_suggestion(suggestion) for suggestion in look.matches],
+        matches=[_suggestion(suggestion, ctx.names) for suggestion in look.matches],
     )
 
 
@@ -146,13 +149,14 @@ def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
         sampled=len(packets),
         before_seconds=before.seconds,
         before_sampled=len(before.packets),
-        matches=[_suggestion(suggestion) for suggestion in suggestions],
+        matches=[_suggestion(suggestion, ctx.names) for suggestion in suggestions],
     )
 
 
-def _suggestion(suggestion: Suggestion) -> SuggestionOut:
+def _suggestion(suggestion: Suggestion, names: Names) -> SuggestionOut:
     return SuggestionOut(
         match=str(suggestion.match),
+        words=names.tell(in_words(suggestion.match)),
         packets=suggestion.packets,
         bits=suggestion.bits,
         share=suggestion.share,
@@ -206,7 +210,13 @@ def _tops(
     return {name: top(packets, recent.seconds, by, limit, where) for name, by in dimensions.items()}
 
 
-def _answer(recent: Seen, tops: dict[str, Top]) -> TrafficOut:
+def _name(names: Names, value: str) -> str:
+    """The name of a host or network; empty for values of other dimensions, and without a name."""
+    prefix = exact_address(value) if "/" not in value else None
+    return names.of(prefix) if prefix else ""
+
+
+def _answer(names: Names, recent: Seen, tops: dict[str, Top]) -> TrafficOut:
     first = next(iter(tops.values()))
     return TrafficOut(
         seconds=recent.seconds,
@@ -221,6 +231,7 @@ def _answer(recent: Seen, tops: dict[str, Top]) -> TrafficOut:
                 rows=[
                     RowOut(
                         value=row.value,
+                        name=_name(names, row.value),
                         packets=row.packets,
                         bits=row.bits,
                         share=row.share,

@@ -67,11 +67,11 @@ async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
         answers, said = None, f"What happens to {text} is not known: {error}."
 
     def out(rule: Rule) -> RuleOut:
-        return RuleOut(**rule_out(ctx.controller, rule, now))
+        return RuleOut(**rule_out(ctx, rule, now))
 
     return WhyOut(
         address=text,
-        sentence=said,
+        sentence=ctx.names.tell(said),
         answers=None if answers is None else [_answer(each, out) for each in answers],
         could_hit=[out(rule) for rule in others[:COULD_HIT_MAX]],
         covering=[_entry(entry) for entry in covering(draft, source)],

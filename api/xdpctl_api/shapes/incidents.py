@@ -12,6 +12,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.attribution import tag_of
 from xdpctl.model.incident import Incident
+from xdpctl.model.naming import Names
 
 
 class ToldOut(BaseModel):
@@ -107,6 +108,7 @@ class IncidentBrief(BaseModel):
 
     id: str
     subject: str = Field(description="The victim, or the detector that named the sources")
+    named: str = Field(description="The same, with the name of the host before its address")
     open: bool
     opened_at: float
     updated_at: float
@@ -213,11 +215,12 @@ def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:
     return hits_by_id
 
 
-def brief(incident: Incident, standing: Mapping[str, Hits]) -> dict[str, Any]:
+def brief(incident: Incident, standing: Mapping[str, Hits], names: Names) -> dict[str, Any]:
     """The fields of IncidentBrief; `standing` has the hits of its current rules."""
     fields = structs.asdict(incident)
     return {
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
+        "named": names.tell(incident.told),
         "open": incident.open,
         "closed_at": incident.closed_at or None,
         "packets": incident.packets + sum(hits.packets for hits in standing.values()),

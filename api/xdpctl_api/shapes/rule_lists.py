@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from xdpctl.base.net.prefix import order, parse_prefix
+from xdpctl.base.net.prefix import Prefix, order, parse_prefix
 from xdpctl.control.match_sync import ordered
 from xdpctl.errors import RuleError
 from xdpctl.model.effect import Action, Mode
@@ -40,6 +40,10 @@ class Filters(Strict):
     tag: str | None = None
     within: str | None = Field(default=None, description="Only rules inside this prefix")
     covering: str | None = Field(default=None, description="Only rules that cover this prefix")
+    to: str | None = Field(
+        default=None,
+        description="Only rules whose match has a destination that covers this prefix or is in it",
+    )
     since: str | None = Field(default=None, description="Only rules added within this time: 10m")
     provisional: bool | None = Field(
         default=None, description="Only rules that wait to be confirmed; false: only others"
@@ -52,6 +56,7 @@ class Filters(Strict):
         """The filter as a function, with its prefixes parsed once; `unix` is the current time."""
         inside = parse_prefix(self.within, "within") if self.within is not None else None
         around = parse_prefix(self.covering, "covering") if self.covering is not None else None
+        towards = parse_prefix(self.to, "to") if self.to is not None else None
         age = seconds(self.since, "since")
         begins = self.begins.replace("/", "_") if self.begins else None
         return lambda rule: (
@@ -62,9 +67,14 @@ class Filters(Strict):
             and (begins is None or rule.id.startswith(begins))
             and (inside is None or (rule.source is not None and inside.covers(rule.source)))
             and (around is None or (rule.source is not None and rule.source.covers(around)))
+            and (towards is None or _meets(rule.match.get("destination"), towards))
             and (self.provisional is None or bool(rule.confirm_by_ns) is self.provisional)
             and (age is None or rule.created_at >= unix - age)
         )
+
+
+def _meets(prefix: Prefix | None, other: Prefix) -> bool:
+    return prefix is not None and (prefix.covers(other) or other.covers(prefix))
 
 
 class ListQuery(Filters):
@@ -194,7 +204,7 @@ def _encoded(
     """A RulePage as JSON, made without Pydantic, which would take most of a long page's time."""
     now, counted = ctx.controller.clock.read(), ctx.controller.hits_of(rules)
     rows = [
-        {**rule_out(ctx.controller, rule, now, hits), "rate": rate, "statistics": None}
+        {**rule_out(ctx, rule, now, hits), "rate": rate, "statistics": None}
         for rule, hits, rate in zip(rules, counted, rates or [None] * len(rules), strict=True)
     ]
     return msgspec.json.encode({"rules": rows, "next": cursor}, enc_hook=BaseModel.model_dump)

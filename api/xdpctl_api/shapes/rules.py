@@ -11,7 +11,9 @@ from xdpctl.base.clock import Now
 from xdpctl.control.controller import Controller
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.match.words import in_words
 from xdpctl.model.rule import Rule
+from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.matches import LimitOut, limit_out
@@ -47,6 +49,7 @@ class RuleOut(BaseModel):
     id: str
     match: dict[str, str]
     text: str = Field(description="The match as text")
+    words: str = Field(description="The match in words, with the names of hosts")
     action: Action
     limit: LimitOut | None
     spare: Spare
@@ -186,15 +189,17 @@ def collateral_out(collateral: Collateral | None) -> PeopleOut | None:
 
 
 def rule_out(
-    controller: Controller, rule: Rule, now: Now, counted: Hits | None = None
+    ctx: ControlPlane, rule: Rule, now: Now, counted: Hits | None = None
 ) -> dict[str, Any]:
     """The fields of a RuleOut; the hits are read unless they are given."""
+    controller = ctx.controller
     hits = counted or controller.hits(rule)
     expires, confirm = rule.expires_ns, rule.confirm_by_ns
     return {
         "id": rule.id,
         "match": {"source": rule.subject} if rule.by_source else rule.match.as_json(),
         "text": _text(rule),
+        "words": ctx.names.tell(in_words(rule.match)),
         "limit": limit_out(rule.limit) if rule.limit else None,
         "spare": rule.spare,
         "priority": rule.priority,

@@ -10,6 +10,7 @@ from xdpctl.abi.sizes import WAITS
 from xdpctl.base.net.prefix import text_of
 from xdpctl.datapath.served import wait_bound
 from xdpctl.model.match.components import TCP
+from xdpctl.model.naming import Names
 from xdpctl.traffic.service_figures import Figures
 from xdpctl.watch.condition import State
 from xdpctl_api.shapes.common import Duration, Strict
@@ -25,6 +26,7 @@ class RowOut(BaseModel):
     """A value of a dimension, with the estimated rate of its packets."""
 
     value: str = Field(examples=["53", "198.51.100.7"])
+    name: str = Field(default="", description="The name of the address or network, if it has one")
     packets: float = Field(description="Packets a second")
     bits: float = Field(description="Bits a second, of whole frames")
     share: float = Field(description="Share of the packets, 0 to 1")
@@ -73,6 +75,10 @@ class SuggestionOut(BaseModel):
     """A match, and what it takes of the packets that no rule decided."""
 
     match: str = Field(examples=["dst 198.51.100.7 proto udp src-port 123"])
+    words: str = Field(
+        description="The match in words, with the names of hosts",
+        examples=["UDP from port 123 to web server (198.51.100.7)"],
+    )
     packets: float = Field(description="Packets a second")
     bits: float = Field(description="Bits a second")
     share: float = Field(description="Share of the packets now, 0 to 1")
@@ -140,6 +146,7 @@ class ServedOut(BaseModel):
     """A service inside: whom it has served in the last 20 s, as rates a minute."""
 
     address: str
+    name: str = Field(description="The name of the address; empty if it has none")
     protocol: Literal["tcp", "udp"]
     port: int
     served: float = Field(description="Connections over TCP that it accepted, or answers over UDP")
@@ -161,10 +168,11 @@ class ServedList(BaseModel):
     services: list[ServedOut]
 
 
-def served_out(figures: Figures) -> ServedOut:
+def served_out(figures: Figures, names: Names) -> ServedOut:
     """A service as the API shows it."""
     return ServedOut(
         address=text_of(figures.service.host),
+        name=names.of(figures.service.host),
         protocol="tcp" if figures.service.protocol == TCP else "udp",
         port=figures.service.port,
         served=figures.served,

@@ -52,7 +52,7 @@ def began() -> Message:
 
 
 def test_a_title_has_the_host_the_kind_the_state_and_the_rate() -> None:
-    assert began().title == "edge1: udp_flood on 198.51.100.2/32 began, 36.4 k packets/s"
+    assert began().title == "edge1: UDP flood on 198.51.100.2 began, 36.4 k packets/s"
     (item,) = news(Snapshot({}), Snapshot({}, ("the disk is full",)))
     assert message(item).title == "edge1: degraded: the disk is full"
 

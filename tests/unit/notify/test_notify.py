@@ -56,7 +56,7 @@ def test_only_changes_are_sent() -> None:
     ):
         assert told(before, now) == wanted
     (item,) = news(look(OPEN), look(closed))
-    assert item.title == "udp_flood on 198.51.100.2/32 is over after 11m 39s"
+    assert item.title == "UDP flood on 198.51.100.2 is over after 11m 39s"
     assert "xdpctl incident show a" in item.text
 
 
@@ -308,7 +308,7 @@ def test_what_ends_and_begins_again_within_the_hour_is_sent_each_time() -> None:
     again = OPEN.replace(closed_at=0.0)
     second = OPEN.replace(closed_at=900.0)
     titles = [
-        text.splitlines()[0].partition(" on ")[2].partition("/32 ")[2].partition(" after")[0]
+        text.splitlines()[0].partition(" on ")[2].partition(" ")[2].partition(" after")[0]
         for text in heard(look(), look(OPEN), look(first), look(again), look(second))
     ]
     assert titles == ["began", "is over", "began again", "is over"]

@@ -51,7 +51,7 @@ def test_without_unusual_traffic_the_condition_is_quiet() -> None:
 def test_a_match_with_more_traffic_than_before_hurts_and_is_named() -> None:
     found = condition(look(400_000), False, attached())
     assert found.state is State.HURTING
-    assert found.reasons == ["400 k packets/s of dst 198.51.100.7 proto udp src-port 53 pass"]
+    assert found.reasons == ["400 k packets/s of UDP from port 53 to 198.51.100.7 pass"]
 
 
 def detectors_rule(action: str, **more: Any) -> Rule:
@@ -109,7 +109,7 @@ def test_a_held_attack_is_reported_with_the_newcomers_who_get_in() -> None:
     assert found.state is State.HOLDING
     assert found.reasons == [
         "41 newcomers a minute get in at 198.51.100.7, usually 44",
-        "24.8 k packets/s of dst 198.51.100.7 proto udp src-port 53 are kept out",
+        "24.8 k packets/s of UDP from port 53 to 198.51.100.7 are kept out",
     ]
 
 

@@ -14,6 +14,7 @@ from xdpctl.cli.fleet import admin, backups
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
+from xdpctl.model.event import attacks_in_words
 
 app = typer.Typer()
 fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)
@@ -122,7 +123,7 @@ def _part(story: dict[str, Any], part: dict[str, Any]) -> tuple[str, ...]:
     return (
         part["opened_at"][:19].replace("T", " "),
         story["subject"],
-        ", ".join(part["attacks"]),
+        attacks_in_words(part["attacks"]),
         part["node"],
         "over" if part["closed_at"] else "goes on",
         si3(part["peak_pps"]),

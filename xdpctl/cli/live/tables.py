@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3, wait
+from xdpctl.model.event import attacks_in_words
 
 _ROWS = 50
 Columns = tuple[str, ...]  # names of columns; `>` before a name: right-aligned
@@ -98,10 +99,10 @@ def incidents(client: ApiClient) -> tuple[Columns, list[Line]]:
         Line(
             key=incident["id"],
             cells=(
-                printable(incident["subject"]),
+                printable(incident["named"]),
                 "open" if incident["open"] else "over",
                 datetime.fromtimestamp(incident["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
-                printable(", ".join(incident["attacks"])) or "-",
+                printable(attacks_in_words(incident["attacks"])) or "-",
                 incident["id"],
             ),
             incident=incident["id"],

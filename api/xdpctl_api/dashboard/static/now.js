@@ -84,7 +84,7 @@ document.addEventListener("condition", ({ detail }) => {
 
 async function incidents() {
   const found = (await ask("/v1/incidents?limit=50")).incidents;
-  mark(found.map((each) => ({ at: each.opened_at, name: `${each.attacks[0] ?? "attack"} on ${each.subject}`.replaceAll("_", " ") })));
+  mark(found.map((each) => ({ at: each.opened_at, name: `${each.attacks[0] ?? "attack"} on ${each.named}`.replaceAll("_", " ") })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
   if (!open) return;

@@ -53,6 +53,7 @@ export function fill(row, values) {
     if (cell.textContent !== text) cell.textContent = text;
   }
   for (const field of row.querySelectorAll("[data-v]")) field.value = values[field.dataset.v] ?? "";
+  for (const link of row.querySelectorAll("[data-h]")) link.href = link.dataset.h + encodeURIComponent(values[link.dataset.of]);
   for (const part of row.querySelectorAll("[data-if]")) part.hidden = !values[part.dataset.if];
   for (const button of row.querySelectorAll("[data-label]")) {
     const text = `${button.dataset.label} ${values[button.dataset.labelOf]}`;

@@ -78,7 +78,7 @@ class Box:
                 "expires_in": None, "mode": "monitor"}]}  # fmt: skip
 
     def incidents(self, params: dict[str, Any]) -> dict[str, Any]:
-        brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "open": True,
+        brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "named": "198.51.100.7", "open": True,
                  "opened_at": 1.7e9, "attacks": ["udp_flood"]}  # fmt: skip
         return {"incidents": [brief]}
 
@@ -158,7 +158,7 @@ def test_keys_change_tab_verdict_order_and_filter(box: Box) -> None:
         assert top.cells()[1][1:5] == ["drop (monitor)", "   1.23 k", " 9 k", "never"]
         await top.press("0")
         assert top.cells() == [
-            ["198.51.100.7/32", "open", "2023-11-14 22:13:20", "udp_flood", "20261126-081900"]
+            ["198.51.100.7", "open", "2023-11-14 22:13:20", "UDP flood", "20261126-081900"]
         ]
 
     drive(box, steps)

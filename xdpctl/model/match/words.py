@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A match in words for a sentence: `plain SYN to 198.51.100.7 port 443`."""
+
+from collections.abc import Iterator, Mapping
+
+from xdpctl.model.match import bits
+from xdpctl.model.match.match import Match
+
+_USUAL = {  # combinations of flags that packets have, by what a sentence calls them
+    "plain SYN": (0x02, 0xC2),
+    "SYN-ACK": (0x12, 0x52),
+    "ACK": (0x10, 0x18),
+    "RST": (0x04, 0x14),
+    "FIN": (0x01, 0x11),
+    "TCP without flags": (0x00,),
+}
+_SHORT = frozenset(("tcp", "udp", "sctp", "icmp", "gre", "esp", "ipip"))  # written in capitals
+_PLURAL = "packets"
+
+
+def in_words(match: Match) -> str:
+    """The match in words; what has no usual words stands as in the match's text."""
+    texts = match.as_json()
+    return " ".join([_head(match, texts), *_ends(texts), *_rest(texts)])
+
+
+def _head(match: Match, texts: Mapping[str, str]) -> str:
+    """What kind of packets: protocol, flags or ICMP type, and whether they are fragments."""
+    head = "/".join(_protocol(name) for name in texts.get("protocol", "").split(",") if name)
+    if flags := match.get("tcp_flags"):
+        head = _flags(flags, texts["tcp_flags"])
+    for name, label in (("icmp_type", "type"), ("icmp_code", "code")):
+        if name in texts:
+            head = f"{head or 'ICMP'} {label} {texts[name]}"
+    head = head or _PLURAL
+    match texts.get("fragment"):
+        case None:
+            return head
+        case "later" | "first" | "later,first" | "first,later":
+            return "fragments" if head == _PLURAL else f"fragments of {head}"
+        case other:
+            return f"{head} (fragment {other})"
+
+
+def _protocol(name: str) -> str:
+    if name.isdigit() or "-" in name:
+        return f"protocol {name}"
+    return name.upper() if name in _SHORT else name
+
+
+def _flags(flags: bits.Bits, text: str) -> str:
+    """The one usual kind of TCP packets that these tests let pass; else the tests."""
+    passed = [name for name, values in _USUAL.items() if any(bits.holds(flags, v) for v in values)]
+    return passed[0] if len(passed) == 1 else f"TCP with flags {text}"
+
+
+def _ends(texts: Mapping[str, str]) -> Iterator[str]:
+    """From whom, and to whom."""
+    if source := texts.get("source"):
+        yield f"from {source}"
+    if port := texts.get("source_port"):
+        yield f"port {_number(port)}" if source else f"from port {_number(port)}"
+    if destination := texts.get("destination"):
+        yield f"to {destination}"
+    if port := texts.get("destination_port"):
+        yield f"port {_number(port)}" if destination else f"to port {_number(port)}"
+    if port := texts.get("port"):
+        yield f"with port {_number(port)} at either end"
+
+
+def _rest(texts: Mapping[str, str]) -> Iterator[str]:
+    if length := texts.get("packet_length"):
+        yield f"of {_number(length)} bytes"
+    names = {"ttl": "TTL", "dscp": "DSCP", "flow_label": "flow label", "vlan": "VLAN"}
+    more = [f"{label} {_number(texts[name])}" for name, label in names.items() if name in texts]
+    if more:
+        yield f"with {', '.join(more)}"
+
+
+def _number(text: str) -> str:
+    """Ranges in words: `512 or more`, `1 to 5`."""
+    return ", ".join(_range(part) for part in text.split(","))
+
+
+def _range(part: str) -> str:
+    if part.startswith(">="):
+        return f"{part[2:]} or more"
+    low, dash, high = part.partition("-")
+    return f"{low} to {high}" if dash and low.isdigit() and high.isdigit() else part
