@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.times import unix
 from xdpctl.base.units import si
 from xdpctl.cli import evidence, options, output, words
 from xdpctl.cli.evidence import Identity
@@ -50,13 +51,13 @@ def incidents(
 
 
 def _row(incident: dict[str, Any]) -> tuple[str, ...]:
-    ends = time.time() if incident["open"] else incident["closed_at"] or incident["updated_at"]
+    ends = time.time() if incident["open"] else unix(incident["closed_at"])
     return (
         incident["id"],
         incident["named"],
         attacks_in_words(incident["attacks"]),
         ", ".join(incident["detectors"]),
-        show_duration(ends - incident["opened_at"]),
+        show_duration(ends - unix(incident["opened_at"])),
         si(incident["peak_pps"]),
         si(incident["packets"]),
         "open" if incident["open"] else "",

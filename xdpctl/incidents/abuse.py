@@ -107,7 +107,5 @@ def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _time(unix: float | str) -> str:
-    if isinstance(unix, str):
-        return unix
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.times import unix
 from xdpctl.base.units import si
 from xdpctl.model.event import attacks_in_words
 
@@ -38,7 +39,7 @@ def _what(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
 def _since(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
     if not incident["closed_at"]:
         return f"{facts['began']}; ongoing"
-    lasted = show_duration(max(incident["closed_at"] - incident["opened_at"], 0))
+    lasted = show_duration(max(unix(incident["closed_at"]) - unix(incident["opened_at"]), 0))
     return f"{facts['began']}; it lasted {lasted}"
 
 
@@ -46,10 +47,10 @@ def _done(incident: dict[str, Any]) -> str:
     made, rules = incident["rules_made"], incident["rules"]
     if not made:
         return "no rule was made for it"
-    enforced = [rule["at"] for rule in rules if rule["mode"] != "monitor"]
+    enforced = [unix(rule["at"]) for rule in rules if rule["mode"] != "monitor"]
     how, hit = "", "they hit"
     if enforced:
-        how = f", the first after {max(min(enforced) - incident['opened_at'], 0):.1f} s"
+        how = f", the first after {max(min(enforced) - unix(incident['opened_at']), 0):.1f} s"
     elif len(rules) == made:
         how, hit = ", all in monitor mode", "they would have hit"
     amount = f"{si(incident['packets'])} packets, {si(incident['bytes'])}B"

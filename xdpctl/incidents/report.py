@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from xdpctl.base.spreadsheet import cell
+from xdpctl.base.times import unix
 from xdpctl.base.units import si
 from xdpctl.incidents import reasons
 from xdpctl.incidents.in_short import in_short
@@ -84,7 +85,7 @@ def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
     left = incident["rules_made"] - len(incident["rules"])
     if left > 0:
         lines.append((incident["updated_at"], f"and {left:,} more rules"))
-    return sorted(lines, key=lambda line: line[0])
+    return sorted(((unix(at), line) for at, line in lines), key=lambda line: line[0])
 
 
 def place(sender: dict[str, Any]) -> str:
@@ -226,8 +227,8 @@ def _event_line(event: dict[str, Any]) -> str:
     return f"{event['detector']} {event['phase']} {event['event']} {event['attack']}{rate}{note}"
 
 
-def _utc(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _utc(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _plain(text: str) -> str:

@@ -4,6 +4,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -113,7 +114,11 @@ def _summary(incident: Incident, tell: Callable[[str], str]) -> dict[str, Any]:
         "named": tell(incident.told),
         "attacks": incident.attacks,
         "open": incident.open,
-        "opened_at": incident.opened_at,
-        "closed_at": incident.closed_at or None,
+        "opened_at": _when(incident.opened_at),
+        "closed_at": _when(incident.closed_at) if incident.closed_at else None,
         "peak_pps": incident.peak_pps,
     }
+
+
+def _when(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat()

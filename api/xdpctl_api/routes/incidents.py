@@ -4,7 +4,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
@@ -17,12 +17,12 @@ from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
 from xdpctl.incidents import abuse, drafts, report, summary
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
-from xdpctl.model.incident import Incident
+from xdpctl.model.incident import Incident, Note, TimelineEntry
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import CHANGE, refusals, streamed
-from xdpctl_api.shapes.common import Strict
+from xdpctl_api.shapes.common import Strict, timestamp
 from xdpctl_api.shapes.incidents import (
     DoneOut,
     EvidenceOut,
@@ -127,7 +127,7 @@ async def add_note(
     if not text:
         raise RuleError("the note is empty", "text", "write what you know")
     noted = ctx.controller.submit(lambda d: by_hand.add_note(d, incident_id, text, who))
-    return NoteOut(**structs.asdict((await asyncio.wrap_future(noted)).notes[-1]))
+    return NoteOut(**_dated((await asyncio.wrap_future(noted)).notes[-1]))
 
 
 @router.get("/key", responses=refusals(NotFoundError))
@@ -150,7 +150,10 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     standing = await asyncio.to_thread(standing_of, ctx.controller, incident)
     rules = []
     for rule in incident.rules:
-        fields = structs.asdict(rule) | {"ended_at": rule.ended_at or None}
+        fields = structs.asdict(rule) | {
+            "at": timestamp(rule.at),
+            "ended_at": timestamp(rule.ended_at) if rule.ended_at else None,
+        }
         if not rule.ended_at and rule.id in standing:
             fields |= {"packets": standing[rule.id].packets, "bytes": standing[rule.id].bytes}
             whom = ctx.controller.state.collateral.get(rule.id)
@@ -158,10 +161,10 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         rules.append(DoneOut(**fields))
     return IncidentOut(
         **brief(incident, standing, ctx.names),
-        events=[ToldOut(**structs.asdict(event)) for event in incident.events],
+        events=[ToldOut(**_dated(event)) for event in incident.events],
         rules=rules,
         sources=list(incident.sources),
-        notes=[NoteOut(**structs.asdict(note)) for note in incident.notes],
+        notes=[NoteOut(**_dated(note)) for note in incident.notes],
         findings=findings_out(incident),
         evidence=EvidenceOut(**evidence.as_json()),
     )
@@ -238,6 +241,11 @@ def _archive(ctx: ControlPlane, details: IncidentOut) -> bytes:
     files |= {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
     key = signing_key(ctx.settings.incident_key)
     return archive.archive(details.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _dated(entry: TimelineEntry | Note) -> dict[str, Any]:
+    """The fields of an entry, with its time as the API has it."""
+    return structs.asdict(entry) | {"at": timestamp(entry.at)}
 
 
 def _find(ctx: ControlPlane, incident_id: str) -> Incident:

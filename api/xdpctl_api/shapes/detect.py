@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """API models of the embedded detector: what it does, and what it knows of a destination."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, Field
 
 from xdpctl.flood.settings import Most
 from xdpctl.processes.detector.status import DetectorStatus
+from xdpctl_api.shapes.common import timestamp
 
 
 class MitigationOut(BaseModel):
@@ -20,7 +23,7 @@ class MitigationOut(BaseModel):
         "the rule is in monitor mode, to see whether the attack goes on"
     )
     rate: float = Field(description="Packets a second that its rule hits")
-    began: float = Field(description="Unix time")
+    began: datetime = Field(description="When its rule was made")
     quiet: float = Field(description="Seconds for which the rule stays after the last hits")
     refused: str = Field(description="Why it is not in force; empty if it is")
 
@@ -31,7 +34,7 @@ class DetectOut(BaseModel):
     mode: Most = Field(description="The most that it may do, as configured")
     runs: bool = Field(description="Whether it has reported in the last 10 seconds")
     pid: int | None
-    since: float | None = Field(description="Unix time since which it has learnt")
+    since: datetime | None = Field(description="When it began to learn")
     learning: float = Field(
         description="Seconds for which it still drops only traffic that is unsolicited by nature"
     )
@@ -84,7 +87,7 @@ def mitigations_out(status: DetectorStatus | None) -> list[MitigationOut]:
             action=mitigation.action,
             state=mitigation.state.value,
             rate=mitigation.rate,
-            began=mitigation.began,
+            began=timestamp(mitigation.began),
             quiet=mitigation.quiet,
             refused=mitigation.refused,
         )
@@ -99,7 +102,7 @@ def detect_out(mode: Most, status: DetectorStatus | None) -> DetectOut:
         mode=mode,
         runs=runs,
         pid=status.pid if status and runs else None,
-        since=status.since if status else None,
+        since=timestamp(status.since) if status and status.since else None,
         learning=status.learning if status else 0.0,
         overrun=status.overrun if status else 0,
         taught=bool(status and status.taught),

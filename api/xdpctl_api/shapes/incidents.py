@@ -2,6 +2,7 @@
 """API models of incidents: the stored record, with the current hits of its rules."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,12 +14,13 @@ from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.attribution import tag_of
 from xdpctl.model.incident import Incident
 from xdpctl.model.naming import Names
+from xdpctl_api.shapes.common import timestamp
 
 
 class ToldOut(BaseModel):
-    """A report of a detector; `at` is Unix time, `monotonic` the kernel's clock, in seconds."""
+    """A report of a detector; `monotonic` is the kernel's clock, in seconds."""
 
-    at: float
+    at: datetime
     monotonic: float
     detector: str
     phase: str
@@ -37,8 +39,8 @@ class DoneOut(BaseModel):
     what: str
     action: str
     mode: str
-    at: float
-    ended_at: float | None
+    at: datetime
+    ended_at: datetime | None
     why: str = Field(description="Why it ended")
     packets: int
     bytes: int
@@ -48,9 +50,9 @@ class DoneOut(BaseModel):
 
 
 class NoteOut(BaseModel):
-    """What a person wrote about the incident; `at` is Unix time."""
+    """What a person wrote about the incident."""
 
-    at: float
+    at: datetime
     who: str
     text: str
 
@@ -88,7 +90,7 @@ class RuleFindingOut(BaseModel):
     """The finding of a detector that a rule is based on. Rates are in packets a second."""
 
     rule: str
-    at: float
+    at: datetime
     detector: str
     kind: str
     rate: float
@@ -104,15 +106,15 @@ class RuleFindingOut(BaseModel):
 
 
 class IncidentBrief(BaseModel):
-    """An incident in short. Times are Unix time; counters are of all its rules, as of now."""
+    """An incident in short; counters are of all its rules, as of now."""
 
     id: str
     subject: str = Field(description="The victim, or the detector that named the sources")
     named: str = Field(description="The same, with the name of the host before its address")
     open: bool
-    opened_at: float
-    updated_at: float
-    closed_at: float | None
+    opened_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
     closed_by: str
     detectors: list[str]
     attacks: list[str]
@@ -194,7 +196,7 @@ def findings_out(incident: Incident) -> list[RuleFindingOut]:
     return [
         RuleFindingOut(
             rule=entry.rule,
-            at=entry.at,
+            at=timestamp(entry.at),
             detector=entry.detector,
             **{name: msgspec.to_builtins(v) for name, v in structs.asdict(entry.finding).items()},
         )
@@ -222,7 +224,9 @@ def brief(incident: Incident, standing: Mapping[str, Hits], names: Names) -> dic
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
         "named": names.tell(incident.told),
         "open": incident.open,
-        "closed_at": incident.closed_at or None,
+        "opened_at": timestamp(incident.opened_at),
+        "updated_at": timestamp(incident.updated_at),
+        "closed_at": timestamp(incident.closed_at) if incident.closed_at else None,
         "packets": incident.packets + sum(hits.packets for hits in standing.values()),
         "bytes": incident.bytes + sum(hits.bytes for hits in standing.values()),
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """API models of the uplinks, of BGP peers, and of requests to the provider."""
 
+from datetime import datetime
 from math import isnan
 
 from pydantic import BaseModel, Field
@@ -17,7 +18,7 @@ from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposer import agreed, session_of
 from xdpctl.upstream.request import Request
 from xdpctl.watch.peering import Peering
-from xdpctl_api.shapes.common import Strict
+from xdpctl_api.shapes.common import Strict, timestamp
 
 _REASONS = 20
 
@@ -87,10 +88,10 @@ class AnnouncementOut(BaseModel):
     cost: str
     incident: str
     by: str
-    at: float
+    at: datetime
     confirm: bool = Field(description="To approve it, its victim must be given as confirm")
     approved_by: str
-    sent_at: float = Field(description="Unix time; 0: it is a proposal")
+    sent_at: datetime | None = Field(description="null: it is a proposal")
     ends_in: float = Field(description="Seconds until it is withdrawn, and the link is watched")
     renewed: int
     told: bool = Field(description="The speaker was told and has accepted it")
@@ -213,10 +214,10 @@ def announcement_out(
         cost=announcement.cost,
         incident=announcement.incident,
         by=announcement.by,
-        at=announcement.at,
+        at=timestamp(announcement.at),
         confirm=needs_word(announcement, protection),
         approved_by=announcement.approved_by,
-        sent_at=announcement.sent_at,
+        sent_at=timestamp(announcement.sent_at) if announcement.sent_at else None,
         ends_in=max(0.0, round(seconds, 3)),
         renewed=announcement.renewed,
         told=told is not None and not told.problem,

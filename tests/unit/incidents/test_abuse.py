@@ -31,9 +31,9 @@ def incident(**more: Any) -> dict[str, Any]:
     ]
     return {
         "subject": "198.51.100.7/32",
-        "opened_at": 1_795_000_000.0,
-        "updated_at": 1_795_000_060.0,
-        "closed_at": 0.0,
+        "opened_at": "2026-11-18T11:06:40Z",
+        "updated_at": "2026-11-18T11:07:40Z",
+        "closed_at": None,
         "attacks": ["syn_flood"],
         "peak_pps": 1e6,
         "peak_bps": 0.0,

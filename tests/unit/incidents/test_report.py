@@ -18,7 +18,7 @@ def sender(address: str, count: int, **more: Any) -> dict[str, Any]:
 
 def shown(**more: Any) -> dict[str, Any]:
     told = {
-        "at": 1.7e9 + 1,
+        "at": "2023-11-14T22:13:21Z",
         "monotonic": 5.0,
         "detector": "fastnetmon",
         "phase": "began",
@@ -34,8 +34,8 @@ def shown(**more: Any) -> dict[str, Any]:
         "what": "dst 198.51.100.2 proto udp",
         "action": "limit",
         "mode": "enforce",
-        "at": 1.7e9 + 1,
-        "ended_at": 1.7e9 + 60,
+        "at": "2023-11-14T22:13:21Z",
+        "ended_at": "2023-11-14T22:14:20Z",
         "why": "the detector ended it",
         "packets": 123_456,
         "bytes": 1,
@@ -46,9 +46,9 @@ def shown(**more: Any) -> dict[str, Any]:
         "subject": "198.51.100.2/32",
         "named": "mail server (198.51.100.2)",
         "open": False,
-        "opened_at": 1.7e9,
-        "updated_at": 1.7e9 + 60,
-        "closed_at": 1.7e9 + 60,
+        "opened_at": "2023-11-14T22:13:20Z",
+        "updated_at": "2023-11-14T22:14:20Z",
+        "closed_at": "2023-11-14T22:14:20Z",
         "closed_by": "the detector ended it",
         "detectors": ["fastnetmon"],
         "attacks": ["udp_flood"],
@@ -68,7 +68,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "findings": [
             {
                 "rule": "m-1",
-                "at": 1.7e9,
+                "at": "2023-11-14T22:13:20Z",
                 "detector": "builtin",
                 "kind": "udp",
                 "rate": 25_000.0,
@@ -90,7 +90,9 @@ def shown(**more: Any) -> dict[str, Any]:
                 },
             }
         ],
-        "notes": [{"at": 1.7e9, "who": "token anna", "text": "<b>called</b> | [x](y)"}],
+        "notes": [
+            {"at": "2023-11-14T22:13:20Z", "who": "token anna", "text": "<b>called</b> | [x](y)"}
+        ],
         "evidence": {
             "packets": 60,
             "sources": 2,
@@ -161,8 +163,8 @@ def test_an_incident_has_five_lines() -> None:
     lines = in_short.in_short(incident, report.facts(incident))
     assert list(lines) == ["what", "since", "done", "cost", "open"]
     assert lines["what"] == (
-        "UDP flood on mail server (198.51.100.2), reported by fastnetmon; its rules hit at most 9 k "
-        "packets/s, 8 Mbit/s, measured at 22:14:41"
+        "UDP flood on mail server (198.51.100.2), reported by fastnetmon; its rules hit at most "
+        "9 k packets/s, 8 Mbit/s, measured at 22:14:41"
     )
     assert lines["since"] == "2023-11-14 22:13:20 UTC; it lasted 1m"
     assert lines["done"] == "1 rule made, the first after 1.0 s; they hit 123 k packets, 10B"

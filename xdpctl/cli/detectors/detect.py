@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.times import unix
 from xdpctl.base.units import si3
 from xdpctl.cli import completion, options, output
 from xdpctl.cli.formats import Format, printed
@@ -34,7 +35,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     runs = f"runs (pid {report['pid']})" if report["runs"] else "[red]does not report[/red]"
     lines = {"detector": "off" if report["mode"] == "off" else runs, "mode": report["mode"]}
     if report["since"]:
-        lines["has learnt for"] = show_duration(max(time.time() - report["since"], 0.0))
+        lines["has learnt for"] = show_duration(max(time.time() - unix(report["since"]), 0.0))
     if report["learning"]:
         lines["drops freely in"] = show_duration(report["learning"])
     known = {kind: count for kind, count in report["normal"].items() if count}
@@ -56,7 +57,7 @@ def _mitigations(mitigations: list[dict[str, Any]]) -> None:
             if mitigation["refused"]
             else mitigation["state"],
             si3(mitigation["rate"]),
-            f"{show_duration(max(time.time() - mitigation['began'], 0.0))} ago",
+            f"{show_duration(max(time.time() - unix(mitigation['began']), 0.0))} ago",
         )
         for mitigation in mitigations
     )

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from xdpctl.base.durations import show_duration
@@ -101,7 +100,7 @@ def incidents(client: ApiClient) -> tuple[Columns, list[Line]]:
             cells=(
                 printable(incident["named"]),
                 "open" if incident["open"] else "over",
-                datetime.fromtimestamp(incident["opened_at"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                incident["opened_at"][:19].replace("T", " "),
                 printable(attacks_in_words(incident["attacks"])) or "-",
                 incident["id"],
             ),

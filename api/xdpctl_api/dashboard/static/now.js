@@ -84,14 +84,14 @@ document.addEventListener("condition", ({ detail }) => {
 
 async function incidents() {
   const found = (await ask("/v1/incidents?limit=50")).incidents;
-  mark(found.map((each) => ({ at: each.opened_at, name: `${each.attacks[0] ?? "attack"} on ${each.named}`.replaceAll("_", " ") })));
+  mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: `${each.attacks[0] ?? "attack"} on ${each.named}`.replaceAll("_", " ") })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
   if (!open) return;
   const link = document.createElement("a");
   link.href = `/incidents/${encodeURIComponent(open.id)}`;
   link.textContent = "Incident";
-  find("since").replaceChildren(link, " since ", when(open.opened_at));
+  find("since").replaceChildren(link, " since ", when(Date.parse(open.opened_at) / 1000));
 }
 
 // lists

@@ -78,8 +78,9 @@ class Box:
                 "expires_in": None, "mode": "monitor"}]}  # fmt: skip
 
     def incidents(self, params: dict[str, Any]) -> dict[str, Any]:
-        brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "named": "198.51.100.7", "open": True,
-                 "opened_at": 1.7e9, "attacks": ["udp_flood"]}  # fmt: skip
+        brief = {"id": "20261126-081900", "subject": "198.51.100.7/32", "named": "198.51.100.7",
+                 "open": True, "opened_at": "2023-11-14T22:13:20Z",
+                 "attacks": ["udp_flood"]}  # fmt: skip
         return {"incidents": [brief]}
 
 

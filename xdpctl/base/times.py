@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Times as the API has them: RFC 3339 text in UTC."""
+
+from datetime import datetime
+
+
+def unix(text: str) -> float:
+    """The Unix seconds of a time, such as `2026-11-30T08:19:42.5Z`."""
+    return datetime.fromisoformat(text).timestamp()
