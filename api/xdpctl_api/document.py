@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from xdpctl_api.problems import in_words, refusal
 from xdpctl_api.shapes.common import Problem
 from xdpctl_api.shapes.set_requests import SetIn
+from xdpctl_api.vocabulary import described
 
 # Over TCP, RemoteCallers answers with these two errors before any route runs.
 _CROSS_SITE = "`cross-site`: Request from a web page of another site"
@@ -23,6 +24,8 @@ _BEARER = {
 }
 # With a JSON body, query parameters are refused, so a client must not fill in their defaults.
 _NO_DEFAULTS = ("/v1/sets/{name}", "put")
+RECEIVE = "receive_notification"  # what receivers of webhooks implement
+_EVENT = "application/cloudevents+json"
 STRICT = "/v1/"  # the paths below which an unknown parameter is an error
 _BY_HAND = (Problem, SetIn)  # routes refer to these by name, so FastAPI does not add them
 
@@ -33,7 +36,7 @@ class DescribedApi(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, which is made once and kept."""
         if self.openapi_schema is None:
-            self.openapi_schema = _completed(super().openapi())
+            self.openapi_schema = described(_completed(super().openapi()))
         return self.openapi_schema
 
 
@@ -57,7 +60,17 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     for place, methods in document["paths"].items():
         for operation in methods.values():
             _add_refusals(operation, strict=place.startswith(STRICT))
+    for methods in document["webhooks"].values():
+        _complete_webhook(methods["post"])
     return document
+
+
+def _complete_webhook(operation: dict[str, Any]) -> None:
+    """Say what is sent and expected: the receiver answers, and not this API."""
+    operation["security"] = []
+    operation["responses"] = {"204": {"description": "It was taken"}}
+    content = operation["requestBody"]["content"]
+    operation["requestBody"]["content"] = {_EVENT: content.pop("application/json")}
 
 
 def _add_refusals(operation: dict[str, Any], strict: bool) -> None:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from xdpctl.base.times import unix
+
+_MICROSECOND = 1e-6  # to which times in answers are exact
 Answers = Mapping[str, Any]  # by the node's name
 Merge = Callable[[Answers], Any]
 
@@ -69,7 +72,18 @@ def _incidents(answers: Answers) -> Any:
         for incident in answer["incidents"]
     ]
     incidents.sort(key=lambda incident: incident["opened_at"], reverse=True)
-    return {**next(iter(answers.values())), "incidents": incidents}
+    nexts = [answer["next"] for answer in answers.values() if answer["next"]]
+    if not nexts:
+        return {"incidents": incidents, "next": None}
+    # a node whose page ends later in time has older ones: they come with the next page of all
+    last = max(nexts, key=_opened)
+    shown = [each for each in incidents if unix(each["opened_at"]) + _MICROSECOND >= _opened(last)]
+    return {"incidents": shown, "next": last}
+
+
+def _opened(cursor: str) -> float:
+    """When the last incident of the page before was opened: Unix time."""
+    return float(cursor.partition(";")[0])
 
 
 def _top(answers: Answers) -> Any:

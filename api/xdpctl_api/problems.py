@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Errors as problem details (RFC 9457), with their HTTP status and their OpenAPI description."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from xdpctl import errors
 from xdpctl.errors import (
@@ -138,6 +140,12 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 async def _validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class
     request.app.state.context.refused["bad-request"] += 1
+    sent = request.headers.get("content-type", "")[:80]
+    unread = (each for each in error.errors() if isinstance(each.get("input"), bytes))
+    if "json" not in sent and any(each["loc"] == ("body",) for each in unread):
+        what = f"the content type of the body is {sent!r}" if sent else "it has no content type"
+        fix = "send Content-Type: application/json"
+        return problem(400, "bad-request", what, field="Content-Type", fix=fix)
     return _answer(of_validation(error))
 
 
@@ -148,11 +156,25 @@ def _misfits(error: RequestValidationError) -> list[dict[str, str]]:
     ]
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class
     answer = problem(error.status_code, "http", str(error.detail))
     answer.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes of this path (RFC 9110, section 10.2.1)."""
+    found = {
+        method
+        for router in request.app.state.routers
+        for route in router.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 async def _defect(_: Request, error: Exception) -> JSONResponse:
@@ -190,6 +212,9 @@ def refusal(*whys: str) -> dict[str, Any]:
     """A response that is a problem document; `whys` say when it is answered."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": "; ".join(whys), "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+UNCHANGED: Responses = {304: {"description": "The same as what If-None-Match names"}}
 
 
 def streamed(media: str, what: str, binary: bool = True) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from http.server import HTTPServer
 import pytest
 
 from tests.lab.conftest import SERVER, Street
+from tests.support import described
 from tests.support.receivers import SECRET, Taker
 from xdpctl.lab.box import Box
 from xdpctl.lab.waits import eventually
@@ -45,10 +46,11 @@ def test_an_incident_is_told_when_it_opens_and_when_it_is_over(street_box: Box) 
     box.cli("incident", "close", opened["id"])
     assert eventually(lambda: len(Taker.taken) == 3), told()
     assert [each["type"] for each in told()] == [
-        *("xdpctl.test", "xdpctl.opened", "xdpctl.closed"),
+        *("org.xdpctl.test", "org.xdpctl.opened", "org.xdpctl.closed"),
     ]
     assert {each.get("subject") for each in told()[1:]} == {opened["id"]}
     for headers, body in Taker.taken:
+        described.event(json.loads(body))
         stamp, identity = headers["webhook-timestamp"], headers["webhook-id"]
         key = base64.b64decode(SECRET.removeprefix("whsec_"))
         assert headers["webhook-signature"] == signature(key, identity, stamp, body)

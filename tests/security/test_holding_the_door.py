@@ -142,7 +142,7 @@ def test_a_line_that_is_not_text_does_not_affect_other_lines(api: Api) -> None:
 @pytest.mark.parametrize("number", [2**63, 2**65, -1, "9" * 5000])
 def test_no_number_in_a_query_causes_an_internal_error(api: Api, number: object) -> None:
     for path in (
-        "/v1/audit?after=",
+        "/v1/audit?cursor=",
         "/v1/rules?limit=",
         "/v1/incidents?limit=",
         "/v1/audit?limit=",

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from xdpctl.base.times import text_of
 from xdpctl.model.incident import Incident
 from xdpctl.model.tags import INCIDENT
 from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
 
 _CLOUD_EVENTS = "1.0"  # the version of the specification
 _RULES_TOLD = 10
+_TYPE, _TEST = "org.xdpctl", "test"  # of a domain, as CloudEvents advises
+EVENTS = tuple(f"{_TYPE}.{kind}" for kind in (*Kind, _TEST))  # the types of events
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Message:
             "specversion": _CLOUD_EVENTS,
             "id": self.identity,
             "source": f"/xdpctl/{self.host}",
-            "type": f"xdpctl.{self.news.kind or 'test'}",
+            "type": f"{_TYPE}.{self.news.kind or _TEST}",
             "time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"),
             "datacontenttype": "application/json",
             "data": {
@@ -81,7 +85,7 @@ def _data(incident: Incident) -> Mapping[str, Any]:
     """An incident for programs; times are RFC 3339."""
 
     def when(unix: float) -> str | None:
-        return datetime.fromtimestamp(unix, UTC).isoformat() if unix else None
+        return text_of(unix) if unix else None
 
     return {
         "id": incident.id,

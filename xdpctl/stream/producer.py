@@ -4,12 +4,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.times import text_of
 from xdpctl.control.controller import Controller
 from xdpctl.errors import StoreError
 from xdpctl.model.incident import Incident
@@ -114,11 +114,7 @@ def _summary(incident: Incident, tell: Callable[[str], str]) -> dict[str, Any]:
         "named": tell(incident.told),
         "attacks": incident.attacks,
         "open": incident.open,
-        "opened_at": _when(incident.opened_at),
-        "closed_at": _when(incident.closed_at) if incident.closed_at else None,
+        "opened_at": text_of(incident.opened_at),
+        "closed_at": text_of(incident.closed_at) if incident.closed_at else None,
         "peak_pps": incident.peak_pps,
     }
-
-
-def _when(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).isoformat()

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.periodic import PeriodicTask
+from xdpctl.base.times import text_of
 from xdpctl.control.controller import Controller
 from xdpctl.incidents import abuse, summary
 from xdpctl.incidents.abuse import Reporter
@@ -73,7 +74,12 @@ class Reporting:
 
     def _report(self, incident: Incident) -> None:
         evidence = summary.read(self._files, incident.id, None, self._ours)
-        record: dict[str, Any] = structs.asdict(incident) | {"evidence": evidence.as_json()}
+        record: dict[str, Any] = {
+            **structs.asdict(incident),
+            "opened_at": text_of(incident.opened_at),
+            "closed_at": text_of(incident.closed_at),
+            "evidence": evidence.as_json(),
+        }
         reports = tuple(abuse.reports(record, self._reporter))
         if not reports:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The dashboard's pages, actions, login and files, as one part of the application."""
+"""The dashboard's pages, actions, login and files."""
 
 from pathlib import Path
 
@@ -24,8 +24,9 @@ class _Files(StaticFiles):
         return answer
 
 
-def add_dashboard(app: FastAPI) -> None:
-    """Add the dashboard to the application."""
-    for module in (views, about, actions, login):
-        app.include_router(module.router)
+PAGES = tuple(module.router for module in (views, about, actions, login))
+
+
+def add_files(app: FastAPI) -> None:
+    """Add the files of the pages to the application."""
     app.mount("/static", _Files(directory=_STATIC))

@@ -10,32 +10,35 @@ from fastapi import APIRouter, Query
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import summary
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.store.audit_search import LARGEST
 from xdpctl.errors import CapacityError, NotFoundError, StoreError
 from xdpctl.mitigation.undo import undo_change
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.paging import Cursor
+from xdpctl_api.paging import number as number_of
 from xdpctl_api.problems import GUARDED, refusals
 from xdpctl_api.shapes.history import ChangeOut, ChangePage, UndoneOut, change_out, undone_out
 
 router = APIRouter(prefix="/v1/history", tags=["history"])
-_LAST = 2**63 - 1  # the largest integer of SQLite
 
 
 @router.get("", responses=refusals(StoreError))
 async def read_history(
     who: Viewer,
     ctx: Ctx,
-    before: Annotated[int, Query(ge=1, le=_LAST, description="Only changes below it")] = _LAST,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Cursor = None,
 ) -> ChangePage:
     """Changes that people made, the newest first; the newest thousand are kept."""
+    before = number_of(cursor, LARGEST)
     rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit)
     grouped = [
         (number, [step for _, raw in steps if (step := summary(raw))])
         for number, steps in groupby(rows, key=lambda row: row[0])
     ]
     changes = [change_out(number, steps) for number, steps in grouped if steps]
-    return ChangePage(changes=changes, next=grouped[-1][0] if len(grouped) == limit else None)
+    return ChangePage(changes=changes, next=str(grouped[-1][0]) if len(grouped) == limit else None)
 
 
 @router.get("/{number}", responses=refusals(NotFoundError, StoreError))
@@ -82,6 +85,6 @@ async def undo(
 
 
 def _bounded(number: int) -> int:
-    if not 0 < number < _LAST:
+    if not 0 < number < LARGEST:
         raise NotFoundError(f"no change has the number {number}")
     return number

@@ -21,6 +21,7 @@ from xdpctl.model.incident import Incident, Note, TimelineEntry
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.paging import Cursor, misread
 from xdpctl_api.problems import CHANGE, refusals, streamed
 from xdpctl_api.shapes.common import Strict, timestamp
 from xdpctl_api.shapes.incidents import (
@@ -58,6 +59,7 @@ async def list_incidents(
         str, Query(description="Only incidents of this victim: an address or a prefix")
     ] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
 ) -> IncidentList:
     """List incidents, the newest first."""
     incidents = list(ctx.controller.state.incidents.values())
@@ -67,9 +69,25 @@ async def list_incidents(
         for incident in incidents
         if (incident.open or not open) and of in (None, incident.subject)
     ]
-    chosen.sort(key=lambda incident: (-incident.opened_at, incident.id))
+    after = _place(cursor) if cursor is not None else None
+    chosen = sorted((each for each in chosen if after is None or _order(each) > after), key=_order)
     briefs = await asyncio.to_thread(_briefs, ctx, chosen[:limit])
-    return IncidentList(incidents=briefs)
+    last = chosen[limit - 1] if len(chosen) > limit else None
+    return IncidentList(incidents=briefs, next=f"{last.opened_at!r};{last.id}" if last else None)
+
+
+def _order(incident: Incident) -> tuple[float, str]:
+    """The place of an incident in the list, in which the newest one is the first."""
+    return -incident.opened_at, incident.id
+
+
+def _place(cursor: str) -> tuple[float, str]:
+    """The place of the last incident of the page before; that incident may have been forgotten."""
+    opened, semicolon, identity = cursor.partition(";")
+    try:
+        return -float(opened), identity if semicolon else ""
+    except ValueError:
+        raise misread(cursor) from None
 
 
 def _briefs(ctx: ControlPlane, incidents: list[Incident]) -> list[IncidentBrief]:

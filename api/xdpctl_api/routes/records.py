@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.store.audit_search import Wanted, newest, oldest
+from xdpctl.control.store.audit_search import LARGEST, Wanted, newest, oldest
 from xdpctl.errors import ConflictError, NotFoundError, RuleError, StoreError
 from xdpctl.model.identity import Role, Token, digest, mint
 from xdpctl.model.names import check_name
@@ -17,21 +17,23 @@ from xdpctl.model.requests import check_seconds
 from xdpctl.model.rule import OPERATOR, TTL_MAX
 from xdpctl_api.auth import Admin, Operator
 from xdpctl_api.dependencies import Ctx
+from xdpctl_api.paging import CURSOR_TEXT, number
 from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.common import Strict, seconds, timestamp
 from xdpctl_api.shapes.system import AuditPage, AuditVerdict, TokenIn, TokenList, TokenOut
 
 router = APIRouter(prefix="/v1")
 _PAGE = 5000
-_LAST = 2**63 - 1  # the largest integer of SQLite
 
 
 class AuditQuery(Strict):
     """Which records of the audit log."""
 
-    after: int = Field(default=0, ge=0, le=_LAST, description="Only records after this number")
     limit: int = Field(default=100, ge=1, le=_PAGE)
-    last: bool = Field(default=False, description="The newest records instead of the oldest")
+    cursor: str | None = Field(default=None, max_length=20, description=CURSOR_TEXT)
+    last: bool = Field(
+        default=False, description="The newest records instead of the oldest; pages go back in time"
+    )
     since: str | None = Field(default=None, description="Only records of the last 10m, for example")
     actor: str = ""
     action: str = Field(default="", description="rule.add; or rule. for all that begin with it")
@@ -53,11 +55,11 @@ async def read_audit(
 ) -> JSONResponse:
     """Records of changes: who, what, when. Each has the hash of the record before it."""
     store, search = ctx.controller.store, query.wanted(ctx.controller.clock.read().unix)
-    if query.last:
-        records = await asyncio.to_thread(newest, store, search, query.limit)
-    else:
-        records = await asyncio.to_thread(oldest, store, search, query.after, query.limit)
-    return JSONResponse({"records": records})
+    find, least = (newest, LARGEST) if query.last else (oldest, 0)
+    place = number(query.cursor, least)
+    records = await asyncio.to_thread(find, store, search, query.limit, place)
+    edge = records[0 if query.last else -1]["sequence"] if len(records) == query.limit else None
+    return JSONResponse({"records": records, "next": None if edge is None else str(edge)})
 
 
 @router.get("/audit/verify", tags=["audit"], responses=refusals(StoreError))

@@ -24,7 +24,7 @@ from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals, streamed
-from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.common import CHOSEN, timestamp
 
 router = APIRouter(prefix="/v1/samples", tags=["samples"])
 NDJSON = "application/x-ndjson"
@@ -43,7 +43,8 @@ async def stream_samples(
     who: Operator,
     ctx: Ctx,
     verdict: Annotated[
-        str, Query(description="drop, pass, all, or a reason such as limited")
+        str,
+        Query(description="drop, pass, all, or a reason such as limited", json_schema_extra=CHOSEN),
     ] = "drop",
     rule: Annotated[
         str | None, Query(description="Only packets decided by this rule or set")

@@ -28,7 +28,7 @@ from xdpctl.model.source_set import NOTHING, SourceSet
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx, Stating
-from xdpctl_api.problems import GUARDED, refusals, streamed
+from xdpctl_api.problems import GUARDED, UNCHANGED, refusals, streamed
 from xdpctl_api.routes.rules import IfMatch, named_etag
 from xdpctl_api.set_replacement import JSON, replace_set
 from xdpctl_api.shapes.imports import RejectOut
@@ -74,11 +74,15 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
 @router.get(
     "/{name}/entries",
     response_class=Response,
-    responses={200: streamed(_PLAIN, "One prefix a line", binary=False), **refusals(NotFoundError)},
+    responses={
+        200: streamed(_PLAIN, "One prefix a line", binary=False),
+        **UNCHANGED,
+        **refusals(NotFoundError),
+    },
 )
 async def read_entries(name: str, who: Viewer, ctx: Ctx) -> StreamingResponse:
     """The prefixes of a set, one per line, in the format that PUT accepts."""
-    _find(ctx, name)
+    held = _find(ctx, name)
     entries = ctx.controller.state.entries.get(name, NOTHING)
 
     def lines() -> Iterator[bytes]:
@@ -87,7 +91,8 @@ async def read_entries(name: str, who: Viewer, ctx: Ctx) -> StreamingResponse:
                 page = family.prefixes(entries[number][first : first + _PAGE])
                 yield "".join(f"{prefix}\n" for prefix in page).encode()
 
-    return StreamingResponse(lines(), media_type=_PLAIN)
+    etag = {"ETag": f'"{held.etag}"'}
+    return StreamingResponse(lines(), media_type=_PLAIN, headers=etag)
 
 
 @router.put(

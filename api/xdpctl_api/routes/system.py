@@ -98,7 +98,8 @@ async def read_findings(who: Viewer, ctx: Ctx) -> FindingsOut:
     findings = loader.findings if loader else ()
     return FindingsOut(
         findings=[
-            FindingOut(**{name: finding.get(name, "") for name in fields}) for finding in findings
+            FindingOut.model_validate({name: finding.get(name, "") for name in fields})
+            for finding in findings
         ]
     )
 

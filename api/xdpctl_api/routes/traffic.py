@@ -29,8 +29,8 @@ from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
+from xdpctl_api.shapes.common import CHOSEN, timestamp
 from xdpctl_api.shapes.common import seconds as seconds_of
-from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.traffic import (
     ConditionOut,
     DimensionOut,
@@ -56,7 +56,11 @@ async def top_traffic(
         Query(description=f"Dimensions, with commas between: {', '.join(_NAMES)}"),
     ] = "destination,source_port",
     verdict: Annotated[
-        str, Query(description="drop, pass, all, or a reason such as limited")
+        str,
+        Query(
+            description="drop, pass, all, or a reason such as limited",
+            json_schema_extra=CHOSEN,
+        ),
     ] = "all",
     window: Annotated[str, Query(description=f"How far back: 1s to {SECONDS_MAX:g}s")] = "10s",
     where: Annotated[

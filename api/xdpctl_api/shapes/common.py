@@ -7,12 +7,33 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat
 
+from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.durations import parse_duration
 
 Duration = Annotated[
     StrictFloat | str,  # strict, so that true is not 1 second
     Field(description="Seconds, or text such as 15m, 1h30m", examples=["15m", 900]),
 ]
+
+
+KindName = Annotated[
+    str,
+    Field(
+        description="Kind of packets; the reference lists them",
+        json_schema_extra={"enum": [kind.setting for kind in Traffic]},
+    ),
+]
+REASONS = [each.name.lower() for each in Reason if each is not Reason.NONE]
+ReasonName = Annotated[
+    str,
+    Field(
+        description="Why packets passed or were dropped, as in the counters",
+        json_schema_extra={"enum": REASONS},
+    ),
+]
+
+
+CHOSEN = {"enum": ["drop", "pass", "all", *REASONS]}  # a verdict, or a reason
 
 
 class ProtectedOut(BaseModel):

@@ -5,9 +5,11 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from xdpctl.flood.mitigation import State
 from xdpctl.flood.settings import Most
+from xdpctl.model.effect import Action
 from xdpctl.processes.detector.status import DetectorStatus
-from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.common import KindName, timestamp
 
 
 class MitigationOut(BaseModel):
@@ -15,12 +17,13 @@ class MitigationOut(BaseModel):
 
     id: str = Field(description="Id of the event at the detector")
     victim: str
-    kind: str
+    kind: KindName
     match: str
-    action: str
+    action: Action
     state: str = Field(
+        json_schema_extra={"enum": list(State)},
         description="attack: packets hit the rule; waiting: none do, and the rule stays; probing: "
-        "the rule is in monitor mode, to see whether the attack goes on"
+        "the rule is in monitor mode, to see whether the attack goes on",
     )
     rate: float = Field(description="Packets a second that its rule hits")
     began: datetime = Field(description="When its rule was made")
@@ -51,7 +54,7 @@ class DetectOut(BaseModel):
 class KindOut(BaseModel):
     """Packets of a kind to the destination, in packets a second."""
 
-    kind: str
+    kind: KindName
     now: float = Field(
         description="In the last second; only packets of no known flow that no rule decided"
     )
@@ -84,8 +87,8 @@ def mitigations_out(status: DetectorStatus | None) -> list[MitigationOut]:
             victim=mitigation.victim,
             kind=mitigation.kind,
             match=mitigation.match,
-            action=mitigation.action,
-            state=mitigation.state.value,
+            action=Action(mitigation.action),
+            state=mitigation.state,
             rate=mitigation.rate,
             began=timestamp(mitigation.began),
             quiet=mitigation.quiet,

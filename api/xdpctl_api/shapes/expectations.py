@@ -5,7 +5,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from xdpctl.model.expectation import Expectation
+from xdpctl.abi.constants import Traffic
+from xdpctl.model.expectation import DAYS, Expectation
 from xdpctl_api.shapes.common import Duration, Strict, timestamp
 
 
@@ -20,6 +21,7 @@ class _Expected(BaseModel):
         default="",
         description="A kind of packets; empty: each kind, except those that come only as answers",
         examples=["udp"],
+        json_schema_extra={"pattern": f"^({'|'.join(kind.setting for kind in Traffic)}|)$"},
     )
     times: float = Field(
         default=0.0, ge=0, description="Up to so many times the threshold of a kind"
@@ -28,12 +30,23 @@ class _Expected(BaseModel):
         default=0.0, ge=0, description="Or up to so many packets a second of a kind, in total"
     )
     at: str = Field(
-        default="", description="Time of day, of this host; empty: always", examples=["08:15"]
+        default="",
+        description="Time of day, of this host; empty: always",
+        examples=["08:15"],
+        json_schema_extra={"pattern": r"^([01]?[0-9]|2[0-3]):[0-5]?[0-9]$|^$"},
     )
     days: list[str] = Field(
-        default=[], max_length=7, description="Days of the week (mon, tue); empty: every day"
+        default=[],
+        max_length=7,
+        description="Days of the week; empty: every day",
+        json_schema_extra={"items": {"type": "string", "enum": list(DAYS)}},
     )
-    on: str = Field(default="", description="Or one date", examples=["2026-12-01"])
+    on: str = Field(
+        default="",
+        description="Or one date",
+        examples=["2026-12-01"],
+        json_schema_extra={"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$|^$"},
+    )
     reason: str = ""
 
 

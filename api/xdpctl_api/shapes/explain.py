@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from xdpctl_api.shapes.common import ProtectedOut
+from xdpctl_api.shapes.common import ProtectedOut, ReasonName
 from xdpctl_api.shapes.rules import RuleOut
 
 
@@ -13,7 +13,7 @@ class ExplainOut(BaseModel):
     """The verdict of the loaded program, and the rule or set that decided."""
 
     verdict: Literal["drop", "pass"]
-    reason: str = Field(description="As in the counters", examples=["dropped"])
+    reason: ReasonName
     rule: RuleOut | None = Field(description="The rule that decided; null if none did")
     set: str | None = Field(description="The set that decided; null if none did")
     protected_by: ProtectedOut | None = Field(description="The prefix that let it pass")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.node import Seen
 from xdpctl.model.wait import Wait
+from xdpctl.watch.condition import State
 from xdpctl_api.shapes.common import Strict, timestamp
 
 
@@ -84,7 +85,10 @@ class NodeOut(BaseModel):
     incidents: int
     bypass: bool
     frozen: bool = Field(description="Whether its detectors may not act")
-    held: str = Field(description="Whether attacks are held there: held, not held, unclear")
+    held: str = Field(
+        description="Its condition in one word, as GET /v1/condition has it; empty: not known",
+        json_schema_extra={"pattern": f"^({'|'.join(State)}|)$"},
+    )
     refusals: int = Field(description="Intents that it does not apply")
     refused: dict[str, str] = Field(description="The first of them, with why")
     problems: list[str]

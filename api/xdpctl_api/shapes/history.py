@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.changes import Summary
+from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import WhereOut, absent
 
@@ -25,10 +26,10 @@ class ChangeOut(BaseModel):
 
 
 class ChangePage(BaseModel):
-    """One page; `next` is `before` of the following one, null on the last."""
+    """One page, the newest changes first."""
 
     changes: list[ChangeOut]
-    next: int | None
+    next: Next
 
 
 class Kept(BaseModel):

@@ -91,7 +91,7 @@ class CountersOut(BaseModel):
 class FindingOut(BaseModel):
     """One result of a check of the host."""
 
-    level: str = Field(description="ok, warning or problem")
+    level: Literal["ok", "warning", "problem"] = Field(description="How bad it is")
     subject: str
     text: str
     fix: str = Field(description="What to do; may be empty")

@@ -12,9 +12,11 @@ from pydantic import BaseModel, Field
 from xdpctl.abi.structs import Hits
 from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.attribution import tag_of
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.incident import Incident
 from xdpctl.model.naming import Names
-from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.paging import Next
+from xdpctl_api.shapes.common import KindName, timestamp
 
 
 class ToldOut(BaseModel):
@@ -37,8 +39,8 @@ class DoneOut(BaseModel):
 
     id: str
     what: str
-    action: str
-    mode: str
+    action: Action
+    mode: Mode
     at: datetime
     ended_at: datetime | None
     why: str = Field(description="Why it ended")
@@ -60,7 +62,7 @@ class NoteOut(BaseModel):
 class CollateralOut(BaseModel):
     """What a match hits of normal traffic of a kind."""
 
-    kind: str
+    kind: KindName
     samples: int = Field(description="Packets of normal traffic that were looked at")
     hits: int = Field(description="Of these, packets that match")
     bound: float = Field(description="Upper 95 % confidence bound of the share, 0 to 1")
@@ -92,7 +94,7 @@ class RuleFindingOut(BaseModel):
     rule: str
     at: datetime
     detector: str
-    kind: str
+    kind: KindName
     rate: float
     threshold: float
     usual: float = Field(description="The highest rate that was normal; 0: none is known")
@@ -136,9 +138,10 @@ class IncidentBrief(BaseModel):
 
 
 class IncidentList(BaseModel):
-    """Incidents, the newest first."""
+    """One page of incidents, the newest first."""
 
     incidents: list[IncidentBrief]
+    next: Next
 
 
 class SenderOut(BaseModel):

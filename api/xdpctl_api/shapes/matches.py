@@ -57,6 +57,10 @@ MatchOrText = Annotated[
 ]
 
 
+_LENGTHS = r"(/[0-9]{1,3}(,/?[0-9]{1,3})?)?"
+_PER = rf"^all$|^(source|destination)?{_LENGTHS}(\+(source|destination){_LENGTHS})?$"
+
+
 class LimitIn(Strict):
     """A FlowSpec traffic-rate, in packets or bits per second; the excess is dropped."""
 
@@ -68,6 +72,7 @@ class LimitIn(Strict):
     per: str = Field(
         default="all",
         max_length=64,
+        json_schema_extra={"pattern": _PER},
         description="Which packets share the rate: all, source, destination, or with prefix "
         "lengths: source/24,/56, destination+source/24",
         examples=["destination"],

@@ -22,6 +22,7 @@ from xdpctl.model.names import parse_rule_id
 from xdpctl.model.rule import STANDING, Rule
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.traffic.top import rates_by_slot
+from xdpctl_api.paging import CURSOR_TEXT, misread
 from xdpctl_api.shapes.common import Strict, seconds
 from xdpctl_api.shapes.fleet import FOR_WHOM, ForWhom
 from xdpctl_api.shapes.rules import rule_out
@@ -81,7 +82,7 @@ class ListQuery(Filters):
     """A page of a listing."""
 
     limit: int = Field(default=100, ge=1, le=10_000)
-    cursor: str | None = Field(default=None, description="`next` of the page before")
+    cursor: str | None = Field(default=None, max_length=4_200, description=CURSOR_TEXT)
     sort: Literal["address", "hits", "rate"] = Field(
         default="address",
         description="hits: the rules that hit most since they were added; rate: those that hit "
@@ -146,9 +147,7 @@ def _cursor(rule: Rule) -> str:
 def _place(cursor: str) -> tuple[int, bool, Key]:
     match = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
     if not match:
-        raise RuleError(
-            f"{cursor[:40]!r} is not a cursor", "cursor", "give `next` of the previous page"
-        )
+        raise misread(cursor)
     return int(match[1]), match[2] == "1", precedence(text.parse(match[3]))
 
 

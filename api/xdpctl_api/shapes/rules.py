@@ -14,6 +14,7 @@ from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.words import in_words
 from xdpctl.model.rule import Rule
 from xdpctl.processes.control_plane import ControlPlane
+from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.matches import LimitOut, limit_out
@@ -152,10 +153,10 @@ class RulesRemoved(BaseModel):
 
 
 class RulePage(BaseModel):
-    """One page; `next` is the cursor of the next page, null on the last."""
+    """One page."""
 
     rules: list[RuleOut]
-    next: str | None
+    next: Next
 
 
 def _text(rule: Rule) -> str:

@@ -3,6 +3,7 @@
 
 from pydantic import Field
 
+from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.replacement import Choices
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.source_set import FeedSource, Options
@@ -16,7 +17,7 @@ class FeedIn(Strict):
     url: str = Field(default="", examples=["https://www.spamhaus.org/drop/drop_v4.json"])
     file: str = Field(default="", description="Name of a file in feeds.directory")
     refresh: Duration = "1h"
-    format: str = "auto"
+    format: FeedFormat = FeedFormat.AUTO
     column: str = Field(default="", description="Column of a CSV, or field of JSON objects")
 
     def source(self) -> FeedSource:
@@ -103,7 +104,7 @@ class SetIn(SetChoices):
 class ListQuery(SetChoices, ForWhom):
     """The settings of a set as a query, for a list that is the body."""
 
-    format: str = "auto"
+    format: FeedFormat = FeedFormat.AUTO
     column: str = ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field, StrictBool
 
 from xdpctl.model.identity import Role
+from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Duration, Strict
 from xdpctl_api.shapes.fleet import WhereOut, absent
 
@@ -70,9 +71,10 @@ class AuditRecord(BaseModel):
 
 
 class AuditPage(BaseModel):
-    """Records, the oldest first."""
+    """One page of records, the oldest first."""
 
     records: list[AuditRecord]
+    next: Next
 
 
 class AuditVerdict(BaseModel):

@@ -13,6 +13,7 @@ from xdpctl.model.match.components import TCP
 from xdpctl.model.naming import Names
 from xdpctl.traffic.service_figures import Figures
 from xdpctl.watch.condition import State
+from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Duration, Strict
 
 _HALF = (
@@ -166,6 +167,7 @@ class ServedList(BaseModel):
     """The services that serve somebody, those that serve most first."""
 
     services: list[ServedOut]
+    next: Next
 
 
 def served_out(figures: Figures, names: Names) -> ServedOut:

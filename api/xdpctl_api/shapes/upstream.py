@@ -3,6 +3,7 @@
 
 from datetime import datetime
 from math import isnan
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -81,7 +82,9 @@ class AnnouncementOut(BaseModel):
     id: str
     peer: str
     kind: Kind
-    state: str = Field(description="proposed, announced, or probing: withdrawn to see what happens")
+    state: Literal["proposed", "announced", "probing"] = Field(
+        description="probing: withdrawn to see what happens"
+    )
     route: str = Field(description="In the syntax of ExaBGP")
     victim: str
     what: str
@@ -201,7 +204,7 @@ def announcement_out(
 ) -> AnnouncementOut:
     """An announcement, with its state at the BGP speaker, and its effect."""
     told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
-    state = "announced" if announcement.announced else "proposed"
+    state: Literal["announced", "proposed"] = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
         id=announcement.id,

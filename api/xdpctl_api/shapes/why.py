@@ -5,6 +5,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.model.effect import Action, Mode
 from xdpctl.watch.why import Verdict
+from xdpctl_api.shapes.common import ReasonName
 from xdpctl_api.shapes.rules import RuleOut
 
 
@@ -30,7 +31,7 @@ class AnswerOut(BaseModel):
     verdict: Verdict = Field(
         description="limit: drops what exceeds it; challenge: passes who is shown to exist"
     )
-    reason: str = Field(description="As in the counters", examples=["dropped"])
+    reason: ReasonName
     rule: RuleOut | None = Field(description="The rule that decided; null if none did")
     set: str | None = Field(description="The set that decided; null if none did")
     incident: str | None = Field(description="The incident of the rule that decided")

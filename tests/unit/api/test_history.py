@@ -61,8 +61,8 @@ def test_every_change_by_a_person_has_a_number_and_is_listed(api: Api) -> None:
     assert all(c["subject"] == first["id"] and c["records"] == 1 for c in listed)
     one = api.call("GET", "/v1/history/2").json()
     assert one == listed[1]
-    older = api.call("GET", "/v1/history", params={"before": 3, "limit": 1}).json()
-    assert (older["changes"], older["next"]) == ([listed[1]], 2)
+    older = api.call("GET", "/v1/history", params={"cursor": "3", "limit": 1}).json()
+    assert (older["changes"], older["next"]) == ([listed[1]], "2")
     noted = api.call("GET", "/v1/audit").json()["records"]
     assert [r["detail"]["change"] for r in noted if "change" in r["detail"]] == [1, 2, 3]
 

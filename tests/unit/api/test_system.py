@@ -216,9 +216,15 @@ def test_the_audit_log_can_be_read_from_either_end(api: Api) -> None:
 
     assert sequences("") == [1, 2, 3, 4]
     assert sequences("?limit=2") == [1, 2]
-    assert sequences("?after=2&limit=5") == [3, 4]
+    assert sequences("?cursor=2&limit=5") == [3, 4]
     assert sequences("?last=true&limit=2") == [3, 4]
-    assert sequences("?after=99") == []
+    assert sequences("?cursor=99") == []
+    first = get(api, "/v1/audit?limit=3")
+    assert get(api, f"/v1/audit?limit=3&cursor={first['next']}")["next"] is None
+    assert sequences(f"?cursor={first['next']}") == [4]
+    newest = get(api, "/v1/audit?last=true&limit=3")
+    assert sequences(f"?last=true&cursor={newest['next']}") == [1]
+    assert problem(api.call("GET", "/v1/audit?cursor=x"), 400, "bad-request")["field"] == "cursor"
     problem(api.call("GET", "/v1/audit?limit=5001"), 400, "bad-request")
 
 

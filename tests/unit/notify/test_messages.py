@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import described
 from tests.support.receivers import KEY, SECRET, Taker
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
@@ -95,9 +96,10 @@ def test_a_webhook_gets_a_cloud_event_with_a_signature_that_it_can_check(taker: 
     assert headers["webhook-signature"] == f"v1,{wanted}"
     assert headers["content-type"] == "application/cloudevents+json"
     event = json.loads(body)
+    described.event(event)
     assert {name: event[name] for name in ("specversion", "id", "source", "type", "subject")} == {
         **{"specversion": "1.0", "id": "msg_1", "source": "/xdpctl/edge1"},
-        **{"type": "xdpctl.opened", "subject": "20261130-081900"},
+        **{"type": "org.xdpctl.opened", "subject": "20261130-081900"},
     }
     assert event["time"] == "2023-11-14T22:13:20.000+00:00"
     data = event["data"]

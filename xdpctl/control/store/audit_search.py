@@ -10,6 +10,7 @@ from typing import Any
 from xdpctl.control.store.port import Store
 
 _PAGE = 5000
+LARGEST = 2**63 - 1  # the largest integer of SQLite
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ def _about(record: dict[str, Any], subject: str) -> bool:
     return record.get("subject") == subject or (isinstance(ids, list) and subject in ids)
 
 
-def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    """The newest records that meet the conditions, at most `limit`, oldest first."""
+def newest(store: Store, wanted: Wanted, limit: int, before: int = LARGEST) -> list[dict[str, Any]]:
+    """The last records before the number `before` that meet the conditions, oldest first."""
     selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
     older = 0
-    for record in _backwards(store):
+    for record in _backwards(store, before):
         older = older + 1 if str(record.get("at", "")) < first else 0
         # go on after the first older record: the wall clock may have been set back in between
         if older == _PAGE or len(selected) == limit:
@@ -57,7 +58,7 @@ def newest(store: Store, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
     return selected[::-1]
 
 
-def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[str, Any]]:
+def oldest(store: Store, wanted: Wanted, limit: int, after: int = 0) -> list[dict[str, Any]]:
     """The first records after the number `after` that meet the conditions, at most `limit`."""
     selected: list[dict[str, Any]] = []
     first = _written(wanted.since) if wanted.since is not None else ""
@@ -72,9 +73,9 @@ def oldest(store: Store, wanted: Wanted, after: int, limit: int) -> list[dict[st
     return selected[:limit]
 
 
-def _backwards(store: Store) -> Iterator[dict[str, Any]]:
+def _backwards(store: Store, before: int) -> Iterator[dict[str, Any]]:
     last = store.last_audit()
-    end = json.loads(last)["sequence"] if last else 0
+    end = min(json.loads(last)["sequence"], before - 1) if last else 0
     while end > 0:
         begin = max(0, end - _PAGE)
         records = [json.loads(row) for row in store.audit(begin, end - begin)]
