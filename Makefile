@@ -12,7 +12,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-clients test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -34,7 +34,7 @@ help:
 	@echo "make test-vm-nics   every kind of interface, and what happens to cards; writes docs/results/interfaces.md"
 	@echo "make vagrant-demo   an attack on one of three Vagrant machines; vagrant-box: a box for them"
 	@echo "make deb     the Debian packages in dist/; make man: their man pages in dist/man"
-	@echo "make test-wheel   tests the wheel by itself, in network namespaces; lint-deb: lintian on the packages"
+	@echo "make test-clients generates clients in TypeScript and Go, and tries them; test-wheel: tests the wheel by itself, in network namespaces; lint-deb: lintian on the packages"
 	@echo "make test-distros   builds, installs and tries the packages on Debian 12, 13 and Ubuntu 24.04, in root folders"
 	@echo "make image   a container image (OCI) of the package, in dist/; test-image: tries it, in namespaces"
 	@echo "make test-ansible   the Ansible role sets up a box with a systemd of its own, in namespaces"
@@ -191,6 +191,10 @@ test-ansible: deb
 	@sh packaging/need.sh mmdebstrap ansible-core ansible-lint openssh-client procps
 	@cd packaging/ansible && ansible-lint --offline --nocolor -q roles/xdpctl site.yml
 	@packaging/test-ansible.sh dist/xdpctl_$(VERSION)_*.deb
+
+test-clients: setup
+	@sh packaging/need.sh default-jre-headless golang-go nodejs node-typescript
+	@$(BIN)/python -m tests.clients
 
 test-wheel: setup
 	@sh packaging/need.sh iputils-ping

@@ -81,7 +81,9 @@ def create_app(context: ControlPlane | None = None) -> FastAPI:
     app.add_middleware(KnownSender)  # added last, so it runs first
     app.add_exception_handler(TooLarge, too_large)
     problems.install(app)
-    hook = app.webhooks.post("notification", operation_id=RECEIVE, status_code=204)
+    hook = app.webhooks.post(
+        "notification", operation_id=RECEIVE, status_code=204, tags=["notifications"]
+    )
     hook(receive_notification)
     app.state.routers = [*(module.router for module in ROUTES), *PAGES]
     for router in app.state.routers:

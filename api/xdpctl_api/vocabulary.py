@@ -138,7 +138,7 @@ WORDS = {
     "pps": "Packets a second; null: the limit is in bits",
     "prefix": "A prefix, or an address",
     "prefixes": "Prefixes of the set; a set has these, or a feed",
-    "priority": "Rules of a higher priority are applied first",
+    "priority": "Lower numbers are applied first",
     "problem": "What is wrong; empty: nothing",
     "problems": "What is wrong; empty: nothing",
     "proposals": "Requests that wait for an approval",
@@ -233,6 +233,9 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
         for name, value in schema.get("properties", {}).items():
             if "description" not in value and name in WORDS:
                 value["description"] = WORDS[name]
+            if "anyOf" in value and value.get("default") is not None:
+                # generators of typed clients cannot give a default to a union of types
+                value["description"] += f". Default: {value.pop('default')}"
     for operation in _operations(document):
         for parameter in operation.get("parameters", ()):
             word = WORDS.get(parameter["name"].lower())

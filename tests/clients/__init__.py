@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clients in other languages, generated from the OpenAPI document: `make test-clients`."""
