@@ -237,7 +237,7 @@ def _maybe_done(method: str, path: str) -> str:
         return ""
     if path == "/v1/rules/bulk":
         return ". A part may have been imported: see `xdpctl history`, and undo it by its number"
-    look = "xdpctl set list" if path.startswith("/v1/sets/") else "xdpctl audit log"
+    look = "xdpctl set list" if path.startswith("/v1/sets/") else "xdpctl audit"
     return f". The change may have been made, or may still be: check with `{look}`"
 
 

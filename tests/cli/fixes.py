@@ -102,7 +102,7 @@ WORDS = [
     Fix("xdpctl list --action deny", "one of '(drop)'", instead="xdpctl list --action {}"),
     Fix("xdpctl blok 203.0.113.7", "mean '(block)'", instead="xdpctl {} 203.0.113.7"),
     Fix("xdpctl block 203.0.113.7 --tll 1h", "(--ttl)", instead="xdpctl block 203.0.113.7 {} 1h"),
-    Fix("xdpctl follow lines nobody", "are (.*?),", instead="xdpctl automatic"),
+    Fix("xdpctl hook nobody --each-line", "are (.*?),", instead="xdpctl automatic"),
     Fix("xdpctl why", "`(xdpctl .*)`"),
     Fix("xdpctl block", "`(xdpctl .*)`"),
     Fix("xdpctl block", "(--match)", instead="xdpctl block {} udp"),

@@ -18,7 +18,7 @@ _STATUS = (
 _STABLE = [
     (r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(\.\d+)?", r"YYYY-MM-DD\1hh:mm:ss"),
     (r"\b\d{8}-\d{6}\b", "YYYYMMDD-hhmmss"),
-    (r"(?m)^\d\d:\d\d:\d\d(\.\d+)?", "hh:mm:ss"),
+    (r"(?m)^(\| )?\d\d:\d\d:\d\d(\.\d+)?", r"\1hh:mm:ss"),
     (r"\b59m [1-5]\ds", "59m SSs"),
     (r"\b(xdpctl undo|change|change\.undo of|change\.undo  ) \d{3}\b", r"\1 NNN"),
     (r"(?m)^( +)\d{3}(?=  YYYY)", r"\1NNN"),

@@ -30,12 +30,15 @@ xdpctl set list
 xdpctl set put feed drop.txt --reason "from the provider"
 xdpctl set put feed drop.txt
 xdpctl set list
-xdpctl set show feed
+xdpctl set list feed
+xdpctl set put feed --monitor
+xdpctl set put feed
+xdpctl set list feed --entries
 xdpctl set put https://example.org/drop.txt
 xdpctl set put feed https://example.org/drop.txt
 xdpctl set put feed nothing.txt
 xdpctl set remove feed
-xdpctl set show feed
+xdpctl set list feed
 """,
     "incident": """
 xdpctl incidents --open
@@ -43,6 +46,7 @@ xdpctl incident open 198.51.100.7 --attack udp_flood --note "seen at the router"
 xdpctl incident open 198.51.100.7
 xdpctl incidents --limit 1
 xdpctl incident show {incident}
+xdpctl incident report {incident} --for board
 xdpctl incident close {incident}
 xdpctl incident close {incident}
 xdpctl incident show 1
@@ -57,7 +61,7 @@ xdpctl expect add bell --up-to much
 xdpctl expect list
 xdpctl expect remove conference
 xdpctl expect remove conference
-xdpctl incident allow 1
+xdpctl incident close 1 --legitimate
 """,
     "history": """
 xdpctl block 203.0.113.7
@@ -113,15 +117,15 @@ xdpctl capture --every 3
 xdpctl block 203.0.113.7 --reason "SYN flood"
 xdpctl block 203.0.113.9
 xdpctl unblock 203.0.113.7 203.0.113.9
-xdpctl audit log --limit 3
+xdpctl audit --limit 3
 """,
     "automatic": """
 xdpctl automatic
-xdpctl freeze
+xdpctl automatic off
 xdpctl automatic configured
 xdpctl automatic maybe
-xdpctl policy test event.json
-xdpctl policy test nothing.json
+xdpctl hook event --body event.json --dry-run
+xdpctl hook event --body nothing.json --dry-run
 """,
     "token": """
 xdpctl token list

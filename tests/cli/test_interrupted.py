@@ -16,7 +16,7 @@ from xdpctl.lab.waits import eventually
 _NOT_CHANGED = "xdpctl: interrupted before the answer came; nothing was changed\n"
 _MAYBE = (
     "xdpctl: interrupted before the answer came. The change may have been made, or may still be: "
-    "check with `xdpctl audit log`\n"
+    "check with `xdpctl audit`\n"
 )
 
 
@@ -104,7 +104,7 @@ def test_ctrl_c_at_a_question_changes_nothing(command: str, box: Box, person: Pe
 
 
 def test_ctrl_c_ends_following_lines_with_exit_code_0(box: Box, person: Person) -> None:
-    with Session(person, person.command("xdpctl follow lines event")) as session:
+    with Session(person, person.command("xdpctl hook event --each-line")) as session:
         session.write('{"phase": "began", "id": "1", "sources": ["203.0.113.7"]}')
         assert eventually(lambda: len(box.client.call("GET", "/v1/rules")["rules"]) == 1)
         session.interrupt()

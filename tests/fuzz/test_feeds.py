@@ -12,9 +12,9 @@ from tests.fuzz.support.loop import fuzz
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.operations.bulk_parser import Format, Parser
 from xdpctl.lists import formats
-from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.formats.content import unpacked
 from xdpctl.lists.formats.entries import parse_entry, parse_line
+from xdpctl.model.feed_format import FeedFormat
 from xdpctl.model.match.match import Match
 from xdpctl.model.requests import RuleRequest
 

@@ -66,7 +66,7 @@ def test_a_victim_is_protected_until_the_detector_reports_the_end(
     archive = street_box.directory / "held.zip"
     done = cli(street_box, "incident", "export", held["id"], "-w", str(archive))
     assert done.returncode == 0, done.stderr
-    key = cli(street_box, "incident", "key").stdout.strip()
+    key = cli(street_box, "incident", "verify").stdout.strip()
     done = cli(street_box, "incident", "verify", str(archive), "--key", key)
     assert done.returncode == 0, done.stderr
     assert held["id"] in done.stdout
@@ -88,7 +88,7 @@ def test_sources_are_dropped_and_released_and_a_freeze_stops_new_ones(
         before = counted(street_box, Reason.NO_RULE)
         time.sleep(0.3)
         assert counted(street_box, Reason.NO_RULE) == before, "not one packet more"
-    assert cli(street_box, "freeze").returncode == 0
+    assert cli(street_box, "automatic", "off").returncode == 0
     assert said(street_box, phase="began", id="8", sources=["203.0.113.250"])["rules"] == []
     ended = said(street_box, phase="ended", id="7")
     assert len(ended["released"]) == 50

@@ -30,7 +30,7 @@ def test_a_full_uplink_is_reported_within_seconds_with_what_to_ask(
     assert "arrive" in uplink["why"]
     kinds = [each["kind"] for each in found["attacks"][0]["requests"]]
     assert kinds == ["flowspec", "rtbh"]
-    letter = street_box.cli("upstream", "letter", incident)["text"]
+    letter = street_box.client.call("GET", f"/v1/upstream/letters/{incident}")["text"]
     assert "our link is full" in letter
     notes = client.call("GET", f"/v1/incidents/{incident}")["notes"]
     assert any("the uplink isp0 is full" in note["text"] for note in notes)

@@ -7,7 +7,8 @@ import pytest
 
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.errors import RuleError
-from xdpctl.lists.formats import Feed, FeedFormat, read
+from xdpctl.lists.formats import Feed, read
+from xdpctl.model.feed_format import FeedFormat
 
 SPAMHAUS = """; Spamhaus DROP List 2026/11/24 - (c) 2026 The Spamhaus Project SLU
 ; https://www.spamhaus.org/drop/drop.txt

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Prints what `xdpctl why` has found: about an address, a packet, or a rule."""
+"""Prints what `xdpctl why` has found: about an address, a packet, a rule or an incident."""
 
 from typing import Any
 
@@ -8,9 +8,11 @@ from rich.markup import escape
 from xdpctl.base.net.packet_fields import fields
 from xdpctl.cli import output
 from xdpctl.cli.rules import statistics
+from xdpctl.incidents import reasons
 from xdpctl.model.match.ranking import components
 
 _TOLD = 4  # destinations
+_WIDTH = 30  # characters of a bar
 
 
 def print_rule(rule: dict[str, Any]) -> None:
@@ -107,3 +109,30 @@ def print_answer(subject: str, answer: dict[str, Any]) -> None:
         )
     for name in answer["monitored_sets"]:
         output.out.print(f"also matches, in monitor mode: the set {name}")
+
+
+def print_incident(incident: dict[str, Any]) -> None:
+    """Print why the embedded detector did what it did in an incident."""
+    rules = reasons.asked(incident)
+    for finding in incident["findings"]:
+        output.out.print(escape(reasons.title(finding, rules)), style="bold", soft_wrap=True)
+        for line in reasons.sentences(finding):
+            output.out.print(f"  - {escape(line)}", soft_wrap=True)
+        _bars(finding)
+    if not incident["findings"]:
+        told = f"no rule of {incident['id']} rests on what the embedded detector found"
+        output.out.print(told, markup=False)
+
+
+def _bars(finding: dict[str, Any]) -> None:
+    """Print the distribution of the most telling component, now and before."""
+    bars = reasons.bars(finding)
+    if not bars:
+        return
+    name = finding["picture"]["component"].replace("_", " ")
+    wide = max(len(name), *(len(label) for label, _, _ in bars))
+    output.out.print(f"  {name:<{wide}}  {'in the packets now':<{_WIDTH + 7}}  in normal traffic")
+    for label, now, before in bars:
+        left, right = (f"{'#' * round(share * _WIDTH):<{_WIDTH}}" for share in (now, before))
+        line = f"  {label:<{wide}}  {now:6.1%} {left}  {before:6.1%} {right}"
+        output.out.print(escape(line.rstrip()), soft_wrap=True)

@@ -10,6 +10,7 @@ collateral of a rule cannot be judged; 78 the configuration must be edited first
 import importlib
 import json
 import os
+import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -39,7 +40,7 @@ COMMANDS = {
     **dict.fromkeys(("list", "mode", "confirm"), "rules.rules"),
     **dict.fromkeys(("history", "undo"), "history"),
     "why": "why",
-    **dict.fromkeys(("automatic", "freeze", "policy", "hook"), "detectors.automatic"),
+    **dict.fromkeys(("automatic", "hook", "reload"), "detectors.automatic"),
     "follow": "detectors.follow",
     "detect": "detectors.detect",
     "expect": "detectors.expect",
@@ -48,7 +49,6 @@ COMMANDS = {
     **dict.fromkeys(("incidents", "incident"), "incidents"),
     **dict.fromkeys(("import", "export"), "rules.bulk"),
     "set": "sets.sets",
-    "geo": "sets.geo",
     "bypass": "bypass",
     **dict.fromkeys(("top", "suggest"), "live.top"),
     "served": "live.served",
@@ -64,6 +64,20 @@ COMMANDS = {
 # Global options that may also follow the command, and whether each takes a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
 _OWN = {("set", "--local")}  # the option means something else there: `set put --local FILE`
+
+
+_LATER = ("fleet", "upstream")  # in help once the configuration has a table of that name
+
+
+def _configured(table: str) -> bool:
+    """Whether the configuration file has a table; True if the file cannot be read."""
+    try:
+        text = paths.CONFIG_FILE.read_text()
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError):
+        return True
+    return re.search(rf"^\s*(?:\[+\s*)?{table}\b", text, re.MULTILINE) is not None
 
 
 class Commands(TyperGroup):
@@ -87,7 +101,10 @@ class Commands(TyperGroup):
             self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
             return None
         module = importlib.import_module(f"xdpctl.cli.{COMMANDS[cmd_name]}")
-        return with_json(typer.main.get_group(module.app).commands[cmd_name])
+        command = with_json(typer.main.get_group(module.app).commands[cmd_name])
+        # ctx is None where all commands are described, whatever this host has
+        command.hidden = cmd_name in _LATER and ctx is not None and not _configured(cmd_name)
+        return command
 
 
 app = typer.Typer(
@@ -95,6 +112,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     help="Drop traffic from blocklisted sources at line rate without locking out operators.",
+    epilog="Several boxes as one: xdpctl fleet --help. With BGP peers: xdpctl upstream --help.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )

@@ -26,6 +26,11 @@ def rules(context: typer.Context, incomplete: str) -> list[str]:
     return _fitting(names, incomplete)
 
 
+def rules_and_incidents(context: typer.Context, incomplete: str) -> list[str]:
+    """Rules, and incidents where the word may begin one."""
+    return [*rules(context, incomplete), *incidents(context, incomplete)]
+
+
 def sets(context: typer.Context, incomplete: str) -> list[str]:
     """Names of sets."""
     names = _ask(
@@ -42,7 +47,7 @@ def incidents(context: typer.Context, incomplete: str) -> list[str]:
         {},
         lambda answer: (incident["id"] for incident in answer["incidents"]),
     )
-    return _fitting(names, incomplete)
+    return _fitting(["latest", *names] if names else [], incomplete)
 
 
 def detectors(context: typer.Context, incomplete: str) -> list[str]:

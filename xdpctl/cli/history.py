@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from xdpctl.cli import options, output
+from xdpctl.cli.fleet import everywhere
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
 from xdpctl.client import SLOW_SECONDS, path
@@ -19,16 +20,21 @@ _SHOWN = 20
 def history(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 20,
+    of_fleet: Annotated[
+        bool, typer.Option("--fleet", help="Of all nodes, in the last seven days.")
+    ] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """List the changes that people made, the newest first, with the numbers to undo them.
 
     Example: xdpctl history --limit 5
     """
-    query = {"limit": limit}
-    changes = options.client(context).call("GET", "/v1/history", params=query)["changes"]
+    client = options.client(context)
+    if of_fleet:
+        return everywhere.history(client, limit, form)
+    changes = client.call("GET", "/v1/history", params={"limit": limit})["changes"]
     if printed(changes, form):
-        return
+        return None
     columns = (">change", "at", "by", "what", "on", ">records")
     rows = [_row(change) for change in changes]
     if not output.table(columns, rows, form is Format.WIDE, (">records", "by")):
@@ -50,6 +56,10 @@ _Since = Annotated[
     str | None,
     typer.Option(help="Instead: remove rules added automatically within this time: 10m, 2h."),
 ]
+_MadeOn = Annotated[
+    str,
+    typer.Option("--made-on", help="Node on which the change was made; see history --fleet."),
+]
 _Origin = Annotated[str | None, typer.Option(help="With --since: only rules of this detector.")]
 
 
@@ -59,6 +69,7 @@ def undo(
     number: _Number = None,
     since: _Since = None,
     origin: _Origin = None,
+    made_on: _MadeOn = "",
     dry_run: options.DryRun = False,
     force: options.ForceChange = False,
     form: options.Output = Format.TABLE,
@@ -81,6 +92,10 @@ def undo(
         return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)
     if origin:
         raise typer.BadParameter("--origin goes with --since")
+    if made_on:
+        if dry_run:
+            raise typer.BadParameter("--dry-run is for a change that was made here")
+        return everywhere.undo(client, made_on, number, force, form)
     where, query = path("history", str(number), "undo"), {"dry_run": dry_run, "force": force}
 
     def ask(extra: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 """Commands for incidents: list them, show one, export a report."""
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from xdpctl.base.times import unix
 from xdpctl.base.units import si
 from xdpctl.cli import evidence, options, output, words
 from xdpctl.cli.evidence import Identity
+from xdpctl.cli.fleet import everywhere
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.incidents import plot, report
@@ -34,20 +34,26 @@ def incidents(
         bool, typer.Option("--open", help="Only incidents that are open.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most this many.")] = 100,
+    of_fleet: Annotated[
+        bool, typer.Option("--fleet", help="Of all nodes: each attack with each node's part in it.")
+    ] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """List incidents, the newest first.
 
     Example: xdpctl incidents --open
     """
+    if of_fleet:
+        return everywhere.incidents(options.client(context), form)
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     records = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
     if printed(records, form):
-        return
+        return None
     columns = ("incident", "victim", "attack", "detectors", "lasted", ">peak pps", ">hit", "")
     rows = map(_row, records)
     if not output.table(columns, rows, form is Format.WIDE, (">peak pps", "detectors")):
         output.out.print("no incidents")
+    return None
 
 
 def _row(incident: dict[str, Any]) -> tuple[str, ...]:
@@ -88,13 +94,29 @@ def open_incident(
 
 @incident_app.command("close")
 def close_incident(
-    context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
+    context: typer.Context,
+    identity: Identity,
+    legitimate: Annotated[
+        bool,
+        typer.Option(
+            "--legitimate",
+            help="It was no attack: its automatic rules end, and as much is expected from now on.",
+        ),
+    ] = False,
+    form: options.Output = Format.TABLE,
 ) -> None:
-    """Close an incident that was opened by hand; its rules stay.
+    """Close an incident that was opened by hand; its rules stay. Or say that it was legitimate.
 
     Example: xdpctl incident close 20261126-081900
     """
-    closed = options.client(context).call("POST", path("incidents", identity, "close"))
+    client = options.client(context)
+    if legitimate:
+        done = client.call("POST", path("incidents", identity, "allow"))
+        if not printed(done, form):
+            for line in words.allowed(done):
+                output.out.print(escape(line))
+        return
+    closed = client.call("POST", path("incidents", identity, "close"))
     if printed(closed, form):
         return
     if closed["open"]:
@@ -102,21 +124,6 @@ def close_incident(
         output.out.print(f"{identity} stays open: no end was reported by {detectors}")
     else:
         output.out.print(f"closed: {identity}\n  report it with: xdpctl incident report {identity}")
-
-
-@incident_app.command("allow")
-def allow_incident(
-    context: typer.Context, identity: Identity, form: options.Output = Format.TABLE
-) -> None:
-    """Mark an incident as legitimate: its automatic rules end, and as much is expected from now on.
-
-    Example: xdpctl incident allow 20261126-081900
-    """
-    done = options.client(context).call("POST", path("incidents", identity, "allow"))
-    if printed(done, form):
-        return
-    for line in words.allowed(done):
-        output.out.print(escape(line))
 
 
 @incident_app.command("note")
@@ -159,55 +166,6 @@ def show_incident(
         output.out.print(escape(text), soft_wrap=True)
 
 
-@incident_app.command("report")
-def report_incident(context: typer.Context, identity: Identity) -> None:
-    """Print the report as Markdown, for a provider's NOC or a board.
-
-    Example: xdpctl incident report 20261126-081914
-    """
-    incident = options.client(context).call("GET", path("incidents", identity))
-    typer.echo(report.markdown(incident))
-
-
-@incident_app.command("export")
-def export_incident(
-    context: typer.Context,
-    identity: Identity,
-    write: Annotated[
-        Path | None,
-        typer.Option(
-            "-w", "--write", help="File to write; default: incident-ID.zip in the current folder."
-        ),
-    ] = None,
-) -> None:
-    """Export a signed archive: report, records, packets, sources, draft messages.
-
-    Example: xdpctl incident export 20261126-081914 -w evidence.zip
-    """
-    data = options.client(context).raw(path("incidents", identity, "export"))
-    target = write or Path(f"incident-{identity}.zip")
-    evidence.save(target, data)
-    from xdpctl.incidents.archive import verify_archive  # imported late: it loads cryptography
-
-    manifest = verify_archive(target)
-    output.err.print(
-        escape(f"{len(manifest.files)} files in {target}, signed by {manifest.fingerprint}")
-    )
-
-
-@incident_app.command("packets")
-def packets(
-    context: typer.Context,
-    identity: Identity,
-    write: Annotated[Path, typer.Option("-w", "--write", help="Write to this pcapng file.")],
-) -> None:
-    """Save sampled packets that the rules dropped or, if they dropped none, those to the victim.
-
-    Example: xdpctl incident packets 20261126-081914 -w packets.pcapng
-    """
-    evidence.save(write, options.client(context).raw(path("incidents", identity, "packets")))
-
-
-incident_app.command("said")(evidence.said)
-incident_app.command("key")(evidence.key)
+incident_app.command("report")(evidence.report)
+incident_app.command("export")(evidence.export)
 incident_app.command("verify")(evidence.verify)

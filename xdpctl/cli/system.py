@@ -24,11 +24,9 @@ _LISTED = 10  # items printed of a list in an audit record
 token_app = typer.Typer(
     no_args_is_help=True, help="Tokens for the API over TCP: create, list, revoke."
 )
-audit_app = typer.Typer(no_args_is_help=True, help="Audit log: who changed what, and when.")
 notify_app = typer.Typer(no_args_is_help=True, help="Notifications.")
 app.add_typer(token_app, name="token")
 app.add_typer(notify_app, name="notify")
-app.add_typer(audit_app, name="audit")
 
 
 @app.command()
@@ -120,8 +118,8 @@ def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> 
         raise typer.Exit(1)
 
 
-@audit_app.command("log")
-def audit_log(
+@app.command()
+def audit(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=5000, help="Show at most this many.")] = 50,
     since: Annotated[str | None, typer.Option(help="Only changes within this time: 10m.")] = None,
@@ -132,18 +130,28 @@ def audit_log(
     changed: Annotated[
         str | None, typer.Option("--object", help="Only changes of this rule (id) or set.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Verify the hash chain and its signed head; exits with 1 if a record was changed, "
+            "removed or inserted, or if the log's end is missing.",
+        ),
+    ] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Show the newest changes.
+    """Show the audit log: who changed what, and when; or verify it.
 
-    Example: xdpctl audit log --since 1h --action rule.
+    Example: xdpctl audit --since 1h --action rule.
     """
+    if verify:
+        return _verify(options.client(context).call("GET", "/v1/audit/verify"), form)
     query = {"limit": limit, "last": True, "since": since, "actor": actor, "action": action}
     query["object"] = changed.replace("/", "_") if changed else None
     params = {name: value for name, value in query.items() if value is not None}
     records = options.client(context).call("GET", "/v1/audit", params=params)["records"]
     if printed(records, form):
-        return
+        return None
     for record in records:
         fields = {k: v for k, v in record["detail"].items() if v not in (None, "")}
         detail = ", ".join(f"{name} {_shown(value)}" for name, value in fields.items())
@@ -151,6 +159,7 @@ def audit_log(
             f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
         )
         output.out.print(line, markup=False, soft_wrap=True)
+    return None
 
 
 def _shown(value: object) -> str:
@@ -161,15 +170,7 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value[:_LISTED])) + more
 
 
-@audit_app.command("verify")
-def audit_verify(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Verify the hash chain and its signed head.
-
-    Exits with 1 if a record was changed, removed or inserted, or if the log's end is missing.
-
-    Example: xdpctl audit verify
-    """
-    result = options.client(context).call("GET", "/v1/audit/verify")
+def _verify(result: dict[str, Any], form: Format) -> None:
     if printed(result, form):
         pass
     elif result["problem"]:

@@ -40,17 +40,21 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
             output.out.print(f"  {request['kind']}: {request['what']}", markup=False)
             output.out.print(f"    cost: {request['cost']}", markup=False)
             output.out.print(f"    {request['route']}", markup=False, soft_wrap=True)
-        output.out.print(f"  in words: xdpctl upstream letter {attack['incident']}", markup=False)
+        output.out.print(
+            f"  in words: xdpctl incident report {attack['incident']} --for provider", markup=False
+        )
 
 
 def _peers(peers: list[dict[str, Any]], form: Format) -> None:
     if peers:
         columns = ("peer", "AS", "mode", "session", ">received", ">applied", "")
         output.table(columns, map(_peer, peers), form is Format.WIDE)
+    for peer in peers:
+        for why in peer["not_applied"][: None if form is Format.WIDE else 1]:
+            output.out.print(f"{peer['name']}: not applied: {why}", markup=False)
 
 
 def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
-    note = "; ".join(peer["not_applied"][:1]) if peer["up"] else peer["why"]
     return (
         peer["name"],
         str(peer["peer_as"]),
@@ -58,7 +62,7 @@ def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
         "up" if peer["up"] else "down",
         "-" if peer["receive"] == "off" else str(peer["received"] + peer["beyond"]),
         "-" if peer["receive"] == "off" else str(peer["applied"]),
-        note,
+        "" if peer["up"] else peer["why"],
     )
 
 
@@ -78,23 +82,6 @@ def _announcements(announcements: list[dict[str, Any]], form: Format) -> None:
             output.out.print(f"    inbound fell by {share:.0%} after {after:.1f} s", markup=False)
         if announcement["problem"]:
             output.out.print(f"    {announcement['problem']}", markup=False)
-
-
-@upstream_app.command("peers")
-def peers(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Show the BGP peers, the sessions with them, and what they have sent.
-
-    Example: xdpctl upstream peers
-    """
-    records = options.client(context).call("GET", "/v1/upstream")["peers"]
-    if printed({"peers": records}, form):
-        return
-    _peers(records, form)
-    for peer in records:
-        for why in peer["not_applied"]:
-            output.out.print(f"{peer['name']}: not applied: {why}", markup=False)
-    if not records:
-        output.out.print("no peer is configured: add [[upstream.peers]] to the configuration")
 
 
 @upstream_app.command("propose")
@@ -184,32 +171,6 @@ def freeze(
         _peers([record], form)
 
 
-@upstream_app.command("log")
-def show_log(
-    context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=5000, help="Newest records to show.")] = 50,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Show what was proposed, asked and withdrawn, and when sessions came and went.
-
-    Example: xdpctl upstream log --limit 20
-    """
-    query = {"action": "upstream.", "last": True, "limit": limit}
-    answer = options.client(context).call("GET", "/v1/audit", params=query)
-    if printed(answer, form):
-        return
-    rows = (
-        (record["at"], record["actor"], record["action"], record["subject"], _detail(record))
-        for record in answer["records"]
-    )
-    output.table(("time", "who", "what", "about", ""), rows, form is Format.WIDE)
-
-
-def _detail(record: dict[str, Any]) -> str:
-    detail = record.get("detail") or {}
-    return " ".join(str(detail[key]) for key in ("peer", "route", "why") if detail.get(key))
-
-
 def _row(uplink: dict[str, Any]) -> tuple[str, ...]:
     bits, share, lost, out = (uplink[name] for name in ("bits", "share", "lost", "share_out"))
     return (
@@ -230,18 +191,3 @@ def _state(uplink: dict[str, Any]) -> str:
     if uplink["full_out_for"]:
         return "what goes out fills it"
     return "bits_in is too low" if uplink["rate_is_wrong"] else "ok"
-
-
-@upstream_app.command("letter")
-def letter(
-    context: typer.Context,
-    incident: Annotated[str, typer.Argument(help="Id of an incident; see xdpctl incidents.")],
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Write a letter to the provider's NOC: what to filter on its side of the link.
-
-    Example: xdpctl upstream letter 20261126-081914
-    """
-    answer = options.client(context).call("GET", path("upstream", "letters", incident))
-    if not printed(answer, form):
-        output.out.print(answer["text"], markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl why`: what decides about an address or a packet, and what a rule is."""
+"""`xdpctl why`: what decides about an address or a packet; why a rule is, or an incident."""
 
+import re
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -19,13 +20,15 @@ from xdpctl.datapath.bpf.programs import FRAME_MAX
 from xdpctl.errors import RuleError
 
 app = typer.Typer()
+_INCIDENT = re.compile(r"latest|\d{8}-\d{6}(-\d+)?")
 
 _What = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ADDRESS|RULE]",
-        help="Source address; or a rule by its id, prefix or match, as `list` shows them.",
-        autocompletion=completion.rules,
+        metavar="[ADDRESS|RULE|INCIDENT]",
+        help="Source address; a rule by its id, prefix or match, as `list` shows them; or an "
+        "incident by its id, or latest.",
+        autocompletion=completion.rules_and_incidents,
     ),
 ]
 _Destination = Annotated[
@@ -84,15 +87,16 @@ def why(
     number: _Number = 1,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Show why an address gets in or not, what happens to one packet, or why a rule is there.
+    """Show why an address gets in or not, what happens to a packet, why a rule is there.
 
     An address is tried with packets of usual services to each host that is protected, attacked or
-    in a rule. With options of a packet, only that packet is.
+    in a rule. With options of a packet, only that packet is. Of an incident: why the embedded
+    detector did what it did.
 
     Example: xdpctl why 203.0.113.7
     """
     if sum(value is not None for value in (what, frame, pcap)) != 1:
-        raise typer.BadParameter("give exactly one of ADDRESS|RULE, --frame and --pcap")
+        raise typer.BadParameter("give exactly one of ADDRESS|RULE|INCIDENT, --frame and --pcap")
     if pcap is not None:
         frame = _packet(pcap, number).frame[:FRAME_MAX].hex()
     fields = {
@@ -112,6 +116,8 @@ def why(
         _packet_decided(client, what, query, form)
     elif what is not None and _is_address(what):
         _show(client.call("GET", path("why", what)), answers.print_address, form)
+    elif what is not None and _INCIDENT.fullmatch(what):
+        _show(client.call("GET", path("incidents", what)), answers.print_incident, form)
     elif what is not None:
         _show(client.call("GET", rule_path(what)), answers.print_rule, form)
 

@@ -33,7 +33,7 @@ class Where:
     def __str__(self) -> str:
         parts = [f"{len(self.applied)} of {self.nodes}"]
         parts += [f"{name} refuses it: {why}" for name, why in self.refused.items()]
-        parts += [f"{name} may refuse it: see xdpctl fleet node {name}" for name in self.unclear]
+        parts += [f"{name} may refuse it: see xdpctl fleet status {name}" for name in self.unclear]
         parts += [f"{name} does not have it yet" for name in self.behind]
         parts += [f"{name} {_silent(seconds)}" for name, seconds in self.silent.items()]
         if not self.revision:

@@ -66,7 +66,7 @@ def unsolicited(case: Case) -> str:
 
 
 def strongest(kind: Traffic, most: Most, fresh: bool, taught: bool) -> str:
-    """The strongest measure against a proven attack of a kind, as `xdpctl detect show` names it.
+    """The strongest measure against a proven attack of a kind, as `xdpctl detect` names it.
 
     It is drop, challenge, limit, watch or nothing.
     """

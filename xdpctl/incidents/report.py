@@ -104,26 +104,24 @@ def markdown(incident: dict[str, Any]) -> str:
     """The report of an incident as Markdown."""
     known = facts(incident)
     lines = [f"# Incident {incident['id']}", ""]
-    lines += [f"- **{name}**: {_plain(text)}" for name, text in in_short(incident, known).items()]
+    lines += [f"- **{name}**: {plain(text)}" for name, text in in_short(incident, known).items()]
     lines += ["", f"Times are UTC. {FORGED}", "", "## Facts", ""]
-    lines += [f"- **{name}**: {_plain(value)}" for name, value in known.items()]
+    lines += [f"- **{name}**: {plain(value)}" for name, value in known.items()]
     lines += ["", "## Timeline", "", "| time | what |", "|---|---|"]
-    lines += [f"| {clock(at)} | {_plain(line)} |" for at, line in timeline(incident)]
+    lines += [f"| {clock(at)} | {plain(line)} |" for at, line in timeline(incident)]
     for finding in incident["findings"]:
-        lines += ["", f"## Why: {_plain(reasons.title(finding, reasons.asked(incident)))}", ""]
-        lines += [f"- {_plain(line)}" for line in reasons.sentences(finding)]
+        lines += ["", f"## Why: {plain(reasons.title(finding, reasons.asked(incident)))}", ""]
+        lines += [f"- {plain(line)}" for line in reasons.sentences(finding)]
         if shares := reasons.bars(finding):
             name = finding["picture"]["component"].replace("_", " ")
             lines += ["", f"| {name} | in the packets now | in normal traffic |", "|---|--:|--:|"]
-            lines += [
-                f"| {_plain(bar)} | {now:.1%} | {before:.1%} |" for bar, now, before in shares
-            ]
+            lines += [f"| {plain(bar)} | {now:.1%} | {before:.1%} |" for bar, now, before in shares]
     evidence = incident["evidence"]
     if evidence["packets"]:
         lines += ["", "## Packets kept", *(["", _RECEIVED] if evidence["received"] else [])]
         lines += ["", "| from | packets | | where |", "|---|---|---|---|"]
         for sender in evidence["top_sources"]:
-            cells = (sender["address"], sender["packets"], standing(sender), _plain(place(sender)))
+            cells = (sender["address"], sender["packets"], standing(sender), plain(place(sender)))
             lines.append(f"| {' | '.join(map(str, cells))} |")
         lines += ["", *(f"- {name}: {count}" for name, count in evidence["top_services"])]
     if incident["sources"]:
@@ -131,7 +129,7 @@ def markdown(incident: dict[str, Any]) -> str:
             "",
             "## Sources named",
             "",
-            *(f"- {_plain(source)}" for source in incident["sources"]),
+            *(f"- {plain(source)}" for source in incident["sources"]),
         ]
         left = incident["sources_named"] - len(incident["sources"])
         lines += [f"- and {left:,} more"] if left > 0 else []
@@ -231,7 +229,7 @@ def _utc(text: str) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text with the special characters of Markdown and HTML escaped."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|])", r"\\\1", text)

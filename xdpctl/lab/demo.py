@@ -103,14 +103,14 @@ def _held(stage: Stage) -> None:
     flood.result()
     stage.generator.stop.clear()
     (incident,) = client.call("GET", "/v1/incidents")["incidents"]
-    line.tell(f"xdpctl detect why {incident['id']}", "bold")
+    line.tell(f"xdpctl why {incident['id']}", "bold")
     details = client.call("GET", f"/v1/incidents/{incident['id']}")
     for finding in details["findings"]:
         line.tell(f"  {reasons.title(finding, reasons.asked(details))}")
         for sentence in islice(reasons.sentences(finding), _SENTENCES):
             line.tell(f"    {sentence}")
     line.claim(bool(details["findings"]), "the incident says what the rule rests on")
-    line.tell("xdpctl freeze; xdpctl undo --since 1m: now the operator's part", "bold")
+    line.tell("xdpctl automatic off; xdpctl undo --since 1m: now the operator's part", "bold")
     client.call("PUT", "/v1/automatic", json={"mode": "off"})
     client.call("POST", "/v1/automatic/undo", json={"since": "1m"})
 

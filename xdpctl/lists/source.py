@@ -8,8 +8,9 @@ from msgspec import structs
 
 from xdpctl.base.durations import parse_duration
 from xdpctl.errors import FetchError, RuleError
-from xdpctl.lists.formats import Feed, FeedFormat, read
+from xdpctl.lists.formats import Feed, read
 from xdpctl.lists.settings import FeedSettings, FetchPolicy
+from xdpctl.model.feed_format import FeedFormat
 from xdpctl.model.source_set import FeedSource, SourceSet, check_refresh
 
 

@@ -72,7 +72,7 @@ def refusals(detector: str, outcome: Outcome) -> Iterator[News]:
     if outcome.refused:
         first = outcome.refused[0]
         title = f"{detector}: refused {len(outcome.refused):,} of its requests"
-        text = f"{first['what']}: {first['why']}. {first['fix']}\nxdpctl audit log"
+        text = f"{first['what']}: {first['why']}. {first['fix']}\nxdpctl audit"
         yield News(Kind.REFUSED, f"{detector} refused", title, text)
     for item in outcome.watched:
         title = f"{detector}: only monitored, {item['why']}"

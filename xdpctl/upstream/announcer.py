@@ -160,8 +160,8 @@ class Announcer:
         self.proposer.failed.add(announcement.incident)
         text = (
             f"inbound did not fall after {announcement.peer} was asked to {announcement.what}: it "
-            f"may ignore what we send. Call the provider: xdpctl upstream letter "
-            f"{announcement.incident}"
+            f"may ignore what we send. Call the provider: xdpctl incident report "
+            f"{announcement.incident} --for provider"
         )
         self._say(announcement, text)
         title = f"{announcement.peer} does not help"

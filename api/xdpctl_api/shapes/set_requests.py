@@ -3,9 +3,9 @@
 
 from pydantic import Field
 
-from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.replacement import Choices
 from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.feed_format import FeedFormat
 from xdpctl.model.source_set import FeedSource, Options
 from xdpctl_api.shapes.common import Duration, Strict, seconds
 from xdpctl_api.shapes.fleet import ForWhom

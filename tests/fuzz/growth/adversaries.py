@@ -17,9 +17,9 @@ from xdpctl.detectors.formats import crowdsec, jmespath
 from xdpctl.detectors.registry import ADAPTERS
 from xdpctl.incidents import report
 from xdpctl.lists import formats
-from xdpctl.lists.formats import FeedFormat
 from xdpctl.lists.formats.entries import parse_line
 from xdpctl.lists.geo import parse_asn
+from xdpctl.model.feed_format import FeedFormat
 from xdpctl.model.match import text
 from xdpctl.model.match.match import Match, build
 from xdpctl.model.requests import RuleRequest
@@ -89,7 +89,7 @@ def _readers() -> dict[str, tuple[Callable[[str], object], int]]:
         "asn": (parse_asn, HOOK),
         "number": (lambda s: number(s, "pps"), TEXT),
         "forwarded": (lambda s: _forwarded(_request(s)), TEXT),
-        "escape": (report._plain, HOOK),
+        "escape": (report.plain, HOOK),
         "fastnetmon": (lambda s: ADAPTERS["fastnetmon"](json.dumps(
             {"argv": ["198.51.100.2", "incoming", "5", "ban"], "stdin": s}).encode()), HOOK),
         "limits.per": (lambda s: parse({"limits": [{"match": "udp", "pps": 5, "per": s}]}), HOOK),

@@ -60,13 +60,13 @@ def test_the_incident_records_what_the_detector_did(scene: Scene) -> None:
     whole = call("GET", f"/v1/incidents/{incident['id']}")
     assert whole["findings"][0]["because"]
     assert eventually(lambda: bool(scene.status().mitigations)), "it reports once a second"
-    said = scene.box.cli("detect", "status")
+    said = scene.box.cli("detect")
     assert said["runs"]
     assert said["mitigations"][0]["state"] in ("attack", "waiting")
-    shown = scene.box.cli("detect", "show", "192.0.2.1")
+    shown = scene.box.cli("detect", "192.0.2.1")
     assert shown["protected"]
     assert {each["kind"] for each in shown["kinds"]} >= {"syn", "udp", "icmp"}
-    assert scene.box.cli("detect", "why", incident["id"]) == whole["findings"]
+    assert scene.box.cli("why", incident["id"])["findings"] == whole["findings"]
 
 
 def test_the_rules_of_a_detector_killed_in_a_flood_stay_and_are_taken_over(scene: Scene) -> None:
@@ -124,7 +124,7 @@ def test_expected_traffic_starts_nothing_and_a_legitimate_incident_is_let_in(sce
     time.sleep(3.0)
     assert passes(scene, name) < 0.5
     (incident,) = call("GET", "/v1/incidents")["incidents"]
-    done = scene.box.cli("incident", "allow", incident["id"])
+    done = scene.box.cli("incident", "close", incident["id"], "--legitimate")
     assert done["removed"]
     time.sleep(3.0)
     assert passes(scene, name) > 0.99

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`xdpctl set top` under a flood: it shows the top sources, and the entries that cover them."""
+"""`xdpctl set list --top` under a flood: the top sources, and the entries that cover them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ OF_THE_SET = {"203.0.113.7/32", "203.0.113.8/32", "198.51.100.9/32"}  # one sour
 
 def top(box: Box, name: str, every: int, seconds: float = 1.0) -> dict[str, Any]:
     words = ("--seconds", str(seconds), "--every", str(every))
-    found: dict[str, Any] = box.cli("set", "top", name, *words)
+    found: dict[str, Any] = box.cli("set", "list", name, "--top", *words)
     return found
 
 

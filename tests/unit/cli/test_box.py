@@ -128,17 +128,17 @@ def test_bypass_says_when_it_was_not_audited(api: Api, run: Run, switch: str, sh
 
 def test_the_audit_log_is_printed_unchanged(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/audit"] = {"records": [RECORD]}
-    _, out, _ = run("audit", "log", "--limit", "1")
+    _, out, _ = run("audit", "--limit", "1")
     assert "root  rule.add  10.0.0.1_32  reason [flood]" in out
     assert api.calls[0][2]["params"] == {"limit": 1, "last": True}
-    assert json.loads(run("audit", "log", "--json")[1]) == [RECORD]
+    assert json.loads(run("audit", "--json")[1]) == [RECORD]
 
 
 def test_the_audit_log_shows_only_the_start_of_a_long_list(api: Api, run: Run) -> None:
     ids = [f"203.0.113.{number}_32" for number in range(40)]
     record = {**RECORD, "detail": {"rules": 40, "ids": ids}}
     api.answers["GET", "/v1/audit"] = {"records": [record]}
-    _, out, _ = run("audit", "log")
+    _, out, _ = run("audit")
     assert "203.0.113.9_32 and 30 more" in out
     assert "203.0.113.10_32" not in out
 
@@ -148,10 +148,10 @@ def test_a_broken_audit_chain_exits_with_1(
     api: Api, run: Run, problem: str | None, code: int
 ) -> None:
     api.answers["GET", "/v1/audit/verify"] = {**VERDICT, "problem": problem}
-    ended, out, err = run("audit", "verify")
+    ended, out, err = run("audit", "--verify")
     assert ended == code
     assert (problem or "7 records, hash chain intact") in out + err
-    assert run("audit", "verify", "--json")[0] == code
+    assert run("audit", "--verify", "--json")[0] == code
 
 
 def test_only_the_secret_of_a_new_token_is_on_standard_output(api: Api, run: Run) -> None:

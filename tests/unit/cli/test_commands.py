@@ -42,7 +42,7 @@ def leaves(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 ALL = {" ".join(names): command for names, command in leaves(typer.main.get_command(app))}
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "set delete"])
+@pytest.mark.parametrize("name", ALL)
 def test_every_command_has_an_example_in_its_help_that_it_accepts(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

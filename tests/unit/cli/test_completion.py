@@ -30,10 +30,11 @@ def _proposed(run: Run, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]
 @pytest.mark.parametrize(
     ("line", "proposed"),
     [
-        ("xdpctl why ", ["203.0.113.7", "m-2cf47e6bcc8a"]),
+        ("xdpctl why ", ["203.0.113.7", "m-2cf47e6bcc8a", "latest", "20261126-081900"]),
         ("xdpctl why 203", ["203.0.113.7"]),
+        ("xdpctl why la", ["latest"]),
         ("xdpctl unblock 203.0.113.7 m-", ["m-2cf47e6bcc8a"]),
-        ("xdpctl set show ", ["drop", "abroad"]),
+        ("xdpctl set list ", ["drop", "abroad"]),
         ("xdpctl set put dr", ["drop"]),
         ("xdpctl incident show 2026", ["20261126-081900"]),
         ("xdpctl hook fa", ["fastnetmon", "fail2ban"]),
@@ -50,6 +51,6 @@ def test_names_are_proposed(
 def test_without_a_control_plane_nothing_is_proposed(
     api: Api, run: Run, monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
-    api.answers["GET", "/v1/rules"] = problem
+    api.answers["GET", "/v1/rules"] = api.answers["GET", "/v1/incidents"] = problem
     assert _proposed(run, monkeypatch, "xdpctl why ") == []
     assert api.patience <= 1, "the shell waits for it"

@@ -126,7 +126,7 @@ def test_lines_are_followed_with_a_detectors_token(
     os.close(writing)
     with os.fdopen(reading) as piped:
         monkeypatch.setattr("sys.stdin", piped)
-        assert run("follow", "lines", "exabgp")[0] == 0
+        assert run("hook", "exabgp", "--each-line")[0] == 0
     assert api.calls[-1][2]["content"] == b'{"a": 1}'
 
 
@@ -155,7 +155,7 @@ def test_a_policy_can_be_tried_without_any_effect(api: Api, run: Run, tmp_path: 
     api.answers["POST", "/v1/hooks/alertmanager"] = {**DONE, "dry_run": True}
     path = tmp_path / "event.json"
     path.write_text("{}")
-    code, out, _ = run("policy", "test", str(path), "--detector", "alertmanager")
+    code, out, _ = run("hook", "alertmanager", "--body", str(path), "--dry-run")
     assert code == 0
     what = "limit 500 pps dst 192.0.2.7/32 proto udp, monitor, for 15m (m-1)"
     assert f"would be in force: {what}" in out.replace("\n", " ")
@@ -165,7 +165,6 @@ def test_a_policy_can_be_tried_without_any_effect(api: Api, run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("command", "sent"),
     [
-        (["freeze"], "off"),
         (["automatic", "off"], "off"),
         (["automatic", "observe"], "observe"),
         (["automatic", "configured"], None),
@@ -198,5 +197,5 @@ def test_automatic_rules_are_undone(api: Api, run: Run) -> None:
 
 def test_the_configuration_file_is_reloaded(api: Api, run: Run) -> None:
     api.answers["POST", "/v1/automatic/reload"] = HELD
-    code, out, _ = run("policy", "reload")
+    code, out, _ = run("reload")
     assert (code, "event, suricata" in out) == (0, True)

@@ -30,12 +30,12 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sent(api: Api, run: Run, database: Path) -> Any:
-    """Run `xdpctl geo places`; return the list and the options that it sends."""
+    """Run `xdpctl set put places`; return the list and the options that it sends."""
 
     def typed(*arguments: str, expect: int = 0) -> tuple[list[str], dict[str, Any]]:
         api.answers["PUT", PATH] = {**PUT, "name": "places"}
         api.answers.setdefault(("GET", PATH), NOT_FOUND)
-        code, _, err = run("geo", "places", "--database", str(database), *arguments)
+        code, _, err = run("set", "put", "places", "--database", str(database), *arguments)
         assert code == expect, err
         (_, _, more) = api.calls[-1]
         assert more["headers"] == {"content-type": "application/octet-stream"}
@@ -89,14 +89,13 @@ def test_a_generated_reason_is_never_too_long(
     api.answers["PUT", PATH] = PUT
     api.answers["GET", PATH] = NOT_FOUND
     given = [word for n in numbers for word in ("--asn", str(n))]
-    assert run("geo", "places", "--database", str(path), *given)[0] == 0
+    assert run("set", "put", "places", "--database", str(path), *given)[0] == 0
     check_reason(api.calls[-1][2]["params"]["reason"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], 2, "at least one"),
         (["--country", "UK"], 1, "GB"),
         (["--country", "Germany"], 1, "DE"),
         (["--country", "JP"], 1, "JP has no network"),
@@ -109,7 +108,7 @@ def test_errors_are_reported_before_any_request(
     api: Api, run: Run, database: Path, arguments: list[str], code: int, says: str
 ) -> None:
     given = arguments if "--database" in arguments else [*arguments, "--database", str(database)]
-    ended, _, err = run("geo", "places", *given)
+    ended, _, err = run("set", "put", "places", *given)
     assert ended == code
     assert says in err
     assert not api.calls
@@ -122,7 +121,7 @@ def test_without_a_database_the_package_to_install_is_named(
         raise ConfigError("no database; install libloc-database")
 
     monkeypatch.setattr(geo, "open_installed", none)
-    code, _, err = run("geo", "places", "--country", "DE")
+    code, _, err = run("set", "put", "places", "--country", "DE")
     assert code == 2
     assert "libloc-database" in err
     assert not api.calls
@@ -130,5 +129,7 @@ def test_without_a_database_the_package_to_install_is_named(
 
 def test_json_output_is_the_response_of_the_api(api: Api, run: Run, database: Path) -> None:
     api.answers = {("PUT", PATH): PUT, ("GET", PATH): NOT_FOUND}
-    _, out, _ = run("geo", "places", "--database", str(database), "--country", "DE", "--json")
+    _, out, _ = run(
+        "set", "put", "places", "--database", str(database), "--country", "DE", "--json"
+    )
     assert json.loads(out) == PUT

@@ -78,7 +78,8 @@ def test_a_failed_put_says_which_list_is_in_force(
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "a?b=c", "../rules", "a#b", "A", "", "x" * 33])
 @pytest.mark.parametrize(
-    "words", ["put NAME FILE", "show NAME", "entries NAME", "remove NAME", "mode NAME monitor"]
+    "words",
+    ["put NAME FILE", "list NAME", "list NAME --entries", "remove NAME", "put NAME --monitor"],
 )
 def test_a_bad_name_is_refused_before_any_request(
     api: Api, run: Run, file: Path, name: str, words: str
@@ -91,8 +92,38 @@ def test_a_bad_name_is_refused_before_any_request(
     assert not api.calls
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "give one of FILE, --url, --local, and --country or --asn; or --monitor"),
+        (["--force"], "give one of FILE"),
+        (["--action", "accept"], "--action needs a list"),
+        (["--monitor", "--aggregate"], "--aggregate needs a list"),
+        (["--country", "DE", "--url", "https://feeds.test/"], "give one of FILE"),
+        (["--country", "DE", "--refresh", "1h"], "--refresh needs --url or --local"),
+        (["--except"], "--except and --database go with --country or --asn"),
+    ],
+)
+def test_what_needs_a_list_is_refused_without_one(
+    api: Api, run: Run, words: list[str], says: str
+) -> None:
+    code, _, err = run("set", "put", "bad", *words)
+    assert code == 2
+    assert says in " ".join(err.split())
+    assert not api.calls
+
+
+def test_a_set_is_changed_without_its_list(api: Api, run: Run) -> None:
+    api.answers["PATCH", PATH] = {**PUT, "name": "bad", "mode": "monitor"}
+    words = ("--monitor", "--reason", "tried first", "--spare", "known", "--refresh", "2h")
+    assert run("set", "put", "bad", *words)[:2] == (0, "bad: monitor\n")
+    assert api.calls[-1][2]["json"] == {
+        **{"mode": "monitor", "reason": "tried first", "spare": "known", "refresh": "2h"},
+    }
+
+
 def test_other_names_and_addresses_are_checked_too(api: Api, run: Run) -> None:
-    for words in (("token", "revoke", "../rules"), ("geo", "a/b", "--country", "US")):
+    for words in (("token", "revoke", "../rules"), ("set", "put", "a/b", "--country", "US")):
         assert "is not a name" in run(*words)[2]
     for address, says in (("1.2.3.999", "not an"), ("a/b", "not an"), ("?", "not an")):
         code, _, err = run("why", address)
@@ -112,7 +143,7 @@ def test_a_name_cannot_change_the_url_path() -> None:
     [
         ("GET", "/v1/status", ""),
         ("PUT", "/v1/sets/bad", "check with `xdpctl set list`"),
-        ("POST", "/v1/rules", "check with `xdpctl audit log`"),
+        ("POST", "/v1/rules", "check with `xdpctl audit`"),
     ],
 )
 @pytest.mark.parametrize("trouble", [TimeoutError("slow"), RemoteDisconnected("gone")])
@@ -140,4 +171,4 @@ def test_a_long_error_is_shortened_in_list_and_complete_in_show(api: Api, run: R
     api.answers = {("GET", "/v1/sets"): {"sets": [held]}, ("GET", PATH): held}
     (_, row) = run("set", "list")[1].splitlines()
     assert row.endswith("failing: the server answered 404 Not Found, and s…")
-    assert f"{long.strip()} (1 time)" in " ".join(run("set", "show", "bad")[1].split())
+    assert f"{long.strip()} (1 time)" in " ".join(run("set", "list", "bad")[1].split())

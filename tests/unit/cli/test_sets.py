@@ -151,11 +151,10 @@ def test_the_report_on_a_list_is_printed_only_if_it_matters(api: Api, run: Run, 
     [
         (["put", "bad", "FILE"], "PUT", PATH),
         (["put", "bad", "--url", "https://feeds.test/"], "PUT", PATH),
-        (["show", "bad"], "GET", PATH),
-        (["mode", "bad", "monitor"], "PATCH", PATH),
+        (["list", "bad"], "GET", PATH),
+        (["put", "bad", "--monitor"], "PATCH", PATH),
         (["refresh", "bad"], "POST", f"{PATH}/refresh"),
         (["remove", "bad"], "DELETE", PATH),
-        (["delete", "bad"], "DELETE", PATH),
     ],
 )
 def test_json_output_is_the_response_of_the_api(
@@ -188,7 +187,7 @@ def test_the_list_of_sets_shows_which_feeds_fail(api: Api, run: Run) -> None:
 def test_one_set_is_shown_in_full(api: Api, run: Run) -> None:
     feed = {**FEED, "failures": 2, "error": "not [had]", "checked_at": "2026-11-25T00:59:00Z"}
     api.answers["GET", PATH] = {**SET, "feed": feed}
-    out = run("set", "show", "bad")[1]
+    out = run("set", "list", "bad")[1]
     for shown in (
         "drop, enforce",
         "see [/24] and [ticket]",
@@ -202,7 +201,7 @@ def test_one_set_is_shown_in_full(api: Api, run: Run) -> None:
     ):
         assert shown in out
     api.answers["GET", PATH] = {**SET, "feed": {**FEED, "url": "", "file": "list.csv"}}
-    out = run("set", "show", "bad")[1]
+    out = run("set", "list", "bad")[1]
     assert "list.csv" in out
     assert "not since the start" in out
     assert "failing" not in out
@@ -221,18 +220,18 @@ def test_the_sources_that_a_set_spares_are_reported(
 ) -> None:
     spared = {"sources": len(sources), "packets": 30, "examples": sources}
     api.answers["GET", PATH] = {**SET, "spare": "known", "spared": spared}
-    told = " ".join(run("set", "show", "bad")[1].split())
+    told = " ".join(run("set", "list", "bad")[1].split())
     assert said in told
 
 
 def test_entries_are_printed_unchanged(api: Api, run: Run) -> None:
     api.answers["GET", f"{PATH}/entries"] = "45.0.0.0/24\n2600::/32\n"
-    assert run("set", "entries", "bad")[1] == "45.0.0.0/24\n2600::/32\n"
+    assert run("set", "list", "bad", "--entries")[1] == "45.0.0.0/24\n2600::/32\n"
 
 
 def test_mode_refresh_and_remove_send_the_right_requests(api: Api, run: Run) -> None:
     api.answers["PATCH", PATH] = {**SET, "mode": "monitor"}
-    assert run("set", "mode", "bad", "monitor")[1] == "bad: monitor\n"
+    assert run("set", "put", "bad", "--monitor")[1] == "bad: monitor\n"
     assert api.calls[0][2] == {"json": {"mode": "monitor"}}
     api.answers["POST", f"{PATH}/refresh"] = {**PUT, "created": False, "changed": False}
     _, out, err = run("set", "refresh", "bad")
@@ -251,14 +250,14 @@ def test_top_prints_the_entries_that_are_hit(api: Api, run: Run) -> None:
     rows = [{"prefix": "45.0.0.0/24", "packets": 64_000, "share": 0.4}]
     said = {"seconds": 2.04, "every": 8, "samples": 12_345, "entries": rows, "sources": []}
     api.answers["GET", f"{PATH}/top"] = said
-    out = run("set", "top", "bad", "--seconds", "2", "--every", "8")[1]
+    out = run("set", "list", "bad", "--top", "--seconds", "2", "--every", "8")[1]
     assert api.calls[0][2] == {"params": {"seconds": 2.0, "every": 8}}
     assert api.patience > 2 + 20
     assert "12,345 samples in 2.0 s, one packet in 8" in out
     assert "45.0.0.0/24" in out
     assert "64 k packets" in out
     assert "40.0%" in out
-    assert json.loads(run("set", "top", "bad", "--json")[1]) == said
+    assert json.loads(run("set", "list", "bad", "--top", "--json")[1]) == said
 
 
 def test_a_refusal_prints_its_fix_and_exits_with_1(api: Api, run: Run, file: Path) -> None:

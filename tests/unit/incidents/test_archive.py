@@ -106,5 +106,12 @@ def test_the_command_line_exports_and_verifies(
     code, _, err = run("incident", "verify", str(out), "--key", "SHA256:other")
     assert (code, "not by the given key" in err) == (1, True)
     api.answers["GET", f"/v1/incidents/{identity}/packets"] = b"pcapng"
-    assert run("incident", "packets", identity, "-w", str(tmp_path / "p"))[0] == 0
-    assert run("incident", "packets", identity, "-w", str(tmp_path / "no" / "p"))[0] == 2
+    assert (
+        run("incident", "export", identity, "--only", "packets", "-w", str(tmp_path / "p"))[0] == 0
+    )
+    assert (
+        run("incident", "export", identity, "--only", "packets", "-w", str(tmp_path / "no" / "p"))[
+            0
+        ]
+        == 2
+    )

@@ -113,4 +113,4 @@ def test_configured_and_protected_networks_count_as_ours(box: Api) -> None:
 
 def test_the_command_prints_the_kept_reports(api: Client, run: Run) -> None:
     api.answers["GET", "/v1/incidents/1/said"] = b'{"body": "x"}\n'
-    assert run("incident", "said", "1")[:2] == (0, '{"body": "x"}\n')
+    assert run("incident", "export", "1", "--only", "said", "-w", "-")[:2] == (0, '{"body": "x"}\n')

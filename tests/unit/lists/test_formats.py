@@ -18,7 +18,8 @@ from tests.support.feedlists import DSHIELD, KNOWN, refusal, shown
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.errors import RuleError
-from xdpctl.lists.formats import FeedFormat, plain, read
+from xdpctl.lists.formats import plain, read
+from xdpctl.model.feed_format import FeedFormat
 
 LISTS = sorted(f"{path.parent.name}/{path.name}" for path in CORPUS.glob("[fg]e*/*.txt"))
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support.feedlists import KNOWN, refusal, shown
 from xdpctl.errors import RuleError
-from xdpctl.lists.formats import FeedFormat, read
+from xdpctl.lists.formats import read
+from xdpctl.model.feed_format import FeedFormat
 
 PACKED = gzip.compress(b"1.1.1.1\n" * 1000)
 

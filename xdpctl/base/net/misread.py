@@ -71,13 +71,15 @@ def _range(text: str) -> str:
 
 def _number(text: str) -> str:
     match = re.fullmatch(r"AS ?([0-9]{1,10})", text, re.IGNORECASE | re.ASCII)
-    return f"to block a network by its number: xdpctl geo NAME --asn AS{match[1]}" if match else ""
+    return (
+        f"to block a network by its number: xdpctl set put NAME --asn AS{match[1]}" if match else ""
+    )
 
 
 def _country(text: str) -> str:
     if not re.fullmatch("[A-Za-z]{2}", text):
         return ""
-    return f"to block a country: xdpctl geo NAME --country {text.upper()}"
+    return f"to block a country: xdpctl set put NAME --country {text.upper()}"
 
 
 def _name(text: str) -> str:

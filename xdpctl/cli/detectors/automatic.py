@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for automatic mitigation: post or test an event, set the mode."""
+"""Commands for automatic mitigation: post or try a report, set the mode, reload settings."""
 
 import sys
 import time
@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.cli import completion, options, output
+from xdpctl.cli.detectors import lines
 from xdpctl.cli.detectors.delivery import may_retry
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import Client, path
@@ -18,8 +19,6 @@ from xdpctl.errors import Refused, Unreachable
 from xdpctl.model.effect import Automatic
 
 app = typer.Typer()
-policy_app = typer.Typer(help="Test or reload automatic mitigation.", no_args_is_help=True)
-app.add_typer(policy_app, name="policy")
 _INPUT_MAX = 1 << 20
 _WITH_INPUT = frozenset(("fastnetmon",))  # detectors whose scripts also get standard input
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before the next try
@@ -46,50 +45,46 @@ def hook(
             "--body", help="File with the request body, instead of arguments; - for standard input."
         ),
     ] = None,
+    each_line: Annotated[
+        bool,
+        typer.Option(
+            "--each-line",
+            help="Post each line of standard input until it ends: of a detector that pipes.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it would trigger; change nothing.")
+    ] = False,
+    log: options.Log = None,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Post a detector's report: the arguments and standard input of its script.
 
     Example: xdpctl hook fastnetmon 203.0.113.7 incoming 500000 ban
     """
-    if (body is None) == (not arguments):
-        raise typer.BadParameter("give either the script's arguments or --body")
+    if sum((body is not None, bool(arguments), each_line)) != 1:
+        raise typer.BadParameter("give one of the script's arguments, --body and --each-line")
+    if each_line:
+        if dry_run:
+            raise typer.BadParameter("--dry-run is for a single report: give it with --body")
+        return lines.follow(options.client(context), detector, log)
+    query = {"params": {"dry_run": "true"}} if dry_run else {}
     if body is not None:
-        payload: dict[str, Any] = {"content": _read(body)}
+        payload: dict[str, Any] = {"content": _read(body), **query}
     else:
         stdin = _input() if detector in _WITH_INPUT else ""
-        payload = {"json": {"argv": arguments, "stdin": stdin}}
+        payload = {"json": {"argv": arguments, "stdin": stdin}, **query}
     done = _post(options.client(context), path("hooks", detector), payload)
     if not printed(done, form):
         _print_outcome(done)
+    return None
 
 
-@policy_app.command("test")
-def policy_test(
-    context: typer.Context,
-    event: Annotated[
-        Path,
-        typer.Argument(help="File with the body that a detector would post; - for standard input."),
-    ],
-    detector: Annotated[str, typer.Option(help="Detector whose format the body has.")] = "event",
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Dry run: show what this event would trigger.
+@app.command()
+def reload(context: typer.Context) -> None:
+    """Reload the tables automatic, notify and names from the configuration file.
 
-    Example: xdpctl policy test event.json --detector suricata
-    """
-    call = options.client(context).call
-    where, query = path("hooks", detector), {"dry_run": "true"}
-    done = call("POST", where, content=_read(event), params=query)
-    if not printed(done, form):
-        _print_outcome(done)
-
-
-@policy_app.command("reload")
-def policy_reload(context: typer.Context) -> None:
-    """Reload the tables automatic and notify from the configuration file.
-
-    Example: xdpctl policy reload
+    Example: xdpctl reload
     """
     reloaded = options.client(context).call("POST", "/v1/automatic/reload")
     output.out.print(escape(f"reloaded; detectors: {', '.join(reloaded['detectors'])}"))
@@ -167,17 +162,6 @@ def automatic(
     if mode is not None and mode not in (*Automatic, "configured"):
         raise typer.BadParameter(f"{mode!r}: write {_MODES}")
     _set(context, mode, form)
-
-
-@app.command()
-def freeze(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Stop automatic mitigation; existing rules stay.
-
-    To resume, run `xdpctl automatic configured`.
-
-    Example: xdpctl freeze
-    """
-    _set(context, "off", form)
 
 
 def _set(context: typer.Context, mode: str | None, form: Format) -> None:

@@ -1,37 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands for the embedded detector: what it does, what it knows, and why it acted."""
+"""The command for the embedded detector: what it does, and what it knows."""
 
 import time
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.times import unix
 from xdpctl.base.units import si3
-from xdpctl.cli import completion, options, output
+from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
-from xdpctl.incidents import reasons
 
 app = typer.Typer()
-detect_app = typer.Typer(
-    help="Embedded detector: what it holds, what it knows, and why it acted.", no_args_is_help=True
-)
-app.add_typer(detect_app, name="detect")
-_WIDTH = 30  # characters of a bar
 
 
-@detect_app.command("status")
-def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """Show whether the detector runs, and what it holds.
+@app.command()
+def detect(
+    context: typer.Context,
+    destination: Annotated[
+        str | None,
+        typer.Argument(metavar="[DESTINATION]", help="Address or prefix of yours."),
+    ] = None,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Show whether the embedded detector runs, and what it holds.
 
-    Example: xdpctl detect status
+    Of a destination: what is normal there, what comes now, and where the thresholds are.
+
+    Example: xdpctl detect 192.0.2.10
     """
-    report = options.client(context).call("GET", "/v1/detect")
+    client = options.client(context)
+    if destination is not None:
+        return _destination(client.call("GET", path("detect", destination.replace("/", "_"))), form)
+    report = client.call("GET", "/v1/detect")
     if printed(report, form):
-        return
+        return None
     runs = f"runs (pid {report['pid']})" if report["runs"] else "[red]does not report[/red]"
     lines = {"detector": "off" if report["mode"] == "off" else runs, "mode": report["mode"]}
     if report["since"]:
@@ -45,6 +50,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         lines["read too late"] = output.plural(report["overrun"], "time", "times")
     output.fields(lines)
     _mitigations(report["mitigations"])
+    return None
 
 
 def _mitigations(mitigations: list[dict[str, Any]]) -> None:
@@ -65,18 +71,7 @@ def _mitigations(mitigations: list[dict[str, Any]]) -> None:
         output.out.print("nothing is held")
 
 
-@detect_app.command("show")
-def show(
-    context: typer.Context,
-    destination: Annotated[str, typer.Argument(help="Address or prefix of yours.")],
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Show what is normal for a destination, what comes now, and where the thresholds are.
-
-    Example: xdpctl detect show 192.0.2.10
-    """
-    where = path("detect", destination.replace("/", "_"))
-    answer = options.client(context).call("GET", where)
+def _destination(answer: dict[str, Any], form: Format) -> None:
     if printed(answer, form):
         return
     if not answer["protected"]:
@@ -106,46 +101,3 @@ def _meets(row: dict[str, Any], learning: float) -> str:
     if row["later"] == row["meets"]:
         return str(row["meets"])
     return f"{row['meets']}; in {show_duration(learning)} {row['later']}"
-
-
-@detect_app.command("why")
-def why(
-    context: typer.Context,
-    identity: Annotated[
-        str,
-        typer.Argument(
-            help="Id of the incident, as `incidents` lists it.",
-            autocompletion=completion.incidents,
-        ),
-    ],
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Show why the detector did what it did in an incident.
-
-    Example: xdpctl detect why 20261126-081900
-    """
-    incident = options.client(context).call("GET", path("incidents", identity))
-    if printed(incident["findings"], form):
-        return
-    rules = reasons.asked(incident)
-    for finding in incident["findings"]:
-        output.out.print(escape(reasons.title(finding, rules)), style="bold", soft_wrap=True)
-        for line in reasons.sentences(finding):
-            output.out.print(f"  - {escape(line)}", soft_wrap=True)
-        _bars(finding)
-    if not incident["findings"]:
-        output.out.print(f"no rule of {identity} rests on what the embedded detector found")
-
-
-def _bars(finding: dict[str, Any]) -> None:
-    """Print the distribution of the most telling component, now and before."""
-    bars = reasons.bars(finding)
-    if not bars:
-        return
-    name = finding["picture"]["component"].replace("_", " ")
-    wide = max(len(name), *(len(label) for label, _, _ in bars))
-    output.out.print(f"  {name:<{wide}}  {'in the packets now':<{_WIDTH + 7}}  in normal traffic")
-    for label, now, before in bars:
-        left, right = (f"{'#' * round(share * _WIDTH):<{_WIDTH}}" for share in (now, before))
-        line = f"  {label:<{wide}}  {now:6.1%} {left}  {before:6.1%} {right}"
-        output.out.print(escape(line.rstrip()), soft_wrap=True)

@@ -3,7 +3,6 @@
 
 import logging
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +18,7 @@ from xdpctl.cli import options
 from xdpctl.cli.detectors.delivery import HookDelivery
 from xdpctl.cli.sets.geo import Databases, networks, opened
 from xdpctl.client import SLOW_SECONDS, Client, path
-from xdpctl.detectors.follow import crowdsec, stdin, suricata
+from xdpctl.detectors.follow import crowdsec, suricata
 from xdpctl.detectors.follow.crowdsec import Places
 from xdpctl.errors import ConfigError, Refused, RuleError, Unreachable
 from xdpctl.model.names import REASON_MAX
@@ -196,36 +195,3 @@ def follow_crowdsec(
         return all_done
 
     crowdsec.follow(access, every, give, ended.wait)
-
-
-@follow_app.command("lines")
-def follow_lines(
-    context: typer.Context,
-    detector: Annotated[
-        str, typer.Argument(help="Detector whose format the lines have: exabgp, gobgp, event, ...")
-    ],
-    log: options.Log = None,
-) -> None:
-    """Post each line of standard input, for detectors that pipe to a program.
-
-    Example: exabgp exabgp.conf | xdpctl follow lines exabgp
-    """
-    client = options.client(context)
-    _check_name(client, detector)
-    ended = _stop_event(log)
-    deliver = HookDelivery(client, detector, ended.wait)
-    stdin.follow(sys.stdin.fileno(), deliver, ended.is_set)
-
-
-def _check_name(client: Client, detector: str) -> None:
-    """BadParameter for an unknown detector; not checked if the control plane does not answer."""
-    try:
-        known = client.call("GET", "/v1/automatic")["detectors"]
-    except Unreachable:
-        return
-    except Refused as error:
-        if error.problem.get("status") in (401, 403):  # a detector's token may only use its hook
-            return
-        raise
-    if detector not in known:
-        raise typer.BadParameter(f"{detector} is not a detector; known are {', '.join(known)}")

@@ -9,6 +9,7 @@ import typer
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet.host import RESTART, Address, authority_of, settings_of, tell_of_etcd
 from xdpctl.config import paths
+from xdpctl.config.settings import Settings
 
 
 def backup(
@@ -28,22 +29,31 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="Archive of `xdpctl fleet backup`.")],
     name: Annotated[str, typer.Option("--name", help="Name of this node.")],
     address: Address,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Archive of `xdpctl fleet backup`; default: the data of this node's own etcd.",
+        ),
+    ] = None,
     yes: options.Yes = False,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """Make this node the only member of an engine that has the data of a backup.
 
-    Nodes state again what they have and the backup lacks. Stop every etcd first.
+    Nodes state again what they have and the backup lacks. Stop every etcd first. Without a file
+    this node's etcd goes on alone, after most members were lost for good.
 
     Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
     """
+    settings = settings_of(config_file, state_dir)
+    if file is None:
+        return _alone(settings, name, address, yes)
     from xdpctl.fleet.configuration import add_table
 
-    settings = settings_of(config_file, state_dir)
     if not yes:
         typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
     authority = authority_of(settings)
@@ -63,20 +73,11 @@ def restore(
         markup=False,
     )
     tell_of_etcd(process, settings)
+    return None
 
 
-def recover(
-    name: Annotated[str, typer.Option("--name", help="Name of this node.")],
-    address: Address,
-    yes: options.Yes = False,
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """Let this node's etcd go on alone, after most members were lost for good.
-
-    Example: xdpctl fleet recover --name edge1 --address 192.0.2.1
-    """
-    settings = settings_of(config_file, state_dir)
+def _alone(settings: Settings, name: str, address: str, yes: bool) -> None:
+    """Let this node's etcd go on alone."""
     if not yes:
         typer.confirm("are most members lost for good, and this node's etcd stopped?", abort=True)
     authority = authority_of(settings)

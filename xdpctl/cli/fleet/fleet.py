@@ -14,7 +14,6 @@ from xdpctl.cli.fleet import admin, backups
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
-from xdpctl.model.event import attacks_in_words
 
 app = typer.Typer()
 fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)
@@ -22,14 +21,24 @@ app.add_typer(fleet_app, name="fleet")
 
 
 @fleet_app.command("status")
-def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
+def status(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="Show everything that this node reports."),
+    ] = None,
+    form: options.Output = Format.TABLE,
+) -> None:
     """Show the engine, all nodes, and what each node does not apply.
 
-    Example: xdpctl fleet status
+    Example: xdpctl fleet status edge2
     """
-    fleet = options.client(context).call("GET", "/v1/fleet")
+    client = options.client(context)
+    if name is not None:
+        return _node(client.call("GET", path("fleet", "nodes", name)), form)
+    fleet = client.call("GET", "/v1/fleet")
     if printed(fleet, form):
-        return
+        return None
     engine = fleet["engine"]
     lines = {"this node": fleet["name"]}
     if fleet["isolated"]:
@@ -50,6 +59,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         for key, why in node["refused"].items():
             text = f"does not apply {key}: {why}"
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(text)}")
+    return None
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:
@@ -74,17 +84,7 @@ def _state(node: dict[str, Any]) -> str:
     return ", ".join(states) or "ok"
 
 
-@fleet_app.command("node")
-def node(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the node.")],
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Show everything that a node reports about itself.
-
-    Example: xdpctl fleet node edge2
-    """
-    report = options.client(context).call("GET", path("fleet", "nodes", name))
+def _node(report: dict[str, Any], form: Format) -> None:
     if printed(report, form):
         return
     lines = {"state": _state(report), "groups": ", ".join(report["groups"]) or "-"}
@@ -102,88 +102,6 @@ def node(
         output.out.print(f"  problem: {problem}", markup=False)
     for key, why in report["refused"].items():
         output.out.print(f"  does not apply {key}: {why}", markup=False)
-
-
-@fleet_app.command("incidents")
-def incidents(context: typer.Context, form: options.Output = Format.TABLE) -> None:
-    """List the attacks on all nodes, and each node's part in them.
-
-    Example: xdpctl fleet incidents
-    """
-    stories = options.client(context).call("GET", "/v1/fleet/incidents")["stories"]
-    if printed(stories, form):
-        return
-    columns = ("began", "victim", "attack", "node", "state", ">peak pps", ">rules", ">packets")
-    rows = [_part(story, part) for story in stories for part in story["parts"]]
-    if not output.table(columns, rows, form is Format.WIDE):
-        output.out.print("no node has had an incident")
-
-
-def _part(story: dict[str, Any], part: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        part["opened_at"][:19].replace("T", " "),
-        story["subject"],
-        attacks_in_words(part["attacks"]),
-        part["node"],
-        "over" if part["closed_at"] else "goes on",
-        si3(part["peak_pps"]),
-        str(part["rules"]),
-        f"{part['packets']:,}",
-    )
-
-
-@fleet_app.command("history")
-def history(
-    context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many.")] = 20,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """List what people changed on all nodes in the last seven days, the newest first.
-
-    Example: xdpctl fleet history
-    """
-    query = {"limit": limit}
-    changes = options.client(context).call("GET", "/v1/fleet/history", params=query)["changes"]
-    if printed(changes, form):
-        return
-    columns = ("node", ">change", "at", "by", "what", "on", ">records")
-    rows = [
-        (
-            change["node"],
-            str(change["number"]),
-            change["at"][:19].replace("T", " "),
-            change["actor"],
-            change["action"],
-            change["subject"].replace("_", "/") or "-",
-            f"{change['records']:,}",
-        )
-        for change in changes
-    ]
-    if not output.table(columns, rows, form is Format.WIDE):
-        output.out.print("nobody has changed anything in the last seven days")
-
-
-@fleet_app.command("undo")
-def undo(
-    context: typer.Context,
-    node: Annotated[str, typer.Argument(help="Node where the change was made.")],
-    number: Annotated[int, typer.Argument(help="Number of the change; see fleet history.")],
-    force: options.ForceChange = False,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Undo a change of another node, on all nodes.
-
-    Example: xdpctl fleet undo edge2 17
-    """
-    where = path("fleet", "history", node, str(number), "undo")
-    query = {"force": force or None}
-    done = options.client(context).call("POST", where, params=query)
-    if printed(done, form):
-        return
-    records = output.plural(done["restored"], "record", "records")
-    output.out.print(f"put back {records}{output.afterwards(done)}")
-    for reason in done["reasons"]:
-        output.err.print(f"{reason['subject']} stays: {reason['why']}", markup=False)
 
 
 @fleet_app.command("share")
@@ -245,6 +163,5 @@ for command in (
     admin.revoke,
     backups.backup,
     backups.restore,
-    backups.recover,
 ):
     fleet_app.command(command.__name__)(command)

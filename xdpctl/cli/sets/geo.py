@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command for sets of countries and networks."""
+"""The lists of countries and networks, from databases on this machine."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.cli import options
-from xdpctl.cli.formats import Format
-from xdpctl.cli.sets.put import ActionOption, DryRun, Force, Monitor, Name, Reason, choose, put_list
 from xdpctl.client import Client, path
-from xdpctl.errors import ConfigError, Refused
+from xdpctl.errors import Refused
 from xdpctl.model.names import REASON_MAX
 
 if TYPE_CHECKING:
     from xdpctl.lists.geo import GeoDatabase
 
-app = typer.Typer()
 _PAGE = 20_000
 Countries = Annotated[
     list[str] | None, typer.Option("--country", help="ISO 3166 code; may be given several times.")
@@ -33,35 +29,26 @@ Databases = Annotated[
 ]
 
 
-@app.command()
-def geo(
-    context: typer.Context,
-    name: Name,
-    country: Countries = None,
-    asn: Asns = None,
-    inverted: Except = False,
-    database: Databases = None,
-    action: ActionOption = None,
-    monitor: Monitor = None,
-    reason: Reason = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Create or replace a set of countries or networks, from a database on this machine.
+class Chosen(NamedTuple):
+    """The countries and networks of a set; `inverted`: all known ones except these."""
 
-    An existing set keeps its action, mode and reason where they are not given.
+    countries: list[str] | None
+    asns: list[str] | None
+    inverted: bool
 
-    Example: xdpctl geo abroad --country US --except --action drop --monitor
-    """
-    if not country and not asn:
-        raise ConfigError("give at least one --country US or --asn AS64500")
-    lines, description = _networks(country or [], asn or [], inverted, database)
-    if reason is None and _describes_itself(options.client(context), name, description):
-        places = " ".join([*(country or ()), *(asn or ())]).upper()
-        reason = f"{'all but ' if inverted else ''}{places}, {description}"[:REASON_MAX]
-    choices = choose(action, monitor, reason, force, dry_run)
-    put_list(context, name, lines, {**choices, "format": "plain"}, form)
+
+def listed(
+    client: Client, name: str, chosen: Chosen, databases: list[Path] | None
+) -> tuple[bytes, str]:
+    """The prefixes of a set, one per line, and a reason for it; empty if a person gave it one."""
+    countries, asns = chosen.countries or [], chosen.asns or []
+    database = opened(databases)
+    lines = networks(database, countries, asns, chosen.inverted)
+    if not _describes_itself(client, name, database.description):
+        return lines, ""
+    places = " ".join([*countries, *asns]).upper()
+    reason = f"{'all but ' if chosen.inverted else ''}{places}, {database.description}"
+    return lines, reason[:REASON_MAX]
 
 
 def _describes_itself(client: Client, name: str, description: str) -> bool:
@@ -73,14 +60,6 @@ def _describes_itself(client: Client, name: str, description: str) -> bool:
             return True
         raise
     return not reason or reason.endswith(f", {description}")
-
-
-def _networks(
-    countries: list[str], asns: list[str], inverted: bool, databases: list[Path] | None
-) -> tuple[bytes, str]:
-    """The prefixes, one per line, and the description of the database."""
-    database = opened(databases)
-    return networks(database, countries, asns, inverted), database.description
 
 
 def opened(databases: list[Path] | None) -> "GeoDatabase":

@@ -1,129 +1,127 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Creates or replaces a set: the shared options, the request, and the printed result."""
+"""Creates, replaces or changes a set: the command, the request, and the printed result."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.markup import escape
 
 from xdpctl.base.units import si
-from xdpctl.cli import completion, options, output
+from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.rules import meant
+from xdpctl.cli.sets import geo
+from xdpctl.cli.sets.choices import (
+    ActionOption,
+    Aggregate,
+    AllowPrivate,
+    AtMost,
+    Column,
+    DryRun,
+    FeedFile,
+    FeedUrl,
+    Force,
+    FormatOption,
+    ListFile,
+    Monitor,
+    Name,
+    Reason,
+    Refresh,
+    SpareOption,
+    WidenIpv4,
+    WidenIpv6,
+    choose,
+)
 from xdpctl.client import SLOW_SECONDS, Client, path
 from xdpctl.errors import Refused, Unreachable
-from xdpctl.model.effect import Spare
-from xdpctl.model.names import check_name
+from xdpctl.model.feed_format import FeedFormat
+
+_LISTS = "FILE, --url, --local, and --country or --asn"
 
 
-def _named(name: str) -> str:
-    if "://" in name:
-        raise typer.BadParameter(f"name the set first: xdpctl set put NAME --url {name[:200]}")
-    return check_name(name, "name")
+def put(
+    context: typer.Context,
+    name: Name,
+    file: ListFile = None,
+    url: FeedUrl = None,
+    local: FeedFile = None,
+    refresh: Refresh = None,
+    action: ActionOption = None,
+    monitor: Monitor = None,
+    reason: Reason = None,
+    spare: SpareOption = None,
+    format: FormatOption = FeedFormat.AUTO,
+    column: Column = "",
+    country: geo.Countries = None,
+    asn: geo.Asns = None,
+    inverted: geo.Except = False,
+    database: geo.Databases = None,
+    allow_private: AllowPrivate = False,
+    aggregate: Aggregate = False,
+    widen_ipv4: WidenIpv4 = 0,
+    widen_ipv6: WidenIpv6 = 0,
+    at_most: AtMost = 0,
+    force: Force = False,
+    dry_run: DryRun = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Create a set, or replace the list of an existing one, without a gap in filtering.
+
+    An existing set keeps its action, mode and reason where they are not given. Its feed is removed
+    unless it is given again. Without a list, only the mode, the reason, what it spares or --refresh
+    of an existing set is changed. Countries and networks are read from a database on this machine.
+
+    Example: xdpctl set put drop --url https://www.spamhaus.org/drop/drop_v4.json --refresh 12h
+    """
+    places = bool(country or asn)
+    lists = sum((*(value is not None for value in (file, url, local)), places))
+    if lists > 1:
+        raise typer.BadParameter(f"give one of {_LISTS}")
+    if file is not None and str(file).startswith(("http:/", "https:/")):
+        raise typer.BadParameter("this is a URL, not a file: give it with --url")
+    if (file is not None or places) and refresh is not None:
+        raise typer.BadParameter("--refresh needs --url or --local: the list is read only once")
+    if (inverted or database) and not places:
+        raise typer.BadParameter("--except and --database go with --country or --asn")
+    shaping = {
+        "allow_private": allow_private,
+        "aggregate": aggregate,
+        "widen_ipv4": widen_ipv4,
+        "widen_ipv6": widen_ipv6,
+        "at_most": at_most,
+    }
+    choices = choose(action, monitor, reason, force, dry_run, spare)
+    choices |= {key: value for key, value in shaping.items() if value}
+    kind = {"format": format.value} | ({"column": column} if column else {})
+    if not lists:
+        if column or format is not FeedFormat.AUTO:
+            choices |= kind
+        return _change(context, name, choices | ({"refresh": refresh} if refresh else {}), form)
+    if places:
+        chosen = geo.Chosen(country, asn, inverted)
+        lines, told = geo.listed(options.client(context), name, chosen, database)
+        choices = ({"reason": told} if told and reason is None else {}) | choices
+        return _put_list(context, name, lines, {**choices, "format": "plain"}, form)
+    if file is not None:
+        return _put_list(context, name, read(file), choices | kind, form)
+    location = {"url": url, "file": local, "refresh": refresh}
+    feed = {key: value for key, value in location.items() if value is not None}
+    return _put(context, name, form, json={**choices, "feed": feed | kind})
 
 
-class ListFormat(StrEnum):
-    """The values of `--format`; `auto` detects the format from the content."""
-
-    AUTO = "auto"
-    PLAIN = "plain"
-    CSV = "csv"
-    JSON = "json"
-    NDJSON = "ndjson"
-    DSHIELD = "dshield"
-
-
-class SetAction(StrEnum):
-    """The actions of a set."""
-
-    DROP = "drop"
-    ACCEPT = "accept"
-
-
-Name = Annotated[
-    str,
-    typer.Argument(
-        help="Name of the set: a-z, 0-9, '-', '_' and '.'.",
-        callback=_named,
-        autocompletion=completion.sets,
-    ),
-]
-ActionOption = Annotated[
-    SetAction | None,
-    typer.Option("--action", help="drop or accept; default: unchanged, or drop for a new set."),
-]
-Monitor = Annotated[
-    bool | None,
-    typer.Option("--monitor/--enforce", help="Count only, or enforce; default: unchanged."),
-]
-Reason = Annotated[str | None, typer.Option("--reason", help="Reason; default: unchanged.")]
-FormatOption = Annotated[ListFormat, typer.Option("--format", help="Format of the list.")]
-Column = Annotated[str, typer.Option("--column", help="Column of a CSV, or field of JSON objects.")]
-AllowPrivate = Annotated[
-    bool, typer.Option("--allow-private", help="Keep private and special-purpose prefixes.")
-]
-Aggregate = Annotated[
-    bool,
-    typer.Option(
-        "--aggregate", help="Merge prefixes exactly: no address gains or loses a verdict."
-    ),
-]
-WidenIpv4 = Annotated[
-    int, typer.Option("--widen-ipv4", help="Widen longer IPv4 prefixes to this length (lossy).")
-]
-WidenIpv6 = Annotated[
-    int, typer.Option("--widen-ipv6", help="Widen longer IPv6 prefixes to this length (lossy).")
-]
-AtMost = Annotated[
-    int,
-    typer.Option("--at-most", help="Merge to at most this many entries of each family (lossy)."),
-]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force", help="Apply even if the list shrinks by more than half or the action changes."
-    ),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and count; change nothing.")]
-SpareOption = Annotated[
-    Spare | None,
-    typer.Option(
-        "--spare",
-        help="known: let packets of known flows pass; established: of this host's TCP connections; "
-        "none. Default: none, and known for a new feed that drops.",
-    ),
-]
-ListFile = Annotated[
-    Path | None, typer.Argument(help="File with the list; - for standard input.", allow_dash=True)
-]
-FeedUrl = Annotated[
-    str | None, typer.Option("--url", help="URL to fetch periodically (see --refresh).")
-]
-FeedFile = Annotated[
-    str | None,
-    typer.Option("--local", help="File in feeds.directory to read periodically (see --refresh)."),
-]
-Refresh = Annotated[
-    str | None, typer.Option("--refresh", help="Interval of --url and --local; default: 1h.")
-]
-
-
-def choose(
-    action: SetAction | None,
-    monitor: bool | None,
-    reason: str | None,
-    force: bool,
-    dry_run: bool,
-    spare: Spare | None = None,
-) -> dict[str, Any]:
-    """The options that were given, as parameters of the API."""
-    mode = None if monitor is None else "monitor" if monitor else "enforce"
-    values = {"action": action and action.value, "mode": mode, "reason": reason}
-    values["spare"] = spare and spare.value
-    flags = {"force": force or None, "dry_run": dry_run or None}
-    return {key: value for key, value in {**values, **flags}.items() if value is not None}
+def _change(context: typer.Context, name: str, changes: dict[str, Any], form: Format) -> None:
+    """Change a set, and keep its entries."""
+    if unchangeable := changes.keys() - {"mode", "reason", "spare", "refresh", "force"}:
+        options_ = ", ".join(f"--{each.replace('_', '-')}" for each in sorted(unchangeable))
+        raise typer.BadParameter(f"{options_} needs a list: give one of {_LISTS}")
+    if not changes.keys() - {"force"}:
+        raise typer.BadParameter(f"give one of {_LISTS}; or --monitor, --enforce or --reason")
+    call, where = options.client(context).call, path("sets", name)
+    record = meant.or_ask(lambda extra: call("PATCH", where, json=changes | extra), form)
+    if not printed(record, form):
+        output.out.print(f"{record['name']}: {record['mode']}")
 
 
 def read(path: Path) -> bytes:
@@ -134,23 +132,12 @@ def read(path: Path) -> bytes:
         raise typer.BadParameter(f"{path}: {error.strerror}") from None
 
 
-def put_list(
+def _put_list(
     context: typer.Context, name: str, data: bytes, choices: dict[str, Any], form: Format
 ) -> None:
     """PUT a list as the request body, and print the result."""
     headers = {"content-type": "application/octet-stream"}
     _put(context, name, form, params=choices, content=data, headers=headers)
-
-
-def put_feed(
-    context: typer.Context,
-    name: str,
-    feed: dict[str, Any],
-    choices: dict[str, Any],
-    form: Format,
-) -> None:
-    """PUT the address of a feed, and print the result."""
-    _put(context, name, form, json={**choices, "feed": feed})
 
 
 def _put(context: typer.Context, name: str, form: Format, **how: Any) -> None:

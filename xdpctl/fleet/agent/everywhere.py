@@ -77,7 +77,7 @@ def parts(engine: Engine, node: str, number: int) -> tuple[bytes, ...]:
         raise NotFoundError(f"what undoes change {number} of {node} cannot be read") from error
     raise NotFoundError(
         f"change {number} of {node} is not known, or too large to be undone from here: see "
-        f"xdpctl fleet history, and xdpctl --node {node} undo {number}"
+        f"xdpctl history --fleet, and xdpctl --node {node} undo {number}"
     )
 
 

@@ -9,8 +9,8 @@ import msgspec
 from xdpctl.base.gunzip import MAGIC, GzipError, GzipTooLarge, gunzip
 from xdpctl.errors import RuleError
 from xdpctl.lists.formats.entries import LINE, NAMES, is_entry, numbered, parse_line, plain_name
-from xdpctl.lists.formats.feed import FeedFormat
 from xdpctl.lists.formats.tables import DSHIELD_TITLE, cells_of
+from xdpctl.model.feed_format import FeedFormat
 
 _MEMBERS = 1 << 14  # gzip members; the smallest in use are the blocks of bgzip, 64 KiB each
 _HEAD = LINE  # bytes at the start that decide the format

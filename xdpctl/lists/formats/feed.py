@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from sys import byteorder
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, V4, Keys
 from xdpctl.errors import RuleError
+from xdpctl.model.feed_format import FeedFormat
 
 _REJECTS = 100  # refused lines that are kept for the report
 _SHOWN = 3  # refused lines quoted in the error for something that is not a list
@@ -20,17 +20,6 @@ _PATIENCE = 5000  # refused entries after which reading stops, if most entries w
 _LINES = 4  # lines allowed for each entry, because of duplicates and comments
 _BROAD = 1 << 24  # addresses of a /8
 _SLACK = 1 << 16  # entries beyond twice the maximum before duplicates are removed
-
-
-class FeedFormat(StrEnum):
-    """The formats of lists; AUTO detects the format by the content."""
-
-    AUTO = "auto"
-    PLAIN = "plain"
-    CSV = "csv"
-    JSON = "json"
-    NDJSON = "ndjson"
-    DSHIELD = "dshield"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from codecs import iterdecode
 
 from xdpctl.errors import RuleError
 from xdpctl.lists.formats.content import detect, text_of, unpacked
-from xdpctl.lists.formats.feed import Feed, FeedFormat, Gathering
+from xdpctl.lists.formats.feed import Feed, Gathering
 from xdpctl.lists.formats.json import read_json, read_ndjson
 from xdpctl.lists.formats.plain import read_plain
 from xdpctl.lists.formats.tables import read_csv, read_dshield
+from xdpctl.model.feed_format import FeedFormat
 
 _PIECE = 1 << 16
 LIMIT = 64 << 20  # bytes, enough for about four million addresses
