@@ -220,12 +220,15 @@ def rule_details(rule: dict[str, Any]) -> None:
 
 
 def word(client: "ApiClient") -> Mapping[str, Any]:
-    """The condition of the box in one word, with reasons; `unknown` if the request is refused."""
+    """The condition of the box in one word, with reasons and what is unusual.
+
+    The word is `unknown` if the request is refused.
+    """
     try:
         condition: Mapping[str, Any] = client.call("GET", "/v1/condition")
     except Refused as error:
-        return {"state": "unknown", "reasons": [str(error)]}
-    return {name: condition[name] for name in ("state", "reasons")}
+        return {"state": "unknown", "reasons": [str(error)], "matches": []}
+    return {name: condition[name] for name in ("state", "reasons", "matches")}
 
 
 def fields(lines: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.errors import RuleError
+from xdpctl.model.match.components import TCP_FLAGS
 from xdpctl.model.match.match import Match, Value, join, matching
 from xdpctl.traffic.baseline import Before
 from xdpctl.traffic.boxes import BOXES_MAX, REST, common, grow
@@ -99,6 +100,8 @@ def _most_frequent(now: Side) -> list[Suggestion]:
     """
     if now.total < _MANY or len(now.packets) < _FEW:
         return []
+    if match := _syns(now):
+        return [_told(match, now, None)]
     best: list[tuple[float, Match]] = []
     for name in _TELLING:
         keys = DIMENSIONS[name].keys(now.packets)
@@ -116,6 +119,17 @@ def _most_frequent(now: Side) -> list[Suggestion]:
     if sum(rate for rate, _ in best) < _MOST * now.total:
         return []
     return [_told(match, now, None) for _, match in best[:BOXES_MAX]]
+
+
+def _syns(now: Side) -> Match | None:
+    """The match of SYNs if they are most packets, which they are in no normal traffic."""
+    key = np.uint16(TCP_FLAGS["syn"])
+    keys = DIMENSIONS["tcp_flags"].keys(now.packets)
+    part = now.of(keys == key)
+    if part.total < _MOST * now.total:
+        return None
+    components = DIMENSIONS["tcp_flags"].components(int(key)) or {}
+    return _joined(components | common(part, components, _NEARLY_ALL, (*_SHARED, *_WHERETO)))
 
 
 def _side(packets: PacketArray, seconds: float) -> Side:

@@ -18,11 +18,13 @@ from xdpctl.model.match.components import BY_WORD
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.words import in_words
 from xdpctl.model.naming import Names
+from xdpctl.model.rate import Rate
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.minutes import LEVEL
 from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.proposal import propose
 from xdpctl.traffic.suggest import Suggestion, suggest
 from xdpctl.traffic.top import Top, top
 from xdpctl.traffic.window import SECONDS_MAX, Seen
@@ -31,6 +33,7 @@ from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import CHOSEN, timestamp
 from xdpctl_api.shapes.common import seconds as seconds_of
+from xdpctl_api.shapes.matches import limit_out
 from xdpctl_api.shapes.traffic import (
     ConditionOut,
     DimensionOut,
@@ -139,7 +142,7 @@ async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
         seconds=look.seconds,
         sampled=look.sampled,
         before_seconds=look.compared,
-        matches=[_suggestion(suggestion, ctx.names) for suggestion in look.matches],
+        matches=[_suggestion(suggestion, ctx) for suggestion in look.matches],
     )
 
 
@@ -153,14 +156,18 @@ def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
         sampled=len(packets),
         before_seconds=before.seconds,
         before_sampled=len(before.packets),
-        matches=[_suggestion(suggestion, ctx.names) for suggestion in suggestions],
+        matches=[_suggestion(suggestion, ctx) for suggestion in suggestions],
     )
 
 
-def _suggestion(suggestion: Suggestion, names: Names) -> SuggestionOut:
+def _suggestion(suggestion: Suggestion, ctx: ControlPlane) -> SuggestionOut:
+    proposal = propose(suggestion, bool(ctx.settings.outside_interfaces))
+    limit = limit_out(Rate(pps=proposal.pps)) if proposal.pps else None
     return SuggestionOut(
+        action=proposal.action,
+        limit=limit,
         match=str(suggestion.match),
-        words=names.tell(in_words(suggestion.match)),
+        words=ctx.names.tell(in_words(suggestion.match)),
         packets=suggestion.packets,
         bits=suggestion.bits,
         share=suggestion.share,

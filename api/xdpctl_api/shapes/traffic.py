@@ -9,12 +9,14 @@ from pydantic import BaseModel, Field
 from xdpctl.abi.sizes import WAITS
 from xdpctl.base.net.prefix import text_of
 from xdpctl.datapath.served import wait_bound
+from xdpctl.model.effect import Action
 from xdpctl.model.match.components import TCP
 from xdpctl.model.naming import Names
 from xdpctl.traffic.service_figures import Figures
 from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Duration, Strict
+from xdpctl_api.shapes.matches import LimitOut
 
 _HALF = (
     "which half of the clients did not exceed; measured in steps of a factor of four, and "
@@ -80,6 +82,11 @@ class SuggestionOut(BaseModel):
         description="The match in words, with the names of hosts",
         examples=["UDP from port 123 to web server (198.51.100.7)"],
     )
+    action: Action = Field(
+        description="What to do about it: a challenge of SYNs lets in who exists; a drop is "
+        "proposed if nearly nothing like it came earlier; else a limit"
+    )
+    limit: LimitOut | None = Field(description="The limit, for the action limit")
     packets: float = Field(description="Packets a second")
     bits: float = Field(description="Bits a second")
     share: float = Field(description="Share of the packets now, 0 to 1")

@@ -60,16 +60,20 @@ def test_once_prints_one_json_document(api: Api, run: Run) -> None:
 
 def test_suggestions_are_printed_with_what_they_would_hit(api: Api, run: Run) -> None:
     one = {"match": "udp src-port 123", "packets": 9_000.0, "bits": 1e6, "share": 0.75,
-           "error": 0.01, "before": 0.001, "before_error": 0.002}  # fmt: skip
+           "error": 0.01, "before": 0.001, "before_error": 0.002, "action": "drop",
+           "limit": None}  # fmt: skip
     found = {"seconds": 10.0, "sampled": 900, "before_seconds": 3600.0, "before_sampled": 1000,
              "matches": [one]}  # fmt: skip
     api.answers["POST", "/v1/suggest"] = found
     out = run("suggest")[1]
     assert "0.1% ± 0.2" in out
     assert "udp src-port 123" in out
-    one |= {"before": None, "before_error": None}
+    assert "it ends by itself: xdpctl block --match 'udp src-port 123' --confirm-within 60s" in out
+    one |= {"before": None, "before_error": None, "action": "limit", "limit": {"pps": 1_000.0}}
     found["before_sampled"] = 0
     code, out, err = run("suggest")
     assert (code, "not known" in out, "no earlier traffic" in out, err) == (0, True, True, "")
+    assert "limit 1 kpps" in out
+    assert "xdpctl limit --match 'udp src-port 123' --pps 1000 --confirm-within 60s" in out
     found["matches"] = []
     assert "nothing stands out" in run("suggest")[1]

@@ -10,9 +10,11 @@ import pytest
 from bench.detection.made import ATTACKS as MADE
 from bench.detection.made import balanced
 from tests.support.packets import address, ethernet, ipv4, udp
+from xdpctl.model.effect import Action
 from xdpctl.traffic.baseline import Baseline, Before
 from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.proposal import Proposal, propose
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.suggest import Suggestion, suggest
 
@@ -128,6 +130,18 @@ def test_without_earlier_traffic_ports_are_named_and_no_cost_is_claimed() -> Non
     assert all(each.before is None and each.before_error is None for each in found)
     assert all("proto udp src-port" in str(each.match) for each in found)
     assert np.logical_or.reduce([takes(each.match, alone) for each in found]).mean() > 0.95
+
+
+def test_without_earlier_traffic_a_syn_flood_is_named_by_its_flags() -> None:
+    """So that it can be challenged: a match of the port would take connections that exist."""
+    rng = random.Random(3)
+    flood = [tcp(rng, VICTIM, 443, 2) for _ in range(12_000)]
+    window, _ = attacked(flood)
+    (found,) = suggest(window, 2.0, NOTHING)
+    assert str(found.match).startswith(f"dst {VICTIM} proto tcp")
+    assert propose(found, True) == Proposal(Action.CHALLENGE)
+    calm = suggest(read(heads(school(2, 4_000))), 2.0, NOTHING)
+    assert all(propose(each, True).action is not Action.CHALLENGE for each in calm)
 
 
 def test_without_earlier_traffic_an_icmp_flood_is_named_by_type() -> None:

@@ -18,8 +18,10 @@ from xdpctl.errors import Refused, RuleError, XdpctlError
 from xdpctl.model.rate import read_amount
 
 _KEYS = (
+    ("Enter", "do what is proposed for the row (tab Unusual)"),
     ("b", "drop the packets that the row's match takes, at first for a trial"),
     ("l", "limit them to a number of packets a second"),
+    ("h", "challenge their SYNs: who exists gets in"),
     ("c", "keep the rule that was added last"),
     ("r", "let the source of the row pass (tab From)"),
     ("a", "say that the incident of the row was legitimate (tab Incidents)"),
@@ -94,20 +96,39 @@ class Acting(App[None]):
 
     def action_block(self) -> None:
         """Drop the packets of the row."""
-        if line := self._with_match():
-            lines = [
-                f"Drop all packets that match: {printable(line.match)}",
-                f"It ends after {_TRIAL} unless you confirm it. Type {_FOREVER} for no trial.",
-            ]
+        self._try("Drop all packets that match", looks.block)
 
-            def take(trial: str | None) -> None:
-                if trial:
-                    body = looks.block(line, None if trial == _FOREVER else trial)
-                    self._do("POST", "/v1/rules", self._added, json=body)
-                elif trial is not None:
-                    self.say("nothing was changed: no time was given")
+    def action_challenge(self) -> None:
+        """Challenge the SYNs of the row."""
+        self._try("Challenge SYNs that match", looks.challenge)
 
-            self.push_screen(Question(lines, _TRIAL), take)
+    def _try(self, what: str, request: Callable[[Line, str | None], dict[str, Any]]) -> None:
+        """Ask for how long, and add the rule of the row."""
+        line = self._with_match()
+        if line is None:
+            return
+        lines = [
+            f"{what}: {printable(line.match)}",
+            f"It ends after {_TRIAL} unless you confirm it. Type {_FOREVER} for no trial.",
+        ]
+
+        def take(trial: str | None) -> None:
+            if trial:
+                body = request(line, None if trial == _FOREVER else trial)
+                self._do("POST", "/v1/rules", self._added, json=body)
+            elif trial is not None:
+                self.say("nothing was changed: no time was given")
+
+        self.push_screen(Question(lines, _TRIAL), take)
+
+    def action_proposed(self) -> None:
+        """Do what is proposed for the row."""
+        line = self.selected()
+        if line is None or not line.action:
+            self.action_why()
+            return
+        ways = {"drop": self.action_block, "challenge": self.action_challenge}
+        ways.get(line.action, self.action_limit)()
 
     def action_limit(self) -> None:
         """Limit the packets of the row."""

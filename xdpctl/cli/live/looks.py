@@ -27,17 +27,18 @@ class Tab:
 
 
 TABS = (
+    Tab("Unusual", "unusual"),
+    Tab("Rules", "rule"),
+    Tab("Incidents", ""),
     Tab("Hosts", "destination"),
-    Tab("Nets", "destination_network"),
     Tab("From", "source"),
     Tab("From net", "source_network"),
     Tab("From port", "source_port"),
     Tab("To port", "destination_port"),
     Tab("Flags", "tcp_flags"),
+    Tab("Served", "served"),
+    Tab("Nets", "destination_network"),  # this tab and the next ones have no number key
     Tab("ICMP", "icmp"),
-    Tab("Rules", "rule"),
-    Tab("Incidents", ""),
-    Tab("Served", "served"),  # this tab and the next have no number key
     Tab("AS", "as"),
 )
 
@@ -84,16 +85,21 @@ def look(client: ApiClient, view: View) -> Look:
     """Request everything that the screen shows from the control plane."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
+    condition, detector = output.word(client), client.call("GET", "/v1/detect")
     rates, problems = _rates(_history(client)), [*status["problems"]]
-    head = f"{output.word(client)['state']} · {state(status, automatic)}"
+    head = f"{condition['state']} · {state(status, automatic, detector)}"
     try:
-        columns, lines = _table(client, view)
+        columns, lines = _table(client, view, condition)
     except Refused as error:
         return Look((), (), head, problems, rates, str(error))
     return Look(columns, lines, head, problems, rates)
 
 
-def _table(client: ApiClient, view: View) -> tuple[Columns, list[Line]]:
+def _table(
+    client: ApiClient, view: View, condition: Mapping[str, Any]
+) -> tuple[Columns, list[Line]]:
+    if view.tab.by == "unusual":
+        return tables.unusual(condition["matches"])
     if view.tab.by == "rule":
         return tables.rules(client)
     if view.tab.by == "served":
@@ -123,13 +129,17 @@ def aligned(snapshot: Look) -> list[Line]:
     ]
 
 
-def state(status: Mapping[str, Any], automatic: Mapping[str, Any]) -> str:
-    """Whether the box filters, and what detectors may do."""
+def state(
+    status: Mapping[str, Any], automatic: Mapping[str, Any], detector: Mapping[str, Any]
+) -> str:
+    """Whether the box filters, what detectors may do, and whether its own one runs."""
     filtering = "BYPASS: everything passes" if status["bypass"] else "filtering"
     mode = automatic["mode"] or automatic["configured"]
     used = {table["name"]: table["used"] for table in status["tables"]}
     rules = used.get("rules", 0) + used.get("matches", 0)
-    text = f"{filtering} · detectors {mode} · {rules:,} {'rule' if rules == 1 else 'rules'}"
+    own = "" if detector["runs"] else " · detector does not report"
+    own = " · detector off" if detector["mode"] == "off" else own
+    text = f"{filtering} · detectors {mode}{own} · {rules:,} {'rule' if rules == 1 else 'rules'}"
     return text + (" · more is expected now" if status["expected"] else "")
 
 
@@ -181,6 +191,11 @@ def block(line: Line, trial: str | None) -> dict[str, Any]:
     """The request that drops a line's packets, for good or for a trial."""
     body = {"match": line.match, "action": "drop", "reason": f"top: {line.key}"[:200]}
     return body | ({"confirm_within": trial} if trial else {})
+
+
+def challenge(line: Line, trial: str | None) -> dict[str, Any]:
+    """The request that challenges the SYNs of a line."""
+    return block(line, trial) | {"action": "challenge"}
 
 
 def limit(line: Line, pps: float, trial: str | None) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class TopApp(Acting):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "block", "Block"),
         Binding("l", "limit", "Limit"),
+        Binding("h", "challenge", "Challenge"),
         Binding("r", "release", "Release"),
         Binding("c", "confirm", "Confirm"),
         Binding("a", "allow", "Allow", show=False),
@@ -59,6 +60,7 @@ class TopApp(Acting):
 
     def __init__(self, client: ApiClient, delay: float, view: View) -> None:
         super().__init__(client)
+        self.theme = "ansi-dark"  # the colours of the terminal, be it light or dark
         self._delay, self._view = delay, view
         self._asked_for: View | None = None  # the view whose figures are being requested
 
@@ -66,7 +68,8 @@ class TopApp(Acting):
         """The parts of the screen, from top to bottom."""
         yield Static(id="state")
         yield Static(id="rates")
-        yield Tabs(*(TabLabel(tab.name, id=f"tab-{place}") for place, tab in enumerate(TABS)))
+        labels = (TabLabel(tab.name, id=f"tab-{place}") for place, tab in enumerate(TABS))
+        yield Tabs(*labels, active=f"tab-{TABS.index(self._view.tab)}")
         yield Static(id="view")
         yield DataTable(cursor_type="row", zebra_stripes=False)
         yield Static(id="said")
@@ -157,6 +160,10 @@ class TopApp(Acting):
         self._refresh()
 
     # what the screen shows
+
+    def on_data_table_row_selected(self, _: DataTable.RowSelected) -> None:
+        """Do what is proposed for the row: Enter was pressed."""
+        self.action_proposed()
 
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
         """Show the chosen tab."""

@@ -37,6 +37,27 @@ class Line:
     match: str = ""
     address: str = ""  # the address, if the row is about a single source
     incident: str = ""
+    action: str = ""  # what is proposed
+
+
+def unusual(matches: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
+    """Matches of unusual traffic that passes, as GET /v1/condition has them, with a proposal."""
+    lines = [
+        Line(
+            key=found["match"],
+            cells=(
+                printable(found["words"]),
+                si3(found["packets"]),
+                f"{found['share']:.1%}",
+                "not known" if found["before"] is None else f"{found['before']:.1%}",
+                found["action"] + (f" {si3(found['limit']['pps'])}pps" if found["limit"] else ""),
+            ),
+            match=found["match"],
+            action=found["action"],
+        )
+        for found in matches
+    ]
+    return ("what passes", ">packets/s", ">share", ">before", "press Enter to"), lines
 
 
 def traffic(

@@ -117,17 +117,29 @@ def suggest(
     rows = [
         (
             *(si3(candidate["packets"]), f"{candidate['share']:.1%}"),
-            *(_before(candidate), candidate["match"]),
+            *(_before(candidate), _does(candidate), candidate["match"]),
         )
         for candidate in answer["matches"]
     ]
-    output.table((">packets/s", ">share now", ">share before", "match"), rows)
+    output.table((">packets/s", ">share now", ">share before", "proposed", "match"), rows)
     if not answer["before_sampled"]:
         print(
             "\nthere is no earlier traffic to compare with: what else a match would drop is unknown"
         )
-    if answer["matches"]:
-        print("\nsee what a match would hit: xdpctl block --match 'MATCH' --observe 60s")
+    for candidate in answer["matches"][:1]:
+        print(f"\ntry it, it ends by itself: {_command(candidate)}")
+
+
+def _does(candidate: Mapping[str, Any]) -> str:
+    limit = candidate["limit"]
+    return str(candidate["action"]) + (f" {si3(limit['pps'])}pps" if limit else "")
+
+
+def _command(candidate: Mapping[str, Any]) -> str:
+    """The command that does what is proposed, for a trial."""
+    verb = {"drop": "block"}.get(candidate["action"], candidate["action"])
+    rate = f" --pps {candidate['limit']['pps']:g}" if candidate["limit"] else ""
+    return f"xdpctl {verb} --match '{candidate['match']}'{rate} --confirm-within 60s"
 
 
 def _before(candidate: Mapping[str, Any]) -> str:

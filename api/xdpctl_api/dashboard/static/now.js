@@ -79,7 +79,8 @@ document.addEventListener("condition", ({ detail }) => {
   find("reasons").replaceChildren(...reasons);
   find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
   known = detail.matches !== null;
-  showIn(find("matches"), "card-match", detail.matches ?? [], "match");
+  const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge" }));
+  showIn(find("matches"), "card-match", cards, "match");
 });
 
 async function incidents() {

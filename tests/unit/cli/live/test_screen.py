@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
-from xdpctl.cli.live.looks import View, graph
+from xdpctl.cli.live.looks import TABS, Tab, View, graph, tab
 from xdpctl.cli.live.screen import TopApp
 from xdpctl.cli.live.tables import printable
 from xdpctl.errors import Refused, Unreachable
@@ -33,6 +33,8 @@ class Box:
         self.bypass = False
         self.problems: list[str] = []
         self.expected: list[str] = []
+        self.unusual: list[dict[str, Any]] = []
+        self.detector = {"mode": "drop", "runs": True}
 
     def call(self, method: str, path: str, *, params: Any = None, json: Any = None) -> Any:
         if self.down:
@@ -53,7 +55,11 @@ class Box:
         }
 
     def condition(self) -> dict[str, Any]:
-        return {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
+        told = {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
+        return told | {"matches": self.unusual}
+
+    def detect(self) -> dict[str, Any]:
+        return self.detector
 
     def automatic(self) -> dict[str, Any]:
         return {"mode": None, "configured": "on"}
@@ -119,9 +125,12 @@ def box() -> Box:
     return Box()
 
 
-def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
+HOSTS = tab("destination")
+
+
+def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24), first: Tab = HOSTS) -> None:
     async def run() -> None:
-        app = TopApp(box, 3600.0, View())
+        app = TopApp(box, 3600.0, View(first))
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()
@@ -142,7 +151,7 @@ def test_the_screen_shows_state_rates_and_rows(box: Box) -> None:
 
 def test_keys_change_tab_verdict_order_and_filter(box: Box) -> None:
     async def steps(top: Driven) -> None:
-        await top.press("5")
+        await top.press("7")
         assert box.asked[-1]["by"] == "source_port"
         await top.press("v")
         assert box.asked[-1]["verdict"] == "pass"
@@ -151,13 +160,13 @@ def test_keys_change_tab_verdict_order_and_filter(box: Box) -> None:
         await top.press("slash")
         await top.type("udp")
         assert box.asked[-1]["where"] == "proto udp"
-        await top.press("9")
+        await top.press("2")
         assert (box.asked[-1]["sort"], top.cells()[0][:5]) == (
             *("rate", [MATCH, "drop", "   1.23 k", " 9 k", "1m?"]),
         )
         assert "\x1b" not in top.cells()[0][5]
         assert top.cells()[1][1:5] == ["drop (monitor)", "   1.23 k", " 9 k", "never"]
-        await top.press("0")
+        await top.press("3")
         assert top.cells() == [
             ["198.51.100.7", "open", "2023-11-14 22:13:20", "UDP flood", "20261126-081900"]
         ]
@@ -216,7 +225,7 @@ def test_only_a_single_source_is_released(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("r")
         assert "choose a single source" in top.text("said")
-        await top.press("3")
+        await top.press("5")
         await top.press("r")
         await top.press("enter")
         assert box.changes[-1][1] == "/v1/releases"
@@ -233,7 +242,7 @@ def test_an_incident_is_allowed_only_if_that_is_typed(box: Box) -> None:
     async def steps(top: Driven) -> None:
         await top.press("a")
         assert "choose an incident" in top.text("said")
-        await top.press("0")
+        await top.press("3")
         for typed in ("yes", "allow"):
             assert box.changes == []
             await top.press("a")
@@ -279,7 +288,7 @@ def test_the_help_lists_every_key(box: Box) -> None:
         shown = {binding.key_display or binding.key for binding in TopApp.BINDINGS
                  if isinstance(binding, Binding) and binding.show}  # fmt: skip
         assert all(f"{key}  " in told for key in shown - {"?"})
-        assert "0 Incidents" in told
+        assert "3 Incidents" in told
 
     drive(box, steps)
 
@@ -399,3 +408,68 @@ def test_the_screen_works_at_any_size(box: Box, size: tuple[int, int]) -> None:
         assert len(top.cells()) == 2
 
     drive(box, steps, size)
+
+
+FOUND = {
+    "match": "dst 198.51.100.7 proto tcp flags syn", "words": "plain SYN to web (198.51.100.7)",
+    "packets": 24_800.0, "share": 0.81, "before": None, "action": "challenge", "limit": None,
+}  # fmt: skip
+
+
+def test_the_first_tab_has_what_is_unusual_and_enter_does_what_is_proposed(box: Box) -> None:
+    limit = {"action": "limit", "limit": {"pps": 2_000.0}, "before": 0.01, "match": MATCH}
+    box.unusual = [FOUND, FOUND | limit, FOUND | {"match": "icmp", "action": "drop", "before": 0.0}]
+
+    async def steps(top: Driven) -> None:
+        assert [row[-1] for row in top.cells()] == ["challenge", "limit 2 kpps", "drop"]
+        row = [cell.strip() for cell in top.cells()[0]]
+        assert row[:4] == [FOUND["words"], "24.8 k", "81.0%", "not known"]
+        sent = []
+        for typed in ("", "2000", ""):
+            await top.press("enter")
+            await (top.type(typed) if typed else top.press("enter"))
+            sent.append(box.changes[-1][2])
+            await top.press("down")
+        assert [each["action"] for each in sent] == ["challenge", "limit", "drop"]
+        assert [each["match"] for each in sent] == [FOUND["match"], MATCH, "icmp"]
+        assert sent[1]["limit"]["pps"] == 2_000
+        assert {each["confirm_within"] for each in sent} == {"60s"}
+
+    drive(box, steps, first=TABS[0])
+
+
+def test_the_cursor_stays_on_its_row_when_rows_move(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("down")
+        before = top.app.selected()
+        assert before
+        assert before.key == "198.51.100.8"
+        box.values = ["203.0.113.1", "198.51.100.8", "203.0.113.2", "198.51.100.7"]
+        top.app._refresh()
+        await top.settle()
+        box.values = ["203.0.113.1", "203.0.113.2", "203.0.113.3", "198.51.100.8"]
+        top.app._refresh()
+        await top.settle()
+        after = top.app.selected()
+        assert after
+        assert after.key == before.key
+
+    drive(box, steps)
+
+
+@pytest.mark.parametrize(
+    ("detector", "says"),
+    [
+        ({"mode": "off", "runs": False}, "detectors on · detector off"),
+        ({"mode": "drop", "runs": False}, "detectors on · detector does not report"),
+    ],
+)
+def test_a_detector_that_does_not_work_is_named(
+    box: Box, detector: dict[str, Any], says: str
+) -> None:
+    box.detector = detector
+
+    async def steps(top: Driven) -> None:
+        assert says in top.text("state")
+
+    drive(box, steps)
