@@ -15,6 +15,7 @@ from xdpctl.notify.settings import Kind
 
 _LOUDER = 2.0  # times the peak of the last notification
 _RULES = 3  # that are told, the newest ones
+WELL = "box is well"  # the key of the end of all problems
 
 
 class Severity(StrEnum):
@@ -40,8 +41,8 @@ _SEVERITIES = {
 class News:
     """One notification. The same `key` is not sent twice within an hour.
 
-    `files` are attached: the name and content of each. `over`: a trouble has ended. A test has no
-    kind.
+    `files` are attached: the name and content of each. `over`: a trouble has ended. One that
+    `lasts` is sent once until it is over, by the same key. A test has no kind.
     """
 
     kind: Kind | None
@@ -51,11 +52,13 @@ class News:
     files: tuple[tuple[str, bytes], ...] = ()
     incident: Incident | None = None
     over: bool = False
+    lasts: bool = False
+    level: Severity | None = None  # that of its kind
 
     @property
     def severity(self) -> Severity:
-        if self.kind is None:
-            return Severity.INFO
+        if self.kind is None or self.level:
+            return self.level or Severity.INFO
         return Severity.SUCCESS if self.over else _SEVERITIES[self.kind]
 
 
@@ -89,7 +92,7 @@ def news(before: Snapshot, now: Snapshot) -> Iterator[News]:
         title = f"degraded: {fresh[0]}"
         yield News(Kind.TROUBLE, "\n".join(fresh), title, "\n".join(now.problems))
     elif before.problems and not now.problems:
-        yield News(Kind.TROUBLE, "box is well", "recovered", "no open problems", over=True)
+        yield News(Kind.TROUBLE, WELL, "recovered", "no open problems", over=True)
 
 
 def last_told(before: Snapshot, now: Snapshot) -> Snapshot:

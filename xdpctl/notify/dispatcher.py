@@ -13,7 +13,7 @@ from functools import partial
 
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.errors import XdpctlError
-from xdpctl.notify.changes import News, Snapshot, last_told, news
+from xdpctl.notify.changes import WELL, News, Snapshot, last_told, news
 from xdpctl.notify.message import Message
 from xdpctl.notify.senders import by_apprise, by_webhook
 from xdpctl.notify.settings import Kind, NotifySettings
@@ -99,6 +99,8 @@ class Dispatcher:
     ) -> None:
         self._look, self._host, self._address, self._named = look, host, address, named
         self._told: dict[tuple[Kind | None, str], float] = {}
+        # troubles that last and were told, and when each has ended, if it has
+        self._lasting: dict[str, tuple[float, News] | None] = {}
         self._sent: deque[float] = deque()
         self._held_back = 0
         self._before: Snapshot | None = None
@@ -133,20 +135,41 @@ class Dispatcher:
         """
         now = time.monotonic()
         with self._lock:
-            if not self.targets or item.kind not in self.settings.on:
+            if not self.targets or item.kind not in self.settings.on or self._goes_on(item, now):
                 return
             if not item.over and now - self._told.get((item.kind, item.key), -_HOUR) < _HOUR:
                 return
             self._told = {
                 key: at
                 for key, at in self._told.items()
-                if now - at < _HOUR and not (item.over and key[0] is item.kind)
+                if now - at < _HOUR and not (item.over and self._ends(item, key))
             }
             self._told[item.kind, item.key] = now
             message = self._admitted(item, now)
         if message:
             for target in self.targets:
                 target.put(message)
+
+    @staticmethod
+    def _ends(item: News, key: tuple[Kind | None, str]) -> bool:
+        """Whether it ends what was told under a key: all of its kind, or what it is about."""
+        return key[0] is item.kind and item.key in (key[1], WELL)
+
+    def _goes_on(self, item: News, now: float) -> bool:
+        """Whether nothing is to be said of a trouble that lasts: it is known, or not over yet."""
+        if item.lasts:
+            known = item.key in self._lasting
+            self._lasting[item.key] = None
+            return known
+        if item.over and item.key != WELL:
+            if item.key not in self._lasting:
+                return True
+            ended = self._lasting[item.key]
+            if ended is None or now - ended[0] < _WELL_SECONDS:
+                self._lasting[item.key] = ended or (now, item)
+                return True
+            del self._lasting[item.key]
+        return False
 
     def test(self) -> dict[str, bool]:
         """Send a test message to each target now; return whether each accepted it."""
@@ -172,6 +195,9 @@ class Dispatcher:
         return message
 
     def _watch(self, _: float) -> None:
+        for ended in list(self._lasting.values()):
+            if ended:
+                self.tell(ended[1])
         if self._before is None:
             self._before = self._now(Snapshot({}))
             return

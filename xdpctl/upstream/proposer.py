@@ -11,7 +11,7 @@ from xdpctl.errors import QuotaError, RuleError
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.incident import Incident
 from xdpctl.model.route import Kind
-from xdpctl.notify.changes import News
+from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind as NewsKind
 from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import Report, Session
@@ -122,7 +122,7 @@ class Proposer:
     def _tell(self, proposal: Announcement) -> None:
         title = f"proposed: ask {proposal.peer} to {proposal.what}"
         text = f"{title}. Cost: {proposal.cost}\nxdpctl upstream approve {proposal.id}"
-        self.tell(News(NewsKind.ESCALATED, proposal.id, title, text))
+        self.tell(News(NewsKind.ESCALATED, proposal.id, title, text, level=Severity.WARNING))
 
 
 def session_of(report: Report | None, peer: Peer) -> Session | None:

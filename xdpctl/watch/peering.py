@@ -150,7 +150,10 @@ class Peering:
         if not up:
             title = f"the BGP session with {peer.name} ended"
             text = f"{why or 'no reason was given'}. What the peer was asked ends with the session"
-            self._tell(News(Kind.TROUBLE, f"bgp {peer.name} down", title, text))
+            self._tell(News(Kind.TROUBLE, f"bgp {peer.name}", title, text, lasts=True))
+        else:
+            title, text = f"the BGP session with {peer.name} is up", "The peer can be asked."
+            self._tell(News(Kind.TROUBLE, f"bgp {peer.name}", title, text, over=True))
 
         def operation(draft: Draft) -> None:
             action = "upstream.session.up" if up else "upstream.session.down"

@@ -96,9 +96,12 @@ class UplinkWatch:
         )
         if state.full_for:
             log.error("%s", text)
-            self._tell(News(Kind.ESCALATED, f"uplink {name} full", f"uplink {name} is full", text))
+            title = f"uplink {name} is full"
+            self._tell(News(Kind.ESCALATED, f"uplink {name}", title, text, lasts=True))
         else:
             log.info("%s", text)
+            title = f"uplink {name} is not full any more"
+            self._tell(News(Kind.ESCALATED, f"uplink {name}", title, text, over=True))
 
     @staticmethod
     def _text(link: Link, lasted: int) -> str:

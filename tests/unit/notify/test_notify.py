@@ -20,7 +20,7 @@ from xdpctl.config.file import parse
 from xdpctl.errors import ConfigError
 from xdpctl.lab.waits import eventually
 from xdpctl.model.incident import Incident
-from xdpctl.notify.changes import News, Snapshot, last_told, news
+from xdpctl.notify.changes import News, Severity, Snapshot, last_told, news
 from xdpctl.notify.dispatcher import Dispatcher, Target
 from xdpctl.notify.message import Message
 from xdpctl.notify.senders import by_apprise
@@ -371,3 +371,28 @@ def test_notifications_continue_after_any_error() -> None:
     assert sent.get(timeout=10) == "first"
     assert [turns.get(timeout=10) for _ in range(2)] == ["look"] * 2
     herald.stop()
+
+
+def test_a_trouble_that_lasts_is_told_once_and_its_end_once_it_stays_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [10_000.0]
+    monkeypatch.setattr("xdpctl.notify.dispatcher.time.monotonic", lambda: now[0])
+    herald, messages = keeping(settings("json://x"))
+    full = News(Kind.ESCALATED, "uplink eth0", "uplink eth0 is full", "", lasts=True)
+    over = News(Kind.ESCALATED, "uplink eth0", "uplink eth0 is not full any more", "", over=True)
+    herald.tell(over)
+    assert messages == [], "nobody knows of it"
+    for seconds, item in ((0, full), (30, over), (30, full), (7_200, full), (1, over)):
+        now[0] += seconds
+        herald.tell(item)
+        herald._watch(0.0)
+    assert [each.title for each in messages] == ["edge1: uplink eth0 is full"], "it comes and goes"
+    now[0] += 61
+    herald._watch(0.0)
+    herald._watch(0.0)
+    assert [each.title for each in messages[1:]] == ["edge1: uplink eth0 is not full any more"]
+    assert messages[1].news.severity is Severity.SUCCESS
+    now[0] += 1
+    herald.tell(full)
+    assert len(messages) == 3, "it is full again"
