@@ -137,7 +137,8 @@ class Dispatcher:
         with self._lock:
             if not self.targets or item.kind not in self.settings.on or self._goes_on(item, now):
                 return
-            if not item.over and now - self._told.get((item.kind, item.key), -_HOUR) < _HOUR:
+            again = item.over or item.lasts
+            if not again and now - self._told.get((item.kind, item.key), -_HOUR) < _HOUR:
                 return
             self._told = {
                 key: at
