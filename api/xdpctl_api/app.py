@@ -17,6 +17,7 @@ from xdpctl_api.routes import (
     browsers,
     bulk,
     detect,
+    evidence,
     expectations,
     explain,
     fleet,
@@ -34,6 +35,7 @@ from xdpctl_api.routes import (
     stream,
     system,
     traffic,
+    unusual,
     upstream,
     why,
 )
@@ -45,8 +47,33 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
-    *(hooks, bulk, rules, sets, incidents, why, explain, detect, expectations, fleet, history),
-    *(releases, samples, traffic, upstream, series, served, stream, system, records, metrics),
+    *(
+        hooks,
+        bulk,
+        rules,
+        sets,
+        evidence,
+        incidents,
+        why,
+        explain,
+        detect,
+        expectations,
+        fleet,
+        history,
+    ),
+    *(
+        releases,
+        samples,
+        traffic,
+        unusual,
+        upstream,
+        series,
+        served,
+        stream,
+        system,
+        records,
+        metrics,
+    ),
     browsers,
 )
 

@@ -71,7 +71,7 @@ def _incidents(answers: Answers) -> Any:
         for node, answer in answers.items()
         for incident in answer["incidents"]
     ]
-    incidents.sort(key=lambda incident: incident["opened_at"], reverse=True)
+    incidents.sort(key=lambda incident: unix(incident["opened_at"]), reverse=True)
     nexts = [answer["next"] for answer in answers.values() if answer["next"]]
     if not nexts:
         return {"incidents": incidents, "next": None}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pages of lists: `cursor` asks for the page after the one whose `next` it is."""
 
+import re
 from typing import Annotated
 
 from fastapi import Query
@@ -23,6 +24,6 @@ def number(cursor: str | None, default: int) -> int:
     """The number that a cursor is; RuleError if it is none."""
     if cursor is None:
         return default
-    if not (cursor.isascii() and cursor.isdigit() and int(cursor[:20]) <= LARGEST):
+    if not re.fullmatch("[0-9]{1,19}", cursor) or int(cursor) > LARGEST:
         raise misread(cursor)
     return int(cursor)

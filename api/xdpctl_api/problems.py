@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Errors as problem details (RFC 9457), with their HTTP status and their OpenAPI description."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -67,6 +68,7 @@ TITLES = {
     "internal": "Internal error",
     "too-large": "Body too large",
 }
+_JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)  # as FastAPI reads it
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}}
 _AGAIN_SECONDS = 10
 TYPE = "urn:xdpctl:problem:"
@@ -142,7 +144,7 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     request.app.state.context.refused["bad-request"] += 1
     sent = request.headers.get("content-type", "")[:80]
     unread = (each for each in error.errors() if isinstance(each.get("input"), bytes))
-    if "json" not in sent and any(each["loc"] == ("body",) for each in unread):
+    if not _JSON.match(sent) and any(each["loc"] == ("body",) for each in unread):
         what = f"the content type of the body is {sent!r}" if sent else "it has no content type"
         fix = "send Content-Type: application/json"
         return problem(400, "bad-request", what, field="Content-Type", fix=fix)
@@ -161,7 +163,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     answer = problem(error.status_code, "http", str(error.detail))
     answer.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        answer.headers["allow"] = ", ".join(_methods(request))
+        answer.headers["allow"] = ", ".join(_methods(request)) or "GET, HEAD"  # of files
     return answer
 
 

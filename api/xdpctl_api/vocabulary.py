@@ -21,7 +21,7 @@ WORDS = {
     "remembered": "Sources that answered",
     "role": "What its bearer may do",
     "spare": "Whose packets pass although the rule matches",
-    "action": "What was done or is done; a change has the name of its record in the audit log",
+    "action": "What a rule or set does to packets; in the audit log, what was done: rule.add",
     "actor": "Who did it: a user of this host, `token NAME`, or a detector",
     "address": "An IP address",
     "algorithm": "Algorithm of the key",
@@ -102,7 +102,7 @@ WORDS = {
     "kinds": "What is known of each kind of packets",
     "labels": "Values or ranges of the component",
     "lasts": "For how long from then on",
-    "limit": "The limit of a rule; of a list, the most items of a page",
+    "limit": "The rate, for the action limit",
     "live": "Whether it has reported in time",
     "match": "The match: components by name, or as text",
     "matches": "Matches, or the number of rules that are not on a source alone",
@@ -204,6 +204,7 @@ WORDS = {
 }
 
 
+_PAGE = "The most items of a page"  # the parameter `limit`
 EXAMPLES: dict[str, Any] = {  # of bodies, by their schema
     "BypassIn": {"on": True},
     "ExpectationIn": {
@@ -238,7 +239,8 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
                 value["description"] += f". Default: {value.pop('default')}"
     for operation in _operations(document):
         for parameter in operation.get("parameters", ()):
-            word = WORDS.get(parameter["name"].lower())
+            name = parameter["name"].lower()
+            word = _PAGE if name == "limit" else WORDS.get(name)
             if not parameter.get("description") and word:
                 parameter["description"] = word
     return document

@@ -11,4 +11,4 @@ def unix(text: str) -> float:
 
 def text_of(unix: float) -> str:
     """Unix seconds as a time in UTC."""
-    return datetime.fromtimestamp(unix, UTC).isoformat()
+    return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")

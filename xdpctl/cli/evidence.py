@@ -55,7 +55,7 @@ def report(
     """
     call = options.client(context).call
     incident = call("GET", path("incidents", identity))
-    if reader is Reader.PROVIDER and incident["open"]:
+    if reader is Reader.PROVIDER and incident["open"] and call("GET", "/v1/upstream")["uplinks"]:
         text = call("GET", path("upstream", "letters", incident["id"]))["text"]
     elif reader is Reader.PROVIDER:
         text = drafts.to_provider(incident)

@@ -85,8 +85,8 @@ def undo(
         raise typer.BadParameter("give the number of a change (xdpctl history), or --since")
     client = options.client(context)
     if number is None:
-        if dry_run or force:
-            option = "--dry-run" if dry_run else "--force"
+        if dry_run or force or made_on:
+            option = "--made-on" if made_on else "--dry-run" if dry_run else "--force"
             raise typer.BadParameter(f"{option} needs the number of a change")
         body = {"since": since} | ({"origin": origin} if origin else {})
         return _removed(client.call("POST", "/v1/automatic/undo", json=body), form)

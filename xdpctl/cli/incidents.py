@@ -44,6 +44,8 @@ def incidents(
     Example: xdpctl incidents --open
     """
     if of_fleet:
+        if only_open:
+            raise typer.BadParameter("--open is for this node: leave it or --fleet out")
         return everywhere.incidents(options.client(context), form)
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     records = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]

@@ -145,6 +145,8 @@ def audit(
     Example: xdpctl audit --since 1h --action rule.
     """
     if verify:
+        if since or actor or action or changed:
+            raise typer.BadParameter("--verify is of the whole log: leave the other options out")
         return _verify(options.client(context).call("GET", "/v1/audit/verify"), form)
     query = {"limit": limit, "last": True, "since": since, "actor": actor, "action": action}
     query["object"] = changed.replace("/", "_") if changed else None

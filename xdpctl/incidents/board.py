@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from xdpctl.base.times import unix
-from xdpctl.base.units import si
 from xdpctl.incidents import plot
 from xdpctl.incidents.in_short import in_short
 from xdpctl.incidents.report import FORGED, facts, plain
 
 _MOMENTS = 12  # of the timeline
-_NOTES = 8
+_NOTES, _NOTE = 8, 200  # notes that are told, and characters of each
 _ASKED = {
     "what": "What happened?",
     "since": "When, and for how long?",
@@ -37,15 +36,17 @@ def markdown(incident: dict[str, Any]) -> str:
     lines += ["", "## What is known of the senders", "", _senders(incident), "", FORGED, ""]
     if incident["notes"]:
         lines += ["## What our people noted", ""]
-        lines += [
-            f"- {plot.clock(unix(note['at']))}, {plain(note['who'])}: {plain(note['text'])}"
-            for note in incident["notes"][:_NOTES]
-        ]
-        if left := len(incident["notes"]) - _NOTES:
-            lines += [f"- and {left} more"] if left > 0 else []
-        lines += [""]
+        lines += [_note(note) for note in incident["notes"][:_NOTES]]
+        left = len(incident["notes"]) - _NOTES
+        lines += [*([f"- and {left} more"] if left > 0 else []), ""]
     lines += ["## Evidence", "", _evidence(incident)]
     return "\n".join(lines)
+
+
+def _note(note: dict[str, Any]) -> str:
+    text = note["text"]
+    cut = f"{text[:_NOTE]} …" if len(text) > _NOTE else text
+    return f"- {plot.clock(unix(note['at']))}, {plain(note['who'])}: {plain(cut)}"
 
 
 def _sentence(text: str) -> str:
@@ -73,19 +74,19 @@ def _senders(incident: dict[str, Any]) -> str:
     inside = sum(sender["inside"] for sender in evidence["top_sources"])
     countries = [s["country"] for s in evidence["top_sources"] if s["country"]]
     most = sorted(set(countries), key=lambda c: (-countries.count(c), c))[:5]
-    where = f" Of the most frequent ones, most were in {', '.join(most)}." if most else ""
+    told = ", ".join(f"{countries.count(country)} in {country}" for country in most)
+    where = f" Of these, as far as their country is known: {told}." if told else ""
     own = f" {inside} of these are addresses of our own network." if inside else ""
     return (
         f"{evidence['packets']:,} packets were kept, with {evidence['sources']:,} different sender "
-        f"addresses.{where} {proven} of the {len(evidence['top_sources'])} most frequent ones are "
-        f"verified.{own}"
+        f"addresses. {proven} of the {len(evidence['top_sources'])} most frequent ones are "
+        f"verified.{where}{own}"
     )
 
 
 def _evidence(incident: dict[str, Any]) -> str:
-    kept = f"{si(incident['packets'])} packets were kept out, {si(incident['bytes'])}B."
     return (
-        f"{kept} A signed archive of the records, of sampled packets and of drafts to the provider "
-        f"and to the FBI's IC3 is made with `xdpctl incident export {incident['id']}`. "
-        "Whether it is unchanged, `xdpctl incident verify` shows."
+        "A signed archive of the records, of sampled packets and of drafts to the provider and to "
+        f"the FBI's IC3 is made with `xdpctl incident export {incident['id']}`. Whether it is "
+        "unchanged, `xdpctl incident verify` shows."
     )

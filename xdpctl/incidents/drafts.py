@@ -15,7 +15,7 @@ def to_provider(incident: dict[str, Any]) -> str:
     return (
         f"Subject: DDoS against {incident['subject']}, {fact['began']}\n\n"
         "Hello,\n\n"
-        f"{incident['subject']} was attacked from {fact['began']} to {fact['ended']}.\n"
+        f"{incident['subject']} {_when(incident, fact)}.\n"
         f"Type: {fact['attack']}. Peak as measured here: {fact['peak']}.\n"
         f"Most of it: {services}. We dropped {fact['they hit']}.\n\n"
         "Could you please\n"
@@ -25,6 +25,12 @@ def to_provider(incident: dict[str, Any]) -> str:
         "Attached are the timeline, a list of sources and sampled packets. "
         f"{FORGED}\n"
     )
+
+
+def _when(incident: dict[str, Any], fact: dict[str, str]) -> str:
+    if incident["open"]:
+        return f"has been under attack since {fact['began']}"
+    return f"was attacked from {fact['began']} to {fact['ended']}"
 
 
 def to_ic3(incident: dict[str, Any]) -> str:

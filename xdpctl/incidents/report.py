@@ -8,6 +8,7 @@ escaped.
 import csv
 import io
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -19,7 +20,7 @@ from xdpctl.base.units import si
 from xdpctl.incidents import reasons
 from xdpctl.incidents.in_short import in_short
 from xdpctl.incidents.plot import chart, clock
-from xdpctl.model.event import attacks_in_words
+from xdpctl.model.event import Phase, attacks_in_words
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -70,7 +71,7 @@ def facts(incident: dict[str, Any]) -> dict[str, str]:
 
 def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
     """Events and rules as (Unix time, text), sorted by time."""
-    lines = [(event["at"], _event_line(event)) for event in incident["events"]]
+    lines = [(event["at"], line) for event, line in _folded(incident["events"])]
     for rule in incident["rules"]:
         mode = ", monitor" if rule["mode"] == "monitor" else ""
         lines.append((rule["at"], f"{rule['action']} {rule['what']}{mode} ({rule['id']})"))
@@ -86,6 +87,28 @@ def timeline(incident: dict[str, Any]) -> list[tuple[float, str]]:
     if left > 0:
         lines.append((incident["updated_at"], f"and {left:,} more rules"))
     return sorted(((unix(at), line) for at, line in lines), key=lambda line: line[0])
+
+
+def _folded(events: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each event with its line; those that only say that an attack goes on are one line."""
+    going: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for event in events:
+        key = event["detector"], event["event"]
+        if event["phase"] == Phase.CONTINUES:
+            going.setdefault(key, []).append(event)
+            continue
+        yield from _told_once(going.pop(key, []))
+        yield event, _event_line(event)
+    for rest in going.values():
+        yield from _told_once(rest)
+
+
+def _told_once(events: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    if not events:
+        return
+    loudest = max(events, key=lambda event: (event["pps"], event["bps"]))
+    more = f", reported {len(events):,} times until {clock(unix(events[-1]['at']))}"
+    yield events[0], _event_line(loudest) + (more if len(events) > 1 else "")
 
 
 def place(sender: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ from xdpctl.errors import RuleError
 NAME_MAX = 64  # characters
 # what may be an address or a prefix; whether it is one, the parser decides
 _CANDIDATE = re.compile(
-    r"(?<![\w.:/@\-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?=[0-9a-f:]*:[0-9a-f:]*:)[0-9a-f:]{2,39})"
-    r"(?:/\d{1,3})?(?![\w:/@\-]|\.\d)"
+    r"(?<![\w.:/@\-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?=[0-9a-f:]*:[0-9a-f:]*:)[0-9a-f:]{0,38}(?:[0-9a-f]|::))"
+    r"(?:/\d{1,3})?(?![\w/@\-]|\.\d|:[\w:])"
 )
 
 
@@ -30,20 +30,19 @@ class Names:
 
     def use(self, names: Mapping[Prefix, str]) -> None:
         """Take other names of the operator."""
-        self._exact = dict(names)
-        # the longest prefix first, so that the first one that covers an address is the nearest
-        self._around = sorted(
-            (pair for pair in names.items() if not pair[0].exact), key=lambda pair: -pair[0].length
-        )
+        lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        for prefix in names:
+            lengths[prefix.family].add(prefix.length)
+        ordered = {family: sorted(held, reverse=True) for family, held in lengths.items()}
+        self._names, self._lengths = dict(names), ordered  # the longest, and so the nearest, first
 
     def of(self, prefix: Prefix) -> str:
         """The name of an address, or of exactly this prefix; empty if it has none."""
-        if name := self._exact.get(prefix):
-            return name
+        names = self._names
         if not prefix.exact:
-            return ""
-        around = (name for network, name in self._around if network.covers(prefix))
-        return next(around, "") or self._more(prefix)
+            return names.get(prefix, "")
+        around = (names.get(prefix.widened(length)) for length in self._lengths[prefix.family])
+        return next(filter(None, around), "") or self._more(prefix)
 
     def tell(self, text: str) -> str:
         """The text, in which each address with a name is `name (address)`."""

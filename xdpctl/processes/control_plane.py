@@ -78,10 +78,8 @@ class ControlPlane:
         self.refused = Counter[str]()
         self.connections = Connections()
         self.parts, self.pools = Parts(), Pools()
-        memory = PeriodicTask(
-            "memory", _TRIM_SECONDS, lambda _: malloc.trim(), "free memory is not returned"
-        )
-        self.parts.add(memory)
+        trim = lambda _: malloc.trim()  # noqa: E731
+        self.parts.add(PeriodicTask("memory", _TRIM_SECONDS, trim, "free memory is not returned"))
         self.loader = LoaderFile(self.settings.loader_status)
         self.controller.guard = ConnectionsGuard(lambda: self.connections.now()).check
         self.parts.add(self.refresher)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Names of our own hosts from the DNS, looked up in a thread of its own."""
 
+import logging
 import queue
 import re
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.model.naming import NAME_MAX
 
+log = logging.getLogger("xdpctl.names")
 _KEPT = 4_096  # answers
 _HOUR = 3_600.0  # until an address is looked up again
 _WAITING_MAX = 256
@@ -25,7 +27,7 @@ def resolve(address: Prefix) -> str:
     """The name that the DNS has for an address; empty if there is none, or no valid one."""
     try:
         name, _ = socket.getnameinfo((text_of(address), 0), socket.NI_NAMEREQD)
-    except OSError:
+    except (OSError, UnicodeError):  # no answer, or one that is not a name
         return ""
     name = name.lower().rstrip(".")
     return name if len(name) <= NAME_MAX and _HOST.fullmatch(name) else ""
@@ -81,6 +83,10 @@ class ReverseDns:
 
     def _run(self) -> None:
         while (address := self._waiting.get()) is not None:
-            name = self._lookup(address)
+            try:
+                name = self._lookup(address)
+            except Exception:  # a defect must not end all look-ups
+                log.exception("%s is not looked up", text_of(address))
+                continue
             with self._lock:
                 self._keep(address, name)

@@ -75,6 +75,7 @@ def _environment() -> Environment:
         "does": _does,
         "whom": _whom,
         "kinds": attacks_in_words,
+        "capital": lambda text: f"{text[:1].upper()}{text[1:]}",
         "segment": lambda text: quote(text, safe=":"),
     }
     return environment

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from xdpctl.base.net.prefix import exact_address, parse_prefix, text_of
 from xdpctl.errors import RuleError
 from xdpctl.incidents import plot, report
-from xdpctl.incidents.in_short import in_short
+from xdpctl.incidents.stories import stories
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
 from xdpctl_api.dashboard.api_calls import segment
@@ -20,7 +20,7 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
 _TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 500, 8, 50
-_WAITING, _INCIDENTS = 50, 12
+_WAITING, _INCIDENTS, _STORIES = 50, 12, 3
 _FIGURES = "newcomers,pass_packets,pass_bits,drop_packets,drop_bits"
 _WINDOW = "4s"
 
@@ -105,7 +105,9 @@ async def upstream(page: PageIn) -> Response:
 async def incidents(page: PageIn) -> Response:
     """All incidents, the newest first."""
     listing = await page.api.get("/v1/incidents", limit=200)
-    return await page.render("incidents.html.j2", incidents=listing["incidents"])
+    held, now = listing["incidents"], page.request.app.state.context.controller.clock.read().unix
+    told = stories(held, now)[:_STORIES]
+    return await page.render("incidents.html.j2", incidents=held, stories=told)
 
 
 def _host(subject: str) -> str:
@@ -122,7 +124,7 @@ async def incident(identity: str, page: PageIn) -> Response:
         "incident.html.j2",
         incident=document,
         host=_host(document["subject"]),
-        short=in_short(document, facts),
+        short=document["short"],
         facts=facts,
         timeline=[(plot.clock(at), line) for at, line in report.timeline(document)],
         senders=[

@@ -32,13 +32,14 @@ async def read_history(
 ) -> ChangePage:
     """Changes that people made, the newest first; the newest thousand are kept."""
     before = number_of(cursor, LARGEST)
-    rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit)
+    rows = await asyncio.to_thread(ctx.controller.store.summaries, before, limit + 1)
     grouped = [
         (number, [step for _, raw in steps if (step := summary(raw))])
         for number, steps in groupby(rows, key=lambda row: row[0])
     ]
-    changes = [change_out(number, steps) for number, steps in grouped if steps]
-    return ChangePage(changes=changes, next=str(grouped[-1][0]) if len(grouped) == limit else None)
+    shown, more = grouped[:limit], len(grouped) > limit
+    changes = [change_out(number, steps) for number, steps in shown if steps]
+    return ChangePage(changes=changes, next=str(shown[-1][0]) if more else None)
 
 
 @router.get("/{number}", responses=refusals(NotFoundError, StoreError))

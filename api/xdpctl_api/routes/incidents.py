@@ -2,19 +2,18 @@
 """Incidents: what detectors reported, what was done, and what the rules hit."""
 
 import asyncio
-from datetime import UTC, datetime
-from pathlib import Path
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Query
 from msgspec import structs
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConfigError, ConflictError, NotFoundError, RuleError
-from xdpctl.incidents import abuse, drafts, report, summary
+from xdpctl.incidents import report, summary
+from xdpctl.incidents.in_short import in_short
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.model.event import Attack, plain
 from xdpctl.model.incident import Incident, Note, TimelineEntry
@@ -22,7 +21,7 @@ from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.paging import Cursor, misread
-from xdpctl_api.problems import CHANGE, refusals, streamed
+from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.common import Strict, timestamp
 from xdpctl_api.shapes.incidents import (
     DoneOut,
@@ -31,6 +30,7 @@ from xdpctl_api.shapes.incidents import (
     IncidentList,
     IncidentOut,
     NoteOut,
+    ShortOut,
     ToldOut,
     brief,
     findings_out,
@@ -38,16 +38,10 @@ from xdpctl_api.shapes.incidents import (
 )
 
 _LATEST = "latest"
+_OPENED = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")  # Unix time, in cursors
+_UNTOLD = ShortOut(what="", since="", done="", cost="", open="")  # until all else is known
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
 NOTE_MAX = 1_000  # characters
-PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"
-
-
-class KeyOut(BaseModel):
-    """The key that signs archives of incidents on this host."""
-
-    algorithm: str
-    fingerprint: str
 
 
 @router.get("")
@@ -84,10 +78,9 @@ def _order(incident: Incident) -> tuple[float, str]:
 def _place(cursor: str) -> tuple[float, str]:
     """The place of the last incident of the page before; that incident may have been forgotten."""
     opened, semicolon, identity = cursor.partition(";")
-    try:
-        return -float(opened), identity if semicolon else ""
-    except ValueError:
-        raise misread(cursor) from None
+    if not _OPENED.fullmatch(opened) or not semicolon:
+        raise misread(cursor)
+    return -float(opened), identity
 
 
 def _briefs(ctx: ControlPlane, incidents: list[Incident]) -> list[IncidentBrief]:
@@ -148,21 +141,10 @@ async def add_note(
     return NoteOut(**_dated((await asyncio.wrap_future(noted)).notes[-1]))
 
 
-@router.get("/key", responses=refusals(NotFoundError))
-async def read_key(who: Viewer, ctx: Ctx) -> KeyOut:
-    """The key that signs archives on this host; compare it with what `incident verify` prints.
-
-    404 until something was signed: reading does not create the key.
-    """
-    if not ctx.settings.incident_key.exists():
-        raise NotFoundError("nothing was signed on this host yet; export an incident first")
-    return KeyOut(algorithm="Ed25519", fingerprint=await asyncio.to_thread(_fingerprint, ctx))
-
-
 @router.get("/{incident_id}", responses=refusals(NotFoundError, ConfigError))
 async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     """One incident with its events, rules, sources and evidence; `latest`: the newest one."""
-    incident = _find(ctx, incident_id)
+    incident = find(ctx, incident_id)
     places = await asyncio.to_thread(ctx.geo_databases.current)
     evidence = await asyncio.to_thread(summary.read, ctx.files, incident.id, places, ctx.ours)
     standing = await asyncio.to_thread(standing_of, ctx.controller, incident)
@@ -177,7 +159,8 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
             whom = ctx.controller.state.collateral.get(rule.id)
             fields["collateral"] = str(whom) if whom else ""
         rules.append(DoneOut(**fields))
-    return IncidentOut(
+    whole = IncidentOut(
+        short=_UNTOLD,
         **brief(incident, standing, ctx.names),
         events=[ToldOut(**_dated(event)) for event in incident.events],
         rules=rules,
@@ -186,79 +169,9 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
         findings=findings_out(incident),
         evidence=EvidenceOut(**evidence.as_json()),
     )
-
-
-@router.get(
-    "/{incident_id}/packets",
-    response_class=FileResponse,
-    responses={200: streamed(PCAPNG, "A capture file"), **refusals(NotFoundError)},
-)
-async def read_packets(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
-    """Sampled packets that the rules dropped, or that went to the victim, as pcapng."""
-    path = ctx.files.packets(_find(ctx, incident_id).id)
-    return _file(path, PCAPNG, f"no packets of {incident_id} were stored")
-
-
-@router.get(
-    "/{incident_id}/said",
-    response_class=FileResponse,
-    responses={200: streamed(NDJSON, "One report a line"), **refusals(NotFoundError)},
-)
-async def read_said(incident_id: str, who: Operator, ctx: Ctx) -> FileResponse:
-    """The reports of detectors, verbatim: NDJSON of `at`, `detector`, `body` and `cut`."""
-    path = ctx.files.words(_find(ctx, incident_id).id)
-    return _file(path, NDJSON, f"no reports of {incident_id} were stored")
-
-
-@router.get(
-    "/{incident_id}/export",
-    response_class=Response,
-    responses={200: streamed(ZIP, "The archive"), **refusals(NotFoundError, ConfigError)},
-)
-async def export_incident(incident_id: str, who: Operator, ctx: Ctx) -> Response:
-    """A signed archive: report, records, packets, sources and draft messages."""
-    details = await read_incident(incident_id, who, ctx)
-    data = await asyncio.to_thread(_archive, ctx, details)
-    name = f'attachment; filename="incident-{details.id}.zip"'
-    return Response(data, media_type=ZIP, headers={"Content-Disposition": name})
-
-
-def _file(path: Path, media: str, missing: str) -> FileResponse:
-    if not path.is_file():
-        raise NotFoundError(missing)
-    return FileResponse(path, media_type=media, filename=path.name)
-
-
-def _fingerprint(ctx: ControlPlane) -> str:
-    from xdpctl.base.system.signing_key import fingerprint, signing_key
-
-    key = signing_key(ctx.settings.incident_key, make=False)
-    return fingerprint(key.public_key())
-
-
-def _archive(ctx: ControlPlane, details: IncidentOut) -> bytes:
-    from xdpctl.base.system.signing_key import signing_key  # imported late: both load cryptography
-    from xdpctl.incidents import archive
-
-    incident = details.model_dump(mode="json")
-    files = {
-        "report.html": report.page(incident).encode(),
-        "report.md": report.markdown(incident).encode(),
-        "incident.json": details.model_dump_json(indent=1).encode(),
-        "sources.csv": report.sources_csv(incident).encode(),
-        "to-provider.txt": drafts.to_provider(incident).encode(),
-        "to-ic3.txt": drafts.to_ic3(incident).encode(),
-    }
-    if ctx.settings.reporter.organisation:
-        files |= abuse.reports(incident, ctx.settings.reporter)
-    paths = {
-        "packets.pcapng": ctx.files.packets(details.id),
-        "rates.csv": ctx.files.rates(details.id),
-        "said.ndjson": ctx.files.words(details.id),
-    }
-    files |= {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
-    key = signing_key(ctx.settings.incident_key)
-    return archive.archive(details.id, files, key, datetime.now(UTC).isoformat(timespec="seconds"))
+    document = whole.model_dump(mode="json")
+    short = ShortOut(**in_short(document, report.facts(document)))
+    return whole.model_copy(update={"short": short})
 
 
 def _dated(entry: TimelineEntry | Note) -> dict[str, Any]:
@@ -266,7 +179,7 @@ def _dated(entry: TimelineEntry | Note) -> dict[str, Any]:
     return structs.asdict(entry) | {"at": timestamp(entry.at)}
 
 
-def _find(ctx: ControlPlane, incident_id: str) -> Incident:
+def find(ctx: ControlPlane, incident_id: str) -> Incident:
     """The incident; `latest` is the one that began last. NotFoundError if there is none."""
     incidents = ctx.controller.state.incidents
     incident = incidents.get(incident_id)

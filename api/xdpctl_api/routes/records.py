@@ -57,9 +57,11 @@ async def read_audit(
     store, search = ctx.controller.store, query.wanted(ctx.controller.clock.read().unix)
     find, least = (newest, LARGEST) if query.last else (oldest, 0)
     place = number(query.cursor, least)
-    records = await asyncio.to_thread(find, store, search, query.limit, place)
-    edge = records[0 if query.last else -1]["sequence"] if len(records) == query.limit else None
-    return JSONResponse({"records": records, "next": None if edge is None else str(edge)})
+    records = await asyncio.to_thread(find, store, search, query.limit + 1, place)
+    more = len(records) > query.limit
+    shown = records[-query.limit :] if query.last else records[: query.limit]
+    edge = shown[0 if query.last else -1]["sequence"] if more else None
+    return JSONResponse({"records": shown, "next": None if edge is None else str(edge)})
 
 
 @router.get("/audit/verify", tags=["audit"], responses=refusals(StoreError))

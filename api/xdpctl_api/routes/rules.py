@@ -23,7 +23,7 @@ from xdpctl.model.shared import key_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx, States, Stating
-from xdpctl_api.problems import FOUND_RULE, GUARDED, HELD_RULE, RULE, UNCHANGED, refusals
+from xdpctl_api.problems import FOUND_RULE, GUARDED, HELD_RULE, RULE, refusals
 from xdpctl_api.shapes.monitor import statistics_out
 from xdpctl_api.shapes.rule_lists import ListQuery, busiest, fastest, page
 from xdpctl_api.shapes.rule_requests import RuleChange, RuleIn
@@ -131,11 +131,11 @@ def _covered_by(ctx: ControlPlane, rule_id: str) -> str:
     )
 
 
-@router.get("/{rule_id}", responses=UNCHANGED | refusals(*FOUND_RULE, DatapathError))
+@router.get("/{rule_id}", responses=refusals(*FOUND_RULE, DatapathError))
 async def read_rule(rule_id: str, who: Viewer, ctx: Ctx, response: Response) -> RuleOut:
     """One rule with its counters. The id of a rule on a source is like `203.0.113.0_24`."""
     rule = _find(ctx, rule_id)
-    response.headers["ETag"] = f'"{rule.etag}"'
+    response.headers.update({"ETag": f'"{rule.etag}"', "Cache-Control": "no-store"})
     statistics = statistics_out(ctx.controller, ctx.controller.statistics(rule))
     return RuleOut(**rule_out(ctx, rule, ctx.controller.clock.read()), statistics=statistics)
 

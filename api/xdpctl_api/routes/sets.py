@@ -65,7 +65,7 @@ async def list_sets(who: Viewer, ctx: Ctx) -> SetList:
 async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetOut:
     """One set, with its size, counters and feed."""
     source_set = _find(ctx, name)
-    response.headers["ETag"] = f'"{source_set.etag}"'
+    response.headers.update({"ETag": f'"{source_set.etag}"', "Cache-Control": "no-store"})
     monitored = source_set.mode is Mode.MONITOR
     statistics = ctx.controller.datapath.statistics(source_set.slot) if monitored else None
     return SetOut(**set_out(ctx, source_set), statistics=statistics_out(ctx.controller, statistics))

@@ -6,42 +6,30 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Query
 
-from xdpctl.abi.constants import Reason
 from xdpctl.base.durations import parse_duration
 from xdpctl.base.net.interfaces import interface_name
-from xdpctl.base.net.prefix import exact_address
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.capture import choose
 from xdpctl.control.rule_hits import SlotNames
 from xdpctl.errors import BusyError, NotFoundError, RuleError
 from xdpctl.model.match import text
 from xdpctl.model.match.components import BY_WORD
 from xdpctl.model.match.match import Match
-from xdpctl.model.match.words import in_words
 from xdpctl.model.naming import Names
-from xdpctl.model.rate import Rate
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.minutes import LEVEL
-from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.proposal import propose
-from xdpctl.traffic.suggest import Suggestion, suggest
 from xdpctl.traffic.top import Top, top
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
 from xdpctl_api.shapes.common import CHOSEN, timestamp
-from xdpctl_api.shapes.common import seconds as seconds_of
-from xdpctl_api.shapes.matches import limit_out
 from xdpctl_api.shapes.traffic import (
-    ConditionOut,
     DimensionOut,
     RecordedOut,
     RowOut,
-    SuggestIn,
-    SuggestionOut,
-    SuggestOut,
     TrafficOut,
 )
 
@@ -74,7 +62,7 @@ async def top_traffic(
 ) -> TrafficOut:
     """The most frequent values of some dimensions in the traffic of the last seconds."""
     reasons = choose(verdict)
-    seconds = _window(parse_duration(window, "window"))
+    seconds = window_of(parse_duration(window, "window"))
     match = _where(where) if where else None
     dimensions = _dimensions(ctx, by)
 
@@ -121,64 +109,7 @@ async def recorded_top(
     )
 
 
-@router.post("/suggest", responses=refusals(RuleError, BusyError))
-async def suggest_matches(who: Viewer, ctx: Ctx, body: SuggestIn) -> SuggestOut:
-    """Matches for traffic that has grown, among the packets that no rule decided."""
-    window = _window(seconds_of(body.window, "window") or 0.0)
-    ago = seconds_of(body.before, "before") or 0.0
-    if not 600 <= ago <= BEFORE_MAX:
-        fix = f"give 10m to {BEFORE_MAX / 3600:g}h"
-        raise RuleError(f"{body.before} ago is out of range", "before", fix)
-    return await ctx.pools.looks.run(lambda: _suggest(ctx, window, ago))
-
-
-@router.get("/condition", responses=refusals(BusyError))
-async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
-    """Whether attacks are held, in one word, with matches of unusual traffic that passes."""
-    look, condition = await ctx.pools.looks.run(ctx.health.condition)
-    return ConditionOut(
-        state=condition.state,
-        reasons=list(condition.reasons),
-        seconds=look.seconds,
-        sampled=look.sampled,
-        before_seconds=look.compared,
-        matches=[_suggestion(suggestion, ctx) for suggestion in look.matches],
-    )
-
-
-def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
-    recent = ctx.sampler.window.last(window)
-    packets = recent.packets[recent.packets["reason"] == Reason.NO_RULE]
-    before = ctx.sampler.baseline.ago(recent.ended, ago)
-    suggestions = suggest(packets, recent.seconds, before)
-    return SuggestOut(
-        seconds=recent.seconds,
-        sampled=len(packets),
-        before_seconds=before.seconds,
-        before_sampled=len(before.packets),
-        matches=[_suggestion(suggestion, ctx) for suggestion in suggestions],
-    )
-
-
-def _suggestion(suggestion: Suggestion, ctx: ControlPlane) -> SuggestionOut:
-    proposal = propose(suggestion, bool(ctx.settings.outside_interfaces))
-    limit = limit_out(Rate(pps=proposal.pps)) if proposal.pps else None
-    return SuggestionOut(
-        action=proposal.action,
-        limit=limit,
-        match=str(suggestion.match),
-        words=ctx.names.tell(in_words(suggestion.match)),
-        packets=suggestion.packets,
-        bits=suggestion.bits,
-        share=suggestion.share,
-        error=suggestion.error,
-        before=suggestion.before,
-        before_error=suggestion.before_error,
-        before_packets=suggestion.before_packets,
-    )
-
-
-def _window(seconds: float) -> float:
+def window_of(seconds: float) -> float:
     """The seconds of a window; RuleError if it is out of range."""
     if not 1 <= seconds <= SECONDS_MAX:
         fix = f"give 1s to {SECONDS_MAX:g}s"
@@ -223,8 +154,10 @@ def _tops(
 
 def _name(names: Names, value: str) -> str:
     """The name of a host or network; empty for values of other dimensions, and without a name."""
-    prefix = exact_address(value) if "/" not in value else None
-    return names.of(prefix) if prefix else ""
+    try:
+        return names.of(parse_prefix(value))
+    except RuleError:
+        return ""
 
 
 def _answer(names: Names, recent: Seen, tops: dict[str, Top]) -> TrafficOut:

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
@@ -31,7 +32,6 @@ from xdpctl_api.shapes.upstream import (
     ApproveIn,
     AttackOut,
     FreezeIn,
-    LetterOut,
     PeerOut,
     ProposalsOut,
     ProposeIn,
@@ -45,6 +45,12 @@ from xdpctl_api.shapes.upstream import (
 
 router = APIRouter(prefix="/v1/upstream", tags=["upstream"])
 _ASKED = "somebody asked for it"
+
+
+class LetterOut(BaseModel):
+    """A letter to the provider's NOC, to be completed and sent by a person."""
+
+    text: str
 
 
 @router.get("")

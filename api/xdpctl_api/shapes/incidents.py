@@ -183,8 +183,20 @@ class EvidenceOut(BaseModel):
     damage: str = Field(description="Where and why reading the packets failed; empty if it did not")
 
 
+class ShortOut(BaseModel):
+    """An incident in five lines."""
+
+    what: str = Field(description="What kind of attack, on whom, and how large")
+    since: str = Field(description="When it began, and how long it lasted")
+    done: str = Field(description="What was done, and what it hit")
+    cost: str = Field(description="Whom it cost, as far as that is measured")
+    open: str = Field(description="What still stands or waits")
+
+
 class IncidentOut(IncidentBrief):
     """An incident in full; long lists contain only the first items."""
+
+    short: ShortOut = Field(description="The incident in five lines")
 
     events: list[ToldOut]
     rules: list[DoneOut]

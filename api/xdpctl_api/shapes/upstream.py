@@ -22,6 +22,7 @@ from xdpctl.watch.peering import Peering
 from xdpctl_api.shapes.common import Strict, timestamp
 
 _REASONS = 20
+State = Literal["proposed", "announced", "probing"]
 
 
 class UplinkOut(BaseModel):
@@ -82,9 +83,7 @@ class AnnouncementOut(BaseModel):
     id: str
     peer: str
     kind: Kind
-    state: Literal["proposed", "announced", "probing"] = Field(
-        description="probing: withdrawn to see what happens"
-    )
+    state: State = Field(description="probing: withdrawn to see what happens")
     route: str = Field(description="In the syntax of ExaBGP")
     victim: str
     what: str
@@ -146,12 +145,6 @@ class FreezeIn(Strict):
     on: bool
 
 
-class LetterOut(BaseModel):
-    """A letter to the provider's NOC, to be completed and sent by a person."""
-
-    text: str
-
-
 def uplink_out(link: Link, filtered: bool) -> UplinkOut:
     """One uplink."""
     state = link.state
@@ -204,7 +197,7 @@ def announcement_out(
 ) -> AnnouncementOut:
     """An announcement, with its state at the BGP speaker, and its effect."""
     told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
-    state: Literal["announced", "proposed"] = "announced" if announcement.announced else "proposed"
+    state: State = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
         id=announcement.id,

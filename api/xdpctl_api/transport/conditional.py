@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HEAD, and If-None-Match for answers that have an ETag (RFC 9110, sections 9.3.2 and 13.1.2)."""
+"""HEAD, and If-None-Match for answers with an ETag (RFC 9110, sections 9.3.2 and 13.1.2).
+
+The ETag of an answer that must not be stored says nothing of its counters: it is for If-Match.
+"""
 
 import asyncio
 
@@ -52,7 +55,8 @@ class _Answer:
             await self._send(message)
             return
         headers = Headers(raw=message.get("headers", []))
-        same = message["status"] == _OK and _matches(self._known, headers.get("etag", ""))
+        etag = "" if "no-store" in headers.get("cache-control", "") else headers.get("etag", "")
+        same = message["status"] == _OK and _matches(self._known, etag)
         if same:
             kept = [pair for pair in headers.raw if pair[0].lower() in _KEPT]
             message = {**message, "status": _NOT_MODIFIED, "headers": kept}

@@ -34,11 +34,11 @@ def test_the_last_member_goes_on_alone() -> None:
         until(lambda: two.call("GET", "/v1/fleet")["isolated"])
         assert not two.block("203.0.113.8/32")["fleet"]["in_engine"]
         with pytest.raises(LabError, match="stop it first"):
-            one.admin("restore", "--name", "edge1", "--address", one.address, "--yes")
+            one.admin("restore", "--alone", "--name", "edge1", "--address", one.address, "--yes")
         one.kill_etcd()
         with pytest.raises(LabError, match="this host's member is 'edge1'"):
-            one.admin("restore", "--name", "edge9", "--address", one.address, "--yes")
-        one.admin("restore", "--name", "edge1", "--address", one.address, "--yes")
+            one.admin("restore", "--alone", "--name", "edge9", "--address", one.address, "--yes")
+        one.admin("restore", "--alone", "--name", "edge1", "--address", one.address, "--yes")
         one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
         until(lambda: two.block("203.0.113.9/32")["fleet"]["in_engine"])
         for edge in (one, two, four):

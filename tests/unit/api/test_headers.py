@@ -32,8 +32,8 @@ def test_head_of_a_stream_ends(api: Api) -> None:
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*"])
 def test_what_the_caller_has_is_304(api: Api, known: str) -> None:
-    path = "/v1/rules/203.0.113.7_32"
-    api.add("203.0.113.7")
+    api.call("PUT", "/v1/sets/bad", json={"prefixes": ["203.0.113.0/24"]})
+    path = "/v1/sets/bad/entries"
     etag = api.call("GET", path).headers["etag"]
     answer = api.call("GET", path, headers={"if-none-match": known.format(etag)})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -42,15 +42,25 @@ def test_what_the_caller_has_is_304(api: Api, known: str) -> None:
 
 
 def test_what_has_changed_is_sent_again(api: Api) -> None:
-    path = "/v1/rules/203.0.113.7_32"
-    api.add("203.0.113.7")
+    path = "/v1/sets/bad/entries"
+    api.call("PUT", "/v1/sets/bad", json={"prefixes": ["203.0.113.0/24"]})
     etag = api.call("GET", path).headers["etag"]
-    api.call("PATCH", path, json={"reason": "flood"})
+    api.clock.advance(1)
+    api.call("PUT", "/v1/sets/bad", json={"prefixes": ["198.51.100.0/24"]})
     answer = api.call("GET", path, headers={"if-none-match": etag})
-    assert (answer.status_code, answer.json()["reason"]) == (200, "flood")
-    assert api.call("GET", "/v1/rules", headers={"if-none-match": etag}).status_code == 200
-    missing = api.call("GET", "/v1/rules/203.0.113.9_32", headers={"if-none-match": "*"})
+    assert (answer.status_code, answer.text) == (200, "198.51.100.0/24\n")
+    missing = api.call("GET", "/v1/sets/none/entries", headers={"if-none-match": "*"})
     assert missing.status_code == 404
+
+
+def test_what_has_counters_is_always_sent(api: Api) -> None:
+    """The ETag of a rule or set is for If-Match: it stays the same while its counters change."""
+    api.add("203.0.113.7")
+    api.call("PUT", "/v1/sets/bad", json={"prefixes": ["198.51.100.0/24"]})
+    for path in ("/v1/rules/203.0.113.7_32", "/v1/sets/bad"):
+        first = api.call("GET", path)
+        again = api.call("GET", path, headers={"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.headers["cache-control"]) == (200, "no-store")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,8 @@ def test_what_has_changed_is_sent_again(api: Api) -> None:
         ("POST", "/v1/rules/203.0.113.7_32", "DELETE, GET, HEAD, PATCH"),
         ("DELETE", "/v1/status", "GET, HEAD"),
         ("GET", "/v1/automatic/undo", "POST"),
+        ("PUT", "/openapi.json", "GET, HEAD"),
+        ("POST", "/static/now.js", "GET, HEAD"),
         ("POST", "/rules", "GET, HEAD"),
     ],
 )
@@ -72,7 +84,12 @@ def test_a_method_that_a_path_does_not_have_is_answered_with_those_it_has(
 
 
 @pytest.mark.parametrize(
-    ("headers", "says"), [({}, "no content type"), ({"content-type": "text/plain"}, "text/plain")]
+    ("headers", "says"),
+    [
+        ({}, "no content type"),
+        ({"content-type": "text/plain"}, "text/plain"),
+        ({"content-type": "text/json"}, "text/json"),
+    ],
 )
 def test_a_body_that_is_not_declared_as_json_is_refused_by_its_content_type(
     api: Api, headers: dict[str, str], says: str

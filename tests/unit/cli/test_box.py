@@ -52,7 +52,11 @@ def test_status_prints_problems_on_standard_error(api: Api, run: Run) -> None:
     api.answers = {
         ("GET", "/v1/status"): STATUS,
         ("GET", "/v1/counters"): COUNTERS,
-        ("GET", "/v1/condition"): {"state": "quiet", "reasons": ["nothing unusual passes"]},
+        ("GET", "/v1/condition"): {
+            "state": "quiet",
+            "reasons": ["nothing unusual passes"],
+            "matches": [],
+        },
     }
     code, out, err = run("status")
     assert code == 0

@@ -31,6 +31,8 @@ _NAMES = Names(
         ("at 12:30:00, 5 a::b::c", "at 12:30:00, 5 a::b::c"),
         ("http://198.51.100.7/", "http://198.51.100.7/"),
         ("198.51.100.7:443", "198.51.100.7:443"),
+        ("198.51.100.7: full", "web server (198.51.100.7): full"),
+        ("2001:db8::7: full", "web server (2001:db8::7): full"),
     ],
 )
 def test_an_address_in_a_sentence_has_its_name_before_it(text: str, told: str) -> None:

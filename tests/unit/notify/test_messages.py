@@ -104,7 +104,7 @@ def test_a_webhook_gets_a_cloud_event_with_a_signature_that_it_can_check(taker: 
     assert event["time"] == "2023-11-14T22:13:20.000+00:00"
     data = event["data"]
     assert (data["severity"], data["host"]) == ("warning", "edge1")
-    assert data["incident"]["opened_at"] == "2023-11-14T22:13:20+00:00"
+    assert data["incident"]["opened_at"] == "2023-11-14T22:13:20Z"
     assert data["incident"]["rules"][0]["people"] == "0 of 400"
 
 

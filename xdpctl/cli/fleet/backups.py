@@ -35,21 +35,30 @@ def restore(
         Path | None,
         typer.Argument(
             metavar="[FILE]",
-            help="Archive of `xdpctl fleet backup`; default: the data of this node's own etcd.",
+            help="Archive of `xdpctl fleet backup`.",
         ),
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone",
+            help="Without an archive: this node's etcd goes on alone with its own data, after most "
+            "members were lost for good.",
+        ),
+    ] = False,
     yes: options.Yes = False,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """Make this node the only member of an engine that has the data of a backup.
 
-    Nodes state again what they have and the backup lacks. Stop every etcd first. Without a file
-    this node's etcd goes on alone, after most members were lost for good.
+    Nodes state again what they have and the backup lacks. Stop every etcd first.
 
     Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
     """
     settings = settings_of(config_file, state_dir)
+    if (file is None) != alone:
+        raise typer.BadParameter("give either FILE or --alone")
     if file is None:
         return _alone(settings, name, address, yes)
     from xdpctl.fleet.configuration import add_table

@@ -35,6 +35,7 @@ _KEYS = (
 )
 _TRIAL, _FOREVER = "60s", "forever"
 _RELEASE = "1h"
+_PPS = 1_000.0  # of a limit, if none is proposed
 
 
 def _allowed(answer: Any) -> str:
@@ -148,7 +149,7 @@ class Acting(App[None]):
                 else:
                     self._do("POST", "/v1/rules", self._added, json=body)
 
-            self.push_screen(Question(lines, "1000"), take)
+            self.push_screen(Question(lines, f"{line.pps or _PPS:g}"), take)
 
     def action_confirm(self) -> None:
         """Keep the rule that was added last."""

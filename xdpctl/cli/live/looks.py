@@ -29,7 +29,7 @@ class Tab:
 TABS = (
     Tab("Unusual", "unusual"),
     Tab("Rules", "rule"),
-    Tab("Incidents", ""),
+    Tab("Incidents", "incident"),
     Tab("Hosts", "destination"),
     Tab("From", "source"),
     Tab("From net", "source_network"),
@@ -104,7 +104,7 @@ def _table(
         return tables.rules(client)
     if view.tab.by == "served":
         return tables.served(client.call("GET", "/v1/served")["services"])
-    if not view.tab.by:
+    if view.tab.by == "incident":
         return tables.incidents(client)
     query = {"by": view.tab.by, "verdict": view.verdict, "window": view.window}
     query |= {"where": view.where} if view.where else {}

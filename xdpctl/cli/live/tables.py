@@ -38,6 +38,7 @@ class Line:
     address: str = ""  # the address, if the row is about a single source
     incident: str = ""
     action: str = ""  # what is proposed
+    pps: float | None = None  # of a limit that is proposed
 
 
 def unusual(matches: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
@@ -54,6 +55,7 @@ def unusual(matches: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
             ),
             match=found["match"],
             action=found["action"],
+            pps=found["limit"]["pps"] if found["limit"] else None,
         )
         for found in matches
     ]

@@ -68,12 +68,18 @@ def top(
     if output.out.is_terminal and drawn and not (plain or once or form.for_programs):
         from xdpctl.cli.live.screen import TopApp  # imported late: it imports Textual
 
-        view = View(tab(by if by != _DEFAULT_BY else ""), verdict, where=where or "", window=window)
-        TopApp(client, delay, view).run()
+        TopApp(client, delay, first_view(by, verdict, where or "", window)).run()
         return
     query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
     query |= {"where": where} if where else {}
     _tables(client, query, form, once, delay)
+
+
+def first_view(by: str, verdict: str, where: str, window: str) -> View:
+    """What the live view shows first: what is unusual, unless somebody asked for something."""
+    asked = by != _DEFAULT_BY
+    of_traffic = "destination" if verdict != "all" or where else "unusual"
+    return View(tab(by if asked else of_traffic), verdict, where=where, window=window)
 
 
 def _tables(client: Client, query: dict[str, Any], form: Format, once: bool, delay: float) -> None:

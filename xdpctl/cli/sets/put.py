@@ -85,6 +85,8 @@ def put(
         raise typer.BadParameter("--refresh needs --url or --local: the list is read only once")
     if (inverted or database) and not places:
         raise typer.BadParameter("--except and --database go with --country or --asn")
+    if places and (column or format is not FeedFormat.AUTO):
+        raise typer.BadParameter("--format and --column are for lists of others")
     shaping = {
         "allow_private": allow_private,
         "aggregate": aggregate,

@@ -19,6 +19,7 @@ app = typer.Typer()
 set_app = typer.Typer(no_args_is_help=True, help="Named lists of prefixes: feeds, countries.")
 app.add_typer(set_app, name="set")
 set_app.command("put")(put)
+_SECONDS, _EVERY = 5.0, 64  # of sampling
 _ANSWER_SECONDS = 30.0  # seconds in addition to the time of sampling
 
 
@@ -39,10 +40,10 @@ def list_sets(
     top: Annotated[
         bool, typer.Option("--top", help="Show which of its entries are hit, by sampling.")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="With --top: for how many seconds.")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="With --top: for how many seconds.")] = _SECONDS,
     every: Annotated[
         int, typer.Option(help="With --top: sample one in this many packets; a power of two.")
-    ] = 64,
+    ] = _EVERY,
     form: options.Output = Format.TABLE,
 ) -> None:
     """List sets with their sizes and hits, or show one.
@@ -57,8 +58,12 @@ def list_sets(
             raise typer.BadParameter("--entries and --top need the NAME of a set")
         return _all(client.call("GET", "/v1/sets")["sets"], form)
     where = path("sets", check_name(name, "name"))
+    if (seconds, every) != (_SECONDS, _EVERY) and not top:
+        raise typer.BadParameter("--seconds and --every go with --top")
     if entries:
-        print(client.call("GET", f"{where}/entries"), end="")
+        text = client.call("GET", f"{where}/entries")
+        if not printed(text.split(), form):
+            print(text, end="")
     elif top:
         query = {"seconds": seconds, "every": every}
         wait = seconds + _ANSWER_SECONDS

@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping
 from xdpctl.model.match import bits
 from xdpctl.model.match.match import Match
 
-_USUAL = {  # combinations of flags that packets have, by what a sentence calls them
-    "plain SYN": (0x02, 0xC2),
-    "SYN-ACK": (0x12, 0x52),
-    "ACK": (0x10, 0x18),
-    "RST": (0x04, 0x14),
-    "FIN": (0x01, 0x11),
-    "TCP without flags": (0x00,),
+_FLAGS = (0x00, 0x01, 0x02, 0x04, 0x10, 0x11, 0x12, 0x14, 0x18, 0x52, 0xC2)  # of usual packets
+_KINDS = {  # what a sentence calls those of them that tests let pass
+    frozenset((0x00,)): "TCP without flags",
+    frozenset((0x02,)): "plain SYN",
+    frozenset((0x02, 0xC2)): "plain SYN",
+    frozenset((0x12,)): "SYN-ACK",
+    frozenset((0x12, 0x52)): "SYN-ACK",
+    frozenset((0x10,)): "plain ACK",
+    frozenset((0x10, 0x18)): "ACK",
+    frozenset((0x04,)): "RST",
+    frozenset((0x04, 0x14)): "RST",
+    frozenset((0x01, 0x11)): "FIN",
 }
 _SHORT = frozenset(("tcp", "udp", "sctp", "icmp", "gre", "esp", "ipip"))  # written in capitals
 _PLURAL = "packets"
@@ -36,8 +41,10 @@ def _head(match: Match, texts: Mapping[str, str]) -> str:
     match texts.get("fragment"):
         case None:
             return head
-        case "later" | "first" | "later,first" | "first,later":
-            return "fragments" if head == _PLURAL else f"fragments of {head}"
+        case "later":
+            return "later fragments" if head == _PLURAL else f"later fragments of {head}"
+        case "first":
+            return "first fragments" if head == _PLURAL else f"first fragments of {head}"
         case other:
             return f"{head} (fragment {other})"
 
@@ -49,9 +56,9 @@ def _protocol(name: str) -> str:
 
 
 def _flags(flags: bits.Bits, text: str) -> str:
-    """The one usual kind of TCP packets that these tests let pass; else the tests."""
-    passed = [name for name, values in _USUAL.items() if any(bits.holds(flags, v) for v in values)]
-    return passed[0] if len(passed) == 1 else f"TCP with flags {text}"
+    """The usual kind of TCP packets that exactly these tests let pass; else the tests."""
+    passed = frozenset(value for value in _FLAGS if bits.holds(flags, value))
+    return _KINDS.get(passed, f"TCP with flags {text}")
 
 
 def _ends(texts: Mapping[str, str]) -> Iterator[str]:

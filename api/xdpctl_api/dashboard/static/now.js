@@ -79,7 +79,7 @@ document.addEventListener("condition", ({ detail }) => {
   find("reasons").replaceChildren(...reasons);
   find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
   known = detail.matches !== null;
-  const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge" }));
+  const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge", pps: each.limit?.pps ?? 1000 }));
   showIn(find("matches"), "card-match", cards, "match");
 });
 

@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Input, Static
 from xdpctl.cli.live.looks import TABS, Tab, View, graph, tab
 from xdpctl.cli.live.screen import TopApp
 from xdpctl.cli.live.tables import printable
+from xdpctl.cli.live.top import _DEFAULT_BY, first_view
 from xdpctl.errors import Refused, Unreachable
 
 MATCH = "dst 198.51.100.7 proto udp src-port 53"
@@ -425,7 +426,7 @@ def test_the_first_tab_has_what_is_unusual_and_enter_does_what_is_proposed(box: 
         row = [cell.strip() for cell in top.cells()[0]]
         assert row[:4] == [FOUND["words"], "24.8 k", "81.0%", "not known"]
         sent = []
-        for typed in ("", "2000", ""):
+        for typed in ("", "", ""):
             await top.press("enter")
             await (top.type(typed) if typed else top.press("enter"))
             sent.append(box.changes[-1][2])
@@ -473,3 +474,10 @@ def test_a_detector_that_does_not_work_is_named(
         assert says in top.text("state")
 
     drive(box, steps)
+
+
+def test_a_view_begins_with_what_is_unusual_unless_something_was_asked_for() -> None:
+    assert first_view(_DEFAULT_BY, "all", "", "10s").tab.name == "Unusual"
+    assert first_view("source-port,destination", "all", "", "10s").tab.name == "From port"
+    assert first_view(_DEFAULT_BY, "drop", "", "10s").tab.name == "Hosts"
+    assert first_view(_DEFAULT_BY, "all", "proto udp", "10s").tab.name == "Hosts"
