@@ -32,6 +32,14 @@ class Outside(Table, frozen=True):
     allow: tuple[Prefix, ...] = ()
 
 
+_NOBODYS = tuple(parse_prefix(text) for text in (*_NEVER, *_UNSET))
+
+
+def is_nobodys(address: Prefix) -> bool:
+    """Whether no host can have an address: loopback, multicast, broadcast, the unspecified one."""
+    return any(prefix.covers(address) for prefix in _NOBODYS)
+
+
 def known(
     protection: Protection,
     outside: Outside,

@@ -13,6 +13,7 @@ from xdpctl.model.rule import OPERATOR, Rule
 
 _OF_THE_SOURCE = (Reason.PROTECTED, Reason.BYPASS, Reason.SPOOFED)
 _TOLD = 3  # hosts, and requests to providers
+_SILENT = "The loader does not report, so whether the filter is attached is not known."
 _FORGED = (
     "is taken for forged, since such an address cannot come from outside: it is kept out, whatever "
     "rules let pass"
@@ -80,13 +81,15 @@ def sentence(
     now: Now,
     unfiltered: Sequence[str] = (),
     asked: Sequence[str] = (),
+    silent: bool = False,
 ) -> str:
     """What to tell somebody at this address who cannot get in.
 
     `others` are rules that other packets of it may meet, `unfiltered` interfaces without the
-    filter, `asked` requests to providers that are in force.
+    filter, `asked` requests to providers that are in force. `silent`: the loader does not report.
     """
     before = f"{', '.join(unfiltered)} is not filtered now. " if unfiltered else ""
+    before = f"{_SILENT} " if silent else before
     said = _decided(address, answers, now)
     if not said and others:
         more = f", and {len(others) - 1} more" if len(others) > 1 else ""

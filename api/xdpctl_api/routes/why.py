@@ -17,6 +17,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, ConfigError, DatapathError
 from xdpctl.model.rule import Rule
 from xdpctl.model.services import DNS, HTTPS
+from xdpctl.model.sides import is_nobodys
 from xdpctl.model.tags import incident_of
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.watch.why import Answer, sentence, together
@@ -62,9 +63,14 @@ async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
         decided = {each.rule.id for each in answers if each.rule}
         settled = all(each.by_source for each in answers)
         others = [] if settled else [rule for rule in others if rule.id not in decided]
-        said = sentence(text, answers, others, now, _unfiltered(ctx), _providers(ctx))
+        report = ctx.loader.read()
+        silent = report is None or report.silent
+        said = sentence(text, answers, others, now, _unfiltered(ctx), _providers(ctx), silent)
     except DatapathError as error:
         answers, said = None, f"What happens to {text} is not known: {error}."
+
+    if is_nobodys(source):
+        said = f"{text} is nobody's: no host that calls can have this address."
 
     def out(rule: Rule) -> RuleOut:
         return RuleOut(**rule_out(ctx, rule, now))

@@ -288,3 +288,9 @@ def test_a_limit_that_is_not_exceeded_now_is_told(api: Api) -> None:
         ("limit", rule["id"])
     }
     assert "up to an operator's limit: proto udp dst-port 53" in found["sentence"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "224.0.0.5", "255.255.255.255", "0.0.0.0", "::1"])
+def test_an_address_that_no_caller_can_have_is_named(api: Api, address: str) -> None:
+    told = api.call("GET", f"/v1/why/{address}").json()["sentence"]
+    assert told == f"{address} is nobody's: no host that calls can have this address."

@@ -21,7 +21,7 @@ LIMIT = Rule(text.parse("udp dst-port 53"), Action.LIMIT, limit=Rate(pps=9))
 PASSES = Answer(["web"], ["192.0.2.1"], Reason.NO_RULE)
 
 
-def said(*answers: Answer, others: tuple[Rule, ...] = (), **more: list[str]) -> str:
+def said(*answers: Answer, others: tuple[Rule, ...] = (), **more: Any) -> str:
     return sentence(ADDRESS, together(answers), others, NOW, **more)
 
 
@@ -96,3 +96,9 @@ def test_answers_of_which_the_same_decides_are_one() -> None:
     (all_of_it,) = together([one, *ping, other])
     assert all_of_it.services == ("web", "ping")
     assert len(together([one, other, ping[0]])) == 2, "of ping, the other host was not asked"
+
+
+def test_a_loader_that_does_not_report_comes_first() -> None:
+    told = said(PASSES, unfiltered=["isp0"], silent=True)
+    assert told.startswith("The loader does not report, so whether the filter is attached is not")
+    assert "isp0" not in told
