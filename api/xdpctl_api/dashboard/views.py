@@ -31,13 +31,13 @@ async def now(page: PageIn) -> Response:
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
     top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
-    tops, served, rules, waiting, incidents, proposed, figures = await asyncio.gather(
+    tops, served, rules, waiting, incidents, upstream, figures = await asyncio.gather(
         page.or_none("/v1/top", **top),
         page.or_none("/v1/served", limit=_SERVICES),
         page.api.get("/v1/rules", sort="rate", limit=_RULES),
         page.api.get("/v1/rules", provisional=True, limit=_WAITING),
         page.api.get("/v1/incidents", limit=_INCIDENTS),
-        _proposed(page),
+        _upstream(page),
         _figures(page),
     )
     return await page.render(
@@ -48,8 +48,8 @@ async def now(page: PageIn) -> Response:
         provisional=waiting["rules"],
         more_wait=waiting["next"] is not None,
         open=next((each for each in incidents["incidents"] if each["open"]), None),
-        proposed=proposed,
         figures=figures,
+        **upstream,
     )
 
 
@@ -65,12 +65,14 @@ async def _figures(page: PageIn) -> dict[str, float | None]:
     return newest | {"newcomers": None if came is None else 60 * came}
 
 
-async def _proposed(page: PageIn) -> int | None:
-    """How many requests to providers wait for an answer; None on a box without providers."""
-    if not page.has_providers:
-        return None
-    overview = await page.or_none("/v1/upstream")
-    return sum(each["state"] == "proposed" for each in overview["announcements"]) if overview else 0
+async def _upstream(page: PageIn) -> dict[str, Any]:
+    """How many requests to providers wait, and the fullest uplink; None on a box without any."""
+    overview = await page.or_none("/v1/upstream") if page.has_providers else None
+    if overview is None:
+        return {"proposed": 0 if page.has_providers else None, "uplink": None}
+    waiting = sum(each["state"] == "proposed" for each in overview["announcements"])
+    fullest = max(overview["uplinks"], key=lambda each: each["share"] or 0.0, default=None)
+    return {"proposed": waiting, "uplink": fullest}
 
 
 @router.get("/fleet")

@@ -2,6 +2,7 @@
 """The sentence about an address that cannot get in."""
 
 from dataclasses import replace
+from typing import Any
 
 from xdpctl.abi.constants import Reason
 from xdpctl.base.clock import Now

@@ -65,7 +65,13 @@ async function waits() {
   find("more-waits").hidden = !found.next;
   const card = find("proposed");
   if (!card) return;
-  const proposed = (await ask("/v1/upstream")).announcements.filter((each) => each.state === "proposed");
+  const upstream = await ask("/v1/upstream");
+  const [fullest] = upstream.uplinks.toSorted((one, other) => (other.share ?? 0) - (one.share ?? 0));
+  if (fullest && find("uplink")) {
+    find("uplink-name").textContent = fullest.interface;
+    find("uplink").textContent = fullest.share === null ? "not known" : `${(100 * fullest.share).toFixed(1)}%`;
+  }
+  const proposed = upstream.announcements.filter((each) => each.state === "proposed");
   card.hidden = proposed.length === 0;
   card.querySelector("[data-f]").textContent = proposed.length;
 }
