@@ -61,7 +61,7 @@ def _draw(page: Page, street: Street) -> None:
     with flooding(street, _FLOOD):
         page.wait_for_timeout(9_000)
         row = page.locator("#matches li").first
-        eventually(page, lambda: "src-port 53" in row.inner_text(), "the flood is named")
+        eventually(page, lambda: "port 53" in row.inner_text(), "the flood is named")
         _save(page, "now")
         row.get_by_role("button", name="Drop for 60 s").click()
         page.mouse.move(0, 0)

@@ -120,7 +120,7 @@ def act(page: Page, attack: Attack) -> None:
     row = page.locator(f"{attack.table} > *").first
 
     def named() -> bool:
-        text = row.inner_text() if row.count() else ""
+        text = (row.text_content() or "") if row.count() else ""
         return all(name in text for name in attack.names)
 
     eventually(page, named, f"{attack.names} in {attack.table}")

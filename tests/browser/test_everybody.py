@@ -50,7 +50,7 @@ def furnish(desk: Desk) -> list[str]:
     why = ("/why?address=203.0.113.7", "/why")
     rules = ("/rules", "/rules?sort=rate", "/rules?find=203.0.113.7")
     incidents = ("/incidents", f"/incidents/{opened['id']}")
-    others = (*incidents, "/system", "/upstream")
+    others = (*incidents, "/hosts/192.0.2.1", "/system", "/upstream")
     return ["/", *rules, *why, *others, "/rules?find=0.0.0.0/99&sort=no", "/login"]
 
 

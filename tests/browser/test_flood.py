@@ -18,7 +18,7 @@ def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, de
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches li").first
-        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        eventually(page, lambda: MATCH in (row.text_content() or ""), "the flood is named")
         assert word(page) == "Unclear", "there is no earlier traffic to compare with"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
@@ -40,7 +40,7 @@ def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> N
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches li").first
-        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        eventually(page, lambda: MATCH in (row.text_content() or ""), "the flood is named")
         row.get_by_role("button", name="Limit").click()
         eventually(page, lambda: "limit: " in page.locator("#said").inner_text(), "it is limited")
         assert page.locator("#said").get_by_role("button", name="Keep").is_visible()
@@ -56,7 +56,7 @@ def test_the_page_says_when_a_trial_has_ended(street: Street, desk: Desk) -> Non
     with street.flood(SOURCES), desk.session() as page:
         is_live(page)
         row = page.locator("#matches li").first
-        eventually(page, lambda: MATCH in row.inner_text(), "the flood is named")
+        eventually(page, lambda: MATCH in (row.text_content() or ""), "the flood is named")
         page.locator("#matches [name=confirm_within]").first.evaluate("field => field.value = '3s'")
         row.get_by_role("button", name="Drop for 60 s").click()
         page.mouse.move(0, 0)

@@ -51,6 +51,8 @@ def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> 
     box.cli("upstream", "propose", opened["id"])
     with uplink_desk.session() as page:
         page.goto(ADDRESS)
+        assert "Uplink isp0" in page.inner_text("main")
+        eventually(page, lambda: "%" in page.locator("#uplink").inner_text(), "how full it is")
         page.get_by_role("link", name="wait for you").click()
         row = page.locator("tr", has_text="limit proto udp dst-port 53 towards 198.51.100.7/32")
         row.get_by_role("button", name="Ask").click()
