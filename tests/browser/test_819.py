@@ -124,7 +124,7 @@ def act(page: Page, attack: Attack) -> None:
         return all(name in text for name in attack.names)
 
     eventually(page, named, f"{attack.names} in {attack.table}")
-    named_by = row.locator("[data-f]").first.inner_text()
+    named_by = row.locator("[data-f=words], [data-f=value]").first.inner_text()
     row.get_by_role("button", name="Drop for 60 s").click()
     page.mouse.move(0, 0)  # while somebody points at a list, its rows stay
     eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it is done")
