@@ -16,7 +16,7 @@ _SERVER = "192.0.2.1"
 _SOURCES = [f"203.0.113.{number}" for number in range(1, 200, 3)]
 _RATE, _SECONDS = 200_000, 40.0
 _SIZE = (100, 22)
-_PORT_TAB = "6"
+_RULES_TAB = "2"
 
 
 def main() -> None:
@@ -46,14 +46,14 @@ def _flood(generator: Generator, server: Host, attacker: Host) -> None:
 async def _draw(box: Box) -> None:
     app = TopApp(box.client, 1.0, View())
     async with app.run_test(size=_SIZE) as pilot:
-        await asyncio.sleep(12)
-        await pilot.press(_PORT_TAB)
-        await asyncio.sleep(3)
+        await asyncio.sleep(15)
         _save(app, "top.svg")
         await pilot.press("b")
         await pilot.pause(0.5)
         _save(app, "top-block.svg")
         await pilot.press("enter")
+        await pilot.pause(0.5)
+        await pilot.press(_RULES_TAB)
         await asyncio.sleep(8)
         _save(app, "top-held.svg")
 
