@@ -79,14 +79,8 @@ def put(
     lists = sum((*(value is not None for value in (file, url, local)), places))
     if lists > 1:
         raise typer.BadParameter(f"give one of {_LISTS}")
-    if file is not None and str(file).startswith(("http:/", "https:/")):
-        raise typer.BadParameter("this is a URL, not a file: give it with --url")
-    if (file is not None or places) and refresh is not None:
-        raise typer.BadParameter("--refresh needs --url or --local: the list is read only once")
-    if (inverted or database) and not places:
-        raise typer.BadParameter("--except and --database go with --country or --asn")
-    if places and (column or format is not FeedFormat.AUTO):
-        raise typer.BadParameter("--format and --column are for lists of others")
+    _check_read_once(file, places, refresh)
+    _check_places(places, bool(inverted or database), bool(column) or format is not FeedFormat.AUTO)
     shaping = {
         "allow_private": allow_private,
         "aggregate": aggregate,
@@ -111,6 +105,22 @@ def put(
     location = {"url": url, "file": local, "refresh": refresh}
     feed = {key: value for key, value in location.items() if value is not None}
     return _put(context, name, form, json={**choices, "feed": feed | kind})
+
+
+def _check_read_once(file: Path | None, places: bool, refresh: str | None) -> None:
+    """BadParameter for a URL as a file, or an interval for what is read once."""
+    if file is not None and str(file).startswith(("http:/", "https:/")):
+        raise typer.BadParameter("this is a URL, not a file: give it with --url")
+    if (file is not None or places) and refresh is not None:
+        raise typer.BadParameter("--refresh needs --url or --local: the list is read only once")
+
+
+def _check_places(places: bool, of_places: bool, of_lists: bool) -> None:
+    """BadParameter for options of countries without one, or of other lists with one."""
+    if of_places and not places:
+        raise typer.BadParameter("--except and --database go with --country or --asn")
+    if places and of_lists:
+        raise typer.BadParameter("--format and --column are for lists of others")
 
 
 def _change(context: typer.Context, name: str, changes: dict[str, Any], form: Format) -> None:
