@@ -47,40 +47,16 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 
 
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
-    *(
-        hooks,
-        bulk,
-        rules,
-        sets,
-        evidence,
-        incidents,
-        why,
-        explain,
-        detect,
-        expectations,
-        fleet,
-        history,
-    ),
-    *(
-        releases,
-        samples,
-        traffic,
-        unusual,
-        upstream,
-        series,
-        served,
-        stream,
-        system,
-        records,
-        metrics,
-    ),
-    browsers,
+    *(hooks, bulk, rules, sets, evidence, incidents, why, explain, detect, expectations, fleet),
+    *(history, releases, samples, traffic, unusual, upstream, series, served, stream, system),
+    *(records, metrics, browsers),
 )
 
 
 async def receive_notification(body: ToldEvent) -> None:
-    """What is sent to each of `[[notify.webhooks]]`; any answer of 200 to 299 means that it was
-    taken. Else it is sent again, after 5, 30 and 120 seconds.
+    """What is sent to each of `[[notify.webhooks]]`.
+
+    An answer of 200 to 299 means that it was taken. Else it is sent again, up to three times.
     """
 
 

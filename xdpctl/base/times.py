@@ -9,6 +9,6 @@ def unix(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def text_of(unix: float) -> str:
+def rfc3339(unix: float) -> str:
     """Unix seconds as a time in UTC."""
     return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")

@@ -46,7 +46,7 @@ def incidents(
     if of_fleet:
         if only_open:
             raise typer.BadParameter("--open is for this node: leave it or --fleet out")
-        return everywhere.incidents(options.client(context), form)
+        return everywhere.incidents(options.client(context), limit, form)
     query = {"limit": limit} | ({"open": "true"} if only_open else {})
     records = options.client(context).call("GET", "/v1/incidents", params=query)["incidents"]
     if printed(records, form):

@@ -118,26 +118,34 @@ def notify_test(context: typer.Context, form: options.Output = Format.TABLE) -> 
         raise typer.Exit(1)
 
 
+_Most = Annotated[int, typer.Option(min=1, max=5000, help="Show at most this many.")]
+_Since = Annotated[str | None, typer.Option(help="Only changes within this time: 10m.")]
+_Actor = Annotated[str | None, typer.Option(help="Only changes by this user or token.")]
+_Action = Annotated[
+    str | None, typer.Option(help="Only this action: rule.add; or all of a kind: rule.")
+]
+_Changed = Annotated[
+    str | None, typer.Option("--object", help="Only changes of this rule (id) or set.")
+]
+_Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Verify the hash chain and its signed head; exits with 1 if a record was changed, "
+        "removed or inserted, or if the log's end is missing.",
+    ),
+]
+
+
 @app.command()
 def audit(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=5000, help="Show at most this many.")] = 50,
-    since: Annotated[str | None, typer.Option(help="Only changes within this time: 10m.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Only changes by this user or token.")] = None,
-    action: Annotated[
-        str | None, typer.Option(help="Only this action: rule.add; or all of a kind: rule.")
-    ] = None,
-    changed: Annotated[
-        str | None, typer.Option("--object", help="Only changes of this rule (id) or set.")
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Verify the hash chain and its signed head; exits with 1 if a record was changed, "
-            "removed or inserted, or if the log's end is missing.",
-        ),
-    ] = False,
+    limit: _Most = 50,
+    since: _Since = None,
+    actor: _Actor = None,
+    action: _Action = None,
+    changed: _Changed = None,
+    verify: _Verify = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Show the audit log: who changed what, and when; or verify it.
@@ -157,10 +165,8 @@ def audit(
     for record in records:
         fields = {k: v for k, v in record["detail"].items() if v not in (None, "")}
         detail = ", ".join(f"{name} {_shown(value)}" for name, value in fields.items())
-        line = (
-            f"{record['at']}  {record['actor']}  {record['action']}  {record['subject']}  {detail}"
-        )
-        output.out.print(line, markup=False, soft_wrap=True)
+        who_did_what = [record[name] for name in ("at", "actor", "action", "subject")]
+        output.out.print("  ".join([*who_did_what, detail]), markup=False, soft_wrap=True)
     return None
 
 

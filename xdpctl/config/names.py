@@ -28,12 +28,16 @@ class NamesSettings(Table, frozen=True):
             problems.add(
                 f"{place}.hosts has {len(self.hosts):,} names: give {_HOSTS_MAX:,} at most"
             )
+        seen: dict[Prefix, str] = {}
         for address, name in self.hosts.items():
             where = f"{place}.hosts.{address[:60]!r}"
             try:
-                parse_prefix(address, where)
+                earlier = seen.setdefault(parse_prefix(address, where), address)
             except RuleError as error:
                 problems.add(f"{where}: {error}: {error.fix}")
+            else:
+                if earlier != address:
+                    problems.add(f"{where} and {earlier!r} are the same: keep one of them")
             if not name.strip() or name != name.strip() or not name.isprintable():
                 problems.add(f"{where} must be a name on one line, without blanks around it")
             elif len(name) > NAME_MAX:

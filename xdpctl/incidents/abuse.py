@@ -16,6 +16,7 @@ from xdpctl.base.net.prefix import exact_address, text_of
 from xdpctl.base.problems import Problems
 from xdpctl.base.system.extras import need
 from xdpctl.base.typed import Table
+from xdpctl.model.incident import subject_in_words
 
 _MOST = 100  # reports of one incident
 log = logging.getLogger("xdpctl.incidents")
@@ -85,7 +86,7 @@ def _verified(sender: dict[str, Any]) -> bool:
 
 
 def _facts(incident: dict[str, Any], sender: dict[str, Any]) -> dict[str, Any]:
-    victim = exact_address(incident["subject"].removesuffix("/32").removesuffix("/128"))
+    victim = exact_address(subject_in_words(incident["subject"]))
     # the subject may also be a network, or the sources that a detector named
     aim = {"destination_ip": text_of(victim)} if victim else {}
     peaks = {"peak_pps": int(incident["peak_pps"]), "peak_bps": int(incident["peak_bps"])}

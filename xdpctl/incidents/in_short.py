@@ -10,7 +10,6 @@ from typing import Any
 from xdpctl.base.durations import show_duration
 from xdpctl.base.times import unix
 from xdpctl.base.units import si
-from xdpctl.model.event import attacks_in_words
 
 _NOT_MEASURED = "not measured"
 
@@ -27,13 +26,12 @@ def in_short(incident: dict[str, Any], facts: Mapping[str, str]) -> dict[str, st
 
 
 def _what(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
-    attacks = attacks_in_words(incident["attacks"]) or "attack of an unknown kind"
     peak = ""
     if any(row[1] for row in incident["evidence"]["rates"]):
         peak = f"; its rules hit at most {facts['peak of drops']}"
     elif incident["peak_pps"] or incident["peak_bps"]:
         peak = f"; at most {facts['peak']}"
-    return f"{attacks} on {incident['named']}, reported by {facts['reported by']}{peak}"
+    return f"{incident['words']}, reported by {facts['reported by']}{peak}"
 
 
 def _since(incident: dict[str, Any], facts: Mapping[str, str]) -> str:

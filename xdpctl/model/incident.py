@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from xdpctl.abi.structs import Hits
+from xdpctl.model.event import attacks_in_words
 from xdpctl.model.finding import Finding
 from xdpctl.model.rate import Rate
 
@@ -107,9 +108,10 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_error: float | None = None  # seconds, when it was opened; None if not synchronised
 
     @property
-    def told(self) -> str:
-        """The subject as a sentence says it: an address without its length."""
-        return self.subject.removesuffix("/32").removesuffix("/128")
+    def words(self) -> str:
+        """The attacks and the subject: `SYN flood on 198.51.100.7`."""
+        attacks = attacks_in_words(self.attacks) or "attack of an unknown kind"
+        return f"{attacks} on {subject_in_words(self.subject)}"
 
     @property
     def open(self) -> bool:
@@ -119,6 +121,11 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     def replace(self, **changes: object) -> "Incident":
         """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def subject_in_words(subject: str) -> str:
+    """The subject of an incident as a sentence says it: an address without its length."""
+    return subject.removesuffix("/32").removesuffix("/128")
 
 
 def name(subject: str, unix: float, taken: frozenset[str]) -> str:

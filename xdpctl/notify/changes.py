@@ -8,7 +8,6 @@ from enum import StrEnum
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
 from xdpctl.mitigation.outcome import Outcome
-from xdpctl.model.event import attacks_in_words
 from xdpctl.model.incident import Incident
 from xdpctl.model.tags import INCIDENT
 from xdpctl.notify.settings import Kind
@@ -108,7 +107,7 @@ def last_told(before: Snapshot, now: Snapshot) -> Snapshot:
 
 
 def _of_incident(before: Incident | None, incident: Incident) -> Iterator[News]:
-    attack = f"{attacks_in_words(incident.attacks) or 'attack'} on {incident.told}"
+    attack = incident.words
     rate = f", {si(incident.peak_pps)} packets/s" if incident.peak_pps else ""
 
     def told(kind: Kind, key: str, title: str) -> News:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from xdpctl.base.times import text_of
+from xdpctl.base.times import rfc3339
 from xdpctl.model.incident import Incident
 from xdpctl.model.tags import INCIDENT
 from xdpctl.notify.changes import News
@@ -85,7 +85,7 @@ def _data(incident: Incident) -> Mapping[str, Any]:
     """An incident for programs; times are RFC 3339."""
 
     def when(unix: float) -> str | None:
-        return text_of(unix) if unix else None
+        return rfc3339(unix) if unix else None
 
     return {
         "id": incident.id,

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from xdpctl.base.periodic import PeriodicTask
-from xdpctl.base.times import text_of
+from xdpctl.base.times import rfc3339
 from xdpctl.control.controller import Controller
 from xdpctl.errors import StoreError
-from xdpctl.model.incident import Incident
+from xdpctl.model.incident import Incident, subject_in_words
 from xdpctl.stream.broadcast import Broadcast
 
 _SECONDS = 1.0
@@ -111,10 +111,10 @@ def _summary(incident: Incident, tell: Callable[[str], str]) -> dict[str, Any]:
     return {
         "id": incident.id,
         "subject": incident.subject,
-        "named": tell(incident.told),
+        "named": tell(subject_in_words(incident.subject)),
         "attacks": incident.attacks,
         "open": incident.open,
-        "opened_at": text_of(incident.opened_at),
-        "closed_at": text_of(incident.closed_at) if incident.closed_at else None,
+        "opened_at": rfc3339(incident.opened_at),
+        "closed_at": rfc3339(incident.closed_at) if incident.closed_at else None,
         "peak_pps": incident.peak_pps,
     }

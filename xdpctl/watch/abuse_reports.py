@@ -9,13 +9,13 @@ from msgspec import structs
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.periodic import PeriodicTask
-from xdpctl.base.times import text_of
+from xdpctl.base.times import rfc3339
 from xdpctl.control.controller import Controller
 from xdpctl.incidents import abuse, summary
 from xdpctl.incidents.abuse import Reporter
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.ledger.by_hand import remark
-from xdpctl.model.incident import Incident
+from xdpctl.model.incident import Incident, subject_in_words
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 
@@ -76,14 +76,14 @@ class Reporting:
         evidence = summary.read(self._files, incident.id, None, self._ours)
         record: dict[str, Any] = {
             **structs.asdict(incident),
-            "opened_at": text_of(incident.opened_at),
-            "closed_at": text_of(incident.closed_at),
+            "opened_at": rfc3339(incident.opened_at),
+            "closed_at": rfc3339(incident.closed_at),
             "evidence": evidence.as_json(),
         }
         reports = tuple(abuse.reports(record, self._reporter))
         if not reports:
             return
-        title = f"{incident.told}: abuse reports"
+        title = f"{subject_in_words(incident.subject)}: abuse reports"
         text = (
             f"{len(reports):,} sources of incident {incident.id} had completed a TCP handshake "
             "with this host, so they are not forged. A report about each is attached (XARF 4). "

@@ -14,6 +14,7 @@ from xdpctl.incidents import plot, report
 from xdpctl.incidents.stories import stories
 from xdpctl.model.effect import Action
 from xdpctl.model.identity import Role
+from xdpctl.model.incident import subject_in_words
 from xdpctl_api.dashboard.api_calls import segment
 from xdpctl_api.dashboard.page import PageIn, PageRoute
 
@@ -114,7 +115,7 @@ async def incidents(page: PageIn) -> Response:
 
 def _host(subject: str) -> str:
     """The victim, if it is a single address; else empty."""
-    address = exact_address(subject.removesuffix("/32").removesuffix("/128"))
+    address = exact_address(subject_in_words(subject))
     return text_of(address) if address else ""
 
 

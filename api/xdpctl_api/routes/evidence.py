@@ -16,9 +16,7 @@ from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals, streamed
 from xdpctl_api.routes.incidents import find, read_incident
-from xdpctl_api.shapes.incidents import (
-    IncidentOut,
-)
+from xdpctl_api.shapes.incidents import IncidentOut
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
 PCAPNG, ZIP, NDJSON = "application/x-pcapng", "application/zip", "application/x-ndjson"

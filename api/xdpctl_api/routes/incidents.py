@@ -23,23 +23,23 @@ from xdpctl_api.dependencies import Ctx
 from xdpctl_api.paging import Cursor, misread
 from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.common import Strict, timestamp
+from xdpctl_api.shapes.findings import findings_out
 from xdpctl_api.shapes.incidents import (
     DoneOut,
     EvidenceOut,
     IncidentBrief,
     IncidentList,
     IncidentOut,
+    IncidentWhole,
     NoteOut,
     ShortOut,
     ToldOut,
     brief,
-    findings_out,
     standing_of,
 )
 
 _LATEST = "latest"
 _OPENED = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")  # Unix time, in cursors
-_UNTOLD = ShortOut(what="", since="", done="", cost="", open="")  # until all else is known
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"])
 NOTE_MAX = 1_000  # characters
 
@@ -159,8 +159,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
             whom = ctx.controller.state.collateral.get(rule.id)
             fields["collateral"] = str(whom) if whom else ""
         rules.append(DoneOut(**fields))
-    whole = IncidentOut(
-        short=_UNTOLD,
+    whole = IncidentWhole(
         **brief(incident, standing, ctx.names),
         events=[ToldOut(**_dated(event)) for event in incident.events],
         rules=rules,
@@ -171,7 +170,7 @@ async def read_incident(incident_id: str, who: Viewer, ctx: Ctx) -> IncidentOut:
     )
     document = whole.model_dump(mode="json")
     short = ShortOut(**in_short(document, report.facts(document)))
-    return whole.model_copy(update={"short": short})
+    return IncidentOut(short=short, **dict(whole))
 
 
 def _dated(entry: TimelineEntry | Note) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import structs
 from pydantic import BaseModel, Field
 
@@ -13,10 +12,11 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.controller import Controller
 from xdpctl.incidents.ledger.attribution import tag_of
 from xdpctl.model.effect import Action, Mode
-from xdpctl.model.incident import Incident
+from xdpctl.model.incident import Incident, subject_in_words
 from xdpctl.model.naming import Names
 from xdpctl_api.paging import Next
-from xdpctl_api.shapes.common import KindName, timestamp
+from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.findings import RuleFindingOut
 
 
 class ToldOut(BaseModel):
@@ -59,60 +59,16 @@ class NoteOut(BaseModel):
     text: str
 
 
-class CollateralOut(BaseModel):
-    """What a match hits of normal traffic of a kind."""
-
-    kind: KindName
-    samples: int = Field(description="Packets of normal traffic that were looked at")
-    hits: int = Field(description="Of these, packets that match")
-    bound: float = Field(description="Upper 95 % confidence bound of the share, 0 to 1")
-
-
-class DecidingOut(BaseModel):
-    """A component that tells attack and normal traffic apart."""
-
-    component: str
-    values: str
-    now: float = Field(description="Share of the packets now that have these values, 0 to 1")
-    before: float | None = Field(
-        description="Share of normal traffic of the kind that has them; null: none is known"
-    )
-
-
-class DistributionOut(BaseModel):
-    """The shares of a component's values, now and in normal traffic."""
-
-    component: str
-    labels: list[str]
-    now: list[float]
-    before: list[float]
-
-
-class RuleFindingOut(BaseModel):
-    """The finding of a detector that a rule is based on. Rates are in packets a second."""
-
-    rule: str
-    at: datetime
-    detector: str
-    kind: KindName
-    rate: float
-    threshold: float
-    usual: float = Field(description="The highest rate that was normal; 0: none is known")
-    heads: int = Field(description="Packets that were looked at")
-    coverage: float = Field(description="Share of these packets that match, 0 to 1")
-    because: list[str]
-    rejected: list[str] = Field(description="Matches that were not chosen, and why")
-    deciding: list[DecidingOut]
-    collateral: list[CollateralOut]
-    picture: DistributionOut | None
-
-
 class IncidentBrief(BaseModel):
     """An incident in short; counters are of all its rules, as of now."""
 
     id: str
     subject: str = Field(description="The victim, or the detector that named the sources")
     named: str = Field(description="The same, with the name of the host before its address")
+    words: str = Field(
+        description="The attacks and the subject in words",
+        examples=["SYN flood on web server (198.51.100.7)"],
+    )
     open: bool
     opened_at: datetime
     updated_at: datetime
@@ -193,10 +149,8 @@ class ShortOut(BaseModel):
     open: str = Field(description="What still stands or waits")
 
 
-class IncidentOut(IncidentBrief):
+class IncidentWhole(IncidentBrief):
     """An incident in full; long lists contain only the first items."""
-
-    short: ShortOut = Field(description="The incident in five lines")
 
     events: list[ToldOut]
     rules: list[DoneOut]
@@ -206,17 +160,10 @@ class IncidentOut(IncidentBrief):
     evidence: EvidenceOut
 
 
-def findings_out(incident: Incident) -> list[RuleFindingOut]:
-    """What detectors found, in the order of time."""
-    return [
-        RuleFindingOut(
-            rule=entry.rule,
-            at=timestamp(entry.at),
-            detector=entry.detector,
-            **{name: msgspec.to_builtins(v) for name, v in structs.asdict(entry.finding).items()},
-        )
-        for entry in incident.findings
-    ]
+class IncidentOut(IncidentWhole):
+    """An incident in full, and in five lines."""
+
+    short: ShortOut = Field(description="The incident in five lines")
 
 
 def standing_of(controller: Controller, incident: Incident) -> dict[str, Hits]:
@@ -237,7 +184,8 @@ def brief(incident: Incident, standing: Mapping[str, Hits], names: Names) -> dic
     fields = structs.asdict(incident)
     return {
         **{name: fields[name] for name in IncidentBrief.model_fields if name in fields},
-        "named": names.tell(incident.told),
+        "named": names.tell(subject_in_words(incident.subject)),
+        "words": names.tell(incident.words),
         "open": incident.open,
         "opened_at": timestamp(incident.opened_at),
         "updated_at": timestamp(incident.updated_at),

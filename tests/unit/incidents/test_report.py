@@ -45,6 +45,7 @@ def shown(**more: Any) -> dict[str, Any]:
         "id": "20231114-221320",
         "subject": "198.51.100.2/32",
         "named": "mail server (198.51.100.2)",
+        "words": "UDP flood on mail server (198.51.100.2)",
         "open": False,
         "opened_at": "2023-11-14T22:13:20Z",
         "updated_at": "2023-11-14T22:14:20Z",

@@ -4,7 +4,7 @@
 from typing import Any
 
 from tests.unit.incidents.test_report import shown
-from xdpctl.base.times import text_of, unix
+from xdpctl.base.times import rfc3339, unix
 from xdpctl.incidents import report
 from xdpctl.incidents.stories import stories
 
@@ -12,9 +12,9 @@ _BEGAN = 1_795_000_000.0
 
 
 def attack(at: float, ended: float | None, subject: str = "198.51.100.7/32") -> dict[str, Any]:
-    closed = None if ended is None else text_of(_BEGAN + ended)
+    closed = None if ended is None else rfc3339(_BEGAN + ended)
     named = subject.removesuffix("/32")
-    opened = text_of(_BEGAN + at)
+    opened = rfc3339(_BEGAN + at)
     return {"subject": subject, "named": named, "opened_at": opened, "closed_at": closed}
 
 
@@ -43,10 +43,10 @@ def test_reports_that_an_attack_goes_on_are_one_line() -> None:
     whole = shown()
     began = whole["events"][0] | {"phase": "began"}
     goes_on = [
-        began | {"phase": "continues", "pps": 1_000.0 * n, "at": text_of(unix(began["at"]) + n)}
+        began | {"phase": "continues", "pps": 1_000.0 * n, "at": rfc3339(unix(began["at"]) + n)}
         for n in range(1, 40)
     ]
-    ended = began | {"phase": "ended", "at": text_of(unix(began["at"]) + 40)}
+    ended = began | {"phase": "ended", "at": rfc3339(unix(began["at"]) + 40)}
     lines = report.timeline(whole | {"events": [began, *goes_on, ended]})
     told = [line for _, line in lines if "fastnetmon" in line]
     assert len(told) == 3

@@ -26,35 +26,41 @@ _MODES = "off, observe, on, or configured"
 _MODES_HELP = f"{_MODES}, which applies the mode in the configuration file again."
 
 
+_Detector = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the detector: fastnetmon, fail2ban, ...", autocompletion=completion.detectors
+    ),
+]
+_Arguments = Annotated[
+    list[str] | None, typer.Argument(help="Arguments that the detector passed to its script.")
+]
+_Body = Annotated[
+    Path | None,
+    typer.Option(
+        "--body", help="File with the request body, instead of arguments; - for standard input."
+    ),
+]
+_EachLine = Annotated[
+    bool,
+    typer.Option(
+        "--each-line",
+        help="Post each line of standard input until it ends: of a detector that pipes.",
+    ),
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what it would trigger; change nothing.")
+]
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def hook(
     context: typer.Context,
-    detector: Annotated[
-        str,
-        typer.Argument(
-            help="Name of the detector: fastnetmon, fail2ban, ...",
-            autocompletion=completion.detectors,
-        ),
-    ],
-    arguments: Annotated[
-        list[str] | None, typer.Argument(help="Arguments that the detector passed to its script.")
-    ] = None,
-    body: Annotated[
-        Path | None,
-        typer.Option(
-            "--body", help="File with the request body, instead of arguments; - for standard input."
-        ),
-    ] = None,
-    each_line: Annotated[
-        bool,
-        typer.Option(
-            "--each-line",
-            help="Post each line of standard input until it ends: of a detector that pipes.",
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what it would trigger; change nothing.")
-    ] = False,
+    detector: _Detector,
+    arguments: _Arguments = None,
+    body: _Body = None,
+    each_line: _EachLine = False,
+    dry_run: _DryRun = False,
     log: options.Log = None,
     form: options.Output = Format.TABLE,
 ) -> None:
@@ -68,6 +74,8 @@ def hook(
         if dry_run:
             raise typer.BadParameter("--dry-run is for a single report: give it with --body")
         return lines.follow(options.client(context), detector, log)
+    if log is not None:
+        raise typer.BadParameter("--log goes with --each-line")
     query = {"params": {"dry_run": "true"}} if dry_run else {}
     if body is not None:
         payload: dict[str, Any] = {"content": _read(body), **query}

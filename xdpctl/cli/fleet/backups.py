@@ -28,24 +28,24 @@ def backup(
     output.out.print(f"wrote {file}, {size:,} bytes")
 
 
+_Archive = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", help="Archive of `xdpctl fleet backup`.")
+]
+_Alone = Annotated[
+    bool,
+    typer.Option(
+        "--alone",
+        help="Without an archive: this node's etcd goes on alone with its own data, after most "
+        "members were lost for good.",
+    ),
+]
+
+
 def restore(
     name: Annotated[str, typer.Option("--name", help="Name of this node.")],
     address: Address,
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="Archive of `xdpctl fleet backup`.",
-        ),
-    ] = None,
-    alone: Annotated[
-        bool,
-        typer.Option(
-            "--alone",
-            help="Without an archive: this node's etcd goes on alone with its own data, after most "
-            "members were lost for good.",
-        ),
-    ] = False,
+    file: _Archive = None,
+    alone: _Alone = False,
     yes: options.Yes = False,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
@@ -59,12 +59,23 @@ def restore(
     settings = settings_of(config_file, state_dir)
     if (file is None) != alone:
         raise typer.BadParameter("give either FILE or --alone")
+    question = (
+        "are most members lost for good, and this node's etcd stopped?"
+        if file is None
+        else "stop every etcd of the fleet first. Restore?"
+    )
+    if not yes:
+        typer.confirm(question, abort=True)
     if file is None:
-        return _alone(settings, name, address, yes)
+        _go_on_alone(settings, name, address)
+    else:
+        _begin_anew(settings, file, name, address, config_file or paths.CONFIG_FILE)
+
+
+def _begin_anew(settings: Settings, file: Path, name: str, address: str, config: Path) -> None:
+    """Make an engine of this node alone, with the data of a backup."""
     from xdpctl.fleet.configuration import add_table
 
-    if not yes:
-        typer.confirm("stop every etcd of the fleet first. Restore?", abort=True)
     authority = authority_of(settings)
     from xdpctl.fleet.authority import recovery
 
@@ -73,7 +84,7 @@ def restore(
     if not settings.fleet:
         node = authority.install_node(name, address)
         authority.publish_revoked()
-        add_table(config_file or paths.CONFIG_FILE, node, settings.group)
+        add_table(config, node, settings.group)
         output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "
@@ -82,13 +93,10 @@ def restore(
         markup=False,
     )
     tell_of_etcd(process, settings)
-    return None
 
 
-def _alone(settings: Settings, name: str, address: str, yes: bool) -> None:
-    """Let this node's etcd go on alone."""
-    if not yes:
-        typer.confirm("are most members lost for good, and this node's etcd stopped?", abort=True)
+def _go_on_alone(settings: Settings, name: str, address: str) -> None:
+    """Let this node's etcd go on alone, with its own data."""
     authority = authority_of(settings)
     from xdpctl.fleet.authority import recovery
 

@@ -10,9 +10,9 @@ from xdpctl.client import Client, path
 from xdpctl.model.event import attacks_in_words
 
 
-def incidents(client: Client, form: Format) -> None:
+def incidents(client: Client, limit: int, form: Format) -> None:
     """List the attacks on all nodes, and each node's part in them."""
-    stories = client.call("GET", "/v1/fleet/incidents")["stories"]
+    stories = client.call("GET", "/v1/fleet/incidents")["stories"][:limit]
     if printed(stories, form):
         return
     columns = ("began", "victim", "attack", "node", "state", ">peak pps", ">rules", ">packets")

@@ -23,27 +23,32 @@ _SECONDS, _EVERY = 5.0, 64  # of sampling
 _ANSWER_SECONDS = 30.0  # seconds in addition to the time of sampling
 
 
+_Which = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="Show this set, with all its fields.",
+        autocompletion=completion.sets,
+    ),
+]
+_Entries = Annotated[bool, typer.Option("--entries", help="Print its prefixes, one per line.")]
+_Top = Annotated[
+    bool, typer.Option("--top", help="Show which of its entries are hit, by sampling.")
+]
+_Seconds = Annotated[float, typer.Option(help="With --top: for how many seconds.")]
+_Every = Annotated[
+    int, typer.Option(help="With --top: sample one in this many packets; a power of two.")
+]
+
+
 @set_app.command("list")
 def list_sets(
     context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="Show this set, with all its fields.",
-            autocompletion=completion.sets,
-        ),
-    ] = None,
-    entries: Annotated[
-        bool, typer.Option("--entries", help="Print its prefixes, one per line.")
-    ] = False,
-    top: Annotated[
-        bool, typer.Option("--top", help="Show which of its entries are hit, by sampling.")
-    ] = False,
-    seconds: Annotated[float, typer.Option(help="With --top: for how many seconds.")] = _SECONDS,
-    every: Annotated[
-        int, typer.Option(help="With --top: sample one in this many packets; a power of two.")
-    ] = _EVERY,
+    name: _Which = None,
+    entries: _Entries = False,
+    top: _Top = False,
+    seconds: _Seconds = _SECONDS,
+    every: _Every = _EVERY,
     form: options.Output = Format.TABLE,
 ) -> None:
     """List sets with their sizes and hits, or show one.

@@ -11,13 +11,13 @@ const POINTS = 600;
 const { incident: id, opened, closed } = document.querySelector("[data-incident]").dataset;
 const find = (name) => document.getElementById(name);
 const began = Date.parse(opened) / 1000;
-let open = !closed;
+let ended = closed; // empty while it is open
 let drawn = false;
 
 async function figures() {
   const now = Date.now() / 1000;
   const since = Math.ceil(now - began + AROUND);
-  const until = open ? 0 : Math.max(0, Math.floor(now - Date.parse(closed) / 1000 - AROUND));
+  const until = ended ? Math.max(0, Math.floor(now - Date.parse(ended) / 1000 - AROUND)) : 0;
   const found = await ask(`/v1/series?names=pass_packets,drop_packets&since=${since}s&until=${until}s&points=${POINTS}&usual=true`);
   const { pass_packets: passed, drop_packets: dropped } = found.figures;
   const first = Date.parse(found.since) / 1000;
@@ -41,14 +41,14 @@ async function look() {
     const line = document.querySelector(`[data-short="${name}"]`);
     if (line && line.textContent !== text) line.textContent = text;
   }
-  open = found.open;
+  ended = found.closed_at ?? "";
   await figures();
 }
 
 const quietly = (task) => task.catch((error) => console.info("not read:", error.message));
 
 quietly(figures());
-const timer = open ? setInterval(() => (open ? quietly(look()) : clearInterval(timer)), EACH) : null;
+const timer = ended ? null : setInterval(() => (ended ? clearInterval(timer) : quietly(look())), EACH);
 on("incident", (changed) => changed.id === id && quietly(look()));
 document.addEventListener("zone", () => {
   drawn = false;

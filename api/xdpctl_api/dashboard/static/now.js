@@ -91,7 +91,7 @@ document.addEventListener("condition", ({ detail }) => {
 
 async function incidents() {
   const found = (await ask("/v1/incidents?limit=50")).incidents;
-  mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: `${each.attacks[0] ?? "attack"} on ${each.named}`.replaceAll("_", " ") })));
+  mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: each.words })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
   if (!open) return;
