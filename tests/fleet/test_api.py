@@ -126,10 +126,10 @@ def nothing_to_ask(api: Api) -> None:
     assert api.call("GET", "/fleet").status_code == 404
 
 
-def test_freeze_bypass_and_policy_apply_to_all_nodes(apis: Apis) -> None:
+def test_automatic_bypass_and_policy_apply_to_all_nodes(apis: Apis) -> None:
     one, two = pair(apis)
-    frozen = one.call("PUT", "/v1/automatic", json={"mode": "off"}).json()
-    assert frozen["fleet"]["text"] == "2 of 2"
+    changed = one.call("PUT", "/v1/automatic", json={"mode": "off"}).json()
+    assert changed["fleet"]["text"] == "2 of 2"
     assert two.call("GET", "/v1/automatic").json()["mode"] == "off"
     two.call("PUT", "/v1/automatic?scope=local", json={"mode": "on"})
     assert one.call("GET", "/v1/automatic").json()["mode"] == "off"
@@ -216,7 +216,7 @@ def test_the_pages_show_the_fleet(apis: Apis) -> None:
     other = one.call("GET", "/rules?node=edge2")
     assert "edge2 does not let other nodes ask it" in other.text
     assert 'http-equiv="refresh"' in other.text
-    assert "/actions/freeze" not in other.text
+    assert "/actions/automatic" not in other.text
 
 
 def test_a_viewer_may_not_change_the_fleet(apis: Apis) -> None:

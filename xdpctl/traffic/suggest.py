@@ -2,7 +2,8 @@
 """Suggests matches that explain why there is more traffic than before. Pure.
 
 Each is a box (`xdpctl/traffic/boxes.py`) that takes much of the new traffic and little of the
-earlier traffic, with the addresses to which and from which most of it goes.
+earlier traffic, with the addresses to which and from which most of it goes. Known flows are people
+who are being served, so what they send is counted, but no match is made for it.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xdpctl.abi.constants import FlowState
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import TCP_FLAGS
 from xdpctl.model.match.match import Match, Value, join, matching
@@ -78,7 +80,7 @@ def suggest(packets: PacketArray, seconds: float, before: Before) -> list[Sugges
     mass = was.mass * min(1.0, now.total / was.total) / (now.total or 1.0)
     rest = Split(
         Side(packets, now.mass / (now.total or 1.0)), Side(was.packets, mass), np.zeros(len(mass))
-    )
+    ).of(unknown(packets), unknown(was.packets))
     suggestions: list[Suggestion] = []
     while len(suggestions) < BOXES_MAX and len(rest.now.packets) >= _FEW:
         match = _match(rest)
@@ -93,15 +95,21 @@ def suggest(packets: PacketArray, seconds: float, before: Before) -> list[Sugges
     return suggestions
 
 
-def _most_frequent(now: Side) -> list[Suggestion]:
+def unknown(packets: PacketArray) -> NDArray[np.bool_]:
+    """Which packets belong to no known flow, as far as this host looks."""
+    return np.asarray(packets["flow"] != FlowState.KNOWN)
+
+
+def _most_frequent(every: Side) -> list[Suggestion]:
     """If no earlier traffic is known: a few ports or ICMP types that make up most packets.
 
     An address alone makes no match, because it would take everything that its host receives.
     """
+    now = every.of(unknown(every.packets))
     if now.total < _MANY or len(now.packets) < _FEW:
         return []
     if match := _syns(now):
-        return [_told(match, now, None)]
+        return [_told(match, every, None)]
     best: list[tuple[float, Match]] = []
     for name in _TELLING:
         keys = DIMENSIONS[name].keys(now.packets)
@@ -118,7 +126,7 @@ def _most_frequent(now: Side) -> list[Suggestion]:
             best = matches
     if sum(rate for rate, _ in best) < _MOST * now.total:
         return []
-    return [_told(match, now, None) for _, match in best[:BOXES_MAX]]
+    return [_told(match, every, None) for _, match in best[:BOXES_MAX]]
 
 
 def _syns(now: Side) -> Match | None:

@@ -13,7 +13,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.traffic.baseline import Before
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.sampler import Sampler
-from xdpctl.traffic.suggest import Suggestion, suggest
+from xdpctl.traffic.suggest import Suggestion, suggest, unknown
 
 _WINDOW_SECONDS = 4.0  # longer than the pauses of pulses, short enough to show a rule's effect soon
 _AGO_SECONDS = 3_600.0
@@ -29,9 +29,10 @@ class Look:
     """Matches of unusual traffic, and the rates on which they rest, in packets a second.
 
     `rate` is the rate of packets that no rule decided, and `before` the same rate earlier.
-    `accepted` is the rate of packets that rules accept, which are not examined. `seconds` is for
-    how long traffic was watched, 0 if it is not observed. `compared` is how many seconds of earlier
-    traffic are known.
+    `unknown` and `unknown_before` are the rates of those that belong to no known flow. `accepted`
+    is the rate of packets that rules accept, which are not examined. `seconds` is for how long
+    traffic was watched, 0 if it is not observed. `compared` is how many seconds of earlier traffic
+    are known.
     """
 
     matches: list[Suggestion]
@@ -41,6 +42,8 @@ class Look:
     rate: float = 0.0
     before: float = 0.0
     accepted: float = 0.0
+    unknown: float = 0.0
+    unknown_before: float = 0.0
 
 
 class Unusual:
@@ -86,6 +89,8 @@ class Unusual:
             _rate(packets, window.seconds),
             _rate(before.packets, before.seconds),
             _rate(accepted, window.seconds),
+            _rate(packets[unknown(packets)], window.seconds),
+            _rate(before.packets[unknown(before.packets)], before.seconds),
         )
 
     def _before(self, now: float, ended: float) -> Before:

@@ -146,14 +146,15 @@ def overload(figures: Mapping[str, float | None]) -> list[str]:
 
 
 def _told(look: Look) -> list[str]:
-    """The traffic that passes and has grown."""
+    """The traffic that passes and has grown; what known flows send is people's."""
     many = [match for match in look.matches if match.packets >= _MANY and match.is_more]
     if many:
         return [f"{si3(match.packets)} packets/s of {in_words(match.match)} pass" for match in many]
-    if look.rate < _MANY or look.rate <= 2 * look.before:
+    if look.unknown < _MANY or look.unknown <= 2 * look.unknown_before:
         return []
-    before = f", and {si3(look.before)} did before" if look.compared else ""
-    return [f"{si3(look.rate)} packets/s pass{before}; no single match explains them"]
+    before = f", and {si3(look.unknown_before)} did before" if look.compared else ""
+    what = f"{si3(look.unknown)} packets/s of no known flow pass{before}"
+    return [f"{what}; no single match explains them"]
 
 
 def _broken(bypass: bool, loader: LoaderReport | None) -> Iterator[str]:

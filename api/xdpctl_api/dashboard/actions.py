@@ -86,10 +86,10 @@ async def _confirm(api: ApiCalls, form: Form) -> Done:
     return Done(f"kept: {rule['action']} {rule['text']}", rule["change"])
 
 
-async def _promote(api: ApiCalls, form: Form) -> Done:
+async def _enforce(api: ApiCalls, form: Form) -> Done:
     force = {"force": "true"} if "force" in form else {}
     rule = await api.call(
-        "POST", f"{_rule_path(form)}/promote", params=force, etag=form.get("etag", "")
+        "POST", f"{_rule_path(form)}/enforce", params=force, etag=form.get("etag", "")
     )
     return Done(f"enforced: {rule['action']} {rule['text']}", rule["change"])
 
@@ -116,16 +116,15 @@ async def _undo(api: ApiCalls, form: Form) -> Done:
     return Done(f"undone: {undone['restored']} changed back{stayed}", undone["change"])
 
 
-async def _freeze(api: ApiCalls, form: Form) -> Done:
+async def _automatic(api: ApiCalls, form: Form) -> Done:
     """Stop detectors, or let them do what the configuration says."""
     mode = None if needed(form, "mode") == "configured" else form["mode"]
     automatic = await api.call("PUT", "/v1/automatic", {"mode": mode})
     current = automatic["mode"] or automatic["configured"]
-    text = f"detectors: {current}"
-    if current == "off":
-        why = "frozen" if mode else "off in the configuration"
-        text = f"detectors are {why}: they add no rules"
-    return Done(text)
+    if current != "off":
+        return Done(f"automatic is {current}")
+    where = "" if mode else " in the configuration"
+    return Done(f"automatic is off{where}: detectors add no rules")
 
 
 async def _bypass(api: ApiCalls, form: Form) -> Done:
@@ -203,11 +202,11 @@ async def _withdraw(api: ApiCalls, form: Form) -> Done:
 ACTIONS: dict[str, Action] = {
     "block": _block,
     "confirm": _confirm,
-    "promote": _promote,
+    "enforce": _enforce,
     "remove": _remove,
     "release": _release,
     "undo": _undo,
-    "freeze": _freeze,
+    "automatic": _automatic,
     "bypass": _bypass,
     "note": _note,
     "open-incident": _open_incident,

@@ -20,8 +20,8 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_TOP_ROWS, _RULES, _SERVICES, _FOUND = 6, 500, 8, 50
-_WAITING, _INCIDENTS, _STORIES = 50, 12, 3
+_MOST = {"tops": 6, "rules": 500, "at_work": 12, "waiting": 50, "services": 8, "incidents": 50}
+_FOUND, _STORIES = 50, 3
 _FIGURES = "newcomers,pass_packets,pass_bits,drop_packets,drop_bits"
 _WINDOW = "4s"
 
@@ -31,18 +31,19 @@ async def now(page: PageIn) -> Response:
     """What passes, what is dropped, what is unusual, and what is done about it."""
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
-    top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _TOP_ROWS}
+    top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _MOST["tops"]}
     tops, served, rules, waiting, incidents, upstream, figures = await asyncio.gather(
         page.or_none("/v1/top", **top),
-        page.or_none("/v1/served", limit=_SERVICES),
-        page.api.get("/v1/rules", sort="rate", limit=_RULES),
-        page.api.get("/v1/rules", provisional=True, limit=_WAITING),
-        page.api.get("/v1/incidents", limit=_INCIDENTS),
+        page.or_none("/v1/served", limit=_MOST["services"]),
+        page.api.get("/v1/rules", sort="rate", limit=_MOST["rules"]),
+        page.api.get("/v1/rules", provisional=True, limit=_MOST["waiting"]),
+        page.api.get("/v1/incidents", limit=_MOST["incidents"]),
         _upstream(page),
         _figures(page),
     )
     return await page.render(
         "now.html.j2",
+        most=_MOST,
         tops=tops["dimensions"] if tops else [],
         services=served["services"] if served else [],
         rules=rules["rules"],

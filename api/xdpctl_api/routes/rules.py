@@ -180,8 +180,8 @@ async def _change(
     return out
 
 
-@router.post("/{rule_id}/promote", responses=refusals(*HELD_RULE))
-async def promote_rule(
+@router.post("/{rule_id}/enforce", responses=refusals(*HELD_RULE))
+async def enforce_rule(
     rule_id: str,
     who: Operator,
     ctx: Ctx,

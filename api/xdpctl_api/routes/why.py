@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,11 +11,11 @@ from fastapi import APIRouter
 from xdpctl.abi.constants import BY_A_RULE, Reason
 from xdpctl.abi.explanation import Explanation
 from xdpctl.base.net import packets
-from xdpctl.base.net.packets import PROTOCOLS
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import BusyError, ConfigError, DatapathError
+from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.rule import Rule
 from xdpctl.model.services import DNS, HTTPS
 from xdpctl.model.sides import is_nobodys
@@ -40,16 +41,17 @@ from xdpctl_api.shapes.why import AnswerOut, EntryOut, WhyOut
 
 router = APIRouter(prefix="/v1/why", tags=["explain"])
 _FROM_PORT = 40000
-_SERVICES: Mapping[str, tuple[str, int]] = {
-    "web (TCP 443)": ("tcp", HTTPS),
-    "web (TCP 80)": ("tcp", 80),
-    "mail (TCP 25)": ("tcp", 25),
-    "DNS (UDP 53)": ("udp", DNS),
-    "video and VPN (UDP 443)": ("udp", HTTPS),
-    "ping": ("icmp", 0),
+_USUAL: Mapping[str, tuple[int, int]] = {
+    "web (TCP 443)": (TCP, HTTPS),
+    "web (TCP 80)": (TCP, 80),
+    "mail (TCP 25)": (TCP, 25),
+    "DNS (UDP 53)": (UDP, DNS),
+    "video and VPN (UDP 443)": (UDP, HTTPS),
+    "ping": (ICMP, 0),
 }
 _ECHO_REQUEST = {4: 8, 6: 128}
 _OTHERS = "any other host"
+_LEARNT_MAX = 8  # of the services that a host or network has been seen to serve
 
 
 @router.get("/{address}", responses=refusals(ConfigError, BusyError))
@@ -92,13 +94,24 @@ def _asked(ctx: ControlPlane, source: Prefix) -> Iterator[Answer]:
     named = named_hosts(ctx.controller, source.family)
     hosts = {host: str(over).removesuffix(f"/{host.length}") for host, over in named.items()}
     for destination, name in {any_host(source.family, named.values()): _OTHERS, **hosts}.items():
-        for service, (protocol, port) in _SERVICES.items():
-            number = PROTOCOLS["icmpv6" if (protocol, source.family) == ("icmp", 6) else protocol]
+        for service, (protocol, port) in _services(ctx, named.get(destination)).items():
+            number = ICMPV6 if source.family == 6 and protocol == ICMP else protocol
             frame = packets.build(source, destination, number, _FROM_PORT, port, icmp_type=kind)
             explanation = ctx.controller.datapath.explain(frame, True in known)
             if explanation.reason is Reason.SPOOFED and False in known:  # it is inside
                 explanation = ctx.controller.datapath.explain(frame, False)
             yield _of(service, name, explanation, matched(held, explanation))
+
+
+def _services(ctx: ControlPlane, over: Prefix | None) -> Mapping[str, tuple[int, int]]:
+    """What most networks serve, and the busiest other services inside a prefix."""
+    if over is None:
+        return _USUAL
+    at = (figures.service for figures in ctx.sampler.served.figures())
+    served = dict.fromkeys((each.protocol, each.port) for each in at if over.covers(each.host))
+    others = (each for each in served if each not in _USUAL.values())
+    learnt = {f"{'TCP' if each[0] == TCP else 'UDP'} {each[1]}": each for each in others}
+    return {**_USUAL, **dict(islice(learnt.items(), _LEARNT_MAX))}
 
 
 def _of(service: str, host: str, explanation: Explanation, met: Sequence[Held]) -> Answer:

@@ -84,7 +84,7 @@ class NodeOut(BaseModel):
     sets: int
     incidents: int
     bypass: bool
-    frozen: bool = Field(description="Whether its detectors may not act")
+    passive: bool = Field(description="Whether its detectors only observe, or are off")
     held: str = Field(
         description="Its condition in one word, as GET /v1/condition has it; empty: not known",
         json_schema_extra={"pattern": f"^({'|'.join(State)}|)$"},
@@ -197,7 +197,7 @@ def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
     if report is None:
         return NodeOut(
             **common, version="", behind=revision, unsent=0, rules=0, matches=0, sets=0,
-            incidents=0, bypass=False, frozen=False, held="", refusals=0, refused={},
+            incidents=0, bypass=False, passive=False, held="", refusals=0, refused={},
             problems=["it has never reported"], certificate_ends=None, armed={},
         )  # fmt: skip
     return NodeOut(
@@ -210,7 +210,7 @@ def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
         sets=report.sets,
         incidents=report.incidents,
         bypass=report.bypass,
-        frozen=report.frozen,
+        passive=report.passive,
         held=report.held,
         refusals=report.refusals,
         refused=dict(report.refused),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""No way around the guards: by bulk removal, undo, replace, PATCH, promote, tags or odd input."""
+"""No way around the guards: by bulk removal, undo, replace, PATCH, enforce, tags or odd input."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -65,7 +65,7 @@ def test_a_changed_limit_is_guarded_like_a_new_one(api: Api, token: str) -> None
     problem(api.call("PATCH", path, TCP, token, json=change), 409, "lockout")
 
 
-@pytest.mark.parametrize("how", ["patch", "promote", "undo"])
+@pytest.mark.parametrize("how", ["patch", "enforce", "undo"])
 def test_a_monitored_rule_needs_force_to_become_a_wide_drop(api: Api, how: str) -> None:
     made = api.add("8.0.0.0/6", action="accept" if how == "patch" else "drop", mode="monitor")
     path = f"/v1/rules/{made['id']}"
@@ -74,8 +74,8 @@ def test_a_monitored_rule_needs_force_to_become_a_wide_drop(api: Api, how: str) 
         problem(api.call("PATCH", path, json=body), 409, "unconfirmed")
         assert api.call("PATCH", path, json={**body, "force": True}).status_code == 200
     else:
-        problem(api.call("POST", f"{path}/promote"), 409, "unconfirmed")
-        assert api.call("POST", f"{path}/promote", params={"force": "true"}).status_code == 200
+        problem(api.call("POST", f"{path}/enforce"), 409, "unconfirmed")
+        assert api.call("POST", f"{path}/enforce", params={"force": "true"}).status_code == 200
 
 
 def test_a_detector_cannot_get_around_a_release_or_forge_one(box: Api) -> None:

@@ -203,13 +203,13 @@ def test_bad_input_is_400_with_the_field_and_changes_nothing(
     assert int(api.datapath.control["armed"]) == 0
 
 
-def test_a_monitored_match_can_be_promoted(api: Api) -> None:
+def test_a_monitored_match_can_be_enforced(api: Api) -> None:
     for match in ("udp", {"source": "203.0.113.7"}):
         made = add(api, match, mode="monitor")
         path = f"/v1/rules/{made['id']}"
-        assert api.call("POST", f"{path}/promote").json()["mode"] == "enforce"
+        assert api.call("POST", f"{path}/enforce").json()["mode"] == "enforce"
         assert api.call("GET", path).json()["mode"] == "enforce"
-    assert problem(api.call("POST", "/v1/rules/m-0/promote"), 404, "not-found")
+    assert problem(api.call("POST", "/v1/rules/m-0/enforce"), 404, "not-found")
 
 
 def test_an_admin_may_drop_everything_with_force(api: Api) -> None:

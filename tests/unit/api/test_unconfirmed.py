@@ -45,15 +45,15 @@ def test_a_new_drop_of_most_connections_needs_force(api: Api) -> None:
     assert api.add("203.0.113.0/24")["created"]
 
 
-@pytest.mark.parametrize("how", ["patch", "promote", "action"])
+@pytest.mark.parametrize("how", ["patch", "enforce", "action"])
 def test_a_rule_that_begins_to_drop_most_connections_needs_force(api: Api, how: str) -> None:
     begun: dict[str, Any] = {"action": "accept"} if how == "action" else {"mode": "monitor"}
     made = api.add("198.51.100.0/24", **begun)
     path = f"/v1/rules/{made['id']}"
 
     def ask(**more: Any) -> Any:
-        if how == "promote":
-            return api.call("POST", f"{path}/promote", params=more)
+        if how == "enforce":
+            return api.call("POST", f"{path}/enforce", params=more)
         change = {"action": "drop"} if how == "action" else {"mode": "enforce"}
         return api.call("PATCH", path, json={**change, **more})
 

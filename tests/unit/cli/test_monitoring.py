@@ -42,7 +42,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def answers(api: Api, **statistics: Any) -> None:
     api.answers["POST", "/v1/rules"] = {**ADDED, "mode": "monitor"}
     api.answers["GET", PLACE] = {**MONITORED, "statistics": {**STATISTICS, **statistics}}
-    api.answers["POST", f"{PLACE}/promote"] = ADDED
+    api.answers["POST", f"{PLACE}/enforce"] = ADDED
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_collateral_of_forwarded_traffic_is_unknown_and_never_taken_for_none(
     assert "unknown here (forwarded traffic)" in out
     assert "unestablished" not in out
     assert "collateral unknown: 100 % of the packets are forwarded" in " ".join(out.split())
-    assert ("POST", f"{PLACE}/promote") not in [call[:2] for call in api.calls]
+    assert ("POST", f"{PLACE}/enforce") not in [call[:2] for call in api.calls]
 
 
 def test_common_fields_of_the_packets_are_shown_in_match_syntax(api: Api, run: Run) -> None:

@@ -58,7 +58,7 @@ def test_a_button_of_an_old_page_does_nothing_to_another_rule(box: Api, browser:
     etag = rules(box)["203.0.113.7_32"]["etag"]
     box.call("DELETE", "/v1/rules/203.0.113.7_32")
     box.add("203.0.113.7", action="accept", confirm_within="60s")
-    for action in ("confirm", "remove", "promote"):
+    for action in ("confirm", "remove", "enforce"):
         assert browser.act(action, id="203.0.113.7_32", etag=etag)["status"] == 412
     assert rules(box)["203.0.113.7_32"]["confirm_in"] is not None
 
@@ -85,10 +85,10 @@ def test_a_limit_needs_a_rate(box: Api, browser: Browser) -> None:
         assert refused["status"] == 400, number
 
 
-def test_monitored_rules_are_promoted(box: Api, browser: Browser) -> None:
+def test_monitored_rules_are_enforced(box: Api, browser: Browser) -> None:
     browser.act("block", match="src 203.0.113.7", mode="monitor")
     assert "src 203.0.113.7/32" in text(browser.get("/rules"))
-    browser.act("promote", id="203.0.113.7_32")
+    browser.act("enforce", id="203.0.113.7_32")
     assert rules(box)["203.0.113.7_32"]["mode"] == "enforce"
 
 
@@ -111,10 +111,10 @@ def test_a_source_is_released_with_its_ticket(box: Api, browser: Browser) -> Non
     assert (rule["action"], rule["reason"], rule["expires_in"]) == ("accept", "ticket 4711", 3600)
 
 
-def test_detectors_can_be_frozen_and_released(box: Api, browser: Browser) -> None:
-    assert "frozen" in browser.act("freeze", mode="off")["text"]
+def test_automatic_can_be_switched_off_and_on(box: Api, browser: Browser) -> None:
+    assert "automatic is off" in browser.act("automatic", mode="off")["text"]
     assert box.call("GET", "/v1/automatic").json()["mode"] == "off"
-    browser.act("freeze", mode="configured")
+    browser.act("automatic", mode="configured")
     assert box.call("GET", "/v1/automatic").json()["mode"] is None
 
 

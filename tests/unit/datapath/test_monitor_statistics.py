@@ -107,7 +107,7 @@ def test_a_rule_has_statistics_while_it_is_in_monitor_mode(api: Api) -> None:
     assert all(rule["statistics"] is None for rule in listed)
     api.call("PATCH", "/v1/rules/203.0.113.0_24", json={"reason": "the same statistics go on"})
     assert api.datapath.statistics_values[slot] != monitor_statistics.NOTHING
-    api.call("POST", "/v1/rules/203.0.113.0_24/promote")
+    api.call("POST", "/v1/rules/203.0.113.0_24/enforce")
     assert api.datapath.monitored() == []
     assert api.call("GET", "/v1/rules/203.0.113.0_24").json()["statistics"] is None
 

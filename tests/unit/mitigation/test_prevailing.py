@@ -20,10 +20,10 @@ from tests.support.hooked import (
 from xdpctl.base.net.tcp_peers import Connections, Peers
 
 
-def test_a_promoted_rule_stays_enforced(box: Api) -> None:
+def test_a_enforced_rule_stays_enforced(box: Api) -> None:
     configured(box, ladder={"monitor": 600, "limit": 30})
     rule = flood(box)
-    assert box.call("POST", f"/v1/rules/{rule}/promote").status_code == 200
+    assert box.call("POST", f"/v1/rules/{rule}/enforce").status_code == 200
     box.clock.advance(300)
     flood(box, phase="continues")
     held = standing(box)[rule]

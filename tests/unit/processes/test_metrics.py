@@ -84,7 +84,7 @@ def test_metrics_count_packets_by_kind(api: Api) -> None:
     assert found["xdpctl_not_sampled_packets_total",] == 40
 
 
-def test_a_promoted_rule_keeps_its_series(api: Api) -> None:
+def test_a_enforced_rule_keeps_its_series(api: Api) -> None:
     made = api.call("POST", "/v1/rules", json={"match": "udp src-port 53", "mode": "monitor"})
     identity = made.json()["id"]
     assert ("xdpctl_match_packets_total", identity) in samples(api)

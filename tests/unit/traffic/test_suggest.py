@@ -10,10 +10,11 @@ import pytest
 from bench.detection.made import ATTACKS as MADE
 from bench.detection.made import balanced
 from tests.support.packets import address, ethernet, ipv4, udp
+from xdpctl.abi.constants import FlowState
 from xdpctl.model.effect import Action
 from xdpctl.traffic.baseline import Baseline, Before
 from xdpctl.traffic.classify import heads
-from xdpctl.traffic.packets import PACKET, PacketArray, read
+from xdpctl.traffic.packets import PACKET, PacketArray, joined, read
 from xdpctl.traffic.proposal import Proposal, propose
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.suggest import Suggestion, suggest
@@ -149,6 +150,25 @@ def test_without_earlier_traffic_an_icmp_flood_is_named_by_type() -> None:
     window, _ = attacked([ping] * 20_000)
     (one,) = suggest(window, 2.0, NOTHING)
     assert str(one.match) == f"dst {VICTIM} proto icmp icmp-type 8 icmp-code 0"
+
+
+def known(packets: PacketArray) -> PacketArray:
+    """The same packets, of flows that are known."""
+    packets = packets.copy()
+    packets["flow"] = FlowState.KNOWN
+    return packets
+
+
+@pytest.mark.parametrize("earlier", [before(), NOTHING], ids=["old box", "new box"])
+def test_no_match_is_made_for_what_known_flows_send(earlier: Before) -> None:
+    rng = random.Random(5)
+    upload = known(read(heads([tcp(rng, VICTIM, 873, 0x10) for _ in range(9_000)])))
+    people = known(read(heads(school(2, 2_000))))
+    assert suggest(joined([people, upload]), 2.0, earlier) == []
+    flood = read(heads([datagram(rng, VICTIM, 53, 4_000, 1_200) for _ in range(6_000)]))
+    [found] = suggest(joined([people, upload, flood]), 2.0, earlier)
+    assert "src-port 53" in str(found.match)
+    assert found.share == pytest.approx(6_000 / 17_000, rel=0.05)
 
 
 def test_little_traffic_without_earlier_traffic_needs_no_match() -> None:

@@ -137,12 +137,17 @@ def test_unobserved_packets_make_the_condition_unclear() -> None:
 
 
 def test_a_flood_that_no_match_explains_hurts() -> None:
-    flood = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000)
+    flood = Look([], 4.0, 1000, 3600.0, unknown=500_000, unknown_before=1_000)
     assert condition(flood, False, attached()).state is State.HURTING
-    unknown = Look([], 4.0, 1000, 0.0, rate=500_000)
+    unknown = Look([], 4.0, 1000, 0.0, unknown=500_000)
     assert condition(unknown, False, attached()).state is State.UNCLEAR
-    usual = Look([], 4.0, 1000, 3600.0, rate=500_000, before=300_000)
+    usual = Look([], 4.0, 1000, 3600.0, unknown=500_000, unknown_before=300_000)
     assert condition(usual, False, attached()).state is State.QUIET
+
+
+def test_more_packets_of_known_flows_are_no_flood() -> None:
+    bell = Look([], 4.0, 1000, 3600.0, rate=500_000, before=1_000, unknown=900, unknown_before=20)
+    assert condition(bell, False, attached()).state is State.QUIET
 
 
 def test_a_rule_that_drops_nearly_everything_does_not_count_as_held() -> None:

@@ -79,7 +79,8 @@ def _state(node: dict[str, Any]) -> str:
     if not node["live"]:
         silent = node["silent_for"]
         return "never heard of" if silent is None else f"silent for {show_duration(silent)}"
-    states = [name for name in ("bypass", "frozen") if node[name]]
+    states = ["bypass"] if node["bypass"] else []
+    states += ["detectors do not act"] if node["passive"] else []
     states += [f"{node['unsent']:,} unsent"] if node["unsent"] else []
     return ", ".join(states) or "ok"
 

@@ -29,7 +29,7 @@ _KEYS = (
     ("/", "look only at packets of a match"),
     ("v", "show all packets, only passed ones, or only dropped ones"),
     ("s", "order by packets or by bits"),
-    ("f", "freeze detectors, or let them act again"),
+    ("o", "switch automatic off: detectors add no rules; or on again"),
     ("B", "bypass: let everything pass, or filter again"),
     ("q", "end this view; rules stay"),
 )
@@ -214,22 +214,22 @@ class Acting(App[None]):
         keys = [f"{key}  {what}" for key, what in _KEYS]
         self.push_screen(Details([*keys, "", f"tabs: {tabs}"]))
 
-    def action_freeze(self) -> None:
-        """Freeze detectors, or let them act again."""
-        frozen = self.shown is not None and "detectors off" in self.shown.state
-        word, mode = ("configured", None) if frozen else ("freeze", "off")
-        what = "Detectors will act as configured." if frozen else "Detectors will add no rules."
+    def action_automatic(self) -> None:
+        """Let detectors add no more rules, or act again."""
+        is_off = self.shown is not None and "detectors off" in self.shown.state
+        word, mode = ("on", None) if is_off else ("off", "off")
+        what = "Detectors will act as configured." if is_off else "Detectors will add no rules."
 
         def take(typed: str | None) -> None:
             if typed == word:
-                sentence = (
-                    f"detectors: {'as configured' if frozen else 'frozen, existing rules stay'}"
+                done = "as configured" if is_off else "off, and existing rules stay"
+                self._do(
+                    "PUT", "/v1/automatic", lambda _: f"automatic is {done}", json={"mode": mode}
                 )
-                self._do("PUT", "/v1/automatic", lambda _: sentence, json={"mode": mode})
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 
-        self.push_screen(Question([what, f"Press Enter to confirm {word}."], word), take)
+        self.push_screen(Question([what, f"Press Enter to switch automatic {word}."], word), take)
 
     def action_bypass(self) -> None:
         """Let everything pass, or filter again."""

@@ -48,7 +48,7 @@ class TopApp(Acting):
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("v", "verdict", "Verdict"),
         Binding("s", "sort", "Sort", show=False),
-        Binding("f", "freeze", "Freeze"),
+        Binding("o", "automatic", "Automatic"),
         Binding("B", "bypass", "Bypass"),
         Binding("question_mark", "help", "Keys", key_display="?"),
         Binding("q", "quit", "Quit"),

@@ -191,7 +191,7 @@ def _decide(
         return rule, code
     # a person has seen what the rule hits, so the answer also confirms a wide drop
     query = {"force": True} if force or max_share is None else {}
-    return client.call("POST", path("rules", rule["id"], "promote"), params=query), 0
+    return client.call("POST", path("rules", rule["id"], "enforce"), params=query), 0
 
 
 def _ask() -> int:

@@ -125,7 +125,7 @@ class Reporter:
             refused=shown(refused),
             problems=tuple(problem[:300] for problem in problems[:10]),
             bypass=member.controller.datapath.bypass(),
-            frozen=state.automatic in (Automatic.OFF, Automatic.OBSERVE),
+            passive=state.automatic in (Automatic.OFF, Automatic.OBSERVE),
             held=held,
             incidents=sum(incident.open for incident in list(state.incidents.values())),
             expires=self.expires,

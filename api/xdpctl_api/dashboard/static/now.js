@@ -10,8 +10,8 @@ import { time as when } from "./times.js";
 
 const MINUTE = 60_000; // ms
 const EACH = 2000; // ms between looks at lists
-const WAIT = 50; // rules on trial that are shown
 const find = (name) => document.getElementById(name);
+const most = (name) => find(name).dataset.most; // rows that it shows
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.value;
 let known = true; // whether anything is known of the traffic now
 
@@ -43,7 +43,7 @@ const row = (rule) => ({
 });
 
 async function rules() {
-  const found = (await ask("/v1/rules?sort=rate&limit=12")).rules.map(row);
+  const found = (await ask(`/v1/rules?sort=rate&limit=${most("rules")}`)).rules.map(row);
   const atWork = found.filter((rule) => rule.rate !== 0);
   showIn(find("rules"), "row-rule", atWork, "id");
   find("no-rules").hidden = find("rules").children.length > 0;
@@ -55,12 +55,12 @@ let looked = 0;
 async function hits() {
   looked += 1;
   if (looked % 5 !== 1) return;
-  const found = (await ask("/v1/rules?sort=rate&limit=500")).rules.map(row);
+  const found = (await ask(`/v1/rules?sort=rate&limit=${most("hits")}`)).rules.map(row);
   showIn(find("hits"), "card-hit", found.filter((rule) => rule.collateral?.hurts), "id");
 }
 
 async function waits() {
-  const found = await ask(`/v1/rules?provisional=true&limit=${WAIT}`);
+  const found = await ask(`/v1/rules?provisional=true&limit=${most("waits")}`);
   showIn(find("waits"), "card-wait", found.rules.map(row), "id");
   find("more-waits").hidden = !found.next;
   const card = find("proposed");
@@ -90,7 +90,7 @@ document.addEventListener("condition", ({ detail }) => {
 });
 
 async function incidents() {
-  const found = (await ask("/v1/incidents?limit=50")).incidents;
+  const found = (await ask(`/v1/incidents?limit=${most("since")}`)).incidents;
   mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: each.words })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
@@ -104,7 +104,7 @@ async function incidents() {
 // lists
 
 async function served() {
-  const found = await ask("/v1/served?limit=8");
+  const found = await ask(`/v1/served?limit=${most("services")}`);
   const rows = found.services.map((each) => ({ ...each, service: `${each.address} ${each.protocol} ${each.port}` }));
   show(find("services"), find("row-service"), rows, "service");
   find("serving").hidden = rows.length === 0;
@@ -120,7 +120,7 @@ async function tops() {
   const only = where ? `&where=${encodeURIComponent(where)}` : "";
   asked += 1;
   const mine = asked;
-  const found = await ask(`/v1/top?by=${by}&verdict=${chosen("verdict")}&window=4s&limit=6${only}`);
+  const found = await ask(`/v1/top?by=${by}&verdict=${chosen("verdict")}&window=4s&limit=${lists[0].dataset.most}${only}`);
   if (mine !== asked) return; // another list was asked for since
   find("missing").hidden = found.missing === 0;
   find("missing").textContent = `${si(found.missing)} packets are missing in these lists: there was no room for them.`;

@@ -73,9 +73,9 @@ on("figures", ({ bypass, automatic }) => {
   if (!find("bypass-on")) return; // this caller may change nothing
   find("bypass-on").hidden = bypass;
   find("bypass-off").hidden = !bypass;
-  find("freeze").hidden = automatic === "off";
-  const thaw = find("thaw");
-  if (thaw) thaw.hidden = automatic !== "off";
+  find("automatic-off").hidden = automatic === "off";
+  const on = find("automatic-on");
+  if (on) on.hidden = automatic !== "off";
 });
 
 on("problems", ({ problems }) => {

@@ -294,9 +294,9 @@ def test_the_help_lists_every_key(box: Box) -> None:
     drive(box, steps)
 
 
-def test_the_freeze_key_asks_and_then_switches_detectors_off(box: Box) -> None:
+def test_a_key_switches_automatic_off_after_a_question(box: Box) -> None:
     async def steps(top: Driven) -> None:
-        await top.press("f")
+        await top.press("o")
         await top.press("enter")
         assert box.changes[-1] == ("PUT", "/v1/automatic", {"mode": "off"})
 
