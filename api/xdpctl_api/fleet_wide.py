@@ -157,7 +157,9 @@ def _condition(answers: Answers) -> Any:
     ]
     matches = [match for answer in answers.values() for match in answer["matches"]]
     ranked = sorted(matches, key=lambda match: -match["packets"])[:5]
-    return {**first, "state": state, "reasons": reasons, "matches": ranked}
+    waiting = {rule["id"]: rule for answer in answers.values() for rule in answer["waiting"]}
+    found = {"reasons": reasons, "waiting": list(waiting.values()), "matches": ranked}
+    return {**first, "state": state, **found}
 
 
 _MERGERS: tuple[tuple[re.Pattern[str], Merge], ...] = (

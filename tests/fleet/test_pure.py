@@ -164,7 +164,7 @@ def test_series_are_summed_and_the_condition_is_the_worst_of_all_nodes() -> None
     assert merge
 
     def word(state: str) -> dict[str, object]:
-        return {"state": state, "reasons": [f"it is {state}"], "matches": []}
+        return {"state": state, "reasons": [f"it is {state}"], "waiting": [], "matches": []}
 
     worst = merge({"a": word("quiet"), "b": word("hurting")})
     assert (worst["state"], worst["reasons"]) == ("hurting", ["b: it is hurting"])

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.units import si
+from xdpctl.base.units import si, si3
 from xdpctl.cli import words
 from xdpctl.errors import Refused
 
@@ -22,6 +22,7 @@ out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 _COLOURS = {"drop": "red", "accept": "green", "pass": "green"}
 _REJECTS = 20  # printed one by one
+_EXACT = 100  # a larger rate is shown without decimals
 _LEAST = 8  # characters that a shortened column keeps
 _ANSI = {"drop": 31, "accept": 32}
 
@@ -168,7 +169,7 @@ def rate(limit: dict[str, Any]) -> str:
     """The limit as text: `10,000 pps per source`."""
     number, unit = (limit["pps"], "pps") if limit["pps"] else (limit["bps"], "bps")
     per = "" if limit["per"] == "all" else f" per {limit['per']}"
-    amount = f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
+    amount = f"{number:,.0f}" if float(number).is_integer() or number >= _EXACT else f"{number:g}"
     return f"{amount} {unit}{per}"
 
 
@@ -227,8 +228,17 @@ def word(client: "ApiClient") -> Mapping[str, Any]:
     try:
         condition: Mapping[str, Any] = client.call("GET", "/v1/condition")
     except Refused as error:
-        return {"state": "unknown", "reasons": [str(error)], "matches": []}
-    return {name: condition[name] for name in ("state", "reasons", "matches")}
+        return {"state": "unknown", "reasons": [str(error)], "waiting": [], "matches": []}
+    return {name: condition[name] for name in ("state", "reasons", "waiting", "matches")}
+
+
+def proposals(rules: Iterable[Mapping[str, Any]]) -> None:
+    """Print detectors' rules that wait for a decision, each with the command that enforces it."""
+    for rule in rules:
+        people = f" ({rule['statistics']['text']})" if rule["statistics"] else ""
+        text = f"proposed: {rule['does']}, {si3(rule['rate'])} packets/s of {rule['words']}{people}"
+        out.print(escape(text), style="bold", soft_wrap=True)
+        out.print(f"  enforce it: xdpctl mode {rule['id']} enforce")
 
 
 def fields(lines: dict[str, str]) -> None:

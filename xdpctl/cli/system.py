@@ -59,6 +59,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     lines |= _memories(report)
     lines |= {name: _interface(port) for name, port in report["interfaces"].items()}
     output.fields(lines)
+    output.proposals(word["waiting"])
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
             output.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")

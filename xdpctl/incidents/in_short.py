@@ -63,7 +63,12 @@ def _cost(incident: dict[str, Any], facts: Mapping[str, str]) -> str:
 
 
 def _open(incident: dict[str, Any]) -> str:
-    force = incident["rules_made"] - incident["rules_ended"]
-    rules = f"{force:,} rule{'' if force == 1 else 's'} in force" if force else ""
-    waits = "it is not over" if incident["open"] else ""
-    return ", ".join(part for part in (rules, waits) if part) or "nothing"
+    standing = incident["rules_made"] - incident["rules_ended"]
+    counting = sum(r["mode"] == "monitor" and not r["ended_at"] for r in incident["rules"])
+    force, only = max(standing - counting, 0), min(counting, standing)
+    parts = [
+        f"{force:,} rule{'' if force == 1 else 's'} in force" if force else "",
+        f"{only:,} rule{' only counts' if only == 1 else 's only count'}" if only else "",
+        "it is not over" if incident["open"] else "",
+    ]
+    return ", ".join(filter(None, parts)) or "nothing"

@@ -35,12 +35,14 @@ class Collateral:
         return max(self.people / self.sources, self.low) if self.sources else None
 
     def __str__(self) -> str:
-        repeats = "; as many flows come again as may pass, and newcomers may be lost among them"
-        return self._said() + (repeats if self.repeats else "")
+        if not self.repeats:
+            return self._said()
+        lost = "the flood repeats its flows, so newcomers may be lost among them"
+        return f"{self._said()}; {lost}" if self.sources else f"it cannot be measured: {lost}"
 
     def _said(self) -> str:
         if not (self.sources or self.low):
-            return "whom it hits is not measured"
+            return "not measured yet"
         shares = f"{_percent(self.low)} to {_percent(self.high)} of the TCP sources that it hits"
         return f"{shares} are people ({self.people} of {self.sources} that were tried)"
 

@@ -11,6 +11,7 @@ from xdpctl.errors import RuleError
 
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
 PPS_MAX = 1_000_000_000
+_EXACT = 100.0  # a larger rate is shown without decimals
 _BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
 _FIX = "write all, source, destination, source/24,/56 or destination+source/24"
 
@@ -88,8 +89,14 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
     def __str__(self) -> str:
         """The limit as text, such as `10,000 pps per source`."""
         number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
-        rate = f"{number:,.0f} {unit}" if number.is_integer() else f"{number:g} {unit}"
+        whole = number.is_integer() or number >= _EXACT
+        rate = f"{number:,.0f} {unit}" if whole else f"{number:g} {unit}"
         return rate if self.per == "all" else f"{rate} per {self.per}"
+
+
+def does(action: str, limit: Rate | None) -> str:
+    """What a rule does, in words: `drop`, or `limit to 10,000 pps per source`."""
+    return f"{action} to {limit}" if limit else action
 
 
 def _part(name: str, lengths: tuple[int, int]) -> str:

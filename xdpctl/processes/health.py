@@ -9,10 +9,14 @@ from msgspec import structs
 
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
+from xdpctl.detectors.registry import BUILTIN
+from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.flood.settings import Most
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
+from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
+from xdpctl.model.match.overlap import overlap
 from xdpctl.notify.changes import Snapshot
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.parts import Parts
@@ -22,9 +26,10 @@ from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unread import unread
 from xdpctl.traffic.unusual import Look, Unusual
 from xdpctl.watch import readiness
-from xdpctl.watch.condition import Condition, People, condition, overload, people_of
+from xdpctl.watch.condition import Condition, People, condition, overload, passing, people_of
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.uplinks import UplinkWatch
+from xdpctl.watch.waiting import Waiting, waiting, waits
 
 _UNREAD_SECONDS, _HITS_SECONDS = 10.0, 4.0
 _DETECTOR_SECONDS = 20.0  # in which the detector starts
@@ -54,8 +59,29 @@ class Health:
             look = replace(look, seconds=0.0)
         bypass = self.controller.datapath.bypass()
         full = [*self.uplinks.full(), *overload(self.series.latest)]
-        found = condition(look, bypass, self.loader(), full, self._people())
-        return look, replace(found, reasons=[self.tell(reason) for reason in found.reasons])
+        waits = self._waiting()
+        people = replace(self._people(), passing=passing(waits))
+        found = condition(look, bypass, self.loader(), full, people)
+        reasons = [self.tell(reason) for reason in found.reasons]
+        proposed = [each.rule.match for each in waits]
+        matches = [m for m in look.matches if not any(overlap(m.match, p) for p in proposed)]
+        return replace(look, matches=matches), Condition(found.state, reasons, waits)
+
+    def _waiting(self) -> list[Waiting]:
+        """The rules of detectors that observe, and that would hit something now."""
+        sample = self.sampler.last(_HITS_SECONDS)
+        whom = self.controller.state.collateral
+        rules = [
+            rule
+            for rule in list(self.controller.state.matches.values())
+            if waits(rule, whom.get(rule.id)) and self._observes(rule.origin)
+        ]
+        return waiting(rules, sample.packets, sample.seconds) if rules and sample else []
+
+    def _observes(self, detector: str) -> bool:
+        """Whether a detector's rules are in monitor mode until somebody enforces them."""
+        observing = self.settings.detect.mode is Most.OBSERVE and detector == BUILTIN
+        return observing or self.hooks.mode_for(detector) is Automatic.OBSERVE
 
     def _people(self) -> People:
         """Whether people are served."""
@@ -122,5 +148,6 @@ class Health:
         status = read_status(self.settings.detector_status)
         if status is None or status.silent:
             return ["the detector does not report: floods are not held unless somebody acts"]
-        refused = [mitigation.refused for mitigation in status.mitigations if mitigation.refused]
+        reasons = (mitigation.refused for mitigation in status.mitigations if mitigation.refused)
+        refused = [why for why in dict.fromkeys(reasons) if why != TAKEN_BACK]
         return [f"a mitigation is not in force: {why}" for why in refused[:3]]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The figures of a service: who gets in, what is usual, and how it fails. Values only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdpctl.base.net.prefix import Prefix, shown
@@ -28,6 +29,16 @@ class Newcomers:
     def __str__(self) -> str:
         where = f" at {shown(self.host)}" if self.host else ""
         return f"{self.now:.0f} newcomers a minute get in{where}, usually {self.usual:.0f}"
+
+
+def verdict(services: Sequence["Figures"]) -> str:
+    """Whether services fail their clients, in a sentence."""
+    failing = sum(bool(each.fails) for each in services)
+    compared = sum(each.usual is not None for each in services)
+    of = f"{compared} of {len(services)} services can be compared with what is usual"
+    if not compared:
+        return "what is usual is not known yet"
+    return f"{of}, {f'and {failing} fail their clients' if failing else 'and none fails'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from xdpctl.traffic.service_figures import Newcomers
 from xdpctl.traffic.unusual import Look
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.readiness import runs
+from xdpctl.watch.waiting import Waiting
 
 _MANY = 1_000.0  # packets a second: less is no flood
 _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
@@ -34,19 +35,24 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The word, and sentences that say why."""
+    """The word, sentences that say why, and what waits for a decision."""
 
     state: State
     reasons: Sequence[str]
+    waiting: Sequence[Waiting] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Sentences about people: who is hit, what is uncertain, and what is kept out for them."""
+    """Sentences about people: who is hit, what is uncertain, and what is kept out for them.
+
+    `passing` is about attacks that detectors found and only count.
+    """
 
     hurt: Sequence[str] = ()
     doubts: Sequence[str] = ()
     held: Sequence[str] = ()
+    passing: Sequence[str] = ()
 
 
 NOBODY = People()
@@ -61,10 +67,11 @@ def condition(
 ) -> Condition:
     """The condition, by what passes and what the rules do to people.
 
-    Hurting: people are hit, more passes than usual, the filter does not work, or packets are lost
-    before it: `full` says which uplinks are full, and whether this host is overloaded. Unclear: it
-    cannot be known, much less passes than before, or nobody measured whom a rule hits. Holding:
-    rules of detectors keep something out, and people get in. Quiet: there is nothing to do.
+    Hurting: people are hit, more passes than usual, a detector only counts an attack, the filter
+    does not work, or packets are lost before it: `full` says which uplinks are full, and whether
+    this host is overloaded. Unclear: it cannot be known, much less passes than before, or nobody
+    measured whom a rule hits. Holding: rules of detectors keep something out, and people get in.
+    Quiet: there is nothing to do.
     """
     accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
     beside = accepted if look.accepted >= _MANY else []
@@ -72,8 +79,8 @@ def condition(
         return Condition(State.HURTING, broken)
     if unknown := list(_unknown(look, loader)):
         return Condition(State.UNCLEAR, unknown + beside)
-    if people.hurt:
-        return Condition(State.HURTING, [*people.hurt, *beside])
+    if people.hurt or people.passing:
+        return Condition(State.HURTING, [*people.hurt, *people.passing, *beside])
     unusual = _told(look)
     if not look.compared and unusual:
         return Condition(State.UNCLEAR, ["no earlier traffic is known to compare with", *unusual])
@@ -124,6 +131,16 @@ def people_of(
         if arrivals := newcomers(rule.match.get("destination")):
             came[str(arrivals)] = None
     return People(hurt, doubts, [*came, *held])
+
+
+def passing(waiting: Iterable[Waiting]) -> list[str]:
+    """Sentences about attacks that pass because detectors only count them."""
+    return [
+        f"{si3(rate)} packets/s of {in_words(rule.match)} pass: {rule.origin} proposes a "
+        f"{rule.action}, and only counts"
+        for rule, rate, _ in waiting
+        if rate >= _MANY
+    ]
 
 
 def _harmless(rule: Rule, finding: Finding | None, whom: Collateral | None) -> bool:

@@ -89,7 +89,7 @@ def soonest(rule: Mapping[str, Any]) -> float | None:
 
 def _does(rule: Mapping[str, Any]) -> str:
     """The action of a rule, and whether it only counts."""
-    return f"{rule['action']}, monitor" if rule["mode"] == "monitor" else str(rule["action"])
+    return f"{rule['does']}, monitor" if rule["mode"] == "monitor" else str(rule["does"])
 
 
 def _whom(rule: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ async def now(page: PageIn) -> Response:
         most=_MOST,
         tops=tops["dimensions"] if tops else [],
         services=served["services"] if served else [],
+        served=served["text"] if served else "",
         rules=rules["rules"],
         provisional=waiting["rules"],
         more_wait=waiting["next"] is not None,

@@ -171,7 +171,7 @@ async def _change(
         before = draft.find(rule_id)
         changed = rules.change(draft, rule_id, changes, who, etag)
         if before:
-            rule_notes.rule_moved(draft, before, changed.rule, ctx.controller.hits(before))
+            rule_notes.rule_edited(draft, before, changed.rule, ctx.controller.hits(before))
         return changed
 
     changed = await asyncio.wrap_future(ctx.controller.submit(operation, change, states.scope))

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import RuleError
+from xdpctl.traffic.service_figures import verdict
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.paging import Cursor, number
@@ -35,5 +36,6 @@ async def served(
     last = first + limit
     return ServedList(
         services=[served_out(entry, ctx.names) for entry in services[first:last]],
+        text=verdict(services),
         next=str(last) if len(services) > last else None,
     )

@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is unusual in the traffic now, and what is proposed about it."""
 
+import asyncio
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 
 from xdpctl.abi.constants import Reason
 from xdpctl.errors import BusyError, RuleError
 from xdpctl.model.match.words import in_words
-from xdpctl.model.rate import Rate
+from xdpctl.model.rate import Rate, does
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.traffic.baseline import BEFORE_MAX
 from xdpctl.traffic.proposal import propose
 from xdpctl.traffic.suggest import Suggestion, suggest
+from xdpctl.watch.waiting import Waiting
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
 from xdpctl_api.routes.traffic import window_of
 from xdpctl_api.shapes.common import seconds as seconds_of
 from xdpctl_api.shapes.matches import limit_out
+from xdpctl_api.shapes.monitor import statistics_out
+from xdpctl_api.shapes.rules import RuleOut, rule_out
 from xdpctl_api.shapes.traffic import (
     ConditionOut,
     SuggestIn,
@@ -48,8 +54,21 @@ async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
         seconds=look.seconds,
         sampled=look.sampled,
         before_seconds=look.compared,
+        waiting=await asyncio.to_thread(_waiting, ctx, condition.waiting),
         matches=[_suggestion(suggestion, ctx) for suggestion in look.matches],
     )
+
+
+def _waiting(ctx: ControlPlane, rules: Sequence[Waiting]) -> list[RuleOut]:
+    """Rules that wait for a decision, with their rates and statistics."""
+    now = ctx.controller.clock.read()
+    return [
+        RuleOut(
+            **rule_out(ctx, rule, now) | {"rate": rate},
+            statistics=statistics_out(ctx.controller, ctx.controller.statistics(rule)),
+        )
+        for rule, rate, _ in rules
+    ]
 
 
 def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
@@ -68,10 +87,11 @@ def _suggest(ctx: ControlPlane, window: float, ago: float) -> SuggestOut:
 
 def _suggestion(suggestion: Suggestion, ctx: ControlPlane) -> SuggestionOut:
     proposal = propose(suggestion, bool(ctx.settings.outside_interfaces))
-    limit = limit_out(Rate(pps=proposal.pps)) if proposal.pps else None
+    limit = Rate(pps=proposal.pps) if proposal.pps else None
     return SuggestionOut(
         action=proposal.action,
-        limit=limit,
+        does=does(proposal.action, limit),
+        limit=limit_out(limit) if limit else None,
         match=str(suggestion.match),
         words=ctx.names.tell(in_words(suggestion.match)),
         packets=suggestion.packets,

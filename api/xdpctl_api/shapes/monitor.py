@@ -70,6 +70,10 @@ class StatisticsOut(BaseModel):
         description="Share of the packets that go to other hosts, 0 to 1: whether these belong to "
         "connections is known only with `flows_asked`. Null before the first packet"
     )
+    text: str = Field(
+        description="Of these packets, how many people send",
+        examples=["0 of 239,246 packets belong to known flows"],
+    )
 
 
 def statistics_out(
@@ -96,6 +100,19 @@ def statistics_out(
         top_ports=_shares(statistics.ports),
         top={word: _ranked(values) for word, values in rank(statistics.glimpses).items()},
         forwarded=_forwarded(statistics, controller.state.protection),
+        text=_people(statistics, flows_asked),
+    )
+
+
+def _people(statistics: MonitorStatistics, flows_asked: bool) -> str:
+    """How many of the packets people send, as far as this host knows."""
+    of = f"of {statistics.looked:,} packets belong to"
+    if not statistics.looked:
+        return "no packet was looked at yet"
+    if flows_asked:
+        return f"{statistics.known:,} {of} known flows"
+    return (
+        f"{statistics.established:,} {of} {len(statistics.connections):,} connections of this host"
     )
 
 

@@ -12,6 +12,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.words import in_words
+from xdpctl.model.rate import does
 from xdpctl.model.rule import Rule
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.paging import Next
@@ -52,6 +53,9 @@ class RuleOut(BaseModel):
     text: str = Field(description="The match as text")
     words: str = Field(description="The match in words, with the names of hosts")
     action: Action
+    does: str = Field(
+        description="The action in words, with its limit", examples=["limit to 5,000 pps"]
+    )
     limit: LimitOut | None
     spare: Spare
     priority: int
@@ -201,6 +205,7 @@ def rule_out(
         "match": {"source": rule.subject} if rule.by_source else rule.match.as_json(),
         "text": _text(rule),
         "words": ctx.names.tell(in_words(rule.match)),
+        "does": does(rule.action, rule.limit),
         "limit": limit_out(rule.limit) if rule.limit else None,
         "spare": rule.spare,
         "priority": rule.priority,

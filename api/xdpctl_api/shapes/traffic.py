@@ -17,6 +17,7 @@ from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Duration, Strict
 from xdpctl_api.shapes.matches import LimitOut
+from xdpctl_api.shapes.rules import RuleOut
 
 _HALF = (
     "which half of the clients did not exceed; measured in steps of a factor of four, and "
@@ -86,6 +87,9 @@ class SuggestionOut(BaseModel):
         description="What to do about it: a challenge of SYNs lets in who exists; a drop is "
         "proposed if nearly nothing like it came earlier; else a limit"
     )
+    does: str = Field(
+        description="The action in words, with its limit", examples=["limit to 5,000 pps"]
+    )
     limit: LimitOut | None = Field(description="The limit, for the action limit")
     packets: float = Field(description="Packets a second")
     bits: float = Field(description="Bits a second")
@@ -123,7 +127,13 @@ class ConditionOut(BaseModel):
     seconds: float = Field(description="Length of the window")
     sampled: int = Field(description="Number of sampled packets that no rule decided")
     before_seconds: float = Field(description="Length of the window before; 0: nothing is known")
-    matches: list[SuggestionOut] = Field(description="At most five")
+    waiting: list[RuleOut] = Field(
+        description="Rules of detectors that observe, and that would hit something now: the best "
+        "of those that may hit the same packets, none that hit many known flows"
+    )
+    matches: list[SuggestionOut] = Field(
+        description="At most five, of what no rule in `waiting` may hit"
+    )
 
 
 class SeriesValues(BaseModel):
@@ -174,6 +184,10 @@ class ServedList(BaseModel):
     """The services that serve somebody, those that serve most first."""
 
     services: list[ServedOut]
+    text: str = Field(
+        description="Whether they fail their clients",
+        examples=["7 of 9 services can be compared with what is usual, and none fails"],
+    )
     next: Next
 
 

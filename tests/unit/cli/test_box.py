@@ -55,6 +55,7 @@ def test_status_prints_problems_on_standard_error(api: Api, run: Run) -> None:
         ("GET", "/v1/condition"): {
             "state": "quiet",
             "reasons": ["nothing unusual passes"],
+            "waiting": [],
             "matches": [],
         },
     }

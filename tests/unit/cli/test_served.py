@@ -23,14 +23,14 @@ NEW = WEB | {"address": "2001:db8::1", "usual": None, "syn_ack": None, "fails": 
 
 
 def test_services_are_printed_with_their_usual_rate_and_waits(api: Api, run: Run) -> None:
-    api.answers["GET", "/v1/served"] = {"services": [WEB, NEW]}
+    api.answers["GET", "/v1/served"] = {"services": [WEB, NEW], "text": "and 1 fails"}
     code, out, _ = run("served", "192.0.2.0/24", "--limit", "5")
     assert code == 0
     assert api.calls[0][2]["params"] == {"limit": 5, "at": "192.0.2.0/24"}
     assert "192.0.2.1    tcp 443          41     44      1.5 M" in out
     assert "1 ms     > 4.29 s      268 ms" in out
     assert "2001:db8::1  tcp 443          41      ?" in out
-    assert out.endswith("half of the newcomers wait\n")
+    assert out.endswith("and 1 fails\nhalf of the newcomers wait\n")
     assert json.loads(run("served", "--json")[1]) == [WEB, NEW]
 
 

@@ -15,6 +15,14 @@ ROW = {
     "error": 0.011,
     "match": "dst 198.51.100.7 proto udp src-port 53",
 }
+QUIET: dict[str, Any] = {"state": "quiet", "reasons": [], "waiting": [], "matches": []}
+WAITING = {
+    "id": "m-1",
+    "does": "drop",
+    "rate": 6_000.0,
+    "words": "plain SYN",
+    "statistics": {"text": "0 of 900 packets belong to known flows"},
+}
 FOUND: dict[str, Any] = {
     "seconds": 10.04,
     "sampled": 9_800,
@@ -60,20 +68,27 @@ def test_once_prints_one_json_document(api: Api, run: Run) -> None:
 
 def test_suggestions_are_printed_with_what_they_would_hit(api: Api, run: Run) -> None:
     one = {"match": "udp src-port 123", "packets": 9_000.0, "bits": 1e6, "share": 0.75,
-           "error": 0.01, "before": 0.001, "before_error": 0.002, "action": "drop",
+           "error": 0.01, "before": 0.001, "before_error": 0.002, "action": "drop", "does": "drop",
            "limit": None}  # fmt: skip
     found = {"seconds": 10.0, "sampled": 900, "before_seconds": 3600.0, "before_sampled": 1000,
              "matches": [one]}  # fmt: skip
     api.answers["POST", "/v1/suggest"] = found
+    api.answers["GET", "/v1/condition"] = condition = dict(QUIET)
     out = run("suggest")[1]
     assert "0.1% ± 0.2" in out
     assert "udp src-port 123" in out
     assert "it ends by itself: xdpctl block --match 'udp src-port 123' --confirm-within 60s" in out
     one |= {"before": None, "before_error": None, "action": "limit", "limit": {"pps": 1_000.0}}
+    one |= {"does": "limit to 1,000 pps"}
     found["before_sampled"] = 0
     code, out, err = run("suggest")
     assert (code, "not known" in out, "no earlier traffic" in out, err) == (0, True, True, "")
-    assert "limit 1 kpps" in out
+    assert "limit to 1,000 pps" in out
     assert "xdpctl limit --match 'udp src-port 123' --pps 1000 --confirm-within 60s" in out
     found["matches"] = []
     assert "nothing stands out" in run("suggest")[1]
+    condition["waiting"] = [WAITING]
+    out = run("suggest")[1]
+    assert "proposed: drop, 6 k packets/s of plain SYN (0 of 900 packets belong to" in out
+    assert "enforce it: xdpctl mode m-1 enforce" in out
+    assert "nothing else stands out" in out

@@ -43,8 +43,8 @@ def test_the_interval_is_right_at_its_extremes(
         ),
         (
             Collateral(repeats=True),
-            "whom it hits is not measured; as many flows come again as may pass, and newcomers may "
-            "be lost among them",
+            "it cannot be measured: the flood repeats its flows, so newcomers may be lost among "
+            "them",
         ),
     ],
 )

@@ -4,21 +4,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich.text import Text
-from textual.app import App
-from textual.widgets import DataTable, Static
-from textual.worker import Worker, get_current_worker
-
 from xdpctl.cli import words
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.dialogs import Details, Question
-from xdpctl.cli.live.looks import TABS, Look
+from xdpctl.cli.live.doing import Doing
+from xdpctl.cli.live.looks import TABS
 from xdpctl.cli.live.tables import ApiClient, Line, printable
-from xdpctl.errors import Refused, RuleError, XdpctlError
+from xdpctl.client import path
+from xdpctl.errors import RuleError
 from xdpctl.model.rate import read_amount
 
 _KEYS = (
-    ("Enter", "do what is proposed for the row (tab Unusual)"),
+    ("Enter", "do what is proposed for the row (tab Unusual), enforce a rule that only counts"),
     ("b", "drop the packets that the row's match takes, at first for a trial"),
     ("l", "limit them to a number of packets a second"),
     ("h", "challenge their SYNs: who exists gets in"),
@@ -42,47 +39,12 @@ def _allowed(answer: Any) -> str:
     return "; ".join(line.strip() for line in words.allowed(answer))
 
 
-class Acting(App[None]):
+class Acting(Doing):
     """The actions of keys. Each calls the control plane in a thread, and shows what was done."""
 
     def __init__(self, client: ApiClient) -> None:
-        super().__init__()
-        self.client = client
-        self.shown: Look | None = None
+        super().__init__(client)
         self._last_rule = ""  # id of the provisional rule that this view added last
-
-    def say(self, text: str) -> None:
-        """Show a sentence below the table."""
-        self.query_one("#said", Static).update(Text(printable(text)))
-
-    def selected(self) -> Line | None:
-        """The line under the cursor."""
-        table = self.query_one(DataTable)
-        place = table.cursor_row
-        if not table.row_count or self.shown is None or place >= len(self.shown.lines):
-            return None
-        return self.shown.lines[place]
-
-    def from_thread(self, worker: Worker[Any], call: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the view's main thread, if the view still runs."""
-        if not worker.is_cancelled and self.is_running:
-            self.call_from_thread(call, *arguments)
-
-    def _do(self, method: str, path: str, describe: Callable[[Any], str], **body: Any) -> None:
-        """Call the API in a thread, and say what was done or why not."""
-
-        def call() -> None:
-            worker = get_current_worker()
-            try:
-                text = describe(self.client.call(method, path, **body))
-            except Refused as error:
-                fix = error.problem.get("fix", "")
-                text = words.spoken(f"not done: {error}" + (f" ({fix})" if fix else ""))
-            except XdpctlError as error:
-                text = f"not done: {error}"
-            self.from_thread(worker, self.say, text)
-
-        self.run_worker(call, thread=True, group="act", exit_on_error=False)
 
     def _added(self, rule: Any) -> str:
         self._last_rule = rule["id"] if rule["confirm_in"] is not None else ""
@@ -110,13 +72,14 @@ class Acting(App[None]):
             return
         lines = [
             f"{what}: {printable(line.match)}",
+            *([f"It takes {line.takes}."] if line.takes else []),
             f"It ends after {_TRIAL} unless you confirm it. Type {_FOREVER} for no trial.",
         ]
 
         def take(trial: str | None) -> None:
             if trial:
                 body = request(line, None if trial == _FOREVER else trial)
-                self._do("POST", "/v1/rules", self._added, json=body)
+                self.do("POST", "/v1/rules", self._added, json=body)
             elif trial is not None:
                 self.say("nothing was changed: no time was given")
 
@@ -128,8 +91,22 @@ class Acting(App[None]):
         if line is None or not line.action:
             self.action_why()
             return
+        if line.rule:
+            self._enforce(line)
+            return
         ways = {"drop": self.action_block, "challenge": self.action_challenge}
         ways.get(line.action, self.action_limit)()
+
+    def _enforce(self, line: Line) -> None:
+        """Ask, and enforce the rule of the row, which only counts so far."""
+        where = path("rules", line.rule, "enforce")
+        lines = [f"Enforce: {line.action} {printable(line.match)}", line.takes, "Press Enter."]
+
+        def take(typed: str | None) -> None:
+            if typed is not None:
+                self.do("POST", where, looks.done)
+
+        self.push_screen(Question([text for text in lines if text], "enforce"), take)
 
     def action_limit(self) -> None:
         """Limit the packets of the row."""
@@ -147,7 +124,7 @@ class Acting(App[None]):
                 except RuleError:
                     self.say("nothing was changed: write a number, such as 1000 or 5k")
                 else:
-                    self._do("POST", "/v1/rules", self._added, json=body)
+                    self.do("POST", "/v1/rules", self._added, json=body)
 
             self.push_screen(Question(lines, f"{line.pps or _PPS:g}"), take)
 
@@ -157,7 +134,7 @@ class Acting(App[None]):
             self.say("nothing waits for a confirmation here; see xdpctl list")
             return
         path = f"/v1/rules/{self._last_rule}/confirm"
-        self._do("POST", path, self._confirmed)
+        self.do("POST", path, self._confirmed)
 
     def _confirmed(self, rule: Any) -> str:
         self._last_rule = ""
@@ -176,7 +153,7 @@ class Acting(App[None]):
             if ttl:
                 body = {"source": line.address, "ttl": ttl, "reason": "top"}
                 sentence = f"released: {line.address} passes for {ttl}"
-                self._do("POST", "/v1/releases", lambda _: sentence, json=body)
+                self.do("POST", "/v1/releases", lambda _: sentence, json=body)
 
         self.push_screen(Question(lines, _RELEASE), take)
 
@@ -194,7 +171,7 @@ class Acting(App[None]):
 
         def take(typed: str | None) -> None:
             if typed == word:
-                self._do("POST", f"/v1/incidents/{identity}/allow", _allowed)
+                self.do("POST", f"/v1/incidents/{identity}/allow", _allowed)
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 
@@ -216,14 +193,14 @@ class Acting(App[None]):
 
     def action_automatic(self) -> None:
         """Let detectors add no more rules, or act again."""
-        is_off = self.shown is not None and "detectors off" in self.shown.state
+        is_off = self.shown is not None and self.shown.detectors_off
         word, mode = ("on", None) if is_off else ("off", "off")
         what = "Detectors will act as configured." if is_off else "Detectors will add no rules."
 
         def take(typed: str | None) -> None:
             if typed == word:
                 done = "as configured" if is_off else "off, and existing rules stay"
-                self._do(
+                self.do(
                     "PUT", "/v1/automatic", lambda _: f"automatic is {done}", json={"mode": mode}
                 )
             elif typed is not None:
@@ -233,14 +210,14 @@ class Acting(App[None]):
 
     def action_bypass(self) -> None:
         """Let everything pass, or filter again."""
-        on = self.shown is None or not self.shown.state.startswith("BYPASS")
+        on = self.shown is None or not self.shown.bypass
         word = "bypass" if on else "filter"
         what = "Everything will pass, the attack too." if on else "It will filter again."
 
         def take(typed: str | None) -> None:
             if typed == word:
                 sentence = "everything passes" if on else "filtering"
-                self._do("POST", "/v1/bypass", lambda _: sentence, json={"on": on})
+                self.do("POST", "/v1/bypass", lambda _: sentence, json={"on": on})
             elif typed is not None:
                 self.say(f"nothing was changed: {word} was not typed")
 

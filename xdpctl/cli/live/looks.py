@@ -79,6 +79,8 @@ class Look:
     problems: Sequence[str]
     rates: Sequence[str]
     refusal: str = ""  # why the control plane refused the table
+    bypass: bool = False
+    detectors_off: bool = False
 
 
 def look(client: ApiClient, view: View) -> Look:
@@ -87,19 +89,23 @@ def look(client: ApiClient, view: View) -> Look:
     automatic = client.call("GET", "/v1/automatic")
     condition, detector = output.word(client), client.call("GET", "/v1/detect")
     rates, problems = _rates(_history(client)), [*status["problems"]]
-    head = f"{condition['state']} · {state(status, automatic, detector)}"
+    why = "; ".join(condition["reasons"][:2])
+    head = f"{condition['state']}: {why}\n{state(status, automatic, detector)}"
+    columns: Columns = ()
+    lines, refusal = list[Line](), ""
     try:
         columns, lines = _table(client, view, condition)
     except Refused as error:
-        return Look((), (), head, problems, rates, str(error))
-    return Look(columns, lines, head, problems, rates)
+        refusal = str(error)
+    is_off = (automatic["mode"] or automatic["configured"]) == "off"
+    return Look(columns, lines, head, problems, rates, refusal, bool(status["bypass"]), is_off)
 
 
 def _table(
     client: ApiClient, view: View, condition: Mapping[str, Any]
 ) -> tuple[Columns, list[Line]]:
     if view.tab.by == "unusual":
-        return tables.unusual(condition["matches"])
+        return tables.unusual(condition)
     if view.tab.by == "rule":
         return tables.rules(client)
     if view.tab.by == "served":

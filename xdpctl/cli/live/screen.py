@@ -21,6 +21,7 @@ from xdpctl.cli.live.tables import ApiClient, Line, printable
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.match import text
 
+_NOTHING = "nothing unusual passes, and no rule of a detector waits for you"
 _CALM = "the filter works without this view"
 
 
@@ -125,13 +126,15 @@ class TopApp(Acting):
         state = self.query_one("#state", Static)
         problems = "; ".join(map(printable, look.problems))
         state.set_class(
-            bool(problems) or look.state.startswith("hurting") or "BYPASS" in look.state,
+            bool(problems) or look.state.startswith("hurting") or look.bypass,
             "trouble",
         )
         state.update(Text(look.state + (f" · {problems}" if problems else "")))
         self.query_one("#rates", Static).update(Text("\n".join(look.rates)))
         if look.refusal:
             self.say(look.refusal)
+        elif view.tab.by == "unusual" and not look.lines:
+            self.query_one("#view", Static).update(_NOTHING)
         self._fill(look, selected)
 
     def _fill(self, look: Look, selected: Line | None) -> None:
@@ -155,7 +158,7 @@ class TopApp(Acting):
 
     def _change(self, view: View) -> None:
         self._view, self.shown = view, None
-        self.query_one(DataTable).clear()  # the rows belong to the previous view
+        self.query_one(DataTable).clear(columns=True)  # the rows belong to the previous view
         self._show_view()
         self._refresh()
 
@@ -168,6 +171,7 @@ class TopApp(Acting):
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
         """Show the chosen tab."""
         place = int((event.tab.id or "tab-0").removeprefix("tab-"))
+        self.say("")
         self._change(replace(self._view, tab=TABS[place]))
 
     def action_tab(self, place: int) -> None:

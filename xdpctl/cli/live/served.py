@@ -30,11 +30,14 @@ def served(
     Example: xdpctl served 192.0.2.0/24
     """
     query: dict[str, Any] = {"limit": limit} | ({"at": at} if at else {})
-    services = options.client(context).call("GET", "/v1/served", params=query)["services"]
+    answer = options.client(context).call("GET", "/v1/served", params=query)
+    services = answer["services"]
     if printed(services, form):
         return
     columns, lines = tables.served(services)
-    if not output.table(columns, [line.cells for line in lines], form is Format.WIDE):
+    if output.table(columns, [line.cells for line in lines], form is Format.WIDE):
+        output.out.print(answer["text"])
+    else:
         output.out.print("no service has served anybody yet" + (f" at {escape(at)}" if at else ""))
     for service in services:
         if service["fails"]:

@@ -39,11 +39,30 @@ class Line:
     incident: str = ""
     action: str = ""  # what is proposed
     pps: float | None = None  # of a limit that is proposed
+    rule: str = ""  # id of the rule in monitor mode that does it
+    takes: str = ""  # how much traffic the match takes
 
 
-def unusual(matches: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
-    """Matches of unusual traffic that passes, as GET /v1/condition has them, with a proposal."""
+def unusual(condition: Mapping[str, Any]) -> tuple[Columns, list[Line]]:
+    """What waits for a decision, and unusual traffic that passes, as GET /v1/condition has them."""
     lines = [
+        Line(
+            key=rule["id"],
+            cells=(
+                printable(rule["words"]),
+                si3(rule["rate"]),
+                "",
+                printable(rule["statistics"]["text"]) if rule["statistics"] else "",
+                f"enforce: {rule['does']}",
+            ),
+            match=rule["text"],
+            action=rule["action"],
+            rule=rule["id"],
+            takes=f"{si3(rule['rate'])} packets/s",
+        )
+        for rule in condition["waiting"]
+    ]
+    lines += [
         Line(
             key=found["match"],
             cells=(
@@ -51,15 +70,20 @@ def unusual(matches: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
                 si3(found["packets"]),
                 f"{found['share']:.1%}",
                 "not known" if found["before"] is None else f"{found['before']:.1%}",
-                found["action"] + (f" {si3(found['limit']['pps'])}pps" if found["limit"] else ""),
+                found["does"],
             ),
             match=found["match"],
             action=found["action"],
             pps=found["limit"]["pps"] if found["limit"] else None,
+            takes=_takes(found),
         )
-        for found in matches
+        for found in condition["matches"]
     ]
     return ("what passes", ">packets/s", ">share", ">before", "press Enter to"), lines
+
+
+def _takes(row: Mapping[str, Any]) -> str:
+    return f"{si3(row['packets'])} packets/s, {row['share']:.0%} of what was looked at"
 
 
 def traffic(
@@ -81,6 +105,7 @@ def traffic(
             ),
             match=row["match"] or "",
             address=row["value"] if query["by"] == "source" else "",
+            takes=_takes(row),
         )
         for row in rows
     ]
@@ -94,17 +119,20 @@ def rules(client: ApiClient) -> tuple[Columns, list[Line]]:
         Line(
             key=rule["id"],
             cells=(
-                rule["text"],
-                rule["action"] + (" (monitor)" if rule["mode"] == "monitor" else ""),
+                rule["does"] + (", only counts" if rule["mode"] == "monitor" else ""),
                 si3(rule["rate"]),
                 si3(rule["packets"]),
                 _ends(rule),
+                printable(rule["words"]),
                 printable(rule["reason"]),
             ),
+            match=rule["text"],
+            action=rule["action"],
+            rule=rule["id"] if rule["mode"] == "monitor" else "",
         )
         for rule in records
     ]
-    return ("rule", "action", ">packets/s", ">hits", "ends in", "reason"), lines
+    return ("action", ">packets/s", ">hits", "ends in", "rule", "reason"), lines
 
 
 def _ends(rule: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from xdpctl.client import Client
 
 app = typer.Typer()
 _DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"
+_NOTHING = "nothing stands out: no match explains traffic that has grown"
 _LEAST = 0.005  # rows with a smaller share are not shown, except the first
 
 
@@ -110,20 +111,23 @@ def suggest(
 ) -> None:
     """Suggest matches of traffic that has grown, with the share of earlier traffic in each.
 
-    It looks at packets that no rule decides, and changes nothing.
+    It looks at packets that no rule decides and that belong to no known flow, and changes nothing.
+    What detectors propose comes first, if their rules only count.
 
     Example: xdpctl suggest
     """
     body = {"window": window, "before": before}
-    answer = options.client(context).call("POST", "/v1/suggest", json=body)
-    if printed(answer, form):
+    client = options.client(context)
+    answer, waiting = client.call("POST", "/v1/suggest", json=body), output.word(client)["waiting"]
+    if printed({**answer, "waiting": waiting}, form):
         return
+    output.proposals(waiting)
     if not answer["matches"]:
-        print("nothing stands out: no match explains traffic that has grown")
+        print("nothing else stands out" if waiting else _NOTHING)
     rows = [
         (
             *(si3(candidate["packets"]), f"{candidate['share']:.1%}"),
-            *(_before(candidate), _does(candidate), candidate["match"]),
+            *(_before(candidate), candidate["does"], candidate["match"]),
         )
         for candidate in answer["matches"]
     ]
@@ -134,11 +138,6 @@ def suggest(
         )
     for candidate in answer["matches"][:1]:
         print(f"\ntry it, it ends by itself: {_command(candidate)}")
-
-
-def _does(candidate: Mapping[str, Any]) -> str:
-    limit = candidate["limit"]
-    return str(candidate["action"]) + (f" {si3(limit['pps'])}pps" if limit else "")
 
 
 def _command(candidate: Mapping[str, Any]) -> str:

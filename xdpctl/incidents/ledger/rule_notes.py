@@ -86,6 +86,29 @@ def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
     draft.incidents[incident.id] = incident.replace(rules=rules)
 
 
+def rule_edited(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
+    """Note what a rule does since an operator changed it, and what it had hit until then.
+
+    What a rule counted in monitor mode is no hit of the rule that is enforced now.
+    """
+    rule_moved(draft, before, after, hits)
+    incident = of_rule(draft, after)
+    if incident is None:
+        return
+    now, begins = draft.now.unix, before.mode is not after.mode
+
+    def edited(record: RuleRecord) -> RuleRecord:
+        if record.id != after.id or record.ended_at:
+            return record
+        does = {"action": after.action.value, "mode": after.mode.value, "limit": after.limit}
+        record = structs.replace(record, **does)
+        counted = {"before_packets": hits.packets, "before_bytes": hits.bytes}
+        return structs.replace(record, at=now, **counted) if begins else record
+
+    rules = tuple(map(edited, incident.rules))
+    draft.incidents[incident.id] = incident.replace(updated_at=now, rules=rules)
+
+
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
     """The record of a rule, with what it does now if it was softened or raised."""
     if phase not in ("softened", "raised") or record.id != rule.id or record.ended_at:

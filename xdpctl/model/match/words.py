@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from xdpctl.base.net.packet_fields import DONT, FIRST, LAST, LATER
 from xdpctl.model.match import bits
 from xdpctl.model.match.match import Match
 
@@ -18,6 +19,19 @@ _KINDS = {  # what a sentence calls those of them that tests let pass
     frozenset((0x04,)): "RST",
     frozenset((0x04, 0x14)): "RST",
     frozenset((0x01, 0x11)): "FIN",
+}
+_PARTS = (0, DONT, FIRST, LATER, LATER | LAST)  # what a packet can be
+_WHICH = {
+    frozenset((FIRST,)): "first",
+    frozenset((LATER,)): "middle",
+    frozenset((LATER | LAST,)): "last",
+    frozenset((LATER, LATER | LAST)): "later",
+}
+_WHOLE = {
+    frozenset((0,)): "not fragmented, without DF",
+    frozenset((DONT,)): "not fragmented, with DF",
+    frozenset((0, DONT)): "not fragmented",
+    frozenset((0, FIRST, LATER, LATER | LAST)): "without DF",
 }
 _SHORT = frozenset(("tcp", "udp", "sctp", "icmp", "gre", "esp", "ipip"))  # written in capitals
 _PLURAL = "packets"
@@ -38,15 +52,19 @@ def _head(match: Match, texts: Mapping[str, str]) -> str:
         if name in texts:
             head = f"{head or 'ICMP'} {label} {texts[name]}"
     head = head or _PLURAL
-    match texts.get("fragment"):
-        case None:
-            return head
-        case "later":
-            return "later fragments" if head == _PLURAL else f"later fragments of {head}"
-        case "first":
-            return "first fragments" if head == _PLURAL else f"first fragments of {head}"
-        case other:
-            return f"{head} (fragment {other})"
+    return (
+        _fragments(fragment, head, texts["fragment"])
+        if (fragment := match.get("fragment"))
+        else head
+    )
+
+
+def _fragments(fragment: bits.Bits, head: str, text: str) -> str:
+    """The same packets, if only some fragments match, or whole packets with or without DF."""
+    passed = frozenset(value for value in _PARTS if bits.holds(fragment, value))
+    if which := _WHICH.get(passed):
+        return f"{which} fragments" if head == _PLURAL else f"{which} fragments of {head}"
+    return f"{head} {_WHOLE[passed]}" if passed in _WHOLE else f"{head} (fragment {text})"
 
 
 def _protocol(name: str) -> str:

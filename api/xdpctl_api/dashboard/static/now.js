@@ -9,6 +9,7 @@ import { show, si } from "./tables.js";
 import { time as when } from "./times.js";
 
 const MINUTE = 60_000; // ms
+const NAME_MOST = 40; // characters of an incident's name in the plot
 const EACH = 2000; // ms between looks at lists
 const find = (name) => document.getElementById(name);
 const most = (name) => find(name).dataset.most; // rows that it shows
@@ -38,7 +39,8 @@ function soonest(rule) {
 const row = (rule) => ({
   ...rule,
   left: soonest(rule),
-  does: rule.mode === "monitor" ? `${rule.action}, monitor` : rule.action,
+  does: rule.mode === "monitor" ? `${rule.does}, monitor` : rule.does,
+  match: rule.limit ? rule.text : "", // which can be dropped instead
   whom: rule.collateral?.text ?? "not measured",
 });
 
@@ -85,13 +87,17 @@ document.addEventListener("condition", ({ detail }) => {
   find("reasons").replaceChildren(...reasons);
   find("unusual").textContent = detail.before_seconds === 0 ? "What passes most: there is nothing earlier to compare with" : "Unusual among what passes";
   known = detail.matches !== null;
-  const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge", pps: each.limit?.pps ?? 1000 }));
+  const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge", drops: each.action !== "challenge", pps: each.limit?.pps }));
   showIn(find("matches"), "card-match", cards, "match");
+  const proposed = (detail.waiting ?? []).map((rule) => ({ ...row(rule), wants: rule.does, people: rule.statistics?.text }));
+  showIn(find("waiting"), "card-proposed", proposed, "id");
 });
+
+const short = (text) => (text.length > NAME_MOST ? `${text.slice(0, NAME_MOST)}…` : text);
 
 async function incidents() {
   const found = (await ask(`/v1/incidents?limit=${most("since")}`)).incidents;
-  mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: each.words })));
+  mark(found.map((each) => ({ at: Date.parse(each.opened_at) / 1000, name: short(each.words) })));
   const open = found.find((each) => each.open);
   find("since").hidden = !open;
   if (!open) return;
@@ -107,6 +113,7 @@ async function served() {
   const found = await ask(`/v1/served?limit=${most("services")}`);
   const rows = found.services.map((each) => ({ ...each, service: `${each.address} ${each.protocol} ${each.port}` }));
   show(find("services"), find("row-service"), rows, "service");
+  find("serve").textContent = found.text;
   find("serving").hidden = rows.length === 0;
 }
 

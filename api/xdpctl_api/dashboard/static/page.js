@@ -7,6 +7,7 @@ import "./times.js";
 
 const HOLD = 1200; // ms for which a button is held
 const CONDITION_EACH = 3000; // ms
+const SAID = 30_000; // ms for which it is shown what was done
 const WORDS = {
   quiet: ["\u2714", "Quiet"],
   holding: ["\u2714", "Holding"],
@@ -136,6 +137,7 @@ async function act(form, button) {
     const found = await answer.json();
     if (!answer.ok) return refuse(form, body, found);
     if (found.page || "reload" in form.dataset) return location.assign(found.where);
+    form.closest("[data-key]")?.setAttribute("data-acted", "");
     tell(found, body);
     form.closest("details")?.removeAttribute("open");
     document.dispatchEvent(new CustomEvent("acted"));
@@ -153,7 +155,10 @@ function tell(done, body) {
   if (done.keep) forms.push(formOf("confirm", "Keep", { id: done.keep }));
   if (done.undo) forms.push(formOf("undo", "Undo", { change: done.undo }));
   say(done.text, "calm", ...forms);
-  if (!done.keep) return;
+  if (!done.keep) {
+    trial = setTimeout(() => { find("said").hidden = true; }, SAID);
+    return;
+  }
   trial = setTimeout(() => {
     say(`The trial has ended, unless somebody kept it: ${body.get("match")}. `, "", formOf("block", "Once more", Object.fromEntries(body)));
   }, 1000 * done.ends_in);

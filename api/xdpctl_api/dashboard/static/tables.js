@@ -88,8 +88,9 @@ export function show(body, template, values, key) {
   }
   if (!still) body.replaceChildren(...wanted);
   else body.append(...wanted.filter((row) => !row.isConnected)); // below, so that none moves
-  for (const row of body.children) {
+  for (const row of [...body.children]) {
     const gone = !wanted.includes(row);
+    if (gone && "acted" in row.dataset) row.remove(); // whoever did it knows that it goes
     row.classList.toggle("gone", gone);
     for (const button of row.querySelectorAll("button")) button.disabled = gone;
   }

@@ -17,7 +17,8 @@ from xdpctl.cli.live.top import _DEFAULT_BY, first_view
 from xdpctl.errors import Refused, Unreachable
 
 MATCH = "dst 198.51.100.7 proto udp src-port 53"
-RULE = {"id": "m-1", "action": "drop", "text": MATCH, "confirm_in": 60.0, "change": 7}
+RULE = {"id": "m-1", "action": "drop", "does": "drop", "text": MATCH, "words": "UDP from port 53",
+        "confirm_in": 60.0, "change": 7}  # fmt: skip
 
 
 class Box:
@@ -35,6 +36,7 @@ class Box:
         self.problems: list[str] = []
         self.expected: list[str] = []
         self.unusual: list[dict[str, Any]] = []
+        self.waiting: list[dict[str, Any]] = []
         self.detector = {"mode": "drop", "runs": True}
 
     def call(self, method: str, path: str, *, params: Any = None, json: Any = None) -> Any:
@@ -57,7 +59,7 @@ class Box:
 
     def condition(self) -> dict[str, Any]:
         told = {"state": "holding", "reasons": ["41 newcomers a minute get in, usually 44"]}
-        return told | {"matches": self.unusual}
+        return told | {"waiting": self.waiting, "matches": self.unusual}
 
     def detect(self) -> dict[str, Any]:
         return self.detector
@@ -142,7 +144,9 @@ def drive(box: Box, steps: Steps, size: tuple[int, int] = (80, 24), first: Tab =
 
 def test_the_screen_shows_state_rates_and_rows(box: Box) -> None:
     async def steps(top: Driven) -> None:
-        assert top.text("state") == "holding · filtering · detectors on · 1,234 rules"
+        word, filtering = top.text("state").split("\n")
+        assert word == "holding: 41 newcomers a minute get in, usually 44"
+        assert filtering == "filtering · detectors on · 1,234 rules"
         assert "5 k packets/s" in top.text("rates")
         assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0% ±1.0", MATCH]
         assert "verdict all · by packets" in top.text("view")
@@ -163,10 +167,10 @@ def test_keys_change_tab_verdict_order_and_filter(box: Box) -> None:
         assert box.asked[-1]["where"] == "proto udp"
         await top.press("2")
         assert (box.asked[-1]["sort"], top.cells()[0][:5]) == (
-            *("rate", [MATCH, "drop", "   1.23 k", " 9 k", "1m?"]),
+            *("rate", ["drop", "   1.23 k", " 9 k", "1m?", "UDP from port 53"]),
         )
         assert "\x1b" not in top.cells()[0][5]
-        assert top.cells()[1][1:5] == ["drop (monitor)", "   1.23 k", " 9 k", "never"]
+        assert top.cells()[1][:4] == ["drop, only counts", "   1.23 k", " 9 k", "never"]
         await top.press("3")
         assert top.cells() == [
             ["198.51.100.7", "open", "2023-11-14 22:13:20", "UDP flood", "20261126-081900"]
@@ -276,8 +280,11 @@ def test_bypass_needs_to_be_typed(box: Box) -> None:
         assert box.changes[-1] == ("POST", "/v1/bypass", {"on": True})
         box.bypass = True
         await top.press("v")
-        assert top.text("state").startswith("holding · BYPASS: everything passes")
+        assert "\nBYPASS: everything passes" in top.text("state")
         assert top.app.query_one("#state").has_class("trouble")
+        await top.press("B")
+        await top.type("filter")
+        assert box.changes[-1] == ("POST", "/v1/bypass", {"on": False})
 
     drive(box, steps)
 
@@ -325,7 +332,7 @@ def test_a_lost_control_plane_is_reported_and_the_rows_stay(box: Box) -> None:
         assert "the filter works without this view" in top.text("state")
         box.down = False
         await top.press("v")
-        assert top.text("state").startswith("holding · filtering")
+        assert top.text("state").startswith("holding: 41 newcomers")
 
     drive(box, steps)
 
@@ -413,16 +420,22 @@ def test_the_screen_works_at_any_size(box: Box, size: tuple[int, int]) -> None:
 
 FOUND = {
     "match": "dst 198.51.100.7 proto tcp flags syn", "words": "plain SYN to web (198.51.100.7)",
-    "packets": 24_800.0, "share": 0.81, "before": None, "action": "challenge", "limit": None,
+    "packets": 24_800.0, "share": 0.81, "before": None, "action": "challenge", "does": "challenge",
+    "limit": None,
 }  # fmt: skip
 
 
 def test_the_first_tab_has_what_is_unusual_and_enter_does_what_is_proposed(box: Box) -> None:
     limit = {"action": "limit", "limit": {"pps": 2_000.0}, "before": 0.01, "match": MATCH}
-    box.unusual = [FOUND, FOUND | limit, FOUND | {"match": "icmp", "action": "drop", "before": 0.0}]
+    limit |= {"does": "limit to 2,000 pps"}
+    box.unusual = [
+        FOUND,
+        FOUND | limit,
+        FOUND | {"match": "icmp", "action": "drop", "does": "drop", "before": 0.0},
+    ]
 
     async def steps(top: Driven) -> None:
-        assert [row[-1] for row in top.cells()] == ["challenge", "limit 2 kpps", "drop"]
+        assert [row[-1] for row in top.cells()] == ["challenge", "limit to 2,000 pps", "drop"]
         row = [cell.strip() for cell in top.cells()[0]]
         assert row[:4] == [FOUND["words"], "24.8 k", "81.0%", "not known"]
         sent = []
@@ -435,6 +448,31 @@ def test_the_first_tab_has_what_is_unusual_and_enter_does_what_is_proposed(box: 
         assert [each["match"] for each in sent] == [FOUND["match"], MATCH, "icmp"]
         assert sent[1]["limit"]["pps"] == 2_000
         assert {each["confirm_within"] for each in sent} == {"60s"}
+
+    drive(box, steps, first=TABS[0])
+
+
+def test_a_rule_that_only_counts_comes_first_and_enter_enforces_it(box: Box) -> None:
+    people = {"text": "0 of 900 packets belong to known flows"}
+    box.waiting = [RULE | {"rate": 6_000.0, "does": "limit to 4,900 pps", "statistics": people}]
+    box.unusual = [FOUND]
+
+    async def steps(top: Driven) -> None:
+        row = [cell.strip() for cell in top.cells()[0]]
+        assert row == ["UDP from port 53", "6 k", "", people["text"], "enforce: limit to 4,900 pps"]
+        await top.press("enter", "enter")
+        assert box.changes[-1][:2] == ("POST", "/v1/rules/m-1/enforce")
+        await top.press("b")
+        assert "It takes 6 k packets/s." in str(top.app.screen.query_one(Static).render())
+        await top.press("enter")
+        assert box.changes[-1][2]["match"] == MATCH
+
+    drive(box, steps, first=TABS[0])
+
+
+def test_an_empty_first_tab_says_that_nothing_waits(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        assert "no rule of a detector waits" in top.text("view")
 
     drive(box, steps, first=TABS[0])
 
