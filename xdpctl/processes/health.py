@@ -14,7 +14,7 @@ from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.flood.settings import Most
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
-from xdpctl.model.effect import Automatic
+from xdpctl.model.effect import Action, Automatic, Mode
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.overlap import overlap
 from xdpctl.notify.changes import Snapshot
@@ -71,12 +71,12 @@ class Health:
         """The rules of detectors that observe, and that would hit something now."""
         sample = self.sampler.last(_HITS_SECONDS)
         whom = self.controller.state.collateral
-        rules = [
-            rule
-            for rule in list(self.controller.state.matches.values())
-            if waits(rule, whom.get(rule.id)) and self._observes(rule.origin)
-        ]
-        return waiting(rules, sample.packets, sample.seconds) if rules and sample else []
+        every = list(self.controller.state.matches.values())
+        rules = [r for r in every if waits(r, whom.get(r.id)) and self._observes(r.origin)]
+        if not rules or not sample:
+            return []
+        enforced = [r for r in every if r.mode is Mode.ENFORCE and r.action is not Action.ACCEPT]
+        return waiting(rules, enforced, sample.packets, sample.seconds)
 
     def _observes(self, detector: str) -> bool:
         """Whether a detector's rules are in monitor mode until somebody enforces them."""

@@ -103,7 +103,7 @@ def people_of(
     collateral: Mapping[str, Collateral],
     newcomers: Callable[[Prefix | None], Newcomers | None],
 ) -> People:
-    """What detectors' rules, and operators' rules on trial, do to people.
+    """What rules do to people: detectors' rules, and operators' that are on trial or hit much.
 
     `findings` and `collateral` are by the ids of rules, `rates` packets a second by their slots. A
     challenge lets people in. Measurements take precedence over assumptions.
@@ -111,10 +111,9 @@ def people_of(
     hurt, doubts, held = list[str](), list[str](), list[str]()
     came: dict[str, None] = {}
     for rule in rules:
-        if rule.mode is not Mode.ENFORCE or not (automatic(rule) or on_trial(rule)):
-            continue
         rate, whom = rates.get(rule.slot, 0.0), collateral.get(rule.id)
-        if rate < _HITS:
+        least = _HITS if automatic(rule) or on_trial(rule) else _MANY
+        if rule.mode is not Mode.ENFORCE or rate < least:
             continue
         if whom and whom.hurts:
             hurt.append(
@@ -122,9 +121,8 @@ def people_of(
             )
         if automatic(rule) and not _harmless(rule, findings.get(rule.id), whom):
             doubts.append(
-                f"a {rule.action} of {rule.origin} hits {si3(rate)} packets/s of "
-                f"{in_words(rule.match)} that are not proven to be an attack: people may be among "
-                "them"
+                f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out by a {rule.action} "
+                f"of {rule.origin}; they are not proven to be an attack: people may be among them"
             )
         measured = f"; {whom}" if whom and whom.sources else ""
         held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")

@@ -33,16 +33,22 @@ def waits(rule: Rule, whom: Collateral | None) -> bool:
     return automatic(rule) and rule.mode is Mode.MONITOR and not decided
 
 
-def waiting(rules: Iterable[Rule], packets: PacketArray, seconds: float) -> list[Waiting]:
+def waiting(
+    rules: Iterable[Rule], enforced: Iterable[Rule], packets: PacketArray, seconds: float
+) -> list[Waiting]:
     """The rules that would hit packets of these seconds, the best first.
 
     Of rules that may hit the same packets only the best is listed: the one that hits fewest known
-    flows, then the narrowest. Rules that hit many are not proposed.
+    flows, then the narrowest. Rules that hit many are not proposed. What an `enforced` rule takes
+    is decided: a limit lets some of it pass, and some passed before it was enforced.
     """
     if not seconds:
         return []
-    passed = packets[packets["reason"] == Reason.NO_RULE]
-    found = [_seen(rule, passed, seconds) for rule in list(rules)[:_RULES_MAX]]
+    passed, proposed = packets[packets["reason"] == Reason.NO_RULE], list(rules)[:_RULES_MAX]
+    for decided in enforced:
+        if any(overlap(decided.match, rule.match) for rule in proposed):
+            passed = passed[~takes(decided.match, passed)]
+    found = [_seen(rule, passed, seconds) for rule in proposed]
     able = [each for each in found if each.rate >= _LEAST and each.known <= _PEOPLE]
     best: list[Waiting] = []
     for each in sorted(able, key=_order):

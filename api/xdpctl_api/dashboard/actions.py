@@ -83,7 +83,7 @@ def _number(form: Form, name: str) -> float:
 
 async def _confirm(api: ApiCalls, form: Form) -> Done:
     rule = await api.call("POST", f"{_rule_path(form)}/confirm", etag=form.get("etag", ""))
-    return Done(f"kept: {rule['action']} {rule['text']}", rule["change"])
+    return Done(f"kept: {rule['does']} of {rule['words']}", rule["change"])
 
 
 async def _enforce(api: ApiCalls, form: Form) -> Done:
@@ -91,12 +91,12 @@ async def _enforce(api: ApiCalls, form: Form) -> Done:
     rule = await api.call(
         "POST", f"{_rule_path(form)}/enforce", params=force, etag=form.get("etag", "")
     )
-    return Done(f"enforced: {rule['action']} {rule['text']}", rule["change"])
+    return Done(f"enforced: {rule['does']} of {rule['words']}", rule["change"])
 
 
 async def _remove(api: ApiCalls, form: Form) -> Done:
     rule = await api.call("DELETE", _rule_path(form), etag=form.get("etag", ""))
-    return Done(f"removed: {rule['action']} {rule['text']}", rule["change"])
+    return Done(f"removed: {rule['does']} of {rule['words']}", rule["change"])
 
 
 async def _release(api: ApiCalls, form: Form) -> Done:

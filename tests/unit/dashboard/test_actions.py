@@ -33,7 +33,10 @@ def test_a_trial_is_added_kept_and_removed(box: Api, browser: Browser) -> None:
     done = browser.act("block", match="src 203.0.113.7", confirm_within="60s")
     assert done["text"] == "drop: src 203.0.113.7/32, ends in 1m unless kept"
     assert rules(box)["203.0.113.7_32"]["confirm_in"] == 60
-    assert browser.act("confirm", id="203.0.113.7_32")["text"] == "kept: drop src 203.0.113.7/32"
+    assert (
+        browser.act("confirm", id="203.0.113.7_32")["text"]
+        == "kept: drop of packets from 203.0.113.7"
+    )
     assert rules(box)["203.0.113.7_32"]["confirm_in"] is None
     gone = browser.act("remove", id="203.0.113.7_32")
     assert not rules(box)

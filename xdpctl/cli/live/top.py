@@ -132,7 +132,7 @@ def suggest(
         for candidate in answer["matches"]
     ]
     output.table((">packets/s", ">share now", ">share before", "proposed", "match"), rows)
-    if not answer["before_sampled"]:
+    if answer["matches"] and not answer["before_sampled"]:
         print(
             "\nthere is no earlier traffic to compare with: what else a match would drop is unknown"
         )

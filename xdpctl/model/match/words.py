@@ -28,9 +28,9 @@ _WHICH = {
     frozenset((LATER, LATER | LAST)): "later",
 }
 _WHOLE = {
-    frozenset((0,)): "not fragmented, without DF",
-    frozenset((DONT,)): "not fragmented, with DF",
-    frozenset((0, DONT)): "not fragmented",
+    frozenset((0,)): "whole, without DF",
+    frozenset((DONT,)): "whole, with DF",
+    frozenset((0, DONT)): "whole",
     frozenset((0, FIRST, LATER, LATER | LAST)): "without DF",
 }
 _SHORT = frozenset(("tcp", "udp", "sctp", "icmp", "gre", "esp", "ipip"))  # written in capitals
@@ -40,7 +40,8 @@ _PLURAL = "packets"
 def in_words(match: Match) -> str:
     """The match in words; what has no usual words stands as in the match's text."""
     texts = match.as_json()
-    return " ".join([_head(match, texts), *_ends(texts), *_rest(texts)])
+    said = " ".join([_head(match, texts), *_ends(texts), *_rest(texts)])
+    return f"{said}, {whole}" if (whole := _WHOLE.get(_parts(match))) else said
 
 
 def _head(match: Match, texts: Mapping[str, str]) -> str:
@@ -51,20 +52,17 @@ def _head(match: Match, texts: Mapping[str, str]) -> str:
     for name, label in (("icmp_type", "type"), ("icmp_code", "code")):
         if name in texts:
             head = f"{head or 'ICMP'} {label} {texts[name]}"
-    head = head or _PLURAL
-    return (
-        _fragments(fragment, head, texts["fragment"])
-        if (fragment := match.get("fragment"))
-        else head
-    )
-
-
-def _fragments(fragment: bits.Bits, head: str, text: str) -> str:
-    """The same packets, if only some fragments match, or whole packets with or without DF."""
-    passed = frozenset(value for value in _PARTS if bits.holds(fragment, value))
-    if which := _WHICH.get(passed):
+    head, parts = head or _PLURAL, _parts(match)
+    if which := _WHICH.get(parts):
         return f"{which} fragments" if head == _PLURAL else f"{which} fragments of {head}"
-    return f"{head} {_WHOLE[passed]}" if passed in _WHOLE else f"{head} (fragment {text})"
+    known = parts in _WHOLE or "fragment" not in texts
+    return head if known else f"{head} (fragment {texts['fragment']})"
+
+
+def _parts(match: Match) -> frozenset[int]:
+    """Which of `_PARTS` match."""
+    tests = match.get("fragment")
+    return frozenset(part for part in _PARTS if tests is None or bits.holds(tests, part))
 
 
 def _protocol(name: str) -> str:
