@@ -162,6 +162,11 @@ def test_a_change_made_on_one_node_can_be_undone_from_another(apis: Apis) -> Non
     undone = two.call("POST", f"/v1/fleet/history/edge1/{number}/undo")
     assert undone.json()["restored"] == 1
     until(lambda: not sources(one))
+    where = "/v1/fleet/history"
+    until(lambda: len(two.call("GET", where).json()["changes"]) == 2)
+    newest = two.call("GET", where, params={"limit": 1}).json()
+    last = two.call("GET", where, params={"limit": 1, "cursor": newest["next"]}).json()
+    assert (last["changes"], last["next"]) == ([change], None)
     assert two.call("POST", "/v1/fleet/history/edge1/99/undo").status_code == 404
     assert two.call("POST", "/v1/fleet/history/nobody/1/undo").status_code == 404
 

@@ -21,6 +21,8 @@ from xdpctl.mitigation.undo import undo_change
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.auth import Admin, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.paging import Cursor
+from xdpctl_api.paging import number as number_of
 from xdpctl_api.problems import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import timestamp
 from xdpctl_api.shapes.fleet import (
@@ -158,10 +160,14 @@ def _story(story: Any) -> StoryOut:
 
 @router.get("/history", responses=refusals(NotFoundError, EngineError))
 async def read_fleet_history(
-    who: Viewer, ctx: Ctx, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+    who: Viewer,
+    ctx: Ctx,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Cursor = None,
 ) -> FleetHistoryOut:
     """What people changed on all nodes in the last seven days, the newest first."""
-    changes = await asyncio.to_thread(_agent(ctx).history, limit)
+    first = number_of(cursor, 0)
+    changes = await asyncio.to_thread(_agent(ctx).history, first + limit + 1)
     return FleetHistoryOut(
         changes=[
             FleetChangeOut(
@@ -174,8 +180,9 @@ async def read_fleet_history(
                 records=change.records,
                 undoable=change.undoable,
             )
-            for change in changes
-        ]
+            for change in changes[first : first + limit]
+        ],
+        next=str(first + limit) if len(changes) > first + limit else None,
     )
 
 

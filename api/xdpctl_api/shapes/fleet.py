@@ -10,6 +10,7 @@ from xdpctl.fleet.answer import Where
 from xdpctl.fleet.node import Seen
 from xdpctl.model.wait import Wait
 from xdpctl.watch.condition import State
+from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Strict, timestamp
 
 
@@ -181,6 +182,7 @@ class FleetHistoryOut(BaseModel):
     """What people changed on all nodes, the newest first."""
 
     changes: list[FleetChangeOut]
+    next: Next
 
 
 def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
