@@ -157,9 +157,17 @@ def _condition(answers: Answers) -> Any:
     ]
     matches = [match for answer in answers.values() for match in answer["matches"]]
     ranked = sorted(matches, key=lambda match: -match["packets"])[:5]
-    waiting = {rule["id"]: rule for answer in answers.values() for rule in answer["waiting"]}
-    found = {"reasons": reasons, "waiting": list(waiting.values()), "matches": ranked}
+    found = {"reasons": reasons, "waiting": _waiting(answers), "matches": ranked}
     return {**first, "state": state, **found}
+
+
+def _waiting(answers: Answers) -> list[Any]:
+    """What waits for a decision on any node: the rates of a rule are added."""
+    waiting: dict[str, Any] = {}
+    for rule in (rule for answer in answers.values() for rule in answer["waiting"]):
+        rate = waiting[rule["id"]]["rate"] if rule["id"] in waiting else 0.0
+        waiting[rule["id"]] = {**rule, "rate": rate + rule["rate"]}
+    return sorted(waiting.values(), key=lambda rule: -rule["rate"])
 
 
 _MERGERS: tuple[tuple[re.Pattern[str], Merge], ...] = (

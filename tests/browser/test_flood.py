@@ -49,7 +49,7 @@ def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> N
         page.get_by_label("Match").fill("198.51.100.9")
         page.get_by_role("button", name="Add", exact=True).click()
         eventually(page, lambda: "198.51.100.9/32" in page.inner_text("main"), "it is added")
-        assert "drop: src 198.51.100.9/32" in page.locator("#said").inner_text()
+        assert "drop: packets from 198.51.100.9" in page.locator("#said").inner_text()
 
 
 def test_the_page_says_when_a_trial_has_ended(street: Street, desk: Desk) -> None:

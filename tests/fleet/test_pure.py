@@ -163,11 +163,13 @@ def test_series_are_summed_and_the_condition_is_the_worst_of_all_nodes() -> None
     merge = fleet_wide.merger("GET", "/v1/condition")
     assert merge
 
-    def word(state: str) -> dict[str, object]:
-        return {"state": state, "reasons": [f"it is {state}"], "waiting": [], "matches": []}
+    def word(state: str, **rates: float) -> dict[str, object]:
+        waiting = [{"id": rule, "rate": rate} for rule, rate in rates.items()]
+        return {"state": state, "reasons": [f"it is {state}"], "waiting": waiting, "matches": []}
 
-    worst = merge({"a": word("quiet"), "b": word("hurting")})
+    worst = merge({"a": word("quiet", one=5.0, two=9.0), "b": word("hurting", one=7.0)})
     assert (worst["state"], worst["reasons"]) == ("hurting", ["b: it is hurting"])
+    assert worst["waiting"] == [{"id": "one", "rate": 12.0}, {"id": "two", "rate": 9.0}]
 
 
 def test_the_fleet_table_is_added_to_the_configuration_and_removed_again(tmp_path: Path) -> None:

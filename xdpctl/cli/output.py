@@ -235,10 +235,12 @@ def word(client: "ApiClient") -> Mapping[str, Any]:
 def proposals(rules: Iterable[Mapping[str, Any]]) -> None:
     """Print detectors' rules that wait for a decision, each with the command that enforces it."""
     for rule in rules:
-        people = f" ({rule['statistics']['text']})" if rule["statistics"] else ""
-        text = f"proposed: {rule['does']}, {si3(rule['rate'])} packets/s of {rule['words']}{people}"
-        out.print(escape(text), style="bold", soft_wrap=True)
-        out.print(f"  enforce it: xdpctl mode {rule['id']} enforce")
+        what = f"{si3(rule['rate'])} packets/s of {rule['words']} ({rule['people']})"
+        out.print(escape(f"proposed: {rule['proposal']}: {what}"), style="bold", soft_wrap=True)
+        how = f"mode {rule['id']} enforce"
+        if rule["proposed"] != rule["action"]:
+            how = f"edit {rule['id']} --action {rule['proposed']} --mode enforce"
+        out.print(f"  enforce it: xdpctl {how}")
 
 
 def fields(lines: dict[str, str]) -> None:

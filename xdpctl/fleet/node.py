@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: Mapping[str, str] = {}
     problems: tuple[str, ...] = ()
     bypass: bool = False
-    passive: bool = False  # its detectors observe, or are off
+    passive: bool = False  # somebody switched its detectors off, or to observing
     held: str = ""
     incidents: int = 0
     expires: float = 0.0  # Unix time at which its certificate ends

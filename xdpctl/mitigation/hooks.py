@@ -2,8 +2,8 @@
 """Handles the requests of detectors: reads the body, limits the rate, decides, and records.
 
 It runs in the event loop, and reads large bodies in threads. Each part of at most
-`_EVENTS_AT_ONCE` events is one operation of the controller. So an operator's request, such as a
-freeze, is handled between two parts.
+`_EVENTS_AT_ONCE` events is one operation of the controller. So an operator's request, such as
+`automatic off`, is handled between two parts.
 """
 
 import asyncio

@@ -63,7 +63,20 @@ def undo_change(
         parts = changes.parts(draft, stored)
     except (ValueError, TypeError, KeyError) as error:
         raise NotFoundError(f"change {number} cannot be read: {error}") from error
-    return undo(draft, number, parts, caller, ending(draft, f"undone by {caller.name}", hits))
+    before = {rule.id: rule for rule in _recorded(draft)}
+    undone = undo(draft, number, parts, caller, ending(draft, f"undone by {caller.name}", hits))
+    for rule in _recorded(draft):
+        was = before.get(rule.id)
+        if was is not None and (was.mode, was.action) != (rule.mode, rule.action):
+            rule_notes.rule_edited(draft, was, rule, hits(was))
+    return undone
+
+
+def _recorded(draft: Draft) -> list[Rule]:
+    """The rules of open incidents that still stand."""
+    records = (r for incident in draft.incidents.values() if incident.open for r in incident.rules)
+    found = (draft.find(record.id) for record in records if not record.ended_at)
+    return [rule for rule in found if rule is not None]
 
 
 def remove_matching(

@@ -14,9 +14,8 @@ from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.flood.settings import Most
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
-from xdpctl.model.effect import Action, Automatic, Mode
+from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.overlap import overlap
 from xdpctl.notify.changes import Snapshot
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.parts import Parts
@@ -29,7 +28,7 @@ from xdpctl.watch import readiness
 from xdpctl.watch.condition import Condition, People, condition, overload, passing, people_of
 from xdpctl.watch.loader_report import LoaderReport
 from xdpctl.watch.uplinks import UplinkWatch
-from xdpctl.watch.waiting import Waiting, waiting, waits
+from xdpctl.watch.waiting import Decisions, decisions, waits
 
 _UNREAD_SECONDS, _HITS_SECONDS = 10.0, 4.0
 _DETECTOR_SECONDS = 20.0  # in which the detector starts
@@ -59,24 +58,23 @@ class Health:
             look = replace(look, seconds=0.0)
         bypass = self.controller.datapath.bypass()
         full = [*self.uplinks.full(), *overload(self.series.latest)]
-        waits = self._waiting()
-        people = replace(self._people(), passing=passing(waits))
+        decided = self._decisions()
+        look = replace(look, matches=[m for m in look.matches if not decided.explains(m)])
+        people = replace(self._people(), passing=passing(decided.waiting))
         found = condition(look, bypass, self.loader(), full, people)
         reasons = [self.tell(reason) for reason in found.reasons]
-        proposed = [each.rule.match for each in waits]
-        matches = [m for m in look.matches if not any(overlap(m.match, p) for p in proposed)]
-        return replace(look, matches=matches), Condition(found.state, reasons, waits)
+        return look, Condition(found.state, reasons, decided.waiting)
 
-    def _waiting(self) -> list[Waiting]:
-        """The rules of detectors that observe, and that would hit something now."""
+    def _decisions(self) -> Decisions:
+        """What waits for a decision now, and the packets of which nobody has decided."""
         sample = self.sampler.last(_HITS_SECONDS)
-        whom = self.controller.state.collateral
-        every = list(self.controller.state.matches.values())
+        if not sample or not sample.seconds:
+            return Decisions()
+        hit = rates_of_slots(sample.packets, sample.seconds)
+        every, whom = list(self.controller.state.matches.values()), self.controller.state.collateral
         rules = [r for r in every if waits(r, whom.get(r.id)) and self._observes(r.origin)]
-        if not rules or not sample:
-            return []
-        enforced = [r for r in every if r.mode is Mode.ENFORCE and r.action is not Action.ACCEPT]
-        return waiting(rules, enforced, sample.packets, sample.seconds)
+        at_work = [r for r in every if r.mode is Mode.ENFORCE and r.slot in hit]
+        return decisions(rules, at_work, sample.packets, sample.seconds)
 
     def _observes(self, detector: str) -> bool:
         """Whether a detector's rules are in monitor mode until somebody enforces them."""

@@ -38,7 +38,8 @@ def verdict(services: Sequence["Figures"]) -> str:
     of = f"{compared} of {len(services)} services can be compared with what is usual"
     if not compared:
         return "what is usual is not known yet"
-    return f"{of}, {f'and {failing} fail their clients' if failing else 'and none fails'}"
+    fails = f"{failing} {'fails its' if failing == 1 else 'fail their'} clients"
+    return f"{of}, and {fails if failing else 'none fails'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ _FEW = 30  # sampled packets: fewer allow no conclusion
 class Suggestion:
     """A match, and how much it takes of the packets now, and of those before (None: not known).
 
+    What known flows send counts in the whole of a share only, since rules on matches spare it.
     Rates are of packets or bits a second, shares 0 to 1, with the half width of their 95 %
     confidence interval.
     """
@@ -222,13 +223,13 @@ def _one(components: dict[str, Value]) -> Match:
 
 
 def _told(match: Match, now: Side, was: Side | None) -> Suggestion:
-    chosen = takes(match, now.packets)
+    chosen = takes(match, now.packets) & unknown(now.packets)
     taken, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
     share = taken.total / now.total
     effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
     before = rate_before = None
     if was is not None:
-        rate_before = float(was.mass[takes(match, was.packets)].sum())
+        rate_before = float(was.mass[takes(match, was.packets) & unknown(was.packets)].sum())
         before = rate_before / was.total
     return Suggestion(
         match=match,

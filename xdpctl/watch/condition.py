@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
+from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import CHALLENGES, Action, Mode
 from xdpctl.model.finding import Finding
@@ -23,6 +24,7 @@ _LEFT = 0.2  # of what passed before: if less passes now, a rule may be too wide
 _SOME = 100.0  # packets a second before, for that comparison
 _LOST = 100.0  # packets a second before the filter: fewer are no overload
 _HITS = 10.0  # packets a second of a rule
+_NOUNS = {Action.COOKIES: "challenge"}
 _FEW = 0.05  # people at most, among the sources that a rule hits
 
 
@@ -70,11 +72,10 @@ def condition(
     Hurting: people are hit, more passes than usual, a detector only counts an attack, the filter
     does not work, or packets are lost before it: `full` says which uplinks are full, and whether
     this host is overloaded. Unclear: it cannot be known, much less passes than before, or nobody
-    measured whom a rule hits. Holding: rules of detectors keep something out, and people get in.
-    Quiet: there is nothing to do.
+    measured whom a rule hits. Holding: rules keep much out, or detectors' rules anything, and
+    people get in. Quiet: there is nothing to do.
     """
-    accepted = [f"{si3(look.accepted)} packets/s pass because rules accept them"]
-    beside = accepted if look.accepted >= _MANY else []
+    beside = list(_beside(look))
     if broken := [*_broken(bypass, loader), *full]:
         return Condition(State.HURTING, broken)
     if unknown := list(_unknown(look, loader)):
@@ -94,6 +95,15 @@ def condition(
     if people.held:
         return Condition(State.HOLDING, [*people.held, *beside])
     return Condition(State.QUIET, ["nothing unusual passes", *beside])
+
+
+def _beside(look: Look) -> Iterator[str]:
+    """What is worth knowing and changes no word."""
+    if look.accepted >= _MANY:
+        yield f"{si3(look.accepted)} packets/s pass because rules accept them"
+    known, before = look.rate - look.unknown, look.before - look.unknown_before
+    if look.compared and known >= _MANY and known > 2 * before:
+        yield f"{si3(known)} packets/s of known flows pass, and {si3(before)} did before"
 
 
 def people_of(
@@ -119,12 +129,14 @@ def people_of(
             hurt.append(
                 f"a {rule.action} of {rule.origin} hits people: {whom}, {in_words(rule.match)}"
             )
-        if automatic(rule) and not _harmless(rule, findings.get(rule.id), whom):
+        by_a_person = not automatic(rule) or tags.PINNED in rule.tags
+        if not by_a_person and not _harmless(rule, findings.get(rule.id), whom):
             doubts.append(
                 f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out by a {rule.action} "
                 f"of {rule.origin}; they are not proven to be an attack: people may be among them"
             )
         measured = f"; {whom}" if whom and whom.sources else ""
+        measured = measured or ("; whom that hits is not measured" if by_a_person else "")
         held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")
         if arrivals := newcomers(rule.match.get("destination")):
             came[str(arrivals)] = None
@@ -134,10 +146,10 @@ def people_of(
 def passing(waiting: Iterable[Waiting]) -> list[str]:
     """Sentences about attacks that pass because detectors only count them."""
     return [
-        f"{si3(rate)} packets/s of {in_words(rule.match)} pass: {rule.origin} proposes a "
-        f"{rule.action}, and only counts"
-        for rule, rate, _ in waiting
-        if rate >= _MANY
+        f"{si3(each.rate)} packets/s of {in_words(each.rule.match)} pass: the detector only counts "
+        f"them, and proposes a {_NOUNS.get(each.rule.action, each.rule.action)}"
+        for each in waiting
+        if each.rate >= _MANY
     ]
 
 
@@ -168,7 +180,7 @@ def _told(look: Look) -> list[str]:
     if look.unknown < _MANY or look.unknown <= 2 * look.unknown_before:
         return []
     before = f", and {si3(look.unknown_before)} did before" if look.compared else ""
-    what = f"{si3(look.unknown)} packets/s of no known flow pass{before}"
+    what = f"{si3(look.unknown)} packets/s that belong to no known flow pass{before}"
     return [f"{what}; no single match explains them"]
 
 

@@ -1,30 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Detectors' rules that only count, because their box observes, and wait for a decision. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import Mode
-from xdpctl.model.match.overlap import overlap
 from xdpctl.model.rule import Rule, automatic
-from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
+from xdpctl.traffic.suggest import Suggestion
 
 _LEAST = 10.0  # packets a second that a rule would hit
-_PEOPLE = 0.05  # of what it would hit, the most that known flows may send
-_RULES_MAX = 32  # that are looked at
+_PEOPLE = 0.05  # of what a rule takes that does not spare known flows, the most that they send
+_NEARLY = 0.8  # of what the widest rule would hit: a rule that hits so much is preferred to it
+_MORE = 0.2  # of what a rule would hit that the better ones do not: else they explain it
+_LEAKS = 0.5  # of what a limit would hit that it lets pass: a drop is proposed instead
+_RULES_MAX, _LISTED = 64, 5
 _DECIDED = frozenset((tags.WATCHED, tags.SOFTENED, tags.ENDING, tags.PINNED, tags.RELEASED))
+_Taken = NDArray[np.bool_]
 
 
 class Waiting(NamedTuple):
-    """A rule, the packets a second that it would hit, and the share of these in known flows."""
+    """A rule, the packets a second that it would hit, and the share of these that it lets pass.
+
+    `known` is the share of all that its match takes that known flows send; None: not known.
+    """
 
     rule: Rule
     rate: float
-    known: float
+    leak: float
+    known: float | None
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the proposed limit is too wide to help, so that a drop is proposed."""
+        return self.leak > _LEAKS
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What waits for a decision, the most first, and the packets of which nobody has decided.
+
+    `seconds` is how long these packets took to come; 0 if none were looked at.
+    """
+
+    waiting: Sequence[Waiting] = ()
+    rest: PacketArray = field(default_factory=lambda: np.empty(0, PACKET))
+    seconds: float = 0.0
+
+    def explains(self, found: Suggestion) -> bool:
+        """Whether most of what a suggestion takes is decided, or waits for a decision."""
+        if not self.seconds:
+            return False
+        left = self.rest[takes(found.match, self.rest)]["weight"].sum(dtype=float)
+        return bool(left / self.seconds < found.packets / 2)
 
 
 def waits(rule: Rule, whom: Collateral | None) -> bool:
@@ -33,36 +69,53 @@ def waits(rule: Rule, whom: Collateral | None) -> bool:
     return automatic(rule) and rule.mode is Mode.MONITOR and not decided
 
 
-def waiting(
-    rules: Iterable[Rule], enforced: Iterable[Rule], packets: PacketArray, seconds: float
-) -> list[Waiting]:
-    """The rules that would hit packets of these seconds, the best first.
+def decisions(
+    rules: Iterable[Rule], at_work: Iterable[Rule], packets: PacketArray, seconds: float
+) -> Decisions:
+    """The rules that would hit packets of these seconds and are not explained by better ones.
 
-    Of rules that may hit the same packets only the best is listed: the one that hits fewest known
-    flows, then the narrowest. Rules that hit many are not proposed. What an `enforced` rule takes
-    is decided: a limit lets some of it pass, and some passed before it was enforced.
+    What the rules `at_work` take is decided: a limit lets some of it pass, and some passed before
+    they were there. Of rules that hit nearly the same, the one that takes fewest known flows is
+    listed, then the narrowest. A rule is left out if it would hit many known flows.
     """
-    if not seconds:
-        return []
-    passed, proposed = packets[packets["reason"] == Reason.NO_RULE], list(rules)[:_RULES_MAX]
-    for decided in enforced:
-        if any(overlap(decided.match, rule.match) for rule in proposed):
-            passed = passed[~takes(decided.match, passed)]
-    found = [_seen(rule, passed, seconds) for rule in proposed]
-    able = [each for each in found if each.rate >= _LEAST and each.known <= _PEOPLE]
-    best: list[Waiting] = []
-    for each in sorted(able, key=_order):
-        if not any(overlap(each.rule.match, other.rule.match) for other in best):
-            best.append(each)
-    return sorted(best, key=lambda each: -each.rate)
+    passed = packets[packets["reason"] == Reason.NO_RULE]
+    for rule in at_work:
+        passed = passed[~takes(rule.match, passed)]
+    weights = passed["weight"] / max(seconds, 1e-9)
+    newest = sorted(rules, key=lambda rule: -rule.created_at)[:_RULES_MAX]
+    able = [one for rule in newest if _able((one := _seen(rule, passed, weights))[0])]
+    listed, rest = list[Waiting](), np.ones(len(passed), bool)
+    while len(listed) < _LISTED:
+        more = [(float(weights[hit & rest].sum()), each, taken) for each, hit, taken in able]
+        more = [one for one in more if one[0] >= max(_LEAST, _MORE * one[1].rate)]
+        if not more:
+            break
+        most = max(one[0] for one in more)
+        _, best, taken = min((one for one in more if one[0] >= _NEARLY * most), key=_order)
+        listed.append(best)
+        rest &= ~taken
+    return Decisions(sorted(listed, key=lambda each: -each.rate), passed[rest], seconds)
 
 
-def _seen(rule: Rule, packets: PacketArray, seconds: float) -> Waiting:
-    taken = packets[takes(rule.match, packets)]
-    known = taken["weight"][taken["flow"] == FlowState.KNOWN].sum(dtype=float)
-    mass = taken["weight"].sum(dtype=float)
-    return Waiting(rule, float(mass) / seconds, float(known / mass) if mass else 0.0)
+def _seen(
+    rule: Rule, packets: PacketArray, weights: NDArray[np.float64]
+) -> tuple[Waiting, _Taken, _Taken]:
+    """The rule, which of the packets it would hit, and which its match takes."""
+    taken = takes(rule.match, packets)
+    known, asked = (packets["flow"] == FlowState.KNOWN), (packets["flow"] != FlowState.NOT_ASKED)
+    hit = taken & ~known if rule.spare.known_flows else taken
+    rate, mass = float(weights[hit].sum()), float(weights[taken & asked].sum())
+    whole = rule.limit is not None and rule.limit.per == "all" and rule.limit.pps > 0
+    leak = min(1.0, rule.limit.pps / rate) if rule.limit and whole and rate else 0.0
+    share = float(weights[taken & known].sum()) / mass if mass else None
+    return Waiting(rule, rate, leak, share), hit, taken
 
 
-def _order(each: Waiting) -> tuple[float, int]:
-    return round(each.known, 2), -len(each.rule.match.components)
+def _able(each: Waiting) -> bool:
+    spared = each.rule.spare.known_flows
+    return each.rate >= _LEAST and (spared or (each.known or 0.0) <= _PEOPLE)
+
+
+def _order(one: tuple[float, Waiting, _Taken]) -> tuple[float, int]:
+    _, each, _ = one
+    return round(each.known or 0.0, 2), -len(each.rule.match.components)

@@ -57,9 +57,9 @@ async def _block(api: ApiCalls, form: Form) -> Done:
     rule = await api.call("POST", "/v1/rules", body)
     seconds, trial = soonest(rule), rule["confirm_in"] is not None
     until = f", ends in {show_duration(seconds)}" if seconds is not None else ""
-    verb = "counts only" if rule["mode"] == "monitor" else rule["action"]
+    verb = "counts only" if rule["mode"] == "monitor" else rule["does"]
     more = "".join(f"; {warning}" for warning in rule["warnings"])
-    text = f"{verb}: {rule['text']}{until}{' unless kept' if trial else ''}{more}"
+    text = f"{verb}: {rule['words']}{until}{' unless kept' if trial else ''}{more}"
     return Done(text, rule["change"], keep=rule["id"] if trial else "", ends_in=seconds)
 
 
@@ -83,14 +83,17 @@ def _number(form: Form, name: str) -> float:
 
 async def _confirm(api: ApiCalls, form: Form) -> Done:
     rule = await api.call("POST", f"{_rule_path(form)}/confirm", etag=form.get("etag", ""))
-    return Done(f"kept: {rule['does']} of {rule['words']}", rule["change"])
+    return Done(f"kept until it is removed: {rule['does']} of {rule['words']}", rule["change"])
 
 
 async def _enforce(api: ApiCalls, form: Form) -> Done:
     force = {"force": "true"} if "force" in form else {}
-    rule = await api.call(
-        "POST", f"{_rule_path(form)}/enforce", params=force, etag=form.get("etag", "")
-    )
+    where, etag = _rule_path(form), form.get("etag", "")
+    if form.get("action"):
+        body = {"mode": "enforce", "action": form["action"]} | ({"force": True} if force else {})
+        rule = await api.call("PATCH", where, body, etag=etag)
+    else:
+        rule = await api.call("POST", f"{where}/enforce", params=force, etag=etag)
     return Done(f"enforced: {rule['does']} of {rule['words']}", rule["change"])
 
 

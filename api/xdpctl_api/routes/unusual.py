@@ -22,12 +22,14 @@ from xdpctl_api.routes.traffic import window_of
 from xdpctl_api.shapes.common import seconds as seconds_of
 from xdpctl_api.shapes.matches import limit_out
 from xdpctl_api.shapes.monitor import statistics_out
-from xdpctl_api.shapes.rules import RuleOut, rule_out
+from xdpctl_api.shapes.rules import rule_out
 from xdpctl_api.shapes.traffic import (
     ConditionOut,
     SuggestIn,
     SuggestionOut,
     SuggestOut,
+    WaitingOut,
+    waiting_out,
 )
 
 router = APIRouter(prefix="/v1", tags=["traffic"])
@@ -59,15 +61,16 @@ async def read_condition(who: Viewer, ctx: Ctx) -> ConditionOut:
     )
 
 
-def _waiting(ctx: ControlPlane, rules: Sequence[Waiting]) -> list[RuleOut]:
+def _waiting(ctx: ControlPlane, rules: Sequence[Waiting]) -> list[WaitingOut]:
     """Rules that wait for a decision, with their rates and statistics."""
-    now = ctx.controller.clock.read()
+    now, controller = ctx.controller.clock.read(), ctx.controller
     return [
-        RuleOut(
-            **rule_out(ctx, rule, now) | {"rate": rate},
-            statistics=statistics_out(ctx.controller, ctx.controller.statistics(rule)),
+        waiting_out(
+            rule_out(ctx, each.rule, now),
+            each,
+            statistics_out(controller, controller.statistics(each.rule)),
         )
-        for rule, rate, _ in rules
+        for each in rules
     ]
 
 

@@ -14,6 +14,7 @@ from xdpctl.base.net import packets
 from xdpctl.base.net.prefix import Prefix, parse_address
 from xdpctl.control.state.coverage import MatchingEntry, covering
 from xdpctl.control.state.draft import Draft
+from xdpctl.datapath.served import Service
 from xdpctl.errors import BusyError, ConfigError, DatapathError
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.rule import Rule
@@ -93,8 +94,9 @@ def _asked(ctx: ControlPlane, source: Prefix) -> Iterator[Answer]:
     held, known = by_slot(state, source), sides(ctx)
     named = named_hosts(ctx.controller, source.family)
     hosts = {host: str(over).removesuffix(f"/{host.length}") for host, over in named.items()}
+    served = [figures.service for figures in ctx.sampler.served.figures()]
     for destination, name in {any_host(source.family, named.values()): _OTHERS, **hosts}.items():
-        for service, (protocol, port) in _services(ctx, named.get(destination)).items():
+        for service, (protocol, port) in _services(served, named.get(destination)).items():
             number = ICMPV6 if source.family == 6 and protocol == ICMP else protocol
             frame = packets.build(source, destination, number, _FROM_PORT, port, icmp_type=kind)
             explanation = ctx.controller.datapath.explain(frame, True in known)
@@ -103,12 +105,14 @@ def _asked(ctx: ControlPlane, source: Prefix) -> Iterator[Answer]:
             yield _of(service, name, explanation, matched(held, explanation))
 
 
-def _services(ctx: ControlPlane, over: Prefix | None) -> Mapping[str, tuple[int, int]]:
-    """What most networks serve, and the busiest other services inside a prefix."""
+def _services(seen: Sequence[Service], over: Prefix | None) -> Mapping[str, tuple[int, int]]:
+    """What most networks serve, and the busiest other services inside a prefix.
+
+    `seen` are the services inside, the busiest first.
+    """
     if over is None:
         return _USUAL
-    at = (figures.service for figures in ctx.sampler.served.figures())
-    served = dict.fromkeys((each.protocol, each.port) for each in at if over.covers(each.host))
+    served = dict.fromkeys((each.protocol, each.port) for each in seen if over.covers(each.host))
     others = (each for each in served if each not in _USUAL.values())
     learnt = {f"{'TCP' if each[0] == TCP else 'UDP'} {each[1]}": each for each in others}
     return {**_USUAL, **dict(islice(learnt.items(), _LEARNT_MAX))}

@@ -85,7 +85,9 @@ class NodeOut(BaseModel):
     sets: int
     incidents: int
     bypass: bool
-    passive: bool = Field(description="Whether its detectors only observe, or are off")
+    passive: bool = Field(
+        description="Whether somebody switched its detectors off, or to observing"
+    )
     held: str = Field(
         description="Its condition in one word, as GET /v1/condition has it; empty: not known",
         json_schema_extra={"pattern": f"^({'|'.join(State)}|)$"},

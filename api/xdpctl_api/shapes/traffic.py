@@ -2,7 +2,7 @@
 """API models of traffic figures, and of how services inside serve their clients."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -14,9 +14,11 @@ from xdpctl.model.match.components import TCP
 from xdpctl.model.naming import Names
 from xdpctl.traffic.service_figures import Figures
 from xdpctl.watch.condition import State
+from xdpctl.watch.waiting import Waiting
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Duration, Strict
 from xdpctl_api.shapes.matches import LimitOut
+from xdpctl_api.shapes.monitor import StatisticsOut
 from xdpctl_api.shapes.rules import RuleOut
 
 _HALF = (
@@ -114,6 +116,44 @@ class SuggestOut(BaseModel):
     matches: list[SuggestionOut] = Field(description="At most five")
 
 
+class WaitingOut(RuleOut):
+    """A rule in monitor mode that waits for a decision, with what is proposed."""
+
+    proposed: Action = Field(
+        description="Its action, or a drop if its limit would let most of the packets pass"
+    )
+    proposal: str = Field(
+        description="The same in words",
+        examples=["drop (a limit to 4,869 pps would let 83 % of it pass)"],
+    )
+    people: str = Field(
+        description="How much of what it would hit people send",
+        examples=["0 of 239,246 packets belong to known flows"],
+    )
+
+
+def waiting_out(
+    rule: dict[str, Any], each: Waiting, statistics: StatisticsOut | None
+) -> WaitingOut:
+    """A rule that waits; `rule` has the fields of a RuleOut."""
+    proposed, proposal = each.rule.action, rule["does"]
+    if each.leaks:
+        proposed = Action.DROP
+        proposal = f"drop (a {rule['does']} would let {each.leak:.0%} of it pass)"
+    people = "whom it would hit is not known"
+    if each.known is not None:
+        people = f"{each.known:.1%} of these packets belong to known flows"
+    if statistics and statistics.flows_asked:
+        people = statistics.text
+    return WaitingOut(
+        **rule | {"rate": each.rate},
+        statistics=statistics,
+        proposed=proposed,
+        proposal=proposal,
+        people=people,
+    )
+
+
 class ConditionOut(BaseModel):
     """How the host is. `matches` are of packets that no rule decided, as in a suggestion."""
 
@@ -127,12 +167,12 @@ class ConditionOut(BaseModel):
     seconds: float = Field(description="Length of the window")
     sampled: int = Field(description="Number of sampled packets that no rule decided")
     before_seconds: float = Field(description="Length of the window before; 0: nothing is known")
-    waiting: list[RuleOut] = Field(
-        description="Rules of detectors that observe, and that would hit something now: the best "
-        "of those that may hit the same packets, none that hit many known flows"
+    waiting: list[WaitingOut] = Field(
+        description="Rules on matches of detectors that observe, and that would hit something "
+        "now: the best of those that hit nearly the same, none that would hit many known flows"
     )
     matches: list[SuggestionOut] = Field(
-        description="At most five, of what no rule in `waiting` may hit"
+        description="At most five, of what rules at work or in `waiting` do not explain"
     )
 
 

@@ -41,13 +41,16 @@ def served(api: Api, parts: int, last: int, service: Service = DNS, query: bytes
 
 
 def test_services_are_listed_with_their_usual_rate_and_failures(api: Api) -> None:
-    assert api.call("GET", "/v1/served").json()["services"] == []
+    nothing = api.call("GET", "/v1/served").json()
+    assert (nothing["services"], nothing["text"]) == ([], "what is usual is not known yet")
     served(api, 7, 10)
     (found,) = api.call("GET", "/v1/served", params={"at": "192.0.2.0/24"}).json()["services"]
     assert (found["address"], found["protocol"], found["port"]) == ("192.0.2.9", "udp", 53)
     assert (found["served"], found["usual"], found["asked"]) == (30, 300, 270)
     assert (found["syn_ack"], found["data"]) == (None, None)
     assert found["usual_data"] == pytest.approx(0.067, rel=0.01)
+    text = api.call("GET", "/v1/served").json()["text"]
+    assert text == "1 of 1 services can be compared with what is usual, and 1 fails its clients"
     assert found["fails"].startswith("30 questions are answered by 192.0.2.9 port 53 a minute")
     assert api.context.health._people().hurt == [found["fails"]]
     assert api.call("GET", "/v1/served", params={"at": "192.0.3.0/24"}).json()["services"] == []

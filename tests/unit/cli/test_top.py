@@ -18,10 +18,13 @@ ROW = {
 QUIET: dict[str, Any] = {"state": "quiet", "reasons": [], "waiting": [], "matches": []}
 WAITING = {
     "id": "m-1",
-    "does": "drop",
+    "does": "limit to 4,900 pps",
     "rate": 6_000.0,
     "words": "plain SYN",
-    "statistics": {"text": "0 of 900 packets belong to known flows"},
+    "action": "limit",
+    "proposed": "drop",
+    "proposal": "drop (a limit to 4,900 pps would let 82 % of it pass)",
+    "people": "0 of 900 packets belong to known flows",
 }
 FOUND: dict[str, Any] = {
     "seconds": 10.04,
@@ -89,6 +92,9 @@ def test_suggestions_are_printed_with_what_they_would_hit(api: Api, run: Run) ->
     assert "nothing stands out" in run("suggest")[1]
     condition["waiting"] = [WAITING]
     out = run("suggest")[1]
-    assert "proposed: drop, 6 k packets/s of plain SYN (0 of 900 packets belong to" in out
-    assert "enforce it: xdpctl mode m-1 enforce" in out
+    assert "proposed: drop (a limit to 4,900 pps would let 82 % of it pass): 6 k packets/s" in out
+    assert "of plain SYN (0 of 900 packets belong to known flows)" in out
+    assert "enforce it: xdpctl edit m-1 --action drop --mode enforce" in out
+    condition["waiting"] = [WAITING | {"proposed": "limit"}]
+    assert "enforce it: xdpctl mode m-1 enforce" in run("suggest")[1]
     assert "nothing else stands out" in out

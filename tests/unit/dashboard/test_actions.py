@@ -31,11 +31,11 @@ def rules(box: Api) -> dict[str, Any]:
 
 def test_a_trial_is_added_kept_and_removed(box: Api, browser: Browser) -> None:
     done = browser.act("block", match="src 203.0.113.7", confirm_within="60s")
-    assert done["text"] == "drop: src 203.0.113.7/32, ends in 1m unless kept"
+    assert done["text"] == "drop: packets from 203.0.113.7, ends in 1m unless kept"
     assert rules(box)["203.0.113.7_32"]["confirm_in"] == 60
     assert (
         browser.act("confirm", id="203.0.113.7_32")["text"]
-        == "kept: drop of packets from 203.0.113.7"
+        == "kept until it is removed: drop of packets from 203.0.113.7"
     )
     assert rules(box)["203.0.113.7_32"]["confirm_in"] is None
     gone = browser.act("remove", id="203.0.113.7_32")
@@ -175,7 +175,7 @@ def test_without_scripts_the_next_page_says_what_was_done(browser: Browser) -> N
     where = answer.headers["location"]
     assert where.startswith("/rules?find=203&said=")
     shown = browser.get(where)
-    assert "drop: src 203.0.113.7/32" in text(shown)
+    assert "drop: packets from 203.0.113.7" in text(shown)
     assert "Undo" in text(shown)
 
 

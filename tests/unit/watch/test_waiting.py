@@ -2,20 +2,23 @@
 """Rules of detectors that only count: which are proposed, and which are not."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from tests.unit.traffic.test_suggest import VICTIM, datagram, known, school
+from tests.unit.traffic.test_suggest import VICTIM, before, datagram, known, school
+from xdpctl.abi.constants import FlowState
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
-from xdpctl.model.effect import Action, Mode
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.text import parse
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.traffic.classify import heads
-from xdpctl.traffic.packets import joined, read
-from xdpctl.watch.waiting import waiting, waits
+from xdpctl.traffic.packets import PacketArray, joined, read
+from xdpctl.traffic.suggest import suggest
+from xdpctl.watch.waiting import Decisions, decisions, waits
 
 NARROW = f"dst {VICTIM} udp src-port 53 length >=1000"
 
@@ -25,21 +28,76 @@ def rule(text: str = NARROW, **more: Any) -> Rule:
     return Rule(match=parse(text), **fields)
 
 
-def test_the_rule_is_proposed_that_hits_fewest_known_flows_then_the_narrowest() -> None:
-    rng = random.Random(5)
-    people = known(read(heads(school(2, 2_000))))
-    flood = read(heads([datagram(rng, VICTIM, 53, 4_000, 1_200) for _ in range(6_000)]))
-    wide, net = rule(f"dst {VICTIM} udp"), rule(f"dst {VICTIM} udp src-port 53")
-    other = rule("dst 198.51.100.8 tcp flags syn", action=Action.LIMIT, limit=Rate(pps=100))
-    (found,) = waiting([wide, net, rule(), other], [], joined([people, flood]), 2.0)
-    assert found.rule == rule()
-    assert (found.rate, found.known) == (3_000, 0.0)
-    assert waiting([other], [], people, 2.0) == [], "people are all that it would hit"
+def people() -> PacketArray:
+    return known(read(heads(school(2, 2_000))))
+
+
+def flood(count: int = 6_000, port: int = 53) -> PacketArray:
+    rng = random.Random(port)
+    return read(heads([datagram(rng, VICTIM, port, 4_000, 1_200) for _ in range(count)]))
+
+
+def listed(rules: list[Rule], packets: PacketArray, at_work: Iterable[Rule] = ()) -> list[Rule]:
+    return [each.rule for each in decisions(rules, at_work, packets, 2.0).waiting]
+
+
+WIDE, NET = rule(f"dst {VICTIM} udp"), rule(f"dst {VICTIM} udp src-port 53")
+
+
+def test_the_rule_is_proposed_that_takes_fewest_known_flows_then_the_narrowest() -> None:
+    found = decisions([WIDE, NET, rule()], [], joined([people(), flood()]), 2.0)
+    (one,) = found.waiting
+    assert (one.rule, one.rate, one.leak, one.known) == (rule(), 3_000, 0.0, None)
+    assert len(found.rest) == 2_000
+    assert decisions([rule()], [], people()[:0], 2.0).waiting == []
+
+
+def test_a_rule_that_takes_many_known_flows_is_not_proposed_unless_it_spares_them() -> None:
+    packets = joined([people(), flood(100)])
+    packets["flow"][packets["flow"] == FlowState.NOT_ASKED] = FlowState.UNKNOWN
+    assert listed([WIDE], packets) == []
+    spares = WIDE.replace(spare=Spare.KNOWN)
+    (one,) = decisions([spares], [], packets, 2.0).waiting
+    assert one.rate == 50, "what known flows send is spared"
+    assert one.known is not None
+    assert one.known > 0.05
+
+
+def test_a_few_packets_of_a_narrow_rule_hide_no_flood() -> None:
+    few = rule(f"dst {VICTIM} udp src-port 123 length >=1000")
+    packets = joined([flood(), flood(40, 123)])
+    assert listed([few, WIDE], packets) == [WIDE]
+    both = listed([few, rule()], packets)
+    assert both == [rule(), few], "each explains something that the other does not"
+
+
+def test_what_a_rule_at_work_takes_is_decided() -> None:
     limit = rule(mode=Mode.ENFORCE, action=Action.LIMIT, limit=Rate(pps=100))
-    assert waiting([wide], [limit], flood, 2.0) == [], "the limit decides, and lets some pass"
-    assert waiting([wide], [other], flood, 2.0)
-    assert waiting([rule()], [], people[:0], 2.0) == []
-    assert waiting([rule()], [], flood, 0.0) == []
+    assert listed([WIDE], flood(), [limit]) == [], "the limit lets some of it pass"
+    other = rule("dst 198.51.100.8 tcp flags syn")
+    assert listed([WIDE], flood(), [other]) == [WIDE]
+
+
+def test_a_limit_that_lets_most_pass_is_proposed_as_a_drop() -> None:
+    wide, narrow = (rule(action=Action.LIMIT, limit=Rate(pps=pps)) for pps in (2_400, 300))
+    (one,) = decisions([wide], [], flood(), 2.0).waiting
+    assert (one.leak, one.leaks) == (0.8, True)
+    (one,) = decisions([narrow], [], flood(), 2.0).waiting
+    assert (one.leak, one.leaks) == (0.1, False)
+    each = rule(action=Action.LIMIT, limit=Rate(pps=2_400, per_ipv4=32, per_ipv6=64))
+    (one,) = decisions([each], [], flood(), 2.0).waiting
+    assert not one.leaks, "each source has a limit of its own"
+
+
+def test_a_suggestion_is_hidden_if_most_of_it_waits_or_is_decided() -> None:
+    (found,) = suggest(joined([school_now(), flood()]), 2.0, before())
+    assert decisions([rule()], [], flood(), 2.0).explains(found)
+    assert not decisions([], [], flood(), 2.0).explains(found)
+    assert not Decisions().explains(found), "nothing was looked at"
+
+
+def school_now() -> PacketArray:
+    return read(heads(school(2, 2_000)))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ _KEYS = (
     ("q", "end this view; rules stay"),
 )
 _TRIAL, _FOREVER = "60s", "forever"
+_ENFORCE = "enforce"
 _RELEASE = "1h"
 _PPS = 1_000.0  # of a limit, if none is proposed
 
@@ -94,19 +95,26 @@ class Acting(Doing):
         if line.rule:
             self._enforce(line)
             return
-        ways = {"drop": self.action_block, "challenge": self.action_challenge}
-        ways.get(line.action, self.action_limit)()
+        ways = {
+            "drop": self.action_block,
+            "challenge": self.action_challenge,
+            "limit": self.action_limit,
+        }
+        ways.get(line.action, self.action_why)()
 
     def _enforce(self, line: Line) -> None:
         """Ask, and enforce the rule of the row, which only counts so far."""
-        where = path("rules", line.rule, "enforce")
-        lines = [f"Enforce: {line.action} {printable(line.match)}", line.takes, "Press Enter."]
+        takes = f"It takes {line.takes}." if line.takes else ""
+        lines = [f"Enforce it: {line.action} {printable(line.match)}", takes, "Press Enter."]
+        body = {"mode": "enforce"} | ({"action": "drop"} if line.action == "drop" else {})
 
         def take(typed: str | None) -> None:
-            if typed is not None:
-                self.do("POST", where, looks.done)
+            if typed == _ENFORCE:
+                self.do("PATCH", path("rules", line.rule), looks.done, json=body)
+            elif typed is not None:
+                self.say(f"nothing was changed: {_ENFORCE} was not typed")
 
-        self.push_screen(Question([text for text in lines if text], "enforce"), take)
+        self.push_screen(Question([text for text in lines if text], _ENFORCE), take)
 
     def action_limit(self) -> None:
         """Limit the packets of the row."""

@@ -81,6 +81,7 @@ class Look:
     refusal: str = ""  # why the control plane refused the table
     bypass: bool = False
     detectors_off: bool = False
+    known: bool = True  # whether the state of the box is
 
 
 def look(client: ApiClient, view: View) -> Look:
@@ -98,7 +99,8 @@ def look(client: ApiClient, view: View) -> Look:
     except Refused as error:
         refusal = str(error)
     is_off = (automatic["mode"] or automatic["configured"]) == "off"
-    return Look(columns, lines, head, problems, rates, refusal, bool(status["bypass"]), is_off)
+    bypass, known = bool(status["bypass"]), condition["state"] not in ("unknown", "unclear")
+    return Look(columns, lines, head, problems, rates, refusal, bypass, is_off, known)
 
 
 def _table(

@@ -31,7 +31,7 @@ class TopApp(Acting):
     TITLE = "xdpctl top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #state { height: 1; text-style: bold; }
+    #state { height: auto; max-height: 5; text-style: bold; }
     #state.trouble { background: $error; color: $text; }
     #rates { height: 2; }
     #view { height: 1; color: $text-muted; }
@@ -133,8 +133,7 @@ class TopApp(Acting):
         self.query_one("#rates", Static).update(Text("\n".join(look.rates)))
         if look.refusal:
             self.say(look.refusal)
-        elif view.tab.by == "unusual" and not look.lines:
-            self.query_one("#view", Static).update(_NOTHING)
+        self._show_view(empty=view.tab.by == "unusual" and look.known and not look.lines)
         self._fill(look, selected)
 
     def _fill(self, look: Look, selected: Line | None) -> None:
@@ -150,7 +149,11 @@ class TopApp(Acting):
         if selected and selected.key in keys:
             table.move_cursor(row=keys.index(selected.key))
 
-    def _show_view(self) -> None:
+    def _show_view(self, empty: bool = False) -> None:
+        """Say what is shown; `empty`: the first tab has nothing."""
+        if empty:
+            self.query_one("#view", Static).update(_NOTHING)
+            return
         view = self._view
         parts = [f"verdict {view.verdict}", f"by {view.sort}", f"last {view.window}"]
         parts += [f"where {view.where}"] if view.where else []

@@ -52,11 +52,11 @@ def unusual(condition: Mapping[str, Any]) -> tuple[Columns, list[Line]]:
                 printable(rule["words"]),
                 si3(rule["rate"]),
                 "",
-                printable(rule["statistics"]["text"]) if rule["statistics"] else "",
-                f"enforce: {rule['does']}",
+                printable(rule["people"]),
+                f"enforce: {rule['proposal']}",
             ),
             match=rule["text"],
-            action=rule["action"],
+            action=rule["proposed"],
             rule=rule["id"],
             takes=f"{si3(rule['rate'])} packets/s",
         )
@@ -127,7 +127,7 @@ def rules(client: ApiClient) -> tuple[Columns, list[Line]]:
                 printable(rule["reason"]),
             ),
             match=rule["text"],
-            action=rule["action"],
+            action=rule["action"] if rule["mode"] == "monitor" else "",
             rule=rule["id"] if rule["mode"] == "monitor" else "",
         )
         for rule in records

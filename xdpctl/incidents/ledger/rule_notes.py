@@ -8,6 +8,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.incidents.ledger.attribution import (
     of_rule,
 )
+from xdpctl.model.effect import Mode
 from xdpctl.model.incident import (
     EVENTS_KEPT,
     RuleRecord,
@@ -87,26 +88,30 @@ def rule_moved(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
 
 
 def rule_edited(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
-    """Note what a rule does since an operator changed it, and what it had hit until then.
+    """Note what a rule does since somebody changed it, and what it had hit until then.
 
-    What a rule counted in monitor mode is no hit of the rule that is enforced now.
+    `hits` are all of the rule so far. What it counts in monitor mode is no hit of the incident.
     """
     rule_moved(draft, before, after, hits)
     incident = of_rule(draft, after)
-    if incident is None:
+    records = incident.rules if incident else ()
+    record = next((r for r in records if r.id == after.id and not r.ended_at), None)
+    if incident is None or record is None:
         return
-    now, begins = draft.now.unix, before.mode is not after.mode
-
-    def edited(record: RuleRecord) -> RuleRecord:
-        if record.id != after.id or record.ended_at:
-            return record
-        does = {"action": after.action.value, "mode": after.mode.value, "limit": after.limit}
-        record = structs.replace(record, **does)
-        counted = {"before_packets": hits.packets, "before_bytes": hits.bytes}
-        return structs.replace(record, at=now, **counted) if begins else record
-
-    rules = tuple(map(edited, incident.rules))
-    draft.incidents[incident.id] = incident.replace(updated_at=now, rules=rules)
+    does = {"action": after.action.value, "mode": after.mode.value, "limit": after.limit}
+    changed, kept_out = structs.replace(record, **does), Hits(0, 0)
+    moved = (before.by_source is None) is not (after.by_source is None)
+    if before.mode is not after.mode and not moved:
+        changed = structs.replace(changed, before_packets=hits.packets, before_bytes=hits.bytes)
+        kept_out = record.since(hits) if before.mode is Mode.ENFORCE else kept_out
+    if after.mode is Mode.ENFORCE and before.mode is Mode.MONITOR:
+        changed = structs.replace(changed, at=draft.now.unix)
+    draft.incidents[incident.id] = incident.replace(
+        updated_at=draft.now.unix,
+        rules=tuple(changed if r is record else r for r in incident.rules),
+        packets=incident.packets + kept_out.packets,
+        bytes=incident.bytes + kept_out.bytes,
+    )
 
 
 def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:

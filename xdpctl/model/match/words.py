@@ -28,10 +28,10 @@ _WHICH = {
     frozenset((LATER, LATER | LAST)): "later",
 }
 _WHOLE = {
-    frozenset((0,)): "whole, without DF",
-    frozenset((DONT,)): "whole, with DF",
-    frozenset((0, DONT)): "whole",
-    frozenset((0, FIRST, LATER, LATER | LAST)): "without DF",
+    frozenset((0,)): "unfragmented, DF not set",
+    frozenset((DONT,)): "unfragmented, DF set",
+    frozenset((0, DONT)): "unfragmented",
+    frozenset((0, FIRST, LATER, LATER | LAST)): "DF not set",
 }
 _SHORT = frozenset(("tcp", "udp", "sctp", "icmp", "gre", "esp", "ipip"))  # written in capitals
 _PLURAL = "packets"
@@ -41,7 +41,7 @@ def in_words(match: Match) -> str:
     """The match in words; what has no usual words stands as in the match's text."""
     texts = match.as_json()
     said = " ".join([_head(match, texts), *_ends(texts), *_rest(texts)])
-    return f"{said}, {whole}" if (whole := _WHOLE.get(_parts(match))) else said
+    return f"{said} ({whole})" if (whole := _WHOLE.get(_parts(match))) else said
 
 
 def _head(match: Match, texts: Mapping[str, str]) -> str:

@@ -39,8 +39,8 @@ function soonest(rule) {
 const row = (rule) => ({
   ...rule,
   left: soonest(rule),
+  instead: rule.limit !== null && !["configured", "backstop"].includes(rule.origin),
   does: rule.mode === "monitor" ? `${rule.does}, monitor` : rule.does,
-  match: rule.limit ? rule.text : "", // which can be dropped instead
   whom: rule.collateral?.text ?? "not measured",
 });
 
@@ -89,7 +89,7 @@ document.addEventListener("condition", ({ detail }) => {
   known = detail.matches !== null;
   const cards = (detail.matches ?? []).map((each) => ({ ...each, challenge: each.action === "challenge", drops: each.action !== "challenge", pps: each.limit?.pps }));
   showIn(find("matches"), "card-match", cards, "match");
-  const proposed = (detail.waiting ?? []).map((rule) => ({ ...row(rule), wants: rule.does, people: rule.statistics?.text }));
+  const proposed = (detail.waiting ?? []).map((rule) => ({ ...row(rule), changed: rule.proposed === rule.action ? "" : rule.proposed }));
   showIn(find("waiting"), "card-proposed", proposed, "id");
 });
 

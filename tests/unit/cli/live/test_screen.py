@@ -147,6 +147,7 @@ def test_the_screen_shows_state_rates_and_rows(box: Box) -> None:
         word, filtering = top.text("state").split("\n")
         assert word == "holding: 41 newcomers a minute get in, usually 44"
         assert filtering == "filtering · detectors on · 1,234 rules"
+        assert top.app.query_one("#state").size.height >= 2, "both lines are visible"
         assert "5 k packets/s" in top.text("rates")
         assert top.cells()[0] == ["198.51.100.7", "      9 k", "  1 M", "50.0% ±1.0", MATCH]
         assert "verdict all · by packets" in top.text("view")
@@ -452,27 +453,51 @@ def test_the_first_tab_has_what_is_unusual_and_enter_does_what_is_proposed(box: 
     drive(box, steps, first=TABS[0])
 
 
-def test_a_rule_that_only_counts_comes_first_and_enter_enforces_it(box: Box) -> None:
-    people = {"text": "0 of 900 packets belong to known flows"}
-    box.waiting = [RULE | {"rate": 6_000.0, "does": "limit to 4,900 pps", "statistics": people}]
-    box.unusual = [FOUND]
+@pytest.mark.parametrize(
+    ("proposed", "sent"),
+    [("limit", {"mode": "enforce"}), ("drop", {"mode": "enforce", "action": "drop"})],
+)
+def test_a_rule_that_only_counts_comes_first_and_enter_enforces_it(
+    box: Box, proposed: str, sent: dict[str, str]
+) -> None:
+    people = "0 of 900 packets belong to known flows"
+    what = {"proposed": proposed, "proposal": f"{proposed} it", "people": people}
+    box.waiting, box.unusual = [RULE | what | {"rate": 6_000.0, "action": "limit"}], [FOUND]
 
     async def steps(top: Driven) -> None:
         row = [cell.strip() for cell in top.cells()[0]]
-        assert row == ["UDP from port 53", "6 k", "", people["text"], "enforce: limit to 4,900 pps"]
-        await top.press("enter", "enter")
-        assert box.changes[-1][:2] == ("POST", "/v1/rules/m-1/enforce")
-        await top.press("b")
-        assert "It takes 6 k packets/s." in str(top.app.screen.query_one(Static).render())
+        assert row == ["UDP from port 53", "6 k", "", people, f"enforce: {proposed} it"]
         await top.press("enter")
+        assert "It takes 6 k packets/s." in str(top.app.screen.query_one(Static).render())
+        await top.type("no")
+        assert box.changes == []
+        await top.press("enter", "enter")
+        assert box.changes == [("PATCH", "/v1/rules/m-1", sent)]
+        await top.press("b", "enter")
         assert box.changes[-1][2]["match"] == MATCH
 
     drive(box, steps, first=TABS[0])
 
 
+def test_enter_changes_no_rule_that_is_enforced(box: Box) -> None:
+    async def steps(top: Driven) -> None:
+        await top.press("2")
+        await top.press("enter", "enter")
+        assert box.changes == []
+        await top.press("down", "enter")  # the second one only counts
+        await top.press("enter")
+        assert box.changes[-1][:2] == ("PATCH", "/v1/rules/x")
+
+    drive(box, steps)
+
+
 def test_an_empty_first_tab_says_that_nothing_waits(box: Box) -> None:
     async def steps(top: Driven) -> None:
         assert "no rule of a detector waits" in top.text("view")
+        box.unusual = [FOUND]
+        top.app._refresh()
+        await top.settle()
+        assert "no rule of a detector waits" not in top.text("view")
 
     drive(box, steps, first=TABS[0])
 
