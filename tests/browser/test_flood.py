@@ -22,12 +22,12 @@ def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, de
         assert word(page) == "Unclear", "there is no earlier traffic to compare with"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
-        eventually(page, lambda: word(page) == "Quiet", "held")
+        eventually(page, lambda: word(page) == "Holding", "held")
         eventually(page, lambda: page.locator("#drop_packets").inner_text() != "0", "drops")
         rule = page.locator("#waits li").first
         eventually(page, lambda: rule.get_by_role("button", name="Keep").is_visible(), "a trial")
         rule.get_by_role("button", name="Keep").click()
-        eventually(page, lambda: "kept: " in page.locator("#said").inner_text(), "kept")
+        eventually(page, lambda: "kept until" in page.locator("#said").inner_text(), "kept")
         page.locator("#said").get_by_role("button", name="Undo").click()
         eventually(page, lambda: "undone: " in page.locator("#said").inner_text(), "undone")
         eventually(page, rule.get_by_role("button", name="Keep").is_visible, "a trial again")
@@ -42,7 +42,7 @@ def test_the_forms_limit_a_match_and_add_a_rule(street: Street, desk: Desk) -> N
         row = page.locator("#matches li").first
         eventually(page, lambda: MATCH in (row.text_content() or ""), "the flood is named")
         row.get_by_role("button", name="Limit").click()
-        eventually(page, lambda: "limit: " in page.locator("#said").inner_text(), "it is limited")
+        eventually(page, lambda: "limit to " in page.locator("#said").inner_text(), "it is limited")
         assert page.locator("#said").get_by_role("button", name="Keep").is_visible()
         page.goto(ADDRESS + "/rules")
         page.get_by_text("Add a rule").click()
