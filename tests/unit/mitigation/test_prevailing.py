@@ -116,3 +116,22 @@ def test_a_later_event_does_not_change_a_rule_that_an_operator_took_over(box: Ap
     before = standing(box)[rule]["etag"]
     say(box, "event", event("2", sources=["203.0.113.7"]))
     assert standing(box)[rule]["etag"] == before
+
+
+def test_an_incident_says_what_a_rule_does_since_somebody_enforced_it(box: Api) -> None:
+    """What it counted before is no hit; undoing the change puts the record back, too."""
+    configured(box, mode="observe")
+    rule = flood(box)
+    hit(box, rule, 5_000)
+    assert whole(box, "latest")["short"]["open"].startswith("1 rule only counts")
+    done = box.call("PATCH", f"/v1/rules/{rule}", json={"mode": "enforce", "action": "drop"}).json()
+    told = whole(box, "latest")
+    assert told["short"]["open"].startswith("1 rule in force")
+    assert "they hit 0 packets" in told["short"]["done"]
+    assert (told["rules"][0]["action"], told["rules"][0]["mode"]) == ("drop", "enforce")
+    hit(box, rule, 5_700)
+    assert "they hit 700 packets" in whole(box, "latest")["short"]["done"]
+    box.call("POST", f"/v1/history/{done['change']}/undo")
+    told = whole(box, "latest")
+    assert told["rules"][0]["mode"] == "monitor"
+    assert told["packets"] == 700, "what was dropped stays counted"
