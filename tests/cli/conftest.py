@@ -11,7 +11,7 @@ import pytest
 from tests.cli.terminal import Person
 from tests.conftest import need
 from tests.kernel.conftest import _able
-from xdpctl.cli import output
+from xdpctl.cli import waiting
 from xdpctl.client import Client
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
@@ -98,7 +98,7 @@ def attack(far: Host, client: Client) -> None:
     far.call(lambda: _send(PACKETS))
     assert eventually(lambda: _dropped(client) == before + PACKETS)
     # a box that began a second ago has not looked at the traffic yet
-    assert eventually(lambda: "not observed" not in str(output.word(client)))
+    assert eventually(lambda: "not observed" not in str(waiting.word(client)))
 
 
 def _send(packets: int) -> None:

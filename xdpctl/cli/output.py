@@ -2,7 +2,7 @@
 """Output for people: tables, fields, colours, and the words of rules."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,12 +10,11 @@ from rich.markup import escape
 from rich.text import Text
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.units import si, si3
+from xdpctl.base.units import si
 from xdpctl.cli import words
-from xdpctl.errors import Refused
 
 if TYPE_CHECKING:
-    from xdpctl.cli.live.tables import ApiClient
+    pass
 
 # output into a pipe or a file is not wrapped
 out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -218,29 +217,6 @@ def rule_details(rule: dict[str, Any]) -> None:
     if rule["collateral"]:
         lines["people"] = escape(rule["collateral"]["text"])
     fields(lines)
-
-
-def word(client: "ApiClient") -> Mapping[str, Any]:
-    """The condition of the box in one word, with reasons and what is unusual.
-
-    The word is `unknown` if the request is refused.
-    """
-    try:
-        condition: Mapping[str, Any] = client.call("GET", "/v1/condition")
-    except Refused as error:
-        return {"state": "unknown", "reasons": [str(error)], "waiting": [], "matches": []}
-    return {name: condition[name] for name in ("state", "reasons", "waiting", "matches")}
-
-
-def proposals(rules: Iterable[Mapping[str, Any]]) -> None:
-    """Print detectors' rules that wait for a decision, each with the command that enforces it."""
-    for rule in rules:
-        what = f"{si3(rule['rate'])} packets/s of {rule['words']} ({rule['people']})"
-        out.print(escape(f"proposed: {rule['proposal']}: {what}"), style="bold", soft_wrap=True)
-        how = f"mode {rule['id']} enforce"
-        if rule["proposed"] != rule["action"]:
-            how = f"edit {rule['id']} --action {rule['proposed']} --mode enforce"
-        out.print(f"  enforce it: xdpctl {how}")
 
 
 def fields(lines: dict[str, str]) -> None:

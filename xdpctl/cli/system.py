@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si
-from xdpctl.cli import options, output
+from xdpctl.cli import options, output, waiting
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import SLOW_SECONDS, path
 from xdpctl.model.identity import Role
@@ -38,7 +38,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     client = options.client(context)
     report = client.call("GET", "/v1/status")
     traffic = client.call("GET", "/v1/counters")
-    word = output.word(client)
+    word = waiting.word(client)
     if printed({**report, "counters": traffic, "condition": word}, form):
         return
     memory = sum(report["kernel_memory"].values()) / 2**20
@@ -59,7 +59,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     lines |= _memories(report)
     lines |= {name: _interface(port) for name, port in report["interfaces"].items()}
     output.fields(lines)
-    output.proposals(word["waiting"])
+    waiting.proposals(word["waiting"])
     for reason, hits in traffic["total"].items():
         if hits["packets"]:
             output.out.print(f"  {reason:<16} {si(hits['packets']):>8} packets")

@@ -7,7 +7,7 @@ from typing import Any
 
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
-from xdpctl.cli import output
+from xdpctl.cli import waiting
 from xdpctl.cli.live import tables
 from xdpctl.cli.live.tables import ApiClient, Columns, Line
 from xdpctl.errors import Refused
@@ -88,7 +88,7 @@ def look(client: ApiClient, view: View) -> Look:
     """Request everything that the screen shows from the control plane."""
     status = client.call("GET", "/v1/status")
     automatic = client.call("GET", "/v1/automatic")
-    condition, detector = output.word(client), client.call("GET", "/v1/detect")
+    condition, detector = waiting.word(client), client.call("GET", "/v1/detect")
     rates, problems = _rates(_history(client)), [*status["problems"]]
     why = "; ".join(condition["reasons"][:2])
     head = f"{condition['state']}: {why}\n{state(status, automatic, detector)}"

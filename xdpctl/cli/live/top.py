@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from xdpctl.base.units import si, si3
-from xdpctl.cli import options, output
+from xdpctl.cli import options, output, waiting
 from xdpctl.cli.formats import Format, Lines, printed
 from xdpctl.cli.live.looks import View, tab
 from xdpctl.cli.live.tables import printable
@@ -118,12 +118,13 @@ def suggest(
     """
     body = {"window": window, "before": before}
     client = options.client(context)
-    answer, waiting = client.call("POST", "/v1/suggest", json=body), output.word(client)["waiting"]
-    if printed({**answer, "waiting": waiting}, form):
+    answer = client.call("POST", "/v1/suggest", json=body)
+    rules = waiting.word(client)["waiting"]
+    if printed({**answer, "waiting": rules}, form):
         return
-    output.proposals(waiting)
+    waiting.proposals(rules)
     if not answer["matches"]:
-        print("nothing else stands out" if waiting else _NOTHING)
+        print("nothing else stands out" if rules else _NOTHING)
     rows = [
         (
             *(si3(candidate["packets"]), f"{candidate['share']:.1%}"),
