@@ -22,7 +22,7 @@ def test_a_flood_is_named_then_dropped_then_let_through_again(street: Street, de
         assert word(page) == "Unclear", "there is no earlier traffic to compare with"
         row.get_by_role("button", name="Drop for 60 s").click()
         eventually(page, lambda: "drop: " in page.locator("#said").inner_text(), "it was done")
-        eventually(page, lambda: word(page) == "Holding", "held")
+        eventually(page, lambda: word(page) == "Quiet", "held")
         eventually(page, lambda: page.locator("#drop_packets").inner_text() != "0", "drops")
         rule = page.locator("#waits li").first
         eventually(page, lambda: rule.get_by_role("button", name="Keep").is_visible(), "a trial")

@@ -129,18 +129,26 @@ def people_of(
             hurt.append(
                 f"a {rule.action} of {rule.origin} hits people: {whom}, {in_words(rule.match)}"
             )
+        arrivals = newcomers(rule.match.get("destination"))
         by_a_person = not automatic(rule) or tags.PINNED in rule.tags
-        if not by_a_person and not _harmless(rule, findings.get(rule.id), whom):
-            doubts.append(
-                f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out by a {rule.action} "
-                f"of {rule.origin}; they are not proven to be an attack: people may be among them"
-            )
+        known = bool(arrivals or (whom and whom.sources))  # something of people is
+        if not (known if by_a_person else _harmless(rule, findings.get(rule.id), whom)):
+            if automatic(rule):
+                doubts.append(_doubt(rule, rate))
+            elif not on_trial(rule):
+                continue  # nothing is measured of what an operator keeps out for good
         measured = f"; {whom}" if whom and whom.sources else ""
-        measured = measured or ("; whom that hits is not measured" if by_a_person else "")
         held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")
-        if arrivals := newcomers(rule.match.get("destination")):
+        if arrivals:
             came[str(arrivals)] = None
     return People(hurt, doubts, [*came, *held])
+
+
+def _doubt(rule: Rule, rate: float) -> str:
+    return (
+        f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out by a {rule.action} of "
+        f"{rule.origin}; they are not proven to be an attack: people may be among them"
+    )
 
 
 def passing(waiting: Iterable[Waiting]) -> list[str]:

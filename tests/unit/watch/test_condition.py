@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.finding import Finding
 from xdpctl.model.match import text
 from xdpctl.model.rate import Rate
-from xdpctl.model.rule import Rule
+from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.traffic.service_figures import Newcomers
 from xdpctl.traffic.suggest import Suggestion
 from xdpctl.traffic.unusual import Look
@@ -111,6 +112,20 @@ def test_a_held_attack_is_reported_with_the_newcomers_who_get_in() -> None:
         "41 newcomers a minute get in at 198.51.100.7, usually 44",
         "24.8 k packets/s of UDP from port 53 to 198.51.100.7 are kept out",
     ]
+
+
+def test_a_rule_that_a_person_decided_holds_if_it_is_known_that_people_get_in() -> None:
+    def newcomers(host: Prefix | None) -> Newcomers:
+        return Newcomers(host, 41, 44)
+
+    enforced = detectors_rule("drop").replace(tags=(tags.PINNED,))
+    own = detectors_rule("drop").replace(origin=OPERATOR)
+    for rule in (enforced, own):
+        known = said_of(rule, 24_800.0, newcomers=newcomers)
+        assert condition(QUIET, False, attached(), people=known).state is State.HOLDING
+    assert said_of(enforced, 24_800.0).doubts, "nothing is measured"
+    assert said_of(own, 24_800.0) == People([], [], []), "nor of what an operator keeps out"
+    assert said_of(own, 900.0, newcomers=newcomers) == People([], [], []), "that is no flood"
 
 
 def test_a_difference_that_may_be_chance_is_quiet() -> None:
