@@ -60,6 +60,8 @@ class Health:
         full = [*self.uplinks.full(), *overload(self.series.latest)]
         decided = self._decisions()
         look = replace(look, matches=[m for m in look.matches if not decided.explains(m)])
+        if decided.seconds:
+            look = replace(look, unknown=decided.unknown)
         people = replace(self._people(), passing=passing(decided.waiting))
         found = condition(look, bypass, self.loader(), full, people)
         reasons = [self.tell(reason) for reason in found.reasons]

@@ -15,7 +15,7 @@ from xdpctl.model.effect import Mode
 from xdpctl.model.rule import Rule, automatic
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
-from xdpctl.traffic.suggest import Suggestion
+from xdpctl.traffic.suggest import Suggestion, unknown
 
 _LEAST = 10.0  # packets a second that a rule would hit
 _PEOPLE = 0.05  # of what a rule takes that does not spare known flows, the most that they send
@@ -54,6 +54,11 @@ class Decisions:
     waiting: Sequence[Waiting] = ()
     rest: PacketArray = field(default_factory=lambda: np.empty(0, PACKET))
     seconds: float = 0.0
+
+    @property
+    def unknown(self) -> float:
+        """The packets a second of no known flow of which nobody has decided."""
+        return float(self.rest[unknown(self.rest)]["weight"].sum(dtype=float)) / self.seconds
 
     def explains(self, found: Suggestion) -> bool:
         """Whether most of what a suggestion takes is decided, or waits for a decision."""

@@ -49,6 +49,8 @@ def test_the_rule_is_proposed_that_takes_fewest_known_flows_then_the_narrowest()
     (one,) = found.waiting
     assert (one.rule, one.rate, one.leak, one.known) == (rule(), 3_000, 0.0, None)
     assert len(found.rest) == 2_000
+    assert found.unknown == 0.0, "people are known, and the flood waits for a decision"
+    assert decisions([], [], flood(), 2.0).unknown == 3_000
     assert decisions([rule()], [], people()[:0], 2.0).waiting == []
 
 
