@@ -27,7 +27,9 @@ function showIn(body, template, values, key) {
   around.hidden = body.children.length === 0;
   const needs = [...document.querySelectorAll(".needs > div, .needs > .card")];
   find("nothing").hidden = needs.some((part) => !part.hidden);
-  find("nothing").textContent = known ? "Nothing now." : "Not known.";
+  const hurting = document.querySelector("[data-condition]").dataset.state === "hurting";
+  const nothing = hurting ? "See the reason above." : "Nothing now.";
+  find("nothing").textContent = known ? nothing : "Not known.";
 }
 
 /** In how many seconds a rule ends if nobody confirms it; null: never. */
@@ -104,7 +106,7 @@ async function incidents() {
   const link = document.createElement("a");
   link.href = `/incidents/${encodeURIComponent(open.id)}`;
   link.textContent = "Incident";
-  find("since").replaceChildren(link, " since ", when(Date.parse(open.opened_at) / 1000));
+  find("since").replaceChildren(link, ", open since ", when(Date.parse(open.opened_at) / 1000));
 }
 
 // lists
