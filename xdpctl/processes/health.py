@@ -16,6 +16,7 @@ from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
 from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.incident import Incident
+from xdpctl.model.rule import automatic
 from xdpctl.notify.changes import Snapshot
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.parts import Parts
@@ -60,7 +61,7 @@ class Health:
         full = [*self.uplinks.full(), *overload(self.series.latest)]
         decided = self._decisions()
         look = replace(look, matches=[m for m in look.matches if not decided.explains(m)])
-        if decided.seconds:
+        if decided.seconds and not look.compared:  # what came earlier is of all matches
             look = replace(look, unknown=decided.unknown)
         people = replace(self._people(), passing=passing(decided.waiting))
         found = condition(look, bypass, self.loader(), full, people)
@@ -75,7 +76,7 @@ class Health:
         hit = rates_of_slots(sample.packets, sample.seconds)
         every, whom = list(self.controller.state.matches.values()), self.controller.state.collateral
         rules = [r for r in every if waits(r, whom.get(r.id)) and self._observes(r.origin)]
-        at_work = [r for r in every if r.mode is Mode.ENFORCE and r.slot in hit]
+        at_work = [r for r in every if r.mode is Mode.ENFORCE and r.slot in hit and automatic(r)]
         return decisions(rules, at_work, sample.packets, sample.seconds)
 
     def _observes(self, detector: str) -> bool:

@@ -131,12 +131,11 @@ def people_of(
             )
         arrivals = newcomers(rule.match.get("destination"))
         by_a_person = not automatic(rule) or tags.PINNED in rule.tags
-        known = bool(arrivals or (whom and whom.sources))  # something of people is
-        if not (known if by_a_person else _harmless(rule, findings.get(rule.id), whom)):
-            if automatic(rule):
-                doubts.append(_doubt(rule, rate))
-            elif not on_trial(rule):
+        get_in = of_tcp(rule) and arrivals is not None and arrivals.now >= arrivals.usual / 2
+        if not _harmless(rule, findings.get(rule.id), whom) and not (by_a_person and get_in):
+            if not automatic(rule) and not on_trial(rule):
                 continue  # nothing is measured of what an operator keeps out for good
+            doubts.append(_doubt(rule, rate))
         measured = f"; {whom}" if whom and whom.sources else ""
         held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")
         if arrivals:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.model import tags
 from xdpctl.model.collateral import Collateral
-from xdpctl.model.effect import Mode
+from xdpctl.model.effect import Action, Mode
 from xdpctl.model.rule import Rule, automatic
 from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.select import takes
@@ -22,6 +22,7 @@ _PEOPLE = 0.05  # of what a rule takes that does not spare known flows, the most
 _NEARLY = 0.8  # of what the widest rule would hit: a rule that hits so much is preferred to it
 _MORE = 0.2  # of what a rule would hit that the better ones do not: else they explain it
 _LEAKS = 0.5  # of what a limit would hit that it lets pass: a drop is proposed instead
+_BURSTS = 1.2  # times its rate that a limit may seem to let pass, by bursts and by sampling
 _RULES_MAX, _LISTED = 64, 5
 _DECIDED = frozenset((tags.WATCHED, tags.SOFTENED, tags.ENDING, tags.PINNED, tags.RELEASED))
 _Taken = NDArray[np.bool_]
@@ -79,13 +80,14 @@ def decisions(
 ) -> Decisions:
     """The rules that would hit packets of these seconds and are not explained by better ones.
 
-    What the rules `at_work` take is decided: a limit lets some of it pass, and some passed before
-    they were there. Of rules that hit nearly the same, the one that takes fewest known flows is
-    listed, then the narrowest. A rule is left out if it would hit many known flows.
+    What the detectors' rules `at_work` drop is decided, though some passed before. So is as much as
+    a limit on all packets together lets pass, but nothing of a limit for each source. Of rules that
+    hit nearly the same, the one that takes fewest known flows is listed, then the narrowest. A rule
+    is left out if it would hit many known flows.
     """
     passed = packets[packets["reason"] == Reason.NO_RULE]
     for rule in at_work:
-        passed = passed[~takes(rule.match, passed)]
+        passed = _without(rule, passed, seconds)
     weights = passed["weight"] / max(seconds, 1e-9)
     newest = sorted(rules, key=lambda rule: -rule.created_at)[:_RULES_MAX]
     able = [one for rule in newest if _able((one := _seen(rule, passed, weights))[0])]
@@ -100,6 +102,20 @@ def decisions(
         listed.append(best)
         rest &= ~taken
     return Decisions(sorted(listed, key=lambda each: -each.rate), passed[rest], seconds)
+
+
+def _without(rule: Rule, packets: PacketArray, seconds: float) -> PacketArray:
+    """The packets without what a rule has decided: of a limit, the packets a second of its rate."""
+    taken = takes(rule.match, packets)
+    if rule.action is Action.DROP:
+        return packets[~taken]
+    if rule.limit is None or rule.limit.per != "all" or not rule.limit.pps or not taken.any():
+        return packets
+    rate = float(packets["weight"][taken].sum(dtype=float)) / max(seconds, 1e-9)
+    left = packets.copy()
+    share = max(0.0, 1 - _BURSTS * rule.limit.pps / rate)
+    left["weight"][taken] = np.round(left["weight"][taken] * share).astype("u4")
+    return left
 
 
 def _seen(

@@ -332,3 +332,18 @@ def test_bulk_takes_the_short_text(api: Api) -> None:
     assert done["added"] == 1
     (held,) = api.controller.state.matches.values()
     assert str(held.match) == "proto udp src-port 53"
+
+
+def test_a_limit_that_becomes_a_drop_spares_what_a_new_drop_would(api: Api) -> None:
+    limit = {"pps": 200, "per": "source"}
+    made = api.call(
+        "POST", "/v1/rules", json={"match": "tcp dst-port 443", "action": "limit", "limit": limit}
+    ).json()
+    new = api.call("POST", "/v1/rules", json={"match": "tcp dst-port 80", "action": "drop"}).json()
+    where = f"/v1/rules/{made['id']}"
+    assert made["spare"] != new["spare"]
+    assert api.call("PATCH", where, json={"action": "drop"}).json()["spare"] == new["spare"]
+    named = {"action": "limit", "limit": limit, "spare": "none"}
+    api.call("PATCH", where, json=named)
+    kept = api.call("PATCH", where, json={"action": "drop", "spare": "none", "force": True}).json()
+    assert kept["spare"] == "none", "somebody has named it"

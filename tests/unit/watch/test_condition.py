@@ -115,17 +115,21 @@ def test_a_held_attack_is_reported_with_the_newcomers_who_get_in() -> None:
 
 
 def test_a_rule_that_a_person_decided_holds_if_it_is_known_that_people_get_in() -> None:
-    def newcomers(host: Prefix | None) -> Newcomers:
-        return Newcomers(host, 41, 44)
+    def newcomers(now: float) -> Any:
+        return lambda host: Newcomers(host, now, 44)
 
-    enforced = detectors_rule("drop").replace(tags=(tags.PINNED,))
-    own = detectors_rule("drop").replace(origin=OPERATOR)
+    syn = text.parse("tcp flags syn dst 198.51.100.7")
+    enforced = detectors_rule("drop", match=syn).replace(tags=(tags.PINNED,))
+    own = detectors_rule("drop", match=syn).replace(origin=OPERATOR)
     for rule in (enforced, own):
-        known = said_of(rule, 24_800.0, newcomers=newcomers)
+        known = said_of(rule, 24_800.0, newcomers=newcomers(41))
         assert condition(QUIET, False, attached(), people=known).state is State.HOLDING
     assert said_of(enforced, 24_800.0).doubts, "nothing is measured"
+    assert said_of(enforced, 24_800.0, newcomers=newcomers(20)).doubts, "fewer than half get in"
     assert said_of(own, 24_800.0) == People([], [], []), "nor of what an operator keeps out"
-    assert said_of(own, 900.0, newcomers=newcomers) == People([], [], []), "that is no flood"
+    assert said_of(own, 900.0, newcomers=newcomers(41)) == People([], [], []), "that is no flood"
+    udp = detectors_rule("drop").replace(tags=(tags.PINNED,))
+    assert said_of(udp, 24_800.0, newcomers=newcomers(41)).doubts, "newcomers are of TCP"
 
 
 def test_a_difference_that_may_be_chance_is_quiet() -> None:

@@ -74,10 +74,19 @@ def test_a_few_packets_of_a_narrow_rule_hide_no_flood() -> None:
 
 
 def test_what_a_rule_at_work_takes_is_decided() -> None:
-    limit = rule(mode=Mode.ENFORCE, action=Action.LIMIT, limit=Rate(pps=100))
-    assert listed([WIDE], flood(), [limit]) == [], "the limit lets some of it pass"
-    other = rule("dst 198.51.100.8 tcp flags syn")
-    assert listed([WIDE], flood(), [other]) == [WIDE]
+    assert listed([WIDE], flood(), [rule(mode=Mode.ENFORCE)]) == [], "it passed before the drop"
+    assert listed([WIDE], flood(), [rule("dst 198.51.100.8 tcp flags syn")]) == [WIDE]
+
+
+def test_as_much_is_decided_as_a_limit_lets_pass_and_a_limit_for_each_source_decides_nothing() -> (
+    None
+):
+    limit = {"mode": Mode.ENFORCE, "action": Action.LIMIT}
+    assert listed([WIDE], flood(), [rule(**limit, limit=Rate(pps=3_000))]) == []
+    found = decisions([], [rule(**limit, limit=Rate(pps=100))], flood(), 2.0)
+    assert found.unknown == pytest.approx(2_880, rel=0.1)
+    each = Rate(pps=3_000, per_ipv4=32, per_ipv6=64)
+    assert listed([WIDE], flood(), [rule(**limit, limit=each)]) == [WIDE]
 
 
 def test_a_limit_that_lets_most_pass_is_proposed_as_a_drop() -> None:

@@ -137,7 +137,13 @@ def change(
 
 
 def _placed(draft: Draft, before: Rule, after: Rule, changes: dict[str, object]) -> Rule:
-    """The changed rule in the table where it belongs; it may have been in the other table."""
+    """The changed rule in the table where it belongs; it may have been in the other table.
+
+    A drop that was a limit spares what a new drop would.
+    """
+    hardened = before.action is Action.LIMIT and after.action is Action.DROP
+    if hardened and "spare" not in changes and before.spare is _sparing(before):
+        after = after.replace(spare=_sparing(after))
     if (before.by_source is None) is (after.by_source is None):
         return after
     if "spare" not in changes and before.spare is _sparing(before):

@@ -41,7 +41,7 @@ function soonest(rule) {
 const row = (rule) => ({
   ...rule,
   left: soonest(rule),
-  instead: rule.limit !== null && !["configured", "backstop"].includes(rule.origin),
+  instead: rule.limit !== null && rule.mode === "enforce" && !rule.tags.includes("softened") && !["configured", "backstop"].includes(rule.origin),
   does: rule.mode === "monitor" ? `${rule.does}, monitor` : rule.does,
   whom: rule.collateral?.text ?? "not measured",
 });
