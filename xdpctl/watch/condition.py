@@ -135,7 +135,8 @@ def people_of(
         if not _harmless(rule, findings.get(rule.id), whom) and not (by_a_person and get_in):
             if not automatic(rule) and not on_trial(rule):
                 continue  # nothing is measured of what an operator keeps out for good
-            doubts.append(_doubt(rule, rate))
+            if not (whom and whom.hurts):
+                doubts.append(_doubt(rule, rate))
         measured = f"; {whom}" if whom and whom.sources else ""
         held.append(f"{si3(rate)} packets/s of {in_words(rule.match)} are kept out{measured}")
         if arrivals:
