@@ -155,7 +155,7 @@ def passing(waiting: Iterable[Waiting]) -> list[str]:
     """Sentences about attacks that pass because detectors only count them."""
     return [
         f"{si3(each.rate)} packets/s of {in_words(each.rule.match)} pass: the detector only counts "
-        f"them, and proposes a {_NOUNS.get(each.rule.action, each.rule.action)}"
+        f"them, and proposes a {_NOUNS.get(each.proposed, each.proposed)}"
         for each in waiting
         if each.rate >= _MANY
     ]

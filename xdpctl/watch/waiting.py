@@ -41,8 +41,13 @@ class Waiting(NamedTuple):
 
     @property
     def leaks(self) -> bool:
-        """Whether the proposed limit is too wide to help, so that a drop is proposed."""
+        """Whether its limit is too wide to help, so that a drop is proposed."""
         return self.leak > _LEAKS
+
+    @property
+    def proposed(self) -> Action:
+        """What is proposed: what the rule would do, or a drop."""
+        return Action.DROP if self.leaks else self.rule.action
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Decisions:
     @property
     def unknown(self) -> float:
         """The packets a second of no known flow of which nobody has decided."""
+        if not self.seconds:
+            return 0.0
         return float(self.rest[unknown(self.rest)]["weight"].sum(dtype=float)) / self.seconds
 
     def explains(self, found: Suggestion) -> bool:

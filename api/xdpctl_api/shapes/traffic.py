@@ -136,9 +136,8 @@ def waiting_out(
     rule: dict[str, Any], each: Waiting, statistics: StatisticsOut | None
 ) -> WaitingOut:
     """A rule that waits; `rule` has the fields of a RuleOut."""
-    proposed, proposal = each.rule.action, rule["does"]
+    proposal = rule["does"]
     if each.leaks:
-        proposed = Action.DROP
         proposal = f"drop (a {rule['does']} would let {each.leak:.0%} of it pass)"
     people = "whom it would hit is not known"
     if each.known is not None:
@@ -148,7 +147,7 @@ def waiting_out(
     return WaitingOut(
         **rule | {"rate": each.rate},
         statistics=statistics,
-        proposed=proposed,
+        proposed=each.proposed,
         proposal=proposal,
         people=people,
     )

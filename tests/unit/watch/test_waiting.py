@@ -18,6 +18,7 @@ from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.traffic.classify import heads
 from xdpctl.traffic.packets import PacketArray, joined, read
 from xdpctl.traffic.suggest import suggest
+from xdpctl.watch.condition import passing
 from xdpctl.watch.waiting import Decisions, decisions, waits
 
 NARROW = f"dst {VICTIM} udp src-port 53 length >=1000"
@@ -93,6 +94,8 @@ def test_a_limit_that_lets_most_pass_is_proposed_as_a_drop() -> None:
     wide, narrow = (rule(action=Action.LIMIT, limit=Rate(pps=pps)) for pps in (2_400, 300))
     (one,) = decisions([wide], [], flood(), 2.0).waiting
     assert (one.leak, one.leaks) == (0.8, True)
+    (said,) = passing([one])
+    assert said.endswith("and proposes a drop"), "the word says what the card does"
     (one,) = decisions([narrow], [], flood(), 2.0).waiting
     assert (one.leak, one.leaks) == (0.1, False)
     each = rule(action=Action.LIMIT, limit=Rate(pps=2_400, per_ipv4=32, per_ipv6=64))

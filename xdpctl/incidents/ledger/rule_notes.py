@@ -98,8 +98,7 @@ def rule_edited(draft: Draft, before: Rule, after: Rule, hits: Hits) -> None:
     record = next((r for r in records if r.id == after.id and not r.ended_at), None)
     if incident is None or record is None:
         return
-    does = {"action": after.action.value, "mode": after.mode.value, "limit": after.limit}
-    changed, kept_out = structs.replace(record, **does), Hits(0, 0)
+    changed, kept_out = _doing(record, after), Hits(0, 0)
     moved = (before.by_source is None) is not (after.by_source is None)
     if before.mode is not after.mode and not moved:
         changed = structs.replace(changed, before_packets=hits.packets, before_bytes=hits.bytes)
@@ -118,6 +117,11 @@ def _as_now(record: RuleRecord, rule: Rule, phase: str) -> RuleRecord:
     """The record of a rule, with what it does now if it was softened or raised."""
     if phase not in ("softened", "raised") or record.id != rule.id or record.ended_at:
         return record
+    return _doing(record, rule)
+
+
+def _doing(record: RuleRecord, rule: Rule) -> RuleRecord:
+    """The record with what the rule does now."""
     now = {"action": rule.action.value, "mode": rule.mode.value, "limit": rule.limit}
     return structs.replace(record, **now)
 
