@@ -2,7 +2,7 @@
 """Nodes of a fleet in this process: real controllers, stores and agents on fake kernels."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR
 from xdpctl.model.shared import key_of
 from xdpctl.model.wait import Wait
+from xdpctl.notify.changes import News
 
 QUOTAS = {
     OPERATOR: Quota(max_rules=1_000_000),
@@ -44,6 +45,7 @@ class Node:
     datapath: FakeDatapath = field(init=False)
     clock: FakeClock = field(init=False)
     policies: list[str] = field(default_factory=list)
+    tell: Callable[[News], None] = lambda news: None
     _ends: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,9 @@ class Node:
             prefix=self.prefix,
             port=0,
         )
-        self.agent = Agent(settings, self.controller, lambda: ([], ""), self.policies.append)
+        self.agent = Agent(
+            settings, self.controller, lambda: ([], ""), self.policies.append, self.tell
+        )
         self.agent.start()
         self._ends.callback(self.agent.stop)
         return self

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xdpctl.errors import EngineError
@@ -20,13 +22,23 @@ def free_port() -> int:
 
 
 class Etcd:
-    """A member that can be killed and started again with its data."""
+    """A member that can be killed and started again with its data.
 
-    def __init__(self, *more: str) -> None:
+    `together` has all members of its cluster; then it is not started at once.
+    """
+
+    def __init__(self, *more: str, name: str = "one", together: "list[Etcd] | None" = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="xdpctl-etcd-"))
         self.port, self._peers, self._more = free_port(), free_port(), more
+        self._name, self._together = name, together
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        if together is None:
+            self.start()
+
+    @property
+    def peers(self) -> str:
+        """Its name, and where other members reach it."""
+        return f"{self._name}=http://127.0.0.1:{self._peers}"
 
     @property
     def endpoint(self) -> str:
@@ -39,13 +51,16 @@ class Etcd:
 
     def start(self) -> None:
         mine, peers = f"http://{self.endpoint}", f"http://127.0.0.1:{self._peers}"
-        command = ["etcd", "--data-dir", str(self.folder / "data"), "--name", "one"]
+        command = ["etcd", "--data-dir", str(self.folder / "data"), "--name", self._name]
         command += ["--listen-client-urls", mine, "--advertise-client-urls", mine]
         command += ["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers]
-        command += ["--initial-cluster", f"one={peers}", "--log-level", "error"]
+        initial = ",".join(member.peers for member in self._together or [self])
+        command += ["--initial-cluster", initial, "--log-level", "error"]
         command += ["--max-txn-ops", "1024", *self._more]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        if self._together is not None:
+            return  # it answers only once the others run
         engine = Engine([self.endpoint])
         deadline = time.monotonic() + 20
         while True:
@@ -77,3 +92,18 @@ class Etcd:
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def cluster(*names: str) -> Iterator[list[Etcd]]:
+    """Members of one cluster, which were started."""
+    members: list[Etcd] = []
+    for name in names:
+        members.append(Etcd(name=name, together=members))
+    try:
+        for member in members:
+            member.start()
+        yield members
+    finally:
+        for member in members:
+            member.remove()

@@ -27,7 +27,7 @@ _API, _PORT = 8460, 9090
 # others need services, a fleet or BGP peers
 _ELSEWHERE = frozenset((
     "Lost before the filter", "Whom services serve", "First data within",
-    "People among what rules hit", "BGP", "Fleet",
+    "People among what rules hit", "BGP", "Fleet", "Fleet engine",
 ))  # fmt: skip
 _METRICS = ROOT / "xdpctl" / "processes" / "metrics"
 _INTERVAL = "4s"  # what Grafana would put in place of $__rate_interval

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import structs
 
+from xdpctl.base.text import printable
 from xdpctl.errors import RuleError
 from xdpctl.fleet import keys
 from xdpctl.fleet.engine.values import Held
@@ -72,19 +73,17 @@ def shown(texts: Mapping[str, str]) -> dict[str, str]:
     return {key[:_TEXT]: text[:_TEXT] for key, text in list(texts.items())[-_SHOWN:]}
 
 
-def _printable(text: str) -> str:
-    """A text of another node for terminals and pages, without control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT])
-
-
 def _plain(report: Report) -> Report:
     """A report within its bounds."""
     return structs.replace(
         report,
-        version=_printable(report.version),
-        held=_printable(report.held),
-        refused={_printable(k): _printable(v) for k, v in list(report.refused.items())[:_SHOWN]},
-        problems=tuple(map(_printable, report.problems[:_SHOWN])),
+        version=printable(report.version, _TEXT),
+        held=printable(report.held, _TEXT),
+        refused={
+            printable(k, _TEXT): printable(v, _TEXT)
+            for k, v in list(report.refused.items())[:_SHOWN]
+        },
+        problems=tuple(printable(problem, _TEXT) for problem in report.problems[:_SHOWN]),
         armed=dict(list(report.armed.items())[:_SHOWN]),
         expires=min(max(report.expires, 0.0), _LAST),
         at=min(max(report.at, 0.0), _LAST),
@@ -92,9 +91,9 @@ def _plain(report: Report) -> Report:
 
 
 def _plain_card(card: Card) -> Card:
-    groups = tuple(map(_printable, card.groups[:_SHOWN]))
+    groups = tuple(printable(group, _TEXT) for group in card.groups[:_SHOWN])
     since = min(max(card.since, 0.0), _LAST)
-    return Card(groups, _printable(card.address), since)
+    return Card(groups, printable(card.address, _TEXT), since)
 
 
 @dataclass(slots=True)
@@ -121,6 +120,12 @@ class Nodes:
     def __init__(self) -> None:
         self.by_name: dict[str, Seen] = {}
         self.looked = 0.0  # monotonic time of the last reading; silence counts up to then
+
+    @property
+    def revision(self) -> int:
+        """The newest revision of the engine that a node has reported."""
+        reports = (node.report for node in list(self.by_name.values()))
+        return max((report.applied for report in reports if report), default=0)
 
     def take(self, kvs: Iterable[Held], now: float) -> None:
         """Take over all keys below `nodes/`; a node without a card is not in the fleet."""

@@ -16,6 +16,7 @@ from xdpctl.model.names import check_name
 PORT = 8461
 SERVER_NAME = "engine.xdpctl"  # in the certificates of the engine's members alone
 CLIENTS, PEERS = 2379, 2380  # etcd's ports
+QUOTA = 8 << 30  # bytes of the engine's database, on members that xdpctl has set up
 _PORT = re.compile(r"[0-9]{1,5}")
 CERTIFICATES = Path("/etc/xdpctl/fleet")
 

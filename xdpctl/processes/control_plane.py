@@ -75,8 +75,7 @@ class ControlPlane:
     ) -> None:
         self.controller, self.settings, self.refresher = controller, settings, refresher
         self.config, self.started, self.stopping = config, time.time(), False
-        self.refused = Counter[str]()
-        self.connections = Connections()
+        self.refused, self.connections = Counter[str](), Connections()
         self.parts, self.pools = Parts(), Pools()
         trim = lambda _: malloc.trim()  # noqa: E731
         self.parts.add(PeriodicTask("memory", _TRIM_SECONDS, trim, "free memory is not returned"))
@@ -167,8 +166,9 @@ class ControlPlane:
         if settings.reporter.send:
             reporting = Reporting(controller, settings.reporter, self.files, self.ours, tell)
             self.reporting = add(reporting)
-        self.fleet_policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
-        self.fleet = agent_of(settings, controller, self.refresher, self._health, self.fleet_policy)
+        policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
+        self.fleet = agent_of(settings, controller, self.refresher, self._health, policy, tell)
+        self.fleet_policy = policy
         if self.fleet:
             add(self.fleet)
         self.health = Health(

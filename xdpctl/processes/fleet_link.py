@@ -15,6 +15,7 @@ from xdpctl.errors import ConfigError, RuleError
 from xdpctl.fleet.intent import check_scope
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.notify.changes import News
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
@@ -65,6 +66,7 @@ def agent_of(
     refresher: Refresher,
     health: "HowItIs",
     policy: FleetPolicy,
+    tell: Callable[[News], None],
 ) -> "Agent | None":
     """The agent of this node's fleet; None without one. SettingsError without the extra `fleet`."""
     if not settings.fleet:
@@ -72,7 +74,7 @@ def agent_of(
     need("fleet")
     from xdpctl.fleet.agent.agent import Agent
 
-    agent = Agent(settings.fleet, controller, health, policy.set)
+    agent = Agent(settings.fleet, controller, health, policy.set, tell)
     refresher.may_fetch = agent.may_fetch
     policy.load()
     return agent

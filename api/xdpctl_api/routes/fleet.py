@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -25,8 +26,8 @@ from xdpctl_api.paging import Cursor
 from xdpctl_api.paging import number as number_of
 from xdpctl_api.problems import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import timestamp
+from xdpctl_api.shapes.engine import engine_out
 from xdpctl_api.shapes.fleet import (
-    EngineOut,
     FleetChangeOut,
     FleetHistoryOut,
     FleetOut,
@@ -63,31 +64,25 @@ async def read_fleet(who: Viewer, ctx: Ctx) -> FleetOut:
 def _fleet(ctx: ControlPlane) -> FleetOut:
     agent = _agent(ctx)
     member, state = agent.member, ctx.controller.state
-    status, problem = None, member.contact.problem
+    problem, now = member.contact.problem, time.monotonic()
     try:
-        status = member.engine.status()
         agent.reporter.look()
     except EngineError as error:
         problem = str(error)
     nodes = agent.reporter.nodes
-    revision = max((r.report.applied for r in nodes.by_name.values() if r.report), default=0)
     refused = dict(member.refused)
     return FleetOut(
         name=member.name,
         isolated=member.contact.isolated,
         silent_for=round(member.contact.silent, 1),
         unsent=len(state.unsent),
-        engine=EngineOut(
-            endpoint=member.engine.endpoint,
-            version=status.version if status else None,
-            bytes=int(status.dbSize) if status else None,
-            problem=problem or "; ".join(status.errors if status else ()),
-        ),
+        engine=engine_out(member.engine.endpoint, agent.watching.members.all, problem, now),
         feeds=agent.rounds.feeds.leader,
         nodes=[
-            node_out(node, agent.whereabouts.looked(), revision)
+            node_out(node, agent.whereabouts.looked(), nodes.revision)
             for node in sorted(nodes.by_name.values(), key=lambda node: node.name)
         ],
+        troubles=list(map(str, agent.watching.troubles())),
         unknown=dict(list(refused.items())[:_SHOWN]),
     )
 

@@ -140,11 +140,15 @@ async def read_health() -> HealthOut:
     openapi_extra=_OPEN,
 )
 async def read_readiness(ctx: Ctx) -> JSONResponse:
-    """Readiness: new rules are accepted and applied everywhere; 503 lists the problems."""
-    problems = ctx.health.problems()
-    return JSONResponse(
-        {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
-    )
+    """Readiness: new rules are accepted and applied on this host; 503 lists the problems.
+
+    What is wrong with the fleet is listed too, and does not make a host unready: it goes on alone.
+    """
+    problems, fleet = ctx.health.problems(), ctx.fleet
+    answer = {"ready": not problems, "problems": problems}
+    if fleet is not None:
+        answer["fleet"] = fleet.warnings()
+    return JSONResponse(answer, status_code=503 if problems else 200)
 
 
 @router.get("/v1/bypass")

@@ -12,6 +12,7 @@ from xdpctl.model.wait import Wait
 from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Strict, timestamp
+from xdpctl_api.shapes.engine import EngineOut
 
 
 class ForWhom(BaseModel):
@@ -60,15 +61,6 @@ def where_out(where: Where) -> WhereOut:
     )
 
 
-class EngineOut(BaseModel):
-    """The engine as this node sees it."""
-
-    endpoint: str
-    version: str | None = Field(description="null: it does not answer")
-    bytes: int | None = Field(description="Size of its database")
-    problem: str
-
-
 class NodeOut(BaseModel):
     """A node of the fleet; what it says of itself."""
 
@@ -111,6 +103,7 @@ class FleetOut(BaseModel):
     engine: EngineOut
     feeds: str = Field(description="The node that fetches feeds")
     nodes: list[NodeOut]
+    troubles: list[str] = Field(description="What keeps the fleet from its work, a sentence each")
     unknown: dict[str, str] = Field(description="Intents that this node does not apply, with why")
 
 

@@ -110,10 +110,13 @@ class HealthOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Whether new rules are accepted and applied everywhere, and why not."""
+    """Whether new rules are accepted and applied on this host, and why not."""
 
     ready: bool
     problems: list[str] = Field(description="Empty if it is ready")
+    fleet: list[str] = Field(
+        default_factory=list, description="What is wrong with the fleet; the host is ready anyway"
+    )
 
 
 class BypassState(BaseModel):

@@ -15,6 +15,7 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
 
+_MEMBERS = {"learner": "does not vote yet", "lost": "knows no leader"}
 app = typer.Typer()
 fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)
 app.add_typer(fleet_app, name="fleet")
@@ -43,16 +44,20 @@ def status(
     lines = {"this node": fleet["name"]}
     if fleet["isolated"]:
         lines["cut off"] = f"for {show_duration(fleet['silent_for'])}"
-    known = f"etcd {engine['version']}, {si3(engine['bytes'])}B" if engine["version"] else "silent"
-    lines["engine"] = f"{engine['endpoint']}, {known}"
+    lines["engine"] = engine["text"]
     if engine["problem"]:
         lines["problem"] = engine["problem"]
     if fleet["unsent"]:
         lines["waits to be sent"] = output.plural(fleet["unsent"], "change", "changes")
     lines["fetches feeds"] = fleet["feeds"] or "nobody yet"
     output.fields(lines)
+    wide = form is Format.WIDE
+    of_members = ("member", "state", "at", ">database", ">used", ">behind", "etcd")
+    output.table(of_members, map(_member, engine["members"]), wide)
     columns = ("node", "state", "held", ">rules", ">sets", ">incidents", ">refused", "version")
-    output.table(columns, map(_row, fleet["nodes"]), form is Format.WIDE)
+    output.table(columns, map(_row, fleet["nodes"]), wide)
+    for trouble in fleet["troubles"]:
+        output.err.print(f"[yellow]![/yellow] {escape(trouble)}")
     for node in fleet["nodes"]:
         for problem in node["problems"]:
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(problem)}")
@@ -60,6 +65,19 @@ def status(
             text = f"does not apply {key}: {why}"
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(text)}")
     return None
+
+
+def _member(member: dict[str, Any]) -> tuple[str, ...]:
+    silent = member["silent_for"]
+    unknown = "has not answered" if silent is None else f"silent for {show_duration(silent)}"
+    return (
+        member["name"],
+        unknown if member["state"] == "silent" else _MEMBERS.get(member["state"], member["state"]),
+        member["endpoint"] or "-",
+        *("-" if silent is None else f"{si3(member[of])}B" for of in ("bytes", "bytes_used")),
+        "-" if silent is None else f"{member['behind']:,}",
+        member["version"] or "-",
+    )
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:

@@ -4,12 +4,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from xdpctl.base.text import printable
 from xdpctl.cli import words
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.dialogs import Details, Question
 from xdpctl.cli.live.doing import Doing
 from xdpctl.cli.live.looks import TABS
-from xdpctl.cli.live.tables import ApiClient, Line, printable
+from xdpctl.cli.live.tables import ApiClient, Line
 from xdpctl.client import path
 from xdpctl.errors import RuleError
 from xdpctl.model.rate import read_amount

@@ -9,9 +9,10 @@ from textual.app import App
 from textual.widgets import DataTable, Static
 from textual.worker import Worker, get_current_worker
 
+from xdpctl.base.text import printable
 from xdpctl.cli import words
 from xdpctl.cli.live.looks import Look
-from xdpctl.cli.live.tables import ApiClient, Line, printable
+from xdpctl.cli.live.tables import ApiClient, Line
 from xdpctl.errors import Refused, XdpctlError
 
 

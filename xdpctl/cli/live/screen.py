@@ -13,11 +13,12 @@ from textual.widgets import DataTable, Footer, Static, Tabs
 from textual.widgets import Tab as TabLabel
 from textual.worker import get_current_worker
 
+from xdpctl.base.text import printable
 from xdpctl.cli.live import looks
 from xdpctl.cli.live.actions import Acting
 from xdpctl.cli.live.dialogs import Question
 from xdpctl.cli.live.looks import TABS, Look, View
-from xdpctl.cli.live.tables import ApiClient, Line, printable
+from xdpctl.cli.live.tables import ApiClient, Line
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.match import text
 

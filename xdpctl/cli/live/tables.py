@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.text import printable
 from xdpctl.base.units import si3, wait
 from xdpctl.model.event import attacks_in_words
 
@@ -184,8 +185,3 @@ def served(services: Iterable[Mapping[str, Any]]) -> tuple[Columns, list[Line]]:
     ]
     columns = ("at", "service", ">served/min", ">usual", ">asked/min")
     return (*columns, ">SYN-ACK within", ">data within", ">usual wait"), lines
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which names chosen by others may have."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from xdpctl.base.text import printable
 from xdpctl.base.units import si, si3
 from xdpctl.cli import options, output, waiting
 from xdpctl.cli.formats import Format, Lines, printed
 from xdpctl.cli.live.looks import View, tab
-from xdpctl.cli.live.tables import printable
 from xdpctl.client import Client
 
 app = typer.Typer()

@@ -20,11 +20,13 @@ from xdpctl.fleet.agent.reporter import HowItIs, Reporter
 from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
+from xdpctl.fleet.agent.watching import Watching
 from xdpctl.fleet.agent.whereabouts import Whereabouts
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.engine.members import Members
 from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
@@ -32,13 +34,14 @@ from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
 from xdpctl.model.shared import Unsent
 from xdpctl.model.wait import Wait
+from xdpctl.notify.changes import News
 
 
 class Agent:
     """Connects a controller with its fleet from `start` to `stop`.
 
     `health` returns the problems of this node and its condition in one word; `set_policy` applies
-    a policy.
+    a policy; `tell` notifies people.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Agent:
         controller: Controller,
         health: HowItIs,
         set_policy: Callable[[str], None],
+        tell: Callable[[News], None] = lambda news: None,
     ) -> None:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
@@ -74,10 +78,25 @@ class Agent:
             endpoints,
         )
         controller.sharing = self._sharing()
+        self.watching = Watching(
+            self.member,
+            Members(lambda: endpoints.now, self._credentials.load),
+            self.reporter,
+            self.whereabouts.looked,
+            self.rounds.feeds,
+            self._problems,
+            tell,
+        )
         self._numbers = count(-1, -1)  # for intents that are no change of this node
         self._threads = [
             threading.Thread(target=part.run, name=f"fleet {type(part).__name__}", daemon=True)
-            for part in (self.follower, self.sender, self.reporter, self.rounds)
+            for part in (
+                self.follower,
+                self.sender,
+                self.reporter,
+                self.rounds,
+                self.watching,
+            )
         ]
 
     def _sharing(self) -> Sharing:
@@ -108,30 +127,14 @@ class Agent:
                 thread.join(5)
 
     def warnings(self) -> list[str]:
-        """What is wrong between this node and its fleet, one line each."""
-        member, warnings = self.member, []
-        if member.contact.isolated:
-            unsent = len(member.controller.state.unsent)
-            waits = f"; {unsent:,} changes of this node wait to be sent" if unsent else ""
-            warnings.append(
-                f"this node is cut off from its fleet for {member.contact.silent:.0f} s, and goes "
-                f"on with what it has{waits}: {member.contact.problem or 'no answer yet'}"
-            )
-        refused = dict(member.refused)
-        if refused:
-            key, why = next(iter(refused.items()))
-            warnings.append(
-                f"{len(refused):,} intents of the fleet are not applied here: {key}: {why}"
-            )
-        if self.reporter.doubled:
-            warnings.append(
-                f"another node has the same name {member.name}: give each its own name, with a "
-                "token of its own"
-            )
-        warnings += self.specials.problems.values()
-        warnings += self._credentials.warnings()
-        warnings += [self.revocations.problem] if self.revocations.problem else []
-        return warnings
+        """What is wrong with the fleet, and between this node and its fleet, one line each."""
+        return list(map(str, self.watching.troubles()))
+
+    def _problems(self) -> list[str]:
+        """What is wrong with what this node has from its fleet, a sentence each."""
+        problem = self.revocations.problem
+        found = [*self.specials.problems.values(), *self._credentials.warnings()]
+        return [*found, problem] if problem else found
 
     def may_fetch(self, name: str) -> bool:
         """Whether this node fetches the feed of a set: one of its own, or for the fleet."""

@@ -18,10 +18,9 @@ from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
-from xdpctl.fleet.settings import CLIENTS, PEERS, SERVER_NAME, host_of
+from xdpctl.fleet.settings import CLIENTS, PEERS, QUOTA, SERVER_NAME, host_of
 
 UNIT = "xdpctl-etcd.service"
-_QUOTA = 8 << 30  # bytes
 _UNITS = Path("/etc/systemd/system")
 
 _UNIT_TEXT = """\
@@ -113,7 +112,7 @@ class Daemon:
             "max-txn-ops": 1024,
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "1h",
-            "quota-backend-bytes": _QUOTA,
+            "quota-backend-bytes": QUOTA,
             **secured,
             "client-cert-auth": "true",
             "client-crl-file": self._layout.revoked,

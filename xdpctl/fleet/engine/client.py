@@ -26,6 +26,7 @@ _CALLS: dict[str, tuple[str, Any, Any]] = {
     "LeaseGrant": ("Lease/LeaseGrant", pb.LeaseGrantRequest, pb.LeaseGrantResponse),
     "LeaseRevoke": ("Lease/LeaseRevoke", pb.LeaseRevokeRequest, pb.LeaseRevokeResponse),
     "Status": ("Maintenance/Status", pb.StatusRequest, pb.StatusResponse),
+    "MemberList": ("Cluster/MemberList", pb.MemberListRequest, pb.MemberListResponse),
 }
 
 
@@ -64,20 +65,10 @@ class Engine:
 
     def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
         channel, turn = self.connection.channel()
-        path, request_type, response_type = _CALLS[name]
         with self.connection.failing(turn):
-            method = channel.unary_unary(
-                f"/etcdserverpb.{path}",
-                request_serializer=request_type.SerializeToString,
-                response_deserializer=response_type.FromString,
-            )
-            answer = method(request, timeout=seconds, metadata=HAS_LEADER)
+            answer = method(channel, name)(request, timeout=seconds, metadata=HAS_LEADER)
             self.connection.heard()
             return answer
-
-    def status(self) -> Any:
-        """The version, size and leader of the member, as etcd answers."""
-        return self._call("Status", pb.StatusRequest())
 
     def get(self, key: str) -> Held | None:
         """The value of a key, as a majority has it; None if there is none."""
@@ -160,14 +151,14 @@ class Engine:
     def keep_alive(self, lease: int) -> bool:
         """Renew a lease; False if it has ended."""
         channel, turn = self.connection.channel()
-        method = channel.stream_stream(
+        stream = channel.stream_stream(
             "/etcdserverpb.Lease/LeaseKeepAlive",
             request_serializer=pb.LeaseKeepAliveRequest.SerializeToString,
             response_deserializer=pb.LeaseKeepAliveResponse.FromString,
         )
         with self.connection.failing(turn):
             requests = iter([pb.LeaseKeepAliveRequest(ID=lease)])
-            for answer in method(requests, timeout=SECONDS, metadata=HAS_LEADER):
+            for answer in stream(requests, timeout=SECONDS, metadata=HAS_LEADER):
                 return bool(answer.TTL > 0)
         return False
 
@@ -182,7 +173,7 @@ class Engine:
             progress_notify=True,
             fragment=True,
         )
-        method = channel.stream_stream(
+        stream = channel.stream_stream(
             "/etcdserverpb.Watch/Watch",
             request_serializer=pb.WatchRequest.SerializeToString,
             response_deserializer=pb.WatchResponse.FromString,
@@ -194,7 +185,7 @@ class Engine:
             ended.wait()
 
         with self.connection.failing(turn):
-            return Watch(self, turn, ended, method(requests(), metadata=HAS_LEADER))
+            return Watch(self, turn, ended, stream(requests(), metadata=HAS_LEADER))
 
     def _key(self, key: str) -> bytes:
         return (self._prefix + key).encode()
@@ -212,6 +203,16 @@ class Engine:
     def _changed(self, event: Any) -> Held:
         kv = self._held(event.kv)
         return kv._replace(value=None) if event.type == _DELETED else kv
+
+
+def method(channel: Any, name: str) -> Any:
+    """One of the calls of etcd, on a channel."""
+    path, request_type, response_type = _CALLS[name]
+    return channel.unary_unary(
+        f"/etcdserverpb.{path}",
+        request_serializer=request_type.SerializeToString,
+        response_deserializer=response_type.FromString,
+    )
 
 
 def span(prefix: str) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is read from the engine and written to it. Values only."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -49,3 +50,29 @@ class Swapped(NamedTuple):
     done: bool
     revision: int
     found: dict[str, Held]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMember:
+    """A member of the engine, at `endpoint` (HOST:PORT); one that does not vote is a learner.
+
+    `heard` is when it last answered this node (monotonic; 0: never). The rest is as of then. `led`:
+    it knew a leader. `applied` counts the changes that it has (its raft index). `alarms` are etcd's
+    names: NOSPACE, CORRUPT.
+    """
+
+    name: str
+    endpoint: str
+    votes: bool = True
+    heard: float = 0.0
+    version: str = ""
+    leads: bool = False
+    led: bool = False
+    bytes: int = 0
+    bytes_used: int = 0
+    applied: int = 0
+    alarms: tuple[str, ...] = ()
+
+    def silent(self, now: float) -> float:
+        """Seconds since it answered, as of `now` (monotonic); infinite if it never did."""
+        return now - self.heard if self.heard else float("inf")

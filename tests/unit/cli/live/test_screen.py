@@ -10,9 +10,9 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
+from xdpctl.base.text import printable
 from xdpctl.cli.live.looks import TABS, Tab, View, graph, tab
 from xdpctl.cli.live.screen import TopApp
-from xdpctl.cli.live.tables import printable
 from xdpctl.cli.live.top import _DEFAULT_BY, first_view
 from xdpctl.errors import Refused, Unreachable
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""API models of a fleet's engine."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from xdpctl.fleet.engine.values import EngineMember
+from xdpctl.fleet.troubles import MemberState, quorum, state_of
+
+
+class EngineMemberOut(BaseModel):
+    """A member of the engine; what is null is not known, because it has not answered yet."""
+
+    name: str
+    endpoint: str = Field(description="HOST:PORT; empty: it was never started")
+    state: MemberState = Field(
+        description="learner: it does not vote yet; lost: it knows no leader"
+    )
+    silent_for: float | None = Field(description="Seconds since it answered; null: never")
+    version: str | None
+    bytes: int | None = Field(description="Size of its database")
+    bytes_used: int | None = Field(description="What defragmentation would leave of it")
+    behind: int | None = Field(description="Changes that others have and it lacks")
+    alarms: list[str] = Field(description="etcd's names: NOSPACE, CORRUPT")
+
+
+class EngineOut(BaseModel):
+    """The engine as this node sees it."""
+
+    endpoint: str = Field(description="The member that this node asks")
+    text: str = Field(description="In words: 3 of 3 members answer; one of them may fail")
+    may_fail: int | None = Field(
+        description="How many more members may fail; negative: there is no quorum; null: not known"
+    )
+    members: list[EngineMemberOut] = Field(description="All members, by name")
+    problem: str
+
+
+def engine_out(
+    endpoint: str, members: Sequence[EngineMember], problem: str, now: float
+) -> EngineOut:
+    """The engine as of `now` (monotonic seconds)."""
+    known = quorum(members, now)
+    newest = max((member.applied for member in members), default=0)
+    return EngineOut(
+        endpoint=endpoint,
+        text=str(known) if members else "no member has answered yet",
+        may_fail=known.may_fail if members else None,
+        members=[_member_out(member, newest, now) for member in members],
+        problem=problem,
+    )
+
+
+def _member_out(member: EngineMember, newest: int, now: float) -> EngineMemberOut:
+    heard = bool(member.heard)
+    return EngineMemberOut(
+        name=member.name,
+        endpoint=member.endpoint,
+        state=state_of(member, now),
+        silent_for=round(member.silent(now), 1) if heard else None,
+        version=member.version if heard else None,
+        bytes=member.bytes if heard else None,
+        bytes_used=member.bytes_used if heard else None,
+        behind=newest - member.applied if heard else None,
+        alarms=list(member.alarms),
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Watches the fleet: what keeps it from its work is shown, recorded, and told to people."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from xdpctl.base.durations import show_duration
+from xdpctl.fleet import troubles
+from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.reporter import Reporter
+from xdpctl.fleet.agent.rounds import Duty
+from xdpctl.fleet.engine.members import Members
+from xdpctl.fleet.troubles import Trouble
+from xdpctl.notify.changes import News
+from xdpctl.notify.settings import Kind
+
+_SECONDS, _ASKED_PER_SECOND = 1.0, 50  # nodes that ask the members; with many, each asks less often
+_TELL_SECONDS = 10.0  # for which a trouble lasts before it is told: a restart is none
+log = logging.getLogger("xdpctl.fleet")
+
+
+class Watching:
+    """Asks the engine's members from `run` until the member is stopping.
+
+    `looked` is when the nodes' reports were last read (monotonic). `problems` finds what else is
+    wrong with this node. Every node sees what is shared, so the one with the `duty` tells it.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        members: Members,
+        reporter: Reporter,
+        looked: Callable[[], float],
+        duty: Duty,
+        problems: Callable[[], list[str]],
+        tell: Callable[[News], None],
+    ) -> None:
+        self._member, self.members, self._reporter = member, members, reporter
+        self._looked, self._duty, self._problems, self._tell = looked, duty, problems, tell
+        self._since: dict[str, float] = {}  # when each trouble was first seen (monotonic)
+        self._known: dict[str, Trouble] = {}  # those that were recorded
+
+    def run(self) -> None:
+        while not self._member.stopping.is_set():
+            try:
+                self.members.look()
+                self._step(time.monotonic())
+            except Exception:
+                log.exception("internal error while watching the fleet; it is tried again")
+            nodes = len(self._reporter.nodes.by_name)
+            self._member.stopping.wait(max(_SECONDS, nodes / _ASKED_PER_SECOND))
+        self.members.close()
+
+    def quorum(self) -> troubles.Quorum:
+        """How many members vote, and how many of these answer."""
+        return troubles.quorum(self.members.all, time.monotonic())
+
+    def troubles(self) -> list[Trouble]:
+        """All that is known now; a node that is cut off knows only that."""
+        found, now = list(self._of_this_node()), time.monotonic()
+        if self._member.contact.isolated:
+            return found
+        nodes = self._reporter.nodes.by_name.values()
+        found += troubles.of_engine(self.members.all, now)
+        found += troubles.of_nodes(list(nodes), self._member.name, self._looked())
+        return found
+
+    def _of_this_node(self) -> Iterator[Trouble]:
+        member, contact = self._member, self._member.contact
+        if contact.isolated:
+            unsent = len(member.controller.state.unsent)
+            waits = f"; {unsent:,} changes of this node wait to be sent" if unsent else ""
+            lasts = f" for {show_duration(contact.silent)}, and goes on with what it has"
+            why = str(self.quorum()) if self.members.all else contact.problem or "no answer yet"
+            more = f"{lasts}{waits}: {why}"
+            yield Trouble("isolated", "this node is cut off from its fleet", more, shared=False)
+        refused = dict(member.refused)
+        if refused:
+            key, why = next(iter(refused.items()))
+            more = f": {len(refused):,}, such as {key}: {why}"
+            what = "intents of the fleet are not applied here"
+            yield Trouble("refused", what, more, shared=False)
+        if self._reporter.doubled:
+            what = f"another node has the same name {member.name}"
+            more = ": give each its own name, with a token of its own"
+            yield Trouble("double", what, more, shared=False)
+        for text in self._problems():
+            what, mark, more = text.partition(":")
+            yield Trouble(what, what, mark + more, shared=False)
+
+    def _step(self, now: float) -> None:
+        """Record what lasts and what is over, and tell people."""
+        found = {trouble.key: trouble for trouble in self.troubles()}
+        self._since = {key: self._since.get(key, now) for key in found}
+        for key in self._known.keys() - found.keys():
+            trouble = self._known.pop(key)
+            self._say(trouble, f"recovered: {trouble.what}", "It is over.", over=True)
+        for key, trouble in found.items():
+            if key not in self._known and now - self._since[key] >= _TELL_SECONDS:
+                self._known[key] = trouble
+                self._say(trouble, trouble.what, f"{trouble}\nxdpctl fleet status", over=False)
+
+    def _say(self, trouble: Trouble, title: str, text: str, over: bool) -> None:
+        action = "fleet.recovered" if over else "fleet.trouble"
+        self._member.do(lambda draft: draft.note("fleet", action, trouble.key, what=trouble.what))
+        if self._duty.mine or not trouble.shared:
+            key = f"fleet {trouble.key}"
+            self._tell(News(Kind.TROUBLE, key, title, text, over=over, lasts=not over))
