@@ -67,7 +67,6 @@ WORDS = {
     "dry_run": "Whether nothing is or was changed: the answer says what would be",
     "dscp": "Differentiated services code point, 0 to 63",
     "ended_at": "When it ended, in UTC; null: it is in force",
-    "endpoint": "Address of the engine that this node uses",
     "error": "Why it was refused",
     "etag": "Changes with each change of the object, not with its counters; for If-Match",
     "events": "Events of detectors, or their number",

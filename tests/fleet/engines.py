@@ -83,6 +83,13 @@ class Etcd:
         subprocess.run(command, capture_output=True, check=True)
         self.start()
 
+    def stop(self) -> None:
+        """End it in good order, so that its file has everything."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait()
+        self._process = None
+
     def kill(self) -> None:
         if self._process:
             self._process.kill()

@@ -13,6 +13,7 @@ from xdpctl.errors import EngineFullError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.intent import sealed
 from xdpctl.lab.waits import until
 from xdpctl.model.wait import Wait
 
@@ -46,7 +47,7 @@ def test_unreadable_values_are_reported_and_do_no_harm(
 ) -> None:
     one = fleet("edge1")
     one.add(ask(X), wait=Wait.MAJORITY)
-    one.agent.member.engine.put(keys.intent("rules/203.0.113.8_32"), value)
+    one.agent.member.engine.put(keys.intent("rules/203.0.113.8_32"), sealed(value))
     until(lambda: "rules/203.0.113.8_32" in one.agent.member.refused)
     assert says in one.agent.member.refused["rules/203.0.113.8_32"]
     one.add(ask(Y), wait=Wait.MAJORITY)

@@ -17,6 +17,7 @@ from tests.support.fakes import ask
 from tests.support.walker import SMALL
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.fleet import keys, shards
+from xdpctl.fleet.agent.follower import Follower
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Intent, content, decode, encode
@@ -153,15 +154,16 @@ def test_a_full_table_takes_what_fits_and_refuses_the_rest_quickly(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = fleet("edge1")
-    small = fleet("small", tables=SMALL._replace(ipv4=64))
-    tried = mock.Mock(side_effect=small.agent.follower._apply)
-    monkeypatch.setattr(small.agent.follower, "_apply", tried)
     for number in range(600):
         one.add(ask(f"10.0.{number // 200}.{number % 200}/32"))
     until(lambda: len(one.controller.state.rules) == 600 and not one.controller.state.unsent)
-    until(lambda: len(small.rules()) + len(small.agent.member.refused) >= 600)
+    tried = mock.Mock(side_effect=Follower._apply)
+    monkeypatch.setattr(Follower, "_apply", lambda *given: tried(*given))
+    small = fleet("small", tables=SMALL._replace(ipv4=64))  # which reads all of them together
+    refused = small.agent.member.refused
+    until(lambda: bool(refused) and len(small.rules()) + len(refused) >= 600)
     assert len(small.rules()) >= 50
-    assert any("no room" in why for why in small.agent.member.refused.values())
+    assert any("no room" in why for why in refused.values())
     assert tried.call_count < 600
 
 

@@ -28,6 +28,8 @@ def learn(state: State, change: KeyChange, now: Now, written: Written, learned: 
     the record cannot be read.
     """
     try:
+        if change.damaged:
+            raise StoreError("its checksum is wrong: the disk has changed it")
         _learn(state, change, now, written, learned)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, XdpctlError) as error:
         raise StoreError(f"the record {change.key} is unreadable: {error}") from error

@@ -5,6 +5,7 @@ A value of the engine may be of another version, or garbage, so it is read withi
 kind stays in the engine and is reported.
 """
 
+import hashlib
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
@@ -57,21 +58,28 @@ class Unreadable(XdpctlError):
     """This version cannot use the engine's value of a key; the text says why."""
 
 
+class Damaged(Unreadable):
+    """The value is not what was written: its checksum is another one."""
+
+
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Intent)
 _texts = msgspec.json.Decoder(str)
 
 
 def encode(intent: Intent) -> bytes:
-    """The value for the engine."""
-    return _encoder.encode(intent)
+    """The value for the engine: JSON, and a line with its checksum."""
+    return sealed(_encoder.encode(intent))
 
 
 def decode(value: bytes) -> Intent:
-    """The intent; Unreadable if it is damaged, or of a later version."""
+    """The intent; Damaged, or Unreadable, such as one of a later version."""
     if len(value) > BYTES_MAX:
         raise Unreadable(f"it has {len(value):,} bytes, and at most {BYTES_MAX:,} are read")
+    data = value.rpartition(b"\n")[0]
+    if value != sealed(data):
+        raise Damaged("its checksum is wrong, so its data in the engine is damaged")
     try:
-        intent = _decoder.decode(value)
+        intent = _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Unreadable(f"it cannot be read: {str(error)[:120]}") from None
     if intent.v > VERSION:
@@ -81,6 +89,11 @@ def decode(value: bytes) -> Intent:
     if not (intent.by.isprintable() and len(intent.by) <= 100 and len(intent.node) <= 32):
         raise Unreadable("the name of who stated it is not valid")
     return intent
+
+
+def sealed(data: bytes) -> bytes:
+    """Some bytes, and a line with their checksum: 16 hexadecimal digits."""
+    return data + b"\n" + hashlib.blake2b(data, digest_size=8).hexdigest().encode()
 
 
 def kind_named(key: str) -> tuple[str, str]:

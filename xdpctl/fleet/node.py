@@ -30,6 +30,17 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0  # Unix time at which it joined
 
 
+class Digest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a node has of the fleet's intents: a sum of hashes, and the newest revision of one.
+
+    `position` is the engine's revision up to which it had followed then.
+    """
+
+    sum: str = ""
+    newest: int = 0
+    position: int = 0
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a node is. `applied` is the engine's revision up to which it has taken intents over.
 
@@ -53,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     incidents: int = 0
     expires: float = 0.0  # Unix time at which its certificate ends
     armed: Mapping[str, int] = {}
+    digest: Digest = Digest()
     instance: str = ""  # random at each start, so that two nodes of one name differ
 
 

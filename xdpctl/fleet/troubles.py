@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What keeps a fleet from its work: its engine, and its nodes. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.text import printable
 from xdpctl.base.units import si3
 from xdpctl.fleet.engine.values import EngineMember
 from xdpctl.fleet.node import SILENT_SECONDS, Seen
@@ -111,6 +112,24 @@ def of_engine(members: Collection[EngineMember], now: float) -> Iterator[Trouble
     for alarm in sorted({alarm for member in members for alarm in member.alarms}):
         what, more = _ALARMS.get(alarm, (f"etcd raises the alarm {alarm}", ""))
         yield Trouble(f"alarm {alarm}", what, more)
+
+
+def of_damage(damaged: Mapping[str, str], members: Iterable[EngineMember]) -> Iterator[Trouble]:
+    """The members that have damaged data, by endpoint with a key that is damaged there."""
+    names = {member.endpoint: member.name for member in members}
+    for endpoint, key in damaged.items():
+        name = names.get(endpoint, endpoint)
+        more = (
+            f": {printable(key, 80)}, which another member has intact. xdpctl fleet replace {name}"
+        )
+        yield Trouble(f"damage {name}", f"the engine's member {name} has damaged data", more)
+
+
+def of_digests(differ: Collection[str]) -> Iterator[Trouble]:
+    """The nodes that have other intents than most nodes."""
+    for name in list(differ)[:_NAMED]:
+        what = f"the node {name} has other rules of the fleet than the others"
+        yield Trouble(f"drift {name}", what, ": it takes all anew from another member")
 
 
 def of_nodes(nodes: Iterable[Seen], me: str, now: float) -> Iterator[Trouble]:

@@ -66,6 +66,10 @@ class Position(msgspec.Struct, frozen=True):
     fleet: str = ""
     epoch: str = ""
 
+    def another(self, now: "Position") -> bool:
+        """Whether the engine, as it is now, may have another history than it had then."""
+        return (self.cluster, self.epoch) != (now.cluster, now.epoch)
+
 
 def key_of(rule: Rule) -> str:
     """The key of the intent of a rule."""

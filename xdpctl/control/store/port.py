@@ -19,11 +19,12 @@ class Cursor:
 
 
 class KeyChange(NamedTuple):
-    """The new value of a key; None: it was deleted."""
+    """The new value of a key; None: it was deleted. `damaged`: it is not what was written."""
 
     key: str
     value: bytes | None
     revision: int
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

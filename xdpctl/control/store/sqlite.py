@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
 from xdpctl.control.store.port import ChangeStep, Cursor, KeyChange, Reset, Synced
 from xdpctl.errors import StoreError
@@ -23,6 +24,10 @@ def _migrations() -> list[Traversable]:
 def schema_version() -> int:
     """The schema of the stores that this version writes."""
     return len(_migrations())
+
+
+def _crc(key: str, value: bytes | None) -> int:
+    return crc32(value or b"", crc32(key.encode()))
 
 
 class SqliteStore:
@@ -92,8 +97,7 @@ class SqliteStore:
         steps: Sequence[ChangeStep],
     ) -> int:
         self._db.execute("BEGIN IMMEDIATE")
-        insert = "INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)"
-        self._db.executemany(insert, changes.items())
+        self._put(changes)
         self._db.executemany("INSERT INTO audit (record) VALUES (?)", ((row,) for row in audit))
         insert = "INSERT INTO changes (number, summary, parts) VALUES (?, ?, ?)"
         self._db.executemany(insert, steps)
@@ -104,6 +108,11 @@ class SqliteStore:
         revision = self._revision()
         self._db.execute("COMMIT")
         return revision
+
+    def _put(self, changes: Mapping[str, bytes | None]) -> None:
+        insert = "INSERT OR REPLACE INTO entries (key, value, crc) VALUES (?, ?, ?)"
+        rows = ((key, value, _crc(key, value)) for key, value in changes.items())
+        self._db.executemany(insert, rows)
 
     def _revision(self) -> int:
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'entries'"
@@ -125,7 +134,7 @@ class SqliteStore:
             try:
                 epoch, floor = self._db.execute("SELECT epoch, floor FROM history").fetchone()
                 known = since is not None and since.epoch == epoch and since.revision >= floor
-                query = "SELECT key, value, revision FROM entries WHERE revision > ?"
+                query = "SELECT key, value, revision, crc FROM entries WHERE revision > ?"
                 if not known:
                     query += " AND value IS NOT NULL"
                 start = since.revision if since is not None and known else 0
@@ -135,7 +144,8 @@ class SqliteStore:
                 raise self._explained(error) from error
         if not known:
             yield Reset()
-        yield from map(KeyChange._make, rows)
+        for key, value, number, crc in rows:
+            yield KeyChange(key, value, number, crc is not None and crc != _crc(key, value))
         yield Synced(Cursor(epoch, revision))
 
     def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:
@@ -198,8 +208,7 @@ class SqliteStore:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
-                insert = "INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)"
-                self._db.executemany(insert, changes.items())
+                self._put(changes)
                 self._db.execute("DELETE FROM audit WHERE sequence <= ?", (upto,))
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:

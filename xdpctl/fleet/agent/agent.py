@@ -13,6 +13,7 @@ from xdpctl.control.state.shared import Sharing
 from xdpctl.errors import RuleError
 from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
+from xdpctl.fleet.agent.digests import Comparison
 from xdpctl.fleet.agent.follower import Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import forget_fleet
@@ -62,8 +63,14 @@ class Agent:
         self.follower = Follower(self.member, self.specials, ended)
         self.sender = Sender(self.member, self.follower)
         card = Card(settings.groups, self._credentials.address(), time.time())
+        self.comparison = Comparison(self.member, self.follower)
         self.reporter = Reporter(
-            self.member, health, card, self._credentials.expires(), lambda: endpoints.now
+            self.member,
+            health,
+            card,
+            self._credentials.expires(),
+            lambda: endpoints.now,
+            lambda: self.comparison.own,
         )
         self.whereabouts = Whereabouts(self.member, self.reporter, self.sender)
         self.revocations = Revocations(settings)
@@ -85,6 +92,7 @@ class Agent:
             self.whereabouts.looked,
             self.rounds.feeds,
             self._problems,
+            self.comparison,
             tell,
         )
         self._numbers = count(-1, -1)  # for intents that are no change of this node
@@ -110,6 +118,7 @@ class Agent:
         )
 
     def start(self) -> None:
+        self.comparison.begin()
         for thread in self._threads:
             thread.start()
 

@@ -3,7 +3,9 @@
 
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import Any
 
 from msgspec import structs
@@ -13,11 +15,12 @@ from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
 from xdpctl.fleet.engine.values import Batch, Held
 from xdpctl.fleet.engine.watch import Watch
-from xdpctl.fleet.intent import VERSION, Intent, Unreadable, decode, kind_named
+from xdpctl.fleet.intent import VERSION, Damaged, Intent, Unreadable, decode, kind_named
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
 
 MOST = 5_000  # changes that are taken over in one transaction
+_ASKED_SECONDS, _ASKED_MOST = 10.0, 20
 _WAITING = 64  # batches that wait to be taken over; then the engine waits
 
 
@@ -26,6 +29,7 @@ class Fetcher:
 
     def __init__(self, member: Member) -> None:
         self._member = member
+        self._asked: list[float] = []  # when other members were asked (monotonic)
 
     def incoming(self, kv: Held, place: keys.Place) -> Incoming:
         """The intent of a key, with the entries of a set; a problem if it cannot be read."""
@@ -34,7 +38,8 @@ class Fetcher:
             return Incoming(place.key, kv.revision, None, **common)
         intent: Intent | None = None
         try:
-            intent = decode(kv.value)
+            kv = self._intact(kv)
+            intent = decode(kv.value or b"")
             if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
                 return Incoming(place.key, kv.revision, intent, **common)
             return self._set(place.key, kv, intent)
@@ -43,6 +48,35 @@ class Fetcher:
                 VERSION, "?", "?", self._member.controller.clock.read().unix
             )
             return Incoming(place.key, kv.revision, envelope, problem=str(error), **common)
+
+    def _intact(self, kv: Held) -> Held:
+        """The key; if the data of this member is damaged, as another one has it."""
+        if intact(kv) or not self._may_ask():
+            return kv
+        engine = self._member.engine
+        here = engine.endpoint
+        for held in engine.elsewhere(kv.key):
+            if held.revision >= kv.revision and intact(held):
+                self._member.damaged[here] = kv.key
+                return held
+        return kv
+
+    def _may_ask(self) -> bool:
+        """Whether other members may be asked: anybody can write values that look damaged."""
+        now = time.monotonic()
+        self._asked = [at for at in self._asked if now - at < _ASKED_SECONDS]
+        if len(self._asked) >= _ASKED_MOST:
+            return False
+        self._asked.append(now)
+        return True
+
+    def look_again(self) -> None:
+        """Forget damage that a member has no more."""
+        for endpoint, key in list(self._member.damaged.items()):
+            with closing(self._member.engine.at(endpoint)) as engine:
+                kv = engine.get(key)
+            if kv is None or intact(kv):
+                self._member.damaged.pop(endpoint, None)
 
     def _set(self, key: str, kv: Held, intent: Intent) -> Incoming:
         """The intent of a set, with its record as data, and its entries."""
@@ -78,12 +112,23 @@ class Fetcher:
         blobs: dict[str, bytes] = {}
         for piece in dict.fromkeys(pieces):
             kv = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
-            if kv is not None and kv.value is not None:
-                blobs[piece] = kv.value
-                bytes_left -= len(kv.value)
+            if kv is not None and (value := self._intact(kv).value) is not None:
+                blobs[piece] = value
+                bytes_left -= len(value)
                 if bytes_left < 0:
                     raise SetDamaged("its pieces have more bytes than its entries need")
         return blobs
+
+
+def intact(kv: Held) -> bool:
+    """Whether the value of an intent, or of a piece of a set, has the checksum that it names."""
+    value = kv.value or b""
+    if kv.key.startswith(keys.BLOBS):
+        return shards.digest(value) == kv.key.rpartition("/")[2]
+    try:
+        return bool(decode(value))
+    except Unreadable as error:
+        return not isinstance(error, Damaged)
 
 
 def together(watch: Watch) -> Generator[Batch, None, None]:

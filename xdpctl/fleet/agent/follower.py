@@ -48,16 +48,16 @@ class Follower:
 
     def __init__(self, member: Member, specials: Specials, removed: Callable[[str], None]) -> None:
         self._member, self._specials, self._removed = member, specials, removed
-        self._fetcher = Fetcher(member)
+        self.fetcher = Fetcher(member)
         settings, hits = member.settings, member.controller.hits
         self._taker = Intake(settings.name, settings.groups, hits, member.states)
         self._arming = Arming(settings.name, settings.arm, hits)
-        self._again = True  # a snapshot is needed
+        self._again = False  # whether a snapshot is needed
 
     def run(self) -> None:
         """Follow the engine; after an error, note it and try again."""
         member, said_at = self._member, 0.0
-        self._again = POSITION not in member.controller.state.followed
+        self._again |= POSITION not in member.controller.state.followed
         while not member.stopping.is_set():
             try:
                 self._follow()
@@ -75,6 +75,11 @@ class Follower:
                 log.exception("internal error while following the fleet; it is tried again")
             member.stopping.wait(_AGAIN_SECONDS)
 
+    def read_anew(self) -> None:
+        """Take over a snapshot of all intents, from another member."""
+        self._again = True
+        self._member.engine.turn_away(self._member.engine.turn)
+
     def _follow(self) -> None:
         engine = self._member.engine
         head = engine.snapshot(keys.FLEET)
@@ -86,7 +91,7 @@ class Follower:
             log.warning("this node is in another fleet now: it keeps what it had as its own")
             self._member.do(forget_fleet)
             position = None
-        if position and (_another(position, now) or position.revision > head.revision):
+        if position and (position.another(now) or position.revision > head.revision):
             log.warning(
                 "the engine was restored or replaced: this node states anew what the engine lacks"
             )
@@ -130,7 +135,7 @@ class Follower:
         names = {kv.key for kv in kvs}
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None
-        same = position is not None and not _another(position, now)
+        same = position is not None and not position.another(now)
         vanished = [
             replace(incoming, lost=not same, own=forgotten and not same)
             for incoming in self._gone(names, snapshot.revision, forgotten and same)
@@ -164,7 +169,7 @@ class Follower:
     def _placed(self, kvs: Sequence[Held]) -> list[Incoming]:
         """The intents of some keys; keys that are no intents are left out."""
         placed = ((kv, keys.place(kv.key)) for kv in kvs)
-        return [self._fetcher.incoming(kv, place) for kv, place in placed if place]
+        return [self.fetcher.incoming(kv, place) for kv, place in placed if place]
 
     def _incoming(self, batch: Sequence[Incoming], position: Position | None) -> None:
         try:
@@ -242,8 +247,3 @@ class Follower:
 
     def _now(self) -> float:
         return self._member.controller.clock.read().unix
-
-
-def _another(position: Position, now: Position) -> bool:
-    """Whether the engine may have another history than when this node last read it."""
-    return (position.cluster, position.epoch) != (now.cluster, now.epoch)

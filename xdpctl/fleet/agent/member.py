@@ -108,6 +108,7 @@ class Member:
     stopping: threading.Event = field(default_factory=threading.Event)
     stated: threading.Event = field(default_factory=threading.Event)
     moved: threading.Event = field(default_factory=threading.Event)  # there is news to report
+    damaged: dict[str, str] = field(default_factory=dict)  # by endpoint: such a key
     conflicts: dict[int, str] = field(default_factory=dict)  # by the number of the change
     reached: dict[int, int] = field(default_factory=dict)  # revisions, by the number of the change
 

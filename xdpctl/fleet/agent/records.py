@@ -106,6 +106,16 @@ def forget_revisions(draft: Draft) -> None:
     draft.note("fleet", "fleet.engine", "", intents=len(draft.state.shared))
 
 
+def forget_known(draft: Draft) -> None:
+    """Reset the revisions of all intents, so that all are taken over anew.
+
+    An intent that waits to be sent keeps its own: it was made with knowledge of the engine's.
+    """
+    for key, shared in draft.state.shared.items():
+        if key not in draft.state.unsent:
+            draft.shared[key] = structs.replace(shared, revision=0)
+
+
 def of_detector(value: Any) -> bool:
     return isinstance(value, Rule) and automatic(value)
 

@@ -13,7 +13,7 @@ from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Swap
-from xdpctl.fleet.node import Card, Nodes, Report, encode, instance_of, shown
+from xdpctl.fleet.node import Card, Digest, Nodes, Report, encode, instance_of, shown
 from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
 from xdpctl.model.effect import Automatic
@@ -36,8 +36,9 @@ class Reporter:
         card: Card,
         expires: float,
         endpoints: Callable[[], Iterable[str]] = tuple,
+        digest: Callable[[], Digest] = Digest,
     ) -> None:
-        self._endpoints = endpoints
+        self._endpoints, self._digest = endpoints, digest
         self._member, self._health, self._card = member, health, card
         self.expires = expires
         self.nodes = Nodes()
@@ -130,6 +131,7 @@ class Reporter:
             incidents=sum(incident.open for incident in list(state.incidents.values())),
             expires=self.expires,
             armed=self.armed,
+            digest=self._digest(),
             instance=self.instance,
         )
 

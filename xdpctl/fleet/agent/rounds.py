@@ -57,7 +57,7 @@ class Rounds:
             if time.monotonic() >= self._slowly_at:
                 self._slowly_at = time.monotonic() + _RETRY_SECONDS
                 steps += [self.retry, self._read_revoked, self._read_members, self._renew]
-                steps.append(self._compare_epochs)
+                steps += [self._compare_epochs, self._follower.fetcher.look_again]
             for step in steps:
                 self._try(step)
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 
 from xdpctl.base.durations import show_duration
 from xdpctl.fleet import troubles
+from xdpctl.fleet.agent.digests import Comparison
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.agent.rounds import Duty
 from xdpctl.fleet.engine.members import Members
 from xdpctl.fleet.troubles import Trouble
-from xdpctl.notify.changes import News
+from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind
 
 _SECONDS, _ASKED_PER_SECOND = 1.0, 50  # nodes that ask the members; with many, each asks less often
@@ -35,10 +36,12 @@ class Watching:
         looked: Callable[[], float],
         duty: Duty,
         problems: Callable[[], list[str]],
+        comparison: Comparison,
         tell: Callable[[News], None],
     ) -> None:
         self._member, self.members, self._reporter = member, members, reporter
         self._looked, self._duty, self._problems, self._tell = looked, duty, problems, tell
+        self._comparison = comparison
         self._since: dict[str, float] = {}  # when each trouble was first seen (monotonic)
         self._known: dict[str, Trouble] = {}  # those that were recorded
 
@@ -46,11 +49,13 @@ class Watching:
         while not self._member.stopping.is_set():
             try:
                 self.members.look()
+                nodes = list(self._reporter.nodes.by_name.values())
+                self._comparison.step(nodes, self._looked())
                 self._step(time.monotonic())
             except Exception:
                 log.exception("internal error while watching the fleet; it is tried again")
-            nodes = len(self._reporter.nodes.by_name)
-            self._member.stopping.wait(max(_SECONDS, nodes / _ASKED_PER_SECOND))
+            number = len(self._reporter.nodes.by_name)
+            self._member.stopping.wait(max(_SECONDS, number / _ASKED_PER_SECOND))
         self.members.close()
 
     def quorum(self) -> troubles.Quorum:
@@ -64,6 +69,8 @@ class Watching:
             return found
         nodes = self._reporter.nodes.by_name.values()
         found += troubles.of_engine(self.members.all, now)
+        found += troubles.of_damage(dict(self._member.damaged), self.members.all)
+        found += troubles.of_digests(self._comparison.differ)
         found += troubles.of_nodes(list(nodes), self._member.name, self._looked())
         return found
 
@@ -101,6 +108,14 @@ class Watching:
             if key not in self._known and now - self._since[key] >= _TELL_SECONDS:
                 self._known[key] = trouble
                 self._say(trouble, trouble.what, f"{trouble}\nxdpctl fleet status", over=False)
+
+        while self._comparison.repairs:
+            title, why = (
+                "all intents of the fleet are taken anew",
+                self._comparison.repairs.popleft(),
+            )
+            key, text = f"fleet repair {now}", f"This node does that because {why}.\nxdpctl audit"
+            self._tell(News(Kind.TROUBLE, key, title, text, level=Severity.WARNING))
 
     def _say(self, trouble: Trouble, title: str, text: str, over: bool) -> None:
         action = "fleet.recovered" if over else "fleet.trouble"

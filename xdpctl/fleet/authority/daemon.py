@@ -113,6 +113,9 @@ class Daemon:
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "1h",
             "quota-backend-bytes": QUOTA,
+            # members compare their data when they start, and after each compaction
+            "experimental-initial-corrupt-check": "true",
+            "experimental-compact-hash-check-enabled": "true",
             **secured,
             "client-cert-auth": "true",
             "client-crl-file": self._layout.revoked,

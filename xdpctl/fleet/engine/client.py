@@ -7,8 +7,10 @@ that one thread notices a failure.
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from typing import Any
 
+from xdpctl.errors import EngineError
 from xdpctl.fleet.engine import etcd_pb2
 from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials, TooLargeError
 from xdpctl.fleet.engine.values import Held, Snapshot, Swap, Swapped
@@ -74,6 +76,19 @@ class Engine:
         """The value of a key, as a majority has it; None if there is none."""
         answer = self._call("Range", pb.RangeRequest(key=self._key(key)))
         return next(map(self._held, answer.kvs), None)
+
+    def elsewhere(self, key: str) -> Iterator[Held]:
+        """The value of a key as each of the other members has it; those that fail are left out."""
+        here, connection = self.endpoint, self.connection
+        for endpoint in connection.endpoints:
+            if endpoint != here:
+                with suppress(EngineError), closing(self.at(endpoint)) as other:
+                    if held := other.get(key):
+                        yield held
+
+    def at(self, endpoint: str) -> "Engine":
+        """The same at one member alone. Close it after use."""
+        return Engine([endpoint], self.connection.credentials, self._prefix)
 
     def snapshot(self, prefix: str, keys_only: bool = False) -> Snapshot:
         """All keys below a prefix, as a majority has them at one revision."""

@@ -45,7 +45,7 @@ class Connection:
     """
 
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
-        self.endpoints, self._credentials = tuple(endpoints), credentials
+        self.endpoints, self.credentials = tuple(endpoints), credentials
         self._lock = threading.Lock()
         self.turn, self._closed, self._heard_at = 0, False, 0.0
         self._channel: Any = None
@@ -88,7 +88,7 @@ class Connection:
 
     def _made(self) -> Any:
         try:
-            credentials = self._credentials()
+            credentials = self.credentials()
         except OSError as error:
             raise EngineError(f"this node's certificate cannot be read: {error}") from error
         if credentials is None:
