@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import msgspec
 import pytest
 
 from xdpctl.base.system.owned_folder import rewrite_file
 from xdpctl.errors import AccessError, ConfigError
+from xdpctl.fleet.authority import units
 from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
 from xdpctl.fleet.authority.certificates import (
     addresses_of,
@@ -25,10 +27,13 @@ from xdpctl.fleet.authority.certificates import (
     revoked_serials,
     serial,
 )
-from xdpctl.fleet.authority.daemon import UNIT, Daemon
+from xdpctl.fleet.authority.custody import check_recipient
+from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import node_roles
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.authority.record import NodeRecord, Record
+from xdpctl.fleet.authority.upkeep import due
+from xdpctl.fleet.backups import KEPT, LastBackup, missing
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import FleetSettings
@@ -148,7 +153,7 @@ def test_unreadable_certificates_do_not_make_a_node_fall_back_to_clear_text() ->
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
-    made = tmp_path / UNIT
+    made = tmp_path / units.ETCD
     program = shutil.which("true") or "/bin/true"
     made.write_text(Daemon(Layout(tmp_path, "nobody", "nogroup")).unit(program))
     words = ["systemd-analyze", "verify", "--recursive-errors=no", str(made)]
@@ -158,6 +163,62 @@ def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
     words = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(made)]
     found = subprocess.run(words, capture_output=True, text=True)
     assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_units_of_the_upkeep_are_valid(tmp_path: Path) -> None:
+    for name, text in units.upkeep(tmp_path).items():
+        (tmp_path / name).write_text(text)
+    for name in (units.UPKEEP, units.TIMER):
+        words = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / name)]
+        found = subprocess.run(words, capture_output=True, text=True)
+        assert found.returncode == 0, found.stderr
+        assert not found.stderr
+
+
+def test_certificates_are_due_in_their_last_third() -> None:
+    authority = new_authority("test")
+    pem = issued(authority, "edge2", seconds=90 * 86_400.0).certificate.decode()
+    record = Record("f", {"edge2": NodeRecord(pem, True)})
+    assert due(record, time.time() + 55 * 86_400) == []
+    assert due(record, time.time() + 65 * 86_400) == ["edge2"]
+
+
+@pytest.mark.parametrize(
+    "key", ["", "age1", "AGE-SECRET-KEY-1" + "Q" * 58, "-o /etc/passwd", "age1" + "x" * 58 + "\nx"]
+)
+def test_only_public_keys_are_taken_for_a_deposit(key: str) -> None:
+    with pytest.raises(ConfigError, match="is no public key"):
+        check_recipient(key)
+
+
+def test_a_deposit_never_shows_a_secret_key_that_was_given_by_mistake() -> None:
+    secret = "AGE-SECRET-KEY-1" + "Q" * 58
+    with pytest.raises(ConfigError) as found:
+        check_recipient(secret)
+    assert "QQ" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("ago", "problem", "says"),
+    [
+        (None, "", "was not backed up yet: xdpctl fleet upkeep"),
+        (3600.0, "", ""),
+        (3600.0, "the disk is full", ""),
+        (3 * 86_400.0, "the disk is full", "for 3d: the disk is full"),
+    ],
+)
+def test_a_missing_backup_is_said(
+    tmp_path: Path, ago: float | None, problem: str, says: str
+) -> None:
+    settings = FleetSettings("edge1", ("192.0.2.1:2379",), certificates=tmp_path, backups=tmp_path)
+    if ago is not None:
+        note = LastBackup(time.time() - ago, "x", problem)
+        (tmp_path / KEPT).write_bytes(msgspec.json.encode(note))
+    said = missing(settings)
+    assert says in said
+    assert bool(said) is bool(says)
+    assert missing(FleetSettings("edge1", ("192.0.2.1:2379",))) == ""
 
 
 def test_an_older_revocation_list_does_not_replace_a_newer_one(tmp_path: Path) -> None:

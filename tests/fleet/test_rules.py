@@ -288,3 +288,13 @@ def test_the_position_is_stored_together_with_the_applied_changes(fleet: Fleet) 
     two.stop()
     two.start()
     assert two.controller.state.shared[f"rules/{X_ID}"] == known
+
+
+def test_the_same_rule_again_is_in_force_where_it_was(fleet: Fleet) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
+    first = one.add(ask(X), wait=Wait.ALL)
+    until(lambda: X in two.rules())
+    again = one.add(ask(X), wait=Wait.ALL)
+    assert str(again) == str(first) == "2 of 2"
+    assert again.revision

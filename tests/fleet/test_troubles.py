@@ -59,12 +59,12 @@ def test_of_members_that_answer_nothing_is_said() -> None:
         (
             {"bytes": QUOTA},
             "the database of the engine's member edge3 fills: 8.59 GB of at most 8.59 GB. xdpctl "
-            "fleet defragment",
+            "fleet upkeep",
         ),
         (
             {"alarms": ("NOSPACE",)},
             "the engine is full: changes stay on the node where they were made. xdpctl fleet "
-            "defragment",
+            "upkeep",
         ),
         ({"alarms": ("SOMETHING",)}, "etcd raises the alarm SOMETHING"),
     ],

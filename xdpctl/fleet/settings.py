@@ -36,7 +36,8 @@ class FleetSettings(Table, frozen=True):
     """`[fleet]`: this node in its fleet; `xdpctl fleet init` and `join` write it.
 
     `certificates` is the folder with `ca.crt`, `node.crt` and `node.key`. Without it, the engine is
-    reached in clear text, which only tests do. `revoked_list` is the list of revoked certificates
+    reached in clear text, which only tests do. `backups` is the folder for daily backups, on the
+    member with the authority. `revoked_list` is the list of revoked certificates
     that etcd on this host reads; None if this host runs no etcd. With `port` 0, other nodes cannot
     ask this one.
     """
@@ -49,6 +50,7 @@ class FleetSettings(Table, frozen=True):
     prefix: str = "xdpctl/"
     revoked_list: Path | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = PORT
+    backups: Path | None = None
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse names, endpoints and prefixes that are not valid."""

@@ -19,7 +19,7 @@ _NAMED = 10  # nodes, each on its own; the rest is counted
 _ALARMS = {
     "NOSPACE": (
         "the engine is full",
-        ": changes stay on the node where they were made. xdpctl fleet defragment",
+        ": changes stay on the node where they were made. xdpctl fleet upkeep",
     ),
     "CORRUPT": (
         "the data of one of the engine's members is damaged",
@@ -107,7 +107,7 @@ def of_engine(members: Collection[EngineMember], now: float) -> Iterator[Trouble
             more = f": {newest - member.applied:,} changes"
             yield Trouble(f"{key} behind", f"{name} is behind the others", more)
         if member.bytes > _FULL * QUOTA:
-            more = f": {si3(member.bytes)}B of at most {si3(QUOTA)}B. xdpctl fleet defragment"
+            more = f": {si3(member.bytes)}B of at most {si3(QUOTA)}B. xdpctl fleet upkeep"
             yield Trouble(f"{key} fills", f"the database of {name} fills", more)
     for alarm in sorted({alarm for member in members for alarm in member.alarms}):
         what, more = _ALARMS.get(alarm, (f"etcd raises the alarm {alarm}", ""))

@@ -56,7 +56,7 @@ class Edge:
         """Run a command of `xdpctl fleet` as root on this node; return its output."""
         command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket), "fleet")
         more = ("--config", str(self.config), "--state-dir", str(self.box.directory / "state"))
-        quiet = words[0] in ("revoke", "backup", "restore", "leave")
+        quiet = words[0] not in ("init", "token", "join", "renew")
         output = self.host.sh(*command, *words, *more, *([] if quiet else ["--json"]))
         return output if quiet else json.loads(output)
 

@@ -200,7 +200,10 @@ def renew(
     Example: xdpctl fleet renew
     """
     settings = settings_of(config_file, state_dir)
-    written = authority_of(settings).renew(names or ())
+    authority = authority_of(settings)
+    from xdpctl.fleet.authority.upkeep import renew as issue_anew
+
+    written = issue_anew(authority, names or ())
     if printed({name: str(path) for name, path in written.items()}, form):
         return
     for name, path in written.items():

@@ -13,7 +13,13 @@ from xdpctl.config.settings import Settings
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Archive to write; it has the authority's key.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Archive to write; it has the authority's key. If its name ends in .age, it is "
+            "encrypted for the key of `xdpctl fleet deposit`."
+        ),
+    ],
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
@@ -46,6 +52,9 @@ def restore(
     address: Address,
     file: _Archive = None,
     alone: _Alone = False,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="Your age key, if the archive is encrypted.")
+    ] = None,
     yes: options.Yes = False,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
@@ -69,17 +78,19 @@ def restore(
     if file is None:
         _go_on_alone(settings, name, address)
     else:
-        _begin_anew(settings, file, name, address, config_file or paths.CONFIG_FILE)
+        _begin_anew(settings, file, identity, name, address, config_file or paths.CONFIG_FILE)
 
 
-def _begin_anew(settings: Settings, file: Path, name: str, address: str, config: Path) -> None:
+def _begin_anew(
+    settings: Settings, file: Path, identity: Path | None, name: str, address: str, config: Path
+) -> None:
     """Make an engine of this node alone, with the data of a backup."""
     from xdpctl.fleet.configuration import add_table
 
     authority = authority_of(settings)
     from xdpctl.fleet.authority import recovery
 
-    process = recovery.restore(authority, file, name, address)
+    process = recovery.restore(authority, file, name, address, identity)
     output.out.print("restored: this node is the only member; let others join anew as members")
     if not settings.fleet:
         node = authority.install_node(name, address)

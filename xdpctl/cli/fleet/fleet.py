@@ -10,7 +10,7 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet import admin, backups
+from xdpctl.cli.fleet import admin, backups, custody
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
@@ -182,5 +182,8 @@ for command in (
     admin.revoke,
     backups.backup,
     backups.restore,
+    custody.deposit,
+    custody.adopt,
+    custody.upkeep,
 ):
     fleet_app.command(command.__name__)(command)

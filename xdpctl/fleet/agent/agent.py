@@ -24,6 +24,7 @@ from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.agent.watching import Watching
 from xdpctl.fleet.agent.whereabouts import Whereabouts
 from xdpctl.fleet.answer import Where
+from xdpctl.fleet.backups import missing
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
@@ -141,9 +142,9 @@ class Agent:
 
     def _problems(self) -> list[str]:
         """What is wrong with what this node has from its fleet, a sentence each."""
-        problem = self.revocations.problem
+        more = self.revocations.problem, missing(self.member.settings)
         found = [*self.specials.problems.values(), *self._credentials.warnings()]
-        return [*found, problem] if problem else found
+        return [*found, *filter(None, more)]
 
     def may_fetch(self, name: str) -> bool:
         """Whether this node fetches the feed of a set: one of its own, or for the fleet."""

@@ -59,6 +59,7 @@ class Whereabouts:
             revision = await asyncio.wait_for(sent, _ALL_SECONDS)
         except TimeoutError:
             return self.where(0, intents, scope)
+        revision = revision or self.revision(intents)  # a change that changed nothing is not sent
         deadline = time.monotonic() + _ALL_SECONDS
         while True:
             answer = self.where(revision, intents, scope)

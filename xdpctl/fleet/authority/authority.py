@@ -2,15 +2,15 @@
 """The authority: founds a fleet, lets nodes in, renews and revokes their certificates."""
 
 import json
+import logging
 import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
 from xdpctl.fleet import keys, offer
-from xdpctl.fleet.authority import certificates, issuance
+from xdpctl.fleet.authority import certificates, custody, issuance
 from xdpctl.fleet.authority.bundle import Bundle, MemberPart, seal
 from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.checks import check_address, check_groups, check_node_name
@@ -23,12 +23,13 @@ from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.settings import PORT, FleetSettings
 
 PREFIX = "xdpctl/"
+log = logging.getLogger("xdpctl.fleet")
 _BUNDLE_SECONDS = 7 * 86_400.0  # after which a sealed bundle is removed; it ends earlier
 _TAKEN = (
     "there is a node {0} in the fleet, or a token for it: give another name, or first: "
     "xdpctl fleet revoke {0}"
 )
-_UNKNOWN = "the authority knows no node {!r}; it has {}"
+UNKNOWN = "the authority knows no node {!r}; it has {}"
 
 
 class Authority:
@@ -46,6 +47,20 @@ class Authority:
         """What the authority knows. ConfigError if this node has none."""
         return self._kept.read()
 
+    def keep(self, record: Record) -> None:
+        """Write the record, here and into the engine; it is published again by the next change."""
+        self._kept.write(record)
+        try:
+            custody.publish(Etcd(self.layout, endpoints(record.members.values())), record)
+        except EngineError as error:
+            log.warning("the engine does not have the authority's record yet: %s", error)
+
+    def check_current(self) -> Record:
+        """The record; ConfigError if another host has the authority now, or EngineError."""
+        record = self.record()
+        custody.check_current(self.engine(), record)
+        return record
+
     @property
     def pair(self) -> Pair:
         return self.layout.pair(self.layout.authority, "ca")
@@ -61,7 +76,7 @@ class Authority:
     def begin_anew(self, name: str, address: str, later: Record | None = None) -> None:
         """Record this host as the only member, and add what a `later` record knows."""
         record = self.record()
-        record.members = {name: address}
+        record.members, record.holder = {name: address}, name
         if later is not None and later.fleet == record.fleet:
             record.add_later(later)
         self._kept.write(record)
@@ -72,6 +87,7 @@ class Authority:
         for name in record.revoked:
             engine.remove_node(PREFIX, name)
         self._publish_revoked(record, engine)
+        custody.publish(engine, record)
 
     def found(self, name: str, address: str, groups: Sequence[str]) -> tuple[FleetSettings, int]:
         """Found a fleet with this node as its first member; its settings, and etcd's process id."""
@@ -91,7 +107,7 @@ class Authority:
         pair = certificates.new_authority(f"xdpctl fleet {fleet}")
         layout.write_pair(layout.authority, "ca", pair, "root")
         layout.write_pair(layout.authority, "admin", issuance.admin_pair(self.pair), "root")
-        self._kept.write(Record(fleet, members={name: address}))
+        self._kept.write(Record(fleet, members={name: address}, holder=name))
         try:
             process = self.start_member(name, address)
             self.engine().found(PREFIX, fleet)
@@ -107,7 +123,7 @@ class Authority:
         """Make this host, which is a member, a node with a new certificate; its settings."""
         layout, record = self.layout, self.record()
         if record.revoke(name):  # its key was on another host
-            self._kept.write(record)
+            self.keep(record)
         Installation(layout).node(self._admit(name, address, states=True), self.pair.certificate)
         return FleetSettings(
             name=name,
@@ -136,7 +152,7 @@ class Authority:
         self.engine().add_node(PREFIX, name, states)
         record.nodes[name] = NodeRecord(pair.certificate.decode(), states)
         again = record.readmit(name)
-        self._kept.write(record)
+        self.keep(record)
         if again:
             self._publish_revoked(record, self.engine())
         return pair
@@ -154,7 +170,7 @@ class Authority:
         check_node_name(name)
         check_groups(groups)
         check_address(address)
-        if name in self.record().nodes:
+        if name in self.check_current().nodes:
             raise ConfigError(_TAKEN.format(name))
         part = self._let_in_a_member(name, address) if member else None
         pair = self._admit(name, address, states)
@@ -191,7 +207,7 @@ class Authority:
         record = self.record()
         record.members[name] = address
         part = issuance.member_part(self.pair, record, name, cluster)
-        self._kept.write(record)
+        self.keep(record)
         return part
 
     def revoke(self, name: str) -> None:
@@ -200,9 +216,9 @@ class Authority:
         Unused tokens end, too, because one may be for that node. If the call fails half way, a
         second call does the rest.
         """
-        record = self.record()
+        record = self.check_current()
         if not record.revoke(name):
-            raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
+            raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
         address = record.members.get(name)
         if address and len(record.members) == 1:
             raise ConfigError(
@@ -210,7 +226,7 @@ class Authority:
                 "first, or restore a backup on another one"
             )
         others = {member: host for member, host in record.members.items() if member != name}
-        self._kept.write(record)
+        self.keep(record)
         engine = Etcd(self.layout, endpoints(others.values()))
         engine.remove_node(PREFIX, name)
         self._publish_revoked(record, engine)
@@ -220,7 +236,7 @@ class Authority:
             engine.remove_member(address)
             engine.publish_members(PREFIX)
             record.members = others
-            self._kept.write(record)
+            self.keep(record)
 
     def _publish_revoked(self, record: Record, engine: Etcd) -> None:
         crl = issuance.revocations(self.pair, record)
@@ -228,21 +244,3 @@ class Authority:
         engine.ctl("put", PREFIX + keys.REVOKED, value)
         if self.layout.revoked.exists():
             self.layout.rewrite(self.layout.revoked, crl)
-
-    def renew(self, names: Sequence[str]) -> dict[str, Path]:
-        """Issue new certificates for the same keys; nodes take them from the engine automatically.
-
-        The files are for a node whose certificate has expired already.
-        """
-        record = self.record()
-        written: dict[str, Path] = {}
-        for name in names or list(record.nodes):
-            if name not in record.nodes:
-                raise ConfigError(_UNKNOWN.format(name, ", ".join(record.nodes)))
-            new = issuance.renewed(self.pair, name, record.nodes[name])
-            record.nodes[name].renew(new.decode())
-            self._kept.write(record)  # first, so that nobody has one that cannot be revoked
-            written[name] = self.layout.authority / f"{name}.crt"
-            self.layout.write(written[name], new, 0o644)
-            self.engine().ctl("put", "--", PREFIX + keys.CERTIFICATES + name, new.decode())
-        return written

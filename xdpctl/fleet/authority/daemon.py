@@ -14,57 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from xdpctl.base.system.children import end_process
-from xdpctl.base.system.owned_folder import replace_file
-from xdpctl.errors import ConfigError
+from xdpctl.fleet.authority import units
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 from xdpctl.fleet.settings import CLIENTS, PEERS, QUOTA, SERVER_NAME, host_of
-
-UNIT = "xdpctl-etcd.service"
-_UNITS = Path("/etc/systemd/system")
-
-_UNIT_TEXT = """\
-# Written by xdpctl fleet.
-[Unit]
-Description=etcd of the xdpctl fleet
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=notify
-User={user}
-EnvironmentFile={configuration}
-ExecStart={program}
-Restart=on-failure
-RestartSec=2
-LimitNOFILE=65536
-UMask=0077
-CapabilityBoundingSet=
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-ReadWritePaths={folder}
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 class Daemon:
@@ -131,10 +84,9 @@ class Daemon:
 
         Then its process id is returned.
         """
-        if _systemd():
-            self._write_unit(tool("etcd"))
-            run("systemctl", "daemon-reload")
-            run("systemctl", "enable", "--now", UNIT)
+        if units.systemd():
+            units.enable(units.ETCD, {units.ETCD: self.unit(tool("etcd"))})
+            units.enable(units.TIMER, units.upkeep(self._layout.state_dir))
             return 0
         self._process = self._spawned()
         return self._process.pid
@@ -184,8 +136,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Stop and disable this host's member; without systemd, do nothing."""
-        if _systemd():
-            run("systemctl", "disable", "--now", UNIT)
+        units.disable(units.ETCD)
 
     def end(self) -> None:
         """Stop what `start` has started."""
@@ -195,18 +146,12 @@ class Daemon:
 
     def unit(self, program: str) -> str:
         """The text of the unit that runs `program` as this host's member."""
-        return _UNIT_TEXT.format(
+        return units.ETCD_TEXT.format(
             user=ETCD_USER,
             configuration=self._layout.configuration,
             program=program,
             folder=self._layout.engine,
         )
-
-    def _write_unit(self, program: str) -> None:
-        try:
-            replace_file(_UNITS / UNIT, self.unit(program).encode(), 0o644)
-        except OSError as error:
-            raise ConfigError(f"{_UNITS / UNIT}: {error.strerror}") from error
 
     def restore(self, snapshot: Path, name: str, address: str, token: str) -> None:
         """Make this host's data from a snapshot, as the only member of a new cluster.
@@ -228,10 +173,6 @@ class Daemon:
                 *("--initial-advertise-peer-urls", peer),
                 user=ETCD_USER,
             )
-
-
-def _systemd() -> bool:
-    return Path("/run/systemd/system").is_dir()
 
 
 def peers_url(address: str) -> str:

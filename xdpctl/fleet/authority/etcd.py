@@ -5,13 +5,15 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
-from xdpctl.fleet.authority.daemon import UNIT, peers_url
+from xdpctl.fleet.authority.daemon import peers_url
 from xdpctl.fleet.authority.layout import ADMIN, Layout
-from xdpctl.fleet.authority.tools import SECONDS, run, tool
+from xdpctl.fleet.authority.tools import SECONDS, piped, run, tool
+from xdpctl.fleet.authority.units import ETCD
 
 STATES = "states"  # the role of nodes that may publish intents
 _PROMOTE_SECONDS = 90.0
@@ -43,16 +45,50 @@ class Etcd:
             entry = json.loads(line)
             return f"etcd says: {entry.get('msg')}: {entry.get('error', '')}"[:300]
         except (OSError, IndexError, ValueError, AttributeError):
-            return f"see journalctl -u {UNIT}, or the file log in {self._layout.engine}"
+            return f"see journalctl -u {ETCD}, or the file log in {self._layout.engine}"
 
     def ctl(self, *words: str, seconds: float = 5.0) -> str:
         """Run etcdctl as the administrator; its output. EngineError if it fails in that time."""
+        return run(*self._command(seconds), *words, seconds=seconds + SECONDS)
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write a value of any size that the engine takes; EngineError if it fails."""
+        piped(*self._command(5.0), "put", "--", key, data=value)
+
+    def get(self, key: str) -> bytes:
+        """The value of a key, without the line's end; b"" if there is none."""
+        command = (*self._command(5.0), "get", "--print-value-only", "--", key)
+        return piped(*command).removesuffix(b"\n")
+
+    def _command(self, seconds: float) -> list[str]:
         certificate, key = self._layout.admin
         command = [tool("etcdctl"), "--endpoints", ",".join(self._endpoints)]
         command += ["--cacert", str(self._layout.authority / "ca.crt")]
         command += ["--cert", str(certificate), "--key", str(key)]
-        command += ["--command-timeout", f"{seconds:.0f}s"]
-        return run(*command, *words, seconds=seconds + SECONDS)
+        return [*command, "--command-timeout", f"{seconds:.0f}s"]
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """The bytes of each member's database, and those in use, by endpoint."""
+        return {
+            endpoint: (status["dbSize"], status["dbSizeInUse"])
+            for endpoint, status in self._statuses().items()
+        }
+
+    def revision(self) -> int:
+        """The newest revision of the engine."""
+        return max(int(status["header"]["revision"]) for status in self._statuses().values())
+
+    def _statuses(self) -> dict[str, Any]:
+        answers = json.loads(self.ctl("endpoint", "status", "--write-out=json"))
+        return {answer["Endpoint"]: answer["Status"] for answer in answers}
+
+    def all_healthy(self) -> bool:
+        """Whether every member answers, with a leader."""
+        try:
+            self.ctl("endpoint", "health", "--cluster")
+            return True
+        except EngineError:
+            return False
 
     def found(self, prefix: str, fleet: str) -> None:
         """Add the administrator and the role of publishing nodes; enable access control."""

@@ -34,6 +34,8 @@ class NodeRecord(msgspec.Struct):
 class Record(msgspec.Struct):
     """What the authority knows: the fleet's id, its nodes, and the members' addresses.
 
+    `holder` is the member that has the authority, and `term` counts the holders. `recipient` is the
+    operator's public key, for which the authority's key and backups are encrypted.
     `engines` has the serial numbers of what a member got besides its node's certificate: etcd's
     own, and the administrator's. `revoked` has those of nodes that are trusted no more, by name;
     `earlier` those of names that were let in again.
@@ -45,6 +47,9 @@ class Record(msgspec.Struct):
     engines: dict[str, list[str]] = {}
     revoked: dict[str, list[str]] = {}
     earlier: list[str] = []
+    holder: str = ""
+    term: int = 0
+    recipient: str = ""
 
     @property
     def serials_revoked(self) -> list[int]:
@@ -65,6 +70,8 @@ class Record(msgspec.Struct):
 
     def add_later(self, later: "Record") -> None:
         """Add to this record, from a backup, what a later record of the same fleet knows."""
+        self.term = max(self.term, later.term)
+        self.recipient = self.recipient or later.recipient
         for name, serials in later.revoked.items():
             self.nodes.pop(name, None)
             self.revoked[name] = serials

@@ -15,24 +15,46 @@ from xdpctl.fleet.authority.checks import check_address
 from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import endpoints
+from xdpctl.fleet.authority.tools import run, tool
 from xdpctl.fleet.settings import CLIENTS
 
 _SNAPSHOT_SECONDS = 600.0
 
 
-def backup(authority: Authority, path: Path) -> int:
-    """Write the engine's content and the authority into an archive; its size in bytes."""
+ENCRYPTED = ".age"  # the end of the name of an archive that is encrypted for the operator's key
+
+
+def backup(authority: Authority, path: Path, tried: bool = False) -> int:
+    """Write the engine's content and the authority into an archive; its size in bytes.
+
+    With a name that ends in .age it is encrypted. `tried`: its content is restored into a folder
+    that is thrown away, before it replaces an earlier one.
+    """
     folder, addresses = authority.layout.authority, authority.endpoints()
+    recipient = authority.record().recipient
+    if path.suffix == ENCRYPTED and not recipient:
+        raise ConfigError(f"{path} cannot be encrypted: give a key first, xdpctl fleet deposit KEY")
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         snapshot = Path(temporary) / "engine.db"
         _save(authority, addresses, snapshot)
+        if tried:
+            restored = ("snapshot", "restore", str(snapshot), "--data-dir", f"{temporary}/tried")
+            run(tool("etcdutl"), *restored, seconds=_SNAPSHOT_SECONDS)
         fresh = path.with_name(f".{path.name}.new")
         try:
-            _write(fresh, snapshot, folder)
+            if path.suffix == ENCRYPTED:
+                plain = Path(temporary) / "fleet.tar.gz"
+                _write(plain, snapshot, folder)
+                words = ("--encrypt", "--recipient", recipient, "--output", str(fresh), str(plain))
+                run(tool("age"), *words, seconds=_SNAPSHOT_SECONDS)
+                fresh.chmod(0o600)
+            else:
+                _write(fresh, snapshot, folder)
             fresh.rename(path)
-        except OSError as error:
+        except (OSError, EngineError) as error:
             fresh.unlink(missing_ok=True)
-            raise ConfigError(f"{path}: {error.strerror}; nothing was written") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{path}: {why}; nothing was written") from error
     return path.stat().st_size
 
 
@@ -59,8 +81,12 @@ def _write(path: Path, snapshot: Path, folder: Path) -> None:
                 archive.add(entry, f"authority/{entry.name}")
 
 
-def restore(authority: Authority, path: Path, name: str, address: str) -> int:
+def restore(
+    authority: Authority, path: Path, name: str, address: str, identity: Path | None = None
+) -> int:
     """Make this host the only member of the engine, with the backup's content; etcd's process id.
+
+    `identity` is the operator's key, which opens an encrypted backup.
 
     Nodes that this host knows to be revoked stay revoked, even if the backup is older. ConfigError
     if the file is no backup, or etcd answers here; then nothing was changed.
@@ -71,6 +97,8 @@ def restore(authority: Authority, path: Path, name: str, address: str) -> int:
     _refuse_if_running(address)
     with tempfile.TemporaryDirectory(dir=layout.authority) as temporary:
         folder = Path(temporary)
+        if path.suffix == ENCRYPTED:
+            path = _opened(path, identity, folder / "fleet.tar.gz")
         try:
             with tarfile.open(path) as archive:
                 archive.extractall(folder, filter="data")
@@ -89,6 +117,18 @@ def restore(authority: Authority, path: Path, name: str, address: str) -> int:
     engine.publish_members(PREFIX)
     authority.publish_revoked()
     return process
+
+
+def _opened(path: Path, identity: Path | None, plain: Path) -> Path:
+    """Decrypt a backup; the file without encryption."""
+    if identity is None:
+        raise ConfigError(f"{path} is encrypted: give the key that opens it, --identity FILE")
+    words = ("--decrypt", "--identity", str(identity), "--output", str(plain), str(path))
+    try:
+        run(tool("age"), *words, seconds=_SNAPSHOT_SECONDS)
+    except EngineError as error:
+        raise ConfigError(f"{identity} does not open {path}: {error}") from error
+    return plain
 
 
 def recover(authority: Authority, name: str, address: str) -> int:

@@ -8,24 +8,32 @@ from pathlib import Path
 from xdpctl.errors import ConfigError, EngineError
 
 SECONDS = 20.0
+_PACKAGES = {"etcd": "etcd-server", "age": "age"}
 
 
 def tool(name: str) -> str:
     """The path of a program; ConfigError, with its package, if it is missing."""
     path = shutil.which(name)
     if path is None:
-        package = "etcd-server" if name == "etcd" else "etcd-client"
+        package = _PACKAGES.get(name, "etcd-client")
         raise ConfigError(f"{name} is missing: apt-get install {package}")
     return path
 
 
 def run(*command: str, seconds: float = SECONDS, user: str | None = None) -> str:
     """Run a program as a user; its output. EngineError with its last words if it fails."""
+    return piped(*command, seconds=seconds, user=user).decode(errors="replace")
+
+
+def piped(
+    *command: str, data: bytes = b"", seconds: float = SECONDS, user: str | None = None
+) -> bytes:
+    """The same with bytes, of which `data` is the input."""
     try:
         result = subprocess.run(  # noqa: S603  # no shell
             command,
             capture_output=True,
-            text=True,
+            input=data,
             timeout=seconds,
             check=False,
             user=user,
@@ -38,6 +46,7 @@ def run(*command: str, seconds: float = SECONDS, user: str | None = None) -> str
     except OSError as error:
         raise EngineError(f"{command[0]}: {error.strerror}") from error
     if result.returncode:
-        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+        said = (result.stderr or result.stdout).decode(errors="replace")
+        lines = [line for line in said.splitlines() if line.strip()]
         raise EngineError(f"{Path(command[0]).name}: {(lines or ['it failed'])[-1][:300]}")
     return result.stdout

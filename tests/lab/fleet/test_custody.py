@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host of the authority is lost, and another member takes the authority over."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need
+from tests.lab.fleet.edges import Edge, founded
+from xdpctl.lab.namespaces import LabError
+from xdpctl.lab.waits import until
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    need(shutil.which("age") is not None, "age (apt-get install age)")
+
+
+def age_key(folder: Path, name: str) -> tuple[Path, str]:
+    """A new key of age: its file, and its public part."""
+    file = folder / name
+    subprocess.run(["age-keygen", "-o", str(file)], check=True, capture_output=True)
+    public = subprocess.run(["age-keygen", "-y", str(file)], check=True, capture_output=True)
+    return file, public.stdout.decode().strip()
+
+
+def lose(edge: Edge) -> None:
+    """End everything of a node, as if its host were gone."""
+    edge.kill_etcd()
+    edge.etcd = 0
+    edge.box.stop()
+    edge.cut()
+
+
+def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_path: Path) -> None:
+    key, public = age_key(tmp_path, "fleet.key")
+    stranger, _ = age_key(tmp_path, "another.key")
+    with founded(3, 3) as fleet:
+        one, two, three = fleet.edges
+        with pytest.raises(LabError, match="is no public key of age or SSH"):
+            one.admin("deposit", "age1")
+        assert "was not deposited" in _refusal(two, "adopt", str(key))
+        one.admin("deposit", public)
+        archive = tmp_path / "fleet.tar.gz.age"
+        one.admin("backup", str(archive))
+        assert archive.read_bytes().startswith(b"age-encryption.org")
+        lose(one)
+        until(lambda: two.block("203.0.113.6/32")["fleet"]["in_engine"])
+        assert "does not open it" in _refusal(two, "adopt", str(stranger))
+        assert "there is no authority" in _refusal(two, "revoke", "edge1")
+        assert "edge2 has the authority now" in two.admin("adopt", str(key))
+        two.admin("revoke", "edge1")
+        renewed = three.box.directory / "state" / "control" / "fleet" / "node.crt"
+        before = renewed.read_bytes()
+        two.admin("renew", "edge3")
+        until(lambda: renewed.read_bytes() != before)
+        four = Edge(fleet, 4)
+        fleet.edges.append(four)
+        fleet.ends.callback(four.box.remove)
+        token = two.admin("token", "edge4", "--address", four.address, "--member")["token"]
+        four.etcd = four.admin("join", two.address, "--token", token)["etcd"]
+        four.start()
+        until(lambda: "src 203.0.113.6/32" in four.sources())
+        until(lambda: "3 of 3" in two.call("GET", "/v1/fleet")["engine"]["text"])
+        # the old host comes back, and must not let anybody in
+        one.heal()
+        assert "edge2 has the authority now" in _refusal(
+            one, "token", "edge5", "--address", "10.77.0.5"
+        )
+
+
+def test_upkeep_renews_backs_up_and_says_what_is_missing(tmp_path: Path) -> None:
+    key, public = age_key(tmp_path, "fleet.key")
+    with founded(2, 1) as fleet:
+        one, two = fleet.edges
+        one.box.stop()
+        folder = tmp_path / "backups"
+        text = one.config.read_text()
+        one.config.write_text(f'{text}backups = "{folder}"\n')
+        one.start()
+        missing = "the fleet was not backed up yet"
+        until(lambda: any(missing in each for each in one.call("GET", "/v1/fleet")["troubles"]))
+        one.admin("deposit", public)
+        said = one.admin("upkeep")
+        assert "renewed" not in said
+        assert "fleet-" in said
+        until(lambda: not one.call("GET", "/v1/fleet")["troubles"])
+        # a certificate in its last third
+        certificate = two.box.directory / "state" / "control" / "fleet" / "node.crt"
+        _age(one, "edge2")
+        before = certificate.read_bytes()
+        assert "renewed: edge2" in one.admin("upkeep")
+        until(lambda: certificate.read_bytes() != before)
+        two.block("203.0.113.6/32")
+        # the backup is restored on a host that has nothing
+        (archive,) = folder.iterdir()
+        lose(one)
+        three = Edge(fleet, 3)
+        fleet.ends.callback(three.box.remove)
+        words = ("restore", str(archive), "--name", "edge3", "--address", three.address, "--yes")
+        assert "is encrypted: give the key" in _refusal(three, *words)
+        three.admin(*words, "--identity", str(key))
+        three.etcd = int(three.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+
+
+def _age(edge: Edge, name: str) -> None:
+    """Put a certificate into the record whose time is nearly over."""
+    from xdpctl.fleet.authority.certificates import Pair, addresses_of, issued, public_pem
+
+    folder = edge.box.directory / "state" / "authority"
+    record = json.loads((folder / "fleet.json").read_text())
+    old = record["nodes"][name]["certificate"].encode()
+    pair = Pair((folder / "ca.crt").read_bytes(), (folder / "ca.key").read_bytes())
+    new = issued(pair, name, addresses_of(old), 3600.0, public_pem(old), unit="states")
+    record["nodes"][name]["certificate"] = new.certificate.decode()
+    (folder / "fleet.json").write_text(json.dumps(record))
+
+
+def _refusal(edge: Edge, *words: str) -> str:
+    """The error of a command."""
+    with pytest.raises(LabError) as found:
+        edge.admin(*words)
+    return str(found.value)

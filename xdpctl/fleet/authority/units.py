@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The systemd units of a fleet's node, which `xdpctl fleet` writes: etcd, and a daily upkeep."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from xdpctl.base.system.owned_folder import replace_file
+from xdpctl.errors import ConfigError
+from xdpctl.fleet.authority.tools import run
+
+ETCD, UPKEEP, TIMER = "xdpctl-etcd.service", "xdpctl-upkeep.service", "xdpctl-upkeep.timer"
+_FOLDER = Path("/etc/systemd/system")
+
+ETCD_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=etcd of the xdpctl fleet
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+User={user}
+EnvironmentFile={configuration}
+ExecStart={program}
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=65536
+UMask=0077
+CapabilityBoundingSet=
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+ReadWritePaths={folder}
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_UPKEEP_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=upkeep of the xdpctl fleet: certificates, backups, the database
+After=xdpctl-etcd.service
+
+[Service]
+Type=oneshot
+ExecStart={python} -I -m xdpctl fleet upkeep --state-dir {state}
+TimeoutStartSec=1h
+Nice=10
+UMask=0077
+NoNewPrivileges=yes
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
+
+_TIMER_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=daily upkeep of the xdpctl fleet
+
+[Timer]
+OnCalendar=daily
+# members are never defragmented at the same time
+RandomizedDelaySec=6h
+FixedRandomDelay=yes
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def systemd() -> bool:
+    """Whether systemd runs this host."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def upkeep(state_dir: Path) -> dict[str, str]:
+    """The texts of the units of the upkeep, by name."""
+    text = _UPKEEP_TEXT.format(python=sys.executable, state=state_dir)
+    return {UPKEEP: text, TIMER: _TIMER_TEXT}
+
+
+def enable(name: str, texts: Mapping[str, str]) -> None:
+    """Write units, and enable and start one of them."""
+    for unit, text in texts.items():
+        try:
+            replace_file(_FOLDER / unit, text.encode(), 0o644)
+        except OSError as error:
+            raise ConfigError(f"{_FOLDER / unit}: {error.strerror}") from error
+    run("systemctl", "daemon-reload")
+    run("systemctl", "enable", "--now", name)
+
+
+def disable(name: str) -> None:
+    """Stop and disable a unit; nothing without systemd, or such a unit."""
+    if systemd() and (_FOLDER / name).exists():
+        run("systemctl", "disable", "--now", name)
