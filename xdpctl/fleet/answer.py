@@ -64,7 +64,7 @@ def where(
             continue
         if report is None or not node.live(now):
             answer.silent[node.name] = node.silent(now)
-        elif not revision or report.applied < revision:
+        elif not report.has(revision):
             behind.append(node.name)
         elif why := next((report.refused[key] for key in keys if key in report.refused), ""):
             answer.refused[node.name] = why

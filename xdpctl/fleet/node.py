@@ -18,6 +18,7 @@ from xdpctl.fleet.engine.values import Held
 from xdpctl.model.names import check_name
 
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
+_AHEAD = 100  # revisions
 _LAST = 253_402_300_799.0  # Unix time at the end of the year 9999
 SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 
@@ -44,6 +45,7 @@ class Digest(msgspec.Struct, frozen=True, omit_defaults=True):
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a node is. `applied` is the engine's revision up to which it has taken intents over.
 
+    `ahead` has later revisions that it has taken over already, since they are urgent.
     `refused` has intents that it does not apply, with the reasons; `refusals` counts all of them.
     `armed` has how many packets the rules of other nodes' detectors have hit here, by node.
     """
@@ -51,6 +53,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float
     version: str = ""
     applied: int = 0
+    ahead: tuple[int, ...] = ()
     unsent: int = 0
     rules: int = 0
     sets: int = 0
@@ -66,6 +69,10 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     armed: Mapping[str, int] = {}
     digest: Digest = Digest()
     instance: str = ""  # random at each start, so that two nodes of one name differ
+
+    def has(self, revision: int) -> bool:
+        """Whether the node has taken a revision over; no node has 0, which the engine lacks."""
+        return 0 < revision <= self.applied or revision in self.ahead
 
 
 encode = msgspec.json.Encoder().encode
@@ -96,6 +103,7 @@ def _plain(report: Report) -> Report:
             for k, v in list(report.refused.items())[:_SHOWN]
         },
         problems=tuple(printable(problem, _TEXT) for problem in report.problems[:_SHOWN]),
+        ahead=report.ahead[:_AHEAD],
         armed=dict(list(report.armed.items())[:_SHOWN]),
         expires=min(max(report.expires, 0.0), _LAST),
         at=min(max(report.at, 0.0), _LAST),

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Turns changed keys into intents, reads the pieces of sets, and merges the batches of a watch."""
+"""Turns changed keys into intents, and reads the pieces of sets."""
 
-import queue
-import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
@@ -13,15 +11,12 @@ from msgspec import structs
 from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
-from xdpctl.fleet.engine.values import Batch, Held
-from xdpctl.fleet.engine.watch import Watch
+from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import VERSION, Damaged, Intent, Unreadable, decode, kind_named
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
 
-MOST = 5_000  # changes that are taken over in one transaction
 _ASKED_SECONDS, _ASKED_MOST = 10.0, 20
-_WAITING = 64  # batches that wait to be taken over; then the engine waits
 
 
 class Fetcher:
@@ -129,40 +124,3 @@ def intact(kv: Held) -> bool:
         return bool(decode(value))
     except Unreadable as error:
         return not isinstance(error, Damaged)
-
-
-def together(watch: Watch) -> Generator[Batch, None, None]:
-    """The batches of a watch, merged while they wait; raises what the watch raises."""
-    waiting: queue.Queue[Batch | BaseException] = queue.Queue(_WAITING)
-    abandoned = threading.Event()
-
-    def put(item: Batch | BaseException) -> None:
-        while not abandoned.is_set():
-            try:
-                return waiting.put(item, timeout=1.0)
-            except queue.Full:
-                continue  # the engine waits meanwhile
-
-    def read() -> None:
-        try:
-            for batch in watch:
-                put(batch)
-        except BaseException as error:  # passed on to the thread that follows
-            put(error)
-
-    threading.Thread(target=read, name="fleet watch", daemon=True).start()
-    try:
-        while True:
-            merged = waiting.get()
-            if isinstance(merged, BaseException):
-                raise merged
-            while merged.whole and len(merged.changes) < MOST and not waiting.empty():
-                newer = waiting.get()
-                if isinstance(newer, BaseException):
-                    yield merged
-                    raise newer
-                merged = Batch([*merged.changes, *newer.changes], newer.revision, newer.whole)
-            yield merged
-    finally:
-        abandoned.set()
-        watch.cancel()

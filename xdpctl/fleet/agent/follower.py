@@ -19,7 +19,8 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import CompactedError, DatapathError, EngineError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.armed import Arming
-from xdpctl.fleet.agent.fetcher import MOST, Fetcher, together
+from xdpctl.fleet.agent.backlog import pieces
+from xdpctl.fleet.agent.fetcher import Fetcher
 from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import forget_fleet, forget_revisions
@@ -31,6 +32,7 @@ from xdpctl.model.rule import automatic
 from xdpctl.model.shared import Position, key_of
 
 TOMBSTONE_SECONDS = 7 * 86_400.0  # for which the engine remembers that something was removed
+_MOST = 5_000  # intents of a snapshot that are taken over in one transaction
 POSITION = "engine"  # the identity of the record of the position
 FOUND_MAX, FOUND_BYTES = 50_000, 80 << 10  # rules of one node's detectors, and bytes of one
 _REFUSALS_MAX = 8  # refusals of the kernel in one batch that are searched for one by one
@@ -102,13 +104,10 @@ class Follower:
             self._again = False
         self._member.applied = self._member.controller.state.followed[POSITION].revision
         self._member.moved.set()
-        changes: list[Held] = []
-        with closing(together(engine.watch(keys.SHARED, self._member.applied))) as batches:
-            for batch in batches:
-                changes += batch.changes
-                if batch.whole:
-                    self._take(changes, self._reached(now, batch.revision))
-                    changes = []
+        with closing(pieces(engine.watch(keys.SHARED, self._member.applied))) as parts:
+            for part in parts:
+                self._take(part.changes, self._reached(now, part.revision))
+                self._member.reach_ahead(kv.revision for kv in part.changes)
 
     def _snapshot(self) -> Snapshot:
         """All intents, with at most FOUND_MAX rules of each node's detectors."""
@@ -130,8 +129,8 @@ class Follower:
     def _read(self, snapshot: Snapshot, position: Position | None, now: Position) -> None:
         """Take over a snapshot, and then end what is not in it."""
         kvs = snapshot.held
-        for first in range(0, len(kvs), MOST):
-            self._take(kvs[first : first + MOST], None)
+        for first in range(0, len(kvs), _MOST):
+            self._take(kvs[first : first + _MOST], None)
         names = {kv.key for kv in kvs}
         away = self._now() - position.at if position else 0.0
         forgotten = away > TOMBSTONE_SECONDS and position is not None

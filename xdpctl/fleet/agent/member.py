@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -50,6 +50,7 @@ class Leases:
 
 _JOB_SECONDS = 60.0
 _REFUSED_MAX = 10_000  # any node can publish a million intents that no node can apply
+_AHEAD = 100  # revisions that a report names
 _REMEMBERED = 1_000  # changes, for callers that ask for them later
 T = TypeVar("T")
 _AFTER = 120.0  # seconds for which a key outlives its rule: nodes end rules automatically
@@ -94,13 +95,17 @@ class KnownSet:
 
 @dataclass(slots=True)
 class Member:
-    """This node in its fleet. `applied` is the engine's revision up to which it has followed."""
+    """This node in its fleet. `applied` is the engine's revision up to which it has followed.
+
+    `ahead` has later revisions that it has taken over already, since they are urgent.
+    """
 
     settings: FleetSettings
     controller: Controller
     engine: Engine
     contact: Contact = field(default_factory=Contact)
     applied: int = 0
+    ahead: tuple[int, ...] = ()
     states: bool = True  # whether this node may publish intents
     sets: dict[str, KnownSet] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # intents, with why
@@ -127,6 +132,11 @@ class Member:
         self.reached[change] = max(self.reached.get(change, 0), revision)
         while len(self.reached) > _REMEMBERED:
             self.reached.pop(next(iter(self.reached)), None)
+
+    def reach_ahead(self, revisions: Iterable[int]) -> None:
+        """Note revisions beyond `applied` that were taken over already; the newest are kept."""
+        beyond = {revision for revision in (*self.ahead, *revisions) if revision > self.applied}
+        self.ahead = tuple(sorted(beyond)[-_AHEAD:])
 
     def give_way(self, change: int, why: str) -> None:
         """Note that a change gave way to another node's; the last thousand are kept."""

@@ -118,6 +118,7 @@ class Reporter:
             at=member.controller.clock.read().unix,
             version=__version__,
             applied=member.applied,
+            ahead=member.ahead,
             unsent=len(state.unsent),
             rules=len(state.rules),
             sets=len(state.sets),

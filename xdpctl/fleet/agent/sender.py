@@ -18,6 +18,7 @@ from msgspec import Raw, structs
 from xdpctl.base.clock import Now
 from xdpctl.errors import ConflictError, EngineError, XdpctlError
 from xdpctl.fleet import keys
+from xdpctl.fleet.agent.backlog import urgent
 from xdpctl.fleet.agent.follower import TOMBSTONE_SECONDS, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import current, drop_sent, of_detector
@@ -37,7 +38,7 @@ from xdpctl.model.shared import Unsent
 _TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; any etcd allows the smaller
 _BYTES = 1_000_000  # of a transaction
 _REMEMBERED = 1_000  # intents that are written and not confirmed
-_WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS = 1.0, 0.3, 0.1
+_WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS, _URGENT_SECONDS = 1.0, 0.3, 0.1, 0.03
 log = logging.getLogger("xdpctl.fleet")
 
 
@@ -51,7 +52,7 @@ class Sender:
         self._bases: dict[str, int] = {}  # later revisions of our own intents
         self._waiting: dict[int, Future[int]] = {}
         self._together = _TOGETHER
-        self._kept, self._answer_at = _REMEMBERED, 0.0
+        self._kept, self._answer_at, self._urgent_at = _REMEMBERED, 0.0, 0.0
         self._lock = threading.Lock()
 
     def when_sent(self, change: int) -> "Future[int]":
@@ -99,7 +100,8 @@ class Sender:
         if len(self._sent) > self._kept:  # forget confirmed intents
             self._sent = {k: sent for k, sent in self._sent.items() if unsent.get(k) == sent}
             self._kept = max(_REMEMBERED, 2 * len(self._sent))
-        waits = ((k, v) for k, v in list(unsent.items()) if self._sent.get(k) != v)
+        entries = self._first(list(unsent.items()))
+        waits = ((k, v) for k, v in entries if self._sent.get(k) != v)
         batch = dict(islice(waits, self._together))
         if not batch:  # somebody may ask for the same again after its confirmation
             self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
@@ -112,6 +114,16 @@ class Sender:
             self._send_set(key, entry)
         self._send({key: entry for key, entry in batch.items() if key not in lists})
         return True
+
+    def _first(self, unsent: list[tuple[str, Unsent]]) -> list[tuple[str, Unsent]]:
+        """The urgent ones alone, if an import waits; that is looked at now and then."""
+        now = time.monotonic()
+        if len(unsent) <= self._together or now < self._urgent_at:
+            return unsent
+        self._urgent_at = now + _URGENT_SECONDS
+        found = [(key, entry) for key, entry in urgent(unsent) if self._sent.get(key) != entry]
+        self._answer_at = 0.0 if found else self._answer_at
+        return found or unsent
 
     def _is_list(self, key: str, unsent: Unsent) -> bool:
         return kind_named(key)[0] == "sets" and not unsent.removed
