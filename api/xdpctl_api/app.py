@@ -16,6 +16,7 @@ from xdpctl_api.fleet_proxy import FleetProxy
 from xdpctl_api.routes import (
     browsers,
     bulk,
+    conflicts,
     detect,
     evidence,
     expectations,
@@ -49,7 +50,7 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
     *(hooks, bulk, rules, sets, evidence, incidents, why, explain, detect, expectations, fleet),
     *(history, releases, samples, traffic, unusual, upstream, series, served, stream, system),
-    *(records, metrics, browsers),
+    *(conflicts, records, metrics, browsers),
 )
 
 

@@ -27,7 +27,12 @@ from xdpctl.fleet.authority.certificates import (
     revoked_serials,
     serial,
 )
-from xdpctl.fleet.authority.custody import check_recipient
+from xdpctl.fleet.authority.custody import (
+    check_current,
+    check_recipient,
+    publish,
+    published,
+)
 from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import node_roles
 from xdpctl.fleet.authority.layout import Layout
@@ -190,6 +195,26 @@ def test_certificates_are_due_in_their_last_third() -> None:
 def test_only_public_keys_are_taken_for_a_deposit(key: str) -> None:
     with pytest.raises(ConfigError, match="is no public key"):
         check_recipient(key)
+
+
+def test_a_record_that_the_authority_did_not_sign_counts_as_none() -> None:
+    authority, thief = new_authority("ours"), new_authority("a thief's")
+    engine = mock.Mock()
+    ours, forged = Record("f", term=1, holder="edge1"), Record("f", term=9, holder="evil")
+    publish(engine, ours, authority)
+    (_, genuine), _ = engine.put.call_args
+    publish(engine, forged, thief)
+    (_, wrong), _ = engine.put.call_args
+    for value, term in ((genuine, 1), (wrong, None), (b"", None), (b"garbage", None)):
+        engine.get.return_value = value
+        found = published(engine, authority.certificate)
+        assert (found.term if found else None) == term
+    engine.get.return_value = wrong
+    check_current(engine, ours, authority.certificate)
+    publish(engine, Record("f", term=2, holder="edge2"), authority)
+    (_, engine.get.return_value), _ = engine.put.call_args
+    with pytest.raises(ConfigError, match="edge2 has the authority now"):
+        check_current(engine, ours, authority.certificate)
 
 
 def test_a_deposit_never_shows_a_secret_key_that_was_given_by_mistake() -> None:

@@ -2,6 +2,7 @@
 """The order in which changes are taken over: small ones before imports, and nothing twice."""
 
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,15 +34,20 @@ def taken(backlog: Backlog) -> list[tuple[list[int], int]]:
     return found
 
 
+def iter_pieces(backlog: Backlog) -> Iterator[list[Held]]:
+    while len(backlog):
+        yield backlog.take().changes
+
+
 def test_a_small_change_overtakes_an_import() -> None:
-    backlog = Backlog()
+    backlog = Backlog(4)
     changes = [*large(5), *large(6), *large(7), kv("one", 8)]
     backlog.add(Batch(changes, 8, True))
     assert taken(backlog) == [([8], 4), ([5, 6], 6), ([7], 8)]
 
 
 def test_imports_go_on_while_small_changes_keep_coming() -> None:
-    backlog = Backlog()
+    backlog = Backlog(4)
     backlog.add(Batch([*large(5), *large(6)], 6, True))
     for revision in range(7, 1_507):
         backlog.add(Batch([kv(str(revision), revision)], revision, True))
@@ -49,43 +55,52 @@ def test_imports_go_on_while_small_changes_keep_coming() -> None:
     assert firsts[:2] == [7, 5]
 
 
-def test_the_end_of_a_key_and_sets_keep_their_places() -> None:
-    backlog = Backlog()
+def test_the_end_of_a_key_sets_and_rules_of_detectors_keep_their_places() -> None:
+    backlog = Backlog(4)
     ends, listed = kv("old", 6, None), Held(keys.intent("sets/list"), b"x", 7)
-    backlog.add(Batch([*large(5), ends, listed], 7, True))
-    assert taken(backlog) == [([5, 6, 7], 7)]
+    found = Held(keys.found("edge2", "rules/7"), b"x", 8)
+    backlog.add(Batch([*large(5), ends, listed, found], 8, True))
+    assert taken(backlog) == [([5, 6, 7, 8], 8)]
 
 
-def test_rules_of_detectors_keep_their_order_among_themselves() -> None:
-    backlog = Backlog()
-    made = [Held(keys.found("edge2", f"rules/{n}"), b"x", 5) for n in range(100)]
-    backlog.add(Batch([*made, Held(keys.found("edge2", "rules/7"), None, 6)], 6, True))
-    assert taken(backlog) == [([5, 6], 6)]
+def test_an_end_is_never_taken_before_what_it_ends() -> None:
+    backlog = Backlog(4)
+    changes = [kv(str(revision), revision) for revision in range(5, 905)]
+    backlog.add(Batch([*changes, kv("700", 905, None), *large(906)], 906, True))
+    order = [change.revision for revisions in iter_pieces(backlog) for change in revisions]
+    assert order.index(700) < order.index(905)
 
 
 def test_a_transaction_in_fragments_is_judged_as_a_whole() -> None:
-    backlog = Backlog()
+    backlog = Backlog(4)
     backlog.add(Batch([kv("a", 5)], 5, False))
     assert not len(backlog)
+    assert backlog.take() == ([], 4), "nothing is reached by a part of a transaction"
     backlog.add(Batch(large(5), 5, True))
     assert taken(backlog) == [([5], 5)]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_reached_revision_never_leaves_a_change_behind(seed: int) -> None:
-    rng, backlog, open_revisions, reached = random.Random(seed), Backlog(), set[int](), 0
-    revision = 1
+    """Puts and ends of some keys, small and large, also in fragments."""
+    rng, backlog, reached, revision = random.Random(seed), Backlog(1), 1, 1
     for _ in range(200):
         revision += rng.randint(1, 3)
         number = rng.choice((1, 2, 30, 900))
-        changes = [kv(f"{revision}-{n}", revision) for n in range(number)]
+        changes = [
+            kv(f"{n}", revision, None if rng.random() < 0.3 else b"x") for n in range(number)
+        ]
+        half = rng.randrange(number)
+        if half and rng.random() < 0.3:
+            backlog.add(Batch(changes[:half], revision, False))
+            assert backlog.take().revision <= max(reached, revision - 1)
+            changes = changes[half:]
         backlog.add(Batch(changes, revision, True))
-        open_revisions.add(revision)
         while len(backlog) > rng.randint(0, 5_000):
             piece = backlog.take()
-            open_revisions -= {change.revision for change in piece.changes}
+            waiting = {kv.revision for kv in (*backlog._urgent, *backlog._bulk)}
             assert piece.revision >= reached
-            assert all(left > piece.revision for left in open_revisions)
+            assert all(open_revision > piece.revision for open_revision in waiting)
             reached = piece.revision
     while len(backlog):
         reached = backlog.take().revision
@@ -94,7 +109,9 @@ def test_the_reached_revision_never_leaves_a_change_behind(seed: int) -> None:
 
 def test_a_report_has_what_was_taken_over_ahead() -> None:
     report = Report(1.0, applied=5, ahead=(9,))
-    assert [report.has(revision) for revision in (0, 5, 6, 9)] == [False, True, False, True]
+    alone = [report.has(revision, alone=True) for revision in (0, 5, 6, 9)]
+    assert alone == [False, True, False, True]
+    assert not report.has(9), "a part of a change that has several is not enough"
 
 
 def test_a_block_does_not_wait_for_an_import(fleet: object) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from tests.fleet.boxes import Node
 from tests.fleet.engines import Etcd, cluster
-from tests.support.fakes import ask
+from tests.fleet.test_sets import entries, put, size
+from tests.support.fakes import ROOT, ask
+from xdpctl.control.operations import rules
 from xdpctl.errors import EngineError
 from xdpctl.fleet.agent import digests
 from xdpctl.fleet.agent.digests import differing, digest_of
@@ -51,6 +53,18 @@ def test_nodes_that_have_something_else_than_most_are_found(
     nodes: dict[str, tuple[str, int, int]], expected: list[str]
 ) -> None:
     assert differing(seen(**nodes), NOW) == expected
+
+
+def test_an_urgent_intent_taken_ahead_is_not_a_difference() -> None:
+    """A node that has followed less far is not compared, whatever it has taken over already."""
+    behind = digest_of({"rules/a": 3, "rules/urgent": 90}, 5)
+    ahead = digest_of({"rules/a": 3, "rules/b": 50, "rules/urgent": 90}, 90)
+    nodes = seen(a=ahead_tuple(ahead), b=ahead_tuple(ahead), c=ahead_tuple(behind))
+    assert differing(nodes, NOW) == []
+
+
+def ahead_tuple(digest: Digest) -> tuple[str, int, int]:
+    return digest.sum, digest.newest, digest.position
 
 
 def test_a_silent_node_is_not_compared() -> None:
@@ -141,6 +155,39 @@ def test_a_node_that_lacks_an_intent_takes_all_anew_and_says_so(
     assert b"fleet.repair" in log
 
 
+def test_a_node_that_is_right_changes_nothing_whatever_others_claim(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "_LASTS_SECONDS", 0.0)
+    one = fleet("edge1")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: not one.controller.state.unsent and one.agent.comparison.own.sum)
+    comparison = one.agent.comparison
+    before = dict(one.controller.state.shared)
+    for _ in range(2):
+        nodes = seen(edge1=ahead_tuple(comparison.own), forged=("f" * 16, 0, 1 << 62))
+        comparison._compared_at = -1e9
+        comparison.step(nodes, NOW)
+    assert "edge1" in comparison.differ
+    assert not comparison.repairs
+    assert dict(one.controller.state.shared) == before
+
+
+def test_an_intent_that_the_engine_lacks_ends(fleet: Fleet) -> None:
+    one = fleet("edge1")
+    one.add(ask(X), wait=Wait.MAJORITY)
+    until(lambda: not one.controller.state.unsent and one.agent.comparison.own.sum)
+
+    def pretend(draft: Any) -> None:
+        draft.shared["rules/203.0.113.9_32"] = Shared(1)
+        rules.add(draft, ask(Y), ROOT)
+
+    one.controller.submit(pretend, scope=None).result()
+    one.agent.comparison._compare()
+    assert list(one.rules()) == [X]
+    assert "differ from the engine" in one.agent.comparison.repairs[-1]
+
+
 def test_nodes_that_refuse_different_intents_do_not_differ(fleet: Fleet) -> None:
     one = fleet("edge1")
     two = fleet("edge2", protection={X: "ours"})
@@ -171,3 +218,20 @@ def test_a_damaged_record_of_a_node_is_taken_from_the_fleet(fleet: Fleet) -> Non
     until(lambda: not two.controller.state.unreadable)
     assert two.rules() == dict.fromkeys((X, Y), "enforce drop operator")
     assert isinstance(two.controller.state.shared["rules/203.0.113.7_32"], Shared)
+
+
+def test_a_set_whose_notes_are_damaged_stays_the_fleets(fleet: Fleet) -> None:
+    """The record, and the note that it is the fleet's, are damaged; later changes still arrive."""
+    one, two = fleet("edge1"), fleet("edge2")
+    put(one, "list", entries(*range(1, 101)))
+    until(lambda: "list" in two.controller.state.sets)
+    two.stop()
+    with sqlite3.connect(two.controller.store.path) as db:  # type: ignore[attr-defined]
+        for key in ("sets/list", "shared/sets/list"):
+            db.execute("UPDATE entries SET value = x'00' || value WHERE key = ?", (key,))
+    db.close()
+    two.start()
+    until(lambda: not two.controller.state.unreadable)
+    put(one, "list", entries(*range(1, 51)))
+    until(lambda: size(two, "list") == 50)
+    assert not two.agent.member.refused

@@ -9,10 +9,11 @@ import pytest
 
 from tests.fleet.boxes import Node
 from tests.fleet.engines import cluster
-from xdpctl.fleet.engine.values import EngineMember
-from xdpctl.fleet.node import Card, Report, Seen
+from xdpctl.fleet.engine.values import EngineMember, Held
+from xdpctl.fleet.keys import said_by
+from xdpctl.fleet.node import Card, Nodes, Report, Seen, encode
 from xdpctl.fleet.settings import QUOTA
-from xdpctl.fleet.troubles import of_engine, of_nodes, quorum
+from xdpctl.fleet.troubles import of_engine, of_nodes, quorum, shown
 from xdpctl.lab.waits import until
 from xdpctl.notify.changes import News
 
@@ -93,9 +94,32 @@ def test_silent_nodes_are_named_and_many_are_counted() -> None:
     found = [str(trouble) for trouble in of_nodes(nodes, "edge1", NOW)]
     assert found == ["the node edge2 does not report for 1m 30s"]
     many = [Seen(f"edge{number}") for number in range(100, 130)]
-    found = [str(trouble) for trouble in of_nodes(many, "edge1", NOW)]
-    assert len(found) == 11
-    assert found[-1] == "more nodes do not report: 20"
+    everything = list(of_nodes(many, "edge1", NOW))
+    assert len(everything) == 30, "each of them is over by itself"
+    assert [str(trouble) for trouble in shown(everything)][-1] == "more nodes do not report: 20"
+    assert len(shown(everything)) == 11
+
+
+def test_a_member_that_has_not_joined_yet_is_no_trouble() -> None:
+    coming = EngineMember("a new member", "", votes=False)
+    assert said(ONE, TWO, THREE, coming) == []
+
+
+def test_one_node_cannot_claim_that_all_are_behind() -> None:
+    nodes, kvs = Nodes(), list[Held]()
+    for name, applied in (("edge1", 70), ("edge2", 71), ("evil", (1 << 63) - 1)):
+        card, report = said_by(name)
+        kvs += [
+            Held(card, encode(Card()), 1),
+            Held(report, encode(Report(1.0, applied=applied)), 2),
+        ]
+    nodes.take(kvs, 1.0)
+    assert nodes.revision == 71
+    with_digits = b'{"at":1.0,"applied":' + b"9" * 400 + b"}"
+    nodes.take(
+        [Held(said_by("evil")[0], encode(Card()), 1), Held(said_by("evil")[1], with_digits, 3)], 2.0
+    )
+    assert float(nodes.revision) >= 0
 
 
 @pytest.mark.usefixtures("shared_etcd")  # only to know that there is etcd
@@ -127,3 +151,22 @@ def test_a_node_that_ends_is_missed_by_the_others(fleet: Callable[..., Node]) ->
     assert not any("edge2" in text for text in one.agent.warnings())
     two.stop()
     until(lambda: any("the node edge2 does not report" in text for text in one.agent.warnings()))
+
+
+def test_a_trouble_is_not_over_because_this_node_is_cut_off(fleet: Callable[..., Node]) -> None:
+    one, two = fleet("edge1"), fleet("edge2")
+    until(lambda: len(one.agent.reporter.nodes.by_name) == 2)
+    watching, told = one.agent.watching, list[News]()
+    two.stop()
+    until(lambda: any("edge2 does not report" in text for text in one.agent.warnings()))
+    one.agent.stop()
+    watching._tell = told.append
+    watching._known.clear()
+    watching._step(0.0)
+    watching._step(60.0)
+    known = {trouble.key for trouble in watching._known.values()}
+    assert "node edge2" in known
+    one.agent.member.contact.at = -1e9
+    watching._step(61.0)
+    assert "node edge2" in {trouble.key for trouble in watching._known.values()}
+    assert not any(news.over for news in told)

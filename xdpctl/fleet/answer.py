@@ -64,7 +64,7 @@ def where(
             continue
         if report is None or not node.live(now):
             answer.silent[node.name] = node.silent(now)
-        elif not report.has(revision):
+        elif not report.has(revision, alone=len(keys) == 1):
             behind.append(node.name)
         elif why := next((report.refused[key] for key in keys if key in report.refused), ""):
             answer.refused[node.name] = why

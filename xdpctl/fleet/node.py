@@ -7,6 +7,7 @@ stole a node's certificate can write anything about that node, and nothing about
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median_high
 
 import msgspec
 from msgspec import structs
@@ -18,7 +19,7 @@ from xdpctl.fleet.engine.values import Held
 from xdpctl.model.names import check_name
 
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
-_AHEAD = 100  # revisions
+_AHEAD, _SUM = 100, 16  # revisions, and characters of a digest
 _LAST = 253_402_300_799.0  # Unix time at the end of the year 9999
 SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 
@@ -70,9 +71,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: Digest = Digest()
     instance: str = ""  # random at each start, so that two nodes of one name differ
 
-    def has(self, revision: int) -> bool:
-        """Whether the node has taken a revision over; no node has 0, which the engine lacks."""
-        return 0 < revision <= self.applied or revision in self.ahead
+    def has(self, revision: int, alone: bool = False) -> bool:
+        """Whether the node has taken over all up to a revision; no node has 0.
+
+        With `alone` it is enough that it has that revision: the change is one intent.
+        """
+        return 0 < revision <= self.applied or (alone and revision in self.ahead)
 
 
 encode = msgspec.json.Encoder().encode
@@ -103,11 +107,22 @@ def _plain(report: Report) -> Report:
             for k, v in list(report.refused.items())[:_SHOWN]
         },
         problems=tuple(printable(problem, _TEXT) for problem in report.problems[:_SHOWN]),
-        ahead=report.ahead[:_AHEAD],
+        applied=_revision(report.applied),
+        ahead=tuple(map(_revision, report.ahead[:_AHEAD])),
+        digest=Digest(
+            printable(report.digest.sum, _SUM),
+            _revision(report.digest.newest),
+            _revision(report.digest.position),
+        ),
         armed=dict(list(report.armed.items())[:_SHOWN]),
         expires=min(max(report.expires, 0.0), _LAST),
         at=min(max(report.at, 0.0), _LAST),
     )
+
+
+def _revision(number: int) -> int:
+    """A revision of etcd, which has 63 bits."""
+    return min(max(number, 0), (1 << 63) - 1)
 
 
 def _plain_card(card: Card) -> Card:
@@ -143,9 +158,10 @@ class Nodes:
 
     @property
     def revision(self) -> int:
-        """The newest revision of the engine that a node has reported."""
+        """The revision that most nodes have taken over: a single one may claim anything."""
         reports = (node.report for node in list(self.by_name.values()))
-        return max((report.applied for report in reports if report), default=0)
+        applied = [report.applied for report in reports if report]
+        return median_high(applied) if applied else 0
 
     def take(self, kvs: Iterable[Held], now: float) -> None:
         """Take over all keys below `nodes/`; a node without a card is not in the fleet."""

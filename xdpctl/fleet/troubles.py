@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What keeps a fleet from its work: its engine, and its nodes. Pure."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _ALARMS = {
     ),
     "CORRUPT": (
         "the data of one of the engine's members is damaged",
-        ", so that it takes no changes. xdpctl fleet replace",
+        ", so that it takes no changes: revoke that member, and let it join anew",
     ),
 }
 
@@ -99,6 +99,8 @@ def of_engine(members: Collection[EngineMember], now: float) -> Iterator[Trouble
     left = quorum(members, now)
     newest = max((member.applied for member in members), default=0)
     for member in members:
+        if not member.endpoint:
+            continue  # it has not joined yet
         key, name = f"member {member.name}", f"the engine's member {member.name}"
         if not answers(member, now):
             what, since = _silent(member, now)
@@ -119,9 +121,7 @@ def of_damage(damaged: Mapping[str, str], members: Iterable[EngineMember]) -> It
     names = {member.endpoint: member.name for member in members}
     for endpoint, key in damaged.items():
         name = names.get(endpoint, endpoint)
-        more = (
-            f": {printable(key, 80)}, which another member has intact. xdpctl fleet replace {name}"
-        )
+        more = f": {printable(key, 80)}. Revoke {name}, and let it join anew with --member"
         yield Trouble(f"damage {name}", f"the engine's member {name} has damaged data", more)
 
 
@@ -136,12 +136,18 @@ def of_nodes(nodes: Iterable[Seen], me: str, now: float) -> Iterator[Trouble]:
     """The other nodes that do not report, as of `now`."""
     silent = [node for node in nodes if node.name != me and not node.live(now)]
     silent.sort(key=lambda node: node.name)
-    for node in silent[:_NAMED]:
+    for node in silent:
         verb = "does not report" if node.heard else "has never reported"
         more = f" for {show_duration(node.silent(now))}" if node.heard else ""
         yield Trouble(f"node {node.name}", f"the node {node.name} {verb}", more)
-    if len(silent) > _NAMED:
-        yield Trouble("nodes", "more nodes do not report", f": {len(silent) - _NAMED:,}")
+
+
+def shown(found: Sequence[Trouble]) -> list[Trouble]:
+    """All of them, but of many silent nodes only the first ones."""
+    nodes = [trouble for trouble in found if trouble.key.startswith("node ")]
+    hidden = set(nodes[_NAMED:])
+    more = [Trouble("nodes", "more nodes do not report", f": {len(hidden):,}")] if hidden else []
+    return [*(trouble for trouble in found if trouble not in hidden), *more]
 
 
 def _silent(member: EngineMember, now: float) -> tuple[str, str]:

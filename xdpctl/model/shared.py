@@ -53,6 +53,22 @@ class Shared(msgspec.Struct, frozen=True, omit_defaults=True):
         return not self.removed_at
 
 
+class Yielded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody asked for on this node, and what gave way to an intent of another node.
+
+    `what` it was and `stands`, who asked for what stands, are in words. `at` is when it gave way
+    (Unix time). `data` is its content; empty for a removal, and for a set, which is not kept.
+    """
+
+    by: str
+    at: float
+    what: str
+    stands: str
+    scope: str = ""
+    removed: bool = False
+    data: bytes = b""
+
+
 class Position(msgspec.Struct, frozen=True):
     """The revision up to which this node has followed the engine of a cluster, at a Unix time.
 
@@ -78,7 +94,7 @@ def key_of(rule: Rule) -> str:
 
 encode = msgspec.json.Encoder().encode
 _decoders: dict[type, Any] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Unsent, Shared, Position)
+    kind: msgspec.json.Decoder(kind) for kind in (Unsent, Shared, Yielded, Position)
 }
 
 

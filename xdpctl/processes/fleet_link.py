@@ -11,7 +11,7 @@ from xdpctl.base.system.owned_folder import replace_file
 from xdpctl.config.file import load, read_policy
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
-from xdpctl.errors import ConfigError, RuleError
+from xdpctl.errors import ConfigError, NotFoundError, RuleError
 from xdpctl.fleet.intent import check_scope
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
@@ -77,6 +77,13 @@ def agent_of(
     agent = Agent(settings.fleet, controller, health, policy.set, tell)
     refresher.may_fetch = agent.may_fetch
     policy.load()
+    return agent
+
+
+def required(agent: "Agent | None") -> "Agent":
+    """The agent; NotFoundError without a fleet."""
+    if agent is None:
+        raise NotFoundError("this box is in no fleet: xdpctl fleet init, or xdpctl fleet join")
     return agent
 
 

@@ -4,9 +4,8 @@
 A script gets this sentence as JSON. Without scripts, the browser is led back to the form's page.
 """
 
-from collections.abc import Awaitable, Callable
 from math import isfinite, nan
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -15,28 +14,16 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.errors import NotFoundError, Refused, RuleError
 from xdpctl_api.dashboard.api_calls import ApiCalls, segment
+from xdpctl_api.dashboard.done import Action, Done
 from xdpctl_api.dashboard.forms import Form, needed, page_of, read_form
 from xdpctl_api.dashboard.markup import soonest
+from xdpctl_api.dashboard.others import OTHERS
 from xdpctl_api.dashboard.page import Page, PageIn, PageRoute, said_at, scripted, trouble
 from xdpctl_api.problems import of_error
 
 router = APIRouter(prefix="/actions", route_class=PageRoute, include_in_schema=False)
 _UNCONFIRMED = "urn:xdpctl:problem:unconfirmed"
 _RELEASE_TTL = "1h"
-
-
-class Done(NamedTuple):
-    """What was done, the number of the change, and the page to show if it is not the form's."""
-
-    text: str
-    undo: int | None = None
-    page: str = ""
-    secret: str = ""  # a new token's secret, which the page shows only once
-    keep: str = ""  # the id of a provisional rule
-    ends_in: float | None = None  # seconds
-
-
-Action = Callable[[ApiCalls, Form], Awaitable[Done]]
 
 
 def _rule_path(form: Form) -> str:
@@ -186,22 +173,6 @@ async def _revoke_token(api: ApiCalls, form: Form) -> Done:
     return Done(f"revoked: {token['name']}")
 
 
-async def _ask(api: ApiCalls, form: Form) -> Done:
-    """Approve a proposal to a BGP peer."""
-    body = {"confirm": form.get("confirm", "").strip()}
-    where = f"/v1/upstream/announcements/{segment(needed(form, 'id'))}"
-    request = await api.call("POST", where, body)
-    ends_in = show_duration(request["ends_in"])
-    return Done(f"asked {request['peer']} to {request['what']}, for {ends_in}")
-
-
-async def _withdraw(api: ApiCalls, form: Form) -> Done:
-    """Withdraw an announcement; without an id, all of them."""
-    which = f"/{segment(form['id'])}" if "id" in form else ""
-    answer = await api.call("DELETE", f"/v1/upstream/announcements{which}")
-    return Done(f"withdrawn: {'; '.join(answer['withdrawn'].values()) or 'nothing stood'}")
-
-
 ACTIONS: dict[str, Action] = {
     "block": _block,
     "confirm": _confirm,
@@ -219,8 +190,7 @@ ACTIONS: dict[str, Action] = {
     "change-set": _change_set,
     "create-token": _create_token,
     "revoke-token": _revoke_token,
-    "ask": _ask,
-    "withdraw": _withdraw,
+    **OTHERS,
 }
 
 

@@ -3,7 +3,6 @@
 
 import asyncio
 import json
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -20,6 +19,7 @@ from xdpctl.errors import (
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
 from xdpctl.processes.control_plane import ControlPlane
+from xdpctl.processes.fleet_link import required
 from xdpctl_api.auth import Admin, Unbound, Viewer
 from xdpctl_api.dependencies import Ctx, States
 from xdpctl_api.paging import Cursor
@@ -38,6 +38,7 @@ from xdpctl_api.shapes.fleet import (
     SharedOut,
     StoriesOut,
     StoryOut,
+    conflict_out,
     node_out,
     where_out,
 )
@@ -49,12 +50,6 @@ _SHOWN = 100
 _POLICY = "policy/automatic"
 
 
-def _agent(ctx: ControlPlane) -> Any:
-    if ctx.fleet is None:
-        raise NotFoundError("this box is in no fleet: xdpctl fleet init, or xdpctl fleet join")
-    return ctx.fleet
-
-
 @router.get("", responses=refusals(NotFoundError))
 async def read_fleet(who: Viewer, ctx: Ctx) -> FleetOut:
     """All nodes of the fleet, the engine, and what this node does not apply."""
@@ -62,9 +57,9 @@ async def read_fleet(who: Viewer, ctx: Ctx) -> FleetOut:
 
 
 def _fleet(ctx: ControlPlane) -> FleetOut:
-    agent = _agent(ctx)
+    agent = required(ctx.fleet)
     member, state = agent.member, ctx.controller.state
-    problem, now = member.contact.problem, time.monotonic()
+    problem, members = member.contact.problem, agent.watching.members
     try:
         agent.reporter.look()
     except EngineError as error:
@@ -76,12 +71,13 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
         isolated=member.contact.isolated,
         silent_for=round(member.contact.silent, 1),
         unsent=len(state.unsent),
-        engine=engine_out(member.engine.endpoint, agent.watching.members.all, problem, now),
+        engine=engine_out(member.engine.endpoint, members.all, problem, members.looked),
         feeds=agent.rounds.feeds.leader,
         nodes=[
             node_out(node, agent.whereabouts.looked(), nodes.revision)
             for node in sorted(nodes.by_name.values(), key=lambda node: node.name)
         ],
+        conflicts=[conflict_out(key, yielded) for key, yielded in list(state.yielded.items())],
         troubles=list(map(str, agent.watching.troubles())),
         unknown=dict(list(refused.items())[:_SHOWN]),
     )
@@ -90,7 +86,7 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
 @router.get("/nodes/{name}", responses=refusals(NotFoundError))
 async def read_node(name: str, who: Viewer, ctx: Ctx) -> NodeOut:
     """One node, as it reports itself."""
-    agent = _agent(ctx)
+    agent = required(ctx.fleet)
     node: Seen | None = agent.reporter.nodes.by_name.get(name)
     if node is None:
         raise NotFoundError(f"there is no node {name[:40]!r} in the fleet; see xdpctl fleet status")
@@ -100,7 +96,7 @@ async def read_node(name: str, who: Viewer, ctx: Ctx) -> NodeOut:
 @router.post("/share", responses=refusals(NotFoundError, *CHANGE))
 async def share_all(who: Unbound, ctx: Ctx) -> SharedOut:
     """State for all nodes every rule, set, token and setting that only this node has."""
-    agent = _agent(ctx)
+    agent = required(ctx.fleet)
     return SharedOut(intents=await asyncio.to_thread(agent.share_all, who.name))
 
 
@@ -112,7 +108,7 @@ async def leave_fleet(who: Admin, ctx: Ctx, request: Request) -> SharedOut:
     """
     if isinstance(request.scope.get(PEER), NodePeer):
         raise AccessError("a node leaves its fleet only if that is asked for on it")
-    agent = _agent(ctx)
+    agent = required(ctx.fleet)
     intents = await asyncio.to_thread(agent.leave, who.name)
     ctx.fleet = None
     return SharedOut(intents=intents)
@@ -121,7 +117,7 @@ async def leave_fleet(who: Admin, ctx: Ctx, request: Request) -> SharedOut:
 @router.get("/incidents", responses=refusals(NotFoundError, EngineError))
 async def read_stories(who: Viewer, ctx: Ctx) -> StoriesOut:
     """The incidents of all nodes: one story for each attack, with each node's part in it."""
-    stories = await asyncio.to_thread(_agent(ctx).stories)
+    stories = await asyncio.to_thread(required(ctx.fleet).stories)
     return StoriesOut(stories=[_story(story) for story in stories[:_SHOWN]])
 
 
@@ -162,7 +158,7 @@ async def read_fleet_history(
 ) -> FleetHistoryOut:
     """What people changed on all nodes in the last seven days, the newest first."""
     first = number_of(cursor, 0)
-    changes = await asyncio.to_thread(_agent(ctx).history, first + limit + 1)
+    changes = await asyncio.to_thread(required(ctx.fleet).history, first + limit + 1)
     return FleetHistoryOut(
         changes=[
             FleetChangeOut(
@@ -191,7 +187,7 @@ async def undo_fleet_change(
 
     What would drop most of this host's connections again needs `force`.
     """
-    agent, hits = _agent(ctx), ctx.controller.hits
+    agent, hits = required(ctx.fleet), ctx.controller.hits
     if number < 1:
         raise NotFoundError(f"no change has the number {number}")
     stored = await asyncio.to_thread(agent.parts, node, number)
@@ -210,7 +206,7 @@ async def undo_fleet_change(
 @router.get("/policy", responses=refusals(NotFoundError))
 async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
     """The policy of the fleet, which replaces [automatic] on each node; empty: there is none."""
-    _agent(ctx)
+    required(ctx.fleet)
     return PolicyOut(toml=ctx.fleet_policy.text)
 
 
@@ -220,7 +216,7 @@ async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
 
     After an empty policy each node uses the table of its own file again.
     """
-    agent = _agent(ctx)
+    agent = required(ctx.fleet)
     await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None
     where = await asyncio.to_thread(agent.state_and_wait, _POLICY, who.name, data)

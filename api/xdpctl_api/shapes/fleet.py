@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.node import Seen
+from xdpctl.model.shared import Yielded
 from xdpctl.model.wait import Wait
 from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
@@ -93,6 +94,22 @@ class NodeOut(BaseModel):
     )
 
 
+class ConflictOut(BaseModel):
+    """What somebody asked for on this node, and what gave way to another node's change."""
+
+    key: str = Field(description="Key of the intent: rules/203.0.113.7_32")
+    what: str = Field(description="What gave way, in words")
+    by: str = Field(description="Who asked for it")
+    at: datetime = Field(description="When it gave way")
+    stands: str = Field(description="Who asked for what stands, and on which node")
+
+
+class ConflictDone(BaseModel):
+    """What was asked for again, or is left."""
+
+    what: str = Field(description="What gave way, in words")
+
+
 class FleetOut(BaseModel):
     """The fleet as this node sees it."""
 
@@ -103,6 +120,7 @@ class FleetOut(BaseModel):
     engine: EngineOut
     feeds: str = Field(description="The node that fetches feeds")
     nodes: list[NodeOut]
+    conflicts: list[ConflictOut] = Field(description="What gave way on this node")
     troubles: list[str] = Field(description="What keeps the fleet from its work, a sentence each")
     unknown: dict[str, str] = Field(description="Intents that this node does not apply, with why")
 
@@ -178,6 +196,17 @@ class FleetHistoryOut(BaseModel):
 
     changes: list[FleetChangeOut]
     next: Next
+
+
+def conflict_out(key: str, yielded: Yielded) -> ConflictOut:
+    """What gave way, as the API shows it."""
+    return ConflictOut(
+        key=key,
+        what=yielded.what,
+        by=yielded.by,
+        at=timestamp(yielded.at),
+        stands=yielded.stands,
+    )
 
 
 def node_out(node: Seen, looked: float, revision: int) -> NodeOut:

@@ -60,6 +60,7 @@ def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_pa
         four = Edge(fleet, 4)
         fleet.edges.append(four)
         fleet.ends.callback(four.box.remove)
+        assert "defragmented" not in two.admin("upkeep")  # although a configured endpoint is dead
         token = two.admin("token", "edge4", "--address", four.address, "--member")["token"]
         four.etcd = four.admin("join", two.address, "--token", token)["etcd"]
         four.start()

@@ -14,6 +14,7 @@ from xdpctl.cli.fleet.host import (
     Groups,
     Name,
     authority_of,
+    held,
     settings_of,
     tell_of_etcd,
 )
@@ -39,7 +40,8 @@ def init(
     path = config_file or paths.CONFIG_FILE
     settings = settings_of(config_file, state_dir)
     check_absent(path)
-    node, process = authority_of(settings).found(name, address, group or ())
+    with held(settings) as authority:
+        node, process = authority.found(name, address, group or ())
     add_table(path, node, settings.group)
     if printed({"name": name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
@@ -71,9 +73,9 @@ def token(
     """
     settings = settings_of(config_file, state_dir)
     seconds = parse_duration(within, "within")
-    authority = authority_of(settings)
-    secret = authority.token(name, address, group or (), member, not follow_only, seconds)
-    here = next(iter(authority.record().members.values()))
+    with held(settings) as authority:
+        secret = authority.token(name, address, group or (), member, not follow_only, seconds)
+        here = next(iter(authority.record().members.values()))
     command = f"xdpctl fleet join {here}"
     if printed({"name": name, "token": secret, "command": command}, form):
         return
@@ -180,7 +182,8 @@ def revoke(
 
     Example: xdpctl fleet revoke edge3
     """
-    authority_of(settings_of(config_file, state_dir)).revoke(name)
+    with held(settings_of(config_file, state_dir)) as authority:
+        authority.revoke(name)
     output.out.print(
         f"revoked {name}: the engine and the other nodes do not answer it any more. To end "
         "connections that are open, restart etcd on each member, one after the other"
@@ -200,10 +203,10 @@ def renew(
     Example: xdpctl fleet renew
     """
     settings = settings_of(config_file, state_dir)
-    authority = authority_of(settings)
-    from xdpctl.fleet.authority.upkeep import renew as issue_anew
+    with held(settings) as authority:
+        from xdpctl.fleet.authority.upkeep import renew as issue_anew
 
-    written = issue_anew(authority, names or ())
+        written = issue_anew(authority, names or ())
     if printed({name: str(path) for name, path in written.items()}, form):
         return
     for name, path in written.items():

@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet.host import RESTART, Address, authority_of, settings_of, tell_of_etcd
+from xdpctl.cli.fleet.host import (
+    RESTART,
+    Address,
+    authority_of,
+    held,
+    settings_of,
+    tell_of_etcd,
+)
 from xdpctl.config import paths
 from xdpctl.config.settings import Settings
 
@@ -87,16 +94,16 @@ def _begin_anew(
     """Make an engine of this node alone, with the data of a backup."""
     from xdpctl.fleet.configuration import add_table
 
-    authority = authority_of(settings)
-    from xdpctl.fleet.authority import recovery
+    with held(settings) as authority:
+        from xdpctl.fleet.authority import recovery
 
-    process = recovery.restore(authority, file, name, address, identity)
-    output.out.print("restored: this node is the only member; let others join anew as members")
-    if not settings.fleet:
-        node = authority.install_node(name, address)
-        authority.publish_revoked()
-        add_table(config, node, settings.group)
-        output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
+        process = recovery.restore(authority, file, name, address, identity)
+        output.out.print("restored: this node is the only member; let others join anew as members")
+        if not settings.fleet:
+            node = authority.install_node(name, address)
+            authority.publish_revoked()
+            add_table(config, node, settings.group)
+            output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "
         f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '

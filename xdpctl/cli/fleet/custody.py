@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet.host import authority_of, settings_of
+from xdpctl.cli.fleet.host import authority_of, held, settings_of
 from xdpctl.errors import ConfigError
 
 
@@ -25,13 +25,13 @@ def deposit(
 
     Example: xdpctl fleet deposit age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     """
-    authority = authority_of(settings_of(config_file, state_dir))
-    from xdpctl.fleet.authority import custody
+    with held(settings_of(config_file, state_dir)) as authority:
+        from xdpctl.fleet.authority import custody
 
-    record = authority.check_current()
-    record.recipient = custody.check_recipient(recipient)
-    custody.deposit(authority.engine(), authority.pair, record.recipient)
-    authority.keep(record)
+        record = authority.check_current()
+        record.recipient = custody.check_recipient(recipient)
+        custody.deposit(authority.engine(), authority.pair, record.recipient)
+        authority.keep(record)
     output.out.print(
         "the engine has the authority's key, encrypted. If this host is lost, on another member: "
         "xdpctl fleet adopt FILE, with the file of your key"
@@ -56,7 +56,8 @@ def adopt(
         raise ConfigError("this host is no member of a fleet's engine: run it on a member")
     from xdpctl.fleet.authority import custody
 
-    custody.adopt(authority.layout, fleet, identity)
+    with held(settings):
+        custody.adopt(authority.layout, fleet, identity)
     output.out.print(
         f"{fleet.name} has the authority now: xdpctl fleet token, renew, revoke and backup work "
         "here. If the host that had it is gone for good: xdpctl fleet revoke NAME"
@@ -73,12 +74,12 @@ def upkeep(config_file: options.Config = None, state_dir: options.StateDir = Non
     settings = settings_of(config_file, state_dir)
     if not settings.fleet:
         raise ConfigError("this node is in no fleet")
-    authority = authority_of(settings)
-    from xdpctl.fleet.authority.upkeep import upkeep as done
-
     idle = True
-    for line in done(authority, settings.fleet):
-        idle = False
-        output.out.print(line, markup=False)
+    with held(settings) as authority:
+        from xdpctl.fleet.authority.upkeep import upkeep as done
+
+        for line in done(authority, settings.fleet):
+            idle = False
+            output.out.print(line, markup=False)
     if idle:
         output.out.print("nothing was due")

@@ -137,6 +137,26 @@ def share(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         )
 
 
+@fleet_app.command("again")
+def again(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="Key of what gave way, as fleet status has it.")],
+    leave: Annotated[
+        bool, typer.Option("--leave", help="Leave it at what stands, and forget this.")
+    ] = False,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Ask again for what gave way to another node's change, in place of what stands.
+
+    Example: xdpctl fleet again rules/203.0.113.7_32
+    """
+    kind, _, name = key.partition("/")
+    where, client = path("fleet", "conflicts", kind, name), options.client(context)
+    done = client.call("DELETE", where) if leave else client.call("POST", f"{where}/again")
+    if not printed(done, form):
+        output.out.print(f"{'left' if leave else 'asked for again'}: {done['what']}", markup=False)
+
+
 @fleet_app.command("policy")
 def policy(
     context: typer.Context,

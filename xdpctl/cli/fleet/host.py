@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Options and functions of the commands that root runs on a node of a fleet."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +45,16 @@ def authority_of(settings: Settings) -> "Authority":
     from xdpctl.fleet.authority.layout import Layout
 
     return Authority(Layout(settings.state_dir, settings.user, settings.group))
+
+
+@contextmanager
+def held(settings: Settings) -> "Iterator[Authority]":
+    """The authority, while no other command changes it; waits for those that run."""
+    authority = authority_of(settings)
+    authority.layout.prepare()
+    with (authority.layout.authority / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield authority
 
 
 def tell_of_etcd(process: int, settings: Settings) -> None:

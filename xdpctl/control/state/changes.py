@@ -30,6 +30,7 @@ _NOT_UNDOABLE = (
     "expectations",
     "unsent",
     "shared",
+    "yielded",
     "followed",
 )
 _UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)

@@ -145,7 +145,8 @@ class SqliteStore:
         if not known:
             yield Reset()
         for key, value, number, crc in rows:
-            yield KeyChange(key, value, number, crc is not None and crc != _crc(key, value))
+            whole = isinstance(value, bytes | None) and crc in (None, _crc(key, value))
+            yield KeyChange(key, value if whole else b"", number, not whole)
         yield Synced(Cursor(epoch, revision))
 
     def audit(self, after: int = 0, limit: int = 1000) -> list[bytes]:

@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 
@@ -16,13 +16,14 @@ from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.digests import Comparison
 from xdpctl.fleet.agent.follower import Follower
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import forget_fleet
+from xdpctl.fleet.agent.records import forget_fleet, known
 from xdpctl.fleet.agent.reporter import HowItIs, Reporter
 from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
 from xdpctl.fleet.agent.watching import Watching
 from xdpctl.fleet.agent.whereabouts import Whereabouts
+from xdpctl.fleet.agent.yielding import again, forget
 from xdpctl.fleet.answer import Where
 from xdpctl.fleet.backups import missing
 from xdpctl.fleet.credentials import Credentials
@@ -34,6 +35,7 @@ from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
+from xdpctl.fleet.troubles import Trouble
 from xdpctl.model.shared import Unsent
 from xdpctl.model.wait import Wait
 from xdpctl.notify.changes import News
@@ -140,11 +142,16 @@ class Agent:
         """What is wrong with the fleet, and between this node and its fleet, one line each."""
         return list(map(str, self.watching.troubles()))
 
-    def _problems(self) -> list[str]:
-        """What is wrong with what this node has from its fleet, a sentence each."""
-        more = self.revocations.problem, missing(self.member.settings)
-        found = [*self.specials.problems.values(), *self._credentials.warnings()]
-        return [*found, *filter(None, more)]
+    def _problems(self) -> Iterator[Trouble]:
+        """What is wrong with what this node has from its fleet."""
+        found = {f"special {key}": text for key, text in self.specials.problems.items()}
+        found |= {f"certificate {n}": t for n, t in enumerate(self._credentials.warnings())}
+        found["revocations"] = self.revocations.problem
+        found["backup"] = missing(self.member.settings)
+        for key, text in found.items():
+            what, mark, more = text.partition(":")
+            if text:
+                yield Trouble(key, what, mark + more, shared=False)
 
     def may_fetch(self, name: str) -> bool:
         """Whether this node fetches the feed of a set: one of its own, or for the fleet."""
@@ -195,7 +202,7 @@ class Agent:
         self._require_stating()
 
         def operation(draft: Draft) -> int:
-            unshared = [key for key in self.rounds.telling.own_keys() if not _known(draft, key)]
+            unshared = [key for key in self.rounds.telling.own_keys() if not known(draft, key)]
             for key in unshared:
                 draft.unsent[key] = Unsent(by, draft.now.unix)
             draft.note(by, "fleet.share", "", intents=len(unshared), first=unshared[:20])
@@ -204,6 +211,15 @@ class Agent:
         number = self.member.do(operation)
         self.member.stated.set()
         return number
+
+    def settle(self, key: str, by: str, leave: bool) -> str:
+        """Ask again for what gave way, or leave it; what that is. NotFoundError, or RuleError."""
+        self._require_stating()
+        me, hits = self.member.settings, self.member.controller.hits
+        ask = partial(forget) if leave else partial(again, me=me, hits=hits)
+        settled = self.member.do(lambda draft: ask(draft, key, by))
+        self.member.stated.set()
+        return settled.what
 
     def leave(self, by: str) -> int:
         """Keep all records as this node's own, and forget the fleet; how many intents it had."""
@@ -229,8 +245,3 @@ class Agent:
     def parts(self, node: str, number: int) -> tuple[bytes, ...]:
         """What undoes a change of a node; NotFoundError, or EngineError."""
         return everywhere.parts(self.member.engine, node, number)
-
-
-def _known(draft: Draft, key: str) -> bool:
-    shared = draft.shared.get(key)
-    return draft.unsent.get(key) is not None or (shared is not None and shared.stands)

@@ -3,7 +3,7 @@
 
 A transaction of a few intents is what a person asks for now; a large one is an import. Each intent
 is compared with the revision that is known, so intents may be taken over in another order than they
-were written. The end of a key keeps its place, as do rules of detectors among themselves.
+were written. The end of a key, sets and rules of detectors keep their places.
 """
 
 import threading
@@ -33,10 +33,10 @@ class Piece(NamedTuple):
 class Backlog:
     """What was read and not taken over; one thread adds, and another takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: int) -> None:
         self._urgent, self._bulk = deque[Held](), deque[Held]()
         self._part: list[Held] = []  # of a transaction that is not whole yet
-        self._reached, self._bytes, self._turn = 0, 0, False
+        self._reached, self._bytes, self._turn = after, 0, False
 
     def __len__(self) -> int:
         return len(self._urgent) + len(self._bulk)
@@ -48,22 +48,34 @@ class Backlog:
     def add(self, batch: Batch) -> None:
         """Add a batch of a watch."""
         self._part += batch.changes
-        if not batch.whole:
-            return
-        for _, group in groupby(self._part, key=lambda kv: kv.revision):
-            changes = list(group)
+        transactions = [list(kvs) for _, kvs in groupby(self._part, key=lambda kv: kv.revision)]
+        # of the last one, more may follow
+        self._part = [] if batch.whole or not transactions else transactions.pop()
+        for changes in transactions:
             for kv in changes:
                 urgent = _is_urgent(kv, len(changes))
                 (self._urgent if urgent else self._bulk).append(kv)
                 self._bytes += len(kv.value or b"")
-        self._part, self._reached = [], batch.revision
+            self._reached = changes[-1].revision
+        if batch.whole:
+            self._reached = batch.revision
+
+    def _may_go_on(self) -> bool:
+        """Whether the next change of the others may be taken: an end never overtakes its put."""
+        if not self._bulk or not self._urgent:
+            return bool(self._bulk)
+        return self._bulk[0].value is not None or (
+            self._bulk[0].revision < self._urgent[0].revision
+        )
 
     def take(self) -> Piece:
         """Urgent changes, and others in turn; perhaps none, and only the revision."""
-        self._turn = bool(self._urgent) and not (self._turn and self._bulk)
+        self._turn = bool(self._urgent) and not (self._turn and self._may_go_on())
         waiting, most = (self._urgent, _URGENT) if self._turn else (self._bulk, _BULK)
         changes = list[Held]()
         while waiting and (len(changes) < most or waiting[0].revision == changes[-1].revision):
+            if not self._turn and not self._may_go_on():
+                break
             changes.append(waiting.popleft())
         self._bytes -= sum(len(kv.value or b"") for kv in changes)
         heads = [queue[0].revision for queue in (self._urgent, self._bulk) if queue]
@@ -72,9 +84,8 @@ class Backlog:
 
 def _is_urgent(kv: Held, together: int) -> bool:
     """Whether a change of a transaction with so many may overtake others."""
-    if kv.key.startswith(keys.FOUND):
-        return True
-    return together <= FEW and kv.value is not None and not kv.key.startswith(_SETS)
+    stated = kv.key.startswith(keys.INTENTS) and not kv.key.startswith(_SETS)
+    return stated and together <= FEW and kv.value is not None
 
 
 def urgent(unsent: Collection[tuple[str, Unsent]]) -> list[tuple[str, Unsent]]:
@@ -83,9 +94,12 @@ def urgent(unsent: Collection[tuple[str, Unsent]]) -> list[tuple[str, Unsent]]:
     return [item for item in unsent if sizes[item[1].change] <= FEW]
 
 
-def pieces(watch: Watch) -> Generator[Piece, None, None]:
-    """The changes of a watch, as they are to be taken over; raises what the watch raises."""
-    backlog, changed = Backlog(), threading.Condition()
+def pieces(watch: Watch, after: int) -> Generator[Piece, None, None]:
+    """The changes of a watch after a revision, as they are to be taken over.
+
+    Raises what the watch raises.
+    """
+    backlog, changed = Backlog(after), threading.Condition()
     ended: list[BaseException] = []
     news = [0]  # batches that were added and not seen
 
@@ -94,7 +108,7 @@ def pieces(watch: Watch) -> Generator[Piece, None, None]:
             for batch in watch:
                 with changed:
                     backlog.add(batch)
-                    news[0] += 1
+                    news[0] += batch.whole
                     changed.notify_all()
                     changed.wait_for(lambda: not backlog.full or bool(ended))
         except BaseException as error:  # passed on to the thread that follows

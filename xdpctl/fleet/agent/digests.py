@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compares what nodes have of the fleet's intents; a node that has something else takes all anew.
+"""Compares what nodes have of the fleet's intents; a node that differs takes them from the engine.
 
 A digest is the sum of the hashes of all intents that stand: the key, and the engine's revision. The
 content of an intent has a checksum of its own. So nodes that have followed equally far have the
@@ -12,15 +12,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
+from msgspec import structs
+
 from xdpctl.control.state.draft import Draft
+from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import POSITION, Follower
+from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import forget_known
+from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.fleet.node import Digest, Seen
+from xdpctl.model.shared import Shared
 
 _SECONDS = 5.0  # between two digests
 _LASTS_SECONDS = 20.0  # for which digests differ until it counts: an end reaches nodes one by one
-_AGAIN_SECONDS = 600.0  # between two attempts to take all anew
+_AGAIN_SECONDS = 60.0  # between two comparisons with the engine
+_NAMED, _REPAIRED = 20, 10_000  # intents that a record names, and that are taken at once
 _MASK = (1 << 64) - 1
 log = logging.getLogger("xdpctl.fleet")
 
@@ -32,7 +38,7 @@ def digest_of(revisions: Mapping[str, int], position: int) -> Digest:
         hashed = hashlib.blake2b(f"{revision} {key}".encode(), digest_size=8).digest()
         total += int.from_bytes(hashed)
     newest = max(revisions.values(), default=0)
-    return Digest(f"{total & _MASK:016x}", newest, max(position, newest))
+    return Digest(f"{total & _MASK:016x}", newest, position)
 
 
 def differing(nodes: Iterable[Seen], now: float) -> list[str]:
@@ -53,17 +59,18 @@ def differing(nodes: Iterable[Seen], now: float) -> list[str]:
 class Comparison:
     """Makes this node's digest, and compares it with those of other nodes; call `step` often.
 
-    `differ` are the nodes whose digests have differed for a while.
+    `differ` are the nodes whose digests have differed for a while. No node is believed to be right
+    because others say so: each compares what it has with the engine.
     """
 
     def __init__(self, member: Member, follower: Follower) -> None:
         self._member, self._follower = member, follower
         self.own, self.differ = Digest(), list[str]()
-        self.repairs = deque[str](maxlen=10)  # why, for people
-        self._made_at, self._since, self._repaired_at = 0.0, dict[str, float](), -_AGAIN_SECONDS
+        self.repairs = deque[str](maxlen=10)  # what was wrong, for people
+        self._made_at, self._since, self._compared_at = 0.0, dict[str, float](), -_AGAIN_SECONDS
 
     def step(self, nodes: Iterable[Seen], looked: float) -> None:
-        """Compare; if this node differs, take all intents anew, from another member."""
+        """Compare with the other nodes; if digests differ, with the engine."""
         now = time.monotonic()
         if now - self._made_at >= _SECONDS:
             self._made_at = now
@@ -71,25 +78,57 @@ class Comparison:
         found = differing(nodes, looked)
         self._since = {name: self._since.get(name, now) for name in found}
         self.differ = [n for n, since in self._since.items() if now - since >= _LASTS_SECONDS]
-        if self._member.name in self.differ and now - self._repaired_at >= _AGAIN_SECONDS:
-            self._repaired_at = now
-            self._repair("it has other intents than the other nodes")
+        if self._member.name in self.differ and now - self._compared_at >= _AGAIN_SECONDS:
+            self._compared_at = now
+            self._compare()
 
     def begin(self) -> None:
-        """Take all anew at the start if records of this node cannot be read."""
-        unreadable = list(self._member.controller.state.unreadable)
-        if unreadable:
-            self._repair(f"{len(unreadable):,} of its records are damaged, such as {unreadable[0]}")
-
-    def _repair(self, why: str) -> None:
-        log.error("this node takes all intents of the fleet anew: %s", why)
+        """Take from the fleet what cannot be read of this node's records, at its start."""
+        state = self._member.controller.state
+        unreadable = list(state.unreadable)
+        keys_ = {key.removeprefix("shared/").replace("entries/", "sets/") for key in unreadable}
 
         def operation(draft: Draft) -> None:
-            forget_known(draft)
-            draft.note("fleet", "fleet.repair", "", why=why)
+            for key in keys_:
+                known = draft.state.shared.get(key)
+                lost = f"shared/{key}" in unreadable
+                if known is not None or lost:  # what the fleet knows replaces what is here
+                    draft.shared[key] = structs.replace(known or Shared(0), revision=0)
+            draft.note("fleet", "fleet.repair", "", unreadable=unreadable[:_NAMED])
 
-        self._member.do(operation)
-        self._follower.read_anew()
+        if unreadable:
+            self._member.do(operation)
+            self._follower.read_anew()
+            self._say(f"{len(unreadable):,} records here are damaged, such as {unreadable[0]}")
+
+    def _compare(self) -> None:
+        """Compare with the engine, key by key, and take over what differs."""
+        member, position = self._member, self._member.applied
+        held = member.engine.snapshot(keys.INTENTS, keys_only=True).held
+        engine = {kv.key.removeprefix(keys.INTENTS): kv.revision for kv in held}
+        shared = dict(member.controller.state.shared)
+        older = [
+            key
+            for key, revision in engine.items()
+            if revision <= position and (key not in shared or shared[key].revision < revision)
+        ]
+        gone = [
+            key
+            for key, intent in shared.items()
+            if intent.stands and key not in engine and intent.revision <= position
+        ]
+        if not older and not gone:
+            return
+        named = [*older, *gone][:_NAMED]
+        member.do(lambda draft: draft.note("fleet", "fleet.repair", "", intents=named))
+        found = (member.engine.get(keys.intent(key)) for key in older[:_REPAIRED])
+        self._follower.take([kv for kv in found if kv is not None])
+        removed = Intent(VERSION, "fleet", "", member.controller.clock.read().unix, removed=True)
+        self._follower.incoming([Incoming(key, position, removed) for key in gone[:_REPAIRED]])
+        self._say(f"{len(older) + len(gone):,} intents differ from the engine, such as {named[0]}")
+
+    def _say(self, why: str) -> None:
+        log.error("this node takes intents from the fleet anew: %s", why)
         self.repairs.append(why)
 
     def _make(self) -> None:

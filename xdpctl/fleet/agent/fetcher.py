@@ -3,11 +3,12 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from msgspec import structs
 
+from xdpctl.errors import EngineError
 from xdpctl.fleet import keys, shards
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import KnownSet, Member
@@ -16,7 +17,7 @@ from xdpctl.fleet.intent import VERSION, Damaged, Intent, Unreadable, decode, ki
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
 
-_ASKED_SECONDS, _ASKED_MOST = 10.0, 20
+_ASKED_SECONDS, _ASKED_MOST = 10.0, 4  # times that other members are asked
 
 
 class Fetcher:
@@ -33,8 +34,7 @@ class Fetcher:
             return Incoming(place.key, kv.revision, None, **common)
         intent: Intent | None = None
         try:
-            kv = self._intact(kv)
-            intent = decode(kv.value or b"")
+            kv, intent = self._decoded(kv)
             if kind_named(place.key)[0] != "sets" or intent.removed or place.node:
                 return Incoming(place.key, kv.revision, intent, **common)
             return self._set(place.key, kv, intent)
@@ -44,20 +44,38 @@ class Fetcher:
             )
             return Incoming(place.key, kv.revision, envelope, problem=str(error), **common)
 
-    def _intact(self, kv: Held) -> Held:
-        """The key; if the data of this member is damaged, as another one has it."""
-        if intact(kv) or not self._may_ask():
-            return kv
+    def _decoded(self, kv: Held) -> tuple[Held, Intent]:
+        try:
+            return kv, decode(kv.value or b"")
+        except Damaged:
+            held = self._elsewhere(kv)
+            if held is None:
+                raise
+            return held, decode(held.value or b"")
+
+    def _elsewhere(self, kv: Held) -> Held | None:
+        """A damaged key as another member has it; None if all have the same.
+
+        Anybody may write a value that looks damaged. So a member is only named if it has another
+        value than others at the same revision, and others are asked now and then.
+        """
         engine = self._member.engine
         here = engine.endpoint
+        if kv.key.startswith(keys.FOUND) or not self._may_ask():
+            return None
         for held in engine.elsewhere(kv.key):
             if held.revision >= kv.revision and intact(held):
-                self._member.damaged[here] = kv.key
+                if held.revision == kv.revision and self._is_damaged(here, held):
+                    self._member.damaged[here] = kv.key
                 return held
-        return kv
+        return None
+
+    def _is_damaged(self, endpoint: str, good: Held) -> bool:
+        with closing(self._member.engine.at(endpoint)) as engine:
+            kv = engine.get(good.key)
+        return kv is not None and kv.revision == good.revision and not intact(kv)
 
     def _may_ask(self) -> bool:
-        """Whether other members may be asked: anybody can write values that look damaged."""
         now = time.monotonic()
         self._asked = [at for at in self._asked if now - at < _ASKED_SECONDS]
         if len(self._asked) >= _ASKED_MOST:
@@ -66,11 +84,15 @@ class Fetcher:
         return True
 
     def look_again(self) -> None:
-        """Forget damage that a member has no more."""
+        """Forget damage that a member has no more, and members that are none any more."""
+        engine = self._member.engine
         for endpoint, key in list(self._member.damaged.items()):
-            with closing(self._member.engine.at(endpoint)) as engine:
-                kv = engine.get(key)
-            if kv is None or intact(kv):
+            still = endpoint in engine.connection.endpoints
+            if still:
+                with suppress(EngineError), closing(engine.at(endpoint)) as one:
+                    kv = one.get(key)
+                    still = kv is not None and not intact(kv)
+            if not still:
                 self._member.damaged.pop(endpoint, None)
 
     def _set(self, key: str, kv: Held, intent: Intent) -> Incoming:
@@ -107,9 +129,11 @@ class Fetcher:
         blobs: dict[str, bytes] = {}
         for piece in dict.fromkeys(pieces):
             kv = self._member.engine.get(keys.of_node(keys.BLOBS, name, piece))
-            if kv is not None and (value := self._intact(kv).value) is not None:
-                blobs[piece] = value
-                bytes_left -= len(value)
+            if kv is not None and not intact(kv):
+                kv = self._elsewhere(kv)
+            if kv is not None and kv.value is not None:
+                blobs[piece] = kv.value
+                bytes_left -= len(kv.value)
                 if bytes_left < 0:
                     raise SetDamaged("its pieces have more bytes than its entries need")
         return blobs

@@ -51,9 +51,9 @@ class Follower:
     def __init__(self, member: Member, specials: Specials, removed: Callable[[str], None]) -> None:
         self._member, self._specials, self._removed = member, specials, removed
         self.fetcher = Fetcher(member)
-        settings, hits = member.settings, member.controller.hits
-        self._taker = Intake(settings.name, settings.groups, hits, member.states)
-        self._arming = Arming(settings.name, settings.arm, hits)
+        me, hits = member.settings, member.controller.hits
+        self._taker = Intake(me.name, me.groups, hits, member.states)
+        self._arming = Arming(me.name, me.arm, hits)
         self._again = False  # whether a snapshot is needed
 
     def run(self) -> None:
@@ -69,18 +69,16 @@ class Follower:
             except XdpctlError as error:
                 if isinstance(error, EngineError):
                     member.hear(error)
-                now = time.monotonic()
-                if now >= said_at and not member.stopping.is_set():
+                if time.monotonic() >= said_at and not member.stopping.is_set():
                     log.warning("the fleet is not followed: %s", error)
-                    said_at = now + _SAY_SECONDS
+                    said_at = time.monotonic() + _SAY_SECONDS
             except Exception:
                 log.exception("internal error while following the fleet; it is tried again")
             member.stopping.wait(_AGAIN_SECONDS)
 
     def read_anew(self) -> None:
-        """Take over a snapshot of all intents, from another member."""
+        """Take over a snapshot of all intents, before anything else is followed."""
         self._again = True
-        self._member.engine.turn_away(self._member.engine.turn)
 
     def _follow(self) -> None:
         engine = self._member.engine
@@ -100,11 +98,16 @@ class Follower:
             self._member.do(forget_revisions)
             self._again = True
         if self._again or position is None:
-            self._read(self._snapshot(), position, now)
             self._again = False
+            try:
+                self._read(self._snapshot(), position, now)
+            except BaseException:
+                self._again = True
+                raise
         self._member.applied = self._member.controller.state.followed[POSITION].revision
         self._member.moved.set()
-        with closing(pieces(engine.watch(keys.SHARED, self._member.applied))) as parts:
+        after = self._member.applied
+        with closing(pieces(engine.watch(keys.SHARED, after), after)) as parts:
             for part in parts:
                 self._take(part.changes, self._reached(now, part.revision))
                 self._member.reach_ahead(kv.revision for kv in part.changes)
@@ -139,7 +142,7 @@ class Follower:
             replace(incoming, lost=not same, own=forgotten and not same)
             for incoming in self._gone(names, snapshot.revision, forgotten and same)
         ]
-        self._incoming(vanished, self._reached(now, snapshot.revision))
+        self.incoming(vanished, self._reached(now, snapshot.revision))
 
     def _gone(self, names: set[str], revision: int, removed: bool) -> Iterator[Incoming]:
         """The intents and rules that this node has from the fleet, and the snapshot lacks."""
@@ -156,21 +159,20 @@ class Follower:
                     yield Incoming(key, revision, None, node=node)
 
     def _take(self, kvs: Sequence[Held], position: Position | None) -> None:
-        self._incoming(self._placed(kvs), position)
+        self.incoming(self._placed(kvs), position)
 
     def take(self, kvs: Sequence[Held], again: bool = False) -> None:
         """Take over what another thread read from the engine; `again`: after an earlier refusal."""
         batch = self._placed(kvs)
-        self._incoming(
-            [replace(incoming, again=True) for incoming in batch] if again else batch, None
-        )
+        self.incoming([replace(incoming, again=again) for incoming in batch])
 
     def _placed(self, kvs: Sequence[Held]) -> list[Incoming]:
         """The intents of some keys; keys that are no intents are left out."""
         placed = ((kv, keys.place(kv.key)) for kv in kvs)
         return [self.fetcher.incoming(kv, place) for kv, place in placed if place]
 
-    def _incoming(self, batch: Sequence[Incoming], position: Position | None) -> None:
+    def incoming(self, batch: Sequence[Incoming], position: Position | None = None) -> None:
+        """Take intents over, without those that cannot be."""
         try:
             self._apply(batch, position)
         except _ALONE as error:

@@ -15,6 +15,7 @@ from xdpctl.abi.structs import Hits
 from xdpctl.control.guards import lockout
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import XdpctlError
+from xdpctl.fleet.agent import yielding
 from xdpctl.fleet.agent.handlers import HANDLERS, Stated
 from xdpctl.fleet.agent.records import OnlyHere, current
 from xdpctl.fleet.intent import (
@@ -163,6 +164,7 @@ class Intake:
             why = f"{who} stated {key} differently, and the engine had that first"
             taken.conflicts[unsent.change] = why
             draft.note(unsent.by, "fleet.conflict", key, stands=who, removed=intent.removed)
+            yielding.keep(draft, key, unsent, ours, theirs, who)
         return True
 
     def _value(self, draft: Draft, incoming: Incoming) -> Any:

@@ -106,16 +106,6 @@ def forget_revisions(draft: Draft) -> None:
     draft.note("fleet", "fleet.engine", "", intents=len(draft.state.shared))
 
 
-def forget_known(draft: Draft) -> None:
-    """Reset the revisions of all intents, so that all are taken over anew.
-
-    An intent that waits to be sent keeps its own: it was made with knowledge of the engine's.
-    """
-    for key, shared in draft.state.shared.items():
-        if key not in draft.state.unsent:
-            draft.shared[key] = structs.replace(shared, revision=0)
-
-
 def of_detector(value: Any) -> bool:
     return isinstance(value, Rule) and automatic(value)
 
@@ -125,3 +115,9 @@ def drop_sent(draft: Draft, dropped: Sequence[tuple[str, Unsent]]) -> None:
     for key, unsent in dropped:
         if draft.unsent.get(key) == unsent:
             draft.unsent[key] = None
+
+
+def known(draft: Draft, key: str) -> bool:
+    """Whether the fleet has an intent of a key, or will have it."""
+    shared = draft.shared.get(key)
+    return draft.unsent.get(key) is not None or (shared is not None and shared.stands)

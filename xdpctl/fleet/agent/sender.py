@@ -36,8 +36,7 @@ from xdpctl.fleet.intent import (
 from xdpctl.model.shared import Unsent
 
 _TOGETHER, _TOGETHER_LEAST = 1_000, 60  # intents of a transaction; any etcd allows the smaller
-_BYTES = 1_000_000  # of a transaction
-_REMEMBERED = 1_000  # intents that are written and not confirmed
+_BYTES, _REMEMBERED = 1_000_000, 1_000  # of a transaction; intents that are not confirmed
 _WAIT_SECONDS, _AGAIN_SECONDS, _ANSWER_SECONDS, _URGENT_SECONDS = 1.0, 0.3, 0.1, 0.03
 log = logging.getLogger("xdpctl.fleet")
 
@@ -100,15 +99,13 @@ class Sender:
         if len(self._sent) > self._kept:  # forget confirmed intents
             self._sent = {k: sent for k, sent in self._sent.items() if unsent.get(k) == sent}
             self._kept = max(_REMEMBERED, 2 * len(self._sent))
-        entries = self._first(list(unsent.items()))
-        waits = ((k, v) for k, v in entries if self._sent.get(k) != v)
-        batch = dict(islice(waits, self._together))
+        waits = self._first(list(unsent.items()))
+        fresh = ((k, v) for k, v in waits if self._sent.get(k) != v)
+        batch = dict(islice(fresh, self._together))
         if not batch:  # somebody may ask for the same again after its confirmation
             self._sent = {k: sent for k, sent in self._sent.items() if k in unsent}
         if not batch or not self._member.applied:
-            return (
-                False  # the follower has not read the engine yet: it must, before anything is sent
-            )
+            return False  # the follower must have read the engine before anything is sent
         lists = {key: entry for key, entry in batch.items() if self._is_list(key, entry)}
         for key, entry in lists.items():
             self._send_set(key, entry)
@@ -120,9 +117,8 @@ class Sender:
         now = time.monotonic()
         if len(unsent) <= self._together or now < self._urgent_at:
             return unsent
-        self._urgent_at = now + _URGENT_SECONDS
         found = [(key, entry) for key, entry in urgent(unsent) if self._sent.get(key) != entry]
-        self._answer_at = 0.0 if found else self._answer_at
+        self._urgent_at, self._answer_at = now + _URGENT_SECONDS, 0.0 if found else self._answer_at
         return found or unsent
 
     def _is_list(self, key: str, unsent: Unsent) -> bool:

@@ -3,9 +3,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from xdpctl.base.durations import show_duration
+from xdpctl.errors import EngineError
 from xdpctl.fleet import troubles
 from xdpctl.fleet.agent.digests import Comparison
 from xdpctl.fleet.agent.member import Member
@@ -35,7 +36,7 @@ class Watching:
         reporter: Reporter,
         looked: Callable[[], float],
         duty: Duty,
-        problems: Callable[[], list[str]],
+        problems: Callable[[], Iterable[Trouble]],
         comparison: Comparison,
         tell: Callable[[News], None],
     ) -> None:
@@ -44,6 +45,7 @@ class Watching:
         self._comparison = comparison
         self._since: dict[str, float] = {}  # when each trouble was first seen (monotonic)
         self._known: dict[str, Trouble] = {}  # those that were recorded
+        self._told = set[str]()  # those that this node has told
 
     def run(self) -> None:
         while not self._member.stopping.is_set():
@@ -52,6 +54,8 @@ class Watching:
                 nodes = list(self._reporter.nodes.by_name.values())
                 self._comparison.step(nodes, self._looked())
                 self._step(time.monotonic())
+            except EngineError as error:
+                self._member.hear(error)
             except Exception:
                 log.exception("internal error while watching the fleet; it is tried again")
             number = len(self._reporter.nodes.by_name)
@@ -60,19 +64,21 @@ class Watching:
 
     def quorum(self) -> troubles.Quorum:
         """How many members vote, and how many of these answer."""
-        return troubles.quorum(self.members.all, time.monotonic())
+        return troubles.quorum(self.members.all, self.members.looked)
 
     def troubles(self) -> list[Trouble]:
         """All that is known now; a node that is cut off knows only that."""
-        found, now = list(self._of_this_node()), time.monotonic()
+        return troubles.shown(self._all())
+
+    def _all(self) -> list[Trouble]:
+        found, members = list(self._of_this_node()), self.members
         if self._member.contact.isolated:
             return found
-        nodes = self._reporter.nodes.by_name.values()
-        found += troubles.of_engine(self.members.all, now)
-        found += troubles.of_damage(dict(self._member.damaged), self.members.all)
+        nodes = list(self._reporter.nodes.by_name.values())
+        found += troubles.of_engine(members.all, members.looked)
+        found += troubles.of_damage(dict(self._member.damaged), members.all)
         found += troubles.of_digests(self._comparison.differ)
-        found += troubles.of_nodes(list(nodes), self._member.name, self._looked())
-        return found
+        return [*found, *troubles.of_nodes(nodes, self._member.name, self._looked())]
 
     def _of_this_node(self) -> Iterator[Trouble]:
         member, contact = self._member, self._member.contact
@@ -93,33 +99,47 @@ class Watching:
             what = f"another node has the same name {member.name}"
             more = ": give each its own name, with a token of its own"
             yield Trouble("double", what, more, shared=False)
-        for text in self._problems():
-            what, mark, more = text.partition(":")
-            yield Trouble(what, what, mark + more, shared=False)
+        for key, yielded in list(member.controller.state.yielded.items()):
+            what = f"{yielded.what}, asked for here by {yielded.by}, gave way to {yielded.stands}"
+            more = f". Ask for it again: xdpctl fleet again {key}; or leave it: --leave"
+            yield Trouble(f"conflict {key}", what, more, shared=False)
+        yield from self._problems()
 
     def _step(self, now: float) -> None:
         """Record what lasts and what is over, and tell people."""
-        found = {trouble.key: trouble for trouble in self.troubles()}
+        found = {trouble.key: trouble for trouble in self._all()}
+        if self._member.contact.isolated:  # what others do is not known, so it is not over
+            found |= {key: known for key, known in self._known.items() if known.shared}
         self._since = {key: self._since.get(key, now) for key in found}
         for key in self._known.keys() - found.keys():
-            trouble = self._known.pop(key)
-            self._say(trouble, f"recovered: {trouble.what}", "It is over.", over=True)
+            self._over(self._known.pop(key))
         for key, trouble in found.items():
-            if key not in self._known and now - self._since[key] >= _TELL_SECONDS:
-                self._known[key] = trouble
-                self._say(trouble, trouble.what, f"{trouble}\nxdpctl fleet status", over=False)
-
+            if now - self._since[key] >= _TELL_SECONDS:
+                self._lasts(trouble)
         while self._comparison.repairs:
-            title, why = (
-                "all intents of the fleet are taken anew",
-                self._comparison.repairs.popleft(),
-            )
-            key, text = f"fleet repair {now}", f"This node does that because {why}.\nxdpctl audit"
+            why = self._comparison.repairs.popleft()
+            title = "intents of the fleet are taken anew"
+            key, text = f"fleet repair {now}", f"{why}.\nxdpctl audit"
             self._tell(News(Kind.TROUBLE, key, title, text, level=Severity.WARNING))
 
-    def _say(self, trouble: Trouble, title: str, text: str, over: bool) -> None:
-        action = "fleet.recovered" if over else "fleet.trouble"
-        self._member.do(lambda draft: draft.note("fleet", action, trouble.key, what=trouble.what))
-        if self._duty.mine or not trouble.shared:
+    def _lasts(self, trouble: Trouble) -> None:
+        """Record a trouble, and tell people, once; the others' duty may become this node's."""
+        if trouble.key not in self._known:
+            self._known[trouble.key] = trouble
+            self._note("fleet.trouble", trouble)
+        if trouble.key not in self._told and (self._duty.mine or not trouble.shared):
+            self._told.add(trouble.key)
+            text = f"{trouble}\nxdpctl fleet status"
             key = f"fleet {trouble.key}"
-            self._tell(News(Kind.TROUBLE, key, title, text, over=over, lasts=not over))
+            self._tell(News(Kind.TROUBLE, key, trouble.what, text, lasts=True))
+
+    def _over(self, trouble: Trouble) -> None:
+        """Record that it is over; whoever has told it says so."""
+        self._note("fleet.recovered", trouble)
+        if trouble.key in self._told:
+            self._told.remove(trouble.key)
+            title = f"recovered: {trouble.what}"
+            self._tell(News(Kind.TROUBLE, f"fleet {trouble.key}", title, "It is over.", over=True))
+
+    def _note(self, action: str, trouble: Trouble) -> None:
+        self._member.do(lambda draft: draft.note("fleet", action, trouble.key, what=trouble.what))

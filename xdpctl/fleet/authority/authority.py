@@ -37,28 +37,30 @@ class Authority:
 
     def __init__(self, layout: Layout) -> None:
         self.layout, self._daemon = layout, Daemon(layout)
-        self._kept = RecordFile(layout)
+        self.kept = RecordFile(layout)
 
     @property
     def exists(self) -> bool:
-        return self._kept.exists
+        return self.kept.exists
 
     def record(self) -> Record:
         """What the authority knows. ConfigError if this node has none."""
-        return self._kept.read()
+        return self.kept.read()
 
     def keep(self, record: Record) -> None:
         """Write the record, here and into the engine; it is published again by the next change."""
-        self._kept.write(record)
+        self.kept.write(record)
         try:
-            custody.publish(Etcd(self.layout, endpoints(record.members.values())), record)
+            custody.publish(
+                Etcd(self.layout, endpoints(record.members.values())), record, self.pair
+            )
         except EngineError as error:
             log.warning("the engine does not have the authority's record yet: %s", error)
 
     def check_current(self) -> Record:
         """The record; ConfigError if another host has the authority now, or EngineError."""
         record = self.record()
-        custody.check_current(self.engine(), record)
+        custody.check_current(self.engine(), record, self.pair.certificate)
         return record
 
     @property
@@ -79,7 +81,8 @@ class Authority:
         record.members, record.holder = {name: address}, name
         if later is not None and later.fleet == record.fleet:
             record.add_later(later)
-        self._kept.write(record)
+        record.term += 1  # a copy on another host counts no more
+        self.kept.write(record)
 
     def publish_revoked(self) -> None:
         """Publish which nodes are revoked, and remove these from the engine."""
@@ -87,7 +90,7 @@ class Authority:
         for name in record.revoked:
             engine.remove_node(PREFIX, name)
         self._publish_revoked(record, engine)
-        custody.publish(engine, record)
+        custody.publish(engine, record, self.pair)
 
     def found(self, name: str, address: str, groups: Sequence[str]) -> tuple[FleetSettings, int]:
         """Found a fleet with this node as its first member; its settings, and etcd's process id."""
@@ -107,7 +110,7 @@ class Authority:
         pair = certificates.new_authority(f"xdpctl fleet {fleet}")
         layout.write_pair(layout.authority, "ca", pair, "root")
         layout.write_pair(layout.authority, "admin", issuance.admin_pair(self.pair), "root")
-        self._kept.write(Record(fleet, members={name: address}, holder=name))
+        self.kept.write(Record(fleet, members={name: address}, holder=name))
         try:
             process = self.start_member(name, address)
             self.engine().found(PREFIX, fleet)

@@ -61,7 +61,7 @@ def issued(
     `key` may also be the PEM of a public key: then the pair has no private key. `unit` says what
     the name may do.
     """
-    ca, ca_key = certificate_of(authority.certificate), _private(authority.key)
+    ca, ca_key = certificate_of(authority.certificate), private_key(authority.key)
     private, public = _keys(key)
     names: list[Any] = [_general(address) for address in addresses]
     built = (
@@ -86,7 +86,7 @@ def issued(
 
 def revocations(authority: Pair, serials: Sequence[int]) -> bytes:
     """A list of revoked certificates (CRL), as PEM."""
-    ca, key = certificate_of(authority.certificate), _private(authority.key)
+    ca, key = certificate_of(authority.certificate), private_key(authority.key)
     now = _now()
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -134,7 +134,7 @@ def certificate_of(
         raise ConfigError(
             f"the certificate is not valid: {error or type(error).__name__}"
         ) from None
-    if key and _raw(certificate.public_key()) != _raw(_private(key).public_key()):
+    if key and _raw(certificate.public_key()) != _raw(private_key(key).public_key()):
         raise ConfigError("the certificate is not for this key")
     if name and common_name(certificate) != name:
         raise ConfigError(f"the certificate is for {common_name(certificate)!r}, not for {name!r}")
@@ -194,11 +194,12 @@ def _keys(pem: bytes) -> tuple[Key | None, Any]:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
         return None, load_pem_public_key(pem)
-    private = _private(pem) if pem else ec.generate_private_key(ec.SECP256R1())
+    private = private_key(pem) if pem else ec.generate_private_key(ec.SECP256R1())
     return private, private.public_key()
 
 
-def _private(pem: bytes) -> Key:
+def private_key(pem: bytes) -> Key:
+    """The private key of a PEM; ConfigError if it is none of ours."""
     try:
         key = load_pem_private_key(pem, None)
     except (ValueError, TypeError) as error:

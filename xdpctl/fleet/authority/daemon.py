@@ -137,6 +137,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop and disable this host's member; without systemd, do nothing."""
         units.disable(units.ETCD)
+        units.disable(units.TIMER)
 
     def end(self) -> None:
         """Stop what `start` has started."""

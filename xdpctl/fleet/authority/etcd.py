@@ -67,20 +67,23 @@ class Etcd:
         command += ["--cert", str(certificate), "--key", str(key)]
         return [*command, "--command-timeout", f"{seconds:.0f}s"]
 
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """The bytes of each member's database, and those in use, by endpoint."""
-        return {
-            endpoint: (status["dbSize"], status["dbSizeInUse"])
-            for endpoint, status in self._statuses().items()
-        }
+    def size(self) -> tuple[int, int]:
+        """The bytes of a single member's database, and those in use."""
+        status = self._status()
+        return int(status["dbSize"]), int(status["dbSizeInUse"])
 
     def revision(self) -> int:
-        """The newest revision of the engine."""
-        return max(int(status["header"]["revision"]) for status in self._statuses().values())
+        """The newest revision of the engine, as the first member that answers has it."""
+        for endpoint in self._endpoints:
+            try:
+                return int(Etcd(self._layout, [endpoint])._status()["header"]["revision"])
+            except EngineError:
+                continue
+        raise EngineError("no member of the engine answers")
 
-    def _statuses(self) -> dict[str, Any]:
+    def _status(self) -> Any:
         answers = json.loads(self.ctl("endpoint", "status", "--write-out=json"))
-        return {answer["Endpoint"]: answer["Status"] for answer in answers}
+        return answers[0]["Status"]
 
     def all_healthy(self) -> bool:
         """Whether every member answers, with a leader."""

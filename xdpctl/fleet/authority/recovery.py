@@ -3,6 +3,7 @@
 
 import os
 import secrets
+import shutil
 import socket
 import tarfile
 import tempfile
@@ -42,14 +43,15 @@ def backup(authority: Authority, path: Path, tried: bool = False) -> int:
             run(tool("etcdutl"), *restored, seconds=_SNAPSHOT_SECONDS)
         fresh = path.with_name(f".{path.name}.new")
         try:
+            plain = Path(temporary) / "fleet.tar.gz"
+            _write(plain, snapshot, folder)
             if path.suffix == ENCRYPTED:
-                plain = Path(temporary) / "fleet.tar.gz"
-                _write(plain, snapshot, folder)
-                words = ("--encrypt", "--recipient", recipient, "--output", str(fresh), str(plain))
+                secret = plain.with_suffix(ENCRYPTED)
+                words = ("--encrypt", "--recipient", recipient, "--output", str(secret), str(plain))
                 run(tool("age"), *words, seconds=_SNAPSHOT_SECONDS)
-                fresh.chmod(0o600)
-            else:
-                _write(fresh, snapshot, folder)
+                plain = secret
+            with plain.open("rb") as source, os.fdopen(_created(fresh), "wb") as target:
+                shutil.copyfileobj(source, target)
             fresh.rename(path)
         except (OSError, EngineError) as error:
             fresh.unlink(missing_ok=True)
@@ -72,9 +74,16 @@ def _save(authority: Authority, addresses: Sequence[str], snapshot: Path) -> Non
         return
 
 
+def _created(path: Path) -> int:
+    """A new file that only root reads; never one that a link names."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
 def _write(path: Path, snapshot: Path, folder: Path) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with (
+        os.fdopen(_created(path), "wb") as file,
+        tarfile.open(fileobj=file, mode="w:gz") as archive,
+    ):
         archive.add(snapshot, "engine.db")
         for entry in sorted(folder.iterdir()):
             if entry.is_file():

@@ -86,7 +86,7 @@ Description=daily upkeep of the xdpctl fleet
 
 [Timer]
 OnCalendar=daily
-# members are never defragmented at the same time
+# members are hardly defragmented at the same time
 RandomizedDelaySec=6h
 FixedRandomDelay=yes
 Persistent=yes

@@ -2,7 +2,7 @@
 """What a member does for its fleet once a day: certificates, the database, backups."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
 
 def _renewed(authority: Authority, _: FleetSettings) -> Iterator[str]:
     record = authority.check_current()
-    custody.publish(authority.engine(), record)
+    custody.publish(authority.engine(), record, authority.pair)
     if names := due(record, time.time()):
         renew(authority, names)
         yield f"renewed: {', '.join(names)}"
@@ -72,37 +72,47 @@ def renew(authority: Authority, names: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
         new = issuance.renewed(authority.pair, name, record.nodes[name])
         record.nodes[name].renew(new.decode())
-        authority.keep(record)  # first, so that nobody has one that cannot be revoked
+        authority.kept.write(record)  # first, so that nobody has one that cannot be revoked
         written[name] = authority.layout.authority / f"{name}.crt"
         authority.layout.write(written[name], new, 0o644)
         authority.engine().put(PREFIX + keys.CERTIFICATES + name, new)
+    authority.keep(record)
     return written
 
 
 def _with_room(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Defragment all members if the engine is full; this host's, if half of it is unused."""
-    everywhere, engine = Endpoints(fleet).now, Etcd(authority.layout, Endpoints(fleet).now)
-    if "NOSPACE" in engine.ctl("alarm", "list"):
-        yield from _freed(authority, everywhere)
+    engine = Etcd(authority.layout, Endpoints(fleet).now)
+    members, alarms = engine.voting(), engine.ctl("alarm", "list")
+    if "CORRUPT" in alarms:
+        raise EngineError("a member has damaged data: see xdpctl fleet status. Nothing was freed")
+    if "NOSPACE" in alarms:
+        yield from _freed(authority, members)
         return
-    mine = everywhere[0]
-    if not authority.layout.configuration.exists() or not engine.all_healthy():
+    mine = members.get(fleet.name)
+    if mine is None or not engine.all_healthy():
         return
-    size, used = engine.sizes()[mine]
+    size, used = Etcd(authority.layout, [mine]).size()
     if size - used >= max(_WASTED_LEAST, _WASTED_SHARE * size):
         yield _defragmented(authority, mine)
 
 
-def _freed(authority: Authority, endpoints: Sequence[str]) -> Iterator[str]:
-    """Make room in a full engine: forget its history, defragment, and let it take changes again."""
-    engine = Etcd(authority.layout, endpoints)
+def _freed(authority: Authority, members: Mapping[str, str]) -> Iterator[str]:
+    """Make room in a full engine: forget its history, defragment, and let it take changes again.
+
+    A member that does not answer is left out.
+    """
+    engine = Etcd(authority.layout, list(members.values()))
     try:
         engine.ctl("compact", str(engine.revision()))
     except EngineError as error:
         if "compacted" not in str(error):
             raise
-    for endpoint in endpoints:
-        yield _defragmented(authority, endpoint)
+    for name, endpoint in members.items():
+        try:
+            yield _defragmented(authority, endpoint)
+        except EngineError as error:
+            yield f"{name} is not defragmented: {error}"
     engine.ctl("alarm", "disarm")
     yield "the engine takes changes again"
 
@@ -110,9 +120,9 @@ def _freed(authority: Authority, endpoints: Sequence[str]) -> Iterator[str]:
 def _defragmented(authority: Authority, endpoint: str) -> str:
     """Free what the database of a member does not use; it does not answer meanwhile."""
     engine = Etcd(authority.layout, [endpoint])
-    before, _ = engine.sizes()[endpoint]
+    before, _ = engine.size()
     engine.ctl("defrag", seconds=_DEFRAGMENT_SECONDS)
-    after, _ = engine.sizes()[endpoint]
+    after, _ = engine.size()
     return f"defragmented {endpoint}: {si3(before)}B before, {si3(after)}B now"
 
 
@@ -121,7 +131,7 @@ def _backed_up(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     folder = fleet.backups
     if folder is None:
         return
-    suffix = ".tar.gz.age" if authority.record().recipient else ".tar.gz"
+    suffix = ".tar.gz.age" if authority.check_current().recipient else ".tar.gz"
     path = folder / time.strftime(f"fleet-%Y%m%d{suffix}")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -26,10 +26,11 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.ssl_target_name_override", SERVER_NAME),  # members are reached by their addresses
 )
-_OURS = (  # errors of this node's request: every member would return them
+_OURS = (  # caused by this node: every member would answer so
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.CANCELLED,
 )
 Credentials = Callable[[], Any]  # grpc.ChannelCredentials; None for a channel without TLS
 

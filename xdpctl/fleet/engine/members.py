@@ -30,6 +30,7 @@ class Members:
         self._endpoints, self._credentials = endpoints, credentials
         self._connections: dict[str, Connection] = {}
         self._known: dict[int, EngineMember] = {}  # by etcd's id of the member
+        self.looked = 0.0  # monotonic time of the last look; silence counts up to then
 
     @property
     def all(self) -> tuple[EngineMember, ...]:
@@ -51,7 +52,7 @@ class Members:
             else:
                 last = self._known.get(identity, member)
                 known[identity] = replace(last, name=member.name, votes=member.votes)
-        self._known = known
+        self._known, self.looked = known, heard
 
     def close(self) -> None:
         """End all running calls."""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics of the fleet, as this node sees it."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -34,12 +33,12 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         ("certificate_ends", "When this node's certificate ends (Unix)", fleet.reporter.expires),
     ):
         yield GaugeMetricFamily(f"xdpctl_fleet_{name}", text, float(value))
-    yield from _of_members(fleet.watching.members.all)
+    members = fleet.watching.members
+    yield from _of_members(members.all, members.looked)
 
 
-def _of_members(members: Sequence[EngineMember]) -> Iterator[Metric]:
+def _of_members(members: Sequence[EngineMember], now: float) -> Iterator[Metric]:
     """What each member of the engine answers; one that is silent keeps its last figures."""
-    now = time.monotonic()
     figures: dict[str, tuple[str, Callable[[EngineMember], float]]] = {
         "xdpctl_fleet_member_silent_seconds": (
             "Seconds since the member answered",
