@@ -90,10 +90,16 @@ class Node:
         key = key_of(added.rule)
         return self.agent.whereabouts.wait(change.number, [key], wait)
 
-    def remove(self, rule_id: str, who: Caller = ROOT, wait: Wait = Wait.LOCAL) -> Where:
+    def remove(
+        self,
+        rule_id: str,
+        who: Caller = ROOT,
+        wait: Wait = Wait.LOCAL,
+        scope: str | None = "",
+    ) -> Where:
         change = self.controller.change_by(who)
         gone = self.controller.submit(
-            lambda draft: rules.remove(draft, rule_id, who, None, {}), change
+            lambda draft: rules.remove(draft, rule_id, who, None, {}), change, scope
         ).result()
         return self.agent.whereabouts.wait(change.number, [key_of(gone)], wait)
 

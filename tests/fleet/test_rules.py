@@ -129,7 +129,7 @@ def test_a_local_rule_stays_local_and_outranks_the_fleets(fleet: Fleet) -> None:
     )
     assert "edge2 refuses it: a rule that is only on this node" in str(answer)
     # removing the local one makes room for the fleet's at the next try
-    two.remove(X_ID)
+    two.remove(X_ID, scope=None)
     two.agent.rounds.retry()
     until(lambda: two.rules() == {X: "enforce drop operator"})
 

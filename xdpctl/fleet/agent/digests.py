@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -21,7 +21,7 @@ from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.fleet.node import Digest, Seen
-from xdpctl.model.shared import Shared
+from xdpctl.model.shared import Position, Shared
 
 _SECONDS = 5.0  # between two digests
 _LASTS_SECONDS = 20.0  # for which digests differ until it counts: an end reaches nodes one by one
@@ -56,6 +56,23 @@ def differing(nodes: Iterable[Seen], now: float) -> list[str]:
     return sorted(name for name, sum_ in sums.items() if sum_ != usual or most == second)
 
 
+def _different(
+    engine: Mapping[str, int], shared: Mapping[str, Shared], position: int
+) -> tuple[list[str], set[str]]:
+    """The keys that a node has older or not at all, and those that the engine lacks."""
+    older = [
+        key
+        for key, revision in engine.items()
+        if revision <= position and (key not in shared or shared[key].revision < revision)
+    ]
+    lacking = {
+        key
+        for key, intent in shared.items()
+        if intent.stands and key not in engine and intent.revision <= position
+    }
+    return older, lacking
+
+
 class Comparison:
     """Makes this node's digest, and compares it with those of other nodes; call `step` often.
 
@@ -68,6 +85,8 @@ class Comparison:
         self.own, self.differ = Digest(), list[str]()
         self.repairs = deque[str](maxlen=10)  # what was wrong, for people
         self._made_at, self._since, self._compared_at = 0.0, dict[str, float](), -_AGAIN_SECONDS
+        self._lacking = set[str]()  # what the engine lacked at the last comparison
+        self._made_of: tuple[Position | None, int] = None, 0
 
     def step(self, nodes: Iterable[Seen], looked: float) -> None:
         """Compare with the other nodes; if digests differ, with the engine."""
@@ -102,24 +121,26 @@ class Comparison:
             self._say(f"{len(unreadable):,} records here are damaged, such as {unreadable[0]}")
 
     def _compare(self) -> None:
-        """Compare with the engine, key by key, and take over what differs."""
-        member, position = self._member, self._member.applied
-        held = member.engine.snapshot(keys.INTENTS, keys_only=True).held
-        engine = {kv.key.removeprefix(keys.INTENTS): kv.revision for kv in held}
-        shared = dict(member.controller.state.shared)
-        older = [
-            key
-            for key, revision in engine.items()
-            if revision <= position and (key not in shared or shared[key].revision < revision)
-        ]
-        gone = [
-            key
-            for key, intent in shared.items()
-            if intent.stands and key not in engine and intent.revision <= position
-        ]
-        if not older and not gone:
+        """Compare with the engine, key by key, and take over what differs.
+
+        What the engine lacks ends here only if that is so twice, in one history: an engine that was
+        restored, or goes on with a member that was behind, must end nothing.
+        """
+        member, state = self._member, self._member.controller.state
+        known = state.followed.get(POSITION)
+        found = member.engine.snapshot(keys.INTENTS, keys_only=True)
+        epoch = member.engine.get(keys.EPOCH)
+        now = f"{found.cluster:x}", (epoch.value or b"").decode(errors="replace") if epoch else ""
+        if known is None or now != (known.cluster, known.epoch) or found.revision < known.revision:
             return
-        named = [*older, *gone][:_NAMED]
+        engine = {kv.key.removeprefix(keys.INTENTS): kv.revision for kv in found.held}
+        older, lacking = _different(engine, dict(state.shared), known.revision)
+        gone, self._lacking = lacking & self._lacking, lacking
+        if older or gone:
+            self._take(older, sorted(gone), known.revision)
+
+    def _take(self, older: Sequence[str], gone: Sequence[str], position: int) -> None:
+        member, named = self._member, [*older, *gone][:_NAMED]
         member.do(lambda draft: draft.note("fleet", "fleet.repair", "", intents=named))
         found = (member.engine.get(keys.intent(key)) for key in older[:_REPAIRED])
         self._follower.take([kv for kv in found if kv is not None])
@@ -133,8 +154,9 @@ class Comparison:
 
     def _make(self) -> None:
         state = self._member.controller.state
-        position = state.followed.get(POSITION)
-        shared = list(state.shared.items())
-        if position is not None and state.followed.get(POSITION) == position:
-            revisions = {key: intent.revision for key, intent in shared if intent.stands}
+        position, shared = state.followed.get(POSITION), dict(state.shared)
+        same = self._made_of == (position, len(shared))
+        if position is not None and not same and state.followed.get(POSITION) == position:
+            revisions = {key: one.revision for key, one in shared.items() if one.stands}
+            self._made_of = position, len(shared)
             self.own = digest_of(revisions, position.revision)
