@@ -16,6 +16,7 @@ import pytest
 from xdpctl.base.system.owned_folder import rewrite_file
 from xdpctl.errors import AccessError, ConfigError
 from xdpctl.fleet.authority import units
+from xdpctl.fleet.authority.age import check_recipient, decrypted
 from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
 from xdpctl.fleet.authority.certificates import (
     addresses_of,
@@ -29,7 +30,6 @@ from xdpctl.fleet.authority.certificates import (
 )
 from xdpctl.fleet.authority.custody import (
     check_current,
-    check_recipient,
     publish,
     published,
 )
@@ -292,3 +292,8 @@ def test_a_backup_restores_no_revoked_node_and_forgets_no_revocation() -> None:
     assert set(record.nodes["edge2"].serials) == {serial(each.encode()) for each in (old, new)}
     assert set(record.serials_revoked) == {3, 4}
     assert record.engines == {"edge4": ["5"]}
+
+
+def test_a_wrong_file_for_the_operators_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fleet\.key is no file: give the one that age-keygen"):
+        decrypted(b"x", tmp_path / "fleet.key")

@@ -13,7 +13,7 @@ from xdpctl.fleet.engine.values import EngineMember, Held
 from xdpctl.fleet.keys import said_by
 from xdpctl.fleet.node import Card, Nodes, Report, Seen, encode
 from xdpctl.fleet.settings import QUOTA
-from xdpctl.fleet.troubles import of_engine, of_nodes, quorum, shown
+from xdpctl.fleet.troubles import of_engine, of_nodes, quorum, shown, words_of
 from xdpctl.lab.waits import until
 from xdpctl.notify.changes import News
 
@@ -98,6 +98,21 @@ def test_silent_nodes_are_named_and_many_are_counted() -> None:
     assert len(everything) == 30, "each of them is over by itself"
     assert [str(trouble) for trouble in shown(everything)][-1] == "more nodes do not report: 20"
     assert len(shown(everything)) == 11
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"leads": True}, "leads"),
+        ({}, "follows"),
+        ({"votes": False}, "does not vote yet"),
+        ({"led": False}, "knows no leader"),
+        ({"heard": NOW - 12}, "silent for 12s"),
+        ({"heard": 0.0}, "has not answered"),
+    ],
+)
+def test_what_a_member_does_is_said_in_words(figures: Any, words: str) -> None:
+    assert words_of(member("edge1", **figures), NOW) == words
 
 
 def test_a_member_that_has_not_joined_yet_is_no_trouble() -> None:

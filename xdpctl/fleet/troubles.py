@@ -38,6 +38,9 @@ class MemberState(StrEnum):
     SILENT = "silent"
 
 
+_WORDS = {MemberState.LEARNER: "does not vote yet", MemberState.LOST: "knows no leader"}
+
+
 class Trouble(NamedTuple):
     """One of them; `key` and `what` are the same while it lasts, `more` goes on with the sentence.
 
@@ -88,6 +91,16 @@ def state_of(member: EngineMember, now: float) -> MemberState:
     return MemberState.LEADS if member.leads else MemberState.FOLLOWS
 
 
+def words_of(member: EngineMember, now: float) -> str:
+    """The same in words."""
+    state = state_of(member, now)
+    if not member.heard:
+        return "has not answered"
+    if state is MemberState.SILENT:
+        return f"silent for {show_duration(member.silent(now))}"
+    return _WORDS.get(state, state.value)
+
+
 def quorum(members: Collection[EngineMember], now: float) -> Quorum:
     """The quorum as of `now` (monotonic seconds)."""
     voting = [member for member in members if member.votes]
@@ -129,7 +142,7 @@ def of_digests(differ: Collection[str]) -> Iterator[Trouble]:
     """The nodes that have other intents than most nodes."""
     for name in list(differ)[:_NAMED]:
         what = f"the node {name} has other rules of the fleet than the others"
-        yield Trouble(f"drift {name}", what, ": it takes all anew from another member")
+        yield Trouble(f"drift {name}", what, ": it compares what it has with the engine")
 
 
 def of_nodes(nodes: Iterable[Seen], me: str, now: float) -> Iterator[Trouble]:

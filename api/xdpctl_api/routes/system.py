@@ -149,7 +149,7 @@ async def read_readiness(ctx: Ctx) -> JSONResponse:
     if fleet is not None:
         # no token is needed here, so no names and addresses are said
         wrong = len(fleet.watching.troubles())
-        answer["fleet"] = [f"{wrong} things are wrong: xdpctl fleet status"] if wrong else []
+        answer["fleet"] = [f"troubles of the fleet: {wrong}; xdpctl fleet status"] if wrong else []
     return JSONResponse(answer, status_code=503 if problems else 200)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from xdpctl.fleet.engine.values import EngineMember
-from xdpctl.fleet.troubles import MemberState, quorum, state_of
+from xdpctl.fleet.troubles import MemberState, quorum, state_of, words_of
 
 
 class EngineMemberOut(BaseModel):
@@ -17,6 +17,7 @@ class EngineMemberOut(BaseModel):
     state: MemberState = Field(
         description="learner: it does not vote yet; lost: it knows no leader"
     )
+    text: str = Field(description="Its state in words: silent for 12s")
     silent_for: float | None = Field(description="Seconds since it answered; null: never")
     version: str | None
     bytes: int | None = Field(description="Size of its database")
@@ -58,6 +59,7 @@ def _member_out(member: EngineMember, newest: int, now: float) -> EngineMemberOu
         name=member.name,
         endpoint=member.endpoint,
         state=state_of(member, now),
+        text=words_of(member, now),
         silent_for=round(member.silent(now), 1) if heard else None,
         version=member.version if heard else None,
         bytes=member.bytes if heard else None,

@@ -51,6 +51,8 @@ def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_pa
         until(lambda: two.block("203.0.113.6/32")["fleet"]["in_engine"])
         assert "does not open it" in _refusal(two, "adopt", str(stranger))
         assert "there is no authority" in _refusal(two, "revoke", "edge1")
+        with pytest.raises(LabError, match="is no key of fleet status"):
+            two.cli("fleet", "again", "nonsense")
         assert "edge2 has the authority now" in two.admin("adopt", str(key))
         two.admin("revoke", "edge1")
         renewed = three.box.directory / "state" / "control" / "fleet" / "node.crt"

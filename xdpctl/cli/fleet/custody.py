@@ -26,10 +26,10 @@ def deposit(
     Example: xdpctl fleet deposit age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
     """
     with held(settings_of(config_file, state_dir)) as authority:
-        from xdpctl.fleet.authority import custody
+        from xdpctl.fleet.authority import age, custody
 
         record = authority.check_current()
-        record.recipient = custody.check_recipient(recipient)
+        record.recipient = age.check_recipient(recipient)
         custody.deposit(authority.engine(), authority.pair, record.recipient)
         authority.keep(record)
     output.out.print(

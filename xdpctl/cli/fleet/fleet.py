@@ -15,7 +15,6 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
 
-_MEMBERS = {"learner": "does not vote yet", "lost": "knows no leader"}
 app = typer.Typer()
 fleet_app = typer.Typer(help="Several boxes as one.", no_args_is_help=True)
 app.add_typer(fleet_app, name="fleet")
@@ -56,6 +55,12 @@ def status(
     output.table(of_members, map(_member, engine["members"]), wide)
     columns = ("node", "state", "held", ">rules", ">sets", ">incidents", ">refused", "version")
     output.table(columns, map(_row, fleet["nodes"]), wide)
+    _wrong(fleet)
+    return None
+
+
+def _wrong(fleet: dict[str, Any]) -> None:
+    """Print what is wrong with the fleet, and with each node."""
     for trouble in fleet["troubles"]:
         output.err.print(f"[yellow]![/yellow] {escape(trouble)}")
     for node in fleet["nodes"]:
@@ -64,15 +69,13 @@ def status(
         for key, why in node["refused"].items():
             text = f"does not apply {key}: {why}"
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(text)}")
-    return None
 
 
 def _member(member: dict[str, Any]) -> tuple[str, ...]:
     silent = member["silent_for"]
-    unknown = "has not answered" if silent is None else f"silent for {show_duration(silent)}"
     return (
         member["name"],
-        unknown if member["state"] == "silent" else _MEMBERS.get(member["state"], member["state"]),
+        member["text"],
         member["endpoint"] or "-",
         *("-" if silent is None else f"{si3(member[of])}B" for of in ("bytes", "bytes_used")),
         "-" if silent is None else f"{member['behind']:,}",
@@ -151,6 +154,8 @@ def again(
     Example: xdpctl fleet again rules/203.0.113.7_32
     """
     kind, _, name = key.partition("/")
+    if not kind or not name:
+        raise ConfigError(f"{key[:80]!r} is no key of fleet status: rules/203.0.113.7_32")
     where, client = path("fleet", "conflicts", kind, name), options.client(context)
     done = client.call("DELETE", where) if leave else client.call("POST", f"{where}/again")
     if not printed(done, form):

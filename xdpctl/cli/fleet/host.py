@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xdpctl.base.system.extras import need
+from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import output
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
@@ -51,9 +52,8 @@ def authority_of(settings: Settings) -> "Authority":
 def held(settings: Settings) -> "Iterator[Authority]":
     """The authority, while no other command changes it; waits for those that run."""
     authority = authority_of(settings)
-    authority.layout.prepare()
-    with (authority.layout.authority / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with Owned(settings.state_dir) as state:
+        fcntl.flock(state.fd, fcntl.LOCK_EX)
         yield authority
 
 

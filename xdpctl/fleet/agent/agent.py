@@ -88,7 +88,15 @@ class Agent:
             endpoints,
         )
         controller.sharing = self._sharing()
-        self.watching = Watching(
+        self.watching = self._watching(endpoints, tell)
+        self._numbers = count(-1, -1)  # for intents that are no change of this node
+        self._threads = [
+            threading.Thread(target=part.run, name=f"fleet {type(part).__name__}", daemon=True)
+            for part in (self.follower, self.sender, self.reporter, self.rounds, self.watching)
+        ]
+
+    def _watching(self, endpoints: Endpoints, tell: Callable[[News], None]) -> Watching:
+        return Watching(
             self.member,
             Members(lambda: endpoints.now, self._credentials.load),
             self.reporter,
@@ -98,17 +106,6 @@ class Agent:
             self.comparison,
             tell,
         )
-        self._numbers = count(-1, -1)  # for intents that are no change of this node
-        self._threads = [
-            threading.Thread(target=part.run, name=f"fleet {type(part).__name__}", daemon=True)
-            for part in (
-                self.follower,
-                self.sender,
-                self.reporter,
-                self.rounds,
-                self.watching,
-            )
-        ]
 
     def _sharing(self) -> Sharing:
         """The callbacks by which the controller informs this agent."""

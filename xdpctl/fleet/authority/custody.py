@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keeps the authority when its host is lost: its record and its encrypted key are in the engine.
 
-Below `xdpctl-authority/` only the engine's administrator reads and writes, so no node does. The key
-is encrypted with age (age-encryption.org) for a key of the operator, which is on no host.
+Below `xdpctl-authority/` only the engine's administrator reads and writes, so no node does.
 """
 
-import re
 import zlib
 from pathlib import Path
 
 import msgspec
 
-from xdpctl.errors import ConfigError, EngineError
+from xdpctl.errors import ConfigError
+from xdpctl.fleet.authority import age
 from xdpctl.fleet.authority.certificates import Pair, certificate_of
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.authority.record import Record, RecordFile
 from xdpctl.fleet.authority.signing import is_signed, signature
-from xdpctl.fleet.authority.tools import piped, tool
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.settings import FleetSettings
 
 _RECORD, _KEY = "xdpctl-authority/record", "xdpctl-authority/key"
-_RECIPIENT = re.compile(r"age1[0-9a-z]{20,200}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]{40,1000}( \S+)?")
 _BYTES_MAX = 8 << 20  # of a record
 _records = msgspec.json.Decoder(Record)
 
@@ -62,34 +59,9 @@ def check_current(engine: Etcd, record: Record, ca: bytes) -> None:
         )
 
 
-def check_recipient(recipient: str) -> str:
-    """A public key of age or SSH; ConfigError if it is none."""
-    if not _RECIPIENT.fullmatch(recipient.strip()):
-        raise ConfigError(
-            f"{recipient[:6]!r}... is no public key of age or SSH: make one on your own "
-            "computer, age-keygen -o fleet.key, and give the line that begins with age1"
-        )
-    return recipient.strip()
-
-
-def encrypted(data: bytes, recipient: str) -> bytes:
-    """Encrypt some bytes for a public key, as text. EngineError if age refuses it."""
-    return piped(tool("age"), "--encrypt", "--armor", "--recipient", recipient, data=data)
-
-
-def decrypted(data: bytes, identity: Path) -> bytes:
-    """Decrypt with the operator's key; ConfigError if it does not open the data."""
-    if not identity.is_file():
-        raise ConfigError(f"{identity} is no file: give the one that age-keygen has written")
-    try:
-        return piped(tool("age"), "--decrypt", "--identity", str(identity), data=data)
-    except EngineError as error:
-        raise ConfigError(f"{identity} does not open it: {error}") from error
-
-
 def deposit(engine: Etcd, pair: Pair, recipient: str) -> None:
     """Store the authority's key in the engine, encrypted for the operator's key."""
-    engine.put(_KEY, encrypted(pair.key, recipient))
+    engine.put(_KEY, age.encrypted(pair.key, recipient))
 
 
 def adopt(layout: Layout, fleet: FleetSettings, identity: Path) -> None:
@@ -102,7 +74,7 @@ def adopt(layout: Layout, fleet: FleetSettings, identity: Path) -> None:
             "was not deposited (xdpctl fleet deposit, where the authority was). Restore a backup "
             "instead: xdpctl fleet restore"
         )
-    pair = Pair(ca, decrypted(key, identity))
+    pair = Pair(ca, age.decrypted(key, identity))
     certificate_of(ca, ca, pair.key)
     record.term, record.holder = record.term + 1, fleet.name
     publish(engine, record, pair)  # first, so that the earlier host cannot use its copy any more

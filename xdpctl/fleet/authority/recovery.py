@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError
+from xdpctl.fleet.authority import age
 from xdpctl.fleet.authority.authority import PREFIX, Authority
 from xdpctl.fleet.authority.checks import check_address
 from xdpctl.fleet.authority.daemon import Daemon
@@ -47,8 +48,7 @@ def backup(authority: Authority, path: Path, tried: bool = False) -> int:
             _write(plain, snapshot, folder)
             if path.suffix == ENCRYPTED:
                 secret = plain.with_suffix(ENCRYPTED)
-                words = ("--encrypt", "--recipient", recipient, "--output", str(secret), str(plain))
-                run(tool("age"), *words, seconds=_SNAPSHOT_SECONDS)
+                age.encrypt_file(plain, secret, recipient)
                 plain = secret
             with plain.open("rb") as source, os.fdopen(_created(fresh), "wb") as target:
                 shutil.copyfileobj(source, target)
@@ -132,11 +132,7 @@ def _opened(path: Path, identity: Path | None, plain: Path) -> Path:
     """Decrypt a backup; the file without encryption."""
     if identity is None:
         raise ConfigError(f"{path} is encrypted: give the key that opens it, --identity FILE")
-    words = ("--decrypt", "--identity", str(identity), "--output", str(plain), str(path))
-    try:
-        run(tool("age"), *words, seconds=_SNAPSHOT_SECONDS)
-    except EngineError as error:
-        raise ConfigError(f"{identity} does not open {path}: {error}") from error
+    age.decrypt_file(path, plain, identity)
     return plain
 
 
