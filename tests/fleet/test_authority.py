@@ -4,8 +4,6 @@
 import json
 import os
 import pwd
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from unittest import mock
@@ -15,7 +13,6 @@ import pytest
 
 from xdpctl.base.system.owned_folder import rewrite_file
 from xdpctl.errors import AccessError, ConfigError
-from xdpctl.fleet.authority import units
 from xdpctl.fleet.authority.age import check_recipient, decrypted
 from xdpctl.fleet.authority.bundle import Bundle, parse_token, seal, unseal
 from xdpctl.fleet.authority.certificates import (
@@ -33,7 +30,6 @@ from xdpctl.fleet.authority.custody import (
     publish,
     published,
 )
-from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import node_roles
 from xdpctl.fleet.authority.layout import Layout
 from xdpctl.fleet.authority.record import NodeRecord, Record
@@ -156,31 +152,6 @@ def test_unreadable_certificates_do_not_make_a_node_fall_back_to_clear_text() ->
         found.load()
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_unit_of_etcd_is_valid_and_confined(tmp_path: Path) -> None:
-    made = tmp_path / units.ETCD
-    program = shutil.which("true") or "/bin/true"
-    made.write_text(Daemon(Layout(tmp_path, "nobody", "nogroup")).unit(program))
-    words = ["systemd-analyze", "verify", "--recursive-errors=no", str(made)]
-    found = subprocess.run(words, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert not found.stderr
-    words = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(made)]
-    found = subprocess.run(words, capture_output=True, text=True)
-    assert found.returncode == 0, "its exposure is above 2.0 of 10: " + found.stdout
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_units_of_the_upkeep_are_valid(tmp_path: Path) -> None:
-    for name, text in units.upkeep(tmp_path).items():
-        (tmp_path / name).write_text(text)
-    for name in (units.UPKEEP, units.TIMER):
-        words = ["systemd-analyze", "verify", "--recursive-errors=no", str(tmp_path / name)]
-        found = subprocess.run(words, capture_output=True, text=True)
-        assert found.returncode == 0, found.stderr
-        assert not found.stderr
-
-
 def test_certificates_are_due_in_their_last_third() -> None:
     authority = new_authority("test")
     pem = issued(authority, "edge2", seconds=90 * 86_400.0).certificate.decode()
@@ -279,6 +250,17 @@ def test_all_certificates_of_a_name_are_revoked_and_stay_revoked() -> None:
     assert record.readmit("edge2")
     assert set(record.serials_revoked) == serials
     assert not record.readmit("edge2")
+
+
+def test_a_member_that_left_has_no_certificate_for_the_engine_any_more() -> None:
+    members = {"edge1": "192.0.2.1", "edge2": "192.0.2.2"}
+    engines = {"edge1": ["1"], "edge2": ["2", "3"]}
+    record = Record("f", {}, members=members, engines=engines)
+    assert not record.keep_members({"192.0.2.1", "192.0.2.2"})
+    assert record.keep_members({"192.0.2.1"})
+    assert list(record.members) == ["edge1"]
+    assert record.serials_revoked == [2, 3]
+    assert record.revoke("edge1"), "a witness is no node, and can be revoked"
 
 
 def test_a_backup_restores_no_revoked_node_and_forgets_no_revocation() -> None:

@@ -191,6 +191,27 @@ def test_the_fleet_table_is_added_to_the_configuration_and_removed_again(tmp_pat
     assert config.load(file).interfaces == ("eth0",)
 
 
+def test_lines_of_the_fleet_table_change_and_all_others_stay(tmp_path: Path) -> None:
+    file = tmp_path / "xdpctl.toml"
+    table = '[fleet]\nname = "edge1"\nendpoints = ["a:1"]  # near\narm = "off"\n'
+    file.write_text(f"port = 1\n\n{table}\n[listen]\nport = 0\n")
+    configuration.change_table(file, {"endpoints": ["b:1"], "revoked_list": "/x"})
+    changed = file.read_text()
+    assert '"b:1"' in changed
+    assert 'arm = "off"' in changed
+    assert changed.endswith("[listen]\nport = 0\n")
+    configuration.change_table(file, {"revoked_list": None})
+    assert "revoked_list" not in file.read_text()
+    lines = 'name = "edge1"\nendpoints = [\n  "a:1",\n]\n'
+    file.write_text(f"[fleet]\n{lines}")
+    with pytest.raises(ConfigError, match=r"write these lines into \[fleet\] yourself: endpoints"):
+        configuration.change_table(file, {"endpoints": ["b:1"]})
+    assert file.read_text() == f"[fleet]\n{lines}"
+    file.write_text("")
+    with pytest.raises(ConfigError, match=r"has no table \[fleet\]"):
+        configuration.change_table(file, {"endpoints": ["b:1"]})
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [

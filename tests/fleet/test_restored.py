@@ -2,9 +2,11 @@
 """An engine that lost changes: restored from a backup, or continued from a member behind."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from msgspec import Raw, structs
 
 from tests.fleet.boxes import Node
@@ -12,9 +14,11 @@ from tests.fleet.engines import Etcd
 from tests.fleet.test_engine_faults import X_ID, Y_ID, ctl
 from tests.support.fakes import ask
 from xdpctl.control.state.draft import Draft
+from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import POSITION
 from xdpctl.fleet.agent.intake import Incoming
+from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.intent import VERSION, Intent, decode
 from xdpctl.lab.waits import until
 from xdpctl.model.shared import Unsent
@@ -113,6 +117,32 @@ def test_changes_lost_by_a_member_that_was_behind_are_stated_again(
     two.start()
     until(lambda: all(set(n.rules()) == {X, Y, Z} for n in (one, two, third)))
     assert engine.get(keys.intent(f"rules/{Y_ID}"))
+
+
+def test_an_engine_of_an_earlier_epoch_is_not_used() -> None:
+    with only("before") as before, only("after") as after:
+        for etcd, epoch in ((before, b"1"), (after, b"2")):
+            with closing(Engine([etcd.endpoint])) as writer:
+                writer.put(keys.FLEET, b"f")
+                writer.put(keys.EPOCH, epoch)
+        with closing(Engine([after.endpoint, before.endpoint])) as engine:
+            assert engine.get(keys.EPOCH)
+            engine.turn_away(engine.turn)
+            with pytest.raises(EngineError, match="is from before a restore"):
+                engine.put("x", b"")
+            assert engine.put("x", b""), "the next one is used"
+            assert engine.endpoint == after.endpoint
+            with pytest.raises(EngineError, match="is from before a restore"):
+                engine.at(before.endpoint).get("x")
+
+
+@contextmanager
+def only(name: str) -> Iterator[Etcd]:
+    etcd = Etcd(name=name)
+    try:
+        yield etcd
+    finally:
+        etcd.remove()
 
 
 def test_after_a_restore_no_node_undoes_other_nodes_changes_or_the_policy(

@@ -282,7 +282,7 @@ def test_a_ttl_ends_at_an_absolute_time_if_both_clocks_are_synchronised(fleet: F
 def test_the_position_is_stored_together_with_the_applied_changes(fleet: Fleet) -> None:
     one, two = fleet("edge1"), fleet("edge2")
     one.add(ask(X), wait=Wait.MAJORITY)
-    until(lambda: X in two.rules())
+    until(lambda: X in two.rules() and POSITION in two.controller.state.followed)
     known = two.controller.state.shared[f"rules/{X_ID}"]
     assert two.controller.state.followed[POSITION].revision >= known.revision
     two.stop()

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,35 @@ def add_table(path: Path, settings: FleetSettings, group: str) -> None:
 def remove_table(path: Path) -> None:
     """Take the table out of the file."""
     _write(path, _TABLE.sub("", _read(path)).rstrip() + "\n")
+
+
+def change_table(path: Path, fields: Mapping[str, Any]) -> None:
+    """Change some lines of the table; None removes one. What else is in it stays as it is."""
+    text = _read(path)
+    table = _TABLE.search(text)
+    if table is None:
+        raise ConfigError(f"{path} has no table [fleet]")
+    lines = [
+        line
+        for line in table.group().rstrip().splitlines()
+        if line.partition("=")[0].strip() not in fields
+    ]
+    lines += [f"{name} = {_value(value)}" for name, value in fields.items() if value is not None]
+    rest = text[table.end() :]
+    changed = text[: table.start()] + "\n".join(lines) + "\n" + (rest and f"\n{rest}")
+    wanted = {**_fleet_of(text), **fields}
+    if _fleet_of(changed) != {name: value for name, value in wanted.items() if value is not None}:
+        said = ", ".join(f"{name} = {_value(value)}" for name, value in fields.items())
+        raise ConfigError(f"{path} is not changed: write these lines into [fleet] yourself: {said}")
+    _write(path, changed)
+
+
+def _fleet_of(text: str) -> Any:
+    """The table of a configuration; None if it cannot be read."""
+    try:
+        return tomllib.loads(text)["fleet"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return None
 
 
 def _value(value: Any) -> str:

@@ -83,6 +83,14 @@ encode = msgspec.json.Encoder().encode
 _cards, _reports = msgspec.json.Decoder(Card), msgspec.json.Decoder(Report)
 
 
+def card_of(value: bytes) -> Card:
+    """A node's card; an empty one if it cannot be read."""
+    try:
+        return _plain_card(_cards.decode(value[:_BYTES_MAX]))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return Card()
+
+
 def instance_of(value: bytes | None) -> str:
     """Which run of a node wrote a report; "" if it cannot be read."""
     try:

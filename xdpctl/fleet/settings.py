@@ -39,7 +39,7 @@ class FleetSettings(Table, frozen=True):
     reached in clear text, which only tests do. `backups` is the folder for daily backups, on the
     member with the authority. `revoked_list` is the list of revoked certificates
     that etcd on this host reads; None if this host runs no etcd. With `port` 0, other nodes cannot
-    ask this one.
+    ask this one. A `witness` runs etcd alone, without a filter.
     """
 
     name: str = ""
@@ -51,6 +51,7 @@ class FleetSettings(Table, frozen=True):
     revoked_list: Path | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = PORT
     backups: Path | None = None
+    witness: bool = False
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse names, endpoints and prefixes that are not valid."""
@@ -93,6 +94,7 @@ class FleetSettings(Table, frozen=True):
             "groups": list(self.groups),
             "certificates": str(self.certificates),
             **({"revoked_list": str(self.revoked_list)} if self.revoked_list else {}),
+            "witness": self.witness,
             "port": self.port,
         }
 

@@ -129,6 +129,13 @@ def of_engine(members: Collection[EngineMember], now: float) -> Iterator[Trouble
         yield Trouble(f"alarm {alarm}", what, more)
 
 
+def of_own_member(members: Collection[EngineMember], name: str) -> Iterator[Trouble]:
+    """What is wrong with the etcd of this host."""
+    if members and not any(m.name == name or not m.endpoint for m in members):
+        what = "the etcd of this host is no member of the engine any more"
+        yield Trouble("no member", what, ". On it: xdpctl fleet demote --force", shared=False)
+
+
 def of_damage(damaged: Mapping[str, str], members: Iterable[EngineMember]) -> Iterator[Trouble]:
     """The members that have damaged data, by endpoint with a key that is damaged there."""
     names = {member.endpoint: member.name for member in members}

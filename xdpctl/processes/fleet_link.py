@@ -74,6 +74,10 @@ def agent_of(
     need("fleet")
     from xdpctl.fleet.agent.agent import Agent
 
+    if settings.fleet.witness:
+        raise ConfigError(
+            "this host is a witness of a fleet, without a filter: stop xdpctl; its etcd goes on"
+        )
     agent = Agent(settings.fleet, controller, health, policy.set, tell)
     refresher.may_fetch = agent.may_fetch
     policy.load()

@@ -56,7 +56,7 @@ class Edge:
         """Run a command of `xdpctl fleet` as root on this node; return its output."""
         command = (sys.executable, "-m", "xdpctl", "--socket", str(self.box.socket), "fleet")
         more = ("--config", str(self.config), "--state-dir", str(self.box.directory / "state"))
-        quiet = words[0] not in ("init", "token", "join", "renew")
+        quiet = words[0] not in ("init", "token", "join", "renew", "replace", "promote")
         output = self.host.sh(*command, *words, *more, *([] if quiet else ["--json"]))
         return output if quiet else json.loads(output)
 
@@ -82,6 +82,38 @@ class Edge:
         return {
             r["text"]: f"{r['mode']} {r['action']} {r['origin']}" for r in self.box.client.pages()
         }
+
+    def join(self, host: "Edge", token: str) -> None:
+        """Join at a node with a token; etcd's process is noted if this one is a member then."""
+        self.etcd = self.admin("join", host.address, "--token", token)["etcd"]
+
+    def restart(self) -> None:
+        """Start the box again with its configuration as it is now."""
+        self.box.stop()
+        self.start()
+
+    def lose(self) -> None:
+        """End everything of this node, as if its host were gone."""
+        self.kill_etcd()
+        self.etcd = 0
+        self.box.stop()
+        self.cut()
+
+    def refusal(self, *words: str) -> str:
+        """The error of a command of `xdpctl fleet`."""
+        try:
+            self.admin(*words)
+        except LabError as error:
+            return str(error)
+        raise AssertionError(f"{words} was not refused")
+
+    def troubles(self) -> list[str]:
+        """What this node says is wrong with the fleet."""
+        return list(self.call("GET", "/v1/fleet")["troubles"])
+
+    def engine(self) -> str:
+        """What this node says about the engine."""
+        return str(self.call("GET", "/v1/fleet")["engine"]["text"])
 
     def cut(self) -> None:
         """Disconnect the node from the hub."""
@@ -129,10 +161,7 @@ class FleetLab:
         self.hub.ip("link add br0 type bridge")
         self.hub.ip("link set br0 up")
         for number in range(1, self._count + 1):
-            edge = Edge(self, number)
-            self.edges.append(edge)
-            self.ends.callback(edge.box.remove)
-            self.ends.callback(_end, edge)
+            self.another(number)
 
     def found(self) -> None:
         """Found the fleet, and let all nodes in; they are started."""
@@ -147,7 +176,15 @@ class FleetLab:
     def let_in(self, edge: Edge, member: bool, *more: str) -> None:
         words = ["token", edge.name, "--address", edge.address, *more]
         token = self.edges[0].admin(*words, *(["--member"] if member else []))["token"]
-        edge.etcd = edge.admin("join", self.edges[0].address, "--token", token)["etcd"]
+        edge.join(self.edges[0], token)
+
+    def another(self, number: int) -> Edge:
+        """A new host, which is in no fleet yet."""
+        edge = Edge(self, number)
+        self.edges.append(edge)
+        self.ends.callback(edge.box.remove)
+        self.ends.callback(_end, edge)
+        return edge
 
     def live(self, edge: Edge) -> list[str]:
         """The nodes that one node knows as live."""

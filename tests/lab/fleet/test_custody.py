@@ -27,14 +27,6 @@ def age_key(folder: Path, name: str) -> tuple[Path, str]:
     return file, public.stdout.decode().strip()
 
 
-def lose(edge: Edge) -> None:
-    """End everything of a node, as if its host were gone."""
-    edge.kill_etcd()
-    edge.etcd = 0
-    edge.box.stop()
-    edge.cut()
-
-
 def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_path: Path) -> None:
     key, public = age_key(tmp_path, "fleet.key")
     stranger, _ = age_key(tmp_path, "another.key")
@@ -42,15 +34,15 @@ def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_pa
         one, two, three = fleet.edges
         with pytest.raises(LabError, match="is no public key of age or SSH"):
             one.admin("deposit", "age1")
-        assert "was not deposited" in _refusal(two, "adopt", str(key))
+        assert "was not deposited" in two.refusal("adopt", str(key))
         one.admin("deposit", public)
         archive = tmp_path / "fleet.tar.gz.age"
         one.admin("backup", str(archive))
         assert archive.read_bytes().startswith(b"age-encryption.org")
-        lose(one)
+        one.lose()
         until(lambda: two.block("203.0.113.6/32")["fleet"]["in_engine"])
-        assert "does not open it" in _refusal(two, "adopt", str(stranger))
-        assert "there is no authority" in _refusal(two, "revoke", "edge1")
+        assert "does not open it" in two.refusal("adopt", str(stranger))
+        assert "there is no authority" in two.refusal("revoke", "edge1")
         with pytest.raises(LabError, match="is no key of fleet status"):
             two.cli("fleet", "again", "nonsense")
         assert "edge2 has the authority now" in two.admin("adopt", str(key))
@@ -59,19 +51,17 @@ def test_another_member_takes_the_authority_over_while_the_engine_goes_on(tmp_pa
         before = renewed.read_bytes()
         two.admin("renew", "edge3")
         until(lambda: renewed.read_bytes() != before)
-        four = Edge(fleet, 4)
-        fleet.edges.append(four)
-        fleet.ends.callback(four.box.remove)
+        four = fleet.another(4)
         assert "defragmented" not in two.admin("upkeep")  # although a configured endpoint is dead
         token = two.admin("token", "edge4", "--address", four.address, "--member")["token"]
-        four.etcd = four.admin("join", two.address, "--token", token)["etcd"]
+        four.join(two, token)
         four.start()
         until(lambda: "src 203.0.113.6/32" in four.sources())
-        until(lambda: "3 of 3" in two.call("GET", "/v1/fleet")["engine"]["text"])
+        until(lambda: "3 of 3" in two.engine())
         # the old host comes back, and must not let anybody in
         one.heal()
-        assert "edge2 has the authority now" in _refusal(
-            one, "token", "edge5", "--address", "10.77.0.5"
+        assert "another member has taken the authority over" in one.refusal(
+            "token", "edge5", "--address", "10.77.0.5"
         )
 
 
@@ -85,12 +75,12 @@ def test_upkeep_renews_backs_up_and_says_what_is_missing(tmp_path: Path) -> None
         one.config.write_text(f'{text}backups = "{folder}"\n')
         one.start()
         missing = "the fleet was not backed up yet"
-        until(lambda: any(missing in each for each in one.call("GET", "/v1/fleet")["troubles"]))
+        until(lambda: any(missing in each for each in one.troubles()))
         one.admin("deposit", public)
         said = one.admin("upkeep")
         assert "renewed" not in said
         assert "fleet-" in said
-        until(lambda: not one.call("GET", "/v1/fleet")["troubles"])
+        until(lambda: not one.troubles())
         # a certificate in its last third
         certificate = two.box.directory / "state" / "control" / "fleet" / "node.crt"
         _age(one, "edge2")
@@ -100,11 +90,10 @@ def test_upkeep_renews_backs_up_and_says_what_is_missing(tmp_path: Path) -> None
         two.block("203.0.113.6/32")
         # the backup is restored on a host that has nothing
         (archive,) = folder.iterdir()
-        lose(one)
-        three = Edge(fleet, 3)
-        fleet.ends.callback(three.box.remove)
+        one.lose()
+        three = fleet.another(3)
         words = ("restore", str(archive), "--name", "edge3", "--address", three.address, "--yes")
-        assert "is encrypted: give the key" in _refusal(three, *words)
+        assert "is encrypted: give the key" in three.refusal(*words)
         three.admin(*words, "--identity", str(key))
         three.etcd = int(three.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
 
@@ -120,10 +109,3 @@ def _age(edge: Edge, name: str) -> None:
     new = issued(pair, name, addresses_of(old), 3600.0, public_pem(old), unit="states")
     record["nodes"][name]["certificate"] = new.certificate.decode()
     (folder / "fleet.json").write_text(json.dumps(record))
-
-
-def _refusal(edge: Edge, *words: str) -> str:
-    """The error of a command."""
-    with pytest.raises(LabError) as found:
-        edge.admin(*words)
-    return str(found.value)

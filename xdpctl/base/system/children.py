@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,6 +37,21 @@ def end_process(process: "subprocess.Popen[bytes]", seconds: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def end_other(process: int, seconds: float) -> None:
+    """The same for a process, by its id, that is no child of this one."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], seconds)[0]:
+                return
+    finally:
+        os.close(handle)
 
 
 def python(module: str, *arguments: str) -> list[str]:

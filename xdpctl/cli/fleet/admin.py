@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands that root runs on a node: found a fleet, join, leave, renew, revoke."""
+"""Commands that root runs on a node: found a fleet, leave it or its engine, renew, revoke."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from xdpctl.base.durations import parse_duration
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet.host import (
-    RESTART,
     Address,
     Groups,
     Name,
@@ -17,10 +15,15 @@ from xdpctl.cli.fleet.host import (
     held,
     settings_of,
     tell_of_etcd,
+    tell_of_restart,
 )
 from xdpctl.cli.formats import Format, printed
 from xdpctl.config import paths
-from xdpctl.errors import ConfigError, Refused, Unreachable
+from xdpctl.errors import ConfigError, EngineError, Refused, Unreachable
+from xdpctl.fleet.settings import FleetSettings
+
+if TYPE_CHECKING:
+    from xdpctl.fleet.authority.installation import Installation
 
 
 def init(
@@ -45,98 +48,22 @@ def init(
     add_table(path, node, settings.group)
     if printed({"name": name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
-    output.out.print(f"founded: {name} is the first node. {RESTART}")
+    output.out.print(f"founded: {name} is the first node")
+    tell_of_restart()
     tell_of_etcd(process, settings)
     output.out.print("  let another node in: xdpctl fleet token edge2 --address ADDRESS")
 
 
-def token(
-    name: Name,
-    address: Address,
-    group: Groups = None,
-    member: Annotated[
-        bool,
-        typer.Option("--member", help="The node also runs etcd; use an odd number of members."),
-    ] = False,
-    follow_only: Annotated[
-        bool,
-        typer.Option("--follow-only", help="The node applies intents, but none is stated on it."),
-    ] = False,
-    within: Annotated[str, typer.Option("--within", help="Time in which to use the token.")] = "1h",
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Make a token with which one node joins. Run it where the fleet was founded.
-
-    Example: xdpctl fleet token edge2 --address 192.0.2.2
-    """
-    settings = settings_of(config_file, state_dir)
-    seconds = parse_duration(within, "within")
-    with held(settings) as authority:
-        secret = authority.token(name, address, group or (), member, not follow_only, seconds)
-        here = next(iter(authority.record().members.values()))
-    command = f"xdpctl fleet join {here}"
-    if printed({"name": name, "token": secret, "command": command}, form):
-        return
-    output.out.print(f"on {name}, as root, within {within}: {command}")
-    output.out.print("it asks for the token, which can be used once:")
-    output.out.print(secret, markup=False, soft_wrap=True)
-
-
-_Secret = Annotated[
-    str,
-    typer.Option(
-        "--token",
-        prompt="token",
-        hide_input=True,
-        help="Token of `xdpctl fleet token`; default: asked for, or read from standard input.",
-    ),
+_Force = Annotated[
+    bool,
+    typer.Option("--force", help="Also if the engine does not answer, or refuses this host."),
 ]
-
-
-def join(
-    host: Annotated[str, typer.Argument(help="Address of a node of the fleet.")],
-    secret: _Secret = "",
-    config_file: options.Config = None,
-    state_dir: options.StateDir = None,
-    form: options.Output = Format.TABLE,
-) -> None:
-    """Join the fleet of a node: get a certificate, and write the configuration.
-
-    Other users of this host can see the options of a command, so paste the token when asked.
-
-    Example: xdpctl fleet join 192.0.2.1
-    """
-    from xdpctl.fleet.configuration import add_table, check_absent
-
-    path = config_file or paths.CONFIG_FILE
-    settings = settings_of(config_file, state_dir)
-    check_absent(path)
-    authority = authority_of(settings)
-    from xdpctl.fleet.authority.bundle import fetch, parse_token, used
-    from xdpctl.fleet.authority.installation import Installation
-
-    parsed = parse_token(secret)
-    bundle = fetch(host, parsed)
-    node, process = Installation(authority.layout).join(bundle)
-    add_table(path, node, settings.group)
-    try:
-        used(host, parsed)
-    except Unreachable as error:
-        output.err.print(
-            f"[yellow]note:[/yellow] the token can still be used: {escape(str(error))}"
-        )
-    if printed({"name": node.name, "endpoints": list(node.endpoints), "etcd": process}, form):
-        return
-    output.out.print(f"joined as {node.name}. {RESTART}")
-    tell_of_etcd(process, settings)
-    output.out.print("  rules that this node had stay its own; to share them: xdpctl fleet share")
 
 
 def leave(
     context: typer.Context,
     yes: options.Yes = False,
+    force: _Force = False,
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
@@ -155,7 +82,7 @@ def leave(
     from xdpctl.fleet.authority.installation import Installation
 
     installed = Installation(authority.layout)
-    installed.leave_engine(settings.fleet)
+    _leave_engine(installed, settings.fleet, force)
     try:
         options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
@@ -163,14 +90,59 @@ def leave(
     remove_table(config_file or paths.CONFIG_FILE)
     installed.remove()
     output.out.print(
-        "left; restart xdpctl. On the node with the authority: "
-        f"xdpctl fleet revoke {settings.fleet.name}"
+        f"left. On the node with the authority: xdpctl fleet revoke {settings.fleet.name}"
     )
+    tell_of_restart()
     if authority.exists:
         output.out.print(
             f"  the authority is still here, in {authority.layout.authority}: keep it as long as "
             "there is a fleet"
         )
+
+
+def _leave_engine(installed: "Installation", fleet: FleetSettings, force: bool) -> None:
+    try:
+        installed.leave_engine(fleet)
+    except EngineError as error:
+        if not force:
+            raise EngineError(f"{error}. If it will not answer any more: --force") from error
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
+
+
+def demote(
+    yes: options.Yes = False,
+    force: _Force = False,
+    config_file: options.Config = None,
+    state_dir: options.StateDir = None,
+) -> None:
+    """Make this member of the engine a node only: it runs no etcd any more, and keeps its rules.
+
+    Example: xdpctl fleet demote
+    """
+    from xdpctl.fleet.configuration import change_table
+
+    settings = settings_of(config_file, state_dir)
+    fleet, authority = settings.fleet, authority_of(settings)
+    if not fleet or not authority.layout.configuration.exists():
+        raise ConfigError("this host is no member of a fleet's engine")
+    from xdpctl.fleet.authority.installation import Installation
+
+    if authority.exists and not force and authority.is_current:
+        raise ConfigError(
+            f"{fleet.name} has the authority: first, on another member: xdpctl fleet adopt FILE"
+        )
+    installed = Installation(authority.layout)
+    others = installed.other_endpoints(fleet)
+    if not others:
+        raise ConfigError(f"{fleet.name} knows no other member: let one join first, or leave")
+    if not yes:
+        typer.confirm(f"{fleet.name} runs no etcd any more?", abort=True)
+    _leave_engine(installed, fleet, force)
+    installed.remove_engine()
+    lines = {"endpoints": list(others), "revoked_list": None}
+    change_table(config_file or paths.CONFIG_FILE, lines)
+    output.out.print(f"{fleet.name} is no member any more, and still a node")
+    tell_of_restart()
 
 
 def revoke(

@@ -8,12 +8,12 @@ import typer
 
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet.host import (
-    RESTART,
     Address,
     authority_of,
     held,
     settings_of,
     tell_of_etcd,
+    tell_of_restart,
 )
 from xdpctl.config import paths
 from xdpctl.config.settings import Settings
@@ -103,7 +103,8 @@ def _begin_anew(
             node = authority.install_node(name, address)
             authority.publish_revoked()
             add_table(config, node, settings.group)
-            output.out.print(f"  it is the node {name} of the fleet now. {RESTART}")
+            output.out.print(f"  it is the node {name} of the fleet now")
+            tell_of_restart()
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "
         f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '

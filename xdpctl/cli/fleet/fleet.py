@@ -10,7 +10,7 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet import admin, backups, custody
+from xdpctl.cli.fleet import admin, backups, custody, joining
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
@@ -200,8 +200,11 @@ def policy(
 
 for command in (
     admin.init,
-    admin.token,
-    admin.join,
+    joining.token,
+    joining.join,
+    joining.replace,
+    joining.promote,
+    admin.demote,
     admin.leave,
     admin.renew,
     admin.revoke,

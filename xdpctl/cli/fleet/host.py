@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from xdpctl.base.system.extras import need
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.cli import output
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from xdpctl.fleet.authority.authority import Authority
@@ -27,7 +28,6 @@ Address = Annotated[
 Groups = Annotated[
     list[str] | None, typer.Option("--group", help="Group of the node; may be given several times.")
 ]
-RESTART = "restart xdpctl, and then see: xdpctl fleet status"
 
 
 def settings_of(config_file: Path | None, state_dir: Path | None) -> Settings:
@@ -55,6 +55,19 @@ def held(settings: Settings) -> "Iterator[Authority]":
     with Owned(settings.state_dir) as state:
         fcntl.flock(state.fd, fcntl.LOCK_EX)
         yield authority
+
+
+def tell_of_restart() -> None:
+    """Restart the control plane where systemd runs it; otherwise say that it is to be done."""
+    from xdpctl.fleet.authority import units
+
+    try:
+        done = units.restart(units.CONTROL)
+    except EngineError as error:
+        output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
+        done = False
+    said = "xdpctl was restarted" if done else "restart xdpctl"
+    output.out.print(f"  {said}; then see: xdpctl fleet status")
 
 
 def tell_of_etcd(process: int, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from xdpctl.errors import RuleError
 from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
 from xdpctl.fleet.agent.digests import Comparison
-from xdpctl.fleet.agent.follower import Follower
+from xdpctl.fleet.agent.follower import POSITION, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import forget_fleet, known
 from xdpctl.fleet.agent.reporter import HowItIs, Reporter
@@ -59,6 +59,8 @@ class Agent:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
         engine = Engine(endpoints.now, self._credentials.load, settings.prefix)
+        if position := controller.state.followed.get(POSITION):
+            engine.fleet, engine.epoch = position.fleet, position.epoch
         self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
         self.detected = Detected(self.member)
@@ -98,7 +100,7 @@ class Agent:
     def _watching(self, endpoints: Endpoints, tell: Callable[[News], None]) -> Watching:
         return Watching(
             self.member,
-            Members(lambda: endpoints.now, self._credentials.load),
+            Members(lambda: endpoints.now, self._credentials.load, self._cluster),
             self.reporter,
             self.whereabouts.looked,
             self.rounds.feeds,
@@ -106,6 +108,11 @@ class Agent:
             self.comparison,
             tell,
         )
+
+    def _cluster(self) -> str:
+        """The engine's cluster that this node follows; "" while it has followed none."""
+        position = self.member.controller.state.followed.get(POSITION)
+        return position.cluster if position else ""
 
     def _sharing(self) -> Sharing:
         """The callbacks by which the controller informs this agent."""

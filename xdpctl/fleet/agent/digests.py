@@ -19,6 +19,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.agent.follower import POSITION, Follower
 from xdpctl.fleet.agent.intake import Incoming
 from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.engine.calls import text_of
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.fleet.node import Digest, Seen
 from xdpctl.model.shared import Position, Shared
@@ -130,7 +131,7 @@ class Comparison:
         known = state.followed.get(POSITION)
         found = member.engine.snapshot(keys.INTENTS, keys_only=True)
         epoch = member.engine.get(keys.EPOCH)
-        now = f"{found.cluster:x}", (epoch.value or b"").decode(errors="replace") if epoch else ""
+        now = f"{found.cluster:x}", text_of(epoch.value) if epoch else ""
         if known is None or now != (known.cluster, known.epoch) or found.revision < known.revision:
             return
         engine = {kv.key.removeprefix(keys.INTENTS): kv.revision for kv in found.held}

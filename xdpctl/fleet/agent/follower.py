@@ -25,6 +25,7 @@ from xdpctl.fleet.agent.intake import Incoming, Intake, Taken
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import forget_fleet, forget_revisions
 from xdpctl.fleet.agent.specials import Specials
+from xdpctl.fleet.engine.calls import text_of
 from xdpctl.fleet.engine.values import Held, Snapshot
 from xdpctl.fleet.intent import VERSION, Intent
 from xdpctl.model import tags
@@ -83,7 +84,7 @@ class Follower:
     def _follow(self) -> None:
         engine = self._member.engine
         head = engine.snapshot(keys.FLEET)
-        texts = {kv.key: (kv.value or b"").decode(errors="replace")[:64] for kv in head.held}
+        texts = {kv.key: text_of(kv.value) for kv in head.held}
         position = self._member.controller.state.followed.get(POSITION)
         cluster, fleet = f"{head.cluster:x}", texts.get(keys.FLEET, "")
         now = Position(cluster, 0, 0.0, fleet, texts.get(keys.EPOCH, ""))
@@ -92,9 +93,7 @@ class Follower:
             self._member.do(forget_fleet)
             position = None
         if position and (position.another(now) or position.revision > head.revision):
-            log.warning(
-                "the engine was restored or replaced: this node states anew what the engine lacks"
-            )
+            log.warning("the engine was restored: this node states anew what the engine lacks")
             self._member.do(forget_revisions)
             self._again = True
         if self._again or position is None:

@@ -14,6 +14,7 @@ from xdpctl.fleet.agent.notices import Telling
 from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.engine.calls import text_of
 from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.revocations import Revocations
 
@@ -111,8 +112,8 @@ class Rounds:
         engine, turn = self._member.engine, self._member.engine.turn
         position = self._member.controller.state.followed.get(POSITION)
         kv = engine.get(keys.EPOCH)
-        epoch = (kv.value or b"").decode(errors="replace")[:64] if kv else ""
-        if position is not None and position.epoch != epoch:
+        if position is not None and position.epoch != (now := text_of(kv.value) if kv else ""):
+            engine.epoch = max(engine.epoch, now)
             engine.turn_away(turn)
 
     def _renew(self) -> None:

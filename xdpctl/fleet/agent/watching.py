@@ -76,6 +76,8 @@ class Watching:
             return found
         nodes = list(self._reporter.nodes.by_name.values())
         found += troubles.of_engine(members.all, members.looked)
+        if self._member.settings.revoked_list:
+            found += troubles.of_own_member(members.all, self._member.name)
         found += troubles.of_damage(dict(self._member.damaged), members.all)
         found += troubles.of_digests(self._comparison.differ)
         return [*found, *troubles.of_nodes(nodes, self._member.name, self._looked())]

@@ -1,34 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The authority: founds a fleet, lets nodes in, renews and revokes their certificates."""
+"""The authority: founds a fleet, and admits and revokes its nodes."""
 
 import json
 import logging
 import secrets
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
-from xdpctl.fleet import keys, offer
+from xdpctl.fleet import keys
 from xdpctl.fleet.authority import certificates, custody, issuance
-from xdpctl.fleet.authority.bundle import Bundle, MemberPart, seal
-from xdpctl.fleet.authority.certificates import Pair
+from xdpctl.fleet.authority.certificates import Pair, serial
 from xdpctl.fleet.authority.checks import check_address, check_groups, check_node_name
 from xdpctl.fleet.authority.daemon import Daemon, peers_url
-from xdpctl.fleet.authority.etcd import Etcd
+from xdpctl.fleet.authority.etcd import PREFIX, Etcd
 from xdpctl.fleet.authority.installation import Installation
 from xdpctl.fleet.authority.layout import Layout, endpoints
 from xdpctl.fleet.authority.record import NodeRecord, Record, RecordFile
-from xdpctl.fleet.offer import Offer
 from xdpctl.fleet.settings import PORT, FleetSettings
 
-PREFIX = "xdpctl/"
 log = logging.getLogger("xdpctl.fleet")
-_BUNDLE_SECONDS = 7 * 86_400.0  # after which a sealed bundle is removed; it ends earlier
-_TAKEN = (
-    "there is a node {0} in the fleet, or a token for it: give another name, or first: "
-    "xdpctl fleet revoke {0}"
-)
 UNKNOWN = "the authority knows no node {!r}; it has {}"
 
 
@@ -42,6 +33,15 @@ class Authority:
     @property
     def exists(self) -> bool:
         return self.kept.exists
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no other host has the authority now; EngineError without an answer."""
+        try:
+            self.check_current()
+            return True
+        except ConfigError:
+            return False
 
     def record(self) -> Record:
         """What the authority knows. ConfigError if this node has none."""
@@ -58,9 +58,21 @@ class Authority:
             log.warning("the engine does not have the authority's record yet: %s", error)
 
     def check_current(self) -> Record:
-        """The record; ConfigError if another host has the authority now, or EngineError."""
-        record = self.record()
-        custody.check_current(self.engine(), record, self.pair.certificate)
+        """The record; ConfigError if another host has the authority now, or EngineError.
+
+        Members that have left the engine since are members no more, and lose their certificates
+        for it.
+        """
+        record, engine = self.record(), self.engine()
+        try:
+            custody.check_current(engine, record, self.pair.certificate)
+        except EngineError as error:
+            raise EngineError(
+                f"{error}. If another member has taken the authority over, run this there"
+            ) from error
+        if record.keep_members(engine.addresses()):
+            self.keep(record)
+            self._publish_revoked(record, engine)
         return record
 
     @property
@@ -75,14 +87,28 @@ class Authority:
         """The engine, as its administrator."""
         return Etcd(self.layout, self.endpoints())
 
-    def begin_anew(self, name: str, address: str, later: Record | None = None) -> None:
-        """Record this host as the only member, and add what a `later` record knows."""
+    def begin_anew(
+        self, name: str, address: str, later: Record | None = None, same: bool = False
+    ) -> None:
+        """Record this host as the only member, and add what a `later` record knows.
+
+        Former members' certificates for the engine are revoked; `same`: this host was one, and
+        keeps its own.
+        """
         record = self.record()
+        record.keep_members((address,) if same else ())
         record.members, record.holder = {name: address}, name
         if later is not None and later.fleet == record.fleet:
             record.add_later(later)
         record.term += 1  # a copy on another host counts no more
+        self._administer(record, name)
+
+    def _administer(self, record: Record, name: str) -> None:
+        """Issue this host a certificate of the engine's administrator; the record is written."""
+        pair = issuance.admin_pair(self.pair)
+        record.engines.setdefault(name, []).append(serial(pair.certificate))
         self.kept.write(record)
+        self.layout.write_pair(self.layout.authority, "admin", pair, "root")
 
     def publish_revoked(self) -> None:
         """Publish which nodes are revoked, and remove these from the engine."""
@@ -109,8 +135,8 @@ class Authority:
         fleet = secrets.token_hex(8)
         pair = certificates.new_authority(f"xdpctl fleet {fleet}")
         layout.write_pair(layout.authority, "ca", pair, "root")
-        layout.write_pair(layout.authority, "admin", issuance.admin_pair(self.pair), "root")
-        self.kept.write(Record(fleet, members={name: address}, holder=name))
+        record = Record(fleet, members={name: address}, holder=name)
+        self._administer(record, name)
         try:
             process = self.start_member(name, address)
             self.engine().found(PREFIX, fleet)
@@ -125,9 +151,10 @@ class Authority:
     def install_node(self, name: str, address: str, groups: Sequence[str] = ()) -> FleetSettings:
         """Make this host, which is a member, a node with a new certificate; its settings."""
         layout, record = self.layout, self.record()
-        if record.revoke(name):  # its key was on another host
+        if node := record.nodes.pop(name, None):  # its key was on another host
+            record.earlier += node.serials
             self.keep(record)
-        Installation(layout).node(self._admit(name, address, states=True), self.pair.certificate)
+        Installation(layout).node(self.admit(name, address, states=True), self.pair.certificate)
         return FleetSettings(
             name=name,
             endpoints=tuple(self.endpoints()),
@@ -138,17 +165,24 @@ class Authority:
             port=PORT,
         )
 
-    def start_member(self, name: str, address: str) -> int:
-        """Start etcd on this host as the only member, and wait for it; its process id."""
+    def start_member(self, name: str, address: str, first: Callable[[], None] | None = None) -> int:
+        """Start etcd on this host as the only member, and wait for it; its process id.
+
+        `first` is called before any node can reach it.
+        """
         daemon, record = self._daemon, self.record()
         pair, ca = issuance.member_pair(self.pair, name, address), self.pair.certificate
+        record.engines.setdefault(name, []).append(serial(pair.certificate))
+        self.kept.write(record)
         Installation(self.layout).member(pair, ca, issuance.revocations(self.pair, record))
         daemon.configure(name, address, f"{name}={peers_url(address)}", True, record.fleet)
+        if first is not None:
+            daemon.begin(first)
         process = daemon.start()
         self.engine().wait(lambda: daemon.ended)
         return process
 
-    def _admit(self, name: str, address: str, states: bool) -> Pair:
+    def admit(self, name: str, address: str, states: bool) -> Pair:
         """Issue a node's certificate, and give it its rights in the engine."""
         record = self.record()
         pair = issuance.node_pair(self.pair, name, address, states)
@@ -160,59 +194,6 @@ class Authority:
             self._publish_revoked(record, self.engine())
         return pair
 
-    def token(
-        self,
-        name: str,
-        address: str,
-        groups: Sequence[str],
-        member: bool,
-        states: bool,
-        seconds: float,
-    ) -> str:
-        """A token with which one node of that name joins within so many seconds."""
-        check_node_name(name)
-        check_groups(groups)
-        check_address(address)
-        if name in self.check_current().nodes:
-            raise ConfigError(_TAKEN.format(name))
-        part = self._let_in_a_member(name, address) if member else None
-        pair = self._admit(name, address, states)
-        token, sealed = seal(
-            Bundle(
-                fleet=self.record().fleet,
-                name=name,
-                groups=tuple(groups),
-                address=address,
-                endpoints=tuple(self.endpoints()),
-                prefix=PREFIX,
-                ends=time.time() + seconds,
-                ca=self.pair.certificate,
-                certificate=pair.certificate,
-                key=pair.key,
-                member=part,
-            )
-        )
-        self.layout.remove_older(self.layout.joining, _BUNDLE_SECONDS)
-        offered = offer.encode(Offer(sealed, time.time() + seconds, token.proof))
-        self.layout.write(self.layout.joining / token.id, offered, 0o640, self.layout.user)
-        return str(token)
-
-    def _let_in_a_member(self, name: str, address: str) -> MemberPart:
-        """Let another host run etcd; return what it needs for that."""
-        try:
-            cluster = self.engine().add_member(name, address)
-        except EngineError as error:
-            if "too many learner" not in str(error):
-                raise
-            raise ConfigError(
-                "another node that is to be a member has not joined yet: let it join, or revoke it"
-            ) from None
-        record = self.record()
-        record.members[name] = address
-        part = issuance.member_part(self.pair, record, name, cluster)
-        self.keep(record)
-        return part
-
     def revoke(self, name: str) -> None:
         """Revoke a node: neither the engine nor other nodes answer it any more.
 
@@ -220,9 +201,9 @@ class Authority:
         second call does the rest.
         """
         record = self.check_current()
+        address = record.members.get(name)
         if not record.revoke(name):
             raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
-        address = record.members.get(name)
         if address and len(record.members) == 1:
             raise ConfigError(
                 f"{name} is the only member of the engine: let another node join with --member "

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import ssl
 import time
+from enum import StrEnum
 from http.client import HTTPException, HTTPSConnection
 from typing import NamedTuple
 
@@ -35,19 +36,31 @@ class MemberPart(msgspec.Struct, frozen=True):
     revocations: bytes
 
 
+class Kind(StrEnum):
+    """What a token is for: a new node, a node that becomes a member, or a member without a node."""
+
+    NODE = "node"
+    PROMOTION = "promotion"
+    WITNESS = "witness"
+
+
 class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A node's place in the fleet. `ends` is Unix time: it cannot be used afterwards."""
+    """A host's place in the fleet. `ends` is Unix time: it cannot be used afterwards.
+
+    The certificate and the key are those of a new node.
+    """
 
     fleet: str
     name: str
-    groups: tuple[str, ...]
     address: str
     endpoints: tuple[str, ...]
     prefix: str
     ends: float
     ca: bytes
-    certificate: bytes
-    key: bytes
+    kind: Kind = Kind.NODE
+    groups: tuple[str, ...] = ()
+    certificate: bytes = b""
+    key: bytes = b""
     member: MemberPart | None = None
 
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from xdpctl.base.system.children import end_process
+from xdpctl.base.system.children import end_other, end_process
 from xdpctl.fleet.authority import units
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 from xdpctl.fleet.settings import CLIENTS, PEERS, QUOTA, SERVER_NAME, host_of
+
+HERE = f"127.0.0.1:{CLIENTS}"  # where it answers while only this host may use it
 
 
 class Daemon:
@@ -28,7 +30,13 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(
-        self, name: str, address: str, initial_cluster: str, new: bool, token: str
+        self,
+        name: str,
+        address: str,
+        initial_cluster: str,
+        new: bool,
+        token: str,
+        extra: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Write the configuration of this host's member: etcd's flags, as its environment.
 
@@ -39,6 +47,7 @@ class Daemon:
             f"ETCD_{flag.upper().replace('-', '_')}={shlex.quote(str(value))}\n"
             for flag, value in flags.items()
         ]
+        lines += [f"{name}={value}\n" for name, value in extra.items()]
         self._layout.write(self._layout.configuration, "".join(lines).encode(), 0o644)
 
     def _configured(
@@ -63,6 +72,7 @@ class Daemon:
             "enable-grpc-gateway": "false",
             "log-level": "warn",
             "max-txn-ops": 1024,
+            "snapshot-count": 10_000,  # entries of the log that it keeps in memory
             "auto-compaction-mode": "periodic",
             "auto-compaction-retention": "1h",
             "quota-backend-bytes": QUOTA,
@@ -79,14 +89,14 @@ class Daemon:
             "peer-cert-allowed-hostname": SERVER_NAME,
         }
 
-    def start(self) -> int:
+    def start(self, often: bool = False) -> int:
         """Start this host's member by its unit, and return 0; without systemd, as a process.
 
-        Then its process id is returned.
+        Then its process id is returned. `often`: the upkeep runs every five minutes.
         """
         if units.systemd():
             units.enable(units.ETCD, {units.ETCD: self.unit(tool("etcd"))})
-            units.enable(units.TIMER, units.upkeep(self._layout.state_dir))
+            units.enable(units.TIMER, units.upkeep(self._layout.state_dir, often))
             return 0
         self._process = self._spawned()
         return self._process.pid
@@ -96,20 +106,26 @@ class Daemon:
         """Whether the process that `start` began has ended on its own."""
         return self._process is not None and self._process.poll() is not None
 
-    def begin_alone(self, wait: Callable[[], None]) -> None:
-        """Make this host's member, which must be stopped, the only one; `wait` until it answers.
+    def begin(self, work: Callable[[], None], alone: bool = False) -> None:
+        """Run this host's member, which must be stopped, for this host alone while `work` runs.
 
-        etcd does that when it is started with `force-new-cluster`, which must not stay set.
+        With `alone` it becomes the only one: etcd does that when it is started with
+        `force-new-cluster`, which must not stay set.
         """
-        process = self._spawned({"ETCD_FORCE_NEW_CLUSTER": "true"})
+        extra = {"ETCD_LISTEN_CLIENT_URLS": f"https://{HERE}"}
+        process = self._spawned(extra | ({"ETCD_FORCE_NEW_CLUSTER": "true"} if alone else {}))
         try:
-            wait()
+            work()
         finally:
             end_process(process, SECONDS)
 
     def name(self) -> str:
         """The name of this host's member."""
         return self._flags().get("ETCD_NAME", "")
+
+    def endpoint(self) -> str:
+        """Where this host's member answers, as HOST:PORT."""
+        return self._flags().get("ETCD_ADVERTISE_CLIENT_URLS", "").removeprefix("https://")
 
     def _flags(self) -> dict[str, str]:
         text = self._layout.read(self._layout.configuration).decode(errors="replace")
@@ -135,9 +151,11 @@ class Daemon:
         )
 
     def stop(self) -> None:
-        """Stop and disable this host's member; without systemd, do nothing."""
+        """Stop this host's member, and wait until it has ended; its units are disabled."""
         units.disable(units.ETCD)
         units.disable(units.TIMER)
+        if process := _holder(self._layout.data / "member" / "snap" / "db"):
+            end_other(process, SECONDS)
 
     def end(self) -> None:
         """Stop what `start` has started."""
@@ -174,6 +192,25 @@ class Daemon:
                 *("--initial-advertise-peer-urls", peer),
                 user=ETCD_USER,
             )
+
+
+def _holder(database: Path) -> int:
+    """The process of etcd that has locked its database (flock(2)); 0 if none has."""
+    if not database.exists():
+        return 0
+    end = f":{database.stat().st_ino}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if "FLOCK" in fields and any(field.endswith(end) for field in fields):
+            process = int(fields[fields.index("FLOCK") + 3])
+            if process > 0 and Path(f"/proc/{process}/comm").read_text().strip() == "etcd":
+                return process
+    return 0
+
+
+def address_of(url: str) -> str:
+    """The address in such a URL."""
+    return url.removeprefix("https://").rpartition(":")[0].strip("[]")
 
 
 def peers_url(address: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 from xdpctl.base.system.owned_folder import read_file
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
-from xdpctl.fleet.authority.daemon import peers_url
+from xdpctl.fleet.authority.daemon import address_of, peers_url
 from xdpctl.fleet.authority.layout import ADMIN, Layout
 from xdpctl.fleet.authority.tools import SECONDS, piped, run, tool
 from xdpctl.fleet.authority.units import ETCD
 
+PREFIX = "xdpctl/"  # before all keys of the fleet
 STATES = "states"  # the role of nodes that may publish intents
 _PROMOTE_SECONDS = 90.0
 _LOG_BYTES = 64 << 20
@@ -129,9 +130,16 @@ class Etcd:
         where = json.dumps(sorted(self.voting().values()))
         self.ctl("put", "--", prefix + keys.MEMBERS, where)
 
-    def begin_epoch(self, prefix: str) -> None:
-        """Make all nodes compare what they have with the engine: its history may have changed."""
-        self.ctl("put", prefix + keys.EPOCH, secrets.token_hex(8))
+    def begin_epoch(self, prefix: str = PREFIX) -> None:
+        """Wait for the engine, and make all nodes compare what they have with it.
+
+        Its history may have changed. Epochs are in order, so that nodes do not go back to members
+        of an earlier one.
+        """
+        self.wait()
+        earlier = self.get(prefix + keys.EPOCH).partition(b"-")[0].decode(errors="replace")
+        number = max(int(time.time() * 1000), int(earlier or "0", 16) + 1)
+        self.ctl("put", prefix + keys.EPOCH, f"{number:016x}-{secrets.token_hex(4)}")
 
     def remove_node(self, prefix: str, name: str) -> None:
         """Take all rights from a node, and delete what it wrote about itself."""
@@ -152,6 +160,11 @@ class Etcd:
         """The ids of the members, by name; a member that has not started has no name."""
         lines = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
         return {fields[2]: fields[0] for fields in lines if len(fields) > 2}
+
+    def addresses(self) -> set[str]:
+        """The addresses of all members, also of those that have not started yet."""
+        lines = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
+        return {address_of(fields[3]) for fields in lines if len(fields) > 3}
 
     def remove_member(self, address: str, started: bool = True) -> None:
         """Remove the member at an address, if there is one.

@@ -6,8 +6,10 @@ removed when the node leaves.
 import logging
 import shutil
 
-from xdpctl.errors import ConfigError, EngineError
-from xdpctl.fleet.authority.bundle import Bundle, MemberPart
+from msgspec import structs
+
+from xdpctl.errors import ConfigError, EngineError, XdpctlError
+from xdpctl.fleet.authority.bundle import Bundle, Kind, MemberPart
 from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
@@ -15,6 +17,7 @@ from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.settings import CLIENTS, PORT, FleetSettings, host_of
 
+_SMALL = {"GOMEMLIMIT": "20MiB", "GOGC": "50"}  # a witness may be a small host
 log = logging.getLogger("xdpctl.fleet")
 
 
@@ -30,19 +33,23 @@ class Installation:
         layout.write_pair(layout.node, "node", pair, layout.user)
         layout.write(layout.node / "ca.crt", ca, 0o644, layout.user)
 
-    def member(self, pair: Pair, ca: bytes, revocations: bytes) -> None:
+    def member(self, pair: Pair, ca: bytes, revocations: bytes, user: str = "") -> None:
         """Install the certificate of etcd, and the list of revoked certificates."""
         layout = self._layout
         layout.write_pair(layout.engine, "server", pair, ETCD_USER)
         layout.write(layout.engine / "ca.crt", ca, 0o644)
-        # the control plane updates the list, and etcd reads it at each handshake
-        layout.write(layout.revoked, revocations, 0o644, layout.user)
+        # the control plane updates it (on a witness root), and etcd reads it at each handshake
+        layout.write(layout.revoked, revocations, 0o644, user or layout.user)
 
     def join(self, bundle: Bundle) -> tuple[FleetSettings, int]:
-        """Make this host the node of a bundle; its settings, and etcd's process id, 0 for none."""
+        """Make this host what a bundle says; its settings, and etcd's process id, 0 for none.
+
+        A node that becomes a member keeps its own certificate, and a witness has none.
+        """
         layout, process, endpoints = self._layout, 0, bundle.endpoints
         layout.prepare()
-        self.node(Pair(bundle.certificate, bundle.key), bundle.ca)
+        if bundle.kind is Kind.NODE:
+            self.node(Pair(bundle.certificate, bundle.key), bundle.ca)
         if part := bundle.member:
             mine = f"{host_of(bundle.address)}:{CLIENTS}"
             others = [endpoint for endpoint in endpoints if endpoint != mine]
@@ -56,20 +63,35 @@ class Installation:
             revoked_list=layout.revoked if bundle.member else None,
             port=PORT,
         )
+        if bundle.kind is Kind.WITNESS:
+            settings = structs.replace(
+                settings, certificates=layout.authority, port=0, witness=True
+            )
         return settings, process
 
     def _join_engine(self, bundle: Bundle, part: MemberPart, others: list[str]) -> int:
-        """Start etcd beside the other members, and let it vote; its process id."""
+        """Start etcd beside the other members, and let it vote; its process id.
+
+        After an error nothing of it is left, so that the token can be used again.
+        """
         layout, daemon = self._layout, Daemon(self._layout)
         layout.write(layout.authority / "ca.crt", bundle.ca, 0o644)
         admin = Pair(part.admin_certificate, part.admin_key)
         layout.write_pair(layout.authority, "admin", admin, "root")
-        self.member(Pair(part.certificate, part.key), bundle.ca, part.revocations)
-        daemon.configure(bundle.name, bundle.address, part.initial_cluster, False, bundle.fleet)
-        process = daemon.start()
-        engine = Etcd(layout, others)
-        engine.promote(bundle.name)
-        engine.publish_members(bundle.prefix)
+        witness = bundle.kind is Kind.WITNESS
+        pair, lists = Pair(part.certificate, part.key), part.revocations
+        self.member(pair, bundle.ca, lists, "root" if witness else "")
+        where = bundle.name, bundle.address, part.initial_cluster
+        daemon.configure(*where, False, bundle.fleet, _SMALL if witness else {})
+        try:
+            process = daemon.start(often=witness)
+            engine = Etcd(layout, others)
+            engine.promote(bundle.name)
+            engine.publish_members(bundle.prefix)
+        except XdpctlError:
+            daemon.end()
+            shutil.rmtree(layout.data, ignore_errors=True)
+            raise
         return process
 
     def leave_engine(self, fleet: FleetSettings) -> None:
@@ -99,13 +121,23 @@ class Installation:
                     "the other nodes do not know yet that this host is no member: %s", error
                 )
 
-    def remove(self) -> None:
-        """Stop etcd, and remove the certificates; what the authority has stays."""
+    def other_endpoints(self, fleet: FleetSettings) -> tuple[str, ...]:
+        """Where the other members answer, as this host knows them."""
+        layout = self._layout
+        mine = Daemon(layout).endpoint()
+        return tuple(endpoint for endpoint in Endpoints(fleet).now if endpoint != mine)
+
+    def remove_engine(self) -> None:
+        """Stop etcd, and remove its files; what the authority has stays."""
         layout = self._layout
         if layout.configuration.exists():
             Daemon(layout).stop()
-        for folder in (layout.node, layout.engine):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(layout.engine, ignore_errors=True)
         if not (layout.authority / "ca.key").exists():
             shutil.rmtree(layout.authority, ignore_errors=True)
         layout.prepare()
+
+    def remove(self) -> None:
+        """The same, and remove the certificate of the node."""
+        shutil.rmtree(self._layout.node, ignore_errors=True)
+        self.remove_engine()

@@ -49,7 +49,8 @@ def revocations(authority: Pair, record: Record) -> bytes:
 def member_part(authority: Pair, record: Record, name: str, cluster: str) -> MemberPart:
     """What a joining member needs. Its address is in the record, which gets its serial numbers."""
     server, admin = member_pair(authority, name, record.members[name]), admin_pair(authority)
-    record.engines[name] = [serial(pair.certificate) for pair in (server, admin)]
+    serials = [serial(pair.certificate) for pair in (server, admin)]
+    record.engines[name] = [*record.engines.get(name, []), *serials]
     return MemberPart(
         certificate=server.certificate,
         key=server.key,

@@ -3,6 +3,7 @@
 Serial numbers are those of X.509, in decimal.
 """
 
+from collections.abc import Container
 from itertools import chain
 
 import msgspec
@@ -58,9 +59,19 @@ class Record(msgspec.Struct):
 
     def revoke(self, name: str) -> bool:
         """Revoke a node; False if no node of that name is known or was revoked before."""
-        if node := self.nodes.pop(name, None):
-            self.revoked[name] = [*node.serials, *self.engines.pop(name, [])]
+        node, engine = self.nodes.pop(name, None), self.engines.pop(name, [])
+        if node or engine:
+            serials = [*(node.serials if node else []), *engine]
+            self.revoked[name] = [*self.revoked.get(name, []), *serials]
         return name in self.revoked
+
+    def keep_members(self, addresses: Container[str]) -> bool:
+        """Forget the members at other addresses, and trust their etcd no more; whether any was."""
+        gone = [name for name, address in self.members.items() if address not in addresses]
+        for name in gone:
+            del self.members[name]
+            self.earlier += self.engines.pop(name, [])
+        return bool(gone)
 
     def readmit(self, name: str) -> bool:
         """Trust a name again, but not its old certificates; False if it was not revoked."""

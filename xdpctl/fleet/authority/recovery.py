@@ -12,11 +12,11 @@ from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority import age
-from xdpctl.fleet.authority.authority import PREFIX, Authority
+from xdpctl.fleet.authority.authority import Authority
 from xdpctl.fleet.authority.checks import check_address
-from xdpctl.fleet.authority.daemon import Daemon
-from xdpctl.fleet.authority.etcd import Etcd
-from xdpctl.fleet.authority.layout import endpoints
+from xdpctl.fleet.authority.daemon import HERE, Daemon
+from xdpctl.fleet.authority.etcd import PREFIX, Etcd
+from xdpctl.fleet.authority.layout import Layout, endpoints
 from xdpctl.fleet.authority.tools import run, tool
 from xdpctl.fleet.settings import CLIENTS
 
@@ -103,7 +103,7 @@ def restore(
     check_address(address)
     layout = authority.layout
     layout.prepare()
-    _refuse_if_running(address)
+    _stop(layout, address)
     with tempfile.TemporaryDirectory(dir=layout.authority) as temporary:
         folder = Path(temporary)
         if path.suffix == ENCRYPTED:
@@ -120,9 +120,8 @@ def restore(
         for file in (folder / "authority").iterdir():
             layout.write(layout.authority / file.name, file.read_bytes(), 0o600)
     authority.begin_anew(name, address, later)
-    process = authority.start_member(name, address)
+    process = authority.start_member(name, address, Etcd(layout, [HERE]).begin_epoch)
     engine = authority.engine()
-    engine.begin_epoch(PREFIX)
     engine.publish_members(PREFIX)
     authority.publish_revoked()
     return process
@@ -144,28 +143,35 @@ def recover(authority: Authority, name: str, address: str) -> int:
     check_address(address)
     if not authority.layout.configuration.exists():
         raise ConfigError(f"this host is no member: there is no {authority.layout.configuration}")
-    _refuse_if_running(address)
     daemon = Daemon(authority.layout)
     if (own_name := daemon.name()) != name:
         raise ConfigError(f"--name is {name[:40]!r}, and this host's member is {own_name!r}")
+    _stop(authority.layout, address)
     mine = Etcd(authority.layout, endpoints([address]))
-
-    def begin() -> None:
-        mine.wait()
-        mine.begin_epoch(PREFIX)
-
-    daemon.begin_alone(begin)
+    daemon.begin(Etcd(authority.layout, [HERE]).begin_epoch, alone=True)
     process = daemon.start()
     mine.wait()
     mine.publish_members(PREFIX)
     if authority.exists:
-        authority.begin_anew(name, address)
+        authority.begin_anew(name, address, same=True)
+        authority.publish_revoked()
     return process
 
 
-def _refuse_if_running(address: str) -> None:
+def _stop(layout: Layout, address: str) -> None:
+    """Stop this host's etcd. ConfigError if the engine works, since nodes use it."""
+    if layout.configuration.exists():
+        try:
+            Etcd(layout, endpoints([address])).ctl("endpoint", "health")
+        except (ConfigError, EngineError):
+            Daemon(layout).stop()
+        else:
+            raise ConfigError(
+                "the engine works, and nodes use it; nothing was changed. To replace it all the "
+                "same, stop etcd on each member first"
+            )
     try:
         socket.create_connection((address, CLIENTS), 2).close()
     except OSError:
         return
-    raise ConfigError(f"etcd answers at {address} port {CLIENTS}: stop it first")
+    raise ConfigError(f"another etcd answers at {address} port {CLIENTS}: stop it first")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xdpctl.base.system.owned_folder import replace_file
-from xdpctl.errors import ConfigError
+from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority.tools import run
 
 ETCD, UPKEEP, TIMER = "xdpctl-etcd.service", "xdpctl-upkeep.service", "xdpctl-upkeep.timer"
+CONTROL = "xdpctl.service"
+_RESTART_SECONDS = 120.0
 _FOLDER = Path("/etc/systemd/system")
 
 ETCD_TEXT = """\
@@ -79,17 +81,16 @@ LockPersonality=yes
 SystemCallArchitectures=native
 """
 
+# members are hardly defragmented at the same time
+_DAILY = "OnCalendar=daily\nRandomizedDelaySec=6h\nFixedRandomDelay=yes\n"
+_OFTEN = "OnCalendar=*:0/5\n"  # a witness has no control plane that takes over who is revoked
 _TIMER_TEXT = """\
 # Written by xdpctl fleet.
 [Unit]
-Description=daily upkeep of the xdpctl fleet
+Description=when the upkeep of the xdpctl fleet runs
 
 [Timer]
-OnCalendar=daily
-# members are hardly defragmented at the same time
-RandomizedDelaySec=6h
-FixedRandomDelay=yes
-Persistent=yes
+{when}Persistent=yes
 
 [Install]
 WantedBy=timers.target
@@ -101,10 +102,10 @@ def systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def upkeep(state_dir: Path) -> dict[str, str]:
-    """The texts of the units of the upkeep, by name."""
+def upkeep(state_dir: Path, often: bool = False) -> dict[str, str]:
+    """The texts of the units of the upkeep, by name: daily, or every five minutes."""
     text = _UPKEEP_TEXT.format(python=sys.executable, state=state_dir)
-    return {UPKEEP: text, TIMER: _TIMER_TEXT}
+    return {UPKEEP: text, TIMER: _TIMER_TEXT.format(when=_OFTEN if often else _DAILY)}
 
 
 def enable(name: str, texts: Mapping[str, str]) -> None:
@@ -116,6 +117,18 @@ def enable(name: str, texts: Mapping[str, str]) -> None:
             raise ConfigError(f"{_FOLDER / unit}: {error.strerror}") from error
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", name)
+
+
+def restart(name: str) -> bool:
+    """Restart a unit that runs; False if systemd does not run it."""
+    if not systemd():
+        return False
+    try:
+        run("systemctl", "is-active", "--quiet", name)
+    except EngineError:
+        return False
+    run("systemctl", "restart", name, seconds=_RESTART_SECONDS)
+    return True
 
 
 def disable(name: str) -> None:

@@ -13,12 +13,13 @@ from xdpctl.base.units import si3
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.authority import custody, issuance, recovery
-from xdpctl.fleet.authority.authority import PREFIX, UNKNOWN, Authority
+from xdpctl.fleet.authority.authority import UNKNOWN, Authority
 from xdpctl.fleet.authority.certificates import certificate_of
-from xdpctl.fleet.authority.etcd import Etcd
+from xdpctl.fleet.authority.etcd import PREFIX, Etcd
 from xdpctl.fleet.authority.record import Record
 from xdpctl.fleet.backups import KEPT, read_note
 from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.settings import FleetSettings
 
 _LAST_PART = 1 / 3  # of its time in which a certificate is renewed
@@ -30,6 +31,8 @@ _BACKUPS_KEPT = 14
 def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Do all of it; what was done, a sentence each. A part that fails does not keep the others."""
     parts = [_renewed, _with_room, _backed_up] if authority.exists else [_with_room]
+    if fleet.witness:
+        parts.insert(0, _informed)
     problems = []
     for part in parts:
         try:
@@ -38,6 +41,18 @@ def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
             problems.append(str(error))
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def _informed(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
+    """Take over who is revoked, and where the members are: on other hosts, their node does that."""
+    endpoints, known = Endpoints(fleet), Revocations(fleet)
+    engine = Etcd(authority.layout, endpoints.now)
+    endpoints.take(engine.get(PREFIX + keys.MEMBERS))
+    known.load()
+    if listed := engine.get(PREFIX + keys.REVOKED):
+        known.take(listed)
+    if known.problem:
+        yield known.problem
 
 
 def _renewed(authority: Authority, _: FleetSettings) -> Iterator[str]:

@@ -11,31 +11,25 @@ from contextlib import closing, suppress
 from typing import Any
 
 from xdpctl.errors import EngineError
-from xdpctl.fleet.engine import etcd_pb2
+from xdpctl.fleet.engine.calls import method, pb, span, text_of
 from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials, TooLargeError
 from xdpctl.fleet.engine.values import Held, Snapshot, Swap, Swapped
 from xdpctl.fleet.engine.watch import Watch
+from xdpctl.fleet.keys import EPOCH, FLEET
 
-pb: Any = etcd_pb2  # generated, without types
 SECONDS = 1.5  # for a request
 _SNAPSHOT_SECONDS = 20.0  # for a page of many keys
 _PAGE, _PAGE_LEAST = 5_000, 40  # keys; so few fit into an answer, however large their values are
 _DELETED = 1
 _MOD_REVISION = 2  # the target of a comparison
-_CALLS: dict[str, tuple[str, Any, Any]] = {
-    "Range": ("KV/Range", pb.RangeRequest, pb.RangeResponse),
-    "Txn": ("KV/Txn", pb.TxnRequest, pb.TxnResponse),
-    "LeaseGrant": ("Lease/LeaseGrant", pb.LeaseGrantRequest, pb.LeaseGrantResponse),
-    "LeaseRevoke": ("Lease/LeaseRevoke", pb.LeaseRevokeRequest, pb.LeaseRevokeResponse),
-    "Status": ("Maintenance/Status", pb.StatusRequest, pb.StatusResponse),
-    "MemberList": ("Cluster/MemberList", pb.MemberListRequest, pb.MemberListResponse),
-}
 
 
 class Engine:
     """etcd at some endpoints (`HOST:PORT`); usable from any thread. Close it after use.
 
-    `prefix` precedes every key; it is not part of the keys that are given and returned.
+    `prefix` precedes every key; it is not part of the keys that are given and returned. `epoch` is
+    the newest one that the engine of `fleet` was seen to have: a member of an earlier one, which
+    comes back after the engine was restored elsewhere, is not used.
     """
 
     def __init__(
@@ -45,7 +39,8 @@ class Engine:
         prefix: str = "",
     ) -> None:
         self._prefix = prefix
-        self.connection = Connection(endpoints, credentials)
+        self.fleet, self.epoch = "", ""
+        self.connection = Connection(endpoints, credentials, self._check_epoch)
 
     @property
     def endpoint(self) -> str:
@@ -64,6 +59,22 @@ class Engine:
     def turn_away(self, turn: int) -> None:
         """Use the next member, unless another thread did so since `turn`; running calls end."""
         self.connection.turn_away(turn)
+
+    def _check_epoch(self, channel: Any) -> None:
+        """EngineError for a member of an engine that was replaced; it is turned away from."""
+        first, end = span(self._prefix + FLEET)
+        request = pb.RangeRequest(key=first, range_end=end)
+        answer = method(channel, "Range")(request, timeout=SECONDS, metadata=HAS_LEADER)
+        texts = {kv.key: text_of(kv.value) for kv in map(self._held, answer.kvs)}
+        fleet, epoch = texts.get(FLEET, ""), texts.get(EPOCH, "")
+        if fleet == self.fleet and epoch < self.epoch:
+            endpoint = self.endpoint
+            self.connection.turn_away(self.turn)
+            raise EngineError(
+                f"the engine at {endpoint} is from before a restore, and is not used. On that "
+                "host: xdpctl fleet demote"
+            )
+        self.fleet, self.epoch = fleet, epoch
 
     def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
         channel, turn = self.connection.channel()
@@ -88,7 +99,9 @@ class Engine:
 
     def at(self, endpoint: str) -> "Engine":
         """The same at one member alone. Close it after use."""
-        return Engine([endpoint], self.connection.credentials, self._prefix)
+        other = Engine([endpoint], self.connection.credentials, self._prefix)
+        other.fleet, other.epoch = self.fleet, self.epoch
+        return other
 
     def snapshot(self, prefix: str, keys_only: bool = False) -> Snapshot:
         """All keys below a prefix, as a majority has them at one revision."""
@@ -218,19 +231,3 @@ class Engine:
     def _changed(self, event: Any) -> Held:
         kv = self._held(event.kv)
         return kv._replace(value=None) if event.type == _DELETED else kv
-
-
-def method(channel: Any, name: str) -> Any:
-    """One of the calls of etcd, on a channel."""
-    path, request_type, response_type = _CALLS[name]
-    return channel.unary_unary(
-        f"/etcdserverpb.{path}",
-        request_serializer=request_type.SerializeToString,
-        response_deserializer=response_type.FromString,
-    )
-
-
-def span(prefix: str) -> tuple[bytes, bytes]:
-    """The first key below a prefix, and the end of the range."""
-    first = prefix.encode()
-    return first, first[:-1] + bytes([first[-1] + 1])

@@ -42,12 +42,18 @@ class TooLargeError(EngineError):
 class Connection:
     """Channels to members at `endpoints` (`HOST:PORT`), one after the other.
 
-    `turn` is a number that grows with each new channel. Usable from any thread.
+    `turn` is a number that grows with each new channel. `check` is called with each new one, and
+    raises EngineError for a member that must not be used. Usable from any thread.
     """
 
-    def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
-        self.endpoints, self.credentials = tuple(endpoints), credentials
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        credentials: Credentials,
+        check: Callable[[Any], None] = lambda channel: None,
+    ) -> None:
+        self.endpoints, self.credentials, self._check = tuple(endpoints), credentials, check
+        self._lock = threading.RLock()
         self.turn, self._closed, self._heard_at = 0, False, 0.0
         self._channel: Any = None
 
@@ -84,8 +90,18 @@ class Connection:
             if self._closed:
                 raise EngineError("the connection to the fleet's engine is closed")
             if self._channel is None:
-                self._channel = self._made()
+                self._channel = self._checked(self._made())
             return self._channel, self.turn
+
+    def _checked(self, channel: Any) -> Any:
+        """A new channel, once its member has passed the check."""
+        try:
+            with self.failing(self.turn):
+                self._check(channel)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
 
     def _made(self) -> Any:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from xdpctl.base.text import printable
 from xdpctl.errors import EngineError
 from xdpctl.fleet.engine import etcd_pb2
-from xdpctl.fleet.engine.client import method
+from xdpctl.fleet.engine.calls import method
 from xdpctl.fleet.engine.connection import Connection, Credentials
 from xdpctl.fleet.engine.values import EngineMember
 
@@ -23,11 +23,17 @@ _ALARM = "alarm:"  # before the name of an alarm in an answer of etcd
 class Members:
     """Asks all members when `look` is called, by one thread. `all` has what is known of them.
 
-    `endpoints` are those that this node knows; the members that answer name the others.
+    `endpoints` are those that this node knows; the members that answer name the others. Members of
+    another `cluster` than the one that this node follows (etcd's id, in hex) are left out.
     """
 
-    def __init__(self, endpoints: Callable[[], Sequence[str]], credentials: Credentials) -> None:
-        self._endpoints, self._credentials = endpoints, credentials
+    def __init__(
+        self,
+        endpoints: Callable[[], Sequence[str]],
+        credentials: Credentials,
+        cluster: Callable[[], str] = str,
+    ) -> None:
+        self._endpoints, self._credentials, self._cluster = endpoints, credentials, cluster
         self._connections: dict[str, Connection] = {}
         self._known: dict[int, EngineMember] = {}  # by etcd's id of the member
         self.looked = 0.0  # monotonic time of the last look; silence counts up to then
@@ -71,11 +77,12 @@ class Members:
             )
             with suppress(EngineError):  # it is shown as silent
                 asked.append((endpoint, connection, *_begun(connection, "Status")))
-        answers = {}
+        answers, cluster = {}, self._cluster()
         for endpoint, connection, turn, call in asked:
             with suppress(EngineError), connection.failing(turn):
                 status = call.result()
-                answers[int(status.header.member_id)] = status, endpoint
+                if cluster in ("", f"{status.header.cluster_id:x}"):
+                    answers[int(status.header.member_id)] = status, endpoint
         return answers
 
     def _listed(self, endpoints: Iterable[str]) -> dict[int, EngineMember]:

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lets hosts in with tokens: a new node, one in place of a lost one, a member, a witness."""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from xdpctl.errors import ConfigError, EngineError, XdpctlError
+from xdpctl.fleet import keys, offer
+from xdpctl.fleet.authority import issuance
+from xdpctl.fleet.authority.authority import UNKNOWN, Authority
+from xdpctl.fleet.authority.bundle import Bundle, Kind, MemberPart, seal
+from xdpctl.fleet.authority.certificates import addresses_of
+from xdpctl.fleet.authority.checks import check_address, check_groups, check_node_name
+from xdpctl.fleet.authority.etcd import PREFIX
+from xdpctl.fleet.node import card_of
+from xdpctl.fleet.offer import Offer
+
+_BUNDLE_SECONDS = 7 * 86_400.0  # after which a sealed bundle is removed; it ends earlier
+_TAKEN = (
+    "there is a node {0} in the fleet, or a token for it: give another name, or first: "
+    "xdpctl fleet revoke {0}. For a new host of that name: xdpctl fleet replace {0}"
+)
+
+
+class Admission:
+    """Makes tokens that can be used within `seconds`, on the host with the authority."""
+
+    def __init__(self, authority: Authority, seconds: float) -> None:
+        self._authority, self._seconds = authority, seconds
+
+    @property
+    def here(self) -> str:
+        """The address of this host, which serves what the tokens open."""
+        record = self._authority.record()
+        return record.members.get(record.holder) or next(iter(record.members.values()))
+
+    @property
+    def members(self) -> int:
+        """How many members there are, with those that have not joined yet."""
+        return len(self._authority.record().members)
+
+    def node(
+        self, name: str, address: str, groups: Sequence[str], member: bool, states: bool
+    ) -> str:
+        """A token for a new node, which also runs etcd if it is a `member`."""
+        self._check_free(name, address)
+        check_groups(groups)
+        part = self._member_part(name, address) if member else None
+        pair = self._authority.admit(name, address, states)
+        bundle = msgspec.structs.replace(
+            self._bundle(name, address, part),
+            groups=tuple(groups),
+            certificate=pair.certificate,
+            key=pair.key,
+        )
+        return self._offered(bundle)
+
+    def witness(self, name: str, address: str) -> str:
+        """A token for a member of the engine that is no node: it has no filter."""
+        self._check_free(name, address)
+        part = self._member_part(name, address)
+        return self._offered(self._bundle(name, address, part, Kind.WITNESS))
+
+    def promotion(self, name: str) -> str:
+        """A token that makes a node of the fleet a member, too."""
+        record = self._authority.check_current()
+        if name not in record.nodes:
+            raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
+        if name in record.members and name in self._authority.engine().voting():
+            raise ConfigError(f"{name} is a member already")
+        address = addresses_of(record.nodes[name].certificate.encode())[0]
+        part = self._member_part(name, address)
+        return self._offered(self._bundle(name, address, part, Kind.PROMOTION))
+
+    def replacement(self, name: str, address: str | None) -> str:
+        """Revoke a node that is lost, and make a token for a new host in its place.
+
+        The new host has the same name, groups and rights, is a member if the lost one was, and has
+        the same address unless another one is given.
+        """
+        record = self._authority.check_current()
+        known = record.nodes.get(name)
+        if known is None:
+            raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
+        if name == record.holder:
+            raise ConfigError(
+                f"{name} has the authority: take it over on another member first, xdpctl fleet "
+                "adopt FILE, and replace it there"
+            )
+        where = address or addresses_of(known.certificate.encode())[0]
+        check_address(where)
+        card = self._authority.engine().get(f"{PREFIX}{keys.said_by(name)[0]}")
+        member = name in record.members
+        self._authority.revoke(name)
+        try:
+            return self.node(name, where, card_of(card).groups, member, known.states)
+        except XdpctlError as error:
+            more = " --member" if member else ""
+            raise ConfigError(
+                f"{name} is revoked, but there is no token for its new host yet: {error}. Then: "
+                f"xdpctl fleet token {name} --address {where}{more}"
+            ) from error
+
+    def _check_free(self, name: str, address: str) -> None:
+        check_node_name(name)
+        check_address(address)
+        record = self._authority.check_current()
+        if name in record.nodes or name in record.members:
+            raise ConfigError(_TAKEN.format(name))
+
+    def _member_part(self, name: str, address: str) -> MemberPart:
+        """Let another host run etcd; return what it needs for that."""
+        authority = self._authority
+        try:
+            cluster = authority.engine().add_member(name, address)
+        except EngineError as error:
+            if "too many learner" not in str(error):
+                raise
+            raise ConfigError(
+                "another node that is to be a member has not joined yet: let it join, or revoke it"
+            ) from None
+        record = authority.record()
+        record.members[name] = address
+        part = issuance.member_part(authority.pair, record, name, cluster)
+        authority.keep(record)
+        return part
+
+    def _bundle(
+        self, name: str, address: str, member: MemberPart | None, kind: Kind = Kind.NODE
+    ) -> Bundle:
+        authority = self._authority
+        return Bundle(
+            fleet=authority.record().fleet,
+            name=name,
+            kind=kind,
+            address=address,
+            endpoints=tuple(authority.endpoints()),
+            prefix=PREFIX,
+            ends=time.time() + self._seconds,
+            ca=authority.pair.certificate,
+            member=member,
+        )
+
+    def _offered(self, bundle: Bundle) -> str:
+        """Seal a bundle for the joining host, and serve it; the token."""
+        layout, (token, sealed) = self._authority.layout, seal(bundle)
+        layout.remove_older(layout.joining, _BUNDLE_SECONDS)
+        offered = offer.encode(Offer(sealed, bundle.ends, token.proof))
+        layout.write(layout.joining / token.id, offered, 0o640, layout.user)
+        return str(token)
