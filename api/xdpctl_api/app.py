@@ -28,6 +28,7 @@ from xdpctl_api.routes import (
     metrics,
     records,
     releases,
+    rollouts,
     rules,
     samples,
     series,
@@ -50,7 +51,7 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
     *(hooks, bulk, rules, sets, evidence, incidents, why, explain, detect, expectations, fleet),
     *(history, releases, samples, traffic, unusual, upstream, series, served, stream, system),
-    *(conflicts, records, metrics, browsers),
+    *(conflicts, rollouts, records, metrics, browsers),
 )
 
 

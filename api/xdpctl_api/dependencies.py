@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from xdpctl.control.state.changes import Change
 from xdpctl.errors import RuleError
+from xdpctl.fleet.answer import Where
+from xdpctl.model.shared import Canary, Scope
 from xdpctl.model.wait import Wait
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.processes.fleet_link import scope_for
@@ -57,13 +59,15 @@ class Stating:
 
     def __init__(self, ctx: ControlPlane, scope: str, wait: Wait) -> None:
         self._ctx, self._wait = ctx, wait
-        self.scope = scope_for(ctx.fleet, scope)
+        self.scope: Scope = scope_for(ctx.fleet, scope)
 
     @property
     def here(self) -> bool:
         """Whether the change is for this node, too."""
         fleet = self._ctx.fleet
-        return fleet is None or not self.scope or fleet.whereabouts.covers(self.scope)
+        if fleet is None or not self.scope or isinstance(self.scope, Canary):
+            return True
+        return fleet.whereabouts.covers(self.scope)
 
     async def where(self, change: Change | int | None, keys: Iterable[str]) -> WhereOut | None:
         """Where the change is in force; None without a fleet, or if it is for this node alone."""
@@ -71,6 +75,8 @@ class Stating:
         number = change.number if isinstance(change, Change) else change
         if fleet is None or self.scope is None or not number:
             return None
+        if isinstance(self.scope, Canary):
+            return where_out(Where(0, (fleet.member.name,), first=self.scope.seconds))
         return where_out(await fleet.whereabouts.waited(number, list(keys), self._wait, self.scope))
 
 
@@ -78,7 +84,10 @@ async def _stating(
     ctx: Ctx,
     scope: Annotated[
         str,
-        Query(description="In a fleet: all (default), local, node:NAME or group:NAME"),
+        Query(
+            description="In a fleet: all (default), local, node:NAME, group:NAME; or canary:600: "
+            "this node tries it alone for ten minutes first"
+        ),
     ] = "",
     wait: Annotated[
         Wait, Query(description="In a fleet, what the answer waits for, two seconds at most")

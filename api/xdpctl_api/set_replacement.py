@@ -12,6 +12,7 @@ from xdpctl.lists.formats import Feed
 from xdpctl.lists.replacement import Prepared, Replacement
 from xdpctl.model.identity import Caller
 from xdpctl.model.names import check_name
+from xdpctl.model.shared import Scope
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl_api.shapes.fleet import FOR_WHOM
 from xdpctl_api.shapes.imports import RejectOut
@@ -29,7 +30,7 @@ async def replace_set(
     request: Request,
     query: ListQuery,
     etag: str | None,
-    scope: str | None,
+    scope: Scope,
 ) -> SetAnswer:
     """Create or replace a set from a request; return the answer.
 

@@ -239,6 +239,9 @@ def test_the_fleet_options_may_stand_anywhere_on_the_command_line() -> None:
     assert hoisted(["block", "x", "--scope=group:a"]) == ["--scope=group:a", "block", "x"]
     assert hoisted(["set", "put", "x", "--local", "file"]) == ["set", "put", "x", "--local", "file"]
     assert hoisted(["set", "list", "--node", "edge2"]) == ["--node", "edge2", "set", "list"]
+    canary = ["--canary", "edge1", "--for", "10m"]
+    assert hoisted(["block", "x", *canary]) == [*canary, "block", "x"]
+    assert hoisted(["release", "x", "--for", "1h"]) == ["release", "x", "--for", "1h"]
     assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]
 
 

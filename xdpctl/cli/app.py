@@ -63,7 +63,12 @@ COMMANDS = {
 
 # Global options that may also follow the command, and whether each takes a value.
 _HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
-_OWN = {("set", "--local")}  # the option means something else there: `set put --local FILE`
+_HOISTED |= {"--canary": True, "--for": True}
+# commands where the option means something else: `set put --local FILE`
+_OWN = {
+    ("set", "--local"),
+    *((words, "--for") for words in ("incident", "release", "expect", "fleet judge")),
+}
 
 
 _LATER = ("fleet", "upstream")  # in help once the configuration has a table of that name
@@ -134,6 +139,8 @@ def globals_(
     scope: options.Scope = "",
     local: options.Local = False,
     wait: options.WaitFor = None,
+    canary: options.Canary = "",
+    lasting: options.CanaryFor = "",
     version: Annotated[
         bool,
         typer.Option(
@@ -144,6 +151,12 @@ def globals_(
     """Store the endpoint of the control plane for the commands."""
     if local and scope:
         raise typer.BadParameter("give either --local or --scope")
+    if canary:
+        if local or scope or node:
+            raise typer.BadParameter("give --canary without --local, --scope and --node")
+        node, scope = canary, options.canary_scope(lasting or "10m")
+    elif lasting:
+        raise typer.BadParameter("give --for with --canary NODE")
     stated = {"scope": "local" if local else scope, "wait": wait.value if wait else ""}
     context.obj = options.Endpoint(socket, url, token, node, stated)
 
@@ -184,7 +197,12 @@ def hoisted(arguments: list[str]) -> list[str]:
     words = [word for word in arguments if not word.startswith("-")]
     if not words or words[0] == "hook" or "--" in arguments:
         return arguments  # what follows are a detector's arguments
-    known = {name: v for name, v in _HOISTED.items() if (words[0], name) not in _OWN}
+    commands = words[0], " ".join(words[:2])
+    known = {
+        name: value
+        for name, value in _HOISTED.items()
+        if _OWN.isdisjoint((command, name) for command in commands)
+    }
     first, rest, waiting = list[str](), list[str](), iter(arguments)
     for word in waiting:
         if word in known:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from xdpctl.base.durations import parse_duration
 from xdpctl.base.system.logs import LogFormat
 from xdpctl.cli import completion
 from xdpctl.cli.formats import Format, chosen
@@ -52,6 +53,16 @@ Local = Annotated[bool, typer.Option("--local", help="In a fleet: change only th
 WaitFor = Annotated[
     Wait | None,
     typer.Option("--wait", help="In a fleet, what to wait for: local, majority, or all (default)."),
+]
+Canary = Annotated[
+    str,
+    typer.Option(
+        "--canary",
+        help="In a fleet: this node tries the change first; then all have it, or it is taken back.",
+    ),
+]
+CanaryFor = Annotated[
+    str, typer.Option("--for", help="With --canary: how long it is tried; default: 10m.")
 ]
 Config = Annotated[
     Path | None,
@@ -115,6 +126,17 @@ class Endpoint(NamedTuple):
     token: str | None
     node: str = ""
     stated: Mapping[str, str] = {}
+
+
+def canary_scope(lasting: str) -> str:
+    """The scope of a change that a node tries first for a duration; RuleError."""
+    return f"canary:{parse_duration(lasting, 'for'):.0f}"
+
+
+def tried_first(context: typer.Context) -> bool:
+    """Whether one node is to try the change first."""
+    endpoint: Endpoint = context.obj
+    return endpoint.stated.get("scope", "").startswith("canary:")
 
 
 def client(context: typer.Context) -> "Client":

@@ -33,6 +33,7 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import Quota
 from xdpctl.model.rule import OPERATOR, Rule
+from xdpctl.model.shared import Canary, Scope
 
 T = TypeVar("T")
 
@@ -92,17 +93,19 @@ class Controller:
         self,
         operation: Callable[[Draft], T],
         change: Change | None = None,
-        scope: str | None = "",
+        scope: Scope = "",
         dry_run: bool = False,
     ) -> "Future[T]":
         """Queue an operation; the future has its result once it is durable and in the kernel.
 
         `change` says who asks for it. A `dry_run` is checked, and then discarded. In a fleet, the
-        change is shared with the nodes of `scope` ("": all nodes; None: it stays on this node).
+        change is shared with the nodes of `scope` ("": all nodes; None: it stays on this node; a
+        canary: this node tries it first).
         LockoutError if it would cut off the caller or a logged-in user. UnconfirmedError if it
         would cut off most connections, unless it is meant.
         """
-        sharing = None if scope is None else self.sharing
+        canary = scope if isinstance(scope, Canary) else None
+        sharing = None if scope is None or canary else self.sharing
         guarded = change is not None and not change.meant
         return self._put(
             Job(
@@ -110,7 +113,8 @@ class Controller:
                 Future(),
                 change=change,
                 sharing=sharing,
-                scope=scope or "",
+                scope=scope if isinstance(scope, str) else "",
+                canary=canary,
                 guard=self.guard if guarded else None,
                 dry_run=dry_run,
             )

@@ -15,6 +15,7 @@ from xdpctl.control.state.changes import Change, record
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.shared import Sharing, Statement
 from xdpctl.errors import XdpctlError
+from xdpctl.model.shared import Canary
 
 _BATCH_MAX = 256
 _WAITS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
@@ -35,6 +36,7 @@ class Job:
     change: Change | None = None
     sharing: Sharing | None = None  # None: the change stays on this node
     scope: str = ""
+    canary: Canary | None = None  # this node tries the change first
     guard: Guard | None = None
     dry_run: bool = False
     asked_at: float = field(default_factory=time.monotonic)
@@ -45,7 +47,12 @@ class Job:
         The records that a person's change touches are kept, so that it can be undone.
         """
         part = draft.branch()
-        result = self._shared(part, self.sharing) if self.sharing else self._run(part)
+        if self.canary:
+            result = self._tried(part, self.canary)
+        elif self.sharing:
+            result = self._shared(part, self.sharing)
+        else:
+            result = self._run(part)
         if self.change:
             lockout.check(part, self.change.caller, self.change.confirms)
         else:
@@ -60,6 +67,13 @@ class Job:
         result = self.operation(draft)
         if self.change and self.change.number:
             record(draft, self.change)
+        return result
+
+    def _tried(self, draft: Draft, canary: Canary) -> Any:
+        """Run the operation for this node alone, and note that it tries the change."""
+        result = self._run(draft)
+        number, by = (self.change.number, self.change.caller.name) if self.change else (0, "")
+        shared.note_rollout(draft, canary, number, by)
         return result
 
     def _shared(self, draft: Draft, fleet: Sharing) -> Any:

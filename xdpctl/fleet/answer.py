@@ -4,6 +4,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from xdpctl.base.durations import show_duration
 from xdpctl.fleet.intent import in_scope
 from xdpctl.fleet.node import Seen
 from xdpctl.fleet.settings import FleetSettings
@@ -14,7 +15,8 @@ class Where:
     """Where a change is in force, by the names of nodes; `silent` in seconds.
 
     `unclear`: nodes that refuse more changes than they can list, so this change may be among those.
-    `revision` is the engine's; 0 while the engine does not have the change.
+    `revision` is the engine's; 0 while the engine does not have the change. `first`: the seconds
+    for which the one node tries it alone.
     """
 
     revision: int
@@ -23,6 +25,7 @@ class Where:
     refused: dict[str, str] = field(default_factory=dict)
     unclear: tuple[str, ...] = ()
     silent: dict[str, float] = field(default_factory=dict)
+    first: float = 0.0
 
     @property
     def nodes(self) -> int:
@@ -31,6 +34,9 @@ class Where:
         return sum(map(len, named))
 
     def __str__(self) -> str:
+        if self.first:
+            lasts = show_duration(self.first)
+            return f"{self.applied[0]} alone for {lasts}, then on all unless people are hit there"
         parts = [f"{len(self.applied)} of {self.nodes}"]
         parts += [f"{name} refuses it: {why}" for name, why in self.refused.items()]
         parts += [f"{name} may refuse it: see xdpctl fleet status {name}" for name in self.unclear]

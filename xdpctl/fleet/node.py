@@ -69,6 +69,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     expires: float = 0.0  # Unix time at which its certificate ends
     armed: Mapping[str, int] = {}
     digest: Digest = Digest()
+    rollouts: tuple[str, ...] = ()  # what it tries before other nodes have it
     instance: str = ""  # random at each start, so that two nodes of one name differ
 
     def has(self, revision: int, alone: bool = False) -> bool:
@@ -115,6 +116,7 @@ def _plain(report: Report) -> Report:
             for k, v in list(report.refused.items())[:_SHOWN]
         },
         problems=tuple(printable(problem, _TEXT) for problem in report.problems[:_SHOWN]),
+        rollouts=tuple(printable(text, _TEXT) for text in report.rollouts[:_SHOWN]),
         applied=_revision(report.applied),
         ahead=tuple(map(_revision, report.ahead[:_AHEAD])),
         digest=Digest(

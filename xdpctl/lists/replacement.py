@@ -17,6 +17,7 @@ from xdpctl.lists.prepare import prepare
 from xdpctl.lists.refresher import Refresher
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.identity import Caller
+from xdpctl.model.shared import Scope
 from xdpctl.model.source_set import NOTHING, FeedSource, Options, SourceSet
 
 
@@ -114,7 +115,7 @@ class Replacement:
         who: Caller,
         etag: str | None,
         dry_run: bool,
-        scope: str | None = "",
+        scope: Scope = "",
     ) -> Replaced:
         """Apply the request; the set is durable and in the kernel when this returns.
 

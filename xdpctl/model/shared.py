@@ -5,13 +5,22 @@ An intent is what somebody asked for, for all nodes or some of them: a rule, a s
 fleet's engine has the intents; each node keeps their effect, and these records.
 """
 
-from typing import Any, TypeVar
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from xdpctl.model.rule import Rule
 
 T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """How it ended that one node tried a change first."""
+
+    PUBLISHED = "published"  # all nodes have it, or the node does well
+    BACK = "taken back"
+    HELD = "held"  # it stays on this node, and waits for a person
 
 
 class Unsent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,6 +78,35 @@ class Yielded(msgspec.Struct, frozen=True, omit_defaults=True):
     data: bytes = b""
 
 
+class Canary(NamedTuple):
+    """The scope of a change that one node tries for so many seconds before all have it."""
+
+    seconds: float
+
+
+Scope = str | Canary | None  # of a change: "" is all nodes, None this node alone
+
+
+class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change that this node tries alone, and publishes for all if it hurts nobody here.
+
+    `keys` are the intents that it touches, with the engine's revisions of these when it began; none
+    if only the node itself is judged, as after an upgrade. `policy` is the content of a policy that
+    is tried. `until` is Unix time. `word` is the node's condition when it began, and `failing` the
+    services that failed their clients then. `outcome` is None while it goes on; `why` explains it.
+    """
+
+    by: str
+    at: float
+    until: float
+    keys: dict[str, int] = {}
+    policy: str | None = None
+    word: str = ""
+    failing: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    why: str = ""
+
+
 class Position(msgspec.Struct, frozen=True):
     """The revision up to which this node has followed the engine of a cluster, at a Unix time.
 
@@ -94,7 +132,7 @@ def key_of(rule: Rule) -> str:
 
 encode = msgspec.json.Encoder().encode
 _decoders: dict[type, Any] = {
-    kind: msgspec.json.Decoder(kind) for kind in (Unsent, Shared, Yielded, Position)
+    kind: msgspec.json.Decoder(kind) for kind in (Unsent, Shared, Yielded, Rollout, Position)
 }
 
 

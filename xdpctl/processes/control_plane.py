@@ -18,6 +18,7 @@ from xdpctl.control.capture import Captures
 from xdpctl.control.controller import Controller
 from xdpctl.control.guards.connections import ConnectionsGuard
 from xdpctl.control.store.audit_head import AuditHead
+from xdpctl.fleet.rollout import Wellbeing
 from xdpctl.incidents.files import Files
 from xdpctl.incidents.recorder import PacketRecorder
 from xdpctl.lists.geo.files import Databases
@@ -167,7 +168,9 @@ class ControlPlane:
             reporting = Reporting(controller, settings.reporter, self.files, self.ours, tell)
             self.reporting = add(reporting)
         policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
-        self.fleet = agent_of(settings, controller, self.refresher, self._health, policy, tell)
+        self.fleet = agent_of(
+            settings, controller, self.refresher, self._health, self._wellbeing, policy, tell
+        )
         self.fleet_policy = policy
         if self.fleet:
             add(self.fleet)
@@ -204,6 +207,13 @@ class ControlPlane:
     def _health(self) -> tuple[list[str], str]:
         """The problems of this node, and its condition in one word."""
         return self.health.problems(), self.health.condition()[1].state
+
+    def _wellbeing(self) -> Wellbeing:
+        """How this node is, to judge what it tries before other nodes have it."""
+        look, found = self.health.condition()
+        rows = self.sampler.served.figures()
+        failing = {str(tuple(map(str, row.service))): row.fails for row in rows if row.fails}
+        return Wellbeing(found.state.value, found.reasons[0], failing, bool(look.seconds))
 
     def _automatic(self) -> AutomaticSettings:
         return self.settings.automatic  # read each time, because it may be reloaded

@@ -15,12 +15,14 @@ from xdpctl.errors import ConfigError, NotFoundError, RuleError
 from xdpctl.fleet.intent import check_scope
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
+from xdpctl.model.shared import Canary, Scope
 from xdpctl.notify.changes import News
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
     from xdpctl.fleet.agent.reporter import HowItIs
     from xdpctl.fleet.answer import Where
+    from xdpctl.fleet.rollout import Wellbeing
 
 log = logging.getLogger("xdpctl.api")
 
@@ -65,6 +67,7 @@ def agent_of(
     controller: Controller,
     refresher: Refresher,
     health: "HowItIs",
+    how: "Callable[[], Wellbeing]",
     policy: FleetPolicy,
     tell: Callable[[News], None],
 ) -> "Agent | None":
@@ -78,7 +81,7 @@ def agent_of(
         raise ConfigError(
             "this host is a witness of a fleet, without a filter: stop xdpctl; its etcd goes on"
         )
-    agent = Agent(settings.fleet, controller, health, policy.set, tell)
+    agent = Agent(settings.fleet, controller, health, policy.set, tell, how)
     refresher.may_fetch = agent.may_fetch
     policy.load()
     return agent
@@ -91,7 +94,21 @@ def required(agent: "Agent | None") -> "Agent":
     return agent
 
 
-def scope_for(agent: "Agent | None", scope: str) -> str | None:
+_CANARY, _CANARY_LEAST, _CANARY_MOST = "canary:", 60.0, 86_400.0  # seconds
+
+
+def canary_for(scope: str) -> Canary:
+    """The scope of a change that this node tries first; RuleError."""
+    text = scope.removeprefix(_CANARY)
+    seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
+    if not _CANARY_LEAST <= seconds <= _CANARY_MOST:
+        raise RuleError(
+            f"a change cannot be tried for {text[:20]!r} s", "scope", "give 1m to 1d: --for 10m"
+        )
+    return Canary(seconds)
+
+
+def scope_for(agent: "Agent | None", scope: str) -> Scope:
     """The scope of a change for `Controller.submit`; RuleError if it is not valid here."""
     if scope == "local":
         return None
@@ -103,6 +120,8 @@ def scope_for(agent: "Agent | None", scope: str) -> str | None:
         )
     if scope and agent is None:
         raise RuleError("this box is in no fleet", "scope", "leave it out, or give local")
+    if scope.startswith(_CANARY):
+        return canary_for(scope)
     checked = check_scope(scope)
     if agent and checked and not agent.whereabouts.named(checked):
         raise RuleError(

@@ -31,4 +31,16 @@ async def _ask_again(api: ApiCalls, form: Form) -> Done:
     return Done(f"{'left' if leave else 'asked for again'}: {answer['what']}")
 
 
-OTHERS: dict[str, Action] = {"ask": _ask, "ask-again": _ask_again, "withdraw": _withdraw}
+async def _roll_out(api: ApiCalls, form: Form) -> Done:
+    """Publish for all nodes what this node tries first, or take it back."""
+    where, back = f"/v1/fleet/rollouts/{segment(needed(form, 'number'))}", "back" in form
+    answer = await api.call("DELETE" if back else "POST", where if back else f"{where}/publish")
+    return Done(f"{answer['outcome']}: {', '.join(answer['keys'][:3]) or 'a policy'}")
+
+
+OTHERS: dict[str, Action] = {
+    "roll-out": _roll_out,
+    "ask": _ask,
+    "ask-again": _ask_again,
+    "withdraw": _withdraw,
+}

@@ -18,6 +18,7 @@ from xdpctl.errors import (
 )
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
+from xdpctl.model.shared import Canary
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.processes.fleet_link import required
 from xdpctl_api.auth import Admin, Unbound, Viewer
@@ -43,6 +44,7 @@ from xdpctl_api.shapes.fleet import (
     where_out,
 )
 from xdpctl_api.shapes.history import UndoneOut, undone_out
+from xdpctl_api.shapes.rollouts import rollout_out
 from xdpctl_api.transport.callers import PEER, NodePeer
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])
@@ -77,6 +79,7 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
             node_out(node, agent.whereabouts.looked(), nodes.revision)
             for node in sorted(nodes.by_name.values(), key=lambda node: node.name)
         ],
+        rollouts=[rollout_out(number, each) for number, each in list(state.rollouts.items())],
         conflicts=[conflict_out(key, yielded) for key, yielded in list(state.yielded.items())],
         troubles=list(map(str, agent.watching.troubles())),
         unknown=dict(list(refused.items())[:_SHOWN]),
@@ -211,12 +214,19 @@ async def read_fleet_policy(who: Viewer, ctx: Ctx) -> PolicyOut:
 
 
 @router.put("/policy", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
-async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx) -> PolicyOut:
-    """Set a policy that replaces the table `[automatic]` on all nodes.
+async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx, states: States) -> PolicyOut:
+    """Set a policy that replaces the table `[automatic]` on all nodes, or on a canary first.
 
     After an empty policy each node uses the table of its own file again.
     """
     agent = required(ctx.fleet)
+    if isinstance(states.scope, Canary):
+        begin = agent.rollouts.begin
+        number = await asyncio.to_thread(begin, who.name, states.scope.seconds, body.toml)
+        first = await states.where(int(number), ())
+        return PolicyOut(toml=ctx.fleet_policy.text, fleet=first)
+    if states.scope != "":
+        raise RuleError("a policy is for all nodes", "scope", "leave it out, or give a canary")
     await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None
     where = await asyncio.to_thread(agent.state_and_wait, _POLICY, who.name, data)

@@ -14,6 +14,7 @@ from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Strict, timestamp
 from xdpctl_api.shapes.engine import EngineOut
+from xdpctl_api.shapes.rollouts import RolloutOut
 
 
 class ForWhom(BaseModel):
@@ -88,6 +89,7 @@ class NodeOut(BaseModel):
     refusals: int = Field(description="Intents that it does not apply")
     refused: dict[str, str] = Field(description="The first of them, with why")
     problems: list[str]
+    rollouts: list[str] = Field(description="What it tries before other nodes have it")
     certificate_ends: datetime | None
     armed: dict[str, int] = Field(
         description="Packets that rules of other nodes' detectors hit there, by node"
@@ -120,6 +122,7 @@ class FleetOut(BaseModel):
     engine: EngineOut
     feeds: str = Field(description="The node that fetches feeds")
     nodes: list[NodeOut]
+    rollouts: list[RolloutOut] = Field(description="What this node tries, or has tried")
     conflicts: list[ConflictOut] = Field(description="What gave way on this node")
     troubles: list[str] = Field(description="What keeps the fleet from its work, a sentence each")
     unknown: dict[str, str] = Field(description="Intents that this node does not apply, with why")
@@ -224,7 +227,7 @@ def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
         return NodeOut(
             **common, version="", behind=revision, unsent=0, rules=0, matches=0, sets=0,
             incidents=0, bypass=False, passive=False, held="", refusals=0, refused={},
-            problems=["it has never reported"], certificate_ends=None, armed={},
+            problems=["it has never reported"], rollouts=[], certificate_ends=None, armed={},
         )  # fmt: skip
     return NodeOut(
         **common,
@@ -241,6 +244,7 @@ def node_out(node: Seen, looked: float, revision: int) -> NodeOut:
         refusals=report.refusals,
         refused=dict(report.refused),
         problems=list(report.problems),
+        rollouts=list(report.rollouts),
         certificate_ends=timestamp(report.expires) if report.expires else None,
         armed=dict(report.armed),
     )

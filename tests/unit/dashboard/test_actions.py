@@ -215,6 +215,7 @@ def test_each_action_refuses_an_empty_form_and_a_viewer(box: Api, action: str) -
     fields = {"match": "src 203.0.113.9", "id": "x", "source": "203.0.113.9", "change": "1"}
     fields |= {"mode": "off", "on": "true", "sure": "yes", "text": "x", "victim": VICTIM}
     fields |= {"name": "x", "role": "viewer", "ticket": "1", "key": "rules/x"}
+    fields |= {"number": "1"}
     assert viewer.act(action, **fields)["status"] == 403
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
-from xdpctl.cli.fleet import admin, backups, custody, joining
+from xdpctl.cli.fleet import admin, backups, custody, joining, rollouts
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
@@ -64,6 +64,8 @@ def _wrong(fleet: dict[str, Any]) -> None:
     for trouble in fleet["troubles"]:
         output.err.print(f"[yellow]![/yellow] {escape(trouble)}")
     for node in fleet["nodes"]:
+        for text in node["rollouts"]:
+            output.out.print(f"{node['name']} {text}", markup=False)
         for problem in node["problems"]:
             output.err.print(f"[yellow]{escape(node['name'])}:[/yellow] {escape(problem)}")
         for key, why in node["refused"].items():
@@ -120,6 +122,8 @@ def _node(report: dict[str, Any], form: Format) -> None:
     for other, packets in report["armed"].items():
         lines[f"hits for {other}"] = output.plural(packets, "packet", "packets")
     output.fields(lines)
+    for text in report["rollouts"]:
+        output.out.print(f"  {text}", markup=False)
     for problem in report["problems"]:
         output.out.print(f"  problem: {problem}", markup=False)
     for key, why in report["refused"].items():
@@ -208,6 +212,8 @@ for command in (
     admin.leave,
     admin.renew,
     admin.revoke,
+    rollouts.rollout,
+    rollouts.judge,
     backups.backup,
     backups.restore,
     custody.deposit,

@@ -129,6 +129,8 @@ def block(
     Example: xdpctl block 203.0.113.0/24 --ttl 1h --reason "SYN flood"
     """
     seconds, max_share = statistics.check(observe, max_collateral, monitor or bool(confirm_within))
+    if match and not spare and not monitor and options.tried_first(context):
+        spare = Spare.TRIAL  # it shows whom the rule hits
     body = {
         "match": match_of(source, match),
         "action": "drop",

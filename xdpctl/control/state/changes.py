@@ -31,6 +31,7 @@ _NOT_UNDOABLE = (
     "unsent",
     "shared",
     "yielded",
+    "rollouts",
     "followed",
 )
 _UNDOABLE = tuple(k for k in KINDS if k.field not in _NOT_UNDOABLE)

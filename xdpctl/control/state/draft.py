@@ -21,7 +21,7 @@ from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Key, Match, id_of, key_named
 from xdpctl.model.rule import Rule
-from xdpctl.model.shared import Position, Shared, Unsent, Yielded
+from xdpctl.model.shared import Position, Rollout, Shared, Unsent, Yielded
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 # What this process has just written, by key: the bytes, the identity, and the decoded value.
@@ -47,6 +47,7 @@ class Draft:
     unsent: Overlay[str, Unsent]
     shared: Overlay[str, Shared]
     yielded: Overlay[str, Yielded]
+    rollouts: Overlay[str, Rollout]
     followed: Overlay[str, Position]
 
     def __init__(self, state: State, now: Now, before: "Draft | None" = None) -> None:

@@ -16,13 +16,14 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import OPERATOR, Rule, automatic
-from xdpctl.model.shared import Unsent
+from xdpctl.model.shared import Canary, Rollout, Unsent
 from xdpctl.model.source_set import SourceSet
 
 _FIELDS = ("rules", "sets", "entries", "tokens", "settings")
 KINDS_SHARED = tuple(kind for kind in KINDS if kind.field in _FIELDS)
 _BY_FIELD = {kind.field: kind for kind in KINDS_SHARED}
 _SETS = _BY_FIELD["sets"]
+_TRIED_MOST = 1_000  # records of a change that is tried first
 
 
 @dataclass(slots=True)
@@ -96,6 +97,30 @@ def _note(
     base = unsent.base if unsent else shared.revision if shared else 0
     scope = statement.scope or (unsent.scope if unsent else shared.scope if shared else "")
     draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)
+
+
+def note_rollout(draft: Draft, canary: Canary, change: int, by: str) -> None:
+    """Stage a `Rollout` of what a branch changes: this node tries it, before all have it.
+
+    RuleError for what cannot be tried, or taken back.
+    """
+    known = draft.rollouts.get(str(change))
+    keys = dict(known.keys) if known else {}
+    for kind in KINDS_SHARED:
+        for identity, _, _ in touched(draft, kind):
+            owner = _SETS if kind.field == "entries" else kind
+            if kind.field == "tokens" or not change:
+                raise RuleError("this cannot be tried on one node first", "scope", "leave it out")
+            key = owner.key(identity)
+            standing = draft.shared.get(key)
+            keys.setdefault(key, standing.revision if standing else 0)
+    if len(keys) > _TRIED_MOST:
+        raise RuleError(
+            f"at most {_TRIED_MOST:,} rules can be tried on one node first", "scope", "use a set"
+        )
+    if keys:
+        at = draft.now.unix
+        draft.rollouts[str(change)] = Rollout(by, at, at + canary.seconds, keys)
 
 
 def note_elsewhere(

@@ -25,7 +25,7 @@ from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota, space
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.screening import outside
-from xdpctl.model.shared import Position, Shared, Unsent, Yielded
+from xdpctl.model.shared import Position, Rollout, Shared, Unsent, Yielded
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
 
 NEVER = 1 << 63
@@ -67,6 +67,7 @@ class State:
     unsent: dict[str, Unsent] = field(default_factory=dict)  # by the key of the intent
     shared: dict[str, Shared] = field(default_factory=dict)
     yielded: dict[str, Yielded] = field(default_factory=dict)  # by the key of the intent
+    rollouts: dict[str, Rollout] = field(default_factory=dict)  # by the number of the change
     followed: dict[str, Position] = field(default_factory=dict)
     _by_digest: Mapping[str, Token] = field(default_factory=dict)
     _lengths: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from xdpctl.model import expectation, incident, shared
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Token
 from xdpctl.model.match.match import id_of, key_named
-from xdpctl.model.shared import Position, Shared, Unsent, Yielded
+from xdpctl.model.shared import Position, Rollout, Shared, Unsent, Yielded
 from xdpctl.model.source_set import decode_entries, encode_entries
 
 # The identity, under `settings/`, of the setting that says what detectors may do.
@@ -115,6 +115,7 @@ KINDS = (
     _sharing("unsent", records.UNSENT, Unsent, costly=True),
     _sharing("shared", records.SHARED, Shared, costly=True),
     _sharing("yielded", records.YIELDED, Yielded, costly=False),
+    _sharing("rollouts", records.ROLLOUTS, Rollout, costly=False),
     _sharing("followed", records.FLEET, Position, costly=False),
 )
 _BY_PREFIX = {kind.prefix: kind for kind in KINDS}

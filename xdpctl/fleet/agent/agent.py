@@ -18,6 +18,7 @@ from xdpctl.fleet.agent.follower import POSITION, Follower
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.records import forget_fleet, known
 from xdpctl.fleet.agent.reporter import HowItIs, Reporter
+from xdpctl.fleet.agent.rollouts import Rollouts
 from xdpctl.fleet.agent.rounds import Rounds
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.agent.specials import Specials
@@ -33,6 +34,7 @@ from xdpctl.fleet.engine.members import Members
 from xdpctl.fleet.intent import content
 from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
+from xdpctl.fleet.rollout import Wellbeing
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import Story, joined
 from xdpctl.fleet.troubles import Trouble
@@ -45,7 +47,7 @@ class Agent:
     """Connects a controller with its fleet from `start` to `stop`.
 
     `health` returns the problems of this node and its condition in one word; `set_policy` applies
-    a policy; `tell` notifies people.
+    a policy; `tell` notifies people; `how` says how this node is.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Agent:
         health: HowItIs,
         set_policy: Callable[[str], None],
         tell: Callable[[News], None] = lambda news: None,
+        how: Callable[[], Wellbeing] = lambda: Wellbeing("quiet", "", {}, True),
     ) -> None:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
@@ -63,6 +66,7 @@ class Agent:
             engine.fleet, engine.epoch = position.fleet, position.epoch
         self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
+        self.rollouts = Rollouts(self.member, how, set_policy, tell)
         self.detected = Detected(self.member)
         ended = partial(self.detected.note, ended=True)
         self.follower = Follower(self.member, self.specials, ended)
@@ -76,6 +80,7 @@ class Agent:
             self._credentials.expires(),
             lambda: endpoints.now,
             lambda: self.comparison.own,
+            self.rollouts.texts,
         )
         self.whereabouts = Whereabouts(self.member, self.reporter, self.sender)
         self.revocations = Revocations(settings)
@@ -88,6 +93,7 @@ class Agent:
             self.detected,
             self.revocations,
             endpoints,
+            self.rollouts.step,
         )
         controller.sharing = self._sharing()
         self.watching = self._watching(endpoints, tell)

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from xdpctl import __version__
 from xdpctl.base.net.prefix import Prefix
@@ -37,8 +38,9 @@ class Reporter:
         expires: float,
         endpoints: Callable[[], Iterable[str]] = tuple,
         digest: Callable[[], Digest] = Digest,
+        rollouts: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        self._endpoints, self._digest = endpoints, digest
+        self._endpoints, self._digest, self._rollouts = endpoints, digest, rollouts
         self._member, self._health, self._card = member, health, card
         self.expires = expires
         self.nodes = Nodes()
@@ -133,6 +135,7 @@ class Reporter:
             expires=self.expires,
             armed=self.armed,
             digest=self._digest(),
+            rollouts=tuple(text[:300] for text in islice(self._rollouts(), 10)),
             instance=self.instance,
         )
 

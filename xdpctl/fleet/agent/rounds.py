@@ -39,9 +39,10 @@ class Rounds:
         detected: Detected,
         revocations: Revocations,
         endpoints: Endpoints,
+        more: Callable[[], object],
     ) -> None:
         self._member, self._credentials, self._revocations = member, credentials, revocations
-        self._endpoints = endpoints
+        self._endpoints, self._more = endpoints, more
         self._follower, self._reporter, self._detected = follower, reporter, detected
         self.telling, self.feeds = Telling(member), Duty(member, "feeds")
         self._turn, self._slowly_at, self._retried = -1, 0.0, 0
@@ -54,6 +55,7 @@ class Rounds:
                 self.telling.step,
                 self.feeds.step,
                 self._reporter.count_armed,
+                self._more,
             ]
             if time.monotonic() >= self._slowly_at:
                 self._slowly_at = time.monotonic() + _RETRY_SECONDS
