@@ -6,6 +6,7 @@ stole a node's certificate can write anything about that node, and nothing about
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median_high
 
@@ -130,6 +131,16 @@ def _plain(report: Report) -> Report:
     )
 
 
+def _report(value: bytes | None) -> Report | None:
+    """A report within its bounds; None if it cannot be read: the node is shown as silent."""
+    if value is None or len(value) > _BYTES_MAX:
+        return None
+    try:
+        return _plain(_reports.decode(value))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 def _revision(number: int) -> int:
     """A revision of etcd, which has 63 bits."""
     return min(max(number, 0), (1 << 63) - 1)
@@ -150,6 +161,11 @@ class Seen:
     report: Report | None = None
     heard: float = 0.0
     revision: int = 0
+
+    def hear(self, report: Report, revision: int, now: float) -> None:
+        """Take over a report, unless it is known."""
+        if revision != self.revision:
+            self.report, self.revision, self.heard = report, revision, now
 
     def silent(self, now: float) -> float:
         """Seconds since the node's report last changed; infinite if it never did."""
@@ -173,6 +189,15 @@ class Nodes:
         applied = [report.applied for report in reports if report]
         return median_high(applied) if applied else 0
 
+    def update(self, changes: Iterable[Held], now: float) -> None:
+        """Take over the reports among some changes; other keys wait for the next reading of all."""
+        self.looked = now
+        for kv in changes:
+            name, _, part = kv.key.removeprefix(keys.NODES).partition("/")
+            node = self.by_name.get(name)
+            if part == "report" and node and (report := _report(kv.value)):
+                node.hear(report, kv.revision, now)
+
     def take(self, kvs: Iterable[Held], now: float) -> None:
         """Take over all keys below `nodes/`; a node without a card is not in the fleet."""
         self.looked = now
@@ -182,21 +207,19 @@ class Nodes:
             name, _, part = kv.key.removeprefix(keys.NODES).partition("/")
             if not _is_name(name) or kv.value is None or len(kv.value) > _BYTES_MAX:
                 continue
-            try:
-                if part == "card":
+            if part == "report" and (report := _report(kv.value)):
+                reports[name] = kv.revision, report
+            elif part == "card":
+                with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                     cards[name] = _plain_card(_cards.decode(kv.value))
-                elif part == "report":
-                    reports[name] = kv.revision, _plain(_reports.decode(kv.value))
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                continue  # the node is shown as silent
         for name in self.by_name.keys() - cards.keys():
             del self.by_name[name]
         for name, card in cards.items():
             node = self.by_name.setdefault(name, Seen(name))
             node.card = card
-            revision, report = reports.get(name, (0, None))
-            if report is not None and revision != node.revision:
-                node.report, node.revision, node.heard = report, revision, now
+            if name in reports:
+                revision, report = reports[name]
+                node.hear(report, revision, now)
 
 
 def _is_name(name: str) -> bool:

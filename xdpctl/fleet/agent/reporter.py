@@ -13,7 +13,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.engine.values import Swap
+from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.node import Card, Digest, Nodes, Report, encode, instance_of, shown
 from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
@@ -81,16 +81,18 @@ class Reporter:
         else:
             self._foreign = max(0, self._foreign - 1)
 
-    def look(self, fresh: float = 0.0) -> None:
-        """Read the cards and reports of all nodes, unless read within `fresh` seconds.
-
-        EngineError if the engine does not answer.
-        """
+    def look(self) -> int:
+        """Read the cards and reports of all nodes; the engine's revision. EngineError."""
         with self._looking:
-            if time.monotonic() - self.nodes.looked >= fresh:
-                kvs = self._member.engine.snapshot(keys.NODES).held
-                self.nodes.take(kvs, time.monotonic())
-                self._member.controller.state.members = self._addresses()
+            snapshot = self._member.engine.snapshot(keys.NODES)
+            self.nodes.take(snapshot.held, time.monotonic())
+            self._member.controller.state.members = self._addresses()
+            return snapshot.revision
+
+    def take(self, changes: Iterable[Held]) -> None:
+        """Take over reports that a watch has brought."""
+        with self._looking:
+            self.nodes.update(changes, time.monotonic())
 
     def _addresses(self) -> frozenset[Prefix]:
         """The addresses of nodes, from their cards, and of the engine's members: protected."""

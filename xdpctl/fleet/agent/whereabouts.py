@@ -4,16 +4,17 @@
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import suppress
 
-from xdpctl.errors import EngineError
 from xdpctl.fleet.agent.member import Member
+from xdpctl.fleet.agent.reading import Reading
 from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.agent.sender import Sender
 from xdpctl.fleet.answer import Where, where
 from xdpctl.fleet.intent import in_scope
 from xdpctl.model.wait import Wait
 
-_ALL_SECONDS, _POLL_SECONDS = 2.0, 0.01
+_ALL_SECONDS = 2.0
 
 
 class Whereabouts:
@@ -21,6 +22,7 @@ class Whereabouts:
 
     def __init__(self, member: Member, reporter: Reporter, sender: Sender) -> None:
         self._member, self._reporter, self._sender = member, reporter, sender
+        self._reading = Reading(member, reporter)
 
     def covers(self, scope: str) -> bool:
         """Whether a scope includes this node."""
@@ -54,24 +56,28 @@ class Whereabouts:
         """
         if wait is Wait.LOCAL or self._member.contact.isolated:
             return self.where(self.revision(intents), intents, scope)
+        if wait is Wait.MAJORITY:
+            return self.where(await self._sent(change, intents), intents, scope)
+        with self._reading.changes() as changed:
+            revision = await self._sent(change, intents)
+            deadline = time.monotonic() + _ALL_SECONDS
+            while True:
+                changed.clear()
+                answer = self.where(revision, intents, scope)
+                left = deadline - time.monotonic()
+                if not (revision and answer.behind and left > 0) or self._reading.problem:
+                    return answer
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), left)
+
+    async def _sent(self, change: int, intents: Collection[str]) -> int:
+        """The engine's revision of a change, 0 if it has none after some seconds."""
         sent = asyncio.shield(asyncio.wrap_future(self._sender.when_sent(change)))
         try:
             revision = await asyncio.wait_for(sent, _ALL_SECONDS)
         except TimeoutError:
-            return self.where(0, intents, scope)
-        revision = revision or self.revision(intents)  # a change that changed nothing is not sent
-        deadline = time.monotonic() + _ALL_SECONDS
-        while True:
-            answer = self.where(revision, intents, scope)
-            enough = wait is Wait.MAJORITY or not revision or not answer.behind
-            if enough or time.monotonic() > deadline:
-                return answer
-            await asyncio.sleep(_POLL_SECONDS)
-            try:
-                await asyncio.to_thread(self._reporter.look, _POLL_SECONDS)
-            except EngineError as error:
-                self._member.hear(error)
-                return answer
+            return 0
+        return revision or self.revision(intents)  # a change that changed nothing is not sent
 
     def revision(self, intents: Collection[str]) -> int:
         """The engine's revision of all these intents; 0 if one of them waits to be sent."""
