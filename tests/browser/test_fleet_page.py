@@ -37,6 +37,7 @@ def fleet_desk(street: Street, street_box: Box, tmp_path: Path) -> Iterator[Desk
         engine = server.popen("etcd", *urls, *more, stdout=log, stderr=log)
     try:
         _write(server, "card", CARD)
+        _write(server, "alive", "x")
         street_box.settings = (
             f'[fleet]\nname = "edge1"\nendpoints = ["{ENGINE}"]\nport = 0\n'
             f'certificates = "{street_box.directory / "none"}"\n'

@@ -54,7 +54,7 @@ def test_a_wrong_scope_is_refused(scope: str) -> None:
 
 
 def held(name: str, revision: int, report: Report | None) -> list[Held]:
-    keys = [Held(f"nodes/{name}/card", encode(Card()), 1)]
+    keys = [Held(f"nodes/{name}/card", encode(Card()), 1), Held(f"nodes/{name}/alive", b"x", 2)]
     return keys + ([Held(f"nodes/{name}/report", encode(report), revision)] if report else [])
 
 

@@ -123,7 +123,7 @@ def test_a_member_that_has_not_joined_yet_is_no_trouble() -> None:
 def test_one_node_cannot_claim_that_all_are_behind() -> None:
     nodes, kvs = Nodes(), list[Held]()
     for name, applied in (("edge1", 70), ("edge2", 71), ("evil", (1 << 63) - 1)):
-        card, report = said_by(name)
+        card, report, _ = said_by(name)
         kvs += [
             Held(card, encode(Card()), 1),
             Held(report, encode(Report(1.0, applied=applied)), 2),

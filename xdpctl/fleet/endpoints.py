@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The engine's endpoints: the configured ones, and those that the fleet has published since."""
 
+import hashlib
 import logging
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -15,8 +17,18 @@ _decoder = msgspec.json.Decoder(list[str])
 log = logging.getLogger("xdpctl.fleet")
 
 
+def spread(name: str, endpoints: Iterable[str]) -> tuple[str, ...]:
+    """The endpoints in the order in which the node `name` uses them (rendezvous hashing)."""
+
+    def weight(endpoint: str) -> bytes:
+        return hashlib.blake2b(f"{name} {endpoint}".encode(), digest_size=8).digest()
+
+    return tuple(sorted(endpoints, key=weight))
+
+
 class Endpoints:
-    """`now` has the members as HOST:PORT. The first configured one is first while it is a member.
+    """`now` has the members as HOST:PORT. The first configured one is first while it is a member;
+    the others are in an order of this node's own, so that nodes spread over the members.
 
     The published members are stored beside the certificates for the next start. Configured
     endpoints that are no members come last: after a restore, an operator may have written there
@@ -56,6 +68,7 @@ class Endpoints:
             return False
         first = self._settings.endpoints[:1]
         others = [endpoint for endpoint in self._settings.endpoints if endpoint not in members]
-        self.now = (*sorted(members, key=lambda endpoint: endpoint not in first), *others)
+        spread_out = spread(self._settings.name, members)
+        self.now = (*sorted(spread_out, key=lambda endpoint: endpoint not in first), *others)
         self._value = value
         return True

@@ -7,6 +7,7 @@
     shared/found/NODE/KIND/ID    rules of NODE's detectors; by NODE alone
     blobs/SET/SHA-256            pieces of sets; by every node that may publish intents
     nodes/NAME/card, report      who a node is, and how it is; by the node alone
+    nodes/NAME/alive             which run of the node goes on; with a lease of a few seconds
     incidents/NODE/ID            NODE's part of an incident; by NODE alone
     history/NODE/NUMBER          what people changed on NODE; by NODE alone
     undo/NODE/NUMBER             what undoes that change; by every node that may publish intents
@@ -47,9 +48,9 @@ def found(node: str, key: str) -> str:
     return f"{FOUND}{node}/{key}"
 
 
-def said_by(node: str) -> tuple[str, str]:
-    """The two keys of a node's description of itself: its card, and its report."""
-    return f"{NODES}{node}/card", f"{NODES}{node}/report"
+def said_by(node: str) -> tuple[str, str, str]:
+    """The keys of what a node says about itself: its card, its report, and that it is alive."""
+    return f"{NODES}{node}/card", f"{NODES}{node}/report", f"{NODES}{node}/alive"
 
 
 def place(engine_key: str) -> Place | None:

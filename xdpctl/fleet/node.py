@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a node publishes about itself, and what other nodes see of it. Pure.
 
-A card says who a node is; a report, once a second, how it is. Both are read within bounds: whoever
+A card says who a node is; a report, when there is news and every ten seconds, how it is. A key with
+a lease of some seconds says that it is alive. These are read within bounds: whoever
 stole a node's certificate can write anything about that node, and nothing about another one.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from xdpctl.model.names import check_name
 _BYTES_MAX, _SHOWN, _TEXT = 32 << 10, 20, 300
 _AHEAD, _SUM = 100, 16  # revisions, and characters of a digest
 _LAST = 253_402_300_799.0  # Unix time at the end of the year 9999
+_NUMBERS = re.compile(r"[0-9][0-9.,]*")
 SILENT_SECONDS = 3.0  # after which a node that is not heard of counts as cut off
 
 
@@ -71,7 +74,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     armed: Mapping[str, int] = {}
     digest: Digest = Digest()
     rollouts: tuple[str, ...] = ()  # what it tries before other nodes have it
-    instance: str = ""  # random at each start, so that two nodes of one name differ
 
     def has(self, revision: int, alone: bool = False) -> bool:
         """Whether the node has taken over all up to a revision; no node has 0.
@@ -93,12 +95,16 @@ def card_of(value: bytes) -> Card:
         return Card()
 
 
-def instance_of(value: bytes | None) -> str:
-    """Which run of a node wrote a report; "" if it cannot be read."""
-    try:
-        return _reports.decode((value or b"")[:_BYTES_MAX]).instance
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return ""
+def of_note(report: Report) -> Report:
+    """What of a report is news; times, counters and numbers in sentences are not."""
+    return structs.replace(
+        report,
+        at=0.0,
+        armed={},
+        problems=tuple(_NUMBERS.sub("", problem) for problem in report.problems),
+        rollouts=tuple(_NUMBERS.sub("", text) for text in report.rollouts),
+        digest=structs.replace(report.digest, position=0),
+    )
 
 
 def shown(texts: Mapping[str, str]) -> dict[str, str]:
@@ -154,13 +160,17 @@ def _plain_card(card: Card) -> Card:
 
 @dataclass(slots=True)
 class Seen:
-    """A node as this one sees it. `heard` is when its report last changed (monotonic; 0: never)."""
+    """A node as this one sees it. `heard` is when it was last alive (monotonic; 0: never).
+
+    `gone`: its lease has ended.
+    """
 
     name: str
     card: Card = field(default_factory=Card)
     report: Report | None = None
     heard: float = 0.0
     revision: int = 0
+    gone: bool = False
 
     def hear(self, report: Report, revision: int, now: float) -> None:
         """Take over a report, unless it is known."""
@@ -168,11 +178,11 @@ class Seen:
             self.report, self.revision, self.heard = report, revision, now
 
     def silent(self, now: float) -> float:
-        """Seconds since the node's report last changed; infinite if it never did."""
+        """Seconds since the node was known to be alive; infinite if it never was."""
         return now - self.heard if self.heard else float("inf")
 
     def live(self, now: float) -> bool:
-        return self.silent(now) <= SILENT_SECONDS
+        return not self.gone and self.silent(now) <= SILENT_SECONDS
 
 
 class Nodes:
@@ -197,18 +207,23 @@ class Nodes:
             node = self.by_name.get(name)
             if part == "report" and node and (report := _report(kv.value)):
                 node.hear(report, kv.revision, now)
+            elif part == "alive" and node:
+                node.gone = kv.value is None
 
     def take(self, kvs: Iterable[Held], now: float) -> None:
         """Take over all keys below `nodes/`; a node without a card is not in the fleet."""
         self.looked = now
         cards: dict[str, Card] = {}
         reports: dict[str, tuple[int, Report]] = {}
+        alive = set[str]()
         for kv in kvs:
             name, _, part = kv.key.removeprefix(keys.NODES).partition("/")
             if not _is_name(name) or kv.value is None or len(kv.value) > _BYTES_MAX:
                 continue
             if part == "report" and (report := _report(kv.value)):
                 reports[name] = kv.revision, report
+            elif part == "alive":
+                alive.add(name)
             elif part == "card":
                 with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                     cards[name] = _plain_card(_cards.decode(kv.value))
@@ -220,6 +235,9 @@ class Nodes:
             if name in reports:
                 revision, report = reports[name]
                 node.hear(report, revision, now)
+            node.gone = name not in alive
+            if node.heard and not node.gone:
+                node.heard = now
 
 
 def _is_name(name: str) -> bool:

@@ -173,9 +173,10 @@ class FleetLab:
             edge.start()
         until(lambda: all(len(self.live(edge)) == self._count for edge in self.edges))
 
-    def let_in(self, edge: Edge, member: bool, *more: str) -> None:
+    def let_in(self, edge: Edge, member: bool, publish: bool = True, *more: str) -> None:
         words = ["token", edge.name, "--address", edge.address, *more]
-        token = self.edges[0].admin(*words, *(["--member"] if member else []))["token"]
+        words += ["--member"] if member else ["--publish"] if publish else []
+        token = self.edges[0].admin(*words)["token"]
         edge.join(self.edges[0], token)
 
     def another(self, number: int) -> Edge:

@@ -142,7 +142,7 @@ def test_a_node_that_only_follows_states_nothing_and_is_not_believed(fleet: Flee
     one = fleet.edges[0]
     late = Edge(fleet, 9)
     fleet.ends.callback(late.box.remove)
-    fleet.let_in(late, False, "--follow-only")
+    fleet.let_in(late, member=False, publish=False)
     late.start()
     until(lambda: text(late, X))
     with pytest.raises(Refused, match="only follows its fleet"):

@@ -40,9 +40,13 @@ def token(
         bool,
         typer.Option("--member", help="The node also runs etcd; use an odd number of members."),
     ] = False,
-    follow_only: Annotated[
+    publish: Annotated[
         bool,
-        typer.Option("--follow-only", help="The node applies intents, but none is stated on it."),
+        typer.Option(
+            "--publish",
+            help="People who log in there may ask for something on all nodes. Members always may; "
+            "other nodes only follow.",
+        ),
     ] = False,
     witness: Annotated[
         bool,
@@ -57,13 +61,13 @@ def token(
 
     Example: xdpctl fleet token edge2 --address 192.0.2.2
     """
-    if witness and (member or follow_only or group):
+    if witness and (member or publish or group):
         raise typer.BadParameter("a witness is no node: give --witness alone")
     with _admission(within, config_file, state_dir) as admission:
         secret = (
             admission.witness(name, address)
             if witness
-            else admission.node(name, address, group or (), member, not follow_only)
+            else admission.node(name, address, group or (), member, member or publish)
         )
         _print_token(admission, name, secret, within, form)
 

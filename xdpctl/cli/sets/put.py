@@ -196,6 +196,7 @@ def print_result(result: dict[str, Any]) -> None:
         f"{verb}: {output.coloured(result['action'])} {result['name']}{mode}, "
         f"{output.plural(report['entries'], 'entry', 'entries')}: "
         f"{report['added']:,} added, {report['removed']:,} removed"
+        + ("" if result["dry_run"] or not result["changed"] else output.afterwards(result))
     )
     for warning in result["warnings"]:
         output.err.print(f"[yellow]note:[/yellow] {escape(warning)}", soft_wrap=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reports on this node each second and after each change, and reads other nodes' reports."""
+"""Reports on this node when there is news, and reads other nodes' reports."""
 
 import logging
 import secrets
@@ -14,14 +14,15 @@ from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Held, Swap
-from xdpctl.fleet.node import Card, Digest, Nodes, Report, encode, instance_of, shown
+from xdpctl.fleet.node import Card, Digest, Nodes, Report, encode, of_note, shown
 from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
 from xdpctl.model.effect import Automatic
 
 _SECONDS, _GAP = 1.0, 0.02
+_LEASE_SECONDS, _REPORT_SECONDS = 3.0, 10.0
 _SETTLE = 0.01  # seconds after a change, so that reports do not slow down its spreading
-_FOREIGN_REPORTS = 2  # reports that prove a double: one may be from before this node's restart
+_FOREIGN = 2  # looks that prove a double: one may be from before this node's restart
 _LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; with many, the reports are read less often
 log = logging.getLogger("xdpctl.fleet")
 HowItIs = Callable[[], tuple[list[str], str]]  # this node's problems, and its condition's word
@@ -45,19 +46,21 @@ class Reporter:
         self.expires = expires
         self.nodes = Nodes()
         self.armed: dict[str, int] = {}
-        self.instance, self._foreign, self._reported = secrets.token_hex(8), 0, False
+        self.instance, self._foreign, self._lease = secrets.token_hex(8), 0, 0
+        self._news, self._reported_at = Report(0.0), 0.0
         self._looking = threading.Lock()
         self._turn = -1
 
     def run(self) -> None:
-        member, look_at = self._member, 0.0
+        member, alive_at, look_at = self._member, 0.0, 0.0
         while not member.stopping.is_set():
             member.moved.clear()
             began = time.monotonic()
             try:
-                if began >= look_at:
-                    self._look_for_a_double()
-                self._report()
+                if began >= alive_at:
+                    self._stay_alive()
+                    alive_at = began + _SECONDS
+                self._report(began)
                 member.contact.made()
                 if began >= look_at:
                     self.look()
@@ -73,13 +76,19 @@ class Reporter:
             if member.moved.wait(max(0.0, began + _SECONDS - time.monotonic())):
                 member.stopping.wait(_SETTLE)
 
-    def _look_for_a_double(self) -> None:
-        """Count how often the last report under this node's name was not its own."""
-        kv = self._member.engine.get(keys.of_node(keys.NODES, self._member.name, "report"))
-        if self._reported and kv is not None and instance_of(kv.value) != self.instance:
-            self._foreign += 1
-        else:
-            self._foreign = max(0, self._foreign - 1)
+    def _stay_alive(self) -> None:
+        """Keep this node's lease, which writes nothing to a disk, and see who else has its name."""
+        engine, me = self._member.engine, self.instance.encode()
+        *_, key = keys.said_by(self._member.name)
+        if not self._lease or not engine.keep_alive(self._lease):
+            self._lease = engine.grant(_LEASE_SECONDS)
+            engine.put(key, me, self._lease)
+            return
+        kv = engine.get(key)
+        others = kv is not None and kv.value != me
+        self._foreign = self._foreign + 1 if others else max(0, self._foreign - 1)
+        if kv is None or others:
+            engine.put(key, me, self._lease)
 
     def look(self) -> int:
         """Read the cards and reports of all nodes; the engine's revision. EngineError."""
@@ -102,16 +111,21 @@ class Reporter:
     @property
     def doubled(self) -> bool:
         """Whether another node reports under the name of this one."""
-        return self._foreign >= _FOREIGN_REPORTS
+        return self._foreign >= _FOREIGN
 
-    def _report(self) -> None:
-        member = self._member
-        turn, own = member.engine.turn, keys.of_node(keys.NODES, member.name)
-        swaps = [Swap(f"{own}report", encode(self.report()), None)]
+    def _report(self, now: float) -> None:
+        """Write the report if it has news, or every ten seconds (`now` is monotonic)."""
+        member, engine = self._member, self._member.engine
+        card, key, _ = keys.said_by(member.name)
+        report, turn = self.report(), engine.turn
+        news, again = of_note(report), now - self._reported_at >= _REPORT_SECONDS
+        if (news, turn) == (self._news, self._turn) and not again:
+            return
+        swaps = [Swap(key, encode(report), None)]
         if self._turn != turn:
-            swaps.append(Swap(f"{own}card", encode(self._card), None))
-        member.engine.swap(swaps)
-        self._turn, self._reported = turn, True
+            swaps.append(Swap(card, encode(self._card), None))
+        engine.swap(swaps)
+        self._turn, self._news, self._reported_at = turn, news, now
 
     def report(self) -> Report:
         """This node's report as of now."""
@@ -138,7 +152,6 @@ class Reporter:
             armed=self.armed,
             digest=self._digest(),
             rollouts=tuple(text[:300] for text in islice(self._rollouts(), 10)),
-            instance=self.instance,
         )
 
     def count_armed(self) -> None:

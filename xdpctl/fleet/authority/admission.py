@@ -64,7 +64,7 @@ class Admission:
         return self._offered(self._bundle(name, address, part, Kind.WITNESS))
 
     def promotion(self, name: str) -> str:
-        """A token that makes a node of the fleet a member, too."""
+        """A token that makes a node of the fleet a member, too, which may publish intents."""
         record = self._authority.check_current()
         if name not in record.nodes:
             raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
@@ -72,7 +72,22 @@ class Admission:
             raise ConfigError(f"{name} is a member already")
         address = addresses_of(record.nodes[name].certificate.encode())[0]
         part = self._member_part(name, address)
-        return self._offered(self._bundle(name, address, part, Kind.PROMOTION))
+        bundle = self._bundle(name, address, part, Kind.PROMOTION)
+        return self._offered(msgspec.structs.replace(bundle, certificate=self._publishing(name)))
+
+    def _publishing(self, name: str) -> bytes:
+        """Let a node publish intents; its new certificate, for the same key."""
+        authority = self._authority
+        record, engine = authority.record(), authority.engine()
+        node = record.nodes[name]
+        node.states = True
+        certificate = issuance.renewed(authority.pair, name, node)
+        node.renew(certificate.decode())
+        authority.kept.write(record)  # first, so that nobody has one that cannot be revoked
+        engine.add_node(PREFIX, name, states=True)
+        engine.put(PREFIX + keys.CERTIFICATES + name, certificate)
+        authority.keep(record)
+        return certificate
 
     def replacement(self, name: str, address: str | None) -> str:
         """Revoke a node that is lost, and make a token for a new host in its place.

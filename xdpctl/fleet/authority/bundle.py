@@ -47,7 +47,7 @@ class Kind(StrEnum):
 class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host's place in the fleet. `ends` is Unix time: it cannot be used afterwards.
 
-    The certificate and the key are those of a new node.
+    The certificate and the key are those of a new node; one that becomes a member keeps its key.
     """
 
     fleet: str

@@ -14,7 +14,7 @@ from xdpctl.fleet.authority.certificates import Pair
 from xdpctl.fleet.authority.daemon import Daemon
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
-from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.endpoints import Endpoints, spread
 from xdpctl.fleet.settings import CLIENTS, PORT, FleetSettings, host_of
 
 _SMALL = {"GOMEMLIMIT": "20MiB", "GOGC": "50"}  # a witness may be a small host
@@ -46,10 +46,12 @@ class Installation:
 
         A node that becomes a member keeps its own certificate, and a witness has none.
         """
-        layout, process, endpoints = self._layout, 0, bundle.endpoints
+        layout, process, endpoints = self._layout, 0, spread(bundle.name, bundle.endpoints)
         layout.prepare()
         if bundle.kind is Kind.NODE:
             self.node(Pair(bundle.certificate, bundle.key), bundle.ca)
+        elif bundle.kind is Kind.PROMOTION:
+            layout.write(layout.node / "node.crt", bundle.certificate, 0o644, layout.user)
         if part := bundle.member:
             mine = f"{host_of(bundle.address)}:{CLIENTS}"
             others = [endpoint for endpoint in endpoints if endpoint != mine]
