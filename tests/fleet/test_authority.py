@@ -261,6 +261,10 @@ def test_a_member_that_left_has_no_certificate_for_the_engine_any_more() -> None
     assert list(record.members) == ["edge1"]
     assert record.serials_revoked == [2, 3]
     assert record.revoke("edge1"), "a witness is no node, and can be revoked"
+    holder = Record("f", {}, members=dict(members), engines=dict(engines), holder="edge2")
+    holder.keep_members({"192.0.2.1"})
+    holder.revoke("edge2")
+    assert holder.serials_revoked == [], "the authority goes on without its own etcd"
 
 
 def test_a_backup_restores_no_revoked_node_and_forgets_no_revocation() -> None:

@@ -13,7 +13,7 @@ from xdpctl.config import file as config
 from xdpctl.errors import ConfigError, EngineError, RuleError
 from xdpctl.fleet import configuration
 from xdpctl.fleet.answer import where
-from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.endpoints import Endpoints, spread
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import check_scope, in_scope
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
@@ -261,6 +261,8 @@ def test_the_list_of_members_is_learnt_and_kept_and_garbage_is_ignored(tmp_path:
     settings = FleetSettings("edge1", ("192.0.2.9:2379", "192.0.2.1:2379"), certificates=tmp_path)
     found = Endpoints(settings)
     assert found.now == settings.endpoints
+    orders = {spread(f"edge{n}", ("a:1", "b:1", "c:1"))[0] for n in range(20)}
+    assert orders == {"a:1", "b:1", "c:1"}, "nodes spread over the members"
     now = found.take(b'["192.0.2.1:2379","192.0.2.7:2379","192.0.2.9:2379"]')
     assert now == ("192.0.2.9:2379", "192.0.2.1:2379", "192.0.2.7:2379"), "the nearest first"
     gone = found.take(b'["192.0.2.7:2379"]')

@@ -15,7 +15,7 @@ from xdpctl.errors import NotFoundError, RuleError
 from xdpctl.fleet.rollout import Wellbeing, against
 from xdpctl.lab.waits import until
 from xdpctl.model.collateral import Collateral
-from xdpctl.model.effect import Action, Automatic
+from xdpctl.model.effect import Action, Automatic, Mode
 from xdpctl.model.shared import Canary, Outcome, Rollout
 from xdpctl.model.wait import Wait
 
@@ -226,6 +226,72 @@ def test_what_cannot_be_tried_is_refused(pair: tuple[Node, Node]) -> None:
         one.controller.submit(blocks, None, Canary(600.0)).result()
     assert not one.rules()
     assert not one.controller.state.rollouts
+
+
+def test_what_waits_to_be_sent_or_ends_too_soon_is_not_tried(pair: tuple[Node, Node]) -> None:
+    """The sender would publish the record as it is, for all nodes."""
+    one, _ = pair
+    one.agent.stop()
+    one.add(ask(X))
+    assert f"rules/{X_ID}" in one.controller.state.unsent
+    with pytest.raises(RuleError, match="waits to be sent"):
+        tries(one, lambda draft: rules.remove(draft, X_ID, ROOT, None, {}))
+    with pytest.raises(RuleError, match="would end before it was tried"):
+        tries(one, lambda draft: rules.add(draft, ask("203.0.113.9/32", ttl=60), ROOT))
+
+
+def test_what_is_tried_is_published_by_nobody_else(pair: tuple[Node, Node]) -> None:
+    """A feed, or a restored engine, must not spread it."""
+    one, two = pair
+    one.add(ask(X), wait=Wait.ALL)
+    until(lambda: X in two.rules())
+    number = tries(one, lambda draft: rules.change(draft, X_ID, {"mode": Mode.MONITOR}, ROOT, None))
+    (rule,) = one.controller.state.all_rules()
+
+    def by_itself(draft: Draft) -> None:
+        draft.put(rule.replace(reason="a feed was fetched"))
+
+    one.controller.submit(by_itself).result()
+    assert f"rules/{X_ID}" not in one.controller.state.unsent
+    assert one.agent.share_all("alice") == 0
+    one.agent.rollouts.publish(number, "alice", "alice decided so")
+    assert outcome(one, number)[0] is Outcome.BACK, "it is not as the change left it"
+    assert two.rules()[X] == "enforce drop operator"
+
+
+def test_one_that_cannot_be_taken_back_waits_and_does_not_keep_others(
+    pair: tuple[Node, Node],
+) -> None:
+    one, _ = pair
+    stuck, number = (
+        tries(one, blocks),
+        tries(one, lambda draft: rules.add(draft, ask("203.0.113.9/32"), ROOT)),
+    )
+    looks(one)
+    one.controller.store._delete("DELETE FROM changes WHERE number = ?", [(int(stuck),)])  # type: ignore[attr-defined]
+    looks(one, DOWN, times=2)
+    assert outcome(one, stuck)[0] is Outcome.HELD
+    assert "no change" in outcome(one, stuck)[1]
+    assert outcome(one, number)[0] is Outcome.BACK
+
+
+def test_a_policy_is_taken_back_without_the_engine(pair: tuple[Node, Node]) -> None:
+    one, _ = pair
+    one.agent.rollouts._policy = lambda: "before"
+    number = one.agent.rollouts.begin("alice", 600.0, "tried")
+    looks(one)
+    one.agent.member.engine.close()
+    looks(one, DOWN, times=2)
+    assert outcome(one, number)[0] is Outcome.BACK
+    assert one.policies == ["tried", "before"]
+
+
+def test_leaving_the_fleet_ends_what_is_tried(pair: tuple[Node, Node]) -> None:
+    one, _ = pair
+    tries(one, blocks)
+    one.agent.leave("alice")
+    assert not one.controller.state.rollouts
+    assert X in one.rules()
 
 
 def test_only_the_last_ones_are_kept(pair: tuple[Node, Node]) -> None:

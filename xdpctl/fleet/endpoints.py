@@ -27,8 +27,8 @@ def spread(name: str, endpoints: Iterable[str]) -> tuple[str, ...]:
 
 
 class Endpoints:
-    """`now` has the members as HOST:PORT. The first configured one is first while it is a member;
-    the others are in an order of this node's own, so that nodes spread over the members.
+    """`now` has the members as HOST:PORT: the configured ones in their order, then others in an
+    order of this node's own, so that nodes spread over the members.
 
     The published members are stored beside the certificates for the next start. Configured
     endpoints that are no members come last: after a restore, an operator may have written there
@@ -66,9 +66,11 @@ class Endpoints:
         if not 0 < len(members) <= _MOST or not all(map(_ENDPOINT.fullmatch, members)):
             log.warning("the engine's list of its members cannot be read, and is ignored")
             return False
-        first = self._settings.endpoints[:1]
-        others = [endpoint for endpoint in self._settings.endpoints if endpoint not in members]
+        configured = self._settings.endpoints
+        place = {endpoint: number for number, endpoint in enumerate(configured)}
         spread_out = spread(self._settings.name, members)
-        self.now = (*sorted(spread_out, key=lambda endpoint: endpoint not in first), *others)
+        others = [endpoint for endpoint in configured if endpoint not in members]
+        last = len(configured)
+        self.now = (*sorted(spread_out, key=lambda each: place.get(each, last)), *others)
         self._value = value
         return True

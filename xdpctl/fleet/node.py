@@ -202,6 +202,9 @@ class Nodes:
     def update(self, changes: Iterable[Held], now: float) -> None:
         """Take over the reports among some changes; other keys wait for the next reading of all."""
         self.looked = now
+        for known in self.by_name.values():
+            if known.heard and not known.gone:
+                known.heard = now
         for kv in changes:
             name, _, part = kv.key.removeprefix(keys.NODES).partition("/")
             node = self.by_name.get(name)

@@ -92,8 +92,9 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `keys` are the intents that it touches, with the engine's revisions of these when it began; none
     if only the node itself is judged, as after an upgrade. `policy` is the content of a policy that
-    is tried. `until` is Unix time. `word` is the node's condition when it began, and `failing` the
-    services that failed their clients then. `outcome` is None while it goes on; `why` explains it.
+    is tried, and `before` of the one before. `until` is Unix time. `word` is the node's condition
+    when it began, and `failing` the services that failed their clients then. `outcome` is None
+    while it goes on; `why` explains it.
     """
 
     by: str
@@ -101,6 +102,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float
     keys: dict[str, int] = {}
     policy: str | None = None
+    before: str = ""
     word: str = ""
     failing: tuple[str, ...] = ()
     outcome: Outcome | None = None

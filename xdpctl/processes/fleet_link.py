@@ -81,7 +81,7 @@ def agent_of(
         raise ConfigError(
             "this host is a witness of a fleet, without a filter: stop xdpctl; its etcd goes on"
         )
-    agent = Agent(settings.fleet, controller, health, policy.set, tell, how)
+    agent = Agent(settings.fleet, controller, health, policy.set, tell, how, lambda: policy.text)
     refresher.may_fetch = agent.may_fetch
     policy.load()
     return agent
@@ -99,7 +99,7 @@ _CANARY, _CANARY_LEAST, _CANARY_MOST = "canary:", 60.0, 86_400.0  # seconds
 
 def canary_for(scope: str) -> Canary:
     """The scope of a change that this node tries first; RuleError."""
-    text = scope.removeprefix(_CANARY)
+    text = scope.removeprefix(_CANARY) if scope.startswith(_CANARY) else ""
     seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
     if not _CANARY_LEAST <= seconds <= _CANARY_MOST:
         raise RuleError(

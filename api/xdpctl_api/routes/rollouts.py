@@ -2,15 +2,15 @@
 """Routes for what one node tries before all nodes have it."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from xdpctl.errors import EngineError, NotFoundError, RuleError
-from xdpctl.model.shared import Canary
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.processes.fleet_link import required
+from xdpctl.processes.fleet_link import canary_for, required
 from xdpctl_api.auth import Unbound, Viewer
-from xdpctl_api.dependencies import Ctx, States
+from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import CHANGE, refusals
 from xdpctl_api.shapes.rollouts import RolloutOut, rollout_out
 
@@ -19,12 +19,14 @@ _PROBLEMS = refusals(NotFoundError, RuleError, EngineError, *CHANGE)
 
 
 @router.post("", responses=_PROBLEMS)
-async def judge_node(who: Unbound, ctx: Ctx, states: States) -> RolloutOut:
-    """Judge this node as it is for some time, as after an upgrade; the scope is canary:SECONDS."""
-    if not isinstance(states.scope, Canary):
-        raise RuleError("the time is missing", "scope", "give canary:600")
+async def judge_node(
+    who: Unbound,
+    ctx: Ctx,
+    scope: Annotated[str, Query(description="canary:SECONDS: for how long")],
+) -> RolloutOut:
+    """Judge this node as it is for some time, as after an upgrade."""
     begin = required(ctx.fleet).rollouts.begin
-    return _one(ctx, int(await asyncio.to_thread(begin, who.name, states.scope.seconds)))
+    return _one(ctx, int(await asyncio.to_thread(begin, who.name, canary_for(scope).seconds)))
 
 
 @router.get("/{number}", responses=refusals(NotFoundError))

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.packets import address, ethernet, ipv4, udp
+from xdpctl.fleet.authority.daemon import Daemon
+from xdpctl.fleet.authority.layout import Layout
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 from xdpctl.lab.namespaces import Host, Lab, LabError
@@ -124,6 +126,12 @@ class Edge:
 
     def kill_etcd(self, how: int = signal.SIGKILL) -> None:
         os.kill(self.etcd, how)
+
+    def find_etcd(self) -> None:
+        """Note the process of etcd that a command has started."""
+        layout = Layout(self.box.directory / "state", "xdpctl", "xdpctl")
+        self.etcd = Daemon(layout).process
+        assert self.etcd
 
     def start_etcd(self) -> None:
         """Start etcd again after it was killed."""

@@ -8,12 +8,13 @@ of its own.
 
 import random
 import signal
+import sqlite3
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class Nemesis:
     def __init__(self, fleet: FleetLab, rng: random.Random, began: float) -> None:
         self._fleet, self._rng, self._began = fleet, rng, began
         self.done: list[str] = []
+        self.tried: list[Asked] = []
 
     def one(self) -> None:
         faults = (
@@ -140,6 +142,10 @@ class Nemesis:
             self.step_a_clock,
             self.expire_a_certificate,
             self.lose_quorum,
+            self.lose_the_authority,
+            self.damage_a_record,
+            self.damage_a_member,
+            self.try_on_one_node,
         )
         fault = self._rng.choice(faults)
         at = time.monotonic() - self._began
@@ -253,6 +259,63 @@ class Nemesis:
         for edge in members:
             edge.heal()
 
+    def lose_the_authority(self) -> None:
+        """Kill everything of the host with the authority, and start it again."""
+        edge = self._fleet.edges[0]
+        edge.kill_etcd()
+        edge.box.kill()
+        time.sleep(self._seconds())
+        edge.start_etcd()
+        edge.box.start()
+
+    def damage_a_record(self) -> None:
+        """Change bytes of a rule in the store of a node."""
+        edge = self._rng.choice(self._fleet.edges)
+        edge.box.kill()
+        path = edge.box.directory / "state" / "control" / "rules.sqlite"
+        with closing(sqlite3.connect(path)) as db, db:
+            query = "SELECT key, value FROM entries WHERE key LIKE 'rules/203.0.11%'"
+            rows = db.execute(query).fetchall()
+            assert rows, "it has none"
+            key, value = self._rng.choice(rows)
+            changed = value.replace(b"203.0.11", b"203.1.11")
+            assert changed != value
+            db.execute("UPDATE entries SET value = ? WHERE key = ?", (changed, key))
+        edge.box.start()
+
+    def damage_a_member(self) -> None:
+        """Change bytes of rules in the data of a member; it leaves, and joins anew."""
+        first = self._fleet.edges[0]
+        edge = self._rng.choice([e for e in self._fleet.edges if e.etcd and e is not first])
+        database = edge.box.directory / "state" / "engine" / "data" / "member" / "snap" / "db"
+        edge.kill_etcd()
+        data = database.read_bytes()
+        assert b'"203.0.113.' in data
+        database.write_bytes(data.replace(b'"203.0.113.', b'"203.1.113.'))
+        edge.start_etcd()
+        time.sleep(self._seconds())
+        edge.admin("demote", "--yes", "--force")
+        edge.join(first, first.admin("promote", edge.name)["token"])
+        edge.restart()
+
+    def try_on_one_node(self) -> None:
+        """Let a node try a rule first; then a person publishes it, or takes it back."""
+        edge = self._rng.choice(self._fleet.edges)
+        key = f"203.0.115.{self._rng.randrange(200)}/32"
+        began = time.monotonic() - self._began
+        made = edge.call(
+            *("POST", "/v1/rules"),
+            params={"scope": "canary:3600"},
+            json={"match": {"source": key}, "action": "drop"},
+        )
+        time.sleep(self._rng.uniform(0, 3))
+        where, publish = f"/v1/fleet/rollouts/{made['change']}", self._rng.random() < 0.5
+        edge.call("POST" if publish else "DELETE", f"{where}/publish" if publish else where)
+        ended = time.monotonic() - self._began
+        self.tried.append(
+            Asked(edge.name, key, "drop" if publish else "", True, began, ended, Outcome.NODE, 0)
+        )
+
 
 def prepare(fleet: FleetLab) -> None:
     """Give each node a small disk and a clock that can be set."""
@@ -331,7 +394,8 @@ def run(seconds: float, seed: int, least: int = 0) -> History:
         history.healed_seconds = time.monotonic() - healing
         stop.set()
         history.leaked = leaks.result()
-        history.asked, history.faults = clients.asked, nemesis.done
+        history.asked = [*clients.asked, *nemesis.tried]
+        history.faults = nemesis.done
         history.endings = [ending(edge) for edge in fleet.edges]
         traffic.close()
         print(f"{time.monotonic() - began:.1f} s ended", flush=True)

@@ -95,7 +95,7 @@ def test_upkeep_renews_backs_up_and_says_what_is_missing(tmp_path: Path) -> None
         words = ("restore", str(archive), "--name", "edge3", "--address", three.address, "--yes")
         assert "is encrypted: give the key" in three.refusal(*words)
         three.admin(*words, "--identity", str(key))
-        three.etcd = int(three.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+        three.find_etcd()
 
 
 def _age(edge: Edge, name: str) -> None:

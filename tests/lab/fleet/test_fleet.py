@@ -292,7 +292,7 @@ def test_the_fleet_is_backed_up_and_restored(fleet: FleetLab) -> None:
     two.call("DELETE", "/v1/rules/203.0.113.80_32")
     one.kill_etcd()
     one.admin("restore", str(archive), "--name", "edge1", "--address", one.address, "--yes")
-    one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+    one.find_etcd()
     until(lambda: two.block("203.0.113.91/32")["fleet"]["in_engine"])
     for edge in (one, two, three):
         until(lambda edge=edge: text(edge, "203.0.113.91"))  # type: ignore[misc]

@@ -3,9 +3,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.lab.fleet.edges import Edge, founded
 from tests.lab.fleet.test_custody import age_key
 from tests.lab.fleet.test_recover import endpoints
+from xdpctl.errors import Refused
 from xdpctl.lab.namespaces import LabError
 from xdpctl.lab.waits import until
 
@@ -43,8 +46,14 @@ def test_a_dead_founder_is_replaced_while_the_engine_goes_on(tmp_path: Path) -> 
 
 
 def test_a_node_becomes_a_member_and_a_member_a_node() -> None:
-    with founded(4, 3) as fleet:
-        one, two, three, four = fleet.edges
+    with founded(3, 3) as fleet:
+        one, two, three = fleet.edges
+        four = fleet.another(4)
+        fleet.let_in(four, member=False, publish=False)
+        four.start()
+        until(lambda: len(fleet.live(one)) == 4)
+        with pytest.raises(Refused, match="only follows its fleet"):
+            four.block("203.0.113.5/32")
         four.config.write_text(four.config.read_text() + 'arm = "off"\n')
         assert "edge3 is a member already" in one.refusal("promote", "edge3")
         token = one.admin("promote", "edge4")["token"]
@@ -55,6 +64,7 @@ def test_a_node_becomes_a_member_and_a_member_a_node() -> None:
         assert 'arm = "off"' in four.config.read_text()
         four.restart()
         until(lambda: "4 of 4" in one.engine())
+        assert four.block("203.0.113.5/32")["fleet"]["in_engine"]
         assert "has the authority" in one.refusal("demote", "--yes")
         assert "no member" in two.admin("demote", "--yes")
         until(lambda: "3 of 3" in one.engine())
@@ -82,7 +92,7 @@ def test_members_from_before_a_restore_are_not_used_when_they_come_back(tmp_path
         until(lambda: one.call("GET", "/v1/fleet")["isolated"])
         words = ("restore", archive, "--name", "edge1", "--address", one.address, "--yes")
         one.admin(*words)  # its own etcd runs still, without a quorum
-        one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+        one.find_etcd()
         until(lambda: four.block("203.0.113.8/32")["fleet"]["in_engine"])
         for former in (two, three):
             former.start_etcd()  # together they have a quorum of the engine of before

@@ -38,7 +38,7 @@ def test_the_last_member_goes_on_alone() -> None:
         with pytest.raises(LabError, match="this host's member is 'edge1'"):
             one.admin("restore", "--alone", "--name", "edge9", "--address", one.address, "--yes")
         one.admin(*alone)  # which stops etcd first
-        one.etcd = int(one.host.sh("pgrep", "-n", "-x", "etcd").split()[-1])
+        one.find_etcd()
         until(lambda: two.block("203.0.113.9/32")["fleet"]["in_engine"])
         for edge in (one, two, four):
             until(lambda edge=edge: "src 203.0.113.8/32" in edge.sources())  # type: ignore[misc]

@@ -84,7 +84,8 @@ def leave(
     installed = Installation(authority.layout)
     _leave_engine(installed, settings.fleet, force)
     try:
-        options.client(context).call("POST", "/v1/fleet/leave")
+        if not settings.fleet.witness:
+            options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
     remove_table(config_file or paths.CONFIG_FILE)
@@ -125,6 +126,8 @@ def demote(
     fleet, authority = settings.fleet, authority_of(settings)
     if not fleet or not authority.layout.configuration.exists():
         raise ConfigError("this host is no member of a fleet's engine")
+    if fleet.witness:
+        raise ConfigError("a witness is no node: xdpctl fleet leave")
     from xdpctl.fleet.authority.installation import Installation
 
     if authority.exists and not force and authority.is_current:

@@ -68,7 +68,7 @@ def restore(
 ) -> None:
     """Make this node the only member of an engine that has the data of a backup.
 
-    Nodes state again what they have and the backup lacks. Stop every etcd first.
+    It stops this host's etcd first. Nodes state again what they have and the backup lacks.
 
     Example: xdpctl fleet restore /root/fleet.tar.gz --name edge1 --address 192.0.2.1
     """
@@ -76,9 +76,9 @@ def restore(
     if (file is None) != alone:
         raise typer.BadParameter("give either FILE or --alone")
     question = (
-        "are most members lost for good, and this node's etcd stopped?"
+        "are most members lost for good?"
         if file is None
-        else "stop every etcd of the fleet first. Restore?"
+        else "is the engine lost? The other members are none any more then. Restore?"
     )
     if not yes:
         typer.confirm(question, abort=True)

@@ -67,6 +67,18 @@ def _restore(draft: Draft, parts: list[Part], caller: Caller, ended: Ended) -> U
     return undone
 
 
+def as_left(draft: Draft, part: Part) -> bool:
+    """Whether a record is still as a change left it."""
+    match part.kind.field:
+        case "rules":
+            return _unchanged(draft.of("rules").get(part.identity), part.after, draft.now.ns)
+        case "sets":
+            return _same_set(draft.sets.get(part.identity), part.after)
+        case "entries":
+            return _same_entries(draft, draft.sets.get(part.identity), part)
+    return bool(draft.of(part.kind.field).get(part.identity) is part.after)
+
+
 def _rule(draft: Draft, part: Part, caller: Caller, undone: Undone, ended: Ended) -> None:
     now = draft.of(part.kind.field).get(part.identity)
     now = None if now and now.expired(draft.now.ns) else now

@@ -16,7 +16,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.kinds import KINDS
 from xdpctl.errors import RuleError
 from xdpctl.model.rule import OPERATOR, Rule, automatic
-from xdpctl.model.shared import Canary, Rollout, Unsent
+from xdpctl.model.shared import Canary, Outcome, Rollout, Unsent
 from xdpctl.model.source_set import SourceSet
 
 _FIELDS = ("rules", "sets", "entries", "tokens", "settings")
@@ -76,7 +76,7 @@ def _note(
 ) -> None:
     if _is_automatic(earlier) or _is_automatic(value):
         draft.afterwards.append(partial(sharing.detected, key, not _is_automatic(value)))
-    if not sharing.states:
+    if not sharing.states or (not statement.person and tried(draft, key)):
         return
     removed = value is None
     if isinstance(value, Rule | SourceSet) and value.origin != OPERATOR:
@@ -99,6 +99,17 @@ def _note(
     draft.unsent[key] = Unsent(by, draft.now.unix, base, scope, removed, b"", statement.change)
 
 
+def tried_now(rollout: Rollout) -> bool:
+    """Whether this node still tries it, or it waits for a person."""
+    return rollout.outcome in (None, Outcome.HELD)
+
+
+def tried(draft: Draft, key: str) -> bool:
+    """Whether this node tries a change of an intent's record, so that nobody else may have it."""
+    every = draft.state.rollouts
+    return bool(every) and any(key in each.keys for each in every.values() if tried_now(each))
+
+
 def note_rollout(draft: Draft, canary: Canary, change: int, by: str) -> None:
     """Stage a `Rollout` of what a branch changes: this node tries it, before all have it.
 
@@ -107,11 +118,12 @@ def note_rollout(draft: Draft, canary: Canary, change: int, by: str) -> None:
     known = draft.rollouts.get(str(change))
     keys = dict(known.keys) if known else {}
     for kind in KINDS_SHARED:
-        for identity, _, _ in touched(draft, kind):
+        for identity, _, value in touched(draft, kind):
             owner = _SETS if kind.field == "entries" else kind
             if kind.field == "tokens" or not change:
                 raise RuleError("this cannot be tried on one node first", "scope", "leave it out")
             key = owner.key(identity)
+            _check_tried(draft, key, value, canary)
             standing = draft.shared.get(key)
             keys.setdefault(key, standing.revision if standing else 0)
     if len(keys) > _TRIED_MOST:
@@ -121,6 +133,16 @@ def note_rollout(draft: Draft, canary: Canary, change: int, by: str) -> None:
     if keys:
         at = draft.now.unix
         draft.rollouts[str(change)] = Rollout(by, at, at + canary.seconds, keys)
+
+
+def _check_tried(draft: Draft, key: str, value: Any, canary: Canary) -> None:
+    """RuleError if nobody could say afterwards what all nodes are to have."""
+    if draft.unsent.get(key) is not None:
+        fix = "try it again when the engine has it: xdpctl fleet status"
+        raise RuleError(f"an earlier change of {key} waits to be sent", "scope", fix)
+    ends_ns = getattr(value, "expires_ns", 0)
+    if ends_ns and (ends_ns - draft.now.ns) / 1e9 < canary.seconds:
+        raise RuleError("the rule would end before it was tried", "ttl", "give a longer one")
 
 
 def note_elsewhere(

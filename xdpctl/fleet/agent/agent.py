@@ -9,7 +9,7 @@ from itertools import count
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.control.state.shared import Sharing
+from xdpctl.control.state.shared import Sharing, tried
 from xdpctl.errors import RuleError
 from xdpctl.fleet.agent import everywhere
 from xdpctl.fleet.agent.detected import Detected
@@ -47,7 +47,7 @@ class Agent:
     """Connects a controller with its fleet from `start` to `stop`.
 
     `health` returns the problems of this node and its condition in one word; `set_policy` applies
-    a policy; `tell` notifies people; `how` says how this node is.
+    a policy, and `policy` is the one in force; `tell` notifies people; `how` says how this node is.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Agent:
         set_policy: Callable[[str], None],
         tell: Callable[[News], None] = lambda news: None,
         how: Callable[[], Wellbeing] = lambda: Wellbeing("quiet", "", {}, True),
+        policy: Callable[[], str] = str,
     ) -> None:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
@@ -66,7 +67,7 @@ class Agent:
             engine.fleet, engine.epoch = position.fleet, position.epoch
         self.member = Member(settings, controller, engine, states=self._credentials.states())
         self.specials = Specials(controller, set_policy)
-        self.rollouts = Rollouts(self.member, how, set_policy, tell)
+        self.rollouts = Rollouts(self.member, how, set_policy, policy, tell)
         self.detected = Detected(self.member)
         ended = partial(self.detected.note, ended=True)
         self.follower = Follower(self.member, self.specials, ended)
@@ -212,7 +213,8 @@ class Agent:
         self._require_stating()
 
         def operation(draft: Draft) -> int:
-            unshared = [key for key in self.rounds.telling.own_keys() if not known(draft, key)]
+            every = self.rounds.telling.own_keys()
+            unshared = [key for key in every if not known(draft, key) and not tried(draft, key)]
             for key in unshared:
                 draft.unsent[key] = Unsent(by, draft.now.unix)
             draft.note(by, "fleet.share", "", intents=len(unshared), first=unshared[:20])

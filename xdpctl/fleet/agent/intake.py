@@ -14,6 +14,7 @@ from msgspec import structs
 from xdpctl.abi.structs import Hits
 from xdpctl.control.guards import lockout
 from xdpctl.control.state.draft import Draft
+from xdpctl.control.state.shared import tried
 from xdpctl.errors import XdpctlError
 from xdpctl.fleet.agent import yielding
 from xdpctl.fleet.agent.handlers import HANDLERS, Stated
@@ -138,6 +139,8 @@ class Intake:
         """
         if not self.states or not _older(incoming, known) or draft.unsent.get(incoming.key):
             return False
+        if tried(draft, incoming.key):
+            return False  # other nodes publish what all had
         return not known.stands or current(draft, incoming.key) is not None
 
     def _restate(self, draft: Draft, incoming: Incoming, known: Shared) -> None:
@@ -186,7 +189,8 @@ class Intake:
         lost = known and known.stands and not known.refused and value is not None
         ends = getattr(value, "expires_ns", 0)
         lasting = not ends or (incoming.lost and ends > draft.now.ns + _LEFT_NS)
-        if known and lost and lasting and self.states and not incoming.own:
+        alone = incoming.own or tried(draft, incoming.key)
+        if known and lost and lasting and self.states and not alone:
             draft.unsent[incoming.key] = Unsent("fleet", known.at or draft.now.unix, 0, known.scope)
         draft.shared[incoming.key] = None
 

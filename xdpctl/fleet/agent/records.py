@@ -90,7 +90,7 @@ def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: 
 def forget_fleet(draft: Draft) -> int:
     """Keep all records as this node's own; return how many intents it had of the fleet."""
     number = 0
-    for field in ("shared", "unsent", "followed"):
+    for field in ("shared", "unsent", "followed", "rollouts"):
         for key in getattr(draft.state, field):
             getattr(draft, field)[key] = None
             number += field == "shared"

@@ -9,23 +9,19 @@ import msgspec
 from msgspec import structs
 
 from xdpctl.base.durations import show_duration
-from xdpctl.control.state import changes
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import NotFoundError, RuleError, XdpctlError
+from xdpctl.control.state.shared import tried_now
+from xdpctl.errors import EngineError, NotFoundError, RuleError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.records import current
+from xdpctl.fleet.agent.trying import POLICY, Done, publish, take_back, went_on
 from xdpctl.fleet.intent import decode
 from xdpctl.fleet.rollout import Wellbeing, against
-from xdpctl.mitigation.undo import undo_change
-from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import OPERATOR
-from xdpctl.model.shared import Outcome, Rollout, Shared, Unsent
+from xdpctl.model.shared import Outcome, Rollout
 from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind
 
 _text = msgspec.json.Decoder(str)
-POLICY = "policy/automatic"
 _SECONDS, _LOOKS = 5.0, 2  # between two looks, and looks for which something speaks against it
 _KEPT = 20  # that have ended
 _TITLES = {
@@ -33,12 +29,13 @@ _TITLES = {
     Outcome.BACK: "a rollout was taken back",
     Outcome.HELD: "a rollout waits for a decision",
 }
+_ANOTHER = "another policy was set meanwhile"
 
 
 class Rollouts:
     """Judges the rollouts that begin on this node; call `step` about once a second.
 
-    `how` says how this node is, and `set_policy` applies a policy here.
+    `how` says how this node is, `set_policy` applies a policy here, and `policy` is that in force.
     """
 
     def __init__(
@@ -46,47 +43,54 @@ class Rollouts:
         member: Member,
         how: Callable[[], Wellbeing],
         set_policy: Callable[[str], None],
+        policy: Callable[[], str],
         tell: Callable[[News], None],
     ) -> None:
-        self._member, self._how = member, how
-        self._set_policy, self._tell = set_policy, tell
+        self._member, self._how, self._tell = member, how, tell
+        self._set_policy, self._policy = set_policy, policy
         self._next, self._bad = 0.0, dict[str, int]()
 
     @property
-    def going(self) -> dict[str, Rollout]:
-        """Those that go on, by the numbers of their changes."""
+    def open(self) -> dict[str, Rollout]:
+        """Those that go on or wait for a person, by the numbers of their changes."""
         every = list(self._member.controller.state.rollouts.items())
-        return {number: rollout for number, rollout in every if rollout.outcome is None}
+        return {number: rollout for number, rollout in every if tried_now(rollout)}
 
     def texts(self) -> Iterator[str]:
-        """A sentence for each that goes on, or waits for a person."""
+        """A sentence for each of them."""
         now = self._member.controller.clock.read().unix
-        for number, rollout in list(self._member.controller.state.rollouts.items()):
-            if rollout.outcome in (None, Outcome.HELD):
-                left = max(0.0, rollout.until - now)
-                ends = f"for {show_duration(left)} more" if not rollout.outcome else rollout.why
-                yield f"tries {_what(rollout)} of {rollout.by} ({number}): {ends}"
+        for number, rollout in self.open.items():
+            left = max(0.0, rollout.until - now)
+            ends = f"for {show_duration(left)} more" if not rollout.outcome else rollout.why
+            yield f"tries {_what(rollout)} of {rollout.by} ({number}): {ends}"
 
     def step(self) -> None:
         """Look at those that go on, and end those that are due."""
-        going = self.going
+        going = {number: each for number, each in self.open.items() if each.outcome is None}
         if not going or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SECONDS
         seen = self._how()
         for number, rollout in going.items():
-            self._look(number, rollout, seen)
+            try:
+                self._look(number, rollout, seen)
+            except NotFoundError:
+                continue  # a person has just ended it
+            except EngineError as error:
+                self._member.hear(error)
+            except XdpctlError as error:
+                self._end(number, "xdpctl", lambda *_, why=str(error): Done(Outcome.HELD, why))
 
     def _look(self, number: str, rollout: Rollout, seen: Wellbeing) -> None:
-        unix = self._member.controller.clock.read().unix
         if not rollout.word:
             begun = structs.replace(rollout, word=seen.word, failing=tuple(seen.failing))
-            self._member.do(partial(_keep, number=number, rollout=begun))
+            self._member.do(lambda draft: draft.rollouts.__setitem__(number, begun))
             return
-        state = self._member.controller.state
+        state, unix = self._member.controller.state, self._member.controller.clock.read().unix
+        if rollout.policy is not None and went_on(state.shared.get(POLICY), rollout, POLICY):
+            self._end(number, "xdpctl", lambda *_: Done(Outcome.BACK, _ANOTHER))
+            return
         ids = {key.partition("/")[2] for key in rollout.keys if key.startswith("rules/")}
-        if rollout.policy is not None and _later(state.shared.get(POLICY), rollout.keys[POLICY]):
-            return self._end(number, Outcome.BACK, "another policy was set meanwhile", "xdpctl")
         rules = [rule for rule in state.all_rules() if rule.id in ids]
         why = against(rollout, seen, rules, state.collateral)
         self._bad[number] = self._bad.get(number, 0) + 1 if why else 0
@@ -97,125 +101,97 @@ class Rollouts:
                 self.publish(number, "xdpctl", "nothing speaks against it")
             elif unix >= 2 * rollout.until - rollout.at:
                 why = "it cannot be judged: the traffic of this node is not observed"
-                self._end(number, Outcome.HELD, why, "xdpctl")
-
-    def known(self, number: str) -> Rollout:
-        """One that goes on or waits; NotFoundError."""
-        rollout = self._member.controller.state.rollouts.get(number)
-        if rollout is None or rollout.outcome not in (None, Outcome.HELD):
-            raise NotFoundError(f"no rollout {number[:20]!r} goes on here; see xdpctl fleet status")
-        return rollout
+                self._end(number, "xdpctl", lambda *_: Done(Outcome.HELD, why))
 
     def begin(self, by: str, seconds: float, policy: str | None = None) -> str:
         """Try a policy of the fleet on this node, or judge the node as it is; the rollout's number.
 
-        RuleError while another one of this kind goes on. ConfigError for a policy that is not
-        valid.
+        RuleError while another one of this kind goes on or waits. ConfigError for a policy that is
+        not valid.
         """
-        if any(each.policy is not None or not each.keys for each in self.going.values()):
+        if any(each.policy is not None or not each.keys for each in self.open.values()):
             raise RuleError("another one goes on here", "canary", "wait until it has ended")
+        before = self._policy()
         if policy is not None:
             self._set_policy(policy)
-        number = str(self._member.controller.change_by(Caller(by, Role.OPERATOR, OPERATOR)).number)
 
-        def operation(draft: Draft) -> None:
+        def operation(draft: Draft) -> str:
             at, shared = draft.now.unix, draft.shared.get(POLICY)
-            keys = {} if policy is None else {POLICY: shared.revision if shared else 0}
-            draft.rollouts[number] = Rollout(by, at, at + seconds, keys, policy)
-            draft.note(by, "fleet.try", number, seconds=seconds)
+            number = int(at)  # no change has so large a number
+            while draft.rollouts.get(str(number)):
+                number += 1
+            touched = {} if policy is None else {POLICY: shared.revision if shared else 0}
+            draft.rollouts[str(number)] = Rollout(by, at, at + seconds, touched, policy, before)
+            draft.note(by, "fleet.try", str(number), seconds=seconds)
+            return str(number)
 
-        self._member.do(operation)
-        return number
+        return self._member.do(operation)
 
     def publish(self, number: str, by: str, why: str) -> None:
         """Publish what this node has tried for all nodes; NotFoundError."""
-        rollout = self.known(number)
-        if rollout.policy is not None:
-            self._member.do(lambda draft: _publish_policy(draft, rollout))
-        elif rollout.keys:
-            stored = self._member.controller.store.parts(int(number))
-            left = self._member.do(lambda draft: _publish(draft, number, rollout, stored))
-            if left == len(rollout.keys):
-                return self.take_back(number, by, "it was changed or ended meanwhile")
-            if left:
-                why += f"; {left:,} of its records were changed since, and stay here"
+        stored, hits = self._stored(number), self._member.controller.hits
+        work = partial(publish, stored=stored, hits=hits, by=by, why=why)
+        self._end(number, by, work)
         self._member.stated.set()
-        self._end(number, Outcome.PUBLISHED, why, by)
 
     def take_back(self, number: str, by: str, why: str) -> None:
         """Put back on this node what was before; NotFoundError."""
-        rollout, hits = self.known(number), self._member.controller.hits
+        stored, hits = self._stored(number), self._member.controller.hits
+        rollout = self._known(number)
         if rollout.policy is not None:
-            self._set_policy(self._standing_policy())
-        elif rollout.keys:
-            stored = self._member.controller.store.parts(int(number))
-            who = Caller(by, Role.OPERATOR, OPERATOR)
-            undone = self._member.do(
-                lambda draft: undo_change(draft, int(number), stored, who, hits)
-            )
-            if undone.kept:
-                why += f"; not put back: {undone.kept:,}, such as {': '.join(undone.reasons[0])}"
-        self._end(number, Outcome.BACK, why, by)
+            try:
+                standing = self._standing_policy()
+            except EngineError:
+                standing = rollout.before
+            self._set_policy(standing)
+        self._end(number, by, partial(take_back, stored=stored, hits=hits, by=by, why=why))
+
+    def _known(self, number: str) -> Rollout:
+        """One that goes on or waits; NotFoundError."""
+        if number not in self.open:
+            raise NotFoundError(f"no rollout {number[:20]!r} goes on here; see xdpctl fleet status")
+        return self.open[number]
+
+    def _stored(self, number: str) -> list[bytes]:
+        """The parts of its change; none for a policy."""
+        rollout = self._known(number)
+        tried = rollout.keys and rollout.policy is None
+        return self._member.controller.store.parts(int(number)) if tried else []
 
     def _standing_policy(self) -> str:
-        """The policy that the fleet has; "" for none."""
+        """The policy that the fleet has; "" for none. EngineError."""
         kv = self._member.engine.get(keys.intent(POLICY))
         intent = decode(kv.value) if kv and kv.value else None
         return _text.decode(bytes(intent.data)) if intent and not intent.removed else ""
 
-    def _end(self, number: str, outcome: Outcome, why: str, by: str) -> None:
-        rollout = structs.replace(self.known(number), outcome=outcome, why=why)
+    def _end(self, number: str, by: str, work: Callable[[Draft, str, Rollout], Done]) -> None:
+        """End it as `work` says, in one transaction, and tell people. NotFoundError."""
         self._bad.pop(number, None)
 
-        def operation(draft: Draft) -> None:
-            _keep(draft, number, rollout)
-            draft.note(by, "fleet.tried", number, outcome=outcome.value, why=why)
+        def operation(draft: Draft) -> Rollout:
+            rollout = draft.rollouts.get(number)
+            if rollout is None or not tried_now(rollout):
+                raise NotFoundError(f"the rollout {number} has ended already")
+            done = work(draft, number, rollout)
+            ended = structs.replace(rollout, outcome=done.outcome, why=done.why)
+            _keep(draft, number, ended)
+            draft.note(by, "fleet.tried", number, outcome=done.outcome.value, why=done.why)
+            return ended
 
-        self._member.do(operation)
+        ended = self._member.do(operation)
+        outcome = ended.outcome or Outcome.HELD
         level = Severity.SUCCESS if outcome is Outcome.PUBLISHED else Severity.WARNING
-        text = f"{_what(rollout)} of {rollout.by} on {self._member.name}, {outcome.value}: {why}"
+        text = f"{_what(ended)} of {ended.by} on {self._member.name}, {outcome.value}: {ended.why}"
         title = _TITLES[outcome]
         self._tell(News(Kind.TROUBLE, f"rollout {number} {outcome}", title, text, level=level))
 
 
-def _keep(draft: Draft, number: str, rollout: Rollout) -> None:
-    """Keep a rollout, and the newest of those that have ended."""
-    draft.rollouts[number] = rollout
-    ended = [n for n, each in draft.state.rollouts.items() if each.outcome and n != number]
-    for old in sorted(ended, key=int)[: -_KEPT + 1]:
+def _keep(draft: Draft, number: str, ended: Rollout) -> None:
+    """Keep one that has ended, and the newest of the others."""
+    draft.rollouts[number] = ended
+    others = [(each.at, n) for n, each in draft.state.rollouts.items() if not tried_now(each)]
+    for _, old in sorted(others)[: -_KEPT + 1]:
         draft.rollouts[old] = None
-
-
-def _publish(draft: Draft, number: str, rollout: Rollout, stored: list[bytes]) -> int:
-    """Publish the records that are as the change left them; how many are not."""
-    try:
-        touched = {p.kind.key(p.identity): p for p in changes.parts(draft, stored)}
-    except (ValueError, TypeError, KeyError, XdpctlError) as error:
-        raise RuleError(f"change {number} cannot be read: {error}", "number", "undo it") from error
-    left = 0
-    for key in rollout.keys:
-        removed = key in touched and touched[key].after is None
-        if (current(draft, key) is None) is not removed:
-            left += 1
-            continue
-        shared = draft.shared.get(key)
-        if _later(shared, rollout.keys[key]):
-            left += 1
-            continue
-        base = shared.revision if shared else 0
-        draft.unsent[key] = Unsent(rollout.by, draft.now.unix, base, "", removed, b"", int(number))
-    return left
-
-
-def _later(shared: Shared | None, revision: int) -> bool:
-    """Whether the fleet has another intent than the one of that revision."""
-    return shared is not None and shared.revision > revision
-
-
-def _publish_policy(draft: Draft, rollout: Rollout) -> None:
-    shared, policy = draft.shared.get(POLICY), rollout.policy
-    base, data = shared.revision if shared else 0, msgspec.json.encode(policy) if policy else b""
-    draft.unsent[POLICY] = Unsent(rollout.by, draft.now.unix, base, "", not policy, data)
 
 
 def _what(rollout: Rollout) -> str:

@@ -107,12 +107,13 @@ class Admission:
         where = address or addresses_of(known.certificate.encode())[0]
         check_address(where)
         card = self._authority.engine().get(f"{PREFIX}{keys.said_by(name)[0]}")
-        member = name in record.members
+        groups, member = card_of(card).groups, name in record.members
         self._authority.revoke(name)
         try:
-            return self.node(name, where, card_of(card).groups, member, known.states)
+            return self.node(name, where, groups, member, known.states)
         except XdpctlError as error:
-            more = " --member" if member else ""
+            more = "".join(f" --group {group}" for group in groups)
+            more += " --member" if member else " --publish" if known.states else ""
             raise ConfigError(
                 f"{name} is revoked, but there is no token for its new host yet: {error}. Then: "
                 f"xdpctl fleet token {name} --address {where}{more}"

@@ -96,10 +96,11 @@ class Authority:
         keeps its own.
         """
         record = self.record()
-        record.keep_members((address,) if same else ())
-        record.members, record.holder = {name: address}, name
         if later is not None and later.fleet == record.fleet:
             record.add_later(later)
+        record.members, record.holder = {name: address}, name
+        for former in [each for each in record.engines if not (same and each == name)]:
+            record.earlier += record.engines.pop(former)
         record.term += 1  # a copy on another host counts no more
         self._administer(record, name)
 
@@ -200,8 +201,10 @@ class Authority:
         Unused tokens end, too, because one may be for that node. If the call fails half way, a
         second call does the rest.
         """
-        record = self.check_current()
+        before, record = self.record(), self.check_current()
         address = record.members.get(name)
+        if name in before.members and name not in (*record.members, *record.nodes):
+            return  # a witness that has left, and lost its certificates just now
         if not record.revoke(name):
             raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
         if address and len(record.members) == 1:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -154,8 +155,13 @@ class Daemon:
         """Stop this host's member, and wait until it has ended; its units are disabled."""
         units.disable(units.ETCD)
         units.disable(units.TIMER)
-        if process := _holder(self._layout.data / "member" / "snap" / "db"):
+        if process := self.process:
             end_other(process, SECONDS)
+
+    @property
+    def process(self) -> int:
+        """The process of this host's member; 0 if it does not run."""
+        return _holder(self._layout.data / "member" / "snap" / "db")
 
     def end(self) -> None:
         """Stop what `start` has started."""
@@ -198,13 +204,15 @@ def _holder(database: Path) -> int:
     """The process of etcd that has locked its database (flock(2)); 0 if none has."""
     if not database.exists():
         return 0
-    end = f":{database.stat().st_ino}"
+    status = database.stat()
+    where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     for line in Path("/proc/locks").read_text().splitlines():
         fields = line.split()
-        if "FLOCK" in fields and any(field.endswith(end) for field in fields):
+        if "FLOCK" in fields and where in fields:
             process = int(fields[fields.index("FLOCK") + 3])
-            if process > 0 and Path(f"/proc/{process}/comm").read_text().strip() == "etcd":
-                return process
+            with suppress(OSError):  # it may have ended
+                if Path(f"/proc/{process}/comm").read_text().strip() == "etcd":
+                    return process
     return 0
 
 

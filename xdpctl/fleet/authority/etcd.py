@@ -130,16 +130,16 @@ class Etcd:
         where = json.dumps(sorted(self.voting().values()))
         self.ctl("put", "--", prefix + keys.MEMBERS, where)
 
-    def begin_epoch(self, prefix: str = PREFIX) -> None:
+    def begin_epoch(self, least: int = 0) -> None:
         """Wait for the engine, and make all nodes compare what they have with it.
 
         Its history may have changed. Epochs are in order, so that nodes do not go back to members
-        of an earlier one.
+        of an earlier one: milliseconds of Unix time, more than `least`, in which a backup was made.
         """
         self.wait()
-        earlier = self.get(prefix + keys.EPOCH).partition(b"-")[0].decode(errors="replace")
-        number = max(int(time.time() * 1000), int(earlier or "0", 16) + 1)
-        self.ctl("put", prefix + keys.EPOCH, f"{number:016x}-{secrets.token_hex(4)}")
+        earlier = self.get(PREFIX + keys.EPOCH).partition(b"-")[0].decode(errors="replace")
+        number = max(int(time.time() * 1000), least + 1, int(earlier or "0", 16) + 1)
+        self.ctl("put", PREFIX + keys.EPOCH, f"{number:016x}-{secrets.token_hex(4)}")
 
     def remove_node(self, prefix: str, name: str) -> None:
         """Take all rights from a node, and delete what it wrote about itself."""

@@ -58,8 +58,12 @@ class Record(msgspec.Struct):
         return list(map(int, chain(*self.revoked.values(), self.earlier)))
 
     def revoke(self, name: str) -> bool:
-        """Revoke a node; False if no node of that name is known or was revoked before."""
-        node, engine = self.nodes.pop(name, None), self.engines.pop(name, [])
+        """Revoke a node; False if no node of that name is known or was revoked before.
+
+        The holder of the authority keeps its certificates for the engine.
+        """
+        node = self.nodes.pop(name, None)
+        engine = [] if name == self.holder else self.engines.pop(name, [])
         if node or engine:
             serials = [*(node.serials if node else []), *engine]
             self.revoked[name] = [*self.revoked.get(name, []), *serials]
@@ -70,7 +74,8 @@ class Record(msgspec.Struct):
         gone = [name for name, address in self.members.items() if address not in addresses]
         for name in gone:
             del self.members[name]
-            self.earlier += self.engines.pop(name, [])
+            if name != self.holder:  # whose host needs its own
+                self.earlier += self.engines.pop(name, [])
         return bool(gone)
 
     def readmit(self, name: str) -> bool:

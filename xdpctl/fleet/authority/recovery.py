@@ -8,6 +8,7 @@ import socket
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from xdpctl.errors import ConfigError, EngineError
@@ -98,12 +99,11 @@ def restore(
     `identity` is the operator's key, which opens an encrypted backup.
 
     Nodes that this host knows to be revoked stay revoked, even if the backup is older. ConfigError
-    if the file is no backup, or etcd answers here; then nothing was changed.
+    if the file is no backup, or the engine works here; then nothing was changed.
     """
     check_address(address)
     layout = authority.layout
     layout.prepare()
-    _stop(layout, address)
     with tempfile.TemporaryDirectory(dir=layout.authority) as temporary:
         folder = Path(temporary)
         if path.suffix == ENCRYPTED:
@@ -116,11 +116,14 @@ def restore(
         if not (folder / "engine.db").is_file() or not (folder / "authority").is_dir():
             raise ConfigError(f"{path} is not a backup of `xdpctl fleet backup`")
         later = authority.record() if authority.exists else None
+        made = int((folder / "engine.db").stat().st_mtime * 1000)
+        _stop(layout, address)
         Daemon(layout).restore(folder / "engine.db", name, address, secrets.token_hex(4))
         for file in (folder / "authority").iterdir():
             layout.write(layout.authority / file.name, file.read_bytes(), 0o600)
     authority.begin_anew(name, address, later)
-    process = authority.start_member(name, address, Etcd(layout, [HERE]).begin_epoch)
+    begin = partial(Etcd(layout, [HERE]).begin_epoch, made)
+    process = authority.start_member(name, address, begin)
     engine = authority.engine()
     engine.publish_members(PREFIX)
     authority.publish_revoked()
