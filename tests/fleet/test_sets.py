@@ -13,6 +13,7 @@ from xdpctl.base.net.prefix_arrays import FAMILIES
 from xdpctl.control.operations import sets
 from xdpctl.control.operations.sets import SetRequest
 from xdpctl.fleet import keys, shards
+from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.lab.waits import until
 from xdpctl.model.effect import Action
@@ -39,7 +40,7 @@ def size(node: Node, name: str) -> int:
 def test_a_large_set_is_sent_in_pieces_and_reassembled() -> None:
     listed = entries(*range(1 << 24, (1 << 24) + 150_000))
     manifest, pieces = shards.whole(b"{}", listed)
-    assert len(manifest.base) == len(pieces) == 3
+    assert len(manifest.base) == len(pieces) > 1
     assert max(map(len, pieces.values())) < 400_000
     found = shards.assembled(manifest, pieces)
     assert (found[4] == listed[4]).all()
@@ -56,6 +57,64 @@ def test_a_change_of_some_entries_sends_only_those() -> None:
     advanced = shards.advanced(changed, manifest, before, more)
     assert advanced is not None
     assert (advanced[4] == after[4]).all()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_most_pieces_of_a_set_outlive_a_change(family: int) -> None:
+    rng = np.random.default_rng(5)
+    if family == 4:
+        keys = np.unique(rng.integers(1 << 24, 1 << 32, 400_000, dtype="u8")) << np.uint64(6)
+        keys |= np.uint64(32)
+    else:
+        raw = rng.integers(0, 256, (120_000, 17), dtype="u1")
+        raw[:, 0], raw[:, 16] = 0x20, 64
+        raw[:, 8:16] = 0
+        keys = np.unique(raw.view("S17")[:, 0])
+    before = {**NOTHING, family: keys}
+    after = {**NOTHING, family: np.concatenate([keys[:10], keys[len(keys) // 4 :]])}
+    (one, pieces), (two, more) = (shards.whole(b"{}", each) for each in (before, after))
+    assert len(one.base) >= 8
+    assert max(map(len, pieces.values())) < 1_000_000
+    known = set(one.base) & set(two.base)
+    assert len(known) >= 0.6 * len(two.base), "a quarter was removed, at the beginning"
+    assert (shards.assembled(two, more)[family] == after[family]).all()
+
+
+def test_a_node_reads_only_the_pieces_that_it_lacks(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_PIECE", {4: 100, 6: 100})
+    one, two = fleet("edge1"), fleet("edge2")
+    rng = np.random.default_rng(6)
+    keys4 = np.unique(rng.integers(1 << 24, 1 << 32, 3_500, dtype="u8")) << np.uint64(6)
+    keys4 |= np.uint64(32)
+    put(one, "list", {4: keys4, 6: NOTHING[6]})
+    until(lambda: size(two, "list") == len(keys4))
+    two.stop()
+    two.start()
+    until(lambda: two.agent.member.applied)
+    read, get = list[str](), two.agent.member.engine.get
+
+    def counted(key: str) -> Held | None:
+        read.append(key)
+        return get(key)
+
+    two.agent.member.engine.get = counted  # type: ignore[method-assign]
+    left = keys4[len(keys4) // 3 :]  # too much for a delta
+    put(one, "list", {4: left, 6: NOTHING[6]})
+    until(lambda: size(two, "list") == len(left))
+    pieces = len(shards.whole(b"{}", {4: left, 6: NOTHING[6]})[0].base)
+    assert pieces >= 6
+    assert sum(key.startswith(keys.BLOBS) for key in read) <= 2
+
+
+def test_a_list_cannot_be_chosen_to_have_many_pieces() -> None:
+    """Keys at which a piece would always end still make large pieces."""
+    every = np.arange(1 << 24, (1 << 24) + 6_000_000, dtype="u8") << np.uint64(6) | np.uint64(32)
+    ends = every[shards._mixed(4, every) % np.uint64(shards._PIECE[4]) == 0]
+    listed = {**NOTHING, 4: ends}
+    assert len(ends) > 100
+    assert len(shards.whole(b"{}", listed)[0].base) == 1
 
 
 def test_after_many_changes_the_whole_set_is_written_anew() -> None:

@@ -17,6 +17,7 @@ from xdpctl.fleet.intent import VERSION, Damaged, Intent, Unreadable, decode, ki
 from xdpctl.fleet.shards import SetDamaged
 from xdpctl.model.source_set import Entries
 
+_WORTH = 4  # pieces: fewer are read anew
 _ASKED_SECONDS, _ASKED_MOST = 10.0, 4  # times that other members are asked
 
 
@@ -119,10 +120,19 @@ class Fetcher:
             entries = shards.advanced(manifest, known.manifest, known.entries, blobs)
             if entries is not None:
                 return entries
-        blobs = self._pieces(name, manifest.pieces, bytes_max)
+        blobs = self._own(name, manifest)
+        missing = [piece for piece in manifest.pieces if piece not in blobs]
+        blobs |= self._pieces(name, missing, bytes_max)
         if any(piece not in blobs for piece in manifest.pieces):
             return None
         return shards.assembled(manifest, blobs)
+
+    def _own(self, name: str, manifest: shards.Manifest) -> dict[str, bytes]:
+        """The pieces that this node has already, as it is after its start."""
+        entries = self._member.controller.state.entries.get(name)
+        if entries is None or len(manifest.base) < _WORTH:
+            return {}
+        return shards.pieces_of(entries)
 
     def _pieces(self, name: str, pieces: Iterable[str], bytes_left: int) -> dict[str, bytes]:
         """Pieces by name, without those that are missing; SetDamaged for more bytes than `most`."""

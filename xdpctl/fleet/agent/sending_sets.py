@@ -59,14 +59,19 @@ class SetSender:
         """The manifest, and the pieces that the engine lacks."""
         known = self._member.sets.get(name)
         record = encode_set(source_set.replace(slot=0))
-        if known is None or known.revision != base:  # its pieces may be gone
+        if known is None or known.revision != base:  # its deltas may be gone
             return shards.whole(record, entries)
         return shards.changed(record, known.manifest, known.entries, entries)
 
     def _put(self, name: str, pieces: Mapping[str, bytes]) -> None:
-        swaps: list[Swap] = []
+        """Write the pieces that the engine lacks."""
+        prefix, swaps = keys.of_node(keys.BLOBS, name), list[Swap]()
+        held = self._member.engine.snapshot(prefix, keys_only=True).held if pieces else []
+        present = {kv.key.removeprefix(prefix) for kv in held}
         size = 0
         for piece, data in pieces.items():
+            if piece in present:
+                continue
             if swaps and size + len(data) > _BYTES:
                 self._member.engine.swap(swaps)
                 swaps, size = [], 0
