@@ -207,6 +207,7 @@ def test_a_restart_of_the_node_ends_nothing(pair: tuple[Node, Node]) -> None:
     one.stop()
     one.start()
     one.agent.rollouts._next = float("inf")
+    looks(one)
     one.clock.advance(601)
     looks(one)
     assert outcome(one, number)[0] is Outcome.PUBLISHED
@@ -272,6 +273,9 @@ def test_one_that_cannot_be_taken_back_waits_and_does_not_keep_others(
     looks(one, DOWN, times=2)
     assert outcome(one, stuck)[0] is Outcome.HELD
     assert "no change" in outcome(one, stuck)[1]
+    one.agent.rollouts.take_back(stuck, "alice", "alice decided so")
+    assert outcome(one, stuck)[0] is Outcome.BACK
+    assert X in one.rules()
     assert outcome(one, number)[0] is Outcome.BACK
 
 
@@ -292,6 +296,65 @@ def test_leaving_the_fleet_ends_what_is_tried(pair: tuple[Node, Node]) -> None:
     one.agent.leave("alice")
     assert not one.controller.state.rollouts
     assert X in one.rules()
+
+
+def test_a_change_for_some_nodes_stays_for_these(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    one.add(ask(X), scope="node:edge1", wait=Wait.ALL)
+    until(lambda: f"rules/{X_ID}" in two.controller.state.shared)
+    number = tries(one, lambda draft: rules.change(draft, X_ID, {"reason": "why"}, ROOT, None))
+    one.agent.rollouts.publish(number, "alice", "alice decided so")
+    until(lambda: not one.controller.state.unsent)
+    one.add(ask("203.0.113.9/32"), wait=Wait.ALL)
+    assert X not in two.rules()
+    assert one.controller.state.shared[f"rules/{X_ID}"].scope == "node:edge1"
+
+
+def test_what_all_have_by_then_stays_on_the_node_that_tried_it(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    number = tries(one, blocks)
+    looks(one)
+    two.add(ask(X), wait=Wait.ALL)
+    until(lambda: f"rules/{X_ID}" in one.controller.state.shared)
+    one.clock.advance(601)
+    looks(one)
+    assert outcome(one, number)[0] is Outcome.BACK
+    assert X in one.rules()
+    assert X in two.rules()
+
+
+def test_one_record_is_tried_once_and_a_word_for_all_goes_to_all(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    number = tries(one, blocks)
+    with pytest.raises(RuleError, match="is tried here already"):
+        tries(one, lambda draft: rules.remove(draft, X_ID, ROOT, None, {}))
+    one.change(X_ID, {"reason": "for all"})
+    until(lambda: X in two.rules())
+    looks(one)
+    one.clock.advance(601)
+    looks(one)
+    assert outcome(one, number)[0] is Outcome.BACK
+    assert X in one.rules()
+    assert X in two.rules()
+
+
+def test_a_node_that_was_down_looks_for_a_while_before_all_have_it(
+    pair: tuple[Node, Node],
+) -> None:
+    one, _ = pair
+    number = tries(one, blocks)
+    looks(one)
+    one.stop()
+    one.clock.advance(595)
+    one.start()
+    one.agent.rollouts._next = float("inf")
+    looks(one)
+    one.clock.advance(10)
+    looks(one)
+    assert outcome(one, number)[0] is None
+    one.clock.advance(300)
+    looks(one)
+    assert outcome(one, number)[0] is Outcome.PUBLISHED
 
 
 def test_only_the_last_ones_are_kept(pair: tuple[Node, Node]) -> None:

@@ -4,7 +4,7 @@
 Each rule that ends is recorded in its incident as taken back by a person.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from xdpctl.abi.structs import Hits
 from xdpctl.control.operations.bulk import remove_many
@@ -54,13 +54,22 @@ def take_back(
 
 
 def undo_change(
-    draft: Draft, number: int, stored: Sequence[bytes], caller: Caller, hits: HitsOf
+    draft: Draft,
+    number: int,
+    stored: Sequence[bytes],
+    caller: Caller,
+    hits: HitsOf,
+    stays: Container[str] = (),
 ) -> Undone:
-    """Undo the change of that number; NotFoundError if it is not known or cannot be read."""
+    """Undo the change of that number; NotFoundError if it is not known or cannot be read.
+
+    Records with keys in `stays` are left as they are.
+    """
     if not stored:
         raise NotFoundError(f"no change {number} is known: see xdpctl history")
     try:
-        parts = changes.parts(draft, stored)
+        every = changes.parts(draft, stored)
+        parts = [part for part in every if part.kind.key(part.identity) not in stays]
     except (ValueError, TypeError, KeyError) as error:
         raise NotFoundError(f"change {number} cannot be read: {error}") from error
     before = {rule.id: rule for rule in _recorded(draft)}

@@ -92,7 +92,8 @@ def _note(
         return
     shared, unsent = draft.shared.get(key), draft.unsent.get(key)
     known = bool(unsent) or (shared is not None and shared.stands)
-    if earlier is not None and not known and not _is_automatic(earlier):
+    own = earlier is not None and not known and not _is_automatic(earlier)
+    if own and not tried(draft, key):
         return  # a record that only this node has is not shared
     base = unsent.base if unsent else shared.revision if shared else 0
     scope = statement.scope or (unsent.scope if unsent else shared.scope if shared else "")
@@ -137,6 +138,9 @@ def note_rollout(draft: Draft, canary: Canary, change: int, by: str) -> None:
 
 def _check_tried(draft: Draft, key: str, value: Any, canary: Canary) -> None:
     """RuleError if nobody could say afterwards what all nodes are to have."""
+    if tried(draft, key):
+        fix = "wait until it has ended: xdpctl fleet status"
+        raise RuleError(f"another change of {key} is tried here already", "scope", fix)
     if draft.unsent.get(key) is not None:
         fix = "try it again when the engine has it: xdpctl fleet status"
         raise RuleError(f"an earlier change of {key} waits to be sent", "scope", fix)

@@ -23,6 +23,7 @@ from xdpctl.notify.settings import Kind
 
 _text = msgspec.json.Decoder(str)
 _SECONDS, _LOOKS = 5.0, 2  # between two looks, and looks for which something speaks against it
+_LEAST_SHARE = 0.5  # of the time for which a process has looked at it
 _KEPT = 20  # that have ended
 _TITLES = {
     Outcome.PUBLISHED: "a rollout went well",
@@ -49,6 +50,7 @@ class Rollouts:
         self._member, self._how, self._tell = member, how, tell
         self._set_policy, self._policy = set_policy, policy
         self._next, self._bad = 0.0, dict[str, int]()
+        self._looked = dict[str, float]()  # when this process began to look (Unix time)
 
     @property
     def open(self) -> dict[str, Rollout]:
@@ -58,7 +60,7 @@ class Rollouts:
 
     def texts(self) -> Iterator[str]:
         """A sentence for each of them."""
-        now = self._member.controller.clock.read().unix
+        now = self._unix()
         for number, rollout in self.open.items():
             left = max(0.0, rollout.until - now)
             ends = f"for {show_duration(left)} more" if not rollout.outcome else rollout.why
@@ -82,11 +84,12 @@ class Rollouts:
                 self._end(number, "xdpctl", lambda *_, why=str(error): Done(Outcome.HELD, why))
 
     def _look(self, number: str, rollout: Rollout, seen: Wellbeing) -> None:
+        looked = self._looked.setdefault(number, unix := self._unix())
         if not rollout.word:
             begun = structs.replace(rollout, word=seen.word, failing=tuple(seen.failing))
             self._member.do(lambda draft: draft.rollouts.__setitem__(number, begun))
             return
-        state, unix = self._member.controller.state, self._member.controller.clock.read().unix
+        state = self._member.controller.state
         if rollout.policy is not None and went_on(state.shared.get(POLICY), rollout, POLICY):
             self._end(number, "xdpctl", lambda *_: Done(Outcome.BACK, _ANOTHER))
             return
@@ -96,12 +99,18 @@ class Rollouts:
         self._bad[number] = self._bad.get(number, 0) + 1 if why else 0
         if self._bad[number] >= _LOOKS:
             self.take_back(number, "xdpctl", why)
-        elif unix >= rollout.until and not why:
+        elif unix >= max(rollout.until, looked + _LEAST_SHARE * (rollout.until - rollout.at)) and (
+            not why
+        ):
             if seen.observed:
                 self.publish(number, "xdpctl", "nothing speaks against it")
             elif unix >= 2 * rollout.until - rollout.at:
                 why = "it cannot be judged: the traffic of this node is not observed"
-                self._end(number, "xdpctl", lambda *_: Done(Outcome.HELD, why))
+                outcome = Outcome.HELD if rollout.keys else Outcome.BACK  # a node alone is judged
+                self._end(number, "xdpctl", lambda *_: Done(outcome, why))
+
+    def _unix(self) -> float:
+        return self._member.controller.clock.read().unix
 
     def begin(self, by: str, seconds: float, policy: str | None = None) -> str:
         """Try a policy of the fleet on this node, or judge the node as it is; the rollout's number.
@@ -144,7 +153,11 @@ class Rollouts:
             except EngineError:
                 standing = rollout.before
             self._set_policy(standing)
-        self._end(number, by, partial(take_back, stored=stored, hits=hits, by=by, why=why))
+        forgotten = rollout.outcome is Outcome.HELD and not stored
+        if forgotten:  # a person wants it to end, although nothing can be put back
+            why += "; its records stay as they are"
+        parts = None if forgotten else stored
+        self._end(number, by, partial(take_back, stored=parts, hits=hits, by=by, why=why))
 
     def _known(self, number: str) -> Rollout:
         """One that goes on or waits; NotFoundError."""
@@ -153,7 +166,7 @@ class Rollouts:
         return self.open[number]
 
     def _stored(self, number: str) -> list[bytes]:
-        """The parts of its change; none for a policy."""
+        """The parts of its change; none for a policy, or if the history has forgotten it."""
         rollout = self._known(number)
         tried = rollout.keys and rollout.policy is None
         return self._member.controller.store.parts(int(number)) if tried else []
@@ -167,6 +180,7 @@ class Rollouts:
     def _end(self, number: str, by: str, work: Callable[[Draft, str, Rollout], Done]) -> None:
         """End it as `work` says, in one transaction, and tell people. NotFoundError."""
         self._bad.pop(number, None)
+        self._looked.pop(number, None)
 
         def operation(draft: Draft) -> Rollout:
             rollout = draft.rollouts.get(number)

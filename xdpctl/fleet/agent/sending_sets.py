@@ -97,4 +97,4 @@ class SetSender:
         unused = [Swap(kv.key, None, kv.revision) for kv in kvs if kv.key not in used]
         newest = engine.get(keys.intent(f"sets/{name}"))
         if unused and newest is not None and newest.revision == revision:
-            engine.swap(unused[:_DELETED])
+            engine.swap(unused[:_DELETED], {newest.key: revision})

@@ -76,21 +76,35 @@ def take_back(
     number: str,
     rollout: Rollout,
     *,
-    stored: Sequence[bytes],
+    stored: Sequence[bytes] | None,
     hits: Callable[[Rule], Hits],
     by: str,
     why: str,
 ) -> Done:
-    """Put back the records that are as the change left them; RuleError if they are not known."""
-    if rollout.keys and rollout.policy is None:
+    """Put back the records that are as the change left them; RuleError if they are not known.
+
+    What the fleet has by now, and this node applies, stays: somebody has asked for it since. With
+    `stored` None nothing is put back, since the history has forgotten the change.
+    """
+    if rollout.keys and rollout.policy is None and stored is not None:
         who = Caller(by, Role.OPERATOR, OPERATOR)
         try:
-            undone = undo_change(draft, int(number), stored, who, hits)
+            undone = undo_change(draft, int(number), stored, who, hits, _stays(draft, rollout))
         except NotFoundError as error:
             raise RuleError(str(error), "number", _BY_HAND) from error
         if undone.kept:
             why += f"; not put back: {undone.kept:,}, such as {': '.join(undone.reasons[0])}"
     return Done(Outcome.BACK, why)
+
+
+def _stays(draft: Draft, rollout: Rollout) -> frozenset[str]:
+    """The keys of what is the fleet's by now, and in force here."""
+    shared = {key: draft.shared.get(key) for key in rollout.keys}
+    return frozenset(
+        key
+        for key, each in shared.items()
+        if each and each.stands and not each.refused and went_on(each, rollout, key)
+    )
 
 
 def _by_key(draft: Draft, number: str, stored: Sequence[bytes]) -> dict[str, list[Part]]:
@@ -110,5 +124,7 @@ def _state(
     draft: Draft, key: str, rollout: Rollout, removed: bool, data: bytes, change: int
 ) -> None:
     shared = draft.shared.get(key)
-    base = shared.revision if shared else 0
-    draft.unsent[key] = Unsent(rollout.by, draft.now.unix, base, "", removed, data, change)
+    base, scope = (shared.revision, shared.scope) if shared else (0, "")
+    if shared and not shared.stands:
+        scope = ""
+    draft.unsent[key] = Unsent(rollout.by, draft.now.unix, base, scope, removed, data, change)

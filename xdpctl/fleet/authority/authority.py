@@ -112,10 +112,14 @@ class Authority:
         self.layout.write_pair(self.layout.authority, "admin", pair, "root")
 
     def publish_revoked(self) -> None:
-        """Publish which nodes are revoked, and remove these from the engine."""
+        """Publish which nodes are revoked, and remove these from the engine; add all others."""
         record, engine = self.record(), self.engine()
+        known = engine.nodes()
         for name in record.revoked:
             engine.remove_node(PREFIX, name)
+        for name, node in record.nodes.items():
+            if name not in known:
+                engine.add_node(PREFIX, name, node.states)
         self._publish_revoked(record, engine)
         custody.publish(engine, record, self.pair)
 

@@ -151,6 +151,7 @@ class Etcd:
                     raise
         for area in (*keys.OWN, keys.NODES):
             self.ctl("del", "--prefix", f"{prefix}{area}{name}/")
+        self.ctl("del", prefix + keys.CERTIFICATES + name)
 
     def nodes(self) -> list[str]:
         """The names of the fleet's nodes: the engine's users without the administrator."""

@@ -88,6 +88,8 @@ class Record(msgspec.Struct):
         """Add to this record, from a backup, what a later record of the same fleet knows."""
         self.term = max(self.term, later.term)
         self.recipient = self.recipient or later.recipient
+        for name in self.revoked.keys() & later.nodes.keys():  # let in again since
+            self.earlier += self.revoked.pop(name)
         for name, serials in later.revoked.items():
             self.nodes.pop(name, None)
             self.revoked[name] = serials

@@ -6,8 +6,9 @@ that one thread notices a failure.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from types import MappingProxyType
 from typing import Any
 
 from xdpctl.errors import EngineError
@@ -133,8 +134,10 @@ class Engine:
                 return
             first = answer.kvs[-1].key + b"\0"
 
-    def swap(self, swaps: Sequence[Swap]) -> Swapped:
-        """Write all, if each key still has its base revision; otherwise none.
+    def swap(
+        self, swaps: Sequence[Swap], also: Mapping[str, int] = MappingProxyType({})
+    ) -> Swapped:
+        """Write all, if each key, and each of `also`, still has its base revision; otherwise none.
 
         EngineError also if it is unknown whether the transaction was written.
         """
@@ -143,6 +146,10 @@ class Engine:
                 pb.Compare(target=_MOD_REVISION, key=self._key(s.key), mod_revision=s.base)
                 for s in swaps
                 if s.base is not None
+            ]
+            + [
+                pb.Compare(target=_MOD_REVISION, key=self._key(key), mod_revision=base)
+                for key, base in also.items()
             ],
             success=[self._operation(swap) for swap in swaps],
             failure=[
