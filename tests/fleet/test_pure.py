@@ -241,7 +241,9 @@ def test_the_fleet_options_may_stand_anywhere_on_the_command_line() -> None:
     assert hoisted(["set", "list", "--node", "edge2"]) == ["--node", "edge2", "set", "list"]
     canary = ["--canary", "edge1", "--for", "10m"]
     assert hoisted(["block", "x", *canary]) == [*canary, "block", "x"]
-    assert hoisted(["release", "x", "--for", "1h"]) == ["release", "x", "--for", "1h"]
+    for before in ([], ["--socket", "/x"], ["--url", "https://x", "--token", "y"], ["--node", "z"]):
+        release = [*before, "release", "x", "--for", "1h"]
+        assert hoisted(release) == release
     assert hoisted(["hook", "fastnetmon", "--node"]) == ["hook", "fastnetmon", "--node"]
 
 

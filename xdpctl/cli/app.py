@@ -62,8 +62,11 @@ COMMANDS = {
 
 
 # Global options that may also follow the command, and whether each takes a value.
-_HOISTED = {"--node": True, "--scope": True, "--wait": True, "--local": False}
-_HOISTED |= {"--canary": True, "--for": True}
+_HOISTED = {
+    **dict.fromkeys(("--node", "--scope", "--wait", "--canary", "--for"), True),
+    "--local": False,
+}
+_VALUED = {"--socket", "--url", "--token", *(name for name, v in _HOISTED.items() if v)}
 # commands where the option means something else: `set put --local FILE`
 _OWN = {
     ("set", "--local"),
@@ -192,9 +195,20 @@ def main() -> None:
         sys.exit(1)
 
 
+def _words(arguments: list[str]) -> list[str]:
+    """The arguments that are neither options nor values of global options: first the command."""
+    words, waiting = list[str](), iter(arguments)
+    for word in waiting:
+        if word in _VALUED:
+            next(waiting, "")
+        elif not word.startswith("-"):
+            words.append(word)
+    return words
+
+
 def hoisted(arguments: list[str]) -> list[str]:
     """The arguments, with the options of a fleet moved before the command."""
-    words = [word for word in arguments if not word.startswith("-")]
+    words = _words(arguments)
     if not words or words[0] == "hook" or "--" in arguments:
         return arguments  # what follows are a detector's arguments
     commands = words[0], " ".join(words[:2])
