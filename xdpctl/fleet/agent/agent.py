@@ -107,7 +107,12 @@ class Agent:
     def _watching(self, endpoints: Endpoints, tell: Callable[[News], None]) -> Watching:
         return Watching(
             self.member,
-            Members(lambda: endpoints.now, self._credentials.load, self._cluster),
+            Members(
+                lambda: endpoints.now,
+                self._credentials.load,
+                self._cluster,
+                lambda: self.member.engine.patience,
+            ),
             self.reporter,
             self.whereabouts.looked,
             self.rounds.feeds,

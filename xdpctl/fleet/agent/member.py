@@ -64,6 +64,7 @@ class Contact:
     at: float = 0.0  # monotonic; 0: never
     began: float = field(default_factory=time.monotonic)
     problem: str = ""
+    patience: float = 0.0  # of the engine: how far away it is
 
     def made(self) -> None:
         """Note that the engine answered."""
@@ -81,7 +82,7 @@ class Contact:
     @property
     def isolated(self) -> bool:
         """Whether this node is cut off."""
-        return self.silent > SILENT_SECONDS
+        return self.silent > SILENT_SECONDS + 2 * self.patience
 
 
 @dataclass(slots=True)

@@ -61,6 +61,7 @@ class Reporter:
                     self._stay_alive()
                     alive_at = began + _SECONDS
                 self._report(began)
+                member.contact.patience = member.engine.patience
                 member.contact.made()
                 if began >= look_at:
                     self.look()
@@ -81,7 +82,7 @@ class Reporter:
         engine, me = self._member.engine, self.instance.encode()
         *_, key = keys.said_by(self._member.name)
         if not self._lease or not engine.keep_alive(self._lease):
-            self._lease = engine.grant(_LEASE_SECONDS)
+            self._lease = engine.grant(_LEASE_SECONDS + 4 * engine.patience)
             engine.put(key, me, self._lease)
             return
         kv = engine.get(key)

@@ -53,6 +53,11 @@ class Engine:
         """A number that grows when another member, or a new connection, is used."""
         return self.connection.turn
 
+    @property
+    def patience(self) -> float:
+        """How many seconds longer than nearby an answer takes."""
+        return self.connection.patience
+
     def close(self) -> None:
         """End all running calls."""
         self.connection.close()
@@ -65,7 +70,8 @@ class Engine:
         """EngineError for a member of an engine that was replaced; it is turned away from."""
         first, end = span(self._prefix + FLEET)
         request = pb.RangeRequest(key=first, range_end=end)
-        answer = method(channel, "Range")(request, timeout=SECONDS, metadata=HAS_LEADER)
+        seconds = self.connection.first_seconds(SECONDS)
+        answer = method(channel, "Range")(request, timeout=seconds, metadata=HAS_LEADER)
         texts = {kv.key: text_of(kv.value) for kv in map(self._held, answer.kvs)}
         fleet, epoch = texts.get(FLEET, ""), texts.get(EPOCH, "")
         if fleet == self.fleet and epoch < self.epoch:
@@ -79,6 +85,7 @@ class Engine:
 
     def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
         channel, turn = self.connection.channel()
+        seconds += self.patience
         with self.connection.failing(turn):
             answer = method(channel, name)(request, timeout=seconds, metadata=HAS_LEADER)
             self.connection.heard()
@@ -193,7 +200,8 @@ class Engine:
         )
         with self.connection.failing(turn):
             requests = iter([pb.LeaseKeepAliveRequest(ID=lease)])
-            for answer in stream(requests, timeout=SECONDS, metadata=HAS_LEADER):
+            seconds = SECONDS + self.patience
+            for answer in stream(requests, timeout=seconds, metadata=HAS_LEADER):
                 return bool(answer.TTL > 0)
         return False
 

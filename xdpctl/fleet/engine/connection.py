@@ -15,6 +15,7 @@ from xdpctl.fleet.settings import SERVER_NAME
 # With it, a member that is cut off from the others refuses requests, and ends watches.
 HAS_LEADER = (("hasleader", "true"),)
 _BUSY_SECONDS = 1.0  # a member that has answered anything within this time is busy, not dead
+_FIRST_MOST, _PATIENCE_MOST = 3.0, 2.0  # seconds
 _MESSAGE_MAX = 64 << 20  # bytes of an answer
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_MAX),
@@ -43,7 +44,8 @@ class Connection:
     """Channels to members at `endpoints` (`HOST:PORT`), one after the other.
 
     `turn` is a number that grows with each new channel. `check` is called with each new one, and
-    raises EngineError for a member that must not be used. Usable from any thread.
+    raises EngineError for a member that must not be used. `patience` is how many seconds longer
+    than nearby an answer takes here, from the time of the check. Usable from any thread.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Connection:
         check: Callable[[Any], None] = lambda channel: None,
     ) -> None:
         self.endpoints, self.credentials, self._check = tuple(endpoints), credentials, check
+        self.patience, self._failed = 0.0, 0
         self._lock = threading.RLock()
         self.turn, self._closed, self._heard_at = 0, False, 0.0
         self._channel: Any = None
@@ -93,14 +96,21 @@ class Connection:
                 self._channel = self._checked(self._made())
             return self._channel, self.turn
 
+    def first_seconds(self, seconds: float) -> float:
+        """The time for a first answer: more once all members failed, as they may be far away."""
+        return min(seconds * 2.0 ** (self._failed // len(self.endpoints)), _FIRST_MOST)
+
     def _checked(self, channel: Any) -> Any:
         """A new channel, once its member has passed the check."""
+        began = time.monotonic()
         try:
             with self.failing(self.turn):
                 self._check(channel)
         except BaseException:
+            self._failed += 1
             channel.close()
             raise
+        self._failed, self.patience = 0, min(time.monotonic() - began, _PATIENCE_MOST)
         return channel
 
     def _made(self) -> Any:

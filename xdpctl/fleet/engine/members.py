@@ -32,7 +32,9 @@ class Members:
         endpoints: Callable[[], Sequence[str]],
         credentials: Credentials,
         cluster: Callable[[], str] = str,
+        patience: Callable[[], float] = float,
     ) -> None:
+        self._patience = patience
         self._endpoints, self._credentials, self._cluster = endpoints, credentials, cluster
         self._connections: dict[str, Connection] = {}
         self._known: dict[int, EngineMember] = {}  # by etcd's id of the member
@@ -76,7 +78,8 @@ class Members:
                 endpoint, Connection([endpoint], self._credentials)
             )
             with suppress(EngineError):  # it is shown as silent
-                asked.append((endpoint, connection, *_begun(connection, "Status")))
+                begun = _begun(connection, "Status", self._patience())
+                asked.append((endpoint, connection, *begun))
         answers, cluster = {}, self._cluster()
         for endpoint, connection, turn, call in asked:
             with suppress(EngineError), connection.failing(turn):
@@ -90,17 +93,17 @@ class Members:
         for endpoint in endpoints:
             connection = self._connections[endpoint]
             with suppress(EngineError):
-                turn, call = _begun(connection, "MemberList")
+                turn, call = _begun(connection, "MemberList", self._patience())
                 with connection.failing(turn):
                     return {int(m.ID): _member(m) for m in call.result().members[:_MOST]}
         return {}
 
 
-def _begun(connection: Connection, name: str) -> tuple[int, Any]:
+def _begun(connection: Connection, name: str, patience: float) -> tuple[int, Any]:
     """A call that is on its way, and the turn of the connection; EngineError without a channel."""
     channel, turn = connection.channel()
     request = pb.StatusRequest() if name == "Status" else pb.MemberListRequest()
-    return turn, method(channel, name).future(request, timeout=_SECONDS)
+    return turn, method(channel, name).future(request, timeout=_SECONDS + patience)
 
 
 def _member(listed: Any) -> EngineMember:
