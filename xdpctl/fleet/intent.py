@@ -36,6 +36,9 @@ class Special(StrEnum):
     POLICY = "policy"
 
 
+POLICY = f"{Special.POLICY}/automatic"  # the key of the policy of the fleet
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What somebody asked for: `by` is a person or a detector, on `node`, at `at` (Unix time).
 

@@ -16,6 +16,7 @@ from xdpctl.errors import (
     NotFoundError,
     RuleError,
 )
+from xdpctl.fleet.intent import POLICY
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
 from xdpctl.model.shared import Canary
@@ -49,7 +50,6 @@ from xdpctl_api.transport.callers import PEER, NodePeer
 
 router = APIRouter(prefix="/v1/fleet", tags=["fleet"])
 _SHOWN = 100
-_POLICY = "policy/automatic"
 
 
 @router.get("", responses=refusals(NotFoundError))
@@ -229,5 +229,5 @@ async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx, states: State
         raise RuleError("a policy is for all nodes", "scope", "leave it out, or give a canary")
     await asyncio.to_thread(ctx.fleet_policy.set, body.toml)
     data = json.dumps(body.toml).encode() if body.toml else None
-    where = await asyncio.to_thread(agent.state_and_wait, _POLICY, who.name, data)
+    where = await asyncio.to_thread(agent.state_and_wait, POLICY, who.name, data)
     return PolicyOut(toml=ctx.fleet_policy.text, fleet=where_out(where))

@@ -13,6 +13,7 @@ from xdpctl.cli.fleet.host import (
     Name,
     authority_of,
     held,
+    restarted,
     settings_of,
     tell_of_etcd,
     tell_of_restart,
@@ -46,10 +47,11 @@ def init(
     with held(settings) as authority:
         node, process = authority.found(name, address, group or ())
     add_table(path, node, settings.group)
+    done = restarted()
     if printed({"name": name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
     output.out.print(f"founded: {name} is the first node")
-    tell_of_restart()
+    tell_of_restart(done)
     tell_of_etcd(process, settings)
     output.out.print("  let another node in: xdpctl fleet token edge2 --address ADDRESS")
 
@@ -93,7 +95,7 @@ def leave(
     output.out.print(
         f"left. On the node with the authority: xdpctl fleet revoke {settings.fleet.name}"
     )
-    tell_of_restart()
+    tell_of_restart(restarted())
     if authority.exists:
         output.out.print(
             f"  the authority is still here, in {authority.layout.authority}: keep it as long as "
@@ -145,7 +147,7 @@ def demote(
     lines = {"endpoints": list(others), "revoked_list": None}
     change_table(config_file or paths.CONFIG_FILE, lines)
     output.out.print(f"{fleet.name} is no member any more, and still a node")
-    tell_of_restart()
+    tell_of_restart(restarted())
 
 
 def revoke(

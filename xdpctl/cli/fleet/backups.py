@@ -11,6 +11,7 @@ from xdpctl.cli.fleet.host import (
     Address,
     authority_of,
     held,
+    restarted,
     settings_of,
     tell_of_etcd,
     tell_of_restart,
@@ -104,7 +105,7 @@ def _begin_anew(
             authority.publish_revoked()
             add_table(config, node, settings.group)
             output.out.print(f"  it is the node {name} of the fleet now")
-            tell_of_restart()
+            tell_of_restart(restarted())
     output.out.print(
         "  nodes that knew other members: give them fleet.endpoints = "
         f'["{authority.endpoints()[0]}"], and restart xdpctl there. Revoke again whom you revoked '

@@ -57,15 +57,19 @@ def held(settings: Settings) -> "Iterator[Authority]":
         yield authority
 
 
-def tell_of_restart() -> None:
-    """Restart the control plane where systemd runs it; otherwise say that it is to be done."""
+def restarted() -> bool:
+    """Restart the control plane; False if systemd does not run it, or it does not start."""
     from xdpctl.fleet.authority import units
 
     try:
-        done = units.restart(units.CONTROL)
+        return units.restart(units.CONTROL)
     except EngineError as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")
-        done = False
+        return False
+
+
+def tell_of_restart(done: bool) -> None:
+    """Say whether it was restarted, or is to be."""
     said = "xdpctl was restarted" if done else "restart xdpctl"
     output.out.print(f"  {said}; then see: xdpctl fleet status")
 

@@ -17,6 +17,7 @@ from xdpctl.cli.fleet.host import (
     Name,
     authority_of,
     held,
+    restarted,
     settings_of,
     tell_of_etcd,
     tell_of_restart,
@@ -187,12 +188,13 @@ def join(
         output.err.print(
             f"[yellow]note:[/yellow] the token can still be used: {escape(str(error))}"
         )
+    done = bundle.kind is not Kind.WITNESS and restarted()
     if printed({"name": node.name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
     output.out.print(f"joined as {node.name}{_AS.get(bundle.kind, '')}")
     tell_of_etcd(process, settings)
     if bundle.kind is not Kind.WITNESS:
-        tell_of_restart()
+        tell_of_restart(done)
     if bundle.kind is Kind.NODE:
         output.out.print(
             "  rules that this node had stay its own; to share them: xdpctl fleet share"

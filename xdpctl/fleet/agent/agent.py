@@ -57,7 +57,7 @@ class Agent:
         health: HowItIs,
         set_policy: Callable[[str], None],
         tell: Callable[[News], None] = lambda news: None,
-        how: Callable[[], Wellbeing] = lambda: Wellbeing("quiet", "", {}, True),
+        how: Callable[[], Wellbeing] = lambda: Wellbeing("unclear", "", {}, False),
         policy: Callable[[], str] = str,
     ) -> None:
         self._credentials = Credentials(settings)
@@ -72,17 +72,8 @@ class Agent:
         ended = partial(self.detected.note, ended=True)
         self.follower = Follower(self.member, self.specials, ended)
         self.sender = Sender(self.member, self.follower)
-        card = Card(settings.groups, self._credentials.address(), time.time())
         self.comparison = Comparison(self.member, self.follower)
-        self.reporter = Reporter(
-            self.member,
-            health,
-            card,
-            self._credentials.expires(),
-            lambda: endpoints.now,
-            lambda: self.comparison.own,
-            self.rollouts.texts,
-        )
+        self.reporter = self._reporter(endpoints, health)
         self.whereabouts = Whereabouts(self.member, self.reporter, self.sender)
         self.revocations = Revocations(settings)
         self.revocations.load()
@@ -103,6 +94,18 @@ class Agent:
             threading.Thread(target=part.run, name=f"fleet {type(part).__name__}", daemon=True)
             for part in (self.follower, self.sender, self.reporter, self.rounds, self.watching)
         ]
+
+    def _reporter(self, endpoints: Endpoints, health: HowItIs) -> Reporter:
+        groups = self.member.settings.groups
+        return Reporter(
+            self.member,
+            health,
+            Card(groups, self._credentials.address(), time.time()),
+            self._credentials.expires(),
+            lambda: endpoints.now,
+            lambda: self.comparison.own,
+            self.rollouts.texts,
+        )
 
     def _watching(self, endpoints: Endpoints, tell: Callable[[News], None]) -> Watching:
         return Watching(

@@ -14,8 +14,8 @@ from xdpctl.control.state.shared import tried_now
 from xdpctl.errors import EngineError, NotFoundError, RuleError, XdpctlError
 from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
-from xdpctl.fleet.agent.trying import POLICY, Done, publish, take_back, went_on
-from xdpctl.fleet.intent import decode
+from xdpctl.fleet.agent.trying import Done, publish, take_back, went_on
+from xdpctl.fleet.intent import POLICY, decode
 from xdpctl.fleet.rollout import Wellbeing, against
 from xdpctl.model.shared import Outcome, Rollout
 from xdpctl.notify.changes import News, Severity
@@ -30,7 +30,6 @@ _TITLES = {
     Outcome.BACK: "a rollout was taken back",
     Outcome.HELD: "a rollout waits for a decision",
 }
-_ANOTHER = "another policy was set meanwhile"
 
 
 class Rollouts:
@@ -87,12 +86,10 @@ class Rollouts:
         looked = self._looked.setdefault(number, unix := self._unix())
         if not rollout.word:
             begun = structs.replace(rollout, word=seen.word, failing=tuple(seen.failing))
-            self._member.do(lambda draft: draft.rollouts.__setitem__(number, begun))
-            return
+            return self._member.do(lambda draft: draft.rollouts.__setitem__(number, begun))
         state = self._member.controller.state
         if rollout.policy is not None and went_on(state.shared.get(POLICY), rollout, POLICY):
-            self._end(number, "xdpctl", lambda *_: Done(Outcome.BACK, _ANOTHER))
-            return
+            return self.publish(number, "xdpctl", "")  # which takes it back: another one was set
         ids = {key.partition("/")[2] for key in rollout.keys if key.startswith("rules/")}
         rules = [rule for rule in state.all_rules() if rule.id in ids]
         why = against(rollout, seen, rules, state.collateral)

@@ -12,12 +12,12 @@ from xdpctl.control.state import changes
 from xdpctl.control.state.changes import Part
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import NotFoundError, RuleError, XdpctlError
+from xdpctl.fleet.intent import POLICY
 from xdpctl.mitigation.undo import undo_change
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.shared import Outcome, Rollout, Shared, Unsent
 
-POLICY = "policy/automatic"
 _BY_HAND = "change the records of this node by hand"
 _CHANGED = "it was changed or ended meanwhile"
 
