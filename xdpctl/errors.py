@@ -148,7 +148,14 @@ class EngineRefusedError(EngineError):
 
 
 class CompactedError(EngineError):
-    """The engine does not keep the changes after the revision that was asked for."""
+    """The engine does not keep the changes after the revision that was asked for.
+
+    `revision` is the one up to which they are lost; 0: it is not known.
+    """
+
+    def __init__(self, message: str, revision: int = 0) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 class SocketsError(XdpctlError):

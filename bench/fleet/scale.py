@@ -2,18 +2,19 @@
 """Many agents on one engine: `make fleet-scale`.
 
 The agents are the real ones, with real controllers and stores, on a kernel that is plain memory:
-what they would cost in the kernel is not counted. Groups of them share a process.
+what they would cost in the kernel is not counted. Groups of them share a process. Followers are
+less: they read and follow as an agent does, and take nothing over.
 """
 
 import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -21,33 +22,41 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fleet.boxes import Node
-from tests.fleet.engines import Etcd, free_port
+from tests.fleet.engines import Etcd
+from tests.fleet.relays import Relays
 from tests.support.fakes import ask
 from xdpctl.base.clock import Now
+from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
+from xdpctl.fleet.credentials import Credentials
+from xdpctl.fleet.endpoints import spread
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.intent import VERSION, Intent, content, encode
+from xdpctl.fleet.settings import RELAY_NAME, SERVER_NAME
 from xdpctl.model.capacity import Capacity
 from xdpctl.model.rule import Rule
 
-_A_PROCESS = 25  # agents
+_A_PROCESS, _FOLLOWERS = 25, 125  # agents, or followers
 _PREFIX = "scale/"
 _BULK, _PATIENCE, _IDLE_SECONDS = 1_000, 400.0, 10.0
 
 
 class Case(NamedTuple):
-    """How many agents, with how many rules, and whether through `etcd grpc-proxy`."""
+    """How many agents, with how many rules, and through how many relays; or `followers` instead."""
 
     nodes: int
     rules: int
-    proxy: bool = False
+    relays: int = 0
+    followers: bool = False
 
 
 CASES = (
-    *(Case(nodes, 1_000, proxy) for nodes in (10, 30, 100, 200, 300) for proxy in (False, True)),
+    *(Case(n, 1_000, relays) for n in (10, 30, 100, 200) for relays in (0, max(1, n // 33))),
     *(Case(10, rules) for rules in (10_000, 100_000)),
     Case(50, 100_000),
+    *(Case(n, 100_000, relays, True) for n in (100, 300) for relays in (0, n // 33)),
+    Case(1_000, 100_000, 30, True),
 )
 
 
@@ -65,38 +74,100 @@ def load(engine: Engine, first: int, count: int) -> None:
         engine.swap([Swap(*_intent(source), None) for source in named])
 
 
-def agents(pipe: Connection, endpoint: str, first: int, count: int, capacity: int) -> None:
-    """Run a process with some agents; answer how many rules its slowest agent has."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    folder = Path(tempfile.mkdtemp(prefix="xdpctl-scale-"))
-    all_nodes = [
-        Node(
-            f"n{first + number}",
-            folder / str(number),
-            [endpoint],
+class Agent:
+    """A real agent, with its controller."""
+
+    def __init__(self, relays: Relays, name: str, where: Sequence[str], capacity: int) -> None:
+        behind = list(where) != relays.endpoints
+        if behind:
+            relays.settings(name)
+        self._node = Node(
+            name,
+            relays.folder / name,
+            list(where),
             _PREFIX,
             capacity=capacity,
             tables=Capacity(capacity, capacity, 16),
+            behind_relays=behind,
+        ).start()
+
+    @property
+    def rules(self) -> int:
+        return len(self._node.controller.state.rules)
+
+    def has(self, source: str) -> bool:
+        return ask(source).match.source in self._node.controller.state.rules
+
+
+class Follower:
+    """Reads all rules, and follows, in a thread of its own; it keeps their keys alone."""
+
+    def __init__(self, relays: Relays, name: str, where: Sequence[str], _: int) -> None:
+        behind = list(where) != relays.endpoints
+        credentials = Credentials(relays.settings(name)) if behind else None
+        self._engine = Engine(
+            where,
+            credentials.load if credentials else lambda: None,
+            _PREFIX,
+            RELAY_NAME if credentials else SERVER_NAME,
         )
-        for number in range(count)
-    ]
-    for node in all_nodes:
-        node.start()
+        self.rules, self._new = 0, set[str]()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def has(self, source: str) -> bool:
+        return _intent(source)[0] in self._new
+
+    def _run(self) -> None:
+        revision = 0
+        while True:
+            try:
+                if not revision:
+                    self.rules = 0
+                    for page in self._engine.pages(keys.SHARED):
+                        self.rules += len(page.held)
+                    revision = page.revision
+                for batch in self._engine.watch(keys.SHARED, revision):
+                    self.rules += len(batch.changes)
+                    self._new.update(kv.key for kv in batch.changes)
+                    revision = batch.revision
+            except EngineError:
+                time.sleep(0.2)
+
+
+def agents(
+    pipe: Connection,
+    relays: Relays,
+    endpoints: Sequence[str],
+    first: int,
+    count: int,
+    case: Case,
+) -> None:
+    """Run a process with some agents; answer how many rules its slowest agent has."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    kind = Follower if case.followers else Agent
+    capacity, names = max(1 << 14, 4 * case.rules), [f"n{first + n}" for n in range(count)]
+    every = [kind(relays, name, spread(name, endpoints)[:2], capacity) for name in names]
     pipe.send("started")
     while (question := pipe.recv()) != "end":
         if question == "rules":
-            pipe.send(min(len(node.controller.state.rules) for node in all_nodes))
+            pipe.send(min(one.rules for one in every))
         elif question == "has":
-            source = ask(pipe.recv()).match.source
-            while not all(source in node.controller.state.rules for node in all_nodes):
+            source = pipe.recv()
+            while not all(one.has(source) for one in every):
                 time.sleep(0.002)
             pipe.send(time.time())
         elif question == "cpu":
             used = resource.getrusage(resource.RUSAGE_SELF)
             pipe.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
+
+
+def relay(pipe: Connection, relays: Relays, name: str) -> None:
+    """Run a process with a relay, until it is ended."""
+    with relays.relay(name) as (where, _):
+        pipe.send(where)
+        threading.Event().wait()
 
 
 def cpu(pid: int) -> float:
@@ -113,15 +184,16 @@ def rss(pid: int) -> float:
 class Fleet:
     """Processes with agents."""
 
-    def __init__(self, endpoint: str, nodes: int, capacity: int) -> None:
+    def __init__(self, relays: Relays, endpoints: Sequence[str], case: Case) -> None:
         context = get_context("spawn")
         self.pipes: list[Connection] = []
         self._processes = []
         began = time.monotonic()
-        for first in range(0, nodes, _A_PROCESS):
+        most = _FOLLOWERS if case.followers else _A_PROCESS
+        for first in range(0, case.nodes, most):
             mine, theirs = context.Pipe()
-            count = min(_A_PROCESS, nodes - first)
-            arguments = (theirs, endpoint, first, count, capacity)
+            count = min(most, case.nodes - first)
+            arguments = (theirs, relays, endpoints, first, count, case)
             process = context.Process(target=agents, args=arguments, daemon=True)
             process.start()
             self._processes.append(process)
@@ -155,23 +227,22 @@ class Fleet:
 
 
 @contextmanager
-def proxied(etcd: Etcd, proxy: bool) -> Iterator[str]:
-    """The endpoint that the agents connect to."""
-    if not proxy:
-        yield etcd.endpoint
-        return
-    endpoint = f"127.0.0.1:{free_port()}"
-    command = ["etcd", "grpc-proxy", "start", "--endpoints", etcd.endpoint]
-    with subprocess.Popen(
-        [*command, "--listen-addr", endpoint],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as through:
-        time.sleep(1)
-        try:
-            yield endpoint
-        finally:
-            through.kill()
+def relayed(relays: Relays, count: int) -> Iterator[tuple[list[str], list[int]]]:
+    """The endpoints that the agents connect to, and the processes of the relays there."""
+    context, processes = get_context("spawn"), list[Any]()
+    endpoints = []
+    try:
+        for number in range(count):
+            mine, theirs = context.Pipe()
+            process = context.Process(target=relay, args=(theirs, relays, f"relay{number}"))
+            process.start()
+            processes.append(process)
+            endpoints.append(mine.recv())
+        yield endpoints or relays.endpoints, [process.pid for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def one_rule(fleet: Fleet, engine: Engine) -> tuple[float, float]:
@@ -187,22 +258,29 @@ def one_rule(fleet: Fleet, engine: Engine) -> tuple[float, float]:
 
 def measure(case: Case) -> dict[str, Any]:
     """Measure a case: seconds, shares of a core, and megabytes."""
-    etcd = Etcd()
+    etcd, folder = Etcd(), Path(tempfile.mkdtemp(prefix="xdpctl-scale-"))
     try:
-        with proxied(etcd, case.proxy) as endpoint:
-            return case._asdict() | _figures(case, etcd, endpoint)
+        load(Engine([etcd.endpoint], prefix=_PREFIX), 0, case.rules)
+        relays = Relays(folder, [etcd.endpoint], _PREFIX)
+        with relayed(relays, case.relays) as (endpoints, processes):
+            return case._asdict() | _figures(case, etcd, relays, endpoints, processes)
     finally:
         etcd.remove()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _figures(case: Case, etcd: Etcd, endpoint: str) -> dict[str, Any]:
+def _figures(
+    case: Case, etcd: Etcd, relays: Relays, endpoints: Sequence[str], processes: Sequence[int]
+) -> dict[str, Any]:
     engine, pid = Engine([etcd.endpoint], prefix=_PREFIX), etcd.pid
-    load(engine, 0, case.rules)
-    before = cpu(pid)
-    fleet = Fleet(endpoint, case.nodes, max(1 << 14, 4 * case.rules))
+    before, of_relays = cpu(pid), sum(map(cpu, processes))
+    fleet = Fleet(relays, endpoints, case)
     try:
         booted = fleet.started + fleet.converge(case.rules, _PATIENCE)
-        figures = {"boot_engine_cpu": cpu(pid) - before}
+        figures = {
+            "boot_engine_cpu": cpu(pid) - before,
+            "boot_relays_cpu": sum(map(cpu, processes)) - of_relays,
+        }
         if booted == float("inf"):
             return figures | {"boot": None}
         figures["boot"] = booted
@@ -212,13 +290,16 @@ def _figures(case: Case, etcd: Etcd, endpoint: str) -> dict[str, Any]:
         fleet.converge(case.rules + _BULK + 5, _PATIENCE)
         figures["bulk"] = time.monotonic() - began
         engine_cpu, agents_cpu = cpu(pid), sum(used for used, _ in fleet.ask("cpu"))
+        of_relays = sum(map(cpu, processes))
         time.sleep(_IDLE_SECONDS)
         figures["idle_engine_cpu"] = (cpu(pid) - engine_cpu) / _IDLE_SECONDS
+        figures["idle_relays_cpu"] = (sum(map(cpu, processes)) - of_relays) / _IDLE_SECONDS
         used = fleet.ask("cpu")
         figures["idle_agents_cpu"] = (
             sum(seconds for seconds, _ in used) - agents_cpu
         ) / _IDLE_SECONDS
         figures["engine_mb"] = rss(pid)
+        figures["relay_mb"] = max(map(rss, processes), default=0.0)
         figures["agent_mb"] = sum(mb for _, mb in used) / case.nodes
         return figures
     finally:

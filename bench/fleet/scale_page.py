@@ -25,16 +25,22 @@ def _seconds(value: float | None) -> str:
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Found], str]], ...] = (
-    ("agents", lambda result: f"{result['nodes']:,}"),
+    (
+        "agents",
+        lambda result: f"{result['nodes']:,}{' followers' if result['followers'] else ''}",
+    ),
     ("rules", lambda result: f"{result['rules']:,}"),
-    ("grpc-proxy", lambda result: "yes" if result["proxy"] else "no"),
+    ("relays", lambda result: f"{result['relays']}"),
     ("boot storm", lambda result: _seconds(result.get("boot"))),
+    ("etcd then: CPU", lambda result: _seconds(result.get("boot_engine_cpu"))),
     ("a rule: half have it", lambda result: _seconds(result.get("half_have_rule"))),
     ("all have it", lambda result: _seconds(result.get("all_have_rule"))),
     ("1,000 more rules", lambda result: _seconds(result.get("bulk"))),
     ("etcd, idle: cores", lambda result: f"{result.get('idle_engine_cpu', 0):.2f}"),
+    ("relays, idle: cores", lambda result: f"{result.get('idle_relays_cpu', 0):.2f}"),
     ("agents, idle: cores", lambda result: f"{result.get('idle_agents_cpu', 0):.2f}"),
     ("etcd: MB", lambda result: f"{result.get('engine_mb', 0):.0f}"),
+    ("a relay: MB", lambda result: f"{result.get('relay_mb', 0):.0f}"),
     ("an agent: MB", lambda result: f"{result.get('agent_mb', 0):.0f}"),
 )
 
@@ -50,9 +56,11 @@ def picture(results: Sequence[Found]) -> Figure:
     """The plot of the figures that grow with the number of agents."""
     whole = Figure(figsize=(8, 2.9), layout="constrained")
     time_pane, cpu_pane = whole.subplots(1, 2)
-    for proxy, who, name in ((False, "ours", "direct"), (True, "theirs", "through grpc-proxy")):
+    for relays, who, name in ((False, "ours", "direct"), (True, "theirs", "through relays")):
         drawn = [
-            result for result in results if result["rules"] == _SMALL and result["proxy"] is proxy
+            result
+            for result in results
+            if result["rules"] == _SMALL and bool(result["relays"]) is relays
         ]
         drawn = [result for result in drawn if result.get("boot") is not None]
         nodes, colour = [result["nodes"] for result in drawn], drawing.COLOURS[who]

@@ -46,6 +46,7 @@ class Node:
     clock: FakeClock = field(init=False)
     policies: list[str] = field(default_factory=list)
     tell: Callable[[News], None] = lambda news: None
+    behind_relays: bool = False
     _ends: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class Node:
             certificates=self.folder,
             prefix=self.prefix,
             port=0,
+            behind_relays=self.behind_relays,
         )
         self.agent = Agent(
             settings, self.controller, lambda: ([], ""), self.policies.append, self.tell

@@ -94,11 +94,24 @@ def test_certificates_are_for_a_name_a_key_and_an_authority() -> None:
 
 
 def test_a_node_that_only_follows_may_write_only_its_own_keys() -> None:
-    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", states=False)]
+    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", NodeRecord("", False))]
     writes = [each.split()[-1] for each in words if "readwrite" in each]
     assert writes
     assert all("/edge3/" in path for path in writes)
     assert not any(each.endswith(" states") for each in words)
+
+
+def test_a_relay_may_write_its_report_and_what_the_nodes_behind_it_may() -> None:
+    relay = NodeRecord("", relay=True)
+    words = [" ".join(each) for each in node_roles("xdpctl/", "relay1", relay, ["edge3"])]
+    writes = [each.split()[-1] for each in words if "readwrite" in each]
+    assert writes == ["xdpctl/relays/relay1/report"]
+    assert "user grant-role relay1 node-edge3" in words
+    behind = NodeRecord("", via=("relay1", "relay2"))
+    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", behind)]
+    assert "user grant-role relay2 node-edge3" in words
+    record = Record("f", {"relay1": relay, "edge3": behind, "edge4": NodeRecord("")})
+    assert record.behind("relay1") == ["edge3"]
 
 
 def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Path) -> None:

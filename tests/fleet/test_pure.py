@@ -11,14 +11,17 @@ from tests.paths import ROOT
 from xdpctl.cli.app import hoisted
 from xdpctl.config import file as config
 from xdpctl.errors import ConfigError, EngineError, RuleError
-from xdpctl.fleet import configuration
+from xdpctl.fleet import configuration, keys
 from xdpctl.fleet.answer import where
+from xdpctl.fleet.authority.timers import heartbeat
 from xdpctl.fleet.endpoints import Endpoints, spread
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import check_scope, in_scope
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
+from xdpctl.fleet.relays import RelayReport, relays
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.fleet.story import joined
+from xdpctl.fleet.troubles import of_relays
 from xdpctl.model.incident import Incident
 from xdpctl_api import fleet_wide
 from xdpctl_api.fleet_neighbours import is_address
@@ -273,6 +276,73 @@ def test_the_list_of_members_is_learnt_and_kept_and_garbage_is_ignored(tmp_path:
     for garbage in (b"[]", b"\xff", b'["a/b:1"]', b'{"a":1}', b'["a:1"' + b',"a:1"' * 20 + b"]"):
         assert found.take(garbage) == now
     assert Endpoints(settings).now == now
+
+
+def test_a_node_behind_relays_uses_those_of_its_own_that_the_fleet_lists(tmp_path: Path) -> None:
+    own = ("192.0.2.21:2379", "192.0.2.22:2379")
+    settings = FleetSettings("edge9", own, certificates=tmp_path, behind_relays=True)
+    found = Endpoints(settings)
+    assert found.members == (), "it asks no member"
+    one = found.take(b'["192.0.2.23:2379","192.0.2.22:2379"]')
+    assert one == ("192.0.2.22:2379",), "the other one was revoked, and a foreign one is not used"
+    assert Endpoints(settings).now == one
+    assert found.take(b'["192.0.2.23:2379"]') == own, "rather a relay than none"
+    assert found.take(b"[]") == own
+
+
+def test_what_relays_say_is_read_within_bounds() -> None:
+    def held(key: str, value: bytes) -> Held:
+        return Held(f"relays/{key}", value, 1)
+
+    found = relays(
+        [
+            held("relay1/at", b"192.0.2.21:2379"),
+            held("relay1/report", b'{"version":"1","nodes":33,"expires":5.0}'),
+            held("relay2/at", b"192.0.2.22:2379"),
+            held("relay3/at", b"\x1b[31m" * 200),
+            held("relay3/report", b'{"nodes":-1e99}'),
+            held("relay4/report", b"{}"),
+        ]
+    )
+    assert [relay.name for relay in found] == ["relay1", "relay2", "relay3"]
+    assert found[0].report == RelayReport("1", 33, 5.0)
+    assert found[2].report == RelayReport()
+    assert "\x1b" not in found[2].endpoint
+    (only,) = of_relays(found)
+    assert str(only).startswith("the relay relay2 does not answer at 192.0.2.22:2379")
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "owned"),
+    [
+        ("nodes/edge1/report", "", True),
+        ("nodes/edge1/reports", "", False),
+        ("nodes/edge1/", "nodes/edge10", False),
+        ("found", "", False),
+        ("shared/found/edge1/rules/x", "", True),
+        ("shared/found/edge10/rules/x", "", False),
+        ("shared/found/edge1", "", False),
+        ("shared/found/edge1/", "shared/found/edge10", True),
+        ("shared/found/edge1/a", "shared/found/edge1/b", True),
+        ("shared/found/edge1/", "shared/found/edge11", False),
+        ("shared/found/", "shared/found/edge10", False),
+        ("shared/found/edge1/", "\0", False),
+        ("history/edge1/3", "", True),
+        ("undo/edge1/3", "", False),
+        ("relays/edge1/report", "", False),
+        ("", "", False),
+    ],
+)
+def test_a_node_owns_its_keys_and_no_others(first: str, end: str, owned: bool) -> None:
+    assert keys.owns("edge1", first, end) is owned
+
+
+def test_heartbeats_follow_the_round_trip_and_hardly_ever_change() -> None:
+    chosen = [heartbeat(ms / 1000) for ms in (0, 1, 80, 95, 250, 300, 500, 900, 5_000)]
+    assert chosen == [100, 100, 100, 300, 300, 600, 600, 1_200, 1_200]
+    assert heartbeat(0.2, 600) == 600, "twice the round trip would need as much"
+    assert heartbeat(0.12, 600) == 300
+    assert heartbeat(0.01, 1_200) == 100
 
 
 def test_a_call_without_an_answer_or_with_differing_answers_says_so() -> None:

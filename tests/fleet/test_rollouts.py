@@ -101,7 +101,7 @@ def test_a_service_that_failed_before_does_not_count(pair: tuple[Node, Node]) ->
 def test_an_existing_rule_of_the_fleet_stays_elsewhere_meanwhile(pair: tuple[Node, Node]) -> None:
     one, two = pair
     one.add(ask(X), wait=Wait.ALL)
-    until(lambda: X in two.rules())
+    until(lambda: X in two.rules() and not one.controller.state.unsent)
     number = tries(one, lambda draft: rules.remove(draft, X_ID, ROOT, None, {}))
     looks(one)
     assert X not in one.rules()
@@ -245,7 +245,7 @@ def test_what_is_tried_is_published_by_nobody_else(pair: tuple[Node, Node]) -> N
     """A feed, or a restored engine, must not spread it."""
     one, two = pair
     one.add(ask(X), wait=Wait.ALL)
-    until(lambda: X in two.rules())
+    until(lambda: X in two.rules() and not one.controller.state.unsent)
     number = tries(one, lambda draft: rules.change(draft, X_ID, {"mode": Mode.MONITOR}, ROOT, None))
     (rule,) = one.controller.state.all_rules()
 
@@ -302,6 +302,7 @@ def test_a_change_for_some_nodes_stays_for_these(pair: tuple[Node, Node]) -> Non
     one, two = pair
     one.add(ask(X), scope="node:edge1", wait=Wait.ALL)
     until(lambda: f"rules/{X_ID}" in two.controller.state.shared)
+    until(lambda: not one.controller.state.unsent)
     number = tries(one, lambda draft: rules.change(draft, X_ID, {"reason": "why"}, ROOT, None))
     one.agent.rollouts.publish(number, "alice", "alice decided so")
     until(lambda: not one.controller.state.unsent)

@@ -45,6 +45,22 @@ class Credentials:
         )
         return grpc.ssl_channel_credentials(ca, key, certificate)
 
+    def serving(self) -> Any:
+        """Credentials of a gRPC server, which asks for certificates of the fleet. OSError."""
+
+        def now() -> Any:
+            files = (read_file(self._settings.file(n), _BYTES_MAX) for n in (KEY, CERTIFICATE, CA))
+            key, certificate, ca = files
+            return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
+
+        def renewed() -> Any:
+            try:
+                return now()
+            except OSError:
+                return None  # the one before stays
+
+        return grpc.dynamic_ssl_server_credentials(now(), renewed, True)
+
     def expires(self) -> float:
         """Unix time at which the certificate ends; 0 if there is none."""
         if not self.secure:
@@ -66,14 +82,17 @@ class Credentials:
             return True  # the engine decides
 
     def address(self) -> str:
-        """Where other nodes reach this one: the first address of its certificate, and the port."""
-        if not self._settings.port:
-            return ""
+        """Where other nodes reach this one, as HOST:PORT; "" if they cannot."""
+        port = self._settings.port
+        return f"{host_of(self.host())}:{port}" if port else ""
+
+    def host(self) -> str:
+        """The first address of the certificate; this host's name without one."""
         host = socket.gethostname()
         if self.secure:
             with suppress(OSError, ConfigError):
                 host = fits(read_file(self._settings.file(CERTIFICATE), _BYTES_MAX)) or host
-        return f"{host_of(host)}:{self._settings.port}"
+        return host
 
     def warnings(self) -> list[str]:
         """What an operator has to do about the certificate."""

@@ -11,7 +11,8 @@ import msgspec
 from xdpctl.base.system.owned_folder import read_file, replace_file
 from xdpctl.fleet.settings import FleetSettings
 
-_KEPT, _BYTES_MAX, _MOST = "endpoints.json", 8 << 10, 9
+_KEPT, _BYTES_MAX = "endpoints.json", 64 << 10
+_MEMBERS_MOST, _RELAYS_MOST = 9, 200
 _ENDPOINT = re.compile(r"[\w.:\[\]-]{1,262}:[0-9]{1,5}", re.ASCII)
 _decoder = msgspec.json.Decoder(list[str])
 log = logging.getLogger("xdpctl.fleet")
@@ -32,7 +33,8 @@ class Endpoints:
 
     The published members are stored beside the certificates for the next start. Configured
     endpoints that are no members come last: after a restore, an operator may have written there
-    where the engine is now.
+    where the engine is now. A node behind relays uses those of its configured ones that the fleet
+    has published, and knows no members.
     """
 
     def __init__(self, settings: FleetSettings) -> None:
@@ -47,8 +49,18 @@ class Endpoints:
                 "fleet.endpoints is used, because %s cannot be read: %s", path, error.strerror
             )
 
+    @property
+    def relays(self) -> bool:
+        """Whether these are relays."""
+        return self._settings.behind_relays
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Where members answer this node: nowhere, if relays do."""
+        return () if self.relays else self.now
+
     def take(self, value: bytes) -> tuple[str, ...]:
-        """Take over the list of members that the engine has; return the endpoints to use."""
+        """Take over the engine's list of members, or of relays; return the endpoints to use."""
         if value != self._value and self._know(value):
             path = self._settings.file(_KEPT)
             try:
@@ -63,14 +75,17 @@ class Endpoints:
             members = _decoder.decode(value)
         except (msgspec.DecodeError, RecursionError):
             members = []
-        if not 0 < len(members) <= _MOST or not all(map(_ENDPOINT.fullmatch, members)):
-            log.warning("the engine's list of its members cannot be read, and is ignored")
+        most = _RELAYS_MOST if self.relays else _MEMBERS_MOST
+        if not 0 < len(members) <= most or not all(map(_ENDPOINT.fullmatch, members)):
+            log.warning("the list of members or relays cannot be read, and is ignored")
             return False
-        configured = self._settings.endpoints
+        self._value, configured = value, self._settings.endpoints
+        if self.relays:
+            self.now = tuple(each for each in configured if each in members) or configured
+            return True
         place = {endpoint: number for number, endpoint in enumerate(configured)}
         spread_out = spread(self._settings.name, members)
         others = [endpoint for endpoint in configured if endpoint not in members]
         last = len(configured)
         self.now = (*sorted(spread_out, key=lambda each: place.get(each, last)), *others)
-        self._value = value
         return True

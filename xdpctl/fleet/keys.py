@@ -12,6 +12,8 @@
     history/NODE/NUMBER          what people changed on NODE; by NODE alone
     undo/NODE/NUMBER             what undoes that change; by every node that may publish intents
     leader/ROLE                  which node does something for all; with a lease
+    relays/NAME/at               where a relay answers, as HOST:PORT; by root
+    relays/NAME/report           how it is; with a lease of a few seconds; by the relay alone
     members                      where etcd answers, as JSON: a list of HOST:PORT; by root
     certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root
 
@@ -23,7 +25,7 @@ from typing import NamedTuple
 SHARED, INTENTS, FOUND = "shared/", "shared/intents/", "shared/found/"
 BLOBS, NODES, INCIDENTS, HISTORY = "blobs/", "nodes/", "incidents/", "history/"
 LEADER, CERTIFICATES, REVOKED, UNDO = "leader/", "certificates/", "revoked", "undo/"
-MEMBERS = "members"
+MEMBERS, RELAYS = "members", "relays/"
 FLEET, EPOCH = "fleet", "fleet-epoch"
 # Key prefixes. Below those in OWN, each node writes below its own name. Below those in STATED, only
 # nodes that may publish intents write.
@@ -51,6 +53,18 @@ def found(node: str, key: str) -> str:
 def said_by(node: str) -> tuple[str, str, str]:
     """The keys of what a node says about itself: its card, its report, and that it is alive."""
     return f"{NODES}{node}/card", f"{NODES}{node}/report", f"{NODES}{node}/alive"
+
+
+def said_by_relay(name: str) -> tuple[str, str]:
+    """The keys of where a relay answers, and of what it says about itself."""
+    return f"{RELAYS}{name}/at", f"{RELAYS}{name}/report"
+
+
+def owns(node: str, first: str, end: str = "") -> bool:
+    """Whether a node alone writes a key, or all keys from `first` up to `end`."""
+    if not end:
+        return first in said_by(node) or any(first.startswith(of_node(a, node)) for a in OWN)
+    return any(of_node(a, node) <= first <= end <= f"{a}{node}0" for a in OWN)  # "0" follows "/"
 
 
 def place(engine_key: str) -> Place | None:

@@ -15,6 +15,7 @@ from xdpctl.model.names import check_name
 
 PORT = 8461
 SERVER_NAME = "engine.xdpctl"  # in the certificates of the engine's members alone
+RELAY_NAME = "relay.xdpctl"  # in the certificates of relays alone
 CLIENTS, PEERS = 2379, 2380  # etcd's ports
 QUOTA = 8 << 30  # bytes of the engine's database, on members that xdpctl has set up
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -32,6 +33,9 @@ class Arm(StrEnum):
 NAME_MAX = 24  # characters of a node's name: tags of rules have 32, and contain it
 
 
+_KINDS = ("witness", "relay", "behind_relays")
+
+
 class FleetSettings(Table, frozen=True):
     """`[fleet]`: this node in its fleet; `xdpctl fleet init` and `join` write it.
 
@@ -39,7 +43,8 @@ class FleetSettings(Table, frozen=True):
     reached in clear text, which only tests do. `backups` is the folder for daily backups, on the
     member with the authority. `revoked_list` is the list of revoked certificates
     that etcd on this host reads; None if this host runs no etcd. With `port` 0, other nodes cannot
-    ask this one. A `witness` runs etcd alone, without a filter.
+    ask this one. A `witness` runs etcd alone, and a `relay` passes the engine on to other nodes;
+    both have no filter. `behind_relays`: the endpoints are relays.
     """
 
     name: str = ""
@@ -52,6 +57,8 @@ class FleetSettings(Table, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = PORT
     backups: Path | None = None
     witness: bool = False
+    relay: bool = False
+    behind_relays: bool = False
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse names, endpoints and prefixes that are not valid."""
@@ -82,6 +89,16 @@ class FleetSettings(Table, frozen=True):
         engine = (int(endpoint.rpartition(":")[2]) for endpoint in self.endpoints)
         return tuple(dict.fromkeys((CLIENTS, PEERS, *((self.port,) if self.port else ()), *engine)))
 
+    @property
+    def server_name(self) -> str:
+        """The name in the certificates of what answers at the endpoints."""
+        return RELAY_NAME if self.behind_relays else SERVER_NAME
+
+    @property
+    def filters(self) -> bool:
+        """Whether this host is a node, with a filter."""
+        return not (self.witness or self.relay)
+
     def file(self, name: str) -> Path:
         """A file of the certificates' folder."""
         return self.certificates / name
@@ -94,7 +111,7 @@ class FleetSettings(Table, frozen=True):
             "groups": list(self.groups),
             "certificates": str(self.certificates),
             **({"revoked_list": str(self.revoked_list)} if self.revoked_list else {}),
-            "witness": self.witness,
+            **{name: True for name in _KINDS if getattr(self, name)},
             "port": self.port,
         }
 

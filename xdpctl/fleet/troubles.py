@@ -11,6 +11,7 @@ from xdpctl.base.text import printable
 from xdpctl.base.units import si3
 from xdpctl.fleet.engine.values import EngineMember
 from xdpctl.fleet.node import SILENT_SECONDS, Seen
+from xdpctl.fleet.relays import SeenRelay
 from xdpctl.fleet.settings import QUOTA
 
 _FULL = 0.8  # of the engine's quota
@@ -160,6 +161,15 @@ def of_nodes(nodes: Iterable[Seen], me: str, now: float) -> Iterator[Trouble]:
         verb = "does not report" if node.heard else "has never reported"
         more = f" for {show_duration(node.silent(now))}" if node.heard else ""
         yield Trouble(f"node {node.name}", f"the node {node.name} {verb}", more)
+
+
+def of_relays(relays: Iterable[SeenRelay]) -> Iterator[Trouble]:
+    """The relays that do not answer."""
+    for relay in relays:
+        if relay.report is None:
+            what = f"the relay {relay.name} does not answer"
+            more = f" at {relay.endpoint}: its nodes use their other relays, or go on as they are"
+            yield Trouble(f"relay {relay.name}", what, more)
 
 
 def shown(found: Sequence[Trouble]) -> list[Trouble]:

@@ -77,10 +77,12 @@ def agent_of(
     need("fleet")
     from xdpctl.fleet.agent.agent import Agent
 
-    if settings.fleet.witness:
-        raise ConfigError(
-            "this host is a witness of a fleet, without a filter: stop xdpctl; its etcd goes on"
-        )
+    for what, goes_on in (("witness", "etcd"), ("relay", "xdpctl-relay.service")):
+        if getattr(settings.fleet, what):
+            raise ConfigError(
+                f"this host is a {what} of a fleet, without a filter: stop xdpctl; its {goes_on} "
+                "goes on"
+            )
     agent = Agent(settings.fleet, controller, health, policy.set, tell, how, lambda: policy.text)
     refresher.may_fetch = agent.may_fetch
     policy.load()

@@ -28,7 +28,7 @@ from xdpctl_api.paging import Cursor
 from xdpctl_api.paging import number as number_of
 from xdpctl_api.problems import CHANGE, GUARDED, refusals
 from xdpctl_api.shapes.common import timestamp
-from xdpctl_api.shapes.engine import engine_out
+from xdpctl_api.shapes.engine import engine_out, relay_out
 from xdpctl_api.shapes.fleet import (
     FleetChangeOut,
     FleetHistoryOut,
@@ -73,12 +73,19 @@ def _fleet(ctx: ControlPlane) -> FleetOut:
         isolated=member.contact.isolated,
         silent_for=round(member.contact.silent, 1),
         unsent=len(state.unsent),
-        engine=engine_out(member.engine.endpoint, members.all, problem, members.looked),
+        engine=engine_out(
+            member.engine.endpoint,
+            members.all,
+            problem,
+            members.looked,
+            member.settings.behind_relays,
+        ),
         feeds=agent.rounds.feeds.leader,
         nodes=[
             node_out(node, agent.whereabouts.looked(), nodes.revision)
             for node in sorted(nodes.by_name.values(), key=lambda node: node.name)
         ],
+        relays=list(map(relay_out, agent.reporter.relays)),
         rollouts=[rollout_out(number, each) for number, each in list(state.rollouts.items())],
         conflicts=[conflict_out(key, yielded) for key, yielded in list(state.yielded.items())],
         troubles=list(map(str, agent.watching.troubles())),

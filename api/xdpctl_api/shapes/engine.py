@@ -2,11 +2,14 @@
 """API models of a fleet's engine."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import BaseModel, Field
 
 from xdpctl.fleet.engine.values import EngineMember
+from xdpctl.fleet.relays import RelayReport, SeenRelay
 from xdpctl.fleet.troubles import MemberState, quorum, state_of, words_of
+from xdpctl_api.shapes.common import timestamp
 
 
 class EngineMemberOut(BaseModel):
@@ -26,10 +29,21 @@ class EngineMemberOut(BaseModel):
     alarms: list[str] = Field(description="etcd's names: NOSPACE, CORRUPT")
 
 
+class RelayOut(BaseModel):
+    """A relay, which passes the engine on to nodes."""
+
+    name: str
+    endpoint: str = Field(description="HOST:PORT")
+    answers: bool = Field(description="Whether it says that it is alive")
+    nodes: int = Field(description="How many nodes use it now")
+    version: str
+    certificate_ends: datetime | None
+
+
 class EngineOut(BaseModel):
     """The engine as this node sees it."""
 
-    endpoint: str = Field(description="The member that this node asks")
+    endpoint: str = Field(description="The member, or the relay, that this node asks")
     text: str = Field(description="In words: 3 of 3 members answer; one of them may fail")
     may_fail: int | None = Field(
         description="How many more members may fail; negative: there is no quorum; null: not known"
@@ -38,15 +52,29 @@ class EngineOut(BaseModel):
     problem: str
 
 
+def relay_out(relay: SeenRelay) -> RelayOut:
+    """A relay as this node sees it."""
+    report = relay.report or RelayReport()
+    return RelayOut(
+        name=relay.name,
+        endpoint=relay.endpoint,
+        answers=relay.report is not None,
+        nodes=report.nodes,
+        version=report.version,
+        certificate_ends=timestamp(report.expires) if report.expires else None,
+    )
+
+
 def engine_out(
-    endpoint: str, members: Sequence[EngineMember], problem: str, now: float
+    endpoint: str, members: Sequence[EngineMember], problem: str, now: float, relayed: bool
 ) -> EngineOut:
-    """The engine as of `now` (monotonic seconds)."""
+    """The engine as of `now` (monotonic seconds); `relayed`: this node knows no members."""
+    unknown = "asked through a relay" if relayed else "no member has answered yet"
     known = quorum(members, now)
     newest = max((member.applied for member in members), default=0)
     return EngineOut(
         endpoint=endpoint,
-        text=str(known) if members else "no member has answered yet",
+        text=str(known) if members else unknown,
         may_fail=known.may_fail if members else None,
         members=[_member_out(member, newest, now) for member in members],
         problem=problem,

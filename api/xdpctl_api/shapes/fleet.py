@@ -13,7 +13,7 @@ from xdpctl.model.wait import Wait
 from xdpctl.watch.condition import State
 from xdpctl_api.paging import Next
 from xdpctl_api.shapes.common import Strict, timestamp
-from xdpctl_api.shapes.engine import EngineOut
+from xdpctl_api.shapes.engine import EngineOut, RelayOut
 from xdpctl_api.shapes.rollouts import RolloutOut
 
 
@@ -122,6 +122,7 @@ class FleetOut(BaseModel):
     engine: EngineOut
     feeds: str = Field(description="The node that fetches feeds")
     nodes: list[NodeOut]
+    relays: list[RelayOut] = Field(description="All relays, by name")
     rollouts: list[RolloutOut] = Field(description="What this node tries, or has tried")
     conflicts: list[ConflictOut] = Field(description="What gave way on this node")
     troubles: list[str] = Field(description="What keeps the fleet from its work, a sentence each")

@@ -86,7 +86,7 @@ def leave(
     installed = Installation(authority.layout)
     _leave_engine(installed, settings.fleet, force)
     try:
-        if not settings.fleet.witness:
+        if settings.fleet.filters:
             options.client(context).call("POST", "/v1/fleet/leave")
     except (Unreachable, Refused) as error:
         output.err.print(f"[yellow]note:[/yellow] {escape(str(error))}")

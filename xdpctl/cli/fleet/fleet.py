@@ -11,6 +11,7 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
 from xdpctl.cli.fleet import admin, backups, custody, joining, rollouts
+from xdpctl.cli.fleet.relay import relay
 from xdpctl.cli.formats import Format, printed
 from xdpctl.client import path
 from xdpctl.errors import ConfigError
@@ -53,6 +54,9 @@ def status(
     wide = form is Format.WIDE
     of_members = ("member", "state", "at", ">database", ">used", ">behind", "etcd")
     output.table(of_members, map(_member, engine["members"]), wide)
+    of_relays = ("relay", "state", "at", ">nodes", "version")
+    if fleet["relays"]:
+        output.table(of_relays, map(_relay, fleet["relays"]), wide)
     columns = ("node", "state", "held", ">rules", ">sets", ">incidents", ">refused", "version")
     output.table(columns, map(_row, fleet["nodes"]), wide)
     _wrong(fleet)
@@ -83,6 +87,11 @@ def _member(member: dict[str, Any]) -> tuple[str, ...]:
         "-" if silent is None else f"{member['behind']:,}",
         member["version"] or "-",
     )
+
+
+def _relay(relay: dict[str, Any]) -> tuple[str, ...]:
+    state = "ok" if relay["answers"] else "does not answer"
+    return relay["name"], state, relay["endpoint"], str(relay["nodes"]), relay["version"] or "-"
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:
@@ -219,5 +228,6 @@ for command in (
     custody.deposit,
     custody.adopt,
     custody.upkeep,
+    relay,
 ):
     fleet_app.command(command.__name__)(command)

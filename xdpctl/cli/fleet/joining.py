@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from xdpctl.fleet.authority.admission import Admission
 
 _Within = Annotated[str, typer.Option("--within", help="Time in which to use the token.")]
-_AS = {"promotion": ", which is a member of the engine, too", "witness": ", a witness"}
+_AS = {
+    "promotion": ", which is a member of the engine, too",
+    "witness": ", a witness",
+    "relay": ", a relay",
+}
 
 
 def token(
@@ -53,6 +57,14 @@ def token(
         bool,
         typer.Option("--witness", help="It runs etcd alone, without a filter: for two nodes."),
     ] = False,
+    relay: Annotated[
+        bool,
+        typer.Option("--relay", help="It passes the engine on to nodes, and has no filter."),
+    ] = False,
+    via: Annotated[
+        list[str] | None,
+        typer.Option("--via", help="Relay that the node uses; give two, so that one may fail."),
+    ] = None,
     within: _Within = "1h",
     config_file: options.Config = None,
     state_dir: options.StateDir = None,
@@ -62,14 +74,18 @@ def token(
 
     Example: xdpctl fleet token edge2 --address 192.0.2.2
     """
-    if witness and (member or publish or group):
-        raise typer.BadParameter("a witness is no node: give --witness alone")
+    if (witness or relay) and (member or publish or group or via or (witness and relay)):
+        raise typer.BadParameter("a witness or a relay is no node: give --witness or --relay alone")
+    if via and (member or publish):
+        raise typer.BadParameter("a node behind relays only follows: leave --member, --publish out")
     with _admission(within, config_file, state_dir) as admission:
-        secret = (
-            admission.witness(name, address)
-            if witness
-            else admission.node(name, address, group or (), member, member or publish)
-        )
+        if witness:
+            secret = admission.witness(name, address)
+        elif relay:
+            secret = admission.relay(name, address)
+        else:
+            states = member or publish
+            secret = admission.node(name, address, group or (), member, states, via or ())
         _print_token(admission, name, secret, within, form)
 
 
@@ -188,12 +204,16 @@ def join(
         output.err.print(
             f"[yellow]note:[/yellow] the token can still be used: {escape(str(error))}"
         )
-    done = bundle.kind is not Kind.WITNESS and restarted()
+    done = node.filters and restarted()
+    if node.relay:
+        done = Installation(authority.layout).start_relay(path)
     if printed({"name": node.name, "endpoints": list(node.endpoints), "etcd": process}, form):
         return
     output.out.print(f"joined as {node.name}{_AS.get(bundle.kind, '')}")
     tell_of_etcd(process, settings)
-    if bundle.kind is not Kind.WITNESS:
+    if node.relay and not done:
+        output.out.print("  there is no systemd: at each boot, start xdpctl fleet relay")
+    if node.filters:
         tell_of_restart(done)
     if bundle.kind is Kind.NODE:
         output.out.print(

@@ -36,6 +36,7 @@ from xdpctl.fleet.node import Card
 from xdpctl.fleet.revocations import Revocations
 from xdpctl.fleet.rollout import Wellbeing
 from xdpctl.fleet.settings import FleetSettings
+from xdpctl.fleet.standing import Standing
 from xdpctl.fleet.story import Story, joined
 from xdpctl.fleet.troubles import Trouble
 from xdpctl.model.shared import Unsent
@@ -62,7 +63,9 @@ class Agent:
     ) -> None:
         self._credentials = Credentials(settings)
         endpoints = Endpoints(settings)
-        engine = Engine(endpoints.now, self._credentials.load, settings.prefix)
+        engine = Engine(
+            endpoints.now, self._credentials.load, settings.prefix, settings.server_name
+        )
         if position := controller.state.followed.get(POSITION):
             engine.fleet, engine.epoch = position.fleet, position.epoch
         self.member = Member(settings, controller, engine, states=self._credentials.states())
@@ -83,8 +86,7 @@ class Agent:
             self.follower,
             self.reporter,
             self.detected,
-            self.revocations,
-            endpoints,
+            Standing(engine, self._credentials, self.revocations, endpoints),
             self.rollouts.step,
         )
         controller.sharing = self._sharing()
@@ -111,7 +113,7 @@ class Agent:
         return Watching(
             self.member,
             Members(
-                lambda: endpoints.now,
+                lambda: endpoints.members,
                 self._credentials.load,
                 self._cluster,
                 lambda: self.member.engine.patience,

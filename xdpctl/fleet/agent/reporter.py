@@ -15,6 +15,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.engine.values import Held, Swap
 from xdpctl.fleet.node import Card, Digest, Nodes, Report, encode, of_note, shown
+from xdpctl.fleet.relays import SeenRelay, relays
 from xdpctl.fleet.settings import address_of
 from xdpctl.model import tags
 from xdpctl.model.effect import Automatic
@@ -23,13 +24,17 @@ _SECONDS, _GAP = 1.0, 0.02
 _LEASE_SECONDS, _REPORT_SECONDS = 3.0, 10.0
 _SETTLE = 0.01  # seconds after a change, so that reports do not slow down its spreading
 _FOREIGN = 2  # looks that prove a double: one may be from before this node's restart
+_RELAYS_SECONDS = 3.0
 _LOOK_SECONDS, _LOOKED_PER_SECOND = 1.0, 50  # nodes; with many, the reports are read less often
 log = logging.getLogger("xdpctl.fleet")
 HowItIs = Callable[[], tuple[list[str], str]]  # this node's problems, and its condition's word
 
 
 class Reporter:
-    """Reports from `run` until the member is stopping. `nodes` is what it sees of the fleet."""
+    """Reports from `run` until the member is stopping.
+
+    `nodes` and `relays` are what it sees of the fleet.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,8 @@ class Reporter:
         self._endpoints, self._digest, self._rollouts = endpoints, digest, rollouts
         self._member, self._health, self._card = member, health, card
         self.expires = expires
-        self.nodes = Nodes()
+        self.nodes, self.relays = Nodes(), list[SeenRelay]()
+        self._relays_at = 0.0
         self.armed: dict[str, int] = {}
         self.instance, self._foreign, self._lease = secrets.token_hex(8), 0, 0
         self._news, self._reported_at = Report(0.0), 0.0
@@ -96,8 +102,15 @@ class Reporter:
         with self._looking:
             snapshot = self._member.engine.snapshot(keys.NODES)
             self.nodes.take(snapshot.held, time.monotonic())
+            self._look_at_relays()
             self._member.controller.state.members = self._addresses()
             return snapshot.revision
+
+    def _look_at_relays(self) -> None:
+        now = time.monotonic()
+        if now >= self._relays_at:
+            self.relays = relays(self._member.engine.snapshot(keys.RELAYS).held)
+            self._relays_at = now + _RELAYS_SECONDS
 
     def take(self, changes: Iterable[Held]) -> None:
         """Take over reports that a watch has brought."""
@@ -105,8 +118,9 @@ class Reporter:
             self.nodes.update(changes, time.monotonic())
 
     def _addresses(self) -> frozenset[Prefix]:
-        """The addresses of nodes, from their cards, and of the engine's members: protected."""
+        """The addresses of nodes, from their cards, of members and of relays: protected."""
         addresses = [node.card.address for node in self.nodes.by_name.values()]
+        addresses += [relay.endpoint for relay in self.relays]
         return frozenset(filter(None, map(address_of, (*addresses, *self._endpoints()))))
 
     @property

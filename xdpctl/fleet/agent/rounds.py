@@ -13,14 +13,13 @@ from xdpctl.fleet.agent.member import Member
 from xdpctl.fleet.agent.notices import Telling
 from xdpctl.fleet.agent.reporter import Reporter
 from xdpctl.fleet.credentials import Credentials
-from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.calls import text_of
 from xdpctl.fleet.engine.values import Held, Swap
-from xdpctl.fleet.revocations import Revocations
+from xdpctl.fleet.standing import Standing
 
 _STEP_SECONDS, _RETRY_SECONDS, _RETRIED = 0.2, 10.0, 200
 log = logging.getLogger("xdpctl.fleet")
-_LEASE_SECONDS, _RENEW_SECONDS = 10.0, 3.0
+_LEASE_SECONDS, _RENEW_SECONDS, _LOOK_SECONDS = 10.0, 3.0, 5.0
 
 
 class Rounds:
@@ -37,12 +36,11 @@ class Rounds:
         follower: Follower,
         reporter: Reporter,
         detected: Detected,
-        revocations: Revocations,
-        endpoints: Endpoints,
+        standing: Standing,
         more: Callable[[], object],
     ) -> None:
-        self._member, self._credentials, self._revocations = member, credentials, revocations
-        self._endpoints, self._more = endpoints, more
+        self._member, self._credentials = member, credentials
+        self._standing, self._more = standing, more
         self._follower, self._reporter, self._detected = follower, reporter, detected
         self.telling, self.feeds = Telling(member), Duty(member, "feeds")
         self._turn, self._slowly_at, self._retried = -1, 0.0, 0
@@ -59,8 +57,8 @@ class Rounds:
             ]
             if time.monotonic() >= self._slowly_at:
                 self._slowly_at = time.monotonic() + _RETRY_SECONDS
-                steps += [self.retry, self._read_revoked, self._read_members, self._renew]
-                steps += [self._compare_epochs, self._follower.fetcher.look_again]
+                steps += [self.retry, self._standing.read_revoked, self._standing.read_members]
+                steps += [self._renew, self._compare_epochs, self._follower.fetcher.look_again]
             for step in steps:
                 self._try(step)
 
@@ -96,19 +94,6 @@ class Rounds:
         if kvs:
             self._follower.take(kvs, again=True)
 
-    def _read_revoked(self) -> None:
-        """Take over which nodes are revoked, and etcd's list of them where this host runs etcd."""
-        kv = self._member.engine.get(keys.REVOKED)
-        if kv is not None and kv.value is not None:
-            self._revocations.take(kv.value)
-
-    def _read_members(self) -> None:
-        """Take over the addresses of etcd's members, which come and go."""
-        engine = self._member.engine
-        kv = engine.get(keys.MEMBERS)
-        if kv is not None and kv.value is not None:
-            engine.connection.endpoints = self._endpoints.take(kv.value)
-
     def _compare_epochs(self) -> None:
         """Follow anew if the engine has begun another epoch since the follower read it."""
         engine, turn = self._member.engine, self._member.engine.turn
@@ -119,11 +104,8 @@ class Rounds:
             engine.turn_away(turn)
 
     def _renew(self) -> None:
-        """Install a renewed certificate, and use it."""
-        engine = self._member.engine
-        if self._credentials.renew(engine):
+        if self._standing.renew():
             self._reporter.expires = self._credentials.expires()
-            engine.turn_away(engine.turn)
 
 
 class Duty:
@@ -131,7 +113,7 @@ class Duty:
 
     def __init__(self, member: Member, role: str) -> None:
         self._member, self._key = member, keys.LEADER + role
-        self._lease, self._renewed = 0, 0.0
+        self._lease, self._renewed, self._look_at = 0, 0.0, 0.0
         self.leader = ""
 
     @property
@@ -143,8 +125,8 @@ class Duty:
         """Keep the duty, or take it over if nobody has it; EngineError without an answer."""
         engine, now = self._member.engine, time.monotonic()
         if not self._member.states:
-            kv = engine.get(self._key)
-            self.leader = _named(kv)
+            if now >= self._look_at:
+                self.leader, self._look_at = _named(engine.get(self._key)), now + _LOOK_SECONDS
             return
         if self._lease:
             if now - self._renewed < _RENEW_SECONDS:

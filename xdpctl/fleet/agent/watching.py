@@ -80,6 +80,7 @@ class Watching:
             found += troubles.of_own_member(members.all, self._member.name)
         found += troubles.of_damage(dict(self._member.damaged), members.all)
         found += troubles.of_digests(self._comparison.differ)
+        found += troubles.of_relays(self._reporter.relays)
         return [*found, *troubles.of_nodes(nodes, self._member.name, self._looked())]
 
     def _of_this_node(self) -> Iterator[Trouble]:

@@ -14,6 +14,7 @@ from xdpctl.fleet.authority.bundle import Bundle, Kind, MemberPart, seal
 from xdpctl.fleet.authority.certificates import addresses_of
 from xdpctl.fleet.authority.checks import check_address, check_groups, check_node_name
 from xdpctl.fleet.authority.etcd import PREFIX
+from xdpctl.fleet.authority.layout import endpoints
 from xdpctl.fleet.node import card_of
 from xdpctl.fleet.offer import Offer
 
@@ -42,19 +43,47 @@ class Admission:
         return len(self._authority.record().members)
 
     def node(
-        self, name: str, address: str, groups: Sequence[str], member: bool, states: bool
+        self,
+        name: str,
+        address: str,
+        groups: Sequence[str],
+        member: bool,
+        states: bool,
+        via: Sequence[str] = (),
     ) -> str:
-        """A token for a new node, which also runs etcd if it is a `member`."""
+        """A token for a new node, which also runs etcd if it is a `member`.
+
+        One behind relays (`via`, their names) does neither that nor publish intents.
+        """
         self._check_free(name, address)
         check_groups(groups)
+        relays = [self._address_of_relay(relay) for relay in via]
         part = self._member_part(name, address) if member else None
-        pair = self._authority.admit(name, address, states)
+        pair = self._authority.admit(name, address, states, via)
         bundle = msgspec.structs.replace(
             self._bundle(name, address, part),
             groups=tuple(groups),
             certificate=pair.certificate,
             key=pair.key,
         )
+        if relays:
+            where = tuple(endpoints(relays))
+            bundle = msgspec.structs.replace(bundle, endpoints=where, behind_relays=True)
+        return self._offered(bundle)
+
+    def _address_of_relay(self, name: str) -> str:
+        nodes = self._authority.record().nodes
+        if name not in nodes or not nodes[name].relay:
+            known = ", ".join(each for each, node in nodes.items() if node.relay)
+            raise ConfigError(f"there is no relay {name!r}: give one of {known or '(none)'}")
+        return addresses_of(nodes[name].certificate.encode())[0]
+
+    def relay(self, name: str, address: str) -> str:
+        """A token for a relay, which passes the engine on to nodes, and has no filter."""
+        self._check_free(name, address)
+        pair = self._authority.admit(name, address, states=False, relay=True)
+        bundle = self._bundle(name, address, None, Kind.RELAY)
+        bundle = msgspec.structs.replace(bundle, certificate=pair.certificate, key=pair.key)
         return self._offered(bundle)
 
     def witness(self, name: str, address: str) -> str:
@@ -70,6 +99,11 @@ class Admission:
             raise ConfigError(UNKNOWN.format(name, ", ".join(record.nodes)))
         if name in record.members and name in self._authority.engine().voting():
             raise ConfigError(f"{name} is a member already")
+        if record.nodes[name].relay or record.nodes[name].via:
+            raise ConfigError(
+                f"{name} is a relay, or behind one: let it leave, revoke it, and make a token for "
+                "it with --member"
+            )
         address = addresses_of(record.nodes[name].certificate.encode())[0]
         part = self._member_part(name, address)
         bundle = self._bundle(name, address, part, Kind.PROMOTION)
@@ -84,7 +118,7 @@ class Admission:
         certificate = issuance.renewed(authority.pair, name, node)
         node.renew(certificate.decode())
         authority.kept.write(record)  # first, so that nobody has one that cannot be revoked
-        engine.add_node(PREFIX, name, states=True)
+        engine.add_node(PREFIX, name, node)
         engine.put(PREFIX + keys.CERTIFICATES + name, certificate)
         authority.keep(record)
         return certificate
@@ -110,10 +144,14 @@ class Admission:
         groups, member = card_of(card).groups, name in record.members
         self._authority.revoke(name)
         try:
-            return self.node(name, where, groups, member, known.states)
+            if known.relay:
+                return self.relay(name, where)
+            return self.node(name, where, groups, member, known.states, known.via)
         except XdpctlError as error:
             more = "".join(f" --group {group}" for group in groups)
+            more += "".join(f" --via {relay}" for relay in known.via)
             more += " --member" if member else " --publish" if known.states else ""
+            more += " --relay" if known.relay else ""
             raise ConfigError(
                 f"{name} is revoked, but there is no token for its new host yet: {error}. Then: "
                 f"xdpctl fleet token {name} --address {where}{more}"

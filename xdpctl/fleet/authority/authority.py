@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
 from xdpctl.fleet import keys
@@ -117,9 +117,11 @@ class Authority:
         known = engine.nodes()
         for name in record.revoked:
             engine.remove_node(PREFIX, name)
-        for name, node in record.nodes.items():
+        relays_first = sorted(record.nodes.items(), key=lambda item: not item[1].relay)
+        for name, node in relays_first:
             if name not in known:
-                engine.add_node(PREFIX, name, node.states)
+                behind = [each for each in record.behind(name) if each in known]
+                _add_node(engine, name, node, behind)
         self._publish_revoked(record, engine)
         custody.publish(engine, record, self.pair)
 
@@ -187,12 +189,15 @@ class Authority:
         self.engine().wait(lambda: daemon.ended)
         return process
 
-    def admit(self, name: str, address: str, states: bool) -> Pair:
-        """Issue a node's certificate, and give it its rights in the engine."""
-        record = self.record()
-        pair = issuance.node_pair(self.pair, name, address, states)
-        self.engine().add_node(PREFIX, name, states)
-        record.nodes[name] = NodeRecord(pair.certificate.decode(), states)
+    def admit(
+        self, name: str, address: str, states: bool, via: Sequence[str] = (), relay: bool = False
+    ) -> Pair:
+        """Issue the certificate of a node or a relay, and give it its rights in the engine."""
+        record, engine = self.record(), self.engine()
+        pair = issuance.node_pair(self.pair, name, address, states, relay)
+        node = NodeRecord(pair.certificate.decode(), states, relay=relay, via=tuple(via))
+        _add_node(engine, name, node, record.behind(name))
+        record.nodes[name] = node
         again = record.readmit(name)
         self.keep(record)
         if again:
@@ -235,3 +240,11 @@ class Authority:
         engine.ctl("put", PREFIX + keys.REVOKED, value)
         if self.layout.revoked.exists():
             self.layout.rewrite(self.layout.revoked, crl)
+
+
+def _add_node(engine: Etcd, name: str, node: NodeRecord, behind: Iterable[str]) -> None:
+    """Give a node its rights in the engine, or a relay, which all nodes know then."""
+    engine.add_node(PREFIX, name, node, behind)
+    if node.relay:
+        where = endpoints(certificates.addresses_of(node.certificate.encode())[:1])
+        engine.put(PREFIX + keys.said_by_relay(name)[0], where[0].encode())

@@ -37,17 +37,21 @@ class MemberPart(msgspec.Struct, frozen=True):
 
 
 class Kind(StrEnum):
-    """What a token is for: a new node, a node that becomes a member, or a member without a node."""
+    """What a token is for: a new node, a node that becomes a member, or a host that is no node:
+    a member alone, or a relay.
+    """
 
     NODE = "node"
     PROMOTION = "promotion"
     WITNESS = "witness"
+    RELAY = "relay"
 
 
 class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     """A host's place in the fleet. `ends` is Unix time: it cannot be used afterwards.
 
     The certificate and the key are those of a new node; one that becomes a member keeps its key.
+    `behind_relays`: the endpoints are relays.
     """
 
     fleet: str
@@ -62,6 +66,7 @@ class Bundle(msgspec.Struct, frozen=True, omit_defaults=True):
     certificate: bytes = b""
     key: bytes = b""
     member: MemberPart | None = None
+    behind_relays: bool = False
 
 
 class Token(NamedTuple):

@@ -15,12 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from xdpctl.base.system.children import end_other, end_process
-from xdpctl.fleet.authority import units
+from xdpctl.fleet.authority import timers, units
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.authority.tools import SECONDS, run, tool
 from xdpctl.fleet.settings import CLIENTS, PEERS, QUOTA, SERVER_NAME, host_of
 
 HERE = f"127.0.0.1:{CLIENTS}"  # where it answers while only this host may use it
+
+
+_HEARTBEAT, _ELECTION = "ETCD_HEARTBEAT_INTERVAL", "ETCD_ELECTION_TIMEOUT"  # milliseconds
 
 
 class Daemon:
@@ -38,18 +41,36 @@ class Daemon:
         new: bool,
         token: str,
         extra: Mapping[str, str] = MappingProxyType({}),
+        heartbeat: int = 0,
     ) -> None:
         """Write the configuration of this host's member: etcd's flags, as its environment.
 
-        etcd ignores lists of revoked certificates in a configuration file.
+        etcd ignores lists of revoked certificates in a configuration file. `heartbeat` is in
+        milliseconds; 0: the shortest.
         """
         flags = self._configured(name, address, initial_cluster, new, token)
-        lines = [
-            f"ETCD_{flag.upper().replace('-', '_')}={shlex.quote(str(value))}\n"
-            for flag, value in flags.items()
-        ]
-        lines += [f"{name}={value}\n" for name, value in extra.items()]
-        self._layout.write(self._layout.configuration, "".join(lines).encode(), 0o644)
+        lines = {
+            f"ETCD_{flag.upper().replace('-', '_')}": str(value) for flag, value in flags.items()
+        }
+        self._write(lines | dict(extra) | _timers(heartbeat or timers.heartbeat(0.0)))
+
+    def _write(self, lines: Mapping[str, str]) -> None:
+        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in lines.items())
+        self._layout.write(self._layout.configuration, text.encode(), 0o644)
+
+    @property
+    def heartbeat(self) -> int:
+        """Milliseconds between the heartbeats of this host's member."""
+        return int(self._flags().get(_HEARTBEAT, "0") or 0)
+
+    def retime(self, heartbeat: int) -> None:
+        """Restart this host's member with another heartbeat (milliseconds)."""
+        self._write(self._flags() | _timers(heartbeat))
+        if units.restart(units.ETCD):
+            return
+        if process := self.process:
+            end_other(process, SECONDS)
+        self._spawned()
 
     def _configured(
         self, name: str, address: str, initial_cluster: str, new: bool, token: str
@@ -171,12 +192,8 @@ class Daemon:
 
     def unit(self, program: str) -> str:
         """The text of the unit that runs `program` as this host's member."""
-        return units.ETCD_TEXT.format(
-            user=ETCD_USER,
-            configuration=self._layout.configuration,
-            program=program,
-            folder=self._layout.engine,
-        )
+        layout = self._layout
+        return units.etcd(ETCD_USER, layout.configuration, program, layout.engine)
 
     def restore(self, snapshot: Path, name: str, address: str, token: str) -> None:
         """Make this host's data from a snapshot, as the only member of a new cluster.
@@ -224,3 +241,7 @@ def address_of(url: str) -> str:
 def peers_url(address: str) -> str:
     """The URL at which other members reach the member at an address."""
     return f"https://{host_of(address)}:{PEERS}"
+
+
+def _timers(heartbeat: int) -> dict[str, str]:
+    return {_HEARTBEAT: str(heartbeat), _ELECTION: str(timers.ELECTION * heartbeat)}

@@ -4,7 +4,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from xdpctl.base.system.owned_folder import read_file
@@ -12,6 +12,7 @@ from xdpctl.errors import EngineError
 from xdpctl.fleet import keys
 from xdpctl.fleet.authority.daemon import address_of, peers_url
 from xdpctl.fleet.authority.layout import ADMIN, Layout
+from xdpctl.fleet.authority.record import NodeRecord
 from xdpctl.fleet.authority.tools import SECONDS, piped, run, tool
 from xdpctl.fleet.authority.units import ETCD
 
@@ -107,9 +108,14 @@ class Etcd:
         self.ctl("put", prefix + keys.FLEET, fleet)
         self.ctl("auth", "enable")
 
-    def add_node(self, prefix: str, name: str, states: bool) -> None:
-        """Let a node read everything, and write its own keys and, if it `states`, intents."""
-        for words in node_roles(prefix, name, states):
+    def add_node(
+        self, prefix: str, name: str, node: NodeRecord, behind: Iterable[str] = ()
+    ) -> None:
+        """Let a node read everything, and write its own keys and, if it states, intents.
+
+        A relay may write what the nodes may that are `behind` it.
+        """
+        for words in node_roles(prefix, name, node, behind):
             try:
                 self.ctl(*words)
             except EngineError as error:
@@ -143,13 +149,13 @@ class Etcd:
 
     def remove_node(self, prefix: str, name: str) -> None:
         """Take all rights from a node, and delete what it wrote about itself."""
-        for words in (("user", "delete", name), ("role", "delete", f"node-{name}")):
+        for words in (("user", "delete", name), ("role", "delete", _role(name))):
             try:
                 self.ctl(*words)
             except EngineError as error:
                 if "not found" not in str(error):
                     raise
-        for area in (*keys.OWN, keys.NODES):
+        for area in (*keys.OWN, keys.NODES, keys.RELAYS):
             self.ctl("del", "--prefix", f"{prefix}{area}{name}/")
         self.ctl("del", prefix + keys.CERTIFICATES + name)
 
@@ -205,6 +211,14 @@ class Etcd:
                     raise
                 time.sleep(0.5)
 
+    def let_lead(self, name: str) -> None:
+        """Let another member lead, if the one that is asked leads now."""
+        try:
+            self.ctl("move-leader", self.members()[name])
+        except EngineError as error:
+            if "no leader endpoint" not in str(error):
+                raise
+
     def promote(self, name: str) -> None:
         """Let a member vote, once it has caught up; EngineError if it does not in time."""
         deadline = time.monotonic() + _PROMOTE_SECONDS
@@ -224,15 +238,26 @@ class Etcd:
                 time.sleep(0.3)
 
 
-def node_roles(prefix: str, name: str, states: bool) -> list[tuple[str, ...]]:
-    """The arguments of etcdctl that give a node its rights."""
-    role = f"node-{name}"
+def node_roles(
+    prefix: str, name: str, node: NodeRecord, behind: Iterable[str] = ()
+) -> list[tuple[str, ...]]:
+    """The arguments of etcdctl that give a node its rights; a relay those of the nodes behind."""
+    role = _role(name)
     may = ("role", "grant-permission", role)
+    own = keys.said_by_relay(name)[1:] if node.relay else keys.said_by(name)
     words: list[tuple[str, ...]] = [
         ("role", "add", role),
         (*may, "read", "--prefix=true", prefix),
-        *((*may, "readwrite", f"{prefix}{key}") for key in keys.said_by(name)),
+        *((*may, "readwrite", f"{prefix}{key}") for key in own),
     ]
-    words += [(*may, "readwrite", "--prefix=true", f"{prefix}{area}{name}/") for area in keys.OWN]
+    if not node.relay:
+        every = ("readwrite", "--prefix=true")
+        words += [(*may, *every, f"{prefix}{area}{name}/") for area in keys.OWN]
     words += [("user", "add", name, "--no-password"), ("user", "grant-role", name, role)]
-    return [*words, *([("user", "grant-role", name, STATES)] if states else [])]
+    words += [("user", "grant-role", name, _role(other)) for other in behind]
+    words += [("user", "grant-role", relay, role) for relay in node.via]
+    return [*words, *([("user", "grant-role", name, STATES)] if node.states else [])]
+
+
+def _role(name: str) -> str:
+    return f"node-{name}"

@@ -5,13 +5,15 @@ removed when the node leaves.
 
 import logging
 import shutil
+from pathlib import Path
 
 from msgspec import structs
 
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
+from xdpctl.fleet.authority import timers, units
 from xdpctl.fleet.authority.bundle import Bundle, Kind, MemberPart
 from xdpctl.fleet.authority.certificates import Pair
-from xdpctl.fleet.authority.daemon import Daemon
+from xdpctl.fleet.authority.daemon import Daemon, address_of
 from xdpctl.fleet.authority.etcd import Etcd
 from xdpctl.fleet.authority.layout import ETCD_USER, Layout
 from xdpctl.fleet.endpoints import Endpoints, spread
@@ -48,7 +50,7 @@ class Installation:
         """
         layout, process, endpoints = self._layout, 0, spread(bundle.name, bundle.endpoints)
         layout.prepare()
-        if bundle.kind is Kind.NODE:
+        if bundle.kind in (Kind.NODE, Kind.RELAY):
             self.node(Pair(bundle.certificate, bundle.key), bundle.ca)
         elif bundle.kind is Kind.PROMOTION:
             layout.write(layout.node / "node.crt", bundle.certificate, 0o644, layout.user)
@@ -63,7 +65,9 @@ class Installation:
             certificates=layout.node,
             prefix=bundle.prefix,
             revoked_list=layout.revoked if bundle.member else None,
-            port=PORT,
+            port=0 if bundle.kind is Kind.RELAY else PORT,
+            relay=bundle.kind is Kind.RELAY,
+            behind_relays=bundle.behind_relays,
         )
         if bundle.kind is Kind.WITNESS:
             settings = structs.replace(
@@ -84,7 +88,9 @@ class Installation:
         pair, lists = Pair(part.certificate, part.key), part.revocations
         self.member(pair, bundle.ca, lists, "root" if witness else "")
         where = bundle.name, bundle.address, part.initial_cluster
-        daemon.configure(*where, False, bundle.fleet, _SMALL if witness else {})
+        far = timers.round_trip(map(address_of, others))
+        more = _SMALL if witness else {}
+        daemon.configure(*where, False, bundle.fleet, more, timers.heartbeat(far))
         try:
             process = daemon.start(often=witness)
             engine = Etcd(layout, others)
@@ -129,6 +135,14 @@ class Installation:
         mine = Daemon(layout).endpoint()
         return tuple(endpoint for endpoint in Endpoints(fleet).now if endpoint != mine)
 
+    def start_relay(self, config: Path) -> bool:
+        """Start this host's relay by its unit; False without systemd."""
+        if not units.systemd():
+            return False
+        text = units.relay(self._layout.user, config, self._layout.node)
+        units.enable(units.RELAY, {units.RELAY: text})
+        return True
+
     def remove_engine(self) -> None:
         """Stop etcd, and remove its files; what the authority has stays."""
         layout = self._layout
@@ -140,6 +154,7 @@ class Installation:
         layout.prepare()
 
     def remove(self) -> None:
-        """The same, and remove the certificate of the node."""
+        """The same, and remove the certificate of the node; a relay is stopped."""
+        units.disable(units.RELAY)
         shutil.rmtree(self._layout.node, ignore_errors=True)
         self.remove_engine()

@@ -7,7 +7,7 @@ from xdpctl.fleet.authority.certificates import Pair, issued, serial
 from xdpctl.fleet.authority.layout import ADMIN
 from xdpctl.fleet.authority.record import NodeRecord, Record
 from xdpctl.fleet.intent import STATES
-from xdpctl.fleet.settings import SERVER_NAME
+from xdpctl.fleet.settings import RELAY_NAME, SERVER_NAME
 
 # of etcd's own certificate and its administrator's: if they ended, no node could renew its own
 _MEMBER_SECONDS = 20 * 365 * 86_400.0
@@ -24,9 +24,10 @@ def admin_pair(authority: Pair) -> Pair:
     return issued(authority, ADMIN, seconds=_MEMBER_SECONDS)
 
 
-def node_pair(authority: Pair, name: str, address: str, states: bool) -> Pair:
-    """The certificate and key of a node, which publishes intents or only follows."""
-    return issued(authority, name, [address, name], unit=STATES if states else "")
+def node_pair(authority: Pair, name: str, address: str, states: bool, relay: bool) -> Pair:
+    """The certificate and key of a node, which publishes intents or only follows; or a relay's."""
+    names = [address, name, *([RELAY_NAME] if relay else [])]
+    return issued(authority, name, names, unit=STATES if states else "")
 
 
 def renewed(authority: Pair, name: str, node: NodeRecord) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Container
 from itertools import chain
 
 import msgspec
+from msgspec import structs
 
 from xdpctl.errors import ConfigError
 from xdpctl.fleet.authority.certificates import serial
@@ -15,12 +16,15 @@ from xdpctl.fleet.authority.layout import Layout
 
 class NodeRecord(msgspec.Struct):
     """A node that was let in: its certificate (PEM), whether it may publish intents, and the
-    serial numbers of earlier certificates, which may still be valid.
+    serial numbers of earlier certificates, which may still be valid. `via` has the relays that a
+    node is behind; a `relay` is no node.
     """
 
     certificate: str
-    states: bool
+    states: bool = False
     earlier: list[str] = []
+    relay: bool = False
+    via: tuple[str, ...] = ()
 
     @property
     def serials(self) -> list[str]:
@@ -69,6 +73,10 @@ class Record(msgspec.Struct):
             self.revoked[name] = [*self.revoked.get(name, []), *serials]
         return name in self.revoked
 
+    def behind(self, relay: str) -> list[str]:
+        """The nodes that are behind a relay."""
+        return [name for name, node in self.nodes.items() if relay in node.via]
+
     def keep_members(self, addresses: Container[str]) -> bool:
         """Forget the members at other addresses, and trust their etcd no more; whether any was."""
         gone = [name for name, address in self.members.items() if address not in addresses]
@@ -98,7 +106,7 @@ class Record(msgspec.Struct):
             if name not in self.revoked:
                 known_serials = self.nodes[name].serials if name in self.nodes else []
                 earlier = sorted({*known_serials, *node.earlier})
-                self.nodes[name] = NodeRecord(node.certificate, node.states, earlier)
+                self.nodes[name] = structs.replace(node, earlier=earlier)
         for name, serials in later.engines.items():
             self.engines[name] = sorted({*self.engines.get(name, []), *serials})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The systemd units of a fleet's node, which `xdpctl fleet` writes: etcd, and a daily upkeep."""
+"""The systemd units that `xdpctl fleet` writes: etcd, a daily upkeep, a relay."""
 
 import sys
 from collections.abc import Mapping
@@ -10,29 +10,15 @@ from xdpctl.errors import ConfigError, EngineError
 from xdpctl.fleet.authority.tools import run
 
 ETCD, UPKEEP, TIMER = "xdpctl-etcd.service", "xdpctl-upkeep.service", "xdpctl-upkeep.timer"
-CONTROL = "xdpctl.service"
+CONTROL, RELAY = "xdpctl.service", "xdpctl-relay.service"
 _RESTART_SECONDS = 120.0
 _FOLDER = Path("/etc/systemd/system")
 
-ETCD_TEXT = """\
-# Written by xdpctl fleet.
-[Unit]
-Description=etcd of the xdpctl fleet
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=notify
-User={user}
-EnvironmentFile={configuration}
-ExecStart={program}
-Restart=on-failure
-RestartSec=2
-LimitNOFILE=65536
+# of a service that needs no rights, and writes into one folder
+_SANDBOX = """\
 UMask=0077
 CapabilityBoundingSet=
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateTmp=yes
@@ -52,7 +38,25 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+"""
 
+_ETCD_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=etcd of the xdpctl fleet
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+User={user}
+EnvironmentFile={configuration}
+ExecStart={program}
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=65536
+MemoryDenyWriteExecute=yes
+{sandbox}
 [Install]
 WantedBy=multi-user.target
 """
@@ -81,6 +85,24 @@ LockPersonality=yes
 SystemCallArchitectures=native
 """
 
+_RELAY_TEXT = """\
+# Written by xdpctl fleet.
+[Unit]
+Description=relay of the xdpctl fleet
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+User={user}
+ExecStart={python} -I -m xdpctl fleet relay --config {config}
+Restart=always
+RestartSec=2
+LimitNOFILE=65536
+{sandbox}
+[Install]
+WantedBy=multi-user.target
+"""
+
 # members are hardly defragmented at the same time
 _DAILY = "OnCalendar=daily\nRandomizedDelaySec=6h\nFixedRandomDelay=yes\n"
 _OFTEN = "OnCalendar=*:0/5\n"  # a witness has no control plane that takes over who is revoked
@@ -100,6 +122,20 @@ WantedBy=timers.target
 def systemd() -> bool:
     """Whether systemd runs this host."""
     return Path("/run/systemd/system").is_dir()
+
+
+def etcd(user: str, configuration: Path, program: str, folder: Path) -> str:
+    """The text of the unit that runs `program`, which writes into a folder."""
+    sandbox = _SANDBOX.format(folder=folder)
+    return _ETCD_TEXT.format(
+        user=user, configuration=configuration, program=program, sandbox=sandbox
+    )
+
+
+def relay(user: str, config: Path, folder: Path) -> str:
+    """The text of the unit of a relay, which writes into the folder of its certificate."""
+    sandbox = _SANDBOX.format(folder=folder)
+    return _RELAY_TEXT.format(user=user, python=sys.executable, config=config, sandbox=sandbox)
 
 
 def upkeep(state_dir: Path, often: bool = False) -> dict[str, str]:

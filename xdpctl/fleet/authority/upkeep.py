@@ -12,9 +12,10 @@ from msgspec import structs
 from xdpctl.base.units import si3
 from xdpctl.errors import ConfigError, EngineError, XdpctlError
 from xdpctl.fleet import keys
-from xdpctl.fleet.authority import custody, issuance, recovery
+from xdpctl.fleet.authority import custody, issuance, recovery, timers
 from xdpctl.fleet.authority.authority import UNKNOWN, Authority
 from xdpctl.fleet.authority.certificates import certificate_of
+from xdpctl.fleet.authority.daemon import Daemon, address_of
 from xdpctl.fleet.authority.etcd import PREFIX, Etcd
 from xdpctl.fleet.authority.record import Record
 from xdpctl.fleet.backups import KEPT, read_note
@@ -31,6 +32,7 @@ _BACKUPS_KEPT = 14
 def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Do all of it; what was done, a sentence each. A part that fails does not keep the others."""
     parts = [_renewed, _with_room, _backed_up] if authority.exists else [_with_room]
+    parts.append(_timed)
     if fleet.witness:
         parts.insert(0, _informed)
     problems = []
@@ -139,6 +141,23 @@ def _defragmented(authority: Authority, endpoint: str) -> str:
     engine.ctl("defrag", seconds=_DEFRAGMENT_SECONDS)
     after, _ = engine.size()
     return f"defragmented {endpoint}: {si3(before)}B before, {si3(after)}B now"
+
+
+def _timed(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
+    """Restart this host's member with other timers, if members are further away now, or nearer.
+
+    Another member leads before. It is left for another day unless all members answer.
+    """
+    daemon, layout = Daemon(authority.layout), authority.layout
+    mine, engine = daemon.endpoint(), Etcd(layout, Endpoints(fleet).now)
+    others = {name: where for name, where in engine.voting().items() if where != mine}
+    wanted = timers.heartbeat(timers.round_trip(map(address_of, others.values())), daemon.heartbeat)
+    if not others or wanted == daemon.heartbeat or not engine.all_healthy():
+        return
+    Etcd(layout, [mine]).let_lead(next(iter(others)))
+    daemon.retime(wanted)
+    engine.wait()
+    yield f"the etcd of this host has heartbeats of {wanted} ms now: that is how far members are"
 
 
 def _backed_up(authority: Authority, fleet: FleetSettings) -> Iterator[str]:

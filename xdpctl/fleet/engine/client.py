@@ -17,6 +17,7 @@ from xdpctl.fleet.engine.connection import HAS_LEADER, Connection, Credentials, 
 from xdpctl.fleet.engine.values import Held, Snapshot, Swap, Swapped
 from xdpctl.fleet.engine.watch import Watch
 from xdpctl.fleet.keys import EPOCH, FLEET
+from xdpctl.fleet.settings import SERVER_NAME
 
 SECONDS = 1.5  # for a request
 _SNAPSHOT_SECONDS = 20.0  # for a page of many keys
@@ -38,10 +39,11 @@ class Engine:
         endpoints: Sequence[str],
         credentials: Credentials = lambda: None,
         prefix: str = "",
+        server: str = SERVER_NAME,
     ) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self.fleet, self.epoch = "", ""
-        self.connection = Connection(endpoints, credentials, self._check_epoch)
+        self.connection = Connection(endpoints, credentials, self._check_epoch, server)
 
     @property
     def endpoint(self) -> str:
@@ -68,7 +70,7 @@ class Engine:
 
     def _check_epoch(self, channel: Any) -> None:
         """EngineError for a member of an engine that was replaced; it is turned away from."""
-        first, end = span(self._prefix + FLEET)
+        first, end = span(self.prefix + FLEET)
         request = pb.RangeRequest(key=first, range_end=end)
         seconds = self.connection.first_seconds(SECONDS)
         answer = method(channel, "Range")(request, timeout=seconds, metadata=HAS_LEADER)
@@ -83,7 +85,8 @@ class Engine:
             )
         self.fleet, self.epoch = fleet, epoch
 
-    def _call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
+    def call(self, name: str, request: Any, seconds: float = SECONDS) -> Any:
+        """The answer to a request of etcd's API, whose keys have the prefix; EngineError."""
         channel, turn = self.connection.channel()
         seconds += self.patience
         with self.connection.failing(turn):
@@ -93,7 +96,7 @@ class Engine:
 
     def get(self, key: str) -> Held | None:
         """The value of a key, as a majority has it; None if there is none."""
-        answer = self._call("Range", pb.RangeRequest(key=self._key(key)))
+        answer = self.call("Range", pb.RangeRequest(key=self._key(key)))
         return next(map(self._held, answer.kvs), None)
 
     def elsewhere(self, key: str) -> Iterator[Held]:
@@ -107,7 +110,8 @@ class Engine:
 
     def at(self, endpoint: str) -> "Engine":
         """The same at one member alone. Close it after use."""
-        other = Engine([endpoint], self.connection.credentials, self._prefix)
+        connection = self.connection
+        other = Engine([endpoint], connection.credentials, self.prefix, connection.server)
         other.fleet, other.epoch = self.fleet, self.epoch
         return other
 
@@ -121,14 +125,14 @@ class Engine:
 
     def pages(self, prefix: str, keys_only: bool = False) -> Iterator[Snapshot]:
         """The same in pages, all of one revision; with large values, a page has fewer keys."""
-        first, end = span(self._prefix + prefix)
+        first, end = span(self.prefix + prefix)
         revision, limit, seconds = 0, _PAGE, SECONDS * 4
         while True:
             request = pb.RangeRequest(
                 key=first, range_end=end, limit=limit, revision=revision, keys_only=keys_only
             )
             try:
-                answer = self._call("Range", request, seconds)
+                answer = self.call("Range", request, seconds)
             except TooLargeError:
                 if limit <= _PAGE_LEAST:
                     raise
@@ -163,7 +167,7 @@ class Engine:
                 pb.RequestOp(request_range=pb.RangeRequest(key=self._key(s.key))) for s in swaps
             ],
         )
-        answer = self._call("Txn", request, SECONDS * 2)
+        answer = self.call("Txn", request, SECONDS * 2)
         current: dict[str, Held] = {}
         if not answer.succeeded:
             for response in answer.responses:
@@ -176,19 +180,19 @@ class Engine:
 
     def remove_below(self, prefix: str) -> None:
         """Delete all keys below a prefix."""
-        first, end = span(self._prefix + prefix)
+        first, end = span(self.prefix + prefix)
         request = pb.DeleteRangeRequest(key=first, range_end=end)
         deletion = pb.RequestOp(request_delete_range=request)
-        self._call("Txn", pb.TxnRequest(success=[deletion]), SECONDS * 2)
+        self.call("Txn", pb.TxnRequest(success=[deletion]), SECONDS * 2)
 
     def grant(self, seconds: float) -> int:
         """A lease of so many seconds, rounded up: keys with it vanish when it ends."""
-        answer = self._call("LeaseGrant", pb.LeaseGrantRequest(TTL=max(1, -int(-seconds // 1))))
+        answer = self.call("LeaseGrant", pb.LeaseGrantRequest(TTL=max(1, -int(-seconds // 1))))
         return int(answer.ID)
 
     def revoke(self, lease: int) -> None:
         """End a lease, and delete its keys."""
-        self._call("LeaseRevoke", pb.LeaseRevokeRequest(ID=lease))
+        self.call("LeaseRevoke", pb.LeaseRevokeRequest(ID=lease))
 
     def keep_alive(self, lease: int) -> bool:
         """Renew a lease; False if it has ended."""
@@ -208,7 +212,7 @@ class Engine:
     def watch(self, prefix: str, after: int) -> "Watch":
         """A watch of the changes below a prefix after a revision; EngineError if there is none."""
         channel, turn = self.connection.channel()
-        first, end = span(self._prefix + prefix)
+        first, end = span(self.prefix + prefix)
         create = pb.WatchCreateRequest(
             key=first,
             range_end=end,
@@ -231,7 +235,7 @@ class Engine:
             return Watch(self, turn, ended, stream(requests(), metadata=HAS_LEADER))
 
     def _key(self, key: str) -> bytes:
-        return (self._prefix + key).encode()
+        return (self.prefix + key).encode()
 
     def _operation(self, swap: Swap) -> Any:
         key = self._key(swap.key)
@@ -240,7 +244,7 @@ class Engine:
         return pb.RequestOp(request_put=pb.PutRequest(key=key, value=swap.value, lease=swap.lease))
 
     def _held(self, kv: Any) -> Held:
-        key = kv.key.decode(errors="replace").removeprefix(self._prefix)
+        key = kv.key.decode(errors="replace").removeprefix(self.prefix)
         return Held(key, kv.value, int(kv.mod_revision), int(kv.create_revision), int(kv.lease))
 
     def _changed(self, event: Any) -> Held:

@@ -25,7 +25,6 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.ssl_target_name_override", SERVER_NAME),  # members are reached by their addresses
 )
 _OURS = (  # caused by this node: every member would answer so
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -44,7 +43,8 @@ class Connection:
     """Channels to members at `endpoints` (`HOST:PORT`), one after the other.
 
     `turn` is a number that grows with each new channel. `check` is called with each new one, and
-    raises EngineError for a member that must not be used. `patience` is how many seconds longer
+    raises EngineError for a member that must not be used. `server` is the name in the certificates
+    of the members. `patience` is how many seconds longer
     than nearby an answer takes here, from the time of the check. Usable from any thread.
     """
 
@@ -53,7 +53,11 @@ class Connection:
         endpoints: Sequence[str],
         credentials: Credentials,
         check: Callable[[Any], None] = lambda channel: None,
+        server: str = SERVER_NAME,
     ) -> None:
+        # members are reached by their addresses
+        self._options = (*_OPTIONS, ("grpc.ssl_target_name_override", server))
+        self.server = server
         self.endpoints, self.credentials, self._check = tuple(endpoints), credentials, check
         self.patience, self._failed = 0.0, 0
         self._lock = threading.RLock()
@@ -119,8 +123,8 @@ class Connection:
         except OSError as error:
             raise EngineError(f"this node's certificate cannot be read: {error}") from error
         if credentials is None:
-            return grpc.insecure_channel(self.endpoint, options=_OPTIONS)
-        return grpc.secure_channel(self.endpoint, credentials, options=_OPTIONS)
+            return grpc.insecure_channel(self.endpoint, options=self._options)
+        return grpc.secure_channel(self.endpoint, credentials, options=self._options)
 
     @contextmanager
     def failing(self, turn: int) -> Iterator[None]:

@@ -32,7 +32,8 @@ class Watch:
             with engine.connection.failing(turn):
                 for answer in self._call:
                     if answer.compact_revision:
-                        raise CompactedError(f"compacted up to {answer.compact_revision}")
+                        lost = int(answer.compact_revision)
+                        raise CompactedError(f"compacted up to {lost}", lost)
                     if answer.canceled:
                         engine.turn_away(turn)
                         raise EngineError(f"the watch was ended: {answer.cancel_reason}")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from xdpctl.fleet.engine.values import EngineMember
+from xdpctl.fleet.relays import SeenRelay
+from xdpctl.fleet.troubles import Quorum
 from xdpctl.processes.control_plane import ControlPlane
 
 
@@ -17,7 +19,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     member, looked = fleet.member, fleet.whereabouts.looked()
     nodes = list(fleet.reporter.nodes.by_name.values())
     live = sum(node.report is not None and node.live(looked) for node in nodes)
-    quorum, revision = fleet.watching.quorum(), fleet.reporter.nodes.revision
+    revision, relays = fleet.reporter.nodes.revision, fleet.reporter.relays
     for name, text, value in (
         ("isolated", "1 if this node is cut off from the fleet's engine", member.contact.isolated),
         ("silent_seconds", "Seconds since the engine answered", member.contact.silent),
@@ -26,15 +28,29 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         ("nodes", "Nodes of the fleet", len(nodes)),
         ("nodes_reporting", "Nodes of the fleet that report", live),
         ("behind", "Revisions that this node lacks", max(0, revision - member.applied)),
-        ("members", "Members of the engine that vote", quorum.voting),
-        ("members_answering", "Those that answer and know a leader", quorum.answering),
-        ("members_may_fail", "How many more may fail; negative: no quorum", quorum.may_fail),
+        ("relays", "Relays, which pass the engine on", len(relays)),
+        ("relays_answering", "Those that answer", sum(map(_answers, relays))),
         ("troubles", "What keeps the fleet from its work", len(fleet.watching.troubles())),
         ("certificate_ends", "When this node's certificate ends (Unix)", fleet.reporter.expires),
     ):
         yield GaugeMetricFamily(f"xdpctl_fleet_{name}", text, float(value))
-    members = fleet.watching.members
-    yield from _of_members(members.all, members.looked)
+    if not member.settings.behind_relays:  # which knows no members
+        members = fleet.watching.members
+        yield from _of_quorum(fleet.watching.quorum())
+        yield from _of_members(members.all, members.looked)
+
+
+def _answers(relay: SeenRelay) -> bool:
+    return relay.report is not None
+
+
+def _of_quorum(quorum: Quorum) -> Iterator[Metric]:
+    for name, text, value in (
+        ("members", "Members of the engine that vote", quorum.voting),
+        ("members_answering", "Those that answer and know a leader", quorum.answering),
+        ("members_may_fail", "How many more may fail; negative: no quorum", quorum.may_fail),
+    ):
+        yield GaugeMetricFamily(f"xdpctl_fleet_{name}", text, float(value))
 
 
 def _of_members(members: Sequence[EngineMember], now: float) -> Iterator[Metric]:

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs a relay: serves nodes, says that it is alive, and keeps its certificate."""
+
+import logging
+import threading
+import time
+
+from xdpctl import __version__
+from xdpctl.errors import ConfigError, EngineError
+from xdpctl.fleet import keys
+from xdpctl.fleet.credentials import Credentials
+from xdpctl.fleet.endpoints import Endpoints
+from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.relay.pages import Pages
+from xdpctl.fleet.relay.server import Server
+from xdpctl.fleet.relays import RelayReport, encode
+from xdpctl.fleet.revocations import Revocations
+from xdpctl.fleet.settings import CLIENTS, FleetSettings, host_of
+from xdpctl.fleet.standing import Standing
+
+_SECONDS, _SLOWLY, _SAY_SECONDS = 1.0, 10.0, 60.0
+_LEASE_SECONDS, _REFUSED_SECONDS = 5.0, 6.0
+log = logging.getLogger("xdpctl.fleet")
+
+
+class Relay:
+    """A relay with these settings, from `start` to `stop`; `run` does what is due now and then.
+
+    `engine` is the one of the settings, unless another one is given.
+    """
+
+    def __init__(self, settings: FleetSettings, engine: Engine | None = None) -> None:
+        self._settings, self._credentials = settings, Credentials(settings)
+        endpoints, self._revocations = Endpoints(settings), Revocations(settings)
+        self._engine = engine or Engine(endpoints.now, self._credentials.load, settings.prefix)
+        self._standing = Standing(self._engine, self._credentials, self._revocations, endpoints)
+        self._pages = Pages(self._engine)
+        self._server = Server(self._engine, self._pages, self._trusted, self.serves)
+        self._thread = threading.Thread(target=self._pages.feed.run, name="feed", daemon=True)
+        self._lease, self._told, self._accepted_at = 0, b"", 0.0
+
+    def start(self, address: str = "") -> int:
+        """Serve at `address` (HOST:PORT), or as the certificate says; the port. ConfigError."""
+        self._revocations.load()
+        try:
+            credentials = self._credentials.serving()
+        except OSError as error:
+            raise ConfigError(f"the relay's certificate cannot be read: {error}") from error
+        self._thread.start()
+        where = address or f"{host_of(self._credentials.host())}:{CLIENTS}"
+        return self._server.start(where, credentials)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Keep the relay up until `stopping` is set."""
+        slowly_at = said_at = 0.0
+        while not stopping.is_set():
+            now = time.monotonic()
+            try:
+                if now >= slowly_at:
+                    self._slowly()
+                    slowly_at = now + _SLOWLY
+                self._report()
+                self._accepted_at = now
+            except EngineError as error:
+                if not self.serves():
+                    self._pages.feed.send_away()
+                if now >= said_at:
+                    log.warning("the engine does not answer the relay: %s", error)
+                    said_at = now + _SAY_SECONDS
+            stopping.wait(_SECONDS)
+
+    def stop(self) -> None:
+        self._server.stop()
+        try:
+            if self._lease:
+                self._engine.revoke(self._lease)
+        except EngineError:
+            log.info("the engine does not answer, so the relay's lease ends by itself")
+        self._engine.close()
+        self._thread.join(5)
+
+    def serves(self) -> bool:
+        """Whether the engine answers, and takes what this relay says: it may be revoked."""
+        taken = time.monotonic() - self._accepted_at < _REFUSED_SECONDS + 4 * self._engine.patience
+        return self._pages.feed.up and taken
+
+    def _trusted(self, name: str, number: int) -> bool:
+        return not self._revocations.revoked(name, number)
+
+    def _slowly(self) -> None:
+        self._standing.read_revoked()
+        self._standing.read_members()
+        self._standing.renew()
+        if self._revocations.problem:
+            log.warning("%s", self._revocations.problem)
+        self._pages.feed.wake()  # nodes that follow may be revoked now
+
+    def _report(self) -> None:
+        """Say that it is alive, and what is new."""
+        engine, (_, key) = self._engine, keys.said_by_relay(self._settings.name)
+        report = RelayReport(__version__, len(self._server.nodes), self._credentials.expires())
+        value = encode(report)
+        if not self._lease or not engine.keep_alive(self._lease):
+            self._lease, self._told = engine.grant(_LEASE_SECONDS + 4 * engine.patience), b""
+        if value != self._told:
+            engine.put(key, value, self._lease)
+            self._told = value
