@@ -2,6 +2,7 @@
 """Relays: nodes follow through them, with their own rights, as if they asked the engine."""
 
 import random
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from tests.fleet.relays import Relays
 from tests.support.fakes import ask
 from xdpctl.errors import CompactedError, EngineError, EngineRefusedError
 from xdpctl.fleet import keys
+from xdpctl.fleet.authority.certificates import addresses_of, issued, public_pem
+from xdpctl.fleet.credentials import CERTIFICATE
 from xdpctl.fleet.engine.calls import pb
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.values import Swap
@@ -281,6 +284,30 @@ def _reads(engine: Engine) -> bool:
         return engine.get(keys.intent("rules/2")) is not None
     except EngineError:
         return False
+
+
+def test_a_renewed_certificate_is_served(relays: Relays, engine: Engine) -> None:
+    with (
+        mock.patch("xdpctl.fleet.relay.relay._SLOWLY", 0.2),
+        relays.relay("relay1") as (where, _),
+        relays.client("edge7", where) as seven,
+    ):
+        before, old = _served(where), (relays.folder / "relay1" / CERTIFICATE).read_bytes()
+        changes = seven.watch(keys.SHARED, engine.put("x", b"x"))
+        names, key = addresses_of(old), public_pem(old)
+        engine.put(
+            keys.CERTIFICATES + "relay1",
+            issued(relays.authority, "relay1", names, key=key).certificate,
+        )
+        with pytest.raises(EngineError):
+            list(changes)
+        until(lambda: _reads_fleet(seven))
+        assert _served(where) != before
+
+
+def _served(where: str) -> str:
+    host, _, port = where.rpartition(":")
+    return ssl.get_server_certificate((host, int(port)))
 
 
 def test_another_epoch_ends_what_nodes_follow(relays: Relays, engine: Engine) -> None:

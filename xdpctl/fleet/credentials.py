@@ -47,19 +47,9 @@ class Credentials:
 
     def serving(self) -> Any:
         """Credentials of a gRPC server, which asks for certificates of the fleet. OSError."""
-
-        def now() -> Any:
-            files = (read_file(self._settings.file(n), _BYTES_MAX) for n in (KEY, CERTIFICATE, CA))
-            key, certificate, ca = files
-            return grpc.ssl_server_certificate_configuration([(key, certificate)], ca)
-
-        def renewed() -> Any:
-            try:
-                return now()
-            except OSError:
-                return None  # the one before stays
-
-        return grpc.dynamic_ssl_server_credentials(now(), renewed, True)
+        names = (KEY, CERTIFICATE, CA)
+        key, certificate, ca = (read_file(self._settings.file(n), _BYTES_MAX) for n in names)
+        return grpc.ssl_server_credentials([(key, certificate)], ca, True)
 
     def expires(self) -> float:
         """Unix time at which the certificate ends; 0 if there is none."""

@@ -32,7 +32,7 @@ _BACKUPS_KEPT = 14
 def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Do all of it; what was done, a sentence each. A part that fails does not keep the others."""
     parts = [_renewed, _with_room, _backed_up] if authority.exists else [_with_room]
-    parts.append(_timed)
+    parts.insert(0, _timed)
     if fleet.witness:
         parts.insert(0, _informed)
     problems = []
@@ -146,15 +146,21 @@ def _defragmented(authority: Authority, endpoint: str) -> str:
 def _timed(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Restart this host's member with other timers, if members are further away now, or nearer.
 
-    Another member leads before. It is left for another day unless all members answer.
+    Another member leads before. With timers that are too short, members lose each other, so then it
+    is done although they do not answer.
     """
     daemon, layout = Daemon(authority.layout), authority.layout
-    mine, engine = daemon.endpoint(), Etcd(layout, Endpoints(fleet).now)
-    others = {name: where for name, where in engine.voting().items() if where != mine}
-    wanted = timers.heartbeat(timers.round_trip(map(address_of, others.values())), daemon.heartbeat)
-    if not others or wanted == daemon.heartbeat or not engine.all_healthy():
+    mine, known = daemon.endpoint(), Endpoints(fleet).now
+    far = timers.round_trip(address_of(where) for where in known if where != mine)
+    wanted = timers.heartbeat(far, daemon.heartbeat)
+    if wanted == daemon.heartbeat:
         return
-    Etcd(layout, [mine]).let_lead(next(iter(others)))
+    engine = Etcd(layout, known)
+    if engine.all_healthy():
+        others = [name for name, where in engine.voting().items() if where != mine]
+        Etcd(layout, [mine]).let_lead(others[0])
+    elif wanted < daemon.heartbeat:
+        return
     daemon.retime(wanted)
     engine.wait()
     yield f"the etcd of this host has heartbeats of {wanted} ms now: that is how far members are"

@@ -12,6 +12,7 @@ from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.relay.pages import Pages
+from xdpctl.fleet.relay.rights import Leases
 from xdpctl.fleet.relay.server import Server
 from xdpctl.fleet.relays import RelayReport, encode
 from xdpctl.fleet.revocations import Revocations
@@ -35,20 +36,37 @@ class Relay:
         self._engine = engine or Engine(endpoints.now, self._credentials.load, settings.prefix)
         self._standing = Standing(self._engine, self._credentials, self._revocations, endpoints)
         self._pages = Pages(self._engine)
-        self._server = Server(self._engine, self._pages, self._trusted, self.serves)
+        self._leases = Leases()
+        self._server = self._new_server()
+        self._where = ""
         self._thread = threading.Thread(target=self._pages.feed.run, name="feed", daemon=True)
         self._lease, self._told, self._accepted_at = 0, b"", 0.0
+
+    def _new_server(self) -> Server:
+        return Server(self._engine, self._pages, self._leases, self._trusted, self.serves)
 
     def start(self, address: str = "") -> int:
         """Serve at `address` (HOST:PORT), or as the certificate says; the port. ConfigError."""
         self._revocations.load()
+        self._thread.start()
+        self._where = address or f"{host_of(self._credentials.host())}:{CLIENTS}"
+        return self._serve()
+
+    def _serve(self) -> int:
         try:
-            credentials = self._credentials.serving()
+            return self._server.start(self._where, self._credentials.serving())
         except OSError as error:
             raise ConfigError(f"the relay's certificate cannot be read: {error}") from error
-        self._thread.start()
-        where = address or f"{host_of(self._credentials.host())}:{CLIENTS}"
-        return self._server.start(where, credentials)
+
+    def _serve_anew(self) -> None:
+        """Serve with the certificate as it is now.
+
+        gRPC can also exchange the certificate of a server that runs, but crashes if nodes connect
+        meanwhile (grpc/grpc#36693).
+        """
+        self._server.stop()
+        self._server = self._new_server()
+        self._serve()
 
     def run(self, stopping: threading.Event) -> None:
         """Keep the relay up until `stopping` is set."""
@@ -70,6 +88,7 @@ class Relay:
             stopping.wait(_SECONDS)
 
     def stop(self) -> None:
+        self._pages.feed.stop()
         self._server.stop()
         try:
             if self._lease:
@@ -90,7 +109,8 @@ class Relay:
     def _slowly(self) -> None:
         self._standing.read_revoked()
         self._standing.read_members()
-        self._standing.renew()
+        if self._standing.renew():
+            self._serve_anew()
         if self._revocations.problem:
             log.warning("%s", self._revocations.problem)
         self._pages.feed.wake()  # nodes that follow may be revoked now

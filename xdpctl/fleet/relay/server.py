@@ -44,11 +44,16 @@ class Server:
     """
 
     def __init__(
-        self, engine: Engine, pages: Pages, trusted: Trusted, serves: Callable[[], bool]
+        self,
+        engine: Engine,
+        pages: Pages,
+        leases: Leases,
+        trusted: Trusted,
+        serves: Callable[[], bool],
     ) -> None:
         self._engine, self._pages = engine, pages
         self._trusted, self._serves = trusted, serves
-        self._leases, self._lock = Leases(), threading.Lock()
+        self._leases, self._lock = leases, threading.Lock()
         self._calls = Counter[str]()
         self._server: Any = grpc.server(
             ThreadPoolExecutor(_CALLS_MAX, "relay"),
@@ -73,7 +78,8 @@ class Server:
         return port
 
     def stop(self) -> None:
-        self._pages.feed.stop()
+        """End all calls; nodes that followed go to another relay, or come again."""
+        self._pages.feed.send_away()
         self._server.stop(1.0).wait()
 
     def _handlers(self) -> tuple[Any, ...]:
