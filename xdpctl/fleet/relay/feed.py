@@ -79,7 +79,8 @@ class _Area:
 class Feed:
     """Follows the engine from `run` until `stopping` is set; usable from any thread.
 
-    `reached` is the revision up to which all changes are known; `lock` is held while it grows, and
+    `reached` is the revision up to which all changes are known; it is `up` once it has caught up
+    with the engine, and until it has lost it for some seconds. `lock` is held while it grows, and
     `changed` is called then, with each key and its revision. `begun` is called if all that was
     known counts no more; then those who follow are sent away, and begin anew.
     """
@@ -126,16 +127,22 @@ class Feed:
             self._begin(max(0, head.revision - _HISTORY))
         watch, waits = engine.watch("", self.reached), list[Held]()
         try:
-            self._lost_at, self.up = 0.0, True
+            self._compare(head.revision)
             for batch in watch:
                 waits += batch.changes
                 if batch.whole:
                     self._take(waits, batch.revision)
                     waits = []
+                self._compare(head.revision)
                 if engine.epoch != self._epoch:
                     raise EngineError("the engine begins anew")
         finally:
             watch.cancel()
+
+    def _compare(self, revision: int) -> None:
+        """Note that the feed has caught up with the engine, if it has."""
+        if self.reached >= revision:
+            self._lost_at, self.up = 0.0, True
 
     def _begin(self, revision: int) -> None:
         """Know nothing but what comes after a revision."""

@@ -116,12 +116,12 @@ class Relay:
         self._pages.feed.wake()  # nodes that follow may be revoked now
 
     def _report(self) -> None:
-        """Say that it is alive, and what is new."""
+        """Say that it is alive, and what is new; again while the feed has not come so far."""
         engine, (_, key) = self._engine, keys.said_by_relay(self._settings.name)
         report = RelayReport(__version__, len(self._server.nodes), self._credentials.expires())
         value = encode(report)
         if not self._lease or not engine.keep_alive(self._lease):
             self._lease, self._told = engine.grant(_LEASE_SECONDS + 4 * engine.patience), b""
-        if value != self._told:
+        if value != self._told or not self._pages.feed.up:
             engine.put(key, value, self._lease)
             self._told = value
