@@ -105,13 +105,11 @@ def test_a_relay_may_write_its_report_and_what_the_nodes_behind_it_may() -> None
     relay = NodeRecord("", relay=True)
     words = [" ".join(each) for each in node_roles("xdpctl/", "relay1", relay, ["edge3"])]
     writes = [each.split()[-1] for each in words if "readwrite" in each]
-    assert writes == ["xdpctl/relays/relay1/report"]
+    assert writes == ["xdpctl/relays/relay1/joined", "xdpctl/relays/relay1/report"]
     assert "user grant-role relay1 node-edge3" in words
-    behind = NodeRecord("", via=("relay1", "relay2"))
-    words = [" ".join(each) for each in node_roles("xdpctl/", "edge3", behind)]
-    assert "user grant-role relay2 node-edge3" in words
+    behind = NodeRecord("", via=("relay1", "relay2", "edge4"))
     record = Record("f", {"relay1": relay, "edge3": behind, "edge4": NodeRecord("")})
-    assert record.behind("relay1") == ["edge3"]
+    assert record.relays_of("edge3") == ["relay1"], "relay2 was revoked, and edge4 is no relay"
 
 
 def test_the_list_of_revoked_nodes_is_never_written_through_a_link(tmp_path: Path) -> None:

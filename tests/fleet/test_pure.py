@@ -299,16 +299,18 @@ def test_what_relays_say_is_read_within_bounds() -> None:
             held("relay1/at", b"192.0.2.21:2379"),
             held("relay1/report", b'{"version":"1","nodes":33,"expires":5.0}'),
             held("relay2/at", b"192.0.2.22:2379"),
+            held("relay2/joined", b"1"),
+            held("relay5/at", b"192.0.2.25:2379"),
             held("relay3/at", b"\x1b[31m" * 200),
             held("relay3/report", b'{"nodes":-1e99}'),
             held("relay4/report", b"{}"),
         ]
     )
-    assert [relay.name for relay in found] == ["relay1", "relay2", "relay3"]
+    assert [relay.name for relay in found] == ["relay1", "relay2", "relay3", "relay5"]
     assert found[0].report == RelayReport("1", 33, 5.0)
     assert found[2].report == RelayReport()
     assert "\x1b" not in found[2].endpoint
-    (only,) = of_relays(found)
+    (only,) = of_relays(found)  # relay5 has not joined yet
     assert str(only).startswith("the relay relay2 does not answer at 192.0.2.22:2379")
 
 

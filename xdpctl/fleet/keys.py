@@ -13,6 +13,7 @@
     undo/NODE/NUMBER             what undoes that change; by every node that may publish intents
     leader/ROLE                  which node does something for all; with a lease
     relays/NAME/at               where a relay answers, as HOST:PORT; by root
+    relays/NAME/joined           which version first ran there; by the relay alone
     relays/NAME/report           how it is; with a lease of a few seconds; by the relay alone
     members                      where etcd answers, as JSON: a list of HOST:PORT; by root
     certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root
@@ -55,9 +56,9 @@ def said_by(node: str) -> tuple[str, str, str]:
     return f"{NODES}{node}/card", f"{NODES}{node}/report", f"{NODES}{node}/alive"
 
 
-def said_by_relay(name: str) -> tuple[str, str]:
-    """The keys of where a relay answers, and of what it says about itself."""
-    return f"{RELAYS}{name}/at", f"{RELAYS}{name}/report"
+def said_by_relay(name: str) -> tuple[str, str, str]:
+    """The keys of where a relay answers, that it has joined, and how it is."""
+    return f"{RELAYS}{name}/at", f"{RELAYS}{name}/joined", f"{RELAYS}{name}/report"
 
 
 def owns(node: str, first: str, end: str = "") -> bool:

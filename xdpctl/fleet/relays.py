@@ -32,6 +32,7 @@ class SeenRelay:
 
     name: str
     endpoint: str
+    joined: bool
     report: RelayReport | None
 
 
@@ -42,9 +43,10 @@ def relays(held: Iterable[Held]) -> list[SeenRelay]:
                    if key.endswith("/at"))  # fmt: skip
     found = []
     for name in names:
-        at, report = keys.said_by_relay(name)
+        at, joined, report = keys.said_by_relay(name)
         endpoint = printable(values[at].decode(errors="replace"), 4 * _TEXT)
-        found.append(SeenRelay(printable(name, _TEXT), endpoint, _report(values.get(report))))
+        seen = _report(values.get(report))
+        found.append(SeenRelay(printable(name, _TEXT), endpoint, joined in values, seen))
     return found
 
 

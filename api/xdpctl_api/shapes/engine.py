@@ -34,6 +34,7 @@ class RelayOut(BaseModel):
 
     name: str
     endpoint: str = Field(description="HOST:PORT")
+    joined: bool = Field(description="Whether a host has joined with its token")
     answers: bool = Field(description="Whether it says that it is alive")
     nodes: int = Field(description="How many nodes use it now")
     version: str
@@ -58,6 +59,7 @@ def relay_out(relay: SeenRelay) -> RelayOut:
     return RelayOut(
         name=relay.name,
         endpoint=relay.endpoint,
+        joined=relay.joined,
         answers=relay.report is not None,
         nodes=report.nodes,
         version=report.version,

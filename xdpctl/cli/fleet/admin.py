@@ -95,7 +95,8 @@ def leave(
     output.out.print(
         f"left. On the node with the authority: xdpctl fleet revoke {settings.fleet.name}"
     )
-    tell_of_restart(restarted())
+    if settings.fleet.filters:
+        tell_of_restart(restarted())
     if authority.exists:
         output.out.print(
             f"  the authority is still here, in {authority.layout.authority}: keep it as long as "

@@ -91,6 +91,7 @@ def _member(member: dict[str, Any]) -> tuple[str, ...]:
 
 def _relay(relay: dict[str, Any]) -> tuple[str, ...]:
     state = "ok" if relay["answers"] else "does not answer"
+    state = state if relay["joined"] else "has not joined yet"
     return relay["name"], state, relay["endpoint"], str(relay["nodes"]), relay["version"] or "-"
 
 

@@ -77,7 +77,7 @@ def token(
     if (witness or relay) and (member or publish or group or via or (witness and relay)):
         raise typer.BadParameter("a witness or a relay is no node: give --witness or --relay alone")
     if via and (member or publish):
-        raise typer.BadParameter("a node behind relays only follows: leave --member, --publish out")
+        raise typer.BadParameter("a node behind relays only follows: omit --member and --publish")
     with _admission(within, config_file, state_dir) as admission:
         if witness:
             secret = admission.witness(name, address)

@@ -140,16 +140,26 @@ class Admission:
             )
         where = address or addresses_of(known.certificate.encode())[0]
         check_address(where)
+        via = record.relays_of(name)
+        if known.via and not via:
+            raise ConfigError(
+                f"the relays that {name} was behind are revoked: revoke it, and make a token for "
+                "it with another --via"
+            )
+        if known.relay and where != addresses_of(known.certificate.encode())[0]:
+            raise ConfigError(
+                f"{name} keeps its address, at which nodes use it: leave --address out"
+            )
         card = self._authority.engine().get(f"{PREFIX}{keys.said_by(name)[0]}")
         groups, member = card_of(card).groups, name in record.members
         self._authority.revoke(name)
         try:
             if known.relay:
                 return self.relay(name, where)
-            return self.node(name, where, groups, member, known.states, known.via)
+            return self.node(name, where, groups, member, known.states, via)
         except XdpctlError as error:
             more = "".join(f" --group {group}" for group in groups)
-            more += "".join(f" --via {relay}" for relay in known.via)
+            more += "".join(f" --via {relay}" for relay in via)
             more += " --member" if member else " --publish" if known.states else ""
             more += " --relay" if known.relay else ""
             raise ConfigError(

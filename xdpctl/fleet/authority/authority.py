@@ -120,8 +120,8 @@ class Authority:
         relays_first = sorted(record.nodes.items(), key=lambda item: not item[1].relay)
         for name, node in relays_first:
             if name not in known:
-                behind = [each for each in record.behind(name) if each in known]
-                _add_node(engine, name, node, behind)
+                _add_node(engine, name, node)
+            engine.put_behind(name, record.relays_of(name))
         self._publish_revoked(record, engine)
         custody.publish(engine, record, self.pair)
 
@@ -196,8 +196,10 @@ class Authority:
         record, engine = self.record(), self.engine()
         pair = issuance.node_pair(self.pair, name, address, states, relay)
         node = NodeRecord(pair.certificate.decode(), states, relay=relay, via=tuple(via))
-        _add_node(engine, name, node, record.behind(name))
+        behind = [other for other in record.nodes if relay and name in record.nodes[other].via]
+        _add_node(engine, name, node, behind)
         record.nodes[name] = node
+        engine.put_behind(name, record.relays_of(name))
         again = record.readmit(name)
         self.keep(record)
         if again:
@@ -242,7 +244,7 @@ class Authority:
             self.layout.rewrite(self.layout.revoked, crl)
 
 
-def _add_node(engine: Etcd, name: str, node: NodeRecord, behind: Iterable[str]) -> None:
+def _add_node(engine: Etcd, name: str, node: NodeRecord, behind: Iterable[str] = ()) -> None:
     """Give a node its rights in the engine, or a relay, which all nodes know then."""
     engine.add_node(PREFIX, name, node, behind)
     if node.relay:

@@ -61,16 +61,16 @@ class Daemon:
     @property
     def heartbeat(self) -> int:
         """Milliseconds between the heartbeats of this host's member."""
-        return int(self._flags().get(_HEARTBEAT, "0") or 0)
+        return int(self._flags().get(_HEARTBEAT) or timers.heartbeat(0.0))
 
     def retime(self, heartbeat: int) -> None:
-        """Restart this host's member with another heartbeat (milliseconds)."""
+        """Give this host's member another heartbeat (milliseconds), and restart it if it runs."""
         self._write(self._flags() | _timers(heartbeat))
-        if units.restart(units.ETCD):
-            return
-        if process := self.process:
+        if units.systemd():
+            units.restart(units.ETCD)
+        elif process := self.process:
             end_other(process, SECONDS)
-        self._spawned()
+            self._spawned()
 
     def _configured(
         self, name: str, address: str, initial_cluster: str, new: bool, token: str

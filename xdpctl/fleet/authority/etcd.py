@@ -95,6 +95,14 @@ class Etcd:
         except EngineError:
             return False
 
+    def decides(self) -> bool:
+        """Whether a majority of the members answers together."""
+        try:
+            self.get(PREFIX + keys.FLEET)
+            return True
+        except EngineError:
+            return False
+
     def found(self, prefix: str, fleet: str) -> None:
         """Add the administrator and the role of publishing nodes; enable access control."""
         self.ctl("user", "add", "root", "--no-password")
@@ -121,6 +129,11 @@ class Etcd:
             except EngineError as error:
                 if "already exists" not in str(error):  # from a call that failed half way
                     raise
+
+    def put_behind(self, name: str, relays: Iterable[str]) -> None:
+        """Let relays write what a node may, which uses them."""
+        for relay in relays:
+            self.ctl("user", "grant-role", relay, _role(name))
 
     def voting(self) -> dict[str, str]:
         """Where the members that vote answer (HOST:PORT), by name."""
@@ -255,7 +268,6 @@ def node_roles(
         words += [(*may, *every, f"{prefix}{area}{name}/") for area in keys.OWN]
     words += [("user", "add", name, "--no-password"), ("user", "grant-role", name, role)]
     words += [("user", "grant-role", name, _role(other)) for other in behind]
-    words += [("user", "grant-role", relay, role) for relay in node.via]
     return [*words, *([("user", "grant-role", name, STATES)] if node.states else [])]
 
 

@@ -88,9 +88,9 @@ class Installation:
         pair, lists = Pair(part.certificate, part.key), part.revocations
         self.member(pair, bundle.ca, lists, "root" if witness else "")
         where = bundle.name, bundle.address, part.initial_cluster
-        far = timers.round_trip(map(address_of, others))
-        more = _SMALL if witness else {}
-        daemon.configure(*where, False, bundle.fleet, more, timers.heartbeat(far))
+        trips = timers.round_trips(map(address_of, others)).values()
+        beat, more = timers.heartbeat(max(trips, default=0.0)), _SMALL if witness else {}
+        daemon.configure(*where, False, bundle.fleet, more, beat)
         try:
             process = daemon.start(often=witness)
             engine = Etcd(layout, others)
@@ -139,7 +139,7 @@ class Installation:
         """Start this host's relay by its unit; False without systemd."""
         if not units.systemd():
             return False
-        text = units.relay(self._layout.user, config, self._layout.node)
+        text = units.relay(self._layout.user, config.resolve(), self._layout.node)
         units.enable(units.RELAY, {units.RELAY: text})
         return True
 

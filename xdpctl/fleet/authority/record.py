@@ -73,9 +73,10 @@ class Record(msgspec.Struct):
             self.revoked[name] = [*self.revoked.get(name, []), *serials]
         return name in self.revoked
 
-    def behind(self, relay: str) -> list[str]:
-        """The nodes that are behind a relay."""
-        return [name for name, node in self.nodes.items() if relay in node.via]
+    def relays_of(self, name: str) -> list[str]:
+        """The relays that a node is behind, without those that were revoked."""
+        via = self.nodes[name].via
+        return [relay for relay in via if relay in self.nodes and self.nodes[relay].relay]
 
     def keep_members(self, addresses: Container[str]) -> bool:
         """Forget the members at other addresses, and trust their etcd no more; whether any was."""

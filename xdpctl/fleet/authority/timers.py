@@ -32,16 +32,17 @@ def _fitting(round_trip: float) -> int:
     return next((each for each in _HEARTBEATS if each >= least), _HEARTBEATS[-1])
 
 
-def round_trip(addresses: Iterable[str]) -> float:
-    """The longest round trip to members, in seconds; those that do not answer are left out."""
-    return max(map(_shortest, addresses), default=0.0)
+def round_trips(addresses: Iterable[str]) -> dict[str, float]:
+    """The round trips to members in seconds, by address; those that do not answer are left out."""
+    found = {address: _shortest(address) for address in addresses}
+    return {address: seconds for address, seconds in found.items() if seconds is not None}
 
 
-def _shortest(address: str) -> float:
+def _shortest(address: str) -> float | None:
     """The shortest of some round trips to a member, by the handshake of TCP."""
     found = []
     for _ in range(_TRIES):
         began = time.monotonic()
         with suppress(OSError), socket.create_connection((address, PEERS), _SECONDS):
             found.append(time.monotonic() - began)
-    return min(found, default=0.0)
+    return min(found, default=None)

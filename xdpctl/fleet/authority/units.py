@@ -24,7 +24,6 @@ PrivateDevices=yes
 PrivateTmp=yes
 ProtectClock=yes
 ProtectControlGroups=yes
-ProtectHome=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
@@ -56,6 +55,7 @@ Restart=on-failure
 RestartSec=2
 LimitNOFILE=65536
 MemoryDenyWriteExecute=yes
+ProtectHome=yes
 {sandbox}
 [Install]
 WantedBy=multi-user.target
@@ -98,6 +98,7 @@ ExecStart={python} -I -m xdpctl fleet relay --config {config}
 Restart=always
 RestartSec=2
 LimitNOFILE=65536
+ProtectHome=read-only
 {sandbox}
 [Install]
 WantedBy=multi-user.target

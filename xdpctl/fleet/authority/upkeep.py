@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a member does for its fleet once a day: certificates, the database, backups."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ _BACKUPS_KEPT = 14
 def upkeep(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Do all of it; what was done, a sentence each. A part that fails does not keep the others."""
     parts = [_renewed, _with_room, _backed_up] if authority.exists else [_with_room]
-    parts.insert(0, _timed)
+    parts.append(_timed)
     if fleet.witness:
         parts.insert(0, _informed)
     problems = []
@@ -146,20 +147,26 @@ def _defragmented(authority: Authority, endpoint: str) -> str:
 def _timed(authority: Authority, fleet: FleetSettings) -> Iterator[str]:
     """Restart this host's member with other timers, if members are further away now, or nearer.
 
-    Another member leads before. With timers that are too short, members lose each other, so then it
-    is done although they do not answer.
+    The nearest member leads before, and all must answer. With timers that are too short members
+    lose each other, so without a quorum it is done at once.
     """
     daemon, layout = Daemon(authority.layout), authority.layout
     mine, known = daemon.endpoint(), Endpoints(fleet).now
-    far = timers.round_trip(address_of(where) for where in known if where != mine)
-    wanted = timers.heartbeat(far, daemon.heartbeat)
-    if wanted == daemon.heartbeat:
+    others = [address_of(where) for where in known if where != mine]
+    trips, now = timers.round_trips(others), daemon.heartbeat
+    wanted = timers.heartbeat(max(trips.values(), default=0.0), now)
+    if wanted == now or (wanted < now and len(trips) < len(others)):
         return
     engine = Etcd(layout, known)
     if engine.all_healthy():
-        others = [name for name, where in engine.voting().items() if where != mine]
-        Etcd(layout, [mine]).let_lead(others[0])
-    elif wanted < daemon.heartbeat:
+        near = sorted(
+            (trips.get(address_of(where), math.inf), name)
+            for name, where in engine.voting().items()
+            if where != mine
+        )
+        if near:
+            Etcd(layout, [mine]).let_lead(near[0][1])
+    elif wanted < now or engine.decides():
         return
     daemon.retime(wanted)
     engine.wait()

@@ -194,8 +194,8 @@ class Engine:
         """End a lease, and delete its keys."""
         self.call("LeaseRevoke", pb.LeaseRevokeRequest(ID=lease))
 
-    def keep_alive(self, lease: int) -> bool:
-        """Renew a lease; False if it has ended."""
+    def keep_alive(self, lease: int) -> int:
+        """Renew a lease; the seconds for which it goes on, 0 if it has ended."""
         channel, turn = self.connection.channel()
         stream = channel.stream_stream(
             "/etcdserverpb.Lease/LeaseKeepAlive",
@@ -206,8 +206,8 @@ class Engine:
             requests = iter([pb.LeaseKeepAliveRequest(ID=lease)])
             seconds = SECONDS + self.patience
             for answer in stream(requests, timeout=seconds, metadata=HAS_LEADER):
-                return bool(answer.TTL > 0)
-        return False
+                return max(0, int(answer.TTL))
+        return 0
 
     def watch(self, prefix: str, after: int) -> "Watch":
         """A watch of the changes below a prefix after a revision; EngineError if there is none."""

@@ -30,6 +30,7 @@ _OURS = (  # caused by this node: every member would answer so
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.CANCELLED,
 )
 Credentials = Callable[[], Any]  # grpc.ChannelCredentials; None for a channel without TLS
@@ -44,8 +45,8 @@ class Connection:
 
     `turn` is a number that grows with each new channel. `check` is called with each new one, and
     raises EngineError for a member that must not be used. `server` is the name in the certificates
-    of the members. `patience` is how many seconds longer
-    than nearby an answer takes here, from the time of the check. Usable from any thread.
+    of the members. `patience` is how many seconds longer than nearby an answer takes here, from the
+    time of the check. Usable from any thread.
     """
 
     def __init__(

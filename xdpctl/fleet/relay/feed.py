@@ -93,7 +93,7 @@ class Feed:
         self._moved = threading.Condition(self.lock)
         self._areas = {area: _Area(self.lock) for area in AREAS}
         self.reached, self.cluster, self._epoch = 0, 0, ""
-        self._turn, self._lost_at = 0, time.monotonic()  # a turn ends all that follow
+        self.turn, self._lost_at = 0, time.monotonic()  # a turn ends all that follow
         self.up = False
 
     def run(self) -> None:
@@ -163,7 +163,7 @@ class Feed:
     def send_away(self) -> None:
         """End all that follow: they use another relay, or come again."""
         with self.lock:
-            self._turn += 1
+            self.turn += 1
             self.wake()
 
     def wake(self) -> None:
@@ -215,14 +215,14 @@ class Feed:
 
         It ends when `may` is false; EngineError if it cannot go on here.
         """
-        kept, turn, said_at = self._areas[area], self._turn, time.monotonic()
+        kept, turn, said_at = self._areas[area], self.turn, time.monotonic()
         while True:
             with self.lock:
-                if kept.newest <= after and may() and turn == self._turn:
+                if kept.newest <= after and may() and turn == self.turn:
                     kept.changed.wait(_TICK_SECONDS)
                 if not may():
                     return
-                if turn != self._turn or after < kept.floor:
+                if turn != self.turn or after < kept.floor:
                     raise EngineError("the relay has lost the engine, or what changed")
                 part = Part(kept.after(after), max(after, self.reached))
             now = time.monotonic()

@@ -11,6 +11,7 @@ from xdpctl.fleet import keys
 from xdpctl.fleet.credentials import Credentials
 from xdpctl.fleet.endpoints import Endpoints
 from xdpctl.fleet.engine.client import Engine
+from xdpctl.fleet.engine.values import Swap
 from xdpctl.fleet.relay.pages import Pages
 from xdpctl.fleet.relay.rights import Leases
 from xdpctl.fleet.relay.server import Server
@@ -117,11 +118,12 @@ class Relay:
 
     def _report(self) -> None:
         """Say that it is alive, and what is new; again while the feed has not come so far."""
-        engine, (_, key) = self._engine, keys.said_by_relay(self._settings.name)
+        engine, (_, joined, key) = self._engine, keys.said_by_relay(self._settings.name)
         report = RelayReport(__version__, len(self._server.nodes), self._credentials.expires())
         value = encode(report)
         if not self._lease or not engine.keep_alive(self._lease):
             self._lease, self._told = engine.grant(_LEASE_SECONDS + 4 * engine.patience), b""
         if value != self._told or not self._pages.feed.up:
-            engine.put(key, value, self._lease)
+            version = __version__.encode()
+            engine.swap([Swap(joined, version, None), Swap(key, value, None, self._lease)])
             self._told = value

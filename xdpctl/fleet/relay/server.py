@@ -4,7 +4,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,12 +19,12 @@ from xdpctl.fleet.engine.client import Engine
 from xdpctl.fleet.engine.watch import Watch
 from xdpctl.fleet.relay.feed import AREAS, Part, event_of
 from xdpctl.fleet.relay.pages import Pages
-from xdpctl.fleet.relay.rights import Leases, check_lease, check_transaction
+from xdpctl.fleet.relay.rights import Leases, UnknownLeaseError, check_transaction
 
 _CALLS_MAX, _CALLS_OF_NODE = 800, 16  # at the same time; each takes a thread
 _REQUEST_MAX = 2 << 20  # bytes
 _EVENTS, _EVENTS_BYTES = 1_000, 1 << 20  # of a message to a node that follows
-_ALIVE = 1  # a lease that goes on; how long is etcd's affair
+_SECONDS, _SECONDS_MOST = 1.5, 20.0  # of a request whose caller names none, and of any
 _OPTIONS = (
     ("grpc.max_receive_message_length", _REQUEST_MAX),
     ("grpc.so_reuseport", 0),
@@ -133,37 +133,49 @@ class Server:
 
     def _range(self, request: Any, context: Any) -> bytes:
         with self._asked(context):
+            request.DiscardUnknownFields()
             if self._pages.covers(request):
                 return self._pages.answer(request)
-            return _bytes_of(self._engine.call("Range", request))
+            return _bytes_of(self._engine.call("Range", request, _seconds(context)))
         raise AssertionError
 
     def _transaction(self, request: Any, context: Any) -> Any:
         with self._asked(context) as node:
             check_transaction(request, node, self._engine.prefix, self._leases)
-            return self._engine.call("Txn", request)
+            return self._engine.call("Txn", request, _seconds(context))
 
     def _grant(self, request: Any, context: Any) -> Any:
         with self._asked(context) as node:
-            check_lease(request.TTL)
+            self._leases.check_room(node, request.TTL)
             answer = self._engine.call("LeaseGrant", pb.LeaseGrantRequest(TTL=request.TTL))
-            self._leases.note(answer.ID, node)
+            self._leases.note(answer.ID, node, answer.TTL)
             return answer
 
     def _revoke(self, request: Any, context: Any) -> Any:
         with self._asked(context) as node:
-            if not self._leases.are_of(node, [request.ID]):
-                raise EngineRefusedError(f"the lease {request.ID:x} is not one of {node}")
-            self._leases.forget(request.ID)
-            return self._engine.call("LeaseRevoke", request)
+            self._leases.check(node, request.ID)
+            self._leases.forget(request.ID, node)
+            return self._engine.call("LeaseRevoke", pb.LeaseRevokeRequest(ID=request.ID))
 
     def _keep_alive(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         with self._asked(context) as node:
             for request in requests:
-                lease, goes_on = request.ID, False
-                if self._leases.are_of(node, [lease]):
-                    goes_on = self._engine.keep_alive(lease)
-                yield pb.LeaseKeepAliveResponse(ID=lease, TTL=_ALIVE if goes_on else 0)
+                if not self._trusted(*_caller(context)):
+                    raise EngineRefusedError(f"{node} was revoked")
+                yield pb.LeaseKeepAliveResponse(ID=request.ID, TTL=self._kept(node, request.ID))
+
+    def _kept(self, node: str, lease: int) -> int:
+        """The seconds for which a lease goes on; 0: it is none of this node's."""
+        try:
+            self._leases.check(node, lease)
+        except UnknownLeaseError:
+            return 0
+        seconds = self._engine.keep_alive(lease)
+        if seconds:
+            self._leases.note(lease, node, seconds)
+        else:
+            self._leases.forget(lease, node)
+        return seconds
 
     def _watch(self, requests: Iterator[Any], context: Any) -> Iterator[bytes]:
         feed, ended = self._pages.feed, threading.Event()
@@ -175,7 +187,8 @@ class Server:
         with self._asked(context) as node:
             if not context.add_callback(end):
                 return
-            create = next(requests).create_request
+            first = next(requests, None)
+            create = first.create_request if first else pb.WatchCreateRequest()
             area, after = self._area(create), create.start_revision - 1
             yield self._said(feed.reached, created=True)
             number = _caller(context)[1]
@@ -183,13 +196,13 @@ class Server:
             def may() -> bool:
                 return not ended.is_set() and self._trusted(node, number)
 
-            if feed.knows(area, after):
-                for part in feed.follow(area, after, may):
-                    yield from self._parts(part)
-            else:
+            if not feed.knows(area, after):
                 watch = self._engine.watch(area, after)
                 context.add_callback(watch.cancel)
-                yield from self._passed_on(watch, may)
+                after = yield from self._passed_on(watch, area, after, may)
+            if after >= 0:
+                for part in feed.follow(area, after, may):
+                    yield from self._parts(part)
             if not ended.is_set():
                 raise EngineRefusedError(f"{node} was revoked")
 
@@ -199,19 +212,28 @@ class Server:
                 return area
         raise EngineRefusedError("a relay lets nodes watch what they follow, and nothing else")
 
-    def _passed_on(self, watch: Watch, may: Callable[[], bool]) -> Iterator[bytes]:
-        """A watch of its own, for a node that was away for longer than changes are kept."""
-        prefix = self._engine.prefix
+    def _passed_on(
+        self, watch: Watch, area: str, after: int, may: Callable[[], bool]
+    ) -> Generator[bytes, None, int]:
+        """A watch of its own, for a node that was away for longer than changes are kept.
+
+        It ends at a revision from which the feed has all; the revision, -1 if it ends otherwise.
+        """
+        prefix, feed = self._engine.prefix, self._pages.feed
         try:
             for batch in watch:
                 if not may():
-                    return
+                    return -1
                 events = [event_of(kv, prefix) for kv in batch.changes]
                 yield from self._parts(Part(events, batch.revision), batch.whole)
+                after = batch.revision
+                if batch.whole and feed.knows(area, after):
+                    return after
         except CompactedError as error:
             yield self._said(error.revision, compact_revision=error.revision, canceled=True)
         finally:
             watch.cancel()
+        return -1
 
     def _parts(self, part: Part, whole: bool = True) -> Iterator[bytes]:
         """Messages of some events each; all but the last of a revision are fragments."""
@@ -261,8 +283,16 @@ def _serial(certificate: bytes) -> int:
         raise EngineRefusedError(str(error)) from None
 
 
+def _seconds(context: Any) -> float:
+    """How long the caller waits, within bounds."""
+    left = context.time_remaining()
+    return _SECONDS if left is None else max(0.1, min(left, _SECONDS_MOST))
+
+
 def _status(error: EngineError) -> tuple[Any, str]:
     """What the engine said, or what a member says that is cut off."""
+    if isinstance(error, UnknownLeaseError):
+        return grpc.StatusCode.NOT_FOUND, str(error)
     if isinstance(error, EngineRefusedError):
         return grpc.StatusCode.PERMISSION_DENIED, str(error)
     cause: Any = error.__cause__
