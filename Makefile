@@ -12,7 +12,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-clients test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
+.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-fleet test-clients test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -38,6 +38,7 @@ help:
 	@echo "make test-distros   builds, installs and tries the packages on Debian 12, 13 and Ubuntu 24.04, in root folders"
 	@echo "make image   a container image (OCI) of the package, in dist/; test-image: tries it, in namespaces"
 	@echo "make test-ansible   the Ansible role sets up a box with a systemd of its own, in namespaces"
+	@echo "make test-fleet   the units of a fleet and of a relay, on two boxes with a systemd of their own, in namespaces"
 	@echo "make sbom    the SBOM (CycloneDX) of what the Debian packages contain, in dist/xdpctl.cdx.json"
 	@echo "make release KEY=ID   packages, signed apt repository, SBOM, notes, checksums; test-release: with a key of its own"
 	@echo "make fuzz SECONDS=600   random rules and packets against the reference, and every parser of outside input"
@@ -191,6 +192,10 @@ test-ansible: deb
 	@sh packaging/need.sh mmdebstrap ansible-core ansible-lint openssh-client procps
 	@cd packaging/ansible && ansible-lint --offline --nocolor -q roles/xdpctl site.yml
 	@packaging/test-ansible.sh dist/xdpctl_$(VERSION)_*.deb
+
+test-fleet: deb
+	@sh packaging/need.sh mmdebstrap procps
+	@packaging/test-fleet.sh dist/xdpctl_$(VERSION)_*.deb dist/xdpctl-fleet_$(VERSION)_*.deb
 
 test-clients: setup
 	@sh packaging/need.sh default-jre-headless golang-go nodejs node-typescript

@@ -71,17 +71,20 @@ on "$first" sh -ec 'for unit in xdpctl-etcd.service xdpctl-upkeep.timer; do
 token=$(on "$first" xdpctl fleet token relay1 --address 10.9.0.2 --relay -o json |
 	sed -n 's/.*"token": "\([^"]*\)".*/\1/p')
 on "$second" sh -ec 'systemctl disable --now xdpctl xdpctl-detect xdpctl-loader 2>/dev/null || true'
-echo "$token" | on "$second" xdpctl fleet join 10.9.0.1 >"$place/said"
+echo "$token" | on "$second" xdpctl fleet join 10.9.0.1 >"$place/said" 2>&1
 grep -q 'joined as relay1, a relay' "$place/said"
 comes "$first" sh -c 'xdpctl fleet status | grep -E "relay1 +ok"'
 on "$second" sh -ec 'systemctl is-enabled --quiet xdpctl-relay.service
-	[ "$(ps -o user= -p "$(systemctl show --value --property MainPID xdpctl-relay.service)")" = xdpctl ]
+	first=$(systemctl show --value --property MainPID xdpctl-relay.service)
+	[ "$(ps -o user= -p "$first")" = xdpctl ]
+	echo "$first" >/run/first
 	systemctl kill --signal KILL xdpctl-relay.service'
-comes "$first" sh -c 'xdpctl fleet status 2>&1 | grep "relay1 does not answer"'
+comes "$second" sh -ec 'systemctl is-active --quiet xdpctl-relay.service
+	[ "$(systemctl show --value --property MainPID xdpctl-relay.service)" != "$(cat /run/first)" ]'
 comes "$first" sh -c 'xdpctl fleet status | grep -E "relay1 +ok"'
 on "$first" systemctl kill --signal KILL xdpctl-etcd.service
 comes "$first" sh -c 'xdpctl block 203.0.113.7 --ttl 10m && xdpctl fleet status | grep "1 of 1 members answer"'
-on "$second" xdpctl fleet leave --yes
+on "$second" xdpctl fleet leave --yes >/dev/null
 on "$second" sh -ec '! systemctl is-active --quiet xdpctl-relay.service
 	! systemctl is-enabled --quiet xdpctl-relay.service'
 on "$first" xdpctl fleet revoke relay1 >/dev/null

@@ -92,6 +92,7 @@ def test_nodes_behind_two_relays_follow_when_one_dies_is_revoked_and_is_replaced
                 # the node itself was stolen
                 one.admin("revoke", "edge5")
                 until(lambda: behind.call("GET", "/v1/fleet")["isolated"])
+                until(lambda: not any(r["nodes"] for r in one.call("GET", "/v1/fleet")["relays"]))
                 one.block("203.0.113.9/32")
                 until(lambda: "src 203.0.113.9/32" in two.sources())
                 assert "src 203.0.113.9/32" not in behind.sources()

@@ -80,7 +80,8 @@ class Feed:
     """Follows the engine from `run` until `stopping` is set; usable from any thread.
 
     `reached` is the revision up to which all changes are known; it is `up` once it has caught up
-    with the engine, and until it has lost it for some seconds. `lock` is held while it grows, and
+    with the engine, and until it has lost it for some seconds. `revoked` is set when the list of
+    revoked nodes changes. `lock` is held while it grows, and
     `changed` is called then, with each key and its revision. `begun` is called if all that was
     known counts no more; then those who follow are sent away, and begin anew.
     """
@@ -94,7 +95,7 @@ class Feed:
         self._areas = {area: _Area(self.lock) for area in AREAS}
         self.reached, self.cluster, self._epoch = 0, 0, ""
         self.turn, self._lost_at = 0, time.monotonic()  # a turn ends all that follow
-        self.up = False
+        self.up, self.revoked = False, threading.Event()
 
     def run(self) -> None:
         """Follow the engine; after an error, try again."""
@@ -178,6 +179,8 @@ class Feed:
             for kv in changes:
                 if kv.key == keys.EPOCH:
                     self._engine.epoch = max(self._engine.epoch, text_of(kv.value))
+                if kv.key == keys.REVOKED:
+                    self.revoked.set()
                 self._changed(kv.key, kv.revision)
                 for name in AREAS:
                     if kv.key.startswith(name):

@@ -75,7 +75,8 @@ class Relay:
         while not stopping.is_set():
             now = time.monotonic()
             try:
-                if now >= slowly_at:
+                if now >= slowly_at or self._pages.feed.revoked.is_set():
+                    self._pages.feed.revoked.clear()
                     self._slowly()
                     slowly_at = now + _SLOWLY
                 self._report()
