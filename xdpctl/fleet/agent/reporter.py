@@ -87,6 +87,7 @@ class Reporter:
         """Keep this node's lease, which writes nothing to a disk, and see who else has its name."""
         engine, me = self._member.engine, self.instance.encode()
         *_, key = keys.said_by(self._member.name)
+        engine.connect()
         if not self._lease or not engine.keep_alive(self._lease):
             self._lease = engine.grant(_LEASE_SECONDS + 4 * engine.patience)
             engine.put(key, me, self._lease)
@@ -102,11 +103,11 @@ class Reporter:
         with self._looking:
             snapshot = self._member.engine.snapshot(keys.NODES)
             self.nodes.take(snapshot.held, time.monotonic())
-            self._look_at_relays()
             self._member.controller.state.members = self._addresses()
             return snapshot.revision
 
-    def _look_at_relays(self) -> None:
+    def look_at_relays(self) -> None:
+        """Read what relays say; EngineError. Another thread does it: this one has a lease."""
         now = time.monotonic()
         if now >= self._relays_at:
             self.relays = relays(self._member.engine.snapshot(keys.RELAYS).held)

@@ -54,6 +54,7 @@ class Watching:
                 nodes = list(self._reporter.nodes.by_name.values())
                 self._comparison.step(nodes, self._looked())
                 self._step(time.monotonic())
+                self._reporter.look_at_relays()
             except EngineError as error:
                 self._member.hear(error)
             except Exception:

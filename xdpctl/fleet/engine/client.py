@@ -60,6 +60,10 @@ class Engine:
         """How many seconds longer than nearby an answer takes."""
         return self.connection.patience
 
+    def connect(self) -> None:
+        """Connect, if that is not done, so that the patience is known; EngineError."""
+        self.connection.channel()
+
     def close(self) -> None:
         """End all running calls."""
         self.connection.close()

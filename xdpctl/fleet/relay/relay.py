@@ -122,6 +122,7 @@ class Relay:
         engine, (_, joined, key) = self._engine, keys.said_by_relay(self._settings.name)
         report = RelayReport(__version__, len(self._server.nodes), self._credentials.expires())
         value = encode(report)
+        engine.connect()
         if not self._lease or not engine.keep_alive(self._lease):
             self._lease, self._told = engine.grant(_LEASE_SECONDS + 4 * engine.patience), b""
         if value != self._told or not self._pages.feed.up:
