@@ -13,7 +13,7 @@
     undo/NODE/NUMBER             what undoes that change; by every node that may publish intents
     leader/ROLE                  which node does something for all; with a lease
     relays/NAME/at               where a relay answers, as HOST:PORT; by root
-    relays/NAME/joined           which version first ran there; by the relay alone
+    relays/NAME/joined           its version, since it has joined; by the relay alone
     relays/NAME/report           how it is; with a lease of a few seconds; by the relay alone
     members                      where etcd answers, as JSON: a list of HOST:PORT; by root
     certificates/NAME, revoked   renewed certificates, and names that are no longer trusted; by root

@@ -35,6 +35,10 @@ class SeenRelay:
     joined: bool
     report: RelayReport | None
 
+    @property
+    def answers(self) -> bool:
+        return self.report is not None
+
 
 def relays(held: Iterable[Held]) -> list[SeenRelay]:
     """The relays, by name, from all keys below `relays/`."""

@@ -166,7 +166,7 @@ def of_nodes(nodes: Iterable[Seen], me: str, now: float) -> Iterator[Trouble]:
 def of_relays(relays: Iterable[SeenRelay]) -> Iterator[Trouble]:
     """The relays that do not answer."""
     for relay in relays:
-        if relay.joined and relay.report is None:
+        if relay.joined and not relay.answers:
             what = f"the relay {relay.name} does not answer"
             more = f" at {relay.endpoint}: its nodes use their other relays, or go on as they are"
             yield Trouble(f"relay {relay.name}", what, more)

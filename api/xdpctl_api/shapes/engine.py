@@ -60,7 +60,7 @@ def relay_out(relay: SeenRelay) -> RelayOut:
         name=relay.name,
         endpoint=relay.endpoint,
         joined=relay.joined,
-        answers=relay.report is not None,
+        answers=relay.answers,
         nodes=report.nodes,
         version=report.version,
         certificate_ends=timestamp(report.expires) if report.expires else None,

@@ -71,7 +71,7 @@ class _Way:
         os.write(self._wake, b"x")
 
     def close(self) -> None:
-        for end in (*self._ends,):
+        for end in self._ends:
             end.close()
         os.close(self._stopping)
         os.close(self._wake)

@@ -62,7 +62,6 @@ class Pages:
         self._current: list[_Page] = []  # those of them that are right now
         self._bytes = 0
         self._reading: dict[_Asked, threading.Lock] = {}
-        self.cluster = 0
 
     def covers(self, request: Any) -> bool:
         """Whether a request is for many keys, so that its answer is kept."""
@@ -102,9 +101,7 @@ class Pages:
     def _revision(self, asked: _Asked) -> int:
         """The engine's revision now, as a majority has it."""
         request = pb.RangeRequest(key=asked.first, range_end=asked.end, limit=1, keys_only=True)
-        header = self._engine.call("Range", request).header
-        self.cluster = int(header.cluster_id)
-        return int(header.revision)
+        return int(self._engine.call("Range", request).header.revision)
 
     def _found(self, asked: _Asked, revision: int) -> _Page | None:
         with self.feed.lock:
@@ -128,7 +125,6 @@ class Pages:
             revision=revision,
         )
         answer = self._engine.call("Range", request, _PAGE_SECONDS)
-        self.cluster = int(answer.header.cluster_id)
         last = answer.kvs[-1].key + b"\0" if answer.more else asked.end
         answer.ClearField("header")
         low, high, body = self._plain(asked.first), self._plain(last), answer.SerializeToString()
@@ -174,5 +170,5 @@ class Pages:
         self._bytes = 0
 
     def _whole(self, page: _Page, revision: int) -> bytes:
-        header = pb.ResponseHeader(cluster_id=self.cluster, revision=revision)
+        header = pb.ResponseHeader(cluster_id=self.feed.cluster, revision=revision)
         return bytes(pb.RangeResponse(header=header).SerializeToString()) + page.body

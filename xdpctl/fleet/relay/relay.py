@@ -75,8 +75,10 @@ class Relay:
         while not stopping.is_set():
             now = time.monotonic()
             try:
-                if now >= slowly_at or self._pages.feed.revoked.is_set():
+                if self._pages.feed.revoked.is_set():
                     self._pages.feed.revoked.clear()
+                    slowly_at = 0.0
+                if now >= slowly_at:
                     self._slowly()
                     slowly_at = now + _SLOWLY
                 self._report()

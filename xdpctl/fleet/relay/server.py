@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Answers nodes as a member of the engine does: the calls of etcd's API that they use."""
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -32,7 +31,6 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
 )
-log = logging.getLogger("xdpctl.fleet")
 Trusted = Callable[[str, int], bool]  # whether a name and a certificate's number were not revoked
 
 
@@ -250,7 +248,7 @@ class Server:
                 return
 
     def _said(self, revision: int, **fields: Any) -> bytes:
-        header = pb.ResponseHeader(cluster_id=self._pages.cluster, revision=revision)
+        header = pb.ResponseHeader(cluster_id=self._pages.feed.cluster, revision=revision)
         return _bytes_of(pb.WatchResponse(header=header, **fields))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from xdpctl.fleet.engine.values import EngineMember
-from xdpctl.fleet.relays import SeenRelay
 from xdpctl.fleet.troubles import Quorum
 from xdpctl.processes.control_plane import ControlPlane
 
@@ -29,7 +28,7 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         ("nodes_reporting", "Nodes of the fleet that report", live),
         ("behind", "Revisions that this node lacks", max(0, revision - member.applied)),
         ("relays", "Relays, which pass the engine on", len(relays)),
-        ("relays_answering", "Those that answer", sum(map(_answers, relays))),
+        ("relays_answering", "Those that answer", sum(relay.answers for relay in relays)),
         ("troubles", "What keeps the fleet from its work", len(fleet.watching.troubles())),
         ("certificate_ends", "When this node's certificate ends (Unix)", fleet.reporter.expires),
     ):
@@ -38,10 +37,6 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         members = fleet.watching.members
         yield from _of_quorum(fleet.watching.quorum())
         yield from _of_members(members.all, members.looked)
-
-
-def _answers(relay: SeenRelay) -> bool:
-    return relay.report is not None
 
 
 def _of_quorum(quorum: Quorum) -> Iterator[Metric]:
