@@ -170,6 +170,18 @@ static __always_inline int goes_on(struct search *search, struct scratch *scratc
 	return action >= ACTION_CHALLENGE && !(scratch->challenges >> action & 1);
 }
 
+/* REASON_NO_RULE if no later signature is to be matched, since the packet is within a final limit. */
+static __always_inline u32 behind_limit(u32 number, u64 word)
+{
+	u32 index = number - SLOT_SIGNATURES;
+	struct rate *rate;
+
+	if ((word & WORD_ACTION) != ACTION_LIMIT || word & WORD_MONITOR)
+		return REASON_NONE;
+	rate = rates.lookup(&index);
+	return rate && rate->final ? REASON_NO_RULE : REASON_NONE;
+}
+
 static __always_inline enum reason reason_of(u32 action)
 {
 	if (action == ACTION_LIMIT)
@@ -178,6 +190,7 @@ static __always_inline enum reason reason_of(u32 action)
 }
 
 /* REASON_NONE: the slot is free, expired or in monitor mode, or its action is not for the packet.
+ * REASON_NO_RULE: likewise, and the search is over.
  */
 static __always_inline u32 judge_signature(struct search *search, struct scratch *scratch,
 					   u32 number)
@@ -195,7 +208,7 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 	if (goes_on(search, scratch, number, action)) {
 		if (search->explanation)
 			record(search->explanation, number);
-		return REASON_NONE;
+		return behind_limit(number, word);
 	}
 	return apply_slot(search, number, word, reason_of(action));
 }

@@ -33,13 +33,15 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8
 class Signature:
     """A match: components by name, a network or tests. `state` is live, monitor or expired.
 
-    `over`: whether the packets of a limit come too fast.
+    `over`: whether the packets of a limit come too fast. `final`: those that do not are not matched
+    against later signatures.
     """
 
     components: Mapping[str, Network | Tests]
     action: str  # drop, accept, limit
     state: str = "live"
     over: bool = False
+    final: bool = False
     slot: int = 0
 
 
@@ -68,6 +70,8 @@ def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signatu
             continue
         met.append(signature)
         if signature.action == "limit" and not signature.over:
+            if signature.final and signature.state == "live":
+                break
             continue
         if signature.state == "live":
             names = {"drop": "MATCHED", "accept": "ACCEPTED", "limit": "LIMITED"}

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Random signatures and packets: the loaded program and the reference model must agree."""
 
+import dataclasses
 import os
 import random
 import struct
 import time
 from collections.abc import Iterator
 from ipaddress import ip_network
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,13 +68,14 @@ class Armed:
             word = Slot(ACTIONS[one.action], mode, expires, Spare(one.action == "drop")).pack()
             source.words[slot] = int.from_bytes(word, "little")
             if one.action == "limit":
-                self._pace(slot, one.over)
-            held.append(Signature(one.components, one.action, one.state, one.over, slot))
+                self._pace(slot, one.over, one.final)
+            held.append(dataclasses.replace(one, slot=slot))
         table.install(compile_tables([(m, s) for (m, _), s in zip(ordered, slots, strict=True)]))
         return held
 
-    def _pace(self, slot: int, over: bool) -> None:
-        self.filter.datapath.matches.put_rate(slot, rate_record(Rate(pps=1e9, burst=60)))
+    def _pace(self, slot: int, over: bool, final: bool) -> None:
+        rate = Rate(pps=1e9, burst=60, final=final)
+        self.filter.datapath.matches.put_rate(slot, rate_record(rate))
         self._buckets.put(
             struct.pack("<I", own_bucket(slot)), struct.pack("<Q", FAR if over else 0)
         )
@@ -152,7 +155,8 @@ def random_signatures(
         match, wanted = random_match(rng, pool, lengths)
         state = rng.choice(("live", "live", "monitor", "expired"))
         action = rng.choice(("drop", "drop", "accept", "limit"))
-        found[match] = Signature(wanted, action, state, rng.random() < 0.5)
+        over, final = rng.random() < 0.5, rng.random() < 0.5
+        found[match] = Signature(wanted, action, state, over, final)
     return sorted(found.items(), key=lambda item: precedence(item[0]))
 
 
@@ -227,7 +231,7 @@ def test_limits_share_no_buckets_with_their_neighbours(armed: Armed) -> None:
 
 
 def test_each_destination_has_a_limit_of_its_own(armed: Armed) -> None:
-    def slow(**per: int) -> Rate:
+    def slow(**per: Any) -> Rate:
         return Rate(pps=0.1, burst=0.05, **per)
 
     def to(source: str, destination: str) -> str:

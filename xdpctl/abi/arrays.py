@@ -81,7 +81,7 @@ RATE = np.dtype(
         ("source6", "u8"),
         ("destination6", "u8", 2),
         ("salt", "u4"),
-        ("unused", "u4"),
+        ("final", "u4"),
     ]
 )
 RECORDED = np.dtype([("ns", "u8"), ("bytes", "u8")])

@@ -9,7 +9,9 @@ from xdpctl.base.durations import show_duration
 from xdpctl.base.units import si3
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
+from xdpctl.cli.rules.edit import number
 from xdpctl.client import path
+from xdpctl.model.match import text
 
 app = typer.Typer()
 upstream_app = typer.Typer(
@@ -36,6 +38,7 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
     _announcements(answer["announcements"], form)
     for attack in answer["attacks"]:
         output.out.print(f"{attack['incident']}, {attack['subject']}:", markup=False)
+        _options(attack["options"], form)
         for request in attack["requests"]:
             output.out.print(f"  {request['kind']}: {request['what']}", markup=False)
             output.out.print(f"    cost: {request['cost']}", markup=False)
@@ -43,6 +46,22 @@ def status(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         output.out.print(
             f"  in words: xdpctl incident report {attack['incident']} --for provider", markup=False
         )
+
+
+def _options(options: list[dict[str, Any]], form: Format) -> None:
+    """What can be done, side by side."""
+    if options:
+        columns = ("do", ">takes", ">of people", ">at most", ">then arrives", "")
+        output.table(columns, map(_option, options), form is Format.WIDE)
+
+
+def _option(option: dict[str, Any]) -> tuple[str, ...]:
+    shares = (option[name] for name in ("takes", "people", "at_most", "arrives"))
+    return (
+        option["name"],
+        *("not known" if share is None else f"{share:.1%}" for share in shares),
+        option["says"],
+    )
 
 
 def _peers(peers: list[dict[str, Any]], form: Format) -> None:
@@ -77,9 +96,8 @@ def _announcements(announcements: list[dict[str, Any]], form: Format) -> None:
             output.out.print(f"    cost: {announcement['cost']}", markup=False)
         if form is Format.WIDE:
             output.out.print(f"    {announcement['route']}", markup=False, soft_wrap=True)
-        if announcement["helped_after"] is not None:
-            share, after = announcement["fell_by"], announcement["helped_after"]
-            output.out.print(f"    inbound fell by {share:.0%} after {after:.1f} s", markup=False)
+        if announcement["effect"]:
+            output.out.print(f"    {announcement['effect']}", markup=False)
         if announcement["problem"]:
             output.out.print(f"    {announcement['problem']}", markup=False)
 
@@ -102,6 +120,46 @@ def propose(
     _announcements(answer["proposals"], form)
     if not answer["proposals"]:
         output.out.print("nothing new: it is proposed or announced already, or no peer takes it")
+
+
+@upstream_app.command("announce")
+def announce(
+    context: typer.Context,
+    match: Annotated[
+        str, typer.Option("--match", help="Packets to match: 'udp src-port 53 dst 198.51.100.7'.")
+    ],
+    peer: Annotated[str, typer.Option("--to", help="Name of the peer.")],
+    bps: Annotated[
+        str | None, typer.Option(help="Bits per second that pass: 2M; default: none.")
+    ] = None,
+    blackhole: Annotated[
+        bool, typer.Option("--blackhole", help="Blackhole the destination (RTBH).")
+    ] = False,
+    ttl: Annotated[
+        str | None, typer.Option(help="For how long: 15m; default: upstream.ttl.")
+    ] = None,
+    incident: Annotated[str, typer.Option(help="Incident that tells of it.")] = "",
+    confirm: Annotated[
+        str, typer.Option(help="The victim; needed to drop everything to a protected address.")
+    ] = "",
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Announce a route of your own to a peer, now. It is withdrawn automatically.
+
+    Example: xdpctl upstream announce --match "udp src-port 53 dst 198.51.100.7" --to isp1 --bps 2M
+    """
+    body = {
+        "match": text.parse(match).as_json(),
+        "peer": peer,
+        "bps": number(bps, "bps"),
+        "blackhole": blackhole,
+        "ttl": ttl,
+        "incident": incident,
+        "confirm": confirm,
+    }
+    announcement = options.client(context).call("POST", "/v1/upstream/announcements", json=body)
+    if not printed(announcement, form):
+        _announcements([announcement], form)
 
 
 @upstream_app.command("approve")

@@ -161,6 +161,7 @@ def rate_record(limit: Rate) -> Any:
     record["cost"] = round(cost)
     record["burst_ns"] = round(limit.burst * 1e9)
     record["by_bytes"] = limit.bps > 0
+    record["final"] = limit.final
     record["by_address"] = limit.per != "all"
     record["source4"] = _mask(limit.per_ipv4, 32)
     record["destination4"] = _mask(limit.to_ipv4, 32)

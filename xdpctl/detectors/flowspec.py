@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xdpctl.errors import RuleError
 from xdpctl.model.event import Event, Phase
 from xdpctl.model.match.match import Match
-from xdpctl.model.rate import Rate
+from xdpctl.model.rate import BPS_MAX, PPS_MAX, Rate
 
 ROUTE_TTL = 86_400.0  # seconds; a route is applied until it is withdrawn, and at most this long
 _ALTERNATIVES_MAX = 64
@@ -27,26 +27,37 @@ class Action(NamedTuple):
     """The action of a route: traffic-rate-bytes and -packets a second (RFC 8955 section 7).
 
     0 drops, infinity lets all pass, and None means that there is no such action. `refused` names an
-    action that is not supported.
+    action that is not supported. `in_order`: the order of the routes decides about a packet
+    (section 5.1). Then the first one that matches is the last one, unless it `goes_on` (T bit).
     """
 
     bytes: float | None = None
     packets: float | None = None
     refused: str = ""
+    in_order: bool = False
+    goes_on: bool = False
 
     @property
     def limit(self) -> Rate | None:
-        """The limit; None for a drop. If bytes and packets are given, bytes decide."""
+        """The limit; None for a drop. If bytes and packets are given, bytes decide.
+
+        An exception is a limit that is never reached.
+        """
         if 0 in (self.bytes, self.packets):
             return None
+        final = self.in_order and not self.goes_on
         if _finite(self.bytes):
-            return Rate(bps=max(8 * (self.bytes or 0.0), _SLOWEST))
-        return Rate(pps=max(self.packets or 0.0, _FEWEST))
+            bits = min(max(8 * (self.bytes or 0.0), _SLOWEST), BPS_MAX)
+            return Rate(bps=bits, final=final)
+        if _finite(self.packets):
+            return Rate(pps=min(max(self.packets or 0.0, _FEWEST), PPS_MAX), final=final)
+        return Rate(pps=PPS_MAX, final=final)
 
     @property
-    def reduces(self) -> bool:
-        """Whether the action reduces traffic at all."""
-        return _finite(self.bytes) or _finite(self.packets)
+    def matters(self) -> bool:
+        """Whether it makes a difference: it reduces traffic, or is an exception to other routes."""
+        excepts = self.in_order and not self.goes_on
+        return excepts or _finite(self.bytes) or _finite(self.packets)
 
 
 DISCARD = Action(0.0)
@@ -68,7 +79,7 @@ def event(
     if phase is not Phase.ENDED and action.refused:
         why = f"the route asks for {action.refused}, which is not supported"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
-    if phase is not Phase.ENDED and not action.reduces:
+    if phase is not Phase.ENDED and not action.matters:
         why = "the route does not reduce traffic: it has no finite traffic-rate"
         return Event(phase=phase, id=identity, group=peer, ignored=why)
     limit = action.limit if phase is not Phase.ENDED else None

@@ -69,7 +69,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     `watch` they are only watched, even if they were dropped before. Known flows are spared, unless
     the event is about `known` ones. `finding` is the evidence for the report. `ttl` (seconds) is
     the lifetime that the detector asks for. An end without an id ends all events of its `group`.
-    `ignored` says why nothing is done.
+    `ignored` says why nothing is done. `rank` is the place of a route in its peer's table.
 
     RuleError if there is no id, group or reason to ignore it, or if a field is out of range.
     """
@@ -92,6 +92,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     note: str = ""
     ignored: str = ""
+    rank: str = ""
 
     def __post_init__(self) -> None:
         if not (self.id or self.group or self.ignored):

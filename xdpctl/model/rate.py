@@ -12,7 +12,7 @@ from xdpctl.errors import RuleError
 BURST_MIN, BURST_MAX = 0.05, 60.0  # seconds; the clock's tick is up to 0.01
 PPS_MAX = 1_000_000_000
 _EXACT = 100.0  # a larger rate is shown without decimals
-_BPS_MIN, _BPS_MAX = 1_000, 1_000_000_000_000
+_BPS_MIN, BPS_MAX = 1_000, 1_000_000_000_000
 _FIX = "write all, source, destination, source/24,/56 or destination+source/24"
 
 
@@ -36,7 +36,8 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
     Each source prefix of the length `per_ipv4` or `per_ipv6` has a limit of its own, and so has
     each destination prefix of the length `to_ipv4` or `to_ipv6`. With both, each pair has one. If
     all are 0, there is one limit for all packets. `burst` is the number of seconds whose packets
-    may come at once. RuleError if a field is out of range.
+    may come at once. If it is `final`, packets within the limit are not matched against later rules
+    (RFC 8955 section 5.1). RuleError if a field is out of range.
     """
 
     pps: float = 0.0
@@ -46,6 +47,7 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
     per_ipv6: int = 0
     to_ipv4: int = 0
     to_ipv6: int = 0
+    final: bool = False
 
     def __post_init__(self) -> None:
         if (self.pps > 0) == (self.bps > 0):
@@ -57,8 +59,8 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
                 "limit.pps",
                 f"give 0.1 to {PPS_MAX:,}",
             )
-        if self.bps and not _BPS_MIN <= self.bps <= _BPS_MAX:
-            fix = f"give {_BPS_MIN:,} to {_BPS_MAX:,}"
+        if self.bps and not _BPS_MIN <= self.bps <= BPS_MAX:
+            fix = f"give {_BPS_MIN:,} to {BPS_MAX:,}"
             raise RuleError(f"a limit cannot be {self.bps:g} bits/s", "limit.bps", fix)
         if not BURST_MIN <= self.burst <= BURST_MAX:
             fix = f"give {BURST_MIN:g} to {BURST_MAX:g} seconds"
@@ -91,7 +93,8 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
         number, unit = (self.pps, "pps") if self.pps else (self.bps, "bps")
         whole = number.is_integer() or number >= _EXACT
         rate = f"{number:,.0f} {unit}" if whole else f"{number:g} {unit}"
-        return rate if self.per == "all" else f"{rate} per {self.per}"
+        shared = "" if self.per == "all" else f" per {self.per}"
+        return f"{rate}{shared}{', final' if self.final else ''}"
 
 
 def does(action: str, limit: Rate | None) -> str:
@@ -106,13 +109,15 @@ def _part(name: str, lengths: tuple[int, int]) -> str:
     return f"{name}/{lengths[0]}" + ("" if same else f",/{lengths[1]}")
 
 
-def read_rate(pps: float, bps: float, burst: float | str = 0.1, per: str = "all") -> Rate:
+def read_rate(
+    pps: float, bps: float, burst: float | str = 0.1, per: str = "all", final: bool = False
+) -> Rate:
     """A rate from its parts as users write them; RuleError names the part that is not valid.
 
     `burst` is in seconds or a duration; `per` is what `read_per` takes.
     """
     seconds = parse_duration(burst, "limit.burst") if isinstance(burst, str) else burst
-    return Rate(pps, bps, seconds, **read_per(per))
+    return Rate(pps, bps, seconds, **read_per(per), final=final)
 
 
 def read_per(per: str) -> dict[str, int]:

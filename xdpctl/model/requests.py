@@ -20,7 +20,8 @@ WIDEST_DROP = {4: 8, 6: 16}
 class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     """A request for a rule; times are seconds from now, None for no end.
 
-    `spare` None: see `model.rule.sparing`. RuleError if a field is not valid.
+    `spare` None: see `model.rule.sparing`. `rank`: see `model.rule.Rule`. RuleError if a field is
+    not valid.
     """
 
     match: Match
@@ -33,6 +34,7 @@ class RuleRequest(msgspec.Struct, frozen=True, gc=False):
     spare: Spare | None = None
     limit: Rate | None = None
     priority: int = 0
+    rank: str = ""
     replace: bool = False  # replace the rule on the match instead of extending it
     force: bool = False  # accept even an unusually wide drop
 

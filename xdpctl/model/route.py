@@ -17,7 +17,7 @@ _COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})",
 
 
 class Kind(StrEnum):
-    """A FlowSpec route, which filters, or a blackhole (RTBH), which drops all to an address."""
+    """A FlowSpec route, which filters, or a blackhole (RTBH), which drops all to a prefix."""
 
     FLOWSPEC = "flowspec"
     RTBH = "rtbh"
@@ -50,29 +50,32 @@ class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
 
 
 class Blackhole(msgspec.Struct, frozen=True, tag=Kind.RTBH.value):
-    """A blackhole of one address. `next_hop` is "" as long as no peer is chosen."""
+    """A blackhole of a prefix. `next_hop` is "" as long as no peer is chosen."""
 
     kind: ClassVar[Kind] = Kind.RTBH
     everything: ClassVar[bool] = True
-    address: str
+    rate: ClassVar[int] = 0
+    prefix: str
     next_hop: str = ""
     communities: tuple[str, ...] = ()
 
     @property
     def takes(self) -> Match:
-        """All packets to the address; RuleError if it is not valid."""
+        """All packets to the prefix; RuleError if it is not valid."""
         return matching((("destination", self.destination),))
 
     @property
     def destination(self) -> Prefix:
-        """The address; RuleError if it is not valid."""
-        address = parse_prefix(self.address, "route")
-        if not address.exact:
-            raise RuleError(f"a blackhole is of one address, not of {address}", "route", "")
-        return address
+        """The prefix; RuleError if it is not valid."""
+        return parse_prefix(self.prefix, "route")
 
 
 Route = Flow | Blackhole
+
+
+def long_enough(prefix: Prefix, ipv4: int, ipv6: int) -> bool:
+    """Whether a prefix is at least as long as its family needs."""
+    return prefix.length >= (ipv4 if prefix.family == 4 else ipv6)
 
 
 def is_community(text: str) -> bool:

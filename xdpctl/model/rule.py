@@ -23,6 +23,8 @@ STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that xdpctl adds automati
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
 CONFIRM_MAX = 3600
 PRIORITY_MAX = 32767
+OF_PEERS = PRIORITY_MAX  # of the routes of BGP peers, whose exceptions end the search
+OF_BACKSTOPS = PRIORITY_MAX - 1
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
@@ -62,7 +64,8 @@ class Rule(Deadlines, frozen=True, gc=False):
     A drop or accept of a source alone, with priority 0 and not on trial, is in the table of
     sources, which decides first. All other rules have a `slot` in the kernel. Those of lower
     `priority` are applied first; of equal priority, operators' come before detectors', and then
-    FlowSpec's order applies (RFC 8955 section 5.1). The search goes on after a limit that the
+    FlowSpec's order applies (RFC 8955 section 5.1), to routes of peers as they were sent (`rank`).
+    The search goes on after a limit that the
     packet does not exceed, and after monitor mode. RuleError if the fields do not fit together.
     """
 
@@ -78,6 +81,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     spare: Spare = Spare.NONE
     limit: Rate | None = None
     priority: int = 0
+    rank: str = ""
     slot: int = 0
 
     def __post_init__(self) -> None:
@@ -126,9 +130,11 @@ class Rule(Deadlines, frozen=True, gc=False):
         return in_source_table(self.match, self.action, self.spare, self.priority)
 
     @property
-    def order(self) -> tuple[int, bool, Key]:
+    def order(self) -> tuple[int, bool, str, Key]:
         """The sort key by which matches are applied; of one priority, operators' come first."""
-        return self.priority, automatic(self), precedence(self.match)
+        if self.rank:
+            return self.priority, automatic(self), self.rank, ()
+        return self.priority, automatic(self), "", precedence(self.match)
 
     @property
     def lets_pass(self) -> bool:
@@ -138,11 +144,13 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def etag(self) -> str:
-        """Eight hex digits that differ after any change."""
-        description = self.origin, self.reason, self.tags
-        return _checksum(
-            (*self._verdict, self.spare, *description, self.expires_ns, self.confirm_by_ns)
-        )
+        """Eight hex digits that differ after any change.
+
+        Detectors prolong their rules all the time: that is no change for who enforces one.
+        """
+        ends = () if automatic(self) else (self.expires_ns,)
+        description = self.origin, self.reason, self.tags, *ends, self.confirm_by_ns
+        return _checksum((*self._verdict, self.spare, *description))
 
     @property
     def _verdict(self) -> tuple[object, ...]:

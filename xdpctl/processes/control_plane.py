@@ -50,6 +50,7 @@ from xdpctl.traffic.unusual import Unusual
 from xdpctl.watch.abuse_reports import Reporting
 from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
+from xdpctl.watch.filled import Filled
 from xdpctl.watch.flows import FlowWatch
 from xdpctl.watch.loader_report import LoaderFile, TakenOff
 from xdpctl.watch.peering import Peering
@@ -160,7 +161,8 @@ class ControlPlane:
             )
         )
         tell = self.dispatcher.tell
-        self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, self.sampler.last))
+        filled = Filled(controller, settings.upstream, self.sampler)
+        self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))
         self.peering = self.reporting = None
         if settings.upstream.peers:
             self.peering = add(Peering(controller, settings, self.uplinks, tell))

@@ -14,7 +14,7 @@ from xdpctl.model.match.components import COMPONENTS
 from xdpctl.model.match.components import Kind as Valued
 from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.match.ranges import both
-from xdpctl.traffic.candidates import Choice, choices
+from xdpctl.traffic.candidates import CHOICES, Choice, choices
 from xdpctl.traffic.dimensions import DIMENSIONS, stand
 from xdpctl.traffic.split import BITS, Side, Split, has
 
@@ -37,8 +37,9 @@ def grow(
     is_clean: Callable[[Split], bool],
     ranges: bool = True,
     narrowing: Sequence[str] = _NARROWING,
+    names: Sequence[str] = CHOICES,
 ) -> Match | None:
-    """A match with the `given` components that takes many of the current packets.
+    """A match with the `given` components, and some of `names`, that takes many current packets.
 
     It grows until `is_clean` says that few enough normal packets are left. Without `ranges` the
     match has only single numbers. Values that nearly all of its packets share narrow it, if
@@ -47,7 +48,7 @@ def grow(
     components: dict[str, Value] = {}
     whole = split
     while len(components) < _COMPONENTS_MAX and not is_clean(split):
-        best = max(choices(split, components, ranges), key=_preferred, default=None)
+        best = max(choices(split, components, ranges, names), key=_preferred, default=None)
         if best is None or best.gain < _GAIN * whole.excess:
             break
         components[best.name] = best.value

@@ -4,7 +4,7 @@
 The gain is FOIL's (Quinlan, 1990). Frequent values are tested singly, all other values in bins.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,9 +19,10 @@ from xdpctl.model.match.ranges import Ranges, merged
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.split import BITS, Split
 
-_NUMBERS = (
+CHOICES = (
     *("source_port", "destination_port", "icmp_type", "icmp_code", "packet_length"),
     *("protocol", "dscp", "flow_label", "ttl"),
+    *BITS,
 )
 _FREQUENT = 0.015  # share of the packets with a value that is tested singly
 _SEEN_MIN = 4  # packets with such a value
@@ -42,9 +43,17 @@ class Choice:
     value: Value
 
 
-def choices(split: Split, components: dict[str, Value], ranges: bool = True) -> Iterator[Choice]:
-    """A choice for each component that a box lacks; without `ranges`, of single values only."""
-    for name in (*_NUMBERS, *BITS):
+def choices(
+    split: Split,
+    components: dict[str, Value],
+    ranges: bool = True,
+    names: Iterable[str] = CHOICES,
+) -> Iterator[Choice]:
+    """A choice for each component of `names` that a box lacks.
+
+    Without `ranges`, only single values are chosen.
+    """
+    for name in names:
         if name not in components:
             choice = _bits(split, name) if name in BITS else _numbers(split, name, ranges)
             if choice is not None:

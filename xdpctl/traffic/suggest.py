@@ -22,7 +22,7 @@ from xdpctl.traffic.dimensions import DIMENSIONS, stand
 from xdpctl.traffic.packets import PacketArray
 from xdpctl.traffic.select import takes
 from xdpctl.traffic.split import Side, Split
-from xdpctl.traffic.top import error
+from xdpctl.traffic.top import effective, error
 
 _WHERETO = ("destination", "destination_network")
 _WHERE = (_WHERETO, ("source", "source_network"))
@@ -226,7 +226,6 @@ def _told(match: Match, now: Side, was: Side | None) -> Suggestion:
     chosen = takes(match, now.packets) & unknown(now.packets)
     taken, weights = now.of(chosen), now.packets["weight"].astype(np.float64)
     share = taken.total / now.total
-    effective = float(weights.sum()) ** 2 / float((weights * weights).sum())
     before = rate_before = None
     if was is not None:
         rate_before = float(was.mass[takes(match, was.packets) & unknown(was.packets)].sum())
@@ -236,7 +235,7 @@ def _told(match: Match, now: Side, was: Side | None) -> Suggestion:
         packets=taken.total,
         bits=float((taken.mass * taken.packets["length"]).sum()) * 8,
         share=share,
-        error=error(share, effective),
+        error=error(share, effective(weights)),
         before=before,
         before_error=None if was is None or before is None else error(before, len(was.packets)),
         before_packets=rate_before,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
@@ -68,7 +69,7 @@ def top(
     counts, sizes = np.bincount(places, weights), np.bincount(places, octets)
     known = stand(values)
     order = [place for place in np.argsort(-counts, kind="stable").tolist() if known[place]]
-    effective = total * total / float((weights * weights).sum())
+    samples = effective(weights)
     rows = []
     for place in order[:limit]:
         share, key = float(counts[place]) / total, values[place].item()
@@ -78,7 +79,7 @@ def top(
                 float(counts[place]) / seconds,
                 float(sizes[place]) * 8 / seconds,
                 share,
-                error(share, effective),
+                error(share, samples),
                 _match(by.components(key), where, chosen[places == place]),
             )
         )
@@ -88,9 +89,25 @@ def top(
 
 def error(share: float, samples: float) -> float:
     """The half width of a share's 95 % confidence interval (Agresti and Coull, 1998)."""
+    return _interval(share, samples)[1]
+
+
+def most(share: float, samples: float) -> float:
+    """The upper end of a share's 95 % confidence interval."""
+    return min(1.0, sum(_interval(share, samples)))
+
+
+def _interval(share: float, samples: float) -> tuple[float, float]:
+    """The centre and the half width of the interval."""
     n = samples + _NORMAL_95**2
     centre = (share * samples + _NORMAL_95**2 / 2) / n
-    return _NORMAL_95 * sqrt(centre * (1 - centre) / n)
+    return centre, _NORMAL_95 * sqrt(centre * (1 - centre) / n)
+
+
+def effective(weights: NDArray[np.float64]) -> float:
+    """The number of equal samples that tell as much as samples of these weights (Kish, 1965)."""
+    squares = float((weights * weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
 def _match(

@@ -2,6 +2,7 @@
 """The sampled packets of the last minute."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -73,7 +74,27 @@ class Window:
                 return Seen(np.empty(0, PACKET), 0.0, 0.0, 0)
             ended = self._chunks[-1].ended
             chunks = [c for c in self._chunks if c.begun >= ended - seconds - _CHUNK_SECONDS / 2]
-            chunks = chunks or [self._chunks[-1]]
-            packets = [part for chunk in chunks for part in chunk.packets]
-            missing = sum(chunk.missing for chunk in chunks)
-        return Seen(joined(packets), chunks[0].begun, ended, missing)
+            return _seen(chunks or [self._chunks[-1]])
+
+    def parts(self, begun: float, ended: float, seconds: float) -> list[Seen]:
+        """What was seen between two monotonic times, in parts of about `seconds`, oldest first.
+
+        Incomplete parts are left out.
+        """
+        parts: list[list[_Chunk]] = []
+        with self._lock:
+            for chunk in self._chunks:
+                if chunk.begun < begun or chunk.ended > ended:
+                    continue
+                if not parts or chunk.ended - parts[-1][0].begun > seconds + _CHUNK_SECONDS / 2:
+                    parts.append([])
+                parts[-1].append(chunk)
+            found = [_seen(chunks) for chunks in parts]
+        return [part for part in found if part.seconds >= seconds - _CHUNK_SECONDS]
+
+
+def _seen(chunks: Sequence[_Chunk]) -> Seen:
+    """The packets of these chunks, of which there is at least one."""
+    packets = joined(part for chunk in chunks for part in chunk.packets)
+    missing = sum(chunk.missing for chunk in chunks)
+    return Seen(packets, chunks[0].begun, chunks[-1].ended, missing)

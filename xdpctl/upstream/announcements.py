@@ -7,16 +7,18 @@ They only change the state; the announcer makes the speaker announce what is in 
 import hashlib
 from collections.abc import Iterable
 
-from xdpctl.base.net.prefix import Prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
 from xdpctl.incidents.ledger.by_hand import remark
 from xdpctl.model.announcement import PROPOSED_MAX, Announcement
 from xdpctl.model.effect import Automatic
+from xdpctl.model.match import ranges
+from xdpctl.model.match.components import TCP
 from xdpctl.model.protection import Protection
+from xdpctl.model.route import Flow, Kind, Route
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.peers import Peer
-from xdpctl.upstream.request import Request, for_peer
+from xdpctl.upstream.request import Request
 from xdpctl.upstream.settings import UpstreamSettings
 
 ITSELF, POLICY = "xdpctl", "policy"  # named in records if no person acts
@@ -38,16 +40,17 @@ def propose(
     incident: str,
     by: str | None,
     settings: UpstreamSettings,
+    ttl: float = 0.0,
 ) -> list[Announcement]:
-    """Propose requests to a peer, except those that it does not take or that may not be announced.
+    """Propose requests that a peer takes, except those that may not be announced.
 
     `by` is the person who asks for it, or None. Existing announcements stay as they are. Declined
     ones are proposed again only if a person asks for that. Returns the new announcements.
     QuotaError if too many proposals wait.
     """
     proposals = []
-    for request in (adapted for original in requests if (adapted := for_peer(original, peer))):
-        if refusal(request.victim, settings, draft.state.protection):
+    for request in requests:
+        if refusal(request.route, settings, draft.state.protection):
             continue
         number = identity(peer.name, request)
         standing = draft.announcements.get(number)
@@ -63,6 +66,7 @@ def propose(
             by=by or ITSELF,
             at=draft.now.unix,
             incident=incident,
+            ttl=ttl,
         )
         draft.announcements[number] = new
         record(draft, new.by, "propose", new, incident=incident)
@@ -80,13 +84,20 @@ def _check_room(draft: Draft) -> None:
         )
 
 
-def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) -> str:
-    """Why nothing may be asked about a destination, whoever asks; "" if something may."""
+def refusal(route: Route, settings: UpstreamSettings, protection: Protection) -> str:
+    """Why a route may not be announced, whoever asks; "" if it may.
+
+    A route about a whole prefix may cover addresses of this host: with other components than TCP's
+    it leaves its sessions alone, and a blackhole must be typed.
+    """
+    victim = route.destination
     if not settings.ours(victim):
         return f"{victim} is not in upstream.own, so nobody may be asked to filter it"
+    if not victim.exact and isinstance(route, Flow) and _leaves_tcp(route):
+        return ""
     peers = {end for peer in settings.peers for end in (peer.address, peer.local_address)}
     for addresses, why in (
-        (protection.own, "this host's own address"),
+        (protection.own if victim.exact else (), "this host's own address"),
         (protection.neighbours, "a gateway or routing peer"),
         (peers, "an address of a BGP session"),
     ):
@@ -96,12 +107,21 @@ def refusal(victim: Prefix, settings: UpstreamSettings, protection: Protection) 
     return ""
 
 
+def _leaves_tcp(route: Flow) -> bool:
+    """Whether a route takes nothing of TCP."""
+    protocols = route.takes.get("protocol")
+    return protocols is not None and not ranges.holds(protocols, TCP)
+
+
 def needs_word(announcement: Announcement, protection: Protection) -> bool:
     """Whether a person must type the victim to approve an announcement.
 
-    True if its route takes all packets to a protected prefix, or to a part of one.
+    True if its route takes all packets to a protected prefix, or to a part of one, or blackholes
+    more than one address.
     """
     victim = announcement.victim
+    if announcement.kind is Kind.RTBH and not victim.exact:
+        return True
     inside = next(protection.inside(victim), None)
     return announcement.route.everything and (protection.over(victim) or inside) is not None
 
@@ -109,36 +129,58 @@ def needs_word(announcement: Announcement, protection: Protection) -> bool:
 def approve(
     draft: Draft, number: str, by: str | None, confirm: str, settings: UpstreamSettings
 ) -> Announcement:
-    """Announce what was proposed, for as long as `upstream.ttl` says.
+    """Announce what was proposed, for as long as it says, or else `upstream.ttl`.
 
     `by` is the person who approves it; None for policy. NotFoundError; ConflictError if it is
     announced already; RuleError if it may not be announced; QuotaError if too many are announced;
     UnconfirmedError if the victim must be typed, and was not.
     """
     proposal, peer = _proposal(draft, number, settings)
-    if why := refusal(proposal.victim, settings, draft.state.protection):
+    if why := refusal(proposal.route, settings, draft.state.protection):
         raise RuleError(why, "victim", "")
     if needs_word(proposal, draft.state.protection) and confirm != str(proposal.victim):
+        why = "which is protected" if proposal.victim.exact else "which is many addresses"
         raise UnconfirmedError(
-            f"this takes everything to {proposal.victim}, which is protected",
+            f"this takes everything to {proposal.victim}, {why}",
             "confirm",
             f"type the address: --confirm {proposal.victim}",
         )
-    if sum(entry.announced for entry in draft.announcements.values()) >= settings.most:
+    entries = draft.announcements.values()
+    if sum(entry.announced for entry in entries if entry.peer == peer.name) >= peer.most:
         raise QuotaError(
-            f"{settings.most} routes are announced, which is upstream.most",
+            f"{peer.most} routes are announced to {peer.name}, and it takes no more (its `most`)",
             "id",
             "withdraw one: xdpctl upstream withdraw ID",
         )
     if by is not None:
         draft.settings[POLICY_SETTING] = None  # somebody is here: policy may send again
-    who = by or POLICY
+    who, ttl = by or POLICY, proposal.ttl or settings.ttl
     sent = draft.announcements[number] = proposal.replace(
-        approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(settings.ttl)
+        approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(ttl)
     )
-    record(draft, who, "approve", sent, ttl=settings.ttl)
+    record(draft, who, "approve", sent, ttl=ttl)
     note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
+
+
+def announce(
+    draft: Draft,
+    peer: Peer,
+    request: Request,
+    incident: str,
+    by: str,
+    confirm: str,
+    ttl: float,
+    settings: UpstreamSettings,
+) -> Announcement:
+    """Announce what a person wrote, with the checks of a proposal. Raises what `approve` does."""
+    if why := refusal(request.route, settings, draft.state.protection):
+        raise RuleError(why, "match", "")
+    made = propose(draft, peer, [request], incident, by, settings, ttl)
+    if not made:
+        number = identity(peer.name, request)
+        raise ConflictError(f"{number} has this match already", "match", f"withdraw it: {_SEE}")
+    return approve(draft, made[0].id, by, confirm, settings)
 
 
 def _proposal(draft: Draft, number: str, settings: UpstreamSettings) -> tuple[Announcement, Peer]:

@@ -8,7 +8,7 @@ renewed.
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdpctl.base.durations import show_duration
@@ -16,20 +16,24 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
+from xdpctl.model.match.match import Match
+from xdpctl.model.route import Kind as Route
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
-from xdpctl.upstream.effects import Effects
+from xdpctl.upstream.effects import BEFORE, SETTLES, Effects, Verdict
 from xdpctl.upstream.link import Link
+from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.proposer import Proposer, agreed, session_of
-from xdpctl.upstream.settings import UpstreamSettings
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
 from xdpctl.upstream.stepping_down import Situation, plan
 
 _STEP_SECONDS = 1.0
 _TROUBLE = "announcements to peers are not kept up to date"
 _TURN_SECONDS = 5.0  # for which an announcement that waits for its probe is ordered, repeatedly
+_OVERTIME_SECONDS = 600.0
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -37,20 +41,23 @@ log = logging.getLogger("xdpctl.upstream")
 class Announcer:
     """Makes a step once a second; when woken, it also sends the speaker its orders at once.
 
-    `links` are the uplinks; `tell` notifies people.
+    `links` has the uplinks by their interface. `rates` returns the bits a second that a match took
+    on an uplink between two monotonic times, part by part. `tell` notifies people.
     """
 
     controller: Controller
     settings: UpstreamSettings
     speaker: Speaker
     proposer: Proposer
-    links: Callable[[], Iterable[Link]]
+    links: Mapping[str, Link]
+    rates: Callable[[Uplink, Match, float, float], Sequence[float]]
     tell: Callable[[News], None]
     effects: Effects = field(default_factory=Effects)
-    _before: dict[str, tuple[float, float]] = field(default_factory=dict)  # share, and when
     _since: float = field(init=False)  # Unix time: announcements sent before it are not measured
     _told: set[str] = field(default_factory=set)  # ids that this process sent to the speaker
     _sent: set[str] = field(default_factory=set)  # ids that the speaker has confirmed
+    _ordered: dict[str, tuple[float, int]] = field(default_factory=dict)  # when, and full for
+    _measured: set[str] = field(default_factory=set)  # ids that are announced and measured
     _probed: set[str] = field(default_factory=set)  # ids whose probe this process began
     _beat: PeriodicTask = field(init=False)
     _step_at: float = 0.0
@@ -70,6 +77,11 @@ class Announcer:
         """Send orders now: something was approved or withdrawn, or the speaker has come back."""
         self._beat.wake()
 
+    def look(self) -> None:
+        """Make a step now: a link has become full."""
+        self._step_at = 0.0
+        self._beat.wake()
+
     @property
     def problem(self) -> str:
         """Why the last turn failed; "" if it did not."""
@@ -84,22 +96,34 @@ class Announcer:
 
     def step(self, now: float) -> None:
         """Measure whether announcements help, end those that are over, and propose more."""
-        full = any(link.state.full_for for link in self.links())
+        full = frozenset(p.name for p in self.settings.peers if self._full_for(p))
         self._begin(now)
-        self._measure(now, full)
         self._step_down(full)
+        self._measure(now)
         self.proposer.step(full)
         self._tell_speaker(now)
+
+    def _full_for(self, peer: Peer) -> int:
+        """The seconds for which the uplink of a peer has been full."""
+        uplink = self.settings.uplink_of(peer)
+        return self.links[uplink.interface].state.full_for if uplink else 0
+
+    def _known(self, peer: Peer) -> bool:
+        """Whether it is known what comes through the uplink of a peer."""
+        uplink = self.settings.uplink_of(peer)
+        return uplink is not None and not math.isnan(self.links[uplink.interface].state.share)
 
     def _tell_speaker(self, now: float) -> None:
         """Order the speaker to announce these routes, and for how long.
 
         The order goes out each second, so announcements end automatically once it stops.
         """
-        kernel, announced = self.controller.clock.read().ns, self._announced()
-        overtime = self.settings.most * self.settings.probe  # until the last has had its turn
+        kernel, entries = self.controller.clock.read().ns, self._entries()
+        announced = self._announced()
+        waiting = sum(entry.announced for entry in entries) * self.settings.probe
+        overtime = min(waiting, _OVERTIME_SECONDS)  # until the last has had its turn
         wanted = []
-        for entry in list(self.controller.state.announcements.values()):
+        for entry in entries:
             peer, seconds = self.settings.peer(entry.peer), (entry.expires_ns - kernel) / 1e9
             if entry.id in self._told and seconds > -overtime:
                 seconds = max(seconds, _TURN_SECONDS)  # `step` decides when this announcement ends
@@ -108,8 +132,11 @@ class Announcer:
                 wanted.append(Wanted(route, seconds))
                 self._told.add(entry.id)
                 if route not in announced:
-                    self._before[entry.id] = self._share(), now
+                    self._ordered[entry.id] = now, self._full_for(peer)
         self.speaker.announce(wanted)
+
+    def _entries(self) -> list[Announcement]:
+        return list(self.controller.state.announcements.values())
 
     def _announced(self) -> set[PeerRoute]:
         """The routes that the speaker announces over sessions that are up."""
@@ -122,50 +149,64 @@ class Announcer:
         return routes
 
     def _begin(self, now: float) -> None:
-        """Begin to measure the announcements that the speaker reports, from what arrived before."""
+        """Begin to measure the announcements that the speaker reports from now on."""
         announced, report = self._announced(), self.speaker.report
-        for entry in list(self.controller.state.announcements.values()):
+        for entry in self._entries():
             peer = self.settings.peer(entry.peer)
             if peer is None or PeerRoute(peer.host, entry.route) not in announced or entry.probing:
+                self._measured.discard(entry.id)
                 continue
             if not agreed(session_of(report, peer), entry.kind, entry.victim.family):
                 continue
             if entry.sent_at >= self._since and entry.id not in self._sent:
                 self._say(entry, f"asked AS {peer.peer_as} ({peer.name}) to {entry.what}")
-            if entry.sent_at >= self._since and entry.id not in self.effects.of:
-                share, at = self._before.get(entry.id, (self._share(), now))
-                self.effects.begin(entry.id, share, at)
+            if entry.sent_at >= self._since and entry.id not in self._measured:
+                self._measured.add(entry.id)
+                at, full_for = self._ordered.get(entry.id, (now, self._full_for(peer)))
+                self.effects.begin(entry.id, full_for, 8.0 * entry.route.rate, at)
             self._sent.add(entry.id)
 
-    def _share(self) -> float:
-        """The highest share of an uplink; NaN if none is known."""
-        shares = [share for link in self.links() if not math.isnan(share := link.state.share)]
-        return max(shares, default=math.nan)
-
-    def _measure(self, now: float, full: bool) -> None:
-        """Note by how much each announcement has reduced inbound traffic, or that it has not."""
+    def _measure(self, now: float) -> None:
+        """Note in the incident whether an announcement helps, as soon as that can be told."""
         state = self.controller.state.announcements
-        standing = {k for k, e in list(state.items()) if e.announced and not e.probing}
-        for number, helped in self.effects.look(self._share(), now, standing).items():
-            announcement, effect = state.get(number), self.effects.of[number]
-            if announcement is None:
+        self.effects.keep({k for k, e in list(state.items()) if e.announced})
+        for number, effect in self.effects.of.items():
+            entry = state.get(number)
+            peer = self.settings.peer(entry.peer) if entry else None
+            uplink = self.settings.uplink_of(peer) if peer else None
+            if entry is None or uplink is None or entry.probing or not effect.due(now):
                 continue
-            if helped and effect.helped_after is not None:
-                after = f"{effect.helped_after:.1f} s"
-                self._say(announcement, f"inbound fell by {effect.fell_by:.0%} after {after}")
-            elif full:
-                self._no_help(announcement)
+            at, match = effect.since, entry.route.takes
+            before = self.rates(uplink, match, at - min(BEFORE, effect.full_for), at)
+            after = self.rates(uplink, match, at + SETTLES, now)
+            if effect.judge(before, after, self._disturbed(entry, peer)):
+                self._judged(entry, effect.verdict)
 
-    def _no_help(self, announcement: Announcement) -> None:
-        self.proposer.failed.add(announcement.incident)
-        text = (
-            f"inbound did not fall after {announcement.peer} was asked to {announcement.what}: it "
-            f"may ignore what we send. Call the provider: xdpctl incident report "
-            f"{announcement.incident} --for provider"
+    def _disturbed(self, entry: Announcement, peer: Peer | None) -> str:
+        """Why the rates tell nothing about a route: something else may have changed them."""
+        uplink = self.settings.uplink_of(peer) if peer else None
+        if uplink is not None and self.links[uplink.interface].state.is_full:
+            return "the link is full still, so other traffic may have taken its place"
+        holes = (
+            other
+            for other in self._entries()
+            if other.announced and other.id != entry.id and other.kind is Route.RTBH
         )
-        self._say(announcement, text)
-        title = f"{announcement.peer} does not help"
-        self.tell(News(Kind.ESCALATED, f"{announcement.id} no help", title, text))
+        covering = any(other.victim.covers(entry.victim) for other in holes)
+        return "a blackhole of it was announced, too" if covering else ""
+
+    def _judged(self, entry: Announcement, verdict: Verdict) -> None:
+        text = f"asking {entry.peer} to {entry.what} {verdict}"
+        if not verdict.nothing or verdict.why:
+            self._say(entry, text)
+            return
+        self.proposer.failed.add(entry.incident)
+        text += (
+            ": it may ignore what we send. Call the provider: xdpctl incident report "
+            f"{entry.incident} --for provider"
+        )
+        self._say(entry, text)
+        self.tell(News(Kind.ESCALATED, f"{entry.id} no help", f"{entry.peer} does not help", text))
 
     def _say(self, announcement: Announcement, text: str) -> None:
         log.info("%s: %s", announcement.id, text)
@@ -173,25 +214,25 @@ class Announcer:
             lambda draft: announcements.note(draft, announcement, text, announcements.ITSELF)
         )
 
-    def _step_down(self, full: bool) -> None:
+    def _step_down(self, full: frozenset[str]) -> None:
         """End announcements whose time is over, one by one: withdraw one, and watch the link."""
-        records = list(self.controller.state.announcements.values())
-        announced = [entry for entry in records if entry.announced]
+        announced = [entry for entry in self._entries() if entry.announced]
         standing = {entry.id for entry in announced}
         self._told &= standing
         self._sent &= standing
         self._probed &= standing
-        self._before = {k: before for k, before in self._before.items() if k in self._told}
+        self._ordered = {k: order for k, order in self._ordered.items() if k in standing}
         earlier = {entry.id for entry in announced if entry.sent_at < self._since}
         steps = plan(
             announced,
             Situation(
                 now=self.controller.clock.read().ns,
                 full=full,
-                known=not math.isnan(self._share()),
+                known={peer.name for peer in self.settings.peers if self._known(peer)},
                 told=self._told,
                 sent=self._sent | earlier,
                 probed=self._probed,
+                idle=self._idle,
                 refusal=self._refusal,
             ),
         )
@@ -211,15 +252,19 @@ class Announcer:
         self._probed -= {entry.id for entry in steps.renew}
         self._probed |= {entry.id for entry in steps.probe}
 
+    def _idle(self, announcement: Announcement) -> bool:
+        """Whether nothing arrives of what a limit would let pass, although its link is full."""
+        return announcement.route.rate > 0 and self.proposer.idle(announcement)
+
     def _refusal(self, announcement: Announcement) -> str:
         """Why an announcement must end; "" if it may go on."""
         return announcements.refusal(
-            announcement.victim, self.settings, self.controller.state.protection
+            announcement.route, self.settings, self.controller.state.protection
         )
 
     def _renew(self, draft: Draft, announcement: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
-        until = draft.now.after(self.settings.ttl)
+        until = draft.now.after(announcement.ttl or self.settings.ttl)
         new = announcement.replace(
             probing=False, expires_ns=until, renewed=announcement.renewed + 1
         )
@@ -228,8 +273,6 @@ class Announcer:
         why = "filled again" if announcement.probing else "is still full"
         text = f"the link {why}, so {announcement.peer} is asked again to {announcement.what}"
         announcements.note(draft, new, text, announcements.ITSELF)
-        if announcement.probing:
-            self.effects.of.pop(announcement.id, None)
 
     def _probe(self, draft: Draft, announcement: Announcement) -> None:
         """Withdraw an announcement for a while, to see whether the link fills again."""

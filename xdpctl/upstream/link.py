@@ -6,6 +6,7 @@ than its bytes: on Ethernet (IEEE 802.3), 8 bytes of preamble, 4 of checksum and
 """
 
 import math
+from collections import deque
 from typing import NamedTuple
 
 from xdpctl.base.units import si3
@@ -14,6 +15,7 @@ from xdpctl.upstream.settings import HOT_SECONDS, Uplink
 FRAME_BYTES = 24  # of each frame, besides those that the filter counts
 _LOST_SHARE, _LOST_LEAST = 0.01, 100.0  # of the packets, and packets a second: less is chance
 _FULL = 0.9  # the share from which on an uplink is full
+WATCHED_SECONDS = 10  # in which HOT_SECONDS make a link full, so that pulses count
 _OVER_SECONDS, _OVER_SHARE = 10, 0.2  # so long so far below _FULL: the link is free again
 _TOO_LOW = 1.05  # more than this cannot be: the configured rate is wrong
 
@@ -51,6 +53,11 @@ class State(NamedTuple):
     full_out_for: int = 0
 
     @property
+    def is_full(self) -> bool:
+        """Whether its rate arrives in this second."""
+        return self.share >= _FULL
+
+    @property
     def rate_is_wrong(self) -> bool:
         """Whether more came than the link can carry, so its rate is configured too low."""
         return self.most > _TOO_LOW
@@ -61,7 +68,8 @@ class Link:
 
     def __init__(self, uplink: Uplink) -> None:
         self.uplink = uplink
-        self._hot, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
+        self._hot = deque[bool](maxlen=WATCHED_SECONDS)
+        self._row, self._cool, self._full_for, self._most = 0, 0, 0, 0.0
         self._hot_out = 0
         self.state = State(UNKNOWN, math.nan, 0, 0.0, "")
 
@@ -69,15 +77,17 @@ class Link:
         """Take the next second into account."""
         share = reading.bits / self.uplink.bits_in
         why = self._why(reading, share)
-        self._hot = self._hot + 1 if why else 0
+        self._hot.append(bool(why))
+        self._row = self._row + 1 if why else 0
         calm = not why and not share > _FULL - _OVER_SHARE
         if why or not math.isnan(share):  # an unknown share proves nothing
             self._cool = self._cool + 1 if calm else 0
-        if self._full_for or self._hot >= HOT_SECONDS:
-            self._full_for += 1 if self._full_for else self._hot
+        hot = sum(self._hot)
+        if self._full_for or (why and hot >= HOT_SECONDS):
+            self._full_for += 1 if self._full_for else hot
         if self._cool >= _OVER_SECONDS:
             self._full_for = 0
-        if share > self._most and self._hot >= HOT_SECONDS:
+        if share > self._most and self._row >= HOT_SECONDS:
             self._most = share  # bursts do not count: a single second may exaggerate them
         reason = (why or self.state.why) if self._full_for else ""
         out = reading.sent / self.uplink.bits_out if self.uplink.bits_out else math.nan

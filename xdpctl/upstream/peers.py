@@ -10,12 +10,16 @@ from msgspec import Meta
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.problems import Problems, show
 from xdpctl.base.typed import Address, Table
+from xdpctl.model.match.components import COMPONENTS
+from xdpctl.model.match.match import Match
 from xdpctl.model.names import check_name
 from xdpctl.model.route import is_community
 
 _Number = Annotated[int, Meta(ge=1, le=4_294_967_294)]
 _NAME_MAX = 24  # characters: the origin of its rules is `bgp.` and the name
 BLACKHOLE = "65535:666"  # RFC 7999
+FLOWSPEC = tuple(name for name, component in COMPONENTS.items() if component.of_flowspec)
+ROUTES_MAX = 100
 
 
 class PeerMode(StrEnum):
@@ -34,14 +38,49 @@ class Receive(StrEnum):
     ENFORCE = "enforce"
 
 
-class Peer(Table, frozen=True):
-    """`[[upstream.peers]]`: a BGP neighbour.
+class Takes(Table, frozen=True, kw_only=True):
+    """The requests that a router takes.
 
-    `flowspec`: whether it takes part in FlowSpec (RFC 8955, RFC 8956). `limits`: whether it takes
-    routes that limit instead of dropping. `blackhole` has the communities by which it blackholes an
-    address; empty if it does not. `next_hop` is that of blackhole routes; None for the local
-    address. `receive` says what is done with its routes. At most `receive_most` of them are kept:
-    those towards our own prefixes, or with `receive_any` towards any.
+    `flowspec`: routes of RFC 8955 and RFC 8956, of these `components`, at most `most` at a time.
+    `limits`: also routes that limit instead of dropping. `blackhole` has the communities by which
+    it blackholes; empty if it does not. It blackholes prefixes from the length `blackhole_from` on.
+    `no_export` is added to the communities.
+    """
+
+    flowspec: bool = True
+    limits: bool = True
+    components: tuple[str, ...] = FLOWSPEC
+    most: Annotated[int, Meta(ge=1, le=ROUTES_MAX)] = 20
+    blackhole: tuple[str, ...] = (BLACKHOLE,)
+    blackhole_from: Annotated[int, Meta(ge=8, le=32)] = 32
+    blackhole_from_ipv6: Annotated[int, Meta(ge=16, le=128)] = 128
+    no_export: bool = True
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse communities and components that are not valid."""
+        for text in self.blackhole:
+            if not is_community(text):
+                problems.add(f"{place}.blackhole has {show(text)}; give 65535:666 or 64500:1:666")
+        for name in self.components:
+            if name not in FLOWSPEC:
+                known = ", ".join(FLOWSPEC)
+                problems.add(f"{place}.components has {show(name)}; give some of {known}")
+        if "destination" not in self.components:
+            problems.add(f"{place}.components lacks destination, which each route has")
+
+    def lacks(self, match: Match) -> list[str]:
+        """The components of a match that it does not take."""
+        return [name for name, _ in match.components if name not in self.components]
+
+
+class Peer(Takes, frozen=True):
+    """`[[upstream.peers]]`: a BGP neighbour, and what it takes.
+
+    It is asked about what fills `uplink`; None for the only one. `ttl_security`: both ends are on
+    one link, and nothing that comes from farther is taken (GTSM, RFC 5082). `next_hop` is that of
+    blackhole routes; None for the local address. `receive` says what is done with its routes. At
+    most `receive_most` of them are kept: those towards our own prefixes, or with `receive_any`
+    towards any.
     """
 
     name: str
@@ -49,15 +88,14 @@ class Peer(Table, frozen=True):
     local_address: Address
     peer_as: _Number
     local_as: _Number
+    uplink: str | None = None
     password_file: Path | None = None
     mode: PeerMode = PeerMode.ASK
-    flowspec: bool = True
-    limits: bool = True
-    blackhole: tuple[str, ...] = (BLACKHOLE,)
     next_hop: Address | None = None
     receive: Receive = Receive.OFF
     receive_most: Annotated[int, Meta(ge=1, le=10_000)] = 500
     receive_any: bool = False
+    ttl_security: bool = False
     hold_time: Annotated[int, Meta(ge=3, le=180)] = 90
 
     def check(self, place: str, problems: Problems) -> None:
@@ -68,9 +106,7 @@ class Peer(Table, frozen=True):
             problems.add(f"{place}.name is longer than {_NAME_MAX} characters")
         if self.address.family != self.local_address.family:
             problems.add(f"{place}.local_address is of another family than its address")
-        for text in self.blackhole:
-            if not is_community(text):
-                problems.add(f"{place}.blackhole has {show(text)}; give 65535:666 or 64500:1:666")
+        Takes.check(self, place, problems)
         if self.receive is not Receive.OFF and not self.flowspec:
             problems.add(f"{place}.receive needs flowspec = true")
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proposes what could help while a link is full, the least costly first."""
+"""Proposes to the peer of a full uplink what could help, the least costly first."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
@@ -17,96 +18,129 @@ from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import Report, Session
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.peers import Peer, PeerMode
-from xdpctl.upstream.request import Request, for_peer
+from xdpctl.upstream.request import Request
 from xdpctl.upstream.settings import UpstreamSettings
 
+_IDLE_SECONDS = 30.0  # after which a proposal ends that takes nothing of what fills the link
+_INCIDENTS_MAX = 50
+_ENOUGH_SECONDS = 15.0  # after which announced routes are not enough if the link is full still
 log = logging.getLogger("xdpctl.upstream")
+
+
+class Offer(NamedTuple):
+    """What may be proposed to a peer about an incident."""
+
+    incident: Incident
+    peer: Peer
+    requests: list[Request]
 
 
 @dataclass(slots=True)
 class Proposer:
-    """Proposes for each open incident. `asked` returns an incident's requests; `tell` notifies.
+    """Proposes for each open incident whose victim a full uplink is filled with.
 
-    `failed` has incidents in which FlowSpec did not help, so that a blackhole is proposed.
+    `asked` returns the requests about an incident that a peer takes, beyond what it was asked
+    already. `idle` says whether an announcement takes nothing of what fills its uplink. `tell`
+    notifies. `failed` has incidents in which FlowSpec did not help, so a blackhole is proposed.
     """
 
     controller: Controller
     settings: UpstreamSettings
     speaker: Speaker
-    asked: Callable[[Incident], list[Request]]
+    asked: Callable[[Incident, Peer], list[Request]]
+    idle: Callable[[Announcement], bool]
     tell: Callable[[News], None]
     failed: set[str] = field(default_factory=set)
     problem: str = ""
 
-    def step(self, full: bool) -> None:
-        """Propose if a link is full; drop proposals whose attack is over."""
+    def step(self, full: frozenset[str]) -> None:
+        """Propose to the peers whose uplink is full; drop proposals that are of no use any more."""
         self.problem = ""
         state = self.controller.state
         opened = {key: incident for key, incident in list(state.incidents.items()) if incident.open}
         self.failed &= opened.keys()
         records = list(state.announcements.values())
-        now = self.controller.clock.read().ns
+        now = self.controller.clock.read()
         over = [e for e in records if not e.announced and e.incident not in opened]
-        stale = [e for e in over if (e.expires_ns <= now if e.declined else e.incident)]
+        stale = [e for e in over if (e.expires_ns <= now.ns if e.declined else e.incident)]
+        waiting = [e for e in records if not (e.announced or e.declined or e in over)]
+        idle = [e for e in waiting if e.by == announcements.ITSELF and e.peer in full]
+        idle = [e for e in idle if now.unix - e.at >= _IDLE_SECONDS and self.idle(e)]
         known_ids = {announcement.id for announcement in records}
-        wanted = [
-            (incident, peer, requests)
-            for incident in (opened.values() if full else ())
-            for peer, requests in self.wanted(incident)
-            if _anything_new(peer, requests, known_ids)
+        offers = [
+            offer
+            for incident in _newest(opened.values())
+            for offer in self.offers(incident, full)
+            if any(announcements.identity(offer.peer.name, r) not in known_ids for r in offer[2])
         ]
-        if not (stale or wanted):
+        if not (stale or idle or offers):
             return
 
         def operation(draft: Draft) -> list[Announcement]:
             for announcement in stale:
-                _forget(draft, announcement)
+                _forget(draft, announcement, "the attack is over")
+            for announcement in idle:
+                _forget(draft, announcement, "it takes nothing of what fills the link now")
             proposals: list[Announcement] = []
-            for incident, peer, requests in wanted:
-                proposals += self._propose(draft, peer, requests, incident.id)
-            return [proposal for proposal in proposals if not self._sent_by_policy(draft, proposal)]
+            for offer in offers:
+                proposals += self._propose(draft, offer)
+            return proposals
 
         for proposal in self.controller.submit(operation).result(10):
             self._tell(proposal)
 
-    def _propose(
-        self, draft: Draft, peer: Peer, requests: list[Request], incident: str
-    ) -> list[Announcement]:
-        """Propose to one peer; if too many proposals wait, set `problem`, and go on."""
+    def _propose(self, draft: Draft, offer: Offer) -> list[Announcement]:
+        """Propose to one peer; return what waits. If too much waits, set `problem`, and go on."""
+        incident, peer, requests = offer
         try:
-            return announcements.propose(draft, peer, requests, incident, None, self.settings)
+            made = announcements.propose(draft, peer, requests, incident.id, None, self.settings)
         except QuotaError as error:
             self.problem = str(error)
             return []
-
-    def wanted(self, incident: Incident) -> list[tuple[Peer, list[Request]]]:
-        """The requests for each peer: FlowSpec; a blackhole if that is impossible or failed."""
-        protection = self.controller.state.protection
-        requests = [
-            request
-            for request in self.asked(incident)
-            if not announcements.refusal(request.victim, self.settings, protection)
+        sure = {announcements.identity(peer.name, request) for request in requests if request.sure}
+        return [
+            proposal
+            for proposal in made
+            if not (proposal.id in sure and self._sent_by_policy(draft, peer, proposal))
         ]
+
+    def offers(self, incident: Incident, full: frozenset[str]) -> list[Offer]:
+        """FlowSpec for each peer in `full`; a blackhole if that is impossible or failed."""
+        protection = self.controller.state.protection
         offers = []
         for peer in self.settings.peers:
-            flows = [r for r in requests if r.kind is Kind.FLOWSPEC and self._takes(peer, r)]
-            last = not flows or incident.id in self.failed
-            holes = [r for r in requests if r.kind is Kind.RTBH and self._takes(peer, r)]
-            holes = holes if last else []
-            if peer.announces:
-                offers.append((peer, flows + holes))
+            if not peer.announces or peer.name not in full:
+                continue
+            requests = [
+                request
+                for request in self.asked(incident, peer)
+                if self._takes(peer, request)
+                and not announcements.refusal(request.route, self.settings, protection)
+            ]
+            flows = [request for request in requests if request.kind is Kind.FLOWSPEC]
+            last = incident.id in self.failed or not (flows or self._hopes(incident, peer))
+            offers.append(Offer(incident, peer, requests if last else flows))
         return offers
 
-    def _takes(self, peer: Peer, request: Request) -> bool:
-        """Whether a peer takes routes of that kind and family, as far as is known."""
-        return for_peer(request, peer) is not None and agreed(
-            session_of(self.speaker.report, peer), request.kind, request.victim.family
-        )
+    def _hopes(self, incident: Incident, peer: Peer) -> bool:
+        """Whether FlowSpec that a peer was asked for, or could be, may still be enough."""
+        asked = [
+            entry
+            for entry in list(self.controller.state.announcements.values())
+            if (entry.incident, entry.peer) == (incident.id, peer.name)
+            and entry.kind is Kind.FLOWSPEC
+        ]
+        now = self.controller.clock.read().unix
+        return any(not e.announced or now - e.sent_at < _ENOUGH_SECONDS for e in asked)
 
-    def _sent_by_policy(self, draft: Draft, proposal: Announcement) -> bool:
+    def _takes(self, peer: Peer, request: Request) -> bool:
+        """Whether the session carries routes of that kind and family, as far as is known."""
+        session = session_of(self.speaker.report, peer)
+        return agreed(session, request.kind, request.victim.family)
+
+    def _sent_by_policy(self, draft: Draft, peer: Peer, proposal: Announcement) -> bool:
         """Approve a FlowSpec route for a peer in mode `auto`; a blackhole waits for a person."""
-        peer = self.settings.peer(proposal.peer)
-        if peer is None or peer.mode is not PeerMode.AUTO or proposal.kind is not Kind.FLOWSPEC:
+        if peer.mode is not PeerMode.AUTO or proposal.kind is not Kind.FLOWSPEC:
             return False
         if announcements.policy_stopped(draft) or announcements.needs_word(
             proposal, draft.state.protection
@@ -121,8 +155,13 @@ class Proposer:
 
     def _tell(self, proposal: Announcement) -> None:
         title = f"proposed: ask {proposal.peer} to {proposal.what}"
-        text = f"{title}. Cost: {proposal.cost}\nxdpctl upstream approve {proposal.id}"
+        text = f"{title}. It {proposal.cost}\nxdpctl upstream approve {proposal.id}"
         self.tell(News(NewsKind.ESCALATED, proposal.id, title, text, level=Severity.WARNING))
+
+
+def _newest(incidents: Iterable[Incident]) -> list[Incident]:
+    """The newest incidents; so many fit into a step."""
+    return sorted(incidents, key=lambda incident: -incident.opened_at)[:_INCIDENTS_MAX]
 
 
 def session_of(report: Report | None, peer: Peer) -> Session | None:
@@ -137,14 +176,9 @@ def agreed(session: Session | None, kind: Kind, family: int) -> bool:
     return session is None or not session.families or needed in session.families
 
 
-def _forget(draft: Draft, announcement: Announcement) -> None:
-    """Drop a proposal about an attack that is over, also one that was declined."""
+def _forget(draft: Draft, announcement: Announcement, why: str) -> None:
+    """Drop a proposal, also one that was declined."""
     if announcement.declined:
         draft.announcements[announcement.id] = None
     else:
-        announcements.withdraw(draft, announcement.id, None, "the attack is over")
-
-
-def _anything_new(peer: Peer, requests: list[Request], known_ids: set[str]) -> bool:
-    accepted = (request for request in requests if for_peer(request, peer))
-    return any(announcements.identity(peer.name, request) not in known_ids for request in accepted)
+        announcements.withdraw(draft, announcement.id, None, why)

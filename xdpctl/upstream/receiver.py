@@ -2,7 +2,9 @@
 """Turns the FlowSpec routes of peers into rules, which last as long as the routes.
 
 A route is taken over if its destination is in our own prefixes (RFC 8955 section 6, revised by
-RFC 9117). Its rule has an end, and is renewed for as long as the session is up.
+RFC 9117). Its rule has an end, and is renewed for as long as the session is up. The routes of all
+peers are one table: the first that matches a packet decides (section 5.1). All other rules come
+before them, so an exception that a peer sends lets nothing pass that somebody else drops.
 """
 
 import logging
@@ -18,11 +20,13 @@ from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.detectors.formats import exabgp
 from xdpctl.errors import RuleError, XdpctlError
+from xdpctl.model import tags
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.event import Event, Phase
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rate import PPS_MAX
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import Rule
+from xdpctl.model.rule import OF_PEERS, Rule
 from xdpctl.upstream.peer_routes import Received
 from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.settings import UpstreamSettings
@@ -83,9 +87,9 @@ class Receiver:
         with self._lock:
             received = self.of[peer.name]
             try:
-                for event in exabgp.read(message):
+                for event in exabgp.read_table(message):
                     self._note(peer, received, event)
-            except RuleError as error:
+            except (RuleError, ValueError, OverflowError) as error:
                 log.warning("a message about %s cannot be read: %s", peer.name, error)
         self._beat.wake()
 
@@ -97,7 +101,7 @@ class Receiver:
         elif why:
             received.routes.pop(event.id, None)
             if len(received.refused) < peer.receive_most:
-                received.refused[event.id] = why
+                received.refused[event.id] = f"{event.match or event.id}: {why}"
         elif event.id in received.routes or len(received.routes) < peer.receive_most:
             received.refused.pop(event.id, None)
             received.routes[event.id] = event
@@ -193,7 +197,7 @@ class Receiver:
                 lockout.take(draft, who, _replace, standing, _request(peer, event), who)
                 added += 1
             except XdpctlError as error:
-                unapplied[identity] = str(error)
+                unapplied[identity] = f"{event.match}: {error}"
         if ended or added:
             detail = {"added": added, "ended": ended, "refused": len(unapplied)}
             first = list(unapplied.values())[:3]
@@ -212,13 +216,17 @@ def _replace(draft: Draft, before: Rule | None, request: RuleRequest, who: Calle
 
 
 def _request(peer: Peer, event: Event) -> RuleRequest:
+    """The rule of a route. What reduces traffic is on trial, as all automatic rules are."""
     assert event.match is not None  # noqa: S101  # the caller has checked
+    excepts = event.limit is not None and event.limit.pps == PPS_MAX
     return RuleRequest(
         match=event.match,
         action=Action.LIMIT if event.limit else Action.DROP,
         limit=event.limit,
-        spare=None if event.limit else Spare.KNOWN,
+        spare=Spare.NONE if excepts else Spare.TRIAL,
         mode=_mode(peer),
+        priority=OF_PEERS,
+        rank=event.rank,
         ttl=TTL,
         reason=f"FlowSpec route of AS {peer.peer_as} ({peer.name})",
     )
@@ -229,7 +237,10 @@ def _mode(peer: Peer) -> Mode:
 
 
 def _same(rule: Rule, event: Event, peer: Peer) -> bool:
-    return rule.limit == event.limit and rule.mode is _mode(peer)
+    """Whether a rule does what its route asks, or was softened because that hit people."""
+    softened = tags.SOFTENED in rule.tags
+    placed = (rule.priority, rule.rank) == (OF_PEERS, event.rank)
+    return placed and (softened or rule.limit == event.limit) and rule.mode is _mode(peer)
 
 
 def refusal(settings: UpstreamSettings, peer: Peer, event: Event) -> str:

@@ -1,57 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What to ask of the provider about an attack, in the order in which to ask it. Pure.
 
-First FlowSpec routes of what is dropped here, then a blackhole of the victim (RTBH, RFC 7999), and
-always a letter in words. Each says what it costs whom.
+First the smallest set of FlowSpec routes that takes what fills the link now, then a blackhole of
+the victim (RTBH, RFC 7999). Each says what it takes, and what it costs whom.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xdpctl.abi.constants import FlowState
+import numpy as np
+
+from xdpctl.abi.constants import KEPT_OUT
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
 from xdpctl.errors import RuleError
-from xdpctl.model.match.components import COMPONENTS
-from xdpctl.model.match.match import Match, join
-from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route
-from xdpctl.traffic.select import takes
-from xdpctl.traffic.window import Seen
-from xdpctl.upstream.bgp import syntax
-from xdpctl.upstream.link import State
-from xdpctl.upstream.peers import BLACKHOLE, Peer
+from xdpctl.model.match.match import Match
+from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route, long_enough
+from xdpctl.upstream.costs import Cost, hits_nobody, percent, spares, taken, weigh
+from xdpctl.upstream.filling import LEAST_SHARE, NOTHING, Filling
+from xdpctl.upstream.peers import Peer, Takes
+from xdpctl.upstream.routes import ENOUGH, smallest
 from xdpctl.upstream.settings import Uplink
 
-_LEAST = 20  # packets, for a share to mean anything
-_ROUTES_MAX = 5
-_LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
-
-
-class Dropped(NamedTuple):
-    """A match whose packets are dropped or limited here, and how many so far.
-
-    `spares`: packets of known flows, or of established connections, pass here nevertheless;
-    `limits`: other packets pass here up to a rate.
-    """
-
-    match: Match
-    packets: int
-    spares: bool
-    limits: bool = False
+ANYBODY = Takes()  # a router that takes all of RFC 8955 and RFC 7999
+AT_ONCE = 10  # routes about one victim
+LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
 
 
 class Request(NamedTuple):
     """One request: a route, and in words what it does and what it costs.
 
-    `collateral` says what it hits besides the attack, `more` what else it costs. `drop` is the
-    request to a peer that takes no limits; "" if dropping would hit too much.
+    `sure`: what it takes was dropped here anyway, or is more than usual, and nothing of it belongs
+    to people. Only such a request may be sent without asking a person.
     """
 
     route: Route
     what: str
-    collateral: str
-    more: str = ""
-    drop: str = ""
+    cost: str
+    taken: Cost
+    sure: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -62,128 +49,131 @@ class Request(NamedTuple):
         """The destination of the route."""
         return self.route.destination
 
-    @property
-    def cost(self) -> str:
-        """What it costs whom."""
-        return "; ".join(part for part in (self.more, self.collateral) if part)
 
+class Option(NamedTuple):
+    """Something that can be done, beside the others: what it takes, and what then arrives.
 
-def requests(victim: Prefix, dropped: Sequence[Dropped], uplink: Uplink) -> list[Request]:
-    """The requests about an attack on a victim, the least costly first."""
-    towards = ((drop, _narrowed(drop.match, victim)) for drop in dropped)
-    possible = [(drop, narrowed) for drop, narrowed in towards if narrowed]
-    largest = sorted(possible, key=lambda pair: -pair[0].packets)[:_ROUTES_MAX]
-    rate = int(uplink.bits_in * _LIMIT_SHARE / max(len(largest), 1))
-    flows = [_flowspec(drop, victim, rate, *narrowed) for drop, narrowed in largest]
-    return [*flows, _blackhole(victim)] if victim.exact else flows
-
-
-def letter(subject: str, proposed: Sequence[Request], uplink: Uplink, state: State) -> str:
-    """A letter to the provider's NOC, while the attack goes on."""
-    flows = [request for request in proposed if request.kind is Kind.FLOWSPEC]
-    lines = [
-        f"- {flow.what}{'; to drop it is as good' if flow.drop else ''}\n"
-        f"  {syntax.text(flow.route)}"
-        for flow in flows
-    ] or [f"- filter or rate-limit what is sent to {subject}"]
-    blackhole = [request for request in proposed if request.kind is Kind.RTBH]
-    fallback = (
-        f"If you cannot filter, please blackhole {subject} until we write again.\n"
-        if blackhole
-        else ""
-    )
-    full = bool(state.full_for)
-    why = f"Our link to you ({uplink.interface} here) carries {si3(uplink.bits_in)}bit/s."
-    if full:
-        why += f" It is full: {state.why}. What we drop on our side comes too late."
-    return (
-        f"Subject: DDoS in progress against {subject}{': our link is full' if full else ''}\n\n"
-        f"Hello,\n\n{subject} is under attack. {why}\n\n"
-        "Please, on your side of the link:\n" + "\n".join(lines) + f"\n\n{fallback}"
-        "Please tell us when it is in place.\n"
-    )
-
-
-def _flowspec(
-    dropped: Dropped, victim: Prefix, rate: int, takes: Match, widened: list[str]
-) -> Request:
-    """A request to limit what is dropped here: some arrives, so the end of the attack shows."""
-    towards = "" if dropped.match.get("destination") else f" towards {victim}"
-    packets, more = f"{dropped.match}{towards}", ""
-    if widened:
-        more = f"also what has another {' and '.join(widened)}, which FlowSpec does not know"
-    exact = not (widened or dropped.limits)
-    return Request(
-        route=Flow(str(takes), rate // 8),
-        what=f"limit {packets} to {si3(rate)}bit/s",
-        collateral=_collateral(dropped),
-        more=more,
-        drop=f"drop {packets}" if exact else "",
-    )
-
-
-def _narrowed(match: Match, victim: Prefix) -> tuple[Match, list[str]] | None:
-    """A match in FlowSpec components, towards a victim; and the names of those FlowSpec lacks.
-
-    They are left out, so a route may take more packets than the match, and never fewer. None if no
-    packet to the victim can match, or packets to others do.
+    `arrives` is the share of the uplink that is left, at least; `people` the share of what known
+    flows send that is lost, `at_most` its bound. None: not known.
     """
-    components = dict(match.components)
-    if not victim.covers(components.setdefault("destination", victim)):
-        return None
-    widened = [name for name in components if not COMPONENTS[name].of_flowspec]
-    remaining = {name: value for name, value in components.items() if name not in widened}
-    try:
-        return join(remaining), widened
-    except RuleError:  # the match is for the other family
-        return None
+
+    name: str
+    takes: float
+    people: float | None
+    at_most: float | None
+    arrives: float
+    says: str
 
 
-def _collateral(dropped: Dropped) -> str:
-    if dropped.spares:
-        return "it also hits known flows, which pass here: how many of those match was not measured"
-    return "whom else it hits was not measured"
+def requests(
+    found: Filling,
+    victim: Prefix,
+    uplink: Uplink,
+    takes: Takes = ANYBODY,
+    most: int = AT_ONCE,
+) -> list[Request]:
+    """The requests about an attack on a victim that a router takes, the least costly first.
 
-
-def _blackhole(victim: Prefix) -> Request:
-    return Request(
-        route=Blackhole(str(victim), communities=(BLACKHOLE, NO_EXPORT)),
-        what=f"drop everything to {victim}",
-        collateral="",
-        more=f"nobody reaches {victim} any more, and whether the attack goes on cannot be seen",
-    )
-
-
-def for_peer(request: Request, peer: Peer) -> Request | None:
-    """The request as a peer takes it; None if it does not."""
-    route = request.route
-    if isinstance(route, Flow):
-        if not peer.flowspec or not (peer.limits or request.drop):
-            return None
-        if peer.limits:
-            return request
-        return request._replace(route=Flow(route.match), what=request.drop)
-    if not peer.blackhole or peer.blackhole_hop.family != request.victim.family:
-        return None
-    hop = text_of(peer.blackhole_hop)
-    return request._replace(route=Blackhole(route.address, hop, (*peer.blackhole, NO_EXPORT)))
-
-
-def measured(request: Request, sample: Seen | None) -> Request:
-    """The request with a measured cost: the share of its packets that belong to known flows.
-
-    Known flows pass here, but the provider does not know them. `sample` is None if nothing is
-    observed.
+    At most `most` of them are FlowSpec routes, if the attack has a part in what fills the link.
     """
-    if sample is None:
-        return request
-    packets = sample.packets[takes(request.route.takes, sample.packets)]
-    packets = packets[packets["flow"] != FlowState.NOT_ASKED]
-    if len(packets) < _LEAST:
-        return request
-    weights = packets["weight"].astype(float)
-    share = weights[packets["flow"] == FlowState.KNOWN].sum() / weights.sum()
-    looked = f"of {len(packets):,} packets in {sample.seconds:.0f} s"
-    shown = "none" if not share else f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
-    text = f"{shown} of what it takes now belongs to known flows, which pass here ({looked})"
-    return request._replace(collateral=text)
+    asked: list[Request] = []
+    if takes.flowspec and found.towards(victim).attack >= LEAST_SHARE * uplink.bits_in:
+        matches = smallest(found, victim, takes.components, min(most, takes.most))
+        rate = int(uplink.bits_in * LIMIT_SHARE / max(len(matches), 1)) if takes.limits else 0
+        made = (flowspec(found, victim, match, rate) for match in matches)
+        asked += [one for one in made if rate or one.taken.people is None or spares(one.taken)]
+    if _blackholes(takes, victim):
+        asked.append(blackhole(found, victim, takes))
+    return asked
+
+
+def written(peer: Peer, match: Match, rate: int | None, found: Filling | None) -> Request:
+    """A person's own request: limit a match to so many bits a second, drop it (0), or blackhole it.
+
+    `rate` is None for a blackhole; `found` is None if nothing is observed. RuleError if the peer
+    does not take it.
+    """
+    victim = match.get("destination")
+    if victim is None:
+        raise RuleError("a route has a destination", "match", "add dst, with one of your prefixes")
+    now = found or NOTHING
+    if rate is None:
+        if match.narrowing - {"destination"}:
+            raise RuleError("a blackhole has a destination only", "match", "give only dst")
+        if not _blackholes(peer, victim):
+            raise RuleError(f"{peer.name} does not blackhole {victim}", "match", "see its settings")
+        return blackhole(now, victim, peer)
+    if not peer.flowspec:
+        raise RuleError(f"{peer.name} takes no FlowSpec", "peer", "ask for a blackhole")
+    if lacking := peer.lacks(match):
+        named = " and ".join(lacking)
+        raise RuleError(f"{peer.name} does not take {named}", "match", "leave that out")
+    if rate and not peer.limits:
+        raise RuleError(f"{peer.name} takes no limits", "bps", "leave the rate out, to drop")
+    return flowspec(now, victim, match, rate)
+
+
+def flowspec(found: Filling, victim: Prefix, match: Match, rate: int) -> Request:
+    """A request to limit what a match takes to so many bits a second; 0 to drop it.
+
+    With a limit some of it arrives, so the end of the attack shows.
+    """
+    cost = weigh(found, victim, [match])
+    verb = f"limit {match} to {si3(rate)}bit/s" if rate else f"drop {match}"
+    sure = hits_nobody(cost) and (found.usual or _dropped_here(found, match))
+    return Request(Flow(str(match), rate // 8), verb, str(cost), cost, sure)
+
+
+def blackhole(found: Filling, victim: Prefix, takes: Takes) -> Request:
+    """A request to drop everything to a victim, by the communities of a router."""
+    hop = text_of(takes.blackhole_hop) if isinstance(takes, Peer) else ""
+    communities = (*takes.blackhole, *([NO_EXPORT] if takes.no_export else []))
+    route = Blackhole(str(victim), hop, communities)
+    inside = found.towards(victim)
+    cost = weigh(found, victim, [route.takes])
+    lost = f" ({si3(inside.people.total)}bit/s of known flows)" if inside.judged else ""
+    who = f"any address of {victim}" if not victim.exact else str(victim)
+    says = f"nobody reaches {who} any more{lost}, and whether the attack goes on cannot be seen"
+    return Request(route, f"drop everything to {victim}", says, cost)
+
+
+def options(
+    found: Filling, victim: Prefix, asked: Sequence[Request], uplink: Uplink
+) -> list[Option]:
+    """Doing nothing, the FlowSpec routes together, and the blackhole, side by side."""
+    inside = found.towards(victim)
+    whole = found.others.total + found.people.total
+    rows = [Option("nothing", 0.0, None, None, whole / uplink.bits_in, "the link stays as it is")]
+    flows = [one.route for one in asked if isinstance(one.route, Flow)]
+    if flows:
+        cost = weigh(found, victim, [flow.takes for flow in flows])
+        gone = cost.attack + (cost.people or 0.0) * inside.people.total
+        left = min(sum(8 * flow.rate for flow in flows), gone)
+        says = f"{len(flows)} {'route' if len(flows) == 1 else 'routes'}"
+        says += (
+            "" if cost.share >= ENOUGH else f": {percent(cost.share)} of the attack is too little"
+        )
+        share = (whole - gone + left) / uplink.bits_in
+        rows.append(Option("flowspec", cost.share, cost.people, cost.at_most, share, says))
+    for one in asked:
+        if one.kind is Kind.RTBH:
+            lost = inside.others.total + inside.people.total
+            known = 1.0 if inside.judged else None
+            share = (whole - lost) / uplink.bits_in
+            rows.append(Option("blackhole", 1.0, known, known, share, f"of {one.victim}"))
+    return rows
+
+
+def _dropped_here(found: Filling, match: Match) -> bool:
+    """Whether nearly all that a match takes is dropped here already."""
+    hit = taken([match], found.others.packets)
+    mass = found.others.mass[hit]
+    dropped = np.isin(found.others.packets["reason"][hit], KEPT_OUT)
+    return bool(mass.sum()) and float(mass[dropped].sum()) >= ENOUGH * float(mass.sum())
+
+
+def _blackholes(takes: Takes, victim: Prefix) -> bool:
+    """Whether a router blackholes prefixes of that family and length."""
+    long = long_enough(victim, takes.blackhole_from, takes.blackhole_from_ipv6)
+    hop = not isinstance(takes, Peer) or takes.blackhole_hop.family == victim.family
+    return bool(takes.blackhole) and hop and long

@@ -19,7 +19,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.operations.default_limits import DefaultLimit, bring
 from xdpctl.errors import RuleError, XdpctlError
 from xdpctl.model.backstop import BACKSTOP, CLASSES, BackstopSettings, backstops, match_of
-from xdpctl.model.rule import PRIORITY_MAX
+from xdpctl.model.rule import OF_BACKSTOPS
 from xdpctl.traffic.bests import Bests, Rates, rates
 from xdpctl.traffic.sampler import Sampler
 
@@ -97,7 +97,7 @@ class Backstops:
         ]
         if self._settings.learn:
             limits += self._unproved({limit.match.id for limit in limits})
-        self._controller.submit(lambda draft: bring(draft, limits, BACKSTOP, PRIORITY_MAX)).result(
+        self._controller.submit(lambda draft: bring(draft, limits, BACKSTOP, OF_BACKSTOPS)).result(
             _ANSWER_SECONDS
         )
 

@@ -12,7 +12,8 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.upstream.announcements import POLICY_SETTING
+from xdpctl.upstream import announcements
+from xdpctl.upstream.announcements import ITSELF, POLICY_SETTING
 from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.bgp.messages import (
     Anew,
@@ -25,7 +26,7 @@ from xdpctl.upstream.bgp.messages import (
     Whole,
 )
 from xdpctl.upstream.bgp.speaker import Bridged
-from xdpctl.upstream.peers import Peer, PeerMode
+from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposer import Proposer, session_of
 from xdpctl.upstream.receiver import Receiver, refusal
 from xdpctl.upstream.settings import UpstreamSettings
@@ -47,10 +48,12 @@ class Peering:
         self._controller, self._tell = controller, tell
         self.settings: UpstreamSettings = settings.upstream
         self.speaker = Bridged(settings.speaker_socket, self._hear)
-        proposer = Proposer(controller, self.settings, self.speaker, uplinks.asked, tell)
+        filled = uplinks.filled
+        proposer = Proposer(controller, self.settings, self.speaker, filled.more, filled.idle, tell)
         self.announcer = Announcer(
-            controller, self.settings, self.speaker, proposer, uplinks.links.values, tell
+            controller, self.settings, self.speaker, proposer, uplinks.links, filled.rates, tell
         )
+        uplinks.became_full = self.announcer.look
         self.receiver = Receiver(
             controller, self.settings.peers, partial(refusal, self.settings), self.frozen
         )
@@ -101,7 +104,12 @@ class Peering:
             if session is None or not session.up:
                 why = session.why if session else "the speaker was started without it"
                 warnings.append(f"there is no BGP session with {peer.name} ({peer.host}): {why}")
-            elif session.beyond:
+            elif lacking := [k for k in _wanted(peer) if k not in session.families]:
+                warnings.append(
+                    f"{peer.name} does not take {' and '.join(lacking)} in this session: have it "
+                    "enabled there, or change its settings"
+                )
+            if session and session.beyond:
                 warnings.append(
                     f"{peer.name} sent {session.beyond:,} FlowSpec routes more than are kept "
                     f"(receive_most = {peer.receive_most:,})"
@@ -158,5 +166,25 @@ class Peering:
         def operation(draft: Draft) -> None:
             action = "upstream.session.up" if up else "upstream.session.down"
             draft.note("xdpctl", action, peer.name, address=peer.host, why=why)
+            for entry in list(draft.announcements.values()):
+                if entry.announced and not entry.probing and entry.peer == peer.name:
+                    announcements.note(draft, entry, _gone(peer, entry, up, why), ITSELF)
 
         self._controller.submit(operation)
+
+
+def _wanted(peer: Peer) -> list[str]:
+    """The families that a session needs for what the peer is asked, in ExaBGP's words."""
+    family = f"ipv{peer.address.family}"
+    flows = peer.flowspec and (peer.announces or peer.receive is not Receive.OFF)
+    return [
+        *([f"{family} flow"] if flows else []),
+        *([f"{family} unicast"] if peer.announces and peer.blackhole else []),
+    ]
+
+
+def _gone(peer: Peer, entry: Announcement, up: bool, why: str) -> str:
+    """What a change of a session means for something that is announced."""
+    if up:
+        return f"the session with {peer.name} is up, so it is asked to {entry.what}"
+    return f"the session with {peer.name} ended ({why}), so it does not {entry.what} any more"

@@ -7,46 +7,43 @@ from collections.abc import Callable
 import numpy as np
 
 from xdpctl.base.durations import show_duration
-from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.units import si3
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.errors import RuleError
 from xdpctl.incidents.ledger.by_hand import remark
-from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
-from xdpctl.traffic.window import Seen
+from xdpctl.upstream.filling import NOTHING
+from xdpctl.upstream.letter import letter
 from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
-from xdpctl.upstream.request import Dropped, Request, measured, requests
+from xdpctl.upstream.request import Option, Request, options, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
+from xdpctl.watch.filled import Filled, subject
 
 _SECONDS, _NOTE_SECONDS = 1.0, 600.0
-_LOOKED_SECONDS = 10.0  # of packets that show what a request would cost
 _TROUBLE = "the uplinks are not watched"
 log = logging.getLogger("xdpctl.upstream")
 
 
 class UplinkWatch:
-    """Judges each uplink once a second; `tell` is called with what people should hear of.
-
-    `seen` returns the packets of the last seconds, None if nothing is observed.
-    """
+    """Judges each uplink once a second; `tell` is called with what people should hear of."""
 
     def __init__(
         self,
         controller: Controller,
         settings: UpstreamSettings,
         tell: Callable[[News], None],
-        seen: Callable[[float], Seen | None],
+        filled: Filled,
     ) -> None:
-        self._seen = seen
+        self.filled = filled
         self._controller, self.settings, self._tell = controller, settings, tell
+        self.became_full: Callable[[], None] = lambda: None  # called after its victims are known
         self._rates = figures.Rates()
         self.links = {uplink.interface: Link(uplink) for uplink in settings.uplinks}
+        self._full: set[str] = set()
         self.absent: tuple[str, ...] = ()
         # by open incident: the Unix time of its last note that an uplink is full, and whether a
         # note that it is free has followed
@@ -72,6 +69,12 @@ class UplinkWatch:
             )
             if bool(was.full_for) != bool(link.state.full_for):
                 self._changed(link, was.full_for)
+        for name, link in self.links.items():
+            if link.state.full_for:
+                self.filled.report(link.uplink, link.state.why, now)
+                if name not in self._full:
+                    self.became_full()
+        self._full = {name for name, link in self.links.items() if link.state.full_for}
 
     def _reading(self, uplink: Uplink, now: float, counters: figures.Counters) -> Reading:
         """The rates of the last second; the filter counts each packet before it drops any."""
@@ -113,42 +116,29 @@ class UplinkWatch:
             "provider. xdpctl upstream status"
         )
 
-    def asked(self, incident: Incident) -> list[Request]:
-        """What to ask of the provider about an incident; nothing if its victim is no address."""
-        try:
-            victim = parse_prefix(incident.subject, "subject")
-        except RuleError:
-            return []
-        uplink = self.fullest()
+    def letter(self, incident: Incident) -> str:
+        """A letter about an incident to the provider of the fullest uplink; "" without any."""
+        uplink, victim = self.fullest(), subject(incident)
         if uplink is None:
-            return []
-        sample = self._seen(_LOOKED_SECONDS)
-        return [measured(request, sample) for request in requests(victim, self._dropped(), uplink)]
+            return ""
+        found, state = self.filled.of(uplink) or NOTHING, self.links[uplink.interface].state
+        asked = requests(found, victim, uplink) if victim else []
+        return letter(incident, victim, found, asked, uplink, state, self.settings)
+
+    def compared(self, incident: Incident) -> tuple[list[Request], list[Option]]:
+        """What to ask of any provider about an incident, and what else can be done."""
+        uplink, victim = self.fullest(), subject(incident)
+        if uplink is None or victim is None:
+            return [], []
+        found = self.filled.of(uplink) or NOTHING
+        asked = requests(found, victim, uplink)
+        return asked, options(found, victim, asked, uplink)
 
     def fullest(self) -> Uplink | None:
         """The uplink with the highest share; the first one if none is known."""
         links = list(self.links.values())
         ranked = sorted(links, key=lambda link: -np.nan_to_num(link.state.share))
         return ranked[0].uplink if ranked else None
-
-    def _dropped(self) -> list[Dropped]:
-        """The rules that take packets here, with how many each has hit."""
-        controller = self._controller
-        taking = [
-            rule
-            for rule in list(controller.state.matches.values())
-            if rule.mode is Mode.ENFORCE and rule.action in (Action.DROP, Action.LIMIT)
-        ]
-        hits = controller.hits_of(taking)
-        return [
-            Dropped(
-                rule.match,
-                hit.packets,
-                rule.spare is not Spare.NONE,
-                rule.action is Action.LIMIT,
-            )
-            for rule, hit in zip(taking, hits, strict=True)
-        ]
 
     def full(self) -> list[str]:
         """The uplinks that are full, a sentence each."""

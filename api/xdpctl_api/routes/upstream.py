@@ -19,19 +19,25 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
+from xdpctl.model.route import Blackhole
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.upstream import announcements
 from xdpctl.upstream.announcements import refusal
-from xdpctl.upstream.request import letter
+from xdpctl.upstream.request import written
+from xdpctl.upstream.settings import TTL_MOST
+from xdpctl.watch.filled import subject
 from xdpctl.watch.peering import Peering
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
+from xdpctl_api.shapes.common import seconds
 from xdpctl_api.shapes.upstream import (
+    AnnounceIn,
     AnnouncementOut,
     ApproveIn,
     AttackOut,
     FreezeIn,
+    OptionOut,
     PeerOut,
     ProposalsOut,
     ProposeIn,
@@ -75,8 +81,13 @@ def _upstream(ctx: ControlPlane) -> UpstreamOut:
 
 
 def _attack(ctx: ControlPlane, incident: Incident) -> AttackOut:
-    requests = [request_out(request) for request in ctx.uplinks.asked(incident)]
-    return AttackOut(incident=incident.id, subject=incident.subject, requests=requests)
+    asked, compared = ctx.uplinks.compared(incident)
+    return AttackOut(
+        incident=incident.id,
+        subject=incident.subject,
+        requests=[request_out(request) for request in asked],
+        options=[OptionOut(**option._asdict()) for option in compared],
+    )
 
 
 def _peers(peering: Peering | None) -> list[PeerOut]:
@@ -116,28 +127,59 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     peers = [peer for peer in peering.settings.peers if body.peer in (None, peer.name)]
     if not peers:
         raise NotFoundError(f"there is no peer {body.peer!r}; see GET /v1/upstream")
-    requests = await asyncio.to_thread(ctx.uplinks.asked, incident)
-    if why := next(
-        (
-            why
-            for request in requests
-            if (why := refusal(request.victim, peering.settings, ctx.controller.state.protection))
-        ),
-        "",
-    ):
+    filled, victim = ctx.uplinks.filled, subject(incident)
+    hole = Blackhole(str(victim))
+    if victim and (why := refusal(hole, peering.settings, ctx.controller.state.protection)):
         raise RuleError(why, "incident", "see upstream.own")
+    asked = [
+        (peer, await asyncio.to_thread(filled.asked, incident, uplink, peer))
+        for peer in peers
+        if peer.announces and (uplink := peering.settings.uplink_of(peer))
+    ]
 
     def operation(draft: Draft) -> list[Announcement]:
         proposals: list[Announcement] = []
-        for peer in peers:
-            if peer.announces:
-                proposals += announcements.propose(
-                    draft, peer, requests, incident.id, who.name, peering.settings
-                )
+        for peer, requests in asked:
+            proposals += announcements.propose(
+                draft, peer, requests, incident.id, who.name, peering.settings
+            )
         return proposals
 
     proposals = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
     return ProposalsOut(proposals=_out(ctx, proposals))
+
+
+@router.post(
+    "/announcements",
+    status_code=201,
+    responses=refusals(
+        NotFoundError, ConfigError, RuleError, ConflictError, QuotaError, UnconfirmedError
+    ),
+)
+async def announce(body: AnnounceIn, who: Operator, ctx: Ctx) -> AnnouncementOut:
+    """Announce a route that a person wrote; it is withdrawn automatically after `ttl`."""
+    peering = _peering(ctx)
+    settings, peer = peering.settings, peering.settings.peer(body.peer)
+    if peer is None or not peer.announces:
+        raise NotFoundError(f"{body.peer!r} is no peer that may be asked; see GET /v1/upstream")
+    if body.incident and body.incident not in ctx.controller.state.incidents:
+        raise NotFoundError(f"there is no incident {body.incident!r}; see GET /v1/incidents")
+    ttl = seconds(body.ttl, "ttl") or settings.ttl
+    if ttl > TTL_MOST:
+        raise RuleError(f"ttl is {ttl:g} s", "ttl", "give at most a day")
+    uplink = settings.uplink_of(peer)
+    found = await asyncio.to_thread(ctx.uplinks.filled.of, uplink) if uplink else None
+    rate = None if body.blackhole else int(body.bps or 0)
+    request = written(peer, body.match.match(), rate, found)
+
+    def operation(draft: Draft) -> Announcement:
+        return announcements.announce(
+            draft, peer, request, body.incident, who.name, body.confirm, ttl, settings
+        )
+
+    made = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    peering.announcer.wake()
+    return _out(ctx, [made])[0]
 
 
 @router.post(
@@ -204,10 +246,7 @@ async def read_letter(incident_id: str, who: Operator, ctx: Ctx) -> LetterOut:
     incident = ctx.controller.state.incidents.get(incident_id)
     if incident is None:
         raise NotFoundError(f"there is no incident {incident_id[:40]!r}; see GET /v1/incidents")
-    watch = ctx.uplinks
-    uplink = watch.fullest()
-    if uplink is None:
+    text = await asyncio.to_thread(ctx.uplinks.letter, incident)
+    if not text:
         raise ConfigError("no uplink is configured: add upstream.uplinks to the configuration")
-    requests = await asyncio.to_thread(watch.asked, incident)
-    state = watch.links[uplink.interface].state
-    return LetterOut(text=letter(incident.subject, requests, uplink, state))
+    return LetterOut(text=text)

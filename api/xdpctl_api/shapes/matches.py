@@ -77,10 +77,13 @@ class LimitIn(Strict):
         "lengths: source/24,/56, destination+source/24",
         examples=["destination"],
     )
+    final: bool = Field(
+        default=False, description="Packets within the limit are not matched against later rules"
+    )
 
     def rate(self) -> Rate:
         """The same limit as the model's Rate; RuleError if it is not valid."""
-        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per)
+        return read_rate(self.pps or 0.0, self.bps or 0.0, self.burst, self.per, self.final)
 
 
 class LimitOut(Strict):
@@ -90,6 +93,7 @@ class LimitOut(Strict):
     bps: float | None
     burst: float
     per: str
+    final: bool = Field(description="Packets within it are not matched against later rules")
 
 
 def limit_out(rate: Rate) -> LimitOut:
@@ -99,4 +103,5 @@ def limit_out(rate: Rate) -> LimitOut:
         bps=rate.bps or None,
         burst=rate.burst,
         per=rate.per,
+        final=rate.final,
     )

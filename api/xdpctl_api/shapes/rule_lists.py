@@ -29,7 +29,7 @@ from xdpctl_api.shapes.rules import rule_out
 
 _SIGNED = "m;"  # prefix of cursors among other matches, which follow the rules on sources
 _RATE_SECONDS = 10.0
-_CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);(.{1,4000})")
+_CURSOR = re.compile(r"(-?[0-9]{1,5});([01]);([0-9a-f~]{0,8000});(.{1,4000})")
 
 
 class Filters(Strict):
@@ -82,7 +82,7 @@ class ListQuery(Filters):
     """A page of a listing."""
 
     limit: int = Field(default=100, ge=1, le=10_000)
-    cursor: str | None = Field(default=None, max_length=4_200, description=CURSOR_TEXT)
+    cursor: str | None = Field(default=None, max_length=12_300, description=CURSOR_TEXT)
     sort: Literal["address", "hits", "rate"] = Field(
         default="address",
         description="hits: the rules that hit most since they were added; rate: those that hit "
@@ -139,16 +139,17 @@ def _standing(ctx: ControlPlane, cursor: str | None) -> Iterator[Rule]:
 def _cursor(rule: Rule) -> str:
     """The cursor after a rule; it works even if the rule is removed in the meantime."""
     if rule.by_source is None:
-        priority, of_detector, _ = rule.order
-        return f"{_SIGNED}{priority};{of_detector:d};{rule.match}"
+        priority, of_detector, rank, _ = rule.order
+        return f"{_SIGNED}{priority};{of_detector:d};{rank};{rule.match}"
     return rule.id
 
 
-def _place(cursor: str) -> tuple[int, bool, Key]:
+def _place(cursor: str) -> tuple[int, bool, str, Key]:
     match = _CURSOR.fullmatch(cursor.removeprefix(_SIGNED))
     if not match:
         raise misread(cursor)
-    return int(match[1]), match[2] == "1", precedence(text.parse(match[3]))
+    found = text.parse(match[4])
+    return int(match[1]), match[2] == "1", match[3], () if match[3] else precedence(found)
 
 
 def page(

@@ -14,12 +14,14 @@ from xdpctl.model.route import Kind
 from xdpctl.upstream.announcements import needs_word
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.bgp.messages import Told
+from xdpctl.upstream.effects import Verdict
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposer import agreed, session_of
 from xdpctl.upstream.request import Request
 from xdpctl.watch.peering import Peering
-from xdpctl_api.shapes.common import Strict, timestamp
+from xdpctl_api.shapes.common import Duration, Strict, timestamp
+from xdpctl_api.shapes.matches import MatchOrText
 
 _REASONS = 20
 State = Literal["proposed", "announced", "probing"]
@@ -48,7 +50,20 @@ class RequestOut(BaseModel):
     kind: Kind
     route: str = Field(description="In the syntax of ExaBGP")
     what: str
-    cost: str = Field(description="What it costs, and whom")
+    cost: str = Field(description="What it takes, and whom that costs what")
+
+
+class OptionOut(BaseModel):
+    """Something that can be done about an attack, beside the others."""
+
+    name: Literal["nothing", "flowspec", "blackhole"]
+    takes: float = Field(description="Share of the attack's bytes that it takes")
+    people: float | None = Field(
+        description="Share of what known flows send there that is lost; null: not known"
+    )
+    at_most: float | None = Field(description="Not more than this, with 95 % confidence")
+    arrives: float = Field(description="Share of the uplink's rate that then arrives, at least")
+    says: str = Field(description="What else is to be said about it")
 
 
 class AttackOut(BaseModel):
@@ -57,6 +72,7 @@ class AttackOut(BaseModel):
     incident: str
     subject: str
     requests: list[RequestOut]
+    options: list[OptionOut] = Field(description="Side by side, with doing nothing")
 
 
 class PeerOut(BaseModel):
@@ -98,8 +114,10 @@ class AnnouncementOut(BaseModel):
     renewed: int
     told: bool = Field(description="The speaker was told and has accepted it")
     problem: str
-    fell_by: float | None = Field(description="Share of the arriving traffic that stopped")
-    helped_after: float | None = Field(description="Seconds until a fifth less arrived")
+    effect: str = Field(description="Whether it helped, in words; empty until it is announced")
+    helped: tuple[float, float] | None = Field(
+        description="It takes from this to that share of its packets; null: not known"
+    )
 
 
 class UpstreamOut(BaseModel):
@@ -124,6 +142,24 @@ class ProposeIn(Strict):
 class ApproveIn(Strict):
     """The approval of a proposal."""
 
+    confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")
+
+
+class AnnounceIn(Strict):
+    """A route that a person writes, for one peer."""
+
+    match: MatchOrText
+    peer: str = Field(max_length=64)
+    bps: float | None = Field(
+        default=None,
+        ge=1_000,
+        le=1e12,
+        allow_inf_nan=False,
+        description="Bits a second that pass; null: none, all is dropped",
+    )
+    blackhole: bool = Field(default=False, description="A blackhole (RTBH) instead of FlowSpec")
+    ttl: Duration | None = Field(default=None, description="null: as upstream.ttl says")
+    incident: str = Field(default="", max_length=64, description="The incident that tells of it")
     confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")
 
 
@@ -197,6 +233,7 @@ def announcement_out(
 ) -> AnnouncementOut:
     """An announcement, with its state at the BGP speaker, and its effect."""
     told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
+    verdict = effect.verdict if effect else None
     state: State = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
@@ -218,9 +255,14 @@ def announcement_out(
         renewed=announcement.renewed,
         told=told is not None and not told.problem,
         problem=_problem(announcement, told, peering),
-        fell_by=_known(effect.fell_by) if effect and effect.helped_after is not None else None,
-        helped_after=effect.helped_after if effect else None,
+        effect=str(verdict) if verdict else "",
+        helped=_helped(verdict) if verdict else None,
     )
+
+
+def _helped(verdict: Verdict) -> tuple[float, float] | None:
+    known = verdict.helped and not verdict.why
+    return (round(verdict.low, 3), round(verdict.high, 3)) if known else None
 
 
 def _problem(announcement: Announcement, told: Told | None, peering: Peering) -> str:

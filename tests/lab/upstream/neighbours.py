@@ -13,7 +13,9 @@ from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.lab.waits import eventually
 
-SPEAKER = "exabgp server"  # of its command line
+VICTIM = "198.51.100.7"
+DNS = f"udp src-port 53 dst {VICTIM}"
+SPEAKER = "exabgp_main server"  # of its command line
 SETTINGS = """
 interfaces = [{name = "isp0", side = "outside"}, "scrub0"]
 [upstream]
@@ -70,18 +72,14 @@ class Site:
     def peer(self, name: str) -> dict[str, Any]:
         return next(peer for peer in self.upstream()["peers"] if peer["name"] == name)
 
-    def proposals(self, victim: str = "198.51.100.7") -> list[dict[str, Any]]:
-        """Open an incident about a victim, and return its proposals."""
-        call = self.box.client.call
-        call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
-        incident = call("POST", "/v1/incidents", json={"victim": victim})["id"]
-        answer = call("POST", "/v1/upstream/proposals", json={"incident": incident})
-        proposals: list[dict[str, Any]] = answer["proposals"]
-        return proposals
+    def announce(self, match: str = DNS, **more: Any) -> dict[str, Any]:
+        """Announce a route to the provider, by hand."""
+        body = {"match": match, "peer": "isp1", "confirm": f"{VICTIM}/32", **more}
+        made: dict[str, Any] = self.box.client.call("POST", "/v1/upstream/announcements", json=body)
+        return made
 
-    def approve(self, proposal: dict[str, Any]) -> None:
-        where = f"/v1/upstream/announcements/{proposal['id']}"
-        self.box.client.call("POST", where, json={"confirm": proposal["victim"]})
+    def blackhole(self) -> dict[str, Any]:
+        return self.announce(f"dst {VICTIM}", blackhole=True)
 
     def rules(self) -> list[str]:
         """The matches of the scrubbing centre's rules."""

@@ -17,8 +17,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report import drawing
+from tests.lab.upstream import twelve as twelve_attacks
 from tests.lab.upstream.neighbours import SPEAKER, Site, between
-from tests.lab.upstream.scene import RATE, VICTIM, Scene, played
+from tests.lab.upstream.scene import RATE, Scene
+from tests.lab.upstream.scene import played as scene_played
+from tests.lab.upstream.twelve import Result, played
 
 _TRIALS, _RECEIVED, _HOSTILE, _WATCHED_SECONDS = 30, 20, 10_000, 12
 _BRIDGE = "xdpctl.upstream.bgp.bridge"
@@ -85,13 +88,12 @@ class Watch:
 
 def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
     """Play an attack to its end; return the table's rows, the curve, and the incident's notes."""
-    with played() as scene:
+    with scene_played() as scene:
         scene.configure(ttl="20s")
         scene.box.start()
         until(scene.up)
         call = scene.box.client.call
         call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
-        incident = call("POST", "/v1/incidents", json={"victim": VICTIM})["id"]
         watch = Watch(scene)
         with watch.watching():
             before = scene.lost(40)
@@ -119,6 +121,7 @@ def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
             watch.note("flood ends")
             until(lambda: not scene.upstream()["announcements"], 90)
             watch.note("withdrawn")
+        (incident,) = (each["id"] for each in call("GET", "/v1/incidents")["incidents"])
         notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
     rows = [
         ("the link is full → proposed", f"{proposed:.1f} s", "5 s"),
@@ -134,16 +137,13 @@ def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
 def asked(site: Site) -> list[float]:
     """Seconds from the request to FRR's table, of announcements one after the other, sorted."""
     seconds = []
-    flow = site.proposals()[0]
-    incident = site.box.client.call("GET", "/v1/incidents")["incidents"][0]["id"]
     for _ in range(_TRIALS):
         began = time.perf_counter()
-        site.approve(flow)
+        flow = site.announce(bps=2_000_000)
         until(site.frr.flowspec, pause=0)
         seconds.append(time.perf_counter() - began)
         site.box.client.call("DELETE", f"/v1/upstream/announcements/{flow['id']}")
         until(lambda: not site.frr.flowspec())
-        site.box.client.call("POST", "/v1/upstream/proposals", json={"incident": incident})
     return sorted(seconds)
 
 
@@ -191,7 +191,7 @@ def killed(words: str) -> float:
     """The seconds that the provider lacks a route after SIGKILL of a process of the box."""
     with between() as site:
         site.start()
-        site.approve(site.proposals()[0])
+        site.announce(bps=2_000_000)
         until(site.frr.flowspec)
         at = ended = time.perf_counter()
         victim = site.send(words, signal.SIGKILL)
@@ -236,6 +236,33 @@ def speaking() -> list[str]:
     ]
 
 
+_TWELVE = (
+    "| attack | provider | proposed after the link was full | in its table after | takes of the "
+    "attack | of people | pages lost before, after | said of the effect |\n"
+    "|---|---|---|---|---|---|---|---|\n"
+)
+
+
+def twelve() -> str:
+    """The table of the twelve attacks, with each provider's router."""
+    return _TWELVE + "".join(_result(one) for name in twelve_attacks.MADE for one in played(name))
+
+
+def _result(one: Result) -> str:
+    cells = (
+        *(one.case, one.router, _known(one.proposed_after, "{:.1f} s")),
+        _known(one.in_table_after, "{:.3f} s"),
+        *(_known(share, "{:.1%}") for share in (one.attack_taken, one.people_taken)),
+        f"{_known(one.lost_before, '{:.0%}')}, {_known(one.lost_after, '{:.0%}')}",
+        one.effect or one.said,
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _known(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
 def main() -> None:
     """`python -m tests.lab.upstream.page docs/results`."""
     folder = Path(sys.argv[1])
@@ -248,7 +275,8 @@ def main() -> None:
         "![The share of the link that arrives over time](../img/upstream.svg)\n\n"
         f"The incident tells of it:\n\n{story}\n\n"
         "| what | measured | bar |\n|---|---|---|\n"
-        f"{_rows(zip(_SPEAKING, speaking(), _BARS, strict=True))}\n{_END}"
+        f"{_rows(zip(_SPEAKING, speaking(), _BARS, strict=True))}\n\n"
+        f"## Twelve attacks\n\n{twelve()}{_END}"
     )
     with drawing.style():
         drawing.save(picture(watch), folder.parent / "img" / "upstream.svg")

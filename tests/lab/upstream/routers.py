@@ -4,6 +4,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import need
+from tests.lab.upstream import tables
+from tests.lab.upstream.tables import Shown
 from xdpctl.lab.namespaces import Host, LabError
 from xdpctl.lab.waits import until
 
@@ -88,6 +91,10 @@ class Frr:
         text = self.vtysh("show bgp ipv4 flowspec detail")
         return [part.strip() for part in text.split("BGP flowspec entry:")[1:]]
 
+    def shown(self) -> list[Shown]:
+        """All that it is asked to filter."""
+        return [*map(tables.frr, self.flowspec()), *map(tables.blackhole, self.routes())]
+
     def routes(self) -> dict[str, Any]:
         """Its IPv4 routes by prefix."""
         routes = self.show("show bgp ipv4 unicast json")["routes"]
@@ -133,12 +140,12 @@ def needed() -> None:
 class Gobgp:
     """gobgpd in a namespace, of AS 64497, with one neighbour: it sends FlowSpec routes."""
 
-    def __init__(self, host: Host, address: str, neighbor: str) -> None:
+    def __init__(self, host: Host, address: str, neighbor: str, asn: int = 64497) -> None:
         self.host = host
         self.folder = _folder("xdpctl-gobgp-")
         self.api = f"unix://{self.folder}/api.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor))
+        (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor, asn))
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -165,6 +172,19 @@ class Gobgp:
             routes += [str(path) for listed in paths for path in listed if path.get("neighbor-ip")]
         return routes
 
+    def shown(self) -> list[Shown]:
+        """All that it is asked to filter."""
+        flows, holes = (
+            json.loads(self.run(f"global rib -a {family} -j"))
+            for family in ("ipv4-flowspec", "ipv4")
+        )
+        paths = [path for listed in flows.values() for path in listed] if flows else []
+        return [*map(tables.gobgp, paths), *map(tables.blackhole, holes or ())]
+
+    def stop(self) -> None:
+        """End it."""
+        self.kill()
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
@@ -173,13 +193,13 @@ class Gobgp:
             self._process = None
 
 
-def _gobgpd(address: str, neighbor: str) -> str:
+def _gobgpd(address: str, neighbor: str, asn: int) -> str:
     families = "".join(
         f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{name}"\n'
         for name in ("ipv4-unicast", "ipv4-flowspec", "ipv6-flowspec")
     )
     return (
-        f'[global.config]\nas = 64497\nrouter-id = "{address}"\n'
+        f'[global.config]\nas = {asn}\nrouter-id = "{address}"\n'
         f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{neighbor}"\npeer-as = 64500\n'
         f"[neighbors.transport.config]\npassive-mode = true\n{families}"
     )
@@ -222,6 +242,11 @@ class Bird:
     def routes(self) -> str:
         """Its IPv4 routes."""
         return self.run("show route table master4 all").partition("Table master4:")[2].strip()
+
+    def shown(self) -> list[Shown]:
+        """All that it is asked to filter."""
+        holes = re.findall(r"^(\d[\d.]+/\d+)", self.routes(), re.MULTILINE)
+        return [*tables.bird(self.flowspec()), *map(tables.blackhole, holes)]
 
     def stop(self) -> None:
         """End it."""

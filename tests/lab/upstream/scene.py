@@ -80,26 +80,13 @@ class Enforcement:
 
     def _run(self) -> None:
         while not self._stopping.wait(0.01):
-            rules = [rule for text in self.frr.flowspec() if (rule := _nft(text))]
-            rules += [f"ip daddr {route} drop" for route in self.frr.routes()]
-            wanted = tuple(sorted(rules))
+            wanted = tuple(sorted(route.nft for route in self.frr.shown()))
             if wanted != self._rules:
                 for rule in wanted:
                     self.seen_at.setdefault(rule, time.monotonic())
                 lines = "; ".join(f"add rule ip line f {rule}" for rule in wanted)
                 self.host.sh("nft", f"flush chain ip line f; {lines}")
                 self._rules = wanted
-
-
-def _nft(text: str) -> str:
-    """The nftables rule of a FlowSpec route that FRR shows; "" for other routes."""
-    destination = re.search(r"Destination Address (\S+)", text)
-    port = re.search(r"Source Port = (\d+)", text)
-    rate = re.search(r"FS:rate (\d+)", text)
-    if not destination or "IP Protocol = 17" not in text or not port or not rate:
-        return ""
-    over = f"limit rate over {rate[1]} bytes/second " if int(rate[1]) else ""
-    return f"ip daddr {destination[1]} udp sport {port[1]} {over}drop"
 
 
 @dataclass

@@ -13,17 +13,16 @@ from tests.lab.upstream.routers import Bird, Frr
 from xdpctl.lab.waits import eventually
 
 
-def test_approved_routes_reach_the_provider_and_withdrawn_ones_leave(site: Site) -> None:
+def test_announced_routes_reach_the_provider_and_withdrawn_ones_leave(site: Site) -> None:
     site.start()
-    flow, hole = site.proposals()
-    assert not site.frr.flowspec(), "nothing has been approved"
-    site.approve(flow)
+    assert not site.frr.flowspec()
+    site.announce(bps=2_000_000)
     assert eventually(lambda: site.frr.flowspec())
     (text,) = site.frr.flowspec()
     assert "Destination Address 198.51.100.7/32" in text
     assert "IP Protocol = 17" in text
-    assert "FS:rate 250000" in text, "a tenth of the link, in bytes"
-    site.approve(hole)
+    assert "FS:rate 250000" in text, "in bytes"
+    site.blackhole()
     assert eventually(lambda: site.frr.routes())
     detail = str(site.frr.show("show bgp ipv4 unicast 198.51.100.7/32 json"))
     assert "blackhole" in detail.lower()
@@ -42,8 +41,8 @@ def test_bird_accepts_flowspec_and_blackhole_routes_as_well(site: Site) -> None:
         bird.start()
         site.configure(isp="limits = false")
         site.start()
-        for proposal in site.proposals():
-            site.approve(proposal)
+        site.announce()
+        site.blackhole()
         assert eventually(lambda: bird.flowspec() and bird.routes())
         assert "dst 198.51.100.7/32; proto 17; sport 53;" in bird.flowspec()
         assert "0x80060000, 0x0" in bird.flowspec(), "traffic-rate 0 (RFC 8955 section 7.1)"
@@ -59,7 +58,7 @@ def test_routes_of_one_peer_never_reach_another(site: Site) -> None:
     site.gobgp.flow("match destination 198.51.100.9/32 protocol udp then discard")
     site.gobgp.run("global rib add 198.51.100.9/32 community 65535:666")
     assert eventually(lambda: site.rules())
-    site.approve(site.proposals()[0])
+    site.announce(bps=2_000_000)
     assert eventually(lambda: site.frr.flowspec())
     time.sleep(1)
     assert len(site.frr.flowspec()) == 1, "only our own routes"
@@ -70,7 +69,7 @@ def test_routes_survive_sigkill_of_each_process_in_turn(site: Site) -> None:
     """Routes with time left stay or are announced again; without any process they are withdrawn."""
     site.configure(ttl="10m")
     site.start()
-    site.approve(site.proposals()[0])
+    site.announce(bps=2_000_000)
     assert eventually(lambda: site.frr.flowspec())
     for words in ("xdpctl.upstream.bgp.bridge", SPEAKER, "xdpctl_api"):
         victim = site.send(words, signal.SIGKILL)
@@ -88,7 +87,7 @@ def _another(site: Site, words: str, before: int) -> bool:
 def test_routes_end_on_time_while_the_control_plane_is_away(site: Site) -> None:
     site.configure(ttl="6s")
     site.start()
-    site.approve(site.proposals()[0])
+    site.announce(bps=2_000_000)
     began = time.monotonic()
     assert eventually(lambda: site.frr.flowspec())
     site.send("xdpctl_api", signal.SIGSTOP)
@@ -103,7 +102,7 @@ def test_routes_end_on_time_while_the_control_plane_is_away(site: Site) -> None:
 def test_a_hanging_speaker_is_reported_and_loses_its_session(site: Site) -> None:
     site.configure(isp="hold_time = 3")
     site.start()
-    site.approve(site.proposals()[0])
+    site.announce(bps=2_000_000)
     assert eventually(lambda: site.frr.flowspec())
     hanging = site.send(SPEAKER, signal.SIGSTOP)
     try:

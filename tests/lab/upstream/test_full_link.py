@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import need
 from tests.lab.upstream.routers import needed
-from tests.lab.upstream.scene import VICTIM, Scene, played
+from tests.lab.upstream.scene import Scene, played
 from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 
@@ -26,7 +26,6 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
     assert eventually(scene.up)
     call = scene.box.client.call
     call("POST", "/v1/rules", json={"match": "udp src-port 53", "action": "drop"})
-    incident = call("POST", "/v1/incidents", json={"victim": VICTIM})["id"]
     assert scene.lost() == 0
     with scene.flood(HANG_SECONDS):
         assert eventually(lambda: scene.share() > 0.9)
@@ -36,6 +35,7 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
         assert eventually(scene.proposed)
         proposal = scene.proposed()
         assert proposal is not None
+        assert "src-port 53" in proposal["what"]
         scene.box.cli("upstream", "approve", proposal["id"])
         assert eventually(lambda: scene.line.rules)
         assert eventually(lambda: scene.share() < 0.3)
@@ -45,6 +45,7 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
         assert eventually(lambda: scene.line.rules)
     assert eventually(lambda: not scene.upstream()["announcements"]), "no command was needed"
     assert eventually(lambda: not scene.line.rules)
+    (incident,) = (each["id"] for each in call("GET", "/v1/incidents")["incidents"])
     notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
-    for said in ("asked AS 64496", "inbound fell by", "whether it is needed", "filled again"):
+    for said in ("asked AS 64496", "helped by", "whether it is needed", "filled again"):
         assert any(said in text for text in notes), (said, notes)

@@ -198,6 +198,9 @@ def test_exabgp_messages_announce_withdraw_and_end_routes() -> None:
     assert "does not reduce traffic" in read("exabgp", route("origin:1:1", **DST))[0].ignored
     for other in ("mark 46", "redirect:64500:12", "copy-to-nexthop"):
         assert f"asks for {other}" in read("exabgp", route(other, **DST))[0].ignored
+    assert "rate-limit:nan" in read("exabgp", route("rate-limit:nan", **DST))[0].ignored
+    (wide,) = read("exabgp", route(destination_ipv4=["198.51.100.77/24"]))
+    assert str(wide.match) == "dst 198.51.100.0/24", "trailing bits are ignored"
     assert "not a component" in read("exabgp", route(colour=["=1"]))[0].ignored
     assert read("exabgp", route(source_ipv4=["203.0.113.0/24"]))[0].sources
 
@@ -210,6 +213,17 @@ def test_exabgp_messages_announce_withdraw_and_end_routes() -> None:
         ({"tcp_flags": ["=syn+push", "!=urgent+ns"]}, "flags syn+psh,!urg+ae"),
         ({"fragment": ["=not-a-fragment"]}, "fragment !later&!first"),
         ({"icmp_type": ["=echo-request", ">=11&<=12"]}, "icmp-type 8,11-12"),
+        (
+            {"icmp_type": [">=router-advertisement&<=timestamp-reply", "=extended-echo-reply"]},
+            "icmp-type 9-14,43",
+        ),
+        (
+            {"protocol": ["=igmp", "=rsvp", "=ah", ">=ospf&<=ipip", "=pim"]},
+            "proto 2,46,51,89-94,103",
+        ),
+        ({"protocol": ["!=tcp&!=udp"]}, "proto 0-5,7-16,>=18"),
+        ({"source_port": ["true"]}, "src-port 0-65535"),
+        ({"source_port": ["=53", ">=1024&false"]}, "src-port 53"),
     ],
 )
 def test_exabgp_flags_are_read_in_its_own_syntax(theirs: dict[str, Any], ours: str) -> None:
@@ -220,6 +234,11 @@ def test_exabgp_flags_are_read_in_its_own_syntax(theirs: dict[str, Any], ours: s
 def test_exabgp_routes_that_no_match_can_express_are_ignored() -> None:
     many = "&".join(["fin+syn+rst+ack"] * 6)
     unheld: tuple[dict[str, Any], ...] = (
+        {"source_port": ["false"]},
+        {"source_port": ["=ssh"]},
+        {"source_port": ["53="]},
+        {"destination_ipv4": ["198.51.100.2/33"]},
+        {"destination_ipv4": ["198.51.100.2/x"]},
         {"tcp_flags": [many]},
         {"destination_ipv6": ["2001:db8::1/128/8"]},
     )

@@ -4,7 +4,7 @@
 import pytest
 
 from xdpctl.errors import RuleError
-from xdpctl.model.rate import Rate, read_per, read_rate
+from xdpctl.model.rate import read_per, read_rate
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_an_invalid_scope_names_the_field(given: str) -> None:
 
 def test_a_limit_per_pair_is_also_per_source() -> None:
     for per, by_source in (("source", True), ("destination", False), ("destination+source", True)):
-        assert Rate(pps=1, **read_per(per)).by_source is by_source
+        assert read_rate(1, 0, per=per).by_source is by_source

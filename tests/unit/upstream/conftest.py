@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
-from tests.support.upstream import table
+from tests.support.upstream import PEER, table
 from tests.unit.upstream.site import Site, asked_about
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
@@ -31,7 +31,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def settings() -> UpstreamSettings:
-    return table(ttl=60, probe=10, most=2)
+    return table(PEER | {"most": 2}, ttl=60, probe=10)
 
 
 @pytest.fixture

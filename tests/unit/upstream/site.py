@@ -2,6 +2,7 @@
 """A site whose link the test fills: an announcer, a proposer, and a speaker that only listens."""
 
 from tests.support.fakes import ROOT, FakeClock
+from tests.support.flooded import amplified, earlier, filled, packets, people
 from tests.support.upstream import FakeSpeaker
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
@@ -9,19 +10,23 @@ from xdpctl.incidents.ledger.by_hand import open_incident
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.event import Attack
 from xdpctl.model.incident import Incident
-from xdpctl.model.match.text import parse
+from xdpctl.model.match.match import Match
 from xdpctl.model.route import Kind
 from xdpctl.notify.changes import News
 from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.link import Link, Reading
+from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.proposer import Proposer
-from xdpctl.upstream.request import Dropped, Request, requests
-from xdpctl.upstream.settings import UpstreamSettings
+from xdpctl.upstream.request import Request, requests
+from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
 
-def asked_about(victim: str, settings: UpstreamSettings) -> list[Request]:
-    dropped = [Dropped(parse("udp src-port 53"), 1_000, spares=True)]
-    return requests(parse_prefix(victim, "victim"), dropped, settings.uplinks[0])
+def asked_about(victim: str, settings: UpstreamSettings, peer: Peer | None = None) -> list[Request]:
+    """The requests of a peer about DNS answers to a victim."""
+    usual = earlier(packets(50, victim, source_port=5_000))
+    found = filled(people(to=victim), amplified(to=victim), before=usual)
+    takes = peer or settings.peers[0]
+    return requests(found, parse_prefix(victim, "victim"), settings.uplinks[0], takes)
 
 
 def opened(control: Controller, victim: str = "198.51.100.99") -> Incident:
@@ -35,19 +40,30 @@ class Site:
     """An announcer with a link that the test fills, and a speaker that does what it is told."""
 
     def __init__(self, control: Controller, settings: UpstreamSettings, clock: FakeClock) -> None:
-        self.control, self.clock, self.seconds = control, clock, 0.0
+        self.control, self.clock, self.seconds = control, clock, 100.0
+        self.settings, self.idle, self.shares = settings, False, list[tuple[float, float]]()
         self.speaker, self.link = FakeSpeaker(), Link(settings.uplinks[0])
         self.told: list[News] = []
         proposer = Proposer(
             control,
             settings,
             self.speaker,
-            lambda incident: asked_about(incident.subject, settings),
+            self._asked,
+            lambda _: self.idle,
             self.told.append,
         )
+        links = {settings.uplinks[0].interface: self.link}
         self.announcer = Announcer(
-            control, settings, self.speaker, proposer, lambda: [self.link], self.told.append
+            control, settings, self.speaker, proposer, links, self._rates, self.told.append
         )
+
+    def _asked(self, incident: Incident, peer: Peer) -> list[Request]:
+        return asked_about(incident.subject, self.settings, peer)
+
+    def _rates(self, _: Uplink, match: Match, begun: float, ended: float) -> list[float]:
+        """Two values for each second in which the link was as full as that."""
+        bits = self.link.uplink.bits_in
+        return [share * bits for at, share in self.shares for _ in (0, 1) if begun < at <= ended]
 
     def pass_by(self, seconds: int, share: float = 0.1) -> None:
         """Let seconds pass in which this share of the link's rate arrives."""
@@ -56,6 +72,7 @@ class Site:
             self.clock.ns += 10**9
             self.clock.unix += 1
             bits = share * self.link.uplink.bits_in
+            self.shares.append((self.seconds, share))
             self.link.add(Reading(1_000, bits, 0, 900))
             self.announcer.step(self.seconds)
 

@@ -9,7 +9,6 @@ from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.upstream import PEER, table
 from tests.unit.upstream.conftest import PROTECTION, Propose
 from tests.unit.upstream.site import asked_about, opened
-from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.errors import (
     ConflictError,
@@ -23,8 +22,8 @@ from xdpctl.model.match.text import parse
 from xdpctl.model.route import Kind
 from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.syntax import text
-from xdpctl.upstream.peers import Peer, PeerMode
-from xdpctl.upstream.request import Dropped, Request, for_peer, requests
+from xdpctl.upstream.peers import PeerMode
+from xdpctl.upstream.request import written
 from xdpctl.upstream.settings import UpstreamSettings
 
 
@@ -55,7 +54,7 @@ def test_a_proposal_is_approved_withdrawn_and_noted_in_the_incident(
         approve(control, flow.id, settings)
     control.submit(lambda d: announcements.withdraw(d, flow.id, "root", "enough")).result(5)
     assert [e.id for e in control.state.announcements.values() if not e.declined] == [hole.id]
-    what = "limit proto udp src-port 53 towards 198.51.100.99/32 to 800 kbit/s"
+    what = "limit dst 198.51.100.99 proto udp src-port 53 to 800 kbit/s"
     assert notes(control, incident) == [
         f"approved: ask AS 64496 (isp1) to {what}",
         f"withdrew from isp1: {what} (enough)",
@@ -84,7 +83,7 @@ def test_no_proposal_concerns_the_address_of_a_peer(
     for victim in ("198.51.100.40", "198.51.100.41"):
         (request, *_) = asked_about(victim, inside)
         assert "BGP session" in announcements.refusal(
-            request.victim, inside, control.state.protection
+            request.route, inside, control.state.protection
         )
 
 
@@ -152,26 +151,103 @@ def test_too_many_proposals_are_reported(
 def test_one_announcement_for_a_match_whatever_its_action(
     control: Controller, settings: UpstreamSettings
 ) -> None:
-    dropped = [
-        Dropped(parse(text), 9, spares=True)
-        for text in ("udp src-port 53", "udp src-port 53 ttl 5")
-    ]
-    asked = requests(parse_prefix("198.51.100.99", "x"), dropped, settings.uplinks[0])
+    match = parse("udp src-port 53 dst 198.51.100.99")
+    asked = [written(settings.peers[0], match, rate, None) for rate in (1_000_000, 0)]
     made = control.submit(
         lambda d: announcements.propose(d, settings.peers[0], asked, "", "root", settings)
     ).result(5)
-    assert [each.kind for each in made] == [Kind.FLOWSPEC, Kind.RTBH]
+    assert [each.what for each in made] == [asked[0].what]
 
 
-@pytest.mark.parametrize(
-    "match", ["proto 0-255", "length 0-65535", "src 0.0.0.0/0", "dscp 0-63", "ttl 64"]
-)
+@pytest.mark.parametrize("match", ["proto 0-255", "length 0-65535", "src 0.0.0.0/0", "dscp 0-63"])
 def test_a_match_without_restriction_counts_as_everything(
     settings: UpstreamSettings, match: str
 ) -> None:
-    dropped = [Dropped(parse(match), 9, spares=True)]
-    (request, _) = requests(parse_prefix("198.51.100.7", "x"), dropped, settings.uplinks[0])
-    assert request.route.everything
+    wide = parse(f"{match} dst 198.51.100.7")
+    assert written(settings.peers[0], wide, 0, None).route.everything
+
+
+def test_a_person_announces_a_route_of_their_own_for_a_time_of_their_own(
+    control: Controller, settings: UpstreamSettings
+) -> None:
+    (peer,) = settings.peers
+
+    def announce(match: str, rate: int | None, confirm: str = "") -> Announcement:
+        request = written(peer, parse(match), rate, None)
+        return control.submit(
+            lambda d: announcements.announce(d, peer, request, "", "ann", confirm, 30, settings)
+        ).result(5)
+
+    made = announce("udp src-port 53 dst 198.51.100.99", 2_000_000)
+    assert (made.by, made.approved_by, made.ttl) == ("ann", "ann", 30)
+    assert made.expires_ns - control.clock.read().ns == 30 * 10**9
+    with pytest.raises(ConflictError, match="has this match already"):
+        announce("udp src-port 53 dst 198.51.100.99", 0)
+    with pytest.raises(RuleError, match=r"not in upstream\.own"):
+        announce("udp src-port 53 dst 203.0.113.7", 0)
+    with pytest.raises(UnconfirmedError):
+        announce("dst 198.51.100.7", None)
+    assert announce("dst 198.51.100.7", None, "198.51.100.7/32").kind is Kind.RTBH
+
+
+@pytest.mark.parametrize(
+    ("peer", "match", "rate", "said"),
+    [
+        ({}, "udp src-port 53", 0, "a route has a destination"),
+        ({}, "udp dst 198.51.100.7 ttl 5", 0, "does not take ttl"),
+        ({"components": ["destination"]}, "udp dst 198.51.100.7", 0, "does not take protocol"),
+        ({"limits": False}, "udp dst 198.51.100.7", 9_000, "takes no limits"),
+        ({"flowspec": False}, "udp dst 198.51.100.7", 0, "takes no FlowSpec"),
+        ({}, "udp dst 198.51.100.7", None, "a destination only"),
+        ({}, "dst 198.51.100.0/24", None, r"does not blackhole 198\.51\.100\.0/24"),
+        ({"blackhole": []}, "dst 198.51.100.7", None, "does not blackhole"),
+    ],
+)
+def test_a_route_that_a_peer_does_not_take_is_refused(
+    peer: dict[str, object], match: str, rate: int | None, said: str
+) -> None:
+    (takes,) = table(PEER | peer).peers
+    with pytest.raises(RuleError, match=said):
+        written(takes, parse(match), rate, None)
+
+
+@pytest.mark.parametrize(
+    ("match", "blackhole", "refused"),
+    [
+        ("udp src-port 389 dst 198.51.100.0/24", False, ""),
+        ("dst 198.51.100.0/24", False, "a gateway"),
+        ("tcp dst 198.51.100.0/24", False, "a gateway"),
+        ("udp dst 198.51.100.20", False, "own address"),
+        ("dst 198.51.100.16/29", True, ""),
+        ("dst 198.51.100.24/29", True, "a gateway"),
+    ],
+)
+def test_a_route_about_a_prefix_may_cover_own_addresses_if_it_leaves_tcp_alone_or_is_typed(
+    control: Controller, match: str, blackhole: bool, refused: str
+) -> None:
+    wide = table(PEER | {"blackhole_from": 24})
+    request = written(wide.peers[0], parse(match), None if blackhole else 0, None)
+    why = announcements.refusal(request.route, wide, control.state.protection)
+    assert refused in why
+    assert bool(why) is bool(refused)
+
+
+def test_each_peer_has_its_own_number_of_routes(control: Controller) -> None:
+    few = table(PEER | {"most": 1}, PEER | {"name": "two", "address": "192.0.2.9", "most": 1})
+    for number, peer in enumerate(few.peers):
+        for victim in ("198.51.100.98", "198.51.100.99"):
+            request = written(peer, parse(f"udp dst {victim}"), 0, None)
+            made = control.submit(
+                lambda d, peer=peer, request=request: announcements.propose(  # type: ignore[misc]
+                    d, peer, [request], "", "root", few
+                )
+            ).result(5)
+            if victim.endswith("98"):
+                approve(control, made[0].id, few)
+                continue
+            with pytest.raises(QuotaError, match=f"1 routes are announced to {peer.name}"):
+                approve(control, made[0].id, few)
+        assert sum(e.announced for e in control.state.announcements.values()) == number + 1
 
 
 def test_everything_is_withdrawn_at_once(
@@ -201,20 +277,17 @@ def test_announcements_survive_a_restart_with_their_remaining_time(
 def test_a_peer_gets_only_the_routes_that_it_accepts() -> None:
     settings = table(
         PEER | {"blackhole": ["64500:666", "64500:1:666"], "flowspec": False},
-        PEER | {"name": "two", "address": "192.0.2.9", "blackhole": []},
+        PEER | {"name": "two", "address": "192.0.2.9", "blackhole": [], "limits": False},
+        PEER | {"name": "three", "address": "192.0.2.10", "flowspec": False, "no_export": False},
     )
-    one, two = settings.peers
-    flow, hole = asked_about("198.51.100.99", settings)
-
-    def route_for(request: Request, peer: Peer) -> str | None:
-        taken = for_peer(request, peer)
-        return taken and text(taken.route)
-
-    assert route_for(flow, one) is None
-    assert route_for(hole, one) == (
+    one, two, three = settings.peers
+    (hole,) = asked_about("198.51.100.99", settings, one)
+    assert text(hole.route) == (
         "route 198.51.100.99/32 next-hop 192.0.2.2 community [ 64500:666 no-export ] "
         "large-community [ 64500:1:666 ]"
     )
-    assert route_for(hole, two) is None
-    six = asked_about("2001:db8::7", settings)[-1]
-    assert route_for(six, one) is None, "its next hop is of another family"
+    (flow,) = asked_about("198.51.100.99", settings, two)
+    assert text(flow.route).endswith("then { discard; }")
+    (bare,) = asked_about("198.51.100.99", settings, three)
+    assert text(bare.route).endswith("community [ 65535:666 ]")
+    assert not asked_about("2001:db8::7", settings, one), "its next hop is of another family"

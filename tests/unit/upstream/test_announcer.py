@@ -89,11 +89,20 @@ def test_the_incident_notes_by_how_much_and_when_a_route_helped(
     approve(control, number, settings)
     site.pass_by(1, share=1.0)
     site.pass_by(1, share=0.5)
-    site.pass_by(3, share=0.17)
-    effect = site.announcer.effects.of[number]
-    assert effect.helped_after is not None
-    assert math.isclose(effect.fell_by, 0.83, abs_tol=0.001)
-    assert any("inbound fell by 83%" in text for text in notes(control, incident))
+    site.pass_by(7, share=0.17)
+    verdict = site.announcer.effects.of[number].verdict
+    assert math.isclose(verdict.low, 0.83, abs_tol=0.001)
+    assert any("helped by 83% to 83%" in text for text in notes(control, incident))
+
+
+def test_an_idle_link_tells_nothing_and_is_no_failure(
+    site: Site, control: Controller, propose: Propose, settings: UpstreamSettings
+) -> None:
+    incident = opened(control).id
+    approve(control, propose(incident=incident)[0].id, settings)
+    site.pass_by(30, share=0.1)
+    assert any("cannot be told: the link was not full" in text for text in notes(control, incident))
+    assert not site.announcer.proposer.failed
 
 
 def test_a_peer_that_does_nothing_is_noted_and_a_blackhole_is_proposed(
@@ -127,7 +136,7 @@ def test_nothing_is_noted_about_the_effect_of_an_unsent_route(
         site.speaker.refuses = True
     approve(control, flow.id, settings)
     site.pass_by(20, share=1.0)
-    assert not any("inbound" in text for text in notes(control, incident))
+    assert not any("helped" in text or "nothing" in text for text in notes(control, incident))
     assert incident not in site.announcer.proposer.failed
 
 
@@ -213,8 +222,8 @@ def test_routes_from_before_a_start_are_not_measured(
     flow = proposed(site)
     approve(control, flow.id, settings)
     site.pass_by(1, share=1.0)
-    site.pass_by(5, share=0.4)
+    site.pass_by(9, share=0.4)
     again = Site(control, settings, site.clock)
     again.pass_by(20, share=0.95)
     told = notes(control, incident)
-    assert sum("inbound" in text for text in told) == 1, told
+    assert sum("helped by" in text for text in told) == 1, told

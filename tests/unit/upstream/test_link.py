@@ -25,9 +25,18 @@ def fed(link: Link, *readings: Reading) -> Link:
 def test_a_link_is_full_after_several_seconds_and_not_by_a_burst() -> None:
     link = fed(Link(UPLINK), second(0.95), second(0.97))
     assert not link.state.full_for
-    full = fed(link, second(0.3), second(0.95), second(0.92), second(0.91))
+    fed(link, *[second(0.3)] * 10)
+    full = fed(link, second(0.95), second(0.92), second(0.91))
     assert full.state.full_for == 3
     assert full.state.why == "91% of its 100 Mbit/s arrive"
+
+
+def test_pulses_make_a_link_full() -> None:
+    link = Link(UPLINK)
+    for _ in range(3):
+        assert not link.state.full_for
+        fed(link, second(0.95), second(0.5), second(0.1), second(0.5))
+    assert link.state.full_for
 
 
 def test_a_link_stays_full_until_it_was_calm_for_a_while() -> None:

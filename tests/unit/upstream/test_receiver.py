@@ -14,13 +14,16 @@ from tests.support.upstream import PEER, table
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import rules
-from xdpctl.model.effect import Spare
+from xdpctl.control.state.draft import Draft
+from xdpctl.model import tags
+from xdpctl.model.effect import Action, Spare
 from xdpctl.model.event import Event
 from xdpctl.model.identity import Caller, Role
 from xdpctl.model.match.text import parse
 from xdpctl.model.quota import Quota
+from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR
+from xdpctl.model.rule import OF_PEERS, OPERATOR
 from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.receiver import TTL, Receiver, refusal
 
@@ -60,13 +63,14 @@ class Site:
         part: str = "announce",
         **more: Any,
     ) -> None:
+        asked_too = more.pop("more_actions", [])
         where = {} if destination is None else {"destination-ipv4": [destination]}
         if destination and ":" in destination:
             where = {"destination-ipv6": [destination]}
         of = {} if "source-ipv4" in more else {"protocol": ["=udp"]}
         route = {**where, **of, **more, "string": f"flow {destination} {more}"}
         listed: Any = {"no-nexthop": [route]} if part == "announce" else [route]
-        community = [{"value": 1, "string": asked}]
+        community = [{"value": 1, "string": text} for text in (asked, *asked_too)]
         update = {"attribute": {"extended-community": community}, part: {"ipv4 flow": listed}}
         neighbor = {"address": {"peer": HOST}, "message": {"update": update}}
         message = json.dumps({"type": "update", "neighbor": neighbor})
@@ -98,7 +102,7 @@ def test_a_route_becomes_a_rule_with_an_end_and_ends_with_the_route(
     site.say("198.51.100.8/32", "rate-limit:1250000")
     assert site.rules() == {
         "dst 198.51.100.7 proto udp": "enforce drop bgp.isp1",
-        "dst 198.51.100.8 proto udp": "enforce 10,000,000 bps bgp.isp1",
+        "dst 198.51.100.8 proto udp": "enforce 10,000,000 bps, final bgp.isp1",
     }
     (first, _) = control.state.matches.values()
     assert first.expires_ns == clock.read().after(TTL)
@@ -121,7 +125,7 @@ def test_a_changed_rate_replaces_the_rule(site: Site) -> None:
     site.say(X)
     site.rules()
     site.say(X, "rate-limit:1250000")
-    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce 10,000,000 bps bgp.isp1"}
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce 10,000,000 bps, final bgp.isp1"}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,6 @@ def test_a_changed_rate_replaces_the_rule(site: Site) -> None:
         (None, "rate-limit:0", "any destination is not in upstream.own"),
         (X, "redirect:64500:1", "asks for redirect"),
         (X, "mark 46", "asks for mark"),
-        (X, "origin:1:1", "does not reduce traffic"),
     ],
 )
 def test_routes_that_are_not_taken_over_are_listed(
@@ -142,6 +145,79 @@ def test_routes_that_are_not_taken_over_are_listed(
     site.say(destination, asked)
     assert not site.rules()
     assert any(why in each for each in site.why)
+
+
+def test_an_exception_comes_after_all_other_rules_and_ends_the_search(
+    site: Site, control: Controller
+) -> None:
+    site.say(X, "origin:1:1")
+    site.say("198.51.100.0/24", "rate-limit:0")
+    assert list(site.rules().values()) == [
+        "enforce 1,000,000,000 pps, final bgp.isp1",
+        "enforce drop bgp.isp1",
+    ]
+    first, second = sorted(control.state.matches.values(), key=lambda rule: rule.order)
+    assert (first.priority, second.priority) == (OF_PEERS, OF_PEERS)
+    assert (first.spare, second.spare) == (Spare.NONE, Spare.TRIAL)
+    assert first.limit is not None
+    assert first.limit.final
+    assert str(first.match) == "dst 198.51.100.7 proto udp", "the more specific one comes first"
+
+
+def test_a_route_with_the_terminal_bit_lets_the_search_go_on(site: Site) -> None:
+    site.say(X, "rate-limit:1250000", more_actions=["action terminal"])
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce 10,000,000 bps bgp.isp1"}
+    site.say(X, "action terminal")
+    assert not site.rules()
+    assert any("does not reduce traffic" in each for each in site.why)
+
+
+def test_a_rule_that_was_softened_because_it_hit_people_is_left_alone(
+    site: Site, control: Controller
+) -> None:
+    site.say(X)
+    site.rules()
+
+    def soften(draft: Draft) -> None:
+        (rule,) = draft.all_rules()
+        limit = Rate(pps=1_000)
+        draft.put(rule.replace(action=Action.LIMIT, limit=limit, tags=(tags.SOFTENED,)))
+
+    control.submit(soften).result(5)
+    assert site.rules() == {"dst 198.51.100.7 proto udp": "enforce 1,000 pps bgp.isp1"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"destination-port": ["=80", "false&=4294967296"]},
+        {"protocol": ["=udp", "false&=foo"]},
+        {"tcp-flags": ["010"]},
+        {"destination-port": ["=" + "9" * 5_000]},
+        {"destination-port": {"a": 1}},
+        {"fragment": ["=nothing"]},
+    ],
+)
+def test_a_hostile_route_costs_no_other_route(site: Site, values: dict[str, Any]) -> None:
+    site.say(X, **values)
+    site.say("198.51.100.8/32")
+    assert "dst 198.51.100.8 proto udp" in site.rules()
+
+
+def test_a_route_that_comes_in_another_form_moves_to_its_place(
+    site: Site, control: Controller
+) -> None:
+    sent, resent = (
+        dict[str, Any]({"destination-port": ports}) for ports in (["=443", "=53"], ["=53", "=443"])
+    )
+    site.say(X, **sent)
+    site.rules()
+    (first,) = control.state.matches.values()
+    site.say(X, **resent)
+    site.rules()
+    (second,) = control.state.matches.values()
+    assert first.match == second.match
+    assert first.rank != second.rank
 
 
 def test_a_peer_may_not_drop_everything_to_an_address(site: Site) -> None:
@@ -212,7 +288,7 @@ def test_a_frozen_peer_gets_no_new_rules_but_loses_old_ones(site: Site) -> None:
     site.ice = True
     site.say("198.51.100.8/32")
     assert list(site.rules()) == ["dst 198.51.100.7 proto udp"]
-    assert "the peer is frozen" in site.why
+    assert any("the peer is frozen" in each for each in site.why)
     site.say(X, part="withdraw")
     assert not site.rules()
     site.ice = False
@@ -237,7 +313,8 @@ def test_a_rule_on_a_source_alone_ends_with_its_route_too(site: Site, control: C
     site.say(None, **named)
     site.rules()
     (rule,) = control.state.all_rules()
-    assert (rule.by_source, rule.spare) == (parse_prefix("203.0.113.7"), Spare.KNOWN)
+    assert (str(rule.match), rule.by_source) == ("src 203.0.113.7", None)
+    assert rule.spare is Spare.TRIAL
     changes = site.receiver.of["isp1"].changes
     site.rules()
     assert site.receiver.of["isp1"].changes is changes

@@ -1,120 +1,102 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Requests to a provider: FlowSpec routes for dropped traffic, a blackhole, a letter."""
+"""Requests to a provider: FlowSpec routes for what fills the link, a blackhole, a comparison."""
 
-import math
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.support.flooded import amplified, any_of, earlier, filled, packets, people
 from tests.support.upstream import PEER, table
-from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.model.match.text import parse
+from xdpctl.abi.constants import FlowState, Reason
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.route import Kind
 from xdpctl.upstream.bgp.syntax import text
-from xdpctl.upstream.link import Reading, State
-from xdpctl.upstream.request import Dropped, for_peer, letter, requests
+from xdpctl.upstream.filling import NOTHING
+from xdpctl.upstream.request import options, requests
 from xdpctl.upstream.settings import Uplink
 
 VICTIM, VICTIM6 = (parse_prefix(text, "x") for text in ("198.51.100.7", "2001:db8::7"))
-UPLINK = Uplink("isp0", 1_000_000_000)
-TAKES, DROPS, WITHOUT = table(
-    PEER,
-    PEER | {"name": "b", "address": "192.0.2.3", "limits": False},
-    PEER | {"name": "c", "address": "192.0.2.4", "flowspec": False},
-).peers
-FULL = State(Reading(*(math.nan,) * 4), 0.97, 5, 0.97, "97% of its 1 Gbit/s arrive")
+WIDE = parse_prefix("198.51.100.0/24", "x")
+UPLINK = Uplink("isp0", 50_000_000)
+FOUND = filled(people(), amplified())
 
 
-def test_components_unknown_to_flowspec_are_left_out_and_the_route_only_limits() -> None:
-    asked = requests(VICTIM, [Dropped(parse("udp src-port 53 ttl 57 vlan 7"), 9, True)], UPLINK)[0]
-    assert asked.kind is Kind.FLOWSPEC
-    assert "ttl" not in text(asked.route)
-    assert text(asked.route).endswith("then { rate-limit 12500000; }"), (
-        "a tenth of the link, in bytes"
+def test_routes_come_first_and_leave_a_tenth_of_the_link() -> None:
+    flow, hole = requests(FOUND, VICTIM, UPLINK)
+    assert (flow.kind, hole.kind) == (Kind.FLOWSPEC, Kind.RTBH)
+    assert text(flow.route).endswith("then { rate-limit 625000; }"), "5 Mbit/s, in bytes"
+    assert flow.what.startswith("limit dst 198.51.100.7 proto udp src-port 53")
+    assert flow.what.endswith("to 5 Mbit/s")
+    assert "0% (at most" in flow.cost
+    assert text(hole.route) == "route 198.51.100.7/32 community [ 65535:666 no-export ]"
+    assert "nobody reaches 198.51.100.7/32 any more (" in hole.cost
+
+
+def test_both_families_are_asked_about() -> None:
+    flow, hole = requests(
+        filled(people(to="2001:db8::7"), amplified(to="2001:db8::7")), VICTIM6, UPLINK
     )
-    assert "another ttl and vlan" in asked.cost
-    assert "known flows" in asked.cost
-    assert for_peer(asked, TAKES) == asked
-    assert for_peer(asked, DROPS) is None, "that would drop more than what is dropped here"
+    assert "destination 2001:db8::7/128" in text(flow.route)
+    assert str(hole.victim) == "2001:db8::7/128"
 
 
-def test_the_least_costly_request_comes_first_and_the_blackhole_last() -> None:
-    dropped = [
-        Dropped(parse("udp src-port 123"), 10, False),
-        Dropped(parse("udp src-port 53"), 900, False),
-        Dropped(parse("udp src-port 53 dst 198.51.100.8"), 999, False),  # another victim
-        Dropped(parse("udp src-port 53 dst 2001:db8::1"), 999, False),
-    ]
-    asked = requests(VICTIM, dropped, UPLINK)
-    assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.FLOWSPEC, Kind.RTBH]
-    assert "source-port =53" in text(asked[0].route)
-    assert "was not measured" in asked[0].cost
-    assert text(asked[-1].route) == "route 198.51.100.7/32 community [ 65535:666 no-export ]"
-    assert "nobody reaches" in asked[-1].cost
+def test_a_drop_that_hits_people_is_not_asked_of_a_peer_without_limits() -> None:
+    takes = table(PEER | {"limits": False}).peers[0]
+    (flow, _) = requests(FOUND, VICTIM, UPLINK, takes)
+    assert text(flow.route).endswith("then { discard; }")
+    alike = packets(900, weight=60, protocol=6, tcp_flags=16, destination_port=443)
+    alike["packet_length"] = 800
+    alike["source_port"] = [any_of(32_768, 61_000)() for _ in range(900)]
+    asked = requests(filled(people(), alike), VICTIM, UPLINK, takes)
+    assert [one.kind for one in asked] == [Kind.RTBH]
 
 
-def test_traffic_that_is_limited_here_is_not_dropped_upstream() -> None:
-    limited = Dropped(parse("udp src-port 53"), 9, False, limits=True)
-    asked = requests(VICTIM, [limited], UPLINK)[0]
-    assert text(asked.route).endswith("then { rate-limit 12500000; }")
-    assert asked.what == "limit proto udp src-port 53 towards 198.51.100.7/32 to 100 Mbit/s"
-    assert for_peer(asked, DROPS) is None
+def test_a_prefix_is_blackholed_only_where_the_peer_takes_prefixes() -> None:
+    flood = np.concatenate([amplified(10, f"198.51.100.{host}") for host in range(100)])
+    found = filled(people(), flood)
+    assert [one.kind for one in requests(found, WIDE, UPLINK)] == [Kind.FLOWSPEC]
+    takes = table(PEER | {"flowspec": False, "blackhole_from": 24}).peers[0]
+    (hole,) = requests(found, WIDE, UPLINK, takes)
+    assert "nobody reaches any address of 198.51.100.0/24 any more" in hole.cost
 
 
-def test_limits_come_before_drops_and_together_leave_room_on_the_link() -> None:
-    dropped = [Dropped(parse(f"udp src-port {port}"), 9, False) for port in (53, 123)]
-    asked = requests(VICTIM, dropped, UPLINK)[:2]
-    assert [text(each.route).rpartition(" then ")[2] for each in asked] == [
-        "{ rate-limit 6250000; }"
-    ] * 2
-    assert [for_peer(each, TAKES) for each in asked] == asked
-    made = for_peer(asked[0], DROPS)
-    assert made is not None
-    assert text(made.route) == (
-        "match { destination 198.51.100.7/32; protocol =17; source-port =53; } then { discard; }"
-    )
-    assert made.what == "drop proto udp src-port 53 towards 198.51.100.7/32"
-    assert for_peer(asked[0], WITHOUT) is None
+def test_only_what_spares_people_and_is_no_usual_traffic_is_sure() -> None:
+    assert not requests(FOUND, VICTIM, UPLINK)[0].sure, "a young box does not know what is usual"
+    usual = earlier(packets(50, source_port=5_000))
+    known = filled(people(), amplified(), before=usual)
+    assert requests(known, VICTIM, UPLINK)[0].sure
+    dropped = amplified()
+    dropped["reason"] = Reason.MATCHED
+    assert requests(filled(people(), dropped), VICTIM, UPLINK)[0].sure
+    assert not requests(filled(dropped), VICTIM, UPLINK)[0].sure, "nobody knows whom it hits"
+    few = filled(people(30), amplified(), before=usual)
+    assert not requests(few, VICTIM, UPLINK)[0].sure, "30 packets tell little"
 
 
-def test_matches_of_other_victims_do_not_use_up_the_requests() -> None:
-    others = [Dropped(parse(f"udp src-port {n} dst 198.51.100.8"), 999, False) for n in range(9)]
-    asked = requests(VICTIM, [*others, Dropped(parse("udp src-port 53"), 1, False)], UPLINK)
-    assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
+def test_who_forges_a_source_that_people_need_has_nothing_sent_without_a_person() -> None:
+    answers: dict[str, Any] = {"source_port": 53, "destination_port": any_of(2_000, 9_000)}
+    resolver = packets(4, by="192.0.2.53", flow=FlowState.KNOWN, **answers)
+    flood = amplified(by="192.0.2.53")
+    found = filled(people(), resolver, flood, before=earlier(packets(50, source_port=5_000)))
+    flow = requests(found, VICTIM, UPLINK)[0]
+    assert flow.taken.people is not None
+    assert flow.taken.people < 0.02
+    assert not flow.sure
 
 
-@pytest.mark.parametrize(
-    ("match", "victim"),
-    [
-        ("icmp", VICTIM6),
-        ("icmpv6", VICTIM),
-        ("src 203.0.113.0/24", VICTIM6),
-        ("udp fragment dont", VICTIM6),
-        ("flow-label 5", VICTIM),
-        ("udp dst 203.0.113.7", VICTIM),
-    ],
-)
-def test_a_match_that_no_packet_to_the_victim_has_is_not_requested(
-    match: str, victim: Prefix
-) -> None:
-    dropped = [Dropped(parse(match), 999, False), Dropped(parse("udp src-port 53"), 1, False)]
-    asked = requests(victim, dropped, UPLINK)
-    assert [each.kind for each in asked] == [Kind.FLOWSPEC, Kind.RTBH]
-    assert "src-port 53" in asked[0].what
-    assert asked[0].what.endswith("100 Mbit/s"), "it takes no share of the rate"
+def test_options_stand_side_by_side() -> None:
+    asked = requests(FOUND, VICTIM, UPLINK)
+    nothing, flows, hole = options(FOUND, VICTIM, asked, UPLINK)
+    assert (nothing.name, flows.name, hole.name) == ("nothing", "flowspec", "blackhole")
+    assert nothing.arrives > 1 > flows.arrives > hole.arrives
+    assert flows.takes > 0.9
+    assert (flows.people, hole.people) == (0.0, 1.0)
+    assert flows.says == "1 route"
+    assert options(NOTHING, VICTIM, [], UPLINK)[0].arrives == 0
 
 
-def test_nothing_wider_than_an_address_is_blackholed() -> None:
-    assert requests(parse_prefix("198.51.100.0/24", "x"), [], UPLINK) == []
-
-
-def test_the_letter_says_what_to_filter_and_why_we_cannot() -> None:
-    asked = requests(VICTIM, [Dropped(parse("udp src-port 53"), 9, False)], UPLINK)
-    said = letter("198.51.100.7/32", asked, UPLINK, FULL)
-    assert "97% of its 1 Gbit/s arrive" in said
-    assert "to drop it is as good" in said
-    assert text(asked[0].route) in said
-    assert "please blackhole 198.51.100.7/32" in said
-    without = letter("198.51.100.0/24", [], UPLINK, FULL._replace(full_for=0))
-    assert "- filter or rate-limit what is sent to 198.51.100.0/24" in without
-    assert "blackhole" not in without
-    assert "full" not in without, "it is not claimed where it was not measured"
+@pytest.mark.parametrize("found", [NOTHING, filled(people())])
+def test_without_an_attack_no_route_is_asked(found: object) -> None:
+    asked = requests(found, VICTIM, UPLINK)  # type: ignore[arg-type]
+    assert [one.kind for one in asked] == [Kind.RTBH]

@@ -10,6 +10,7 @@ from xdpctl.model.route import Flow
 from xdpctl.upstream.stepping_down import Situation, plan
 
 NOW = 1_000
+ISP, NOTHING = frozenset({"isp1"}), frozenset[str]()
 
 
 def announced(number: str = "a", ends: int = NOW, probing: bool = False) -> Announcement:
@@ -21,7 +22,7 @@ def announced(number: str = "a", ends: int = NOW, probing: bool = False) -> Anno
 
 def situation(**more: Any) -> Situation:
     ids = frozenset("abc")
-    usual = Situation(NOW, False, True, ids, ids, ids, lambda _: "")
+    usual = Situation(NOW, NOTHING, ISP, ids, ids, ids, lambda _: False, lambda _: "")
     return usual._replace(**more)
 
 
@@ -34,25 +35,27 @@ def said(listed: list[Announcement], at: Situation) -> dict[str, str]:
     )
 
 
-NOTHING: frozenset[str] = frozenset()
-
-
 @pytest.mark.parametrize(
     ("each", "at", "what"),
     [
         (announced(ends=NOW + 1), situation(), None),
-        (announced(ends=NOW + 1), situation(full=True), None),
+        (announced(ends=NOW + 1), situation(full=ISP), None),
         (announced(), situation(), "probe"),
-        (announced(), situation(full=True), "renew"),
+        (announced(), situation(full=ISP), "renew"),
+        (
+            announced(),
+            situation(full=ISP, idle=lambda _: True),
+            "it takes nothing of what fills the link",
+        ),
         (announced(), situation(told=NOTHING), "its time was over before this start"),
         (announced(), situation(sent=NOTHING), "it was never sent"),
         (announced(ends=NOW + 1, probing=True), situation(), None),
-        (announced(ends=NOW + 1, probing=True), situation(full=True), "renew"),
+        (announced(ends=NOW + 1, probing=True), situation(full=ISP), "renew"),
         (announced(probing=True), situation(), "the link did not fill without it"),
-        (announced(probing=True), situation(known=False), "its time is over"),
-        (announced(probing=True), situation(full=True), "renew"),
+        (announced(probing=True), situation(known=NOTHING), "its time is over"),
+        (announced(probing=True), situation(full=ISP), "renew"),
         (announced(probing=True), situation(probed=NOTHING), "probe"),
-        (announced(probing=True), situation(probed=NOTHING, full=True), "renew"),
+        (announced(probing=True), situation(probed=NOTHING, full=ISP), "renew"),
         (announced(ends=NOW + 1), situation(refusal=lambda _: "it is not ours"), "it is not ours"),
     ],
 )

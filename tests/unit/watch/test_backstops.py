@@ -23,7 +23,7 @@ from xdpctl.control.operations.rules import add
 from xdpctl.errors import ConfigError
 from xdpctl.model.backstop import BACKSTOP, BackstopSettings, rounded
 from xdpctl.model.effect import Action, Spare
-from xdpctl.model.rule import PRIORITY_MAX, Rule
+from xdpctl.model.rule import OF_BACKSTOPS, Rule
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.watch.backstops import Backstops
 
@@ -59,7 +59,7 @@ def test_configured_backstops_apply_at_once_and_spare_known_flows(
     assert match == "dst 198.51.100.0/24 proto tcp flags syn&!ack"
     assert held.limit is not None
     assert (held.limit.pps, held.action) == (20_000, Action.LIMIT)
-    assert (held.spare, held.priority) == (Spare.KNOWN, PRIORITY_MAX)
+    assert (held.spare, held.priority) == (Spare.KNOWN, OF_BACKSTOPS)
     assert held.expires_ns == 0
     assert held.reason == "backstop: always stands; as configured"
     changed, _, _ = keeping(control, tmp_path, BackstopSettings())

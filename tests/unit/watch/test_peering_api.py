@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
+from tests.support.flooded import amplified, observe, people
 from tests.support.upstream import PEER, FakeSpeaker, table
 from xdpctl.model.protection import CONFIGURED
 
@@ -25,8 +26,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def opened(api: Api, victim: str = VICTIM) -> str:
-    body = {"match": "udp src-port 53", "action": "drop"}
-    assert api.call("POST", "/v1/rules", json=body).status_code == 201
+    observe(api.context, people(), amplified())
     answer = api.call("POST", "/v1/incidents", json={"victim": victim})
     return str(answer.json()["id"])
 
@@ -64,6 +64,36 @@ def test_a_blackhole_of_a_protected_address_must_be_typed(api: Api) -> None:
     refused = problem(api.call("POST", where, json={"confirm": VICTIM}), 409, "unconfirmed")
     assert "--confirm 198.51.100.7/32" in str(refused)
     assert api.call("POST", where, json={"confirm": f"{VICTIM}/32"}).status_code == 200
+
+
+def test_a_person_announces_a_route_of_their_own(api: Api) -> None:
+    observe(api.context, people(), amplified())
+    where = "/v1/upstream/announcements"
+    body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "peer": "two"}
+    answer = api.call("POST", where, json=body | {"bps": 2_000_000, "ttl": "5m"})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert (made["state"], made["peer"], made["by"]) == ("announced", "two", "root")
+    assert made["what"].endswith("to 2 Mbit/s")
+    assert "0% (at most" in made["cost"], "it is measured like a proposal"
+    assert 290 < made["ends_in"] <= 300
+    problem(api.call("POST", where, json=body), 409, "conflict")
+    hole = {"match": f"dst {VICTIM}", "peer": "two", "blackhole": True}
+    problem(api.call("POST", where, json=hole), 409, "unconfirmed")
+    typed = api.call("POST", where, json=hole | {"confirm": f"{VICTIM}/32"})
+    assert typed.json()["kind"] == "rtbh"
+    for wrong, status in (
+        ({"peer": "x"}, 404),
+        ({"incident": "x"}, 404),
+        ({"match": "udp"}, 400),
+        ({"match": "udp dst 203.0.113.7"}, 400),
+        ({"match": f"udp ttl 5 dst {VICTIM}"}, 400),
+        ({"ttl": "2d"}, 400),
+        ({"bps": -1}, 400),
+        ({"rate": 1}, 400),
+    ):
+        kind = "not-found" if status == 404 else "bad-request"
+        problem(api.call("POST", where, json=body | wrong), status, kind)
 
 
 def test_everything_is_withdrawn_by_one_call(api: Api) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.apiclient import Api, problem, running
+from tests.support.flooded import amplified, observe, people
 from xdpctl.abi.constants import Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.notify.changes import News
@@ -98,15 +99,46 @@ def test_an_incident_notes_a_flapping_link_only_now_and_then(api: Api) -> None:
     assert pulse(200) == [True, False, True, False]
 
 
-def test_requests_are_made_from_what_is_dropped_here(api: Api) -> None:
-    body: dict[str, Any] = {"match": f"udp src-port 53 dst {VICTIM}", "action": "drop"}
+def test_requests_are_made_from_what_fills_the_link_and_not_from_rules(api: Api) -> None:
+    body: dict[str, Any] = {"match": f"udp src-port 99 dst {VICTIM}", "action": "drop"}
     assert api.call("POST", "/v1/rules", json=body).status_code == 201
     incident = opened(api)
-    found = api.call("GET", "/v1/upstream").json()
-    assert [each["kind"] for each in found["attacks"][0]["requests"]] == ["flowspec", "rtbh"]
+    observe(api.context, people(), amplified())
+    found = api.call("GET", "/v1/upstream").json()["attacks"][0]
+    assert [each["kind"] for each in found["requests"]] == ["flowspec", "rtbh"]
+    assert "source-port =53" in found["requests"][0]["route"]
+    assert [each["name"] for each in found["options"]] == ["nothing", "flowspec", "blackhole"]
     text = api.call("GET", f"/v1/upstream/letters/{incident}").json()["text"]
     assert "source-port =53" in text
     problem(api.call("GET", "/v1/upstream/letters/none"), 404, "not-found")
+
+
+def test_a_full_link_opens_an_incident_for_its_victim_once(api: Api) -> None:
+    observe(api.context, people(), amplified())
+    flooded(api)
+    (incident,) = api.call("GET", "/v1/incidents").json()["incidents"]
+    assert (incident["subject"], incident["open"]) == (f"{VICTIM}/32", True)
+    whole = api.call("GET", f"/v1/incidents/{incident['id']}").json()
+    assert whole["detectors"] == ["uplink"]
+    assert len(whole["events"]) == 1, "it is reported again after a minute"
+    assert "the uplink eth0 is full" in whole["events"][0]["note"]
+    record = api.controller.state.incidents[incident["id"]]
+    assert record.ends_at == record.updated_at + 600, "then it is over by itself"
+
+
+def test_a_full_link_leaves_an_incident_to_who_opened_it(api: Api) -> None:
+    incident = opened(api)
+    observe(api.context, people(), amplified())
+    flooded(api)
+    (only,) = api.call("GET", "/v1/incidents").json()["incidents"]
+    assert only["id"] == incident
+    assert api.call("GET", f"/v1/incidents/{incident}").json()["detectors"] == ["operator"]
+
+
+def test_people_who_fill_a_link_are_no_incident(api: Api) -> None:
+    observe(api.context, people(weight=100))
+    flooded(api)
+    assert not api.call("GET", "/v1/incidents").json()["incidents"]
 
 
 def test_an_uplink_without_a_filter_is_reported(api: Api) -> None:

@@ -80,6 +80,7 @@ def _build(draft: Draft, ask: RuleRequest, caller: Caller, standing: Rule | None
         limit=ask.limit,
         spare=ask.spares,
         priority=ask.priority,
+        rank=ask.rank,
         mode=ask.mode,
         origin=caller.origin,
         reason=ask.reason,

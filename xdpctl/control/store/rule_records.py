@@ -33,6 +33,7 @@ class _Shared(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     spare: str = ""
     limit: Rate | None = None
     priority: int = 0
+    rank: str = ""
     slot: int = 0
 
 
@@ -77,6 +78,7 @@ def encode(rule: Rule, now: Now) -> bytes:
         spare=rule.spare,
         limit=rule.limit,
         priority=rule.priority,
+        rank=rule.rank,
         slot=rule.slot,
         now=now if timed else None,
     )
@@ -99,6 +101,7 @@ def _encode_shared(
     spare: Spare,
     limit: Rate | None,
     priority: int,
+    rank: str,
     slot: int,
     now: Now | None,
 ) -> bytes:
@@ -118,6 +121,7 @@ def _encode_shared(
         spare="" if spare is Spare.NONE else spare.value,
         limit=limit,
         priority=priority,
+        rank=rank,
         slot=slot,
     )
     return _encoder.encode(record)[1:]
@@ -139,6 +143,7 @@ def decode(key: Key, value: bytes, now: Now) -> Rule:
         spare=Spare(record.spare) if record.spare else Spare.NONE,
         limit=record.limit,
         priority=record.priority,
+        rank=record.rank,
         slot=record.slot,
     )
     if rule.by_source and rule.slot:

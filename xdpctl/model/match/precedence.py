@@ -7,7 +7,7 @@ one with the lower bytes in an UPDATE message comes first; if one list begins wi
 list, the longer one comes first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ _NOT, _ALL = 0x02, 0x01
 _LAST = 256  # after every byte
 
 Key = tuple[Any, ...]
+Tests = list[tuple[int, int]]
 
 
 @lru_cache(4096)
@@ -40,6 +41,22 @@ def precedence(match: Match) -> Key:
                 key = (*_joined(list(_masks(value))), _LAST)
         parts.append((component.type, key))
     return (*parts, (_LAST,))
+
+
+def as_sent(components: Iterable[tuple[str, Prefix | Tests]]) -> str:
+    """The sort key of a route in its sender's own form, whose lists may have any order.
+
+    Tests are operators and values; the operators have no end and no length. Such keys are texts,
+    which are compared with each other only.
+    """
+    parts = []
+    for name, value in sorted(components, key=lambda part: COMPONENTS[part[0]].type):
+        if isinstance(value, Prefix):
+            key = "".join(map(str, _prefix(value)))
+        else:
+            key = _joined(value).hex() + "~"  # after every digit
+        parts.append(f"{COMPONENTS[name].type:02x}{key}")
+    return "".join(parts) + "~"
 
 
 def _prefix(prefix: Prefix) -> Key:
@@ -64,7 +81,7 @@ def _masks(bits: Bits) -> Iterator[tuple[int, int]]:
             yield (_AND if number else 0) | _ALL | (_NOT if test.negated else 0), test.mask
 
 
-def _joined(tests: list[tuple[int, int]]) -> bytes:
+def _joined(tests: Tests) -> bytes:
     """The list as in an UPDATE message: each value in the fewest bytes possible, 1, 2 or 4."""
     out = b""
     for number, (operator, value) in enumerate(tests, 1):

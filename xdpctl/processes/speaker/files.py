@@ -16,7 +16,7 @@ from xdpctl.config.settings import SPEAKER_FOLDER, Settings
 from xdpctl.errors import ConfigError, SettingsError
 from xdpctl.processes.children import identity
 from xdpctl.upstream.bgp import exabgp
-from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Setup
+from xdpctl.upstream.bgp.setup import BEAT_SOCKET, BRIDGE, FILE, Limits, Setup
 from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.settings import SPEAKER_USER
 
@@ -37,9 +37,8 @@ def prepare(settings: Settings) -> tuple[int, int]:
     control, common = identity(settings)
     folder = settings.speaker_dir
     setup = Setup(
-        peers={peer.host: _kept(peer) for peer in upstream.peers},
+        peers={peer.host: _limits(peer) for peer in upstream.peers},
         own=[str(prefix) for prefix in upstream.own],
-        most=upstream.most,
         socket=str(settings.speaker_socket.absolute()),
         state=str((folder / "announced.json").absolute()),
         beats=str((folder / BEAT_SOCKET).absolute()),
@@ -64,9 +63,14 @@ def _forget_others(folder: int, written: Collection[str]) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def _kept(peer: Peer) -> int:
-    """How many of its routes are kept."""
-    return 0 if peer.receive is Receive.OFF else peer.receive_most
+def _limits(peer: Peer) -> Limits:
+    """What the bridge keeps of a peer, and may announce to it."""
+    return Limits(
+        kept=0 if peer.receive is Receive.OFF else peer.receive_most,
+        most=peer.most,
+        blackhole_from=peer.blackhole_from,
+        blackhole_from_ipv6=peer.blackhole_from_ipv6,
+    )
 
 
 def _speaker(settings: Settings) -> tuple[int, int]:

@@ -41,8 +41,8 @@ class Bridge:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         own = tuple(parse_prefix(prefix, "own") for prefix in setup.own)
-        self._table = Table(frozenset(setup.peers), own, setup.most)
-        self._sessions = Sessions(setup.peers)
+        self._table = Table(setup.peers, own)
+        self._sessions = Sessions({peer: limits.kept for peer, limits in setup.peers.items()})
         self._selector = selectors.DefaultSelector()
         self._read, self._unsent, self._asked_at = b"", b"", 0.0
         self._beat_at = self._check_at = 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from xdpctl.base.net.prefix import text_of
 from xdpctl.upstream.peers import Peer, router_id
 
-FILE = "exabgp.conf"
+FILE, MAIN = "exabgp.conf", "xdpctl.upstream.bgp.exabgp_main"
 # No listening socket, no pipes for commands besides the bridge's, an answer to each command. The
 # bridge is not started again: ExaBGP would not tell a new bridge which sessions are up.
 ENVIRONMENT = {
@@ -51,6 +51,7 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
         f"    peer-as {peer.peer_as};",
         f"    hold-time {peer.hold_time};",
         *([f'    md5-password "{password}";'] if password else []),
+        *(["    incoming-ttl 255;"] if peer.ttl_security else []),
         "    adj-rib-in false;",
         "    capability { graceful-restart disable; extended-message disable; }",
         "    family {",
@@ -70,4 +71,4 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
 def command(folder: Path) -> list[str]:
     """The command line of ExaBGP, whose files are in `folder`."""
     settings = (f"{name}={value}" for name, value in ENVIRONMENT.items())
-    return ["env", *settings, sys.executable, "-I", "-m", "exabgp", "server", str(folder / FILE)]
+    return ["env", *settings, sys.executable, "-I", "-m", MAIN, "server", str(folder / FILE)]

@@ -7,25 +7,12 @@ from typing import Any
 
 import msgspec
 
-from xdpctl.model.event import plain
+from xdpctl.upstream.bgp import reasons
 from xdpctl.upstream.bgp.messages import Gone, Received, Session
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _FLOW = ("ipv4 flow", "ipv6 flow")
 _NEXT_HOP, _ROUTE_MAX = "next-hop", 8_000  # bytes of a message about one route
-_NOT_YET = "no session yet"
-_NO_CONNECTION = "no connection yet: check its address, the password, and TCP port 179"
-_CODES = {  # RFC 4271 section 4.5, RFC 4486
-    "(2,2)": "the AS numbers do not agree: check peer_as and local_as",
-    "(2,3)": "its router id is not accepted",
-    "(2,6)": "the hold time is not accepted: check hold_time",
-    "(4,0)": "nothing was heard for the hold time",
-    "(6,1)": "more routes than it accepts were sent",
-    "(6,2)": "it was shut down there",
-    "(6,3)": "it is not configured there any more",
-    "(6,5)": "it rejects the connection",
-    "closingconnection": "it does not answer, or closes the connection",
-}
 
 
 @dataclass(slots=True)
@@ -35,7 +22,7 @@ class _Heard:
     most: int
     up: bool = False
     families: tuple[str, ...] = ()
-    why: str = _NOT_YET
+    why: str = reasons.NOT_YET
     noted: str = ""  # what a notification said since the connection was made
     beyond: int = 0
     routes: dict[str, bytes] = field(default_factory=dict)
@@ -81,8 +68,8 @@ class Sessions:
             case "notification":
                 heard.noted = _notification(neighbor)
                 return None
-            case "fsm" if neighbor.get("state") == "ACTIVE" and heard.why == _NOT_YET:
-                heard.why = _NO_CONNECTION
+            case "fsm" if neighbor.get("state") == "ACTIVE" and heard.why == reasons.NOT_YET:
+                heard.why = reasons.NO_CONNECTION
                 return None
             case "update":
                 return self._update(peer, heard, neighbor, data)
@@ -95,7 +82,7 @@ class Sessions:
         elif state == "up":
             heard.up, heard.why = True, ""
         elif state == "down":
-            heard.why = heard.noted or _in_words(plain(neighbor.get("reason", "")))
+            heard.why = heard.noted or reasons.of_text(neighbor.get("reason", ""))
             heard.up, heard.beyond = False, 0
             heard.routes.clear()
 
@@ -153,14 +140,9 @@ def _families(neighbor: dict[str, Any]) -> tuple[str, ...]:
 
 def _notification(neighbor: dict[str, Any]) -> str:
     message = _table(neighbor.get("notification"))
-    code, subcode = message.get("code"), message.get("subcode")
-    return plain(f"notification {code}/{subcode}: {message.get('message')}")
-
-
-def _in_words(reason: str) -> str:
-    """The reason that ExaBGP gives, with the meaning of the codes of a notification."""
-    meanings = (words for code, words in _CODES.items() if code in reason.replace(" ", ""))
-    return ": ".join(part for part in (reason or "the session ended", next(meanings, "")) if part)
+    return reasons.of_notification(
+        message.get("code"), message.get("subcode"), message.get("message")
+    )
 
 
 def _table(value: Any) -> dict[str, Any]:

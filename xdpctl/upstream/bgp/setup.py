@@ -11,12 +11,20 @@ BEAT_SOCKET = "beats.sock"  # to which the bridge says that it lives
 BRIDGE = "xdpctl.upstream.bgp.bridge"
 
 
-class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """The setup; `peers` has how many routes are kept of each peer, by its address."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many routes of a peer are kept, how many it takes, and how short it blackholes."""
 
-    peers: dict[str, int]
-    own: list[str]
+    kept: int
     most: int
+    blackhole_from: int = 32
+    blackhole_from_ipv6: int = 128
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """The setup; `peers` has the limits of each peer, by its address."""
+
+    peers: dict[str, Limits]
+    own: list[str]
     socket: str
     state: str
     beats: str

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
+from xdpctl.model.route import Blackhole, long_enough
 from xdpctl.upstream.bgp.messages import PeerRoute, Told, Wanted
+from xdpctl.upstream.bgp.setup import Limits
 from xdpctl.upstream.bgp.syntax import said
 
 SECONDS_MAX = 86_400.0
@@ -20,14 +22,13 @@ _AGAIN_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Table:
-    """Routes for `peers` towards `own` prefixes, `most` at a time.
+    """Routes towards `own` prefixes; `peers` has the limits of each peer.
 
     `clear`: it is unknown what the speaker announces, so everything is withdrawn first.
     """
 
-    peers: frozenset[str]
+    peers: Mapping[str, Limits]
     own: tuple[Prefix, ...]
-    most: int
     clear: bool = True
     wanted: dict[PeerRoute, float] = field(default_factory=dict)  # until when, monotonic
     told: set[PeerRoute] = field(default_factory=set)
@@ -40,19 +41,23 @@ class Table:
     def order(self, wanted: Iterable[Wanted], now: float) -> dict[PeerRoute, str]:
         """Announce exactly these routes from now on; return the problems of those left out."""
         accepted: dict[PeerRoute, float] = {}
+        counts: dict[str, int] = dict.fromkeys(self.peers, 0)
         wrong: dict[PeerRoute, str] = {}
         keys: set[str] = set()
         for entry in wanted:
             try:
                 self._check(entry)
-                if len(accepted) >= self.most:
-                    raise RuleError(f"more than {self.most} routes are asked for", "wanted", "")
+                peer = entry.route.peer
+                if counts[peer] >= self.peers[peer].most:
+                    why = f"{peer} takes {self.peers[peer].most} routes, and not more"
+                    raise RuleError(why, "wanted", "")
                 if (key := _key(entry.route)) in keys:
                     raise RuleError("another route has the same match", "route", "")
             except RuleError as error:
                 wrong[entry.route] = str(error)
             else:
                 accepted[entry.route] = now + entry.seconds
+                counts[entry.route.peer] += 1
                 keys.add(key)
         self.wanted, self.refused = accepted, wrong
         return wrong
@@ -71,6 +76,10 @@ class Table:
         destination = entry.route.route.destination
         if not any(own.covers(destination) for own in self.own):
             raise RuleError(f"{destination} is not in upstream.own", "route", "")
+        limits = self.peers[entry.route.peer]
+        long = long_enough(destination, limits.blackhole_from, limits.blackhole_from_ipv6)
+        if isinstance(entry.route.route, Blackhole) and not long:
+            raise RuleError(f"a blackhole of {destination} is too wide", "route", "")
 
     def expire(self, now: float) -> list[PeerRoute]:
         """Forget the routes whose time is over, and return them."""

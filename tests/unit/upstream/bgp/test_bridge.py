@@ -18,7 +18,7 @@ from tests.support.upstream import PEER
 from xdpctl.lab.waits import eventually
 from xdpctl.model.route import Blackhole, Flow
 from xdpctl.upstream.bgp.messages import FromBridge, PeerRoute, Received, Report, Wanted, line
-from xdpctl.upstream.bgp.setup import Setup
+from xdpctl.upstream.bgp.setup import Limits, Setup
 from xdpctl.upstream.bgp.speaker import Bridged
 from xdpctl.upstream.bgp.syntax import said
 
@@ -34,9 +34,8 @@ class Played:
         self.folder, self.said = folder, list[str]()
         self.announced: set[str] = set()
         setup = Setup(
-            peers={HOST: 100},
+            peers={HOST: Limits(kept=100, most=5)},
             own=["198.51.100.0/24"],
-            most=5,
             socket=str(folder / "bridge.sock"),
             state=str(folder / "announced.json"),
             beats=str(folder / "beats.sock"),

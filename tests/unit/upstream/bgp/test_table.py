@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.model.route import Blackhole, Flow, Route
 from xdpctl.upstream.bgp.messages import Order, PeerRoute, Wanted, line, order
+from xdpctl.upstream.bgp.setup import Limits
 from xdpctl.upstream.bgp.table import CLEAR, SECONDS_MAX, Table
 
 PEER = "192.0.2.1"
@@ -21,7 +22,7 @@ PORTS = ",".join(f"{port}-{port + 1}" for port in range(10_000, 10_500, 4))
 
 
 def table(most: int = 3) -> Table:
-    return Table(frozenset({PEER}), OWN, most)
+    return Table({PEER: Limits(kept=0, most=most)}, OWN)
 
 
 def wanted(*routes: Route, seconds: float = 60.0) -> list[Wanted]:
@@ -90,7 +91,7 @@ def test_a_route_that_cannot_be_withdrawn_alone_is_withdrawn_with_all() -> None:
         (PeerRoute(PEER, Flow("dst 203.0.113.0/24 udp")), 60, "not in upstream.own"),
         (PeerRoute(PEER, Flow("dst 0.0.0.0/0 udp")), 60, "not in upstream.own"),
         (PeerRoute(PEER, Flow("dst 198.51.0.0/16 udp")), 60, "not in upstream.own"),
-        (PeerRoute(PEER, replace(HOLE, address="198.51.100.0/24")), 60, "of one address"),
+        (PeerRoute(PEER, replace(HOLE, prefix="198.51.100.0/24")), 60, "too wide"),
         (PeerRoute(PEER, FLOW), 0, "cannot be announced for"),
         (PeerRoute(PEER, FLOW), SECONDS_MAX + 1, "cannot be announced for"),
         (PeerRoute(PEER, FLOW), float("nan"), "cannot be announced for"),
@@ -118,7 +119,7 @@ def test_a_match_has_only_one_action_in_bgp() -> None:
 
 def test_the_number_of_routes_is_bounded() -> None:
     under = table(most=1)
-    assert "more than 1" in under.order(wanted(FLOW, HOLE), 0)[PeerRoute(PEER, HOLE)]
+    assert "takes 1 routes" in under.order(wanted(FLOW, HOLE), 0)[PeerRoute(PEER, HOLE)]
     assert list(under.wanted) == [PeerRoute(PEER, FLOW)]
 
 
@@ -128,7 +129,7 @@ def test_the_number_of_routes_is_bounded() -> None:
         replace(HOLE, next_hop=""),
         replace(HOLE, next_hop="self"),
         replace(HOLE, next_hop="192.0.2.2 announce route 0.0.0.0/0"),
-        replace(HOLE, address="198.51.100.7/32\nneighbor 192.0.2.1 announce route 0.0.0.0/0"),
+        replace(HOLE, prefix="198.51.100.7/32\nneighbor 192.0.2.1 announce route 0.0.0.0/0"),
         replace(HOLE, communities=("no-export ] split /25 community [ 1:1",)),
         replace(HOLE, communities=("65535:666\n",)),
         replace(HOLE, communities=("65536:1",)),
