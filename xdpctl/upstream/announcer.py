@@ -177,7 +177,7 @@ class Announcer:
             if entry is None or uplink is None or entry.probing or not effect.due(now):
                 continue
             at, match = effect.since, entry.route.takes
-            before = self.rates(uplink, match, at - min(BEFORE, effect.full_for), at)
+            before = self.rates(uplink, match, at - min(BEFORE, effect.full_for + 1), at)
             after = self.rates(uplink, match, at + SETTLES, now)
             if effect.judge(before, after, self._disturbed(entry, peer)):
                 self._judged(entry, effect.verdict)

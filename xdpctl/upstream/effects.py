@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 BEFORE, SETTLES = 10.0, 2.0  # seconds before it that count, and seconds after it that do not
-PART = 0.5  # seconds of one value
+PART = 0.25  # seconds of one value
 LOOKS = (7.0, 15.0, 30.0)  # seconds after it at which it is judged, until that tells
 _LEAST = 5  # values on each side
 _CLEARLY = 0.2  # a route that takes less did nothing; a rate varies as much by itself

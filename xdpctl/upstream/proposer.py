@@ -40,14 +40,15 @@ class Proposer:
     """Proposes for each open incident whose victim a full uplink is filled with.
 
     `asked` returns the requests about an incident that a peer takes, beyond what it was asked
-    already. `idle` says whether an announcement takes nothing of what fills its uplink. `tell`
-    notifies. `failed` has incidents in which FlowSpec did not help, so a blackhole is proposed.
+    already, or all of them if that did not help. `idle` says whether an announcement takes nothing
+    of what fills its uplink. `tell` notifies. `failed` has incidents in which FlowSpec did not
+    help, so a blackhole is proposed.
     """
 
     controller: Controller
     settings: UpstreamSettings
     speaker: Speaker
-    asked: Callable[[Incident, Peer], list[Request]]
+    asked: Callable[[Incident, Peer, bool], list[Request]]
     idle: Callable[[Announcement], bool]
     tell: Callable[[News], None]
     failed: set[str] = field(default_factory=set)
@@ -113,7 +114,7 @@ class Proposer:
                 continue
             requests = [
                 request
-                for request in self.asked(incident, peer)
+                for request in self.asked(incident, peer, incident.id in self.failed)
                 if self._takes(peer, request)
                 and not announcements.refusal(request.route, self.settings, protection)
             ]

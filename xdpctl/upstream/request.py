@@ -154,7 +154,8 @@ def options(
             "" if cost.share >= ENOUGH else f": {percent(cost.share)} of the attack is too little"
         )
         share = (whole - gone + left) / uplink.bits_in
-        rows.append(Option("flowspec", cost.share, cost.people, cost.at_most, share, says))
+        most = None if cost.people is None else cost.at_most
+        rows.append(Option("flowspec", cost.share, cost.people, most, share, says))
     for one in asked:
         if one.kind is Kind.RTBH:
             lost = inside.others.total + inside.people.total

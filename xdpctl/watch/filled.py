@@ -71,8 +71,11 @@ class Filled:
         victim, found = subject(incident), self.of(uplink) or NOTHING
         return requests(found, victim, uplink, takes) if victim else []
 
-    def more(self, incident: Incident, peer: Peer) -> list[Request]:
-        """What a peer can be asked about what fills its link, and was not asked yet."""
+    def more(self, incident: Incident, peer: Peer, failed: bool) -> list[Request]:
+        """What a peer can be asked about what fills its link, and was not asked yet.
+
+        If that has `failed`, all that it can be asked.
+        """
         uplink, wanted = self._settings.uplink_of(peer), subject(incident)
         found = self.of(uplink) if uplink else None
         if uplink is None or found is None or wanted is None:
@@ -80,7 +83,8 @@ class Filled:
         if found.towards(wanted).attack < LEAST_SHARE * uplink.bits_in:
             return []
         asked = [e for e in self._announcements() if e.peer == peer.name]
-        left = _without(found, [e.route.takes for e in asked if e.kind is Kind.FLOWSPEC])
+        covered = [] if failed else [e for e in asked if e.kind is Kind.FLOWSPEC]
+        left = _without(found, [entry.route.takes for entry in covered])
         room = min(AT_ONCE, peer.most - sum(e.announced for e in asked))
         return [
             request

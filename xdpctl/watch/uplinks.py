@@ -16,7 +16,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
-from xdpctl.upstream.filling import NOTHING
+from xdpctl.upstream.filling import LEAST_SHARE, NOTHING
 from xdpctl.upstream.letter import letter
 from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
 from xdpctl.upstream.request import Option, Request, options, requests
@@ -143,10 +143,20 @@ class UplinkWatch:
     def full(self) -> list[str]:
         """The uplinks that are full, a sentence each."""
         return [
-            f"the uplink {name} is full: {link.state.why}; see xdpctl upstream status"
+            f"the uplink {name} is full: {link.state.why}; {self._advice(link.uplink)}"
             for name, link in self.links.items()
             if link.state.full_for
         ]
+
+    def _advice(self, uplink: Uplink) -> str:
+        """What to do about a full uplink."""
+        found = self.filled.of(uplink)
+        if found is not None and found.judged and found.attack < LEAST_SHARE * uplink.bits_in:
+            return "known flows fill it, so people do: put off what can wait, such as backups"
+        peers = self.settings.peers
+        if not any(p.announces and self.settings.uplink_of(p) == uplink for p in peers):
+            return "no BGP peer can be asked, so send the provider the letter on the page Upstream"
+        return "see xdpctl upstream status"
 
     def warnings(self) -> list[str]:
         """What is wrong with the uplinks, a sentence each."""

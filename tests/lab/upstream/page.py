@@ -124,7 +124,7 @@ def attack() -> tuple[list[tuple[str, str, str]], Watch, list[str]]:
         (incident,) = (each["id"] for each in call("GET", "/v1/incidents")["incidents"])
         notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
     rows = [
-        ("the link is full → proposed", f"{proposed:.1f} s", "5 s"),
+        ("the link is full → proposed", f"{proposed:.1f} s", "3 s"),
         ("approved → in FRR's table, one time", f"{table * 1e3:.0f} ms", "100 ms"),
         ("approved → less than 30 % of the link arrives, as the box says it", f"{well:.1f} s", ""),
         ("a client's pings of 1,000 bytes lost: before", f"{before:.0%}", ""),

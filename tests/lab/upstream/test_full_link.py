@@ -35,7 +35,7 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
         assert eventually(scene.proposed)
         proposal = scene.proposed()
         assert proposal is not None
-        assert "src-port 53" in proposal["what"]
+        assert "203.0.113.1 proto udp" in proposal["what"], "there is one source"
         scene.box.cli("upstream", "approve", proposal["id"])
         assert eventually(lambda: scene.line.rules)
         assert eventually(lambda: scene.share() < 0.3)
@@ -49,3 +49,22 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
     notes = [note["text"] for note in call("GET", f"/v1/incidents/{incident}")["notes"]]
     for said in ("asked AS 64496", "helped by", "whether it is needed", "filled again"):
         assert any(said in text for text in notes), (said, notes)
+
+
+def test_a_provider_that_ignores_a_route_is_said_and_a_blackhole_is_proposed(scene: Scene) -> None:
+    scene.line.stop()  # the router shows the route, and its line cards do nothing
+    scene.box.start()
+    assert eventually(scene.up)
+    with scene.flood(HANG_SECONDS):
+        assert eventually(scene.proposed)
+        proposal = scene.proposed()
+        assert proposal is not None
+        scene.box.cli("upstream", "approve", proposal["id"])
+
+        def effect() -> str:
+            listed = scene.upstream()["announcements"]
+            return next((str(e["effect"]) for e in listed if e["id"] == proposal["id"]), "")
+
+        assert eventually(lambda: effect() == "did nothing"), effect()
+        assert eventually(lambda: scene.proposed("rtbh"))
+        assert "nobody reaches" in str(scene.proposed("rtbh"))

@@ -57,7 +57,7 @@ class Site:
             control, settings, self.speaker, proposer, links, self._rates, self.told.append
         )
 
-    def _asked(self, incident: Incident, peer: Peer) -> list[Request]:
+    def _asked(self, incident: Incident, peer: Peer, _: bool) -> list[Request]:
         return asked_about(incident.subject, self.settings, peer)
 
     def _rates(self, _: Uplink, match: Match, begun: float, ended: float) -> list[float]:

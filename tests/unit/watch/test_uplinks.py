@@ -139,6 +139,13 @@ def test_people_who_fill_a_link_are_no_incident(api: Api) -> None:
     observe(api.context, people(weight=100))
     flooded(api)
     assert not api.call("GET", "/v1/incidents").json()["incidents"]
+    assert "known flows fill it" in api.context.uplinks.full()[0]
+
+
+def test_without_a_peer_the_letter_is_recommended(api: Api) -> None:
+    observe(api.context, people(), amplified())
+    flooded(api)
+    assert "send the provider the letter" in api.context.uplinks.full()[0]
 
 
 def test_an_uplink_without_a_filter_is_reported(api: Api) -> None:
