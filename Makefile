@@ -70,9 +70,10 @@ demo: setup
 unit: setup
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/unit $(ARGS)
 
-# Two at a time: many tests wait for something. The tests of a file run one after the other.
+# Three at a time, also on two cores: many tests wait for something. The tests of a file run one after
+# the other.
 test: setup
-	@$(BIN)/python -m tools.contained $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m tools.contained $(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

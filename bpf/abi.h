@@ -342,7 +342,7 @@ struct rate {
 	__u32 destination4;
 	__u64 source6; /* the same for the first 64 bits of an IPv6 source */
 	__u64 destination6[2];
-	__u32 salt; /* gives each limit its own buckets, and new ones after a change */
+	__u32 salt;  /* gives each limit its own buckets, and new ones after a change */
 	__u32 final; /* a packet within the limit is not matched against later ones */
 };
 

@@ -170,7 +170,8 @@ static __always_inline int goes_on(struct search *search, struct scratch *scratc
 	return action >= ACTION_CHALLENGE && !(scratch->challenges >> action & 1);
 }
 
-/* REASON_NO_RULE if no later signature is to be matched, since the packet is within a final limit. */
+/* REASON_NO_RULE if no later signature is to be matched, since the packet is within a final limit.
+ */
 static __always_inline u32 behind_limit(u32 number, u64 word)
 {
 	u32 index = number - SLOT_SIGNATURES;
