@@ -146,41 +146,32 @@ static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost,
 	return 1;
 }
 
-static __always_inline int over(struct search *search, struct scratch *scratch, u32 number)
+/* 0: the packet exceeds a limit; 1: it is within it; 2: and the limit is final. */
+static __always_inline int within(struct search *search, struct scratch *scratch, u32 number)
 {
 	struct rate *rate = rates.lookup(&number);
 	u64 cost, *bucket;
 
 	if (!rate)
-		return 0;
+		return 1;
 	bucket = bucket_for(search, scratch, rate, number);
 	if (!bucket)
-		return 0;
+		return 1;
 	cost = (rate->by_bytes ? limited_bytes(search->bytes) * rate->cost : rate->cost) >>
 	       RATE_COST_SHIFT;
-	return exceeds(search, bucket, cost, rate->burst_ns);
+	if (exceeds(search, bucket, cost, rate->burst_ns))
+		return 0;
+	return 1 + (rate->final & 1); /* without a branch: the verifier follows each */
 }
 
-/* Whether the action is not for this packet: it is within the limit, or is not challenged. */
+/* Whether the action is not for this packet: within the limit (2: a final one), or not challenged.
+ */
 static __always_inline int goes_on(struct search *search, struct scratch *scratch, u32 number,
 				   u32 action)
 {
 	if (action == ACTION_LIMIT)
-		return !over(search, scratch, number - SLOT_SIGNATURES);
+		return within(search, scratch, number - SLOT_SIGNATURES);
 	return action >= ACTION_CHALLENGE && !(scratch->challenges >> action & 1);
-}
-
-/* REASON_NO_RULE if no later signature is to be matched, since the packet is within a final limit.
- */
-static __always_inline u32 behind_limit(u32 number, u64 word)
-{
-	u32 index = number - SLOT_SIGNATURES;
-	struct rate *rate;
-
-	if ((word & WORD_ACTION) != ACTION_LIMIT || word & WORD_MONITOR)
-		return REASON_NONE;
-	rate = rates.lookup(&index);
-	return rate && rate->final ? REASON_NO_RULE : REASON_NONE;
 }
 
 static __always_inline enum reason reason_of(u32 action)
@@ -198,6 +189,7 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 {
 	struct slot *slot = slots.lookup(&number);
 	u32 action;
+	int on;
 	u64 word;
 
 	if (!slot)
@@ -206,10 +198,12 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 	if (!in_force(word))
 		return REASON_NONE;
 	action = word & WORD_ACTION;
-	if (goes_on(search, scratch, number, action)) {
+	on = goes_on(search, scratch, number, action);
+	if (on) {
 		if (search->explanation)
 			record(search->explanation, number);
-		return behind_limit(number, word);
+		on = on >> 1 & ~(word / WORD_MONITOR) & 1;
+		return on * REASON_NO_RULE;
 	}
 	return apply_slot(search, number, word, reason_of(action));
 }
