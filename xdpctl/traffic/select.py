@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Selects packets by a match; xdpctl/model/match/evaluate.py does so for a single packet. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def takes(match: Match, packets: PacketArray) -> Chosen:
         if not chosen.any():
             break
         chosen &= _takes(name, wanted, packets)
+    return chosen
+
+
+def takes_any(matches: Iterable[Match], packets: PacketArray) -> Chosen:
+    """Whether one of the matches takes each packet."""
+    chosen = np.zeros(len(packets), bool)
+    for match in matches:
+        chosen |= takes(match, packets)
     return chosen
 
 

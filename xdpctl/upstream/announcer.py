@@ -17,7 +17,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.match.match import Match
-from xdpctl.model.route import Kind as Route
+from xdpctl.model.route import Kind as RouteKind
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.upstream import announcements
@@ -190,7 +190,7 @@ class Announcer:
         holes = (
             other
             for other in self._entries()
-            if other.announced and other.id != entry.id and other.kind is Route.RTBH
+            if other.announced and other.id != entry.id and other.kind is RouteKind.RTBH
         )
         covering = any(other.victim.covers(entry.victim) for other in holes)
         return "a blackhole of it was announced, too" if covering else ""

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.units import si3
 from xdpctl.model.match.match import Match, matching
-from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.select import takes
+from xdpctl.traffic.select import takes_any
 from xdpctl.traffic.split import Side
 from xdpctl.traffic.top import effective, most
 from xdpctl.upstream.filling import Filling
@@ -50,6 +49,8 @@ class Cost:
 
     def __str__(self) -> str:
         taken = f"takes {si3(self.attack)} of {si3(self.of)}bit/s of the attack"
+        if not self.of:
+            taken = "takes nothing of an attack now"
         if self.people is None:
             return f"{taken}; whom else it hits was not measured"
         looked = f"{self.packets:,} packets in {self.seconds:.0f} s"
@@ -65,11 +66,11 @@ def weigh(found: Filling, victim: Prefix, matches: Sequence[Match]) -> Cost:
     """What these matches take together of what goes to a victim."""
     inside = found.towards(victim)
     people = inside.people
-    hit = taken(matches, people.packets)
+    hit = takes_any(matches, people.packets)
     measured = inside.judged and len(people.packets) >= _LEAST and people.total > 0
     share = float(people.mass[hit].sum()) / people.total if measured else None
     return Cost(
-        attack=float(inside.others.mass[taken(matches, inside.others.packets)].sum()),
+        attack=float(inside.others.mass[takes_any(matches, inside.others.packets)].sum()),
         of=inside.others.total,
         people=share,
         at_most=1.0 if share is None else most(share, effective(people.mass)),
@@ -77,14 +78,6 @@ def weigh(found: Filling, victim: Prefix, matches: Sequence[Match]) -> Cost:
         seconds=inside.seconds,
         hit=_services(people, hit) if measured else (),
     )
-
-
-def taken(matches: Sequence[Match], packets: PacketArray) -> NDArray[np.bool_]:
-    """Which packets one of the matches takes."""
-    chosen = np.zeros(len(packets), bool)
-    for match in matches:
-        chosen |= takes(match, packets)
-    return chosen
 
 
 def _services(people: Side, hit: NDArray[np.bool_]) -> tuple[tuple[str, float], ...]:

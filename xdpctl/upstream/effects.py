@@ -89,6 +89,7 @@ class Effect:
     leaves: float
     looks: int = 0
     settled: bool = False
+    again: bool = False  # it was announced before, and paused
     refilled: bool = False
     first: float = math.nan  # what it took before it was announced, the first time
     told: list[Verdict] = field(default_factory=list)
@@ -124,8 +125,10 @@ class Effect:
             if found.helped and disturbed:
                 found = Verdict(why=disturbed)
             took = statistics.fmean(before) if before else 0.0
-            self.refilled = self.refilled or took >= _BACK * self.first
-            self.first = took if math.isnan(self.first) else self.first
+            if not self.again:
+                self.first = took
+            elif took >= _BACK * self.first > 0:
+                self.refilled = True
         self.last = found
         tells = not math.isnan(found.low)
         self.settled = not self.full_for or tells or self.looks >= len(LOOKS)
@@ -145,6 +148,7 @@ class Effects:
         earlier = self.of.get(number)
         self.of[number] = Effect(now, full_for, leaves)
         if earlier is not None:
+            self.of[number].again = True
             self.of[number].told = earlier.told
             self.of[number].refilled = earlier.refilled
             self.of[number].first = earlier.first

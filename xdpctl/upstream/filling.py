@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix
+from xdpctl.model.match.match import Match
 from xdpctl.traffic.baseline import Before
 from xdpctl.traffic.dimensions import DIMENSIONS
 from xdpctl.traffic.packets import PACKET, PacketArray
-from xdpctl.traffic.select import covers
+from xdpctl.traffic.select import covers, takes_any
 from xdpctl.traffic.split import Side
 from xdpctl.traffic.window import Seen
 from xdpctl.upstream.link import FRAME_BYTES
@@ -28,7 +29,7 @@ LEAST_SHARE = 0.1  # of a link's rate: what takes less does not fill it
 _NETWORKS = {4: 24, 6: 64}
 _MUCH = 0.25  # of the attack on a prefix: so much to a part of it is an attack on that part
 _FEW = 20  # sampled packets: fewer allow no conclusion
-VICTIMS_MAX = 8
+_VICTIMS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Filling:
             self.judged,
         )
 
+    def without(self, matches: Sequence[Match]) -> "Filling":
+        """The part that none of these matches takes."""
+        sides = (self.others, self.people, self.before)
+        return self.of(*(~takes_any(matches, side.packets) for side in sides))
+
     @property
     def attack(self) -> float:
         """The bits a second that belong to no known flow, and are more than earlier."""
@@ -96,7 +102,7 @@ def victims(found: Filling, own: Sequence[Prefix], bits_in: float) -> list[Prefi
     The largest come first.
     """
     left, named = found, list[tuple[float, Prefix]]()
-    while len(named) < VICTIMS_MAX:
+    while len(named) < _VICTIMS_MAX:
         best = max(_candidates(left, own), default=None)
         if best is None or best[0] < LEAST_SHARE * bits_in or len(left.others.packets) < _FEW:
             break

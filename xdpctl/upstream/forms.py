@@ -41,7 +41,7 @@ def simple(name: str, value: Value, attack: Side, normal: Side) -> Value | None:
 
 
 def _clipped(name: str, ranges: Ranges, attack: Side) -> Ranges:
-    """The part of the ranges in which the attack lies; open ends stay open."""
+    """The part of the ranges in which the attack lies; a single range stays as it is."""
     values = attack.packets[name]
     if len(ranges) == 1 or not len(values):
         return ranges

@@ -13,9 +13,10 @@ from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Match
 from xdpctl.model.route import Flow, Kind
 from xdpctl.traffic.dimensions import DIMENSIONS
+from xdpctl.traffic.select import takes
 from xdpctl.traffic.split import Side
 from xdpctl.upstream.bgp import syntax
-from xdpctl.upstream.costs import spares, taken
+from xdpctl.upstream.costs import spares
 from xdpctl.upstream.filling import Filling
 from xdpctl.upstream.junos import statements
 from xdpctl.upstream.link import State
@@ -83,7 +84,7 @@ def _rates(side: Side, seconds: float) -> str:
 
 
 def _part(side: Side, match: Match) -> Side:
-    return side.of(taken([match], side.packets))
+    return side.of(takes(match, side.packets))
 
 
 def _sources(side: Side) -> Iterator[str]:

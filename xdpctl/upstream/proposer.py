@@ -156,7 +156,7 @@ class Proposer:
 
     def _tell(self, proposal: Announcement) -> None:
         title = f"proposed: ask {proposal.peer} to {proposal.what}"
-        text = f"{title}. It {proposal.cost}\nxdpctl upstream approve {proposal.id}"
+        text = f"{title}. Cost: {proposal.cost}\nxdpctl upstream approve {proposal.id}"
         self.tell(News(NewsKind.ESCALATED, proposal.id, title, text, level=Severity.WARNING))
 
 

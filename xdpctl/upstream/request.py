@@ -16,7 +16,8 @@ from xdpctl.base.units import si3
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match
 from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route, long_enough
-from xdpctl.upstream.costs import Cost, hits_nobody, percent, spares, taken, weigh
+from xdpctl.traffic.select import takes
+from xdpctl.upstream.costs import Cost, hits_nobody, spares, weigh
 from xdpctl.upstream.filling import LEAST_SHARE, NOTHING, Filling
 from xdpctl.upstream.peers import Peer, Takes
 from xdpctl.upstream.routes import ENOUGH, smallest
@@ -69,7 +70,7 @@ def requests(
     found: Filling,
     victim: Prefix,
     uplink: Uplink,
-    takes: Takes = ANYBODY,
+    router: Takes = ANYBODY,
     most: int = AT_ONCE,
 ) -> list[Request]:
     """The requests about an attack on a victim that a router takes, the least costly first.
@@ -77,13 +78,13 @@ def requests(
     At most `most` of them are FlowSpec routes, if the attack has a part in what fills the link.
     """
     asked: list[Request] = []
-    if takes.flowspec and found.towards(victim).attack >= LEAST_SHARE * uplink.bits_in:
-        matches = smallest(found, victim, takes.components, min(most, takes.most))
-        rate = int(uplink.bits_in * LIMIT_SHARE / max(len(matches), 1)) if takes.limits else 0
+    if router.flowspec and found.towards(victim).attack >= LEAST_SHARE * uplink.bits_in:
+        matches = smallest(found, victim, router.components, min(most, router.most))
+        rate = int(uplink.bits_in * LIMIT_SHARE / max(len(matches), 1)) if router.limits else 0
         made = (flowspec(found, victim, match, rate) for match in matches)
         asked += [one for one in made if rate or one.taken.people is None or spares(one.taken)]
-    if _blackholes(takes, victim):
-        asked.append(blackhole(found, victim, takes))
+    if _blackholes(router, victim):
+        asked.append(blackhole(found, victim, router))
     return asked
 
 
@@ -124,10 +125,10 @@ def flowspec(found: Filling, victim: Prefix, match: Match, rate: int) -> Request
     return Request(Flow(str(match), rate // 8), verb, str(cost), cost, sure)
 
 
-def blackhole(found: Filling, victim: Prefix, takes: Takes) -> Request:
+def blackhole(found: Filling, victim: Prefix, router: Takes) -> Request:
     """A request to drop everything to a victim, by the communities of a router."""
-    hop = text_of(takes.blackhole_hop) if isinstance(takes, Peer) else ""
-    communities = (*takes.blackhole, *([NO_EXPORT] if takes.no_export else []))
+    hop = text_of(router.blackhole_hop) if isinstance(router, Peer) else ""
+    communities = (*router.blackhole, *([NO_EXPORT] if router.no_export else []))
     route = Blackhole(str(victim), hop, communities)
     inside = found.towards(victim)
     cost = weigh(found, victim, [route.takes])
@@ -150,9 +151,7 @@ def options(
         gone = cost.attack + (cost.people or 0.0) * inside.people.total
         left = min(sum(8 * flow.rate for flow in flows), gone)
         says = f"{len(flows)} {'route' if len(flows) == 1 else 'routes'}"
-        says += (
-            "" if cost.share >= ENOUGH else f": {percent(cost.share)} of the attack is too little"
-        )
+        says += "" if cost.share >= ENOUGH else f"; less than {ENOUGH:.0%} of the attack"
         share = (whole - gone + left) / uplink.bits_in
         most = None if cost.people is None else cost.at_most
         rows.append(Option("flowspec", cost.share, cost.people, most, share, says))
@@ -167,14 +166,14 @@ def options(
 
 def _dropped_here(found: Filling, match: Match) -> bool:
     """Whether nearly all that a match takes is dropped here already."""
-    hit = taken([match], found.others.packets)
+    hit = takes(match, found.others.packets)
     mass = found.others.mass[hit]
     dropped = np.isin(found.others.packets["reason"][hit], KEPT_OUT)
     return bool(mass.sum()) and float(mass[dropped].sum()) >= ENOUGH * float(mass.sum())
 
 
-def _blackholes(takes: Takes, victim: Prefix) -> bool:
+def _blackholes(router: Takes, victim: Prefix) -> bool:
     """Whether a router blackholes prefixes of that family and length."""
-    long = long_enough(victim, takes.blackhole_from, takes.blackhole_from_ipv6)
-    hop = not isinstance(takes, Peer) or takes.blackhole_hop.family == victim.family
-    return bool(takes.blackhole) and hop and long
+    long = long_enough(victim, router.blackhole_from, router.blackhole_from_ipv6)
+    hop = not isinstance(router, Peer) or router.blackhole_hop.family == victim.family
+    return bool(router.blackhole) and hop and long

@@ -50,8 +50,7 @@ def smallest(found: Filling, victim: Prefix, components: Collection[str], most: 
         if not made:
             break
         matches += made
-        for match in made:
-            rest = _without(rest, match)
+        rest = rest.without(made)
     return matches
 
 
@@ -169,11 +168,6 @@ def _mass(match: Match, side: Side) -> float:
 
 def _of(match: Match, side: Side) -> Side:
     return side.of(takes(match, side.packets))
-
-
-def _without(found: Filling, match: Match) -> Filling:
-    sides = (found.others, found.people, found.before)
-    return found.of(*(~takes(match, side.packets) for side in sides))
 
 
 def _match(values: dict[str, Value]) -> Match | None:

@@ -22,8 +22,8 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.route import Kind
 from xdpctl.traffic.baseline import Before
 from xdpctl.traffic.sampler import Sampler
+from xdpctl.traffic.select import takes_any
 from xdpctl.traffic.window import Seen
-from xdpctl.upstream.costs import taken
 from xdpctl.upstream.effects import PART
 from xdpctl.upstream.filling import LEAST_SHARE, NOTHING, SECONDS, Filling, filling, victims
 from xdpctl.upstream.peers import Peer, Takes
@@ -67,7 +67,7 @@ class Filled:
         return found
 
     def asked(self, incident: Incident, uplink: Uplink, takes: Takes = ANYBODY) -> list[Request]:
-        """What to ask about an incident in the forms that a router takes, however much it is."""
+        """What to ask about an incident, in the forms that a router takes."""
         victim, found = subject(incident), self.of(uplink) or NOTHING
         return requests(found, victim, uplink, takes) if victim else []
 
@@ -84,7 +84,7 @@ class Filled:
             return []
         asked = [e for e in self._announcements() if e.peer == peer.name]
         covered = [] if failed else [e for e in asked if e.kind is Kind.FLOWSPEC]
-        left = _without(found, [entry.route.takes for entry in covered])
+        left = found.without([entry.route.takes for entry in covered])
         room = min(AT_ONCE, peer.most - sum(e.announced for e in asked))
         return [
             request
@@ -99,7 +99,7 @@ class Filled:
         found = self.of(uplink) if uplink else None
         if found is None:
             return False
-        hit = taken([announcement.route.takes], found.others.packets)
+        hit = takes_any([announcement.route.takes], found.others.packets)
         return float(found.others.mass[hit].sum()) < LITTLE * found.others.total
 
     def rates(self, uplink: Uplink, match: Match, begun: float, ended: float) -> list[float]:
@@ -158,16 +158,10 @@ def _covers(incident: Incident, victim: Prefix | None) -> bool:
     return prefix is not None and victim is not None and prefix.covers(victim)
 
 
-def _without(found: Filling, matches: list[Match]) -> Filling:
-    """The part that none of these matches takes."""
-    sides = (found.others, found.people, found.before)
-    return found.of(*(~taken(matches, side.packets) for side in sides))
-
-
 def _rate(part: Seen, index: int, match: Match) -> float:
     found = filling(part, Before(part.packets[:0], 0.0), index)
     sides = (found.others, found.people)
-    return sum(float(side.mass[taken([match], side.packets)].sum()) for side in sides)
+    return sum(float(side.mass[takes_any([match], side.packets)].sum()) for side in sides)
 
 
 def _event(found: Filling, victim: Prefix, uplink: Uplink, why: str) -> Event:

@@ -43,7 +43,6 @@ class UplinkWatch:
         self.became_full: Callable[[], None] = lambda: None  # called after its victims are known
         self._rates = figures.Rates()
         self.links = {uplink.interface: Link(uplink) for uplink in settings.uplinks}
-        self._full: set[str] = set()
         self.absent: tuple[str, ...] = ()
         # by open incident: the Unix time of its last note that an uplink is full, and whether a
         # note that it is free has followed
@@ -62,6 +61,7 @@ class UplinkWatch:
         """Read each uplink, and say what has changed."""
         counters = self._controller.datapath.counters()
         self.absent = tuple(name for name in self.links if name not in counters)
+        fresh = False
         for name, link in self.links.items():
             was = link.state
             link.add(
@@ -69,12 +69,12 @@ class UplinkWatch:
             )
             if bool(was.full_for) != bool(link.state.full_for):
                 self._changed(link, was.full_for)
-        for name, link in self.links.items():
+                fresh = fresh or not was.full_for
+        for link in self.links.values():
             if link.state.full_for:
                 self.filled.report(link.uplink, link.state.why, now)
-                if name not in self._full:
-                    self.became_full()
-        self._full = {name for name, link in self.links.items() if link.state.full_for}
+        if fresh:
+            self.became_full()
 
     def _reading(self, uplink: Uplink, now: float, counters: figures.Counters) -> Reading:
         """The rates of the last second; the filter counts each packet before it drops any."""

@@ -19,13 +19,11 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
-from xdpctl.model.route import Blackhole
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.upstream import announcements
 from xdpctl.upstream.announcements import refusal
 from xdpctl.upstream.request import written
 from xdpctl.upstream.settings import TTL_MOST
-from xdpctl.watch.filled import subject
 from xdpctl.watch.peering import Peering
 from xdpctl_api.auth import Operator, Viewer
 from xdpctl_api.dependencies import Ctx
@@ -127,15 +125,16 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     peers = [peer for peer in peering.settings.peers if body.peer in (None, peer.name)]
     if not peers:
         raise NotFoundError(f"there is no peer {body.peer!r}; see GET /v1/upstream")
-    filled, victim = ctx.uplinks.filled, subject(incident)
-    hole = Blackhole(str(victim))
-    if victim and (why := refusal(hole, peering.settings, ctx.controller.state.protection)):
-        raise RuleError(why, "incident", "see upstream.own")
     asked = [
-        (peer, await asyncio.to_thread(filled.asked, incident, uplink, peer))
+        (peer, await asyncio.to_thread(ctx.uplinks.filled.asked, incident, uplink, peer))
         for peer in peers
         if peer.announces and (uplink := peering.settings.uplink_of(peer))
     ]
+
+    protection = ctx.controller.state.protection
+    why = [refusal(one.route, peering.settings, protection) for _, ones in asked for one in ones]
+    if why and all(why):
+        raise RuleError(why[0], "incident", "see upstream.own")
 
     def operation(draft: Draft) -> list[Announcement]:
         proposals: list[Announcement] = []

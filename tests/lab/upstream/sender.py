@@ -37,14 +37,6 @@ def _udp(source: str, to: str, sport: int, dport: int, size: int) -> bytes:
     return _packet(source, to, 17, header + _random.randbytes(size))
 
 
-def _tcp(source: str, to: str, flags: int, size: int) -> bytes:
-    ports = _random.randrange(1_024, 65_536), 80
-    header = struct.pack(
-        ">HHIIBBHHH", *ports, _random.randrange(1 << 32), 1, 5 << 4, flags, 512, 0, 0
-    )
-    return _packet(source, to, 6, header + _random.randbytes(size))
-
-
 def _port() -> int:
     return _random.randrange(1_024, 65_536)
 
@@ -66,12 +58,6 @@ def _dns() -> bytes:
     return _udp(_anywhere(), VICTIM, 53, _port(), _size())
 
 
-def _two() -> bytes:
-    return _udp(
-        _anywhere(), VICTIM, _random.choice((123, 1_900)), _port(), _random.randrange(440, 480)
-    )
-
-
 def _any_udp() -> bytes:
     return _udp(_anywhere(), VICTIM, _port(), _port(), _size())
 
@@ -82,10 +68,6 @@ def _quic() -> bytes:
 
 def _carpet() -> bytes:
     return _udp(_anywhere(), f"{NETWORK}.{_random.randrange(1, 255)}", 389, _port(), _size())
-
-
-def _acks() -> bytes:
-    return _tcp(_anywhere(), VICTIM, 0x10, 1_000)
 
 
 def _fragments() -> bytes:
@@ -106,13 +88,11 @@ ATTACKS = {
     "one source": Attack(_one),
     "few sources": Attack(_few),
     "many resolvers": Attack(_dns),
-    "two amplifiers": Attack(_two),
     "random UDP": Attack(_any_udp),
     "carpet": Attack(_carpet),
     "pulses 2 s/2 s": Attack(_dns, 2.0, 2.0),
     "pulses 30 s/60 s": Attack(_dns, 30.0, 60.0),
     "a victim that matters": Attack(_quic),
-    "ACKs": Attack(_acks),
     "fragments": Attack(_fragments),
 }
 

@@ -77,6 +77,13 @@ def test_traffic_that_gives_way_to_other_traffic_is_not_credited() -> None:
     assert nothing.verdict.nothing, "that it did nothing can be told"
 
 
+def test_a_second_look_at_a_drop_is_no_refill() -> None:
+    effect = Effect(0.0, 5, 0.0)
+    assert not effect.judge(about(18e6)(20), [18e6, 0.0, 0.0, 18e6, 0.0, 0.0])
+    assert effect.judge(about(18e6)(20), about(0)(20))
+    assert "may have ended" in str(effect.verdict)
+
+
 def test_other_traffic_that_fills_the_link_later_credits_nothing() -> None:
     effects = Effects()
     effects.begin("a", 5, 0.0, 0.0)

@@ -143,7 +143,7 @@ def _route(phase: Phase, item: Any, action: flowspec.Action, peer: str) -> Event
         event = flowspec.event(phase, named, match, action, peer, flowspec.ROUTE_TTL)
         return structs.replace(event, rank=as_sent(_sent(parts))) if action.in_order else event
     except (RuleError, ValueError, OverflowError) as error:
-        return Event(phase=phase, id=text, group=peer, ignored=f"{error}" or "it cannot be read")
+        return Event(phase=phase, id=text, group=peer, ignored=plain(error) or "it cannot be read")
 
 
 def _parts(route: dict[str, Any]) -> dict[str, list[str]]:
