@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A narrow uplink that a flood fills: the world, a provider with FRR, a box that routes, a server.
 
-FRR shows FlowSpec routes and does not enforce them, so `Enforcement` does what a router's line card
+FRR shows FlowSpec routes and does not enforce them, so `Line` does what a router's line card
 would: it drops in the provider's namespace what FRR's table has.
 """
 
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from tests.lab.upstream.line import Line
 from tests.lab.upstream.routers import Frr
 from xdpctl.lab.box import Box
 from xdpctl.lab.namespaces import Host, Lab
@@ -50,46 +49,6 @@ mode = "%(mode)s"
 
 
 @dataclass
-class Enforcement:
-    """Drops in the provider's namespace what FRR was asked to filter, from `start` to `stop`."""
-
-    frr: Frr
-    host: Host
-    seen_at: dict[str, float] = field(default_factory=dict)  # by rule, monotonic
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _rules: tuple[str, ...] = ()
-
-    def start(self) -> None:
-        self.host.sh(
-            "nft",
-            "add table ip line; add chain ip line f { type filter hook forward "
-            "priority 0; policy accept; }",
-        )
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        return self._rules
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.01):
-            wanted = tuple(sorted(route.nft for route in self.frr.shown()))
-            if wanted != self._rules:
-                for rule in wanted:
-                    self.seen_at.setdefault(rule, time.monotonic())
-                lines = "; ".join(f"add rule ip line f {rule}" for rule in wanted)
-                self.host.sh("nft", f"flush chain ip line f; {lines}")
-                self._rules = wanted
-
-
-@dataclass
 class Scene:
     """The hosts of the lab, and operations on them."""
 
@@ -98,7 +57,7 @@ class Scene:
     box: Box
     server: Host
     frr: Frr
-    line: Enforcement
+    line: Line
 
     def configure(self, mode: str = "ask", ttl: str = "5m") -> None:
         self.box.settings = SETTINGS % {"rate": RATE, "ttl": ttl, "mode": mode}
@@ -181,7 +140,7 @@ def played() -> Iterator[Scene]:
         isp.sh("tc", *shape.split())
         frr = Frr(isp, "192.0.2.1", "192.0.2.2")
         box = Box(host, ["isp0", "lan0"])
-        scene = Scene(world, isp, box, server, frr, Enforcement(frr, isp))
+        scene = Scene(world, isp, box, server, frr, Line(frr, isp))
         scene.configure()
         try:
             frr.start()

@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from tests import reference_signatures
 from tests.lab.serving import serving
+from tests.lab.upstream.line import Line, Router
 from tests.lab.upstream.sender import NETWORK, VICTIM
 from tests.lab.upstream.tables import Shown
 from xdpctl.base.system.children import python
@@ -47,50 +48,6 @@ peer_as = 64496
 local_as = 64500
 {more}
 """
-
-
-class Router(Protocol):
-    """A provider's router."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def shown(self) -> list[Shown]: ...
-
-
-@dataclass
-class Line:
-    """What the provider's line cards would do: drops in the forwarding path what its router shows.
-
-    It only looks, and drops nothing, unless it is `enforcing`.
-    """
-
-    router: Router
-    host: Host
-    enforcing: bool = True
-    shown: list[Shown] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        hook = "type filter hook forward priority 0; policy accept;"
-        self.host.sh("nft", f"add table ip line; add chain ip line f {{ {hook} }}")
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        installed: list[str] = []
-        while not self._stopping.wait(0.02):
-            self.shown = self.router.shown()
-            wanted = sorted(route.nft for route in self.shown) if self.enforcing else []
-            if wanted != installed:
-                lines = "; ".join(f"add rule ip line f {rule}" for rule in wanted)
-                self.host.sh("nft", f"flush chain ip line f; {lines}")
-                installed = wanted
 
 
 class Tap:

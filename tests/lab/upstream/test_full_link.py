@@ -52,7 +52,7 @@ def test_a_full_link_leads_to_a_route_that_is_withdrawn_by_itself(scene: Scene) 
 
 
 def test_a_provider_that_ignores_a_route_is_said_and_a_blackhole_is_proposed(scene: Scene) -> None:
-    scene.line.stop()  # the router shows the route, and its line cards do nothing
+    scene.line.enforcing = False  # its router shows the route, and its line cards do nothing
     scene.box.start()
     assert eventually(scene.up)
     with scene.flood(HANG_SECONDS):

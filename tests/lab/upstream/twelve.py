@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from tests.lab.upstream.line import Router
 from tests.lab.upstream.routers import Bird, Frr, Gobgp
 from tests.lab.upstream.sender import ATTACKS
-from tests.lab.upstream.stage import Router, Stage, staged
+from tests.lab.upstream.stage import Stage, staged
 
 MADE: dict[str, Callable[..., Router]] = {
     "frr": Frr,
