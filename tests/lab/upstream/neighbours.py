@@ -79,7 +79,7 @@ class Site:
         return made
 
     def blackhole(self) -> dict[str, Any]:
-        return self.announce(f"dst {VICTIM}", blackhole=True)
+        return self.announce(f"dst {VICTIM}", kind="rtbh")
 
     def rules(self) -> list[str]:
         """The matches of the scrubbing centre's rules."""
@@ -128,4 +128,4 @@ def between() -> Iterator[Site]:
         finally:
             box.remove()
             frr.stop()
-            gobgp.kill()
+            site.gobgp.kill()  # a test may have put another in its place

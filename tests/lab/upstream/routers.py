@@ -138,14 +138,20 @@ def needed() -> None:
 
 
 class Gobgp:
-    """gobgpd in a namespace, of AS 64497, with one neighbour: it sends FlowSpec routes."""
+    """gobgpd in a namespace, of AS 64497, with one neighbour, which may be some hops away.
 
-    def __init__(self, host: Host, address: str, neighbor: str, asn: int = 64497) -> None:
+    It may be `graceful`: then it announces graceful restart (RFC 4724) for its families.
+    """
+
+    def __init__(
+        self, host: Host, address: str, neighbor: str, asn: int = 64497, graceful: bool = False
+    ) -> None:
         self.host = host
         self.folder = _folder("xdpctl-gobgp-")
         self.api = f"unix://{self.folder}/api.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        (self.folder / "gobgpd.conf").write_text(_gobgpd(address, neighbor, asn))
+        text = _gobgpd(address, neighbor, asn, graceful)
+        (self.folder / "gobgpd.conf").write_text(text)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -163,6 +169,10 @@ class Gobgp:
         """Announce or withdraw a FlowSpec route: `match … then …`."""
         self.run(f"global rib {'add' if add else 'del'} -a ipv4-flowspec {words}")
 
+    def prefixes(self) -> list[str]:
+        """The IPv4 prefixes that it has routes to."""
+        return list(json.loads(self.run("global rib -a ipv4 -j")) or ())
+
     def learnt(self) -> list[str]:
         """The routes that its neighbour has sent, one text each."""
         routes = []
@@ -174,12 +184,9 @@ class Gobgp:
 
     def shown(self) -> list[Shown]:
         """All that it is asked to filter."""
-        flows, holes = (
-            json.loads(self.run(f"global rib -a {family} -j"))
-            for family in ("ipv4-flowspec", "ipv4")
-        )
+        flows = json.loads(self.run("global rib -a ipv4-flowspec -j"))
         paths = [path for listed in flows.values() for path in listed] if flows else []
-        return [*map(tables.gobgp, paths), *map(tables.blackhole, holes or ())]
+        return [*map(tables.gobgp, paths), *map(tables.blackhole, self.prefixes())]
 
     def stop(self) -> None:
         """End it."""
@@ -193,31 +200,42 @@ class Gobgp:
             self._process = None
 
 
-def _gobgpd(address: str, neighbor: str, asn: int) -> str:
+_GRACEFUL = "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n"
+
+
+def _gobgpd(address: str, neighbor: str, asn: int, graceful: bool) -> str:
+    restarts = "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
     families = "".join(
         f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{name}"\n'
+        + (restarts if graceful else "")
         for name in ("ipv4-unicast", "ipv4-flowspec", "ipv6-flowspec")
     )
     return (
         f'[global.config]\nas = {asn}\nrouter-id = "{address}"\n'
         f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{neighbor}"\npeer-as = 64500\n'
-        f"[neighbors.transport.config]\npassive-mode = true\n{families}"
+        "[neighbors.transport.config]\npassive-mode = true\n"
+        "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 8\n"
+        f"{_GRACEFUL if graceful else ''}{families}"
     )
 
 
 class Bird:
-    """BIRD in a namespace, of AS 64496, with one neighbour: another provider's router."""
+    """BIRD in a namespace, of AS 64496, with one neighbour: another provider's router.
 
-    def __init__(self, host: Host, address: str, neighbor: str) -> None:
+    It may validate FlowSpec routes (RFC 9117): it takes them only from the best next hop.
+    """
+
+    def __init__(self, host: Host, address: str, neighbor: str, validates: bool = False) -> None:
         self.host = host
         self.folder = _folder("xdpctl-bird-")
         self._process: subprocess.Popen[bytes] | None = None
+        checks = "base table master4; validate; " if validates else ""
         (self.folder / "bird.conf").write_text(
-            f"router id {address};\nipv4 table master4;\nflow4 table flows4;\n"
+            f"router id {address};\nipv4 table master4 {{ trie yes; }};\nflow4 table flows4;\n"
             "protocol device {}\n"
             f"protocol bgp box {{\n local {address} as 64496;\n neighbor {neighbor} as 64500;\n"
             " passive;\n ipv4 { import all; export none; };\n"
-            " flow4 { table flows4; import all; export none; };\n}\n"
+            f" flow4 {{ table flows4; {checks}import all; export none; }};\n}}\n"
         )
 
     def start(self) -> None:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """FlowSpec routes of a scrubbing centre are enforced, and hostile ones hit none of our hosts."""
 
+import time
+
 from tests.lab.logins import Logins
 from tests.lab.upstream.neighbours import Site
+from tests.lab.upstream.routers import Gobgp
 from xdpctl.errors import Refused
 from xdpctl.lab.waits import eventually
 
@@ -22,6 +25,26 @@ def test_a_route_is_a_rule_until_it_or_its_session_ends(site: Site) -> None:
     site.gobgp.start()
     site.gobgp.flow(GOOD)
     assert eventually(lambda: site.rules()), "the session is back"
+
+
+def test_rules_of_a_peer_that_restarts_gracefully_stay_meanwhile(site: Site) -> None:
+    site.gobgp.kill()
+    site.gobgp = Gobgp(site.gobgp.host, "203.0.113.1", "203.0.113.2", graceful=True)
+    site.gobgp.start()
+    site.start()
+    other = GOOD.replace("==53", "==123")
+    site.gobgp.flow(GOOD)
+    site.gobgp.flow(other)
+    assert eventually(lambda: len(site.rules()) == 2)
+    site.gobgp.kill()
+    assert eventually(lambda: not site.up()["scrubber"])
+    time.sleep(7)  # longer than a step of the receiver
+    assert len(site.rules()) == 2
+    site.gobgp.start()
+    site.gobgp.flow(other)
+    assert eventually(lambda: site.up()["scrubber"])
+    assert eventually(lambda: len(site.rules()) == 1), "what it has not sent again ends"
+    assert "123" in site.rules()[0]
 
 
 def test_hostile_routes_are_refused_and_every_process_survives(site: Site) -> None:

@@ -10,7 +10,7 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from xdpctl.upstream.bgp.messages import (
     LINE_MAX,
     Anew,
     Gone,
+    Received,
     Report,
     Whole,
     line,
@@ -80,6 +81,7 @@ class Bridge:
             raise SystemExit("xdpctl: the speaker does not answer, and is restarted")
         self._ask(now)
         if now >= self._beat_at:
+            self._tell(self._sessions.over())
             self._beat_at = now + _BEAT_SECONDS
             with suppress(OSError):  # nobody listens: in tests, or because the launcher ends
                 self._beats.sendto(str(os.getpid()).encode(), self._setup.beats)
@@ -155,6 +157,9 @@ class Bridge:
         if messages is None:
             self._beat_at = 0.0
             return
+        self._tell(messages)
+
+    def _tell(self, messages: Sequence[Received | Gone]) -> None:
         for message in messages:
             if isinstance(message, Gone):
                 self._beat_at = 0.0

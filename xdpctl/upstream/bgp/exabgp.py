@@ -62,7 +62,7 @@ def _neighbor(peer: Peer, password: str) -> list[str]:
         "        neighbor-changes;",
         "        negotiated;",
         "        fsm;",
-        "        receive { parsed; update; notification; }",
+        "        receive { parsed; open; update; notification; }",
         "    }",
         "}",
     ]

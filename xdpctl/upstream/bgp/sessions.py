@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The sessions of the speaker, and the routes that came through them, from ExaBGP's JSON. Pure."""
+"""The sessions of the speaker, and the routes that came through them, from ExaBGP's JSON.
 
-from collections.abc import Iterator
+A peer that restarts gracefully (RFC 4724) loses its connection without a notification. Its routes
+stay, for the time that it has announced, until it has sent those that it still has.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +18,17 @@ from xdpctl.upstream.bgp.messages import Gone, Received, Session
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _FLOW = ("ipv4 flow", "ipv6 flow")
 _NEXT_HOP, _ROUTE_MAX = "next-hop", 8_000  # bytes of a message about one route
+_GRACEFUL = "64"  # the capability's code
+_RESTART_MAX, _ANEW_SECONDS = 120.0, 60.0  # until it is back, and until it has sent its routes
 
 
 @dataclass(slots=True)
 class _Heard:
-    """One peer: its session, and the last message about each of its routes."""
+    """One peer: its session, and the last message about each of its routes.
+
+    `restarts` has the families of which it keeps routes while it restarts, for `patience` seconds.
+    `stale` has the keys of routes that it has not sent again since; they stay until `until`.
+    """
 
     most: int
     up: bool = False
@@ -26,13 +37,18 @@ class _Heard:
     noted: str = ""  # what a notification said since the connection was made
     beyond: int = 0
     routes: dict[str, bytes] = field(default_factory=dict)
+    restarts: frozenset[str] = frozenset()
+    patience: float = 0.0
+    stale: set[str] = field(default_factory=set)
+    until: float = 0.0
 
 
 class Sessions:
     """Reads the lines of ExaBGP; `most` has the number of routes to keep, by a peer's address."""
 
-    def __init__(self, most: dict[str, int]) -> None:
+    def __init__(self, most: dict[str, int], clock: Callable[[], float] = time.monotonic) -> None:
         self._heard = {peer: _Heard(limit) for peer, limit in most.items()}
+        self._clock = clock
 
     def sessions(self) -> list[Session]:
         """The session with each peer."""
@@ -60,8 +76,10 @@ class Sessions:
             return []
         match data.get("type"):
             case "state":
-                self._state(heard, neighbor)
-                return [Gone(peer)] if neighbor.get("state") == "down" else None
+                return self._state(peer, heard, str(neighbor.get("state")), neighbor)
+            case "open":
+                heard.restarts, heard.patience = _graceful(neighbor)
+                return []
             case "negotiated":
                 heard.families = _families(neighbor)
                 return None
@@ -75,16 +93,37 @@ class Sessions:
                 return self._update(peer, heard, neighbor, data)
         return []
 
-    def _state(self, heard: _Heard, neighbor: dict[str, Any]) -> None:
-        state = neighbor.get("state")
+    def _state(
+        self, peer: str, heard: _Heard, state: str, neighbor: dict[str, Any]
+    ) -> list[Received | Gone] | None:
+        """Take a change of a session into account."""
         if state == "connected":
             heard.noted = ""
         elif state == "up":
             heard.up, heard.why = True, ""
+            heard.until = self._clock() + _ANEW_SECONDS
+            lost = [key for key in heard.stale if _family(key) not in heard.restarts]
+            return [*_withdrawn(peer, heard, lost)] or None
         elif state == "down":
+            was_up, heard.up, heard.beyond = heard.up, False, 0
             heard.why = heard.noted or reasons.of_text(neighbor.get("reason", ""))
-            heard.up, heard.beyond = False, 0
-            heard.routes.clear()
+            if heard.noted or not (heard.stale or (was_up and heard.restarts)):
+                return _gone(peer, heard)
+            if was_up:
+                lost = [key for key in heard.routes if _family(key) not in heard.restarts]
+                heard.stale = heard.routes.keys() - lost
+                heard.until = self._clock() + heard.patience
+                return [*_withdrawn(peer, heard, lost)] or None
+        return None
+
+    def over(self) -> list[Received | Gone]:
+        """Messages about routes whose peer has not come back, or has not sent them again."""
+        messages: list[Received | Gone] = []
+        for peer, heard in self._heard.items():
+            if heard.stale and self._clock() > heard.until:
+                messages += _withdrawn(peer, heard, set(heard.stale)) if heard.up else []
+                messages += [] if heard.up else _gone(peer, heard)
+        return messages
 
     def _update(
         self, peer: str, heard: _Heard, neighbor: dict[str, Any], data: dict[str, Any]
@@ -94,11 +133,15 @@ class Sessions:
         messages: list[Received | Gone] = []
         if not heard.most:
             return messages
+        if ended := _table(_table(neighbor.get("message")).get("eor")):
+            family = f"{ended.get('afi')} {ended.get('safi')}"
+            return [*_withdrawn(peer, heard, [k for k in heard.stale if _family(k) == family])]
         for part in ("withdraw", "announce"):
             for family in _FLOW:
                 for route in _routes(_table(update.get(part)).get(family)):
                     message = _one(peer, update, part, family, route)
                     key = _key(family, route)
+                    heard.stale.discard(key)
                     full = key not in heard.routes and len(heard.routes) >= heard.most
                     if part == "withdraw":
                         heard.routes.pop(key, None)
@@ -109,6 +152,39 @@ class Sessions:
                         heard.routes[key] = message
                     messages.append(Received(peer, msgspec.Raw(message)))
         return messages
+
+
+def _gone(peer: str, heard: _Heard) -> list[Received | Gone]:
+    """Forget the routes of a peer."""
+    heard.routes.clear()
+    heard.stale.clear()
+    return [Gone(peer)]
+
+
+def _withdrawn(peer: str, heard: _Heard, keys: Collection[str]) -> Iterator[Received]:
+    """Forget these routes, each with the message that its peer would have sent."""
+    for key in keys:
+        heard.stale.discard(key)
+        message = heard.routes.pop(key, None)
+        if message is not None:
+            update = _table(_table(_decoder.decode(message)["neighbor"])["message"])["update"]
+            (route,) = update["announce"][_family(key)]
+            yield Received(peer, msgspec.Raw(_one(peer, update, "withdraw", _family(key), route)))
+
+
+def _graceful(neighbor: dict[str, Any]) -> tuple[frozenset[str], float]:
+    """The families of which a peer keeps routes while it restarts, and the seconds."""
+    capabilities = _table(_table(neighbor.get("open")).get("capabilities"))
+    capability = _table(capabilities.get(_GRACEFUL))
+    seconds = capability.get("time", 0)
+    families = _table(capability.get("address-family-flags"))
+    kept = frozenset(family for family in _FLOW if family.replace(" ", "/") in families)
+    return kept, min(float(seconds), _RESTART_MAX) if isinstance(seconds, int) else 0.0
+
+
+def _family(key: str) -> str:
+    """The family of the route with a key."""
+    return " ".join(key.split(" ", 2)[:2])
 
 
 def _one(peer: str, update: dict[str, Any], part: str, family: str, route: Any) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from xdpctl.detectors.formats import exabgp
+from xdpctl.model.event import Phase
 from xdpctl.upstream.bgp.messages import Gone, Received
 from xdpctl.upstream.bgp.sessions import Sessions
 
@@ -147,3 +148,116 @@ def test_the_next_hop_of_a_flowspec_route_is_ignored() -> None:
     assert not event.ignored
     heard(under, update("withdraw", "198.51.100.7/32"))
     assert not list(under.received())
+
+
+class Time:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def graceful(seconds: int = 60, *families: str) -> bytes:
+    flags: dict[str, list[str]] = {family: [] for family in families or ("ipv4/flow",)}
+    capability = {"name": "graceful restart", "time": seconds, "address-family-flags": flags}
+    return message("open", open={"capabilities": {"64": capability}})
+
+
+def restarting(seconds: int = 60, *families: str) -> tuple[Sessions, Time]:
+    """Sessions whose peer has sent two routes, and has lost its connection."""
+    clock = Time()
+    under = Sessions({HOST: 10}, clock)
+    under.hear(graceful(seconds, *families))
+    under.hear(message("state", state="up"))
+    heard(under, update("announce", "198.51.100.7/32", "198.51.100.8/32"))
+    return under, clock
+
+
+def parts(messages: object) -> list[str]:
+    assert isinstance(messages, list)
+    return [
+        "withdraw" if b'"withdraw"' in bytes(each.message) else "announce"
+        for each in messages
+        if isinstance(each, Received)
+    ]
+
+
+DOWN = message("state", state="down", reason="peer closed the session")
+END = message("update", message={"eor": {"afi": "ipv4", "safi": "flow"}})
+
+
+def test_routes_of_a_peer_that_restarts_gracefully_stay_until_it_has_sent_them_again() -> None:
+    under, clock = restarting()
+    assert under.hear(DOWN) is None
+    assert not under.sessions()[0].up
+    assert len(list(under.received())) == 2
+    clock.now += 50
+    assert not under.over()
+    under.hear(graceful())
+    assert under.hear(message("state", state="up")) is None
+    heard(under, update("announce", "198.51.100.7/32"))
+    assert parts(under.hear(END)) == ["withdraw"]
+    (left,) = under.received()
+    assert b"198.51.100.7" in bytes(left.message)
+    clock.now += 500
+    assert not under.over()
+
+
+def test_a_withdrawal_that_is_made_up_reads_as_the_peers_own() -> None:
+    under, _ = restarting()
+    under.hear(DOWN)
+    under.hear(graceful())
+    under.hear(message("state", state="up"))
+    ended = under.hear(END)
+    assert ended is not None
+    events = [e for m in ended if isinstance(m, Received) for e in exabgp.read(bytes(m.message))]
+    assert {str(event.victim) for event in events} == {"198.51.100.7/32", "198.51.100.8/32"}
+    assert {event.phase for event in events} == {Phase.ENDED}
+
+
+def test_a_peer_that_does_not_come_back_in_time_is_gone() -> None:
+    under, clock = restarting(30)
+    under.hear(DOWN)
+    assert under.hear(DOWN) is None, "another attempt has failed"
+    clock.now += 31
+    assert under.over() == [Gone(HOST)]
+    assert not list(under.received())
+    assert not under.over()
+
+
+def test_a_peer_that_is_back_and_silent_loses_what_it_has_not_sent_again() -> None:
+    under, clock = restarting()
+    under.hear(DOWN)
+    under.hear(graceful())
+    under.hear(message("state", state="up"))
+    clock.now += 61
+    assert parts(under.over()) == ["withdraw", "withdraw"]
+
+
+def test_a_notification_ends_the_routes_at_once() -> None:
+    under, _ = restarting()
+    told = {"code": 6, "subcode": 2, "message": "administrative shutdown"}
+    under.hear(message("notification", notification=told))
+    assert under.hear(DOWN) == [Gone(HOST)]
+
+
+def test_routes_of_a_family_that_does_not_restart_end_with_the_session() -> None:
+    under, _ = restarting(60, "ipv6/flow")
+    assert parts(under.hear(DOWN)) == ["withdraw", "withdraw"]
+    bare, _ = restarting(60, "ipv4/unicast")
+    assert bare.hear(DOWN) == [Gone(HOST)]
+
+
+@pytest.mark.parametrize("families", [("ipv4/unicast",), ("ipv6/flow",)])
+def test_only_families_that_the_peer_restarts_are_kept(families: tuple[str, ...]) -> None:
+    under, _ = restarting()
+    under.hear(DOWN)
+    under.hear(graceful(60, *families))
+    assert parts(under.hear(message("state", state="up"))) == ["withdraw", "withdraw"]
+
+
+def test_a_peer_cannot_have_its_routes_kept_for_hours() -> None:
+    under, clock = restarting(4_095)
+    under.hear(DOWN)
+    clock.now += 121
+    assert under.over() == [Gone(HOST)]
