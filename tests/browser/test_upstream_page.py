@@ -54,7 +54,7 @@ def test_a_proposal_is_approved_and_withdrawn_on_the_page(uplink_desk: Desk) -> 
         eventually(page, lambda: "%" in page.locator("#uplink").inner_text(), "how full it is")
         page.get_by_role("link", name="wait for you").click()
         row = page.locator("tr", has_text="drop everything to 198.51.100.7/32")
-        ask = row.get_by_role("button", name="Ask")
+        ask = row.locator("button", has_text="Ask (hold)")  # the script has prepared it
         ask.focus()
         page.keyboard.down("Space")  # a blackhole takes a long press
         page.wait_for_url("**/upstream?said=*")  # the page comes again, with what was done

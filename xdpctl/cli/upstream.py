@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands for full uplinks: their state, BGP peers, and what to ask of the provider."""
 
+import time
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +14,10 @@ from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules.edit import number
 from xdpctl.client import path
+from xdpctl.errors import XdpctlError
 from xdpctl.model.match import text
 
+_WAITED = 60  # seconds
 app = typer.Typer()
 upstream_app = typer.Typer(
     help="Full uplinks: their state, BGP peers, what to ask of the provider.", no_args_is_help=True
@@ -66,7 +71,7 @@ def _option(option: dict[str, Any]) -> tuple[str, ...]:
 
 def _peers(peers: list[dict[str, Any]], form: Format) -> None:
     if peers:
-        columns = ("peer", "AS", "mode", "session", ">received", ">applied", "")
+        columns = ("peer", "AS", "mode", "session", "rehearsed", ">received", ">applied", "")
         output.table(columns, map(_peer, peers), form is Format.WIDE)
     for peer in peers:
         for why in peer["not_applied"][: None if form is Format.WIDE else 1]:
@@ -79,6 +84,7 @@ def _peer(peer: dict[str, Any]) -> tuple[str, ...]:
         str(peer["peer_as"]),
         f"{peer['mode']}, frozen" if peer["frozen"] else peer["mode"],
         "up" if peer["up"] else "down",
+        max((each["at"][:10] for each in peer["rehearsals"]), default="never"),
         "-" if peer["receive"] == "off" else str(peer["received"] + peer["beyond"]),
         "-" if peer["receive"] == "off" else str(peer["applied"]),
         "" if peer["up"] else peer["why"],
@@ -135,12 +141,16 @@ def announce(
     blackhole: Annotated[
         bool, typer.Option("--blackhole", help="Blackhole the destination (RTBH).")
     ] = False,
+    divert: Annotated[
+        bool, typer.Option("--divert", help="Divert the destination to a scrubbing centre.")
+    ] = False,
     ttl: Annotated[
-        str | None, typer.Option(help="For how long: 15m; default: upstream.ttl.")
+        str | None, typer.Option(help="For how long: 15m; default: upstream.ttl; to divert 1h.")
     ] = None,
     incident: Annotated[str, typer.Option(help="Incident that tells of it.")] = "",
     confirm: Annotated[
-        str, typer.Option(help="The victim; needed to drop everything to a protected address.")
+        str,
+        typer.Option(help="The destination; needed for all of a prefix or a protected address."),
     ] = "",
     form: options.Output = Format.TABLE,
 ) -> None:
@@ -148,11 +158,13 @@ def announce(
 
     Example: xdpctl upstream announce --match "udp src-port 53 dst 198.51.100.7" --to isp1 --bps 2M
     """
+    if blackhole and divert:
+        raise typer.BadParameter("give --blackhole or --divert, not both")
     body = {
         "match": text.parse(match).as_json(),
         "peer": peer,
         "bps": number(bps, "bps"),
-        "blackhole": blackhole,
+        "kind": "rtbh" if blackhole else "diversion" if divert else "flowspec",
         "ttl": ttl,
         "incident": incident,
         "confirm": confirm,
@@ -169,7 +181,8 @@ def approve(
         str, typer.Argument(metavar="ID", help="Id of a proposal; see xdpctl upstream status.")
     ],
     confirm: Annotated[
-        str, typer.Option(help="The victim; needed to drop everything to a protected address.")
+        str,
+        typer.Option(help="The destination; needed for all of a prefix or a protected address."),
     ] = "",
     form: options.Output = Format.TABLE,
 ) -> None:
@@ -210,6 +223,79 @@ def withdraw(
         output.out.print(f"{identity} withdrawn: {what}", markup=False)
     if not gone["withdrawn"]:
         output.out.print("nothing was announced or proposed")
+
+
+class Seen(StrEnum):
+    """What a person found in the provider's looking glass."""
+
+    YES = "yes"
+    NO = "no"
+
+
+@upstream_app.command("rehearse")
+def rehearse(
+    context: typer.Context,
+    peer: Annotated[str, typer.Argument(help="Name of a peer.")],
+    address: Annotated[
+        str | None, typer.Option(help="A spare address of yours, which nobody uses.")
+    ] = None,
+    blackhole: Annotated[
+        bool, typer.Option("--blackhole", help="By a blackhole (RTBH) instead of FlowSpec.")
+    ] = False,
+    seen: Annotated[
+        Seen | None, typer.Option(help="Whether you found the route at the provider.")
+    ] = None,
+    form: options.Output = Format.TABLE,
+) -> None:
+    """Ask a peer to drop everything to a spare address for two minutes, to see whether it does.
+
+    Send packets to that address from outside, from ten seconds before: ping -i 0.05 198.51.100.250.
+    Without them nobody can tell whether the peer drops them. Then look for the route at the
+    provider, and say with --seen whether you found it.
+
+    Example: xdpctl upstream rehearse isp1 --address 198.51.100.250
+    """
+    if (address is None) == (seen is None):
+        raise typer.BadParameter("give --address, or afterwards --seen")
+    call, kind = options.client(context).call, "rtbh" if blackhole else "flowspec"
+    if seen is not None:
+        found = {"seen": seen is Seen.YES, "kind": kind}
+        record = call("PUT", path("upstream", "peers", peer, "rehearsal"), json=found)
+    else:
+        body = {"address": address, "kind": kind}
+        begun = call("POST", path("upstream", "peers", peer, "rehearsals"), json=body)
+        if form is not Format.JSON:
+            output.out.print(f"{peer} is asked to {begun['what']}, for two minutes", markup=False)
+            _look(call, peer, begun["victim"])
+        record = _rehearsed(call, peer, begun)
+    if not printed(record, form):
+        says = _last(record, kind)["says"]
+        output.out.print(f"{peer}: {says}", markup=False)
+
+
+def _look(call: Callable[..., Any], name: str, victim: str) -> None:
+    """Say where a person can look for the route."""
+    (peer,) = (each for each in call("GET", "/v1/upstream")["peers"] if each["name"] == name)
+    if peer["looking_glass"]:
+        where = peer["looking_glass"].replace("{prefix}", victim)
+        output.out.print(f"look for it meanwhile: {where}", markup=False)
+
+
+def _rehearsed(call: Callable[..., Any], name: str, begun: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the result of a rehearsal; return the peer."""
+    for _ in range(_WAITED):
+        peers = call("GET", "/v1/upstream")["peers"]
+        peer: dict[str, Any] = next(each for each in peers if each["name"] == name)
+        last = _last(peer, begun["kind"])
+        if last and last["at"] >= begun["sent_at"]:
+            return peer
+        time.sleep(1)
+    raise XdpctlError(f"nothing came of the rehearsal of {name}; see xdpctl upstream status")
+
+
+def _last(peer: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The last rehearsal of a peer by that kind of routes; empty if there is none."""
+    return next((each for each in peer["rehearsals"] if each["kind"] == kind), {})
 
 
 @upstream_app.command("freeze")

@@ -15,8 +15,8 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     The route is announced from `sent_at` until it expires. If `sent_at` is 0, it is a proposal that
     waits for approval. While it is `probing`, it is withdrawn to see whether it is still needed.
     Each time it is announced for `ttl` seconds; 0: for as long as the settings say. `renewed`
-    counts its renewals. If it is `declined`, somebody withdrew it, and it is not proposed again
-    automatically while its incident is open.
+    counts its renewals. It may be a `rehearsal`. If it is `declined`, somebody withdrew it, and it
+    is not proposed again automatically while its incident is open.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     ttl: float = 0.0
     renewed: int = 0
     declined: bool = False
+    rehearsal: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""BGP routes: FlowSpec (RFC 8955, RFC 8956) and blackholes (RTBH, RFC 7999). Values only."""
+"""BGP routes: FlowSpec (RFC 8955, RFC 8956), blackholes (RFC 7999), diversions. Values only."""
 
 import re
 from enum import StrEnum
@@ -17,10 +17,11 @@ _COMMUNITY = re.compile(r"(\d{1,5}):(\d{1,5})|(\d{1,10}):(\d{1,10}):(\d{1,10})",
 
 
 class Kind(StrEnum):
-    """A FlowSpec route, which filters, or a blackhole (RTBH), which drops all to a prefix."""
+    """What a route asks for: to filter, to drop all to a prefix, or to clean all to a prefix."""
 
     FLOWSPEC = "flowspec"
     RTBH = "rtbh"
+    DIVERSION = "diversion"
 
 
 class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
@@ -49,10 +50,10 @@ class Flow(msgspec.Struct, frozen=True, tag=Kind.FLOWSPEC.value):
         return not self.takes.narrowing - {"destination"}
 
 
-class Blackhole(msgspec.Struct, frozen=True, tag=Kind.RTBH.value):
-    """A blackhole of a prefix. `next_hop` is "" as long as no peer is chosen."""
+class Unicast(msgspec.Struct, frozen=True):
+    """A route to a prefix. `next_hop` is "" as long as no peer is chosen."""
 
-    kind: ClassVar[Kind] = Kind.RTBH
+    kind: ClassVar[Kind]
     everything: ClassVar[bool] = True
     rate: ClassVar[int] = 0
     prefix: str
@@ -70,7 +71,22 @@ class Blackhole(msgspec.Struct, frozen=True, tag=Kind.RTBH.value):
         return parse_prefix(self.prefix, "route")
 
 
-Route = Flow | Blackhole
+class Blackhole(Unicast, frozen=True, tag=Kind.RTBH.value):
+    """A route by whose communities a router drops everything to the prefix."""
+
+    kind: ClassVar[Kind] = Kind.RTBH
+
+
+class Diversion(Unicast, frozen=True, tag=Kind.DIVERSION.value):
+    """A route by which a scrubbing centre draws everything to the prefix, and cleans it."""
+
+    kind: ClassVar[Kind] = Kind.DIVERSION
+
+
+Route = Flow | Blackhole | Diversion
+# Seconds until the routers of the Internet follow a route, and for which it is announced at least:
+# each time that it ends and is announced again, people wait for so many routers.
+SPREADS, LASTS = {Kind.DIVERSION: 180.0}, {Kind.DIVERSION: 3_600.0}
 
 
 def long_enough(prefix: Prefix, ipv4: int, ipv6: int) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.abi.structs import Hits
+from xdpctl.base.net.interfaces import carried
 from xdpctl.model.match.components import TCP, UDP
 from xdpctl.series.ring_file import Values
 
@@ -24,8 +25,6 @@ KINDS = tuple(f"{each.name.lower()}_{unit}" for unit in ("packets", "bits") for 
 SERVED = {TCP: "newcomers", UDP: "answers"}  # by protocol, a second
 OF_HOST = (*RATES, *GAUGES, "driver_drops", "not_sampled", *SERVED.values(), *KINDS)
 _NET, _STAT = Path("/sys/class/net"), Path("/proc/stat")
-_DEVICES = Path("/proc/self/net/dev")  # of the network namespace of this process
-_SENT_BYTES, _SENT_PACKETS = 8, 9  # columns of it
 # not rx_dropped: some drivers count there what the filter drops
 _LOST = ("rx_missed_errors", "rx_over_errors", "rx_fifo_errors")
 Counters = Mapping[Reason, Hits]
@@ -78,13 +77,11 @@ def driver_drops(interface: str) -> float:
 
 
 def sent(interface: str) -> tuple[float, float]:
-    """The packets and bytes that an interface has sent so far (proc_net_dev(5)); NaN if unknown."""
-    for line in _DEVICES.read_text().splitlines():
-        name, colon, numbers = line.partition(":")
-        if colon and name.strip() == interface:
-            columns = numbers.split()
-            return float(columns[_SENT_PACKETS]), float(columns[_SENT_BYTES])
-    return float("nan"), float("nan")
+    """The packets and bytes that an interface has sent so far; NaN if unknown."""
+    counted = carried(interface)
+    if counted is None:
+        return float("nan"), float("nan")
+    return float(counted.packets_sent), float(counted.bytes_sent)
 
 
 def link_bits(interface: str) -> float:

@@ -15,7 +15,8 @@ from xdpctl.model.effect import Automatic
 from xdpctl.model.match import ranges
 from xdpctl.model.match.components import TCP
 from xdpctl.model.protection import Protection
-from xdpctl.model.route import Flow, Kind, Route
+from xdpctl.model.route import LASTS, Flow, Kind, Route
+from xdpctl.upstream import diversion
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request
@@ -50,7 +51,7 @@ def propose(
     """
     proposals = []
     for request in requests:
-        if refusal(request.route, settings, draft.state.protection):
+        if refusal(request.route, peer, settings, draft.state.protection):
             continue
         number = identity(peer.name, request)
         standing = draft.announcements.get(number)
@@ -84,22 +85,25 @@ def _check_room(draft: Draft) -> None:
         )
 
 
-def refusal(route: Route, settings: UpstreamSettings, protection: Protection) -> str:
-    """Why a route may not be announced, whoever asks; "" if it may.
+def refusal(route: Route, peer: Peer, settings: UpstreamSettings, protection: Protection) -> str:
+    """Why a route may not be announced to a peer, whoever asks; "" if it may.
 
     A route about a whole prefix may cover addresses of this host: with other components than TCP's
-    it leaves its sessions alone, and a blackhole must be typed.
+    it leaves its sessions alone, a blackhole must be typed, and what is diverted comes back.
     """
     victim = route.destination
     if not settings.ours(victim):
-        return f"{victim} is not in upstream.own, so nobody may be asked to filter it"
+        return f"{victim} is not in upstream.own, so nobody may be asked about it"
     if not victim.exact and isinstance(route, Flow) and _leaves_tcp(route):
         return ""
-    peers = {end for peer in settings.peers for end in (peer.address, peer.local_address)}
+    diverts = route.kind is Kind.DIVERSION
+    if diverts and (why := diversion.refusal(peer, victim)):
+        return why
+    ends = {end for each in settings.peers for end in (each.address, each.local_address)}
     for addresses, why in (
-        (protection.own if victim.exact else (), "this host's own address"),
-        (protection.neighbours, "a gateway or routing peer"),
-        (peers, "an address of a BGP session"),
+        (protection.own if victim.exact and not diverts else (), "this host's own address"),
+        (() if diverts else protection.neighbours, "a gateway or routing peer"),
+        (ends, "an address of a BGP session"),
     ):
         for address in addresses:
             if victim.covers(address):
@@ -117,10 +121,10 @@ def needs_word(announcement: Announcement, protection: Protection) -> bool:
     """Whether a person must type the victim to approve an announcement.
 
     True if its route takes all packets to a protected prefix, or to a part of one, or blackholes
-    more than one address.
+    more than one address, or diverts.
     """
     victim = announcement.victim
-    if announcement.kind is Kind.RTBH and not victim.exact:
+    if announcement.kind is Kind.DIVERSION or (announcement.kind is Kind.RTBH and not victim.exact):
         return True
     inside = next(protection.inside(victim), None)
     return announcement.route.everything and (protection.over(victim) or inside) is not None
@@ -129,19 +133,20 @@ def needs_word(announcement: Announcement, protection: Protection) -> bool:
 def approve(
     draft: Draft, number: str, by: str | None, confirm: str, settings: UpstreamSettings
 ) -> Announcement:
-    """Announce what was proposed, for as long as it says, or else `upstream.ttl`.
+    """Announce what was proposed, for as long as it says, or else `upstream.ttl` or longer.
 
     `by` is the person who approves it; None for policy. NotFoundError; ConflictError if it is
     announced already; RuleError if it may not be announced; QuotaError if too many are announced;
     UnconfirmedError if the victim must be typed, and was not.
     """
     proposal, peer = _proposal(draft, number, settings)
-    if why := refusal(proposal.route, settings, draft.state.protection):
+    if why := refusal(proposal.route, peer, settings, draft.state.protection):
         raise RuleError(why, "victim", "")
     if needs_word(proposal, draft.state.protection) and confirm != str(proposal.victim):
         why = "which is protected" if proposal.victim.exact else "which is many addresses"
+        verb = "diverts" if proposal.kind is Kind.DIVERSION else "takes"
         raise UnconfirmedError(
-            f"this takes everything to {proposal.victim}, {why}",
+            f"this {verb} everything to {proposal.victim}, {why}",
             "confirm",
             f"type the address: --confirm {proposal.victim}",
         )
@@ -154,13 +159,18 @@ def approve(
         )
     if by is not None:
         draft.settings[POLICY_SETTING] = None  # somebody is here: policy may send again
-    who, ttl = by or POLICY, proposal.ttl or settings.ttl
+    who, ttl = by or POLICY, lasts(proposal, settings)
     sent = draft.announcements[number] = proposal.replace(
         approved_by=who, sent_at=draft.now.unix, expires_ns=draft.now.after(ttl)
     )
     record(draft, who, "approve", sent, ttl=ttl)
     note(draft, sent, f"approved: ask AS {peer.peer_as} ({peer.name}) to {sent.what}", who)
     return sent
+
+
+def lasts(announcement: Announcement, settings: UpstreamSettings) -> float:
+    """For how many seconds something is announced each time."""
+    return announcement.ttl or max(settings.ttl, LASTS.get(announcement.kind, 0.0))
 
 
 def announce(
@@ -174,7 +184,7 @@ def announce(
     settings: UpstreamSettings,
 ) -> Announcement:
     """Announce what a person wrote, with the checks of a proposal. Raises what `approve` does."""
-    if why := refusal(request.route, settings, draft.state.protection):
+    if why := refusal(request.route, peer, settings, draft.state.protection):
         raise RuleError(why, "match", "")
     made = propose(draft, peer, [request], incident, by, settings, ttl)
     if not made:

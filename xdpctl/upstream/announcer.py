@@ -17,16 +17,20 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.match.match import Match
+from xdpctl.model.route import SPREADS, Flow, Unicast
 from xdpctl.model.route import Kind as RouteKind
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.upstream import announcements
+from xdpctl.upstream import announcements, rehearsals
 from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
-from xdpctl.upstream.effects import BEFORE, SETTLES, Effects, Verdict
+from xdpctl.upstream.diversion import WaysBack
+from xdpctl.upstream.effects import BEFORE, LOOKS, SETTLES, Effect, Effects, Verdict
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.proposer import Proposer, agreed, session_of
+from xdpctl.upstream.rehearsals import ACCEPTED_SECONDS
+from xdpctl.upstream.request import covering
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 from xdpctl.upstream.stepping_down import Situation, plan
 
@@ -34,6 +38,7 @@ _STEP_SECONDS = 1.0
 _TROUBLE = "announcements to peers are not kept up to date"
 _TURN_SECONDS = 5.0  # for which an announcement that waits for its probe is ordered, repeatedly
 _OVERTIME_SECONDS = 600.0
+_NOT_YET = "the speaker has not sent it yet"
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -59,7 +64,10 @@ class Announcer:
     _ordered: dict[str, tuple[float, int]] = field(default_factory=dict)  # when, and full for
     _measured: set[str] = field(default_factory=set)  # ids that are announced and measured
     _probed: set[str] = field(default_factory=set)  # ids whose probe this process began
+    _rehearsals: set[str] = field(default_factory=set)  # ids whose result is kept
     _beat: PeriodicTask = field(init=False)
+    _ways: WaysBack = field(default_factory=WaysBack)
+    _now: float = 0.0
     _step_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -96,10 +104,12 @@ class Announcer:
 
     def step(self, now: float) -> None:
         """Measure whether announcements help, end those that are over, and propose more."""
+        self._now = now
         full = frozenset(p.name for p in self.settings.peers if self._full_for(p))
         self._begin(now)
         self._step_down(full)
         self._measure(now)
+        self._refusals()
         self.proposer.step(full)
         self._tell_speaker(now)
 
@@ -120,20 +130,28 @@ class Announcer:
         """
         kernel, entries = self.controller.clock.read().ns, self._entries()
         announced = self._announced()
-        waiting = sum(entry.announced for entry in entries) * self.settings.probe
+        waiting = sum(self._probe_seconds(entry) for entry in entries if entry.announced)
         overtime = min(waiting, _OVERTIME_SECONDS)  # until the last has had its turn
-        wanted = []
+        wanted, around = list[Wanted](), list[Wanted]()
         for entry in entries:
             peer, seconds = self.settings.peer(entry.peer), (entry.expires_ns - kernel) / 1e9
             if entry.id in self._told and seconds > -overtime:
                 seconds = max(seconds, _TURN_SECONDS)  # `step` decides when this announcement ends
             if entry.announced and not entry.probing and seconds > 0 and peer and peer.announces:
                 route = PeerRoute(peer.host, entry.route)
+                around += self._around(entry, peer, seconds)
                 wanted.append(Wanted(route, seconds))
                 self._told.add(entry.id)
                 if route not in announced:
                     self._ordered[entry.id] = now, self._full_for(peer)
-        self.speaker.announce(wanted)
+        self.speaker.announce([*_beside(around, wanted), *wanted])
+
+    def _around(self, entry: Announcement, peer: Peer, seconds: float) -> list[Wanted]:
+        """Our prefix around a FlowSpec route, for a peer that wants it announced, too."""
+        if not peer.originate or not isinstance(entry.route, Flow):
+            return []
+        prefix = covering(entry.route, peer, self.settings.own)
+        return [Wanted(PeerRoute(peer.host, prefix), seconds)] if prefix else []
 
     def _entries(self) -> list[Announcement]:
         return list(self.controller.state.announcements.values())
@@ -163,7 +181,9 @@ class Announcer:
             if entry.sent_at >= self._since and entry.id not in self._measured:
                 self._measured.add(entry.id)
                 at, full_for = self._ordered.get(entry.id, (now, self._full_for(peer)))
-                self.effects.begin(entry.id, full_for, 8.0 * entry.route.rate, at)
+                leaves, spreads = 8.0 * entry.route.rate, SPREADS.get(entry.kind, 0.0)
+                full_for = int(BEFORE) if entry.rehearsal else full_for
+                self.effects.begin(entry.id, full_for, leaves, at, spreads)
             self._sent.add(entry.id)
 
     def _measure(self, now: float) -> None:
@@ -174,12 +194,21 @@ class Announcer:
             entry = state.get(number)
             peer = self.settings.peer(entry.peer) if entry else None
             uplink = self.settings.uplink_of(peer) if peer else None
-            if entry is None or uplink is None or entry.probing or not effect.due(now):
+            if entry is None or uplink is None or number not in self._measured:
                 continue
             at, match = effect.since, entry.route.takes
-            before = self.rates(uplink, match, at - min(BEFORE, effect.full_for + 1), at)
-            after = self.rates(uplink, match, at + SETTLES, now)
-            if effect.judge(before, after, self._disturbed(entry, peer)):
+            if effect.before is None and now > at + SETTLES:
+                begun = at - min(BEFORE, effect.full_for + 1)
+                effect.before = self.rates(uplink, match, begun, at)
+            if effect.before is None or not effect.due(now):
+                continue
+            after = self.rates(uplink, match, max(at + SETTLES, now - LOOKS[-1]), now)
+            disturbed = "" if entry.rehearsal else self._disturbed(entry, peer)
+            if not effect.judge(effect.before, after, disturbed):
+                continue
+            if entry.rehearsal:
+                self._rehearsed(entry, "", effect)
+            else:
                 self._judged(entry, effect.verdict)
 
     def _disturbed(self, entry: Announcement, peer: Peer | None) -> str:
@@ -190,17 +219,49 @@ class Announcer:
         holes = (
             other
             for other in self._entries()
-            if other.announced and other.id != entry.id and other.kind is RouteKind.RTBH
+            if other.announced and other.id != entry.id and other.kind is not RouteKind.FLOWSPEC
         )
         covering = any(other.victim.covers(entry.victim) for other in holes)
-        return "a blackhole of it was announced, too" if covering else ""
+        return "a blackhole or a diversion of it was announced, too" if covering else ""
+
+    def _refusals(self) -> None:
+        """Keep that rehearsals failed whose routes do not reach their peer in time."""
+        late = self.controller.clock.read().unix - ACCEPTED_SECONDS
+        for entry in self._entries():
+            mine = entry.rehearsal and self._since <= entry.sent_at < late
+            if mine and (why := self.obstacle(entry)):
+                self._rehearsed(entry, why, None)
+
+    def _rehearsed(self, entry: Announcement, refused: str, effect: Effect | None) -> None:
+        if entry.id not in self._rehearsals:
+            self._rehearsals.add(entry.id)
+            self.controller.submit(lambda draft: rehearsals.finish(draft, entry, refused, effect))
+
+    def obstacle(self, entry: Announcement) -> str:
+        """Why an approved route does not reach its peer; "" if it does, or is not meant to."""
+        peer, report = self.settings.peer(entry.peer), self.speaker.report
+        if not entry.announced or entry.probing:
+            return ""
+        if peer is None or not peer.announces:
+            return f"{entry.peer} is no peer that may be asked"
+        session = session_of(report, peer)
+        if report is None or session is None:
+            return "the BGP speaker does not answer"
+        told = next((t for t in report.told if t.route == PeerRoute(peer.host, entry.route)), None)
+        if told is not None and told.problem:
+            return told.problem
+        if not session.up:
+            return f"there is no session: {session.why}"
+        if not agreed(session, entry.kind, entry.victim.family):
+            return "the peer takes no such routes in this session"
+        return "" if told else _NOT_YET
 
     def _judged(self, entry: Announcement, verdict: Verdict) -> None:
         text = f"asking {entry.peer} to {entry.what} {verdict}"
         if not verdict.nothing or verdict.why:
             self._say(entry, text)
             return
-        self.proposer.failed.add(entry.incident)
+        self.proposer.failed.add((entry.incident, entry.peer, entry.kind))
         text += (
             ": it may ignore what we send. Call the provider: xdpctl incident report "
             f"{entry.incident} --for provider"
@@ -221,6 +282,7 @@ class Announcer:
         self._told &= standing
         self._sent &= standing
         self._probed &= standing
+        self._rehearsals &= standing
         self._ordered = {k: order for k, order in self._ordered.items() if k in standing}
         earlier = {entry.id for entry in announced if entry.sent_at < self._since}
         steps = plan(
@@ -252,19 +314,34 @@ class Announcer:
         self._probed -= {entry.id for entry in steps.renew}
         self._probed |= {entry.id for entry in steps.probe}
 
+    def _probe_seconds(self, entry: Announcement) -> float:
+        """For how long its link is watched without an announcement."""
+        return max(self.settings.probe, SPREADS.get(entry.kind, 0.0))
+
     def _idle(self, announcement: Announcement) -> bool:
         """Whether nothing arrives of what a limit would let pass, although its link is full."""
         return announcement.route.rate > 0 and self.proposer.idle(announcement)
 
     def _refusal(self, announcement: Announcement) -> str:
         """Why an announcement must end; "" if it may go on."""
-        return announcements.refusal(
-            announcement.route, self.settings, self.controller.state.protection
+        peer = self.settings.peer(announcement.peer)
+        if peer is None:
+            return f"{announcement.peer} is no peer any more"
+        why = announcements.refusal(
+            announcement.route, peer, self.settings, self.controller.state.protection
         )
+        return why or (self._cut(announcement, peer) if announcement.kind in SPREADS else "")
+
+    def _cut(self, diverted: Announcement, peer: Peer) -> str:
+        """Why the way back of a diversion counts as cut; "" if it does not."""
+        effect = self.effects.of.get(diverted.id)
+        if effect is None or diverted.probing or diverted.id not in self._measured:
+            return ""
+        return self._ways.silent(peer, effect.since + effect.spreads, self._now)
 
     def _renew(self, draft: Draft, announcement: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""
-        until = draft.now.after(announcement.ttl or self.settings.ttl)
+        until = draft.now.after(announcements.lasts(announcement, self.settings))
         new = announcement.replace(
             probing=False, expires_ns=until, renewed=announcement.renewed + 1
         )
@@ -276,14 +353,29 @@ class Announcer:
 
     def _probe(self, draft: Draft, announcement: Announcement) -> None:
         """Withdraw an announcement for a while, to see whether the link fills again."""
-        until = draft.now.after(self.settings.probe)
+        probe = self._probe_seconds(announcement)
+        until = draft.now.after(probe)
         draft.announcements[announcement.id] = announcement.replace(probing=True, expires_ns=until)
         announcements.record(draft, announcements.ITSELF, "probe", announcement)
-        seconds = show_duration(self.settings.probe)
+        seconds = show_duration(probe)
         text = f"withdrew from {announcement.peer} for {seconds}, to see whether it is needed still"
         announcements.note(
             draft, announcement, f"{text}: {announcement.what}", announcements.ITSELF
         )
+
+
+def _beside(around: Sequence[Wanted], wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Our prefixes, each once for the longest time, unless it is announced for another reason."""
+    taken = {
+        (item.route.peer, item.route.route.prefix)
+        for item in wanted
+        if isinstance(item.route.route, Unicast)
+    }
+    longest = dict[PeerRoute, Wanted]()
+    for item in sorted(around, key=lambda item: item.seconds):
+        if (item.route.peer, str(item.route.route.destination)) not in taken:
+            longest[item.route] = item
+    return list(longest.values())
 
 
 def _still(draft: Draft, candidates: list[Announcement]) -> list[Announcement]:

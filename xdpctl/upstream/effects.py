@@ -80,15 +80,17 @@ class Effect:
     """The effect of one announcement.
 
     `since`: when it was announced, the last time (monotonic). `full_for`: the seconds for which the
-    link had been full then. `leaves`: the bits a second that it lets pass. `refilled`: the link has
-    filled without it.
+    link had been full then. `leaves`: the bits a second that it lets pass. `spreads`: the seconds
+    until routers follow it; 0: at once. `refilled`: the link has filled without it.
     """
 
     since: float
     full_for: int
     leaves: float
+    spreads: float = 0.0
     looks: int = 0
     settled: bool = False
+    before: Sequence[float] | None = None  # what it took then; the traffic is known for a minute
     again: bool = False  # it was announced before, and paused
     refilled: bool = False
     first: float = math.nan  # what it took before it was announced, the first time
@@ -111,7 +113,7 @@ class Effect:
 
     def due(self, now: float) -> bool:
         """Whether it is to be judged now."""
-        return not self.settled and now >= self.since + LOOKS[self.looks]
+        return not self.settled and now >= self.since + (self.spreads or LOOKS[self.looks])
 
     def judge(self, before: Sequence[float], after: Sequence[float], disturbed: str = "") -> bool:
         """Judge by the rates before and after it was announced; whether that is final for now.
@@ -131,7 +133,8 @@ class Effect:
                 self.refilled = True
         self.last = found
         tells = not math.isnan(found.low)
-        self.settled = not self.full_for or tells or self.looks >= len(LOOKS)
+        last = bool(self.spreads) or self.looks >= len(LOOKS)
+        self.settled = not self.full_for or tells or last
         if tells:
             self.told.append(found)
         return self.settled
@@ -143,10 +146,12 @@ class Effects:
 
     of: dict[str, Effect] = field(default_factory=dict)
 
-    def begin(self, number: str, full_for: int, leaves: float, now: float) -> None:
+    def begin(
+        self, number: str, full_for: int, leaves: float, now: float, spreads: float = 0.0
+    ) -> None:
         """A route was announced just now, for the first time or after a pause."""
         earlier = self.of.get(number)
-        self.of[number] = Effect(now, full_for, leaves)
+        self.of[number] = Effect(now, full_for, leaves, spreads)
         if earlier is not None:
             self.of[number].again = True
             self.of[number].told = earlier.told

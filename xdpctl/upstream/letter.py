@@ -20,6 +20,7 @@ from xdpctl.upstream.costs import spares
 from xdpctl.upstream.filling import Filling
 from xdpctl.upstream.junos import statements
 from xdpctl.upstream.link import State
+from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.request import Request
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 
@@ -38,7 +39,8 @@ def letter(
 ) -> str:
     """The letter about an incident."""
     subject, full = incident.subject, bool(state.full_for)
-    peer = next((p for p in settings.peers if settings.uplink_of(p) == uplink), None)
+    there = [p for p in settings.peers if settings.uplink_of(p) == uplink]
+    peer = min(there, key=lambda p: (p.returns is not None, not p.announces), default=None)
     customer = f"AS {peer.local_as} (yours: AS {peer.peer_as})" if peer else _BLANK
     since = rfc3339(int(incident.opened_at))
     title = f"DDoS in progress against {subject}{': our link is full' if full else ''}"
@@ -51,6 +53,7 @@ def letter(
         _arrives(found, victim, asked) if victim else "",
         "Please, on your side of the link:\n" + "\n".join(_wishes(subject, asked)),
         _fallback(asked),
+        _validation(peer, victim, settings) if asked else "",
         "Please tell us when it is in place.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -105,6 +108,22 @@ def _wishes(subject: str, asked: Sequence[Request]) -> Iterator[str]:
         yield f"- {one.what}{'; to drop it is as good' if spares(one.taken) else ''}"
         yield f"  FlowSpec: {syntax.text(one.route)}"
         yield from (f"  {line}" for line in statements(one.route, f"customer-{number}"))
+
+
+def _validation(peer: Peer | None, victim: Prefix | None, settings: UpstreamSettings) -> str:
+    """What a router needs to take FlowSpec routes from us (RFC 8955, section 6)."""
+    own = [prefix for prefix in settings.own if victim and prefix.covers(victim)]
+    around = max(own, key=lambda prefix: prefix.length, default=None)
+    if peer is None or around is None or not (peer.announces and peer.flowspec):
+        return ""
+    if peer.originate:
+        return f"In the BGP session with you we announce {around} with our FlowSpec routes."
+    return (
+        "If you filter by the FlowSpec routes that we send: RFC 8955, section 6, lets a router "
+        f"take them only from who is the best next hop to {around}. Please configure an exception "
+        "for our session (Junos: no-validate; IOS XR: validation disable), or tell us to announce "
+        f"{around} in it, too."
+    )
 
 
 def _fallback(asked: Sequence[Request]) -> str:

@@ -2,7 +2,7 @@
 """Proposes to the peer of a full uplink what could help, the least costly first."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import QuotaError, RuleError
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.incident import Incident
-from xdpctl.model.route import Kind
+from xdpctl.model.route import SPREADS, Kind
 from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind as NewsKind
 from xdpctl.upstream import announcements
 from xdpctl.upstream.bgp.messages import Report, Session
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.peers import Peer, PeerMode
-from xdpctl.upstream.request import Request
+from xdpctl.upstream.request import MEANS, Request
 from xdpctl.upstream.settings import UpstreamSettings
 
 _IDLE_SECONDS = 30.0  # after which a proposal ends that takes nothing of what fills the link
@@ -41,8 +41,8 @@ class Proposer:
 
     `asked` returns the requests about an incident that a peer takes, beyond what it was asked
     already, or all of them if that did not help. `idle` says whether an announcement takes nothing
-    of what fills its uplink. `tell` notifies. `failed` has incidents in which FlowSpec did not
-    help, so a blackhole is proposed.
+    of what fills its uplink. `tell` notifies. `failed` has what did not help: the incident, the
+    peer, and the means, so the next one is proposed.
     """
 
     controller: Controller
@@ -51,7 +51,7 @@ class Proposer:
     asked: Callable[[Incident, Peer, bool], list[Request]]
     idle: Callable[[Announcement], bool]
     tell: Callable[[News], None]
-    failed: set[str] = field(default_factory=set)
+    failed: set[tuple[str, str, Kind]] = field(default_factory=set)
     problem: str = ""
 
     def step(self, full: frozenset[str]) -> None:
@@ -59,7 +59,7 @@ class Proposer:
         self.problem = ""
         state = self.controller.state
         opened = {key: incident for key, incident in list(state.incidents.items()) if incident.open}
-        self.failed &= opened.keys()
+        self.failed = {failed for failed in self.failed if failed[0] in opened}
         records = list(state.announcements.values())
         now = self.controller.clock.read()
         over = [e for e in records if not e.announced and e.incident not in opened]
@@ -106,33 +106,63 @@ class Proposer:
         ]
 
     def offers(self, incident: Incident, full: frozenset[str]) -> list[Offer]:
-        """FlowSpec for each peer in `full`; a blackhole if that is impossible or failed."""
-        protection = self.controller.state.protection
+        """FlowSpec for the peers in `full`; if that is impossible or failed, a costlier means.
+
+        The peers of one uplink share their means: who diverts waits for what another one filters.
+        """
+        asked = {
+            peer: self._possible(incident, peer)
+            for peer in self.settings.peers
+            if peer.announces and peer.name in full
+        }
         offers = []
-        for peer in self.settings.peers:
-            if not peer.announces or peer.name not in full:
-                continue
-            requests = [
-                request
-                for request in self.asked(incident, peer, incident.id in self.failed)
-                if self._takes(peer, request)
-                and not announcements.refusal(request.route, self.settings, protection)
-            ]
-            flows = [request for request in requests if request.kind is Kind.FLOWSPEC]
-            last = incident.id in self.failed or not (flows or self._hopes(incident, peer))
-            offers.append(Offer(incident, peer, requests if last else flows))
+        for peer, requests in asked.items():
+            beside = {each: asked[each] for each in self._beside(peer, asked)}
+            left = (kind for kind in MEANS if self._left(incident, beside, kind))
+            kinds = {Kind.FLOWSPEC, next(left, Kind.FLOWSPEC)}
+            offers.append(Offer(incident, peer, [r for r in requests if r.kind in kinds]))
         return offers
 
-    def _hopes(self, incident: Incident, peer: Peer) -> bool:
-        """Whether FlowSpec that a peer was asked for, or could be, may still be enough."""
-        asked = [
-            entry
-            for entry in list(self.controller.state.announcements.values())
-            if (entry.incident, entry.peer) == (incident.id, peer.name)
-            and entry.kind is Kind.FLOWSPEC
+    def _beside(self, peer: Peer, peers: Iterable[Peer]) -> list[Peer]:
+        """The peers of the same uplink, without those that cannot be asked if others can."""
+        uplink = self.settings.uplink_of(peer)
+        beside = [each for each in peers if self.settings.uplink_of(each) == uplink]
+        return [each for each in beside if not self._down(each)] or beside
+
+    def _down(self, peer: Peer) -> bool:
+        session = session_of(self.speaker.report, peer)
+        return session is not None and not session.up
+
+    def _possible(self, incident: Incident, peer: Peer) -> list[Request]:
+        """What a peer takes in this session, and what may be announced to it."""
+        protection = self.controller.state.protection
+        failed = (incident.id, peer.name, Kind.FLOWSPEC) in self.failed
+        return [
+            request
+            for request in self.asked(incident, peer, failed)
+            if self._takes(peer, request)
+            and not announcements.refusal(request.route, peer, self.settings, protection)
         ]
-        now = self.controller.clock.read().unix
-        return any(not e.announced or now - e.sent_at < _ENOUGH_SECONDS for e in asked)
+
+    def _left(self, incident: Incident, asked: Mapping[Peer, list[Request]], kind: Kind) -> bool:
+        """Whether a means can be asked for, or may be enough still, or was declined by a person.
+
+        Whoever declines something is not offered something costlier without asking.
+        """
+        standing = dict(self.controller.state.announcements)
+        since = self.controller.clock.read().unix - _ENOUGH_SECONDS - SPREADS.get(kind, 0.0)
+        for peer, requests in asked.items():
+            if (incident.id, peer.name, kind) in self.failed:
+                continue
+            for request in requests:
+                entry = standing.get(announcements.identity(peer.name, request))
+                if request.kind is kind and (entry is None or entry.declined):
+                    return True
+            mine = [e for e in standing.values() if e.peer == peer.name and e.kind is kind]
+            about = [e for e in mine if _concerns(e, incident, requests)]
+            if any(not e.announced or e.sent_at > since for e in about):
+                return True
+        return False
 
     def _takes(self, peer: Peer, request: Request) -> bool:
         """Whether the session carries routes of that kind and family, as far as is known."""
@@ -158,6 +188,15 @@ class Proposer:
         title = f"proposed: ask {proposal.peer} to {proposal.what}"
         text = f"{title}. Cost: {proposal.cost}\nxdpctl upstream approve {proposal.id}"
         self.tell(News(NewsKind.ESCALATED, proposal.id, title, text, level=Severity.WARNING))
+
+
+def _concerns(entry: Announcement, incident: Incident, requests: Iterable[Request]) -> bool:
+    """Whether an announcement is about an incident, or takes all that its requests are about."""
+    if entry.incident == incident.id:
+        return True
+    return entry.kind is not Kind.FLOWSPEC and any(
+        entry.victim.covers(request.victim) for request in requests
+    )
 
 
 def _newest(incidents: Iterable[Incident]) -> list[Incident]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What to ask of the provider about an attack, in the order in which to ask it. Pure.
 
-First the smallest set of FlowSpec routes that takes what fills the link now, then a blackhole of
-the victim (RTBH, RFC 7999). Each says what it takes, and what it costs whom.
+First the smallest set of FlowSpec routes that takes what fills the link now, then a diversion to a
+scrubbing centre, then a blackhole of the victim (RTBH, RFC 7999). Each says what it costs whom.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,16 @@ from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.base.units import si3
 from xdpctl.errors import RuleError
 from xdpctl.model.match.match import Match
-from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Kind, Route, long_enough
+from xdpctl.model.route import NO_EXPORT, Blackhole, Diversion, Flow, Kind, Route
 from xdpctl.traffic.select import takes
+from xdpctl.upstream import diversion
 from xdpctl.upstream.costs import Cost, hits_nobody, spares, weigh
 from xdpctl.upstream.filling import LEAST_SHARE, NOTHING, Filling
 from xdpctl.upstream.peers import Peer, Takes
 from xdpctl.upstream.routes import ENOUGH, smallest
 from xdpctl.upstream.settings import Uplink
 
+MEANS = (Kind.FLOWSPEC, Kind.DIVERSION, Kind.RTBH)  # the least costly first
 ANYBODY = Takes()  # a router that takes all of RFC 8955 and RFC 7999
 AT_ONCE = 10  # routes about one victim
 LIMIT_SHARE = 0.1  # of the uplink, for all routes about a victim: the rest is for its people
@@ -83,27 +85,39 @@ def requests(
         rate = int(uplink.bits_in * LIMIT_SHARE / max(len(matches), 1)) if router.limits else 0
         made = (flowspec(found, victim, match, rate) for match in matches)
         asked += [one for one in made if rate or one.taken.people is None or spares(one.taken)]
+    if isinstance(router, Peer) and (prefix := diverted(router, victim)):
+        asked.append(divert(found, prefix, router))
     if _blackholes(router, victim):
         asked.append(blackhole(found, victim, router))
     return asked
 
 
-def written(peer: Peer, match: Match, rate: int | None, found: Filling | None) -> Request:
-    """A person's own request: limit a match to so many bits a second, drop it (0), or blackhole it.
+def written(
+    peer: Peer, match: Match, kind: Kind, rate: int = 0, found: Filling | None = None
+) -> Request:
+    """A person's own request: limit a match to so many bits a second (0: drop it), or its `kind`.
 
-    `rate` is None for a blackhole; `found` is None if nothing is observed. RuleError if the peer
-    does not take it.
+    `found` is None if nothing is observed. RuleError if the peer does not take it.
     """
     victim = match.get("destination")
     if victim is None:
         raise RuleError("a route has a destination", "match", "add dst, with one of your prefixes")
     now = found or NOTHING
-    if rate is None:
+    if kind is not Kind.FLOWSPEC:
         if match.narrowing - {"destination"}:
-            raise RuleError("a blackhole has a destination only", "match", "give only dst")
+            raise RuleError(f"a {kind} route has a destination only", "match", "give only dst")
+        if rate:
+            raise RuleError(f"a {kind} route has no rate", "bps", "leave it out")
+    if kind is Kind.RTBH:
         if not _blackholes(peer, victim):
             raise RuleError(f"{peer.name} does not blackhole {victim}", "match", "see its settings")
         return blackhole(now, victim, peer)
+    if kind is Kind.DIVERSION:
+        if (prefix := diverted(peer, victim)) is None:
+            raise RuleError(f"{peer.name} does not divert {victim}", "peer", "set its `returns`")
+        if prefix != victim:
+            raise RuleError(f"{victim} is too long to divert", "match", f"give dst {prefix}")
+        return divert(now, victim, peer)
     if not peer.flowspec:
         raise RuleError(f"{peer.name} takes no FlowSpec", "peer", "ask for a blackhole")
     if lacking := peer.lacks(match):
@@ -138,10 +152,29 @@ def blackhole(found: Filling, victim: Prefix, router: Takes) -> Request:
     return Request(route, f"drop everything to {victim}", says, cost)
 
 
+def divert(found: Filling, prefix: Prefix, peer: Peer) -> Request:
+    """A request to draw everything to a prefix through a scrubbing centre."""
+    route = Diversion(str(prefix), text_of(peer.local_address), peer.divert)
+    says = diversion.cost(peer, prefix)
+    return Request(route, f"divert {prefix}", says, weigh(found, prefix, [route.takes]))
+
+
+def covering(flow: Flow, peer: Peer, own: Sequence[Prefix]) -> Diversion | None:
+    """Our prefix around the destination of a FlowSpec route, for a peer that wants it announced.
+
+    RFC 8955, section 6: a router takes a FlowSpec route only from who is the best next hop there.
+    """
+    around = [prefix for prefix in own if prefix.covers(flow.destination)]
+    if not around or peer.local_address.family != flow.destination.family:
+        return None
+    longest = max(around, key=lambda prefix: prefix.length)
+    return Diversion(str(longest), text_of(peer.local_address), (NO_EXPORT,))
+
+
 def options(
     found: Filling, victim: Prefix, asked: Sequence[Request], uplink: Uplink
 ) -> list[Option]:
-    """Doing nothing, the FlowSpec routes together, and the blackhole, side by side."""
+    """Doing nothing, the FlowSpec routes together, diversions, and the blackhole, side by side."""
     inside = found.towards(victim)
     whole = found.others.total + found.people.total
     rows = [Option("nothing", 0.0, None, None, whole / uplink.bits_in, "the link stays as it is")]
@@ -156,11 +189,17 @@ def options(
         most = None if cost.people is None else cost.at_most
         rows.append(Option("flowspec", cost.share, cost.people, most, share, says))
     for one in asked:
+        if one.kind is Kind.FLOWSPEC:
+            continue
+        there = found.towards(one.victim)
+        lost = there.others.total + there.people.total
+        share = (whole - lost) / uplink.bits_in
         if one.kind is Kind.RTBH:
-            lost = inside.others.total + inside.people.total
             known = 1.0 if inside.judged else None
-            share = (whole - lost) / uplink.bits_in
             rows.append(Option("blackhole", 1.0, known, known, share, f"of {one.victim}"))
+        else:
+            says = f"of {one.victim}; what is let pass comes back"
+            rows.append(Option("diversion", 1.0, None, None, share, says))
     return rows
 
 
@@ -174,6 +213,10 @@ def _dropped_here(found: Filling, match: Match) -> bool:
 
 def _blackholes(router: Takes, victim: Prefix) -> bool:
     """Whether a router blackholes prefixes of that family and length."""
-    long = long_enough(victim, router.blackhole_from, router.blackhole_from_ipv6)
     hop = not isinstance(router, Peer) or router.blackhole_hop.family == victim.family
-    return bool(router.blackhole) and hop and long
+    return hop and router.blackholes(victim)
+
+
+def diverted(peer: Peer, victim: Prefix) -> Prefix | None:
+    """The prefix that a peer would draw for a victim; None if it cannot."""
+    return peer.diverted(victim) if peer.local_address.family == victim.family else None

@@ -8,10 +8,9 @@ from msgspec import Meta
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.problems import Problems, show
 from xdpctl.base.typed import Seconds, Table
-from xdpctl.upstream.peers import Peer
+from xdpctl.upstream.peers import InterfaceName, Peer
 
 _Bits = Annotated[int, Meta(ge=64_000, le=10_000_000_000_000)]
-_Name = Annotated[str, Meta(min_length=1, max_length=15)]  # IFNAMSIZ
 _TTL, _PROBE, _PROBE_MOST = 900.0, 20.0, 300.0
 TTL_MOST = 86_400.0  # seconds
 HOT_SECONDS = 3  # of ten, after which an uplink is full
@@ -25,7 +24,7 @@ class Uplink(Table, frozen=True):
     letters.
     """
 
-    interface: _Name
+    interface: InterfaceName
     bits_in: _Bits
     bits_out: _Bits | None = None
     circuit: Annotated[str, Meta(max_length=100)] = ""
@@ -52,6 +51,11 @@ class UpstreamSettings(Table, frozen=True):
         _unique([peer.host for peer in self.peers], "upstream.peers", problems)
         for number, peer in enumerate(self.peers):
             self._check_uplink(peer, f"{place}.peers[{number}].uplink", problems)
+            if peer.returns and not any(peer.diverted(own) == own for own in self.own):
+                problems.add(
+                    f"{place}.peers[{number}].divert_to: upstream.own has no prefix as short as "
+                    f"/{peer.divert_to} (IPv6: /{peer.divert_to_ipv6}), so nothing can be diverted"
+                )
         if self.ttl > TTL_MOST:
             problems.add(f"upstream.ttl is {self.ttl:g} s; give at most a day")
         if self.probe > _PROBE_MOST:

@@ -12,6 +12,7 @@ _IDLE = "it takes nothing of what fills the link"
 _NOT_KNOWN = "its time is over"
 _WHILE_AWAY = "its time was over before this start"
 _NEVER_SENT = "it was never sent"
+_REHEARSED = "the rehearsal is over"
 
 
 class Situation(NamedTuple):
@@ -52,6 +53,8 @@ def plan(announced: Iterable[Announcement], at: Situation) -> Plan:
         over, full = announcement.expires_ns <= at.now, announcement.peer in at.full
         if why := at.refusal(announcement):
             steps.end.append((announcement, why))
+        elif announcement.rehearsal:
+            steps.end += [(announcement, _REHEARSED)] if over else []
         elif announcement.probing and full:
             steps.renew.append(announcement)
         elif announcement.probing and announcement.id not in at.probed:

@@ -12,7 +12,7 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.upstream import announcements
+from xdpctl.upstream import announcements, diversion
 from xdpctl.upstream.announcements import ITSELF, POLICY_SETTING
 from xdpctl.upstream.announcer import Announcer
 from xdpctl.upstream.bgp.messages import (
@@ -29,6 +29,7 @@ from xdpctl.upstream.bgp.speaker import Bridged
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
 from xdpctl.upstream.proposer import Proposer, session_of
 from xdpctl.upstream.receiver import Receiver, refusal
+from xdpctl.upstream.rehearsals import YEAR, of_peer
 from xdpctl.upstream.settings import UpstreamSettings
 from xdpctl.watch.uplinks import UplinkWatch
 
@@ -47,6 +48,7 @@ class Peering:
     ) -> None:
         self._controller, self._tell = controller, tell
         self.settings: UpstreamSettings = settings.upstream
+        self._filtered = settings.interface_names
         self.speaker = Bridged(settings.speaker_socket, self._hear)
         filled = uplinks.filled
         proposer = Proposer(controller, self.settings, self.speaker, filled.more, filled.idle, tell)
@@ -108,6 +110,18 @@ class Peering:
                 warnings.append(
                     f"{peer.name} does not take {' and '.join(lacking)} in this session: have it "
                     "enabled there, or change its settings"
+                )
+            if peer.announces and (no_way := diversion.no_way_back(peer)):
+                warnings.append(f"{no_way}, so nothing can be diverted")
+            if peer.announces and peer.returns and peer.returns not in self._filtered:
+                warnings.append(
+                    f"what comes back by {peer.returns} is not filtered: add it to interfaces"
+                )
+            rehearsed = [r.at for r in of_peer(self._controller.state.rehearsals, peer)]
+            if rehearsed and self._controller.clock.read().unix > max(rehearsed) + YEAR:
+                warnings.append(
+                    f"{peer.name} was rehearsed more than a year ago: rehearse again, with "
+                    f"xdpctl upstream rehearse {peer.name} --address SPARE"
                 )
             if session and session.beyond:
                 warnings.append(
@@ -177,9 +191,10 @@ def _wanted(peer: Peer) -> list[str]:
     """The families that a session needs for what the peer is asked, in ExaBGP's words."""
     family = f"ipv{peer.address.family}"
     flows = peer.flowspec and (peer.announces or peer.receive is not Receive.OFF)
+    unicast = peer.blackhole or peer.returns or peer.originate
     return [
         *([f"{family} flow"] if flows else []),
-        *([f"{family} unicast"] if peer.announces and peer.blackhole else []),
+        *([f"{family} unicast"] if peer.announces and unicast else []),
     ]
 
 

@@ -2,11 +2,12 @@
 """Watches whether an uplink is full: then it is too late to drop packets here."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from xdpctl.base.durations import show_duration
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.units import si3
 from xdpctl.control.controller import Controller
@@ -16,10 +17,11 @@ from xdpctl.model.incident import Incident
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
 from xdpctl.series import figures
-from xdpctl.upstream.filling import LEAST_SHARE, NOTHING
+from xdpctl.upstream.announcements import refusal
+from xdpctl.upstream.filling import LEAST_SHARE, NOTHING, Filling
 from xdpctl.upstream.letter import letter
 from xdpctl.upstream.link import FRAME_BYTES, UNKNOWN, Link, Reading
-from xdpctl.upstream.request import Option, Request, options, requests
+from xdpctl.upstream.request import MEANS, Option, Request, divert, diverted, options, requests
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 from xdpctl.watch.filled import Filled, subject
 
@@ -132,7 +134,19 @@ class UplinkWatch:
             return [], []
         found = self.filled.of(uplink) or NOTHING
         asked = requests(found, victim, uplink)
+        asked += self._diversions(found, victim, uplink)
+        asked.sort(key=lambda request: MEANS.index(request.kind))
         return asked, options(found, victim, asked, uplink)
+
+    def _diversions(self, found: Filling, victim: Prefix, uplink: Uplink) -> Iterator[Request]:
+        """What the scrubbing centres of an uplink could do."""
+        protection = self._controller.state.protection
+        for peer in self.settings.peers:
+            if peer.announces and self.settings.uplink_of(peer) == uplink:
+                prefix = diverted(peer, victim)
+                request = divert(found, prefix, peer) if prefix else None
+                if request and not refusal(request.route, peer, self.settings, protection):
+                    yield request
 
     def fullest(self) -> Uplink | None:
         """The uplink with the highest share; the first one if none is known."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import (
     ConfigError,
@@ -19,8 +20,9 @@ from xdpctl.errors import (
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.effect import Automatic
 from xdpctl.model.incident import Incident
+from xdpctl.model.rehearsal import Rehearsal
 from xdpctl.processes.control_plane import ControlPlane
-from xdpctl.upstream import announcements
+from xdpctl.upstream import announcements, rehearsals
 from xdpctl.upstream.announcements import refusal
 from xdpctl.upstream.request import written
 from xdpctl.upstream.settings import TTL_MOST
@@ -39,6 +41,8 @@ from xdpctl_api.shapes.upstream import (
     PeerOut,
     ProposalsOut,
     ProposeIn,
+    RehearseIn,
+    SeenIn,
     UpstreamOut,
     WithdrawnOut,
     announcement_out,
@@ -70,7 +74,7 @@ def _upstream(ctx: ControlPlane) -> UpstreamOut:
     ]
     standing = [e for e in list(ctx.controller.state.announcements.values()) if not e.declined]
     return UpstreamOut(
-        peers=_peers(ctx.peering),
+        peers=_peers(ctx),
         policy_stopped=ctx.peering is not None and ctx.peering.policy_stopped,
         announcements=_out(ctx, sorted(standing, key=lambda announcement: announcement.at)),
         uplinks=[uplink_out(link, name not in watch.absent) for name, link in watch.links.items()],
@@ -88,10 +92,11 @@ def _attack(ctx: ControlPlane, incident: Incident) -> AttackOut:
     )
 
 
-def _peers(peering: Peering | None) -> list[PeerOut]:
-    if peering is None:
+def _peers(ctx: ControlPlane) -> list[PeerOut]:
+    if ctx.peering is None:
         return []
-    return [peer_out(peer, peering) for peer in peering.settings.peers]
+    rehearsed = ctx.controller.state.rehearsals
+    return [peer_out(peer, ctx.peering, rehearsed) for peer in ctx.peering.settings.peers]
 
 
 def _out(ctx: ControlPlane, entries: Iterable[Announcement]) -> list[AnnouncementOut]:
@@ -132,7 +137,11 @@ async def propose(body: ProposeIn, who: Operator, ctx: Ctx) -> ProposalsOut:
     ]
 
     protection = ctx.controller.state.protection
-    why = [refusal(one.route, peering.settings, protection) for _, ones in asked for one in ones]
+    why = [
+        refusal(one.route, peer, peering.settings, protection)
+        for peer, ones in asked
+        for one in ones
+    ]
     if why and all(why):
         raise RuleError(why[0], "incident", "see upstream.own")
 
@@ -163,13 +172,12 @@ async def announce(body: AnnounceIn, who: Operator, ctx: Ctx) -> AnnouncementOut
         raise NotFoundError(f"{body.peer!r} is no peer that may be asked; see GET /v1/upstream")
     if body.incident and body.incident not in ctx.controller.state.incidents:
         raise NotFoundError(f"there is no incident {body.incident!r}; see GET /v1/incidents")
-    ttl = seconds(body.ttl, "ttl") or settings.ttl
+    ttl = seconds(body.ttl, "ttl") or 0.0
     if ttl > TTL_MOST:
         raise RuleError(f"ttl is {ttl:g} s", "ttl", "give at most a day")
     uplink = settings.uplink_of(peer)
     found = await asyncio.to_thread(ctx.uplinks.filled.of, uplink) if uplink else None
-    rate = None if body.blackhole else int(body.bps or 0)
-    request = written(peer, body.match.match(), rate, found)
+    request = written(peer, body.match.match(), body.kind, int(body.bps or 0), found)
 
     def operation(draft: Draft) -> Announcement:
         return announcements.announce(
@@ -236,7 +244,53 @@ async def freeze(name: str, body: FreezeIn, who: Operator, ctx: Ctx) -> PeerOut:
 
     await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
     peering.receiver.wake()
-    return peer_out(peer, peering)
+    return peer_out(peer, peering, ctx.controller.state.rehearsals)
+
+
+@router.post(
+    "/peers/{name}/rehearsals",
+    status_code=201,
+    responses=refusals(
+        NotFoundError, ConfigError, RuleError, ConflictError, QuotaError, UnconfirmedError
+    ),
+)
+async def rehearse(name: str, body: RehearseIn, who: Operator, ctx: Ctx) -> AnnouncementOut:
+    """Ask a peer to drop everything to a spare address for two minutes, to see whether it does.
+
+    Whether it is enforced shows if somebody sends packets to the address from outside, from ten
+    seconds before until the end. The result is the peer's `rehearsal`.
+    """
+    peering = _peering(ctx)
+    peer, address = peering.settings.peer(name), parse_prefix(body.address, "address")
+    uplink = peering.settings.uplink_of(peer) if peer else None
+    if peer is None or not peer.announces or uplink is None:
+        raise NotFoundError(f"{name[:40]!r} is no peer that may be asked; see GET /v1/upstream")
+    if ctx.uplinks.links[uplink.interface].state.full_for:
+        raise ConflictError(f"{uplink.interface} is full", "peer", "rehearse in peacetime")
+    found = await asyncio.to_thread(ctx.uplinks.filled.of, uplink)
+    asked = rehearsals.request(peer, address, body.kind, found)
+
+    def operation(draft: Draft) -> Announcement:
+        return rehearsals.begin(draft, peer, asked, who.name, peering.settings)
+
+    begun = await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    peering.announcer.wake()
+    return _out(ctx, [begun])[0]
+
+
+@router.put("/peers/{name}/rehearsal", responses=refusals(NotFoundError, ConfigError))
+async def see(name: str, body: SeenIn, who: Operator, ctx: Ctx) -> PeerOut:
+    """Keep whether somebody found the route of the last rehearsal at the provider."""
+    peering = _peering(ctx)
+    peer = peering.settings.peer(name)
+    if peer is None:
+        raise NotFoundError(f"there is no peer {name[:40]!r}; see GET /v1/upstream")
+
+    def operation(draft: Draft) -> Rehearsal:
+        return rehearsals.see(draft, peer, body.kind, body.seen, who.name)
+
+    await asyncio.wrap_future(ctx.controller.submit(operation, scope=None))
+    return peer_out(peer, peering, ctx.controller.state.rehearsals)
 
 
 @router.get("/letters/{incident_id}", responses=refusals(NotFoundError, ConfigError))

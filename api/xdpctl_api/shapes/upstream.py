@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """API models of the uplinks, of BGP peers, and of requests to the provider."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from math import isnan
 from typing import Literal
@@ -10,14 +11,15 @@ from pydantic import BaseModel, Field
 from xdpctl.base.clock import Now
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.protection import Protection
+from xdpctl.model.rehearsal import Rehearsal
 from xdpctl.model.route import Kind
 from xdpctl.upstream.announcements import needs_word
 from xdpctl.upstream.bgp import syntax
-from xdpctl.upstream.bgp.messages import Told
 from xdpctl.upstream.effects import Verdict
 from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer, PeerMode, Receive
-from xdpctl.upstream.proposer import agreed, session_of
+from xdpctl.upstream.proposer import session_of
+from xdpctl.upstream.rehearsals import of_peer
 from xdpctl.upstream.request import Request
 from xdpctl.watch.peering import Peering
 from xdpctl_api.shapes.common import Duration, Strict, timestamp
@@ -56,7 +58,7 @@ class RequestOut(BaseModel):
 class OptionOut(BaseModel):
     """Something that can be done about an attack, beside the others."""
 
-    name: Literal["nothing", "flowspec", "blackhole"]
+    name: Literal["nothing", "flowspec", "diversion", "blackhole"]
     takes: float = Field(description="Share of the attack's bytes that it takes")
     people: float | None = Field(
         description="Share of what known flows send there that is lost; null: not known"
@@ -75,6 +77,20 @@ class AttackOut(BaseModel):
     options: list[OptionOut] = Field(description="Side by side, with doing nothing")
 
 
+class RehearsalOut(BaseModel):
+    """What came of a rehearsal."""
+
+    at: datetime
+    by: str
+    kind: Kind
+    what: str
+    accepted: bool = Field(description="The session took the route, and stood")
+    enforced: bool | None = Field(description="Packets to the address ended; null: cannot be told")
+    why: str = Field(description="Why it was not accepted, or cannot be told")
+    seen: bool | None = Field(description="Somebody found it at the provider; null: nobody looked")
+    says: str = Field(description="All of it, in words")
+
+
 class PeerOut(BaseModel):
     """A BGP peer, and the session with it."""
 
@@ -91,6 +107,8 @@ class PeerOut(BaseModel):
     applied: int = Field(description="Its routes that are rules here")
     not_applied: list[str] = Field(description="Why other routes are not; the first twenty reasons")
     frozen: bool = Field(description="No rules are added for it")
+    looking_glass: str = Field(description="Where people see its routes; {prefix} is to be filled")
+    rehearsals: list[RehearsalOut] = Field(description="The last one by each kind of routes")
 
 
 class AnnouncementOut(BaseModel):
@@ -155,12 +173,30 @@ class AnnounceIn(Strict):
         ge=1_000,
         le=1e12,
         allow_inf_nan=False,
-        description="Bits a second that pass; null: none, all is dropped",
+        description="Bits a second that pass, for flowspec; null: none, all is dropped",
     )
-    blackhole: bool = Field(default=False, description="A blackhole (RTBH) instead of FlowSpec")
-    ttl: Duration | None = Field(default=None, description="null: as upstream.ttl says")
+    kind: Kind = Field(
+        default=Kind.FLOWSPEC, description="rtbh and diversion take all to a destination"
+    )
+    ttl: Duration | None = Field(
+        default=None, description="null: upstream.ttl; a diversion lasts an hour at least"
+    )
     incident: str = Field(default="", max_length=64, description="The incident that tells of it")
     confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")
+
+
+class RehearseIn(Strict):
+    """A spare address, to which a peer is asked to drop everything for two minutes."""
+
+    address: str = Field(max_length=64)
+    kind: Kind = Field(default=Kind.FLOWSPEC, description="flowspec or rtbh")
+
+
+class SeenIn(Strict):
+    """Whether a person found the route of a rehearsal at the provider."""
+
+    seen: bool = Field(description="false: it was not there")
+    kind: Kind = Field(default=Kind.FLOWSPEC, description="That of the rehearsal's route")
 
 
 class ProposalsOut(BaseModel):
@@ -206,8 +242,8 @@ def request_out(request: Request) -> RequestOut:
     return RequestOut(kind=request.kind, route=route, what=request.what, cost=request.cost)
 
 
-def peer_out(peer: Peer, peering: Peering) -> PeerOut:
-    """A peer, with its session as the BGP speaker last reported it."""
+def peer_out(peer: Peer, peering: Peering, rehearsed: Mapping[str, Rehearsal]) -> PeerOut:
+    """A peer, with its session as the BGP speaker last reported it, and its last rehearsals."""
     session = session_of(peering.speaker.report, peer)
     heard = peering.receiver.of[peer.name]
     why = [*heard.refused.values(), *heard.unapplied.values()]
@@ -225,6 +261,22 @@ def peer_out(peer: Peer, peering: Peering) -> PeerOut:
         applied=len(heard.routes) - len(heard.unapplied),
         not_applied=list(dict.fromkeys(why))[:_REASONS],
         frozen=peering.frozen(peer),
+        looking_glass=peer.looking_glass,
+        rehearsals=[_rehearsal_out(each) for each in of_peer(rehearsed, peer)],
+    )
+
+
+def _rehearsal_out(rehearsal: Rehearsal) -> RehearsalOut:
+    return RehearsalOut(
+        at=timestamp(rehearsal.at),
+        by=rehearsal.by,
+        kind=rehearsal.kind,
+        what=rehearsal.what,
+        accepted=rehearsal.accepted,
+        enforced=rehearsal.enforced,
+        why=rehearsal.why,
+        seen=rehearsal.seen,
+        says=str(rehearsal),
     )
 
 
@@ -233,7 +285,7 @@ def announcement_out(
 ) -> AnnouncementOut:
     """An announcement, with its state at the BGP speaker, and its effect."""
     told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
-    verdict = effect.verdict if effect else None
+    verdict, why = effect.verdict if effect else None, peering.announcer.obstacle(announcement)
     state: State = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
@@ -254,7 +306,7 @@ def announcement_out(
         ends_in=max(0.0, round(seconds, 3)),
         renewed=announcement.renewed,
         told=told is not None and not told.problem,
-        problem=_problem(announcement, told, peering),
+        problem=f"not sent: {why}" if why else "",
         effect=str(verdict) if verdict else "",
         helped=_helped(verdict) if verdict else None,
     )
@@ -263,26 +315,6 @@ def announcement_out(
 def _helped(verdict: Verdict) -> tuple[float, float] | None:
     known = verdict.helped and not verdict.why
     return (round(verdict.low, 3), round(verdict.high, 3)) if known else None
-
-
-def _problem(announcement: Announcement, told: Told | None, peering: Peering) -> str:
-    """Why an announcement does not reach its peer; "" if it does, or is not meant to reach it."""
-    peer = peering.settings.peer(announcement.peer)
-    if not announcement.announced or announcement.probing:
-        return ""
-    if peer is None or not peer.announces:
-        return f"not sent: {announcement.peer} is no peer that may be asked"
-    report = peering.speaker.report
-    session = session_of(report, peer)
-    if report is None or session is None:
-        return "not sent: the BGP speaker does not answer"
-    if told is not None and told.problem:
-        return f"not sent: {told.problem}"
-    if not session.up:
-        return f"not sent: there is no session: {session.why}"
-    if not agreed(session, announcement.kind, announcement.victim.family):
-        return "not sent: the peer takes no such routes in this session"
-    return "" if told else "not sent yet"
 
 
 def _known(value: float) -> float | None:

@@ -45,6 +45,7 @@ local_address = "192.0.2.2"
 peer_as = 64496
 local_as = 64500
 mode = "%(mode)s"
+%(peer)s
 """
 
 
@@ -52,6 +53,7 @@ mode = "%(mode)s"
 class Scene:
     """The hosts of the lab, and operations on them."""
 
+    lab: Lab
     world: Host
     isp: Host
     box: Box
@@ -59,8 +61,8 @@ class Scene:
     frr: Frr
     line: Line
 
-    def configure(self, mode: str = "ask", ttl: str = "5m") -> None:
-        self.box.settings = SETTINGS % {"rate": RATE, "ttl": ttl, "mode": mode}
+    def configure(self, mode: str = "ask", ttl: str = "5m", peer: str = "") -> None:
+        self.box.settings = SETTINGS % {"rate": RATE, "ttl": ttl, "mode": mode, "peer": peer}
 
     @contextmanager
     def flood(self, seconds: float) -> Iterator[None]:
@@ -102,8 +104,8 @@ class Scene:
         state: dict[str, Any] = self.box.client.call("GET", "/v1/upstream")
         return state
 
-    def up(self) -> bool:
-        return bool(self.upstream()["peers"][0]["up"])
+    def up(self, name: str = "isp1") -> bool:
+        return any(peer["up"] for peer in self.upstream()["peers"] if peer["name"] == name)
 
     def proposed(self, kind: str = "flowspec") -> dict[str, Any] | None:
         listed = self.upstream()["announcements"]
@@ -140,7 +142,7 @@ def played() -> Iterator[Scene]:
         isp.sh("tc", *shape.split())
         frr = Frr(isp, "192.0.2.1", "192.0.2.2")
         box = Box(host, ["isp0", "lan0"])
-        scene = Scene(world, isp, box, server, frr, Line(frr, isp))
+        scene = Scene(lab, world, isp, box, server, frr, Line(frr, isp))
         scene.configure()
         try:
             frr.start()

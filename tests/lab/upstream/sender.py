@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 VICTIM, NETWORK = "198.51.100.7", "198.51.100"
 _PACKETS = 2_000  # that are made
@@ -77,11 +77,15 @@ def _fragments() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """Packets, sent for `on` seconds with pauses of `off` seconds."""
+    """Packets, sent for `on` seconds with pauses of `off` seconds.
+
+    The rate of each such part is higher or lower than the usual one by a share up to `noise`.
+    """
 
     make: Callable[[], bytes]
     on: float = 1e9
     off: float = 0.0
+    noise: float = 0.0
 
 
 ATTACKS = {
@@ -95,10 +99,11 @@ ATTACKS = {
     "a victim that matters": Attack(_quic),
     "fragments": Attack(_fragments),
 }
+NOISY = {f"{name}, noise": replace(ATTACKS[name], on=0.5, noise=0.2) for name in ATTACKS}
 
 
 def packets(name: str) -> list[bytes]:
-    return [ATTACKS[name].make() for _ in range(_PACKETS)]
+    return [(ATTACKS | NOISY)[name].make() for _ in range(_PACKETS)]
 
 
 def _moments(attack: Attack, seconds: float) -> Iterator[tuple[float, float]]:
@@ -115,11 +120,12 @@ def send(name: str, bits: float, seconds: float) -> None:
     each = sum(map(len, made)) / len(made) + 38  # on Ethernet
     per_second = bits / 8 / each
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-        for begin, end in _moments(ATTACKS[name], seconds):
+        attack = (ATTACKS | NOISY)[name]
+        for begin, end in _moments(attack, seconds):
             time.sleep(max(0.0, began + begin - time.monotonic()))
-            first = sent
+            first, rate = sent, per_second * (1 + _random.uniform(-attack.noise, attack.noise))
             while (now := time.monotonic()) < began + end:
-                if sent - first > per_second * (now - began - begin):
+                if sent - first > rate * (now - began - begin):
                     time.sleep(0.0005)
                     continue
                 packet = made[sent % len(made)]

@@ -53,6 +53,29 @@ def test_bird_accepts_flowspec_and_blackhole_routes_as_well(site: Site) -> None:
         bird.stop()
 
 
+@pytest.mark.parametrize("originate", [False, True])
+def test_a_router_that_validates_takes_flowspec_with_our_prefix_around_it(
+    site: Site, originate: bool
+) -> None:
+    site.frr.stop()
+    bird = Bird(site.isp, "192.0.2.1", "192.0.2.2", validates=True)
+    try:
+        bird.start()
+        site.configure(isp="originate = true" if originate else "")
+        site.start()
+        site.announce(bps=2_000_000)
+        assert eventually(bird.flowspec)
+        if not originate:
+            assert eventually(lambda: "unreachable" in bird.flowspec()), bird.flowspec()
+            return
+        assert eventually(lambda: "unreachable" not in bird.flowspec()), bird.flowspec()
+        assert "198.51.100.0/24" in bird.routes()
+        site.box.cli("upstream", "withdraw", "--all")
+        assert eventually(lambda: not bird.flowspec() and not bird.routes())
+    finally:
+        bird.stop()
+
+
 def test_routes_of_one_peer_never_reach_another(site: Site) -> None:
     site.start()
     site.gobgp.flow("match destination 198.51.100.9/32 protocol udp then discard")

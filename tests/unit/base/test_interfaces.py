@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counters of drivers are read with the sockets that the loader's unit allows."""
+"""Interfaces: what the kernel says of them, and counters of drivers with few sockets."""
 
 import socket
+import struct
 from typing import Any
 
 import pytest
 
 from tests.paths import ROOT
-from xdpctl.base.net.interfaces import read_stats
+from xdpctl.base.net.interfaces import device, near_end, read_stats
 
 
 def test_counters_need_no_other_socket_than_the_loader_may_open(
@@ -31,3 +32,27 @@ def test_counters_need_no_other_socket_than_the_loader_may_open(
     assert read_stats("no-such-card") == {}
     assert opened
     assert set(opened) <= set(allowed)
+
+
+def test_an_interface_is_up_has_an_mtu_and_only_a_tunnel_has_an_end() -> None:
+    found = device("lo")
+    assert found is not None
+    assert (found.up, found.near) == (True, None)
+    assert found.mtu > 1_500
+    assert device("not-there") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "end"),
+    [
+        (778, bytes((192, 0, 2, 2)), "192.0.2.2/32"),
+        (778, bytes(4), None),
+        (823, bytes.fromhex("20010db800000000000000000000"), "2001:db8::/112"),
+        (1, bytes.fromhex("020000000001"), None),
+    ],
+)
+def test_the_near_end_of_a_tunnel_is_its_hardware_address(
+    kind: int, address: bytes, end: str | None
+) -> None:
+    found = near_end(struct.pack("H14s8x", kind, address))
+    assert (str(found) if found else None) == end

@@ -61,9 +61,11 @@ class Site:
         return asked_about(incident.subject, self.settings, peer)
 
     def _rates(self, _: Uplink, match: Match, begun: float, ended: float) -> list[float]:
-        """Two values for each second in which the link was as full as that."""
+        """Two values for each second in which the link was as full as that, of the last minute."""
         bits = self.link.uplink.bits_in
-        return [share * bits for at, share in self.shares for _ in (0, 1) if begun < at <= ended]
+        return [
+            share * bits for at, share in self.shares[-60:] for _ in (0, 1) if begun < at <= ended
+        ]
 
     def pass_by(self, seconds: int, share: float = 0.1) -> None:
         """Let seconds pass in which this share of the link's rate arrives."""

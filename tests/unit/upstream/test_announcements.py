@@ -83,7 +83,7 @@ def test_no_proposal_concerns_the_address_of_a_peer(
     for victim in ("198.51.100.40", "198.51.100.41"):
         (request, *_) = asked_about(victim, inside)
         assert "BGP session" in announcements.refusal(
-            request.route, inside, control.state.protection
+            request.route, inside.peers[0], inside, control.state.protection
         )
 
 
@@ -152,7 +152,7 @@ def test_one_announcement_for_a_match_whatever_its_action(
     control: Controller, settings: UpstreamSettings
 ) -> None:
     match = parse("udp src-port 53 dst 198.51.100.99")
-    asked = [written(settings.peers[0], match, rate, None) for rate in (1_000_000, 0)]
+    asked = [written(settings.peers[0], match, Kind.FLOWSPEC, rate) for rate in (1_000_000, 0)]
     made = control.submit(
         lambda d: announcements.propose(d, settings.peers[0], asked, "", "root", settings)
     ).result(5)
@@ -164,7 +164,7 @@ def test_a_match_without_restriction_counts_as_everything(
     settings: UpstreamSettings, match: str
 ) -> None:
     wide = parse(f"{match} dst 198.51.100.7")
-    assert written(settings.peers[0], wide, 0, None).route.everything
+    assert written(settings.peers[0], wide, Kind.FLOWSPEC).route.everything
 
 
 def test_a_person_announces_a_route_of_their_own_for_a_time_of_their_own(
@@ -172,8 +172,10 @@ def test_a_person_announces_a_route_of_their_own_for_a_time_of_their_own(
 ) -> None:
     (peer,) = settings.peers
 
-    def announce(match: str, rate: int | None, confirm: str = "") -> Announcement:
-        request = written(peer, parse(match), rate, None)
+    def announce(
+        match: str, rate: int = 0, confirm: str = "", kind: Kind = Kind.FLOWSPEC
+    ) -> Announcement:
+        request = written(peer, parse(match), kind, rate)
         return control.submit(
             lambda d: announcements.announce(d, peer, request, "", "ann", confirm, 30, settings)
         ).result(5)
@@ -182,12 +184,12 @@ def test_a_person_announces_a_route_of_their_own_for_a_time_of_their_own(
     assert (made.by, made.approved_by, made.ttl) == ("ann", "ann", 30)
     assert made.expires_ns - control.clock.read().ns == 30 * 10**9
     with pytest.raises(ConflictError, match="has this match already"):
-        announce("udp src-port 53 dst 198.51.100.99", 0)
+        announce("udp src-port 53 dst 198.51.100.99")
     with pytest.raises(RuleError, match=r"not in upstream\.own"):
-        announce("udp src-port 53 dst 203.0.113.7", 0)
+        announce("udp src-port 53 dst 203.0.113.7")
     with pytest.raises(UnconfirmedError):
-        announce("dst 198.51.100.7", None)
-    assert announce("dst 198.51.100.7", None, "198.51.100.7/32").kind is Kind.RTBH
+        announce("dst 198.51.100.7", kind=Kind.RTBH)
+    assert announce("dst 198.51.100.7", 0, "198.51.100.7/32", Kind.RTBH).announced
 
 
 @pytest.mark.parametrize(
@@ -207,8 +209,9 @@ def test_a_route_that_a_peer_does_not_take_is_refused(
     peer: dict[str, object], match: str, rate: int | None, said: str
 ) -> None:
     (takes,) = table(PEER | peer).peers
+    kind = Kind.RTBH if rate is None else Kind.FLOWSPEC
     with pytest.raises(RuleError, match=said):
-        written(takes, parse(match), rate, None)
+        written(takes, parse(match), kind, rate or 0)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +229,9 @@ def test_a_route_about_a_prefix_may_cover_own_addresses_if_it_leaves_tcp_alone_o
     control: Controller, match: str, blackhole: bool, refused: str
 ) -> None:
     wide = table(PEER | {"blackhole_from": 24})
-    request = written(wide.peers[0], parse(match), None if blackhole else 0, None)
-    why = announcements.refusal(request.route, wide, control.state.protection)
+    kind = Kind.RTBH if blackhole else Kind.FLOWSPEC
+    request = written(wide.peers[0], parse(match), kind)
+    why = announcements.refusal(request.route, wide.peers[0], wide, control.state.protection)
     assert refused in why
     assert bool(why) is bool(refused)
 
@@ -236,7 +240,7 @@ def test_each_peer_has_its_own_number_of_routes(control: Controller) -> None:
     few = table(PEER | {"most": 1}, PEER | {"name": "two", "address": "192.0.2.9", "most": 1})
     for number, peer in enumerate(few.peers):
         for victim in ("198.51.100.98", "198.51.100.99"):
-            request = written(peer, parse(f"udp dst {victim}"), 0, None)
+            request = written(peer, parse(f"udp dst {victim}"), Kind.FLOWSPEC)
             made = control.submit(
                 lambda d, peer=peer, request=request: announcements.propose(  # type: ignore[misc]
                     d, peer, [request], "", "root", few

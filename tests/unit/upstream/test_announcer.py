@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from tests.support.fakes import protect
+from tests.support.fakes import FakeClock, protect
+from tests.support.upstream import PEER, table
 from tests.unit.upstream.conftest import Propose
 from tests.unit.upstream.site import Site, opened, proposed
 from tests.unit.upstream.test_announcements import approve, notes
@@ -13,7 +14,10 @@ from xdpctl.control.controller import Controller
 from xdpctl.model.protection import OWN_ADDRESS
 from xdpctl.model.route import Kind
 from xdpctl.upstream import announcements
-from xdpctl.upstream.bgp.messages import Session
+from xdpctl.upstream.bgp.messages import Session, Wanted
+from xdpctl.upstream.bgp.setup import Limits
+from xdpctl.upstream.bgp.syntax import text
+from xdpctl.upstream.bgp.table import Table
 from xdpctl.upstream.settings import UpstreamSettings
 
 
@@ -137,7 +141,7 @@ def test_nothing_is_noted_about_the_effect_of_an_unsent_route(
     approve(control, flow.id, settings)
     site.pass_by(20, share=1.0)
     assert not any("helped" in text or "nothing" in text for text in notes(control, incident))
-    assert incident not in site.announcer.proposer.failed
+    assert not site.announcer.proposer.failed
 
 
 def test_a_route_for_an_address_that_became_our_own_is_withdrawn(
@@ -227,3 +231,26 @@ def test_routes_from_before_a_start_are_not_measured(
     again.pass_by(20, share=0.95)
     told = notes(control, incident)
     assert sum("helped by" in text for text in told) == 1, told
+
+
+def test_our_prefix_goes_with_flowspec_routes_where_the_peer_validates_them(
+    control: Controller, clock: FakeClock
+) -> None:
+    settings = table(PEER | {"originate": True, "most": 2}, ttl=60, probe=10)
+    site = Site(control, settings, clock)
+    for victim in ("198.51.100.98", "198.51.100.99"):
+        opened(control, victim)
+    site.pass_by(5, share=1.0)
+    for number in list(control.state.announcements):
+        approve(control, number, settings)
+    site.pass_by(1, share=1.0)
+    around, *flows = site.speaker.announced
+    assert text(around.route) == "route 198.51.100.0/24 next-hop 192.0.2.2 community [ no-export ]"
+    assert [flow.route.kind for flow in flows] == [Kind.FLOWSPEC] * 2
+    limits = Limits(kept=0, most=3, draws=True)
+    bridge = Table({"192.0.2.1": limits}, settings.own)
+    wanted = [Wanted(route, 60) for route in site.speaker.announced]
+    assert not bridge.order(wanted, 0.0), "the bridge takes all of them"
+    control.submit(lambda d: announcements.withdraw_all(d, "root", "")).result(5)
+    site.pass_by(1, share=1.0)
+    assert not site.speaker.announced

@@ -43,6 +43,7 @@ def test_the_letter_says_who_asks_for_what_about_which_link() -> None:
         "FlowSpec: match { destination 198.51.100.7/32; source 203.0.113.9/32;",
         "set routing-options flow route customer-1 match source 203.0.113.9/32",
         "please blackhole 198.51.100.7/32",
+        "who is the best next hop to 198.51.100.0/24. Please configure an exception",
     ):
         assert said in text, said
 

@@ -28,7 +28,9 @@ def test_the_policy_sends_flowspec_and_leaves_a_blackhole_for_approval(
     control: Controller, settings: UpstreamSettings, clock: FakeClock
 ) -> None:
     site = Site(control, with_mode(settings, PeerMode.AUTO), clock)
-    site.announcer.proposer.failed.add(opened(control).id)
+    incident = opened(control).id
+    site.pass_by(5, share=1.0)
+    site.announcer.proposer.failed.add((incident, "isp1", Kind.FLOWSPEC))
     site.pass_by(5, share=1.0)
     flow, hole = sorted(control.state.announcements.values(), key=lambda each: each.kind)
     assert (flow.announced, flow.approved_by, hole.announced) == (True, "policy", False)

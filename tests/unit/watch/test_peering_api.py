@@ -11,6 +11,9 @@ from tests.support.apiclient import Api, problem, running
 from tests.support.flooded import amplified, observe, people
 from tests.support.upstream import PEER, FakeSpeaker, table
 from xdpctl.model.protection import CONFIGURED
+from xdpctl.model.rehearsal import Rehearsal
+from xdpctl.model.route import Kind
+from xdpctl.upstream.link import Reading
 
 VICTIM = "198.51.100.7"
 SETTINGS = table(PEER | {"receive": "monitor"}, PEER | {"name": "two", "address": "192.0.2.9"})
@@ -78,7 +81,7 @@ def test_a_person_announces_a_route_of_their_own(api: Api) -> None:
     assert "0% (at most" in made["cost"], "it is measured like a proposal"
     assert 290 < made["ends_in"] <= 300
     problem(api.call("POST", where, json=body), 409, "conflict")
-    hole = {"match": f"dst {VICTIM}", "peer": "two", "blackhole": True}
+    hole = {"match": f"dst {VICTIM}", "peer": "two", "kind": "rtbh"}
     problem(api.call("POST", where, json=hole), 409, "unconfirmed")
     typed = api.call("POST", where, json=hole | {"confirm": f"{VICTIM}/32"})
     assert typed.json()["kind"] == "rtbh"
@@ -133,3 +136,46 @@ def test_without_peers_the_answer_says_what_to_configure(tmp_path: Path) -> None
         answer = api.call("DELETE", "/v1/upstream/announcements")
         assert "[[upstream.peers]]" in answer.json()["detail"]
         assert api.call("GET", "/v1/upstream").json()["peers"] == []
+
+
+def test_a_rehearsal_is_begun_for_a_spare_address_and_ends_with_its_result(api: Api) -> None:
+    other, spare = "/v1/upstream/peers/{}/rehearsals", "198.51.100.250"
+    where = other.format("isp1")
+    refused = problem(api.call("POST", where, json={"address": spare}), 400, "bad-request")
+    assert "nothing is observed" in str(refused)
+    observe(api.context, people())
+    begun = api.call("POST", where, json={"address": spare})
+    assert begun.status_code == 201, begun.text
+    assert begun.json()["what"] == f"drop dst {spare}"
+    assert 110 < begun.json()["ends_in"] <= 120
+    problem(api.call("POST", other.format("two"), json={"address": spare}), 409, "conflict")
+    used = problem(api.call("POST", where, json={"address": VICTIM}), 400, "bad-request")
+    assert "is used" in str(used)
+    api.call("DELETE", "/v1/upstream/announcements")
+    for peer, body, status, kind in (
+        ("two", {"address": "198.51.100.0/24"}, 400, "bad-request"),
+        ("two", {"address": "203.0.113.7"}, 400, "bad-request"),
+        ("two", {"address": spare, "kind": "diversion"}, 400, "bad-request"),
+        ("two", {"address": "x"}, 400, "bad-request"),
+        ("three", {"address": spare}, 404, "not-found"),
+    ):
+        problem(api.call("POST", other.format(peer), json=body), status, kind)
+    seen = "/v1/upstream/peers/isp1/rehearsal"
+    problem(api.call("PUT", seen, json={"seen": True}), 404, "not-found")
+    peering = api.context.peering
+    assert peering is not None
+    kept = Rehearsal(0.0, "root", Kind.RTBH, "drop", accepted=True, enforced=True)
+    peering._controller.submit(lambda d: d.rehearsals.__setitem__("isp1 rtbh", kept)).result(5)
+    (rehearsal,) = api.call("PUT", seen, json={"seen": True, "kind": "rtbh"}).json()["rehearsals"]
+    assert rehearsal["says"] == "rtbh: accepted, enforced, seen there"
+    peering.speaker = FakeSpeaker()  # type: ignore[assignment]
+    assert any("rehearsed more than a year ago" in text for text in peering.warnings())
+
+
+def test_nothing_is_rehearsed_while_the_link_is_full(api: Api) -> None:
+    link = api.context.uplinks.links["eth0"]
+    for _ in range(5):
+        link.add(Reading(1_000, link.uplink.bits_in, 0, 900))
+    where = "/v1/upstream/peers/isp1/rehearsals"
+    refused = problem(api.call("POST", where, json={"address": "198.51.100.250"}), 409, "conflict")
+    assert "rehearse in peacetime" in str(refused)

@@ -20,6 +20,7 @@ from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Token
 from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Key, Match, id_of, key_named
+from xdpctl.model.rehearsal import Rehearsal
 from xdpctl.model.rule import Rule
 from xdpctl.model.shared import Position, Rollout, Shared, Unsent, Yielded
 from xdpctl.model.source_set import NOTHING, Entries, SourceSet
@@ -43,6 +44,7 @@ class Draft:
     incidents: Overlay[str, Incident]
     settings: Overlay[str, Automatic]
     announcements: Overlay[str, Announcement]
+    rehearsals: Overlay[str, Rehearsal]
     expectations: Overlay[str, Expectation]
     unsent: Overlay[str, Unsent]
     shared: Overlay[str, Shared]

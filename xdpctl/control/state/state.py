@@ -23,6 +23,7 @@ from xdpctl.model.incident import Incident
 from xdpctl.model.match.match import Key, id_of, key_named
 from xdpctl.model.protection import Protection
 from xdpctl.model.quota import AUTOMATIC, Quota, space
+from xdpctl.model.rehearsal import Rehearsal
 from xdpctl.model.rule import OPERATOR, Rule
 from xdpctl.model.screening import outside
 from xdpctl.model.shared import Position, Rollout, Shared, Unsent, Yielded
@@ -63,6 +64,7 @@ class State:
     checkpoint: bytes | None = None  # of the audit log, if its oldest records were dropped
     settings: dict[str, Automatic] = field(default_factory=dict)
     announcements: dict[str, Announcement] = field(default_factory=dict)
+    rehearsals: dict[str, Rehearsal] = field(default_factory=dict)
     expectations: dict[str, Expectation] = field(default_factory=dict)
     unsent: dict[str, Unsent] = field(default_factory=dict)  # by the key of the intent
     shared: dict[str, Shared] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 from xdpctl.base.clock import Now
 from xdpctl.control.store import announcement_records as announcement
 from xdpctl.control.store import records, rule_records
-from xdpctl.model import expectation, incident, shared
+from xdpctl.model import expectation, incident, rehearsal, shared
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Token
 from xdpctl.model.match.match import id_of, key_named
@@ -105,6 +105,12 @@ KINDS = (
         prefix=records.ANNOUNCEMENTS,
         encode=announcement.encode,
         decode=lambda _, value, now: announcement.decode(value, now),
+    ),
+    Kind(
+        field="rehearsals",
+        prefix=records.REHEARSALS,
+        encode=lambda value, _: rehearsal.encode(value),
+        decode=lambda _, value, now: rehearsal.decode(value),
     ),
     Kind(
         field="expectations",

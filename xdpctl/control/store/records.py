@@ -24,6 +24,7 @@ YIELDED = "yielded/"
 ROLLOUTS = "rollout/"
 FLEET = "fleet/"
 ANNOUNCEMENTS = "announcements/"
+REHEARSALS = "rehearsals/"
 EXPECTATIONS = "expectations/"
 _FOREVER = 1e9  # seconds
 

@@ -37,7 +37,7 @@ def prepare(settings: Settings) -> tuple[int, int]:
     control, common = identity(settings)
     folder = settings.speaker_dir
     setup = Setup(
-        peers={peer.host: _limits(peer) for peer in upstream.peers},
+        peers={peer.host: _limits(peer, len(upstream.own)) for peer in upstream.peers},
         own=[str(prefix) for prefix in upstream.own],
         socket=str(settings.speaker_socket.absolute()),
         state=str((folder / "announced.json").absolute()),
@@ -63,13 +63,14 @@ def _forget_others(folder: int, written: Collection[str]) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def _limits(peer: Peer) -> Limits:
-    """What the bridge keeps of a peer, and may announce to it."""
+def _limits(peer: Peer, own: int) -> Limits:
+    """What the bridge keeps of a peer, and may announce to it, with so many `own` prefixes."""
     return Limits(
         kept=0 if peer.receive is Receive.OFF else peer.receive_most,
-        most=peer.most,
+        most=peer.most + (own if peer.originate else 0),
         blackhole_from=peer.blackhole_from,
         blackhole_from_ipv6=peer.blackhole_from_ipv6,
+        draws=peer.returns is not None or peer.originate,
     )
 
 

@@ -12,12 +12,13 @@ BRIDGE = "xdpctl.upstream.bgp.bridge"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many routes of a peer are kept, how many it takes, and how short it blackholes."""
+    """How many routes of a peer are kept, how many it takes, and which others than FlowSpec."""
 
     kept: int
     most: int
     blackhole_from: int = 32
     blackhole_from_ipv6: int = 128
+    draws: bool = False
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

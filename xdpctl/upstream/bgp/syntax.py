@@ -6,7 +6,7 @@ from typing import Any
 from xdpctl.base.net.prefix import parse_address, text_of
 from xdpctl.errors import RuleError
 from xdpctl.model.match.components import COMPONENTS, Component, Kind
-from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Route, is_community
+from xdpctl.model.route import NO_EXPORT, Blackhole, Flow, Route, Unicast, is_community
 
 _NAMES = {
     "protocol": {4: "protocol", 6: "next-header"},
@@ -19,8 +19,8 @@ _FLAGS = {"psh": "push", "urg": "urgent", "ae": "ns"}
 
 def said(route: Route) -> str:
     """A route in a command of ExaBGP; RuleError if it cannot be announced."""
-    if isinstance(route, Blackhole):
-        _check_blackhole(route)
+    if not isinstance(route, Flow):
+        _check_unicast(route)
     command = f"flow route {{ {text(route)} }}" if isinstance(route, Flow) else text(route)
     if len(command) > _MOST:
         raise RuleError(
@@ -33,27 +33,27 @@ def said(route: Route) -> str:
 
 def text(route: Route) -> str:
     """A route as text for people; RuleError if BGP has no such route."""
-    return _blackhole(route) if isinstance(route, Blackhole) else _flow(route)
+    return _flow(route) if isinstance(route, Flow) else _unicast(route)
 
 
-def _check_blackhole(route: Blackhole) -> None:
+def _check_unicast(route: Unicast) -> None:
     hop = parse_address(route.next_hop, "next_hop")
     if hop.family != route.destination.family:
         raise RuleError(f"{text_of(hop)} is of another family than the address", "next_hop", "")
-    if set(route.communities) <= {NO_EXPORT}:
+    if isinstance(route, Blackhole) and set(route.communities) <= {NO_EXPORT}:
         raise RuleError("a blackhole needs a blackhole community", "communities", "")
     for community in route.communities:
         if community != NO_EXPORT and not is_community(community):
             raise RuleError(f"{community[:40]!r} is not a community", "communities", "")
 
 
-def _blackhole(route: Blackhole) -> str:
+def _unicast(route: Unicast) -> str:
     short = [community for community in route.communities if community.count(":") < 2]
     large = [community for community in route.communities if community.count(":") == 2]
     parts = [
         f"route {route.destination}",
         f"next-hop {route.next_hop}" if route.next_hop else "",
-        f"community [ {' '.join(short)} ]",
+        f"community [ {' '.join(short)} ]" if short else "",
         f"large-community [ {' '.join(large)} ]" if large else "",
     ]
     return " ".join(part for part in parts if part)

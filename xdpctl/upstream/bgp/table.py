@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.route import Blackhole, long_enough
+from xdpctl.model.route import Flow, Kind, long_enough
 from xdpctl.upstream.bgp.messages import PeerRoute, Told, Wanted
 from xdpctl.upstream.bgp.setup import Limits
 from xdpctl.upstream.bgp.syntax import said
@@ -78,8 +78,10 @@ class Table:
             raise RuleError(f"{destination} is not in upstream.own", "route", "")
         limits = self.peers[entry.route.peer]
         long = long_enough(destination, limits.blackhole_from, limits.blackhole_from_ipv6)
-        if isinstance(entry.route.route, Blackhole) and not long:
+        if entry.route.route.kind is Kind.RTBH and not long:
             raise RuleError(f"a blackhole of {destination} is too wide", "route", "")
+        if entry.route.route.kind is Kind.DIVERSION and not limits.draws:
+            raise RuleError(f"{entry.route.peer} may draw nothing", "route", "")
 
     def expire(self, now: float) -> list[PeerRoute]:
         """Forget the routes whose time is over, and return them."""
@@ -145,4 +147,5 @@ class Table:
 
 def _key(route: PeerRoute) -> str:
     """What identifies a route to a peer in BGP: the match or the prefix, without the action."""
-    return f"{route.peer} {route.route.kind} {route.route.takes}"
+    nlri = "flow" if isinstance(route.route, Flow) else "unicast"
+    return f"{route.peer} {nlri} {route.route.takes}"
