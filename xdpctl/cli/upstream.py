@@ -74,6 +74,9 @@ def _peers(peers: list[dict[str, Any]], form: Format) -> None:
         columns = ("peer", "AS", "mode", "session", "rehearsed", ">received", ">applied", "")
         output.table(columns, map(_peer, peers), form is Format.WIDE)
     for peer in peers:
+        for rehearsal in peer["rehearsals"]:
+            says = f"rehearsed {rehearsal['at'][:10]}: {rehearsal['says']}"
+            output.out.print(f"{peer['name']}: {says}", markup=False)
         for why in peer["not_applied"][: None if form is Format.WIDE else 1]:
             output.out.print(f"{peer['name']}: not applied: {why}", markup=False)
 
@@ -136,7 +139,7 @@ def announce(
     ],
     peer: Annotated[str, typer.Option("--to", help="Name of the peer.")],
     bps: Annotated[
-        str | None, typer.Option(help="Bits per second that pass: 2M; default: none.")
+        str | None, typer.Option(help="Bits per second that pass: 2M. Without it, all is dropped.")
     ] = None,
     blackhole: Annotated[
         bool, typer.Option("--blackhole", help="Blackhole the destination (RTBH).")
@@ -145,7 +148,8 @@ def announce(
         bool, typer.Option("--divert", help="Divert the destination to a scrubbing centre.")
     ] = False,
     ttl: Annotated[
-        str | None, typer.Option(help="For how long: 15m; default: upstream.ttl; to divert 1h.")
+        str | None,
+        typer.Option(help="For how long each time: 15m; default: upstream.ttl; diverted: 1h."),
     ] = None,
     incident: Annotated[str, typer.Option(help="Incident that tells of it.")] = "",
     confirm: Annotated[
@@ -154,7 +158,9 @@ def announce(
     ] = "",
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Announce a route of your own to a peer, now. It is withdrawn automatically.
+    """Announce a route of your own to a peer, now. Nobody has to approve it.
+
+    When its time is over, it is announced again while the link is full, or else withdrawn.
 
     Example: xdpctl upstream announce --match "udp src-port 53 dst 198.51.100.7" --to isp1 --bps 2M
     """
@@ -186,7 +192,9 @@ def approve(
     ] = "",
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Announce a proposal to its peer. The announcement is withdrawn automatically.
+    """Announce a proposal to its peer.
+
+    When its time is over, it is announced again while the link is full, or else withdrawn.
 
     Example: xdpctl upstream approve up-4a1c47cdff
     """

@@ -66,6 +66,7 @@ class Announcer:
     _probed: set[str] = field(default_factory=set)  # ids whose probe this process began
     _rehearsals: set[str] = field(default_factory=set)  # ids whose result is kept
     _beat: PeriodicTask = field(init=False)
+    _drawn: dict[str, float] = field(default_factory=dict)  # since when, diversions (monotonic)
     _ways: WaysBack = field(default_factory=WaysBack)
     _now: float = 0.0
     _step_at: float = 0.0
@@ -283,6 +284,7 @@ class Announcer:
         self._sent &= standing
         self._probed &= standing
         self._rehearsals &= standing
+        self._drawn = {number: at for number, at in self._drawn.items() if number in standing}
         self._ordered = {k: order for k, order in self._ordered.items() if k in standing}
         earlier = {entry.id for entry in announced if entry.sent_at < self._since}
         steps = plan(
@@ -334,10 +336,11 @@ class Announcer:
 
     def _cut(self, diverted: Announcement, peer: Peer) -> str:
         """Why the way back of a diversion counts as cut; "" if it does not."""
-        effect = self.effects.of.get(diverted.id)
-        if effect is None or diverted.probing or diverted.id not in self._measured:
+        if diverted.probing or self.obstacle(diverted):
+            self._drawn.pop(diverted.id, None)
             return ""
-        return self._ways.silent(peer, effect.since + effect.spreads, self._now)
+        drawn = self._drawn.setdefault(diverted.id, self._now)
+        return self._ways.silent(peer, drawn + SPREADS[diverted.kind], self._now)
 
     def _renew(self, draft: Draft, announcement: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""

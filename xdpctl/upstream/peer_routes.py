@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from xdpctl.model.event import Event
 
-_CHANGES, _CHANGE_SECONDS = 50.0, 5.0  # changes at once, and the seconds for each one after that
+_CHANGES, _CHANGE_SECONDS = 50.0, 3.0  # changes at once, and the seconds for each one after that
 
 
 @dataclass(slots=True)

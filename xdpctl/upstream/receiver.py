@@ -32,7 +32,7 @@ from xdpctl.upstream.peers import Peer, Receive
 from xdpctl.upstream.settings import UpstreamSettings
 
 TTL = 600.0  # seconds; rules are renewed when less than half of it is left
-_STEP_SECONDS = 5.0
+_STEP_SECONDS = 1.5
 _TROUBLE = "routes of peers are not taken over"
 _PATIENCE_SECONDS = 30.0  # for the speaker, before the rules of its peers end
 _RETRY_SECONDS = 30.0  # until what was refused is tried again

@@ -179,7 +179,7 @@ class AnnounceIn(Strict):
         default=Kind.FLOWSPEC, description="rtbh and diversion take all to a destination"
     )
     ttl: Duration | None = Field(
-        default=None, description="null: upstream.ttl; a diversion lasts an hour at least"
+        default=None, description="null: upstream.ttl, for a diversion at least an hour"
     )
     incident: str = Field(default="", max_length=64, description="The incident that tells of it")
     confirm: str = Field(default="", max_length=64, description="The victim, where it is needed")

@@ -5,6 +5,7 @@
 """
 
 import itertools
+import re
 import socket
 import struct
 import time
@@ -18,6 +19,7 @@ from xdpctl.lab.waits import until
 RATE, SECONDS, ROUTES, STAY = 1_000, 20, 200, 50
 _AS, _ADDRESS = 64497, "203.0.113.1"
 _MARK, _FLOW = b"\xff" * 16, b"\x00\x01\x85"  # AFI 1, SAFI 133 (RFC 8955)
+_PORT = re.compile(r"'destination_port': '(\d+)'")
 _OPEN, _UPDATE, _KEEPALIVE = 1, 2, 4
 
 
@@ -96,7 +98,7 @@ def settled() -> tuple[float, float, int]:
             ended = time.monotonic()
 
             def ports() -> set[str]:
-                return {rule.rpartition(" ")[2] for rule in site.rules()}
+                return {port for rule in site.rules() for port in _PORT.findall(rule)}
 
             wanted = {str(10_001 + number) for number in range(STAY)}
             until(lambda: ports() == wanted)

@@ -19,7 +19,7 @@ from xdpctl.upstream.effects import LOOKS
 
 ATTACKS = ("one source", "few sources", "many resolvers", "random UDP", "fragments")
 _RATE = 20_000_000
-_ONGOING = "cannot be told: it was announced just now"
+_DECIDED = ("helped", "did nothing", "cannot be told: the link was not full")
 
 
 class Truth(NamedTuple):
@@ -63,12 +63,17 @@ def judge(truth: str, attack: str, router: str) -> Judged:
                 _post(stage, f"/{one['id']}", {"confirm": one["victim"]})
         else:
             _post(stage, "", {"match": f"udp dst {VICTIM}", "peer": "isp2", "bps": 2_000_000})
-        until(lambda: all(text not in ("", _ONGOING) for text in _effects(stage)))
-        if is_so.noise:
-            time.sleep(LOOKS[-1])  # it is looked at again, which must not credit it, either
+        last = time.monotonic() + LOOKS[-1] + 3
+        until(lambda: time.monotonic() > last or _decided(stage))
         said = _effects(stage)
     right = bool(said) and all(text.startswith(is_so.says) for text in said)
     return Judged(truth, attack, "; ".join(said), right)
+
+
+def _decided(stage: Stage) -> bool:
+    """Whether all routes are judged; a later look may decide what an earlier one could not."""
+    said = _effects(stage)
+    return bool(said) and all(text.startswith(_DECIDED) for text in said)
 
 
 def _post(stage: Stage, where: str, body: dict[str, Any]) -> None:

@@ -17,7 +17,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.report import drawing
+from tests.lab.upstream import judged
 from tests.lab.upstream import twelve as twelve_attacks
+from tests.lab.upstream.churn import SECONDS as CHURN_SECONDS
+from tests.lab.upstream.churn import settled
 from tests.lab.upstream.neighbours import SPEAKER, Site, between
 from tests.lab.upstream.scene import RATE, Scene
 from tests.lab.upstream.scene import played as scene_played
@@ -263,6 +266,28 @@ def _known(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
+_JUDGED = "| what really happens | attack | what is said | right |\n|---|---|---|---|\n"
+
+
+def twenty() -> str:
+    """The table of twenty routes, with FRR, and of a peer whose routes come and go."""
+    found = list(judged.played("frr"))
+    rows = "".join(
+        f"| {one.truth} | {one.attack} | {one.said} | {'yes' if one.right else '**no**'} |\n"
+        for one in found
+    )
+    right = sum(one.right for one in found)
+    return f"{_JUDGED}{rows}\nRight: {right} of {len(found)}.\n\n{churned(*settled())}\n"
+
+
+def churned(seconds: float, rate: float, rules: int) -> str:
+    """A sentence about a peer whose routes come and go."""
+    return (
+        f"A peer sends {rate:.0f} FlowSpec updates a second for {CHURN_SECONDS} s, and then "
+        f"{rules} routes that stay: their rules were in force after {seconds:.1f} s (bar: 5 s)."
+    )
+
+
 def main() -> None:
     """`python -m tests.lab.upstream.page docs/results`."""
     folder = Path(sys.argv[1])
@@ -276,7 +301,8 @@ def main() -> None:
         f"The incident tells of it:\n\n{story}\n\n"
         "| what | measured | bar |\n|---|---|---|\n"
         f"{_rows(zip(_SPEAKING, speaking(), _BARS, strict=True))}\n\n"
-        f"## Twelve attacks\n\n{twelve()}{_END}"
+        f"## Twelve attacks\n\n{twelve()}\n"
+        f"## Whether it helped: twenty routes\n\n{twenty()}{_END}"
     )
     with drawing.style():
         drawing.save(picture(watch), folder.parent / "img" / "upstream.svg")
