@@ -7,6 +7,7 @@ They only change the state; the announcer makes the speaker announce what is in 
 import hashlib
 from collections.abc import Iterable
 
+from xdpctl.base.clock import Now
 from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, NotFoundError, QuotaError, RuleError, UnconfirmedError
 from xdpctl.incidents.ledger.by_hand import remark
@@ -171,6 +172,12 @@ def approve(
 def lasts(announcement: Announcement, settings: UpstreamSettings) -> float:
     """For how many seconds something is announced each time."""
     return announcement.ttl or max(settings.ttl, LASTS.get(announcement.kind, 0.0))
+
+
+def begun(announcement: Announcement, settings: UpstreamSettings, now: Now) -> float:
+    """The Unix time since which something is announced, this time."""
+    left = (announcement.expires_ns - now.ns) / 1e9
+    return now.unix - (lasts(announcement, settings) - left)
 
 
 def announce(

@@ -67,6 +67,7 @@ class Announcer:
     _rehearsals: set[str] = field(default_factory=set)  # ids whose result is kept
     _beat: PeriodicTask = field(init=False)
     _drawn: dict[str, float] = field(default_factory=dict)  # since when, diversions (monotonic)
+    _cut_off: set[str] = field(default_factory=set)  # ids whose way back counts as cut
     _ways: WaysBack = field(default_factory=WaysBack)
     _now: float = 0.0
     _step_at: float = 0.0
@@ -227,6 +228,8 @@ class Announcer:
 
     def _refusals(self) -> None:
         """Keep that rehearsals failed whose routes do not reach their peer in time."""
+        if self.speaker.report is None:
+            return  # it may say more when it is back
         late = self.controller.clock.read().unix - ACCEPTED_SECONDS
         for entry in self._entries():
             mine = entry.rehearsal and self._since <= entry.sent_at < late
@@ -313,12 +316,24 @@ class Announcer:
                 self._probe(draft, entry)
 
         self.controller.submit(operation).result(10)
+        for entry, why in steps.end:
+            if entry.id in self._cut_off:
+                self._say_cut(entry, why)
+        self._cut_off.clear()
         self._probed -= {entry.id for entry in steps.renew}
         self._probed |= {entry.id for entry in steps.probe}
 
     def _probe_seconds(self, entry: Announcement) -> float:
         """For how long its link is watched without an announcement."""
         return max(self.settings.probe, SPREADS.get(entry.kind, 0.0))
+
+    def _say_cut(self, entry: Announcement, why: str) -> None:
+        """Tell people that a diversion was withdrawn, since nothing came back; offer it no more."""
+        for incident in list(self.controller.state.incidents.values()):
+            if incident.open:
+                self.proposer.failed.add((incident.id, entry.peer, entry.kind))
+        text = f"{why}, so it is not asked any more to {entry.what}: people come by the link again"
+        self.tell(News(Kind.ESCALATED, f"{entry.id} cut", f"{entry.peer} sends nothing back", text))
 
     def _idle(self, announcement: Announcement) -> bool:
         """Whether nothing arrives of what a limit would let pass, although its link is full."""
@@ -336,11 +351,16 @@ class Announcer:
 
     def _cut(self, diverted: Announcement, peer: Peer) -> str:
         """Why the way back of a diversion counts as cut; "" if it does not."""
+        if self.speaker.report is None:
+            return ""
         if diverted.probing or self.obstacle(diverted):
             self._drawn.pop(diverted.id, None)
             return ""
         drawn = self._drawn.setdefault(diverted.id, self._now)
-        return self._ways.silent(peer, drawn + SPREADS[diverted.kind], self._now)
+        why = self._ways.silent(peer, drawn + SPREADS[diverted.kind], self._now)
+        if why:
+            self._cut_off.add(diverted.id)
+        return why
 
     def _renew(self, draft: Draft, announcement: Announcement) -> None:
         """Announce again what is still needed, for as long as before."""

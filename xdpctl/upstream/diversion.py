@@ -63,9 +63,9 @@ class WaysBack:
         if peer.returns is None or counted is None:
             return ""
         before, at = self._counts.get(peer.returns, (-1, now))
-        if counted.packets != before or at < since:
+        if counted.packets != before:
             at = now
         self._counts[peer.returns] = counted.packets, at
-        if now - at < SILENT_SECONDS:
+        if now - max(at, since) < SILENT_SECONDS:
             return ""
         return f"nothing comes back by {peer.returns} from {peer.name}"

@@ -150,7 +150,8 @@ class Proposer:
         Whoever declines something is not offered something costlier without asking.
         """
         standing = dict(self.controller.state.announcements)
-        since = self.controller.clock.read().unix - _ENOUGH_SECONDS - SPREADS.get(kind, 0.0)
+        now = self.controller.clock.read()
+        since = now.unix - _ENOUGH_SECONDS - SPREADS.get(kind, 0.0)
         for peer, requests in asked.items():
             if (incident.id, peer.name, kind) in self.failed:
                 continue
@@ -160,7 +161,9 @@ class Proposer:
                     return True
             mine = [e for e in standing.values() if e.peer == peer.name and e.kind is kind]
             about = [e for e in mine if _concerns(e, incident, requests)]
-            if any(not e.announced or e.sent_at > since for e in about):
+            if any(not e.announced or e.probing for e in about):
+                return True
+            if any(announcements.begun(e, self.settings, now) > since for e in about):
                 return True
         return False
 

@@ -250,6 +250,9 @@ def test_a_dead_way_back_ends_a_diversion_that_had_time_to_spread(
     assert site.routes == [Kind.DIVERSION], "networks may not follow yet"
     site.pass_by(70, share=0.2)
     assert not site.routes
+    assert "nothing comes back by gre1" in site.told[-1].text
+    site.pass_by(10, share=1.0)
+    assert not control.state.announcements, "it is not offered again"
 
 
 def test_a_diversion_of_the_network_lets_no_blackhole_of_another_victim_be_proposed(
@@ -292,3 +295,33 @@ def test_a_prefix_that_is_announced_already_is_not_announced_beside_it(
     table_ = Table({"192.0.2.1": limits}, settings.own)
     wanted = [Wanted(PeerRoute("192.0.2.1", route), 60) for route in (hole, around)]
     assert list(table_.order(wanted, 0.0).values()) == ["another route has the same match"]
+
+
+def test_a_newer_diversion_does_not_hide_that_an_older_way_back_is_cut(
+    settings: UpstreamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways, (centre,) = diversion.WaysBack(), settings.peers
+    monkeypatch.setattr(diversion, "carried", {"gre1": Carried(10, 0, 0, 0)}.get)
+    for now in range(100, 131):
+        older = ways.silent(centre, 100.0, now)
+        assert not ways.silent(centre, 310.0, now)
+    assert older
+
+
+def test_a_diversion_that_is_renewed_has_its_time_again(
+    control: Controller, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = table(CENTRE | {"blackhole": ["64496:666"]}, ttl=60, probe=10)
+    opened(control)
+    site = Site(control, settings, clock)
+    site.pass_by(10, share=1.0)
+    ((number, proposal),) = control.state.announcements.items()
+    monkeypatch.setattr(diversion.WaysBack, "silent", lambda *_: "")
+    short = proposal.replace(ttl=300.0)
+    control.submit(lambda d: d.announcements.__setitem__(number, short)).result(5)
+    approve(control, number, settings, "198.51.100.0/24")
+    site.pass_by(310, share=0.2)
+    assert control.state.announcements[number].probing
+    site.pass_by(20, share=1.0)
+    assert control.state.announcements[number].renewed == 1
+    assert means(control) == [("isp1", Kind.DIVERSION)], "networks need minutes again"

@@ -18,6 +18,7 @@ from xdpctl.upstream.bgp.messages import Gone, Received, Session
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _FLOW = ("ipv4 flow", "ipv6 flow")
 _NEXT_HOP, _ROUTE_MAX = "next-hop", 8_000  # bytes of a message about one route
+_SENT = "notification sent"  # in the reason of a session that this side has ended
 _GRACEFUL = "64"  # the capability's code
 _RESTART_MAX, _ANEW_SECONDS = 120.0, 60.0  # until it is back, and until it has sent its routes
 
@@ -106,12 +107,15 @@ class Sessions:
             return [*_withdrawn(peer, heard, lost)] or None
         elif state == "down":
             was_up, heard.up, heard.beyond = heard.up, False, 0
-            heard.why = heard.noted or reasons.of_text(neighbor.get("reason", ""))
-            if heard.noted or not (heard.stale or (was_up and heard.restarts)):
+            reason = str(neighbor.get("reason", ""))
+            heard.why = heard.noted or reasons.of_text(reason)
+            if heard.noted or _SENT in reason or not (heard.stale or (was_up and heard.restarts)):
                 return _gone(peer, heard)
             if was_up:
-                lost = [key for key in heard.routes if _family(key) not in heard.restarts]
-                heard.stale = heard.routes.keys() - lost
+                # what is stale twice is gone (RFC 4724, section 4.2)
+                fresh = {k for k in heard.routes if _family(k) in heard.restarts} - heard.stale
+                lost = [key for key in heard.routes if key not in fresh]
+                heard.stale = fresh
                 heard.until = self._clock() + heard.patience
                 return [*_withdrawn(peer, heard, lost)] or None
         return None
@@ -143,6 +147,9 @@ class Sessions:
                     key = _key(family, route)
                     heard.stale.discard(key)
                     full = key not in heard.routes and len(heard.routes) >= heard.most
+                    if part == "announce" and full and heard.stale:
+                        messages += _withdrawn(peer, heard, [next(iter(heard.stale))])
+                        full = False
                     if part == "withdraw":
                         heard.routes.pop(key, None)
                     elif full or len(message) > _ROUTE_MAX:

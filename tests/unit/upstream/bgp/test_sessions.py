@@ -261,3 +261,34 @@ def test_a_peer_cannot_have_its_routes_kept_for_hours() -> None:
     under.hear(DOWN)
     clock.now += 121
     assert under.over() == [Gone(HOST)]
+
+
+def test_a_route_that_is_stale_twice_is_gone() -> None:
+    under, _ = restarting()
+    under.hear(DOWN)
+    under.hear(graceful())
+    under.hear(message("state", state="up"))
+    heard(under, update("announce", "198.51.100.8/32"))
+    assert parts(under.hear(DOWN)) == ["withdraw"]
+    (left,) = under.received()
+    assert b"198.51.100.8" in bytes(left.message)
+
+
+def test_a_session_that_this_side_has_ended_ends_the_routes_at_once() -> None:
+    under, _ = restarting()
+    ended = message("state", state="down", reason="notification sent (4,0)")
+    assert under.hear(ended) == [Gone(HOST)]
+
+
+def test_stale_routes_give_way_to_new_ones() -> None:
+    clock = Time()
+    under = Sessions({HOST: 2}, clock)
+    under.hear(graceful())
+    under.hear(message("state", state="up"))
+    heard(under, update("announce", "198.51.100.7/32", "198.51.100.8/32"))
+    under.hear(DOWN)
+    under.hear(graceful())
+    under.hear(message("state", state="up"))
+    told = under.hear(update("announce", "198.51.100.9/32"))
+    assert parts(told) == ["withdraw", "announce"]
+    assert under.sessions()[0].beyond == 0
