@@ -17,11 +17,11 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.model.announcement import Announcement
 from xdpctl.model.match.match import Match
-from xdpctl.model.route import SPREADS, Flow, Unicast
+from xdpctl.model.route import SPREADS
 from xdpctl.model.route import Kind as RouteKind
 from xdpctl.notify.changes import News
 from xdpctl.notify.settings import Kind
-from xdpctl.upstream import announcements, rehearsals
+from xdpctl.upstream import announcements, orders, rehearsals
 from xdpctl.upstream.bgp.messages import PeerRoute, Wanted
 from xdpctl.upstream.bgp.speaker import Speaker
 from xdpctl.upstream.diversion import WaysBack
@@ -30,7 +30,6 @@ from xdpctl.upstream.link import Link
 from xdpctl.upstream.peers import Peer
 from xdpctl.upstream.proposer import Proposer, agreed, session_of
 from xdpctl.upstream.rehearsals import ACCEPTED_SECONDS
-from xdpctl.upstream.request import covering
 from xdpctl.upstream.settings import Uplink, UpstreamSettings
 from xdpctl.upstream.stepping_down import Situation, plan
 
@@ -38,7 +37,6 @@ _STEP_SECONDS = 1.0
 _TROUBLE = "announcements to peers are not kept up to date"
 _TURN_SECONDS = 5.0  # for which an announcement that waits for its probe is ordered, repeatedly
 _OVERTIME_SECONDS = 600.0
-_NOT_YET = "the speaker has not sent it yet"
 log = logging.getLogger("xdpctl.upstream")
 
 
@@ -131,46 +129,29 @@ class Announcer:
         The order goes out each second, so announcements end automatically once it stops.
         """
         kernel, entries = self.controller.clock.read().ns, self._entries()
-        announced = self._announced()
+        announced = orders.announced(self.speaker.report, self.settings)
         waiting = sum(self._probe_seconds(entry) for entry in entries if entry.announced)
         overtime = min(waiting, _OVERTIME_SECONDS)  # until the last has had its turn
-        wanted, around = list[Wanted](), list[Wanted]()
+        wanted = list[tuple[Peer, Wanted]]()
         for entry in entries:
             peer, seconds = self.settings.peer(entry.peer), (entry.expires_ns - kernel) / 1e9
             if entry.id in self._told and seconds > -overtime:
                 seconds = max(seconds, _TURN_SECONDS)  # `step` decides when this announcement ends
             if entry.announced and not entry.probing and seconds > 0 and peer and peer.announces:
                 route = PeerRoute(peer.host, entry.route)
-                around += self._around(entry, peer, seconds)
-                wanted.append(Wanted(route, seconds))
+                wanted.append((peer, Wanted(route, seconds)))
                 self._told.add(entry.id)
                 if route not in announced:
                     self._ordered[entry.id] = now, self._full_for(peer)
-        self.speaker.announce([*_beside(around, wanted), *wanted])
-
-    def _around(self, entry: Announcement, peer: Peer, seconds: float) -> list[Wanted]:
-        """Our prefix around a FlowSpec route, for a peer that wants it announced, too."""
-        if not peer.originate or not isinstance(entry.route, Flow):
-            return []
-        prefix = covering(entry.route, peer, self.settings.own)
-        return [Wanted(PeerRoute(peer.host, prefix), seconds)] if prefix else []
+        self.speaker.announce(orders.with_prefixes(wanted, self.settings))
 
     def _entries(self) -> list[Announcement]:
         return list(self.controller.state.announcements.values())
 
-    def _announced(self) -> set[PeerRoute]:
-        """The routes that the speaker announces over sessions that are up."""
-        report, routes = self.speaker.report, set()
-        for told in report.told if report and report.told else []:
-            peer = next((p for p in self.settings.peers if p.host == told.route.peer), None)
-            session = session_of(report, peer) if peer else None
-            if session is not None and session.up and not told.problem:
-                routes.add(told.route)
-        return routes
-
     def _begin(self, now: float) -> None:
         """Begin to measure the announcements that the speaker reports from now on."""
-        announced, report = self._announced(), self.speaker.report
+        report = self.speaker.report
+        announced = orders.announced(report, self.settings)
         for entry in self._entries():
             peer = self.settings.peer(entry.peer)
             if peer is None or PeerRoute(peer.host, entry.route) not in announced or entry.probing:
@@ -223,8 +204,8 @@ class Announcer:
             for other in self._entries()
             if other.announced and other.id != entry.id and other.kind is not RouteKind.FLOWSPEC
         )
-        covering = any(other.victim.covers(entry.victim) for other in holes)
-        return "a blackhole or a diversion of it was announced, too" if covering else ""
+        covered = any(other.victim.covers(entry.victim) for other in holes)
+        return "a blackhole or a diversion of it was announced, too" if covered else ""
 
     def _refusals(self) -> None:
         """Keep that rehearsals failed whose routes do not reach their peer in time."""
@@ -233,32 +214,16 @@ class Announcer:
         late = self.controller.clock.read().unix - ACCEPTED_SECONDS
         for entry in self._entries():
             mine = entry.rehearsal and self._since <= entry.sent_at < late
-            if mine and (why := self.obstacle(entry)):
+            if mine and (why := self._obstacle(entry)):
                 self._rehearsed(entry, why, None)
+
+    def _obstacle(self, entry: Announcement) -> str:
+        return orders.obstacle(entry, self.speaker.report, self.settings)
 
     def _rehearsed(self, entry: Announcement, refused: str, effect: Effect | None) -> None:
         if entry.id not in self._rehearsals:
             self._rehearsals.add(entry.id)
             self.controller.submit(lambda draft: rehearsals.finish(draft, entry, refused, effect))
-
-    def obstacle(self, entry: Announcement) -> str:
-        """Why an approved route does not reach its peer; "" if it does, or is not meant to."""
-        peer, report = self.settings.peer(entry.peer), self.speaker.report
-        if not entry.announced or entry.probing:
-            return ""
-        if peer is None or not peer.announces:
-            return f"{entry.peer} is no peer that may be asked"
-        session = session_of(report, peer)
-        if report is None or session is None:
-            return "the BGP speaker does not answer"
-        told = next((t for t in report.told if t.route == PeerRoute(peer.host, entry.route)), None)
-        if told is not None and told.problem:
-            return told.problem
-        if not session.up:
-            return f"there is no session: {session.why}"
-        if not agreed(session, entry.kind, entry.victim.family):
-            return "the peer takes no such routes in this session"
-        return "" if told else _NOT_YET
 
     def _judged(self, entry: Announcement, verdict: Verdict) -> None:
         text = f"asking {entry.peer} to {entry.what} {verdict}"
@@ -347,13 +312,14 @@ class Announcer:
         why = announcements.refusal(
             announcement.route, peer, self.settings, self.controller.state.protection
         )
-        return why or (self._cut(announcement, peer) if announcement.kind in SPREADS else "")
+        diverts = announcement.kind is RouteKind.DIVERSION
+        return why or (self._cut(announcement, peer) if diverts else "")
 
     def _cut(self, diverted: Announcement, peer: Peer) -> str:
         """Why the way back of a diversion counts as cut; "" if it does not."""
         if self.speaker.report is None:
             return ""
-        if diverted.probing or self.obstacle(diverted):
+        if diverted.probing or self._obstacle(diverted):
             self._drawn.pop(diverted.id, None)
             return ""
         drawn = self._drawn.setdefault(diverted.id, self._now)
@@ -385,20 +351,6 @@ class Announcer:
         announcements.note(
             draft, announcement, f"{text}: {announcement.what}", announcements.ITSELF
         )
-
-
-def _beside(around: Sequence[Wanted], wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Our prefixes, each once for the longest time, unless it is announced for another reason."""
-    taken = {
-        (item.route.peer, item.route.route.prefix)
-        for item in wanted
-        if isinstance(item.route.route, Unicast)
-    }
-    longest = dict[PeerRoute, Wanted]()
-    for item in sorted(around, key=lambda item: item.seconds):
-        if (item.route.peer, str(item.route.route.destination)) not in taken:
-            longest[item.route] = item
-    return list(longest.values())
 
 
 def _still(draft: Draft, candidates: list[Announcement]) -> list[Announcement]:

@@ -2,7 +2,7 @@
 """The BGP side of a control plane: the speaker, what is announced, and what is received."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from xdpctl.config.settings import Settings
@@ -19,10 +19,8 @@ from xdpctl.upstream.bgp.messages import (
     Anew,
     FromBridge,
     Gone,
-    PeerRoute,
     Received,
     Report,
-    Told,
     Whole,
 )
 from xdpctl.upstream.bgp.speaker import Bridged
@@ -84,12 +82,6 @@ class Peering:
         """Whether everything was withdrawn, so that nothing is sent by policy."""
         return self._controller.state.settings.get(POLICY_SETTING) is Automatic.OFF
 
-    def told(self, announcement: Announcement) -> Told | None:
-        """The speaker's report on an announcement; None without an order for it, or a report."""
-        peer, report = self.settings.peer(announcement.peer), self.speaker.report
-        route = PeerRoute(peer.host, announcement.route) if peer else None
-        return next((told for told in report.told if told.route == route), None) if report else None
-
     def warnings(self) -> list[str]:
         """What is wrong between this host and its peers, a sentence each."""
         report = self.speaker.report
@@ -102,36 +94,7 @@ class Peering:
             if problem
         ]
         for peer in self.settings.peers:
-            session = session_of(report, peer)
-            if session is None or not session.up:
-                why = session.why if session else "the speaker was started without it"
-                warnings.append(f"there is no BGP session with {peer.name} ({peer.host}): {why}")
-            elif lacking := [k for k in _wanted(peer) if k not in session.families]:
-                warnings.append(
-                    f"{peer.name} does not take {' and '.join(lacking)} in this session: have it "
-                    "enabled there, or change its settings"
-                )
-            if peer.announces and (no_way := diversion.no_way_back(peer)):
-                warnings.append(f"{no_way}, so nothing can be diverted")
-            if peer.announces and peer.returns and peer.returns not in self._filtered:
-                warnings.append(
-                    f"what comes back by {peer.returns} is not filtered: add it to interfaces"
-                )
-            rehearsed = [r.at for r in of_peer(self._controller.state.rehearsals, peer)]
-            if rehearsed and self._controller.clock.read().unix > max(rehearsed) + YEAR:
-                warnings.append(
-                    f"{peer.name} was rehearsed more than a year ago: rehearse again, with "
-                    f"xdpctl upstream rehearse {peer.name} --address SPARE"
-                )
-            if session and session.beyond:
-                warnings.append(
-                    f"{peer.name} sent {session.beyond:,} FlowSpec routes more than are kept "
-                    f"(receive_most = {peer.receive_most:,})"
-                )
-            unapplied = self.receiver.of[peer.name].unapplied
-            if unapplied:
-                why = next(iter(unapplied.values()))
-                warnings.append(f"{len(unapplied):,} routes of {peer.name} are not applied: {why}")
+            warnings += self._about(peer, report)
         if self.policy_stopped and any(p.mode is PeerMode.AUTO for p in self.settings.peers):
             warnings.append(
                 "nothing is sent to peers by policy since everything was withdrawn; approving "
@@ -139,6 +102,37 @@ class Peering:
             )
         warnings += [self.receiver.problem] if self.receiver.problem else []
         return warnings
+
+    def _about(self, peer: Peer, report: Report) -> Iterator[str]:
+        """What is wrong between this host and one peer."""
+        session = session_of(report, peer)
+        if session is None or not session.up:
+            why = session.why if session else "the speaker was started without it"
+            yield f"there is no BGP session with {peer.name} ({peer.host}): {why}"
+        elif lacking := [k for k in _wanted(peer) if k not in session.families]:
+            yield (
+                f"{peer.name} does not take {' and '.join(lacking)} in this session: have it "
+                "enabled there, or change its settings"
+            )
+        if peer.announces and (no_way := diversion.no_way_back(peer)):
+            yield f"{no_way}, so nothing can be diverted"
+        if peer.announces and peer.returns and peer.returns not in self._filtered:
+            yield f"what comes back by {peer.returns} is not filtered: add it to interfaces"
+        rehearsed = [r.at for r in of_peer(self._controller.state.rehearsals, peer)]
+        if rehearsed and self._controller.clock.read().unix > max(rehearsed) + YEAR:
+            yield (
+                f"{peer.name} was rehearsed more than a year ago: rehearse again, with "
+                f"xdpctl upstream rehearse {peer.name} --address SPARE"
+            )
+        if session and session.beyond:
+            yield (
+                f"{peer.name} sent {session.beyond:,} FlowSpec routes more than are kept "
+                f"(receive_most = {peer.receive_most:,})"
+            )
+        unapplied = self.receiver.of[peer.name].unapplied
+        if unapplied:
+            why = next(iter(unapplied.values()))
+            yield f"{len(unapplied):,} routes of {peer.name} are not applied: {why}"
 
     def _hear(self, message: FromBridge | None) -> None:
         """A message of the bridge, in the speaker's thread."""

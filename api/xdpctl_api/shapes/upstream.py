@@ -13,6 +13,7 @@ from xdpctl.model.announcement import Announcement
 from xdpctl.model.protection import Protection
 from xdpctl.model.rehearsal import Rehearsal
 from xdpctl.model.route import Kind
+from xdpctl.upstream import orders
 from xdpctl.upstream.announcements import needs_word
 from xdpctl.upstream.bgp import syntax
 from xdpctl.upstream.effects import Verdict
@@ -284,8 +285,10 @@ def announcement_out(
     announcement: Announcement, peering: Peering, protection: Protection, now: Now
 ) -> AnnouncementOut:
     """An announcement, with its state at the BGP speaker, and its effect."""
-    told, effect = peering.told(announcement), peering.announcer.effects.of.get(announcement.id)
-    verdict, why = effect.verdict if effect else None, peering.announcer.obstacle(announcement)
+    settings, report = peering.settings, peering.announcer.speaker.report
+    effect = peering.announcer.effects.of.get(announcement.id)
+    verdict, told = effect.verdict if effect else None, orders.told(announcement, report, settings)
+    why = orders.obstacle(announcement, report, settings)
     state: State = "announced" if announcement.announced else "proposed"
     seconds = (announcement.expires_ns - now.ns) / 1e9 if announcement.announced else 0.0
     return AnnouncementOut(
