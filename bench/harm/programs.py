@@ -26,8 +26,10 @@ from tests.lab.logins import Logins
 from xdpctl.lab.namespaces import Host, LabError
 from xdpctl.lab.waits import HANG_SECONDS
 
+RESOLVER = 3  # the number of the client that asks for names
 _PATIENCE = 4  # seconds, for what takes milliseconds
-_TRIES = 3
+_TRIES, _PAUSE = 3, 0.2
+_CLEANS_UP = ("reset by peer", "busy running a test")  # iperf3's server, about the call before
 _SETTLE_SECONDS = 10.0  # longer than any program asks
 
 
@@ -133,7 +135,9 @@ def _queries(inside: bool, a_second: int) -> Ask:
     """One second of dnsperf at a steady rate, from the inside or to it."""
 
     def ask(run: Run, number: int) -> tuple[float, float]:
-        ends = (run.at.server, run.at.outside) if inside else (run.at.client(3), run.at.server)
+        ends = (
+            (run.at.server, run.at.outside) if inside else (run.at.client(RESOLVER), run.at.server)
+        )
         words = ("dnsperf", "-a", ends[0], "-s", ends[1], "-Q", str(a_second), "-l", "1", "-t", "2")
         host = run.place.server if inside else run.place.world
         _, out = _output(host, *words, "-d", str(run.folder / "queries"), seconds=6)
@@ -146,14 +150,15 @@ def _queries(inside: bool, a_second: int) -> Ask:
 def _stream(run: Run, number: int) -> tuple[float, float]:
     """A call with video: 4 Mbit/s of UDP for a second, from iperf3.
 
-    Its server resets a client that connects while it cleans up; then the call is repeated.
+    Its server turns away a client that connects while it cleans up; then the call is repeated.
     """
     to = ("-c", run.at.server, "-B", run.at.client(number), "--connect-timeout", "2000")
     words = ("iperf3", *to, "-u", "-b", "4M", "-l", "1200", "-t", "1", "-J")
     for _ in range(_TRIES):
         status, out = _output(run.place.world, *words, seconds=6)
-        if "reset by peer" not in out:
+        if not any(said in out for said in _CLEANS_UP):
             break
+        time.sleep(_PAUSE)
     if status:
         return 0.0, 400.0
     totals = json.loads(out)["end"]["sum"]

@@ -3,16 +3,15 @@
 
 from collections.abc import Callable, Iterator
 
-from xdpctl.abi.constants import Reason
+from xdpctl.flood.easing import UNDER_A_LIMIT, Easing
 from xdpctl.flood.judge import Proposal
 from xdpctl.flood.mitigation import Mitigation, Report, State
 from xdpctl.flood.seen import ENOUGH, Seen
 from xdpctl.flood.settings import Most
 from xdpctl.flood.usual import Key
-from xdpctl.flood.verdict import passes, proposals
+from xdpctl.flood.verdict import proposals
 from xdpctl.model.effect import Action
 
-_NOT_DROPPED = (Reason.NO_RULE, Reason.LIMITED, Reason.CHALLENGED)
 # seconds after a limit began at which its packets are examined again; later every 30 s
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
 Begin = Callable[[float, float, Key, Proposal, Most], list[Report] | None]
@@ -25,6 +24,7 @@ class Afresh:
         self._seen, self._mitigations, self._begin = seen, seen.mitigations, begin
         # when a mitigation began, and how often it was examined since
         self._looks: dict[str, tuple[float, int]] = {}
+        self._easing = Easing(seen)
 
     def began(self, now: float, identity: str) -> None:
         self._looks.setdefault(identity, (now, 0))
@@ -37,23 +37,21 @@ class Afresh:
             )
             # another mitigation may have replaced this one meanwhile
             stands = self._mitigations.stands(softer)
-            if not lets_pass or not stands or not self._due(now, softer.id):
+            if not lets_pass or not stands:
                 continue
-            key = softer.prefix, softer.of_kind
-            rate = self._seen.rate(key, *_NOT_DROPPED)
-            yield from self._drop_instead(now, unix, softer, rate)
+            yield from self._easing.step(now, softer)
+            if not self._due(now, softer.id):
+                continue
+            yield from self._drop_instead(now, unix, softer)
             if self._mitigations.stands(softer):
-                answered = self._seen.coping.answered(now, key)
-                most = passes(self._seen.threshold(key), rate, self._seen.usual.best(key), answered)
-                yield from self._mitigations.limit_to(now, softer, most)
+                yield from self._easing.follow(now, softer)
         self._looks = {k: v for k, v in self._looks.items() if self._mitigations.has(k)}
+        self._easing.forget()
 
-    def _drop_instead(
-        self, now: float, unix: float, softer: Mitigation, rate: float
-    ) -> Iterator[Report]:
+    def _drop_instead(self, now: float, unix: float, softer: Mitigation) -> Iterator[Report]:
         """Begin drops in place of a limit or challenge, or of a part of it."""
         key = softer.prefix, softer.of_kind
-        window = self._seen.window(key, *_NOT_DROPPED)
+        rate, window = self._seen.rate(key, *UNDER_A_LIMIT), self._seen.window(key, *UNDER_A_LIMIT)
         window = window[self._mitigations.not_dropped(window, key[1])]
         enough = len(window) >= ENOUGH and rate >= self._seen.threshold(key)
         if not enough or self._seen.settings.most(*key) is not Most.DROP:

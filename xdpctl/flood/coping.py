@@ -46,6 +46,7 @@ class _Counted:
     before: _Mark
     failed_at: float
     asked: float = 0.0
+    most: float = 0.0  # answers a second, the most that was measured
 
 
 class Coping:
@@ -59,8 +60,8 @@ class Coping:
         """Whether services answer these packets, and all other packets to the services in `seen`.
 
         A service that has answered before may begin to answer within a tenth of a second. For 0.4
-        seconds a fifth of the answers is enough, since a resolver has to ask other servers first.
-        Neither applies for a minute after a service failed to answer.
+        seconds a fifth of the answers is enough, since a resolver has to ask other servers first;
+        not for a minute after a service failed to answer.
         """
         asked_services = services(window) if self._answers else ()
         if not asked_services or self._answers is None:
@@ -70,32 +71,44 @@ class Coping:
         }
         counted = self._counted.get(key)
         if counted is None or now - counted.looked_at > _STALE_SECONDS:
-            counted = self._begin(
-                now, key, answered, counted.failed_at if counted else -_FAILED_SECONDS
-            )
+            counted = self._begin(now, key, answered)
         counted.asked += _rate(asked_services, seen) * (now - counted.looked_at)
         counted.looked_at = now
-        if now - counted.mark.at >= _RENEW_SECONDS:
+        enough = self._enough(now, counted, answered)
+        renews = now - counted.mark.at >= _RENEW_SECONDS
+        if renews or not enough:
+            counted.most = max(counted.most, self._answered_since(counted.before, now))
+        if renews:
             counted.before, counted.mark = counted.mark, _Mark(now, counted.asked, answered)
-        if not self._enough(now, counted, answered):
+        if not enough:
             counted.failed_at = now
-            return False
-        return True
+        return enough
 
     def answered(self, now: float, key: Key) -> float:
-        """The packets a second that a victim's services answer since the last mark but one."""
-        counted = self._counted.get(key)
-        if counted is None or self._answers is None or now <= counted.before.at:
-            return 0.0
-        if key[1] is Traffic.UDP_SERVICE:  # no client asks from the port of another service
-            return 0.0
-        before = counted.before.answered
-        counts = (self._answers(to.address, port) - n for (to, port), n in before.items())
-        return sum(max(count, 0) for count in counts) / (now - counted.before.at)
+        """The packets a second that a victim's services have been seen to answer.
 
-    def _begin(
-        self, now: float, key: Key, answered: dict[Service, int], failed_at: float
-    ) -> _Counted:
+        It is the most since the services are examined. Answers that became fewer do not lower it:
+        under a limit, services can answer only what the limit lets pass.
+        """
+        counted = self._counted.get(key)
+        if counted is None or key[1] is Traffic.UDP_SERVICE:
+            # no client asks from the port of another service
+            return 0.0
+        return max(counted.most, self._answered_since(counted.before, now))
+
+    def _answered_since(self, before: _Mark, now: float) -> float:
+        """The answers a second since a mark; 0 if it is too new to tell."""
+        if self._answers is None or now - before.at < _LEAST_SECONDS:
+            return 0.0
+        counts = (self._answers(to.address, port) - n for (to, port), n in before.answered.items())
+        return sum(max(count, 0) for count in counts) / (now - before.at)
+
+    def _begin(self, now: float, key: Key, answered: dict[Service, int]) -> _Counted:
+        """Begin to count; what was found within a minute is kept."""
+        earlier = self._counted.get(key)
+        failed_at = earlier.failed_at if earlier else -_FAILED_SECONDS
+        recent = earlier is not None and now - earlier.looked_at < _FAILED_SECONDS
+        most = earlier.most if earlier and recent else 0.0
         if len(self._counted) >= _KEPT:
             old = [
                 k
@@ -105,7 +118,7 @@ class Coping:
             for name in old or list(self._counted)[: _KEPT // 2]:
                 del self._counted[name]
         mark = _Mark(now, 0.0, answered)
-        counted = self._counted[key] = _Counted(now, mark, mark, failed_at)
+        counted = self._counted[key] = _Counted(now, mark, mark, failed_at, most=most)
         return counted
 
     @staticmethod
@@ -113,10 +126,10 @@ class Coping:
         """Whether there were enough answers since the last mark but one."""
         before = counted.before
         seconds, share = now - before.at, _ANSWERED
-        if now >= counted.failed_at + _FAILED_SECONDS and any(answered.values()):
-            share = 0.0 if seconds < _LEAST_SECONDS else _SOME if seconds < _LATE_SECONDS else share
-        elif seconds < _LEAST_SECONDS:
-            return False
+        if seconds < _LEAST_SECONDS:  # too short to tell
+            return any(answered.values())
+        if now >= counted.failed_at + _FAILED_SECONDS and seconds < _LATE_SECONDS:
+            share = _SOME
         more = (count - before.answered.get(service, count) for service, count in answered.items())
         return sum(max(answers, 0) for answers in more) >= share * (counted.asked - before.asked)
 

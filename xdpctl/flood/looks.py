@@ -210,6 +210,10 @@ class Looks:
         case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
         earlier = self._mitigations.earlier.drops(victim, kind, unix)
         proposed = again(case, earlier, most) or proposals(case, most)
+        if rate * self._mitigations.unlimited(window, kind) < case.threshold:
+            # what a limit lets pass may be dropped, but a second limit would have to be shared
+            # between what passes the first one and people whom the first one does not hit
+            proposed = [proposal for proposal in proposed if proposal.action is Action.DROP]
         if suspect := self._suspects.get(key):
             suspect.copes = case.copes and not proposed
         reports, full = list[Report](), False

@@ -174,6 +174,14 @@ class Mitigations:
             packets, (mitigation for mitigation in self._in_force(kind) if mitigation.drops)
         )
 
+    def unlimited(self, packets: PacketArray, kind: Traffic) -> float:
+        """The share of the packets that no standing limit on all sources together takes."""
+        left = self._left(
+            packets, (mitigation for mitigation in self._in_force(kind) if mitigation.adapts)
+        )
+        weights = packets["weight"].astype(np.float64)
+        return float(weights[left].sum() / max(weights.sum(), 1.0))
+
     def not_probed(self, packets: PacketArray) -> NDArray[np.bool_]:
         """Which packets no drop in monitor mode would take: what it would take may be an attack."""
         return self._left(packets, (

