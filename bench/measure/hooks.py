@@ -18,6 +18,7 @@ networks = ["198.18.0.0/15"]
 max_per_minute = 1000000
 [origins.event]
 max_rules = 200000
+max_matches = 900
 """
 _MANY = 10_000
 _CLIENTS = 16

@@ -3,14 +3,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from xdpctl.abi.arrays import RATE
 from xdpctl.abi.constants import Action as WireAction
+from xdpctl.abi.constants import Constants, SlotNumber
 from xdpctl.abi.constants import Mode as WireMode
-from xdpctl.abi.constants import SlotNumber
 from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.sizes import RATE_COST_SHIFT
 from xdpctl.abi.structs import Slot
@@ -78,8 +79,9 @@ class MatchSync:
         if self.paused:
             return True
         table = self._datapath.matches
-        paced = all(table.paces(slot, rate) for slot, rate in self._rates.items())
-        return paced and (self._compiled is None or table.holds(self._compiled[1]))
+        return not table.unpaced(self._rates) and (
+            self._compiled is None or table.holds(self._compiled[1])
+        )
 
     def _difference(self, live: list[Rule]) -> MatchPlan:
         table, current = self._datapath.matches, self._state.image.slots
@@ -90,7 +92,7 @@ class MatchSync:
         changed = {n: word for n, word in sorted(wanted.items()) if word != current[n]}
         last = {n for n, word in changed.items() if switched and stronger(word, current[n])}
         return MatchPlan(
-            rates={n: rate for n, rate in self._rates.items() if not table.paces(n, rate)},
+            rates={n: self._rates[n] for n in table.unpaced(self._rates)},
             first={n: word for n, word in changed.items() if n not in last},
             tables=tables if switched else None,
             last={n: word for n, word in changed.items() if n in last},
@@ -153,6 +155,7 @@ def word_of(rule: Rule) -> bytes:
     return Slot(wire.ACTIONS[action], mode, ends, spare).pack()
 
 
+@lru_cache(2 * Constants.SIGNATURES_MAX)
 def rate_record(limit: Rate) -> Any:
     """A limit as a record of the kernel's rate table (dtype RATE)."""
     a_second = 1e9 * (1 << RATE_COST_SHIFT)
@@ -162,7 +165,7 @@ def rate_record(limit: Rate) -> Any:
     record["burst_ns"] = round(limit.burst * 1e9)
     record["by_bytes"] = limit.bps > 0
     record["final"] = limit.final
-    record["by_address"] = limit.per != "all"
+    record["by_address"] = not limit.shared
     record["source4"] = _mask(limit.per_ipv4, 32)
     record["destination4"] = _mask(limit.to_ipv4, 32)
     record["source6"] = _mask(limit.per_ipv6, 64)

@@ -40,7 +40,7 @@ class Afresh:
             if not lets_pass or not stands:
                 continue
             yield from self._easing.step(now, softer)
-            if not self._due(now, softer.id):
+            if not self._mitigations.stands(softer) or not self._due(now, softer.id):
                 continue
             yield from self._drop_instead(now, unix, softer)
             if self._mitigations.stands(softer):

@@ -19,13 +19,15 @@ from xdpctl.traffic.packets import PacketArray, destination
 
 AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
 Service = tuple[Prefix, int]
-_ANSWERED = 0.8  # share of the packets to services that must be answered
+ANSWERED = 0.8  # share of the packets to services that must be answered
 _MOST = 0.9  # share of the packets that must go to a few services
 _SERVICES_MAX = 8
 _LEAST_SECONDS, _RENEW_SECONDS, _STALE_SECONDS = 0.1, 1.0, 1.0
 # share of requests that must be answered at first: answers may be late
 _SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
+_MOST_SECONDS = 900.0  # without a look, after which the most answers are forgotten
+ASKING = frozenset((Traffic.DNS_QUERY, Traffic.QUIC_INITIAL, Traffic.UDP))  # UDP services
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Coping:
         """
         asked_services = services(window) if self._answers else ()
         if not asked_services or self._answers is None:
+            if len(window):  # what services answered says nothing of these packets
+                self._counted.pop(key, None)
             return False
         answered = {
             service: self._answers(service[0].address, service[1]) for service in asked_services
@@ -76,7 +80,7 @@ class Coping:
         counted.looked_at = now
         enough = self._enough(now, counted, answered)
         renews = now - counted.mark.at >= _RENEW_SECONDS
-        if renews or not enough:
+        if renews or (not enough and now - counted.before.at >= _LATE_SECONDS):
             counted.most = max(counted.most, self._answered_since(counted.before, now))
         if renews:
             counted.before, counted.mark = counted.mark, _Mark(now, counted.asked, answered)
@@ -87,14 +91,27 @@ class Coping:
     def answered(self, now: float, key: Key) -> float:
         """The packets a second that a victim's services have been seen to answer.
 
-        It is the most since the services are examined. Answers that became fewer do not lower it:
-        under a limit, services can answer only what the limit lets pass.
+        It is the most since they are examined, with pauses of up to a quarter of an hour. Answers
+        that became fewer do not lower it: under a limit, services can answer only what it lets
+        pass, so a limit that followed them would fall and fall.
         """
         counted = self._counted.get(key)
-        if counted is None or key[1] is Traffic.UDP_SERVICE:
-            # no client asks from the port of another service
+        if counted is None or now - counted.looked_at >= _MOST_SECONDS or key[1] not in ASKING:
             return 0.0
         return max(counted.most, self._answered_since(counted.before, now))
+
+    def measured(self, now: float, key: Key) -> tuple[float, float] | None:
+        """The questions and the answers a second of the last one or two seconds.
+
+        None if the services were not examined for so long, or nothing was asked.
+        """
+        counted = self._counted.get(key)
+        if counted is None or now - counted.looked_at > _STALE_SECONDS:
+            return None
+        before, seconds = counted.before, now - counted.before.at
+        if seconds < _RENEW_SECONDS or counted.asked <= before.asked:
+            return None
+        return (counted.asked - before.asked) / seconds, self._answered_since(before, now)
 
     def _answered_since(self, before: _Mark, now: float) -> float:
         """The answers a second since a mark; 0 if it is too new to tell."""
@@ -104,10 +121,10 @@ class Coping:
         return sum(max(count, 0) for count in counts) / (now - before.at)
 
     def _begin(self, now: float, key: Key, answered: dict[Service, int]) -> _Counted:
-        """Begin to count; what was found within a minute is kept."""
+        """Begin to count; what was found not long ago is kept."""
         earlier = self._counted.get(key)
         failed_at = earlier.failed_at if earlier else -_FAILED_SECONDS
-        recent = earlier is not None and now - earlier.looked_at < _FAILED_SECONDS
+        recent = earlier is not None and now - earlier.looked_at < _MOST_SECONDS
         most = earlier.most if earlier and recent else 0.0
         if len(self._counted) >= _KEPT:
             old = [
@@ -125,7 +142,7 @@ class Coping:
     def _enough(now: float, counted: _Counted, answered: dict[Service, int]) -> bool:
         """Whether there were enough answers since the last mark but one."""
         before = counted.before
-        seconds, share = now - before.at, _ANSWERED
+        seconds, share = now - before.at, ANSWERED
         if seconds < _LEAST_SECONDS:  # too short to tell
             return any(answered.values())
         if now >= counted.failed_at + _FAILED_SECONDS and seconds < _LATE_SECONDS:

@@ -35,7 +35,7 @@ class Case:
     to the victim that came from impossible sources. `taught` says that the flow memory records
     flows; if not, every flow is unknown. `accepts`: the victim has just taken part in TCP.
     `challenged`: the packets passed a challenge, so their sources are real. `copes`: the victim's
-    services answer, `answered` packets a second.
+    services answer; they have answered up to `answered` packets a second.
     """
 
     victim: Prefix

@@ -210,9 +210,10 @@ class Looks:
         case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
         earlier = self._mitigations.earlier.drops(victim, kind, unix)
         proposed = again(case, earlier, most) or proposals(case, most)
-        if rate * self._mitigations.unlimited(window, kind) < case.threshold:
-            # what a limit lets pass may be dropped, but a second limit would have to be shared
-            # between what passes the first one and people whom the first one does not hit
+        held = rate * self._mitigations.unlimited(window, kind) < case.threshold
+        if held:
+            # what a limit lets pass may be dropped, but people whom it does not hit would have to
+            # share a second limit with that
             proposed = [proposal for proposal in proposed if proposal.action is Action.DROP]
         if suspect := self._suspects.get(key):
             suspect.copes = case.copes and not proposed
@@ -222,7 +223,7 @@ class Looks:
             full |= begun is None
             reports += begun or []
         # none of the proposals can begin: a limit on all of the kind may
-        if proposed and not reports:
+        if proposed and not reports and not held:
             begun = self._begin(now, unix, key, whole_limit(case), most)
             full |= begun is None
             reports += begun or []

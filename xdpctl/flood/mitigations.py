@@ -175,10 +175,14 @@ class Mitigations:
         )
 
     def unlimited(self, packets: PacketArray, kind: Traffic) -> float:
-        """The share of the packets that no standing limit on all sources together takes."""
-        left = self._left(
-            packets, (mitigation for mitigation in self._in_force(kind) if mitigation.adapts)
-        )
+        """The share of the packets that no limit on all sources together takes.
+
+        It may be in monitor mode: if its attack comes back, it is enforced again.
+        """
+        left = self._left(packets, (
+            mitigation for mitigation in self._in_force(kind)
+            if mitigation.limit is not None and mitigation.limit.shared
+        ))  # fmt: skip
         weights = packets["weight"].astype(np.float64)
         return float(weights[left].sum() / max(weights.sum(), 1.0))
 

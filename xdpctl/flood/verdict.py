@@ -158,7 +158,7 @@ def passes(threshold: float, rate: float, usual: float, answered: float) -> floa
 
     For a rate just above the threshold the limit is near the threshold: a lower limit would hurt
     people, and rates below the threshold are not limited at all. For a large flood the limit is a
-    fifth of the threshold. It is never below the usual rate, or below what services answer.
+    fifth of the threshold. It is never below the usual rate, or below what services have answered.
     """
     less = threshold - _STEP_DOWN * max(rate - threshold, 0.0)
     return max(less, _LEAST_PASSES * threshold, usual, answered, 10.0)

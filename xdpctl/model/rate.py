@@ -81,6 +81,11 @@ class Rate(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unk
         return bool(self.per_ipv4 or self.per_ipv6)
 
     @property
+    def shared(self) -> bool:
+        """Whether there is one limit for all packets."""
+        return not (self.per_ipv4 or self.per_ipv6 or self.to_ipv4 or self.to_ipv6)
+
+    @property
     def per(self) -> str:
         """What shares the rate, as text that `read_per` takes."""
         return "+".join(_part(name, self._lengths(end)) for name, end in self._ends()) or "all"

@@ -222,4 +222,4 @@ def of_tcp(rule: Rule) -> bool:
 
 def _may_be_tried(action: Action, limit: Rate | None) -> bool:
     """Whether a rule can be on trial; a limit for each source cannot, as it is for real sources."""
-    return action is Action.DROP or (limit is not None and limit.per == "all")
+    return action is Action.DROP or (limit is not None and limit.shared)

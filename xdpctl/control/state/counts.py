@@ -113,7 +113,7 @@ def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
     The kernel program compares a packet with a limited number of rules that let it pass. A new
     rule may overlap fewer rules than that number, so no packet can match more.
     """
-    others = (o for o in rules if o.lets_pass and o.id != rule.id)
+    others = (o for o in rules if o.lets_pass and o.match != rule.match)
     crowd = sum(overlap(rule.match, other.match) for other in others)
     most = AUTOMATIC_CROWD if automatic(rule) else CROWD
     if crowd >= most:

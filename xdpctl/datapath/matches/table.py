@@ -43,11 +43,15 @@ class MatchTable:
         """The RATE record of a limit's slot."""
         return self._rates[slot - SlotNumber.SIGNATURES]
 
-    def paces(self, slot: int, record: Any) -> bool:
-        """Whether a limit's slot has this RATE record, apart from the salt."""
-        current = self.rate(slot)
-        names = (name for name in RATE.names or () if name != "salt")
-        return all(np.array_equal(current[name], record[name]) for name in names)
+    def unpaced(self, records: Mapping[int, Any]) -> list[int]:
+        """The slots that do not have these RATE records of limits, apart from the salt."""
+        slots = np.fromiter(records, np.int64, len(records))
+        wanted, current = np.zeros(len(slots), RATE), self._rates[slots - SlotNumber.SIGNATURES]
+        for place, record in enumerate(records.values()):
+            wanted[place] = record
+        wanted["salt"] = current["salt"]
+        unpaced: list[int] = slots[wanted != current].tolist()
+        return unpaced
 
     def put_rate(self, slot: int, record: Any, in_use: bool = False) -> None:
         """Set the RATE record of a limit, and start with empty buckets.

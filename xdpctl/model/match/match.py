@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -49,16 +50,15 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         """The key of its rule: a source alone is its own key, any other match has a hash."""
         if self.source is not None and not self.others:
             return self.source
-        return _HASHED + hashlib.sha256(str(self).encode()).hexdigest()[:12]
+        return _hashed(self)
 
     @property
     def family(self) -> int | None:
         """4 or 6 if only packets of that family can match; None if both can."""
-        values = dict(self.components)
-        prefixes = [p for name in ("source", "destination") if (p := values.get(name))]
-        if prefixes:
-            return int(prefixes[0].family)
-        return 6 if "flow_label" in values else None
+        prefix: Prefix | None = self.source or self.get("destination")
+        if prefix is not None:
+            return prefix.family
+        return 6 if self.get("flow_label") is not None else None
 
     def get(self, name: str) -> Any:
         """A component's value, or None."""
@@ -88,6 +88,11 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     def __str__(self) -> str:
         """The short text, such as `dst 198.51.100.7 proto udp src-port 53 length >=512`."""
         return " ".join(f"{COMPONENTS[name].words[0]} {text}" for name, text in _texts(self))
+
+
+@lru_cache(2048)
+def _hashed(match: Match) -> str:
+    return _HASHED + hashlib.sha256(str(match).encode()).hexdigest()[:12]
 
 
 def key_named(text: str) -> Key:

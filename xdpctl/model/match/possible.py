@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Refuses a match that no packet can have, since its rule would hit nothing. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, cast
 
 from xdpctl.base.net.packet_fields import EXTENSIONS
@@ -12,6 +12,11 @@ from xdpctl.model.match.components import FRAGMENT, ICMP, ICMPV6, NEEDS, TCP, UD
 from xdpctl.model.match.ranges import Ranges
 
 _OF_FAMILY = {ICMP: 4, ICMPV6: 6}
+_PROTOCOLS_BY = frozenset((*NEEDS, "protocol"))  # components that say which protocols there are
+_OF_FAMILIES = {
+    family: frozenset(n for n in range(256) if _OF_FAMILY.get(n, family) == family or not family)
+    for family in (None, 4, 6)
+}
 _HEADER = {4: 20, 6: 40}  # bytes of an IP header
 _READ = {TCP: 14, UDP: 4, ICMP: 4, ICMPV6: 4}  # bytes up to the last field that is matched
 _DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
@@ -42,8 +47,10 @@ def _family(components: Mapping[str, Any]) -> int | None:
     return next(iter(families.values()), None)
 
 
-def _protocols(components: Mapping[str, Any], family: int | None) -> set[int]:
+def _protocols(components: Mapping[str, Any], family: int | None) -> Set[int]:
     """The protocols that these components allow."""
+    if components.keys().isdisjoint(_PROTOCOLS_BY):
+        return _OF_FAMILIES[family]
     ranges = cast(Ranges, components.get("protocol", ((0, 255),)))
     protocols = {n for low, high in ranges for n in range(low, high + 1)}
     for name in NEEDS:
@@ -80,7 +87,7 @@ def _check_fragments(components: Mapping[str, Any], family: int | None) -> None:
         raise RuleError(f"a later fragment has no {headed}", f"match.{headed}", fix)
 
 
-def _check_length(components: Mapping[str, Any], family: int | None, protocols: set[int]) -> None:
+def _check_length(components: Mapping[str, Any], family: int | None, protocols: Set[int]) -> None:
     lengths = components.get("packet_length")
     if not lengths:
         return
