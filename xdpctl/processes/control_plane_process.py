@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The control plane as an unprivileged child of `xdpctl run`."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -22,20 +23,27 @@ log = logging.getLogger("xdpctl.run")
 
 
 class ControlPlaneProcess:
-    """The control plane as a child process; restarted when it dies, while the kernel filters on."""
+    """The control plane as a child process; restarted when it dies, while the kernel filters on.
+
+    The first child imports what puts rules in force while the filter is loaded, and waits for `go`.
+    """
 
     def __init__(
         self, settings: Settings, config: Path | None, sockets: tuple[socket.socket, ...]
     ) -> None:
         self._settings, self._config, self._sockets = settings, config, sockets
         self._used = 0
+        waits, self._go = os.pipe()
+        self._waits: int | None = waits
         self._child = Child("control plane", "filtering continues", self._start)
 
     def _start(self) -> Popen:
         s = self._settings
         fds = [listening.fileno() for listening in self._sockets]
+        waits, self._waits = self._waits, None
         command = python("xdpctl_api", "--listen-fd", str(fds[0]), "--parent", str(os.getpid()))
         command += ["--tcp-fd", str(fds[1])] if fds[1:] else []
+        command += ["--wait-fd", str(waits)] if waits is not None else []
         command += ["--state-dir", str(s.state_dir.absolute())]
         command += ["--pin-dir", str(s.pin_dir.absolute())]
         command += ["--socket", str(s.listen.socket.absolute()), "--port", str(s.listen.port)]
@@ -44,7 +52,19 @@ class ControlPlaneProcess:
         user, group = identity(s)
         self._ask_at, self._answered = time.monotonic(), False
         self._silent = self._idle = 0
-        return subprocess.Popen(**as_user(command, user, group), pass_fds=fds)  # no shell
+        passed = [*fds, *([] if waits is None else [waits])]
+        try:
+            return subprocess.Popen(**as_user(command, user, group), pass_fds=passed)  # no shell
+        finally:
+            if waits is not None:
+                os.close(waits)
+
+    def go(self) -> None:
+        """Let the first child begin: the filter is loaded, and the loader has reported."""
+        self._child.started = self._ask_at = time.monotonic()
+        with contextlib.suppress(BrokenPipeError):  # it has died, which `keep` notices
+            os.write(self._go, b"\n")
+        os.close(self._go)
 
     def keep(self) -> None:
         """Restart the child if it died; ConfigError if it failed at its first start."""

@@ -218,6 +218,13 @@ def _sides(settings: Settings) -> set[bool]:
     return {bool(port.get("outside")) for port in ports} or {bool(settings.outside_interfaces)}
 
 
+def _wait(fd: int) -> None:
+    """Wait until the parent says that the filter is loaded; exit if it ends without saying so."""
+    if not os.read(fd, 1):
+        sys.exit("xdpctl: the filter was not loaded")
+    os.close(fd)
+
+
 def main(serve: Serve) -> None:
     """The command line of `python -m xdpctl_api`."""
     parser = argparse.ArgumentParser(prog="xdpctl_api", description=__doc__.split("\n")[0])
@@ -229,6 +236,7 @@ def main(serve: Serve) -> None:
     parser.add_argument("--log", type=LogFormat, choices=list(LogFormat))
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
+    parser.add_argument("--wait-fd", type=int, help="begin when there is a line to read")
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
     options = vars(parser.parse_args())
     if (parent := options.pop("parent")) is not None:
@@ -236,6 +244,8 @@ def main(serve: Serve) -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
     malloc.prepare()
     local_fd, tcp_fd = options.pop("listen_fd"), options.pop("tcp_fd")
+    if (wait_fd := options.pop("wait_fd")) is not None:
+        _wait(wait_fd)
     path = options.pop("config")
     try:
         settings = config.override(config.load(path), **options)

@@ -97,16 +97,23 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         locks.append(hold(pins.lock_dir, "loader"))
     refuse_foreign(pins, settings.interface_names, settings.shared_interfaces)
     sockets = () if loader_only else _sockets(settings, group)
-    loader = _load(settings, pins, group)
-    if len(locks) == 1:
-        locks.append(hold(pins.lock_dir, "loader"))
-    status = _attach(settings, loader)
+    plane = None if loader_only else ControlPlaneProcess(settings, config, sockets)
+    try:
+        loader = _load(settings, pins, group)
+        if len(locks) == 1:
+            locks.append(hold(pins.lock_dir, "loader"))
+        status = _attach(settings, loader)
+    except BaseException:
+        if plane:
+            plane.stop()
+        raise
     sd_notify.ready()
     children: list[Kept] = []
     changed, stopping = _stop_events()
     try:
-        if not loader_only:
-            children += _children(settings, config, sockets)
+        if plane:
+            plane.go()
+            children += [plane, *_others(settings, config)]
         _add_explain(loader, settings)
         _loop(loader, status, children, changed, stopping)
     finally:
@@ -147,11 +154,8 @@ def _check_ports(settings: Settings, loader: Loader) -> None:
         raise AttachError("; ".join(failed))
 
 
-def _children(
-    settings: Settings, config: Path | None, sockets: tuple[socket.socket, ...]
-) -> Iterator[Kept]:
-    """Start the other processes, one after the other."""
-    yield ControlPlaneProcess(settings, config, sockets)
+def _others(settings: Settings, config: Path | None) -> Iterator[Kept]:
+    """Start the processes besides loader and control plane, one after the other."""
     if settings.detect.mode is not Most.OFF:
         yield DetectorProcess(settings, config)
     if settings.upstream.peers:
