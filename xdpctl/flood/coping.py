@@ -22,7 +22,7 @@ Service = tuple[Prefix, int]
 ANSWERED = 0.8  # share of the packets to services that must be answered
 _MOST = 0.9  # share of the packets that must go to a few services
 _SERVICES_MAX = 8
-_LEAST_SECONDS, _RENEW_SECONDS, _STALE_SECONDS = 0.1, 1.0, 1.0
+_LEAST_SECONDS, _RENEW_SECONDS, STALE_SECONDS = 0.1, 1.0, 1.0
 # share of requests that must be answered at first: answers may be late
 _SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
@@ -67,14 +67,12 @@ class Coping:
         """
         asked_services = services(window) if self._answers else ()
         if not asked_services or self._answers is None:
-            if len(window):  # what services answered says nothing of these packets
-                self._counted.pop(key, None)
             return False
         answered = {
             service: self._answers(service[0].address, service[1]) for service in asked_services
         }
         counted = self._counted.get(key)
-        if counted is None or now - counted.looked_at > _STALE_SECONDS:
+        if counted is None or now - counted.looked_at > STALE_SECONDS:
             counted = self._begin(now, key, answered)
         counted.asked += _rate(asked_services, seen) * (now - counted.looked_at)
         counted.looked_at = now
@@ -88,15 +86,16 @@ class Coping:
             counted.failed_at = now
         return enough
 
-    def answered(self, now: float, key: Key) -> float:
+    def answered(self, now: float, key: Key, within: float = _MOST_SECONDS) -> float:
         """The packets a second that a victim's services have been seen to answer.
 
-        It is the most since they are examined, with pauses of up to a quarter of an hour. Answers
-        that became fewer do not lower it: under a limit, services can answer only what it lets
-        pass, so a limit that followed them would fall and fall.
+        It is the most since they are examined, with pauses of up to a quarter of an hour; 0 if the
+        last examination is not `within` so many seconds. Answers that became fewer do not lower it:
+        under a limit, services can answer only what it lets pass, so a limit that followed them
+        would fall and fall.
         """
         counted = self._counted.get(key)
-        if counted is None or now - counted.looked_at >= _MOST_SECONDS or key[1] not in ASKING:
+        if counted is None or now - counted.looked_at >= within or key[1] not in ASKING:
             return 0.0
         return max(counted.most, self._answered_since(counted.before, now))
 
@@ -106,7 +105,7 @@ class Coping:
         None if the services were not examined for so long, or nothing was asked.
         """
         counted = self._counted.get(key)
-        if counted is None or now - counted.looked_at > _STALE_SECONDS:
+        if counted is None or now - counted.looked_at > STALE_SECONDS:
             return None
         before, seconds = counted.before, now - counted.before.at
         if seconds < _RENEW_SECONDS or counted.asked <= before.asked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdpctl.abi.constants import Reason
 from xdpctl.flood.coping import ANSWERED, ASKING
 from xdpctl.flood.counts import WINDOW_SECONDS
-from xdpctl.flood.mitigation import Mitigation, Report
+from xdpctl.flood.mitigation import Mitigation, Report, State
 from xdpctl.flood.seen import Seen
 from xdpctl.flood.verdict import passes
 from xdpctl.traffic.select import takes
@@ -24,13 +24,13 @@ _IDLE_SECONDS = 30.0  # after which a limit ends that keeps nothing out, as serv
 class _Eased:
     """When a limit is looked at, and may be raised; how long it waits after a failure.
 
-    `hit_at`: when it last kept packets out, or services did not answer.
+    `hit_at`: when it last kept packets out, services did not answer, or there was no attack.
     """
 
     raise_at: float
     hit_at: float
     measured_at: float
-    look_at: float = 0.0
+    look_at: float
     wait: float = _WAIT_SECONDS
     raised: bool = False
 
@@ -50,15 +50,19 @@ class Easing:
         """
         if not limit.adapts or limit.limit is None or limit.of_kind not in ASKING:
             return
-        eased = self._eased.setdefault(limit.id, _Eased(now + _WAIT_SECONDS, now, now))
+        eased = self._eased.setdefault(limit.id, _Eased(now + _WAIT_SECONDS, now, now, now))
         if now < eased.look_at:
             return
+        if now > eased.look_at + _WAIT_SECONDS:  # it was in monitor mode
+            eased.hit_at = now
         eased.look_at = now + _LOOK_SECONDS
         key, seen = (limit.prefix, limit.of_kind), self._seen
         window = seen.window(key, *UNDER_A_LIMIT)
         seen.coping.copes(now, key, window, seen.recent.last(WINDOW_SECONDS))
         kept_out = window[window["reason"] == Reason.LIMITED]
         hits = bool(takes(limit.parsed(), kept_out).any())
+        if hits or limit.state is not State.ATTACK:
+            eased.hit_at = now
         if (measured := seen.coping.measured(now, key)) is None:
             if eased.raised and now >= eased.measured_at + _UNKNOWN_SECONDS:
                 eased.raised = False
@@ -66,8 +70,8 @@ class Easing:
             return
         eased.measured_at, (asked, answered) = now, measured
         fails = answered < ANSWERED * asked
-        eased.hit_at = now if hits or fails else eased.hit_at
         if fails:
+            eased.hit_at = now
             yield from self._fall_back(now, limit, eased)
         elif hits and now >= eased.raise_at and _HIGHER * answered > limit.limit.pps:
             eased.wait = _WAIT_SECONDS if eased.raised else eased.wait

@@ -210,7 +210,7 @@ class Looks:
         case = self._seen.case(key, window, rate, self._seen.coping.copes(now, key, window, seen))
         earlier = self._mitigations.earlier.drops(victim, kind, unix)
         proposed = again(case, earlier, most) or proposals(case, most)
-        held = rate * self._mitigations.unlimited(window, kind) < case.threshold
+        held = rate * self._mitigations.unlimited(window, key, case.threshold) < case.threshold
         if held:
             # what a limit lets pass may be dropped, but people whom it does not hit would have to
             # share a second limit with that

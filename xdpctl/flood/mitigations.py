@@ -174,14 +174,20 @@ class Mitigations:
             packets, (mitigation for mitigation in self._in_force(kind) if mitigation.drops)
         )
 
-    def unlimited(self, packets: PacketArray, kind: Traffic) -> float:
+    def unlimited(
+        self, packets: PacketArray, key: tuple[Prefix, Traffic], threshold: float
+    ) -> float:
         """The share of the packets that no limit on all sources together takes.
 
-        It may be in monitor mode: if its attack comes back, it is enforced again.
+        A limit on a wider prefix counts only if it lets less than the threshold pass. One on the
+        same victim may be in monitor mode: if its attack comes back, it is enforced again.
         """
+        victim, kind = key
         left = self._left(packets, (
             mitigation for mitigation in self._in_force(kind)
-            if mitigation.limit is not None and mitigation.limit.shared
+            if mitigation.limit is not None and mitigation.limit.shared and not mitigation.watched
+            and (mitigation.prefix == victim
+                 or (mitigation.limit.pps <= threshold and mitigation.state is not State.PROBING))
         ))  # fmt: skip
         weights = packets["weight"].astype(np.float64)
         return float(weights[left].sum() / max(weights.sum(), 1.0))

@@ -5,7 +5,7 @@ import numpy as np
 
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.flood.coping import Coping
+from xdpctl.flood.coping import STALE_SECONDS, Coping
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk, Recent
 from xdpctl.flood.evidence import Case
 from xdpctl.flood.memory import NormalTraffic
@@ -103,7 +103,7 @@ class Seen:
             accepts=self.part.accepts(self._now, key[0]),
             challenged=self.mitigations.challenges(*key),
             copes=copes,
-            answered=self.coping.answered(self._now, key),
+            answered=self.coping.answered(self._now, key, STALE_SECONDS),
         )
 
 

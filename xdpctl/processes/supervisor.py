@@ -14,6 +14,7 @@ from xdpctl.base.system.filelock import hold
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.base.system.signal_event import SignalEvent
 from xdpctl.config.settings import CONTROL_FOLDER, Settings
+from xdpctl.datapath.bpf import bpffs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader import netlink
 from xdpctl.datapath.loader.compiler import Compiled
@@ -97,6 +98,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
         locks.append(hold(pins.lock_dir, "loader"))
     refuse_foreign(pins, settings.interface_names, settings.shared_interfaces)
     sockets = () if loader_only else _sockets(settings, group)
+    bpffs.ensure(pins.directory)  # before a child has mounts of its own
     plane = None if loader_only else ControlPlaneProcess(settings, config, sockets)
     try:
         loader = _load(settings, pins, group)
@@ -112,8 +114,9 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     changed, stopping = _stop_events()
     try:
         if plane:
+            children.append(plane)
             plane.go()
-            children += [plane, *_others(settings, config)]
+            children += _others(settings, config)
         _add_explain(loader, settings)
         _loop(loader, status, children, changed, stopping)
     finally:
@@ -194,7 +197,7 @@ def _add_explain(loader: Loader, settings: Settings) -> None:
 
 
 def _stop_events() -> tuple[SignalEvent, SignalEvent]:
-    """Two events that SIGTERM and SIGINT set, installed before there is anything to clean up."""
+    """Two events that SIGTERM and SIGINT set. Before, these signals end this process at once."""
     changed, stopping = SignalEvent(), SignalEvent()
 
     def stop(*_: object) -> None:

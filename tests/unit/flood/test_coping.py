@@ -15,9 +15,11 @@ from xdpctl.flood.coping import Coping, services
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.engine import Engine
 from xdpctl.flood.memory import FEW, KEPT, NormalTraffic
-from xdpctl.flood.settings import FLOORS, DetectSettings
+from xdpctl.flood.mitigations import Mitigations
+from xdpctl.flood.settings import FLOORS, DetectSettings, Most
 from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
+from xdpctl.model.rate import Rate
 from xdpctl.traffic.packets import PacketArray
 
 HOST = parse_prefix("192.0.2.1")
@@ -211,6 +213,41 @@ def test_answers_of_another_time_do_not_raise_a_limit() -> None:
     world.answered = 0.0
     world.asked(2.0, 25_000)
     assert limit_of(world) <= FLOORS[Traffic.DNS_QUERY]
+
+
+def test_a_limit_stays_in_the_pauses_of_pulses() -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5)
+    for _ in range(3):
+        world.asked(3.0, 25_000)
+        world.asked(40.0, 500)
+    assert limit_of(world) > 8_000, "and it keeps what the service can answer"
+
+
+def test_another_port_in_the_flood_lowers_no_limit() -> None:
+    def diluted(random: Random, count: int) -> PacketArray:
+        made: PacketArray = asking(1194)(random, count)
+        made["destination_port"] = np.where(random.random(count) < 0.2, 9_999, 1194)
+        return made
+
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.5, port=1194)
+    world.asked(1.0, 25_000)
+    first = max(m.limit.pps for m in world.engine.mitigations.active if m.limit)
+    world.play(40.0, diluted, 25_000)
+    assert max(m.limit.pps for m in world.engine.mitigations.active if m.limit) > 0.7 * first
+
+
+@pytest.mark.parametrize(("pps", "left"), [(40_000.0, 1.0), (4_000.0, 0.0)])
+def test_a_wide_limit_on_a_prefix_hides_no_flood_to_one_host(pps: float, left: float) -> None:
+    world = Server(settings=DetectSettings(learning=600), learnt=False, answered=0.0)
+    world.asked(1.0, 25_000)
+    (mitigation,) = world.engine.mitigations.active
+    mitigation.victim, mitigation.match = "192.0.2.0/24", "dst 192.0.2.0/24 proto udp dst-port 53"
+    mitigation.limit = Rate(pps=pps)
+    mitigations = Mitigations()
+    mitigations.take_over(world.now, [mitigation], [], lambda *_: Most.DROP)
+    window = asking(53)(np.random.default_rng(1), 100)
+    assert mitigations.unlimited(window, KEY, 5_000.0) == left
+    assert mitigations.unlimited(window, (mitigation.prefix, KEY[1]), 5_000.0) == 0.0
 
 
 def test_what_a_limit_lets_pass_is_not_limited_again() -> None:
