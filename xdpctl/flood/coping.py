@@ -13,6 +13,7 @@ import numpy as np
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.counts import Chunk
+from xdpctl.flood.mitigation import QUIET_MOST
 from xdpctl.flood.usual import Key
 from xdpctl.traffic.asked import asks_udp
 from xdpctl.traffic.packets import PacketArray, destination
@@ -26,7 +27,7 @@ _LEAST_SECONDS, _RENEW_SECONDS, STALE_SECONDS = 0.1, 1.0, 1.0
 # share of requests that must be answered at first: answers may be late
 _SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
-_MOST_SECONDS = 900.0  # without a look, after which the most answers are forgotten
+_MOST_SECONDS = QUIET_MOST  # without a look, after which the most answers are forgotten
 ASKING = frozenset((Traffic.DNS_QUERY, Traffic.QUIC_INITIAL, Traffic.UDP))  # UDP services
 
 

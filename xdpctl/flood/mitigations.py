@@ -15,6 +15,7 @@ from xdpctl.flood.earlier import Earlier
 from xdpctl.flood.judge import Proposal
 from xdpctl.flood.mitigation import QUIET_MOST, Mitigation, Report, State, rival_of
 from xdpctl.flood.settings import Most
+from xdpctl.flood.usual import Key
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Raises
@@ -174,9 +175,7 @@ class Mitigations:
             packets, (mitigation for mitigation in self._in_force(kind) if mitigation.drops)
         )
 
-    def unlimited(
-        self, packets: PacketArray, key: tuple[Prefix, Traffic], threshold: float
-    ) -> float:
+    def unlimited(self, packets: PacketArray, key: Key, threshold: float) -> float:
         """The share of the packets that no limit on all sources together takes.
 
         A limit on a wider prefix counts only if it lets less than the threshold pass. One on the

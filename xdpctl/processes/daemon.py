@@ -236,7 +236,7 @@ def main(serve: Serve) -> None:
     parser.add_argument("--log", type=LogFormat, choices=list(LogFormat))
     parser.add_argument("--listen-fd", type=int, help="an already listening Unix socket")
     parser.add_argument("--tcp-fd", type=int, help="an already listening TCP socket")
-    parser.add_argument("--wait-fd", type=int, help="begin when there is a line to read")
+    parser.add_argument("--wait-fd", type=int, help="wait until a byte can be read here")
     parser.add_argument("--parent", type=int, help="end when this process, which started it, ends")
     options = vars(parser.parse_args())
     if (parent := options.pop("parent")) is not None:

@@ -101,10 +101,7 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     bpffs.ensure(pins.directory)  # before a child has mounts of its own
     plane = None if loader_only else ControlPlaneProcess(settings, config, sockets)
     try:
-        loader = _load(settings, pins, group)
-        if len(locks) == 1:
-            locks.append(hold(pins.lock_dir, "loader"))
-        status = _attach(settings, loader)
+        loader, status = _filtering(settings, pins, group, locks)
     except BaseException:
         if plane:
             plane.stop()
@@ -129,6 +126,16 @@ def run(settings: Settings, config: Path | None, loader_only: bool) -> None:
     names = ", ".join(p.name for p in loader.ports.values() if p.state == "attached")
     stays = f"{names} stays filtered (xdpctl down detaches)" if names else "nothing was attached"
     log.info("stopped; %s", stays)
+
+
+def _filtering(
+    settings: Settings, pins: Pins, group: int, locks: list[int]
+) -> tuple[Loader, Status]:
+    """Load and attach the filter; the lock of the pins is added to `locks` if it is missing."""
+    loader = _load(settings, pins, group)
+    if len(locks) == 1:
+        locks.append(hold(pins.lock_dir, "loader"))
+    return loader, _attach(settings, loader)
 
 
 def _attach(settings: Settings, loader: Loader) -> Status:

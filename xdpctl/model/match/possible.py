@@ -61,7 +61,7 @@ def _protocols(components: Mapping[str, Any], family: int | None) -> Set[int]:
             if "protocol" not in components:
                 fix = "leave one of the components out"
             raise RuleError(f"no packet of this protocol has a {name}", f"match.{name}", fix)
-    of_family = {n for n in protocols if family is None or _OF_FAMILY.get(n, family) == family}
+    of_family = protocols & _OF_FAMILIES[family]
     if not of_family:
         wanted = "icmp" if family == 4 else "icmpv6"
         raise RuleError(f"IPv{family} carries {wanted}", "match.protocol", f"write {wanted}")
