@@ -12,7 +12,7 @@ VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)
 
-.PHONY: help setup demo unit test check format bench rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-fleet test-clients test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
+.PHONY: help setup demo unit test check format bench nanoseconds rehearsals morning detection people harm fleet fleet-jepsen fleet-scale upstream sessions test-vm test-vm-life test-vm-inline test-vm-nics test-vm-all vagrant-box vagrant-demo man deb lint-deb test-distros image test-image test-ansible test-fleet test-clients test-wheel fuzz pictures proto openapi schema docs lock sbom release test-release dist clean
 
 help:
 	@echo "make demo    an attack and its mitigation, in a lab of network namespaces"
@@ -21,6 +21,7 @@ help:
 	@echo "make check   ruff, mypy, import-linter, clang-format; make format: formats, and fixes what ruff can"
 	@echo "make docs    the documentation as a site, in dist/site"
 	@echo "make bench   figures beside a bare drop, xdp-filter and nft; writes plots and docs/results/performance.md"
+	@echo "make nanoseconds  each step of a packet and its cost; writes docs/results/nanoseconds.md"
 	@echo "make morning twelve attacks in a lab; writes docs/results/morning.md"
 	@echo "make detection CORPUS=DIR  how fast and how precisely floods are held; writes docs/results/detection.md"
 	@echo "make harm    what it does to people, and what gets around it; writes docs/results/harm.md"
@@ -92,6 +93,11 @@ bench: setup
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.report.plots bench.json docs/results/img
 	@$(BIN)/python -m bench.report.page bench.json docs/results/performance.md
+
+nanoseconds: setup
+	@mkdir -p dist
+	@$(BIN)/python -m bench.growth dist/growth.json
+	@$(BIN)/python -m bench.growth.page dist/growth.json docs/results
 
 morning: setup
 	@sh packaging/need.sh chromium

@@ -43,13 +43,13 @@ class Run:
     prepare: Callable[[], None] | None = None
 
 
-def floors(bare_fd: int) -> list[Run]:
+def floors(bare_fd: int, part: str = PART) -> list[Run]:
     """A bare drop on the same frames, and with the same number of sources."""
     walked, walked6 = sources.packed(sources.exact(WALKED)), sources.packed(sources.exact6(WALKED))
     return [
-        Run(Case(PART, BARE, "ns"), bare_fd, XDP_DROP, FRAME),
-        Run(Case(PART, BARE_WALK, "ns"), bare_fd, XDP_DROP, FRAME, walked),
-        Run(Case(PART, BARE6_WALK, "ns"), bare_fd, XDP_DROP, FRAME6, walked6),
+        Run(Case(part, BARE, "ns"), bare_fd, XDP_DROP, FRAME),
+        Run(Case(part, BARE_WALK, "ns"), bare_fd, XDP_DROP, FRAME, walked),
+        Run(Case(part, BARE6_WALK, "ns"), bare_fd, XDP_DROP, FRAME6, walked6),
     ]
 
 

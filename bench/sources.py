@@ -17,7 +17,7 @@ _SHARE = 64  # the prefixes of one length cover at most 1/64 of the IPv4 address
 # the first octets of special and private addresses: never listed, and never sent from
 _LEFT_OUT = (10, 100, 127, 169, 172, 192, 198, 203)
 _REGISTRIES = (0x240, 0x260, 0x280, 0x2A0, 0x2C0)  # the /12s of the regional registries
-_POOL = 1 << 22
+POOL = 1 << 22
 _UNIT = {4: 24, 6: 32}  # prefix length of a unit of the front filter; "near" is the same unit
 
 
@@ -57,7 +57,7 @@ def _unlike(keys: Keys) -> Keys:
 
 @cache
 def _pool() -> Keys:
-    return _unlike(_addresses(_dice(1), _POOL))
+    return _unlike(_addresses(_dice(1), POOL))
 
 
 def exact(count: int) -> Keys:

@@ -88,7 +88,8 @@ struct pending {
 	__u64 lost;	 /* captures lost because the ring was full */
 	__u64 monitored; /* MONITORED_A_PACKET slots in monitor mode, MONITORED_BITS each */
 	__u32 decided;	 /* verdict of the earlier stage, or REASON_NONE: signatures come next */
-	__u32 knows;	 /* whether known flows are spared */
+	__u16 knows;	 /* whether known flows are spared */
+	__u16 parsed;	 /* whether the packet is in the scratch memory */
 };
 
 enum constants {
@@ -156,12 +157,14 @@ enum front {
 
 /*
  * The lengths of the prefixes that overlap a unit, as bits; the lowest bit is the longest prefix.
- * Length 0 has no bit here: see control.whole. For single addresses, IPv4 has bits selected by
- * their hashes, and IPv6 has one bit that says that some are listed.
+ * Length 0 has no bit here: see control.whole. IPv4 also has the bits of the unit's /24s, and bits
+ * that are selected by the hashes of prefixes that are longer than a unit. IPv6 has one bit that
+ * says that single addresses are listed.
  */
 struct near4 {
+	__u64 front;
 	__u32 lengths; /* 31 to 1 */
-	__u32 singles;
+	__u32 hashes;
 };
 
 struct near6 {

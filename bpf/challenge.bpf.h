@@ -88,8 +88,8 @@ static __always_inline u64 hash_of_source(const u64 *seeds, struct packet *packe
 static __always_inline int has_answered(struct control *control, struct packet *packet)
 {
 	u64 hash = hash_of_source(control->seeds, packet);
-	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(ANSWERED_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_ANSWERED;
 	struct block *block = answered.lookup(&place);
 
 	return remembers(memory, block, hash);
@@ -122,12 +122,12 @@ static __always_inline int keeps_pace(struct control *control, struct packet *pa
 static __always_inline void remember_source(struct control *control, struct packet *packet)
 {
 	u64 hash = hash_of_source(control->seeds, packet);
-	u32 number = MEMORY_ANSWERED, place = block_of(ANSWERED_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(ANSWERED_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_ANSWERED;
 	struct block *block = answered.lookup(&place);
 	u64 now, is_new;
 
-	if (!memory || !block || has(block, generation_of(state_of(memory)), hash) & 1)
+	if (!block || has(block, generation_of(state_of(memory)), hash) & 1)
 		return;
 	now = rules_ns();
 	is_new = !(has(block, generation_of(state_of(memory)) - 1, hash) & 1);

@@ -41,17 +41,14 @@ static __always_inline int explain_adds(u64 now)
 	return now != 0;
 }
 #else
-/* Helper 160, Linux 5.11: CLOCK_MONOTONIC at the last tick; 15 ns faster than an exact reading. */
-static u64 (*coarse_ns)(void) = (void *)160;
-
 static __always_inline u64 rules_ns(void)
 {
-	return coarse_ns();
+	return tick_ns();
 }
 
 static __always_inline u64 limits_ns(void)
 {
-	return coarse_ns();
+	return tick_ns();
 }
 
 static __always_inline u64 limited_bytes(u64 bytes)

@@ -44,18 +44,17 @@ static __always_inline int is_icmp_error(struct xdp_md *ctx, struct packet *pack
 static __always_inline u32 may_be_exempt(struct xdp_md *ctx, struct packet *packet)
 {
 	u32 icmp = packet->family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-	struct ports ports; /* for ICMP: type and code, then the checksum */
+	u32 too_large =
+	    packet->family == 4 ? ICMP_UNREACHABLE << 8 | ICMP_TOO_LARGE : ICMPV6_TOO_LARGE << 8;
+	__be32 ports; /* for ICMP: type and code, then the checksum */
 
 	if (packet->protocol != PROTOCOL_UDP && packet->protocol != icmp)
 		return 0;
-	if (read_ports(ctx, packet, &ports) < 0)
+	if (read_ports(ctx, packet, (struct ports *)&ports) < 0)
 		return 0;
 	if (packet->protocol == PROTOCOL_UDP)
-		return ports.source == network16(DHCP_SERVER) &&
-		       ports.destination == network16(DHCP_CLIENT);
-	return ports.source == (packet->family == 4
-				    ? network16(ICMP_UNREACHABLE << 8 | ICMP_TOO_LARGE)
-				    : network16(ICMPV6_TOO_LARGE << 8));
+		return ports == network32(DHCP_SERVER << 16 | DHCP_CLIENT);
+	return host32(ports) >> 16 == too_large;
 }
 
 /* Whether the packet that an ICMP error cites belongs to a TCP connection of this host. */

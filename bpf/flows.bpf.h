@@ -23,6 +23,8 @@ BPF_F_TABLE("array", u32, struct memory, memories, MEMORIES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, budgets, 1U << BUDGETS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, proofs, 1U << PROOFS_LOG2, MMAPABLE);
 
+VALUES(struct memory, memories)
+
 /* `ports`: the inner one above the outer one; of an echo its identifier. In network order. */
 static __always_inline u64 flow_hash(const u64 *seeds, u32 family, __be32 *inside, __be32 *outside,
 				     u32 ports, u32 protocol)
@@ -61,8 +63,8 @@ static __always_inline int is_portless(struct packet *packet)
 /* Whether either generation knows a flow. */
 static __always_inline int knows_flow(u64 hash)
 {
-	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(FLOWS_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_FLOWS;
 	struct block *block = flows.lookup(&place);
 
 	return remembers(memory, block, hash);
@@ -129,13 +131,13 @@ static __always_inline int shakes(u64 hash, struct transport *head)
 static __always_inline int learn_flow(const u64 *seeds, u32 family, __be32 *teacher, u64 hash,
 				      int opens)
 {
-	u32 number = MEMORY_FLOWS, place = block_of(FLOWS_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(FLOWS_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_FLOWS;
 	struct block *block = flows.lookup(&place);
 	u64 generation, now, *bucket;
 	int is_new;
 
-	if (!memory || !block)
+	if (!block)
 		return 0;
 	generation = generation_of(state_of(memory));
 	if (has(block, generation, hash) & 1)

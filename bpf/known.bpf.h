@@ -11,12 +11,11 @@
 BPF_F_TABLE("array", u32, struct port, port, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct block, fragments, 1U << FRAGMENTS_LOG2, MMAPABLE);
 
+VALUES(struct port, port)
+
 static __always_inline u32 asking(void)
 {
-	u32 zero = 0;
-	struct port *here = port.lookup(&zero);
-
-	return here ? here->asks : ASKS_NOT;
+	return port_values()->asks;
 }
 
 static __always_inline int asks_flows(void)
@@ -139,11 +138,11 @@ static __always_inline void expect_fragments(struct xdp_md *ctx, struct control 
 					     struct packet *packet)
 {
 	u64 hash = fragments_hash(ctx, control->seeds, packet);
-	u32 number = MEMORY_FRAGMENTS, place = block_of(FRAGMENTS_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(FRAGMENTS_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_FRAGMENTS;
 	struct block *block = fragments.lookup(&place);
 
-	if (!memory || !block || has(block, generation_of(state_of(memory)), hash) & 1)
+	if (!block || has(block, generation_of(state_of(memory)), hash) & 1)
 		return;
 	if (is_overfull(memory))
 		refuse_element(memory, rules_ns(), packet->family, packet->source);
@@ -155,8 +154,8 @@ static __always_inline int expects_fragment(struct xdp_md *ctx, struct control *
 					    struct packet *packet)
 {
 	u64 hash = fragments_hash(ctx, control->seeds, packet);
-	u32 number = MEMORY_FRAGMENTS, place = block_of(FRAGMENTS_LOG2, hash);
-	struct memory *memory = memories.lookup(&number);
+	u32 place = block_of(FRAGMENTS_LOG2, hash);
+	struct memory *memory = memories_values() + MEMORY_FRAGMENTS;
 	struct block *block = fragments.lookup(&place);
 
 	return remembers(memory, block, hash);

@@ -12,16 +12,17 @@
 #define NEIGHBOUR_FIRST 133 /* router solicitation */
 #define NEIGHBOUR_LAST	137 /* redirect */
 
-#define MLD_FIRST    130 /* query; report and done follow (RFC 2710) */
-#define MLD_LAST     132
-#define MLD_REPORT   143 /* version 2 (RFC 9777) */
-#define BGP	     179
-#define BFD	     3784 /* single-hop (RFC 5881) */
-#define BFD_ECHO     3785
-#define BFD_MULTIHOP 4784 /* RFC 5883 */
-#define DNS	     53
-#define DNS_OVER_TLS 853
-#define DIRECT_LAST  1023
+#define MLD_FIRST     130 /* query; report and done follow (RFC 2710) */
+#define MLD_LAST      132
+#define MLD_REPORT    143 /* version 2 (RFC 9777) */
+#define BGP	      179
+#define BFD	      3784 /* single-hop (RFC 5881) */
+#define BFD_ECHO      3785
+#define BFD_MULTIHOP  4784 /* RFC 5883 */
+#define DNS	      53
+#define DNS_OVER_TLS  853
+#define DIRECT_LAST   1023
+#define SEVERAL_HOSTS 0xe0000000 /* from here on: multicast (RFC 5771), broadcast */
 
 /* The ports of TCP or UDP; -1 if there are none. In the frame's first buffer it needs no helper. */
 static __always_inline int read_ports_at(FRAME *ctx, u32 offset, struct ports *ports)
@@ -31,7 +32,7 @@ static __always_inline int read_ports_at(FRAME *ctx, u32 offset, struct ports *p
 
 	if (offset > DIRECT_LAST || (void *)(at + 1) > end)
 		return load_bytes(ctx, offset, ports, sizeof(*ports)) < 0 ? -1 : 0;
-	*ports = *at;
+	__builtin_memcpy(ports, at, sizeof(*ports));
 	return 0;
 }
 
@@ -71,6 +72,9 @@ static __always_inline enum reason link_ipv4(struct xdp_md *ctx, struct packet *
 	__be32 destination = packet->destination[0];
 	int port;
 
+	/* nearly every packet: it is not for several hosts, and comes from beyond the link */
+	if (host32(destination) < SEVERAL_HOSTS && packet->hop_limit != 255)
+		return REASON_NONE;
 	if ((destination & network32(0xffffff00)) == network32(0xe0000000))
 		return REASON_NEVER_ROUTED;
 	if (packet->hop_limit == 255 && is_control(ctx, packet))

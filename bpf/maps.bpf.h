@@ -9,7 +9,6 @@
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
 
-BPF_F_TABLE("array", u32, u64, front4, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
@@ -19,8 +18,8 @@ BPF_F_TABLE("array", u32, struct bucket, cells6, SIZED_BY_LOADER, MMAPABLE);
 BPF_F_TABLE("array", u32, struct entry6, entries6, SIZED_BY_LOADER, MMAPABLE);
 BPF_F_TABLE("array", u32, struct node, nodes, SIZED_BY_LOADER, MMAPABLE);
 BPF_F_TABLE("array", u32, struct slot, slots, SIZED_BY_LOADER, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, side_units4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, side_units6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, sided4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, sided6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("percpu_array", u32, struct hits, hits, SIZED_BY_LOADER, 0);
@@ -43,3 +42,11 @@ BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
+
+VALUES(u64, front6)
+VALUES(struct near4, near4)
+VALUES(struct near6, near6)
+VALUES(u64, single6)
+VALUES(u64, sided4)
+VALUES(u64, sided6)
+VALUES(struct control, controls)

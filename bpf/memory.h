@@ -40,10 +40,25 @@ static __always_inline u64 has(struct block *block, u64 generation, u64 hash)
 	return all;
 }
 
-/* 1 if it has them in this generation or in the one before. */
+/* 1 if a half of the block has this generation or the one before. */
+static __always_inline u64 is_either(struct block *block, u64 half, u64 generation)
+{
+	u32 wanted = generation - ((generation ^ half) & 1);
+
+	return is_zero(*(volatile u32 *)&block->generations[half] ^ wanted);
+}
+
+/* 1 if it has them in this generation or in the one before; asks both halves of a word at once. */
 static __always_inline u64 has_either(struct block *block, u64 generation, u64 hash)
 {
-	return has(block, generation, hash) | has(block, generation - 1, hash);
+	u64 all = is_either(block, 0, generation) | is_either(block, 1, generation) << 32;
+
+#pragma unroll
+	for (int i = 0; i < BLOCK_WORDS; i++) {
+		all &= *(volatile u64 *)&block->words[i] >> (hash & 31);
+		hash >>= 5;
+	}
+	return all | all >> 32;
 }
 
 /*
@@ -93,7 +108,7 @@ static __always_inline void advance(struct memory *memory, u64 now)
 /* Whether a memory has an element, whose block is given. */
 static __always_inline int remembers(struct memory *memory, struct block *block, u64 hash)
 {
-	return memory && block && has_either(block, generation_of(state_of(memory)), hash) & 1;
+	return block && has_either(block, generation_of(state_of(memory)), hash) & 1;
 }
 
 /* Adds an element that this generation lacks. */

@@ -124,6 +124,19 @@ static __always_inline int is_extension(u32 protocol)
 	       protocol == PROTOCOL_HIP || protocol == PROTOCOL_SHIM6;
 }
 
+/*
+ * A first fragment that ends before the TCP flags, or a later one that begins there, would let a
+ * connection evade signatures on ports or flags (RFC 1858, RFC 3128).
+ */
+static __always_inline int is_tiny_fragment(struct packet *packet)
+{
+	u32 offset = packet->fragment & IPV6_OFFSET;
+
+	if ((packet->protocol & 255) != PROTOCOL_TCP || !packet->fragment)
+		return 0;
+	return offset == 8 || (!offset && (s32)(packet->end - packet->offset) < TCP_TO_FLAGS);
+}
+
 static __always_inline enum reason parse_ipv4(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -149,7 +162,7 @@ static __always_inline enum reason parse_ipv4(FRAME *ctx, struct packet *packet)
 		packet->protocol |= PROTOCOL_NOT_IN_FRAME;
 	packet->source[0] = ip->source;
 	packet->destination[0] = ip->destination;
-	return REASON_NONE;
+	return is_tiny_fragment(packet) ? REASON_TINY_FRAGMENT : REASON_NONE;
 }
 
 /* RFC 8200 section 4. Lengths are in 8-byte units after the first 8 bytes; in AH, 4-byte units. */
@@ -186,6 +199,7 @@ static __always_inline enum reason parse_ipv6(FRAME *ctx, struct packet *packet)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv6 *ip = data + (packet->offset & IP_AT_MOST);
+	enum reason reason;
 
 	if ((void *)(ip + 1) > end)
 		return REASON_TRUNCATED;
@@ -202,20 +216,10 @@ static __always_inline enum reason parse_ipv6(FRAME *ctx, struct packet *packet)
 		packet->source[word] = ip->source[word];
 		packet->destination[word] = ip->destination[word];
 	}
-	return parse_extensions(ctx, packet);
-}
-
-/*
- * A first fragment that ends before the TCP flags, or a later one that begins there, would let a
- * connection evade signatures on ports or flags (RFC 1858, RFC 3128).
- */
-static __always_inline int is_tiny_fragment(struct packet *packet)
-{
-	u32 offset = packet->fragment & IPV6_OFFSET;
-
-	if ((packet->protocol & 255) != PROTOCOL_TCP || !packet->fragment)
-		return 0;
-	return offset == 8 || (!offset && (s32)(packet->end - packet->offset) < TCP_TO_FLAGS);
+	reason = parse_extensions(ctx, packet);
+	if (!reason && is_tiny_fragment(packet))
+		return REASON_TINY_FRAGMENT;
+	return reason;
 }
 
 static __always_inline enum reason parse(FRAME *ctx, struct packet *packet)
@@ -226,14 +230,8 @@ static __always_inline enum reason parse(FRAME *ctx, struct packet *packet)
 	if (reason)
 		return reason;
 	if (type == network16(ETHERTYPE_IPV4))
-		reason = parse_ipv4(ctx, packet);
-	else if (type == network16(ETHERTYPE_IPV6))
-		reason = parse_ipv6(ctx, packet);
-	else
-		return REASON_LINK;
-	if (!reason && is_tiny_fragment(packet))
-		return REASON_TINY_FRAGMENT;
-	return reason;
+		return parse_ipv4(ctx, packet);
+	return type == network16(ETHERTYPE_IPV6) ? parse_ipv6(ctx, packet) : REASON_LINK;
 }
 
 #endif

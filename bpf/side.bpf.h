@@ -36,20 +36,17 @@ static __always_inline u32 side_ipv6(__be32 *source)
 
 static __always_inline int is_known_ipv4(__be32 source)
 {
-	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2), index = unit / 64;
-	u64 *word = side_units4.lookup(&index);
+	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2);
 
-	return word && bit_of(word, unit);
+	return bit_of(sided4_values() + unit / 64, unit);
 }
 
 /* Sources not in 2000::/3 are not on the Internet (RFC 4291 section 2.4): always use the trie. */
 static __always_inline int is_known_ipv6(__be32 first)
 {
 	u32 top = host32(first), unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
-	u32 index = unit / 64;
-	u64 *word = side_units6.lookup(&index);
 
-	return word && (top >> 29 != 1 || bit_of(word, unit));
+	return top >> 29 != 1 || bit_of(sided6_values() + unit / 64, unit);
 }
 
 /* Of ICMP (RFC 792) or ICMPv6 (RFC 4443). */
@@ -101,8 +98,7 @@ static __always_inline void *behind_link(struct xdp_md *ctx, __be16 *type)
 static __always_inline int is_spoofed(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end, *ip;
-	u32 side = SIDE_UNKNOWN, zero = 0;
-	struct control *control;
+	u32 side = SIDE_UNKNOWN;
 	__be16 type = 0;
 
 	ip = behind_link(ctx, &type);
@@ -125,8 +121,7 @@ static __always_inline int is_spoofed(struct xdp_md *ctx)
 		if (side == SIDE_INSIDE && is_of_gateway6(header, end))
 			return 0;
 	}
-	control = controls.lookup(&zero);
-	return side == SIDE_INSIDE && control && !control->bypass;
+	return side == SIDE_INSIDE && !controls_values()->bypass;
 }
 
 /* An unspecified source is allowed only for address configuration (see link.h). */

@@ -18,10 +18,22 @@ static __always_inline u32 next_slot(u32 *value)
 	return whole;
 }
 
+static __always_inline u64 key4(u32 address, u32 length)
+{
+	return (u64)address << 6 | length;
+}
+
+/* Whether a prefix that is longer than a unit of `near` may be listed. */
+static __always_inline int may_list4(struct control *control, struct near4 *near, u32 address,
+				     u32 length)
+{
+	return near->hashes >> (key4(address, length) * control->seeds[1] >> 59) & 1;
+}
+
 /* The value of exactly this prefix, 0 if it is not listed; searches its one or two buckets. */
 static __always_inline u32 find4(struct control *control, u32 address, u32 length)
 {
-	u64 key = (u64)address << 6 | length;
+	u64 key = key4(address, length);
 	u32 log2 = size_of(control, 0);
 	u32 index = bucket_of(key * control->seeds[0], log2), value;
 	struct bucket *bucket = cells4.lookup(&index);
@@ -58,25 +70,14 @@ static __always_inline u32 source_ipv4(struct xdp_md *ctx, struct search *search
 				       struct packet *packet)
 {
 	u32 address = host32(search->source[0]);
-	u32 unit = address >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	struct near4 *near = near4_values() + (address >> (32 - NEAR4_UNITS_LOG2));
 	struct control *control = search->control;
-	u32 value = 0, left, length;
-	struct near4 *near;
-	u32 reason;
-	u64 *word, hash;
+	u32 value = 0, left, length, prefix, reason;
 
-	word = front4.lookup(&index);
-	if (!word)
-		return REASON_FAULT;
-	if (!bit_of(word, unit))
+	if (!bit_of(&near->front, address >> (32 - FRONT_UNITS_LOG2)))
 		return REASON_NO_RULE;
 	read_exemptions(ctx, search, packet);
-	unit = address >> (32 - NEAR4_UNITS_LOG2);
-	near = near4.lookup(&unit);
-	if (!near)
-		return REASON_FAULT;
-	hash = ((u64)address << 6 | 32) * control->seeds[1];
-	if (near->singles >> (hash >> 59) & 1)
+	if (may_list4(control, near, address, 32))
 		value = find4(control, address, 32);
 	left = near->lengths | control->whole[0] << 31;
 	for (int step = 0; step < SEARCH4_MAX; step++) {
@@ -85,8 +86,9 @@ static __always_inline u32 source_ipv4(struct xdp_md *ctx, struct search *search
 				return REASON_NO_RULE;
 			length = 31 - lowest_bit(left);
 			left &= left - 1;
-			value =
-			    find4(control, (u64)address >> (32 - length) << (32 - length), length);
+			prefix = (u64)address >> (32 - length) << (32 - length);
+			if (length <= NEAR4_UNITS_LOG2 || may_list4(control, near, prefix, length))
+				value = find4(control, prefix, length);
 		}
 		if (value) {
 			reason = eval_slot(search, next_slot(&value));
@@ -131,31 +133,23 @@ static __always_inline u32 source_ipv6(struct xdp_md *ctx, struct search *search
 				       struct packet *packet)
 {
 	u32 top = host32(search->source[0]), value = 0, base = 127 + search->opaque_zero, length;
-	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2), index = unit / 64;
+	u32 unit = top * 0x9e3779b1 >> (32 - FRONT_UNITS_LOG2);
 	struct control *control = search->control;
 	struct address6 address, prefix;
 	struct near6 *near;
 	u32 reason;
-	u64 *word, left;
+	u64 left;
 
-	word = front6.lookup(&index);
-	if (!word)
-		return REASON_FAULT;
-	if (!bit_of(word, unit))
+	if (!bit_of(front6_values() + unit / 64, unit))
 		return REASON_NO_RULE;
 	read_exemptions(ctx, search, packet);
-	index = unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2);
+	near = near6_values() + (unit >> (FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2));
 	address.high = (u64)top << 32 | host32(search->source[1]);
 	address.low = (u64)host32(search->source[2]) << 32 | host32(search->source[3]);
-	near = near6.lookup(&index);
-	if (!near)
-		return REASON_FAULT;
 	if (near->shorter >> NEAR6_SINGLES) {
 		unit = hash6(control->seeds, &address, 128) * control->seeds[2] >>
 		       (64 - SINGLE6_UNITS_LOG2);
-		index = unit / 64;
-		word = single6.lookup(&index);
-		if (word && bit_of(word, unit))
+		if (bit_of(single6_values() + unit / 64, unit))
 			value = find6(control, &address, 128);
 	}
 	left = near->longer;

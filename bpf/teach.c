@@ -11,6 +11,7 @@
 #define LOAD_BYTES 26 /* Linux 4.5 */
 
 #include "fields.h"
+#include "values.h"
 #include "memory.h"
 #include "services.h"
 
@@ -39,13 +40,16 @@ enum lesson {
 
 BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 
-/* Helpers 39 and 160. */
+VALUES(struct control, controls)
+
+/* Helper 39. */
 static long (*pull_data)(struct __sk_buff *ctx, u32 length) = (void *)39;
-static u64 (*coarse_ns)(void) = (void *)160;
+
+#include "tick.bpf.h"
 
 static __always_inline u64 rules_ns(void)
 {
-	return coarse_ns();
+	return tick_ns();
 }
 
 #include "flows.bpf.h"
@@ -235,17 +239,17 @@ static __always_inline void count_taken_up(struct control *control, struct packe
 
 int teach(struct __sk_buff *ctx)
 {
-	u32 zero = 0, ports = 0;
+	u32 ports = 0;
 	struct transport head = {};
 	u64 *cell;
-	struct control *control = controls.lookup(&zero);
+	struct control *control = controls_values();
 	struct packet packet = {};
 	enum lesson lesson;
 	int opening, unknown;
 	u64 hash;
 
 	/* a packet that turns round here came from outside, and so did its addresses */
-	if (!control || ctx->ingress_ifindex == ctx->ifindex)
+	if (ctx->ingress_ifindex == ctx->ifindex)
 		return GO_ON;
 	if (ctx->data_end - ctx->data < HEADERS_BYTES && ctx->data_end - ctx->data < ctx->len)
 		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);

@@ -8,7 +8,7 @@ A block is the text between `<!-- bench: NAME -->` and `<!-- end -->`.
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.peers import figures as peers
@@ -27,7 +27,8 @@ _HOWS = {  # the columns of the packet table, by the end of a case's name
 _WHERE = ("easy", "hardest", "match at the first", "match at the last")
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int]) -> str:
+    """A table in Markdown; `right` are the columns of figures."""
     rule = ["--:" if at in right else "---" for at in range(len(head))]
     lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
     return "\n".join(lines)
@@ -58,7 +59,7 @@ def bars(results: Taken) -> str:
                     if bar["limit"] is not None:
                         yield [part, *_compared(entry, bar)]
 
-    return _table(("part", "case", "figure", "bar", ""), rows(), (2, 3))
+    return table(("part", "case", "figure", "bar", ""), rows(), (2, 3))
 
 
 def _compared(entry: Entry, bar: Entry) -> list[str]:
@@ -92,8 +93,8 @@ def packet(results: Taken) -> str:
         rows.append([f"*{_sized(cost)}*", *(cells.get(how, "") for how in _HOWS)])
     floors = [entry for entry in results.part("packet") if entry["case"].startswith("bare")]
     medians = ", ".join(f"{entry['case'][6:]} {entry['median']:.1f} ns" for entry in floors)
-    table = _table(("filter", *_HOWS.values()), rows, range(1, 1 + len(_HOWS)))
-    return f"{table}\n\nThe bare drop itself: {medians}."
+    costs = table(("filter", *_HOWS.values()), rows, range(1, 1 + len(_HOWS)))
+    return f"{costs}\n\nThe bare drop itself: {medians}."
 
 
 def _sized(cost: peers.Cost) -> str:
@@ -108,7 +109,7 @@ def veth(results: Taken) -> str:
     rows += [
         [f"*{what}*", figure(mpps), "", f"{1000 / mpps:.0f}"] for what, mpps in peers.VETH.items()
     ]
-    return _table(("case", "Mpps", "rounds", "ns a packet"), rows, (1, 2, 3))
+    return table(("case", "Mpps", "rounds", "ns a packet"), rows, (1, 2, 3))
 
 
 def bridge(results: Taken) -> str:
@@ -116,7 +117,7 @@ def bridge(results: Taken) -> str:
         [entry["case"], f"{figure(entry['median'])} {entry['unit']}", _spread(entry)]
         for entry in results.part("bridge")
     ]
-    return _table(("case", "median", "rounds"), rows, (1, 2))
+    return table(("case", "median", "rounds"), rows, (1, 2))
 
 
 def control(results: Taken) -> str:
@@ -126,7 +127,7 @@ def control(results: Taken) -> str:
     ]
     rows += [[f"*{what}: load 1,000,000*", f"{value} s", ""] for what, value in peers.LOAD.items()]
     rows += [[f"*{what}: one more*", f"{value} ms", ""] for what, value in peers.ONE_MORE.items()]
-    return _table(("case", "median", "rounds"), rows, (1, 2))
+    return table(("case", "median", "rounds"), rows, (1, 2))
 
 
 def _spread(entry: Entry) -> str:
@@ -146,8 +147,8 @@ def signature(results: Taken) -> str:
     rows = [
         [what, *(_signed(costs.get(how)) for how in _WHERE)] for what, costs in costs_of.items()
     ]
-    table = _table(("in force", *_WHERE), rows, range(1, 1 + len(_WHERE)))
-    return f"{table}\n\n{'; '.join(rest)} (the first one over the bare drop)."
+    costs = table(("in force", *_WHERE), rows, range(1, 1 + len(_WHERE)))
+    return f"{costs}\n\n{'; '.join(rest)} (the first one over the bare drop)."
 
 
 BLOCKS = {
@@ -161,11 +162,13 @@ BLOCKS = {
 }
 
 
-def filled(page: str, results: Taken) -> str:
+def filled(
+    page: str, results: Taken, blocks: Mapping[str, Callable[[Taken], str]] = BLOCKS
+) -> str:
     """The page with the text of every block replaced."""
 
     def block(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{BLOCKS[match[2]](results)}\n{match[3]}"
+        return f"{match[1]}\n{blocks[match[2]](results)}\n{match[3]}"
 
     return re.sub(r"(<!-- bench: (\w+) -->).*?(<!-- end -->)", block, page, flags=re.DOTALL)
 

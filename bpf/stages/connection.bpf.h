@@ -58,7 +58,7 @@ static __always_inline u32 by_connection(struct xdp_md *ctx, struct search *sear
 	enum reason why;
 	struct hits *hit;
 
-	if (!asked || !scratch || !search->control || parse_again(ctx, scratch))
+	if (!asked || !scratch || (!asked->parsed && parse_again(ctx, scratch)))
 		return REASON_FAULT;
 	measure(ctx, search, scratch->packet.end);
 	slot = asked->slot;

@@ -13,8 +13,8 @@ static __always_inline int explain_source(struct xdp_md *ctx, int outside)
 	explanation->behind_met = 0;
 	search.outside = outside;
 	if (outside && is_spoofed(ctx))
-		return leave(ctx, &search, REASON_SPOOFED);
-	return leave(ctx, &search, by_source(ctx, &search));
+		return leave_early(ctx, &search, REASON_SPOOFED);
+	return filter(ctx, &search);
 }
 
 int explain(struct xdp_md *ctx)
@@ -35,7 +35,7 @@ int explain_signatures(struct xdp_md *ctx)
 
 	if (!explanation)
 		return XDP_ABORTED;
-	return leave(ctx, &search, by_signature(ctx, &search));
+	return leave(ctx, &search, by_signature(ctx, &search), 1);
 }
 
 int explain_connection(struct xdp_md *ctx)
@@ -46,5 +46,5 @@ int explain_connection(struct xdp_md *ctx)
 
 	if (!explanation)
 		return XDP_ABORTED;
-	return leave(ctx, &search, by_connection(ctx, &search));
+	return leave(ctx, &search, by_connection(ctx, &search), 1);
 }

@@ -183,11 +183,11 @@ int observe(struct xdp_md *ctx)
 	u32 zero = 0, bytes = frame_length(ctx), reason, every, weight, mask;
 	struct pending *asked = pending.lookup(&zero);
 	struct scratch *scratch = scratches.lookup(&zero);
-	struct control *control = controls.lookup(&zero);
+	struct control *control = controls_values();
 	struct pace *pace = paces.lookup(&zero);
 	struct hits *counter;
 
-	if (!asked || !scratch || !control || !pace)
+	if (!asked || !scratch || !pace)
 		return pass_on(ctx, XDP_PASS);
 	reason = asked->reason;
 	counter = counters.lookup(&reason);

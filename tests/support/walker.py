@@ -35,7 +35,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray 
     sizes["rates"] = RATE.itemsize * Constants.SIGNATURES_MAX
     sizes["buckets"] = 8 * BUCKETS_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256
-    sizes |= dict.fromkeys(("side_units4", "side_units6"), (1 << SIDE_UNITS_LOG2) // 8)
+    sizes |= dict.fromkeys(("sided4", "sided6"), (1 << SIDE_UNITS_LOG2) // 8)
     return {name: mmap(-1, size) if size else bytearray() for name, size in sizes.items()}
 
 
@@ -66,18 +66,16 @@ def search(
 def values4(memory: Memory, address: bytes) -> Iterator[int]:
     """The values found for an IPv4 address, longest prefix first."""
     filters, number = memory.source.tables[4].filters, int.from_bytes(address, "big")
-    front, near = (array.reshape(-1) for array in filters.arrays())
-    unit = number >> 8
-    if not front[unit >> 3] >> (unit & 7) & 1:
+    (near,) = filters.arrays()
+    front, rest = (int(word) for word in near[number >> 14])
+    if not front >> (number >> 8 & 63) & 1:
         return
-    unit = number >> 14
-    lengths, singles = int(near[2 * unit]), int(near[2 * unit + 1])
-    bit = ((number << 6 | 32) * memory.seeds[1] & MASK) >> 59
-    if singles >> bit & 1:
-        yield find4(memory, number, 32)
-    for length in range(31, -1, -1):
-        if memory.whole[0] if length == 0 else lengths >> (31 - length) & 1:
-            yield find4(memory, number >> (32 - length) << (32 - length), length)
+    lengths, hashes = rest & 0xFFFFFFFF | memory.whole[0] << 31, rest >> 32
+    for length in range(32, -1, -1):
+        prefix = number >> (32 - length) << (32 - length)
+        bit = ((prefix << 6 | length) * memory.seeds[1] & MASK) >> 59
+        if (length == 32 or lengths >> (31 - length) & 1) and (length <= 18 or hashes >> bit & 1):
+            yield find4(memory, prefix, length)
 
 
 def buckets(memory: Memory, family: int, hashes: tuple[int, int]) -> Iterator[list[int]]:

@@ -110,7 +110,7 @@ class Pending(Wire):
     """What the next stage needs to know about a packet; `lost` counts captures that had no room."""
 
     C_NAME: ClassVar[str] = "pending"
-    FORMAT: ClassVar[str] = "IIQQII"
+    FORMAT: ClassVar[str] = "IIQQIHH"
 
     reason: int
     slot: int
@@ -118,6 +118,7 @@ class Pending(Wire):
     monitored: int
     decided: int
     knows: int
+    parsed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ _OTHERS = (
     "strata",
     "volumes",
     "scratches",
+    "ticks",
     *_FLOWS,
     *_STATISTICS,
     *_RINGS,

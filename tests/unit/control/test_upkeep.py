@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.fakes import (
@@ -177,8 +178,9 @@ def test_the_front_filters_are_repainted_after_enough_removals(
         place(control, ask("10.1.0.1"))
         upkeep(control, clock, seconds=61, steps=200)
         upkeep(control, clock, steps=200)
-        front = datapath.memory_of["front4"]
-        assert [front[(10 << 16 | net) >> 3] >> (net & 7) & 1 for net in (5, 256)] == [0, 1]
+        near = np.frombuffer(datapath.memory_of["near4"], np.uint64)[::2]
+        marked = [int(near[(10 << 16 | net) >> 6]) >> (net & 63) & 1 for net in (5, 256)]
+        assert marked == [0, 1]
         assert datapath.decide(bytes((10, 1, 0, 1)), clock.ns) is Reason.DROPPED
 
 

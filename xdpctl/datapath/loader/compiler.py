@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from xdpctl.errors import CompileError, ConfigError
 _MISSING = """The package has no compiled filter for these settings, and {python} cannot import bcc.
 bcc comes from the distribution, not from the package index ("bcc" there is another project):
   {remedy}"""
-_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; source register 1: a map descriptor
+_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; by the source register:
+_NUMBER, _DESCRIPTOR, _VALUES = 0x00, 0x10, 0x20  # a number, a map, the only value of a map
 SHARED, _SHARED = "shared", 0x64776C66  # the number in bpf/behind.bpf.h that is no map
 _MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
@@ -47,6 +48,8 @@ class Program:
 
     def linked(self, fds: Mapping[str, int], shared: bool = False) -> bytes:
         """The instructions with each map reference set to the descriptor `fds[name]`.
+
+        A reference is to the map, or to its values; the kernel tells them apart by the register.
 
         `shared`: what passes goes on to another tool's program, if there is one.
         """
@@ -108,15 +111,21 @@ def images_dir() -> Path:
     return Path(str(files("xdpctl"))) / "images"
 
 
-def compile_now(request: Request) -> Any:
+def compile_changed(request: Request, source: Path) -> Compiled:
+    """Compile a file of another folder than bpf/, which nothing caches."""
+    return _read(compile_now(request, source))
+
+
+def compile_now(request: Request, source: Path | None = None) -> Any:
     """Compile in a child process; the result, as JSON."""
+    source = source or source_dir()
     child = subprocess.run(  # noqa: S603  # the command is fixed: this module
         python("xdpctl.datapath.loader.compiler"),
-        input=json.dumps(asdict(request)),
+        input=json.dumps({**asdict(request), "source": str(source)}),
         capture_output=True,
         text=True,
         cwd="/",
-        env={**os.environ, "BCC_KERNEL_SOURCE": str(source_dir() / "headers")},
+        env={**os.environ, "BCC_KERNEL_SOURCE": str(source / "headers")},
     )
     if child.returncode:
         raise CompileError(
@@ -148,18 +157,33 @@ def _spliced(path: Path) -> str:
     return "\n".join([f'#line 1 "{path}"', *lines, ""])
 
 
-def _references(code: bytes, names: Mapping[int, str]) -> list[tuple[int, str]]:
+def _references(code: bytearray, names: Mapping[int, str]) -> list[tuple[int, str]]:
+    """Where `code` refers to maps. A map's name as a number becomes a reference to its values."""
     references, offset = [], 0
     while offset < len(code):
         opcode, registers, _, immediate = struct.unpack_from("<BBhi", code, offset)
         if opcode == _LOAD_MAP:
-            if registers >> 4 == 1:
+            kind, letters = registers & 0xF0, code[offset + 4 : offset + 8]
+            name = (letters + code[offset + 12 : offset + 16]).rstrip(b"\0").decode("latin-1")
+            if kind == _DESCRIPTOR:
                 references.append((offset, names[immediate]))
             elif immediate == _SHARED:
                 references.append((offset, SHARED))
+            elif kind == _NUMBER and name in names.values():
+                code[offset + 1] = registers | _VALUES
+                code[offset + 12 : offset + 16] = bytes(4)
+                references.append((offset, name))
             offset += 8
         offset += 8
     return references
+
+
+def _shape(shape: MapShape, addressed: bool) -> MapShape:
+    """With `addressed`, all elements are in one value, since only then has a map an address."""
+    if not addressed:
+        return shape
+    element = (shape.value_size + 7) // 8 * 8
+    return replace(shape, value_size=element * shape.max_entries, max_entries=1)
 
 
 def _child() -> None:
@@ -171,7 +195,7 @@ def _child() -> None:
         raise SystemExit(
             _MISSING.format(python=sys.executable, remedy=extras.bcc_remedy())
         ) from None
-    source = source_dir()
+    source = Path(request["source"])
     flags = [f"-I{source}", "-Wall"]
     flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
     try:
@@ -183,11 +207,13 @@ def _child() -> None:
     for index in range(bcc.lib.bpf_num_tables(module.module)):
         name = bcc.lib.bpf_table_name(module.module, index)
         fds[bcc.lib.bpf_table_fd(module.module, name)] = name.decode()
-    programs = {}
+    programs, addressed = {}, set()
     for name in request["programs"]:
-        code = module.dump_func(name)
-        programs[name] = (code.hex(), _references(code, fds))
-    maps = {name: map_shape(fd) for fd, name in fds.items()}
+        code = bytearray(module.dump_func(name))
+        references = _references(code, fds)
+        addressed |= {of for at, of in references if code[at + 1] & 0xF0 == _VALUES}
+        programs[name] = (code.hex(), references)
+    maps = {name: _shape(map_shape(fd), name in addressed) for fd, name in fds.items()}
     shapes = {
         name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags) for name, s in maps.items()
     }

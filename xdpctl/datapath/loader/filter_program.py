@@ -82,8 +82,7 @@ def compile_filter(
     then has no room. With `rehearsal`, limits use the clock of a recording, see bpf/clock.bpf.h.
     """
     request = filter_request(flows, rehearsal, layer)
-    compiled = compile_source(request, _cache_of(cache, layer))
-    return replace(compiled, maps=_sized(compiled.maps, capacity))
+    return sized(compile_source(request, _cache_of(cache, layer)), capacity)
 
 
 def filter_request(
@@ -107,8 +106,12 @@ def is_shipped(flows: FlowSettings | None) -> bool:
     return all((images_dir() / request.image()).is_file() for request in requests)
 
 
+def sized(compiled: Compiled, capacity: Capacity) -> Compiled:
+    """The same with maps that have room for these capacities, which no program depends on."""
+    return replace(compiled, maps=_sized(compiled.maps, capacity))
+
+
 def _sized(shapes: Mapping[str, MapShape], capacity: Capacity) -> dict[str, MapShape]:
-    """The shapes of the maps with room for these capacities, which no program depends on."""
     slots = capacity.rules + SlotNumber.FIRST
     entries = {
         "slots": slots,

@@ -29,7 +29,7 @@ class Hashed(NamedTuple):
 class Table(ABC):
     """The prefixes of one family, in the maps' memory.
 
-    `memory` has `front`, `near`, `cells` and, for IPv6, `single` and `entries`. `control` is the
+    `memory` has `near`, `cells` and, for IPv6, `front`, `single` and `entries`. `control` is the
     CONTROL record in its map's memory. `grace` waits until no packet still uses data that was read
     before the call.
     """
@@ -166,18 +166,18 @@ class Table(ABC):
 
     def mark(self, keys: Keys) -> None:
         """Set the filters' bits for these prefixes, so that packets reach their cells."""
-        hashes = self._single_hashes(keys)
+        hashes = self._narrow_hashes(keys)
         if not self.family.lengths(keys).all():
             self._whole[0] = 1
         for filters in filter(None, (self.filters, self._repainted)):
             filters.mark(keys, hashes)
 
-    def _single_hashes(self, keys: Keys) -> Words:
-        """The filters' hashes of the single addresses among the keys."""
-        return self._hash_single(keys[self.family.lengths(keys) == self.family.bits])
+    def _narrow_hashes(self, keys: Keys) -> Words:
+        """The hashes of those keys that the filters note by their hash."""
+        return self._hash_narrow(keys[self.family.lengths(keys) >= self.filters.narrow])
 
     @abstractmethod
-    def _hash_single(self, keys: Keys) -> Words: ...
+    def _hash_narrow(self, keys: Keys) -> Words: ...
 
     def scan(self) -> Iterator[tuple[Keys, Numbers]]:
         """All prefixes and their values, some buckets at a time; the keys are not sorted."""
@@ -201,7 +201,7 @@ class Table(ABC):
                 memory = {name: bytearray(size) for name, size in sizes.items()}
                 repainted = self._repainted = self._filters(memory)
                 for keys, _ in self.scan():
-                    repainted.mark(keys, self._single_hashes(keys))
+                    repainted.mark(keys, self._narrow_hashes(keys))
                     whole |= not self.family.lengths(keys).all()
                     yield
             self._take_over(repainted, whole, clear)

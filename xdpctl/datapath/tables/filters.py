@@ -2,7 +2,8 @@
 """Filters: bit arrays that packets read before the cells, to skip needless look-ups.
 
 `front` says that something is listed near an address. `near` says which prefix lengths are listed
-there, and the hashes of single addresses. A superfluous bit costs a look-up; a missing bit would
+there, and has the hashes of narrow prefixes; of IPv4 it has `front`, too, so that both are in one
+cache line. A superfluous bit costs a look-up; a missing bit would
 hide an entry. So bits are set before an entry is added, and only a repaint, which reads all
 entries, clears bits.
 """
@@ -28,9 +29,10 @@ _SPREAD = 1 << 12  # units; prefixes of up to this size are marked together, wid
 _WIDEST6 = 16  # a shorter IPv6 prefix marks everything
 _AT_ONCE = 1 << 20  # units in one step
 _FRONT_BYTES = (1 << FRONT_UNITS_LOG2) // 8
+_EVERY = (1 << 64) - 1  # the /24s of a /18
 
 SIZES = {  # bytes of each array
-    4: {"front": _FRONT_BYTES, "near": 8 << NEAR4_UNITS_LOG2},
+    4: {"near": 16 << NEAR4_UNITS_LOG2},
     6: {
         "front": _FRONT_BYTES,
         "near": 16 << NEAR6_UNITS_LOG2,
@@ -65,19 +67,20 @@ class Filters(ABC):
     """The filters of one family, in buffers of SIZES bytes."""
 
     family: Family
+    narrow: int  # the least length of prefixes that have a bit by their hash
 
     def mark(self, keys: Keys, hashes: Hashes) -> None:
-        """Set the bits for these prefixes; `hashes` are those of the single addresses."""
+        """Set the bits for these prefixes; `hashes` are those of the narrow ones."""
         lengths = self.family.lengths(keys)
         for length in np.unique(lengths).tolist():
             self._mark(keys[lengths == length], length)
-        self._single(keys[lengths == self.family.bits], hashes)
+        self._hashed(keys[lengths >= self.narrow], hashes)
 
     @abstractmethod
     def _mark(self, keys: Keys, length: int) -> None: ...
 
     @abstractmethod
-    def _single(self, keys: Keys, hashes: Hashes) -> None: ...
+    def _hashed(self, keys: Keys, hashes: Hashes) -> None: ...
 
     @abstractmethod
     def arrays(self) -> tuple[NDArray[Any], ...]:
@@ -85,43 +88,44 @@ class Filters(ABC):
 
 
 class Filters4(Filters):
-    """IPv4: a bit for each /24, and a `near` record for each /18."""
+    """IPv4: a `near` record for each /18, with a bit for each of its 64 /24s."""
 
     family = V4
+    narrow = NEAR4_UNITS_LOG2 + 1
 
-    def __init__(self, front: Any, near: Any) -> None:
-        self.front = np.frombuffer(front, np.uint8)
-        self.near = np.frombuffer(near, np.uint32).reshape(-1, 2)
+    def __init__(self, near: Any) -> None:
+        self.near = np.frombuffer(near, np.uint64).reshape(-1, 2)
+        parts = self.near.view(np.uint32)
+        self.front, self.lengths, self.hashes = self.near[:, 0], parts[:, 2], parts[:, 3]
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """The memory of each filter."""
-        return self.front, self.near
+        return (self.near,)
 
     def _mark(self, keys: Keys, length: int) -> None:
         addresses = addresses4(keys)
-        units = addresses >> np.uint64(32 - FRONT_UNITS_LOG2)
-        if length > FRONT_UNITS_LOG2 - 3:  # within one byte
-            run = (1 << (1 << max(0, FRONT_UNITS_LOG2 - length))) - 1
-            values = np.left_shift(run, units & np.uint64(7)).astype(np.uint8)
-            np.bitwise_or.at(self.front, (units >> np.uint64(3)).astype(np.int64), values)
+        units = addresses >> np.uint64(32 - NEAR4_UNITS_LOG2)
+        count = 1 << max(0, NEAR4_UNITS_LOG2 - length)
+        if length > NEAR4_UNITS_LOG2:
+            run = np.uint64((1 << (1 << max(0, FRONT_UNITS_LOG2 - length))) - 1)
+            first = addresses >> np.uint64(32 - FRONT_UNITS_LOG2) & np.uint64(63)
+            np.bitwise_or.at(self.front, units.astype(np.int64), run << first)
         else:
-            count = 1 << (FRONT_UNITS_LOG2 - 3 - length)
-            _fill(self.front, units >> np.uint64(3), count, 255)
+            _fill(self.front, units, count, _EVERY)
         if 0 < length < 32:
-            units = addresses >> np.uint64(32 - NEAR4_UNITS_LOG2)
-            count = 1 << max(0, NEAR4_UNITS_LOG2 - length)
-            _fill(self.near[:, 0], units, count, 1 << (31 - length))
+            _fill(self.lengths, units, count, 1 << (31 - length))
 
-    def _single(self, keys: Keys, hashes: Hashes) -> None:
+    def _hashed(self, keys: Keys, hashes: Hashes) -> None:
         units = addresses4(keys) >> np.uint64(32 - NEAR4_UNITS_LOG2)
         bits = np.left_shift(np.uint32(1), (hashes >> np.uint64(59)).astype(np.uint32))
-        np.bitwise_or.at(self.near[:, 1], units.astype(np.int64), bits)
+        np.bitwise_or.at(self.hashes, units.astype(np.int64), bits)
 
 
 class Filters6(Filters):
     """IPv6: a bit and a `near` record for each hash of an address's first 32 bits."""
 
     family = V6
+    narrow = 128
 
     def __init__(self, front: Any, near: Any, single: Any) -> None:
         self.front = np.frombuffer(front, np.uint8)
@@ -150,5 +154,5 @@ class Filters6(Filters):
             rows = (units >> np.uint64(FRONT_UNITS_LOG2 - NEAR6_UNITS_LOG2)).astype(np.int64)
             np.bitwise_or.at(self.near[:, column], rows, np.uint64(1 << bit))
 
-    def _single(self, keys: Keys, hashes: Hashes) -> None:
+    def _hashed(self, keys: Keys, hashes: Hashes) -> None:
         _set(self.single, hashes >> np.uint64(64 - SINGLE6_UNITS_LOG2))

@@ -20,13 +20,13 @@ class Table4(Table):
         self.filters = self._filters(memory)
 
     def _filters(self, memory: Mapping[str, Any]) -> Filters:
-        return Filters4(memory["front"], memory["near"])
+        return Filters4(memory["near"])
 
     def hashed(self, keys: Keys) -> Hashed:
         """See Table. The key of a cell is the prefix itself."""
         return Hashed(keys, keys * self._seeds[0], keys * self._seeds[1])
 
-    def _hash_single(self, keys: Keys) -> Words:
+    def _hash_narrow(self, keys: Keys) -> Words:
         return np.asarray(keys * self._seeds[1])
 
     def find(self, keys: Keys) -> Places:

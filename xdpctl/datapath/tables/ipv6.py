@@ -69,7 +69,7 @@ class Table6(Table):
         x = ((x ^ x >> np.uint64(32)) + low) * self._seeds[1]
         return np.asarray(x ^ x >> np.uint64(29))
 
-    def _hash_single(self, keys: Keys) -> Words:
+    def _hash_narrow(self, keys: Keys) -> Words:
         return np.asarray(self._hash(keys) * self._seeds[2])
 
     def find(self, keys: Keys) -> Places:

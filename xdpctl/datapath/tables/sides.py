@@ -17,7 +17,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import DatapathError
 
 Sides = Mapping[Prefix, Side]
-MAPS = ("side_units4", "side_units6")
+MAPS = ("sided4", "sided6")
 TRIES = ("sides4", "sides6")
 _GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/side.bpf.h
 _HASHED = 32  # bits of an IPv6 address that are hashed to a unit

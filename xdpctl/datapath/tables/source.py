@@ -14,7 +14,7 @@ from xdpctl.datapath.tables.ipv6 import Table6
 from xdpctl.datapath.tables.nodes import Nodes, Slots
 
 MAPS = {  # the names of each family's maps, by their role in its table
-    4: {"front": "front4", "near": "near4", "cells": "cells4"},
+    4: {"near": "near4", "cells": "cells4"},
     6: {
         "front": "front6",
         "near": "near6",
