@@ -162,9 +162,7 @@ BLOCKS = {
 }
 
 
-def filled(
-    page: str, results: Taken, blocks: Mapping[str, Callable[[Taken], str]] = BLOCKS
-) -> str:
+def filled(page: str, results: Taken, blocks: Mapping[str, Callable[[Taken], str]] = BLOCKS) -> str:
     """The page with the text of every block replaced."""
 
     def block(match: re.Match[str]) -> str:

@@ -13,7 +13,6 @@ from xdpctl.control.upkeep import Upkeep
 from xdpctl.errors import XdpctlError
 
 _NEARLY_FULL = 32_768  # more than one batch can add
-_IDLE_SECONDS = 0.02
 log = logging.getLogger("xdpctl.controller")
 
 
@@ -48,7 +47,7 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopping:
-            jobs = self._jobs.take(_IDLE_SECONDS)
+            jobs = self._jobs.take(self._upkeep.rest())
             if jobs:
                 self._serve(jobs)
             try:

@@ -23,6 +23,7 @@ _STEP = 512
 _TRIM_NS = 60_000_000_000  # between two checks of the audit log's size
 _SHELTER_NS = 10_000_000_000  # how long before an accept ends the drop behind it is suspended
 _PAUSE_NS = 2_000_000_000  # between two rounds
+_LEAST_NS = 20_000_000  # between two steps
 _SHARE = 20  # steps take at most this part of the time, 1/20
 _STALE_MIN = 64  # removed entries after which a repaint is worth its time
 _PROBE = "upkeep/probe"
@@ -51,6 +52,11 @@ class Upkeep:
         self._not_before = self._shelter_at_ns = 0
         self._due: dict[Prefix, Cut] = {}  # addresses that an accept lets in until it ends
 
+    def rest(self) -> float:
+        """The seconds until a step is due."""
+        due = min(self._not_before, self._shelter_at_ns)
+        return max(0, due - time.monotonic_ns()) / 1e9
+
     def step(self) -> bool:
         """Do one short step of at most a few milliseconds; return whether it ended a round."""
         began = time.monotonic_ns()
@@ -63,7 +69,7 @@ class Upkeep:
         try:
             ended = next(self._steps)
             if not ended:
-                pause = (time.monotonic_ns() - began) * _SHARE
+                pause = max(_LEAST_NS, (time.monotonic_ns() - began) * _SHARE)
         except Exception:
             self._steps = self._rounds()
             raise

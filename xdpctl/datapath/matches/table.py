@@ -3,6 +3,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class MatchTable:
         self._buckets = np.frombuffer(memory["buckets"], np.uint64)
         self._control = control
         self._grace = grace
-        self._settled = False  # whether no packet can still use the inactive generation
+        self._waiting = ThreadPoolExecutor(1, "grace")  # which begins no thread before it is used
+        self._settled: Future[None] | None = None  # no packet uses the inactive generation then
 
     def rate(self, slot: int) -> Any:
         """The RATE record of a limit's slot."""
@@ -79,12 +81,15 @@ class MatchTable:
 
     def wait_for_packets(self) -> None:
         """Wait until no packet uses the generation that the last install() replaced."""
-        if not self._settled:
-            self._grace()
-            self._settled = True
+        settled, self._settled = self._settled or self._waiting.submit(self._grace), None
+        settled.result()
+        self._settled = settled
 
     def install(self, tables: Tables) -> None:
-        """Write a generation and switch to it atomically: the next packet uses it."""
+        """Write a generation and switch to it atomically: the next packet uses it.
+
+        A grace period begins at once, so that the next call need not wait for a whole one.
+        """
         self.wait_for_packets()
         number = 0 if self._control["armed"] == 2 else 1
         first = number * CLASSES_MAX
@@ -92,7 +97,7 @@ class MatchTable:
         self._bitmaps[number, : len(tables.bitmaps)] = tables.bitmaps
         self._generations[number] = tables.generation
         self._control["armed"] = 0 if tables.empty else number + 1
-        self._settled = False
+        self._settled = self._waiting.submit(self._grace)
 
     def holds(self, tables: Tables) -> bool:
         """Whether the generation in use is equal to these tables."""

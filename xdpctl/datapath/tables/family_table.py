@@ -212,6 +212,8 @@ class Table(ABC):
         if whole and not self._whole[0]:
             self._whole[0], self.lacking = 1, True
         for live, fresh in zip(self.filters.arrays(), painted.arrays(), strict=True):
+            if np.array_equal(live.view(np.uint64), fresh.view(np.uint64)):
+                continue  # nearly always: this is how an idle service spends its time
             if np.any(fresh & ~live):
                 live |= fresh
                 self.lacking = True
