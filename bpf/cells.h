@@ -35,8 +35,8 @@ static __always_inline u32 lowest_bit(u64 x)
 
 /*
  * The value of a key, 0 if no cell of the bucket has it. At most one cell has it, so all matches
- * are or-ed together: there is one path for the verifier, and no branch to mispredict. The lower
- * half is used first, so it nearly always has what is listed.
+ * are or-ed together, without a branch to mispredict. The lower half is used first, so it nearly
+ * always has what is listed, and the search ends there.
  */
 static __always_inline u32 find_in(struct bucket *bucket, u64 key)
 {

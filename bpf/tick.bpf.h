@@ -12,12 +12,13 @@ struct tick {
 
 BPF_F_TABLE("percpu_array", u32, struct tick, ticks, 1, 0);
 
-/* Helpers 118 and 160, Linux 5.5 and 5.11. The verifier replaces the first by a load. */
+/* Helpers 118 and 160, Linux 5.6 and 5.11. The verifier replaces the first by a load. */
 static u64 (*tick_count)(void) = (void *)118;
 static u64 (*coarse_ns)(void) = (void *)160;
 
 /*
- * A CPU may read both while another one moves them on, and then be a tick late until the next one.
+ * A CPU may read both while another one moves on the count but not yet the time. Then its time
+ * stands still until the next tick.
  */
 static __always_inline u64 tick_ns(void)
 {

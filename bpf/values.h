@@ -21,6 +21,7 @@
 #define VALUES(type, map)                                                                          \
 	static __always_inline type *map##_values(void)                                            \
 	{                                                                                          \
+		_Static_assert(sizeof(#map) <= 9, "the name of a map with values is too long");    \
 		type *first;                                                                       \
                                                                                                    \
 		asm volatile("%0 = %1 ll" : "=r"(first) : "i"(LETTERS(#map)));                     \

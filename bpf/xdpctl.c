@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The filter. First, packets that keep the link working pass. Then the most specific prefix that
- * covers the source decides, and then the first signature that matches. Every packet leaves through
- * one exit, which counts it under a reason.
+ * covers the source decides, and then the first signature that matches. Every packet is counted
+ * once, under a reason.
  *
  * `xdpctl` or `outside` is attached to an interface. Signatures and connections are checked by
  * programs that it tail-calls, which cost nothing if there are none. `explain` and its stages share
@@ -271,8 +271,8 @@ static __always_inline int count(struct xdp_md *ctx, struct control *control, u3
 }
 
 /*
- * The only exit, unless another stage has to decide, for which `parsed` says whether a stage has
- * parsed the packet before.
+ * The exit, unless another stage has to decide. `parsed`: a stage has parsed the packet, so that
+ * one need not parse it again.
  */
 static __always_inline int leave(struct xdp_md *ctx, struct search *search, u32 decided, u32 parsed)
 {
@@ -365,7 +365,7 @@ int outside(struct xdp_md *ctx)
 
 	search.outside = 1;
 	if (is_spoofed(ctx))
-		return count(ctx, search.control, REASON_SPOOFED, SLOT_NONE, frame_length(ctx));
+		return leave_early(ctx, &search, REASON_SPOOFED);
 	return heard(ctx, filter(ctx, &search));
 }
 

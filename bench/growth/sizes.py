@@ -77,7 +77,7 @@ def _in_sets(compiled: Compiled, count: int) -> int:
 def of_sets(compiled: Compiled) -> Iterator[Run]:
     """One source in several sets, of which the first decides."""
     for count in SETS:
-        case = Case(PART, f"{count} sets over one source", "ns", BARE)
+        case = Case(PART, f"sets over one source: {count}", "ns", BARE)
         yield Run(case, _in_sets(compiled, count), XDP_DROP, frame_from(_SOURCE))
 
 
@@ -93,10 +93,10 @@ def of_signatures(compiled: Compiled) -> Iterator[Run]:
     """Signatures that all match: the first drops, or all are limits that the packet is within."""
     for count in SIGNATURES:
         fd = armed(compiled, _matching(count), Action.DROP)
-        case = Case(PART, f"{count:,} signatures that match, of which the first drops", "ns", BARE)
+        case = Case(PART, f"signatures that match, of which the first drops: {count:,}", "ns", BARE)
         yield Run(case, fd, XDP_DROP, frame_from(_SOURCE))
     for count in LIMITS:
         limit = Rate(pps=1e9, per_ipv4=32)
         fd = armed(compiled, _matching(count), Action.LIMIT, limit)
-        case = Case(PART, f"{count} limits per source, within each", "ns", BARE)
+        case = Case(PART, f"limits per source, within each: {count}", "ns", BARE)
         yield Run(case, fd, XDP_PASS, frame_from(_SOURCE))

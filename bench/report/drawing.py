@@ -101,7 +101,7 @@ def lines(pane: Any, drawn: Sequence[Line], sizes: Sequence[int]) -> dict[str, A
             style |= {"mfc": "none", "lw": 1}
         if measured:
             (handles[label],) = pane.plot(list(measured), list(measured.values()), **style)
-    pane.set(xscale="log", yscale="log", ylim=(8, 2500), xlim=(sizes[0] / 2, sizes[-1] * 2))
+    pane.set(xscale="log", yscale="log", ylim=(4, 2500), xlim=(sizes[0] / 2, sizes[-1] * 2))
     pane.set_xticks(sizes, [_short(size) for size in sizes])
     pane.set_yticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "1,000"])
     for axis in (pane.xaxis, pane.yaxis):

@@ -294,7 +294,7 @@ int answer(struct xdp_md *ctx)
 	struct pending *asked = pending.lookup(&zero);
 	struct challenge_counts *counts = challenge_counts.lookup(&zero);
 
-	if (!asked || !scratch || !counts || !search.control)
+	if (!asked || !scratch || !counts)
 		return XDP_DROP;
 	verdict = send_answer(ctx, &search, scratch, asked->slot);
 	counts->sent += verdict == XDP_TX;

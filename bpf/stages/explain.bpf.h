@@ -35,7 +35,8 @@ int explain_signatures(struct xdp_md *ctx)
 
 	if (!explanation)
 		return XDP_ABORTED;
-	return leave(ctx, &search, by_signature(ctx, &search), 1);
+	/* not as parsed: packets may come between two stages of this program */
+	return leave(ctx, &search, by_signature(ctx, &search), 0);
 }
 
 int explain_connection(struct xdp_md *ctx)
@@ -46,5 +47,5 @@ int explain_connection(struct xdp_md *ctx)
 
 	if (!explanation)
 		return XDP_ABORTED;
-	return leave(ctx, &search, by_connection(ctx, &search), 1);
+	return leave(ctx, &search, by_connection(ctx, &search), 0);
 }

@@ -53,9 +53,9 @@ class Upkeep:
         self._due: dict[Prefix, Cut] = {}  # addresses that an accept lets in until it ends
 
     def rest(self) -> float:
-        """The seconds until a step is due."""
+        """The seconds until a step is due; there is a little rest between any two."""
         due = min(self._not_before, self._shelter_at_ns)
-        return max(0, due - time.monotonic_ns()) / 1e9
+        return max(_LEAST_NS, due - time.monotonic_ns()) / 1e9
 
     def step(self) -> bool:
         """Do one short step of at most a few milliseconds; return whether it ended a round."""
@@ -69,7 +69,7 @@ class Upkeep:
         try:
             ended = next(self._steps)
             if not ended:
-                pause = max(_LEAST_NS, (time.monotonic_ns() - began) * _SHARE)
+                pause = (time.monotonic_ns() - began) * _SHARE
         except Exception:
             self._steps = self._rounds()
             raise

@@ -2,6 +2,7 @@
 """The parts of the benchmark: sources, bars, the page's tables, the plots."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench import cases, sources
+from bench.growth import steps
 from bench.report import page, plots
 from bench.report.results import Bar, Case, Results
 from bench.report.taken import Taken
@@ -145,3 +147,11 @@ def test_pictures_are_the_same_for_the_same_figures_and_have_no_date(tmp_path: P
 @pytest.mark.parametrize("name", plots.PLOTS)
 def test_the_page_shows_every_picture(name: str) -> None:
     assert f"(img/{name}.svg)" in PAGE.read_text()
+
+
+@pytest.mark.parametrize("name", steps.STEPS)
+def test_the_programs_of_steps_can_still_be_made(tmp_path: Path, name: str) -> None:
+    shutil.copytree(ROOT / "bpf", tmp_path / "bpf")
+    steps.changed(tmp_path / "bpf", steps.STEPS[name])
+    for change in steps.STEPS[name]:
+        assert change.code in (tmp_path / "bpf" / change.file).read_text()

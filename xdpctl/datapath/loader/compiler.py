@@ -207,13 +207,18 @@ def _child() -> None:
     for index in range(bcc.lib.bpf_num_tables(module.module)):
         name = bcc.lib.bpf_table_name(module.module, index)
         fds[bcc.lib.bpf_table_fd(module.module, name)] = name.decode()
-    programs, addressed = {}, set()
+    programs: dict[str, Any] = {}
+    addressed, looked_up = set[str](), set[str]()
     for name in request["programs"]:
         code = bytearray(module.dump_func(name))
         references = _references(code, fds)
-        addressed |= {of for at, of in references if code[at + 1] & 0xF0 == _VALUES}
+        for at, of in references:
+            (addressed if code[at + 1] & 0xF0 == _VALUES else looked_up).add(of)
         programs[name] = (code.hex(), references)
-    maps = {name: _shape(map_shape(fd), name in addressed) for fd, name in fds.items()}
+    found = {name: map_shape(fd) for fd, name in fds.items()}
+    if both := sorted(of for of in addressed & looked_up if found[of].max_entries > 1):
+        raise SystemExit(f"programs reach by VALUES(), and also look up: {', '.join(both)}")
+    maps = {name: _shape(shape, name in addressed) for name, shape in found.items()}
     shapes = {
         name: (s.type, s.key_size, s.value_size, s.max_entries, s.flags) for name, s in maps.items()
     }
@@ -225,7 +230,8 @@ def fingerprint(request: Request) -> str:
     compiler = extras.find_bcc()
     origin = Path(compiler.origin) if compiler and compiler.origin else None
     version = origin and origin.stat().st_mtime_ns
-    return _digest([asdict(request), platform.machine(), str(origin), version])
+    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    return _digest([asdict(request), platform.machine(), str(origin), version, own])
 
 
 def _digest(about: list[Any]) -> str:

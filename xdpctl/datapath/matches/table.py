@@ -3,7 +3,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,28 @@ MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
 def own_bucket(slot: int) -> int:
     """The index of the bucket of a limit that applies to all sources together."""
     return (1 << BUCKETS_LOG2) + (slot - SlotNumber.SIGNATURES) * BUCKET_STRIDE
+
+
+class _GracePeriod:
+    """A grace period that passes in a thread of its own."""
+
+    def __init__(self, grace: Callable[[], None]) -> None:
+        self._grace = grace
+        self._error: OSError | None = None
+        self._thread = Thread(target=self._pass, name="grace", daemon=True)
+        self._thread.start()
+
+    def _pass(self) -> None:
+        try:
+            self._grace()
+        except OSError as error:
+            self._error = error
+
+    def wait(self) -> None:
+        """Wait until it has passed, and its thread has ended; OSError if the kernel refused it."""
+        self._thread.join()
+        if self._error:
+            raise self._error
 
 
 class MatchTable:
@@ -38,8 +60,8 @@ class MatchTable:
         self._buckets = np.frombuffer(memory["buckets"], np.uint64)
         self._control = control
         self._grace = grace
-        self._waiting = ThreadPoolExecutor(1, "grace")  # which begins no thread before it is used
-        self._settled: Future[None] | None = None  # no packet uses the inactive generation then
+        # begun when the inactive generation was replaced: afterwards no packet uses it
+        self._settling: _GracePeriod | None = None
 
     def rate(self, slot: int) -> Any:
         """The RATE record of a limit's slot."""
@@ -81,9 +103,9 @@ class MatchTable:
 
     def wait_for_packets(self) -> None:
         """Wait until no packet uses the generation that the last install() replaced."""
-        settled, self._settled = self._settled or self._waiting.submit(self._grace), None
-        settled.result()
-        self._settled = settled
+        settling, self._settling = self._settling or _GracePeriod(self._grace), None
+        settling.wait()
+        self._settling = settling
 
     def install(self, tables: Tables) -> None:
         """Write a generation and switch to it atomically: the next packet uses it.
@@ -91,13 +113,14 @@ class MatchTable:
         A grace period begins at once, so that the next call need not wait for a whole one.
         """
         self.wait_for_packets()
+        self._settling = None
         number = 0 if self._control["armed"] == 2 else 1
         first = number * CLASSES_MAX
         self._classes[first : first + len(tables.classes)] = tables.classes
         self._bitmaps[number, : len(tables.bitmaps)] = tables.bitmaps
         self._generations[number] = tables.generation
         self._control["armed"] = 0 if tables.empty else number + 1
-        self._settled = self._waiting.submit(self._grace)
+        self._settling = _GracePeriod(self._grace)
 
     def holds(self, tables: Tables) -> bool:
         """Whether the generation in use is equal to these tables."""

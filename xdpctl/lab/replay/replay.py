@@ -193,6 +193,7 @@ def _state(
         return controller.state, _import(controller, rules)
     finally:
         controller.stop()
+        datapath.matches.wait_for_packets()  # no thread of ours may run when judge() forks
 
 
 def _import(controller: Controller, rules: Path | None) -> Imported:
