@@ -150,9 +150,9 @@ union side_key {
  */
 enum front {
 	FRONT_UNITS_LOG2 = 24, /* a bit for each IPv4 /24 or hashed IPv6 /32: set if listed there */
-	NEAR4_UNITS_LOG2 = 18, /* a struct near4 for each IPv4 /18: 4 MiB, the most in 6.1 */
+	NEAR4_UNITS_LOG2 = 18, /* a struct near4 for each IPv4 /18; 4 MiB, as much as 6.1 allows */
 	NEAR6_UNITS_LOG2 = 16, /* a struct near6 for each hash of an IPv6 /32 */
-	SINGLE6_UNITS_LOG2 = 25, /* a bit for each hashed IPv6 address, it may be listed: 4 MiB */
+	SINGLE6_UNITS_LOG2 = 25, /* a bit for each hash of an IPv6 address; 4 MiB, likewise */
 };
 
 /*

@@ -322,8 +322,8 @@ static __always_inline int filter_family(struct xdp_md *ctx, struct search *sear
 }
 
 /*
- * Decides a packet. Each family has its own way to an exit of its own: where ways met, clang would
- * store on each of them what differs between them, which cost a third of the whole.
+ * Decides a packet. Each family has an exit of its own: if their ways met, clang would store on
+ * both what differs between them, which cost every packet 4 ns.
  */
 static __always_inline int filter(struct xdp_md *ctx, struct search *search)
 {

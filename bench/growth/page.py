@@ -4,7 +4,7 @@
 `python -m bench.growth.page growth.json docs/results`
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,8 +79,12 @@ BLOCKS = {"machine": page.machine, "steps": of_steps, "sizes": of_sizes}
 
 
 def main() -> None:
-    figures, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    results, place = read(figures), folder / "nanoseconds.md"
+    parser = argparse.ArgumentParser(prog="bench.growth.page", description=__doc__)
+    parser.add_argument("figures", type=Path, help="what bench.growth wrote")
+    parser.add_argument("folder", type=Path, help="the folder of nanoseconds.md")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    results, place = read(arguments.figures), folder / "nanoseconds.md"
     place.write_text(page.filled(place.read_text(), results, BLOCKS))
     with drawing.style():
         drawing.save(picture(results), folder / "img" / "nanoseconds.svg")

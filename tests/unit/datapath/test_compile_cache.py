@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,3 +102,17 @@ def test_a_shipped_program_needs_no_compiler(
     assert shipped.programs["one"].instructions == bytes.fromhex("95")
     other = replace(REQUEST, defines={"MOST": 5})
     assert other.image() != REQUEST.image()
+
+
+def _load(register: int, number: int) -> bytes:
+    """A load of a number of 64 bits, with this source register."""
+    low, high = number & 0xFFFFFFFF, number >> 32
+    return struct.pack("<BBhI", 0x18, register << 4 | 1, 0, low) + struct.pack("<4xI", high)
+
+
+def test_the_name_of_a_map_becomes_a_reference_to_its_values() -> None:
+    name = int.from_bytes(b"controls", "little")
+    code = bytearray(_load(0, name) + _load(1, 7) + _load(0, name + 1) + _load(0, 7))
+    assert compiler._references(code, {7: "controls"}) == [(0, "controls"), (16, "controls")]
+    assert code[:16] == _load(2, name & 0xFFFFFFFF)
+    assert code[16:] == _load(1, 7) + _load(0, name + 1) + _load(0, 7)

@@ -2,10 +2,9 @@
 """Filters: bit arrays that packets read before the cells, to skip needless look-ups.
 
 `front` says that something is listed near an address. `near` says which prefix lengths are listed
-there, and has the hashes of narrow prefixes; of IPv4 it has `front`, too, so that both are in one
-cache line. A superfluous bit costs a look-up; a missing bit would
-hide an entry. So bits are set before an entry is added, and only a repaint, which reads all
-entries, clears bits.
+there, and has the hashes of narrow prefixes. For IPv4 `front` is a part of `near`, so that both are
+in one cache line. A superfluous bit costs a look-up; a missing bit would hide an entry. So bits are
+set before an entry is added, and only a repaint, which reads all entries, clears bits.
 """
 
 from abc import ABC, abstractmethod
