@@ -56,6 +56,8 @@ class Place:
         self.lab.cable(self.world, "far0", self.box, "out0")
         for host, card, last in ((self.world, "far0", 2), (self.box, "out0", 1)):
             host.ip(f"link set {card} address 02:66:00:00:00:0{last}")
+        # People's packets wait in a queue while the flood fills the cable's ring (Linux 6.16)
+        self.world.sh("tc", "qdisc", "replace", "dev", "far0", "root", "pfifo", "limit", "10000")
         self.world.call(lambda: _receive_answers(pass_fd))
         near = _WORLD if self.kind == "router" else _NEAR
         self.world.ip(f"addr add {near}/24 dev far0")
