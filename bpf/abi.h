@@ -297,6 +297,23 @@ enum class {
 	CLASSES_MAX = 3 << 20, /* per generation: enough for every field of both families */
 };
 
+/* Bytes of the payload of TCP or UDP that a signature compares: up to two windows. */
+enum payload_size {
+	PAYLOAD_BYTES = 64, /* only the first ones are compared */
+	PAYLOAD_WINDOWS = 2,
+	WINDOW_BYTES = 8,
+	HAS_PAYLOAD = 1 << 30, /* in generation.slots: the signature compares bytes, too */
+};
+
+/* A window without bits in its mask is not compared. */
+struct payload {
+	__u64 value[PAYLOAD_WINDOWS]; /* bytes in the order of the packet */
+	__u64 mask[PAYLOAD_WINDOWS];
+	__u32 at[PAYLOAD_WINDOWS];
+	__u32 least; /* bytes that the payload must have */
+	__u32 unused;
+};
+
 /*
  * All bitmaps of a generation are one value of the map, so that one look-up per packet is enough.
  * The map is declared with values 1 / BITMAPS_MAX of that size, because clang would write the full
@@ -323,13 +340,15 @@ struct family {
 	__u32 lookups_used;
 	__u32 port; /* first class of FlowSpec's `port`, which matches either port */
 	__u32 port_used;
+	__u32 payload_used; /* whether one of them has HAS_PAYLOAD */
+	__u32 unused;
 	struct lookup lookups[FIELDS_MAX];
 };
 
 /* All signatures, in order. A packet uses exactly one of the two generations. */
 struct generation {
 	struct family families[2];   /* by family: IPv4, IPv6 */
-	__u32 slots[SIGNATURES_MAX]; /* the slot of each signature */
+	__u32 slots[SIGNATURES_MAX]; /* the slot of each signature, and HAS_PAYLOAD */
 };
 
 /*

@@ -22,6 +22,8 @@
 
 #define IPV4_DONT_FRAGMENT 0x4000
 #define DIRECT_MASK	   1023
+#define UDP_HEADER	   8
+#define TCP_HEADER	   20 /* without options */
 
 /* A TCP header up to its flags; UDP and ICMP use the first 4 bytes. */
 struct transport {
@@ -49,9 +51,22 @@ struct scratch {
 	u32 before[2]; /* from the signatures to the connection stage, if they drop the packet */
 	u32 shaken;    /* of a packet that passes as known: whether it proved that just now */
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
+	u32 payload_bytes;	 /* how many of them the packet has */
+	u8 payload[PAYLOAD_BYTES + WINDOW_BYTES];
 	struct capture capture;
 	struct head head;
 };
+
+/* Copies 1 to `most` bytes of the frame, `most` being a power of two; negative if it fails. */
+static __always_inline long copy(FRAME *ctx, u32 from, void *to, u32 size, u32 most)
+{
+	if (size > most)
+		size = most;
+	/* so that the verifier of 6.1 knows the range, whichever register is used */
+	asm volatile("" : "+r"(size));
+	size = ((size - 1) & (most - 1)) + 1;
+	return load_bytes(ctx, from, to, size);
+}
 
 static __always_inline void no_transport(u32 *values)
 {
@@ -97,6 +112,40 @@ static __always_inline void read_transport(FRAME *ctx, struct packet *packet, u3
 		values[FIELD_SOURCE_PORT] = host16(head.source_port);
 		values[FIELD_DESTINATION_PORT] = host16(head.destination_port);
 	}
+}
+
+/* Where the payload of TCP or UDP begins; 0 if the packet has none. */
+static __always_inline u32 payload_at(FRAME *ctx, struct packet *packet)
+{
+	struct transport head = {};
+	u32 size;
+
+	if (packet->protocol == PROTOCOL_UDP)
+		return packet->offset + UDP_HEADER;
+	if (packet->protocol != PROTOCOL_TCP ||
+	    load_transport(ctx, packet->offset, &head, sizeof(head)) < 0)
+		return 0;
+	size = host16(head.offset_flags) >> 12 << 2;
+	return size < TCP_HEADER ? 0 : packet->offset + size;
+}
+
+/* Copies the beginning of the payload into the scratch memory, without what is behind its end. */
+static __always_inline void read_payload(FRAME *ctx, struct scratch *scratch)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *from;
+	u32 at = payload_at(ctx, &scratch->packet), bytes = scratch->packet.end - at;
+
+	scratch->payload_bytes = 0;
+	if (!at || (s32)bytes <= 0)
+		return;
+	if (bytes > PAYLOAD_BYTES)
+		bytes = PAYLOAD_BYTES;
+	from = data + (at & DIRECT_MASK);
+	if (at <= DIRECT_MASK && from + PAYLOAD_BYTES <= end)
+		__builtin_memcpy(scratch->payload, from, PAYLOAD_BYTES);
+	else if (copy(ctx, at, scratch->payload, bytes, PAYLOAD_BYTES) < 0)
+		return;
+	scratch->payload_bytes = bytes;
 }
 
 static __always_inline void put_word(u32 *values, u32 field, __be32 word)

@@ -28,6 +28,7 @@ BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct bitmap, bitmaps, 2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct generation, generations, 2, MMAPABLE);
+BPF_F_TABLE("array", u32, struct payload, payloads, 2 * SIGNATURES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct rate, rates, SIGNATURES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);

@@ -11,6 +11,7 @@ struct sig_lookup {
 	struct family *family;
 	struct scratch *scratch;
 	struct bitmap *bitmaps; /* BITMAPS_MAX of them */
+	u32 number;		/* of the generation */
 	u32 classes;		/* index of the generation's first class */
 	u32 summary;		/* bitmap words in which a signature may match */
 };
@@ -208,12 +209,33 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 	return apply_slot(search, number, word, reason_of(action));
 }
 
+static __always_inline u64 differs(struct scratch *scratch, struct payload *payload, u32 window)
+{
+	u32 at = payload->at[window] & (PAYLOAD_BYTES - 1);
+
+	return (*(u64 *)(scratch->payload + at) ^ payload->value[window]) & payload->mask[window];
+}
+
+/* Whether the packet has the bytes that the signature at this position compares, if it does. */
+static __always_inline int has_payload(struct sig_lookup *match, u32 slot, u32 position)
+{
+	u32 place = match->number * SIGNATURES_MAX + position % SIGNATURES_MAX;
+	struct scratch *scratch = match->scratch;
+	struct payload *payload;
+
+	if (!(slot & HAS_PAYLOAD))
+		return 1;
+	payload = payloads.lookup(&place);
+	return payload && scratch->payload_bytes >= payload->least &&
+	       !(differs(scratch, payload, 0) | differs(scratch, payload, 1));
+}
+
 /* Record the matching signatures after the one that decided. */
 static __always_inline void tell_behind(struct sig_lookup *match, struct generation *generation,
 					struct explanation *explanation, u32 word, u64 left)
 {
 	for (int step = 0; step < EXPLANATION_SLOTS_MAX + BITMAP_WORDS; step++) {
-		u32 met = explanation->behind_met, position;
+		u32 met = explanation->behind_met, position, slot;
 
 		if (!left) {
 			if (!match->scratch->summary)
@@ -227,7 +249,10 @@ static __always_inline void tell_behind(struct sig_lookup *match, struct generat
 		left &= left - 1;
 		if (met >= EXPLANATION_SLOTS_MAX)
 			return;
-		explanation->behind[met] = generation->slots[position % SIGNATURES_MAX];
+		slot = generation->slots[position % SIGNATURES_MAX];
+		if (!has_payload(match, slot, position))
+			continue;
+		explanation->behind[met] = slot % HAS_PAYLOAD;
 		explanation->behind_met = met + 1;
 	}
 }
@@ -241,8 +266,9 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	struct sig_lookup match = {
 	    .scratch = scratch,
 	    .bitmaps = bitmaps.lookup(&number),
+	    .number = number,
 	};
-	u32 reason;
+	u32 reason, slot;
 	u64 left = 0;
 
 	if (!armed) /* the last signature was removed meanwhile */
@@ -264,6 +290,8 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	if (classify(&match) < 0)
 		return REASON_FAULT;
 	intersect(&match);
+	if (match.family->payload_used && scratch->summary)
+		read_payload(ctx, scratch);
 	for (int step = 0; step < SIGNATURE_STEPS_MAX; step++) {
 		if (!left) {
 			if (!match.scratch->summary)
@@ -275,8 +303,10 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		}
 		position = word * 64 + lowest_bit(left);
 		left &= left - 1;
-		reason =
-		    judge_signature(search, scratch, generation->slots[position % SIGNATURES_MAX]);
+		slot = generation->slots[position % SIGNATURES_MAX];
+		if (!has_payload(&match, slot, position))
+			continue;
+		reason = judge_signature(search, scratch, slot % HAS_PAYLOAD);
 		if (reason) {
 			if (search->explanation)
 				tell_behind(&match, generation, search->explanation, word, left);

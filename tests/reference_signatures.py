@@ -15,6 +15,7 @@ from tests import reference
 
 Network = IPv4Network | IPv6Network
 Tests = Sequence[Sequence[tuple[str, int]]]  # or-ed groups of and-ed (operator, value)
+Windows = Mapping[int, tuple[int, int]]  # by offset in the payload: a byte, and the bits compared
 Fields = dict[str, object]
 _OPERATORS: Mapping[str, Callable[[int, int], bool]] = {
     "=": lambda has, value: has == value,
@@ -31,13 +32,13 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Signature:
-    """A match: components by name, a network or tests. `state` is live, monitor or expired.
+    """A match: components by name, a network, tests or windows. `state` is live, monitor, expired.
 
     `over`: whether the packets of a limit come too fast. `final`: those that do not are not matched
     against later signatures.
     """
 
-    components: Mapping[str, Network | Tests]
+    components: Mapping[str, Network | Tests | Windows]
     action: str  # drop, accept, limit
     state: str = "live"
     over: bool = False
@@ -79,14 +80,16 @@ def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signatu
     return "NO_RULE", met
 
 
-def takes(components: Mapping[str, Network | Tests], has: Fields) -> bool:
+def takes(components: Mapping[str, Network | Tests | Windows], has: Fields) -> bool:
     return all(_takes(name, wanted, has) for name, wanted in components.items())
 
 
-def _takes(name: str, wanted: Network | Tests, has: Fields) -> bool:
+def _takes(name: str, wanted: Network | Tests | Windows, has: Fields) -> bool:
     if isinstance(wanted, IPv4Network | IPv6Network):
         address = ip_address(has[name])  # type: ignore[arg-type]
         return address.version == wanted.version and address in wanted
+    if isinstance(wanted, Mapping):
+        return _compare(wanted, has[name])
     if name == "port":
         return any(_holds(wanted, has[end]) for end in ("source_port", "destination_port"))
     return _holds(wanted, has[name])
@@ -96,6 +99,13 @@ def _holds(wanted: Tests, has: object) -> bool:
     if not isinstance(has, int):
         return False
     return any(all(_OPERATORS[op](has, value) for op, value in group) for group in wanted)
+
+
+def _compare(wanted: Windows, payload: object) -> bool:
+    """Whether a payload has every byte of which a bit is compared, and those bits."""
+    if not isinstance(payload, bytes) or max(wanted) >= len(payload):
+        return False
+    return all(payload[at] & mask == byte & mask for at, (byte, mask) in wanted.items())
 
 
 def fields(frame: bytes) -> Fields:
@@ -111,9 +121,11 @@ def fields(frame: bytes) -> Fields:
 def _ipv4(data: bytes) -> Fields:
     length, _, word = struct.unpack_from(">HHH", data, 2)
     bits = (DONT if word & 0x4000 else 0) | _fragment(word & 0x1FFF, bool(word & 0x2000))
-    rest = None if bits & LATER else data[(data[0] & 15) * 4 :]
+    header = (data[0] & 15) * 4
+    rest = None if bits & LATER else data[header:]
     return {
         **_transport(data[9], rest, 1),
+        "payload": _payload(data[9], rest, length - header),
         "source": data[12:16],
         "destination": data[16:20],
         "protocol": data[9],
@@ -135,8 +147,10 @@ def _ipv6(data: bytes) -> Fields:
         else:
             size = (rest[1] + 2) * 4 if protocol == 51 else (rest[1] + 1) * 8
         protocol, rest = rest[0], rest[size:]
+    first = None if bits & LATER else rest
     return {
-        **_transport(protocol, None if bits & LATER else rest, 58),
+        **_transport(protocol, first, 58),
+        "payload": _payload(protocol, first, length + 40 - (len(data) - len(rest))),
         "source": data[8:24],
         "destination": data[24:40],
         "protocol": protocol,
@@ -152,6 +166,20 @@ def _fragment(offset: int, more: bool) -> int:
     if offset:
         return LATER if more else LATER | LAST
     return FIRST if more else 0
+
+
+def _payload(protocol: int, data: bytes | None, inside: int) -> bytes | None:
+    """The first 64 bytes behind a TCP or UDP header that are in the IP packet.
+
+    `inside`: how many bytes of the data are in the IP packet; the others fill the frame. None if
+    the frame ends before the packet does.
+    """
+    sizes = {17: 8, 6: data[12] >> 4 << 2 if data and len(data) > 13 else 0}
+    header = sizes.get(protocol, 0)
+    if data is None or header < (20 if protocol == 6 else 8):
+        return None
+    end = min(inside, header + 64)
+    return data[header:end] if header < end <= len(data) else None
 
 
 def _transport(protocol: int, data: bytes | None, icmp: int) -> Fields:

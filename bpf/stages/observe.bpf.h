@@ -6,17 +6,6 @@
  * that no rule decided are thinned by strata (stages/strata.bpf.h).
  */
 
-/* Copies 1 to `most` bytes of the frame, `most` being a power of two; negative if it fails. */
-static __always_inline long copy(struct xdp_md *ctx, u32 from, void *to, u32 size, u32 most)
-{
-	if (size > most)
-		size = most;
-	/* so that the verifier of 6.1 knows the range, whichever register is used */
-	asm volatile("" : "+r"(size));
-	size = ((size - 1) & (most - 1)) + 1;
-	return load_bytes(ctx, from, to, size);
-}
-
 #if LINK_LAYER == LINK_ETHERNET
 static __always_inline long copy_frame(struct xdp_md *ctx, struct capture *capture, u32 bytes)
 {

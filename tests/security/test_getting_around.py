@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kernel.conftest import Filter
-from tests.kernel.test_signatures import Armed, random_signatures
+from tests.kernel.test_signatures import Armed, payloads, random_signatures
 from tests.reference_signatures import Signature
 from tests.support.packets import IPV4, IPV6, address, ethernet, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import Side
@@ -309,7 +309,9 @@ def test_explain_reports_what_is_counted_for_the_packet(armed: Armed) -> None:
         prefixes = [Prefix(one, len(one) * 8).widened(len(one) * 6) for one in (*four, *six)]
         held.hold("; ".join(f"{w} {p}" for w, p in zip(words, prefixes, strict=True)))
         frames = [random_frame(rng, four, six) for _ in range(120)]
-        armed.hold(random_signatures(rng, [*four, *six], [len(f) - 14 for f in frames[:8]])[:20])
+        lengths = [len(frame) - 14 for frame in frames[:8]]
+        chosen = random_signatures(rng, [*four, *six], lengths, payloads(frames))
+        armed.hold(chosen[:20])
         for one in frames:
             for side in (False, True):
                 said = held.explain(one, side)

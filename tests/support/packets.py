@@ -118,7 +118,9 @@ def random_packet(
 
 def _random_payload(rng: random.Random, ports: tuple[int, ...]) -> bytes:
     return udp(
-        rng.choice((*ports, 443)), rng.choice((*ports, 53)), rng.randbytes(rng.randrange(30))
+        rng.choice((*ports, 443)),
+        rng.choice((*ports, 53)),
+        rng.randbytes(rng.randrange(rng.choice((30, 30, 30, 100)))),
     )
 
 

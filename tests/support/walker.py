@@ -8,7 +8,7 @@ or a broken node has the same effect here as for a packet.
 from collections.abc import Iterator
 from mmap import mmap
 
-from xdpctl.abi.arrays import GENERATION, RATE
+from xdpctl.abi.arrays import GENERATION, PAYLOAD, RATE
 from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber
 from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, BUCKETS_MAX, CLASSES_MAX, SIDE_UNITS_LOG2
 from xdpctl.abi.structs import Slot
@@ -32,6 +32,7 @@ def plain_memory(rules: int, capacity: Capacity = SMALL) -> dict[str, bytearray 
     sizes["classes"] = 4 * 2 * CLASSES_MAX
     sizes["bitmaps"] = 2 * 8 * BITMAPS_MAX * BITMAP_WORDS
     sizes["generations"] = 2 * GENERATION.itemsize
+    sizes["payloads"] = 2 * PAYLOAD.itemsize * Constants.SIGNATURES_MAX
     sizes["rates"] = RATE.itemsize * Constants.SIGNATURES_MAX
     sizes["buckets"] = 8 * BUCKETS_MAX
     sizes["nodes"] = sizes["slots"] + 8 * 256

@@ -13,6 +13,7 @@ from xdpctl.abi.sizes import (
     FLEET_PORTS,
     GLIMPSES,
     HEAD_BYTES,
+    PAYLOAD_WINDOWS,
     REASONS,
     SKETCH_CELLS,
     WAITS,
@@ -66,10 +67,21 @@ FAMILY = np.dtype(
         ("lookups_used", "u4"),
         ("port", "u4"),
         ("port_used", "u4"),
+        ("payload_used", "u4"),
+        ("unused", "u4"),
         ("lookups", LOOKUP, FIELDS_MAX),
     ]
 )
 GENERATION = np.dtype([("families", FAMILY, 2), ("slots", "u4", Constants.SIGNATURES_MAX)])
+PAYLOAD = np.dtype(
+    [
+        ("value", "u8", PAYLOAD_WINDOWS),
+        ("mask", "u8", PAYLOAD_WINDOWS),
+        ("at", "u4", PAYLOAD_WINDOWS),
+        ("least", "u4"),
+        ("unused", "u4"),
+    ]
+)
 RATE = np.dtype(
     [
         ("cost", "u8"),

@@ -24,7 +24,7 @@ from xdpctl.model.match.ranking import Ranked, components, rank
 app = typer.Typer()
 _GRACE_SECONDS = 30.0
 _TOP = 5
-_SHOWN = ("length", "ttl", "flags", "icmp-type", "icmp-code", "fragment", "vlan")
+_SHOWN = ("length", "ttl", "flags", "icmp-type", "icmp-code", "fragment", "vlan", "payload")
 
 
 _Rule = Annotated[

@@ -138,9 +138,10 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def lets_pass(self) -> bool:
-        """Whether packets that match may go on to the next match."""
+        """Whether packets with the match's header fields may go on to the next match."""
         deciding = self.action in (Action.DROP, Action.ACCEPT)
-        return not deciding or self.mode is Mode.MONITOR
+        compares = self.match.get("payload") is not None
+        return not deciding or compares or self.mode is Mode.MONITOR
 
     @property
     def etag(self) -> str:

@@ -16,6 +16,7 @@ from xdpctl.model.match.match import Match, Value, join
 from xdpctl.model.match.ranges import both
 from xdpctl.traffic.candidates import CHOICES, Choice, choices
 from xdpctl.traffic.dimensions import DIMENSIONS, stand
+from xdpctl.traffic.payloads import shared
 from xdpctl.traffic.split import BITS, Side, Split, has
 
 BOXES_MAX = 5
@@ -25,7 +26,7 @@ _COMPONENTS_MAX = 5
 _PREFERRED = {"ttl": 0.75, "dscp": 0.8, "flow_label": 0.8, "packet_length": 0.97}
 _NARROWING = (
     *("protocol", "tcp_flags", "icmp_type", "icmp_code", "source_port", "destination_port"),
-    *("packet_length", "fragment"),
+    *("packet_length", "fragment", "payload"),
 )
 _ALL = 0.997  # share of a box's packets: a value that as many have narrows the box
 _GAIN = 0.002  # bits, times the mass of the attack: less gain is chance
@@ -61,6 +62,8 @@ def grow(
     if not components and split.normal.total > 0:
         return None
     components |= common(split.now, components, _ALL, narrowing)
+    if "payload" in narrowing and (windows := shared(split.now, split.normal, _ALL)):
+        components["payload"] = windows
     try:
         return join(_both_of(given, _needed(whole, components)))
     except RuleError:  # a hostile sender's heads may have values that no packet can have together
@@ -87,6 +90,8 @@ def common(
     """The single values that at least this share of the packets has, besides `given`."""
     shared: dict[str, Value] = {}
     for name in names:
+        if name == "payload":
+            continue  # see payloads.py
         by = DIMENSIONS.get(name)
         keys = by.keys(now.packets) if by else now.packets[name]
         values, places = np.unique(keys, return_inverse=True)
@@ -115,7 +120,7 @@ def _needed(split: Split, components: dict[str, Value]) -> dict[str, Value]:
     for name in sorted(components, key=lambda component: _PREFERRED.get(component, 1.0)):
         # single values stay: they cost no coverage, and exclude traffic that was not seen
         value = components[name]
-        single = name in BITS or (len(value) == 1 and value[0][0] == value[0][1])
+        single = name in (*BITS, "payload") or (len(value) == 1 and value[0][0] == value[0][1])
         if not single and len(needed) > 1 and hit(name) <= hit(""):
             del needed[name]
     return needed

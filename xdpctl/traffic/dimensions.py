@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
-from xdpctl.model.match import bits, ranges
+from xdpctl.model.match import bits, payload, ranges
 from xdpctl.model.match.bits import Bits, BitTest
 from xdpctl.model.match.components import BY_WORD, COMPONENTS, FRAGMENT, TCP_FLAGS
 from xdpctl.model.match.match import Value
+from xdpctl.model.match.payload import MAGIC_BYTES
 from xdpctl.traffic.packets import PacketArray
 
 Keys = NDArray[Any]
@@ -112,6 +113,19 @@ def _icmp() -> Dimension:
     return Dimension(keys, lambda key: f"{key >> 16}/{key >> 8 & 255}", components)
 
 
+def _payload() -> Dimension:
+    def keys(packets: PacketArray) -> Keys:
+        """The first bytes as a number; -1 if there are fewer."""
+        starts = np.ascontiguousarray(packets["payload"][:, :MAGIC_BYTES])
+        numbers = starts.view(">u4").reshape(-1).astype(np.int64)
+        return np.where(packets["payload_bytes"] >= MAGIC_BYTES, numbers, -1)
+
+    def components(key: int) -> dict[str, Value]:
+        return {"payload": payload.start(key.to_bytes(MAGIC_BYTES, "big"))}
+
+    return Dimension(keys, lambda key: f"{key:0{2 * MAGIC_BYTES}x}", components)
+
+
 def _plain(column: str, name: Callable[[Any], str]) -> Dimension:
     return Dimension(lambda packets: packets[column].astype(np.int64), name, lambda _: None)
 
@@ -139,6 +153,7 @@ DIMENSIONS = {
     "tcp_flags": _bits("tcp_flags", _FLAGS, "none"),
     "fragment": _bits("fragment", sum(FRAGMENT.values()), "whole"),
     "icmp": _icmp(),
+    "payload": _payload(),
     "ethertype": _ethertype(),
     "reason": _REASON,
     "interface": _plain("interface", str),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState
+from xdpctl.abi.sizes import PAYLOAD_BYTES
 from xdpctl.base.net.packet_fields import DONT, EXTENSIONS, FIRST, LAST, LATER
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.heads import HeadArray
@@ -21,6 +22,8 @@ NUMBERS = (
     *("packet_length", "dscp", "fragment", "flow_label", "ttl", "vlan"),
 )
 # An IPv4 address is in the first four bytes. `weight`: how many packets this one stands for.
+# `payload` has the first bytes of what TCP or UDP carries. `payload_bytes`: how many there are, or
+# UNREAD.
 # `shaken`: the packet completes a handshake, and its flow is known from then on.
 PACKET = np.dtype(
     [
@@ -33,6 +36,8 @@ PACKET = np.dtype(
         ("flow", "u1"),
         ("shaken", "u1"),
         ("traffic", "u1"),
+        ("payload_bytes", "u1"),
+        ("payload", "u1", PAYLOAD_BYTES),
     ]
 )
 PacketArray = NDArray[np.void]
@@ -40,6 +45,7 @@ _Column = NDArray[np.int64]
 _VLANS = 4096
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
+_UDP_HEADER, _TCP_HEADER = 8, 20  # bytes, without options
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _EXTENSION = np.isin(np.arange(256), list(EXTENSIONS))
 
@@ -97,6 +103,20 @@ class _Heads:
         """The two bytes at a position."""
         return self.byte(at) << 8 | self.byte(at + 1)
 
+    def held(self, at: _Column, end: _Column) -> _Column:
+        """How many first bytes of a payload between two positions the head has.
+
+        None if the frame ends before them, as for the filter.
+        """
+        wanted, there = np.clip(end - at, 0, PAYLOAD_BYTES), np.maximum(self._held - at, 0)
+        cut = np.where(self._held == self._bytes.shape[1], there, 0)
+        return np.where(there >= wanted, wanted, cut)
+
+    def cut(self, rows: NDArray[np.int64], at: int) -> NDArray[np.uint8]:
+        """The bytes of some heads from a position on, as many as a payload has."""
+        part = self._bytes[rows, at : at + PAYLOAD_BYTES]
+        return np.pad(part, ((0, 0), (0, PAYLOAD_BYTES - part.shape[1])))
+
     def addresses(self, at: int, size: int) -> NDArray[Any]:
         """The addresses at a position."""
         padded = np.zeros((len(self._rows), 16), np.uint8)
@@ -133,7 +153,7 @@ def _ipv4(packets: PacketArray, heads: _Heads) -> None:
     packets["dscp"] = heads.byte(1) >> 2
     packets["fragment"] = fragment
     packets["ttl"] = heads.byte(8)
-    _transport(packets, heads, (heads.byte(0) & 15) * 4, _ICMP)
+    _transport(packets, heads, (heads.byte(0) & 15) * 4, _ICMP, heads.word(2))
 
 
 def _ipv6(packets: PacketArray, heads: _Heads) -> None:
@@ -145,7 +165,7 @@ def _ipv6(packets: PacketArray, heads: _Heads) -> None:
     packets["fragment"] = fragment
     packets["flow_label"] = (heads.byte(1) & 15) << 16 | heads.word(2)
     packets["ttl"] = heads.byte(7)
-    _transport(packets, heads, at, _ICMPV6)
+    _transport(packets, heads, at, _ICMPV6, heads.word(4) + 40)
 
 
 def _behind_extensions(heads: _Heads) -> tuple[_Column, _Column, _Column]:
@@ -173,7 +193,7 @@ def _fragment(offset: _Column, more: _Column) -> _Column:
     return np.where(offset, later, np.where(more, FIRST, 0))
 
 
-def _transport(packets: PacketArray, heads: _Heads, at: _Column, icmp: int) -> None:
+def _transport(packets: PacketArray, heads: _Heads, at: _Column, icmp: int, end: _Column) -> None:
     protocol = packets["protocol"]
     first = packets["fragment"] & LATER == 0
     whole = first & heads.has(at + np.where(protocol == _TCP, 14, 4))
@@ -187,3 +207,16 @@ def _transport(packets: PacketArray, heads: _Heads, at: _Column, icmp: int) -> N
         ("icmp_code", types, heads.byte(at + 1)),
     ):
         packets[name] = np.where(where, values, NONE)
+    options = np.where(flags, (heads.byte(at + 12) >> 4) * 4, _UDP_HEADER)
+    carries = ports & (~flags | (options >= _TCP_HEADER))
+    _payload(packets, heads, np.where(carries, at + options, 0), end)
+
+
+def _payload(packets: PacketArray, heads: _Heads, at: _Column, end: _Column) -> None:
+    """The first bytes from a position on, before the packet's end; none where the position is 0."""
+    packets["payload_bytes"] = np.where(at > 0, heads.held(at, end), 0)
+    for place in np.unique(at[packets["payload_bytes"] > 0]).tolist():
+        rows = np.flatnonzero(at == place)
+        packets["payload"][rows] = heads.cut(rows, place)
+    beyond = np.arange(PAYLOAD_BYTES) >= packets["payload_bytes"][:, np.newaxis]
+    packets["payload"][beyond] = 0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.model.match.arrays import passing, within
+from xdpctl.model.match.arrays import carrying, passing, within
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match
 from xdpctl.traffic.packets import PacketArray
@@ -47,6 +47,8 @@ def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
             return within(wanted, packets[name])
         case Kind.BITS:
             return passing(wanted, packets[name])
+        case Kind.PAYLOAD:
+            return carrying(wanted, packets["payload"], packets["payload_bytes"])
 
 
 def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:

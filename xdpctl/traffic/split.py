@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.model.match.arrays import passing, within
+from xdpctl.model.match.arrays import carrying, passing, within
 from xdpctl.traffic.packets import PacketArray
 
 BITS = ("tcp_flags", "fragment")  # components whose values are tests of bits
@@ -53,4 +53,6 @@ class Split:
 def has(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets have a component's value."""
     column = packets[name]
+    if name == "payload":
+        return carrying(value, column, packets["payload_bytes"])
     return passing(value, column) if name in BITS else within(value, column)

@@ -14,11 +14,12 @@ Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 
 
 class MatchIn(Strict):
-    """FlowSpec components (RFC 8955, RFC 8956), ttl and vlan; a packet must match all of them.
+    """FlowSpec components (RFC 8955, RFC 8956), ttl, vlan and payload; a packet must match all.
 
     Numeric values are a number, a list `53,123`, a range `1024-65535`, or comparisons `>=512`,
     `!=80`, `>100&<200`. Bit values are names joined by `+` (all of them), `&` (and) and `,` (or),
-    with `!` for not.
+    with `!` for not. A payload is `@0 ffffffff54`: an offset and bytes, with a mask behind `/`; two
+    of them are joined by `&`.
     """
 
     source: str | None = Field(default=None, examples=["203.0.113.0/24"], max_length=64)
@@ -40,6 +41,12 @@ class MatchIn(Strict):
     flow_label: Values = None
     ttl: Values = Field(default=None, description="IPv4 time to live, or IPv6 hop limit")
     vlan: Values = Field(default=None, description="VLAN id of the outermost tag")
+    payload: StrictStr | None = Field(
+        default=None,
+        max_length=128,
+        description="Bytes in the first 64 of what TCP or UDP carries",
+        examples=["@0 ffffffff54"],
+    )
 
     def match(self) -> Match:
         """The match of the given fields; RuleError if they are not valid."""

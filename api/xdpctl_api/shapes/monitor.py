@@ -126,7 +126,7 @@ def _forwarded(statistics: MonitorStatistics, protection: Protection) -> float |
     return others / len(statistics.glimpses)
 
 
-def _is_local(destination: int | Prefix, protection: Protection) -> bool:
+def _is_local(destination: object, protection: Protection) -> bool:
     if not isinstance(destination, Prefix):
         return False
     address = ip_address(destination.address)

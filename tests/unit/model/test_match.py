@@ -197,6 +197,10 @@ def _value(component: Component) -> "st.SearchStrategy[str]":
     if component.kind is Kind.PREFIX:
         octets = st.binary(min_size=4, max_size=4)
         return st.builds(lambda a, n: str(Prefix(a, 32).widened(n)), octets, st.integers(0, 32))
+    if component.kind is Kind.PAYLOAD:
+        window = st.tuples(st.sampled_from((0, 1, 30)), st.binary(min_size=1, max_size=4))
+        parts = st.lists(window, min_size=1, max_size=2, unique_by=lambda part: part[0] // 2)
+        return parts.map(lambda some: " & ".join(f"@{at} {data.hex()}" for at, data in some))
     if component.kind is Kind.BITS:
         return st.sampled_from(sorted(component.names))
     if component.name == "protocol":  # ICMP is of one family alone, which a prefix may not be of

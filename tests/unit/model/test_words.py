@@ -30,6 +30,10 @@ from xdpctl.model.match.words import in_words
         ),
         ("src 203.0.113.0/24 udp src-port 123", "UDP from 203.0.113.0/24 port 123"),
         ("udp dst-port 1000-2000,53", "UDP to port 53, 1000 to 2000"),
+        (
+            "udp dst-port 27015 payload @0 ffffffff54 & @8 40/c0",
+            "UDP to port 27015 with payload @0 ffffffff54 and @8 40/c0",
+        ),
         ("icmp icmp-type 8", "ICMP type 8"),
         ("icmpv6 icmp-type 128", "icmpv6 type 128"),
         ("gre dst 198.51.100.7", "GRE to 198.51.100.7"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -16,12 +17,17 @@ from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.settings import Settings
 from xdpctl.detectors.formats import builtin
 from xdpctl.errors import Unreachable
+from xdpctl.flood.engine import Engine
+from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigation import Report
+from xdpctl.flood.settings import DetectSettings
 from xdpctl.model.event import Phase
+from xdpctl.model.match.text import parse
 from xdpctl.processes.detector import learnt
 from xdpctl.processes.detector.detector import prefixes
 from xdpctl.processes.detector.status import DetectorStatus, read_status, status
 from xdpctl.processes.detector.teller import Teller, told
+from xdpctl.traffic.select import takes
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,22 @@ def test_learnt_traffic_is_restored(tmp_path: Path, world: World) -> None:
     assert file.read() is file.read(), "it is read once"
     path.unlink()
     assert file.read().usual.since != world.engine.usual.since
+
+
+def test_what_packets_carry_is_not_stored_and_counts_as_hit(tmp_path: Path, world: World) -> None:
+    kept = world.engine.normal.packets()
+    secret = np.frombuffer(b"Cookie: ", np.uint8)
+    kept["payload"][:, : len(secret)], kept["payload_bytes"] = secret, len(secret)
+    normal = NormalTraffic(1)
+    normal.restore(kept)
+    ours = [parse_prefix("198.51.100.0/24")]
+    path = tmp_path / "learnt"
+    path.write_bytes(learnt.packed(Engine(DetectSettings(), ours, world.engine.usual, normal)))
+    assert secret.tobytes() not in path.read_bytes()
+    found = learnt.read(path, world.unix).normal.packets()
+    carries = found["destination_port"] >= 0
+    assert carries.any()
+    assert takes(parse("payload @0 ff"), found).tolist() == carries.tolist()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ MATCHES = (
     "ttl <=64 dscp 0-10",
     "vlan 7",
     "flow-label 0-1000000",
+    "payload @0 00/80",
+    "udp payload @20 40/40 & @1 00/11",
 )
 
 
@@ -52,6 +54,9 @@ def test_columns_agree_with_the_fields_of_each_packet() -> None:
         for name in NUMBERS:
             if name != "vlan" or known:
                 assert packet[name] == known.get(name, NONE), (name, frame.hex())
+        carried = bytes(packet["payload"][: packet["payload_bytes"]])
+        assert carried == known.get("payload", b"")
+        assert not packet["payload"][packet["payload_bytes"] :].any()
         for name in ("source", "destination"):
             if known:
                 size = 4 if packet["family"] == 4 else 16

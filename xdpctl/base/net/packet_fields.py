@@ -5,14 +5,16 @@ Lengths are those of the IP packet. Behind IPv6 extension headers the protocol i
 layer (RFC 8956). If a frame is cut short, only its complete fields are read.
 """
 
+from xdpctl.abi.sizes import PAYLOAD_BYTES
 from xdpctl.base.net.link_header import IPV4, IPV6, link_header
 from xdpctl.base.net.prefix import Prefix
 
-Fields = dict[str, int | Prefix]
+Fields = dict[str, int | Prefix | bytes]
 DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.12)
 EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
+_UDP_HEADER, _TCP_HEADER = 8, 20  # bytes, without options
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 
 
@@ -45,8 +47,9 @@ def _ipv4(packet: bytes) -> Fields:
         "fragment": fragment,
         "ttl": packet[8],
     }
-    rest = b"" if fragment & LATER else packet[(packet[0] & 15) * 4 :]
-    return values | _transport(packet[9], rest, _ICMP)
+    header = (packet[0] & 15) * 4
+    rest = b"" if fragment & LATER else packet[header:]
+    return values | _transport(packet[9], rest, _ICMP, _number(packet, 2) - header)
 
 
 def _ipv6(packet: bytes) -> Fields:
@@ -72,7 +75,8 @@ def _ipv6(packet: bytes) -> Fields:
         "flow_label": first & 0xFFFFF,
         "ttl": packet[7],
     }
-    return values | _transport(protocol, b"" if fragment & LATER else rest, _ICMPV6)
+    inside = _number(packet, 4) + 40 - (len(packet) - len(rest))
+    return values | _transport(protocol, b"" if fragment & LATER else rest, _ICMPV6, inside)
 
 
 def _fragment(offset: int, more: bool) -> int:
@@ -81,7 +85,8 @@ def _fragment(offset: int, more: bool) -> int:
     return FIRST if more else 0
 
 
-def _transport(protocol: int, data: bytes, icmp: int) -> Fields:
+def _transport(protocol: int, data: bytes, icmp: int, inside: int) -> Fields:
+    """The fields of a transport header; `inside`: how much of the data the IP packet has."""
     if len(data) < (14 if protocol == _TCP else 4):
         return {}
     if protocol == icmp:
@@ -89,4 +94,11 @@ def _transport(protocol: int, data: bytes, icmp: int) -> Fields:
     if protocol not in (_TCP, _UDP):
         return {}
     ports: Fields = {"source_port": _number(data, 0), "destination_port": _number(data, 2)}
-    return ports if protocol == _UDP else ports | {"tcp_flags": _number(data, 12) & 0xFFF}
+    header, least = _UDP_HEADER, _UDP_HEADER
+    if protocol == _TCP:
+        ports["tcp_flags"] = _number(data, 12) & 0xFFF
+        header, least = (data[12] >> 4) * 4, _TCP_HEADER
+    end = min(inside, header + PAYLOAD_BYTES)
+    if least <= header < end <= len(data):
+        ports["payload"] = data[header:end]
+    return ports

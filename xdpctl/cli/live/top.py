@@ -27,7 +27,7 @@ _By = Annotated[
     typer.Option(
         help="What to count by: source, source-network, destination, destination-network, "
         "source-port, destination-port, protocol, packet-length, tcp-flags, icmp, ttl, "
-        "fragment, dscp, vlan, ethertype, reason, rule, interface, as, country."
+        "fragment, dscp, vlan, payload, ethertype, reason, rule, interface, as, country."
     ),
 ]
 _Verdict = Annotated[

@@ -14,15 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xdpctl.abi.arrays import GENERATION, LOOKUP
+from xdpctl.abi.arrays import GENERATION, LOOKUP, PAYLOAD
 from xdpctl.abi.constants import Constants, Field
-from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, CLASS_BITS
+from xdpctl.abi.sizes import (
+    BITMAP_WORDS,
+    BITMAPS_MAX,
+    CLASS_BITS,
+    HAS_PAYLOAD,
+    WINDOW_BYTES,
+)
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import CapacityError
 from xdpctl.model.match.arrays import passing
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match
+from xdpctl.model.match.payload import Payload
 from xdpctl.model.match.ranges import Ranges
 
 FAMILIES = (4, 6)
@@ -59,11 +66,15 @@ Allowed = dict[FieldKey, Ranges]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one generation: its record, the classes of all fields, and their bitmaps."""
+    """The tables of one generation: its record, the classes of all fields, and their bitmaps.
+
+    `payloads`: for each match in their order, the bytes that it compares.
+    """
 
     generation: Any
     classes: NDArray[np.uint32]
     bitmaps: NDArray[np.uint64]
+    payloads: Any
 
     @property
     def empty(self) -> bool:
@@ -84,11 +95,17 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
         )
     generation = np.zeros(1, GENERATION)[0]
     generation["slots"][: len(ordered)] = [slot for _, slot in ordered]
+    payloads = np.zeros(len(ordered), PAYLOAD)
+    for number, (match, _) in enumerate(ordered):
+        if payload := match.get("payload"):
+            _fill(payloads[number], payload)
+            generation["slots"][number] |= HAS_PAYLOAD
     pool, parts, at = _Pool(), [np.zeros(0, np.uint32)], 0
     for index, family in enumerate(FAMILIES):
         allowed = [_allowed(match, family) for match, _ in ordered]
         of_family = np.array([fields is not None for fields in allowed], np.bool_)
         record = generation["families"][index]
+        record["payload_used"] = bool(of_family @ (payloads["least"] > 0))
         record["whole"] = pool.classes(_rows(of_family[:, np.newaxis]))[0] if of_family.any() else 0
         lookups = _lookups([fields or {} for fields in allowed], of_family)
         for key, bounds, taken in lookups:
@@ -99,7 +116,16 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
                 record["lookups_used"] += 1
             parts.append(np.repeat(pool.classes(_rows(taken)), np.diff(bounds)))
             at += key.size
-    return Tables(generation, np.concatenate(parts), pool.bitmaps())
+    return Tables(generation, np.concatenate(parts), pool.bitmaps(), payloads)
+
+
+def _fill(record: Any, payload: Payload) -> None:
+    """Fill a PAYLOAD record of zeros."""
+    for number, window in enumerate(payload):
+        record["at"][number] = window.at
+        for name, data in (("value", window.value), ("mask", window.mask)):
+            record[name][number] = np.frombuffer(data.ljust(WINDOW_BYTES, b"\0"), np.uint64)[0]
+    record["least"] = max(window.end for window in payload)
 
 
 def _lookups(
@@ -141,6 +167,8 @@ def _allowed(match: Match, family: int) -> Allowed | None:
         if component.kind is Kind.PREFIX:
             allowed |= dict(_words(value, _PREFIXES[name]))
             continue
+        if component.kind is Kind.PAYLOAD:
+            continue  # bytes are compared afterwards
         size = component.most + 1 + _ABSENT
         ranges = value if component.kind is Kind.NUMBER else _runs(value, component.most)
         allowed[FieldKey(_FIELDS[name], size)] = ranges

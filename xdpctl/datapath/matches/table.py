@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from xdpctl.abi.arrays import GENERATION, RATE
-from xdpctl.abi.constants import Action, SlotNumber
+from xdpctl.abi.arrays import GENERATION, PAYLOAD, RATE
+from xdpctl.abi.constants import Action, Constants, SlotNumber
 from xdpctl.abi.sizes import BITMAP_WORDS, BITMAPS_MAX, BUCKET_STRIDE, BUCKETS_LOG2, CLASSES_MAX
 from xdpctl.datapath.matches.compile import Tables
 
-MAPS = ("classes", "bitmaps", "generations", "rates", "buckets")
+MAPS = ("classes", "bitmaps", "generations", "payloads", "rates", "buckets")
 
 
 def own_bucket(slot: int) -> int:
@@ -56,6 +56,9 @@ class MatchTable:
             : 2 * BITMAPS_MAX * BITMAP_WORDS
         ].reshape(2, BITMAPS_MAX, BITMAP_WORDS)
         self._generations = np.frombuffer(memory["generations"], GENERATION)[:2]
+        self._payloads = np.frombuffer(memory["payloads"], PAYLOAD)[
+            : 2 * Constants.SIGNATURES_MAX
+        ].reshape(2, Constants.SIGNATURES_MAX)
         self._rates = np.frombuffer(memory["rates"], RATE)
         self._buckets = np.frombuffer(memory["buckets"], np.uint64)
         self._control = control
@@ -118,6 +121,7 @@ class MatchTable:
         first = number * CLASSES_MAX
         self._classes[first : first + len(tables.classes)] = tables.classes
         self._bitmaps[number, : len(tables.bitmaps)] = tables.bitmaps
+        self._payloads[number, : len(tables.payloads)] = tables.payloads
         self._generations[number] = tables.generation
         self._control["armed"] = 0 if tables.empty else number + 1
         self._settling = _GracePeriod(self._grace)
@@ -132,4 +136,5 @@ class MatchTable:
             bool(self._generations[number] == tables.generation)
             and np.array_equal(self._classes[first : first + len(tables.classes)], tables.classes)
             and np.array_equal(self._bitmaps[number, : len(tables.bitmaps)], tables.bitmaps)
+            and np.array_equal(self._payloads[number, : len(tables.payloads)], tables.payloads)
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The components of a match: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956), TTL and VLAN."""
+"""The components of a match: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956), and three more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ class Kind(Enum):
     PREFIX = "prefix"
     NUMBER = "number"
     BITS = "bits"
+    PAYLOAD = "payload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ _LISTED = (
     Component("flow_label", 13, Kind.NUMBER, ("flow-label",), (1 << 20) - 1),
     Component("ttl", _OURS, Kind.NUMBER, ("ttl", "hop-limit"), 255),
     Component("vlan", _OURS + 1, Kind.NUMBER, ("vlan",), 4095),
+    Component("payload", _OURS + 2, Kind.PAYLOAD, ("payload",)),
 )
 TCP, UDP, ICMP, ICMPV6 = (PROTOCOLS[name] for name in ("tcp", "udp", "icmp", "icmpv6"))
 NEEDS = {  # the protocols whose header has the field of a component
@@ -68,6 +70,7 @@ NEEDS = {  # the protocols whose header has the field of a component
     "tcp_flags": {TCP},
     "icmp_type": {ICMP, ICMPV6},
     "icmp_code": {ICMP, ICMPV6},
+    "payload": {TCP, UDP},
 }
 COMPONENTS = {component.name: component for component in _LISTED}
 BY_WORD = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xdpctl.base.net.packet_fields import Fields
-from xdpctl.model.match import bits, ranges
+from xdpctl.model.match import bits, payload, ranges
 from xdpctl.model.match.components import COMPONENTS, Kind
 from xdpctl.model.match.match import Match
 
@@ -29,3 +29,5 @@ def _takes(name: str, wanted: Any, packet: Mapping[str, Any]) -> bool:
             return ranges.holds(wanted, value)
         case Kind.BITS:
             return bits.holds(wanted, value)
+        case Kind.PAYLOAD:
+            return payload.holds(wanted, value)

@@ -10,13 +10,14 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.errors import RuleError
-from xdpctl.model.match import bits, possible, ranges
+from xdpctl.model.match import bits, payload, possible, ranges
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, NEEDS, Component, Kind
+from xdpctl.model.match.payload import Payload
 from xdpctl.model.match.ranges import Ranges
 from xdpctl.model.names import parse_rule_id, rule_id
 
-Value = Prefix | Ranges | Bits
+Value = Prefix | Ranges | Bits | Payload
 Components = tuple[tuple[str, Any], ...]
 Key = Prefix | str
 _HASHED = "m-"
@@ -125,11 +126,15 @@ def build(fields: Mapping[str, Any]) -> Match:
 
 def read(component: Component, text: str, where: str) -> Value:
     """One component's value from its text; RuleError names the field `where`."""
-    if component.kind is Kind.PREFIX:
-        return parse_prefix(text, where)
-    if component.kind is Kind.NUMBER:
-        return ranges.parse(text, component, where)
-    return bits.parse(text, component, where)
+    match component.kind:
+        case Kind.PREFIX:
+            return parse_prefix(text, where)
+        case Kind.NUMBER:
+            return ranges.parse(text, component, where)
+        case Kind.BITS:
+            return bits.parse(text, component, where)
+        case Kind.PAYLOAD:
+            return payload.parse(text, where)
 
 
 def join(values: Mapping[str, Value]) -> Match:
@@ -174,6 +179,8 @@ def _texts(match: Match) -> Iterator[tuple[str, str]]:
                 text = ranges.show(value, component)
             case Kind.BITS:
                 text = bits.show(value, component)
+            case Kind.PAYLOAD:
+                text = payload.show(value)
         yield name, text
 
 

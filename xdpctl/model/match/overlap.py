@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.model.match import bits, ranges
+from xdpctl.model.match import bits, payload, ranges
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, NEEDS, Kind
 from xdpctl.model.match.match import Match
@@ -36,6 +36,8 @@ def _meet(name: str, value: Any, other: Any) -> bool:
         return True
     if COMPONENTS[name].kind is Kind.NUMBER:
         return any(a <= d and c <= b for a, b in value for c, d in other)
+    if COMPONENTS[name].kind is Kind.PAYLOAD:
+        return payload.meet(value, other)
     most = COMPONENTS[name].most
     return bool(_values(value, most) & _values(other, most))
 

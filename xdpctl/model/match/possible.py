@@ -19,6 +19,7 @@ _OF_FAMILIES = {
 }
 _HEADER = {4: 20, 6: 40}  # bytes of an IP header
 _READ = {TCP: 14, UDP: 4, ICMP: 4, ICMPV6: 4}  # bytes up to the last field that is matched
+_BEFORE_PAYLOAD = {TCP: 20, UDP: 8}
 _DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
 # whole, first, in the middle, last; IPv4 with and without DF
 _FRAGMENTS = {
@@ -92,7 +93,10 @@ def _check_length(components: Mapping[str, Any], family: int | None, protocols: 
     if not lengths:
         return
     least = _HEADER[family or (6 if protocols <= {ICMPV6} else 4)]
-    if not components.keys().isdisjoint(NEEDS):
+    if "payload" in components:
+        least += min(_BEFORE_PAYLOAD[protocol] for protocol in protocols)
+        least += max(window.end for window in components["payload"])
+    elif not components.keys().isdisjoint(NEEDS):
         least += min(_READ[protocol] for protocol in protocols)
     if lengths[-1][1] < least:
         fix = f"give {least} or more; it is the length of the IP packet with its header"

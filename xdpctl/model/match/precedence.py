@@ -4,7 +4,8 @@
 Components are compared by type; a match that has the lower type comes first. If one prefix is
 inside another, the inner one comes first, else the one with the lower address. Of two lists, the
 one with the lower bytes in an UPDATE message comes first; if one list begins with the whole other
-list, the longer one comes first.
+list, the longer one comes first. Payloads, which FlowSpec does not have, are compared by offset,
+length, value and mask of their windows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,6 +40,9 @@ def precedence(match: Match) -> Key:
                 key = (*_joined(list(_tests(value))), _LAST)
             case Kind.BITS:
                 key = (*_joined(list(_masks(value))), _LAST)
+            case Kind.PAYLOAD:
+                windows = (bytes((w.at, len(w.value))) + w.value + w.mask for w in value)
+                key = (*b"".join(windows), _LAST)
         parts.append((component.type, key))
     return (*parts, (_LAST,))
 

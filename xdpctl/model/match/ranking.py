@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 from xdpctl.base.net.packet_fields import Fields
 from xdpctl.base.net.packets import PROTOCOLS
+from xdpctl.model.match import payload
 from xdpctl.model.match.components import COMPONENTS, FRAGMENT, TCP_FLAGS
 
 _NAMES = {number: name for name, number in PROTOCOLS.items()}
 _TOP = 5
-_OF_PROTOCOL = ("source_port", "destination_port", "tcp_flags", "icmp_type", "icmp_code")
+_OF_PROTOCOL = (
+    *("source_port", "destination_port", "tcp_flags", "icmp_type", "icmp_code", "payload"),
+)
 _RANKED = ("protocol", *_OF_PROTOCOL, "packet_length", "ttl", "fragment", "vlan")
 
 
@@ -25,7 +28,8 @@ class Ranked(NamedTuple):
 
 def components(packet: Fields) -> dict[str, tuple[str, str]]:
     """A packet's values and their matches, by component (its word in a match's text)."""
-    protocol = _NAMES.get(int(packet["protocol"]), f"proto {packet['protocol']}")  # type: ignore[arg-type]
+    number = packet["protocol"]
+    protocol = _NAMES.get(number, f"proto {number!s}")  # type: ignore[arg-type]
     values = {}
     for name in _RANKED:
         text = _text(name, packet.get(name))
@@ -48,6 +52,8 @@ def _text(name: str, value: Any) -> str:
         return _NAMES.get(value, str(value))
     if name == "fragment":
         return "+".join(part for part, bit in FRAGMENT.items() if value & bit and part != "dont")
+    if name == "payload":
+        return payload.show(payload.start(value[: payload.MAGIC_BYTES]))
     return _flags(value) if name == "tcp_flags" else str(value)
 
 

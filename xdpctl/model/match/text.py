@@ -12,7 +12,7 @@ from xdpctl.model.match.components import BY_WORD, COMPONENTS, Component
 from xdpctl.model.match.match import Match, Value, join, read
 
 _FIELD, _TEXT_MAX = "match", 16_384
-_DANGLING = re.compile(r"[<>=!&,+]$")
+_DANGLING = re.compile(r"[<>=!&,+/]$|^&?@[0-9]+$")  # what follows belongs to it
 
 
 class _Token(NamedTuple):
@@ -38,7 +38,7 @@ def parse(text: str) -> Match:
             raise _wrong(
                 word, f"{component.name} is given twice", "list its values with commas: 53,123"
             )
-        value = "".join(token.text for token in values)
+        value = " ".join(token.text for token in values)
         try:
             components[component.name] = read(component, value, _FIELD)
         except RuleError as error:
@@ -73,7 +73,7 @@ def _values(word: _Token, tokens: deque[_Token]) -> Iterator[_Token]:
         raise _wrong(word, "its value is missing", f"write its value: {word.text} …")
     token = tokens.popleft()
     yield token
-    while tokens and (_DANGLING.search(token.text) or tokens[0].text[0] in "&,"):
+    while tokens and (_DANGLING.search(token.text) or tokens[0].text[0] in "&,/"):
         token = tokens.popleft()
         yield token
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file of what the detector has learnt; it survives restarts.
 
-A line of JSON with the rates and earlier mitigations, then the kept packets as they are in memory.
+A line of JSON with the rates and earlier mitigations, then the kept packets. What people's packets
+carry is not stored.
 """
 
 import json
@@ -22,12 +23,15 @@ from xdpctl.flood.engine import Engine
 from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigation import Mitigation
 from xdpctl.flood.usual import Usual
+from xdpctl.model.match.arrays import UNREAD
 from xdpctl.traffic.classify import classified
 from xdpctl.traffic.packets import PACKET
 
 _BYTES_MAX = 64 << 20
 _PACKETS_MAX = 100_000
-_COLUMNS = str(PACKET.descr)
+_NAMES = tuple(name for name in PACKET.names or () if not name.startswith("payload"))
+_STORED = np.dtype([(name, PACKET[name]) for name in _NAMES])
+_COLUMNS = str(_STORED.descr)
 log = logging.getLogger("xdpctl.detect")
 
 
@@ -44,6 +48,9 @@ class Learnt:
 def packed(engine: Engine) -> bytes:
     """The file of what the engine knows."""
     packets = engine.normal.packets()
+    stored = np.empty(len(packets), _STORED)
+    for name in _NAMES:
+        stored[name] = packets[name]
     head = {
         "usual": engine.usual.as_json(),
         "ceilings": engine.ceilings.usual.as_json(),
@@ -51,7 +58,7 @@ def packed(engine: Engine) -> bytes:
         "columns": _COLUMNS,
         "packets": len(packets),
     }
-    return json.dumps(head).encode() + b"\n" + packets.tobytes()
+    return json.dumps(head).encode() + b"\n" + stored.tobytes()
 
 
 def read(path: Path, unix: float) -> Learnt:
@@ -117,10 +124,13 @@ def _read(data: bytes, unix: float) -> Learnt:
     count = head.get("packets")
     if head.get("columns") != _COLUMNS or not isinstance(count, int) or count > _PACKETS_MAX:
         raise ValueError("the packets are of another version")
-    if len(rest) != count * PACKET.itemsize:
+    if len(rest) != count * _STORED.itemsize:
         raise ValueError("packets are missing")
-    normal = NormalTraffic()
-    normal.restore(classified(np.frombuffer(rest, PACKET).copy()))
+    normal, packets, stored = NormalTraffic(), np.zeros(count, PACKET), np.frombuffer(rest, _STORED)
+    for name in _NAMES:
+        packets[name] = stored[name]
+    packets["payload_bytes"] = np.where(packets["destination_port"] >= 0, UNREAD, 0)
+    normal.restore(classified(packets))
     earlier = list(_earlier(head.get("earlier", [])))
     usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
     return Learnt(usual, normal, ceilings, earlier)
