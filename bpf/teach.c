@@ -40,6 +40,8 @@ enum lesson {
 
 BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 
+BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
+
 VALUES(struct control, controls)
 
 /* Helper 39. */
@@ -53,6 +55,7 @@ static __always_inline u64 rules_ns(void)
 }
 
 #include "flows.bpf.h"
+#include "answered.bpf.h"
 #include "quic.bpf.h"
 #include "served.bpf.h"
 
@@ -237,6 +240,20 @@ static __always_inline void count_taken_up(struct control *control, struct packe
 		__sync_fetch_and_add(&cell->count, 1);
 }
 
+/*
+ * Data of a name server over TCP goes to a client that has completed a handshake (RFC 7766), as a
+ * query over UDP may have been answered that it should (stages/truncate.bpf.h).
+ */
+static __always_inline void prove_by_tcp(struct control *control, struct packet *packet,
+					 enum lesson lesson, u32 ports)
+{
+	if (!(control->challenging & 1 << ACTION_TRUNCATE) || lesson != LESSON_NEW ||
+	    packet->protocol != PROTOCOL_TCP || ports >> 16 != network16(PORT_DNS))
+		return;
+	remember_source(control, packet->family, packet->destination);
+	count_right();
+}
+
 int teach(struct __sk_buff *ctx)
 {
 	u32 ports = 0;
@@ -269,6 +286,7 @@ int teach(struct __sk_buff *ctx)
 		count_wait(control, &packet, ports, hash, ANSWER_SYN_ACK);
 		return GO_ON;
 	}
+	prove_by_tcp(control, &packet, lesson, ports);
 	opening = opens(lesson, hash, &head);
 	unknown = learn_flow(control->seeds, packet.family, packet.source, hash, opening);
 	if (packet.protocol == PROTOCOL_TCP)

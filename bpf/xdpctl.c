@@ -35,6 +35,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "served.bpf.h"
 #include "quic.bpf.h"
 #include "known.bpf.h"
+#include "answered.bpf.h"
 #include "challenge.bpf.h"
 #include "signatures.bpf.h"
 #include "exempt.bpf.h"
@@ -305,5 +306,7 @@ int quic(struct xdp_md *ctx)
 
 #include "stages/strata.bpf.h"
 #include "stages/observe.bpf.h"
+#include "stages/turn.bpf.h"
+#include "stages/truncate.bpf.h"
 #include "stages/answer.bpf.h"
 #include "stages/explain.bpf.h"

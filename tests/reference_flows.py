@@ -141,6 +141,15 @@ def is_syn(frame: bytes) -> bool:
     return isinstance(flags, int) and flags & (_SYN | _ACK | _RST | _FIN) == _SYN
 
 
+def is_query(frame: bytes) -> bool:
+    """Whether a challenge of DNS queries is for this frame: RFC 1035, no response, opcode 0."""
+    has = reference_signatures.fields(frame)
+    payload = has["payload"]
+    if has["protocol"] != 17 or has["destination_port"] != 53 or has["fragment"] not in (0, 1):
+        return False
+    return isinstance(payload, bytes) and len(payload) >= 4 and not payload[2] & 0xF8
+
+
 def _read(frame: bytes) -> tuple[Fields, bytes | None]:
     """The fields, and the bytes from the transport header on; None for a later fragment."""
     has: Fields = reference_signatures.fields(frame)

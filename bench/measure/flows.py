@@ -2,6 +2,7 @@
 """The cost per packet of the flow memory and of challenges."""
 
 import os
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,18 +13,18 @@ from bench.filters import XDP_DROP, XDP_PASS, own_pins
 from bench.measure.packet import take_all
 from bench.measure.signatures import PART
 from bench.report.results import Bar, Case, Results
-from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.constants import SlotNumber
 from xdpctl.control.match_sync import word_of
+from xdpctl.control.wire import action_of
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader.filter_program import compile_filter, compile_teacher
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.datapath.pinned import PinnedDatapath
-from xdpctl.lab.flood import Generator, syn_frame
+from xdpctl.lab.flood import Generator, syn_frame, udp_frame
 from xdpctl.model.capacity import Capacity, FlowSettings
-from xdpctl.model.effect import Action, Spare
-from xdpctl.model.match.match import build
+from xdpctl.model.effect import CHALLENGES, Action, Spare
+from xdpctl.model.match.match import Match, build
 from xdpctl.model.rule import Rule
 
 XDP_TX = 3
@@ -32,23 +33,27 @@ _KNOWN = 100_000  # flows that are known, for a walk
 _ASKED, _ASKED_FLOOD, _TAUGHT = 20, 40, 15  # bars: ns
 _CONNECTIONS, _CONNECTIONS_WALK = "a drop that spares connections", "the same, walk"
 _SYN = syn_frame("020000000001", "192.0.2.1", 80)
+_ALL, _QUERIES = build({"ttl": ">=0"}), build({"protocol": "udp", "destination_port": "53"})
+_NAME = b"\3www\6school\7example\0\0\1\0\1"
+_MESSAGE = struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + _NAME
+_QUERY = udp_frame("020000000001", "192.0.2.1", 53, len(_MESSAGE))[: -len(_MESSAGE)] + _MESSAGE
 _FRAME = frame_from(bytes((198, 51, 100, 7)))
 
 
 class _Filter:
     """A filter of an outside interface with one signature on everything, and its teacher."""
 
-    def __init__(self, action: Action, spare: Spare) -> None:
+    def __init__(self, action: Action, spare: Spare, match: Match = _ALL) -> None:
         compiled = compile_filter(Capacity(2_000, 4_096, 4_096), flows=_FLOWS)
         teach = compile_teacher(_FLOWS)
         with own_pins() as pins, closing(Loader(pins, compiled, -1, teach, _FLOWS)) as loader:
             port = loader.add_port("bench", True)
             with closing(PinnedDatapath(pins)) as datapath:
-                match, slot = build({"ttl": ">=0"}), SlotNumber.SIGNATURES
+                slot = SlotNumber.SIGNATURES
                 signature = Rule(match=match, slot=slot, action=action, spare=spare)
                 datapath.source.words[slot] = int.from_bytes(word_of(signature), "little")
                 datapath.matches.install(compile_tables([(match, slot)]))
-                datapath.matches.challenge([WireAction.CHALLENGE] * (action is Action.CHALLENGE))
+                datapath.matches.challenge([action_of(signature)] * (action in CHALLENGES))
             teacher = loader.programs.teacher()
             assert teacher is not None
             self.program_fd, self.teach_fd = (
@@ -87,6 +92,9 @@ def runs() -> Iterator[Run]:
     challenge = _Filter(Action.CHALLENGE, Spare.NONE)
     case = Case(PART, "SYNs that are challenged, walk", "ns", _CONNECTIONS_WALK)
     yield Run(case, challenge.program_fd, XDP_TX, _SYN, walked)
+    names = _Filter(Action.CHALLENGE, Spare.NONE, _QUERIES)
+    case = Case(PART, "DNS queries that are challenged, walk", "ns", _CONNECTIONS_WALK)
+    yield Run(case, names.program_fd, XDP_TX, _QUERY, walked)
 
 
 def _known() -> bytes:

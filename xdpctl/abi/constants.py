@@ -17,6 +17,7 @@ class Action(IntEnum):
     LIMIT = 3
     CHALLENGE = 4
     COOKIES = 5
+    TRUNCATE = 6
 
 
 class Spare(IntEnum):

@@ -68,8 +68,8 @@ class MatchSync:
         if self.paused:
             return False
         live = [rule for rule in self._state.matches.values() if not rule.expired(now_ns)]
-        challenges = {rule.action for rule in live if rule.action in CHALLENGES}
-        self._datapath.matches.challenge(wire.ACTIONS[action] for action in challenges)
+        challenges = [wire.action_of(rule) for rule in live if rule.action in CHALLENGES]
+        self._datapath.matches.challenge(challenges)
         plan = self._difference(live)
         self._apply(plan)
         return not plan.empty
@@ -148,11 +148,11 @@ def stronger(word: bytes, before: bytes) -> bool:
 
 def word_of(rule: Rule) -> bytes:
     """The value of the slot of a rule on a match, as the kernel reads it."""
-    action, spare = rule.action, wire.spares(rule.spare, rule.action)
+    spare = wire.spares(rule.spare, rule.action)
     mode, ends = wire.MODES[rule.mode], rule.kernel_expires_ns
     if on_trial(rule):
         spare = WireSpare.TRIAL
-    return Slot(wire.ACTIONS[action], mode, ends, spare).pack()
+    return Slot(wire.action_of(rule), mode, ends, spare).pack()
 
 
 @lru_cache(2 * Constants.SIGNATURES_MAX)

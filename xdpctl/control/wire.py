@@ -7,6 +7,7 @@ from xdpctl.abi.constants import Spare as WireSpare
 from xdpctl.abi.structs import Slot
 from xdpctl.datapath.image import own_slot
 from xdpctl.model.effect import Action, Mode, Spare
+from xdpctl.model.rule import Rule, of_udp
 from xdpctl.model.source_set import SourceSet
 
 ACTIONS = {action: WireAction[action.name] for action in Action}
@@ -17,6 +18,13 @@ SPARES = {
     Spare.KNOWN: WireSpare.KNOWN,
     Spare.TRIAL: WireSpare.KNOWN,  # and WireSpare.TRIAL while the rule is on trial, see match_sync
 }
+
+
+def action_of(rule: Rule) -> WireAction:
+    """The action of a rule on a match; a challenge is chosen by the protocol."""
+    if rule.action is Action.CHALLENGE and of_udp(rule.match):
+        return WireAction.TRUNCATE
+    return ACTIONS[rule.action]
 
 
 def spares(spare: Spare, action: Action) -> WireSpare:

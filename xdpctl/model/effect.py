@@ -7,8 +7,8 @@ from enum import StrEnum
 class Action(StrEnum):
     """What a rule does with the packets that it matches.
 
-    `challenge` answers SYNs until their source has shown that it exists; `cookies` answers SYNs to
-    listeners of this host with SYN cookies.
+    `challenge` answers SYNs, or DNS queries over UDP, until their source has shown that it exists;
+    `cookies` answers SYNs to listeners of this host with SYN cookies.
     """
 
     DROP = "drop"
@@ -31,7 +31,7 @@ _PAST = {
     Action.COOKIES: "challenged",
 }
 ACTIONS = ", ".join(Action)  # for help
-CHALLENGES = (Action.CHALLENGE, Action.COOKIES)  # of SYNs
+CHALLENGES = (Action.CHALLENGE, Action.COOKIES)
 
 
 class Mode(StrEnum):

@@ -11,11 +11,12 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.backstop import BACKSTOP
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
-from xdpctl.model.match.components import TCP
+from xdpctl.model.match.components import TCP, UDP
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.names import check_told
 from xdpctl.model.rate import Rate
+from xdpctl.model.services import DNS
 
 OPERATOR = "operator"
 CONFIGURED = "configured"  # the origin of the limits in the configuration
@@ -25,6 +26,7 @@ CONFIRM_MAX = 3600
 PRIORITY_MAX = 32767
 OF_PEERS = PRIORITY_MAX  # of the routes of BGP peers, whose exceptions end the search
 OF_BACKSTOPS = PRIORITY_MAX - 1
+_DNS_ONLY = ((DNS, DNS),)
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
@@ -104,9 +106,19 @@ class Rule(Deadlines, frozen=True, gc=False):
                 "spare",
                 'leave spare (--spare) out, or give "none"',
             )
+        if self.action in CHALLENGES and of_udp(self.match) and not self._asks_names:
+            raise RuleError(
+                "of UDP only DNS queries can be challenged",
+                "match",
+                'write "udp dst-port 53" and action challenge, or give a limit',
+            )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
             raise RuleError(f"a priority cannot be {self.priority}", "priority", fix)
+
+    @property
+    def _asks_names(self) -> bool:
+        return self.action is Action.CHALLENGE and self.match.get("destination_port") == _DNS_ONLY
 
     @property
     def id(self) -> str:
@@ -219,6 +231,11 @@ def of_tcp(rule: Rule) -> bool:
     protocols = rule.match.get("protocol")
     tcp_only = protocols is not None and all(low == high == TCP for low, high in protocols)
     return tcp_only or rule.match.get("tcp_flags") is not None
+
+
+def of_udp(match: Match) -> bool:
+    """Whether a match takes UDP alone."""
+    return bool(match.get("protocol") == ((UDP, UDP),))
 
 
 def _may_be_tried(action: Action, limit: Rate | None) -> bool:

@@ -44,9 +44,18 @@ def _tcp(mac: str, to: str, flags: int) -> bytes:
     return bytes(frame)
 
 
+def question(name: str, number: int = 1) -> bytes:
+    """A query for the address of a name (RFC 1035), as a resolver sends it."""
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return struct.pack(">6H", number & 0xFFFF, 0x0100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
+
+
 def _frame(name: str, mac: str, to: str) -> bytes:
     if name in ("SYN", "ACK", "RST"):
         return _tcp(mac, to, {"SYN": _SYN, "ACK": _ACK, "RST": _RST}[name])
+    if name == "DNS":
+        query = question("of-nobody.school.example")
+        return flood.udp_frame(mac, to, 53, len(query))[: -len(query)] + query
     if name == "UDP":
         return flood.udp_frame(mac, to, 20_003, 172)
     frame = bytearray(flood.udp_frame(mac, to, 443, 1172))

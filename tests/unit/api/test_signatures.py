@@ -137,6 +137,40 @@ def test_a_challenge_rule_may_spare_nobody(api: Api) -> None:
     assert (answer.status_code, answer.json()["field"]) == (400, "spare")
 
 
+def test_a_challenge_of_dns_queries_is_chosen_by_the_protocol(api: Api) -> None:
+    body = {"match": "dst 198.51.100.53 udp dst-port 53", "action": "challenge"}
+    made = api.call("POST", "/v1/rules", json=body).json()
+    assert made["action"] == "challenge"
+    assert any("over TCP" in warning for warning in made["warnings"])
+    assert int(api.datapath.control["challenging"]) == 1 << Action.TRUNCATE
+    syns = add(api, "dst 198.51.100.53", action="challenge")
+    assert int(api.datapath.control["challenging"]) == 1 << Action.TRUNCATE | 1 << Action.CHALLENGE
+    for each in (made, syns):
+        api.call("DELETE", f"/v1/rules/{each['id']}")
+
+
+@pytest.mark.parametrize(
+    ("match", "action"),
+    [
+        ("udp", "challenge"),
+        ("udp dst-port 53,443", "challenge"),
+        ("udp src-port 53", "challenge"),
+        ("udp dst-port 53", "cookies"),
+    ],
+)
+def test_other_packets_of_udp_cannot_be_challenged(api: Api, match: str, action: str) -> None:
+    answer = api.call("POST", "/v1/rules", json={"match": match, "action": action})
+    said = answer.json()
+    assert (answer.status_code, said["field"]) == (400, "match")
+    assert 'write "udp dst-port 53"' in said["fix"]
+
+
+def test_a_limit_on_udp_does_not_become_a_challenge(api: Api) -> None:
+    made = add(api, "udp dst-port 123", action="limit", limit={"pps": 5})
+    answer = api.call("PATCH", f"/v1/rules/{made['id']}", json={"action": "challenge"})
+    assert (answer.status_code, answer.json()["field"]) == (400, "match")
+
+
 def test_a_rule_may_become_a_challenge_in_one_step(api: Api) -> None:
     made = add(api, "dst 198.51.100.7 flags syn&!ack")
     changed = api.call("PATCH", f"/v1/rules/{made['id']}", json={"action": "challenge"}).json()

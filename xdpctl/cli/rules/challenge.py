@@ -16,7 +16,11 @@ app = typer.Typer()
 def challenge(
     context: typer.Context,
     match: Annotated[
-        str, typer.Option("--match", help="SYNs to challenge: 'dst 198.51.100.0/24 dst-port 443'.")
+        str,
+        typer.Option(
+            "--match",
+            help="SYNs, 'dst 192.0.2.0/24', or DNS queries, 'dst 192.0.2.53 udp dst-port 53'.",
+        ),
     ],
     cookies: Annotated[
         bool,
@@ -34,12 +38,17 @@ def challenge(
     replace: Replace = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Let TCP connections begin only from sources that show that they exist.
+    """Let TCP connections, or DNS queries, begin only from sources that show that they exist.
 
     A SYN is answered instead of passed on. A client that exists tries again.
     Its source then passes for an hour. Other packets are not touched.
 
+    With UDP and port 53 in the match, DNS queries are answered with TC set.
+    A resolver that exists asks by TCP, and then by UDP for an hour.
+    The name server must answer by TCP, and its card must be outside.
+
     Example: xdpctl challenge --match "dst 198.51.100.0/24"
+    Example: xdpctl challenge --match "dst 198.51.100.53 udp dst-port 53"
     """
     body = {
         "match": match_of(None, match),

@@ -11,7 +11,7 @@ from xdpctl.errors import RoleError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import Rule
+from xdpctl.model.rule import Rule, of_udp
 
 
 def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
@@ -27,7 +27,10 @@ def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     if mine and rule.limit and rule.limit.by_source:
         return [f"it also limits your own connection to {rule.limit}"]
     if rule.action in CHALLENGES:
-        return []
+        said = (
+            "resolvers get their first answer over TCP: the name server must accept it on port 53"
+        )
+        return [said] if of_udp(rule.match) else []
     if rule.spare is not Spare.NONE:
         drops_mine = mine and rule.action is Action.DROP
         return ["it also drops new connections of your own; established ones are spared"][

@@ -56,7 +56,14 @@ MEMORIES = Group(
     frozenset(),
     (
         *("abi/flows.h", "abi/served.h", "memory.h", "frame.h", "parse.h", "teach.c"),
-        *("flows.bpf.h", "known.bpf.h", "quic.bpf.h", "challenge.bpf.h", "served.bpf.h"),
+        *(
+            "flows.bpf.h",
+            "known.bpf.h",
+            "quic.bpf.h",
+            "challenge.bpf.h",
+            "answered.bpf.h",
+            "served.bpf.h",
+        ),
     ),
     f"seeds at {_SEEDS}",
 )
