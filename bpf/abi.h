@@ -18,7 +18,8 @@ enum action {
 	ACTION_CHALLENGE, /* answer a SYN, and let it pass once its source has shown that it exists
 			   */
 	ACTION_COOKIES,	  /* answer a SYN to a listener of this host with a SYN cookie */
-	ACTION_TRUNCATE,  /* answer a DNS query over UDP so that its resolver comes by TCP */
+	ACTION_CHALLENGE_UDP, /* answer a DNS query so that its resolver comes by TCP, and a
+			       * query of a game (A2S) with a number */
 };
 
 enum mode {

@@ -58,8 +58,8 @@ static __always_inline int keeps_pace(struct control *control, u32 family, __be3
 	       paced(control, first, PACE_SALT + 2, now, PACE_WIDE_COST_NS, PACE_WIDE_BURST);
 }
 
-/* Remembers a source that has proved that it exists. */
-static __always_inline void remember_source(struct control *control, u32 family, __be32 *source)
+/* Remembers a source that has proved that it exists. Returns whether it was not known before. */
+static __always_inline int remember_source(struct control *control, u32 family, __be32 *source)
 {
 	u64 hash = hash_of_source(control->seeds, family, source);
 	u32 place = block_of(ANSWERED_LOG2, hash);
@@ -68,13 +68,15 @@ static __always_inline void remember_source(struct control *control, u32 family,
 	u64 now, is_new;
 
 	if (!block || has(block, generation_of(state_of(memory)), hash) & 1)
-		return;
+		return 0;
 	now = rules_ns();
 	is_new = !(has(block, generation_of(state_of(memory)) - 1, hash) & 1);
-	if (is_overfull(memory) || (is_new && !keeps_pace(control, family, source, now)))
+	if (is_overfull(memory) || (is_new && !keeps_pace(control, family, source, now))) {
 		refuse_element(memory, now, family, source);
-	else
-		add_element(memory, block, hash, now);
+		return 0;
+	}
+	add_element(memory, block, hash, now);
+	return is_new;
 }
 
 static __always_inline void count_right(void)

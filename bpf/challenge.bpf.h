@@ -3,14 +3,30 @@
  * Challenges: a SYN is answered by an ACK of a number that was never sent. A real client answers
  * with a RST of that number (RFC 9293 section 3.10.7.3), is remembered, and tries again at once or
  * when its timer expires. Nothing is kept for a SYN, so forged sources cost no memory. The number
- * is a keyed hash (SipHash-1-3: Aumasson and Bernstein, 2012) of addresses, ports and time.
+ * is a keyed hash (SipHash-1-3: Aumasson and Bernstein, 2012) of addresses, ports and time. The
+ * same number is the answer to a query of a game, whose client repeats the query with it. A DNS
+ * query is answered so that its resolver comes by TCP.
  */
 
 #define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is valid, too */
 #define IPV4_HEADER	     20
+#define GAME_MAGIC	     0xffffffff
+#define GAME_INFO	     0x54
+#define GAME_PLAYERS	     0x55
+#define GAME_RULES	     0x56
+#define GAME_INFO_BYTES	     25
+#define GAME_NUMBER_NONE     0xffffffff
+#define DNS_HEADER	     12
 #define DNS_RESPONSE_OPCODE  0xf800 /* of the flags: all bits 0 in a query */
 
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
+
+/* What a packet with the right number is. */
+enum answers {
+	ANSWERS_NOT,
+	ANSWERS,
+	ANSWERS_AND_ASKS, /* it is a query, too, so it passes */
+};
 
 struct sip {
 	u64 v0, v1, v2, v3;
@@ -68,31 +84,6 @@ static __always_inline u32 challenge_number(struct challenge *challenge, struct 
 	return s.v0 ^ s.v0 >> 32;
 }
 
-/* Whether a reset is the right answer to a challenge; then its source is remembered. */
-static __always_inline int is_answer(struct xdp_md *ctx, struct search *search,
-				     struct scratch *scratch)
-{
-	u32 zero = 0, flags = scratch->values[FIELD_TCP_FLAGS], number, ports;
-	struct challenge *challenge = challenges.lookup(&zero);
-	struct transport head;
-	u64 epoch;
-
-	if (flags == NO_TCP_FLAGS || (flags & (FLAG_RST | FLAG_SYN)) != FLAG_RST || !challenge ||
-	    load_transport(ctx, scratch->packet.offset, &head, sizeof(head)) < 0)
-		return 0;
-	epoch = limits_ns() >> CHALLENGE_EPOCH_LOG2;
-	number = host32(head.sequence);
-	ports = (u32)head.source_port << 16 | head.destination_port;
-	if (challenge_number(challenge, &scratch->packet, ports, epoch) != number &&
-	    challenge_number(challenge, &scratch->packet, ports, epoch - 1) != number)
-		return 0;
-	if (search->explanation)
-		return 1;
-	remember_source(search->control, scratch->packet.family, scratch->packet.source);
-	count_right();
-	return 1;
-}
-
 /* Whether a packet is a query to a name server over UDP (RFC 1035 section 4.1.1). */
 static __always_inline int is_query(struct xdp_md *ctx, struct scratch *scratch)
 {
@@ -101,8 +92,88 @@ static __always_inline int is_query(struct xdp_md *ctx, struct scratch *scratch)
 
 	return packet->protocol == PROTOCOL_UDP && !packet->fragment &&
 	       scratch->values[FIELD_DESTINATION_PORT] == PORT_DNS &&
+	       (s32)(packet->end - packet->offset) >= UDP_HEADER + DNS_HEADER &&
 	       load_transport(ctx, packet->offset + UDP_HEADER, &head, 4) == 0 &&
 	       !(head.destination_port & network16(DNS_RESPONSE_OPCODE));
+}
+
+/*
+ * Whether a packet is a query of Valve's A2S protocol that a server answers with a number first
+ * (developer.valvesoftware.com, Server queries), and the number that it brings: at its end, or
+ * GAME_NUMBER_NONE.
+ */
+static __always_inline int is_game_query(struct xdp_md *ctx, struct scratch *scratch, u32 *number)
+{
+	struct packet *packet = &scratch->packet;
+	u32 at = packet->offset + UDP_HEADER, bytes = packet->end - at;
+	struct {
+		__be32 magic;
+		u8 kind;
+		u8 number[4];
+	} __attribute__((packed)) head;
+	__be32 brought = GAME_NUMBER_NONE;
+
+	if (packet->protocol != PROTOCOL_UDP ||
+	    scratch->values[FIELD_DESTINATION_PORT] == PORT_DNS || packet->fragment ||
+	    (s32)bytes < (s32)sizeof(head) || load_bytes(ctx, at, &head, sizeof(head)) < 0 ||
+	    head.magic != GAME_MAGIC)
+		return 0;
+	if (head.kind == GAME_PLAYERS || head.kind == GAME_RULES) {
+		__builtin_memcpy(&brought, head.number, sizeof(brought));
+	} else if (head.kind != GAME_INFO || bytes < GAME_INFO_BYTES) {
+		return 0;
+	} else if (bytes >= GAME_INFO_BYTES + sizeof(brought) &&
+		   load_bytes(ctx, at + GAME_INFO_BYTES, &brought, sizeof(brought)) < 0) {
+		return 0;
+	}
+	*number = host32(brought);
+	return 1;
+}
+
+/*
+ * The number that a packet brings, which may be the answer to a challenge: that of a reset, or of a
+ * query of a game. Returns what follows if it is the right one.
+ */
+static __always_inline enum answers brings(struct xdp_md *ctx, struct search *search,
+					   struct scratch *scratch, u32 *number, u32 *ports)
+{
+	u32 flags = scratch->values[FIELD_TCP_FLAGS];
+	struct transport head = {};
+
+	if (flags != NO_TCP_FLAGS) {
+		if ((flags & (FLAG_RST | FLAG_SYN)) != FLAG_RST ||
+		    load_transport(ctx, scratch->packet.offset, &head, sizeof(head)) < 0)
+			return ANSWERS_NOT;
+		*number = host32(head.sequence);
+	} else if (!(search->control->challenging & 1 << ACTION_CHALLENGE_UDP) ||
+		   !is_game_query(ctx, scratch, number) ||
+		   load_transport(ctx, scratch->packet.offset, &head, 4) < 0) {
+		return ANSWERS_NOT;
+	}
+	*ports = (u32)head.source_port << 16 | head.destination_port;
+	return flags == NO_TCP_FLAGS ? ANSWERS_AND_ASKS : ANSWERS;
+}
+
+/* Whether a packet has the right answer to a challenge; then its source is remembered. */
+static __always_inline enum answers is_answer(struct xdp_md *ctx, struct search *search,
+					      struct scratch *scratch)
+{
+	u32 zero = 0, number = 0, ports = 0;
+	struct challenge *challenge = challenges.lookup(&zero);
+	enum answers answers = brings(ctx, search, scratch, &number, &ports);
+	u64 epoch;
+
+	if (!challenge || answers == ANSWERS_NOT)
+		return ANSWERS_NOT;
+	epoch = limits_ns() >> CHALLENGE_EPOCH_LOG2;
+	if (challenge_number(challenge, &scratch->packet, ports, epoch) != number &&
+	    challenge_number(challenge, &scratch->packet, ports, epoch - 1) != number)
+		return ANSWERS_NOT;
+	if (search->explanation)
+		return answers;
+	remember_source(search->control, scratch->packet.family, scratch->packet.source);
+	count_right();
+	return answers;
 }
 
 static __always_inline int is_opening(u32 flags)
@@ -113,14 +184,15 @@ static __always_inline int is_opening(u32 flags)
 
 /* The challenges that a packet meets, as bits; 0 for most packets. */
 static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *search,
-					  struct scratch *scratch)
+					  struct scratch *scratch, enum answers answers)
 {
-	u32 found = search->control->challenging;
+	u32 found = search->control->challenging, number;
 
 	if (is_opening(scratch->values[FIELD_TCP_FLAGS]))
 		found &= 1 << ACTION_CHALLENGE | 1 << ACTION_COOKIES;
-	else if (found & 1 << ACTION_TRUNCATE && is_query(ctx, scratch))
-		found &= 1 << ACTION_TRUNCATE;
+	else if (found & 1 << ACTION_CHALLENGE_UDP && answers == ANSWERS_NOT &&
+		 (is_query(ctx, scratch) || is_game_query(ctx, scratch, &number)))
+		found &= 1 << ACTION_CHALLENGE_UDP;
 	else
 		return 0;
 	if (found & ~(1 << ACTION_COOKIES) && has_answered(search->control, &scratch->packet))

@@ -45,7 +45,7 @@ struct scratch {
 	u32 classes[FIELDS_MAX]; /* the class of each value, in the order of the lookups */
 	u32 ports[2];		 /* for `port`: the classes of source and destination port */
 	u32 summary;		 /* bitmap words in which a signature may match */
-	u32 challenges;		 /* the actions for SYNs that it meets, as bits */
+	u32 challenges;		 /* the challenges that it meets, as bits */
 	/* the slot of the source's rule or set that has spared a known flow; [1] is for explain */
 	u32 spared[2]; /* from the connection stage to the signatures */
 	u32 before[2]; /* from the signatures to the connection stage, if they drop the packet */

@@ -268,6 +268,7 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 	    .bitmaps = bitmaps.lookup(&number),
 	    .number = number,
 	};
+	enum answers answers;
 	u32 reason, slot;
 	u64 left = 0;
 
@@ -283,9 +284,10 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 		return REASON_FAULT;
 	scratch->challenges = 0;
 	if (search->control->challenging) {
-		if (is_answer(ctx, search, scratch))
+		answers = is_answer(ctx, search, scratch);
+		if (answers == ANSWERS)
 			return REASON_ANSWERED;
-		scratch->challenges = challenges_for(ctx, search, scratch);
+		scratch->challenges = challenges_for(ctx, search, scratch, answers);
 	}
 	if (classify(&match) < 0)
 		return REASON_FAULT;

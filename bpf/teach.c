@@ -242,16 +242,18 @@ static __always_inline void count_taken_up(struct control *control, struct packe
 
 /*
  * Data of a name server over TCP goes to a client that has completed a handshake (RFC 7766), as a
- * query over UDP may have been answered that it should (stages/truncate.bpf.h).
+ * query over UDP may have been answered that it should (stages/queries.bpf.h).
  */
 static __always_inline void prove_by_tcp(struct control *control, struct packet *packet,
-					 enum lesson lesson, u32 ports)
+					 struct transport *head, u32 ports)
 {
-	if (!(control->challenging & 1 << ACTION_TRUNCATE) || lesson != LESSON_NEW ||
+	u32 flags = host16(head->offset_flags) & (FLAG_SYN | FLAG_RST | FLAG_ACK);
+
+	if (!(control->challenging & 1 << ACTION_CHALLENGE_UDP) || flags != FLAG_ACK ||
 	    packet->protocol != PROTOCOL_TCP || ports >> 16 != network16(PORT_DNS))
 		return;
-	remember_source(control, packet->family, packet->destination);
-	count_right();
+	if (remember_source(control, packet->family, packet->destination))
+		count_right();
 }
 
 int teach(struct __sk_buff *ctx)
@@ -286,7 +288,8 @@ int teach(struct __sk_buff *ctx)
 		count_wait(control, &packet, ports, hash, ANSWER_SYN_ACK);
 		return GO_ON;
 	}
-	prove_by_tcp(control, &packet, lesson, ports);
+	if (lesson == LESSON_NEW)
+		prove_by_tcp(control, &packet, &head, ports);
 	opening = opens(lesson, hash, &head);
 	unknown = learn_flow(control->seeds, packet.family, packet.source, hash, opening);
 	if (packet.protocol == PROTOCOL_TCP)

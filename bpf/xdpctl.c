@@ -307,6 +307,6 @@ int quic(struct xdp_md *ctx)
 #include "stages/strata.bpf.h"
 #include "stages/observe.bpf.h"
 #include "stages/turn.bpf.h"
-#include "stages/truncate.bpf.h"
+#include "stages/queries.bpf.h"
 #include "stages/answer.bpf.h"
 #include "stages/explain.bpf.h"

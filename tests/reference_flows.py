@@ -147,7 +147,18 @@ def is_query(frame: bytes) -> bool:
     payload = has["payload"]
     if has["protocol"] != 17 or has["destination_port"] != 53 or has["fragment"] not in (0, 1):
         return False
-    return isinstance(payload, bytes) and len(payload) >= 4 and not payload[2] & 0xF8
+    return isinstance(payload, bytes) and len(payload) >= 12 and not payload[2] & 0xF8
+
+
+def is_game_query(frame: bytes) -> bool:
+    """Whether it is a query of A2S that a server answers with a number first."""
+    has = reference_signatures.fields(frame)
+    payload, port = has["payload"], has["destination_port"]
+    if has["protocol"] != 17 or port == 53 or has["fragment"] not in (0, 1):
+        return False
+    if not isinstance(payload, bytes) or len(payload) < 9 or payload[:4] != b"\xff" * 4:
+        return False
+    return payload[4] in (0x55, 0x56) or (payload[4] == 0x54 and len(payload) >= 25)
 
 
 def _read(frame: bytes) -> tuple[Fields, bytes | None]:

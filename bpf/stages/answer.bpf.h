@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The stage that answers a packet in place: a SYN with a challenge or with the kernel's own SYN
- * cookie, a DNS query with one that is truncated. The packet has been counted before.
+ * cookie, and a query over UDP as queries.bpf.h says. The packet has been counted before.
  */
 
 #define TCP_HEADER_MOST 60
@@ -99,7 +99,7 @@ static __always_inline int turn(struct xdp_md *ctx, struct packet *packet, struc
 	void *end, *ip;
 
 	size += packet->family == 4 ? IPV4_HEADER : IPV6_HEADER;
-	if (adjust_tail(ctx, (int)(ip_at + size) - (int)first_buffer(ctx)) ||
+	if (adjust_tail(ctx, (int)(ip_at + size) - (int)frame_length(ctx)) ||
 	    turn_link(ctx, packet, size))
 		return -1;
 	end = (void *)(long)ctx->data_end;
@@ -125,18 +125,21 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	struct reply reply = {.size = TCP_HEADER, .flags = FLAG_ACK};
 	struct challenge *challenge;
 	struct transport head;
-	u32 zero = 0, size;
+	u32 zero = 0, size, action;
 	s64 cookie;
 
 	if (!asked || parse_again(ctx, scratch) || is_nobody(packet) ||
 	    too_many_answers(search, packet) ||
 	    packet->offset - packet->ip != (packet->family == 4 ? IPV4_HEADER : IPV6_HEADER))
 		return XDP_DROP;
-	if ((asked->word & WORD_ACTION) == ACTION_TRUNCATE)
-		return send_truncated(ctx, scratch) < 0 ? XDP_DROP : XDP_TX;
+	action = *(volatile u64 *)&asked->word & WORD_ACTION;
+	if (packet->protocol != (action == ACTION_CHALLENGE_UDP ? PROTOCOL_UDP : PROTOCOL_TCP))
+		return XDP_DROP; /* the slot has become another rule's meanwhile */
+	if (action == ACTION_CHALLENGE_UDP)
+		return answer_query(ctx, scratch) < 0 ? XDP_DROP : XDP_TX;
 	if (load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0)
 		return XDP_DROP;
-	if ((asked->word & WORD_ACTION) == ACTION_COOKIES) {
+	if (action == ACTION_COOKIES) {
 		size = host16(head.offset_flags) >> 12 << 2;
 		cookie = cookie_for(ctx, scratch, size);
 		if (cookie < 0)

@@ -39,16 +39,23 @@ def edns(options: bytes = b"", wants: int = 0x8000, size: int = 4096) -> bytes:
 COOKIE = struct.pack(">HH", 10, 8) + b"12345678"
 
 
+MAGIC = b"\xff\xff\xff\xff"
+INFO = MAGIC + b"TSource Engine Query\0"
+
+
 @pytest.fixture
 def asked(teaching: Filter) -> Iterator[Filter]:
-    """A filter that challenges every DNS query over UDP."""
+    """A filter that challenges every DNS query over UDP, and every query of a game."""
     table, words = teaching.datapath.matches, teaching.datapath.source.words
     table.wait_for_packets()
-    word = Slot(Action.TRUNCATE, Mode.ENFORCE, 0).pack()
+    word = Slot(Action.CHALLENGE_UDP, Mode.ENFORCE, 0).pack()
     words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
-    match = build({"protocol": "udp", "destination_port": "53"})
-    table.install(compile_tables([(match, SlotNumber.SIGNATURES)]))
-    table.challenge([Action.TRUNCATE])
+    names = build({"protocol": "udp", "destination_port": "53"})
+    games = build({"protocol": "udp", "payload": "@0 ffffffff"})
+    words[SlotNumber.SIGNATURES + 1] = words[SlotNumber.SIGNATURES]
+    slots = enumerate((names, games), SlotNumber.SIGNATURES)
+    table.install(compile_tables([(match, slot) for slot, match in slots]))
+    table.challenge([Action.CHALLENGE_UDP])
     yield teaching
     table.challenge([])
     Armed(teaching).hold([])
@@ -78,7 +85,8 @@ def answer(held: Filter, frame: bytes) -> bytes:
         source, destination, datagram = packet[8:24], packet[24:40], packet[40:]
         assert (source, destination) == (SERVER6, frame[at + 8 : at + 24])
         assert struct.unpack_from(">H", packet, 4)[0] == len(datagram)
-    assert struct.unpack_from(">HHH", datagram) == (53, 4000, len(datagram))
+    (port,) = struct.unpack_from(">H", frame, at + len(packet) - len(datagram) + 2)
+    assert struct.unpack_from(">HHH", datagram) == (port, 4000, len(datagram))
     pseudo = source + destination + struct.pack(">II", 17, len(datagram))
     padded = pseudo + datagram + bytes(len(datagram) % 2)
     assert folded(padded) == 0xFFFF
@@ -118,14 +126,18 @@ def test_an_answer_to_edns_has_edns_without_options(
 
 
 def test_other_records_behind_the_question_are_left_out(asked: Filter) -> None:
-    record = NAME + struct.pack(">HHIH", 250, 255, 0, 4) + b"tsig"
-    sent = query(message(more=record, numbers=(1, 0, 0, 1)))
+    start = NAME + struct.pack(">HHIH", 6, 1, 0, 4) + b"from"  # of IXFR (RFC 1995)
+    sent = query(message(more=start, numbers=(1, 0, 1, 0)))
     assert answer(asked, sent) == message(flags=_QR | _TC | _RD)
     sent = query(message(more=b"behind the message"))
     assert answer(asked, sent) == message(flags=_QR | _TC | _RD)
 
 
+TSIG = NAME + struct.pack(">HHIH", 250, 255, 0, 4) + b"sign"
 UNANSWERED = {
+    "signed": message(more=TSIG, numbers=(1, 0, 0, 1)),
+    "signed, with EDNS": message(more=edns() + TSIG, numbers=(1, 0, 0, 2)),
+    "half a record of EDNS": message(more=edns()[:-1], numbers=(1, 0, 0, 1)),
     "no question": message(numbers=(0, 0, 0, 0)),
     "two questions": message(numbers=(2, 0, 0, 0)),
     "257 questions": message(numbers=(257, 0, 0, 0)),
@@ -135,7 +147,6 @@ UNANSWERED = {
     "a name that ends behind the message": message(b"\x3fwww"),
     "half a type": message()[:-3],
     "a header alone": message()[:12],
-    "half a header": message()[:7],
     "a name of 128 labels": message(b"\1a" * 128 + b"\0"),
     "a name that leaves no room": message(b"\77" + b"a" * 63 + (b"\77" + b"b" * 63) * 3 + b"\0"),
 }
@@ -155,13 +166,14 @@ def test_what_is_no_question_gets_no_answer(asked: Filter, data: bytes, source: 
     [
         query(message(flags=_QR | _RD)),
         query(message(flags=0x2800)),  # an update (RFC 2136)
-        query(message()[:3]),
+        query(message()[:11]),
+        query(b"\0\0").ljust(60, b"\0"),
         query(message(), port=5353),
         packet4(CLIENT, SERVER, tcp(SYN, 4000, 53), 6),
         packet4(CLIENT, SERVER, tcp(ACK, 4000, 53) + message(), 6),
         packet4(CLIENT, SERVER, udp(4000, 53, message()), 17, fragment=0x2000),
     ],
-    ids=["answer", "update", "3 bytes", "mDNS", "SYN", "TCP", "fragment"],
+    ids=["answer", "update", "11 bytes", "padded", "mDNS", "SYN", "TCP", "fragment"],
 )
 def test_only_queries_over_udp_are_challenged(asked: Filter, frame: bytes) -> None:
     assert asked.judge(frame) == ("pass", "NO_RULE")
@@ -174,10 +186,15 @@ def test_the_model_says_which_packets_are_challenged(asked: Filter) -> None:
         frame = random_frame(rng, four, six)
         if reference.reason(frame, []) != "NO_RULE":
             continue
-        wanted = reference_flows.is_query(frame)
+        wanted = reference_flows.is_query(frame) or reference_flows.is_game_query(frame)
         assert (asked.explain(frame) == "CHALLENGED") == wanted, frame.hex()
         seen.add(wanted)
     assert seen == {True, False}
+    for size in range(34):
+        for kind in (0x54, 0x55, 0x56, 0x57, 0x41):
+            frame = query(MAGIC + bytes((kind,)) + bytes(size), port=27015)
+            wanted = reference_flows.is_game_query(frame)
+            assert (asked.explain(frame) == "CHALLENGED") == wanted, frame.hex()
 
 
 @pytest.mark.parametrize(
@@ -198,6 +215,7 @@ def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
 
     before = asked.flows.challenges().right
     for frame in (
+        sent(SYN),
         sent(SYN | ACK),
         sent(ACK),
         sent(RST, b"why"),
@@ -209,20 +227,65 @@ def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
         assert asked.run(query(message(), client)) == "answer", "it may be forged"
     assert asked.flows.challenges().right == before
     asked.teach(sent(ACK | PSH, message(flags=_QR)))
+    asked.teach(sent(ACK | PSH, message(flags=_QR)))
     assert asked.judge(query(message(), client)) == ("pass", "NO_RULE")
-    assert asked.flows.challenges().right == before + 1
+    assert asked.flows.challenges().right == before + 1, "it counts once"
 
 
 def test_data_over_tcp_proves_nothing_while_no_query_is_challenged(asked: Filter) -> None:
     client = address("203.0.118.9")
     asked.datapath.matches.challenge([])
     asked.teach(packet4(SERVER, client, tcp(ACK | PSH, 53, 40000) + b"data", 6))
-    asked.datapath.matches.challenge([Action.TRUNCATE])
+    asked.datapath.matches.challenge([Action.CHALLENGE_UDP])
     assert asked.run(query(message(), client)) == "answer"
 
 
 def test_a_rule_in_monitor_mode_answers_no_query(asked: Filter) -> None:
-    word = Slot(Action.TRUNCATE, Mode.MONITOR, 0).pack()
+    word = Slot(Action.CHALLENGE_UDP, Mode.MONITOR, 0).pack()
     asked.datapath.source.words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
     assert asked.judge(query(message())) == ("pass", "NO_RULE")
     assert asked.set_hits(SlotNumber.SIGNATURES)[0] > 0
+
+
+GAME = 27015
+
+
+@pytest.mark.parametrize("source", [CLIENT, CLIENT6])
+@pytest.mark.parametrize("sent", [INFO, MAGIC + b"U" + MAGIC, MAGIC + b"V" + bytes(4)])
+def test_a_game_query_is_answered_with_a_number_that_proves_its_source(
+    asked: Filter, source: bytes, sent: bytes
+) -> None:
+    client = source[:-1] + bytes((sent[4],))
+    client = client[:5] + bytes((sent[4],)) + client[6:] if len(client) == 16 else client
+    said = answer(asked, query(sent, client, GAME))
+    assert said[:5] == MAGIC + b"A"
+    number = said[5:]
+    assert answer(asked, query(sent, client, GAME))[5:] == number, "nothing is kept for a query"
+    with_number = (sent if sent == INFO else sent[:5]) + number
+    wrong = with_number[:-1] + bytes((with_number[-1] ^ 1,))
+    assert asked.run(query(wrong, client, GAME)) == "answer"
+    other = (
+        client[:-1] + bytes((client[-1] ^ 9,))
+        if len(client) == 4
+        else client[:5] + b"other" + client[10:]
+    )
+    assert asked.run(query(with_number, other, GAME)) == "answer", "the number is of one source"
+    before = asked.flows.challenges().right
+    assert asked.explain(query(with_number, client, GAME)) == "NO_RULE"
+    assert asked.judge(query(with_number, client, GAME)) == ("pass", "NO_RULE")
+    assert asked.flows.challenges().right == before + 1
+    assert asked.judge(query(sent, client, GAME)) == ("pass", "NO_RULE"), "it is remembered"
+    assert asked.judge(query(message(), client)) == ("pass", "NO_RULE"), "for names as well"
+
+
+def test_a_games_query_to_a_name_server_is_not_challenged(asked: Filter) -> None:
+    assert asked.judge(query(INFO)) == ("pass", "NO_RULE")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [MAGIC + b"W", MAGIC + b"getstatus\n", MAGIC + b"U" + bytes(3), INFO[:-1], b"\xfe" + INFO[1:]],
+)
+def test_what_is_no_query_of_a_game_is_not_challenged(asked: Filter, sent: bytes) -> None:
+    """An answer to the oldest query, of 5 bytes, would be longer than it."""
+    assert asked.judge(query(sent, CLIENT, GAME)) == ("pass", "NO_RULE")

@@ -17,7 +17,7 @@ class Action(IntEnum):
     LIMIT = 3
     CHALLENGE = 4
     COOKIES = 5
-    TRUNCATE = 6
+    CHALLENGE_UDP = 6
 
 
 class Spare(IntEnum):

@@ -23,7 +23,7 @@ SPARES = {
 def action_of(rule: Rule) -> WireAction:
     """The action of a rule on a match; a challenge is chosen by the protocol."""
     if rule.action is Action.CHALLENGE and of_udp(rule.match):
-        return WireAction.TRUNCATE
+        return WireAction.CHALLENGE_UDP
     return ACTIONS[rule.action]
 
 

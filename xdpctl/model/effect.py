@@ -7,7 +7,7 @@ from enum import StrEnum
 class Action(StrEnum):
     """What a rule does with the packets that it matches.
 
-    `challenge` answers SYNs, or DNS queries over UDP, until their source has shown that it exists;
+    `challenge` answers SYNs, or queries over UDP, until their source has shown that it exists;
     `cookies` answers SYNs to listeners of this host with SYN cookies.
     """
 

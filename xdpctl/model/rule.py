@@ -11,6 +11,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.backstop import BACKSTOP
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
+from xdpctl.model.match import payload
 from xdpctl.model.match.components import TCP, UDP
 from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
@@ -26,7 +27,8 @@ CONFIRM_MAX = 3600
 PRIORITY_MAX = 32767
 OF_PEERS = PRIORITY_MAX  # of the routes of BGP peers, whose exceptions end the search
 OF_BACKSTOPS = PRIORITY_MAX - 1
-_DNS_ONLY = ((DNS, DNS),)
+DNS_ONLY = ((DNS, DNS),)
+_A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
@@ -106,19 +108,22 @@ class Rule(Deadlines, frozen=True, gc=False):
                 "spare",
                 'leave spare (--spare) out, or give "none"',
             )
-        if self.action in CHALLENGES and of_udp(self.match) and not self._asks_names:
+        if self.action in CHALLENGES and of_udp(self.match) and not self._asks:
             raise RuleError(
-                "of UDP only DNS queries can be challenged",
+                "of UDP only DNS queries, and queries of games (A2S), can be challenged",
                 "match",
-                'write "udp dst-port 53" and action challenge, or give a limit',
+                f'write "udp dst-port 53", or "udp payload {payload.show(_A2S)}", or give a limit',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
             raise RuleError(f"a priority cannot be {self.priority}", "priority", fix)
 
     @property
-    def _asks_names(self) -> bool:
-        return self.action is Action.CHALLENGE and self.match.get("destination_port") == _DNS_ONLY
+    def _asks(self) -> bool:
+        """Whether it challenges queries that the program knows: all to port 53, or all of A2S."""
+        port, compared = self.match.get("destination_port"), self.match.get("payload")
+        begins = compared is not None and payload.within(compared, _A2S)
+        return self.action is Action.CHALLENGE and (port == DNS_ONLY or begins)
 
     @property
     def id(self) -> str:

@@ -22,8 +22,8 @@ NUMBERS = (
     *("packet_length", "dscp", "fragment", "flow_label", "ttl", "vlan"),
 )
 # An IPv4 address is in the first four bytes. `weight`: how many packets this one stands for.
-# `payload` has the first bytes of what TCP or UDP carries. `payload_bytes`: how many there are, or
-# UNREAD.
+# `payload` has the first bytes of what TCP or UDP carries, `payload_bytes` how many there are.
+# `payload_cut`: the packet has more of them, which are not known.
 # `shaken`: the packet completes a handshake, and its flow is known from then on.
 PACKET = np.dtype(
     [
@@ -37,6 +37,7 @@ PACKET = np.dtype(
         ("shaken", "u1"),
         ("traffic", "u1"),
         ("payload_bytes", "u1"),
+        ("payload_cut", "u1"),
         ("payload", "u1", PAYLOAD_BYTES),
     ]
 )
@@ -109,8 +110,12 @@ class _Heads:
         None if the frame ends before them, as for the filter.
         """
         wanted, there = np.clip(end - at, 0, PAYLOAD_BYTES), np.maximum(self._held - at, 0)
-        cut = np.where(self._held == self._bytes.shape[1], there, 0)
-        return np.where(there >= wanted, wanted, cut)
+        return np.where(there >= wanted, wanted, np.where(self.full, there, 0))
+
+    @property
+    def full(self) -> NDArray[np.bool_]:
+        """Whether the frame may go on behind the head."""
+        return np.asarray(self._held == self._bytes.shape[1])
 
     def cut(self, rows: NDArray[np.int64], at: int) -> NDArray[np.uint8]:
         """The bytes of some heads from a position on, as many as a payload has."""
@@ -215,6 +220,8 @@ def _transport(packets: PacketArray, heads: _Heads, at: _Column, icmp: int, end:
 def _payload(packets: PacketArray, heads: _Heads, at: _Column, end: _Column) -> None:
     """The first bytes from a position on, before the packet's end; none where the position is 0."""
     packets["payload_bytes"] = np.where(at > 0, heads.held(at, end), 0)
+    short = packets["payload_bytes"] < np.clip(end - at, 0, PAYLOAD_BYTES)
+    packets["payload_cut"] = (at > 0) & heads.full & short
     for place in np.unique(at[packets["payload_bytes"] > 0]).tolist():
         rows = np.flatnonzero(at == place)
         packets["payload"][rows] = heads.cut(rows, place)

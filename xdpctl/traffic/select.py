@@ -48,7 +48,9 @@ def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
         case Kind.BITS:
             return passing(wanted, packets[name])
         case Kind.PAYLOAD:
-            return carrying(wanted, packets["payload"], packets["payload_bytes"])
+            return carrying(
+                wanted, packets["payload"], packets["payload_bytes"], packets["payload_cut"]
+            )
 
 
 def covers(prefix: Prefix, families: NDArray[Any], addresses: NDArray[Any]) -> Chosen:

@@ -54,5 +54,5 @@ def has(name: str, value: Any, packets: PacketArray) -> NDArray[np.bool_]:
     """Which packets have a component's value."""
     column = packets[name]
     if name == "payload":
-        return carrying(value, column, packets["payload_bytes"])
+        return carrying(value, column, packets["payload_bytes"], packets["payload_cut"])
     return passing(value, column) if name in BITS else within(value, column)

@@ -14,6 +14,7 @@ from xdpctl.abi.structs import Slot
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.control.operations import default_limits
+from xdpctl.control.state.counts import CROWD
 
 MATCH = {"protocol": "udp", "source_port": "53", "packet_length": ">=512"}
 BAD = "bad-request"
@@ -137,22 +138,45 @@ def test_a_challenge_rule_may_spare_nobody(api: Api) -> None:
     assert (answer.status_code, answer.json()["field"]) == (400, "spare")
 
 
+def test_rules_that_differ_in_their_payload_alone_crowd_each_other(api: Api) -> None:
+    """A packet with the header of all of them is compared with each."""
+    for number in range(CROWD):
+        add(api, f"udp dst-port 53 payload @0 {number:04x}", action="drop")
+    more = add(api, "udp dst-port 53 payload @0 ffff", 507, action="drop")
+    assert "rules with a payload" in str(more)
+    add(api, "udp dst-port 123 payload @0 ffff", action="drop")
+
+
 def test_a_challenge_of_dns_queries_is_chosen_by_the_protocol(api: Api) -> None:
     body = {"match": "dst 198.51.100.53 udp dst-port 53", "action": "challenge"}
     made = api.call("POST", "/v1/rules", json=body).json()
     assert made["action"] == "challenge"
     assert any("over TCP" in warning for warning in made["warnings"])
-    assert int(api.datapath.control["challenging"]) == 1 << Action.TRUNCATE
+    assert int(api.datapath.control["challenging"]) == 1 << Action.CHALLENGE_UDP
     syns = add(api, "dst 198.51.100.53", action="challenge")
-    assert int(api.datapath.control["challenging"]) == 1 << Action.TRUNCATE | 1 << Action.CHALLENGE
+    assert (
+        int(api.datapath.control["challenging"])
+        == 1 << Action.CHALLENGE_UDP | 1 << Action.CHALLENGE
+    )
     for each in (made, syns):
         api.call("DELETE", f"/v1/rules/{each['id']}")
+
+
+@pytest.mark.parametrize("payload", ["@0 ffffffff", "@0 ffffffff54", "@0 ffffffff54536f75"])
+def test_a_challenge_of_game_queries_is_chosen_by_their_first_bytes(api: Api, payload: str) -> None:
+    made = add(api, f"udp dst-port 27015 payload {payload}", action="challenge")
+    assert int(api.datapath.control["challenging"]) == 1 << Action.CHALLENGE_UDP
+    assert made["warnings"] == []
 
 
 @pytest.mark.parametrize(
     ("match", "action"),
     [
         ("udp", "challenge"),
+        ("udp payload @0 ffffff", "challenge"),
+        ("udp payload @1 ffffffff", "challenge"),
+        ("udp payload @0 ff00ffff", "challenge"),
+        ("udp payload @0 ffffffff", "cookies"),
         ("udp dst-port 53,443", "challenge"),
         ("udp src-port 53", "challenge"),
         ("udp dst-port 53", "cookies"),

@@ -82,6 +82,7 @@ def test_windows_meet_if_one_packet_can_have_them_all(one: Payload, other: Paylo
         ("@999 01", "ends at byte 1000", "the first 64 bytes"),
         ("@0 01 & @9 02 & @18 03", "3 windows", "at most 2 windows"),
         ("@0 0102 & @1 03", "byte 1 of the payload has two values", "one value"),
+        ("@01234", "not a window", "write an offset and bytes"),
         ("@0 01 &", "not a window", "write an offset and bytes"),
         ("@-1 01", "not a window", "write an offset and bytes"),
         ("@0 \u0661\u0661", "not a window", "write an offset and bytes"),
@@ -98,6 +99,7 @@ def test_spaces_capitals_and_the_order_of_windows_make_no_difference() -> None:
     match = text.parse("udp payload @0 FFFFFFFF54 & @20 0a")
     assert text.parse("udp payload @20 0a & @0  ffffffff54") == match
     assert text.parse("udp payload @20 0a& @0 ffffff &@3 ff & @4 54") == match
+    assert text.parse("udp payload @0 ffffffff54&@20 0a") == match
     assert build({"protocol": "udp", "payload": "@0 FFFFFFFF54&@20 0A"}) == match
     assert match.as_json() == {"protocol": "udp", "payload": "@0 ffffffff54 & @20 0a"}
 
@@ -115,6 +117,19 @@ def test_spaces_capitals_and_the_order_of_windows_make_no_difference() -> None:
 def test_a_payload_that_no_packet_has_is_refused(match: str, said: str) -> None:
     with pytest.raises(RuleError, match=said):
         text.parse(match)
+
+
+def test_one_payload_is_within_another_if_it_compares_at_least_as_much() -> None:
+    magic = payload.start(b"\xff\xff\xff\xff")
+    for written, wanted in (
+        ("@0 ffffffff", True),
+        ("@0 ffffffff54 & @20 00", True),
+        ("@0 ffffff", False),
+        ("@0 ffffff7f", False),
+        ("@0 ffffff0f/ffffff0f", False),
+        ("@1 ffffffff", False),
+    ):
+        assert payload.within(payload.parse(written, "payload"), magic) == wanted, written
 
 
 def test_two_rules_overlap_if_one_packet_can_have_both_payloads() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from xdpctl.model.match import payload
 from xdpctl.traffic.packets import PACKET
 from xdpctl.traffic.payloads import shared
-from xdpctl.traffic.split import Side
+from xdpctl.traffic.split import Side, has
 
 LEAST = 0.997
 
@@ -65,6 +65,17 @@ def test_two_windows_are_taken_if_each_excludes_more() -> None:
     found = shared(side(attack), side(others), LEAST)
     assert all(payload.holds(found, data) for data in attack)
     assert not any(payload.holds(found, data) for data in others)
+
+
+def test_a_payload_that_the_head_cuts_off_counts_as_hit() -> None:
+    """The filter sees more than a head of 128 bytes."""
+    alike = [b"GET / HTTP/1.1\r\nHost: school.example\r\nAccept: text/html\r\n\r\n"] * 400
+    normal = side([data[:56] for data in alike])
+    normal.packets["payload_cut"] = 1
+    assert shared(side(alike), normal, LEAST) == ()
+    beyond = payload.parse("@50 2f", "payload")
+    assert has("payload", beyond, normal.packets).all()
+    assert not has("payload", payload.parse("@0 2f", "payload"), normal.packets).any()
 
 
 def test_no_attack_gives_no_windows() -> None:

@@ -12,7 +12,7 @@ from xdpctl.control.operations import rules
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.datapath.flow_memory import ChallengeCounts
-from xdpctl.model.effect import Action, Spare
+from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.match.text import parse
 from xdpctl.model.requests import RuleRequest
 from xdpctl.watch.challenges import ChallengeWatch
@@ -63,6 +63,17 @@ def test_limits_replace_challenges_if_a_card_loses_all_of_them_twice(card: Card)
     assert "the driver of isp0 cannot send challenges" in said
     (record,) = newest(card.control.store, Wanted(action="rule.change"), 9)
     assert "cannot send challenges" in str(record)
+
+
+def test_a_challenge_of_queries_is_monitored_where_none_can_be_sent(card: Card) -> None:
+    """A limit on all queries together would keep resolvers out."""
+    match = parse("dst 198.51.100.53 udp dst-port 53")
+    ask = RuleRequest(match=match, action=Action.CHALLENGE)
+    card.control.submit(lambda draft: rules.add(draft, ask, ROOT)).result(10)
+    for _ in range(2):
+        card.look(100, 100)
+    held = {str(rule.match): rule for rule in card.control.state.matches.values()}[str(match)]
+    assert (held.action, held.mode) == (Action.CHALLENGE, Mode.MONITOR)
 
 
 @pytest.mark.parametrize("lost", [0, 50])

@@ -38,14 +38,17 @@ def challenge(
     replace: Replace = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Let TCP connections, or DNS queries, begin only from sources that show that they exist.
+    """Let TCP connections, or queries, begin only from sources that show that they exist.
 
     A SYN is answered instead of passed on. A client that exists tries again.
     Its source then passes for an hour. Other packets are not touched.
 
     With UDP and port 53 in the match, DNS queries are answered with TC set.
-    A resolver that exists asks by TCP, and then by UDP for an hour.
-    The name server must answer by TCP, and its card must be outside.
+    A resolver that exists asks over TCP, and then passes over UDP for an hour.
+    The name server must answer over TCP. The card must be outside.
+
+    With "udp payload @0 ffffffff", queries of games (A2S) get a number.
+    A client that exists repeats its query with the number.
 
     Example: xdpctl challenge --match "dst 198.51.100.0/24"
     Example: xdpctl challenge --match "dst 198.51.100.53 udp dst-port 53"

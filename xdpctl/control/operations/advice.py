@@ -11,7 +11,7 @@ from xdpctl.errors import RoleError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import Rule, of_udp
+from xdpctl.model.rule import DNS_ONLY, Rule, of_udp
 
 
 def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
@@ -27,10 +27,7 @@ def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     if mine and rule.limit and rule.limit.by_source:
         return [f"it also limits your own connection to {rule.limit}"]
     if rule.action in CHALLENGES:
-        said = (
-            "resolvers get their first answer over TCP: the name server must accept it on port 53"
-        )
-        return [said] if of_udp(rule.match) else []
+        return _of_challenge(rule)
     if rule.spare is not Spare.NONE:
         drops_mine = mine and rule.action is Action.DROP
         return ["it also drops new connections of your own; established ones are spared"][
@@ -39,6 +36,15 @@ def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
     if cuts.may_be_tcp(rule.match):
         return ["it spares no connection: those that it matches are cut off"]
     return []
+
+
+def _of_challenge(rule: Rule) -> list[str]:
+    port = rule.match.get("destination_port") or rule.match.get("port")
+    if port != DNS_ONLY:
+        return []
+    if of_udp(rule.match):
+        return ["resolvers get their first answer over TCP: the name server must accept that"]
+    return ["queries over UDP are not challenged: for them write udp dst-port 53"]
 
 
 def refuse_everything(rule: Rule, caller: Caller, force: bool) -> None:

@@ -10,7 +10,7 @@ from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Rule
+from xdpctl.model.rule import OPERATOR, Rule, of_udp
 
 _IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN flood yet
 
@@ -38,14 +38,20 @@ def challenges(rule: Rule) -> bool:
 
 
 def without_challenges(draft: Draft, interface: str) -> None:
-    """Replace every challenge by a limit, because the driver of an interface cannot send them."""
+    """Replace every challenge, because the driver of an interface cannot send them.
+
+    In place of a challenge of SYNs there is a limit; one of queries is monitored.
+    """
     for standing in draft.matches().values():
-        if challenges(standing):
-            changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
-            try:
-                lockout.take(draft, None, Draft.put, changed)
-            except LockoutError:  # a limit might hit a logged-in user
-                changed = standing.replace(mode=Mode.MONITOR)
-                draft.put(changed)
-            why = f"the driver of {interface} cannot send challenges"
-            draft.note("xdpctl", "rule.change", standing.id, **changed.describe(), why=why)
+        if not challenges(standing):
+            continue
+        changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+        if of_udp(standing.match):  # a limit on all queries would keep people out, too
+            changed = standing.replace(mode=Mode.MONITOR)
+        try:
+            lockout.take(draft, None, Draft.put, changed)
+        except LockoutError:  # a limit might hit a logged-in user
+            changed = standing.replace(mode=Mode.MONITOR)
+            draft.put(changed)
+        why = f"the driver of {interface} cannot send challenges"
+        draft.note("xdpctl", "rule.change", standing.id, **changed.describe(), why=why)

@@ -114,11 +114,12 @@ def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
     rule may overlap fewer rules than that number, so no packet can match more.
     """
     others = (o for o in rules if o.lets_pass and o.match != rule.match)
-    crowd = sum(overlap(rule.match, other.match) for other in others)
+    # a packet with another payload is compared, too, and goes on
+    crowd = sum(overlap(rule.match.headers, other.match.headers) for other in others)
     most = AUTOMATIC_CROWD if automatic(rule) else CROWD
     if crowd >= most:
         raise CapacityError(
-            f"{crowd} limits and monitored rules may match the same packet as "
-            f"{rule.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
+            f"{crowd} limits, monitored rules and rules with a payload may match the same packet "
+            f"as {rule.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
             "destinations, so that they do not overlap."
         )

@@ -10,8 +10,6 @@ from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.payload import Payload
 from xdpctl.model.match.ranges import Ranges
 
-UNREAD = 255  # in the place of a payload's size: it was not kept
-
 
 def within(ranges: Ranges, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values are in one of the ranges."""
@@ -33,15 +31,15 @@ def passing(tests: Bits, values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def carrying(
-    payload: Payload, starts: NDArray[np.uint8], sizes: NDArray[np.uint8]
+    payload: Payload, starts: NDArray[np.uint8], sizes: NDArray[np.uint8], cut: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
     """Which payloads, of which the first bytes are given as rows, have all windows.
 
-    One that was not kept (its size is UNREAD) may have any, so it has them.
+    One that is cut short there may have any behind its end, so it has them.
     """
     chosen = np.ones(len(sizes), bool)
     for window in payload:
         mask = np.frombuffer(window.mask, np.uint8)
         same = (starts[:, window.at : window.end] & mask) == np.frombuffer(window.value, np.uint8)
-        chosen &= (sizes == UNREAD) | ((sizes >= window.end) & same.all(1))
+        chosen &= np.where(sizes >= window.end, same.all(1), cut != 0)
     return chosen

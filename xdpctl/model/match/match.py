@@ -73,6 +73,11 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         return None if self.others else self.source
 
     @property
+    def headers(self) -> "Match":
+        """The match without what it says of the payload."""
+        return Match(self.source, tuple(pair for pair in self.others if pair[0] != "payload"))
+
+    @property
     def everything(self) -> bool:
         """Whether every packet matches, at least every packet of one family."""
         return all(_takes_all(COMPONENTS[name], value) for name, value in self.components)

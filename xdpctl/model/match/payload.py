@@ -27,7 +27,7 @@ class Window(NamedTuple):
 
 
 Payload = tuple[Window, ...]  # all of them must be there; sorted, and as few as possible
-_FORM = re.compile(r"@([0-9]{1,3})\s*([0-9a-f]+)(?:/([0-9a-f]+))?", re.ASCII)
+_FORM = re.compile(r"@([0-9]{1,3})\s+([0-9a-f]+)(?:/([0-9a-f]+))?", re.ASCII)
 _FIX = "write an offset and bytes: @0 ffffffff54, or with a mask @0 c0/f0; join two by &"
 _WHOLE = 0xFF
 MAGIC_BYTES = 4  # by so many first bytes a payload shows its protocol
@@ -129,6 +129,16 @@ def meet(payload: Payload, other: Payload) -> bool:
             if (value ^ before) & mask & others:
                 return False
     return True
+
+
+def within(payload: Payload, other: Payload) -> bool:
+    """Whether each packet with the windows of the first has those of the other."""
+    seen = {at: pair for window in payload for at, pair in _by_offset(window)}
+    return all(
+        (value ^ seen.get(at, (0, 0))[0]) & mask == 0 and mask & ~seen.get(at, (0, 0))[1] == 0
+        for window in other
+        for at, (value, mask) in _by_offset(window)
+    )
 
 
 def _by_offset(window: Window) -> list[tuple[int, tuple[int, int]]]:

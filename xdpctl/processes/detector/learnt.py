@@ -23,7 +23,6 @@ from xdpctl.flood.engine import Engine
 from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigation import Mitigation
 from xdpctl.flood.usual import Usual
-from xdpctl.model.match.arrays import UNREAD
 from xdpctl.traffic.classify import classified
 from xdpctl.traffic.packets import PACKET
 
@@ -129,7 +128,7 @@ def _read(data: bytes, unix: float) -> Learnt:
     normal, packets, stored = NormalTraffic(), np.zeros(count, PACKET), np.frombuffer(rest, _STORED)
     for name in _NAMES:
         packets[name] = stored[name]
-    packets["payload_bytes"] = np.where(packets["destination_port"] >= 0, UNREAD, 0)
+    packets["payload_cut"] = packets["destination_port"] >= 0
     normal.restore(classified(packets))
     earlier = list(_earlier(head.get("earlier", [])))
     usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))

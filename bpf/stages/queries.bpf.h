@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The answer to a DNS query whose source has not proved that it exists: no records, and TC set (RFC
- * 1035 section 4.1.1). A resolver then asks over TCP (RFC 7766 section 5), whose handshake is a
- * proof (prove_by_tcp in teach.c). The question stays as it came, and of EDNS a record without
- * options (RFC 6891).
+ * Answers to queries over UDP whose source has not proved that it exists. To a DNS query: no
+ * records, and TC set (RFC 1035 section 4.1.1). A resolver then asks over TCP (RFC 7766 section 5),
+ * whose handshake is a proof (prove_by_tcp in teach.c). The question stays as it came, and of EDNS
+ * a record without options (RFC 6891). To a query of a game: a number, with which it comes again.
  */
 
-#define DNS_HEADER	 12
+#define GAME_CHALLENGE	 0x41
+#define GAME_REPLY	 9 /* bytes; no query that is challenged has fewer */
 #define DNS_LABEL_MOST	 63
 #define DNS_LABELS_MOST	 127
 #define DNS_TYPE_CLASS	 4
@@ -43,11 +44,12 @@ static __always_inline u32 question_end(u8 *message, u32 bytes)
 	return label || at > bytes ? 0 : at;
 }
 
-/* Whether the query's first further record is EDNS's; it becomes that of the answer. */
+/* The record of EDNS behind a question becomes that of the answer; its bytes, or 0 if it is none.
+ */
 static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
 {
-	if (!(message[10] | message[11]) || at + DNS_OPT_BYTES > bytes || message[at & 255] ||
-	    message[at + 1 & 255] || message[at + 2 & 255] != DNS_OPT)
+	if (at + DNS_OPT_BYTES > bytes || message[at & 255] || message[at + 1 & 255] ||
+	    message[at + 2 & 255] != DNS_OPT)
 		return 0;
 	message[at + 3 & 255] = DNS_EDNS_SIZE >> 8;
 	message[at + 4 & 255] = DNS_EDNS_SIZE & 255;
@@ -60,14 +62,21 @@ static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
 	return DNS_OPT_BYTES;
 }
 
-/* Makes a query the answer, with zeros behind it; its size, or 0 if it is not sent. */
+/*
+ * Makes a query the answer, with zeros behind it; its size, or 0 if it is not sent. A query that is
+ * signed (TSIG, RFC 8945) would need a signature: without an answer it comes by TCP, too.
+ */
 static __always_inline u32 truncate(u8 *message, u32 bytes)
 {
-	u32 end = question_end(message, bytes), edns;
+	u32 end = question_end(message, bytes), further = message[10] << 8 | message[11], edns = 0;
 
-	if (!end)
+	if (!end || further > 1)
 		return 0;
-	edns = turn_edns(message, bytes, end);
+	if (further) {
+		edns = turn_edns(message, bytes, end);
+		if (!edns)
+			return 0;
+	}
 	end += edns;
 	message[2] = (message[2] & DNS_KEPT) | DNS_QR_TC;
 	message[3] &= DNS_CHECKING_OFF;
@@ -107,26 +116,17 @@ static __always_inline int turn_udp(void *at, void *end, u32 size, u64 sum)
 	return 0;
 }
 
-/* Rewrites the frame to the answer; -1 if it cannot. */
-static __always_inline int send_truncated(struct xdp_md *ctx, struct scratch *scratch)
+/* Rewrites the frame to a datagram that goes back, zeros behind its data; -1 if it cannot. */
+static __always_inline int turn_datagram(struct xdp_md *ctx, struct packet *packet, u8 *message,
+					 u32 size)
 {
-	struct packet *packet = &scratch->packet;
-	u8 *message = scratch->capture.head; /* not in use here */
-	u32 at = packet->offset + UDP_HEADER, bytes = packet->end - at, size;
 	u32 ip_at = packet->ip & IP_AT_MOST,
 	    header = packet->family == 4 ? IPV4_HEADER : IPV6_HEADER;
 	void *end, *ip;
 	u64 sum;
 	int failed;
 
-	if (packet->fragment || (s32)bytes < DNS_HEADER ||
-	    copy(ctx, at, message, bytes, CAPTURE_BYTES) < 0)
-		return -1;
-	if (bytes > CAPTURE_BYTES)
-		bytes = CAPTURE_BYTES;
-	size = truncate(message, bytes);
-	if (!size ||
-	    adjust_tail(ctx, (int)(ip_at + header + UDP_HEADER + size) - (int)first_buffer(ctx)) ||
+	if (adjust_tail(ctx, (int)(ip_at + header + UDP_HEADER + size) - (int)frame_length(ctx)) ||
 	    turn_link(ctx, packet, header + UDP_HEADER + size))
 		return -1;
 	asm volatile("" : "+r"(size));
@@ -148,4 +148,47 @@ static __always_inline int send_truncated(struct xdp_md *ctx, struct scratch *sc
 	if (failed || !size)
 		return -1;
 	return store_bytes(ctx, ip_at + header + UDP_HEADER, message, size);
+}
+
+/* Sets the message to the answer to a DNS query; its size, or 0 if it is not answered. */
+static __always_inline u32 truncated(struct xdp_md *ctx, struct packet *packet, u8 *message)
+{
+	u32 at = packet->offset + UDP_HEADER, bytes = packet->end - at;
+
+	if (packet->fragment || (s32)bytes < DNS_HEADER ||
+	    copy(ctx, at, message, bytes, CAPTURE_BYTES) < 0)
+		return 0;
+	return truncate(message, bytes > CAPTURE_BYTES ? CAPTURE_BYTES : bytes);
+}
+
+/* Sets the message to the number that a game's client is to repeat (S2C_CHALLENGE); its size. */
+static __always_inline u32 numbered(struct challenge *challenge, struct packet *packet, u8 *message,
+				    u32 ports)
+{
+	__be32 number = network32(
+	    challenge_number(challenge, packet, ports, limits_ns() >> CHALLENGE_EPOCH_LOG2));
+
+	__builtin_memset(message, 0xff, sizeof(number));
+	message[4] = GAME_CHALLENGE;
+	__builtin_memcpy(message + 5, &number, sizeof(number));
+	__builtin_memset(message + GAME_REPLY, 0, 3);
+	return GAME_REPLY;
+}
+
+/* Rewrites the frame to the answer to a query; -1 if it cannot. */
+static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scratch)
+{
+	u8 *message = scratch->capture.head; /* not in use here */
+	u32 zero = 0, size = 0;
+	struct challenge *challenge = challenges.lookup(&zero);
+	struct transport head = {};
+
+	if (!challenge || load_transport(ctx, scratch->packet.offset, &head, 4) < 0)
+		return -1;
+	if (head.destination_port == network16(PORT_DNS))
+		size = truncated(ctx, &scratch->packet, message);
+	else
+		size = numbered(challenge, &scratch->packet, message,
+				(u32)head.source_port << 16 | head.destination_port);
+	return size ? turn_datagram(ctx, &scratch->packet, message, size) : -1;
 }
