@@ -15,18 +15,30 @@
 BPF_F_TABLE("array", u32, struct block, answered, 1U << ANSWERED_LOG2, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct challenge_counts, challenge_counts, 1, 0);
 
-/* A source by itself is an element of the memory; of IPv6 its /64. */
-static __always_inline u64 hash_of_source(const u64 *seeds, u32 family, __be32 *source)
+/*
+ * What a proof is good for. A host resets an answer to a SYN that it never sent, too, so a reset
+ * shows that a host exists, and not that it asks. Whoever forges packets of a live host could let
+ * it prove that, so it opens no way for queries, whose answers may be long.
+ */
+enum proof_for {
+	FOR_SYNS,
+	FOR_QUERIES,
+};
+
+/* A source with a kind of proof is an element of the memory; of IPv6 its /64. */
+static __always_inline u64 hash_of_source(const u64 *seeds, u32 family, __be32 *source,
+					  enum proof_for what)
 {
 	u32 second = family == 6 ? source[1] : 0;
 
-	return flow_hash(seeds, 4, &second, source, 0, family);
+	return flow_hash(seeds, 4, &second, source, what, family);
 }
 
 /* Whether the source has answered a challenge within the last hour. */
-static __always_inline int has_answered(struct control *control, struct packet *packet)
+static __always_inline int has_answered(struct control *control, struct packet *packet,
+					enum proof_for what)
 {
-	u64 hash = hash_of_source(control->seeds, packet->family, packet->source);
+	u64 hash = hash_of_source(control->seeds, packet->family, packet->source, what);
 	u32 place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories_values() + MEMORY_ANSWERED;
 	struct block *block = answered.lookup(&place);
@@ -58,32 +70,25 @@ static __always_inline int keeps_pace(struct control *control, u32 family, __be3
 	       paced(control, first, PACE_SALT + 2, now, PACE_WIDE_COST_NS, PACE_WIDE_BURST);
 }
 
-/* Remembers a source that has proved that it exists. Returns whether it was not known before. */
-static __always_inline int remember_source(struct control *control, u32 family, __be32 *source)
+/* Remembers a source that has proved that it exists, and counts it if it was not known before. */
+static __always_inline void remember_source(struct control *control, u32 family, __be32 *source,
+					    enum proof_for what)
 {
-	u64 hash = hash_of_source(control->seeds, family, source);
-	u32 place = block_of(ANSWERED_LOG2, hash);
+	u64 hash = hash_of_source(control->seeds, family, source, what), now, is_new;
+	u32 zero = 0, place = block_of(ANSWERED_LOG2, hash);
 	struct memory *memory = memories_values() + MEMORY_ANSWERED;
 	struct block *block = answered.lookup(&place);
-	u64 now, is_new;
+	struct challenge_counts *counts = challenge_counts.lookup(&zero);
 
 	if (!block || has(block, generation_of(state_of(memory)), hash) & 1)
-		return 0;
+		return;
 	now = rules_ns();
 	is_new = !(has(block, generation_of(state_of(memory)) - 1, hash) & 1);
 	if (is_overfull(memory) || (is_new && !keeps_pace(control, family, source, now))) {
 		refuse_element(memory, now, family, source);
-		return 0;
+		return;
 	}
 	add_element(memory, block, hash, now);
-	return is_new;
-}
-
-static __always_inline void count_right(void)
-{
-	u32 zero = 0;
-	struct challenge_counts *counts = challenge_counts.lookup(&zero);
-
 	if (counts)
-		counts->right++;
+		counts->right += is_new;
 }

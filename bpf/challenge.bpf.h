@@ -21,11 +21,11 @@
 
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
 
-/* What a packet with the right number is. */
 enum answers {
 	ANSWERS_NOT,
-	ANSWERS,
-	ANSWERS_AND_ASKS, /* it is a query, too, so it passes */
+	ASKS_UNPROVED, /* a query of a game without the right number */
+	ANSWERS,       /* a reset with the right number */
+	ANSWERS_AND_ASKS,
 };
 
 struct sip {
@@ -168,11 +168,10 @@ static __always_inline enum answers is_answer(struct xdp_md *ctx, struct search 
 	epoch = limits_ns() >> CHALLENGE_EPOCH_LOG2;
 	if (challenge_number(challenge, &scratch->packet, ports, epoch) != number &&
 	    challenge_number(challenge, &scratch->packet, ports, epoch - 1) != number)
-		return ANSWERS_NOT;
-	if (search->explanation)
-		return answers;
-	remember_source(search->control, scratch->packet.family, scratch->packet.source);
-	count_right();
+		return answers == ANSWERS ? ANSWERS_NOT : ASKS_UNPROVED;
+	if (!search->explanation)
+		remember_source(search->control, scratch->packet.family, scratch->packet.source,
+				answers == ANSWERS ? FOR_SYNS : FOR_QUERIES);
 	return answers;
 }
 
@@ -186,16 +185,19 @@ static __always_inline int is_opening(u32 flags)
 static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *search,
 					  struct scratch *scratch, enum answers answers)
 {
-	u32 found = search->control->challenging, number;
+	u32 found = search->control->challenging;
+	enum proof_for what = FOR_SYNS;
 
-	if (is_opening(scratch->values[FIELD_TCP_FLAGS]))
+	if (is_opening(scratch->values[FIELD_TCP_FLAGS])) {
 		found &= 1 << ACTION_CHALLENGE | 1 << ACTION_COOKIES;
-	else if (found & 1 << ACTION_CHALLENGE_UDP && answers == ANSWERS_NOT &&
-		 (is_query(ctx, scratch) || is_game_query(ctx, scratch, &number)))
+	} else if (answers == ASKS_UNPROVED ||
+		   (found & 1 << ACTION_CHALLENGE_UDP && is_query(ctx, scratch))) {
 		found &= 1 << ACTION_CHALLENGE_UDP;
-	else
+		what = FOR_QUERIES;
+	} else {
 		return 0;
-	if (found & ~(1 << ACTION_COOKIES) && has_answered(search->control, &scratch->packet))
+	}
+	if (found & ~(1 << ACTION_COOKIES) && has_answered(search->control, &scratch->packet, what))
 		found &= 1 << ACTION_COOKIES;
 	if (found & 1 << ACTION_COOKIES && !has_listener(ctx, &scratch->packet, scratch->values))
 		found &= ~(1 << ACTION_COOKIES);

@@ -252,8 +252,7 @@ static __always_inline void prove_by_tcp(struct control *control, struct packet 
 	if (!(control->challenging & 1 << ACTION_CHALLENGE_UDP) || flags != FLAG_ACK ||
 	    packet->protocol != PROTOCOL_TCP || ports >> 16 != network16(PORT_DNS))
 		return;
-	if (remember_source(control, packet->family, packet->destination))
-		count_right();
+	remember_source(control, packet->family, packet->destination, FOR_QUERIES);
 }
 
 int teach(struct __sk_buff *ctx)

@@ -64,7 +64,7 @@ static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
 
 /*
  * Makes a query the answer, with zeros behind it; its size, or 0 if it is not sent. A query that is
- * signed (TSIG, RFC 8945) would need a signature: without an answer it comes by TCP, too.
+ * signed (TSIG, RFC 8945) would need a signature, so it is not answered.
  */
 static __always_inline u32 truncate(u8 *message, u32 bytes)
 {

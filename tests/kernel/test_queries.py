@@ -10,6 +10,7 @@ import pytest
 from tests import reference, reference_flows
 from tests.kernel.conftest import Filter
 from tests.kernel.test_challenges import CLIENT, CLIENT6, SERVER, SERVER6, folded
+from tests.kernel.test_challenges import answer as challenged
 from tests.kernel.test_flows import ACK, PSH, RST, SYN, packet4, packet6, tcp
 from tests.kernel.test_signatures import Armed
 from tests.support.packets import MAC, address, random_frame, tagged, udp
@@ -230,6 +231,24 @@ def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
     asked.teach(sent(ACK | PSH, message(flags=_QR)))
     assert asked.judge(query(message(), client)) == ("pass", "NO_RULE")
     assert asked.flows.challenges().right == before + 1, "it counts once"
+
+
+def test_a_reset_proves_nothing_for_queries(asked: Filter) -> None:
+    """A live host resets what it never asked for, too, so a forger can cause a reset."""
+    table, words = asked.datapath.matches, asked.datapath.source.words
+    client = address("203.0.119.9")
+    word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
+    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
+    table.install(compile_tables([(build({"protocol": "tcp"}), SlotNumber.SIGNATURES)]))
+    table.challenge([Action.CHALLENGE, Action.CHALLENGE_UDP])
+    syn = packet4(client, SERVER, tcp(SYN), 6)
+    number = challenged(asked, syn).acknowledged
+    assert asked.judge(packet4(client, SERVER, tcp(RST, number=number), 6)) == ("drop", "ANSWERED")
+    assert asked.judge(syn) == ("pass", "NO_RULE")
+    word = Slot(Action.CHALLENGE_UDP, Mode.ENFORCE, 0).pack()
+    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
+    table.install(compile_tables([(build({"protocol": "udp"}), SlotNumber.SIGNATURES)]))
+    assert asked.run(query(message(), client)) == "answer"
 
 
 def test_data_over_tcp_proves_nothing_while_no_query_is_challenged(asked: Filter) -> None:

@@ -28,7 +28,9 @@ PRIORITY_MAX = 32767
 OF_PEERS = PRIORITY_MAX  # of the routes of BGP peers, whose exceptions end the search
 OF_BACKSTOPS = PRIORITY_MAX - 1
 DNS_ONLY = ((DNS, DNS),)
-_A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries
+_QUERY = payload.parse("@2 00/f8", "")  # DNS: neither a response, nor an update or the like
+_A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries, and others
+_ASKS = [payload.start(b"\xff\xff\xff\xff" + kind) for kind in (b"T", b"U", b"V")]
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 
@@ -121,9 +123,12 @@ class Rule(Deadlines, frozen=True, gc=False):
     @property
     def _asks(self) -> bool:
         """Whether it challenges queries that the program knows: all to port 53, or all of A2S."""
-        port, compared = self.match.get("destination_port"), self.match.get("payload")
-        begins = compared is not None and payload.within(compared, _A2S)
-        return self.action is Action.CHALLENGE and (port == DNS_ONLY or begins)
+        port, compared = self.match.get("destination_port"), self.match.get("payload") or ()
+        if self.action is not Action.CHALLENGE:
+            return False
+        if port == DNS_ONLY:
+            return payload.meet(compared, _QUERY)
+        return payload.within(compared, _A2S) and any(payload.meet(compared, a) for a in _ASKS)
 
     @property
     def id(self) -> str:

@@ -71,7 +71,7 @@ class ChallengeWatch:
                 self._controller.state.cannot_answer = name
                 log.error(
                     "%s: its driver cannot send challenges (xdp_tx_errors of `ethtool -S`), which "
-                    "would keep newcomers out: they are replaced by limits",
+                    "would keep newcomers out: they are replaced",
                     name,
                 )
                 self._replace()
@@ -98,8 +98,8 @@ class ChallengeWatch:
         interface = self._controller.state.cannot_answer
         if not interface:
             return []
-        now = "are to be replaced by limits, and keep newcomers out until then"
-        done = "were replaced by limits on this node, and none is taken until the next start"
+        now = "are to be replaced, and keep newcomers out until then"
+        done = "were replaced on this node, and none is taken until the next start"
         return [
             f"the driver of {interface} cannot send challenges: they "
             f"{now if self._standing() else done}; if it is a veth, attach a program to its peer"

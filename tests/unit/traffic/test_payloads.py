@@ -76,6 +76,8 @@ def test_a_payload_that_the_head_cuts_off_counts_as_hit() -> None:
     beyond = payload.parse("@50 2f", "payload")
     assert has("payload", beyond, normal.packets).all()
     assert not has("payload", payload.parse("@0 2f", "payload"), normal.packets).any()
+    across = payload.parse("@54 0000ff", "payload")
+    assert not has("payload", across, normal.packets).any(), "what is there differs"
 
 
 def test_no_attack_gives_no_windows() -> None:

@@ -19,7 +19,7 @@ def challenge(
         str,
         typer.Option(
             "--match",
-            help="SYNs, 'dst 192.0.2.0/24', or DNS queries, 'dst 192.0.2.53 udp dst-port 53'.",
+            help="What to challenge: 'dst 192.0.2.0/24', 'dst 192.0.2.53 udp dst-port 53'.",
         ),
     ],
     cookies: Annotated[
@@ -45,13 +45,14 @@ def challenge(
 
     With UDP and port 53 in the match, DNS queries are answered with TC set.
     A resolver that exists asks over TCP, and then passes over UDP for an hour.
-    The name server must answer over TCP. The card must be outside.
+    The name server must answer over TCP.
 
     With "udp payload @0 ffffffff", queries of games (A2S) get a number.
     A client that exists repeats its query with the number.
 
     Example: xdpctl challenge --match "dst 198.51.100.0/24"
     Example: xdpctl challenge --match "dst 198.51.100.53 udp dst-port 53"
+    Example: xdpctl challenge --match "udp dst-port 27015 payload @0 ffffffff"
     """
     body = {
         "match": match_of(None, match),

@@ -39,12 +39,13 @@ def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
 
 
 def _of_challenge(rule: Rule) -> list[str]:
-    port = rule.match.get("destination_port") or rule.match.get("port")
-    if port != DNS_ONLY:
+    if rule.match.get("destination_port") != DNS_ONLY:
         return []
     if of_udp(rule.match):
         return ["resolvers get their first answer over TCP: the name server must accept that"]
-    return ["queries over UDP are not challenged: for them write udp dst-port 53"]
+    if rule.action is Action.CHALLENGE and rule.match.get("protocol") is None:
+        return ["queries over UDP are not challenged: for them write udp dst-port 53"]
+    return []
 
 
 def refuse_everything(rule: Rule, caller: Caller, force: bool) -> None:

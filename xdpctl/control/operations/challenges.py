@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Puts limits in place of challenges where a driver cannot send challenges."""
+"""Puts something in place of challenges where a driver cannot send them.
+
+In place of a challenge of SYNs there is a limit. One of queries over UDP is monitored: a limit on
+all queries together would keep people out, too.
+"""
+
+from typing import Any
 
 import msgspec
 
@@ -8,6 +14,7 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.errors import ConflictError, LockoutError
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller
+from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
 from xdpctl.model.rule import OPERATOR, Rule, of_udp
@@ -16,7 +23,7 @@ _IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN f
 
 
 def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
-    """The request, with a limit in place of a challenge that the driver cannot send.
+    """The request, with something in place of a challenge that the driver cannot send.
 
     ConflictError if a person asks for that challenge.
     """
@@ -24,12 +31,20 @@ def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
     if not interface or ask.action not in CHALLENGES or ask.mode is not Mode.ENFORCE:
         return ask
     if caller.origin == OPERATOR:
+        limit = "--per source" if of_udp(ask.match) else f"--pps {_IN_PLACE.pps:.0f}"
         raise ConflictError(
             f"the driver of {interface} cannot send challenges: every newcomer would be kept out",
             "action",
-            f"give a limit: --pps {_IN_PLACE.pps:.0f}",
+            f"give a limit: {limit}",
         )
-    return msgspec.structs.replace(ask, action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
+    return msgspec.structs.replace(ask, **_instead(ask.match))
+
+
+def _instead(match: Match) -> dict[str, Any]:
+    """What is changed in a challenge that cannot be sent."""
+    if of_udp(match):
+        return {"mode": Mode.MONITOR}
+    return {"action": Action.LIMIT, "limit": _IN_PLACE, "spare": Spare.KNOWN}
 
 
 def challenges(rule: Rule) -> bool:
@@ -38,16 +53,11 @@ def challenges(rule: Rule) -> bool:
 
 
 def without_challenges(draft: Draft, interface: str) -> None:
-    """Replace every challenge, because the driver of an interface cannot send them.
-
-    In place of a challenge of SYNs there is a limit; one of queries is monitored.
-    """
+    """Replace every challenge, because the driver of an interface cannot send them."""
     for standing in draft.matches().values():
         if not challenges(standing):
             continue
-        changed = standing.replace(action=Action.LIMIT, limit=_IN_PLACE, spare=Spare.KNOWN)
-        if of_udp(standing.match):  # a limit on all queries would keep people out, too
-            changed = standing.replace(mode=Mode.MONITOR)
+        changed = standing.replace(**_instead(standing.match))
         try:
             lockout.take(draft, None, Draft.put, changed)
         except LockoutError:  # a limit might hit a logged-in user

@@ -115,7 +115,8 @@ def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
     """
     others = (o for o in rules if o.lets_pass and o.match != rule.match)
     # a packet with another payload is compared, too, and goes on
-    crowd = sum(overlap(rule.match.headers, other.match.headers) for other in others)
+    headers = rule.match.headers
+    crowd = sum(overlap(headers, other.match.headers) for other in others)
     most = AUTOMATIC_CROWD if automatic(rule) else CROWD
     if crowd >= most:
         raise CapacityError(

@@ -35,11 +35,13 @@ def carrying(
 ) -> NDArray[np.bool_]:
     """Which payloads, of which the first bytes are given as rows, have all windows.
 
-    One that is cut short there may have any behind its end, so it has them.
+    One that is cut short may have any bytes behind its end, so it has those of the windows.
     """
+    behind = np.arange(starts.shape[1]) >= sizes[:, np.newaxis]
     chosen = np.ones(len(sizes), bool)
     for window in payload:
         mask = np.frombuffer(window.mask, np.uint8)
-        same = (starts[:, window.at : window.end] & mask) == np.frombuffer(window.value, np.uint8)
-        chosen &= np.where(sizes >= window.end, same.all(1), cut != 0)
+        here = slice(window.at, window.end)
+        same = (starts[:, here] & mask) == np.frombuffer(window.value, np.uint8)
+        chosen &= (same | behind[:, here]).all(1) & ((sizes >= window.end) | (cut != 0))
     return chosen

@@ -56,13 +56,15 @@ def _challenges(ctx: ControlPlane) -> Iterator[Metric]:
     flows = ctx.controller.datapath.flows
     counts = flows.challenges()
     challenges = CounterMetricFamily(
-        "xdpctl_challenges", "SYNs that were challenged, and right answers", labels=["what"]
+        "xdpctl_challenges",
+        "SYNs and queries that were challenged, and sources that answered",
+        labels=["what"],
     )
     for what in ("sent", "withheld", "right"):
         challenges.add_metric([what], getattr(counts, what))
     yield challenges
     yield GaugeMetricFamily(
         "xdpctl_challenges_replaced",
-        "1 if limits replace challenges, since a driver cannot send them",
+        "1 if challenges were replaced, since a driver cannot send them",
         float(bool(ctx.controller.state.cannot_answer)),
     )
