@@ -48,8 +48,11 @@ static __always_inline u32 question_end(u8 *message, u32 bytes)
  */
 static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
 {
-	if (at + DNS_OPT_BYTES > bytes || message[at & 255] || message[at + 1 & 255] ||
-	    message[at + 2 & 255] != DNS_OPT)
+	if (at + DNS_OPT_BYTES > bytes)
+		return 0;
+	/* so that each mask stays: the verifier of 6.1 loses what the comparison says */
+	asm volatile("" : "+r"(at));
+	if (message[at & 255] || message[at + 1 & 255] || message[at + 2 & 255] != DNS_OPT)
 		return 0;
 	message[at + 3 & 255] = DNS_EDNS_SIZE >> 8;
 	message[at + 4 & 255] = DNS_EDNS_SIZE & 255;
@@ -68,7 +71,8 @@ static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
  */
 static __always_inline u32 truncate(u8 *message, u32 bytes)
 {
-	u32 end = question_end(message, bytes), further = message[10] << 8 | message[11], edns = 0;
+	u32 end = question_end(message, bytes), further = message[10] << 8 | message[11], edns = 0,
+	    size;
 
 	if (!end || further > 1)
 		return 0;
@@ -86,10 +90,12 @@ static __always_inline u32 truncate(u8 *message, u32 bytes)
 	message[11] = !!edns;
 	if (end > DNS_MOST)
 		return 0;
+	size = end;
+	asm volatile("" : "+r"(end)); /* as above */
 #pragma unroll
 	for (int n = 0; n < 3; n++)
 		message[end + n & 255] = 0;
-	return end;
+	return size;
 }
 
 /* Turns the UDP header round. `sum`: of the pseudo header and of the data. */
