@@ -151,9 +151,10 @@ static __always_inline int turn_datagram(struct xdp_md *ctx, struct packet *pack
 		sum += turn_ipv6(ip, PROTOCOL_UDP, UDP_HEADER + size);
 		failed = turn_udp(ip + IPV6_HEADER, end, UDP_HEADER + size, sum);
 	}
-	if (failed || !size)
+	if (failed)
 		return -1;
-	return store_bytes(ctx, ip_at + header + UDP_HEADER, message, size);
+	asm volatile("" : "+r"(size)); /* as in copy() */
+	return store_bytes(ctx, ip_at + header + UDP_HEADER, message, ((size - 1) & 255) + 1);
 }
 
 /* Sets the message to the answer to a DNS query; its size, or 0 if it is not answered. */
