@@ -44,8 +44,7 @@ static __always_inline u32 question_end(u8 *message, u32 bytes)
 	return label || at > bytes ? 0 : at;
 }
 
-/* The record of EDNS behind a question becomes that of the answer; its bytes, or 0 if it is none.
- */
+/* Makes the record behind a question the answer's EDNS; its bytes, or 0 if it is no EDNS. */
 static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
 {
 	if (at + DNS_OPT_BYTES > bytes)
@@ -71,8 +70,8 @@ static __always_inline u32 turn_edns(u8 *message, u32 bytes, u32 at)
  */
 static __always_inline u32 truncate(u8 *message, u32 bytes)
 {
-	u32 end = question_end(message, bytes), further = message[10] << 8 | message[11], edns = 0,
-	    size;
+	u32 end = question_end(message, bytes), further = message[10] << 8 | message[11];
+	u32 edns = 0, size;
 
 	if (!end || further > 1)
 		return 0;

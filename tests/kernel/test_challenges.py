@@ -40,17 +40,25 @@ class Reply(NamedTuple):
     length: int
 
 
+def arm(held: Filter, action: Action, *matches: dict[str, str], mode: Mode = Mode.ENFORCE) -> None:
+    """Arm a challenge for each of these matches; no other challenge is in use then."""
+    table, words = held.datapath.matches, held.datapath.source.words
+    table.wait_for_packets()
+    slots = range(SlotNumber.SIGNATURES, SlotNumber.SIGNATURES + len(matches))
+    word = Slot(action, mode, 0).pack()
+    words[slots.start : slots.stop] = int.from_bytes(word, "little")
+    built = map(build, matches)
+    table.install(compile_tables(list(zip(built, slots, strict=True))))
+    table.challenge([action])
+
+
 @pytest.fixture
 def challenging(emptied: Filter) -> Iterator[Filter]:
     """A filter that challenges every SYN."""
-    table, words = emptied.datapath.matches, emptied.datapath.source.words
-    table.wait_for_packets()
-    word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
-    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
-    table.install(compile_tables([(build({"ttl": ">=0"}), SlotNumber.SIGNATURES)]))
-    table.challenge([Action.CHALLENGE, Action.COOKIES])
+    arm(emptied, Action.CHALLENGE, {"ttl": ">=0"})
+    emptied.datapath.matches.challenge([Action.CHALLENGE, Action.COOKIES])
     yield emptied
-    table.challenge([])
+    emptied.datapath.matches.challenge([])
     Armed(emptied).hold([])
 
 

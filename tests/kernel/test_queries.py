@@ -9,16 +9,13 @@ import pytest
 
 from tests import reference, reference_flows
 from tests.kernel.conftest import Filter
-from tests.kernel.test_challenges import CLIENT, CLIENT6, SERVER, SERVER6, folded
+from tests.kernel.test_challenges import CLIENT, CLIENT6, SERVER, SERVER6, arm, folded
 from tests.kernel.test_challenges import answer as challenged
 from tests.kernel.test_flows import ACK, PSH, RST, SYN, packet4, packet6, tcp
 from tests.kernel.test_signatures import Armed
 from tests.support.packets import MAC, address, random_frame, tagged, udp
 from xdpctl.abi.constants import Action, Mode, SlotNumber
-from xdpctl.abi.structs import Slot
 from xdpctl.datapath.bpf import programs
-from xdpctl.datapath.matches.compile import compile_tables
-from xdpctl.model.match.match import build
 
 _TX = 3
 _QR, _TC, _AA, _RD, _RA, _CD, _AD = 0x8000, 0x0200, 0x0400, 0x0100, 0x0080, 0x0010, 0x0020
@@ -44,21 +41,16 @@ MAGIC = b"\xff\xff\xff\xff"
 INFO = MAGIC + b"TSource Engine Query\0"
 
 
+NAMES = {"protocol": "udp", "destination_port": "53"}
+GAMES = {"protocol": "udp", "payload": "@0 ffffffff"}
+
+
 @pytest.fixture
 def asked(teaching: Filter) -> Iterator[Filter]:
     """A filter that challenges every DNS query over UDP, and every query of a game."""
-    table, words = teaching.datapath.matches, teaching.datapath.source.words
-    table.wait_for_packets()
-    word = Slot(Action.CHALLENGE_UDP, Mode.ENFORCE, 0).pack()
-    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
-    names = build({"protocol": "udp", "destination_port": "53"})
-    games = build({"protocol": "udp", "payload": "@0 ffffffff"})
-    words[SlotNumber.SIGNATURES + 1] = words[SlotNumber.SIGNATURES]
-    slots = enumerate((names, games), SlotNumber.SIGNATURES)
-    table.install(compile_tables([(match, slot) for slot, match in slots]))
-    table.challenge([Action.CHALLENGE_UDP])
+    arm(teaching, Action.CHALLENGE_UDP, NAMES, GAMES)
     yield teaching
-    table.challenge([])
+    teaching.datapath.matches.challenge([])
     Armed(teaching).hold([])
 
 
@@ -235,19 +227,13 @@ def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
 
 def test_a_reset_proves_nothing_for_queries(asked: Filter) -> None:
     """A live host resets what it never asked for, too, so a forger can cause a reset."""
-    table, words = asked.datapath.matches, asked.datapath.source.words
     client = address("203.0.119.9")
-    word = Slot(Action.CHALLENGE, Mode.ENFORCE, 0).pack()
-    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
-    table.install(compile_tables([(build({"protocol": "tcp"}), SlotNumber.SIGNATURES)]))
-    table.challenge([Action.CHALLENGE, Action.CHALLENGE_UDP])
+    arm(asked, Action.CHALLENGE, {"protocol": "tcp"})
     syn = packet4(client, SERVER, tcp(SYN), 6)
     number = challenged(asked, syn).acknowledged
     assert asked.judge(packet4(client, SERVER, tcp(RST, number=number), 6)) == ("drop", "ANSWERED")
     assert asked.judge(syn) == ("pass", "NO_RULE")
-    word = Slot(Action.CHALLENGE_UDP, Mode.ENFORCE, 0).pack()
-    words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
-    table.install(compile_tables([(build({"protocol": "udp"}), SlotNumber.SIGNATURES)]))
+    arm(asked, Action.CHALLENGE_UDP, NAMES)
     assert asked.run(query(message(), client)) == "answer"
 
 
@@ -260,8 +246,7 @@ def test_data_over_tcp_proves_nothing_while_no_query_is_challenged(asked: Filter
 
 
 def test_a_rule_in_monitor_mode_answers_no_query(asked: Filter) -> None:
-    word = Slot(Action.CHALLENGE_UDP, Mode.MONITOR, 0).pack()
-    asked.datapath.source.words[SlotNumber.SIGNATURES] = int.from_bytes(word, "little")
+    arm(asked, Action.CHALLENGE_UDP, NAMES, mode=Mode.MONITOR)
     assert asked.judge(query(message())) == ("pass", "NO_RULE")
     assert asked.set_hits(SlotNumber.SIGNATURES)[0] > 0
 

@@ -26,7 +26,7 @@ _COMPONENTS_MAX = 5
 _PREFERRED = {"ttl": 0.75, "dscp": 0.8, "flow_label": 0.8, "packet_length": 0.97}
 _NARROWING = (
     *("protocol", "tcp_flags", "icmp_type", "icmp_code", "source_port", "destination_port"),
-    *("packet_length", "fragment", "payload"),
+    *("packet_length", "fragment"),
 )
 _ALL = 0.997  # share of a box's packets: a value that as many have narrows the box
 _GAIN = 0.002  # bits, times the mass of the attack: less gain is chance
@@ -37,14 +37,15 @@ def grow(
     given: dict[str, Value],
     is_clean: Callable[[Split], bool],
     ranges: bool = True,
-    narrowing: Sequence[str] = _NARROWING,
+    narrowing: Sequence[str] | None = None,
     names: Sequence[str] = CHOICES,
 ) -> Match | None:
     """A match with the `given` components, and some of `names`, that takes many current packets.
 
     It grows until `is_clean` says that few enough normal packets are left. Without `ranges` the
-    match has only single numbers. Values that nearly all of its packets share narrow it, if
-    `narrowing` has their component. None if nothing separates the two sides.
+    match has only single numbers. Values that nearly all of its packets share narrow it: those of
+    the components in `narrowing`; without it, those of the usual ones, and bytes of the payload.
+    None if nothing separates the two sides.
     """
     components: dict[str, Value] = {}
     whole = split
@@ -61,8 +62,10 @@ def grow(
             break
     if not components and split.normal.total > 0:
         return None
-    components |= common(split.now, components, _ALL, narrowing)
-    if "payload" in narrowing and (windows := shared(split.now, split.normal, _ALL)):
+    components |= common(
+        split.now, components, _ALL, _NARROWING if narrowing is None else narrowing
+    )
+    if narrowing is None and (windows := shared(split.now, split.normal, _ALL)):
         components["payload"] = windows
     try:
         return join(_both_of(given, _needed(whole, components)))
@@ -90,8 +93,6 @@ def common(
     """The single values that at least this share of the packets has, besides `given`."""
     shared: dict[str, Value] = {}
     for name in names:
-        if name == "payload":
-            continue  # see payloads.py
         by = DIMENSIONS.get(name)
         keys = by.keys(now.packets) if by else now.packets[name]
         values, places = np.unique(keys, return_inverse=True)

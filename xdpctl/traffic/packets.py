@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import FlowState
 from xdpctl.abi.sizes import PAYLOAD_BYTES
-from xdpctl.base.net.packet_fields import DONT, EXTENSIONS, FIRST, LAST, LATER
+from xdpctl.base.net.packet_fields import (
+    DONT,
+    EXTENSIONS,
+    FIRST,
+    LAST,
+    LATER,
+    TCP_HEADER,
+    UDP_HEADER,
+)
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.heads import HeadArray
 
@@ -46,7 +54,6 @@ _Column = NDArray[np.int64]
 _VLANS = 4096
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
-_UDP_HEADER, _TCP_HEADER = 8, 20  # bytes, without options
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 _EXTENSION = np.isin(np.arange(256), list(EXTENSIONS))
 
@@ -212,8 +219,8 @@ def _transport(packets: PacketArray, heads: _Heads, at: _Column, icmp: int, end:
         ("icmp_code", types, heads.byte(at + 1)),
     ):
         packets[name] = np.where(where, values, NONE)
-    options = np.where(flags, (heads.byte(at + 12) >> 4) * 4, _UDP_HEADER)
-    carries = ports & (~flags | (options >= _TCP_HEADER))
+    options = np.where(flags, (heads.byte(at + 12) >> 4) * 4, UDP_HEADER)
+    carries = ports & (~flags | (options >= TCP_HEADER))
     _payload(packets, heads, np.where(carries, at + options, 0), end)
 
 

@@ -14,7 +14,7 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.1
 EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
-_UDP_HEADER, _TCP_HEADER = 8, 20  # bytes, without options
+UDP_HEADER, TCP_HEADER = 8, 20  # bytes, without options
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 
 
@@ -94,10 +94,10 @@ def _transport(protocol: int, data: bytes, icmp: int, inside: int) -> Fields:
     if protocol not in (_TCP, _UDP):
         return {}
     ports: Fields = {"source_port": _number(data, 0), "destination_port": _number(data, 2)}
-    header, least = _UDP_HEADER, _UDP_HEADER
+    header, least = UDP_HEADER, UDP_HEADER
     if protocol == _TCP:
         ports["tcp_flags"] = _number(data, 12) & 0xFFF
-        header, least = (data[12] >> 4) * 4, _TCP_HEADER
+        header, least = (data[12] >> 4) * 4, TCP_HEADER
     end = min(inside, header + PAYLOAD_BYTES)
     if least <= header < end <= len(data):
         ports["payload"] = data[header:end]

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Set
 from typing import Any, cast
 
-from xdpctl.base.net.packet_fields import EXTENSIONS
+from xdpctl.base.net.packet_fields import EXTENSIONS, TCP_HEADER, UDP_HEADER
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match import bits
@@ -19,7 +19,7 @@ _OF_FAMILIES = {
 }
 _HEADER = {4: 20, 6: 40}  # bytes of an IP header
 _READ = {TCP: 14, UDP: 4, ICMP: 4, ICMPV6: 4}  # bytes up to the last field that is matched
-_BEFORE_PAYLOAD = {TCP: 20, UDP: 8}
+_BEFORE_PAYLOAD = {TCP: TCP_HEADER, UDP: UDP_HEADER}
 _DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
 # whole, first, in the middle, last; IPv4 with and without DF
 _FRAGMENTS = {

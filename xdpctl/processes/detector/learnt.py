@@ -125,10 +125,11 @@ def _read(data: bytes, unix: float) -> Learnt:
         raise ValueError("the packets are of another version")
     if len(rest) != count * _STORED.itemsize:
         raise ValueError("packets are missing")
-    normal, packets, stored = NormalTraffic(), np.zeros(count, PACKET), np.frombuffer(rest, _STORED)
+    stored, packets = np.frombuffer(rest, _STORED), np.zeros(count, PACKET)
     for name in _NAMES:
         packets[name] = stored[name]
     packets["payload_cut"] = packets["destination_port"] >= 0
+    normal = NormalTraffic()
     normal.restore(classified(packets))
     earlier = list(_earlier(head.get("earlier", [])))
     usual, ceilings = (Usual.from_json(head.get(name), unix) for name in ("usual", "ceilings"))
