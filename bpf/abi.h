@@ -19,7 +19,8 @@ enum action {
 			   */
 	ACTION_COOKIES,	  /* answer a SYN to a listener of this host with a SYN cookie */
 	ACTION_CHALLENGE_UDP, /* answer a DNS query so that its resolver comes by TCP, and a
-			       * query of a game (A2S) with a number */
+			       * query of a game (A2S) with a number; keep QUIC's first packets
+			       * out, so that a browser comes by TCP */
 };
 
 enum mode {

@@ -25,6 +25,12 @@ enum proof_for {
 	FOR_QUERIES,
 };
 
+/* The services over UDP whose clients have proved that they exist once TCP has served them. */
+static __always_inline int is_proved_by_tcp(u32 port)
+{
+	return port == PORT_DNS || port == PORT_HTTPS;
+}
+
 /* A source with a kind of proof is an element of the memory; of IPv6 its /64. */
 static __always_inline u64 hash_of_source(const u64 *seeds, u32 family, __be32 *source,
 					  enum proof_for what)

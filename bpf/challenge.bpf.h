@@ -5,7 +5,8 @@
  * when its timer expires. Nothing is kept for a SYN, so forged sources cost no memory. The number
  * is a keyed hash (SipHash-1-3: Aumasson and Bernstein, 2012) of addresses, ports and time. The
  * same number is the answer to a query of a game, whose client repeats the query with it. A DNS
- * query is answered so that its resolver comes by TCP.
+ * query is answered so that its resolver comes by TCP. What opens a QUIC connection gets no answer,
+ * so that a browser comes by TCP.
  */
 
 #define CHALLENGE_EPOCH_LOG2 36 /* ns: 69 s; the number of the epoch before is valid, too */
@@ -18,6 +19,9 @@
 #define GAME_NUMBER_NONE     0xffffffff
 #define DNS_HEADER	     12
 #define DNS_RESPONSE_OPCODE  0xf800 /* of the flags: all bits 0 in a query */
+#define QUIC_TYPE	     0x30 /* of the first byte; the types of a handshake's later packets: */
+#define QUIC_1_HANDSHAKE     0x20
+#define QUIC_2_HANDSHAKE     0x30
 
 BPF_F_TABLE("array", u32, struct challenge, challenges, 1, MMAPABLE);
 
@@ -98,6 +102,30 @@ static __always_inline int is_query(struct xdp_md *ctx, struct scratch *scratch)
 }
 
 /*
+ * Whether a packet opens a QUIC connection (an Initial, or 0-RTT), or has a version that nobody
+ * knows, which a server has to answer (RFC 9000 section 17.2, RFC 9369 section 3.2).
+ */
+static __always_inline int is_quic_opening(struct xdp_md *ctx, struct scratch *scratch)
+{
+	struct packet *packet = &scratch->packet;
+	u32 at = packet->offset + UDP_HEADER, type;
+	struct {
+		u8 first;
+		__be32 version;
+	} __attribute__((packed)) head;
+
+	if (packet->protocol != PROTOCOL_UDP || packet->fragment ||
+	    scratch->values[FIELD_DESTINATION_PORT] != PORT_HTTPS ||
+	    (s32)(packet->end - at) < (s32)sizeof(head) ||
+	    load_bytes(ctx, at, &head, sizeof(head)) < 0 || !(head.first & QUIC_LONG))
+		return 0;
+	type = head.first & QUIC_TYPE;
+	if (head.version == network32(QUIC_1))
+		return type != QUIC_1_HANDSHAKE;
+	return head.version != network32(QUIC_2) || type != QUIC_2_HANDSHAKE;
+}
+
+/*
  * Whether a packet is a query of Valve's A2S protocol that a server answers with a number first
  * (developer.valvesoftware.com, Server queries), and the number that it brings: at its end, or
  * GAME_NUMBER_NONE.
@@ -114,7 +142,7 @@ static __always_inline int is_game_query(struct xdp_md *ctx, struct scratch *scr
 	__be32 brought = GAME_NUMBER_NONE;
 
 	if (packet->protocol != PROTOCOL_UDP ||
-	    scratch->values[FIELD_DESTINATION_PORT] == PORT_DNS || packet->fragment ||
+	    is_proved_by_tcp(scratch->values[FIELD_DESTINATION_PORT]) || packet->fragment ||
 	    (s32)bytes < (s32)sizeof(head) || load_bytes(ctx, at, &head, sizeof(head)) < 0 ||
 	    head.magic != GAME_MAGIC)
 		return 0;
@@ -191,7 +219,8 @@ static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *sea
 	if (is_opening(scratch->values[FIELD_TCP_FLAGS])) {
 		found &= 1 << ACTION_CHALLENGE | 1 << ACTION_COOKIES;
 	} else if (answers == ASKS_UNPROVED ||
-		   (found & 1 << ACTION_CHALLENGE_UDP && is_query(ctx, scratch))) {
+		   (found & 1 << ACTION_CHALLENGE_UDP &&
+		    (is_query(ctx, scratch) || is_quic_opening(ctx, scratch)))) {
 		found &= 1 << ACTION_CHALLENGE_UDP;
 		what = FOR_QUERIES;
 	} else {

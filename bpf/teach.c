@@ -241,8 +241,8 @@ static __always_inline void count_taken_up(struct control *control, struct packe
 }
 
 /*
- * Data of a name server over TCP goes to a client that has completed a handshake (RFC 7766), as a
- * query over UDP may have been answered that it should (stages/queries.bpf.h).
+ * Data over TCP goes to a client that has completed a handshake. A challenged resolver comes by TCP
+ * as it was told to (RFC 7766, stages/queries.bpf.h), and a browser as QUIC did not answer it.
  */
 static __always_inline void prove_by_tcp(struct control *control, struct packet *packet,
 					 struct transport *head, u32 ports)
@@ -250,7 +250,7 @@ static __always_inline void prove_by_tcp(struct control *control, struct packet 
 	u32 flags = host16(head->offset_flags) & (FLAG_SYN | FLAG_RST | FLAG_ACK);
 
 	if (!(control->challenging & 1 << ACTION_CHALLENGE_UDP) || flags != FLAG_ACK ||
-	    packet->protocol != PROTOCOL_TCP || ports >> 16 != network16(PORT_DNS))
+	    packet->protocol != PROTOCOL_TCP || !is_proved_by_tcp(host16(ports >> 16)))
 		return;
 	remember_source(control, packet->family, packet->destination, FOR_QUERIES);
 }

@@ -150,11 +150,23 @@ def is_query(frame: bytes) -> bool:
     return isinstance(payload, bytes) and len(payload) >= 12 and not payload[2] & 0xF8
 
 
+def opens_quic(frame: bytes) -> bool:
+    """Whether it opens a QUIC connection (RFC 9000, RFC 9369), or has an unknown version."""
+    has = reference_signatures.fields(frame)
+    data = has["payload"]
+    if has["protocol"] != 17 or has["destination_port"] != 443 or has["fragment"] not in (0, 1):
+        return False
+    if not isinstance(data, bytes) or len(data) < 5 or not data[0] & 0x80:
+        return False
+    later = {b"\0\0\0\1": 2, b"\x6b\x33\x43\xcf": 3}.get(data[1:5])
+    return data[0] >> 4 & 3 != later
+
+
 def is_game_query(frame: bytes) -> bool:
     """Whether it is a query of A2S that a server answers with a number first."""
     has = reference_signatures.fields(frame)
     payload, port = has["payload"], has["destination_port"]
-    if has["protocol"] != 17 or port == 53 or has["fragment"] not in (0, 1):
+    if has["protocol"] != 17 or port in (53, 443) or has["fragment"] not in (0, 1):
         return False
     if not isinstance(payload, bytes) or len(payload) < 9 or payload[:4] != b"\xff" * 4:
         return False

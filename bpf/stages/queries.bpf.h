@@ -191,6 +191,8 @@ static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scra
 
 	if (!challenge || load_transport(ctx, scratch->packet.offset, &head, 4) < 0)
 		return -1;
+	if (head.destination_port == network16(PORT_HTTPS))
+		return -1; /* QUIC has no answer that is shorter than a handshake */
 	if (head.destination_port == network16(PORT_DNS))
 		size = truncated(ctx, &scratch->packet, message);
 	else

@@ -43,12 +43,13 @@ INFO = MAGIC + b"TSource Engine Query\0"
 
 NAMES = {"protocol": "udp", "destination_port": "53"}
 GAMES = {"protocol": "udp", "payload": "@0 ffffffff"}
+QUIC = {"protocol": "udp", "destination_port": "443"}
 
 
 @pytest.fixture
 def asked(teaching: Filter) -> Iterator[Filter]:
-    """A filter that challenges every DNS query over UDP, and every query of a game."""
-    arm(teaching, Action.CHALLENGE_UDP, NAMES, GAMES)
+    """A filter that challenges DNS queries over UDP, queries of games, and QUIC."""
+    arm(teaching, Action.CHALLENGE_UDP, NAMES, GAMES, QUIC)
     yield teaching
     teaching.datapath.matches.challenge([])
     Armed(teaching).hold([])
@@ -179,7 +180,11 @@ def test_the_model_says_which_packets_are_challenged(asked: Filter) -> None:
         frame = random_frame(rng, four, six)
         if reference.reason(frame, []) != "NO_RULE":
             continue
-        wanted = reference_flows.is_query(frame) or reference_flows.is_game_query(frame)
+        wanted = (
+            reference_flows.is_query(frame)
+            or reference_flows.is_game_query(frame)
+            or reference_flows.opens_quic(frame)
+        )
         assert (asked.explain(frame) == "CHALLENGED") == wanted, frame.hex()
         seen.add(wanted)
     assert seen == {True, False}
@@ -188,21 +193,42 @@ def test_the_model_says_which_packets_are_challenged(asked: Filter) -> None:
             frame = query(MAGIC + bytes((kind,)) + bytes(size), port=27015)
             wanted = reference_flows.is_game_query(frame)
             assert (asked.explain(frame) == "CHALLENGED") == wanted, frame.hex()
+    for first in range(0, 256, 8):
+        for version in VERSIONS:
+            frame = query(bytes((first,)) + version, port=443)
+            wanted = reference_flows.opens_quic(frame)
+            assert (asked.explain(frame) == "CHALLENGED") == wanted, frame.hex()
 
 
+VERSIONS = [b"\0\0\0\1", b"\x6b\x33\x43\xcf", bytes(4), b"\x0a\x1a\x2a\x3a", b"\0\0\0"]
+INITIAL = b"\xc3\0\0\0\1\x08" + bytes(1200)
+
+
+@pytest.mark.parametrize("source", [CLIENT, CLIENT6])
+def test_what_opens_a_quic_connection_gets_no_answer(asked: Filter, source: bytes) -> None:
+    before = asked.flows.challenges()
+    assert asked.judge(query(INITIAL, source, 443)) == ("drop", "CHALLENGED")
+    after = asked.flows.challenges()
+    assert (after.sent - before.sent, after.withheld - before.withheld) == (0, 1)
+    later = b"\xe3" + INITIAL[1:]
+    assert asked.judge(query(later, source, 443)) == ("pass", "NO_RULE")
+    assert asked.judge(query(b"\x43" + bytes(30), source, 443)) == ("pass", "NO_RULE")
+    assert asked.judge(query(INITIAL, source, 8443)) == ("pass", "NO_RULE")
+
+
+@pytest.mark.parametrize("service", [53, 443])
 @pytest.mark.parametrize(
     ("client", "server", "make"),
-    [
-        (address("203.0.117.9"), SERVER, packet4),
-        (address("2001:db8:117::9"), SERVER6, packet6),
-    ],
+    [("203.0.117.{}", SERVER, packet4), ("2001:db8:{}::9", SERVER6, packet6)],
 )
 def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
-    asked: Filter, client: bytes, server: bytes, make: object
+    asked: Filter, client: str, server: bytes, make: object, service: int
 ) -> None:
-    def sent(flags: int, data: bytes = b"", port: int = 53) -> bytes:
+    newcomer = address(client.format(service % 256))
+
+    def sent(flags: int, data: bytes = b"", port: int = service) -> bytes:
         assert callable(make)
-        frame = make(server, client, tcp(flags, port, 40000) + data, 6)
+        frame = make(server, newcomer, tcp(flags, port, 40000) + data, 6)
         assert isinstance(frame, bytes)
         return frame
 
@@ -217,11 +243,12 @@ def test_a_source_that_the_server_sends_data_over_tcp_is_proved(
         sent(ACK | PSH, b"a page", port=80),
     ):
         asked.teach(frame)
-        assert asked.run(query(message(), client)) == "answer", "it may be forged"
+        assert asked.run(query(message(), newcomer)) == "answer", "it may be forged"
     assert asked.flows.challenges().right == before
     asked.teach(sent(ACK | PSH, message(flags=_QR)))
     asked.teach(sent(ACK | PSH, message(flags=_QR)))
-    assert asked.judge(query(message(), client)) == ("pass", "NO_RULE")
+    assert asked.judge(query(message(), newcomer)) == ("pass", "NO_RULE")
+    assert asked.judge(query(INITIAL, newcomer, 443)) == ("pass", "NO_RULE")
     assert asked.flows.challenges().right == before + 1, "it counts once"
 
 
@@ -282,8 +309,9 @@ def test_a_game_query_is_answered_with_a_number_that_proves_its_source(
     assert asked.judge(query(message(), client)) == ("pass", "NO_RULE"), "for names as well"
 
 
-def test_a_games_query_to_a_name_server_is_not_challenged(asked: Filter) -> None:
+def test_a_games_query_to_a_name_or_web_server_gets_no_number(asked: Filter) -> None:
     assert asked.judge(query(INFO)) == ("pass", "NO_RULE")
+    assert asked.judge(query(INFO, port=443)) == ("drop", "CHALLENGED"), "as QUIC"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.heads import no_masks
 from xdpctl.datapath.served import Counts, PinnedServed, Service
-from xdpctl.model.match.components import TCP
+from xdpctl.model.match.components import TCP, UDP
 
 SERVER, CLIENT = address("192.0.2.1"), address("203.0.113.9")
 SERVER6, CLIENT6 = address("2001:db8::1"), address("2001:db8:9::9")
@@ -42,6 +42,10 @@ def served(teaching: Filter) -> PinnedServed:
     return PinnedServed(teaching.loader.pins)
 
 
+def answers(served: PinnedServed, address: bytes, port: int) -> int:
+    return served.count(Service(Prefix(address, 8 * len(address)), UDP, port))
+
+
 def out(port: int, content: bytes = RESPONSE, to: int = 40_000) -> bytes:
     return packet4(SERVER, CLIENT, udp(port, to, content), 17)
 
@@ -50,12 +54,12 @@ def out(port: int, content: bytes = RESPONSE, to: int = 40_000) -> bytes:
 def test_answers_are_counted_by_service(teaching: Filter, served: PinnedServed, port: int) -> None:
     for client in (1, 1, 1, 2, 1, 1):  # three runs of one client each
         teaching.teach(out(port, b"\xc0\0\x80" + bytes(20), 40_000 + client))
-    assert served.answers(SERVER, port) == 3
-    assert served.answers(SERVER, 500) == served.answers(CLIENT, port) == 0
+    assert answers(served, SERVER, port) == 3
+    assert answers(served, SERVER, 500) == answers(served, CLIENT, port) == 0
     # may take the cell of the other, so no count is read after this
     teaching.teach(packet6(SERVER6, CLIENT6, udp(port, 9, b"\xc0\0\x80" + bytes(20)), 17))
-    assert served.answers(SERVER6, port) == 1
-    assert served.answers(SERVER6, 500) == served.answers(CLIENT6, port) == 0
+    assert answers(served, SERVER6, port) == 1
+    assert answers(served, SERVER6, 500) == answers(served, CLIENT6, port) == 0
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_packets_that_are_not_answers_are_not_counted(
     teaching: Filter, served: PinnedServed, frame: bytes
 ) -> None:
     teaching.teach(frame)
-    assert [served.answers(SERVER, port) for port in (53, 443, 40_000)] == [0, 0, 0]
+    assert [answers(served, SERVER, port) for port in (53, 443, 40_000)] == [0, 0, 0]
 
 
 def test_a_service_that_takes_anothers_cell_begins_at_zero(
@@ -84,9 +88,9 @@ def test_a_service_that_takes_anothers_cell_begins_at_zero(
     teaching.teach(out(53))
     cells = np.frombuffer(teaching.loader._maps.shared["served"].memory(), SERVED)
     cells["tag"][cells["tag"] != 0] ^= 1 << 8
-    assert served.answers(SERVER, 53) == 0
+    assert answers(served, SERVER, 53) == 0
     teaching.teach(out(53))
-    assert served.answers(SERVER, 53) == 1
+    assert answers(served, SERVER, 53) == 1
 
 
 def of_tcp(flags: int, number: int, ack: int, data: bytes = b"", to: int = 40_000) -> bytes:

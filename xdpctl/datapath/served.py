@@ -15,7 +15,6 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.errors import DatapathError
-from xdpctl.model.match.components import UDP
 
 _MASK = (1 << 64) - 1
 _TAG_BITS = 32
@@ -82,12 +81,12 @@ class PinnedServed:
             return Counts()
         return Counts(int(cell["count"]), cell["syn_acks"].tolist(), cell["data"].tolist())
 
-    def answers(self, address: bytes, port: int) -> int:
-        """Answers over UDP so far from this address (4 or 16 bytes) and port.
+    def count(self, service: Service) -> int:
+        """A service's connections, or answers, so far.
 
-        Consecutive packets to one client count as one answer.
+        Consecutive packets over UDP to one client count as one answer.
         """
-        return self.of(Service(Prefix(address, 8 * len(address)), UDP, port)).count
+        return self.of(service).count
 
 
 def _flow_hash(seeds: list[int], service: Service) -> int:

@@ -2,7 +2,8 @@
 """Whether UDP services answer their requests: a surge that is answered is no attack.
 
 Nothing is known about a client of a DNS, HTTP/3, game or VPN server before its first request. So
-the answers that leave the server are counted, and compared with all requests to it.
+the answers that leave the server are counted, and compared with all requests to it. A DNS or HTTP/3
+server that also serves over TCP can have its clients come that way once.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from xdpctl.abi.constants import Reason, Traffic
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.datapath.served import Service
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.mitigation import QUIET_MOST
 from xdpctl.flood.usual import Key
+from xdpctl.model.match.components import TCP, UDP
+from xdpctl.model.services import DNS, HTTPS
 from xdpctl.traffic.asked import asks_udp
 from xdpctl.traffic.packets import PacketArray, destination
 
-AnswersOf = Callable[[bytes, int], int]  # how often a service has answered so far
-Service = tuple[Prefix, int]
+CountOf = Callable[[Service], int]  # a service's TCP connections, or UDP answers, so far
 ANSWERED = 0.8  # share of the packets to services that must be answered
 _MOST = 0.9  # share of the packets that must go to a few services
 _SERVICES_MAX = 8
@@ -29,6 +31,7 @@ _SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
 _MOST_SECONDS = QUIET_MOST  # without a look, after which the most answers are forgotten
 ASKING = frozenset((Traffic.DNS_QUERY, Traffic.QUIC_INITIAL, Traffic.UDP))  # UDP services
+_OVER_TCP = {Traffic.DNS_QUERY: DNS, Traffic.QUIC_INITIAL: HTTPS}  # ports of their TCP services
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ class _Counted:
 class Coping:
     """Compares the requests to a victim's services with their answers."""
 
-    def __init__(self, answers: AnswersOf | None) -> None:
-        self._answers = answers
+    def __init__(self, count: CountOf | None) -> None:
+        self._count = count
         self._counted: dict[Key, _Counted] = {}
 
     def copes(self, now: float, key: Key, window: PacketArray, seen: Chunk) -> bool:
@@ -66,12 +69,10 @@ class Coping:
         seconds a fifth of the answers is enough, since a resolver has to ask other servers first;
         not for a minute after a service failed to answer.
         """
-        asked_services = services(window) if self._answers else ()
-        if not asked_services or self._answers is None:
+        asked_services = services(window) if self._count else ()
+        if not asked_services or self._count is None:
             return False
-        answered = {
-            service: self._answers(service[0].address, service[1]) for service in asked_services
-        }
+        answered = {service: self._count(service) for service in asked_services}
         counted = self._counted.get(key)
         if counted is None or now - counted.looked_at > STALE_SECONDS:
             counted = self._begin(now, key, answered)
@@ -86,6 +87,13 @@ class Coping:
         if not enough:
             counted.failed_at = now
         return enough
+
+    def served_over_tcp(self, key: Key) -> bool:
+        """Whether a host has served clients over TCP, so that these can prove their sources."""
+        host, kind = key
+        if self._count is None or not host.exact or kind not in _OVER_TCP:
+            return False
+        return self._count(Service(host, TCP, _OVER_TCP[kind])) > 0
 
     def answered(self, now: float, key: Key, within: float = _MOST_SECONDS) -> float:
         """The packets a second that a victim's services have been seen to answer.
@@ -115,9 +123,9 @@ class Coping:
 
     def _answered_since(self, before: _Mark, now: float) -> float:
         """The answers a second since a mark; 0 if it is too new to tell."""
-        if self._answers is None or now - before.at < _LEAST_SECONDS:
+        if self._count is None or now - before.at < _LEAST_SECONDS:
             return 0.0
-        counts = (self._answers(to.address, port) - n for (to, port), n in before.answered.items())
+        counts = (self._count(service) - n for service, n in before.answered.items())
         return sum(max(count, 0) for count in counts) / (now - before.at)
 
     def _begin(self, now: float, key: Key, answered: dict[Service, int]) -> _Counted:
@@ -155,9 +163,9 @@ def _rate(asked: tuple[Service, ...], seen: Chunk) -> float:
     """Packets a second of all kinds to these services that no rule has decided."""
     packets = seen.packets[seen.packets["reason"] == Reason.NO_RULE]
     chosen = np.zeros(len(packets), bool)
-    for to, port in asked:
-        here = packets["destination"] == to.address
-        chosen |= here & (packets["destination_port"] == port)
+    for service in asked:
+        here = packets["destination"] == service.host.address
+        chosen |= here & (packets["destination_port"] == service.port)
     chosen &= asks_udp(packets)
     return float(packets["weight"][chosen].sum(dtype=np.float64)) / seen.seconds
 
@@ -175,4 +183,6 @@ def services(window: PacketArray) -> tuple[Service, ...]:
     if sums[largest].sum() < _MOST * weights.sum():
         return ()
     packets = window[asking][first[largest]]
-    return tuple((destination(packet), int(packet["destination_port"])) for packet in packets)
+    return tuple(
+        Service(destination(packet), UDP, int(packet["destination_port"])) for packet in packets
+    )

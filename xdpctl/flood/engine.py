@@ -14,7 +14,7 @@ import numpy as np
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.ceilings import Ceilings
-from xdpctl.flood.coping import AnswersOf, Coping
+from xdpctl.flood.coping import Coping, CountOf
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk
 from xdpctl.flood.looks import Looks
 from xdpctl.flood.memory import NormalTraffic
@@ -35,8 +35,8 @@ class Engine:
     """Call `step` at least about twenty times a second with the packets since the last call.
 
     `ours` are the protected prefixes. `usual`, `normal` and `ceilings` are what was learnt.
-    `answers` says how often a UDP service has answered so far. `expectations` are what operators
-    expect.
+    `count` says how many connections or answers a service has had so far. `expectations` are what
+    operators expect.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Engine:
         usual: Usual,
         normal: NormalTraffic,
         ceilings: Usual | None = None,
-        answers: AnswersOf | None = None,
+        count: CountOf | None = None,
     ) -> None:
         self.settings, self.usual, self.normal = settings, usual, normal
         self.mitigations = Mitigations()
         self._rates = Rates(settings, usual, tuple(ours))
-        self._seen = Seen(settings, self._rates, normal, self.mitigations, Coping(answers))
+        self._seen = Seen(settings, self._rates, normal, self.mitigations, Coping(count))
         self._looks = Looks(self._seen)
         self.expectations: tuple[Expectation, ...] = ()
         self.ceilings = Ceilings(ceilings or Usual(usual.since))

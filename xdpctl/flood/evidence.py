@@ -34,8 +34,9 @@ class Case:
     traffic was observed, and `fresh` says that this is too short. `forged` is the share of packets
     to the victim that came from impossible sources. `taught` says that the flow memory records
     flows; if not, every flow is unknown. `accepts`: the victim has just taken part in TCP.
-    `challenged`: the packets passed a challenge, so their sources are real. `copes`: the victim's
-    services answer; they have answered up to `answered` packets a second.
+    `challenged`: packets of the kind are challenged, and these passed. `provable`: clients of the
+    kind can prove their sources over TCP. `copes`: the victim's services answer; they have answered
+    up to `answered` packets a second.
     """
 
     victim: Prefix
@@ -51,6 +52,7 @@ class Case:
     taught: bool = True
     accepts: bool = False
     challenged: bool = False
+    provable: bool = False
     copes: bool = False
     answered: float = 0.0
 

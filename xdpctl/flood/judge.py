@@ -32,7 +32,8 @@ class Proposal:
     """A match, the action on it, and the finding on which it rests.
 
     `blind`: too little normal traffic was known to say what it hits. `adapts`: its limit depends on
-    the rate of the attack, and is set again when that rate is known better.
+    the rate of the attack, and is set again when that rate is known better; so does one that the
+    control plane puts in place of a challenge.
     """
 
     match: Match

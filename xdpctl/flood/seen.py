@@ -102,6 +102,7 @@ class Seen:
             taught=self.taught,
             accepts=self.part.accepts(self._now, key[0]),
             challenged=self.mitigations.challenges(*key),
+            provable=self.coping.served_over_tcp(key),
             copes=copes,
             answered=self.coping.answered(self._now, key, STALE_SECONDS),
         )

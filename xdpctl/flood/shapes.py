@@ -13,7 +13,13 @@ from xdpctl.model.match import bits
 from xdpctl.model.match.components import COMPONENTS, ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.match.match import Match, Value
 from xdpctl.model.match.ranges import complement
-from xdpctl.model.services import DNS, HTTPS, QUIC_INITIAL_LEAST, SERVICES
+from xdpctl.model.services import (
+    DNS,
+    DNS_QUERY_LEAST,
+    HTTPS,
+    QUIC_INITIAL_LEAST,
+    SERVICES,
+)
 from xdpctl.traffic.boxes import BOXES_MAX, FEW, REST, grow
 from xdpctl.traffic.classify import ESP, GRE
 from xdpctl.traffic.packets import PacketArray, kinds
@@ -57,6 +63,16 @@ _SHAPES: dict[Traffic, dict[str, Value]] = {
 }
 
 
+# What a challenge asks, where it is not the whole kind. There is one rule a match, so what passes
+# the challenge can have a limit on the kind.
+_ASKED: dict[Traffic, dict[str, Value]] = {
+    Traffic.DNS_QUERY: {
+        "protocol": ((UDP, UDP),),
+        "destination_port": ((DNS, DNS),),
+        "packet_length": ((DNS_QUERY_LEAST, 65535),),
+    },
+    Traffic.QUIC_INITIAL: {"protocol": ((UDP, UDP),), "destination_port": ((HTTPS, HTTPS),)},
+}
 CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
 
 
@@ -70,6 +86,11 @@ def shape(kind: Traffic, family: int) -> dict[str, Any]:
         number = ICMP if family == 4 else ICMPV6
         return {"protocol": ((number, number),)}
     return dict(_SHAPES[kind])
+
+
+def asked(kind: Traffic, family: int) -> dict[str, Any]:
+    """The components of a match for the challenge of a kind."""
+    return dict(_ASKED.get(kind) or shape(kind, family))
 
 
 def boxes(

@@ -12,7 +12,7 @@ from xdpctl.flood.evidence import (
 )
 from xdpctl.flood.judge import OF_TUNNELS, Judge, Proposal, short
 from xdpctl.flood.settings import Most
-from xdpctl.flood.shapes import CONNECTING, TUNNELS, boxes, shape
+from xdpctl.flood.shapes import CONNECTING, TUNNELS, asked, boxes, shape
 from xdpctl.model.effect import Action
 from xdpctl.model.finding import Collateral
 from xdpctl.model.match.match import Match, Value, join
@@ -37,8 +37,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     """The measures, the most precise first; empty if nothing may be done.
 
     A match is dropped if it hits next to no normal traffic, and if something besides the rate shows
-    an attack. Of the rest, SYNs are challenged and all else is limited. What services cope with is
-    not limited.
+    an attack. Of the rest, SYNs are challenged, and so are DNS queries and QUIC to a host that also
+    serves over TCP. All else is limited. What services cope with is not limited.
     """
     if most is Most.OFF or not len(case.window):
         return []
@@ -132,8 +132,10 @@ def _rest(
 ) -> Proposal:
     """The measure for packets that may not be dropped."""
     case = judge.case
-    if case.kind is Traffic.SYN and not case.challenged:
-        return Proposal(whole, Action.CHALLENGE, judge.told(whole, judge.hits(whole)))
+    if (case.kind is Traffic.SYN or case.provable) and not case.challenged:
+        asks = join({"destination": case.victim, **asked(case.kind, case.victim.family)})
+        told = judge.told(asks, judge.hits(asks))
+        return Proposal(asks, Action.CHALLENGE, told, adapts=case.provable)
     if case.kind is Traffic.SYN:  # there is one rule a match: take another match
         whole = join({"destination": case.victim, **CONNECTING})
         rate = _of_each(judge, 50.0)

@@ -17,7 +17,7 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.names import check_told
 from xdpctl.model.rate import Rate
-from xdpctl.model.services import DNS
+from xdpctl.model.services import DNS, HTTPS
 
 OPERATOR = "operator"
 CONFIGURED = "configured"  # the origin of the limits in the configuration
@@ -28,7 +28,9 @@ PRIORITY_MAX = 32767
 OF_PEERS = PRIORITY_MAX  # of the routes of BGP peers, whose exceptions end the search
 OF_BACKSTOPS = PRIORITY_MAX - 1
 DNS_ONLY = ((DNS, DNS),)
+QUIC_ONLY = ((HTTPS, HTTPS),)
 _QUERY = payload.parse("@2 00/f8", "")  # DNS: neither a response, nor an update or the like
+_LONG = payload.parse("@0 80/80", "")  # QUIC: a packet of a handshake (RFC 8999 section 5.1)
 _A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries, and others
 _ASKS = [payload.start(b"\xff\xff\xff\xff" + kind) for kind in (b"T", b"U", b"V")]
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
@@ -112,9 +114,10 @@ class Rule(Deadlines, frozen=True, gc=False):
             )
         if self.action in CHALLENGES and of_udp(self.match) and not self._asks:
             raise RuleError(
-                "of UDP only DNS queries, and queries of games (A2S), can be challenged",
+                "of UDP only DNS queries, QUIC, and queries of games (A2S) can be challenged",
                 "match",
-                f'write "udp dst-port 53", or "udp payload {payload.show(_A2S)}", or give a limit',
+                f'write "udp dst-port 53", "udp dst-port 443", or "udp payload '
+                f'{payload.show(_A2S)}", or give a limit',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
@@ -122,12 +125,14 @@ class Rule(Deadlines, frozen=True, gc=False):
 
     @property
     def _asks(self) -> bool:
-        """Whether it challenges queries that the program knows: all to port 53, or all of A2S."""
+        """Whether it challenges what the program knows: to port 53 or 443, or queries of A2S."""
         port, compared = self.match.get("destination_port"), self.match.get("payload") or ()
         if self.action is not Action.CHALLENGE:
             return False
         if port == DNS_ONLY:
             return payload.meet(compared, _QUERY)
+        if port == QUIC_ONLY:
+            return payload.meet(compared, _LONG)
         return payload.within(compared, _A2S) and any(payload.meet(compared, a) for a in _ASKS)
 
     @property

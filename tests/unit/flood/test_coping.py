@@ -11,6 +11,7 @@ from bench.detection.made import ATTACKS, packets, people
 from tests.support.watching import World
 from xdpctl.abi.constants import Reason, Traffic
 from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.served import Service
 from xdpctl.flood.coping import Coping, services
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.engine import Engine
@@ -19,6 +20,7 @@ from xdpctl.flood.mitigations import Mitigations
 from xdpctl.flood.settings import FLOORS, DetectSettings, Most
 from xdpctl.flood.usual import Usual
 from xdpctl.model.event import Phase
+from xdpctl.model.match.components import TCP, UDP
 from xdpctl.model.rate import Rate
 from xdpctl.traffic.packets import PacketArray
 
@@ -53,6 +55,7 @@ class Server(World):
     in_force: float = 0.0  # what a limit of somebody else lets pass
     count: float = 0.0
     port: int = 53
+    over_tcp: bool = False
     seen: set[tuple[bytes, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -61,8 +64,10 @@ class Server(World):
         normal, usual = NormalTraffic(1), Usual(unix)
         self.engine = Engine(self.settings, self.ours, usual, normal, None, self.count_of)
 
-    def count_of(self, address: bytes, port: int) -> int:
-        self.seen.add((address, port))
+    def count_of(self, service: Service) -> int:
+        if service.protocol == TCP:
+            return 3 * (self.over_tcp and service.host == HOST)
+        self.seen.add((service.host.address, service.port))
         return int(self.count)
 
     def asked(self, seconds: float, rate: float) -> None:
@@ -277,7 +282,7 @@ def test_an_attack_with_clear_signs_is_met_although_the_service_answers() -> Non
 
 def test_packets_to_many_ports_count_for_no_service() -> None:
     random = np.random.default_rng(1)
-    assert services(asking(53)(random, 100)) == ((HOST, 53),)
+    assert services(asking(53)(random, 100)) == ((HOST, UDP, 53),)
     assert services(np.concatenate([asking(53)(random, 80), asking(9_999)(random, 20)])) == ()
     assert services(ATTACKS["UDP, all at random"](random, 500)) == ()
     assert services(np.concatenate([asking(p)(random, 9) for p in range(100, 120)])) == ()

@@ -38,7 +38,7 @@ def challenge(
     replace: Replace = False,
     form: options.Output = Format.TABLE,
 ) -> None:
-    """Let TCP connections, or queries, begin only from sources that show that they exist.
+    """Let TCP connections, queries and QUIC begin only from sources that show that they exist.
 
     A SYN is answered instead of passed on. A client that exists tries again.
     Its source then passes for an hour. Other packets are not touched.
@@ -46,6 +46,9 @@ def challenge(
     With UDP and port 53 in the match, DNS queries are answered with TC set.
     A resolver that exists asks over TCP, and then passes over UDP for an hour.
     The name server must answer over TCP.
+
+    With UDP and port 443, what opens a QUIC connection gets no answer.
+    A browser comes by TCP, and may then use QUIC for an hour.
 
     With "udp payload @0 ffffffff", queries of games (A2S) get a number.
     A client that exists repeats its query with the number.

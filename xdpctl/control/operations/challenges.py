@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Puts something in place of challenges where a driver cannot send them.
 
-In place of a challenge of SYNs there is a limit. One of queries over UDP is monitored: a limit on
-all queries together would keep people out, too.
+In place of a challenge there is a limit. But a person's challenge of UDP is monitored: a limit on
+all queries together, which nothing raises, would keep people out, too.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Rule, of_udp
+from xdpctl.model.rule import OPERATOR, Rule, automatic, of_udp
 
 _IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN flood yet
 
@@ -37,12 +37,12 @@ def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
             "action",
             f"give a limit: {limit}",
         )
-    return msgspec.structs.replace(ask, **_instead(ask.match))
+    return msgspec.structs.replace(ask, **_instead(ask.match, for_detector=True))
 
 
-def _instead(match: Match) -> dict[str, Any]:
-    """What is changed in a challenge that cannot be sent."""
-    if of_udp(match):
+def _instead(match: Match, for_detector: bool) -> dict[str, Any]:
+    """What is changed in a challenge that cannot be sent; a detector raises its limits."""
+    if of_udp(match) and not for_detector:
         return {"mode": Mode.MONITOR}
     return {"action": Action.LIMIT, "limit": _IN_PLACE, "spare": Spare.KNOWN}
 
@@ -57,7 +57,7 @@ def without_challenges(draft: Draft, interface: str) -> None:
     for standing in draft.matches().values():
         if not challenges(standing):
             continue
-        changed = standing.replace(**_instead(standing.match))
+        changed = standing.replace(**_instead(standing.match, automatic(standing)))
         try:
             lockout.take(draft, None, Draft.put, changed)
         except LockoutError:  # a limit might hit a logged-in user

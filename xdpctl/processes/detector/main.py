@@ -57,9 +57,9 @@ def _detector(settings: Settings, alive_fd: int | None) -> Detector:
     heads = maps.open_map(path)
     unix = time.time()
     stored = learnt.read(settings.detector_learnt, unix)
-    answers = PinnedServed(pins).answers if settings.outside_interfaces else None
+    count = PinnedServed(pins).count if settings.outside_interfaces else None
     learnt_before = stored.usual, stored.normal, stored.ceilings
-    engine = Engine(settings.detect, prefixes(settings), *learnt_before, answers)
+    engine = Engine(settings.detect, prefixes(settings), *learnt_before, count)
     report = read_status(settings.detector_status)  # it is written more often
     mitigations = report.mitigations if report else []
     engine.mitigations.take_over(

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clients of UDP services that also serve over TCP prove their sources, and are not limited."""
+
+import numpy as np
+import pytest
+
+from tests.unit.flood.test_coping import HOST, Server, asking
+from tests.unit.flood.test_verdict import case
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.flood.coping import Coping
+from xdpctl.flood.settings import DetectSettings, Most
+from xdpctl.flood.verdict import proposals
+from xdpctl.model.effect import Action
+from xdpctl.model.event import Phase
+from xdpctl.model.rate import Rate
+
+ASKED = {
+    53: "dst 192.0.2.1 proto udp dst-port 53 length >=40",
+    443: "dst 192.0.2.1 proto udp dst-port 443",
+}
+
+
+def overloaded(port: int, over_tcp: bool = True) -> Server:
+    settings = DetectSettings(learning=600)
+    return Server(settings=settings, learnt=False, answered=0.1, port=port, over_tcp=over_tcp)
+
+
+@pytest.mark.parametrize("port", [53, 443])
+def test_a_service_that_also_serves_over_tcp_is_challenged(port: int) -> None:
+    world = overloaded(port)
+    world.asked(3.0, 25_000)
+    (mitigation,) = world.engine.mitigations.active
+    assert (mitigation.action, mitigation.match) == ("challenge", ASKED[port])
+    assert world.leak < 0.2
+
+
+@pytest.mark.parametrize(("port", "over_tcp"), [(53, False), (443, False), (1194, True)])
+def test_any_other_service_is_limited(port: int, over_tcp: bool) -> None:
+    world = overloaded(port, over_tcp)
+    world.asked(3.0, 25_000)
+    assert world.actions() == ["limit"]
+
+
+def test_what_passes_the_challenge_is_limited_beside_it() -> None:
+    """Forged responses to a name server are no queries, so the program does not challenge them."""
+    world = overloaded(53)
+    world.answers = True  # the challenge lets all pass
+    world.asked(5.0, 25_000)
+    assert sorted(world.actions()) == ["challenge", "limit"]
+    assert {m.match for m in world.engine.mitigations.active} > {ASKED[53]}
+
+
+def test_the_challenge_ends_after_the_flood() -> None:
+    world = overloaded(53)
+    world.asked(3.0, 25_000)
+    world.quiet(120.0, 0.1)
+    assert world.actions() == []
+    assert [t.report.phase for t in world.told].count(Phase.ENDED) == 1
+
+
+def test_a_limit_in_place_of_a_challenge_is_raised_while_the_service_answers() -> None:
+    world = overloaded(53)
+    world.asked(0.5, 25_000)
+    (mitigation,) = world.engine.mitigations.active
+    world.engine.mitigations.answered(mitigation.id, "", Rate(pps=1_000))
+    world.answered = 1.0
+    world.asked(10.0, 25_000)
+    (mitigation,) = world.engine.mitigations.active
+    assert mitigation.action == "limit"
+    assert mitigation.limit is not None
+    assert mitigation.limit.pps > 5_000
+
+
+def test_a_network_is_not_challenged_as_a_host_in_it_may_serve_over_udp_alone() -> None:
+    coping = Coping(lambda _: 9)
+    assert coping.served_over_tcp((HOST, Traffic.DNS_QUERY))
+    assert not coping.served_over_tcp((parse_prefix("192.0.2.0/24"), Traffic.DNS_QUERY))
+    assert not coping.served_over_tcp((HOST, Traffic.UDP))
+    assert not Coping(None).served_over_tcp((HOST, Traffic.DNS_QUERY))
+
+
+def test_a_challenge_is_made_where_no_drop_is_allowed() -> None:
+    random = np.random.default_rng(4)
+    window = asking(53)(random, 300)
+    found = proposals(case(window, Traffic.DNS_QUERY, provable=True), Most.LIMIT)
+    assert [each.action for each in found] == [Action.CHALLENGE]
+    assert found[0].adapts
