@@ -209,11 +209,12 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 	return apply_slot(search, number, word, reason_of(action));
 }
 
-static __always_inline u64 differs(struct scratch *scratch, struct payload *payload, u32 window)
+static __always_inline u32 differs(struct scratch *scratch, struct payload *payload, u32 window)
 {
 	u32 at = payload->at[window] & (PAYLOAD_BYTES - 1);
 
-	return (*(u64 *)(scratch->payload + at) ^ payload->value[window]) & payload->mask[window];
+	return !!((*(u64 *)(scratch->payload + at) ^ payload->value[window]) &
+		  payload->mask[window]);
 }
 
 /* Whether the packet has the bytes that the signature at this position compares, if it does. */
@@ -227,7 +228,8 @@ static __always_inline int has_payload(struct sig_lookup *match, u32 slot, u32 p
 		return 1;
 	payload = payloads.lookup(&place);
 	return payload && scratch->payload_bytes >= payload->least &&
-	       !(differs(scratch, payload, 0) | differs(scratch, payload, 1));
+	       (differs(scratch, payload, 0) | differs(scratch, payload, 1) << 1) ==
+		   payload->differing;
 }
 
 /* Record the matching signatures after the one that decided. */

@@ -31,14 +31,22 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
+class Payload:
+    """The bytes that a payload must have, and windows in each of which it must have others."""
+
+    same: Windows
+    others: Sequence[Windows] = ()
+
+
+@dataclass(frozen=True)
 class Signature:
-    """A match: components by name, a network, tests or windows. `state` is live, monitor, expired.
+    """A match: components by name. `state` is live, monitor, expired.
 
     `over`: whether the packets of a limit come too fast. `final`: those that do not are not matched
     against later signatures.
     """
 
-    components: Mapping[str, Network | Tests | Windows]
+    components: Mapping[str, Network | Tests | Payload]
     action: str  # drop, accept, limit
     state: str = "live"
     over: bool = False
@@ -80,15 +88,15 @@ def trace(frame: bytes, ordered: Sequence[Signature]) -> tuple[str, list[Signatu
     return "NO_RULE", met
 
 
-def takes(components: Mapping[str, Network | Tests | Windows], has: Fields) -> bool:
+def takes(components: Mapping[str, Network | Tests | Payload], has: Fields) -> bool:
     return all(_takes(name, wanted, has) for name, wanted in components.items())
 
 
-def _takes(name: str, wanted: Network | Tests | Windows, has: Fields) -> bool:
+def _takes(name: str, wanted: Network | Tests | Payload, has: Fields) -> bool:
     if isinstance(wanted, IPv4Network | IPv6Network):
         address = ip_address(has[name])  # type: ignore[arg-type]
         return address.version == wanted.version and address in wanted
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, Payload):
         return _compare(wanted, has[name])
     if name == "port":
         return any(_holds(wanted, has[end]) for end in ("source_port", "destination_port"))
@@ -101,11 +109,17 @@ def _holds(wanted: Tests, has: object) -> bool:
     return any(all(_OPERATORS[op](has, value) for op, value in group) for group in wanted)
 
 
-def _compare(wanted: Windows, payload: object) -> bool:
-    """Whether a payload has every byte of which a bit is compared, and those bits."""
-    if not isinstance(payload, bytes) or max(wanted) >= len(payload):
+def _compare(wanted: Payload, payload: object) -> bool:
+    """Whether a payload has every byte of which a bit is compared, and those bits, or others."""
+    if not isinstance(payload, bytes):
         return False
-    return all(payload[at] & mask == byte & mask for at, (byte, mask) in wanted.items())
+    if any(max(windows, default=-1) >= len(payload) for windows in (wanted.same, *wanted.others)):
+        return False
+
+    def has(windows: Windows) -> bool:
+        return all(payload[at] & mask == byte & mask for at, (byte, mask) in windows.items())
+
+    return has(wanted.same) and not any(map(has, wanted.others))
 
 
 def fields(frame: bytes) -> Fields:

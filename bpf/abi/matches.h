@@ -58,8 +58,8 @@ struct payload {
 	__u64 value[PAYLOAD_WINDOWS]; /* bytes in the order of the packet */
 	__u64 mask[PAYLOAD_WINDOWS];
 	__u32 at[PAYLOAD_WINDOWS];
-	__u32 least; /* bytes that the payload must have */
-	__u32 unused;
+	__u32 least;	 /* bytes that the payload must have */
+	__u32 differing; /* windows, as bits, of which a packet must have other bytes */
 };
 
 /*

@@ -16,7 +16,7 @@ import pytest
 from tests import reference, reference_signatures
 from tests.kernel.conftest import VERDICTS, Filter
 from tests.kernel.listings import DROPPING, listed, told
-from tests.reference_signatures import Network, Signature, Tests, Windows
+from tests.reference_signatures import Network, Payload, Signature, Tests, Windows
 from tests.support import packets
 from xdpctl.abi.constants import Action, Constants, Mode, Reason, SlotNumber, Spare
 from xdpctl.abi.structs import Slot
@@ -118,9 +118,9 @@ def random_bits(rng: random.Random, name: str) -> tuple[str, Tests]:
     return ",".join(texts), groups
 
 
-def random_windows(rng: random.Random, payloads: list[bytes]) -> tuple[str, Windows]:
-    """One or two windows; most have the bytes of a packet, some with a mask, some with a fault."""
-    parts, wanted = list[str](), dict[int, tuple[int, int]]()
+def random_windows(rng: random.Random, payloads: list[bytes]) -> tuple[str, Payload]:
+    """One or two windows, most with the bytes of a packet; some have a mask, a fault, or a `!`."""
+    parts, wanted, others = list[str](), dict[int, tuple[int, int]](), list[Windows]()
     for _ in range(rng.choice((1, 1, 2))):
         data = rng.choice(payloads)
         at = min(rng.choice((0, 0, 1, 2, 7, 8, 40, 56, 60, 63)), max(len(data) - 1, 0))
@@ -130,10 +130,16 @@ def random_windows(rng: random.Random, payloads: list[bytes]) -> tuple[str, Wind
         mask = rng.randbytes(size) if rng.random() < 0.3 else b"\xff" * size
         masked = bytes(byte & bits for byte, bits in zip(value, mask, strict=True))
         parts.append(f"@{at} {masked.hex()}/{mask.hex()}")
+        if rng.random() < 0.3:
+            parts[-1] = f"!{parts[-1]}"
+            pairs = enumerate(zip(masked, mask, strict=True), at)
+            others.append({place: pair for place, pair in pairs if pair[1]})
+            continue
         for place, byte in enumerate(masked, at):
             have, bits = wanted.get(place, (0, 0))
             wanted[place] = have | byte, bits | mask[place - at]
-    return " & ".join(parts), {at: pair for at, pair in wanted.items() if pair[1]}
+    same = {at: pair for at, pair in wanted.items() if pair[1]}
+    return " & ".join(parts), Payload(same, others)
 
 
 def random_network(rng: random.Random, address: bytes) -> Network:
@@ -145,10 +151,10 @@ def random_network(rng: random.Random, address: bytes) -> Network:
 
 def random_match(
     rng: random.Random, pool: list[bytes], lengths: list[int], payloads: list[bytes]
-) -> tuple[Match, dict[str, Network | Tests | Windows]]:
+) -> tuple[Match, dict[str, Network | Tests | Payload]]:
     """Random components, drawn again while no packet could have them all."""
     while True:
-        texts, wanted = dict[str, str](), dict[str, Network | Tests | Windows]()
+        texts, wanted = dict[str, str](), dict[str, Network | Tests | Payload]()
         for name in rng.sample(sorted(COMPONENTS), rng.choice((1, 1, 2, 2, 3, 4))):
             if name in ("source", "destination"):
                 network = random_network(rng, rng.choice(pool))

@@ -79,7 +79,7 @@ PAYLOAD = np.dtype(
         ("mask", "u8", PAYLOAD_WINDOWS),
         ("at", "u4", PAYLOAD_WINDOWS),
         ("least", "u4"),
-        ("unused", "u4"),
+        ("differing", "u4"),
     ]
 )
 RATE = np.dtype(

@@ -35,6 +35,7 @@ from xdpctl.errors import (
 COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
     "challenge": "rules.challenge",
+    "guard": "rules.guard",
     "unblock": "rules.removal",
     **dict.fromkeys(("edit", "release"), "rules.edit"),
     **dict.fromkeys(("list", "mode", "confirm"), "rules.rules"),

@@ -18,8 +18,8 @@ class MatchIn(Strict):
 
     Numeric values are a number, a list `53,123`, a range `1024-65535`, or comparisons `>=512`,
     `!=80`, `>100&<200`. Bit values are names joined by `+` (all of them), `&` (and) and `,` (or),
-    with `!` for not. A payload is `@0 ffffffff54`: an offset and bytes, with a mask behind `/`; two
-    of them are joined by `&`.
+    with `!` for not. A payload is `@0 ffffffff54`: an offset and bytes, with a mask behind `/`, and
+    with `!` for other bytes; two of them are joined by `&`.
     """
 
     source: str | None = Field(default=None, examples=["203.0.113.0/24"], max_length=64)

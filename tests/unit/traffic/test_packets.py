@@ -35,6 +35,7 @@ MATCHES = (
     "flow-label 0-1000000",
     "payload @0 00/80",
     "udp payload @20 40/40 & @1 00/11",
+    "udp payload !@0 00/80 & @3 00/01",
 )
 
 

@@ -75,10 +75,11 @@ def import_rules(
             headers={"content-type": media},
             content=chunks(path, lambda n: bar.advance(task, n)),
         )
-    _imported(result, form)
+    imported(result, form)
 
 
-def _imported(result: dict[str, Any], form: Format) -> None:
+def imported(result: dict[str, Any], form: Format) -> None:
+    """Print the result of an import, and exit with 1 if some lines were refused."""
     if not printed(result, form):
         would = "would be " if result["dry_run"] else ""
         output.out.print(

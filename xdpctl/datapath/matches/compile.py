@@ -123,6 +123,7 @@ def _fill(record: Any, payload: Payload) -> None:
     """Fill a PAYLOAD record of zeros."""
     for number, window in enumerate(payload):
         record["at"][number] = window.at
+        record["differing"] |= window.differs << number
         for name, data in (("value", window.value), ("mask", window.mask)):
             record[name][number] = np.frombuffer(data.ljust(WINDOW_BYTES, b"\0"), np.uint64)[0]
     record["least"] = max(window.end for window in payload)

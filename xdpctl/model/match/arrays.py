@@ -35,7 +35,7 @@ def carrying(
 ) -> NDArray[np.bool_]:
     """Which payloads, of which the first bytes are given as rows, have all windows.
 
-    One that is cut short may have any bytes behind its end, so it has those of the windows.
+    One that is cut short may have any bytes behind its end, so it has what a window asks for.
     """
     behind = np.arange(starts.shape[1]) >= sizes[:, np.newaxis]
     chosen = np.ones(len(sizes), bool)
@@ -43,5 +43,7 @@ def carrying(
         mask = np.frombuffer(window.mask, np.uint8)
         here = slice(window.at, window.end)
         same = (starts[:, here] & mask) == np.frombuffer(window.value, np.uint8)
-        chosen &= (same | behind[:, here]).all(1) & ((sizes >= window.end) | (cut != 0))
+        unknown = behind[:, here]
+        fits = (~same | unknown).any(1) if window.differs else (same | unknown).all(1)
+        chosen &= fits & ((sizes >= window.end) | (cut != 0))
     return chosen

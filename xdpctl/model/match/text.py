@@ -12,7 +12,7 @@ from xdpctl.model.match.components import BY_WORD, COMPONENTS, Component
 from xdpctl.model.match.match import Match, Value, join, read
 
 _FIELD, _TEXT_MAX = "match", 16_384
-_DANGLING = re.compile(r"[<>=!&,+/]$|(^|&)@[0-9]+$")  # what follows belongs to it
+_DANGLING = re.compile(r"[<>=!&,+/]$|(^|&)!?@[0-9]+$")  # what follows belongs to it
 
 
 class _Token(NamedTuple):

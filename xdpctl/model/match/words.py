@@ -97,7 +97,7 @@ def _rest(texts: Mapping[str, str]) -> Iterator[str]:
     names = {"ttl": "TTL", "dscp": "DSCP", "flow_label": "flow label", "vlan": "VLAN"}
     more = [f"{label} {_number(texts[name])}" for name, label in names.items() if name in texts]
     if windows := texts.get("payload"):
-        more.append(f"payload {windows.replace(' & ', ' and ')}")
+        more.append(f"payload {windows.replace(' & ', ' and ').replace('!', 'not ')}")
     if more:
         yield f"with {', '.join(more)}"
 

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What no client of a protocol sends: made packets that are hit, and real ones that are not.
+
+Real programs are tried in tests/lab/detection/test_programs.py.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from xdpctl.base.net.packet_fields import Fields
+from xdpctl.base.net.prefix import Prefix, parse_prefix
+from xdpctl.model.match import evaluate
+from xdpctl.model.protocols import PROTOCOLS
+
+SERVERS = [parse_prefix("192.0.2.53"), parse_prefix("2001:db8::/64")]
+_V1, _V2 = b"\0\0\0\1", b"\x6b\x33\x43\xcf"
+_QUESTION = b"\3www\6school\4test\0\0\1\0\1"
+
+
+def dns(flags: int = 0x0100, counts: tuple[int, ...] = (1, 0, 0, 0)) -> bytes:
+    return struct.pack(">HHHHHH", 7, flags, *counts) + _QUESTION
+
+
+def quic(first: int, version: bytes, size: int) -> bytes:
+    return bytes((first,)) + version + bytes(size - 5)
+
+
+SENT = {
+    "dns": [
+        dns(),
+        dns(0x0010, (1, 0, 0, 1)),
+        dns(counts=(1, 0, 1, 0)),  # IXFR (RFC 1995)
+        dns(0x2400, (1, 1, 0, 0)),  # NOTIFY with the new serial number (RFC 1996)
+        dns(0x2800, (1, 2, 3, 1)),  # UPDATE (RFC 2136)
+    ],
+    "quic": [
+        quic(0xC3, _V1, 1_200),
+        quic(0xD0, _V2, 1_252),
+        quic(0xE1, _V1, 60),  # Handshake
+        quic(0xD0, _V1, 1_200),  # 0-RTT
+        quic(0xF1, _V2, 60),
+        b"\x43" + bytes(20),
+    ],
+    "a2s": [
+        b"\xff\xff\xff\xffTSource Engine Query\0",
+        b"\xff\xff\xff\xffU\xff\xff\xff\xff",
+        b"\xff\xff\xff\xffV1234",
+        b"\xff\xff\xff\xffgetstatus",
+        bytes(40),
+    ],
+    "ntp": [b"\x23" + bytes(47), b"\xdb" + bytes(67), b"\x24" + bytes(47)],
+    "sip": [b"OPTIONS sip:a@b SIP/2.0\r\n", b"\r\n\r\n", b"SIP/2.0 200 OK\r\n", b"\0\1\0\0"],
+    "wireguard": [b"\1\0\0\0" + bytes(144), b"\2\0\0\0" + bytes(88), b"\4\0\0\0" + bytes(28)],
+}
+NEVER_SENT = {
+    "dns": [
+        dns()[:11],
+        dns(0x8180),
+        dns(0x4000),
+        dns(0x3000),
+        dns(counts=(0, 0, 0, 0)),
+        dns(counts=(257, 0, 0, 0)),
+        dns(counts=(1, 3, 0, 0)),
+    ],
+    "quic": [
+        b"\x43" + bytes(19),
+        quic(0xC0, b"\0\0\0\0", 1_200),
+        quic(0xC0, b"Q046", 1_350),
+        quic(0xC0, _V1, 1_199),
+        quic(0xD0, _V2, 900),
+        quic(0xF0, _V1, 100),
+        quic(0xC0, _V2, 1_300),
+    ],
+    "a2s": [
+        b"\xff\xff\xff\xffI" + bytes(60),
+        b"\xff\xff\xff\xffD" + bytes(60),
+        b"\xff\xff\xff\xffE" + bytes(60),
+        b"\xff\xff\xff\xffA1234",
+        b"\xff\xff\xff\xffT" + bytes(20),
+    ],
+    "ntp": [b"\x17\0\3\x2a" + bytes(44), b"\x16\2" + bytes(58), b"\x23" + bytes(40)],
+    "sip": [b"\x80" + bytes(40), b"\xff" * 20],
+    "wireguard": [
+        b"\1\0\0\1" + bytes(144),
+        bytes(80),
+        *(bytes((kind, 0, 0, 0)) + bytes(60) for kind in (5, 6, 7, 8, 0x40, 0xFF)),
+        b"\1\0\0\0" + bytes(145),
+        b"\2\0\0\0" + bytes(87),
+        b"\3\0\0\0" + bytes(61),
+        b"\4\0\0\0" + bytes(27),
+    ],
+}
+
+
+def hits(name: str, server: Prefix, data: bytes, port: int | None = None) -> Iterator[str]:
+    """Why a packet with this payload to the server is never sent."""
+    protocol = PROTOCOLS[name]
+    packet: Fields = {
+        "family": server.family,
+        "destination": Prefix(server.address, 8 * len(server.address)),
+        "protocol": 17,
+        "destination_port": port or protocol.port,
+        "packet_length": len(data) + (28 if server.family == 4 else 48),
+        "payload": data[:64],
+    }
+    for why, match in protocol.matches(server, port):
+        if evaluate.takes(match, packet):
+            yield why
+
+
+def test_each_protocol_is_tried() -> None:
+    assert SENT.keys() == NEVER_SENT.keys() == PROTOCOLS.keys()
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=str)
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_clients_send_is_not_hit(name: str, server: Prefix) -> None:
+    for data in SENT[name]:
+        assert list(hits(name, server, data)) == [], data
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=str)
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_no_client_sends_is_hit_and_each_rule_is_needed(name: str, server: Prefix) -> None:
+    found = set[str]()
+    for data in NEVER_SENT[name]:
+        said = list(hits(name, server, data))
+        assert said, data
+        found |= set(said) if len(said) == 1 else set()
+    assert found == {why for why, _ in PROTOCOLS[name].matches(server)}
+
+
+def test_another_port_can_be_given() -> None:
+    server = SERVERS[0]
+    assert list(hits("dns", server, dns(0x8180), port=5353)) == ["dns: only servers send responses"]
+    assert all(
+        match.get("destination_port") == ((53, 53),)
+        for _, match in PROTOCOLS["dns"].matches(server)
+    )
