@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import need
+from tests.conftest import compiled_at, need
 from xdpctl.abi.constants import Action, Mode, Reason
 from xdpctl.abi.structs import Hits
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -169,7 +169,7 @@ def compiled() -> Compiled:
 
 @pytest.fixture(scope="session")
 def compiled_for_rehearsal() -> Compiled:
-    return compile_filter(CAPACITY, rehearsal=True)
+    return compile_filter(CAPACITY, compiled_at("rehearsal"), rehearsal=True)
 
 
 @pytest.fixture(scope="session")
@@ -183,13 +183,13 @@ def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @cache
 def filter_for(capacity: Capacity = CAPACITY, flows: FlowSettings | None = None) -> Compiled:
     """The compiled filter: compiling takes seconds, and many tests need the same."""
-    return compile_filter(capacity, flows=flows)
+    return compile_filter(capacity, compiled_at("filter", flows), flows=flows)
 
 
 @cache
 def teacher_for(flows: FlowSettings) -> Compiled:
     """The compiled program that teaches."""
-    return compile_teacher(flows)
+    return compile_teacher(flows, compiled_at("teacher", flows))
 
 
 @pytest.fixture

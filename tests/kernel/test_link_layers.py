@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import reference
+from tests.conftest import compiled_at
 from tests.kernel.conftest import CAPACITY, FLOWS, VERDICTS, Filter
 from tests.kernel.test_challenges import CLIENT, CLIENT6, SERVER, SERVER6, answer
 from tests.kernel.test_flows import SYN, packet4, packet6, tcp
@@ -42,8 +43,8 @@ FOUR, SIX = address("192.0.2.7"), address("2001:db8::7")
 @cache
 def compiled_for(layer: LinkLayer) -> tuple[Compiled, Compiled]:
     return (
-        compile_filter(CAPACITY, flows=FLOWS, layer=layer),
-        compile_teacher(FLOWS, layer=layer),
+        compile_filter(CAPACITY, compiled_at("filter", FLOWS), flows=FLOWS, layer=layer),
+        compile_teacher(FLOWS, compiled_at("teacher", FLOWS), layer=layer),
     )
 
 

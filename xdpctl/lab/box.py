@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A running `xdpctl run` on a lab host, with its own state, pins and socket."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.client import Client
@@ -24,12 +26,27 @@ from xdpctl.lab.namespaces import Host, LabError, sh
 from xdpctl.lab.waits import HANG_SECONDS, eventually
 
 _FILES = Settings().compiled.name, Settings().compiled_teacher.name
-_COMPILED: dict[str, dict[str, bytes]] = {}  # the programs: by flow memory, then by file name
+_COMPILED: dict[str, dict[str, bytes]] = {}  # the programs: by shared name, then by file name
 _NO_DETECTOR = '\n[detect]\nmode = "off"\n'
 
 
+def _read(folder: Path) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name in _FILES if (path := folder / name).exists()}
+
+
+def _write(folder: Path, content: Mapping[str, bytes]) -> None:
+    with Owned(folder) as opened:
+        for name, data in content.items():
+            opened.replace(name, data, 0o600, durable=False)
+
+
 class Box:
-    """Starts, kills and restarts `xdpctl run`; `remove` deletes everything that it created."""
+    """Starts, kills and restarts `xdpctl run`; `remove` deletes everything that it created.
+
+    `compiled` is a folder in which boxes of several processes share what one of them has compiled.
+    """
+
+    compiled: ClassVar[Path | None] = None
 
     def __init__(self, host: Host, interfaces: list[str]) -> None:
         self.host, self.interfaces = host, interfaces
@@ -59,7 +76,7 @@ class Box:
         settings = self.directory / "xdpctl.toml"
         settings.write_text(self.settings + ("" if self.detects else _NO_DETECTOR))
         command += ["--config", str(settings)]
-        cached = self._reuse_compiled()
+        shared = self._reuse_compiled()
         with self.log.open("ab") as log:
             environment = os.environ | self.environment
             self._process = self.host.popen(*command, stdout=log, stderr=log, env=environment)
@@ -69,25 +86,36 @@ class Box:
             or process.poll() is not None
         ):
             raise LabError(f"xdpctl run did not become ready:\n{self.log.read_text()[-2000:]}")
-        cached |= {n: path.read_bytes() for n in _FILES if (path := self._loader_dir / n).exists()}
+        self._share_compiled(shared)
         return time.monotonic() - began
 
-    def _reuse_compiled(self) -> dict[str, bytes]:
-        """Give this box the programs that an earlier box compiled for its flow memory; return them.
+    def _reuse_compiled(self) -> str:
+        """Give this box the programs that an earlier box compiled for its flow memory.
 
-        Compiling takes seconds of CPU, and tests start hundreds of boxes.
+        Return the name under which these are shared. Compiling takes seconds of CPU, and tests
+        start hundreds of boxes.
         """
         try:
             settings = config.load(self.directory / "xdpctl.toml")
         except SettingsError:
-            return {}  # xdpctl will report the error when it starts
+            return ""  # xdpctl will report the error when it starts
         flows = settings.flow_memory if settings.outside_interfaces else None
-        cached = _COMPILED.setdefault(repr(flows), {})
+        shared = hashlib.sha256(repr(flows).encode()).hexdigest()[:16]
+        cached = _COMPILED.setdefault(shared, {})
+        if not cached and self.compiled:
+            cached |= _read(self.compiled / shared)
         if cached and not self._loader_dir.exists():
-            with Owned(self._loader_dir) as folder:
-                for name, content in cached.items():
-                    folder.replace(name, content, 0o600, durable=False)
-        return cached
+            _write(self._loader_dir, cached)
+        return shared
+
+    def _share_compiled(self, shared: str) -> None:
+        """Share the programs of this box under a name, unless they are another version's."""
+        found = _read(self._loader_dir) if shared and not self.environment else {}
+        if not found or found == _COMPILED[shared]:
+            return
+        _COMPILED[shared] = found
+        if self.compiled:
+            _write(self.compiled / shared, found)
 
     def ready(self) -> bool:
         """Whether /readyz reports ready; False if the socket does not answer."""
