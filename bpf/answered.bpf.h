@@ -23,12 +23,16 @@ BPF_F_TABLE("percpu_array", u32, struct challenge_counts, challenge_counts, 1, 0
 enum proof_for {
 	FOR_SYNS,
 	FOR_QUERIES,
+	FOR_QUIC,
+	FOR_NOTHING,
 };
 
-/* The services over UDP whose clients have proved that they exist once TCP has served them. */
-static __always_inline int is_proved_by_tcp(u32 port)
+/* What clients have proved to the service on a port once it has sent them data over TCP. */
+static __always_inline enum proof_for proved_by_tcp(u32 port)
 {
-	return port == PORT_DNS || port == PORT_HTTPS;
+	if (port == PORT_DNS)
+		return FOR_QUERIES;
+	return port == PORT_HTTPS ? FOR_QUIC : FOR_NOTHING;
 }
 
 /* A source with a kind of proof is an element of the memory; of IPv6 its /64. */

@@ -117,7 +117,7 @@ static __always_inline int is_quic_opening(struct xdp_md *ctx, struct scratch *s
 	if (packet->protocol != PROTOCOL_UDP || packet->fragment ||
 	    scratch->values[FIELD_DESTINATION_PORT] != PORT_HTTPS ||
 	    (s32)(packet->end - at) < (s32)sizeof(head) ||
-	    load_bytes(ctx, at, &head, sizeof(head)) < 0 || !(head.first & QUIC_LONG))
+	    load_bytes(ctx, at, &head, sizeof(head)) < 0 || (head.first & QUIC_FORM) != QUIC_FORM)
 		return 0;
 	type = head.first & QUIC_TYPE;
 	if (head.version == network32(QUIC_1))
@@ -142,9 +142,9 @@ static __always_inline int is_game_query(struct xdp_md *ctx, struct scratch *scr
 	__be32 brought = GAME_NUMBER_NONE;
 
 	if (packet->protocol != PROTOCOL_UDP ||
-	    is_proved_by_tcp(scratch->values[FIELD_DESTINATION_PORT]) || packet->fragment ||
-	    (s32)bytes < (s32)sizeof(head) || load_bytes(ctx, at, &head, sizeof(head)) < 0 ||
-	    head.magic != GAME_MAGIC)
+	    proved_by_tcp(scratch->values[FIELD_DESTINATION_PORT]) != FOR_NOTHING ||
+	    packet->fragment || (s32)bytes < (s32)sizeof(head) ||
+	    load_bytes(ctx, at, &head, sizeof(head)) < 0 || head.magic != GAME_MAGIC)
 		return 0;
 	if (head.kind == GAME_PLAYERS || head.kind == GAME_RULES) {
 		__builtin_memcpy(&brought, head.number, sizeof(brought));
@@ -218,13 +218,15 @@ static __always_inline u32 challenges_for(struct xdp_md *ctx, struct search *sea
 
 	if (is_opening(scratch->values[FIELD_TCP_FLAGS])) {
 		found &= 1 << ACTION_CHALLENGE | 1 << ACTION_COOKIES;
-	} else if (answers == ASKS_UNPROVED ||
-		   (found & 1 << ACTION_CHALLENGE_UDP &&
-		    (is_query(ctx, scratch) || is_quic_opening(ctx, scratch)))) {
-		found &= 1 << ACTION_CHALLENGE_UDP;
-		what = FOR_QUERIES;
-	} else {
+	} else if (!(found & 1 << ACTION_CHALLENGE_UDP)) {
 		return 0;
+	} else {
+		found = 1 << ACTION_CHALLENGE_UDP;
+		what = FOR_QUERIES;
+		if (is_quic_opening(ctx, scratch))
+			what = FOR_QUIC;
+		else if (answers != ASKS_UNPROVED && !is_query(ctx, scratch))
+			return 0;
 	}
 	if (found & ~(1 << ACTION_COOKIES) && has_answered(search->control, &scratch->packet, what))
 		found &= 1 << ACTION_COOKIES;

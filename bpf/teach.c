@@ -248,11 +248,12 @@ static __always_inline void prove_by_tcp(struct control *control, struct packet 
 					 struct transport *head, u32 ports)
 {
 	u32 flags = host16(head->offset_flags) & (FLAG_SYN | FLAG_RST | FLAG_ACK);
+	enum proof_for what = proved_by_tcp(host16(ports >> 16));
 
 	if (!(control->challenging & 1 << ACTION_CHALLENGE_UDP) || flags != FLAG_ACK ||
-	    packet->protocol != PROTOCOL_TCP || !is_proved_by_tcp(host16(ports >> 16)))
+	    packet->protocol != PROTOCOL_TCP || what == FOR_NOTHING)
 		return;
-	remember_source(control, packet->family, packet->destination, FOR_QUERIES);
+	remember_source(control, packet->family, packet->destination, what);
 }
 
 int teach(struct __sk_buff *ctx)

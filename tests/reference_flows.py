@@ -156,7 +156,7 @@ def opens_quic(frame: bytes) -> bool:
     data = has["payload"]
     if has["protocol"] != 17 or has["destination_port"] != 443 or has["fragment"] not in (0, 1):
         return False
-    if not isinstance(data, bytes) or len(data) < 5 or not data[0] & 0x80:
+    if not isinstance(data, bytes) or len(data) < 5 or data[0] < 0xC0:
         return False
     later = {b"\0\0\0\1": 2, b"\x6b\x33\x43\xcf": 3}.get(data[1:5])
     return data[0] >> 4 & 3 != later

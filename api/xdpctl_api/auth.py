@@ -10,10 +10,9 @@ from fastapi.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xdpctl.base.net.prefix import Prefix, exact_address
-from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import AccessError
 from xdpctl.model.identity import Caller, Role, authenticate, valid
-from xdpctl.model.rule import OPERATOR
+from xdpctl.model.rule import BUILTIN, OPERATOR
 from xdpctl_api import problems
 from xdpctl_api.transport.callers import PEER, SHOWN, LocalPeer, NodePeer, RemotePeer
 

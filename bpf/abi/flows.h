@@ -76,8 +76,8 @@ struct challenge {
 
 struct challenge_counts {
 	__u64 sent;
-	__u64 withheld; /* not answered: too many of one network, or with IP options */
-	__u64 right;	/* answers that were right: sources that are remembered from then on */
+	__u64 withheld; /* not answered: too many of one network, with IP options, or no question */
+	__u64 right; /* sources that have proved that they exist, and are remembered from then on */
 };
 
 #endif

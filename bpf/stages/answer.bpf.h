@@ -7,6 +7,7 @@
 #define TCP_HEADER_MOST 60
 #define TCP_OPTION	4
 #define TCP_MSS_OPTION	0x02040000
+#define UNANSWERED	-1 /* no verdict: the packet is dropped, and no answer was withheld */
 
 struct tcp {
 	__be16 source_port;
@@ -116,7 +117,7 @@ static __always_inline int turn(struct xdp_md *ctx, struct packet *packet, struc
 			      turn_ipv6(ip, PROTOCOL_TCP, reply->size));
 }
 
-/* Answers in place; the verdict. */
+/* Answers in place; the verdict, or UNANSWERED. */
 static __always_inline int send_answer(struct xdp_md *ctx, struct search *search,
 				       struct scratch *scratch, u32 slot)
 {
@@ -128,11 +129,14 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	u32 zero = 0, size, action;
 	s64 cookie;
 
-	if (!asked || parse_again(ctx, scratch) || is_nobody(packet) ||
-	    too_many_answers(search, packet) ||
-	    packet->offset - packet->ip != (packet->family == 4 ? IPV4_HEADER : IPV6_HEADER))
+	if (!asked || parse_again(ctx, scratch))
 		return XDP_DROP;
 	action = *(volatile u64 *)&asked->word & WORD_ACTION;
+	if (action == ACTION_CHALLENGE_UDP && is_left_unanswered(ctx, packet))
+		return UNANSWERED;
+	if (is_nobody(packet) || too_many_answers(search, packet) ||
+	    packet->offset - packet->ip != (packet->family == 4 ? IPV4_HEADER : IPV6_HEADER))
+		return XDP_DROP;
 	if (packet->protocol != (action == ACTION_CHALLENGE_UDP ? PROTOCOL_UDP : PROTOCOL_TCP))
 		return XDP_DROP; /* the slot has become another rule's meanwhile */
 	if (action == ACTION_CHALLENGE_UDP)
@@ -156,7 +160,7 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	}
 	challenge = challenges.lookup(&zero);
 	if (!challenge)
-		return -1;
+		return XDP_DROP;
 	reply.acknowledged =
 	    challenge_number(challenge, packet, (u32)head.source_port << 16 | head.destination_port,
 			     limits_ns() >> CHALLENGE_EPOCH_LOG2);
@@ -177,5 +181,5 @@ int answer(struct xdp_md *ctx)
 	verdict = send_answer(ctx, &search, scratch, asked->slot);
 	counts->sent += verdict == XDP_TX;
 	counts->withheld += verdict == XDP_DROP;
-	return pass_on(ctx, verdict);
+	return pass_on(ctx, verdict == UNANSWERED ? XDP_DROP : verdict);
 }

@@ -181,6 +181,15 @@ static __always_inline u32 numbered(struct challenge *challenge, struct packet *
 	return GAME_REPLY;
 }
 
+/* What opens a QUIC connection gets no answer: a Retry would need a token that the server knows. */
+static __always_inline int is_left_unanswered(struct xdp_md *ctx, struct packet *packet)
+{
+	struct transport head;
+
+	return load_transport(ctx, packet->offset, &head, 4) == 0 &&
+	       head.destination_port == network16(PORT_HTTPS);
+}
+
 /* Rewrites the frame to the answer to a query; -1 if it cannot. */
 static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scratch)
 {
@@ -191,8 +200,6 @@ static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scra
 
 	if (!challenge || load_transport(ctx, scratch->packet.offset, &head, 4) < 0)
 		return -1;
-	if (head.destination_port == network16(PORT_HTTPS))
-		return -1; /* QUIC has no answer that is shorter than a handshake */
 	if (head.destination_port == network16(PORT_DNS))
 		size = truncated(ctx, &scratch->packet, message);
 	else

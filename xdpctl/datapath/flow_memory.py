@@ -64,8 +64,8 @@ class MemoryFigures:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeCounts:
-    """SYNs that were answered with a challenge or a cookie, those that were not because there were
-    too many, and the right answers.
+    """SYNs and queries that were answered, those that were not, and sources that have proved that
+    they exist.
     """
 
     sent: int = 0

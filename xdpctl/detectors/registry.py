@@ -18,8 +18,8 @@ from xdpctl.detectors.formats import (
 )
 from xdpctl.errors import NotFoundError
 from xdpctl.model.event import Event
+from xdpctl.model.rule import BUILTIN
 
-BUILTIN = "builtin"  # the embedded detector
 Adapter = Callable[[bytes], list[Event]]
 ADAPTERS: dict[str, Adapter] = {
     "alertmanager": alertmanager.read,

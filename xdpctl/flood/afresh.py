@@ -39,6 +39,10 @@ class Afresh:
             stands = self._mitigations.stands(softer)
             if not lets_pass or not stands:
                 continue
+            if self._keeps_all_out(now, softer):
+                pps = self._easing.pps(now, softer)
+                yield self._mitigations.limit_instead(now, softer, pps)
+                continue
             yield from self._easing.step(now, softer)
             if not self._mitigations.stands(softer) or not self._due(now, softer.id):
                 continue
@@ -47,6 +51,13 @@ class Afresh:
                 yield from self._easing.follow(now, softer)
         self._looks = {k: v for k, v in self._looks.items() if self._mitigations.has(k)}
         self._easing.forget()
+        self._seen.proving.forget({(m.prefix, m.of_kind) for m in self._mitigations.active})
+
+    def _keeps_all_out(self, now: float, softer: Mitigation) -> bool:
+        """Whether nobody comes in by the way that a challenge shows."""
+        if softer.action != Action.CHALLENGE or softer.refused:
+            return False
+        return self._seen.proving.fails(now, (softer.prefix, softer.of_kind))
 
     def _drop_instead(self, now: float, unix: float, softer: Mitigation) -> Iterator[Report]:
         """Begin drops in place of a limit or challenge, or of a part of it."""

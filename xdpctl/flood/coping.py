@@ -2,8 +2,7 @@
 """Whether UDP services answer their requests: a surge that is answered is no attack.
 
 Nothing is known about a client of a DNS, HTTP/3, game or VPN server before its first request. So
-the answers that leave the server are counted, and compared with all requests to it. A DNS or HTTP/3
-server that also serves over TCP can have its clients come that way once.
+the answers that leave the server are counted, and compared with all requests to it.
 """
 
 from collections.abc import Callable
@@ -16,8 +15,7 @@ from xdpctl.datapath.served import Service
 from xdpctl.flood.counts import Chunk
 from xdpctl.flood.mitigation import QUIET_MOST
 from xdpctl.flood.usual import Key
-from xdpctl.model.match.components import TCP, UDP
-from xdpctl.model.services import DNS, HTTPS
+from xdpctl.model.match.components import UDP
 from xdpctl.traffic.asked import asks_udp
 from xdpctl.traffic.packets import PacketArray, destination
 
@@ -31,7 +29,6 @@ _SOME, _LATE_SECONDS = 0.2, 0.4
 _FAILED_SECONDS, _KEPT = 60.0, 1_000
 _MOST_SECONDS = QUIET_MOST  # without a look, after which the most answers are forgotten
 ASKING = frozenset((Traffic.DNS_QUERY, Traffic.QUIC_INITIAL, Traffic.UDP))  # UDP services
-_OVER_TCP = {Traffic.DNS_QUERY: DNS, Traffic.QUIC_INITIAL: HTTPS}  # ports of their TCP services
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +84,6 @@ class Coping:
         if not enough:
             counted.failed_at = now
         return enough
-
-    def served_over_tcp(self, key: Key) -> bool:
-        """Whether a host has served clients over TCP, so that these can prove their sources."""
-        host, kind = key
-        if self._count is None or not host.exact or kind not in _OVER_TCP:
-            return False
-        return self._count(Service(host, TCP, _OVER_TCP[kind])) > 0
 
     def answered(self, now: float, key: Key, within: float = _MOST_SECONDS) -> float:
         """The packets a second that a victim's services have been seen to answer.

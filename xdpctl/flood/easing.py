@@ -90,10 +90,13 @@ class Easing:
         """Let a limit follow the rate of the attack; a limit that is raised stays as it is."""
         if (eased := self._eased.get(limit.id)) and eased.raised:
             return
-        key, seen = (limit.prefix, limit.of_kind), self._seen
+        yield from self._mitigations.limit_to(now, limit, self.pps(now, limit))
+
+    def pps(self, now: float, softer: Mitigation) -> float:
+        """The packets a second that a limit lets pass, by the rate of the attack."""
+        key, seen = (softer.prefix, softer.of_kind), self._seen
         rate, answered = seen.rate(key, *UNDER_A_LIMIT), seen.coping.answered(now, key)
-        pps = passes(seen.threshold(key), rate, seen.usual.best(key), answered)
-        yield from self._mitigations.limit_to(now, limit, pps)
+        return passes(seen.threshold(key), rate, seen.usual.best(key), answered)
 
     def forget(self) -> None:
         """Forget the limits that have ended."""

@@ -14,7 +14,7 @@ import numpy as np
 from xdpctl.abi.constants import FlowState, Reason, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.ceilings import Ceilings
-from xdpctl.flood.coping import Coping, CountOf
+from xdpctl.flood.coping import CountOf
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk
 from xdpctl.flood.looks import Looks
 from xdpctl.flood.memory import NormalTraffic
@@ -51,7 +51,7 @@ class Engine:
         self.settings, self.usual, self.normal = settings, usual, normal
         self.mitigations = Mitigations()
         self._rates = Rates(settings, usual, tuple(ours))
-        self._seen = Seen(settings, self._rates, normal, self.mitigations, Coping(count))
+        self._seen = Seen(settings, self._rates, normal, self.mitigations, count)
         self._looks = Looks(self._seen)
         self.expectations: tuple[Expectation, ...] = ()
         self.ceilings = Ceilings(ceilings or Usual(usual.since))

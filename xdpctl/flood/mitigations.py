@@ -149,6 +149,12 @@ class Mitigations:
             mitigation.limit, mitigation.told_at = Rate(pps=pps), now
             yield Report(Phase.CONTINUES, mitigation)
 
+    def limit_instead(self, now: float, challenge: Mitigation, pps: float) -> Report:
+        """Put a limit in place of a challenge; return the report."""
+        challenge.action, challenge.limit = Action.LIMIT.value, Rate(pps=pps)
+        challenge.told_at = now
+        return Report(Phase.CONTINUES, challenge, challenge.watched)
+
     def challenges(self, victim: Prefix, kind: Traffic) -> bool:
         """Whether these packets are challenged."""
         return any(

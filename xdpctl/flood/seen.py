@@ -5,11 +5,12 @@ import numpy as np
 
 from xdpctl.abi.constants import Reason
 from xdpctl.base.net.prefix import Prefix
-from xdpctl.flood.coping import STALE_SECONDS, Coping
+from xdpctl.flood.coping import STALE_SECONDS, Coping, CountOf
 from xdpctl.flood.counts import WINDOW_SECONDS, Chunk, Recent
 from xdpctl.flood.evidence import Case
 from xdpctl.flood.memory import NormalTraffic
 from xdpctl.flood.mitigations import Mitigations
+from xdpctl.flood.proving import Proving
 from xdpctl.flood.rates import Rates
 from xdpctl.flood.settings import DetectSettings
 from xdpctl.flood.usual import Key, Usual
@@ -34,10 +35,11 @@ class Seen:
         rates: Rates,
         normal: NormalTraffic,
         mitigations: Mitigations,
-        coping: Coping,
+        count: CountOf | None,
     ) -> None:
         self.settings, self.rates, self.normal = settings, rates, normal
-        self.mitigations, self.coping, self.part = mitigations, coping, TakingPart()
+        self.mitigations, self.part = mitigations, TakingPart()
+        self.coping, self.proving = Coping(count), Proving(count)
         self.recent, self.shaken = Recent(), Recent()
         self.raises: Raises = ()
         self._now = 0.0
@@ -102,7 +104,7 @@ class Seen:
             taught=self.taught,
             accepts=self.part.accepts(self._now, key[0]),
             challenged=self.mitigations.challenges(*key),
-            provable=self.coping.served_over_tcp(key),
+            provable=self.proving.may(self._now, key),
             copes=copes,
             answered=self.coping.answered(self._now, key, STALE_SECONDS),
         )

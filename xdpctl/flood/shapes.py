@@ -63,15 +63,20 @@ _SHAPES: dict[Traffic, dict[str, Value]] = {
 }
 
 
-# What a challenge asks, where it is not the whole kind. There is one rule a match, so what passes
-# the challenge can have a limit on the kind.
+# What a challenge asks, where it is not exactly the kind. There is one rule a match, so what passes
+# the challenge can have a limit on the kind. The challenge comes before it in FlowSpec order: else
+# forged packets would use the limit up.
 _ASKED: dict[Traffic, dict[str, Value]] = {
     Traffic.DNS_QUERY: {
         "protocol": ((UDP, UDP),),
         "destination_port": ((DNS, DNS),),
         "packet_length": ((DNS_QUERY_LEAST, 65535),),
     },
-    Traffic.QUIC_INITIAL: {"protocol": ((UDP, UDP),), "destination_port": ((HTTPS, HTTPS),)},
+    Traffic.QUIC_INITIAL: {
+        "protocol": ((UDP, UDP),),
+        "destination_port": ((HTTPS, HTTPS),),
+        "packet_length": ((QUIC_INITIAL_LEAST - 1, 65535),),
+    },
 }
 CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
 

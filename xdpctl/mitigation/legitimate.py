@@ -7,7 +7,6 @@ from xdpctl.abi.constants import ANSWERS
 from xdpctl.base.net.prefix import parse_prefix, shown
 from xdpctl.control.operations import expectations
 from xdpctl.control.state.draft import Draft
-from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import ConflictError, NotFoundError
 from xdpctl.incidents.ledger import by_hand
 from xdpctl.incidents.ledger.attribution import of_rule
@@ -15,7 +14,7 @@ from xdpctl.mitigation.undo import HitsOf, ending
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Caller
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import automatic
+from xdpctl.model.rule import BUILTIN, automatic
 
 _ANSWERS = frozenset(kind.setting for kind in ANSWERS)
 _MORE = 1.5  # times the highest rate that was seen

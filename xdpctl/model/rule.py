@@ -20,6 +20,7 @@ from xdpctl.model.rate import Rate
 from xdpctl.model.services import DNS, HTTPS
 
 OPERATOR = "operator"
+BUILTIN = "builtin"  # the origin of the embedded detector's rules
 CONFIGURED = "configured"  # the origin of the limits in the configuration
 STANDING = (CONFIGURED, BACKSTOP)  # origins of limits that xdpctl adds automatically
 TTL_MAX = 10 * 365 * 86400  # ten years, in seconds
@@ -30,7 +31,7 @@ OF_BACKSTOPS = PRIORITY_MAX - 1
 DNS_ONLY = ((DNS, DNS),)
 QUIC_ONLY = ((HTTPS, HTTPS),)
 _QUERY = payload.parse("@2 00/f8", "")  # DNS: neither a response, nor an update or the like
-_LONG = payload.parse("@0 80/80", "")  # QUIC: a packet of a handshake (RFC 8999 section 5.1)
+_LONG = payload.parse("@0 c0/c0", "")  # QUIC: a packet of a handshake (RFC 9000 section 17.2)
 _A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries, and others
 _ASKS = [payload.start(b"\xff\xff\xff\xff" + kind) for kind in (b"T", b"U", b"V")]
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
@@ -132,7 +133,7 @@ class Rule(Deadlines, frozen=True, gc=False):
         if port == DNS_ONLY:
             return payload.meet(compared, _QUERY)
         if port == QUIC_ONLY:
-            return payload.meet(compared, _LONG)
+            return payload.meet(compared, _LONG) and not payload.within(compared, _A2S)
         return payload.within(compared, _A2S) and any(payload.meet(compared, a) for a in _ASKS)
 
     @property
@@ -251,6 +252,11 @@ def of_tcp(rule: Rule) -> bool:
 def of_udp(match: Match) -> bool:
     """Whether a match takes UDP alone."""
     return bool(match.get("protocol") == ((UDP, UDP),))
+
+
+def of_quic(match: Match) -> bool:
+    """Whether a match takes UDP to the port of QUIC alone, which a challenge does not answer."""
+    return of_udp(match) and match.get("destination_port") == QUIC_ONLY
 
 
 def _may_be_tried(action: Action, limit: Rate | None) -> bool:

@@ -9,14 +9,13 @@ from msgspec import structs
 
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
-from xdpctl.detectors.registry import BUILTIN
 from xdpctl.flood.mitigations import TAKEN_BACK
 from xdpctl.flood.settings import Most
 from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.hooks import Hooks
 from xdpctl.model.effect import Automatic, Mode
 from xdpctl.model.incident import Incident
-from xdpctl.model.rule import automatic
+from xdpctl.model.rule import BUILTIN, automatic
 from xdpctl.notify.changes import Snapshot
 from xdpctl.processes.detector.status import read_status
 from xdpctl.processes.parts import Parts

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request
 
 from xdpctl.control.operations import expectations
 from xdpctl.control.state.draft import Draft
-from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import CapacityError, ConflictError, NotFoundError
 from xdpctl.mitigation import legitimate
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.identity import Caller, Role
+from xdpctl.model.rule import BUILTIN
 from xdpctl_api.auth import Operator, Unbound, caller
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import CHANGE, refusals

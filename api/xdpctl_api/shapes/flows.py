@@ -62,14 +62,14 @@ class FlowMemoryOut(MemoryOut):
 
 
 class ChallengesOut(BaseModel):
-    """SYNs that were challenged, since the maps were created."""
+    """SYNs and queries that were challenged, since the maps were created; without QUIC."""
 
     sent: int = Field(description="Answers that were sent")
     withheld: int = Field(
-        description="SYNs without an answer: beyond 100,000 a second of one network, or with IP "
-        "options"
+        description="Those without an answer: beyond 100,000 a second of one network, with IP "
+        "options, or no single question"
     )
-    right: int = Field(description="Right answers; their sources pass for an hour")
+    right: int = Field(description="Sources that proved that they exist; they pass for an hour")
     remembered: MemoryOut
 
 

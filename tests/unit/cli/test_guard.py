@@ -26,13 +26,13 @@ def test_there_is_a_rule_on_trial_for_each_thing_that_no_client_sends(api: Api, 
     assert ended == 0, out + err
     rules = sent(api)
     assert len(rules) == 6
-    assert {(r["action"], r["mode"], r["spare"], r["ttl"]) for r in rules} == {
-        ("drop", "enforce", "trial", "1h")
+    assert {(r["action"], r["mode"], r["spare"], r["ttl"], r["replace"]) for r in rules} == {
+        ("drop", "enforce", "trial", "1h", True)
     }
     assert {tag for r in rules for tag in r["tags"]} == {"guard-dns"}
-    assert rules[1]["reason"] == "dns: only servers send responses"
+    assert rules[1]["reason"] == "dns: a response"
     assert rules[1]["match"]["payload"] == "@2 80/80"
-    assert "dns: only servers send responses" in out
+    assert "dns: a response" in out
     assert "6 added" in out
 
 

@@ -56,6 +56,7 @@ class Server(World):
     count: float = 0.0
     port: int = 53
     over_tcp: bool = False
+    reachable: bool = True  # for its clients over TCP, one of which comes each second
     seen: set[tuple[bytes, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Server(World):
 
     def count_of(self, service: Service) -> int:
         if service.protocol == TCP:
-            return 3 * (self.over_tcp and service.host == HOST)
+            return int(self.now if self.reachable else 9) * (self.over_tcp and service.host == HOST)
         self.seen.add((service.host.address, service.port))
         return int(self.count)
 

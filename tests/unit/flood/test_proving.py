@@ -8,16 +8,17 @@ from tests.unit.flood.test_coping import HOST, Server, asking
 from tests.unit.flood.test_verdict import case
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.flood.coping import Coping
+from xdpctl.flood.proving import Proving
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.flood.verdict import proposals
 from xdpctl.model.effect import Action
 from xdpctl.model.event import Phase
+from xdpctl.model.match.precedence import precedence
 from xdpctl.model.rate import Rate
 
 ASKED = {
     53: "dst 192.0.2.1 proto udp dst-port 53 length >=40",
-    443: "dst 192.0.2.1 proto udp dst-port 443",
+    443: "dst 192.0.2.1 proto udp dst-port 443 length >=1227",
 }
 
 
@@ -42,13 +43,30 @@ def test_any_other_service_is_limited(port: int, over_tcp: bool) -> None:
     assert world.actions() == ["limit"]
 
 
-def test_what_passes_the_challenge_is_limited_beside_it() -> None:
-    """Forged responses to a name server are no queries, so the program does not challenge them."""
-    world = overloaded(53)
+@pytest.mark.parametrize("port", [53, 443])
+def test_what_passes_the_challenge_is_limited_behind_it(port: int) -> None:
+    """Such as forged responses to a name server, which are no queries."""
+    world = overloaded(port)
     world.answers = True  # the challenge lets all pass
     world.asked(5.0, 25_000)
     assert sorted(world.actions()) == ["challenge", "limit"]
-    assert {m.match for m in world.engine.mitigations.active} > {ASKED[53]}
+    matches = {m.action: m.parsed() for m in world.engine.mitigations.active}
+    assert str(matches["challenge"]) == ASKED[port]
+    assert precedence(matches["challenge"]) < precedence(matches["limit"])
+
+
+@pytest.mark.parametrize("port", [53, 443])
+def test_a_challenge_ends_if_nobody_comes_by_tcp(port: int) -> None:
+    """A firewall may let only secondaries come by TCP."""
+    world = overloaded(port)
+    world.reachable = False
+    world.asked(4.0, 25_000)
+    assert world.actions() == ["challenge"]
+    world.asked(3.0, 25_000)
+    assert world.actions() == ["limit"]
+    world.quiet(120.0, 0.1)
+    world.asked(3.0, 25_000)
+    assert world.actions() == ["limit"], "nobody is sent that way for an hour"
 
 
 def test_the_challenge_ends_after_the_flood() -> None:
@@ -73,11 +91,11 @@ def test_a_limit_in_place_of_a_challenge_is_raised_while_the_service_answers() -
 
 
 def test_a_network_is_not_challenged_as_a_host_in_it_may_serve_over_udp_alone() -> None:
-    coping = Coping(lambda _: 9)
-    assert coping.served_over_tcp((HOST, Traffic.DNS_QUERY))
-    assert not coping.served_over_tcp((parse_prefix("192.0.2.0/24"), Traffic.DNS_QUERY))
-    assert not coping.served_over_tcp((HOST, Traffic.UDP))
-    assert not Coping(None).served_over_tcp((HOST, Traffic.DNS_QUERY))
+    proving = Proving(lambda _: 9)
+    assert proving.may(0.0, (HOST, Traffic.DNS_QUERY))
+    assert not proving.may(0.0, (parse_prefix("192.0.2.0/24"), Traffic.DNS_QUERY))
+    assert not proving.may(0.0, (HOST, Traffic.UDP))
+    assert not Proving(None).may(0.0, (HOST, Traffic.DNS_QUERY))
 
 
 def test_a_challenge_is_made_where_no_drop_is_allowed() -> None:

@@ -198,9 +198,15 @@ def _value(component: Component) -> "st.SearchStrategy[str]":
         octets = st.binary(min_size=4, max_size=4)
         return st.builds(lambda a, n: str(Prefix(a, 32).widened(n)), octets, st.integers(0, 32))
     if component.kind is Kind.PAYLOAD:
-        window = st.tuples(st.sampled_from((0, 1, 30)), st.binary(min_size=1, max_size=4))
+        window = st.tuples(
+            st.sampled_from((0, 1, 30)),
+            st.binary(min_size=1, max_size=4),
+            st.sampled_from(("", "!")),
+        )
         parts = st.lists(window, min_size=1, max_size=2, unique_by=lambda part: part[0] // 2)
-        return parts.map(lambda some: " & ".join(f"@{at} {data.hex()}" for at, data in some))
+        return parts.map(
+            lambda some: " & ".join(f"{unlike}@{at} {data.hex()}" for at, data, unlike in some)
+        )
     if component.kind is Kind.BITS:
         return st.sampled_from(sorted(component.names))
     if component.name == "protocol":  # ICMP is of one family alone, which a prefix may not be of

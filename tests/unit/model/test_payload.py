@@ -87,6 +87,19 @@ def test_no_packet_contradicts_what_is_said_of_two_payloads(
         assert second
 
 
+def test_what_differs_in_one_bit_has_the_other_value() -> None:
+    assert payload.parse("!@2 80/80", "payload") == payload.parse("@2 00/80", "payload")
+    assert payload.parse("!@2 0001/0001", "payload") == payload.parse("@3 00/01", "payload")
+    with pytest.raises(RuleError, match="two values"):
+        payload.parse("@2 80/80 & !@2 80/80", "payload")
+
+
+def test_no_window_is_within_no_other() -> None:
+    assert not payload.within((), payload.start(b"\xff"))
+    assert not payload.within((), payload.parse("!@0 ffff", "payload"))
+    assert payload.within(payload.start(b"\xff"), ())
+
+
 def test_bytes_that_differ_must_be_there() -> None:
     unlike = payload.parse("!@4 0001", "payload")
     assert payload.holds(unlike, bytes(6))
@@ -105,7 +118,8 @@ def test_bytes_that_differ_must_be_there() -> None:
         ("@4 0002", "!@4 0001", True, True),
         ("@4 01", "!@4 0001", True, False),
         ("@3 ff & @5 02", "!@4 0001", True, True),
-        ("!@4 01/01", "!@4 0101/0101", True, False),
+        ("!@5 03/03", "!@4 0103/0103", True, True),
+        ("!@4 03/03", "!@4 0103/0103", True, False),
         ("!@4 0001", "!@5 01", True, False),
         ("!@5 01", "!@4 0001", True, True),
         ("!@4 0001", "!@4 0001", True, True),

@@ -34,6 +34,7 @@ SENT = {
         dns(counts=(1, 0, 1, 0)),  # IXFR (RFC 1995)
         dns(0x2400, (1, 1, 0, 0)),  # NOTIFY with the new serial number (RFC 1996)
         dns(0x2800, (1, 2, 3, 1)),  # UPDATE (RFC 2136)
+        dns(counts=(0, 0, 0, 1)),  # asks for a cookie alone (RFC 7873)
     ],
     "quic": [
         quic(0xC3, _V1, 1_200),
@@ -42,6 +43,7 @@ SENT = {
         quic(0xD0, _V1, 1_200),  # 0-RTT
         quic(0xF1, _V2, 60),
         b"\x43" + bytes(20),
+        b"\x80\x60" + bytes(170),  # RTP
     ],
     "a2s": [
         b"\xff\xff\xff\xffTSource Engine Query\0",
@@ -50,9 +52,20 @@ SENT = {
         b"\xff\xff\xff\xffgetstatus",
         bytes(40),
     ],
-    "ntp": [b"\x23" + bytes(47), b"\xdb" + bytes(67), b"\x24" + bytes(47)],
-    "sip": [b"OPTIONS sip:a@b SIP/2.0\r\n", b"\r\n\r\n", b"SIP/2.0 200 OK\r\n", b"\0\1\0\0"],
-    "wireguard": [b"\1\0\0\0" + bytes(144), b"\2\0\0\0" + bytes(88), b"\4\0\0\0" + bytes(28)],
+    "ntp": [b"\x23" + bytes(47), b"\xdb" + bytes(67), b"\x24" + bytes(47), b"\x16\2" + bytes(58)],
+    "sip": [
+        b"OPTIONS sip:a@b SIP/2.0\r\n",
+        b"\r\n\r\n",
+        b"SIP/2.0 200 OK\r\n",
+        b"\0\1\0\0",
+        b"\xf9comp",
+    ],
+    "wireguard": [
+        b"\1\0\0\0" + bytes(144),
+        b"\1\0\0\0" + bytes(148),
+        b"\2\0\0\0" + bytes(88),
+        b"\4\0\0\0" + bytes(28),
+    ],
 }
 NEVER_SENT = {
     "dns": [
@@ -60,7 +73,7 @@ NEVER_SENT = {
         dns(0x8180),
         dns(0x4000),
         dns(0x3000),
-        dns(counts=(0, 0, 0, 0)),
+        dns(counts=(2, 0, 0, 0)),
         dns(counts=(257, 0, 0, 0)),
         dns(counts=(1, 3, 0, 0)),
     ],
@@ -80,22 +93,22 @@ NEVER_SENT = {
         b"\xff\xff\xff\xffA1234",
         b"\xff\xff\xff\xffT" + bytes(20),
     ],
-    "ntp": [b"\x17\0\3\x2a" + bytes(44), b"\x16\2" + bytes(58), b"\x23" + bytes(40)],
-    "sip": [b"\x80" + bytes(40), b"\xff" * 20],
+    "ntp": [b"\x17\0\3\x2a" + bytes(44), b"\x23" + bytes(40)],
+    "sip": [b"\x80" + bytes(40), b"\xf0" * 20],
     "wireguard": [
         b"\1\0\0\1" + bytes(144),
         bytes(80),
         *(bytes((kind, 0, 0, 0)) + bytes(60) for kind in (5, 6, 7, 8, 0x40, 0xFF)),
-        b"\1\0\0\0" + bytes(145),
+        b"\1\0\0\0" + bytes(143),
         b"\2\0\0\0" + bytes(87),
-        b"\3\0\0\0" + bytes(61),
+        b"\3\0\0\0" + bytes(59),
         b"\4\0\0\0" + bytes(27),
     ],
 }
 
 
 def hits(name: str, server: Prefix, data: bytes, port: int | None = None) -> Iterator[str]:
-    """Why a packet with this payload to the server is never sent."""
+    """What a packet with this payload to the server is, if no client sends it."""
     protocol = PROTOCOLS[name]
     packet: Fields = {
         "family": server.family,
@@ -105,9 +118,9 @@ def hits(name: str, server: Prefix, data: bytes, port: int | None = None) -> Ite
         "packet_length": len(data) + (28 if server.family == 4 else 48),
         "payload": data[:64],
     }
-    for why, match in protocol.matches(server, port):
+    for what, match in protocol.matches(server, port):
         if evaluate.takes(match, packet):
-            yield why
+            yield what
 
 
 def test_each_protocol_is_tried() -> None:
@@ -129,12 +142,12 @@ def test_what_no_client_sends_is_hit_and_each_rule_is_needed(name: str, server: 
         said = list(hits(name, server, data))
         assert said, data
         found |= set(said) if len(said) == 1 else set()
-    assert found == {why for why, _ in PROTOCOLS[name].matches(server)}
+    assert found == {what for what, _ in PROTOCOLS[name].matches(server)}
 
 
 def test_another_port_can_be_given() -> None:
     server = SERVERS[0]
-    assert list(hits("dns", server, dns(0x8180), port=5353)) == ["dns: only servers send responses"]
+    assert list(hits("dns", server, dns(0x8180), port=5353)) == ["dns: a response"]
     assert all(
         match.get("destination_port") == ((53, 53),)
         for _, match in PROTOCOLS["dns"].matches(server)

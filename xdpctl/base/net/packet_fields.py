@@ -14,7 +14,8 @@ DONT, LATER, FIRST, LAST = 1, 2, 4, 8  # of `fragment` (RFC 8955 section 4.2.2.1
 EXTENSIONS = frozenset((0, 43, 44, 51, 60, 135, 139, 140))
 _FRAGMENT_HEADER, _AH = 44, 51
 _EXTENSIONS_MAX = 8
-UDP_HEADER, TCP_HEADER = 8, 20  # bytes, without options
+IP_HEADER = {4: 20, 6: 40}  # bytes without options, by family
+UDP_HEADER, TCP_HEADER = 8, 20
 _ICMP, _TCP, _UDP, _ICMPV6 = 1, 6, 17, 58
 
 

@@ -54,12 +54,13 @@ def guard(
         "mode": "monitor" if monitor else "enforce",
         "spare": (Spare.KNOWN if monitor else Spare.TRIAL).value,
         "tags": [f"{_TAG}-{protocol.value}"],
+        "replace": True,  # so that what was monitored is enforced
     }
     if ttl is not None:
         common["ttl"] = ttl
     named = list(PROTOCOLS[protocol.value].matches(servers, port))
     lines = [
-        json.dumps({"match": match.as_json(), "reason": why, **common}) for why, match in named
+        json.dumps({"match": match.as_json(), "reason": what, **common}) for what, match in named
     ]
     done = options.client(context).call(
         "POST",
@@ -69,6 +70,6 @@ def guard(
         headers={"Content-Type": "application/x-ndjson"},
     )
     if not form.for_programs:
-        for why, match in named:
-            output.out.print(f"{escape(why)}\n  {escape(str(match))}")
+        for what, match in named:
+            output.out.print(f"{escape(what)}\n  {escape(str(match))}")
     imported(done, form)

@@ -11,7 +11,7 @@ from xdpctl.errors import RoleError, RuleError
 from xdpctl.model import policy
 from xdpctl.model.effect import CHALLENGES, Action, Mode, Spare
 from xdpctl.model.identity import Caller, Role
-from xdpctl.model.rule import DNS_ONLY, QUIC_ONLY, Rule, of_udp
+from xdpctl.model.rule import DNS_ONLY, QUIC_ONLY, Rule, of_quic, of_udp
 
 
 def warnings(draft: Draft, rule: Rule, caller: Caller) -> list[str]:
@@ -42,10 +42,10 @@ def _of_challenge(rule: Rule) -> list[str]:
     port = rule.match.get("destination_port")
     if port not in (DNS_ONLY, QUIC_ONLY):
         return []
-    if of_udp(rule.match) and port == DNS_ONLY:
-        return ["resolvers get their first answer over TCP: the name server must accept that"]
-    if of_udp(rule.match):
+    if of_quic(rule.match):
         return ["browsers come by TCP first: the server must accept that on port 443"]
+    if of_udp(rule.match):
+        return ["resolvers get their first answer over TCP: the name server must accept that"]
     if rule.action is Action.CHALLENGE and rule.match.get("protocol") is None:
         what = "queries" if port == DNS_ONLY else "QUIC's packets"
         return [f"{what} over UDP are not challenged: for them write udp dst-port {port[0][0]}"]

@@ -62,6 +62,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     reason: str | None = None
     tags: tuple[str, ...] | None = None
     force: bool = False
+    replace: bool = False
 
 
 _REMARK = re.compile("[;#]")
@@ -195,6 +196,7 @@ class Parser:
             spare=line.spare,
             priority=line.priority or 0,
             force=line.force,
+            replace=line.replace,
             **common,
         )
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Puts something in place of challenges where a driver cannot send them.
 
-In place of a challenge there is a limit. But a person's challenge of UDP is monitored: a limit on
-all queries together, which nothing raises, would keep people out, too.
+In place of a challenge there is a limit. But a challenge of queries is monitored, if it is not the
+embedded detector's, which raises its limits: any other limit on all queries together would keep
+people out, too. A challenge of QUIC stays: nothing is sent for it.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from xdpctl.model.identity import Caller
 from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.requests import RuleRequest
-from xdpctl.model.rule import OPERATOR, Rule, automatic, of_udp
+from xdpctl.model.rule import BUILTIN, OPERATOR, Rule, of_quic, of_udp
 
 _IN_PLACE = Rate(pps=1_000)  # of a challenge: a rate at which there is no SYN flood yet
 
@@ -30,6 +31,8 @@ def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
     interface = draft.state.cannot_answer
     if not interface or ask.action not in CHALLENGES or ask.mode is not Mode.ENFORCE:
         return ask
+    if of_quic(ask.match):
+        return ask
     if caller.origin == OPERATOR:
         limit = "--per source" if of_udp(ask.match) else f"--pps {_IN_PLACE.pps:.0f}"
         raise ConflictError(
@@ -37,12 +40,12 @@ def answerable(draft: Draft, ask: RuleRequest, caller: Caller) -> RuleRequest:
             "action",
             f"give a limit: {limit}",
         )
-    return msgspec.structs.replace(ask, **_instead(ask.match, for_detector=True))
+    return msgspec.structs.replace(ask, **_instead(ask.match, caller.origin))
 
 
-def _instead(match: Match, for_detector: bool) -> dict[str, Any]:
-    """What is changed in a challenge that cannot be sent; a detector raises its limits."""
-    if of_udp(match) and not for_detector:
+def _instead(match: Match, origin: str) -> dict[str, Any]:
+    """What is changed in a challenge that cannot be sent."""
+    if of_udp(match) and origin != BUILTIN:
         return {"mode": Mode.MONITOR}
     return {"action": Action.LIMIT, "limit": _IN_PLACE, "spare": Spare.KNOWN}
 
@@ -55,9 +58,9 @@ def challenges(rule: Rule) -> bool:
 def without_challenges(draft: Draft, interface: str) -> None:
     """Replace every challenge, because the driver of an interface cannot send them."""
     for standing in draft.matches().values():
-        if not challenges(standing):
+        if not challenges(standing) or of_quic(standing.match):
             continue
-        changed = standing.replace(**_instead(standing.match, automatic(standing)))
+        changed = standing.replace(**_instead(standing.match, standing.origin))
         try:
             lockout.take(draft, None, Draft.put, changed)
         except LockoutError:  # a limit might hit a logged-in user

@@ -44,15 +44,17 @@ MAGIC_BYTES = 4  # by so many first bytes a payload shows its protocol
 
 
 def parse(text: str, where: str) -> Payload:
-    """The windows in a text; RuleError if it is not valid, or if no payload can have them all."""
+    """The windows in a text; RuleError if it is not valid, or if two of them contradict."""
     compared: _Bits = {}
     differing = set[Window]()
     for part in map(str.strip, text.lower().split("&")):
         bits_of = _window(part.removeprefix(_NOT).lstrip(), where)
-        if part.startswith(_NOT):
+        if part.startswith(_NOT) and not _is_one_bit(bits_of):
             differing.add(_between(bits_of, *_ends(bits_of, where))._replace(differs=True))
             continue
         for at, byte in bits_of.items():
+            if part.startswith(_NOT):
+                byte = byte[0] ^ byte[1], byte[1]
             value, mask = byte
             before, others = compared.get(at, (0, 0))
             if (value ^ before) & mask & others:
@@ -90,6 +92,11 @@ def _bytes(digits: str, where: str) -> bytes:
         fix = "write two hexadecimal digits for each byte"
         raise RuleError(f"{digits[:60]!r} has half a byte", where, fix)
     return bytes.fromhex(digits)
+
+
+def _is_one_bit(compared: _Bits) -> bool:
+    """Whether one bit alone is compared: what differs in it has the other value."""
+    return sum(mask.bit_count() for _, mask in compared.values()) == 1
 
 
 def _ends(compared: _Bits, where: str) -> tuple[int, int]:
@@ -167,7 +174,7 @@ def meet(payload: Payload, other: Payload) -> bool:
 
 def within(payload: Payload, other: Payload) -> bool:
     """Whether each packet with the windows of the first has those of the other."""
-    seen, least = _bits_of(payload), max(window.end for window in payload)
+    seen, least = _bits_of(payload), max((window.end for window in payload), default=0)
     return all(
         (least >= window.end and _contradicts(payload, seen, window))
         if window.differs

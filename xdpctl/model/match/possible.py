@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Set
 from typing import Any, cast
 
-from xdpctl.base.net.packet_fields import EXTENSIONS, TCP_HEADER, UDP_HEADER
+from xdpctl.base.net.packet_fields import EXTENSIONS, IP_HEADER, TCP_HEADER, UDP_HEADER
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import RuleError
 from xdpctl.model.match import bits
@@ -17,7 +17,6 @@ _OF_FAMILIES = {
     family: frozenset(n for n in range(256) if _OF_FAMILY.get(n, family) == family or not family)
     for family in (None, 4, 6)
 }
-_HEADER = {4: 20, 6: 40}  # bytes of an IP header
 _READ = {TCP: 14, UDP: 4, ICMP: 4, ICMPV6: 4}  # bytes up to the last field that is matched
 _BEFORE_PAYLOAD = {TCP: TCP_HEADER, UDP: UDP_HEADER}
 _DONT, _LATER, _FIRST, _LAST = (FRAGMENT[name] for name in ("dont", "later", "first", "last"))
@@ -92,7 +91,7 @@ def _check_length(components: Mapping[str, Any], family: int | None, protocols: 
     lengths = components.get("packet_length")
     if not lengths:
         return
-    least = _HEADER[family or (6 if protocols <= {ICMPV6} else 4)]
+    least = IP_HEADER[family or (6 if protocols <= {ICMPV6} else 4)]
     if "payload" in components:
         least += min(_BEFORE_PAYLOAD[protocol] for protocol in protocols)
         least += max(window.end for window in components["payload"])

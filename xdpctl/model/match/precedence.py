@@ -41,7 +41,7 @@ def precedence(match: Match) -> Key:
             case Kind.BITS:
                 key = (*_joined(list(_masks(value))), _LAST)
             case Kind.PAYLOAD:
-                windows = (bytes((w.at, len(w.value))) + w.value + w.mask for w in value)
+                windows = (bytes((w.differs, w.at, len(w.value))) + w.value + w.mask for w in value)
                 key = (*b"".join(windows), _LAST)
         parts.append((component.type, key))
     return (*parts, (_LAST,))

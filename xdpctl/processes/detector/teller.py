@@ -9,7 +9,6 @@ from typing import Any
 from xdpctl.base.units import si3
 from xdpctl.client import Client
 from xdpctl.detectors.formats.builtin import Told, encode
-from xdpctl.detectors.registry import BUILTIN
 from xdpctl.errors import Refused, RuleError, Unreachable
 from xdpctl.flood.mitigation import Report
 from xdpctl.flood.mitigations import TTL_SECONDS
@@ -18,6 +17,7 @@ from xdpctl.model.event import Phase
 from xdpctl.model.expectation import Expectation
 from xdpctl.model.finding import Finding
 from xdpctl.model.rate import Rate
+from xdpctl.model.rule import BUILTIN
 
 _SECONDS = 5.0
 _NOTE_MAX = 200

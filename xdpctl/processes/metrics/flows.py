@@ -57,7 +57,7 @@ def _challenges(ctx: ControlPlane) -> Iterator[Metric]:
     counts = flows.challenges()
     challenges = CounterMetricFamily(
         "xdpctl_challenges",
-        "SYNs and queries that were challenged, and sources that answered",
+        "SYNs and queries that were challenged, and sources that proved that they exist",
         labels=["what"],
     )
     for what in ("sent", "withheld", "right"):
