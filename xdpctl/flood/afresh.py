@@ -51,7 +51,9 @@ class Afresh:
                 yield from self._easing.follow(now, softer)
         self._looks = {k: v for k, v in self._looks.items() if self._mitigations.has(k)}
         self._easing.forget()
-        self._seen.proving.forget({(m.prefix, m.of_kind) for m in self._mitigations.active})
+        active = self._mitigations.active
+        standing = {(m.prefix, m.of_kind) for m in active if m.action == Action.CHALLENGE}
+        self._seen.proving.forget(standing)
 
     def _keeps_all_out(self, now: float, softer: Mitigation) -> bool:
         """Whether nobody comes in by the way that a challenge shows."""

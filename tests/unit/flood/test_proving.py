@@ -104,3 +104,15 @@ def test_a_challenge_is_made_where_no_drop_is_allowed() -> None:
     found = proposals(case(window, Traffic.DNS_QUERY, provable=True), Most.LIMIT)
     assert [each.action for each in found] == [Action.CHALLENGE]
     assert found[0].adapts
+
+
+def test_a_challenge_is_tried_again_after_an_hour() -> None:
+    key, count = (HOST, Traffic.DNS_QUERY), 9
+    proving = Proving(lambda _: count)
+    assert [proving.fails(now, key) for now in (0.0, 4.9, 5.1)] == [False, False, True]
+    proving.forget(set())
+    assert not proving.may(3_600.0, key)
+    assert proving.may(3_606.0, key)
+    assert not proving.fails(3_606.0, key), "a new trial"
+    count = 10
+    assert [proving.fails(now, key) for now in (3_612.0, 9_000.0)] == [False, False]
