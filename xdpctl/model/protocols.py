@@ -43,7 +43,6 @@ class Protocol:
 
     name: str
     port: int
-    source: str  # its specification
     never: tuple[Never, ...]
 
     def matches(self, destination: Prefix, port: int | None = None) -> Iterator[tuple[str, Match]]:
@@ -59,7 +58,8 @@ _TEXT = f"@5 {b'Source E'.hex()}"  # of "Source Engine Query"
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("dns", DNS, "RFC 1035, RFC 9619", (
+        # RFC 1035, RFC 9619
+        Protocol("dns", DNS, (
             Never("shorter than a header", below=12),
             Never("a response", "@2 80/80"),
             Never("an operation above 7, which does not exist", "@2 40/c0"),
@@ -67,7 +67,8 @@ PROTOCOLS = {
             Never("more than one question", "!@4 0000/fffe"),
             Never("a query with an answer", "@2 00/f8 & !@6 0000"),
         )),
-        Protocol("quic", HTTPS, "RFC 9000, RFC 9369", (
+        # RFC 9000, RFC 9369
+        Protocol("quic", HTTPS, (
             Never("shorter than any packet", below=21),
             Never("neither version 1 nor 2", f"@0 c0/c0 & !@1 {_QUIC_VERSIONS}"),
             Never("an Initial of less than 1,200 bytes", "@0 c000000001/f0ffffffff", 1200),
@@ -75,21 +76,25 @@ PROTOCOLS = {
             Never("a Retry, which only servers send", "@0 f000000001/f0ffffffff"),
             Never("a Retry, which only servers send", "@0 c06b3343cf/f0ffffffff"),
         )),
-        Protocol("a2s", 27015, "Valve, Server queries", (
+        # developer.valvesoftware.com, Server queries
+        Protocol("a2s", 27015, (
             Never("an answer with information", "@0 ffffffff49"),
             Never("an answer with players", "@0 ffffffff44"),
             Never("an answer with rules", "@0 ffffffff45"),
             Never("an answer with a number", "@0 ffffffff41"),
             Never("a query for information without its text", f"@0 ffffffff54 & !{_TEXT}"),
         )),
-        Protocol("ntp", 123, "RFC 5905", (
+        # RFC 5905
+        Protocol("ntp", 123, (
             Never("shorter than any packet", below=48),
             Never("mode 7, which only a server's own administrator uses", "@0 07/07"),
         )),
-        Protocol("sip", 5060, "RFC 3261, RFC 3486", (
+        # RFC 3261, RFC 3486
+        Protocol("sip", 5060, (
             Never("neither text, nor compressed, nor a keep-alive", "@0 80/80 & !@0 f8/f8"),
         )),
-        Protocol("wireguard", 51820, "wireguard.com/protocol", (
+        # wireguard.com/protocol
+        Protocol("wireguard", 51820, (
             Never("no three zeros behind the type", "!@1 000000"),
             Never("a type above 7, which does not exist", "!@0 00/f8"),
             Never("type 5 or 7, which does not exist", "@0 05/fd"),

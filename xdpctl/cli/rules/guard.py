@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format
 from xdpctl.cli.rules.bulk import imported
@@ -45,20 +45,15 @@ def guard(
     Example: xdpctl guard dns 198.51.100.53
     Example: xdpctl guard quic 198.51.100.0/24 --monitor
     """
-    try:
-        servers = parse_prefix(destination)
-    except RuleError as error:
-        raise typer.BadParameter(f"{error}; {error.fix}", param_hint="DESTINATION") from None
+    named = list(PROTOCOLS[protocol.value].matches(_servers(destination), port))
     common: dict[str, Any] = {
         "action": "drop",
         "mode": "monitor" if monitor else "enforce",
         "spare": (Spare.KNOWN if monitor else Spare.TRIAL).value,
         "tags": [f"{_TAG}-{protocol.value}"],
         "replace": True,  # so that what was monitored is enforced
+        **({"ttl": ttl} if ttl is not None else {}),
     }
-    if ttl is not None:
-        common["ttl"] = ttl
-    named = list(PROTOCOLS[protocol.value].matches(servers, port))
     lines = [
         json.dumps({"match": match.as_json(), "reason": what, **common}) for what, match in named
     ]
@@ -73,3 +68,10 @@ def guard(
         for what, match in named:
             output.out.print(f"{escape(what)}\n  {escape(str(match))}")
     imported(done, form)
+
+
+def _servers(destination: str) -> Prefix:
+    try:
+        return parse_prefix(destination)
+    except RuleError as error:
+        raise typer.BadParameter(f"{error}; {error.fix}", param_hint="DESTINATION") from None
