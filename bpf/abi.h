@@ -81,7 +81,7 @@ enum stage {
 	STAGE_MONITOR,
 	STAGE_ANSWER,
 	STAGE_QUIC,
-	STAGES_MAX,
+	STAGES_MAX, /* from here on: modules, in the same program array */
 };
 
 /* What the next stage needs to know about a packet; one record per CPU. */

@@ -24,6 +24,7 @@ enum proof_for {
 	FOR_SYNS,
 	FOR_QUERIES,
 	FOR_QUIC,
+	FOR_MODULES, /* by a program of one's own */
 	FOR_NOTHING,
 };
 

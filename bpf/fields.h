@@ -34,6 +34,19 @@ struct transport {
 	__be16 offset_flags;
 } __attribute__((packed));
 
+#define REPLY_MOST 64 /* bytes of an answer of a module */
+
+/* A search that a module interrupts: it goes on where it was. */
+struct halted {
+	u64 monitored;
+	u64 sample;
+	u32 number; /* of the generation */
+	u32 slot;
+	u32 verdict; /* of the module; 0: none is asked */
+	u32 reply_bytes;
+	u8 reply[REPLY_MOST];
+};
+
 /*
  * Data about one packet, in per-CPU memory. The verifier knows nothing about values that are read
  * back from there, so it explores the following code once and not for each path that leads to it.
@@ -51,7 +64,8 @@ struct scratch {
 	u32 before[2]; /* from the signatures to the connection stage, if they drop the packet */
 	u32 shaken;    /* of a packet that passes as known: whether it proved that just now */
 	u64 found[BITMAP_WORDS]; /* the matching signatures, for the words in `summary` */
-	u32 payload_bytes;	 /* how many of them the packet has */
+	struct halted halted;
+	u32 payload_bytes; /* how many of them the packet has */
 	u8 payload[PAYLOAD_BYTES + WINDOW_BYTES];
 	struct capture capture;
 	struct head head;
@@ -66,6 +80,21 @@ static __always_inline long copy(FRAME *ctx, u32 from, void *to, u32 size, u32 m
 	asm volatile("" : "+r"(size));
 	size = ((size - 1) & (most - 1)) + 1;
 	return load_bytes(ctx, from, to, size);
+}
+
+/*
+ * Parses the packet again, because a tail call does not keep the stack. The barrier forces the
+ * fields to be loaded from memory, so the verifier sees unknown scalars and one state, whatever
+ * path the parser took.
+ */
+static __always_inline enum reason parse_again(FRAME *ctx, struct scratch *scratch)
+{
+	enum reason reason;
+
+	scratch->packet.fragment = 0;
+	reason = parse(ctx, &scratch->packet);
+	asm volatile("" ::: "memory");
+	return reason;
 }
 
 static __always_inline void no_transport(u32 *values)

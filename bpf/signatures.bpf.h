@@ -168,11 +168,12 @@ static __always_inline int within(struct search *search, struct scratch *scratch
 /* Whether the action is not for this packet: within the limit (2: a final one), or not challenged.
  */
 static __always_inline int goes_on(struct search *search, struct scratch *scratch, u32 number,
-				   u32 action)
+				   u32 action, u32 asked)
 {
 	if (action == ACTION_LIMIT)
 		return within(search, scratch, number - SLOT_SIGNATURES);
-	return action >= ACTION_CHALLENGE && !(scratch->challenges >> action & 1);
+	/* a module has decided whom to challenge */
+	return action >= ACTION_CHALLENGE && !asked && !(scratch->challenges >> action & 1);
 }
 
 static __always_inline enum reason reason_of(u32 action)
@@ -186,7 +187,7 @@ static __always_inline enum reason reason_of(u32 action)
  * REASON_NO_RULE: likewise, and the search is over.
  */
 static __always_inline u32 judge_signature(struct search *search, struct scratch *scratch,
-					   u32 number)
+					   u32 number, u32 asked)
 {
 	struct slot *slot = slots.lookup(&number);
 	u32 action;
@@ -199,7 +200,7 @@ static __always_inline u32 judge_signature(struct search *search, struct scratch
 	if (!in_force(word))
 		return REASON_NONE;
 	action = word & WORD_ACTION;
-	on = goes_on(search, scratch, number, action);
+	on = goes_on(search, scratch, number, action, asked);
 	if (on) {
 		if (search->explanation)
 			record(search->explanation, number);
@@ -248,39 +249,60 @@ static __always_inline void tell_behind(struct sig_lookup *match, struct generat
 			continue;
 		}
 		position = word * 64 + lowest_bit(left);
+		asm volatile("" : "+r"(position)); /* so that masks stay, for Linux 6.1 */
 		left &= left - 1;
 		if (met >= EXPLANATION_SLOTS_MAX)
 			return;
 		slot = generation->slots[position % SIGNATURES_MAX];
 		if (!has_payload(match, slot, position))
 			continue;
-		explanation->behind[met] = slot % HAS_PAYLOAD;
+		asm volatile("" : "+r"(met));
+		explanation->behind[met % EXPLANATION_SLOTS_MAX] = slot & SLOT_MASK;
 		explanation->behind_met = met + 1;
 	}
 }
 
-static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
-				     struct scratch *scratch)
+/*
+ * Asks the module of a signature. It is another program, which calls this one again: see resume().
+ * A module that is not there is as one that says PASS.
+ */
+static __always_inline u32 ask(struct xdp_md *ctx, struct search *search, struct sig_lookup *match,
+			       u32 slot, u32 word, u64 left)
 {
-	u32 armed = *(volatile u32 *)&search->control->armed, number = armed - 1, word = 0,
-	    position;
-	struct generation *generation = generations.lookup(&number);
-	struct sig_lookup match = {
-	    .scratch = scratch,
-	    .bitmaps = bitmaps.lookup(&number),
-	    .number = number,
-	};
-	enum answers answers;
-	u32 reason, slot;
-	u64 left = 0;
+	struct halted *halted = &match->scratch->halted;
 
-	if (!armed) /* the last signature was removed meanwhile */
-		return REASON_NO_RULE;
-	if (!generation || !match.bitmaps)
-		return REASON_FAULT;
-	match.family = &generation->families[search->family >> 1 & 1]; /* 4: 0, 6: 1 */
-	match.classes = number * CLASSES_MAX;
-	if (!match.family->whole)
+	match->scratch->found[word % BITMAP_WORDS] = left;
+	match->scratch->summary |= !!left << word % BITMAP_WORDS;
+	halted->monitored = search->monitored;
+	halted->sample = search->sample;
+	halted->number = match->number;
+	halted->slot = slot & SLOT_MASK;
+	stages.call(ctx, STAGES_MAX - 1 + (slot >> MODULE_SHIFT & MODULE_MASK));
+	halted->verdict = MODULE_PASS;
+	stages.call(ctx, STAGE_SIGNATURES);
+	halted->verdict = 0;
+	return REASON_FAULT;
+}
+
+/* Judges the signature whose module was asked; then the search goes on as after any other. */
+static __always_inline u32 resume(struct search *search, struct scratch *scratch, u32 verdict)
+{
+	search->monitored = scratch->halted.monitored;
+	search->sample = scratch->halted.sample;
+	if (verdict == MODULE_PASS)
+		return REASON_NONE;
+	return judge_signature(search, scratch, scratch->halted.slot, 1);
+}
+
+/* Finds the signatures that match by their fields. A reason if that decides, else REASON_NONE. */
+static __always_inline u32 find_signatures(struct xdp_md *ctx, struct search *search,
+					   struct sig_lookup *match)
+{
+	struct scratch *scratch = match->scratch;
+	enum answers answers;
+
+	scratch->halted.slot = SLOT_NONE;
+	if (!match->family->whole)
 		return REASON_NO_RULE;
 	if (read_fields(ctx, scratch) < 0)
 		return REASON_FAULT;
@@ -291,11 +313,39 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 			return REASON_ANSWERED;
 		scratch->challenges = challenges_for(ctx, search, scratch, answers);
 	}
-	if (classify(&match) < 0)
+	if (classify(match) < 0)
 		return REASON_FAULT;
-	intersect(&match);
-	if (match.family->payload_used && scratch->summary)
+	intersect(match);
+	if (match->family->payload_used && scratch->summary)
 		read_payload(ctx, scratch);
+	return REASON_NONE;
+}
+
+/* `verdict`: that of a module that interrupted the search; 0: the search begins. */
+static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
+				     struct scratch *scratch, u32 verdict)
+{
+	u32 armed = *(volatile u32 *)&search->control->armed;
+	u32 number = verdict ? scratch->halted.number : armed - 1, position;
+	u32 word = 0;
+	struct generation *generation = generations.lookup(&number);
+	struct sig_lookup match = {
+	    .scratch = scratch,
+	    .bitmaps = bitmaps.lookup(&number),
+	    .number = number,
+	};
+	u32 reason, slot;
+	u64 left = 0;
+
+	if (!armed && !verdict) /* the last signature was removed meanwhile */
+		return REASON_NO_RULE;
+	if (!generation || !match.bitmaps)
+		return REASON_FAULT;
+	match.family = &generation->families[search->family >> 1 & 1]; /* 4: 0, 6: 1 */
+	match.classes = number * CLASSES_MAX;
+	reason = verdict ? resume(search, scratch, verdict) : find_signatures(ctx, search, &match);
+	if (reason)
+		return reason;
 	for (int step = 0; step < SIGNATURE_STEPS_MAX; step++) {
 		if (!left) {
 			if (!match.scratch->summary)
@@ -306,11 +356,15 @@ static __always_inline u32 signature(struct xdp_md *ctx, struct search *search,
 			continue;
 		}
 		position = word * 64 + lowest_bit(left);
-		left &= left - 1;
+		asm volatile("" : "+r"(position)); /* so that masks stay, for Linux 6.1 */
 		slot = generation->slots[position % SIGNATURES_MAX];
+		left &= left - 1;
 		if (!has_payload(&match, slot, position))
 			continue;
-		reason = judge_signature(search, scratch, slot % HAS_PAYLOAD);
+		/* for `explain` it is as if a module said DROP */
+		if (!search->explanation && slot & MODULE_MASK << MODULE_SHIFT)
+			return ask(ctx, search, &match, slot, word, left);
+		reason = judge_signature(search, scratch, slot & SLOT_MASK, 0);
 		if (reason) {
 			if (search->explanation)
 				tell_behind(&match, generation, search->explanation, word, left);

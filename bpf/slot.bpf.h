@@ -34,7 +34,8 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 	u32 met = explanation->slots_met;
 
 	if (met < EXPLANATION_SLOTS_MAX) {
-		explanation->slots[met] = number;
+		asm volatile("" : "+r"(met)); /* so that the mask stays, for the verifier of 6.1 */
+		explanation->slots[met % EXPLANATION_SLOTS_MAX] = number;
 		explanation->slots_met = met + 1;
 	} else {
 		explanation->slots[EXPLANATION_SLOTS_MAX - 1] =

@@ -125,43 +125,34 @@ static __always_inline u32 by_source(struct xdp_md *ctx, struct search *search,
 	return reason;
 }
 
-/*
- * Parses the packet again, because a tail call does not keep the stack. The barrier forces the
- * fields to be loaded from memory, so the verifier sees unknown scalars and one state, whatever
- * path the parser took.
- */
-static __always_inline enum reason parse_again(struct xdp_md *ctx, struct scratch *scratch)
-{
-	enum reason reason;
-
-	scratch->packet.fragment = 0;
-	reason = parse(ctx, &scratch->packet);
-	asm volatile("" ::: "memory");
-	return reason;
-}
-
 static __always_inline u32 by_signature(struct xdp_md *ctx, struct search *search)
 {
 	u32 zero = 0;
 	struct scratch *scratch = scratches.lookup(&zero);
-	u32 spared, decided;
+	u32 spared, decided, verdict;
 	enum reason reason;
 
 	if (!scratch)
 		return REASON_FAULT;
-	spared = scratch->spared[!!search->explanation];
-	scratch->spared[!!search->explanation] = 0;
-	scratch->before[!!search->explanation] = spared;
-	reason = parse_again(ctx, scratch);
+	verdict = search->explanation ? 0 : scratch->halted.verdict;
+	if (verdict) { /* a module was asked, so all this is done */
+		scratch->halted.verdict = 0;
+		spared = scratch->before[0];
+	} else {
+		spared = scratch->spared[!!search->explanation];
+		scratch->spared[!!search->explanation] = 0;
+		scratch->before[!!search->explanation] = spared;
+		reason = parse_again(ctx, scratch);
+		if (reason)
+			return reason;
+	}
 	measure(ctx, search, scratch->packet.end);
-	if (reason)
-		return reason;
 	search->family = scratch->packet.family;
 	__builtin_memcpy(search->source, scratch->packet.source, sizeof(search->source));
-	if (scratch->packet.fragment == 1 && !search->explanation && asks_flows() &&
+	if (scratch->packet.fragment == 1 && !verdict && !search->explanation && asks_flows() &&
 	    is_known(ctx, search->control, &scratch->packet, 0))
 		expect_fragments(ctx, search->control, &scratch->packet);
-	decided = signature(ctx, search, scratch);
+	decided = signature(ctx, search, scratch, verdict);
 	return decided == REASON_NO_RULE && spared ? REASON_KNOWN | spared << REASON_SLOT_SHIFT
 						   : decided;
 }

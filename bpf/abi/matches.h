@@ -53,6 +53,37 @@ enum payload_size {
 	HAS_PAYLOAD = 1 << 30, /* in generation.slots: the signature compares bytes, too */
 };
 
+/* Programs of one's own, that signatures ask. In generation.slots, above the slot: */
+enum module_sizes {
+	MODULES_MAX = 64,
+	MODULE_SHIFT = 16, /* 1 + the number of the module that the signature asks; 0: none */
+	MODULE_MASK = 127,
+	SLOT_MASK = (1 << MODULE_SHIFT) - 1,
+	/* a program that asks a module alone returns this, no XDP action, and above it the verdict
+	 */
+	ASKED = 1 << 12,
+	ASKED_SHIFT = 13,
+};
+
+/* What a module says; bpf/module.h has the names that it uses. */
+enum module_verdict {
+	MODULE_PASS = 1,
+	MODULE_DROP,
+	MODULE_CHALLENGE,
+};
+
+/* What a module did, by CPU; see bpf/module.h. */
+struct module_counts {
+	__u64 packets;
+	__u64 dropped;
+	__u64 challenged;
+	__u64 nonsense; /* no verdict that there is */
+	__u64 timed;	/* packets */
+	__u64 timed_ns;
+	__u32 late;  /* of the packets that are timed now: those beyond the budget */
+	__u32 ended; /* it was too slow, and is not asked any more */
+};
+
 /* A window without bits in its mask is not compared. */
 struct payload {
 	__u64 value[PAYLOAD_WINDOWS]; /* bytes in the order of the packet */
@@ -96,7 +127,7 @@ struct family {
 /* All signatures, in order. A packet uses exactly one of the two generations. */
 struct generation {
 	struct family families[2];   /* by family: IPv4, IPv6 */
-	__u32 slots[SIGNATURES_MAX]; /* the slot of each signature, and HAS_PAYLOAD */
+	__u32 slots[SIGNATURES_MAX]; /* the slot of each signature, its module, and HAS_PAYLOAD */
 };
 
 /*

@@ -126,13 +126,15 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	struct reply reply = {.size = TCP_HEADER, .flags = FLAG_ACK};
 	struct challenge *challenge;
 	struct transport head;
-	u32 zero = 0, size, action;
+	u32 zero = 0, size, action, of_module;
 	s64 cookie;
 
 	if (!asked || parse_again(ctx, scratch))
 		return XDP_DROP;
 	action = *(volatile u64 *)&asked->word & WORD_ACTION;
-	if (action == ACTION_CHALLENGE_UDP && is_left_unanswered(ctx, packet))
+	of_module = scratch->halted.slot == slot;
+	if (action == ACTION_CHALLENGE_UDP &&
+	    (of_module ? !scratch->halted.reply_bytes : is_left_unanswered(ctx, packet)))
 		return UNANSWERED;
 	if (is_nobody(packet) || too_many_answers(search, packet) ||
 	    packet->offset - packet->ip != (packet->family == 4 ? IPV4_HEADER : IPV6_HEADER))
@@ -140,7 +142,7 @@ static __always_inline int send_answer(struct xdp_md *ctx, struct search *search
 	if (packet->protocol != (action == ACTION_CHALLENGE_UDP ? PROTOCOL_UDP : PROTOCOL_TCP))
 		return XDP_DROP; /* the slot has become another rule's meanwhile */
 	if (action == ACTION_CHALLENGE_UDP)
-		return answer_query(ctx, scratch) < 0 ? XDP_DROP : XDP_TX;
+		return answer_query(ctx, scratch, of_module) < 0 ? XDP_DROP : XDP_TX;
 	if (load_bytes(ctx, packet->offset, &head, sizeof(head)) < 0)
 		return XDP_DROP;
 	if (action == ACTION_COOKIES) {

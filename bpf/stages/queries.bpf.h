@@ -181,6 +181,18 @@ static __always_inline u32 numbered(struct challenge *challenge, struct packet *
 	return GAME_REPLY;
 }
 
+/* Sets the message to what a module replies, which is no longer than what it replies to. */
+static __always_inline u32 replied(struct scratch *scratch, u8 *message)
+{
+	u32 size = scratch->halted.reply_bytes;
+	u32 at = scratch->packet.offset + UDP_HEADER;
+
+	if (size > REPLY_MOST || (s32)(scratch->packet.end - at) < (s32)size)
+		return 0;
+	__builtin_memcpy(message, scratch->halted.reply, REPLY_MOST);
+	return size;
+}
+
 /* What opens a QUIC connection gets no answer: a Retry would need a token that the server knows. */
 static __always_inline int is_left_unanswered(struct xdp_md *ctx, struct packet *packet)
 {
@@ -191,7 +203,7 @@ static __always_inline int is_left_unanswered(struct xdp_md *ctx, struct packet 
 }
 
 /* Rewrites the frame to the answer to a query; -1 if it cannot. */
-static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scratch)
+static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scratch, u32 of_module)
 {
 	u8 *message = scratch->capture.head; /* not in use here */
 	u32 zero = 0, size = 0;
@@ -200,7 +212,9 @@ static __always_inline int answer_query(struct xdp_md *ctx, struct scratch *scra
 
 	if (!challenge || load_transport(ctx, scratch->packet.offset, &head, 4) < 0)
 		return -1;
-	if (head.destination_port == network16(PORT_DNS))
+	if (of_module)
+		size = replied(scratch, message);
+	else if (head.destination_port == network16(PORT_DNS))
 		size = truncated(ctx, &scratch->packet, message);
 	else
 		size = numbered(challenge, &scratch->packet, message,

@@ -17,7 +17,6 @@ from tests.kernel.conftest import CAPACITY, FLOWS, VERDICTS, Filter
 from tests.kernel.test_challenges import CLIENT, CLIENT6, SERVER, SERVER6, answer
 from tests.kernel.test_flows import SYN, packet4, packet6, tcp
 from tests.kernel.test_signatures import Armed
-from tests.kernel.test_verifier import walked
 from tests.support import packets
 from tests.support.packets import address, ethernet, ipv4, ipv6, session, tagged, udp
 from xdpctl.abi.constants import Action, Mode, Reason, Side, SlotNumber
@@ -199,8 +198,8 @@ def test_what_goes_out_without_ethernet_teaches(empty: Filter) -> None:
 def test_the_verifier_has_room_for_it(empty: Filter) -> None:
     compiled, _ = compiled_for(LinkLayer.NONE)
     assert not [name for name in compiled.programs if name.startswith("explain")]
-    assert 0 < walked(empty.program) < 600_000
-    assert 0 < walked(empty.outside) < 800_000
+    assert 0 < programs.walked(empty.program) < 600_000
+    assert 0 < programs.walked(empty.outside) < 800_000
     assert len(compiled.programs) == 2 + len(STAGES)
 
 

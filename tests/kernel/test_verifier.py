@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verifier's instruction limit: kernels and compilers differ by half in how much they use."""
 
-import ctypes
 import re
 import struct
 from contextlib import closing
@@ -11,10 +10,13 @@ import pytest
 
 from tests.kernel.conftest import filter_for, teacher_for
 from tests.paths import ROOT
-from xdpctl.datapath.bpf import maps, programs, syscall
+from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.compiler import Compiled
+from xdpctl.datapath.loader.filter_program import MODULE_PROGRAMS
 from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.loader.module_alone import ModuleAlone
+from xdpctl.datapath.loader.module_source import compile_module
 from xdpctl.model.capacity import FlowSettings
 
 NAMES = (
@@ -29,21 +31,12 @@ NAMES = (
     *(f"explain{of}" for of in ("", "_outside", "_signatures", "_connection")),
 )
 _BUDGET = 1_000_000  # BPF_COMPLEXITY_LIMIT_INSNS
-_VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info, Linux 5.16
-
-
-def walked(fd: int) -> int:
-    """The number of instructions that the verifier processed."""
-    buffer = ctypes.create_string_buffer(232)
-    attr = struct.pack("<IIQ", fd, len(buffer), ctypes.addressof(buffer))
-    syscall.bpf(syscall.OBJ_GET_INFO_BY_FD, attr, "read program info")
-    return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 
 def test_the_list_of_measured_programs_is_complete() -> None:
     sources = [ROOT / "bpf" / "xdpctl.c", *(ROOT / "bpf").rglob("*.bpf.h")]
     found = re.findall(r"^int (\w+)\(struct xdp_md", "".join(map(Path.read_text, sources)), re.M)
-    assert sorted(found) == sorted(NAMES)
+    assert sorted(found) == sorted((*NAMES, *MODULE_PROGRAMS))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +52,7 @@ def test_the_teaching_program_leaves_room_too(pins: Pins, compiled: Compiled) ->
     with closing(Loader(pins, roomy, teach=teach, flows=flows)) as loader:
         teacher = loader.programs.teacher()
         assert teacher is not None
-        assert 0 < walked(teacher) < 0.3 * _BUDGET
+        assert 0 < programs.walked(teacher) < 0.3 * _BUDGET
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])
@@ -81,6 +74,29 @@ def test_only_a_rehearsal_has_another_clock(
         assert coarse_ns not in compiled_for_rehearsal.programs[name].instructions
 
 
+EVERYTHING = """
+MODULE decide(struct view *view)
+{
+	u64 *kept = memory_of(view->source[0]);
+	u32 last = 0;
+
+	if (!kept || is_proven(view) || further(view, 100, &last, sizeof(last)))
+		return PASS;
+	kept[1]++;
+	if (is_keyed(view, last, view->payload[view->bytes & 63]))
+		proves(view);
+	last = keyed(view, 1);
+	reply(view, &last, sizeof(last));
+	return CHALLENGE;
+}
+"""
+
+
+def test_the_programs_of_a_module_leave_room_too() -> None:
+    with ModuleAlone(compile_module(EVERYTHING)) as alone:
+        assert 0 < alone.instructions < 0.2 * _BUDGET
+
+
 def check_room(loader: Loader, pins: Pins, name: str) -> None:
     loader.add_port("budget")
     counters = maps.open_map(pins.port("budget") / "counters")
@@ -92,4 +108,4 @@ def check_room(loader: Loader, pins: Pins, name: str) -> None:
     # clang 14 needs half as much again as clang 19; so does Linux 6.1, which compares the stack
     # more strictly than 6.18, for what looks at sides
     most = 0.8 if name.endswith("outside") else 0.6
-    assert 0 < walked(fd) < most * _BUDGET
+    assert 0 < programs.walked(fd) < most * _BUDGET

@@ -163,6 +163,7 @@ class FakeDatapath:
         self.control = control[0]
         self.source = SourceTable(self.memory_of, self.control, lambda: None)
         self.matches = MatchTable(self.memory_of, self.control, lambda: None)
+        self.numbers: dict[str, int] = {}  # of modules
         self.heads = FakeHeads()
         self.flows = FakeFlows()
         self.trials = FakeTrials()
@@ -250,6 +251,9 @@ class FakeDatapath:
 
     def counters(self) -> Mapping[str, Mapping[Reason, Hits]]:
         return self.by_port
+
+    def modules(self) -> dict[str, int]:
+        return self.numbers
 
     def explain(self, frame: bytes, outside: bool = False) -> Explanation:
         self.explained.append(frame)

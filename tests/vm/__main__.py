@@ -26,6 +26,7 @@ _FEATURES = {
     "test_verifier": "all programs load, within six tenths of the verifier's budget",
     "test_loader": "maps and programs pinned, native XDP on veth, renames, foreign programs",
     "test_verdicts": "verdicts on every kind of frame",
+    "test_modules": "modules: C files that rules ask, compiled and verified there",
     "test_reference": f"sources against the reference, {_PAIRS:,} pairs",
     "test_signatures": f"signatures and limits against the reference, {_PAIRS:,} pairs",
     "test_lockout": "what keeps the link always passes",
@@ -43,7 +44,15 @@ _FEATURES = {
     "virtio": "virtio_net: native, native with two queues, generic",
     "flood": "a flood through the card: none of the blocked sources' packets reaches a socket",
 }
-_QUICK = ("reference", "signatures", "monitor_statistics", "captures", "samples", "overlaps")
+_QUICK = (
+    "reference",
+    "signatures",
+    "modules",
+    "monitor_statistics",
+    "captures",
+    "samples",
+    "overlaps",
+)
 _SETS = {"ci": ("monitor_statistics", "captures"), "quick": _QUICK, "whole": ()}
 _XML, _PROCESSES = "<?xml", 2
 _CARDS = (

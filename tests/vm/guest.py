@@ -29,7 +29,7 @@ TOOLS = {
     "xz": "xz-utils",
     "modprobe": "kmod",
 }
-_SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "typings", "pyproject.toml")
+_SOURCES = ("bpf", "xdpctl", "api", "bench", "tests", "examples", "typings", "pyproject.toml")
 _CLOUD = "linux-image-cloud"
 _NEEDED = "libmpdec4"  # the Debian package needs it; `dpkg -i` in the machine fetches nothing
 _CPUS, _MEMORY_MB = 2, 4096

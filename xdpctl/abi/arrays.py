@@ -186,4 +186,16 @@ SERVED = np.dtype(
     ]
 )
 CHALLENGE = np.dtype([("key", "u8", 2)])
+MODULE_COUNTS = np.dtype(
+    [
+        ("packets", "u8"),
+        ("dropped", "u8"),
+        ("challenged", "u8"),
+        ("nonsense", "u8"),
+        ("timed", "u8"),
+        ("timed_ns", "u8"),
+        ("late", "u4"),
+        ("ended", "u4"),
+    ]
+)
 CHALLENGE_COUNTS = np.dtype([("sent", "u8"), ("withheld", "u8"), ("right", "u8")])

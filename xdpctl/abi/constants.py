@@ -186,6 +186,14 @@ class Stage(IntEnum):
     QUIC = 6
 
 
+class ModuleVerdict(IntEnum):
+    """What a module says of a packet."""
+
+    PASS = 1
+    DROP = 2
+    CHALLENGE = 3
+
+
 class MemoryNumber(IntEnum):
     """The memories, which are pairs of Bloom filters."""
 

@@ -36,6 +36,7 @@ COMMANDS = {
     **dict.fromkeys(("block", "allow", "limit"), "rules.add"),
     "challenge": "rules.challenge",
     "guard": "rules.guard",
+    "module": "modules",
     "unblock": "rules.removal",
     **dict.fromkeys(("edit", "release"), "rules.edit"),
     **dict.fromkeys(("list", "mode", "confirm"), "rules.rules"),

@@ -227,6 +227,11 @@ class Settings(Table, frozen=True):
         return self.control_dir / "joining"
 
     @property
+    def modules_dir(self) -> Path:
+        """The folder of the modules that root has added."""
+        return self.loader_dir / "modules"
+
+    @property
     def compiled(self) -> Path:
         """The cache file of compiled programs."""
         return self.loader_dir / "compiled.json"

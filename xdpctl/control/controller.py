@@ -62,6 +62,7 @@ class Controller:
         self.guard: Guard | None = None
         entries = capacity or Capacity().entries
         self.state = State(Image(datapath.capacity), quotas, entries, protection)
+        self.state.modules = datapath.modules
         self._committer = Committer(store, datapath, self.state, clock)
         expiry = Expiry(self._committer, ledger or NoLedger())
         self.jobs = JobQueue()

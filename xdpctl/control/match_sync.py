@@ -26,6 +26,8 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.rate import Rate
 from xdpctl.model.rule import Rule, on_trial
 
+# what tables are compiled from: matches with their slots, and the numbers of modules
+_Key = tuple[list[tuple[Match, int]], Mapping[str, int]]
 _FREE = Slot(WireAction.NONE).pack()
 _NUMBERS = range(SlotNumber.SIGNATURES, SlotNumber.SETS)
 
@@ -60,7 +62,7 @@ class MatchSync:
         self._datapath, self._state, self._execute = datapath, state, execute
         self.paused = False  # after recovery: leave the kernel's rules alone until one is added
         self._rates: dict[int, Any] = {}  # of limits in force, by slot
-        self._compiled: tuple[list[tuple[Match, int]], Tables] | None = None
+        self._compiled: tuple[_Key, Tables] | None = None
 
     def reconcile(self, now_ns: int) -> bool:
         """Bring the kernel's rules to the state's; return whether anything differed."""
@@ -80,7 +82,8 @@ class MatchSync:
             return True
         table = self._datapath.matches
         return not table.unpaced(self._rates) and (
-            self._compiled is None or table.holds(self._compiled[1])
+            self._compiled is None
+            or (table.holds(self._compiled[1]) and self._compiled[0][1] == self._datapath.modules())
         )
 
     def _difference(self, live: list[Rule]) -> MatchPlan:
@@ -114,10 +117,10 @@ class MatchSync:
         self._write(dict.fromkeys(plan.freed, _FREE))
 
     def _compile(self, wanted: list[Rule]) -> Tables:
-        """The compiled tables; compiled again only if a match, its slot or the order changed."""
-        key = [(rule.match, rule.slot) for rule in wanted]
+        """The compiled tables; compiled again only if a match, slot, module or order changed."""
+        key = [(rule.match, rule.slot) for rule in wanted], self._datapath.modules()
         if self._compiled is None or self._compiled[0] != key:
-            self._compiled = key, compile_tables(key)
+            self._compiled = key, compile_tables(*key)
         return self._compiled[1]
 
     def _write(self, words: Mapping[int, bytes]) -> None:

@@ -119,6 +119,10 @@ class PinnedDatapath:
     def served(self) -> CountsOf:
         return PinnedServed(self._pins).of
 
+    def modules(self) -> dict[str, int]:
+        with _of("modules"):
+            return self._pins.modules()
+
     def memory(self) -> dict[str, int]:
         sizes = {name: pinned.memory_bytes() for name, pinned in self._maps.items()}
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))

@@ -48,6 +48,10 @@ class Datapath(Protocol):
         """Open the counts of services inside; a loader may replace them later."""
         ...
 
+    def modules(self) -> Mapping[str, int]:
+        """The modules that matches may name, with their numbers."""
+        ...
+
     def apply(self, plan: Plan) -> None:
         """Make the plan's writes in order; CapacityError if they do not fit."""
         ...

@@ -113,12 +113,23 @@ class Rule(Deadlines, frozen=True, gc=False):
                 "spare",
                 'leave spare (--spare) out, or give "none"',
             )
+        module = self.match.get("module")
+        if (
+            module
+            and self.action in CHALLENGES
+            and not (of_udp(self.match) and self.action is Action.CHALLENGE)
+        ):
+            raise RuleError(
+                "modules answer over UDP only",
+                "match",
+                'write udp in the match (--match "udp …"), or give a drop',
+            )
         if self.action in CHALLENGES and of_udp(self.match) and not self._asks:
             raise RuleError(
                 "of UDP only DNS queries, QUIC, and queries of games (A2S) can be challenged",
                 "match",
                 f'write "udp dst-port 53", "udp dst-port 443", or "udp payload '
-                f'{payload.show(_A2S)}", or give a limit',
+                f'{payload.show(_A2S)}", name a module, or give a limit',
             )
         if not -PRIORITY_MAX <= self.priority <= PRIORITY_MAX:
             fix = f"give -{PRIORITY_MAX} to {PRIORITY_MAX}; lower ones are applied first"
@@ -130,6 +141,8 @@ class Rule(Deadlines, frozen=True, gc=False):
         port, compared = self.match.get("destination_port"), self.match.get("payload") or ()
         if self.action is not Action.CHALLENGE:
             return False
+        if self.match.get("module"):  # which has an answer of its own
+            return True
         if port == DNS_ONLY:
             return payload.meet(compared, _QUERY)
         if port == QUIC_ONLY:
@@ -168,8 +181,7 @@ class Rule(Deadlines, frozen=True, gc=False):
     def lets_pass(self) -> bool:
         """Whether packets with the match's header fields may go on to the next match."""
         deciding = self.action in (Action.DROP, Action.ACCEPT)
-        compares = self.match.get("payload") is not None
-        return not deciding or compares or self.mode is Mode.MONITOR
+        return not deciding or self.match.beyond_headers or self.mode is Mode.MONITOR
 
     @property
     def etag(self) -> str:

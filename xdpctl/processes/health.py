@@ -129,7 +129,14 @@ class Health:
     def warnings(self) -> list[str]:
         """Warnings that do not affect readiness."""
         known = readiness.warnings(self.controller, self.refresher, self.hooks)
-        return known + self._unread() + self._detector_warnings() + self.parts.warnings()
+        known += self._unread() + self._modules() + self._detector_warnings()
+        return known + self.parts.warnings()
+
+    def _modules(self) -> list[str]:
+        """Which modules do not run, so that their rules match nothing."""
+        report = self.loader()
+        found = report.modules if report else {}
+        return [f"module {name} does not run: {why}" for name, why in sorted(found.items())]
 
     def _unread(self) -> list[str]:
         """Sentences about packets that pass because the filter cannot parse them."""

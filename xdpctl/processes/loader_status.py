@@ -102,6 +102,7 @@ class Status:
             "logins": self._logins,
             "on_link": self._on_link,
             "findings": self._findings,
+            "modules": dict(self._loader.modules.problems) if self._loader.modules else {},
         }
 
     def _examine(self, ports: Mapping[str, Mapping[str, object]], now: float) -> None:

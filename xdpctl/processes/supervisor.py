@@ -184,7 +184,7 @@ def _load(settings: Settings, pins: Pins, group: int) -> Loader:
 
     compiled, teach = compile_for(LinkLayer.ETHERNET)
     ports = settings.fleet.ports if settings.fleet else ()
-    return Loader(pins, compiled, group, teach, flows, ports, compile_for)
+    return Loader(pins, compiled, group, teach, flows, ports, compile_for, settings.modules_dir)
 
 
 def _add_explain(loader: Loader, settings: Settings) -> None:

@@ -47,6 +47,8 @@ def _takes(name: str, wanted: Any, packets: PacketArray) -> Chosen:
             return within(wanted, packets[name])
         case Kind.BITS:
             return passing(wanted, packets[name])
+        case Kind.MODULE:  # only the kernel asks modules
+            return np.zeros(len(packets), np.bool_)
         case Kind.PAYLOAD:
             return carrying(
                 wanted, packets["payload"], packets["payload_bytes"], packets["payload_cut"]

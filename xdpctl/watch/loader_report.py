@@ -36,6 +36,7 @@ class _File(msgspec.Struct):
     logins: list[str] = []
     on_link: list[str] = []
     findings: list[dict[str, str]] = []
+    modules: dict[str, str] = {}
 
 
 _decoder = msgspec.json.Decoder(_File)
@@ -46,7 +47,7 @@ class LoaderReport(msgspec.Struct, frozen=True):
 
     `beat` is the time of the report, CLOCK_MONOTONIC in seconds; `logins` are addresses that
     are logged in by ssh, `on_link` the networks on outside interfaces, `findings` doctor's
-    findings.
+    findings, `modules` why modules do not run, by name.
     """
 
     pid: int
@@ -56,6 +57,7 @@ class LoaderReport(msgspec.Struct, frozen=True):
     logins: tuple[Prefix, ...]
     on_link: tuple[Prefix, ...]
     findings: tuple[dict[str, str], ...] = ()
+    modules: Mapping[str, str] = {}
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -67,7 +69,16 @@ class LoaderReport(msgspec.Struct, frozen=True):
             logins = tuple(map(parse_prefix, file.logins))
         except RuleError as error:
             raise ValueError(str(error)) from error
-        return cls(file.pid, file.beat, file.ports, protect, logins, on_link, tuple(file.findings))
+        return cls(
+            file.pid,
+            file.beat,
+            file.ports,
+            protect,
+            logins,
+            on_link,
+            tuple(file.findings),
+            file.modules,
+        )
 
     @property
     def silent(self) -> bool:

@@ -14,7 +14,7 @@ Values = StrictStr | StrictInt | list[StrictStr | StrictInt] | None
 
 
 class MatchIn(Strict):
-    """FlowSpec components (RFC 8955, RFC 8956), ttl, vlan and payload; a packet must match all.
+    """FlowSpec components (RFC 8955, RFC 8956) and four more; a packet must match all.
 
     Numeric values are a number, a list `53,123`, a range `1024-65535`, or comparisons `>=512`,
     `!=80`, `>100&<200`. Bit values are names joined by `+` (all of them), `&` (and) and `,` (or),
@@ -46,6 +46,11 @@ class MatchIn(Strict):
         max_length=128,
         description="Bytes in the first 64 of what TCP or UDP carries",
         examples=["@0 ffffffff54"],
+    )
+    module: StrictStr | None = Field(
+        default=None,
+        max_length=32,
+        description="A module that root has added: packets match of which it says so",
     )
 
     def match(self) -> Match:

@@ -30,6 +30,7 @@ from xdpctl.abi.arrays import (
     HEAD,
     LOOKUP,
     MEMORY,
+    MODULE_COUNTS,
     MONITOR_STATISTICS,
     PACE,
     PAYLOAD,
@@ -51,6 +52,7 @@ OF_CONSTANTS = (
     "cell",
     "class",
     "payload_size",
+    "module_sizes",
     "gcra",
     "fragment",
     "told",
@@ -88,6 +90,7 @@ DTYPES = {
     "port": PORT,
     "challenge": CHALLENGE,
     "challenge_counts": CHALLENGE_COUNTS,
+    "module_counts": MODULE_COUNTS,
 }
 BY_SIZE = {"near4": 16, "near6": 16, "node": 8, "bucket": 8 * sizes.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * sizes.BITMAP_WORDS, "classes": 8}
@@ -111,6 +114,7 @@ ENUMS = {
     constants.Asking: "",
     constants.Filled: "FILLED_",
     constants.Chosen: "CHOSEN_",
+    constants.ModuleVerdict: "MODULE_",
 }
 
 

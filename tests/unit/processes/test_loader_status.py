@@ -18,7 +18,7 @@ from xdpctl.datapath.loader import neighbours
 from xdpctl.processes import loader_status
 from xdpctl.processes.sockets import tcp_listener
 
-LOADER: Any = SimpleNamespace(ports={})
+LOADER: Any = SimpleNamespace(ports={}, modules=None)
 GATEWAY, RESOLVER = "192.0.2.1/32", "192.0.2.53/32"
 
 

@@ -10,7 +10,7 @@ from xdpctl.model.rule import Rule
 
 _MOST_PORTS = 32_768
 _PORTS = ("port", "destination_port", "source_port")
-_HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl", "payload"))
+_HARDLY_NARROWING = frozenset(("source", "protocol", "packet_length", "ttl", "payload", "module"))
 
 
 def hardly_narrows(draft: Draft, rule: Rule) -> bool:

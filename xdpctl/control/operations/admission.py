@@ -17,6 +17,8 @@ _RESERVED = 256  # places that are reserved for operators
 
 def check(draft: Draft, before: Rule | None, after: Rule) -> None:
     """QuotaError or ConflictError if a rule may not take the place of the one before."""
+    if before is None:
+        _check_module(draft, after)
     source = after.by_source
     if source is not None:
         _check_share(draft, before, after)
@@ -24,6 +26,17 @@ def check(draft: Draft, before: Rule | None, after: Rule) -> None:
         _refuse_outranking(draft, after)
     elif automatic(after):
         _check_match(draft, before, after)
+
+
+def _check_module(draft: Draft, rule: Rule) -> None:
+    """ConflictError if the match names a module that is not there, so it would take nothing."""
+    name = rule.match.get("module")
+    if name and name not in draft.state.modules():
+        raise ConflictError(
+            f"there is no module {name} on this box",
+            "match.module",
+            f"add it as root: xdpctl module add {name}.c",
+        )
 
 
 def check_quota(draft: Draft, before: Rule | None, after: Rule, ttl: float | None) -> None:

@@ -17,6 +17,7 @@ from xdpctl.model.rule import Rule, automatic
 # SIGNATURE_STEPS_MAX steps, as does each word of the bitmap. Some are reserved for operators.
 CROWD = Constants.SIGNATURE_STEPS_MAX - BITMAP_WORDS - 2
 AUTOMATIC_CROWD = CROWD - 16
+MODULE_CROWD = 12  # a packet may take 33 tail calls, of which each module needs two
 
 
 class Counts:
@@ -116,11 +117,19 @@ def check_crowd(rule: Rule, rules: Iterable[Rule]) -> None:
     others = (o for o in rules if o.lets_pass and o.match != rule.match)
     # a packet with another payload is compared, too, and goes on
     headers = rule.match.headers
-    crowd = sum(overlap(headers, other.match.headers) for other in others)
+    met = [other for other in others if overlap(headers, other.match.headers)]
+    asked = sum(other.match.get("module") is not None for other in met)
+    if rule.match.get("module") and asked >= MODULE_CROWD:
+        raise CapacityError(
+            f"{asked} rules with modules may match the same packet as {rule.match}; the maximum is "
+            f"{MODULE_CROWD}. Nothing was applied. Let one module do the work of several, or name "
+            "destinations, so that they do not overlap."
+        )
+    crowd = len(met)
     most = AUTOMATIC_CROWD if automatic(rule) else CROWD
     if crowd >= most:
         raise CapacityError(
-            f"{crowd} limits, monitored rules and rules with a payload may match the same packet "
-            f"as {rule.match}; the maximum is {most}. Nothing was applied. Remove some, or name "
-            "destinations, so that they do not overlap."
+            f"{crowd} limits, monitored rules and rules with a payload or a module may match the "
+            f"same packet as {rule.match}; the maximum is {most}. Nothing was applied. Remove "
+            "some, or name destinations, so that they do not overlap."
         )

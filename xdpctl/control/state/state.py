@@ -2,7 +2,7 @@
 """The controller's state: rules, sets, tokens, and an image of the kernel's tables."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -55,6 +55,7 @@ class State:
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
     logins: tuple[Prefix, ...] = ()  # of who is logged in by ssh, from the loader
+    modules: Callable[[], Mapping[str, int]] = dict  # those that matches may name, by name
     cannot_answer: str = ""  # an interface whose driver cannot send challenges
     collateral: Mapping[str, Collateral] = field(default_factory=dict)  # by ids of detectors' rules
     members: frozenset[Prefix] = frozenset()  # addresses of the fleet's nodes, from its agent

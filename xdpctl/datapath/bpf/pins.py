@@ -42,6 +42,7 @@ class Pins:
         self.root = directory / filter_name
         self.explain_dir = self.root / "explain"
         self.ports_dir = self.root / "ports"
+        self.modules_dir = self.root / "modules"
         self.lock_dir = directory / "loader"  # only root may open it, so only root can lock it
         self.behind_dir = directory / "behind"  # other tools' programs, of all filters
 
@@ -108,6 +109,18 @@ class Pins:
     def interface(port: Path) -> str:
         """The name of the interface that a directory belongs to."""
         return port.name.replace("%2e", ".").replace("%25", "%")
+
+    def module(self, number: int, name: str) -> Path:
+        """The path of the counts of a module, whose file name has its number and its name."""
+        return self.modules_dir / f"{number}-{name}"
+
+    def modules(self) -> dict[str, int]:
+        """The modules, with their numbers."""
+        try:
+            parts = [path.name.partition("-") for path in self.modules_dir.iterdir()]
+        except FileNotFoundError:  # there has never been one, or the filter is gone
+            return {}
+        return {name: int(number) for number, _, name in parts if number.isdecimal()}
 
     def ports(self) -> list[Path]:
         """The directories of all interfaces, sorted by name."""

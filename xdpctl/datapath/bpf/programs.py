@@ -22,6 +22,7 @@ XDP, SCHED_CLS = 6, 3  # types of programs
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOG_BYTES = 1 << 20
+_VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info
 _SIGNALS = 10  # attempts that a signal may interrupt before load() fails
 FRAME_MAX = 3000  # bytes; a page, less the headroom and tailroom that the kernel reserves
 FRAME_MIN = 14
@@ -66,6 +67,14 @@ def info(fd: int) -> ProgramInfo:
     return ProgramInfo(
         identity, raw[8:16].hex(), name, struct.unpack_from(f"<{min(count, 64)}I", ids.raw)
     )
+
+
+def walked(fd: int) -> int:
+    """The number of instructions that the verifier processed (Linux 5.16)."""
+    buffer = ctypes.create_string_buffer(232)
+    attr = struct.pack("<IIQ", fd, len(buffer), address_of(buffer))
+    bpf(OBJ_GET_INFO_BY_FD, attr, "read program info")
+    return int(struct.unpack_from("<I", buffer.raw, _VERIFIED)[0])
 
 
 def open_by_id(identity: int) -> int:

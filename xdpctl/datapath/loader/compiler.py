@@ -33,7 +33,9 @@ bcc comes from the distribution, not from the package index ("bcc" there is anot
   {remedy}"""
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM, 16 bytes; by the source register:
 _NUMBER, _DESCRIPTOR, _VALUES = 0x00, 0x10, 0x20  # a number, a map, the only value of a map
+MODULE, _OWN = "module", "own.bpf.h"  # how clang calls a module's text; what it replaces
 SHARED, _SHARED = "shared", 0x64776C66  # the number in bpf/behind.bpf.h that is no map
+_COMPILE_SECONDS = 300.0  # even a slow machine needs a tenth
 _MOST = 16 << 20  # bytes; the compiled filter has about 1 MiB
 log = logging.getLogger("xdpctl.kept")
 
@@ -77,11 +79,12 @@ def source_dir() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is compiled: the file `bpf/<name>`, its programs, and its macros."""
+    """What is compiled: the file `bpf/<name>`, its programs and macros, and a module's text."""
 
     name: str
     programs: tuple[str, ...]
     defines: Mapping[str, int | str]
+    own: str = ""  # in the place of own.bpf.h
 
     def image(self) -> str:
         """The name of the file in which a package ships the result."""
@@ -119,14 +122,18 @@ def compile_changed(request: Request, source: Path) -> Compiled:
 def compile_now(request: Request, source: Path | None = None) -> Any:
     """Compile in a child process; the result, as JSON."""
     source = source or source_dir()
-    child = subprocess.run(  # noqa: S603  # the command is fixed: this module
-        python("xdpctl.datapath.loader.compiler"),
-        input=json.dumps({**asdict(request), "source": str(source)}),
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env={**os.environ, "BCC_KERNEL_SOURCE": str(source / "headers")},
-    )
+    try:
+        child = subprocess.run(  # noqa: S603  # the command is fixed: this module
+            python("xdpctl.datapath.loader.compiler"),
+            input=json.dumps({**asdict(request), "source": str(source)}),
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env={**os.environ, "BCC_KERNEL_SOURCE": str(source / "headers")},
+            timeout=_COMPILE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise CompileError(f"the compiler was not done after {_COMPILE_SECONDS:.0f} s") from None
     if child.returncode:
         raise CompileError(
             child.stderr.strip() or f"the compiler ended with status {child.returncode}"
@@ -145,13 +152,17 @@ def _read(answer: Any) -> Compiled:
     )
 
 
-def _spliced(path: Path) -> str:
-    """The source with its `.bpf.h` files inlined: bcc rewrites map accesses in one file only."""
+def _spliced(path: Path, own: str) -> str:
+    """The source with its `.bpf.h` files inlined: bcc rewrites map accesses in one file only.
+
+    `own` is the text of a module, which has no file here.
+    """
     lines = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if line.startswith('#include "') and line.endswith('.bpf.h"'):
             part = path.parent.joinpath(line.split('"')[1])
-            lines += [f'#line 1 "{part}"', part.read_text(), f'#line {number + 1} "{path}"']
+            text, shown = (own, MODULE) if part.name == _OWN else (part.read_text(), part)
+            lines += [f'#line 1 "{shown}"', text, f'#line {number + 1} "{path}"']
         else:
             lines.append(line)
     return "\n".join([f'#line 1 "{path}"', *lines, ""])
@@ -199,7 +210,7 @@ def _child() -> None:
     flags = [f"-I{source}", "-Wall"]
     flags += [f"-D{name}={value}" for name, value in request["defines"].items()]
     try:
-        module = bcc.BPF(text=_spliced(source / request["name"]), cflags=flags)
+        module = bcc.BPF(text=_spliced(source / request["name"], request["own"]), cflags=flags)
     except Exception as error:  # bcc raises a bare Exception; clang's messages are on stderr
         raise SystemExit(str(error)) from None
     bcc.lib.bpf_table_name.restype = ctypes.c_char_p

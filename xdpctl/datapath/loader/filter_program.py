@@ -16,6 +16,8 @@ from xdpctl.model import services
 from xdpctl.model.capacity import Capacity, FlowSettings
 
 PROGRAM, OUTSIDE, EXPLAIN = "xdpctl", "outside", "explain"
+# in the filter, alone for tests, and the same without the module's own code
+MODULE_PROGRAMS = ("module", "module_alone", "module_without")
 STAGES: dict[Stage, str] = {
     Stage.SIGNATURES: "signatures",
     Stage.CONNECTION: "connection",
@@ -24,6 +26,7 @@ STAGES: dict[Stage, str] = {
     Stage.ANSWER: "answer",
     Stage.QUIC: "quic",
 }
+BUDGET_NS = 1_000  # of a module, for a packet
 _LISTS = 65_536  # nodes for prefixes that are listed several times
 EXPLAIN_STAGES: dict[Stage, str] = {
     stage: f"{EXPLAIN}_{STAGES[stage]}" for stage in (Stage.SIGNATURES, Stage.CONNECTION)
@@ -98,6 +101,12 @@ def filter_request(
     if layer is LinkLayer.ETHERNET:
         names += [EXPLAIN, f"{EXPLAIN}_{OUTSIDE}", *EXPLAIN_STAGES.values()]
     return Request("xdpctl.c", tuple(names), defines)
+
+
+def module_request(text: str) -> Request:
+    """What is compiled for a module, whatever the filter's flow memory and link layer."""
+    defines = {**_of_services(), "BUDGET_NS": BUDGET_NS}
+    return Request("module.c", MODULE_PROGRAMS, defines, text)
 
 
 def is_shipped(flows: FlowSettings | None) -> bool:

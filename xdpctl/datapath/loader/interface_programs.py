@@ -14,6 +14,7 @@ from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM, STAGES
 from xdpctl.datapath.loader.interface import AttachedInterface
 from xdpctl.datapath.loader.layered_programs import LayeredPrograms
 from xdpctl.datapath.loader.link_layers import LinkLayer
+from xdpctl.datapath.loader.modules import Modules
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
 from xdpctl.datapath.loader.stages import Staged
 from xdpctl.errors import AttachError, DatapathError
@@ -24,8 +25,16 @@ log = logging.getLogger("xdpctl.loader")
 class InterfacePrograms:
     """Loads programs for interfaces, which the loader then attaches."""
 
-    def __init__(self, pins: Pins, pinned: PinnedMaps, loaded: LayeredPrograms, group: int) -> None:
+    def __init__(
+        self,
+        pins: Pins,
+        pinned: PinnedMaps,
+        loaded: LayeredPrograms,
+        group: int,
+        modules: Modules | None,
+    ) -> None:
         self._pins, self._maps, self._programs, self._group = pins, pinned, loaded, group
+        self._modules = modules
         self.kept = Kept(pins)
 
     def add(self, name: str, outside: bool, shared: bool) -> AttachedInterface:
@@ -45,7 +54,10 @@ class InterfacePrograms:
         program = OUTSIDE if outside else PROGRAM
         with closing(self._maps.port(directory, outside)) as port:
             own = {"counters": counters.fd, "port": port.fd}
-            return self._programs.staged(program, STAGES, directory, own, layer, followed)
+            staged = self._programs.staged(program, STAGES, directory, own, layer, followed)
+        if self._modules:
+            self._modules.put_into(staged, followed)
+        return staged
 
     def fit(self, port: AttachedInterface, layer: LinkLayer, followed: Kin | None = None) -> None:
         """Load other programs if the frames begin differently, or another kin is to follow."""

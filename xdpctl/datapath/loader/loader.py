@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
@@ -23,6 +24,7 @@ from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM
 from xdpctl.datapath.loader.interface import AttachedInterface, attach, find, foreign, mend_sight
 from xdpctl.datapath.loader.interface_programs import InterfacePrograms
 from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
+from xdpctl.datapath.loader.modules import Modules
 from xdpctl.datapath.loader.netlink import AttachRefused, Link, opened
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
 from xdpctl.datapath.loader.succession import StandIn, Succession
@@ -46,6 +48,7 @@ class Loader:
         flows: FlowSettings | None = None,
         fleet_ports: Iterable[int] = (),
         compile_for: CompileFor | None = None,
+        modules: Path | None = None,
     ) -> None:
         self._compiled = compiled
         self._group = group
@@ -62,7 +65,16 @@ class Loader:
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
         shared = {name: one.fd for name, one in self._maps.shared.items()}
         self.programs = LayeredPrograms(shared, compiled, teach, compile_for)
-        self.interfaces = InterfacePrograms(self.pins, self._maps, self.programs, group)
+        self.modules = (
+            Modules(self.pins, modules, group, self.programs, modules.with_suffix(".json"))
+            if modules
+            else None
+        )
+        if self.modules:
+            self.modules.look((), at_start=True)
+        self.interfaces = InterfacePrograms(
+            self.pins, self._maps, self.programs, group, self.modules
+        )
         self.explain = ExplainPrograms(self.pins, self._maps, self.programs, group)
         self.ports: dict[str, AttachedInterface] = {}
         self.succession.publish()
@@ -76,12 +88,16 @@ class Loader:
         """Close the descriptors; pinned maps and attached programs stay."""
         for port in self.ports.values():
             port.close()
+        if self.modules:
+            self.modules.close()
         self.programs.close()
         self.succession.close()
         self._maps.close()
 
     def reconcile(self) -> None:
         """Attach the filter to every configured interface that exists and does not have it."""
+        if self.modules:
+            self.modules.look((port.staged, port.followed) for port in self.ports.values())
         present = netlink.links()
         self.succession.hold(present)
         pairs = [(port, find(port, present)) for port in self.ports.values()]

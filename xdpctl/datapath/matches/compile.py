@@ -5,7 +5,7 @@ Each field's values are split where a range of a match begins or ends. All value
 bounds share one bitmap of the matches that have them. Equal bitmaps are stored once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -21,6 +21,8 @@ from xdpctl.abi.sizes import (
     BITMAPS_MAX,
     CLASS_BITS,
     HAS_PAYLOAD,
+    MODULE_MASK,
+    MODULE_SHIFT,
     WINDOW_BYTES,
 )
 from xdpctl.base.net.prefix import Prefix
@@ -51,6 +53,7 @@ _FIELDS: dict[str, int] = {
     "vlan": Field.VLAN,
 }
 _WORD = 1 << 16
+_NO_MODULE = MODULE_MASK - 1  # a number that no module has
 _ABSENT = 1  # one more value for each field: the packet does not have the field
 
 
@@ -82,8 +85,12 @@ class Tables:
         return not self.generation["families"]["whole"].any()
 
 
-def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
+def compile_tables(
+    ordered: Sequence[tuple[Match, int]], modules: Mapping[str, int] | None = None
+) -> Tables:
     """Compile matches with their slots, in the order in which packets meet them.
+
+    `modules` are the numbers of modules; a match with a module that is not there takes no packet.
 
     CapacityError if there are more than SIGNATURES_MAX, or too many different bitmaps.
     """
@@ -100,6 +107,9 @@ def compile_tables(ordered: Sequence[tuple[Match, int]]) -> Tables:
         if payload := match.get("payload"):
             _fill(payloads[number], payload)
             generation["slots"][number] |= HAS_PAYLOAD
+        if name := match.get("module"):
+            asked = 1 + (modules or {}).get(name, _NO_MODULE)
+            generation["slots"][number] |= asked << MODULE_SHIFT
     pool, parts, at = _Pool(), [np.zeros(0, np.uint32)], 0
     for index, family in enumerate(FAMILIES):
         allowed = [_allowed(match, family) for match, _ in ordered]
@@ -168,7 +178,7 @@ def _allowed(match: Match, family: int) -> Allowed | None:
         if component.kind is Kind.PREFIX:
             allowed |= dict(_words(value, _PREFIXES[name]))
             continue
-        if component.kind is Kind.PAYLOAD:
+        if component.kind in (Kind.PAYLOAD, Kind.MODULE):
             continue  # bytes are compared afterwards
         size = component.most + 1 + _ABSENT
         ranges = value if component.kind is Kind.NUMBER else _runs(value, component.most)

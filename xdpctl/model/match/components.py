@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The components of a match: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956), and three more."""
+"""The components of a match: FlowSpec's (RFC 8955 section 4.2.2, RFC 8956), and four more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ class Kind(Enum):
     NUMBER = "number"
     BITS = "bits"
     PAYLOAD = "payload"
+    MODULE = "module"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ _LISTED = (
     Component("ttl", _OURS, Kind.NUMBER, ("ttl", "hop-limit"), 255),
     Component("vlan", _OURS + 1, Kind.NUMBER, ("vlan",), 4095),
     Component("payload", _OURS + 2, Kind.PAYLOAD, ("payload",)),
+    Component("module", _OURS + 3, Kind.MODULE, ("module",)),
 )
 TCP, UDP, ICMP, ICMPV6 = (PROTOCOLS[name] for name in ("tcp", "udp", "icmp", "icmpv6"))
 NEEDS = {  # the protocols whose header has the field of a component

@@ -31,3 +31,5 @@ def _takes(name: str, wanted: Any, packet: Mapping[str, Any]) -> bool:
             return bits.holds(wanted, value)
         case Kind.PAYLOAD:
             return payload.holds(wanted, value)
+        case Kind.MODULE:
+            return False  # only the kernel asks modules

@@ -10,17 +10,18 @@ import msgspec
 
 from xdpctl.base.net.prefix import Prefix, parse_prefix, shown
 from xdpctl.errors import RuleError
-from xdpctl.model.match import bits, payload, possible, ranges
+from xdpctl.model.match import bits, module, payload, possible, ranges
 from xdpctl.model.match.bits import Bits
 from xdpctl.model.match.components import COMPONENTS, NEEDS, Component, Kind
 from xdpctl.model.match.payload import Payload
 from xdpctl.model.match.ranges import Ranges
 from xdpctl.model.names import parse_rule_id, rule_id
 
-Value = Prefix | Ranges | Bits | Payload
+Value = Prefix | Ranges | Bits | Payload | str
 Components = tuple[tuple[str, Any], ...]
 Key = Prefix | str
 _HASHED = "m-"
+_BEYOND_HEADERS = ("payload", "module")
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -74,8 +75,15 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def headers(self) -> "Match":
-        """The match without what it says of the payload."""
-        return Match(self.source, tuple(pair for pair in self.others if pair[0] != "payload"))
+        """The match without what it says of the payload, and without its module."""
+        return Match(
+            self.source, tuple(pair for pair in self.others if pair[0] not in _BEYOND_HEADERS)
+        )
+
+    @property
+    def beyond_headers(self) -> bool:
+        """Whether a packet's headers alone do not say that it matches."""
+        return any(name in _BEYOND_HEADERS for name, _ in self.others)
 
     @property
     def everything(self) -> bool:
@@ -140,6 +148,8 @@ def read(component: Component, text: str, where: str) -> Value:
             return bits.parse(text, component, where)
         case Kind.PAYLOAD:
             return payload.parse(text, where)
+        case Kind.MODULE:
+            return module.check(text, where)
 
 
 def join(values: Mapping[str, Value]) -> Match:
@@ -186,13 +196,15 @@ def _texts(match: Match) -> Iterator[tuple[str, str]]:
                 text = bits.show(value, component)
             case Kind.PAYLOAD:
                 text = payload.show(value)
+            case Kind.MODULE:
+                text = value
         yield name, text
 
 
 def _takes_all(component: Component, value: Value) -> bool:
     if isinstance(value, Prefix):
         return value.length == 0
-    if component.name in NEEDS or component.name == "vlan":
+    if component.name in NEEDS or component.name in ("vlan", "module"):
         return False
     if component.kind is Kind.BITS:
         return all(bits.holds(value, number) for number in range(component.most + 1))  # type: ignore[arg-type]

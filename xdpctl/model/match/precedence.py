@@ -5,7 +5,7 @@ Components are compared by type; a match that has the lower type comes first. If
 inside another, the inner one comes first, else the one with the lower address. Of two lists, the
 one with the lower bytes in an UPDATE message comes first; if one list begins with the whole other
 list, the longer one comes first. Payloads, which FlowSpec does not have, are compared by offset,
-length, value and mask of their windows.
+length, value and mask of their windows, and modules by name.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,6 +43,8 @@ def precedence(match: Match) -> Key:
             case Kind.PAYLOAD:
                 windows = (bytes((w.differs, w.at, len(w.value))) + w.value + w.mask for w in value)
                 key = (*b"".join(windows), _LAST)
+            case Kind.MODULE:
+                key = (*value.encode(), _LAST)
         parts.append((component.type, key))
     return (*parts, (_LAST,))
 

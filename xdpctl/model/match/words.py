@@ -98,6 +98,8 @@ def _rest(texts: Mapping[str, str]) -> Iterator[str]:
     more = [f"{label} {_number(texts[name])}" for name, label in names.items() if name in texts]
     if windows := texts.get("payload"):
         more.append(f"payload {windows.replace(' & ', ' and ').replace('!', 'not ')}")
+    if name := texts.get("module"):
+        more.append(f"what the module {name} drops")
     if more:
         yield f"with {', '.join(more)}"
 
