@@ -52,7 +52,7 @@ static __always_inline int further(struct view *view, u32 offset, void *to, u32 
 
 /*
  * A number for this source, destination, ports and `extra`, which nobody without the filter's key
- * can know. It changes with time: is_keyed() takes a number that is up to 69 to 137 s old.
+ * can know. It changes with time: is_keyed() takes a number for 69 s at least, and for 137 at most.
  */
 static __always_inline u32 keyed(struct view *view, u32 extra);
 static __always_inline int is_keyed(struct view *view, u32 extra, u32 number);

@@ -56,7 +56,7 @@ static __always_inline int is_asked(struct packet *packet)
 	       protocol == PROTOCOL_ICMPV6;
 }
 
-/* `alone`: it is measured by who asks, as often as he likes. */
+/* `alone`: outside the filter, where it is not timed, and never ended. */
 static __always_inline u32 asked(struct xdp_md *ctx, struct scratch *scratch,
 				 struct module_counts *counts, int alone)
 {

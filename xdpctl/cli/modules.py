@@ -3,7 +3,6 @@
 
 import os
 from collections import Counter
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,8 +127,10 @@ def add(
     try:
         add_rule(client, body, form)
     except BaseException:  # also if the question is not answered, or at Ctrl-C
-        with suppress(XdpctlError, OSError):
+        try:
             files.put_back(name, before)
+        except (XdpctlError, OSError) as error:
+            output.err.print(f"the new {name} stays in the filter: {error}", markup=False)
         raise
 
 

@@ -136,7 +136,10 @@ class Health:
         """Which modules do not run, so that their rules match nothing."""
         report = self.loader()
         found = report.modules if report else {}
-        return [f"module {name} does not run: {why}" for name, why in sorted(found.items())]
+        return [
+            f"module {name} does not run: {why}" if name else f"modules are not read: {why}"
+            for name, why in sorted(found.items())
+        ]
 
     def _unread(self) -> list[str]:
         """Sentences about packets that pass because the filter cannot parse them."""

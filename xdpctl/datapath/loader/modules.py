@@ -26,9 +26,7 @@ from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.maps import Map
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.programs import Kin
-from xdpctl.datapath.loader.compiler import (
-    Compiled,
-)
+from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.layered_programs import LayeredPrograms
 from xdpctl.datapath.loader.module_source import (
     BYTES_MOST,
@@ -218,7 +216,7 @@ class Modules:
     def _install(
         self, name: str, compiled: Compiled, arrays: list[tuple[Staged, Kin | None]]
     ) -> None:
-        """Load a module's program for all arrays, and only then put it into them and pin it."""
+        """Load a module's program for all arrays, and only then pin it and put it into them."""
         with ExitStack() as failing:
             counts = maps.create_map(COUNTS, compiled.maps[COUNTS])
             failing.callback(counts.close)
@@ -233,9 +231,9 @@ class Modules:
                     fd = self._load(module, staged, followed)
                     unused.callback(os.close, fd)
                     loaded.append((staged, fd))
+                self._pin(module)
                 for staged, fd in loaded:
                     staged.array.put(module.place, fd.to_bytes(4, "little"))
-            self._pin(module)
             failing.pop_all()
         if before := self._loaded.pop(name, None):
             before.close()
