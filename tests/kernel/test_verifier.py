@@ -97,6 +97,13 @@ def test_the_programs_of_a_module_leave_room_too() -> None:
         assert 0 < alone.instructions < 0.2 * _BUDGET
 
 
+def test_an_error_has_the_end_of_the_log_even_of_a_long_one() -> None:
+    counts = "b702000000000000 0702000001000000 a502feff60ea0000"  # to 60,000: megabytes of log
+    reads = "7910e80300000000 9500000000000000"  # beyond the context
+    with pytest.raises(OSError, match="invalid bpf_context access off=1000"):
+        programs.load("long", bytes.fromhex(counts + reads))
+
+
 def check_room(loader: Loader, pins: Pins, name: str) -> None:
     loader.add_port("budget")
     counters = maps.open_map(pins.port("budget") / "counters")

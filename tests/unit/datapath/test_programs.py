@@ -40,7 +40,7 @@ def test_endless_signals_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_long_verifier_log_does_not_hide_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = [refused(errno.ENOSPC), refused(errno.EACCES)]
+    answers = [refused(errno.ENOSPC), refused(errno.ENOSPC), refused(errno.EACCES)]
 
     def bpf(*_: object) -> tuple[int, bytes]:
         raise answers.pop()

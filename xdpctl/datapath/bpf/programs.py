@@ -21,7 +21,9 @@ PROG_LOAD, PROG_TEST_RUN, PROG_GET_FD_BY_ID = 5, 10, 13
 XDP, SCHED_CLS = 6, 3  # types of programs
 F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
-_LOG_BYTES = 1 << 20
+_LOGS_BYTES = (1 << 20, 1 << 26)  # of the verifier's log: at first, and if its end is not there
+_LOG_ENDS = b"\nprocessed "  # how its last line begins
+_LOG_LINES = 12  # of which an error has
 _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info
 _SIGNALS = 10  # attempts that a signal may interrupt before load() fails
 FRAME_MAX = 3000  # bytes; a page, less the headroom and tailroom that the kernel reserves
@@ -89,29 +91,35 @@ def load(name: str, instructions: bytes, kin: Kin = Kin(), kind: int = XDP) -> i
     """
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")
-    log = ctypes.create_string_buffer(_LOG_BYTES)
 
-    def attempt(level: int) -> int:
+    def attempt(log: ctypes.Array[ctypes.c_char] | None = None) -> int:
+        where = (1, len(log), address_of(log)) if log is not None else (0, 0, 0)
         attr = struct.pack(
             "<IIQQIIQII16sII",
             *(kind, len(instructions) // 8, address_of(code), address_of(licence)),
-            *(level, _LOG_BYTES if level else 0, address_of(log) if level else 0),
+            *where,
             *(0, kin.flags, name.encode()[:15], 0, kin.attach_type),
         )
         return bpf(PROG_LOAD, attr, f"load program {name}")[0]
 
     for _ in range(_SIGNALS):
         try:
-            return attempt(0)
+            return attempt()
         except OSError as error:
             first = error
             if error.errno != errno.EAGAIN:  # EAGAIN: a signal interrupted the verifier
                 break
-    try:
-        return attempt(1)
-    except OSError:  # perhaps because the log is too long; the first error has the reason
-        tail = "\n".join(log.value.decode(errors="replace").splitlines()[-12:])
-        raise OSError(first.errno, f"{first.strerror}\n{tail}") from None
+    told = b""
+    for size in _LOGS_BYTES:  # before Linux 6.4 a log that is too long has no end
+        log = ctypes.create_string_buffer(size)
+        try:
+            return attempt(log)
+        except OSError:  # perhaps because the log is too long; the first error has the reason
+            told = log.value
+        if _LOG_ENDS in told:
+            break
+    tail = "\n".join(told.decode(errors="replace").splitlines()[-_LOG_LINES:])
+    raise OSError(first.errno, f"{first.strerror}\n{tail}") from None
 
 
 @dataclass(frozen=True, slots=True)
