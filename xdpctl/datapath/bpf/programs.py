@@ -23,7 +23,7 @@ F_XDP_HAS_FRAGS = 1 << 5
 F_TEST_XDP_LIVE_FRAMES = 1 << 1
 _LOGS_BYTES = (1 << 20, 1 << 26)  # of the verifier's log: at first, and if its end is not there
 _LOG_ENDS = b"\nprocessed "  # how its last line begins
-_LOG_LINES = 12  # of which an error has
+_LOG_LINES, _LOG_TAIL = 12, 1 << 14  # what an error has of it: lines, bytes
 _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info
 _SIGNALS = 10  # attempts that a signal may interrupt before load() fails
 FRAME_MAX = 3000  # bytes; a page, less the headroom and tailroom that the kernel reserves
@@ -110,12 +110,12 @@ def load(name: str, instructions: bytes, kin: Kin = Kin(), kind: int = XDP) -> i
             if error.errno != errno.EAGAIN:  # EAGAIN: a signal interrupted the verifier
                 break
     told = b""
-    for size in _LOGS_BYTES:  # before Linux 6.4 a log that is too long has no end
+    for size in _LOGS_BYTES:  # before Linux 6.4 the end of a log that is too long is cut off
         log = ctypes.create_string_buffer(size)
         try:
             return attempt(log)
         except OSError:  # perhaps because the log is too long; the first error has the reason
-            told = log.value
+            told = log.value[-_LOG_TAIL:]
         if _LOG_ENDS in told:
             break
     tail = "\n".join(told.decode(errors="replace").splitlines()[-_LOG_LINES:])
