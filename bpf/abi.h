@@ -21,6 +21,7 @@ enum action {
 	ACTION_CHALLENGE_UDP, /* answer a DNS query so that its resolver comes by TCP, and a
 			       * query of a game (A2S) with a number; keep QUIC's first packets
 			       * out, so that a browser comes by TCP */
+	ACTION_OUT, /* sets only: drop what goes out to an address; nothing for what comes in */
 };
 
 enum mode {
@@ -251,7 +252,7 @@ struct control {
 	__u32 epoch;	       /* of heads: moved on by whoever reads them, ten times a second */
 	__u32 challenging;     /* the actions for SYNs that signatures have, as bits; 0: none */
 	__u32 filled;	       /* enum filled; only user space reads it */
-	__u32 unused;
+	__u32 outgoing;	       /* whether a slot has ACTION_OUT */
 	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
@@ -281,6 +282,7 @@ struct explanation {
 };
 
 #include "abi/matches.h"
+#include "abi/outgoing.h"
 #include "abi/observed.h"
 #include "abi/flows.h"
 #include "abi/served.h"

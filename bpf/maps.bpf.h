@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The maps of the filter, except those of flows and challenges. */
-
-/* The loader creates the map with the size from the settings; no program depends on it. */
-#define SIZED_BY_LOADER 1
+/* The maps of the filter, except those of the table, of flows and of challenges. */
 
 #define PAGE_SIZE      65536 /* the largest of all architectures */
 #define SAMPLES_PAGES  4
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
 
-BPF_F_TABLE("array", u32, u64, front6, (1U << FRONT_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, struct near4, near4, 1U << NEAR4_UNITS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, struct near6, near6, 1U << NEAR6_UNITS_LOG2, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, single6, (1U << SINGLE6_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells4, SIZED_BY_LOADER, MMAPABLE);
-BPF_F_TABLE("array", u32, struct bucket, cells6, SIZED_BY_LOADER, MMAPABLE);
-BPF_F_TABLE("array", u32, struct entry6, entries6, SIZED_BY_LOADER, MMAPABLE);
-BPF_F_TABLE("array", u32, struct node, nodes, SIZED_BY_LOADER, MMAPABLE);
-BPF_F_TABLE("array", u32, struct slot, slots, SIZED_BY_LOADER, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, sided4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, sided6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
 BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("percpu_array", u32, struct hits, hits, SIZED_BY_LOADER, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
-BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
 BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct bitmap, bitmaps, 2, MMAPABLE);
 BPF_F_TABLE("array", u32, struct generation, generations, 2, MMAPABLE);
@@ -38,16 +24,12 @@ BPF_F_TABLE("percpu_array", u32, struct stratum, strata, 1U << STRATA_LOG2, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_KINDS, 0);
 BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
+BPF_F_TABLE("lru_hash", struct sender_key, struct sender, senders, SENDERS_MAX, 0);
 BPF_PROG_ARRAY(stages, STAGES_MAX + MODULES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
 
-VALUES(u64, front6)
-VALUES(struct near4, near4)
-VALUES(struct near6, near6)
-VALUES(u64, single6)
 VALUES(u64, sided4)
 VALUES(u64, sided6)
-VALUES(struct control, controls)

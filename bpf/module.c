@@ -12,6 +12,7 @@
 #include "values.h"
 #include "module.h"
 
+#include "table.bpf.h"
 #include "maps.bpf.h"
 #include "tick.bpf.h"
 #include "clock.bpf.h"

@@ -222,6 +222,23 @@ static __always_inline enum reason parse_ipv6(FRAME *ctx, struct packet *packet)
 	return reason;
 }
 
+static __always_inline u64 first_buffer(FRAME *ctx)
+{
+	u64 bytes = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	asm volatile("" : "+r"(bytes)); /* computed here: live pointers would multiply the paths */
+	return bytes;
+}
+
+/* Where what the link carries begins, and its type; NULL if the frame ends before. */
+static __always_inline void *behind_link(FRAME *ctx, __be16 *type)
+{
+	void *data = (void *)(long)ctx->data;
+	struct packet packet;
+
+	return parse_link(ctx, &packet, type) ? NULL : data + (packet.offset & IP_AT_MOST);
+}
+
 static __always_inline enum reason parse(FRAME *ctx, struct packet *packet)
 {
 	__be16 type;

@@ -82,15 +82,6 @@ static __always_inline int is_of_gateway6(struct ipv6 *header, void *end)
 	       (header->hop_limit == 255 && *type >= NEIGHBOUR_FIRST && *type <= NEIGHBOUR_LAST);
 }
 
-/* Where what the link carries begins, and its type; NULL if the frame ends before. */
-static __always_inline void *behind_link(struct xdp_md *ctx, __be16 *type)
-{
-	void *data = (void *)(long)ctx->data;
-	struct packet packet;
-
-	return parse_link(ctx, &packet, type) ? NULL : data + (packet.offset & IP_AT_MOST);
-}
-
 /*
  * Called before the packet is parsed, and keeps no state, so that the verifier explores the rest of
  * the program once. The checks that most packets do not need come last.

@@ -22,13 +22,6 @@ struct search {
 	struct explanation *explanation;
 };
 
-/* In softirq context nothing else on this CPU writes these counters. */
-static __always_inline void add(struct hits *hits, u64 bytes)
-{
-	hits->packets++;
-	hits->bytes += bytes;
-}
-
 static __always_inline void record(struct explanation *explanation, u32 number)
 {
 	u32 met = explanation->slots_met;
@@ -43,12 +36,16 @@ static __always_inline void record(struct explanation *explanation, u32 number)
 	}
 }
 
-/* Whether a slot has an action and has not expired. */
+/* Whether a slot has an action for what comes in: neither ACTION_NONE nor the last one, ACTION_OUT.
+ */
+static __always_inline int acts(u64 word)
+{
+	return ((word + 1) & WORD_ACTION) > 1;
+}
+
 static __always_inline int in_force(u64 word)
 {
-	u64 expires_ns = word & ~(u64)WORD_FLAGS;
-
-	return (word & WORD_ACTION) != ACTION_NONE && (!expires_ns || expires_ns > rules_ns());
+	return acts(word) && !has_expired(word);
 }
 
 /*

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Teaches the flow memory what goes out of an outside interface, at TC egress. It neither changes
- * nor drops packets: it always returns TC_ACT_UNSPEC, so that other programs there go on.
+ * What goes out of an outside interface, at TC egress: it teaches the flow memory. If a set lists
+ * its destination for that, it is dropped (outgoing.bpf.h); else it is left as it is, and other
+ * programs there get it.
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
  * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
@@ -12,11 +13,13 @@
 
 #include "fields.h"
 #include "values.h"
+#include "cells.h"
 #include "memory.h"
 #include "services.h"
 
 #define GO_ON	      (-1) /* TC_ACT_UNSPEC, and TCX_NEXT */
-#define HEADERS_BYTES 62   /* Ethernet, two tags, IPv6: what is parsed without a helper */
+#define KEPT_IN	      2	   /* TC_ACT_SHOT, and TCX_DROP */
+#define HEADERS_BYTES 78   /* Ethernet, four tags, PPPoE, IPv6: what is parsed without a helper */
 #define NTP	      123
 #define NTP_MODE      7
 #define NTP_SYMMETRIC 1
@@ -38,11 +41,10 @@ enum lesson {
 	LESSON_ACK,	/* proves something if the inside acknowledges more than before */
 };
 
-BPF_F_TABLE("array", u32, struct control, controls, 1, MMAPABLE);
+#include "table.bpf.h"
 
 BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
-
-VALUES(struct control, controls)
+BPF_PROG_ARRAY(leaving, LEAVING_MAX);
 
 /* Helper 39. */
 static long (*pull_data)(struct __sk_buff *ctx, u32 length) = (void *)39;
@@ -54,6 +56,7 @@ static __always_inline u64 rules_ns(void)
 	return tick_ns();
 }
 
+#include "outgoing.bpf.h"
 #include "flows.bpf.h"
 #include "answered.bpf.h"
 #include "quic.bpf.h"
@@ -256,7 +259,13 @@ static __always_inline void prove_by_tcp(struct control *control, struct packet 
 	remember_source(control, packet->family, packet->destination, what);
 }
 
-int teach(struct __sk_buff *ctx)
+static __always_inline void pull_headers(struct __sk_buff *ctx)
+{
+	if (ctx->data_end - ctx->data < HEADERS_BYTES && ctx->data_end - ctx->data < ctx->len)
+		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);
+}
+
+static __always_inline int learn(struct __sk_buff *ctx)
 {
 	u32 ports = 0;
 	struct transport head = {};
@@ -270,8 +279,7 @@ int teach(struct __sk_buff *ctx)
 	/* a packet that turns round here came from outside, and so did its addresses */
 	if (ctx->ingress_ifindex == ctx->ifindex)
 		return GO_ON;
-	if (ctx->data_end - ctx->data < HEADERS_BYTES && ctx->data_end - ctx->data < ctx->len)
-		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);
+	pull_headers(ctx);
 	if (parse(ctx, &packet))
 		return GO_ON;
 	lesson = lesson_of(ctx, &packet, &ports, &head);
@@ -295,4 +303,62 @@ int teach(struct __sk_buff *ctx)
 	if (packet.protocol == PROTOCOL_TCP)
 		count_taken_up(control, &packet, ports, hash, opening, unknown);
 	return GO_ON;
+}
+
+static __always_inline int learn_next(struct __sk_buff *ctx)
+{
+	leaving.call(ctx, LEAVING_LET_OUT);
+	return GO_ON;
+}
+
+/* The program that is attached; the look-up costs nothing where no set is asked about what goes
+ * out. */
+int teach(struct __sk_buff *ctx)
+{
+	if (controls_values()->outgoing)
+		leaving.call(ctx, LEAVING_LOOK_UP);
+	return learn(ctx);
+}
+
+/*
+ * The programs that it calls. They are programs of their own, because the verifier would explore
+ * each for every end of the one before.
+ */
+int outgoing(struct __sk_buff *ctx)
+{
+	struct control *control = controls_values();
+	u32 zero = 0;
+	struct search *search = searches.lookup(&zero);
+
+	if (!search || control->bypass)
+		return learn_next(ctx);
+	pull_headers(ctx);
+	judge(ctx, control, search);
+	if (search->sets_met)
+		leaving.call(ctx, LEAVING_TELL);
+	return search->kept_in ? KEPT_IN : learn_next(ctx);
+}
+
+/*
+ * Counts who sends to a set, except what an outsider can cause: answers, and packets that turn
+ * round here.
+ */
+int tell(struct __sk_buff *ctx)
+{
+	u32 ports = 0, zero = 0;
+	struct transport head = {};
+	struct packet packet;
+	struct search *search = searches.lookup(&zero);
+
+	if (!search)
+		return GO_ON;
+	if (ctx->ingress_ifindex != ctx->ifindex && !parse(ctx, &packet) &&
+	    lesson_of(ctx, &packet, &ports, &head) == LESSON_NEW)
+		count_met(ctx, search, 1);
+	return search->kept_in ? KEPT_IN : learn_next(ctx);
+}
+
+int let_out(struct __sk_buff *ctx)
+{
+	return learn(ctx);
 }

@@ -22,6 +22,7 @@
 #define NEVER  (~0U)		  /* in control.observed and control.captured */
 #define SPREAD 0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
 
+#include "table.bpf.h"
 #include "maps.bpf.h"
 
 /* Helper 188, Linux 5.18: the length of the whole frame, with the fragments of a jumbo frame. */
@@ -43,14 +44,6 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "source.bpf.h"
 #include "stages/monitor.bpf.h"
 #include "behind.bpf.h"
-
-static __always_inline u64 first_buffer(struct xdp_md *ctx)
-{
-	u64 bytes = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
-
-	asm volatile("" : "+r"(bytes)); /* computed here: live pointers would multiply the paths */
-	return bytes;
-}
 
 /* The initial state of every stage. */
 static __always_inline struct search begin(struct xdp_md *ctx, struct explanation *explanation)

@@ -27,7 +27,7 @@ class Entry:
     """
 
     network: Network
-    action: str  # drop, accept, protected, neighbour
+    action: str  # drop, accept, protected, neighbour; of a set also out
     state: str = "live"
     owner: str = ""
 
@@ -278,13 +278,51 @@ def neighbourly(packet: Packet) -> bool:
     return pair in ((67, 68), (547, 546)) or pair[1] in (3784, 3785, 4784)
 
 
+def leaves(
+    frame: bytes, entries: list[Entry], bypass: bool = False, layer: str = "ethernet"
+) -> tuple[bool, list[Entry]]:
+    """Whether a frame may go out, and the entries of out sets that it meets.
+
+    The fixed header of IP is enough to know.
+    """
+    met: list[Entry] = []
+    try:
+        kind, offset = LAYERS[layer](frame)
+    except Decided:
+        return True, met
+    data = frame[offset:]
+    if bypass or len(data) < {0x0800: 20, 0x86DD: 40}.get(kind, 1 << 16):
+        return True, met
+    if kind == 0x0800:
+        destination: Address = ipaddress.IPv4Address(data[16:20])
+    else:
+        destination = ipaddress.IPv6Address(data[24:40])
+    for entry in covering(destination, entries):
+        if entry.state == "expired" or entry.action == "drop" or entry.owner in owners(met):
+            continue
+        if entry.action == "out":
+            met.append(entry)
+        if entry.state == "live":
+            return entry.action != "out", met
+    return True, met
+
+
+def owners(met: list[Entry]) -> set[str]:
+    return {entry.owner for entry in met} - {""}
+
+
+def covering(address: Address, entries: list[Entry]) -> list[Entry]:
+    """The entries around an address, in their order of precedence."""
+    around = (e for e in entries if e.network.version == address.version and address in e.network)
+    return sorted(around, key=precedence)
+
+
 def by_source(packet: Packet, entries: list[Entry], met: list[Entry], port: Port) -> None:
     source, outside = packet.source, port.outside
     of_error = outside and side_of(source, port.sides) == "inside"  # nothing else gets here
-    covering = [e for e in entries if e.network.version == source.version and source in e.network]
     counted = set()
-    for entry in sorted(covering, key=precedence):
-        if entry.state == "expired" or entry.owner in counted:
+    for entry in covering(source, entries):
+        if entry.state == "expired" or entry.owner in counted or entry.action == "out":
             continue
         if outside and entry.action == "neighbour" and not neighbourly(packet):
             continue
@@ -302,4 +340,4 @@ def precedence(entry: Entry) -> tuple[int, int, str]:
     """Most specific first; on one prefix protection, the rule, sets that accept, sets that drop."""
     kind = ("protected", "neighbour", "", "accept", "drop")
     what = entry.action if entry.owner or entry.action in kind[:2] else ""
-    return -entry.network.prefixlen, kind.index(what), entry.owner
+    return -entry.network.prefixlen, kind.index("drop" if what == "out" else what), entry.owner

@@ -54,7 +54,7 @@ async def replace_set(
         changed=replaced.differs,
         dry_run=choices.dry_run,
         rejects=[RejectOut(**reject) for reject in prepared.listed.rejects],
-        warnings=changed.warnings,
+        warnings=changed.warnings + ctx.senders.gaps(changed.set),
         change=replaced.number,
     )
 

@@ -20,7 +20,7 @@ PART = "steps"
 HOT, WALK = "one source", "500,000 of a million sources"
 CLEAN = "a packet that passes"
 _LISTED = 1_000_000
-_MAIN, _SOURCE = "xdpctl.c", "source.bpf.h"
+_MAIN, _SOURCE, _TABLE = "xdpctl.c", "source.bpf.h", "table.bpf.h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,11 @@ _WITHOUT_EXIT = Change(
 )
 
 
-def _in_source(text: str, values: str) -> tuple[Change, ...]:
-    return _WITHOUT_EXIT, Change(_SOURCE, text, f"\t{_end(values, 'REASON_DROPPED')}")
+def _in_search(file: str, text: str, values: str) -> tuple[Change, ...]:
+    return _WITHOUT_EXIT, Change(file, text, f"\t{_end(values, 'REASON_DROPPED')}")
 
 
-_NEAR = (
-    "\tif (!bit_of(&near->front, address >> (32 - FRONT_UNITS_LOG2)))\n\t\treturn REASON_NO_RULE;\n"
-)
+_NEAR = "\tif (!is_near4(near, address))\n\t\treturn REASON_NO_RULE;\n"
 STEPS: dict[str, tuple[Change, ...]] = {
     "Ethernet header": (
         Change(
@@ -78,9 +76,12 @@ STEPS: dict[str, tuple[Change, ...]] = {
             f"\tif (family == 4) {_end(f'{_PARSED} search->bytes')}",
         ),
     ),
-    "something is listed near": _in_source(_NEAR, "address near"),
-    "exemptions": _in_source(_NEAR + "\tread_exemptions(ctx, search, packet);\n", "search->exempt"),
-    "the source's cell": _in_source(
+    "something is listed near": _in_search(_SOURCE, _NEAR, "address near"),
+    "exemptions": _in_search(
+        _SOURCE, _NEAR + "\tread_exemptions(ctx, search, packet);\n", "search->exempt"
+    ),
+    "the source's cell": _in_search(
+        _TABLE,
         "\tif (may_list4(control, near, address, 32))\n\t\tvalue = find4(control, address, 32);\n",
         "value",
     ),

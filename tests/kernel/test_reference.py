@@ -29,7 +29,7 @@ SIGNED = {Reason.ESTABLISHED, Reason.KNOWN, Reason.MATCHED, Reason.LIMITED, Reas
 SIGNED |= {Reason.CHALLENGED, Reason.ANSWERED}
 UNSENT = {Reason.NONE, Reason.BYPASS, Reason.FAULT} | SIGNED  # no packet of this test meets these
 KEPT = {"protected": PROTECTED, "neighbour": NEIGHBOUR}
-ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT}
+ACTIONS = {"drop": Action.DROP, "accept": Action.ACCEPT, "out": Action.OUT}
 
 
 def random_prefix(rng: random.Random, seeds: list[bytes]) -> Prefix:
@@ -57,7 +57,7 @@ def random_sets(rng: random.Random, seeds: list[bytes]) -> dict[int, list[refere
     for slot in rng.sample(
         (*range(ACCEPTING, ACCEPTING + 3), *range(DROPPING - 2, DROPPING + 1)), rng.randrange(4)
     ):
-        action = "accept" if slot < ACCEPTING + 32 else "drop"
+        action = "accept" if slot < ACCEPTING + 32 else rng.choice(("drop", "out"))
         state, owner = rng.choice(("live", "live", "monitor")), f"{slot:04}"
         prefixes = {random_prefix(rng, seeds) for _ in range(rng.randrange(12))}
         sets[slot] = [reference.Entry(ip_network(p), action, state, owner) for p in prefixes]

@@ -53,6 +53,8 @@ def test_the_teaching_program_leaves_room_too(pins: Pins, compiled: Compiled) ->
         teacher = loader.programs.teacher()
         assert teacher is not None
         assert 0 < programs.walked(teacher) < 0.3 * _BUDGET
+        (look_up,) = loader.programs._look_ups.values()
+        assert 0 < programs.walked(look_up) < 0.6 * _BUDGET
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])

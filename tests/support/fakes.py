@@ -26,6 +26,7 @@ from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.port import Datapath
+from xdpctl.datapath.senders import Sender
 from xdpctl.datapath.served import Counts, CountsOf, Service
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
@@ -172,6 +173,7 @@ class FakeDatapath:
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
         self.hit_values: dict[int, bytes] = {}
+        self.sent: list[Sender] = []
         self.statistics_values: dict[int, bytes] = {}
         self.connections: dict[int, list[tuple[bytes, int]]] = {}
         self.fail_after: int | None = None
@@ -208,6 +210,9 @@ class FakeDatapath:
             self.fail_after = 0 if self.stays_broken else None
             raise DatapathError(f"the kernel refused to write {write}: fake")
         self.fail_after -= 1
+
+    def senders(self) -> list[Sender]:
+        return self.sent
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         return [Hits.unpack(self.hit_values.get(number, bytes(Hits.size()))) for number in slots]
@@ -271,7 +276,7 @@ class FakeDatapath:
         self.hit_values[first] = hits.pack()
 
     def decide(self, address: bytes, now_ns: int) -> Reason:
-        """The verdict for a source, by the same search in these tables as bpf/source.bpf.h."""
+        """The verdict for a source, by the same search in these tables as bpf/table.bpf.h."""
         return search(self.source, self.control, address, now_ns)[0]
 
     def held(self) -> dict[str, Slot]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The filter's search in plain Python, on the same memory that the program reads.
 
-It reads only what bpf/source.bpf.h reads. So a missing bit in a filter, a cell in a wrong bucket
+It reads only what bpf/table.bpf.h reads. So a missing bit in a filter, a cell in a wrong bucket
 or a broken node has the same effect here as for a packet.
 """
 

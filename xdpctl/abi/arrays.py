@@ -33,7 +33,7 @@ CONTROL = np.dtype(
         ("epoch", "u4"),
         ("challenging", "u4"),
         ("filled", "u4"),
-        ("unused", "u4"),
+        ("outgoing", "u4"),
         ("fleet_ports", ">u2", FLEET_PORTS),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),
@@ -94,6 +94,17 @@ RATE = np.dtype(
         ("destination6", "u8", 2),
         ("salt", "u4"),
         ("final", "u4"),
+    ]
+)
+SENDER_KEY = np.dtype([("address", "u1", 16), ("family", "u4"), ("slot", "u4")])
+SENDER = np.dtype(
+    [
+        ("packets", "u8"),
+        ("bytes", "u8"),
+        ("last_ns", "u8"),
+        ("destination", "u1", 16),
+        ("mac", "u1", 6),
+        ("unused", "u1", 2),
     ]
 )
 RECORDED = np.dtype([("ns", "u8"), ("bytes", "u8")])

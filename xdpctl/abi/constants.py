@@ -18,6 +18,7 @@ class Action(IntEnum):
     CHALLENGE = 4
     COOKIES = 5
     CHALLENGE_UDP = 6
+    OUT = 7
 
 
 class Spare(IntEnum):
@@ -184,6 +185,14 @@ class Stage(IntEnum):
     MONITOR = 4
     ANSWER = 5
     QUIC = 6
+
+
+class Leaving(IntEnum):
+    """The programs that the one at TC egress tail-calls."""
+
+    LOOK_UP = 0
+    TELL = 1
+    LET_OUT = 2
 
 
 class ModuleVerdict(IntEnum):

@@ -67,7 +67,8 @@ def _entry(entry: dict[str, Any]) -> str:
     owner = f"protected: {escape(entry['protected'] or '')}"
     if entry["rule"] or entry["set"]:
         name = f"rule {entry['rule']}" if entry["rule"] else f"set {entry['set']}"
-        owner = f"{output.coloured(entry['action'])}, {entry['mode']}, {name}"
+        out = " out" if entry["out"] else ""
+        owner = f"{output.coloured(entry['action'])}{out}, {entry['mode']}, {name}"
     spared = "" if entry["applied"] else " (not applied: protected)"
     return f"{entry['prefix']:<20} {owner}{spared}"
 

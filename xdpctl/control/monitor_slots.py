@@ -48,7 +48,7 @@ class MonitorSlots:
         state = self._state
         rules = (s for s in state.matches.values() if s.mode is Mode.MONITOR)
         yield from ((rule.slot, rule.id) for rule in rules)
-        sets = (s for s in state.sets.values() if s.mode is Mode.MONITOR)
+        sets = (s for s in state.sets.values() if s.mode is Mode.MONITOR and not s.out)
         yield from ((source_set.slot, source_set.name) for source_set in sets)
         for source in state.monitored:
             slot = state.image.entries.get(source, SlotNumber.NONE)

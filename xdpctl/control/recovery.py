@@ -130,12 +130,14 @@ def _rule(image: Image, source: Prefix, slot: int, created_at: float) -> Rule | 
 
 def _set(image: Image, name: str, slot: int, created_at: float) -> SourceSet | None:
     word = Slot.unpack(image.slots[slot])
-    if word.action not in _ACTIONS:
+    out = word.action is WireAction.OUT
+    if word.action not in _ACTIONS and not out:
         return None
     return SourceSet(
         name=name,
         slot=slot,
-        action=_ACTIONS[word.action],
+        action=Action.DROP if out else _ACTIONS[word.action],
+        out=out,
         mode=mode_of(word),
         spare=spare_of(word),
         reason=_REASON,

@@ -58,7 +58,9 @@ def _from(source: Prefix, to: Prefix) -> Iterator[bytes]:
 
 
 def _of_sets(state: State) -> Iterator[Prefix]:
-    sets = [keys for by_family in list(state.image.sets.values()) for keys in by_family.items()]
+    out = {source_set.slot for source_set in list(state.sets.values()) if source_set.out}
+    comes_in = [by_family for slot, by_family in list(state.image.sets.items()) if slot not in out]
+    sets = [keys for by_family in comes_in for keys in by_family.items()]
     for family, keys in sets:
         many = min(len(keys), max(1, _OF_SETS // len(sets)))
         chosen = sorted(random.sample(range(len(keys)), many))

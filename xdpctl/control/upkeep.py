@@ -136,6 +136,8 @@ class Upkeep:
             yield
         if wrong or not self._committer.match_sync.agrees():
             self._repair()
+        if self._committer.datapath.source.note_outgoing():
+            self._repaired(["whether a set is about what goes out"])
         if self._committer.datapath.sides.bring(state.sides):
             self._repaired(["sides of outside interfaces"])
 

@@ -45,5 +45,6 @@ def spare_of(word: Slot) -> Spare:
 
 def word(source_set: SourceSet) -> bytes:
     """The value of a set's slot, as the kernel reads it."""
-    action, spare = source_set.action, spares(source_set.spare, source_set.action)
-    return own_slot(ACTIONS[action], MODES[source_set.mode], 0, spare).value
+    action = WireAction.OUT if source_set.out else ACTIONS[source_set.action]
+    spare = spares(source_set.spare, source_set.action)
+    return own_slot(action, MODES[source_set.mode], 0, spare).value

@@ -2,7 +2,7 @@
 """The datapath on pinned maps; it needs neither root nor bcc, only permission to open the pins."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 
@@ -21,6 +21,8 @@ from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MAPS as MATCH_MAPS
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
+from xdpctl.datapath.senders import SLOT_AT, Sender
+from xdpctl.datapath.senders import read as read_senders
 from xdpctl.datapath.served import CountsOf, PinnedServed
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
 from xdpctl.datapath.tables.sides import TRIES, SideTable
@@ -52,7 +54,7 @@ _FLOWS = (
     ),
     *("answered", "fragments", "challenges", "challenge_counts"),
 )
-_STATISTICS = ("statistics", "connections")
+_STATISTICS = ("statistics", "connections", "senders")
 _OTHERS = (
     *TRIES,
     "hits",
@@ -139,6 +141,17 @@ class PinnedDatapath:
             done = hits.put_many(b"".join(keys), value * len(keys), len(keys))
         for key in keys[done:]:
             hits.put(key, value)
+        if any(slot < SlotNumber.FIRST for slot in slots):
+            self._forget_senders({slot.to_bytes(4, "little") for slot in slots})
+
+    def _forget_senders(self, slots: Container[bytes]) -> None:
+        for key, _ in list(self._maps["senders"].items()):
+            if key[SLOT_AT:] in slots:
+                self._maps["senders"].delete(key)
+
+    def senders(self) -> list[Sender]:
+        with _of("senders"):
+            return list(read_senders(self._maps["senders"].items()))
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         table, wanted = self._maps["hits"], list(slots)

@@ -12,6 +12,7 @@ from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
+from xdpctl.datapath.senders import Sender
 from xdpctl.datapath.served import CountsOf
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
@@ -96,6 +97,10 @@ class Datapath(Protocol):
 
     def statistics(self, slot: int) -> MonitorStatistics | None:
         """What the slot would have hit; None if it has no monitor statistics."""
+        ...
+
+    def senders(self) -> list[Sender]:
+        """Who inside sends to the prefixes of out sets."""
         ...
 
     def lost(self) -> int:

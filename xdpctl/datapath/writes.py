@@ -58,8 +58,7 @@ def make(source: SourceTable, writes: Iterable[Write], zero: Callable[[list[int]
         run = list(group)
         match run[0]:
             case Word():
-                for slot, value in run:  # type: ignore[misc]
-                    source.words[slot] = int.from_bytes(value, "little")
+                source.write_words((slot, int.from_bytes(value, "little")) for slot, value in run)  # type: ignore[misc]
             case Zero():
                 zero([write.slot for write in run])  # type: ignore[union-attr]
             case PointAt(prefix):

@@ -28,6 +28,7 @@ class Choices:
     action: Action | None
     mode: Mode | None
     spare: Spare | None
+    out: bool | None
     reason: str | None
     options: Options
     force: bool
@@ -101,6 +102,7 @@ class Replacement:
             action=choices.action,
             mode=choices.mode,
             spare=choices.spare,
+            out=choices.out,
             reason=choices.reason,
             feed=feed,
             options=choices.options,

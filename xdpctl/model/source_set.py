@@ -52,13 +52,18 @@ DEFAULT = Options()
 
 
 class SourceSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A set without its entries. `report` has the numbers of its last change."""
+    """A set without its entries. `report` has the numbers of its last change.
+
+    With `out`, it is about the destinations of what goes out, instead of the sources of what comes
+    in.
+    """
 
     name: str
     slot: int
     action: Action = Action.DROP
     mode: Mode = Mode.ENFORCE
     spare: Spare = Spare.NONE
+    out: bool = False
     origin: str = OPERATOR
     reason: str = ""
     created_at: float = 0.0
@@ -72,6 +77,10 @@ class SourceSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise RuleError(f"a set cannot {self.action}", "action", "give drop or accept")
         if self.spare is Spare.TRIAL:
             raise RuleError("a set cannot be tried", "spare", 'give "known" (--spare known)')
+        if self.out and self.action is not Action.DROP:
+            raise RuleError(f"an out set cannot {self.action}", "action", "give drop")
+        if self.out and self.spare is not Spare.NONE:
+            raise RuleError("an out set spares nobody", "spare", 'give "none"')
         check_name(self.name, "name")
         check_reason(self.reason)
 

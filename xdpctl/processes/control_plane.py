@@ -55,6 +55,7 @@ from xdpctl.watch.flows import FlowWatch
 from xdpctl.watch.loader_report import LoaderFile, TakenOff
 from xdpctl.watch.peering import Peering
 from xdpctl.watch.reverse_dns import ReverseDns
+from xdpctl.watch.senders import SenderWatch
 from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.uplinks import UplinkWatch
 
@@ -105,6 +106,7 @@ class ControlPlane:
         self.places = Places(self.geo_databases.readable)
         self.captures = Captures(datapath)
         self.lists = add(ListWatch(self.controller, self.sampler.last))
+        self.senders = add(SenderWatch(self.controller, self.loader.ports))
 
     def _add_record(self) -> None:
         """Add the parts that record what was observed."""

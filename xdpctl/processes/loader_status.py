@@ -83,7 +83,7 @@ class Status:
                 self._before = {}
             protect = {str(p): why for p, why in sorted(neighbours.to_protect().items())}
             self._protect = {**self._before, **protect}
-        names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not")
+        names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not", "mac")
         ports = {
             port.name: {name: getattr(port, name) for name in names}
             for port in self._loader.ports.values()

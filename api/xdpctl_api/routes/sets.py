@@ -34,7 +34,7 @@ from xdpctl_api.set_replacement import JSON, replace_set
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import TopEntry, TopOut, TopSource, statistics_out
 from xdpctl_api.shapes.set_requests import ListQuery, SetChange
-from xdpctl_api.shapes.sets import SetAnswer, SetList, SetOut, set_out
+from xdpctl_api.shapes.sets import SetAnswer, SetList, SetOut, senders_out, set_out
 
 router = APIRouter(prefix="/v1/sets", tags=["sets"])
 _TEXT = {"schema": {"type": "string", "format": "binary"}}
@@ -68,7 +68,11 @@ async def read_set(name: str, who: Viewer, ctx: Ctx, response: Response) -> SetO
     response.headers.update({"ETag": f'"{source_set.etag}"', "Cache-Control": "no-store"})
     monitored = source_set.mode is Mode.MONITOR
     statistics = ctx.controller.datapath.statistics(source_set.slot) if monitored else None
-    return SetOut(**set_out(ctx, source_set), statistics=statistics_out(ctx.controller, statistics))
+    return SetOut(
+        **set_out(ctx, source_set),
+        statistics=statistics_out(ctx.controller, statistics),
+        senders=await asyncio.to_thread(senders_out, ctx, source_set),
+    )
 
 
 @router.get(
@@ -185,7 +189,7 @@ async def refresh_set(name: str, who: Operator, ctx: Ctx, force: bool = False) -
     )
 
 
-@router.get("/{name}/top", responses=refusals(NotFoundError, ConflictError, BusyError))
+@router.get("/{name}/top", responses=refusals(RuleError, NotFoundError, ConflictError, BusyError))
 async def top_entries(
     name: str,
     who: Viewer,
@@ -198,6 +202,12 @@ async def top_entries(
     if every & (every - 1):
         raise RuleError(f"{every} is not a power of two", "every", "give 1, 2, 4, 8, ... 65536")
     source_set = _find(ctx, name)
+    if source_set.out:
+        raise RuleError(
+            f"outgoing packets are not sampled, and {name} is an out set",
+            "name",
+            "GET the set: `senders` says who sends to it (xdpctl set list NAME)",
+        )
     entries = ctx.controller.state.entries.get(name, NOTHING)
     datapath = ctx.controller.datapath
     watching = ctx.pools.watches.start(

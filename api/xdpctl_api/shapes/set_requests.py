@@ -46,6 +46,11 @@ class SetChoices(Strict):
         "established: only packets of these connections pass. Default: unchanged; for a new set "
         "none, and known for a feed that drops",
     )
+    out: bool | None = Field(
+        default=None,
+        description="Whether it drops what goes out to its prefixes, instead of what comes in from "
+        "them; cannot be changed. Default: unchanged, or false for a new set",
+    )
     reason: str | None = Field(default=None, description="Default: unchanged")
     allow_private: bool = Field(
         default=False, description="Keep private and special-purpose prefixes (RFC 6890)"
@@ -76,6 +81,7 @@ class SetChoices(Strict):
             action=self.action,
             mode=self.mode,
             spare=self.spare,
+            out=self.out,
             reason=self.reason,
             options=self.options,
             force=self.force,

@@ -17,6 +17,8 @@ from xdpctl_api.shapes.fleet import WhereOut, absent
 from xdpctl_api.shapes.imports import RejectOut
 from xdpctl_api.shapes.monitor import StatisticsOut
 
+_SENDERS = 1000  # in an answer
+
 
 class FeedOut(BaseModel):
     """A feed, and the result of its last fetches."""
@@ -58,10 +60,25 @@ class SparedOut(BaseModel):
     examples: list[str] = Field(description="The sources with the most packets")
 
 
+class InsideSenderOut(BaseModel):
+    """An address inside that sends to an out set, so far."""
+
+    address: str
+    mac: str = Field(
+        description="The MAC address of its frames, its own or a router's; empty if not known"
+    )
+    destination: str = Field(description="Where its last packet went")
+    packets: int
+    bytes: int
+
+
 class SetOut(BaseModel):
     """A set with its counters; `applied` excludes entries in protected prefixes."""
 
     name: str
+    out: bool = Field(
+        description="Whether it is about what goes out to its prefixes, instead of what comes in"
+    )
     action: Action
     mode: Mode
     spare: Spare
@@ -83,7 +100,13 @@ class SetOut(BaseModel):
     )
     etag: str
     statistics: StatisticsOut | None = Field(
-        default=None, description="What the set would have hit, in monitor mode; not in lists"
+        default=None,
+        description="What the set would have hit, in monitor mode; not in lists, and not of what "
+        "goes out",
+    )
+    senders: list[InsideSenderOut] | None = Field(
+        default=None,
+        description="Who inside sends to an out set: the last 1000, the newest first; not in lists",
     )
 
 
@@ -119,6 +142,7 @@ def set_out(
     )
     return {
         "name": source_set.name,
+        "out": source_set.out,
         "action": source_set.action,
         "mode": source_set.mode,
         "spare": source_set.spare,
@@ -137,6 +161,22 @@ def set_out(
         "spared": _spared_out(ctx.lists.found.get(source_set.name)),
         "etag": source_set.etag,
     }
+
+
+def senders_out(ctx: ControlPlane, source_set: SourceSet) -> list[InsideSenderOut] | None:
+    """Who inside sends to an out set; None for another set."""
+    if not source_set.out:
+        return None
+    return [
+        InsideSenderOut(
+            address=text_of(sender.address),
+            mac=sender.mac,
+            destination=text_of(sender.destination),
+            packets=sender.packets,
+            bytes=sender.bytes,
+        )
+        for sender in ctx.senders.of(source_set)[:_SENDERS]
+    ]
 
 
 def _spared_out(spared: Spared | None) -> SparedOut | None:

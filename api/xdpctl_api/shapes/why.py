@@ -17,6 +17,7 @@ class EntryOut(BaseModel):
     mode: Mode
     rule: str | None
     set: str | None
+    out: bool = Field(description="Whether it is about what goes out to the address")
     protected: str | None = Field(description="Why it is protected")
     applied: bool = Field(
         description="False: listed, but not applied because the prefix is protected"
@@ -38,7 +39,10 @@ class AnswerOut(BaseModel):
 
 
 class WhyOut(BaseModel):
-    """What is known of an address. `covering` is in the order of evaluation."""
+    """What is known of an address.
+
+    `covering` is in the order of evaluation; the entries about what goes out come last.
+    """
 
     address: str
     sentence: str = Field(description="What to tell somebody at this address who cannot get in")

@@ -264,6 +264,9 @@ def test_known_flows_stay_known_if_their_memory_means_the_same(
     before = map_ids(first.pins), first._maps.control["seeds"].tolist()
     second = loaders.enter_context(closing(start(host, pins, LARGER, FLOWS)))
     assert (map_ids(second.pins), second._maps.control["seeds"].tolist()) == before
+    theirs = programs.info(first.programs.teacher() or 0).id
+    assert teachers(host) == [theirs], "its out sets hold until this one has them"
+    assert second.ports["in0"].teaches == "an earlier filter"
     fill(second)
     host.call(second.reconcile)
     assert filters(host, second)

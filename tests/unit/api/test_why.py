@@ -233,8 +233,8 @@ def test_metrics_include_sets_and_tables(api: Api) -> None:
         for sample in family.samples
     }
     bad, good = ("bad",), ("good",)
-    assert samples["xdpctl_set_info", "drop", "enforce", "bad"] == 1
-    assert samples["xdpctl_set_info", "accept", "monitor", "good"] == 1
+    assert samples["xdpctl_set_info", "drop", "in", "enforce", "bad"] == 1
+    assert samples["xdpctl_set_info", "accept", "in", "monitor", "good"] == 1
     assert samples["xdpctl_set_entries", *bad] == 2
     assert samples["xdpctl_set_entries", *good] == 1
     assert samples["xdpctl_set_packets_total", *bad] == 23

@@ -21,7 +21,7 @@ FEED = {
 }
 SET: dict[str, Any] = {
     **{"name": "bad", "action": "drop", "mode": "enforce", "origin": "operator"},
-    **{"spare": "none", "spared": None},
+    **{"spare": "none", "spared": None, "out": False, "senders": None},
     **{"reason": "see [/24] and [ticket]", "slot": 65, "feed": None, "options": {}},
     **{"entries": {"ipv4": 12_345, "ipv6": 6}, "applied": {"ipv4": 12_344, "ipv6": 6}},
     **{"created_at": "2026-11-24T00:00:00Z", "changed_at": "2026-11-25T00:00:00Z"},
@@ -266,3 +266,37 @@ def test_a_refusal_prints_its_fix_and_exits_with_1(api: Api, run: Run, file: Pat
     code, out, err = run("set", "put", "bad", str(file))
     assert (code, out) == (1, "")
     assert "fix: give --force\n" in err
+
+
+OUT = {**SET, "name": "c2", "out": True, "mode": "monitor", "statistics": None, "senders": []}
+
+
+def test_an_out_set_is_put_and_shown_with_its_direction_and_who_sends(
+    api: Api, run: Run, file: Path
+) -> None:
+    api.answers["PUT", "/v1/sets/c2"] = {**PUT, **OUT}
+    code, out, _ = run("set", "put", "c2", str(file), "--out")
+    assert (code, api.calls[0][2]["params"]["out"]) == (0, True)
+    assert out.startswith("created: drop out c2 (monitor: counts only), ")
+    api.answers["GET", "/v1/sets/c2"] = OUT
+    _, out, _ = run("set", "list", "c2")
+    assert "drop out, monitor" in out
+    assert "nobody so far" in out
+    assert "no statistics" not in out
+    senders = [
+        {"address": f"10.0.0.{n}", "mac": "02:00:00:00:00:07" if n == 7 else "", "packets": n,
+         "bytes": 60, "destination": "45.0.0.1"}
+        for n in range(7, 30)
+    ]  # fmt: skip
+    api.answers["GET", "/v1/sets/c2"] = {**OUT, "senders": senders}
+    _, out, _ = run("set", "list", "c2")
+    assert "10.0.0.7 at 02:00:00:00:00:07: 7 packets, the last one to 45.0.0.1" in out
+    assert "10.0.0.8: 8 packets" in out
+    assert "3 more addresses" in out
+
+
+def test_the_direction_of_an_existing_set_is_not_given_again(api: Api, run: Run) -> None:
+    code, _, err = run("set", "put", "c2", "--out", "--enforce")
+    assert code == 2
+    assert "leave out --out" in err
+    assert not api.calls

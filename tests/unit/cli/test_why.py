@@ -122,7 +122,7 @@ PLACE: dict[str, Any] = {
 
 
 def covering(prefix: str, **whose: Any) -> dict[str, Any]:
-    nobody = {"rule": None, "set": None, "protected": None, "applied": True}
+    nobody = {"rule": None, "set": None, "protected": None, "applied": True, "out": False}
     return {"prefix": prefix, "action": "drop", "mode": "enforce", **nobody, **whose}
 
 

@@ -79,6 +79,14 @@ SpareOption = Annotated[
         "none. Default: none, and known for a new feed that drops.",
     ),
 ]
+OutOption = Annotated[
+    bool,
+    typer.Option(
+        "--out",
+        help="Drop what goes out to the prefixes, instead of what comes in from them; needs an "
+        "outside interface.",
+    ),
+]
 ListFile = Annotated[
     Path | None, typer.Argument(help="File with the list; - for standard input.", allow_dash=True)
 ]
@@ -101,10 +109,11 @@ def choose(
     force: bool,
     dry_run: bool,
     spare: Spare | None = None,
+    out: bool = False,
 ) -> dict[str, Any]:
     """The options that were given, as parameters of the API."""
     mode = None if monitor is None else "monitor" if monitor else "enforce"
     values = {"action": action and action.value, "mode": mode, "reason": reason}
     values["spare"] = spare and spare.value
-    flags = {"force": force or None, "dry_run": dry_run or None}
+    flags = {"force": force or None, "dry_run": dry_run or None, "out": out or None}
     return {key: value for key, value in {**values, **flags}.items() if value is not None}

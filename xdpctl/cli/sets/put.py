@@ -12,7 +12,7 @@ from xdpctl.base.units import si
 from xdpctl.cli import options, output
 from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant
-from xdpctl.cli.sets import geo
+from xdpctl.cli.sets import geo, shown
 from xdpctl.cli.sets.choices import (
     ActionOption,
     Aggregate,
@@ -27,6 +27,7 @@ from xdpctl.cli.sets.choices import (
     ListFile,
     Monitor,
     Name,
+    OutOption,
     Reason,
     Refresh,
     SpareOption,
@@ -52,6 +53,7 @@ def put(
     monitor: Monitor = None,
     reason: Reason = None,
     spare: SpareOption = None,
+    out: OutOption = False,
     format: FormatOption = FeedFormat.AUTO,
     column: Column = "",
     country: geo.Countries = None,
@@ -69,9 +71,10 @@ def put(
 ) -> None:
     """Create a set, or replace the list of an existing one, without a gap in filtering.
 
-    An existing set keeps its action, mode and reason where they are not given. Its feed is removed
-    unless it is given again. Without a list, only the mode, the reason, what it spares or --refresh
-    of an existing set is changed. Countries and networks are read from a database on this machine.
+    An existing set keeps its action, mode and reason where they are not given, and its direction.
+    Its feed is removed unless it is given again. Without a list, only the mode, the reason, what it
+    spares or --refresh of an existing set is changed. Countries and networks are read from a
+    database on this machine.
 
     Example: xdpctl set put drop --url https://www.spamhaus.org/drop/drop_v4.json --refresh 12h
     """
@@ -88,7 +91,7 @@ def put(
         "widen_ipv6": widen_ipv6,
         "at_most": at_most,
     }
-    choices = choose(action, monitor, reason, force, dry_run, spare)
+    choices = choose(action, monitor, reason, force, dry_run, spare, out)
     choices |= {key: value for key, value in shaping.items() if value}
     kind = {"format": format.value} | ({"column": column} if column else {})
     if not lists:
@@ -125,6 +128,8 @@ def _check_places(places: bool, of_places: bool, of_lists: bool) -> None:
 
 def _change(context: typer.Context, name: str, changes: dict[str, Any], form: Format) -> None:
     """Change a set, and keep its entries."""
+    if "out" in changes:
+        raise typer.BadParameter("an existing set keeps its direction: leave out --out")
     if unchangeable := changes.keys() - {"mode", "reason", "spare", "refresh", "force"}:
         options_ = ", ".join(f"--{each.replace('_', '-')}" for each in sorted(unchangeable))
         raise typer.BadParameter(f"{options_} needs a list: give one of {_LISTS}")
@@ -193,7 +198,7 @@ def print_result(result: dict[str, Any]) -> None:
     verb += "created" if result["created"] else "replaced" if result["changed"] else "unchanged"
     mode = " (monitor: counts only)" if result["mode"] == "monitor" else ""
     output.out.print(
-        f"{verb}: {output.coloured(result['action'])} {result['name']}{mode}, "
+        f"{verb}: {shown.action(result)} {result['name']}{mode}, "
         f"{output.plural(report['entries'], 'entry', 'entries')}: "
         f"{report['added']:,} added, {report['removed']:,} removed"
         + ("" if result["dry_run"] or not result["changed"] else output.afterwards(result))

@@ -11,7 +11,7 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules import meant, statistics
 from xdpctl.cli.sets.choices import Force, Name
 from xdpctl.cli.sets.put import print_result, put
-from xdpctl.cli.sets.shown import fields, summary
+from xdpctl.cli.sets.shown import action, fields, summary
 from xdpctl.client import SLOW_SECONDS, path
 from xdpctl.model.names import check_name
 
@@ -75,7 +75,8 @@ def list_sets(
         _top(client.call("GET", f"{where}/top", seconds=wait, params=query), every, form)
     elif not printed(record := client.call("GET", where), form):
         output.fields(fields(record))
-        statistics.details(record)
+        if not record["out"]:
+            statistics.details(record)
     return None
 
 
@@ -134,4 +135,4 @@ def remove(
     if printed(record, form):
         return
     hits = f"{si(record['packets'])} packets"
-    output.out.print(f"removed: {record['action']} {record['name']}; it had hit {hits}")
+    output.out.print(f"removed: {action(record)} {record['name']}; it had hit {hits}")

@@ -55,13 +55,29 @@ def cuts(
     of_entry: Callable[[MatchingEntry], Does],
     of_match: Callable[[Rule], Does],
 ) -> list[Cut]:
-    """All times from now on for which an address is dropped, in order."""
-    decide = [entry for entry in covering(draft, address) if entry.decides]
-    entries = [(entry, does) for entry in decide if (does := of_entry(entry)) is not Does.NOTHING]
+    """All times from now on for which what an address sends, or is sent, is dropped, in order."""
     matches = draft.matches().values()
     rules = [(rule, does) for rule in matches if (does := of_match(rule)) is not Does.NOTHING]
     rules.sort(key=lambda pair: pair[0].order)
-    now = draft.now.ns
+    dropped = _dropped(draft.now.ns, _entries(draft, address, False, of_entry), rules)
+    if any(source_set.out for source_set in draft.all_sets()):
+        dropped += _dropped(draft.now.ns, _entries(draft, address, True, of_entry), [])
+    return sorted(dropped, key=lambda cut: cut.start)
+
+
+def _entries(
+    draft: Draft, address: Prefix, out: bool, of_entry: Callable[[MatchingEntry], Does]
+) -> list[tuple[MatchingEntry, Does]]:
+    """The entries that decide about an address in one direction, and what they do."""
+    decide = [entry for entry in covering(draft, address, out) if entry.decides]
+    return [(entry, does) for entry in decide if (does := of_entry(entry)) is not Does.NOTHING]
+
+
+def _dropped(
+    now: int,
+    entries: Sequence[tuple[MatchingEntry, Does]],
+    rules: Sequence[tuple[Rule, Does]],
+) -> list[Cut]:
     dropped: list[Cut] = []
     kept: Cause | None = None
     ends = {*(_end(entry) for entry, _ in entries), *(_end(rule) for rule, _ in rules)} - {NEVER}

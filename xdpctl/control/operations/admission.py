@@ -89,7 +89,7 @@ def _refuse_outranking(draft: Draft, rule: Rule) -> None:
         return
     if rule.mode is Mode.MONITOR:
         return
-    for entry in covering(draft, source):
+    for entry in (*covering(draft, source), *covering(draft, source, out=True)):
         drops = entry.action is Action.DROP and entry.mode is Mode.ENFORCE
         if drops and (entry.set or _of_operator(entry.rule)):
             raise ConflictError(

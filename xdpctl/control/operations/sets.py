@@ -28,9 +28,9 @@ from xdpctl.model.source_set import DEFAULT, Entries, FeedSource, Options, Sourc
 class SetRequest:
     """A request to put a set; `counts` has the numbers from reading and screening its list.
 
-    A field that is None keeps the set's current value. By default, a new set drops, is enforced,
-    has no reason and spares nobody. A feed that drops spares known flows, since nobody reviews
-    its next list.
+    A field that is None keeps the set's current value. By default, a new set drops what comes in,
+    is enforced, has no reason and spares nobody. A feed that drops spares known flows, since nobody
+    reviews its next list.
     """
 
     name: str
@@ -38,6 +38,7 @@ class SetRequest:
     action: Action | None = None
     mode: Mode | None = None
     spare: Spare | None = None
+    out: bool | None = None
     reason: str | None = None
     feed: FeedSource | None = None
     options: Options = DEFAULT
@@ -135,16 +136,26 @@ def put(draft: Draft, ask: SetRequest, caller: Caller, etag: str | None = None) 
     )
     draft.put_set(changed, ask.entries)
     detail = {"action": changed.action.value, "mode": changed.mode.value, **changed.report}
+    detail |= {"out": True} if changed.out else {}
     draft.note(caller.name, "set.change" if standing else "set.add", changed.name, **detail)
     return Changed(changed, standing is None, _warnings(standing, changed))
 
 
 def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
-    """Action, mode, spare and reason: from the request, else from the current set."""
+    """Action, direction, mode, spare and reason: from the request, else from the current set."""
     action, mode, spare, reason = Action.DROP, Mode.ENFORCE, Spare.NONE, ""
+    out = bool(ask.out)
     if standing:
         action, mode, reason = standing.action, standing.mode, standing.reason
         spare = standing.spare
+        if ask.out not in (None, standing.out):
+            raise ConflictError(
+                f"the set {ask.name} exists and is about what "
+                f"{'goes out' if standing.out else 'comes in'}",
+                "out",
+                "use another name, or remove it first",
+            )
+        out = standing.out
     if standing and ask.action not in (None, action) and not ask.force:
         raise ConflictError(
             f"the set {ask.name} exists and {action}s; it would {ask.action} from now on",
@@ -152,13 +163,13 @@ def _chosen(ask: SetRequest, standing: SourceSet | None) -> dict[str, Any]:
             "give force (--force) if that is intended, or use another name",
         )
     action = ask.action or action
-    if standing is None and ask.feed and action is Action.DROP:
+    if standing is None and ask.feed and action is Action.DROP and not out:
         spare = Spare.KNOWN
     if ask.counts and ("too_wide" in ask.counts) is not (action is Action.DROP):  # screened or not
         raise StaleError("the set's action changed while its list was read; put it again")
     reason = reason if ask.reason is None else ask.reason
     chosen = {"mode": ask.mode or mode, "spare": ask.spare or spare}
-    return {"action": action, **chosen, "reason": reason}
+    return {"action": action, "out": out, **chosen, "reason": reason}
 
 
 def _warnings(before: SourceSet | None, after: SourceSet) -> list[str]:
@@ -198,6 +209,6 @@ def remove(
     _check_etag(removed, etag)
     entries = count(draft.entries_of(name))
     draft.remove_set(name)
-    action = removed.action.value
-    draft.note(caller.name, "set.remove", name, entries=entries, action=action, **hits)
+    detail = {"action": removed.action.value, **({"out": True} if removed.out else {})}
+    draft.note(caller.name, "set.remove", name, entries=entries, **detail, **hits)
     return removed

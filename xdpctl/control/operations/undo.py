@@ -161,6 +161,7 @@ def _asked(source_set: SourceSet) -> tuple[object, ...]:
         source_set.action,
         source_set.mode,
         source_set.spare,
+        source_set.out,
         source_set.origin,
         source_set.reason,
         source_set.options,

@@ -52,9 +52,14 @@ class MatchingEntry:
         return str(self.prefix)
 
 
-def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
-    """Every live entry that covers all of `source`, in the order of the kernel's lookup."""
+def covering(draft: Draft, source: Prefix, out: bool = False) -> Iterator[MatchingEntry]:
+    """Every live entry that covers all of `source`, in the order of the kernel's lookup.
+
+    With `out`, those that are asked about what goes out to it: all that accept, and the sets of
+    what goes out.
+    """
     sets = sorted(draft.all_sets(), key=lambda source_set: source_set.slot)
+    sets = [one for one in sets if one.out is out or (out and one.action is Action.ACCEPT)]
     protection = draft.state.protection
     lengths = draft.counts.lengths(source) | {*protection.lengths(source)}
     if sets:
@@ -68,7 +73,7 @@ def covering(draft: Draft, source: Prefix) -> Iterator[MatchingEntry]:
         if prefix in protection.why:
             yield MatchingEntry(prefix, protected=protection.why[prefix])
         rule = draft.standing(prefix)
-        if rule:
+        if rule and (rule.action is Action.ACCEPT or not out):
             yield MatchingEntry(prefix, rule=rule, applied=not draft.state.suspended(rule))
         for source_set, hit in zip(sets, hits, strict=True):
             if hit[at]:

@@ -43,6 +43,7 @@ class Pins:
         self.explain_dir = self.root / "explain"
         self.ports_dir = self.root / "ports"
         self.modules_dir = self.root / "modules"
+        self.egress_dir = self.root / "egress"
         self.lock_dir = directory / "loader"  # only root may open it, so only root can lock it
         self.behind_dir = directory / "behind"  # other tools' programs, of all filters
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program at TC egress of outside interfaces, which records what goes out in the flow memory.
 
+It also drops what goes out to the prefixes of sets for that, by other programs that it tail-calls.
+
 It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc. It runs before
 other programs, which still run after it. Like the filter, it outlives this process.
 """
@@ -10,11 +12,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from xdpctl.abi.constants import Leaving
 from xdpctl.datapath.bpf import programs
 from xdpctl.datapath.loader import clsact
 from xdpctl.errors import AttachError
 
 NAME = "teach"
+LOOK_UP = "outgoing"  # it asks the table of the filter in force
+STAGES: dict[Leaving, str] = {Leaving.TELL: "tell", Leaving.LET_OUT: "let_out"}
+PROGRAMS = (NAME, LOOK_UP, *STAGES.values())
+LEAVING, SEARCHES = "leaving", "searches"  # the maps that only these programs use
 _WITHOUT_TCX = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
@@ -97,16 +104,30 @@ def _told(means: str, present: list[int], ours: int) -> str:
     return f"{means}, program {present.index(ours) + 1} of {len(present)}"
 
 
+def ids(ifindex: int, memories_id: int) -> set[int]:
+    """The ids of our programs on an interface."""
+    with _refusals():
+        by_clsact = _ours_by_clsact(ifindex, memories_id)
+        return {*_ours_by_tcx(ifindex, memories_id), *(one.program_id for one in by_clsact)}
+
+
 def detach(ifindex: int, memories_id: int) -> bool:
     """Detach our programs from an interface; return whether there was one."""
     with _refusals():
-        detached = False
-        for program_id in _by_tcx(ifindex) or ():
-            if _uses(program_id, memories_id):
-                _with_fd(program_id, lambda fd: programs.detach(ifindex, fd))
-                detached = True
-        for bpf_filter in clsact.filters(ifindex):
-            if _uses(bpf_filter.program_id, memories_id):
-                clsact.detach(ifindex, bpf_filter)
-                detached = True
-        return detached
+        by_tcx, by_clsact = (
+            _ours_by_tcx(ifindex, memories_id),
+            _ours_by_clsact(ifindex, memories_id),
+        )
+        for program_id in by_tcx:
+            _with_fd(program_id, lambda fd: programs.detach(ifindex, fd))
+        for bpf_filter in by_clsact:
+            clsact.detach(ifindex, bpf_filter)
+        return bool(by_tcx or by_clsact)
+
+
+def _ours_by_tcx(ifindex: int, memories_id: int) -> list[int]:
+    return [one for one in _by_tcx(ifindex) or () if _uses(one, memories_id)]
+
+
+def _ours_by_clsact(ifindex: int, memories_id: int) -> list[clsact.Filter]:
+    return [one for one in clsact.filters(ifindex) if _uses(one.program_id, memories_id)]

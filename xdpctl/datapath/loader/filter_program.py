@@ -62,7 +62,7 @@ def compile_teacher(
 def teacher_request(flows: FlowSettings, layer: LinkLayer = LinkLayer.ETHERNET) -> Request:
     """What is compiled for the program that fills the flow memory."""
     defines = {**_of_flows(flows), **_of_services(), **_of_layer(layer)}
-    return Request("teach.c", (egress.NAME,), defines)
+    return Request("teach.c", egress.PROGRAMS, defines)
 
 
 def _cache_of(cache: Path | None, layer: LinkLayer) -> Path | None:

@@ -58,6 +58,7 @@ class AttachedInterface:
     waits: str = ""
     attached: int = 0
     detached_here: bool = False
+    mac: str = ""
 
     def counted(self) -> int:
         """The packets that the filter has seen here, of all reasons."""

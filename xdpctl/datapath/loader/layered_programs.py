@@ -4,10 +4,11 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
-from xdpctl.abi.constants import Stage
-from xdpctl.datapath.bpf import programs
+from xdpctl.abi.constants import Leaving, Stage
+from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.programs import Kin
 from xdpctl.datapath.loader import egress
 from xdpctl.datapath.loader.compiler import Compiled, Program
@@ -23,7 +24,8 @@ CompileFor = Callable[[LinkLayer], tuple[Compiled, Compiled | None]]
 class LayeredPrograms:
     """Loads programs with the maps in `shared`: those for Ethernet first, others when needed.
 
-    `teaches`: the filter has a flow memory, which programs at egress fill.
+    `teaches`: the filter has a flow memory, which programs at egress fill; in `directory` are the
+    pins of what these tail-call.
     """
 
     def __init__(
@@ -32,21 +34,41 @@ class LayeredPrograms:
         compiled: Compiled,
         teach: Compiled | None,
         compile_for: CompileFor | None,
+        directory: Path,
     ) -> None:
-        self._shared, self._compile_for = shared, compile_for
+        self._shared, self._compile_for, self._directory = shared, compile_for, directory
         self._filters = {LinkLayer.ETHERNET: compiled}
         self._failed: dict[LinkLayer, tuple[str, float]] = {}  # the error, until when it holds
-        self._teachers: dict[LinkLayer, int] = {}
+        self._teachers: dict[LinkLayer, Staged] = {}
+        self._look_ups: dict[LinkLayer, int] = {}
         self.teaches = teach is not None
         self._load_teacher(LinkLayer.ETHERNET, teach)
 
     def close(self) -> None:
-        for fd in self._teachers.values():
+        for teacher in self._teachers.values():
+            teacher.close()
+        for fd in self._look_ups.values():
             os.close(fd)
 
     def teacher(self, layer: LinkLayer = LinkLayer.ETHERNET) -> int | None:
         """The descriptor of the program at egress; None if there is no flow memory."""
-        return self._teachers.get(layer)
+        teacher = self._teachers.get(layer)
+        return teacher.program_fd if teacher else None
+
+    def enforce(self) -> None:
+        """Let the programs at egress drop what sets list; call it when the filter is in force."""
+        number = Leaving.LOOK_UP.to_bytes(4, "little")
+        for layer, fd in self._look_ups.items():
+            self._teachers[layer].array.put(number, fd.to_bytes(4, "little"))
+
+    def retire_teachers(self, attached: Callable[[], set[int]]) -> None:
+        """Remove the pins of earlier programs at egress, if none of them is `attached` (ids)."""
+        teachers = self._teachers.values()
+        if not any(teacher.others() for teacher in teachers):
+            return
+        if attached() <= {programs.info(teacher.program_fd).id for teacher in teachers}:
+            for teacher in teachers:
+                teacher.retire_others()
 
     def need(self, layer: LinkLayer) -> None:
         """Compile the programs for a link layer, unless they are there.
@@ -69,8 +91,26 @@ class LayeredPrograms:
         self._filters[layer] = compiled
 
     def _load_teacher(self, layer: LinkLayer, teach: Compiled | None) -> None:
-        if teach is not None:
-            self._teachers[layer] = self.load(teach.programs[egress.NAME], {})
+        if teach is None:
+            return
+        directory = self._directory / layer.name.lower()
+        directory.mkdir(parents=True, exist_ok=True)
+        with closing(maps.create_map(egress.SEARCHES, teach.maps[egress.SEARCHES])) as searches:
+
+            def load(name: str, leaving_fd: int) -> int:
+                own = {egress.SEARCHES: searches.fd, egress.LEAVING: leaving_fd}
+                return self.load(teach.programs[name], own)
+
+            teacher = load_staged(
+                load,
+                teach.maps[egress.LEAVING],
+                egress.NAME,
+                egress.STAGES,
+                directory,
+                egress.LEAVING,
+            )
+            self._teachers[layer] = teacher
+            self._look_ups[layer] = load(egress.LOOK_UP, teacher.array.fd)
 
     def staged(
         self,
@@ -95,7 +135,7 @@ class LayeredPrograms:
     def load(self, program: Program, own: Mapping[str, int], followed: Kin | None = None) -> int:
         """The descriptor of a program; DatapathError if the kernel refuses it."""
         kin, kind = followed or Kin(), programs.XDP
-        if program.name == egress.NAME:
+        if program.name in egress.PROGRAMS:
             kin, kind = Kin(flags=0), programs.SCHED_CLS
         linked = program.linked({**self._shared, **own}, followed is not None)
         try:

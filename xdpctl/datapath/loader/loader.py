@@ -32,6 +32,7 @@ from xdpctl.datapath.loader.take_down import OURS
 from xdpctl.errors import AttachError
 from xdpctl.model.capacity import FlowSettings
 
+_BY_EARLIER = "an earlier filter"
 _EARLIER, _WITHOUT_RULES = "by an earlier filter: ", "by a filter without all rules: "
 log = logging.getLogger("xdpctl.loader")
 
@@ -64,7 +65,9 @@ class Loader:
         self._id = maps.map_id(self._maps.shared["slots"].fd)
         self._memories_id = maps.map_id(self._maps.shared["memories"].fd)
         shared = {name: one.fd for name, one in self._maps.shared.items()}
-        self.programs = LayeredPrograms(shared, compiled, teach, compile_for)
+        self.programs = LayeredPrograms(shared, compiled, teach, compile_for, self.pins.egress_dir)
+        if self.succession.earlier is None:
+            self.programs.enforce()
         self.modules = (
             Modules(self.pins, modules, group, self.programs, modules.with_suffix(".json"))
             if modules
@@ -110,6 +113,7 @@ class Loader:
                     "absent", None, "no such interface now; will be attached when it appears"
                 )
                 continue
+            port.mac = link.mac
             if link.layer is None:
                 port.became("failed", link.xdp_mode, netlink.unreadable(link))
                 continue
@@ -124,6 +128,7 @@ class Loader:
                 port.became("failed", link.xdp_mode, str(error))
             if port.layer is link.layer and (port.outside or self.succession.earlier is None):
                 self._teach(port, link)
+        self.programs.retire_teachers(lambda: self._teaching(present))
         self._succeed(present)
 
     def _succeed(self, present: list[Link]) -> None:
@@ -138,9 +143,31 @@ class Loader:
             control["filled"] = Filled.NOT  # the control plane says it again while it lives
         succession.others.remove_idle(present, succession.earlier)
 
+    def _teaching(self, present: list[Link]) -> set[int]:
+        """The ids of the programs at egress that teach this filter's memory."""
+        found = set[int]()
+        for link in present:
+            with suppress(AttachError):  # the interface has disappeared meanwhile
+                found |= egress.ids(link.index, self._memories_id)
+        return found
+
+    def _taught_by_earlier(self, link: Link) -> bool:
+        """Whether the earlier filter's program fills the memory that this filter shares with it."""
+        return self.succession.kept.memories and bool(egress.ids(link.index, self._memories_id))
+
     def _teach(self, port: AttachedInterface, link: Link) -> None:
-        """Attach the program that fills the flow memory to an outside interface only."""
+        """Attach the program for what goes out to an outside interface only.
+
+        While an earlier filter is in force, it is the one that keeps things in. Its program stays
+        if both teach the same memory; else both programs teach theirs.
+        """
+        in_force = self.succession.earlier is None
         try:
+            if in_force:
+                self.programs.enforce()
+            elif port.outside and self._taught_by_earlier(link):
+                port.taught(_BY_EARLIER, "")
+                return
             if not port.outside:
                 if port.teaches is None and egress.detach(link.index, self._memories_id):
                     log.info("%s: it is no longer outside, so it teaches no flows", port.name)

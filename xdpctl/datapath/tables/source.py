@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xdpctl.abi.constants import Action, SlotNumber, Word
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.base.net.prefix_arrays import FAMILIES, Keys
 from xdpctl.datapath.tables.family_table import Numbers, Table
@@ -34,6 +35,7 @@ class SourceTable:
     """
 
     def __init__(self, memory: Mapping[str, Any], control: Any, grace: Callable[[], None]) -> None:
+        self._control = control
         self.words = np.frombuffer(memory["slots"], np.uint64)
         self.tables = {
             number: _TABLES[number](
@@ -55,6 +57,24 @@ class SourceTable:
         for table in self.tables.values():
             table.adopt()
         self.nodes.adopt()
+        self.note_outgoing()
+
+    def write_words(self, words: Iterable[tuple[int, int]]) -> None:
+        """Write words of slots."""
+        for slot, word in words:
+            self.words[slot] = word
+        self.note_outgoing()
+
+    def note_outgoing(self) -> bool:
+        """Let the program for what goes out ask the table only if a set is about that.
+
+        Returns whether that was noted otherwise.
+        """
+        sets = self.words[SlotNumber.SETS : SlotNumber.FIRST]
+        there = bool((sets & np.uint64(Word.ACTION) == Action.OUT).any())
+        differs = bool(self._control["outgoing"]) is not there
+        self._control["outgoing"] = there
+        return differs
 
     def lead(self, family: int, keys: Keys, old: Numbers | int, new: Numbers | int) -> None:
         """Replace slot `old` by slot `new` (0 for none) in the list of slots of each prefix."""

@@ -71,7 +71,7 @@ def _community(argv: list[str], report: str) -> list[Event]:
     identity = f"{host} {direction}"
     pps = float(argv[2]) if argv[2].isascii() and argv[2].isdigit() else 0.0
     if direction != "incoming":
-        why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
+        why = f"it is an outgoing attack of our {host}, and only what comes in is mitigated"
         return [Event(phase=phase, id=identity, pps=pps, ignored=why)]
     lines = [line.rstrip() for line in report.splitlines()[:_LINES_MAX] if len(line) <= _LINE_MAX]
     fields = {field[1]: field[2] for line in lines if (field := _FIELD.fullmatch(line))}
@@ -116,7 +116,7 @@ def _advanced(data: dict[str, Any]) -> Iterator[Event]:
     details = checked.table(data.get("attack_details", {}), "attack_details")
     identity = checked.text(details, "attack_uuid", "")
     if details.get("attack_detection_threshold_direction") == "outgoing":
-        why = "it is an outgoing attack of ours, and outgoing packets are not filtered"
+        why = "it is an outgoing attack of ours, and only what comes in is mitigated"
         yield Event(phase=_PHASES[action], id=identity, ignored=why)
         return
     flows = checked.listed(data.get("flow_spec_rules"), "flow_spec_rules")

@@ -35,7 +35,7 @@ def _anomaly(phase: Phase, argv: list[str]) -> Event:
     host = parse_prefix(victim, "argv[2]")
     pps = float(rest[0]) if rest and rest[0].isascii() and rest[0].isdigit() else 0.0
     if direction.lower() != "incoming":
-        why = f"it is an outgoing attack of our {host}, and outgoing packets are not filtered"
+        why = f"it is an outgoing attack of our {host}, and only what comes in is mitigated"
         return Event(phase=phase, id=f"anomaly {number}", pps=pps, ignored=why)
     attack = checked.attack_named(anomaly)
     return Event(

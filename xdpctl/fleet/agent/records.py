@@ -71,14 +71,18 @@ def place(draft: Draft, rule: Rule, standing: Rule | None, ours: bool, who: Call
 
 def put_set(draft: Draft, record: SourceSet, entries: Entries, ours: bool, who: Caller) -> None:
     """Put a set of the fleet; raises what its guards raise."""
-    if draft.sets.get(record.name) is not None and not ours:
+    standing = draft.sets.get(record.name)
+    if standing is not None and not ours:
         raise OnlyHere("a set that is only on this node has the same name")
+    if standing is not None and standing.out is not record.out:  # it was removed, and put again
+        draft.remove_set(record.name)
     request = SetRequest(
         name=record.name,
         entries=entries,
         action=record.action,
         mode=record.mode,
         spare=record.spare,
+        out=record.out,
         reason=record.reason,
         feed=record.feed,
         options=record.options,

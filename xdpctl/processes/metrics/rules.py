@@ -65,7 +65,8 @@ def _of_matches(ctx: ControlPlane) -> Iterator[Metric]:
 
 def _sets(ctx: ControlPlane) -> Iterator[Metric]:
     state = ctx.controller.state
-    info = GaugeMetricFamily("xdpctl_set_info", "Always 1", labels=["set", "action", "mode"])
+    labels = ["set", "action", "mode", "direction"]
+    info = GaugeMetricFamily("xdpctl_set_info", "Always 1", labels=labels)
     entries = GaugeMetricFamily("xdpctl_set_entries", "Entries of a set", labels=["set"])
     packets = CounterMetricFamily("xdpctl_set_packets", "Packets that a set hit", labels=["set"])
     octets = CounterMetricFamily("xdpctl_set_bytes", "Bytes that a set hit", labels=["set"])
@@ -79,14 +80,22 @@ def _sets(ctx: ControlPlane) -> Iterator[Metric]:
     )
     for name, sources in ctx.lists.found.items():
         spared.add_metric([name], sources.sources)
+    senders = GaugeMetricFamily(
+        "xdpctl_set_senders",
+        "Addresses inside that sent to an out set in the last hour",
+        labels=["set"],
+    )
+    for name, number in ctx.senders.numbers().items():
+        senders.add_metric([name], number)
     for source_set in list(state.sets.values()):
         (hits,) = ctx.controller.datapath.hits([source_set.slot])
-        info.add_metric([source_set.name, source_set.action.value, source_set.mode.value], 1)
+        words = (source_set.action.value, source_set.mode.value, "out" if source_set.out else "in")
+        info.add_metric([source_set.name, *words], 1)
         entries.add_metric([source_set.name], count(state.entries.get(source_set.name, NOTHING)))
         packets.add_metric([source_set.name], hits.packets)
         octets.add_metric([source_set.name], hits.bytes)
         changed.add_metric([source_set.name], source_set.changed_at)
-    yield from (info, entries, packets, octets, changed, spared)
+    yield from (info, entries, packets, octets, changed, spared, senders)
 
 
 def _feeds(ctx: ControlPlane) -> Iterator[Metric]:

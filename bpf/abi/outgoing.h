@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who inside sends to addresses that a set lists for what goes out. */
+
+enum outgoing {
+	SENDERS_MAX = 4096, /* the ones that sent last */
+};
+
+/* The programs that the one at TC egress tail-calls. */
+enum leaving {
+	LEAVING_LOOK_UP,
+	LEAVING_TELL,
+	LEAVING_LET_OUT,
+	LEAVING_MAX,
+};
+
+struct sender_key {
+	__be32 address[4]; /* IPv4 uses the first word */
+	__u32 family;
+	__u32 slot; /* of the set */
+};
+
+struct sender {
+	__u64 packets;
+	__u64 bytes;
+	__u64 last_ns;	       /* CLOCK_MONOTONIC */
+	__be32 destination[4]; /* of a packet */
+	__u8 mac[6];	       /* whose frame it was; a router's is its own */
+	__u8 unused[2];
+};
