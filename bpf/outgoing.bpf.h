@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Drops what goes out to an address that a set lists for that, and counts by whom it is sent. What
- * accepts the address, or protects it, lets out what goes there.
+ * Drops what goes out to an address that an out set lists, and counts who sends it. What accepts
+ * the address, or protects it, lets out what goes there.
  */
 
 #define COUNTED 4 /* sets that one packet meets: the one that decides, and others */
@@ -13,13 +13,13 @@ BPF_F_TABLE("lru_hash", struct sender_key, struct sender, senders, SENDERS_MAX, 
  * that the verifier explores.
  */
 struct search {
-	struct sender_key sender; /* its slot is not known yet */
+	struct sender_key sender; /* its slot is filled in for each set */
 	__be32 destination[4];
 	u64 sets_met;	     /* as bits */
 	u64 uncounted;	     /* of these */
 	u32 last;	     /* the slot of the last one */
 	u32 kept_in;	     /* whether it drops the packet */
-	struct sender first; /* of one that was not there: nothing counted yet */
+	struct sender first; /* zeros: what a new sender begins with */
 };
 
 BPF_F_TABLE("percpu_array", u32, struct search, searches, 1, 0);

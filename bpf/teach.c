@@ -311,8 +311,7 @@ static __always_inline int learn_next(struct __sk_buff *ctx)
 	return GO_ON;
 }
 
-/* The program that is attached; the look-up costs nothing where no set is asked about what goes
- * out. */
+/* The program that is attached. Without an out set it asks no table. */
 int teach(struct __sk_buff *ctx)
 {
 	if (controls_values()->outgoing)

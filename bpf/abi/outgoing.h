@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who inside sends to addresses that a set lists for what goes out. */
+/* Who inside sends to addresses that an out set lists. */
 
 enum outgoing {
 	SENDERS_MAX = 4096, /* the ones that sent last */
@@ -24,6 +24,6 @@ struct sender {
 	__u64 bytes;
 	__u64 last_ns;	       /* CLOCK_MONOTONIC */
 	__be32 destination[4]; /* of a packet */
-	__u8 mac[6];	       /* whose frame it was; a router's is its own */
+	__u8 mac[6];	       /* the source of its frame; of what the box routes, its own */
 	__u8 unused[2];
 };

@@ -137,7 +137,7 @@ class Upkeep:
         if wrong or not self._committer.match_sync.agrees():
             self._repair()
         if self._committer.datapath.source.note_outgoing():
-            self._repaired(["whether a set is about what goes out"])
+            self._repaired(["the word that says whether there is an out set"])
         if self._committer.datapath.sides.bring(state.sides):
             self._repaired(["sides of outside interfaces"])
 

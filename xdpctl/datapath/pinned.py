@@ -141,7 +141,7 @@ class PinnedDatapath:
             done = hits.put_many(b"".join(keys), value * len(keys), len(keys))
         for key in keys[done:]:
             hits.put(key, value)
-        if any(slot < SlotNumber.FIRST for slot in slots):
+        if any(SlotNumber.SETS <= slot < SlotNumber.FIRST for slot in slots):
             self._forget_senders({slot.to_bytes(4, "little") for slot in slots})
 
     def _forget_senders(self, slots: Container[bytes]) -> None:

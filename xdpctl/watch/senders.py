@@ -127,5 +127,5 @@ def _note(draft: Draft, pairs: Iterable[tuple[SourceSet, Sender]], left: int) ->
         why = _told(source_set, sender)
         draft.note("xdpctl", "set.sends", source_set.name, **detail, why=why)
     if left:
-        why = f"{left} more addresses are not noted: {_NOTED_MOST} an hour are"
+        why = f"{left} more addresses are not noted; at most {_NOTED_MOST} an hour are"
         draft.note("xdpctl", "set.sends", "", why=why)

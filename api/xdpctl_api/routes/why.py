@@ -74,7 +74,7 @@ async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
 
     goes = list(covering(draft, source, out=True))
     keeps = next((entry for entry in goes if entry.decides), None)
-    if keeps and keeps.set and _is_out(keeps):
+    if keeps and keeps.set and keeps.out:
         said += f" What is sent to {text} is dropped by the set {keeps.set.name}."
     if is_nobodys(source):
         said = f"{text} is nobody's: no host that calls can have this address."
@@ -87,7 +87,10 @@ async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
         sentence=ctx.names.tell(said),
         answers=None if answers is None else [_answer(each, out) for each in answers],
         could_hit=[out(rule) for rule in others[:COULD_HIT_MAX]],
-        covering=[_entry(entry) for entry in (*covering(draft, source), *filter(_is_out, goes))],
+        covering=[
+            _entry(entry)
+            for entry in (*covering(draft, source), *(entry for entry in goes if entry.out))
+        ],
         **await asyncio.to_thread(_place, ctx, source),
     )
 
@@ -173,10 +176,6 @@ def _place(ctx: ControlPlane, source: Prefix) -> dict[str, Any]:
     return where | found | {"database": database.description}
 
 
-def _is_out(entry: MatchingEntry) -> bool:
-    return entry.set is not None and entry.set.out
-
-
 def _entry(entry: MatchingEntry) -> EntryOut:
     return EntryOut(
         prefix=str(entry.prefix),
@@ -184,7 +183,7 @@ def _entry(entry: MatchingEntry) -> EntryOut:
         mode=entry.mode,
         rule=entry.rule.id if entry.rule else None,
         set=entry.set.name if entry.set else None,
-        out=_is_out(entry),
+        out=entry.out,
         protected=entry.protected or None,
         applied=entry.applied,
     )

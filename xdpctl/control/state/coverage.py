@@ -42,6 +42,11 @@ class MatchingEntry:
         return owner.mode if owner else Mode.ENFORCE
 
     @property
+    def out(self) -> bool:
+        """Whether it is about what goes out, instead of what comes in."""
+        return self.set is not None and self.set.out
+
+    @property
     def decides(self) -> bool:
         """Whether the kernel acts on it, if no narrower entry does."""
         return self.applied and self.mode is Mode.ENFORCE
@@ -55,8 +60,7 @@ class MatchingEntry:
 def covering(draft: Draft, source: Prefix, out: bool = False) -> Iterator[MatchingEntry]:
     """Every live entry that covers all of `source`, in the order of the kernel's lookup.
 
-    With `out`, those that are asked about what goes out to it: all that accept, and the sets of
-    what goes out.
+    With `out`, those that decide about what goes out to it: all that accept, and out sets.
     """
     sets = sorted(draft.all_sets(), key=lambda source_set: source_set.slot)
     sets = [one for one in sets if one.out is out or (out and one.action is Action.ACCEPT)]

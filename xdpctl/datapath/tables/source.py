@@ -66,9 +66,9 @@ class SourceTable:
         self.note_outgoing()
 
     def note_outgoing(self) -> bool:
-        """Let the program for what goes out ask the table only if a set is about that.
+        """Tell the program at TC egress whether there is an out set; else it asks no table.
 
-        Returns whether that was noted otherwise.
+        Returns whether it was told otherwise before.
         """
         sets = self.words[SlotNumber.SETS : SlotNumber.FIRST]
         there = bool((sets & np.uint64(Word.ACTION) == Action.OUT).any())

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.apiclient import TCP, Api, problem, running
-from tests.support.fakes import FakeClock, controller
-from tests.support.setcalls import HIGH, Recorder, change, put, refused, remove, wanted
+from tests.support.fakes import ROOT, FakeClock, controller, upkeep
+from tests.support.setcalls import HIGH, Recorder, change, put, refused, remove, texts, wanted
 from tests.support.spaces import entries
+from tests.unit.control.sets.test_sets_restart import repairs
 from tests.unit.control.test_coverage import draft, rule
 from xdpctl.abi.constants import Action as WireAction
 from xdpctl.abi.structs import Slot
@@ -18,6 +19,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.guards import lockout
 from xdpctl.control.state.coverage import covering
 from xdpctl.errors import ConflictError, RuleError, XdpctlError
+from xdpctl.fleet.agent import records
 from xdpctl.model.effect import Action, Mode, Spare
 from xdpctl.model.source_set import FeedSource, SourceSet
 
@@ -70,6 +72,27 @@ def test_a_restart_finds_such_a_set_in_the_kernel(
         (recovered,) = control.state.sets.values()
         assert (recovered.out, recovered.action) == (True, Action.DROP)
         assert word(datapath).action is WireAction.OUT
+
+
+def test_the_kernels_word_is_repaired_if_another_program_changes_it(
+    control: Controller, datapath: Recorder, clock: FakeClock
+) -> None:
+    put(control, wanted("c2", "45.0.1.0/24", out=True))
+    datapath.control["outgoing"] = 0
+    upkeep(control, clock, steps=200)
+    assert datapath.control["outgoing"]
+    (repaired,) = repairs(control)
+    assert repaired["first"] == ["the word that says whether there is an out set"]
+
+
+def test_a_set_that_the_fleet_put_again_in_the_other_direction_replaces_this_nodes(
+    control: Controller,
+) -> None:
+    put(control, wanted("c2", "45.0.1.0/24"))
+    listed = entries("45.0.2.0/24")
+    control.submit(lambda draft: records.put_set(draft, OUT, listed, True, ROOT)).result()
+    assert control.state.sets["c2"].out
+    assert texts(control, "c2") == ["45.0.2.0/24"]
 
 
 def test_a_new_list_keeps_the_direction_and_a_feed_spares_nobody(control: Controller) -> None:
