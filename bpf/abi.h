@@ -232,6 +232,13 @@ enum fleet {
 	FLEET_PORTS = 4,
 };
 
+/* What goes out is observed by whether it begins a flow that is not known. */
+enum out_class {
+	OUT_GOES_ON,
+	OUT_BEGINS,
+	OUT_CLASSES,
+};
+
 /* Whether the maps have all rules, so that they may take the place of an earlier filter's. */
 enum filled {
 	FILLED_NOT,
@@ -257,6 +264,7 @@ struct control {
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];
+	__u32 observed_out[OUT_CLASSES]; /* the same of what goes out, by enum out_class */
 };
 
 /* For rehearsals only: a packet's time by the recording's clock, and its length on the wire. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The maps of the filter, except those of the table, of flows and of challenges. */
 
-#define PAGE_SIZE      65536 /* the largest of all architectures */
 #define SAMPLES_PAGES  4
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
@@ -20,7 +19,9 @@ BPF_F_TABLE("array", u32, u64, buckets, BUCKETS_MAX, MMAPABLE);
 BPF_F_TABLE("percpu_array", u32, struct scratch, scratches, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pending, pending, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct pace, paces, 1, 0);
+BPF_F_TABLE("percpu_array", u32, struct pace, paces_out, 1, 0);
 BPF_F_TABLE("percpu_array", u32, struct stratum, strata, 1U << STRATA_LOG2, 0);
+BPF_F_TABLE("percpu_array", u32, struct stratum, strata_out, 1U << STRATA_LOG2, 0);
 BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_KINDS, 0);
 BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
@@ -30,6 +31,7 @@ BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);
 BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
+BPF_RINGBUF_OUTPUT(heads_out, HEADS_OUT_PAGES);
 
 VALUES(u64, sided4)
 VALUES(u64, sided6)

@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "services.h"
 #include "values.h"
+#include "thin.h"
 #include "module.h"
 
 #include "table.bpf.h"

@@ -16,6 +16,7 @@
 #include "cells.h"
 #include "memory.h"
 #include "services.h"
+#include "thin.h"
 
 #define GO_ON	      (-1) /* TC_ACT_UNSPEC, and TCX_NEXT */
 #define KEPT_IN	      2	   /* TC_ACT_SHOT, and TCX_DROP */
@@ -57,6 +58,7 @@ static __always_inline u64 rules_ns(void)
 }
 
 #include "outgoing.bpf.h"
+#include "observe_out.bpf.h"
 #include "flows.bpf.h"
 #include "answered.bpf.h"
 #include "quic.bpf.h"
@@ -265,26 +267,23 @@ static __always_inline void pull_headers(struct __sk_buff *ctx)
 		pull_data(ctx, ctx->len < HEADERS_BYTES ? ctx->len : HEADERS_BYTES);
 }
 
-static __always_inline int learn(struct __sk_buff *ctx)
+/* Whether the packet begins a flow that is not known. */
+static __always_inline enum out_class learn(struct __sk_buff *ctx, struct control *control)
 {
 	u32 ports = 0;
 	struct transport head = {};
 	u64 *cell;
-	struct control *control = controls_values();
 	struct packet packet = {};
 	enum lesson lesson;
 	int opening, unknown;
 	u64 hash;
 
-	/* a packet that turns round here came from outside, and so did its addresses */
-	if (ctx->ingress_ifindex == ctx->ifindex)
-		return GO_ON;
 	pull_headers(ctx);
 	if (parse(ctx, &packet))
-		return GO_ON;
+		return OUT_GOES_ON;
 	lesson = lesson_of(ctx, &packet, &ports, &head);
 	if (lesson == LESSON_NONE)
-		return GO_ON;
+		return OUT_GOES_ON;
 	hash = flow_hash(control->seeds, packet.family, packet.source, packet.destination, ports,
 			 packet.protocol & 255);
 	if (lesson == LESSON_KNOWN)
@@ -294,7 +293,7 @@ static __always_inline int learn(struct __sk_buff *ctx)
 		if (cell)
 			*(volatile u64 *)cell = proof(hash, SHAKE, host32(head.sequence) + 1);
 		count_wait(control, &packet, ports, hash, ANSWER_SYN_ACK);
-		return GO_ON;
+		return OUT_GOES_ON;
 	}
 	if (lesson == LESSON_NEW)
 		prove_by_tcp(control, &packet, &head, ports);
@@ -302,6 +301,16 @@ static __always_inline int learn(struct __sk_buff *ctx)
 	unknown = learn_flow(control->seeds, packet.family, packet.source, hash, opening);
 	if (packet.protocol == PROTOCOL_TCP)
 		count_taken_up(control, &packet, ports, hash, opening, unknown);
+	return opening && unknown ? OUT_BEGINS : OUT_GOES_ON;
+}
+
+static __always_inline int learn_and_observe(struct __sk_buff *ctx)
+{
+	struct control *control = controls_values();
+
+	/* a packet that turns round here came from outside, and so did its addresses */
+	if (ctx->ingress_ifindex != ctx->ifindex)
+		observe_some(ctx, control, learn(ctx, control));
 	return GO_ON;
 }
 
@@ -316,7 +325,7 @@ int teach(struct __sk_buff *ctx)
 {
 	if (controls_values()->outgoing)
 		leaving.call(ctx, LEAVING_LOOK_UP);
-	return learn(ctx);
+	return learn_and_observe(ctx);
 }
 
 /*
@@ -359,5 +368,5 @@ int tell(struct __sk_buff *ctx)
 
 int let_out(struct __sk_buff *ctx)
 {
-	return learn(ctx);
+	return learn_and_observe(ctx);
 }

@@ -17,9 +17,9 @@
 #include "established.h"
 #include "memory.h"
 #include "services.h"
+#include "thin.h"
 #include "values.h"
 
-#define NEVER  (~0U)		  /* in control.observed and control.captured */
 #define SPREAD 0x9e3779b97f4a7c15 /* 2^64 by the golden ratio */
 
 #include "table.bpf.h"

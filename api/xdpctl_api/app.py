@@ -14,6 +14,7 @@ from xdpctl_api.dependencies import known_query
 from xdpctl_api.document import RECEIVE, DescribedApi, operation_id
 from xdpctl_api.fleet_proxy import FleetProxy
 from xdpctl_api.routes import (
+    attackers,
     browsers,
     bulk,
     conflicts,
@@ -51,7 +52,7 @@ _BODIES_LEAST = 64 << 20  # lower bound of the memory for bodies, in bytes
 ROUTES = (  # FastAPI tries these in order, so the most frequently used come first
     *(hooks, bulk, rules, sets, evidence, incidents, why, explain, detect, expectations, fleet),
     *(history, releases, samples, traffic, unusual, upstream, series, served, stream, system),
-    *(conflicts, rollouts, records, metrics, browsers),
+    *(attackers, conflicts, rollouts, records, metrics, browsers),
 )
 
 

@@ -98,8 +98,9 @@ struct head {
 	    stratum;  /* packets of its kind to its destination in this epoch so far, of this CPU */
 	__u8 traffic; /* its kind */
 	__u8 flow;    /* enum flow_state */
-	__u8 unused[2];
+	__u8 mac[6];  /* of what goes out: the source of its frame; else zeros */
 	__u8 bytes[HEAD_BYTES];
+	__u32 came_by; /* of what goes out: the interface where it came in, 0: this host sends it */
 };
 
 /* The kinds of packets that attacks are made of. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who inside sends to addresses that an out set lists. */
+/* What goes out: who inside sends to addresses that an out set lists, and who attacks. */
 
 enum outgoing {
 	SENDERS_MAX = 4096, /* the ones that sent last */
@@ -10,6 +10,7 @@ enum leaving {
 	LEAVING_LOOK_UP,
 	LEAVING_TELL,
 	LEAVING_LET_OUT,
+	LEAVING_OBSERVE,
 	LEAVING_MAX,
 };
 

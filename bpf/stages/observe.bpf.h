@@ -45,32 +45,6 @@ static __always_inline void copy_capture(struct xdp_md *ctx, struct pending *ask
 		asked->lost++;
 }
 
-/*
- * How many of the packets that come here this one stands for; 0 if it is not copied. In an epoch a
- * CPU copies all of its first packets, then fewer and fewer, and at last none: if nobody moves the
- * epoch on, nobody reads the ring.
- */
-static __always_inline u32 thin(struct control *control, struct pace *pace, u32 every)
-{
-	u32 seen, mask;
-
-	if (pace->epoch != control->epoch) {
-		pace->epoch = control->epoch;
-		pace->seen = 0;
-	}
-	seen = pace->seen;
-	if (seen >= HEADS_SEEN_MAX) {
-		pace->lost += every;
-		return 0;
-	}
-	pace->seen = seen + 1;
-	mask = seen >> HEADS_ALL_LOG2;
-	mask |= mask >> 1;
-	mask |= mask >> 2;
-	mask &= HEADS_THIN_MOST - 1;
-	return seen & mask ? 0 : mask + 1;
-}
-
 /* The outermost tag, and the EtherType. */
 static __always_inline void copy_link(struct xdp_md *ctx, struct head *head)
 {
@@ -148,6 +122,8 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct control *contro
 	head->slot = asked->slot;
 	head->interface = ctx->ingress_ifindex;
 	head->reason = asked->reason;
+	__builtin_memset(head->mac, 0, sizeof(head->mac));
+	head->came_by = 0;
 	copy_link(ctx, head);
 	head->family = scratch->packet.family;
 	head->flow = FLOW_NOT_ASKED;

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Kinds of packets, and strata: a kind towards a destination. Of a large stratum a smaller share
- * of the packets is copied than of a small one, so a small attack is seen beside a large one. The
- * counts are of one CPU and one epoch.
- */
+/* Kinds of packets, and the strata of what comes in: a kind towards a destination. */
 
 static __always_inline u32 tcp_kind(u32 flags)
 {
@@ -60,24 +56,4 @@ static __always_inline u32 stratum_of(struct control *control, struct packet *pa
 	};
 
 	return hash6(control->seeds, &to, kind) >> (64 - STRATA_LOG2);
-}
-
-/*
- * How many packets a head stands for, where each packet that comes here stands for `weight`; 0 if
- * this one is not copied. The first 2^STRATUM_LOG2 packets of a stratum are all copied. Later ones
- * are copied by chance, so that each doubling of the stratum adds about as many.
- */
-static __always_inline u32 stratify(struct stratum *stratum, u32 epoch, u32 weight)
-{
-	u32 step;
-
-	if (stratum->epoch != epoch) {
-		stratum->epoch = epoch;
-		stratum->packets = 0;
-	}
-	stratum->packets += weight;
-	step = stratum->packets >> STRATUM_LOG2;
-	if (step <= weight)
-		return weight;
-	return ((u64)bpf_get_prandom_u32() * step) >> 32 < weight ? step : 0;
 }

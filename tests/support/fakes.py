@@ -21,7 +21,7 @@ from xdpctl.control.state.changes import Change
 from xdpctl.control.store.port import ChangeStep
 from xdpctl.control.store.sqlite import SqliteStore
 from xdpctl.datapath.flow_memory import ChallengeCounts, MemoryFigures
-from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks
+from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks, nothing_out
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
@@ -79,12 +79,32 @@ class FakeTrie(dict[bytes, bytes]):
         return self.pop(key, None) is not None
 
 
+class FakeOutHeads:
+    """Heads of what goes out that a test puts into `waiting`."""
+
+    def __init__(self) -> None:
+        self.waiting: list[HeadArray] = []
+        self.masks, self.missing = nothing_out(), 0
+
+    def observe(self, masks: Masks) -> None:
+        self.masks = masks.copy()
+
+    def read(self) -> HeadArray:
+        heads = np.concatenate([np.empty(0, HEAD), *self.waiting])
+        self.waiting.clear()
+        return heads
+
+    def lost(self) -> int:
+        return self.missing
+
+
 class FakeHeads:
     """Heads that a test puts into `waiting`."""
 
     def __init__(self) -> None:
         self.waiting: list[HeadArray] = []
         self.masks, self.missing = no_masks(), 0
+        self.out = FakeOutHeads()
         self.of_classes = np.zeros((len(Traffic), 2))
 
     def observe(self, masks: Masks) -> None:

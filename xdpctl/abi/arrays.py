@@ -6,7 +6,7 @@ tests/unit/abi/test_structs.py compares them with bpf/abi.h.
 
 import numpy as np
 
-from xdpctl.abi.constants import Constants
+from xdpctl.abi.constants import Constants, OutClass
 from xdpctl.abi.sizes import (
     BLOCK_WORDS,
     FIELDS_MAX,
@@ -37,6 +37,7 @@ CONTROL = np.dtype(
         ("fleet_ports", ">u2", FLEET_PORTS),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),
+        ("observed_out", "u4", len(OutClass)),
     ]
 )
 HEAD = np.dtype(
@@ -54,8 +55,9 @@ HEAD = np.dtype(
         ("stratum", "u4"),
         ("traffic", "u1"),
         ("flow", "u1"),
-        ("unused", "u1", 2),
+        ("mac", "u1", 6),
         ("bytes", "u1", HEAD_BYTES),
+        ("came_by", "u4"),
     ]
 )
 STRATUM = np.dtype([("epoch", "u4"), ("packets", "u4")])

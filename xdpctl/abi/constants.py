@@ -187,12 +187,20 @@ class Stage(IntEnum):
     QUIC = 6
 
 
+class OutClass(IntEnum):
+    """Whether a packet that goes out begins a flow that is not known."""
+
+    GOES_ON = 0
+    BEGINS = 1
+
+
 class Leaving(IntEnum):
     """The programs that the one at TC egress tail-calls."""
 
     LOOK_UP = 0
     TELL = 1
     LET_OUT = 2
+    OBSERVE = 3
 
 
 class ModuleVerdict(IntEnum):

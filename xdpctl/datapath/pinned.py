@@ -16,7 +16,7 @@ from xdpctl.datapath.bpf import maps, programs, rcu
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.bpf.ringbuf import Ring
 from xdpctl.datapath.flow_memory import PinnedFlowMemory
-from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads
+from xdpctl.datapath.heads import NEVER, Masks, PinnedHeads, PinnedOutHeads
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MAPS as MATCH_MAPS
 from xdpctl.datapath.matches.table import MatchTable
@@ -38,7 +38,7 @@ _MAPPED = (
     *MATCH_MAPS,
     *SIDE_MAPS,
 )
-_RINGS = ("samples", "captures", "heads")
+_RINGS = ("samples", "captures", "heads", "heads_out")
 _FLOWS = (
     *(
         "flows",
@@ -62,7 +62,9 @@ _OTHERS = (
     "controls",
     "pending",
     "paces",
+    "paces_out",
     "strata",
+    "strata_out",
     "volumes",
     "scratches",
     "ticks",
@@ -96,11 +98,12 @@ class PinnedDatapath:
             self.source = SourceTable(memory, self._control, rcu.wait)
             self.matches = MatchTable(memory, self._control, rcu.wait)
             self.sides = SideTable(memory, {4: self._maps[TRIES[0]], 6: self._maps[TRIES[1]]})
-            self._samples, self._captures, heads = (
+            self._samples, self._captures, heads, heads_out = (
                 Ring(self._maps[name].fd, self._maps[name].shape.max_entries) for name in _RINGS
             )
+            out = PinnedOutHeads(self._control, heads_out, self._maps["paces_out"])
             self.heads = PinnedHeads(
-                self._control, heads, self._maps["paces"], self._maps["volumes"]
+                self._control, heads, self._maps["paces"], self._maps["volumes"], out
             )
         except OSError as error:
             raise DatapathError(

@@ -48,6 +48,7 @@ from xdpctl.traffic.places import Places
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.traffic.unusual import Unusual
 from xdpctl.watch.abuse_reports import Reporting
+from xdpctl.watch.attackers import AttackerWatch
 from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
 from xdpctl.watch.filled import Filled
@@ -163,6 +164,9 @@ class ControlPlane:
             )
         )
         tell = self.dispatcher.tell
+        self.attackers = add(
+            AttackerWatch(controller, self.sampler, settings.detect, self.loader.ports, tell)
+        )
         filled = Filled(controller, settings.upstream, self.sampler)
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))
         self.peering = self.reporting = None

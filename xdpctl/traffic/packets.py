@@ -33,9 +33,10 @@ NUMBERS = (
 # `payload` has the first bytes of what TCP or UDP carries, `payload_bytes` how many there are.
 # `payload_cut`: the packet has more of them, which are not known.
 # `shaken`: the packet completes a handshake, and its flow is known from then on.
+# `mac`, `came_by`: of what goes out, the source of its frame, and the interface where it came in.
 PACKET = np.dtype(
     [
-        *((name, "u4") for name in ("weight", "length", "slot", "interface")),
+        *((name, "u4") for name in ("weight", "length", "slot", "interface", "came_by")),
         *((name, "S16") for name in ("source", "destination")),
         *((name, "i4") for name in NUMBERS),
         ("ethertype", "u2"),
@@ -47,6 +48,7 @@ PACKET = np.dtype(
         ("payload_bytes", "u1"),
         ("payload_cut", "u1"),
         ("payload", "u1", PAYLOAD_BYTES),
+        ("mac", "u1", 6),
     ]
 )
 PacketArray = NDArray[np.void]
@@ -139,7 +141,17 @@ class _Heads:
 def read(heads: HeadArray) -> PacketArray:
     """The packets of these heads, in the same order."""
     packets = np.zeros(len(heads), PACKET)
-    for name in ("weight", "length", "slot", "interface", "ethertype", "reason", "flow", "traffic"):
+    for name in (
+        "weight",
+        "length",
+        "slot",
+        "interface",
+        "ethertype",
+        "reason",
+        "flow",
+        "traffic",
+        "mac",
+    ):
         packets[name] = heads[name]
     packets["shaken"] = heads["flow"] == FlowState.SHAKEN
     packets["flow"][packets["shaken"] != 0] = FlowState.KNOWN

@@ -45,8 +45,9 @@ class _Chunk:
 class Window:
     """Keeps the newest packets, of 60 seconds at most; any thread may read it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = PACKETS_MAX) -> None:
         self._chunks: deque[_Chunk] = deque()
+        self._most = most
         self._lock = Lock()
         self._count = 0
 
@@ -63,7 +64,7 @@ class Window:
                 last.packets.append(packets)
                 self._count += len(packets)
             while self._chunks[0].ended < ended - SECONDS_MAX or (
-                self._count > PACKETS_MAX and len(self._chunks) > 1
+                self._count > self._most and len(self._chunks) > 1
             ):
                 self._count -= self._chunks.popleft().count
 

@@ -13,10 +13,9 @@ from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.senders import Sender
 from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import SourceSet
+from xdpctl.watch.hourly import HOUR_NS, MOST, Hourly
 
 _SECONDS = 10.0
-_RECENT_NS = 3600 * 1_000_000_000  # for which a sender is told, and is not noted again
-_NOTED_MOST = 100  # in that time: a host inside can forge addresses
 _NAMED = 3
 _TROUBLE = "senders are not reported now; sets stay in force"
 
@@ -31,7 +30,7 @@ class SenderWatch:
         self, controller: Controller, ports: Callable[[], Mapping[str, Mapping[str, Any]]]
     ) -> None:
         self._controller, self._ports = controller, ports
-        self._noted: dict[tuple[str, str], int] = {}
+        self._hourly = Hourly[tuple[str, str]]()
         self._recent: list[tuple[SourceSet, Sender]] = []
         beat = PeriodicTask("senders", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = beat.start, beat.stop
@@ -55,19 +54,13 @@ class SenderWatch:
         """Note each address that sends to a set, at most once an hour."""
         now = self._controller.clock.read().ns
         pairs = self._of(self._sets())
-        self._recent = [pair for pair in pairs if now - pair[1].last_ns < _RECENT_NS]
-        self._noted = {who: at for who, at in self._noted.items() if now - at < _RECENT_NS}
-        news = {
-            who: pair
-            for pair in self._recent
-            if (who := (pair[0].name, text_of(pair[1].address))) not in self._noted
-        }
-        room = max(0, _NOTED_MOST - len(self._noted))
-        told = dict(list(news.items())[:room])
-        if told:
-            left = len(news) - len(told)
-            self._controller.submit(lambda draft: _note(draft, told.values(), left)).result()
-            self._noted |= dict.fromkeys(told, now)
+        self._recent = [pair for pair in pairs if now - pair[1].last_ns < HOUR_NS]
+        by_who = {(of.name, text_of(sender.address)): (of, sender) for of, sender in self._recent}
+        keys, left = self._hourly.choose(now, by_who)
+        if keys:
+            told = [by_who[who] for who in keys]
+            self._controller.submit(lambda draft: _note(draft, told, left)).result()
+            self._hourly.note(now, keys)
 
     def _sets(self) -> list[SourceSet]:
         sets = list(self._controller.state.sets.values())
@@ -127,5 +120,5 @@ def _note(draft: Draft, pairs: Iterable[tuple[SourceSet, Sender]], left: int) ->
         why = _told(source_set, sender)
         draft.note("xdpctl", "set.sends", source_set.name, **detail, why=why)
     if left:
-        why = f"{left} more addresses are not noted; at most {_NOTED_MOST} an hour are"
+        why = f"{left} more addresses are not noted; at most {MOST} an hour are"
         draft.note("xdpctl", "set.sends", "", why=why)

@@ -20,7 +20,15 @@ from xdpctl_api.dashboard.page import PageIn, PageRoute
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _TOPS = "destination,source_network,source_port,destination_port"
-_MOST = {"tops": 6, "rules": 500, "at_work": 12, "waiting": 50, "services": 8, "incidents": 50}
+_MOST = {
+    "tops": 6,
+    "rules": 500,
+    "at_work": 12,
+    "waiting": 50,
+    "services": 8,
+    "incidents": 50,
+    "attackers": 5,
+}
 _FOUND, _STORIES = 50, 3
 _FIGURES = "newcomers,pass_packets,pass_bits,drop_packets,drop_bits"
 _WINDOW = "4s"
@@ -32,9 +40,10 @@ async def now(page: PageIn) -> Response:
     if not page.who.may(Role.VIEWER):
         return RedirectResponse("/why", 303)
     top = {"by": _TOPS, "verdict": "pass", "window": _WINDOW, "limit": _MOST["tops"]}
-    tops, served, rules, waiting, incidents, upstream, figures = await asyncio.gather(
+    tops, served, attackers, rules, waiting, incidents, upstream, figures = await asyncio.gather(
         page.or_none("/v1/top", **top),
         page.or_none("/v1/served", limit=_MOST["services"]),
+        page.or_none("/v1/attackers"),
         page.api.get("/v1/rules", sort="rate", limit=_MOST["rules"]),
         page.api.get("/v1/rules", provisional=True, limit=_MOST["waiting"]),
         page.api.get("/v1/incidents", limit=_MOST["incidents"]),
@@ -47,6 +56,7 @@ async def now(page: PageIn) -> Response:
         tops=tops["dimensions"] if tops else [],
         services=served["services"] if served else [],
         served=served["text"] if served else "",
+        attackers=attackers["attackers"][: _MOST["attackers"]] if attackers else [],
         rules=rules["rules"],
         provisional=waiting["rules"],
         more_wait=waiting["next"] is not None,

@@ -112,6 +112,7 @@ ENUMS = {
     constants.Field: "FIELD_",
     constants.Stage: "STAGE_",
     constants.Leaving: "LEAVING_",
+    constants.OutClass: "OUT_",
     constants.Side: "SIDE_",
     constants.Traffic: "TRAFFIC_",
     constants.Spare: "SPARE_",

@@ -19,7 +19,11 @@ from xdpctl.errors import AttachError
 
 NAME = "teach"
 LOOK_UP = "outgoing"  # it asks the table of the filter in force
-STAGES: dict[Leaving, str] = {Leaving.TELL: "tell", Leaving.LET_OUT: "let_out"}
+STAGES: dict[Leaving, str] = {
+    Leaving.TELL: "tell",
+    Leaving.LET_OUT: "let_out",
+    Leaving.OBSERVE: "observe_out",
+}
 PROGRAMS = (NAME, LOOK_UP, *STAGES.values())
 LEAVING, SEARCHES = "leaving", "searches"  # the maps that only these programs use
 _WITHOUT_TCX = (errno.EINVAL, errno.EOPNOTSUPP)

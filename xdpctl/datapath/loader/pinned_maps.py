@@ -96,7 +96,8 @@ class PinnedMaps:
             random = [secrets.randbits(64) | 1 for _ in range(3)]
             control["seeds"] = np.frombuffer(kept, np.uint64) if kept else random
             control["buckets_log2"] = SMALLEST_LOG2
-            control["observed"] = control["captured"] = NEVER
+            for masks in ("observed", "captured", "observed_out"):
+                control[masks] = NEVER
         challenge = np.frombuffer(self.shared["challenges"].memory(), CHALLENGE)[0]
         if not challenge["key"].any():
             challenge["key"] = [secrets.randbits(64) for _ in range(2)]

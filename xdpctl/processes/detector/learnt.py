@@ -28,7 +28,8 @@ from xdpctl.traffic.packets import PACKET
 
 _BYTES_MAX = 64 << 20
 _PACKETS_MAX = 100_000
-_NAMES = tuple(name for name in PACKET.names or () if not name.startswith("payload"))
+_UNUSED = ("mac", "came_by", *(name for name in PACKET.names or () if name.startswith("payload")))
+_NAMES = tuple(name for name in PACKET.names or () if name not in _UNUSED)
 _STORED = np.dtype([(name, PACKET[name]) for name in _NAMES])
 _COLUMNS = str(_STORED.descr)
 log = logging.getLogger("xdpctl.detect")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics of packets: counted by reason, and estimated by kind."""
 
+from collections import Counter
 from collections.abc import Iterator
 from math import isnan
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from xdpctl.abi.constants import Traffic
+from xdpctl.flood.attacking import Does
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.figures import driver_drops
 
@@ -39,3 +41,12 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
         "Packets that top lists lack, because there was no room",
         ctx.controller.datapath.heads.lost(),
     )
+    attacking = Counter(each.attack.does for each in ctx.attackers.recent())
+    attackers = GaugeMetricFamily(
+        "xdpctl_attackers",
+        "Hosts inside that attacked others in the last ten minutes",
+        labels=["does"],
+    )
+    for does in Does:
+        attackers.add_metric([does.value], attacking[does])
+    yield attackers

@@ -53,6 +53,11 @@ async function rules() {
   find("no-rules").hidden = find("rules").children.length > 0;
 }
 
+async function attackers() {
+  const found = (await ask("/v1/attackers")).attackers.slice(0, most("attackers"));
+  showIn(find("attackers"), "card-attacker", found, "text");
+}
+
 let looked = 0;
 
 /** Rules that hit people: more are looked at, less often. */
@@ -162,7 +167,7 @@ document.addEventListener("click", (event) => {
 
 async function look() {
   if (document.visibilityState !== "visible") return;
-  for (const part of [rules, hits, waits, served, tops]) await quietly(part());
+  for (const part of [rules, hits, waits, attackers, served, tops]) await quietly(part());
 }
 
 async function again() {

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""API models of the hosts inside that attack others."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from xdpctl.abi.constants import Traffic
+from xdpctl.base.net.prefix import text_of
+from xdpctl.flood.attacking import Does
+from xdpctl.model.naming import Names
+from xdpctl.watch.attackers import Attacker
+from xdpctl_api.shapes.common import timestamp
+
+
+class AttackerOut(BaseModel):
+    """A host inside that attacks others, with its loudest attack of a kind."""
+
+    address: str | None = Field(description="null: it forges sources", examples=["10.0.3.7"])
+    name: str = Field(description="Its name, if it has one")
+    mac: str = Field(
+        description="The source of its frames: the host, or the router before it; empty if the "
+        "frames have the box's own"
+    )
+    does: Does = Field(description="What it does: floods, scans, tries ports, or is a reflector")
+    kind: str = Field(description="The kind of packets", examples=[Traffic.UDP.setting])
+    packets: float = Field(description="Packets a second, when it was first told or last doubled")
+    destination: str | None = Field(description="null: many")
+    port: int | None = Field(description="The port that it scans, or answers from")
+    seen: int = Field(description="How many addresses or ports were seen at least; 0: not counted")
+    since: datetime = Field(description="When it was seen first")
+    ago: float = Field(description="Seconds since it was seen last")
+    text: str = Field(description="All this in words")
+
+
+class AttackerList(BaseModel):
+    """The hosts inside that have attacked others in the last ten minutes."""
+
+    attackers: list[AttackerOut] = Field(description="The last one first")
+
+
+def attacker_out(attacker: Attacker, names: Names, now_ns: int, unix: float) -> AttackerOut:
+    """The API model of an attacker; `now_ns` (CLOCK_MONOTONIC) and `unix` are the time now."""
+    attack = attacker.attack
+    return AttackerOut(
+        address=text_of(attack.source) if attack.source else None,
+        name=names.of(attack.source) if attack.source else "",
+        mac=attack.mac,
+        does=attack.does,
+        kind=attack.kind.setting,
+        packets=attack.rate,
+        destination=text_of(attack.destination) if attack.destination else None,
+        port=attack.port,
+        seen=attack.seen,
+        since=timestamp(unix - (now_ns - attacker.first_ns) / 1e9),
+        ago=(now_ns - attacker.last_ns) / 1e9,
+        text=names.tell(str(attacker)),
+    )

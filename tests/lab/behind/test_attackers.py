@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A server inside attacks others beside people: it is told, and people are not accused."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.behind.people import Conversations, Server, Sessions
+from tests.lab.behind.places import CLIENTS, SERVER, SETTINGS, Place, place
+from xdpctl.lab.box import Box
+from xdpctl.lab.flood import Generator, compile_generator, interface
+from xdpctl.lab.namespaces import Host
+from xdpctl.lab.waits import eventually
+
+_VICTIM, _SITE = CLIENTS[90], CLIENTS[110]
+_PORT, _BYTES = 8080, 20_000_000
+_WEB = """
+import http.server as h
+class Web(h.SimpleHTTPRequestHandler):
+    def do_PUT(self):
+        left = int(self.headers["Content-Length"])
+        while left > 0: left -= len(self.rfile.read(min(left, 65536)))
+        self.send_response(204); self.end_headers()
+h.ThreadingHTTPServer(("", 8080), Web).serve_forever()
+"""
+_ATTACK = """
+import socket, sys, time
+what, pps, seconds, victim, *hosts = sys.argv[1:]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+began, sent = time.monotonic(), 0
+while (now := time.monotonic() - began) < float(seconds):
+    while sent < int(pps) * now:
+        sent += 1
+        if what == "flood":
+            udp.sendto(bytes(512), (victim, 9000))
+            continue
+        with socket.socket() as connection:
+            connection.setblocking(False)
+            connection.connect_ex((hosts[sent % len(hosts)], 23))
+    time.sleep(0.005)
+"""
+_LOOKS_SECONDS = 16.0  # a window of ten seconds, and looks each five
+_MOST_SECONDS = 30  # of an attack
+_FLOOD_PPS, _SCAN_PPS = 9_000, 60
+
+
+@pytest.fixture(params=["bridge", "host"])
+def here(request: pytest.FixtureRequest) -> Iterator[Place]:
+    with ExitStack() as stack:
+        generator = Generator(compile_generator())
+        stack.callback(generator.close)
+        built = stack.enter_context(place(request.param, generator.pass_fd))
+        quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = built.world.popen("/usr/bin/python3", "-c", _WEB, **quiet)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        yield built
+
+
+class Work:
+    """What the server inside does outside: uploads, pages by new connections, and pings."""
+
+    def __init__(self, place: Place, file: Path) -> None:
+        self._server, self._stop = place.server, threading.Event()
+        self.done, self.failed = dict[str, int](), list[str]()
+        upload = ("curl", "-sf", "-T", str(file), f"http://{_SITE}:{_PORT}/file")
+        page = ("curl", "-sf", "-o", "/dev/null", f"http://{_SITE}:{_PORT}/")
+        ping = ("ping", "-c", "20", "-i", "0.02", "-W", "2", _SITE)
+        self._threads = [
+            threading.Thread(target=self._again, args=(words,)) for words in (upload, page, ping)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _again(self, words: tuple[str, ...]) -> None:
+        quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        name = " ".join(words[:3])
+        while not self._stop.is_set():
+            if self._server.popen(*words, **quiet).wait():
+                self.failed.append(name)
+            self.done[name] = self.done.get(name, 0) + 1
+
+    def close(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextmanager
+def attacking(host: Host, send: str, pps: int) -> Iterator[None]:
+    """Run a program that sends at a rate, for some seconds at most."""
+    words = (send, str(pps), str(_MOST_SECONDS), _VICTIM, *CLIENTS)
+    process = host.popen("/usr/bin/python3", "-c", _ATTACK, *words)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_that_attacks_is_told_and_people_beside_it_are_not(
+    here: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(_BYTES))
+    box = Box(here.box, ["out0"])
+    box.detects, box.settings = True, SETTINGS
+    with ExitStack() as people:
+        try:
+            box.start()
+
+            def told() -> dict[str, dict[str, Any]]:
+                answer = box.client.call("GET", "/v1/attackers")["attackers"]
+                return {each["does"]: each for each in answer}
+
+            server = Server(here)
+            people.callback(server.close)
+            sessions = Sessions(here, 50)
+            people.callback(sessions.close)
+            talks = Conversations(here)
+            people.callback(talks.close)
+            work = Work(here, tmp_path / "file")
+            people.callback(work.close)
+            time.sleep(_LOOKS_SECONDS)  # that nothing is told has no event to wait for
+            assert told() == {}, "people are accused"
+            with attacking(here.server, "flood", _FLOOD_PPS):
+                assert eventually(lambda: "floods" in told())
+            with attacking(here.server, "scan", _SCAN_PPS):
+                assert eventually(lambda: "scans" in told())
+            found = told()
+            assert set(found) == {"floods", "scans"}
+            assert {each["address"] for each in found.values()} == {SERVER}
+            mac = interface(here.server, "eth0")[1] if here.kind == "bridge" else ""
+            assert {each["mac"] for each in found.values()} == {mac}
+            assert found["floods"]["destination"] == _VICTIM
+            assert found["scans"]["port"] == 23
+            warnings = box.client.call("GET", "/v1/status")["warnings"]
+            assert {each["text"] for each in found.values()} <= set(warnings)
+            assert len(box.cli("audit", "--action", "host.attacks")) == 2
+            assert work.failed == []
+            assert all(work.done.get(name) for name in work.done)
+            assert not sessions.broken
+        finally:
+            box.remove()

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which hosts inside attack others, judged by what goes out and by what comes back. Pure.
+
+Rates are packets a second. A packet that goes out may still be divided into several by the card, so
+its rate is a lower bound.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
+from xdpctl.base.net.prefix import Prefix, text_of
+from xdpctl.base.units import si3
+from xdpctl.flood.settings import FLOORS
+from xdpctl.model.match.arrays import within
+from xdpctl.model.match.components import ICMP, ICMPV6, UDP
+from xdpctl.model.services import KNOWN, NEVER_ASKED, SERVICES
+from xdpctl.traffic.packets import PacketArray, destination, joined, source
+from xdpctl.traffic.window import Seen
+
+_HEADS = 20  # fewer show nothing
+_SECONDS_LEAST = 8.0  # of both directions
+_SURE = 10.0  # heads that would have been seen at a threshold: else nothing is said
+_COARSE = 0.9  # this share of the heads has a weight of at most that which is reckoned with
+_ONE_WAY = 0.002  # packets that come back for each that goes out, of a flood at most
+_GROUPS = 100  # of each sort are judged, the loudest
+_FORGED = 32  # addresses that one MAC address sends from to one destination
+_SCANS, _MANY = 10.0, 50  # packets a second to so many addresses, or ports of one, are a scan
+_GOES_ON = 0.5  # further packets for each SYN, of a scan at most: a connection has two or more
+_ANSWERED = 0.2  # answers for each question, of a scan at most
+_REFLECTED = 100.0  # answers a second of a service that nobody asks across the Internet
+_AMPLIFIED = 10.0  # times the bytes of the questions
+# Services with short answers, beside those that nobody asks; others carry downloads.
+_SHORT = frozenset((53, 123, 161, 427, 5683, 27015))
+_CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
+_ANSWERS = ANSWERS | {Traffic.ICMP, Traffic.FRAGMENT}  # what an outsider may cause
+_ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # the types of a request and its answer
+_SERVICE_NAMES = {service.port: service.name for service in KNOWN}
+
+
+class Does(StrEnum):
+    """Much to one host, many addresses, many ports of one, or answers to forged requests."""
+
+    FLOODS = "floods"
+    SCANS = "scans"
+    TRIES_PORTS = "tries_ports"
+    REFLECTS = "reflects"
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What one host inside does to others; `rate` in packets a second.
+
+    `source` is None if it forges sources; then `mac` is all that is known of it. `mac` may be that
+    of the router before it, and is empty where frames have none. `destination` and `port` are those
+    that all packets have. `seen` is how many sources, addresses or ports were seen at least.
+    """
+
+    does: Does
+    kind: Traffic
+    rate: float
+    source: Prefix | None = None
+    destination: Prefix | None = None
+    port: int | None = None
+    seen: int = 0
+    mac: str = ""
+
+    @property
+    def who(self) -> str:
+        """The host, by its address or else its MAC address."""
+        return text_of(self.source) if self.source else f"MAC {self.mac}" if self.mac else "a host"
+
+    def __str__(self) -> str:
+        to, rate = text_of(self.destination) if self.destination else "", si3(self.rate)
+        kind = self.kind.setting
+        if self.does is Does.REFLECTS:
+            name = _SERVICE_NAMES.get(self.port or 0, "a service")
+            others = " and others" if self.seen > 1 else ""
+            return (
+                f"answers {rate} packets/s from UDP port {self.port} ({name}), to {to}{others}: "
+                "attackers use it as a reflector"
+            )
+        if self.does is Does.SCANS:
+            on = "" if self.port is None else f" port {self.port} of"
+            return (
+                f"tries{on} {self.seen} or more addresses by {kind}, {rate} packets/s, and nearly "
+                "none answers: it scans"
+            )
+        if self.does is Does.TRIES_PORTS:
+            return f"tries {self.seen} or more ports of {to}, {rate} packets/s: it scans"
+        if self.source is None:
+            return (
+                f"sends {rate} packets/s of {kind} to {to} from {self.seen} or more addresses of "
+                "which none is in use: they are forged"
+            )
+        if self.kind is Traffic.SYN:
+            return f"begins {rate} connections/s to {to}, and completes nearly none: it floods"
+        return f"sends {rate} packets/s of {kind} to {to}, and nearly none comes back: it floods"
+
+
+def attacks(out: Seen, came: Sequence[Seen]) -> list[Attack]:
+    """What hosts inside do to others, the highest rate first; one of each kind for each host.
+
+    `out` has what went out, `came` what came in meanwhile, in parts of some seconds. Nothing is
+    said of a family of which no packet of a known flow came in one of them: its link was down, or
+    answers take another way.
+    """
+    came_seconds = sum(part.seconds for part in came)
+    if min(out.seconds, came_seconds) < _SECONDS_LEAST:
+        return []
+    serving = [family for family in (4, 6) if all(_is_known(part, family) for part in came)]
+    packets = out.packets[np.isin(out.packets["family"], serving)]
+    packets = packets[~_is_for_many(packets)]
+    judged = _Judged(packets, joined(part.packets for part in came), out.seconds, came_seconds)
+    found: dict[tuple[str, Does], Attack] = {}
+    every = [*judged.floods(), *judged.forged(), *judged.scans(), *judged.reflections()]
+    for attack in sorted(every, key=lambda attack: -attack.rate):
+        found.setdefault((attack.who, attack.does), attack)
+    return list(found.values())
+
+
+def _is_known(part: Seen, family: int) -> bool:
+    known = (part.packets["flow"] == FlowState.KNOWN) & (part.packets["family"] == family)
+    return bool(known.any())
+
+
+def _is_for_many(packets: PacketArray) -> NDArray[np.bool_]:
+    """Whether the destination is multicast or broadcast, so that nobody answers."""
+    first = np.ascontiguousarray(packets["destination"]).view(np.uint8).reshape(-1, 16)[:, 0]
+    return np.asarray(np.where(packets["family"] == 4, first >= 224, first == 255))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Packets that have some columns in common: the first, their rate, and where they are."""
+
+    first: np.void
+    rate: float
+    rows: NDArray[np.int64]
+
+    @property
+    def kind(self) -> Traffic:
+        return Traffic(int(self.first["traffic"]))
+
+    def attack(self, does: Does, **more: Any) -> Attack:
+        """The attack of the host that sent these packets."""
+        mac = self.first["mac"].tobytes()
+        told = mac.hex(":") if any(mac) else ""
+        return Attack(does, self.kind, self.rate, source(self.first), mac=told, **more)
+
+
+class _Judged:
+    """Packets that went out and came in, with the seconds of each.
+
+    What an outsider causes by forged packets, such as SYN-ACKs and answers, is not a flood: these
+    packets came in from the same address.
+    """
+
+    def __init__(
+        self, out: PacketArray, came: PacketArray, seconds: float, came_seconds: float
+    ) -> None:
+        self._out, self._came = out, came
+        self._seconds, self._came_seconds = seconds, came_seconds
+        self._by_ours = _ByHost(came, "destination")
+        # no SYN, SYN-ACK or RST
+        self._goes_on = _ByHost(out[out["traffic"] == Traffic.TCP], "source")
+
+    def _few_came(self, most: float, **columns: Any) -> bool:
+        """Whether less than `most` packets a second came in that have these values, for sure."""
+        weights = self._came["weight"]
+        return _is_less(self._by_ours, weights, most * self._came_seconds, columns)
+
+    def _few_go_on(self, syns: float, **columns: Any) -> bool:
+        """Whether connections that begin with so many SYNs a second do not go on, for sure."""
+        weights = self._out["weight"][self._out["flow"] != FlowState.UNKNOWN]
+        return _is_less(self._goes_on, weights, _GOES_ON * syns * self._seconds, columns)
+
+    def floods(self) -> Iterator[Attack]:
+        """Hosts that send much to one that sends nearly nothing back."""
+        for group in self._groups(self._out, ("source", "destination", "traffic")):
+            ours, to = group.first["source"], group.first["destination"]
+            if group.rate < FLOORS[group.kind]:
+                continue
+            if group.kind is Traffic.SYN:  # a flooded server answers, too
+                one_way = self._few_go_on(group.rate, source=ours, destination=to)
+            elif group.kind in _ANSWERS:  # a host may answer from another of its addresses
+                one_way = self._few_came(_ONE_WAY * group.rate, source=to)
+            else:
+                most = _ONE_WAY * group.rate
+                one_way = self._few_came(most, source=to, destination=ours)
+            if one_way:
+                yield group.attack(Does.FLOODS, destination=destination(group.first))
+
+    def forged(self) -> Iterator[Attack]:
+        """Hosts that send much to one from many addresses, to which nothing comes in."""
+        known = self._came["destination"][self._came["flow"] == FlowState.KNOWN]
+        unused = self._out[~np.isin(self._out["source"], known)]
+        for group in self._groups(unused, ("destination", "traffic")):
+            distinct = len(np.unique(unused["source"][group.rows]))
+            if group.rate < FLOORS[group.kind] or distinct < _FORGED:
+                continue
+            to = group.first["destination"]
+            if group.kind is Traffic.SYN:
+                one_way = self._few_go_on(group.rate, destination=to)
+            else:
+                one_way = self._few_came(_ONE_WAY * group.rate, source=to)
+            if one_way:
+                attack = group.attack(
+                    Does.FLOODS, destination=destination(group.first), seen=distinct
+                )
+                macs = len(np.unique(_as_words(unused["mac"][group.rows])))
+                yield replace(attack, source=None, mac=attack.mac if macs == 1 else "")
+
+    def scans(self) -> Iterator[Attack]:
+        """Hosts that try many addresses on one port, or many ports of one."""
+        syns = self._out[self._out["traffic"] == Traffic.SYN]
+        for group, port, seen in self._spread(syns, "destination_port"):
+            if self._few_go_on(group.rate, source=group.first["source"], destination_port=port):
+                yield group.attack(Does.SCANS, port=port, seen=seen)
+        begins = self._out[self._out["flow"] == FlowState.UNKNOWN]
+        udp = begins[begins["protocol"] == UDP]
+        udp = udp[~within(SERVICES, udp["source_port"])]
+        for group, port, seen in self._spread(udp, "destination_port"):
+            answers = {"protocol": UDP, "source_port": port}
+            if self._are_unanswered(group, **answers):
+                yield group.attack(Does.SCANS, port=port, seen=seen)
+        for protocol, (request, reply) in _ECHO.items():
+            asked = begins[(begins["protocol"] == protocol) & (begins["icmp_type"] == request)]
+            for group, _, seen in self._spread(asked, "protocol"):
+                if self._are_unanswered(group, protocol=protocol, icmp_type=reply):
+                    yield group.attack(Does.SCANS, seen=seen)
+        for group in self._groups(syns, ("source", "destination")):
+            ports = len(np.unique(syns["destination_port"][group.rows]))
+            ours, to = group.first["source"], group.first["destination"]
+            if group.rate < _SCANS or ports < _MANY:
+                continue
+            if self._few_go_on(group.rate, source=ours, destination=to):
+                yield group.attack(
+                    Does.TRIES_PORTS, destination=destination(group.first), seen=ports
+                )
+
+    def _are_unanswered(self, group: _Group, **answers: Any) -> bool:
+        most = _ANSWERED * group.rate
+        return self._few_came(most, destination=group.first["source"], **answers)
+
+    def _spread(self, packets: PacketArray, common: str) -> Iterator[tuple[_Group, int, int]]:
+        """Packets of one host to many addresses, with the value that they have in common."""
+        for group in self._groups(packets, ("source", common)):
+            if group.rate < _SCANS:
+                continue
+            distinct = len(np.unique(packets["destination"][group.rows]))
+            if distinct >= _MANY:
+                yield group, int(group.first[common]), distinct
+
+    def reflections(self) -> Iterator[Attack]:
+        """Hosts whose services answer forged requests."""
+        answers = self._out[self._out["traffic"] == Traffic.UDP_SERVICE]
+        answers = answers[~within(SERVICES, answers["destination_port"])]
+        for group in self._groups(answers, ("source", "source_port")):
+            port = int(group.first["source_port"])
+            if port in NEVER_ASKED and port < _CLIENTS_FROM and group.rate >= _REFLECTED:
+                yield from self._reflection(answers, group)
+        for group in self._groups(answers, ("source", "destination", "source_port")):
+            least = FLOORS[Traffic.UDP_SERVICE]
+            if int(group.first["source_port"]) in _SHORT and group.rate >= least:
+                yield from self._reflection(answers, group)
+
+    def _reflection(self, answers: PacketArray, group: _Group) -> Iterator[Attack]:
+        packets, port = answers[group.rows], int(group.first["source_port"])
+        hosts, places = np.unique(packets["destination"], return_inverse=True)
+        columns = {
+            "protocol": UDP,
+            "destination": group.first["source"],
+            "destination_port": port,
+        }
+        packets_in = self._by_ours.of(columns)
+        chosen = packets_in[_have(packets_in, columns)]
+        asked = _octets(chosen[np.isin(chosen["source"], hosts)]) / self._came_seconds
+        if _octets(packets) / self._seconds >= _AMPLIFIED * asked > 0:
+            most = np.bincount(places, packets["weight"]).argmax()
+            to = destination(packets[places == most][0])
+            yield group.attack(Does.REFLECTS, destination=to, port=port, seen=len(hosts))
+
+    def _groups(self, packets: PacketArray, columns: Sequence[str]) -> Iterator[_Group]:
+        """The packets by equal columns, the loudest first; groups of few heads are left out."""
+        if len(packets) < _HEADS:
+            return
+        places = _places(packets, columns)
+        heads, rates = np.bincount(places), np.bincount(places, packets["weight"]) / self._seconds
+        order = np.argsort(places, kind="stable")
+        ends = np.cumsum(heads)
+        chosen = [place for place in np.argsort(-rates).tolist() if heads[place] >= _HEADS]
+        for place in chosen[:_GROUPS]:
+            rows = order[ends[place] - heads[place] : ends[place]]
+            yield _Group(packets[rows[0]], float(rates[place]), rows)
+
+
+class _ByHost:
+    """Packets by the address of a host inside, in a column."""
+
+    def __init__(self, packets: PacketArray, column: str) -> None:
+        order = np.argsort(packets[column], kind="stable")
+        self._packets, self._column = packets[order], column
+        self._hosts = self._packets[column]
+
+    def of(self, columns: Mapping[str, Any]) -> PacketArray:
+        """The packets of the host in these columns; all of them without one."""
+        host = columns.get(self._column)
+        if host is None:
+            return self._packets
+        begin, end = (int(self._hosts.searchsorted(host, side)) for side in ("left", "right"))
+        return self._packets[begin:end]
+
+
+def _as_words(column: NDArray[Any]) -> NDArray[Any]:
+    """A column of several bytes, with one value for each packet."""
+    return np.ascontiguousarray(column).view(f"V{column.shape[1]}").reshape(-1)
+
+
+def _places(packets: PacketArray, columns: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each packet, which is the same where all columns are."""
+    places = np.zeros(len(packets), np.int64)
+    for name in columns:
+        numbers = np.unique(packets[name], return_inverse=True)[1].reshape(-1)
+        pairs = places * (int(numbers.max(initial=0)) + 1) + numbers
+        places = np.unique(pairs, return_inverse=True)[1].reshape(-1)
+    return places
+
+
+def _have(packets: PacketArray, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which packets have these values."""
+    chosen = np.ones(len(packets), bool)
+    for name, value in columns.items():
+        chosen &= packets[name] == value
+    return chosen
+
+
+def _is_less(
+    by_host: _ByHost, all_weights: NDArray[Any], most: float, columns: Mapping[str, Any]
+) -> bool:
+    """Whether less than `most` packets have these values, and that many would be seen.
+
+    What is sampled so coarsely that few heads would be there shows nothing. `all_weights` are those
+    of packets that are sampled in the same way, if the host itself has few.
+    """
+    packets = by_host.of(columns)
+    weights = packets["weight"] if len(packets) >= _HEADS else all_weights
+    coarse = float(np.quantile(weights, _COARSE)) if len(weights) else 1.0
+    if most < _SURE * coarse:
+        return False
+    return float(packets["weight"][_have(packets, columns)].sum(dtype=np.float64)) < most
+
+
+def _octets(packets: PacketArray) -> float:
+    return float((packets["weight"].astype(np.float64) * packets["length"]).sum())
