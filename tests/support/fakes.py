@@ -98,25 +98,13 @@ class FakeOutHeads:
         return self.missing
 
 
-class FakeHeads:
-    """Heads that a test puts into `waiting`."""
+class FakeHeads(FakeOutHeads):
+    """Heads of what comes in that a test puts into `waiting`."""
 
     def __init__(self) -> None:
-        self.waiting: list[HeadArray] = []
-        self.masks, self.missing = no_masks(), 0
-        self.out = FakeOutHeads()
+        super().__init__()
+        self.masks, self.out = no_masks(), FakeOutHeads()
         self.of_classes = np.zeros((len(Traffic), 2))
-
-    def observe(self, masks: Masks) -> None:
-        self.masks = masks.copy()
-
-    def read(self) -> HeadArray:
-        heads = np.concatenate([np.empty(0, HEAD), *self.waiting])
-        self.waiting.clear()
-        return heads
-
-    def lost(self) -> int:
-        return self.missing
 
     def volumes(self) -> Volumes:
         return self.of_classes.copy()

@@ -19,7 +19,7 @@ from xdpctl.base.units import si3
 from xdpctl.flood.settings import FLOORS
 from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import ICMP, ICMPV6, UDP
-from xdpctl.model.services import KNOWN, NEVER_ASKED, SERVICES
+from xdpctl.model.services import CLIENTS_FROM, KNOWN, NEVER_ASKED, SERVICES, SHORT
 from xdpctl.traffic.packets import PacketArray, destination, joined, source
 from xdpctl.traffic.window import Seen
 
@@ -29,15 +29,12 @@ _SURE = 10.0  # heads that would have been seen at a threshold: else nothing is 
 _COARSE = 0.9  # this share of the heads has a weight of at most that which is reckoned with
 _ONE_WAY = 0.002  # packets that come back for each that goes out, of a flood at most
 _GROUPS = 100  # of each sort are judged, the loudest
-_FORGED = 32  # addresses that one MAC address sends from to one destination
+_FORGED = 32  # addresses that are not in use, and send to one destination
 _SCANS, _MANY = 10.0, 50  # packets a second to so many addresses, or ports of one, are a scan
 _GOES_ON = 0.5  # further packets for each SYN, of a scan at most: a connection has two or more
 _ANSWERED = 0.2  # answers for each question, of a scan at most
 _REFLECTED = 100.0  # answers a second of a service that nobody asks across the Internet
 _AMPLIFIED = 10.0  # times the bytes of the questions
-# Services with short answers, beside those that nobody asks; others carry downloads.
-_SHORT = frozenset((53, 123, 161, 427, 5683, 27015))
-_CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
 _ANSWERS = ANSWERS | {Traffic.ICMP, Traffic.FRAGMENT}  # what an outsider may cause
 _ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # the types of a request and its answer
 _SERVICE_NAMES = {service.port: service.name for service in KNOWN}
@@ -180,19 +177,22 @@ class _Judged:
         weights = self._out["weight"][self._out["flow"] != FlowState.UNKNOWN]
         return _is_less(self._goes_on, weights, _GOES_ON * syns * self._seconds, columns)
 
+    def _few_come_back(self, group: _Group, **columns: Any) -> bool:
+        return self._few_came(_ONE_WAY * group.rate, **columns)
+
     def floods(self) -> Iterator[Attack]:
         """Hosts that send much to one that sends nearly nothing back."""
         for group in self._groups(self._out, ("source", "destination", "traffic")):
             ours, to = group.first["source"], group.first["destination"]
             if group.rate < FLOORS[group.kind]:
                 continue
-            if group.kind is Traffic.SYN:  # a flooded server answers, too
+            # a flooded server answers SYNs, and a host may answer from another of its addresses
+            if group.kind is Traffic.SYN:
                 one_way = self._few_go_on(group.rate, source=ours, destination=to)
-            elif group.kind in _ANSWERS:  # a host may answer from another of its addresses
-                one_way = self._few_came(_ONE_WAY * group.rate, source=to)
+            elif group.kind in _ANSWERS:
+                one_way = self._few_come_back(group, source=to)
             else:
-                most = _ONE_WAY * group.rate
-                one_way = self._few_came(most, source=to, destination=ours)
+                one_way = self._few_come_back(group, source=to, destination=ours)
             if one_way:
                 yield group.attack(Does.FLOODS, destination=destination(group.first))
 
@@ -208,7 +208,7 @@ class _Judged:
             if group.kind is Traffic.SYN:
                 one_way = self._few_go_on(group.rate, destination=to)
             else:
-                one_way = self._few_came(_ONE_WAY * group.rate, source=to)
+                one_way = self._few_come_back(group, source=to)
             if one_way:
                 attack = group.attack(
                     Does.FLOODS, destination=destination(group.first), seen=distinct
@@ -263,11 +263,11 @@ class _Judged:
         answers = answers[~within(SERVICES, answers["destination_port"])]
         for group in self._groups(answers, ("source", "source_port")):
             port = int(group.first["source_port"])
-            if port in NEVER_ASKED and port < _CLIENTS_FROM and group.rate >= _REFLECTED:
+            if port in NEVER_ASKED and port < CLIENTS_FROM and group.rate >= _REFLECTED:
                 yield from self._reflection(answers, group)
         for group in self._groups(answers, ("source", "destination", "source_port")):
             least = FLOORS[Traffic.UDP_SERVICE]
-            if int(group.first["source_port"]) in _SHORT and group.rate >= least:
+            if int(group.first["source_port"]) in SHORT and group.rate >= least:
                 yield from self._reflection(answers, group)
 
     def _reflection(self, answers: PacketArray, group: _Group) -> Iterator[Attack]:

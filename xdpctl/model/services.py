@@ -14,11 +14,13 @@ DNS, HTTPS = 53, 443
 QUIC_INITIAL_LEAST = 1228
 DNS_QUERY_LEAST = 40  # RFC 1035 section 4.1.1: a header, behind UDP and the shortest IP header
 SERVICES_BELOW = 1024  # all ports below are those of services
-_CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
+CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
 
 
 class UdpService(NamedTuple):
     """A UDP service. `amplifies`: its answers are larger than the requests.
+
+    `short`: its answers are, too, so many bytes are no download.
 
     `asked`: hosts use it across the Internet. Answers of a service that is not `asked` are always
     an attack.
@@ -28,19 +30,20 @@ class UdpService(NamedTuple):
     name: str
     amplifies: bool = True
     asked: bool = True
+    short: bool = False
 
 
 KNOWN = (
     UdpService(17, "QOTD", asked=False),
     UdpService(19, "chargen", asked=False),
-    UdpService(53, "DNS"),
+    UdpService(53, "DNS", short=True),
     UdpService(69, "TFTP", asked=False),
     UdpService(111, "portmapper", asked=False),
-    UdpService(123, "NTP"),
+    UdpService(123, "NTP", short=True),
     UdpService(137, "NetBIOS name service", asked=False),
-    UdpService(161, "SNMP"),
+    UdpService(161, "SNMP", short=True),
     UdpService(389, "CLDAP", asked=False),
-    UdpService(427, "SLP"),
+    UdpService(427, "SLP", short=True),
     UdpService(500, "IKE"),
     UdpService(520, "RIP"),
     UdpService(1194, "OpenVPN", amplifies=False),
@@ -53,10 +56,10 @@ KNOWN = (
     UdpService(4500, "IKE and ESP in UDP"),
     UdpService(5060, "SIP", amplifies=False),
     UdpService(5353, "mDNS", asked=False),
-    UdpService(5683, "CoAP"),
+    UdpService(5683, "CoAP", short=True),
     UdpService(10001, "Ubiquiti discovery", asked=False),
     UdpService(11211, "memcached", asked=False),
-    UdpService(27015, "Source engine"),
+    UdpService(27015, "Source engine", short=True),
     UdpService(37810, "DHCPDiscover of recorders", asked=False),
     UdpService(47808, "BACnet"),
 )
@@ -65,9 +68,10 @@ LISTED = tuple(
     sorted(
         service.port
         for service in KNOWN
-        if service.port >= SERVICES_BELOW and (service.port < _CLIENTS_FROM or not service.asked)
+        if service.port >= SERVICES_BELOW and (service.port < CLIENTS_FROM or not service.asked)
     )
 )
 SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
 AMPLIFIERS = frozenset(service.port for service in KNOWN if service.amplifies)
 NEVER_ASKED = frozenset(service.port for service in KNOWN if not service.asked)
+SHORT = frozenset(service.port for service in KNOWN if service.short)
