@@ -20,7 +20,7 @@ CLIENTS_FROM = 32768  # the source ports of Linux clients begin here
 class UdpService(NamedTuple):
     """A UDP service. `amplifies`: its answers are larger than the requests.
 
-    `short`: its answers are, too, so many bytes are no download.
+    `short`: its answers are short, so many bytes from it are no download.
 
     `asked`: hosts use it across the Internet. Answers of a service that is not `asked` are always
     an attack.
