@@ -260,6 +260,7 @@ struct control {
 	__u32 challenging;     /* the actions for SYNs that signatures have, as bits; 0: none */
 	__u32 filled;	       /* enum filled; only user space reads it */
 	__u32 outgoing;	       /* whether a slot has ACTION_OUT */
+	__u64 policing;	       /* a bit for the hash of each host that has policers */
 	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];

@@ -110,12 +110,12 @@ static __always_inline u32 look_up(struct search *search, struct control *contro
 	return walk4(search, control, near_of4(address), address);
 }
 
-/* Whether anything is listed near the destination of a packet, whose addresses are copied. */
-static __always_inline int may_be_listed(struct __sk_buff *ctx, struct search *search)
+/* Copies the addresses of a packet, by its fixed header; returns its family, 0 if it has none. */
+static __always_inline u32 read_addresses(struct __sk_buff *ctx, __be32 *source,
+					  __be32 *destination)
 {
 	void *end = (void *)(long)ctx->data_end, *ip;
 	__be16 type = 0;
-	u32 address;
 
 	ip = behind_link(ctx, &type);
 	if (ip && type == network16(ETHERTYPE_IPV4)) {
@@ -123,24 +123,32 @@ static __always_inline int may_be_listed(struct __sk_buff *ctx, struct search *s
 
 		if ((void *)(header + 1) > end)
 			return 0;
-		search->sender.family = 4;
-		search->sender.address[0] = header->source;
-		search->destination[0] = header->destination;
-		address = host32(header->destination);
-		return is_near4(near_of4(address), address);
+		source[0] = header->source;
+		destination[0] = header->destination;
+		return 4;
 	}
 	if (ip && type == network16(ETHERTYPE_IPV6)) {
 		struct ipv6 *header = ip;
 
 		if ((void *)(header + 1) > end)
 			return 0;
-		search->sender.family = 6;
-		__builtin_memcpy(search->sender.address, header->source, sizeof(header->source));
-		__builtin_memcpy(search->destination, header->destination,
-				 sizeof(header->destination));
-		return is_near6(host32(header->destination[0]));
+		__builtin_memcpy(source, header->source, sizeof(header->source));
+		__builtin_memcpy(destination, header->destination, sizeof(header->destination));
+		return 6;
 	}
 	return 0;
+}
+
+/* Whether anything is listed near the destination of a packet, whose addresses are copied. */
+static __always_inline int may_be_listed(struct __sk_buff *ctx, struct search *search)
+{
+	u32 address;
+
+	search->sender.family = read_addresses(ctx, search->sender.address, search->destination);
+	if (search->sender.family == 6)
+		return is_near6(host32(search->destination[0]));
+	address = host32(search->destination[0]);
+	return search->sender.family == 4 && is_near4(near_of4(address), address);
 }
 
 /*

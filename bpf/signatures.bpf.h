@@ -6,6 +6,8 @@
  * Baboescu and Varghese, SIGCOMM 2001).
  */
 
+#include "gcra.h"
+
 /* The state of the look-up of one packet in a generation. */
 struct sig_lookup {
 	struct family *family;
@@ -128,23 +130,12 @@ static __always_inline u64 *bucket_for(struct search *search, struct scratch *sc
 	return buckets.lookup(&index);
 }
 
-/* GCRA: whether a packet exceeds a bucket's rate; if not, its cost is added to the bucket. */
+/* Whether a packet exceeds a bucket's rate. */
 static __always_inline int exceeds(struct search *search, u64 *bucket, u64 cost, u64 burst_ns)
 {
-	u64 now = limits_ns(), held;
+	u64 now = limits_ns();
 
-#pragma unroll
-	for (int attempt = 0; attempt < 4; attempt++) {
-		held = *(volatile u64 *)bucket;
-		if (held > now + burst_ns)
-			return 1;
-		if (search->explanation && !explain_adds(now))
-			return 0;
-		if (__sync_val_compare_and_swap(bucket, held, (held < now ? now : held) + cost) ==
-		    held)
-			return 0;
-	}
-	return 1;
+	return exceeds_rate(bucket, now, cost, burst_ns, !search->explanation || explain_adds(now));
 }
 
 /* 0: the packet exceeds a limit; 1: it is within it; 2: and the limit is final. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What goes out of an outside interface, at TC egress: it teaches the flow memory. If a set lists
- * its destination for that, it is dropped (outgoing.bpf.h); else it is left as it is, and other
- * programs there get it.
+ * its destination for that, it is dropped (outgoing.bpf.h), and so is what exceeds a limit of the
+ * host inside that sends it (police.bpf.h); else it is left as it is, and other programs there get
+ * it.
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
  * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
@@ -314,17 +315,33 @@ static __always_inline int learn_and_observe(struct __sk_buff *ctx)
 	return GO_ON;
 }
 
-static __always_inline int learn_next(struct __sk_buff *ctx)
+#include "police.bpf.h"
+
+/* What no set keeps in meets the policers of its host, if it has any. */
+static __always_inline void meet_policers(struct __sk_buff *ctx, struct control *control)
 {
+	if (!control->policing)
+		return;
+	pull_headers(ctx);
+	if (may_be_policed(ctx, control))
+		leaving.call(ctx, LEAVING_POLICE);
+}
+
+static __always_inline int police_next(struct __sk_buff *ctx)
+{
+	meet_policers(ctx, controls_values());
 	leaving.call(ctx, LEAVING_LET_OUT);
 	return GO_ON;
 }
 
-/* The program that is attached. Without an out set it asks no table. */
+/* The program that is attached. Without an out set and a policer it asks no table. */
 int teach(struct __sk_buff *ctx)
 {
-	if (controls_values()->outgoing)
+	struct control *control = controls_values();
+
+	if (control->outgoing)
 		leaving.call(ctx, LEAVING_LOOK_UP);
+	meet_policers(ctx, control);
 	return learn_and_observe(ctx);
 }
 
@@ -339,12 +356,12 @@ int outgoing(struct __sk_buff *ctx)
 	struct search *search = searches.lookup(&zero);
 
 	if (!search || control->bypass)
-		return learn_next(ctx);
+		return police_next(ctx);
 	pull_headers(ctx);
 	judge(ctx, control, search);
 	if (search->sets_met)
 		leaving.call(ctx, LEAVING_TELL);
-	return search->kept_in ? KEPT_IN : learn_next(ctx);
+	return search->kept_in ? KEPT_IN : police_next(ctx);
 }
 
 /*
@@ -363,7 +380,7 @@ int tell(struct __sk_buff *ctx)
 	if (ctx->ingress_ifindex != ctx->ifindex && !parse(ctx, &packet) &&
 	    lesson_of(ctx, &packet, &ports, &head) == LESSON_NEW)
 		count_met(ctx, search, 1);
-	return search->kept_in ? KEPT_IN : learn_next(ctx);
+	return search->kept_in ? KEPT_IN : police_next(ctx);
 }
 
 int let_out(struct __sk_buff *ctx)

@@ -54,11 +54,10 @@ class Memory:
     def teach(self, frame: bytes) -> None:
         """Learn from an outgoing frame."""
         has, head = _read(frame)
-        if _portless(has, frame):
-            if has["protocol"] != _SCTP or (head is None or _begins_sctp(head)):
-                self.flows.add(_outgoing(has, b""))
-        elif head is not None and _opens(has, head):
-            self.flows.add(_outgoing(has, head))
+        if opened := _opened(frame, has, head):
+            self.flows.add(opened)
+        elif _portless(has, frame):
+            return
         elif head is not None and has["protocol"] == _TCP and has["tcp_flags"] is not None:
             self._teach_proof(_outgoing(has, head), has["tcp_flags"], head)
         elif head is not None and has["protocol"] == _UDP and has["source_port"] == 443:
@@ -66,6 +65,11 @@ class Memory:
             kind, theirs = self.proofs.get(flow, ("", 0))
             if own and kind == "client" and theirs not in (0, own):
                 self.proofs[flow] = "quic", own
+
+    def begins(self, frame: bytes) -> bool:
+        """Whether an outgoing frame opens a flow that is not known."""
+        opened = _opened(frame, *_read(frame))
+        return opened is not None and opened not in self.flows
 
     def let_in(self, frame: bytes) -> None:
         """Learn from an incoming frame that passes: a QUIC client chooses one connection ID."""
@@ -176,10 +180,11 @@ def is_game_query(frame: bytes) -> bool:
 def _read(frame: bytes) -> tuple[Fields, bytes | None]:
     """The fields, and the bytes from the transport header on; None for a later fragment."""
     has: Fields = reference_signatures.fields(frame)
-    return has, None if has["fragment"] & reference_signatures.LATER else _transport(frame)
+    return has, None if has["fragment"] & reference_signatures.LATER else transport(frame)
 
 
-def _transport(frame: bytes) -> bytes:
+def transport(frame: bytes) -> bytes:
+    """The bytes from the transport header on."""
     kind, offset = reference.ethernet(frame)
     data = frame[offset:]
     if kind == 0x0800:
@@ -220,6 +225,14 @@ def _begins_sctp(head: bytes) -> bool:
 
 def _incoming_pair(has: Fields) -> Flow:
     return Flow(has["protocol"], has["destination"], 0, has["source"], 0)
+
+
+def _opened(frame: bytes, has: Fields, head: bytes | None) -> Flow | None:
+    """The flow that an outgoing frame opens, or goes on with; None if an outsider can cause it."""
+    if _portless(has, frame):
+        begins = has["protocol"] != _SCTP or head is None or _begins_sctp(head)
+        return _outgoing(has, b"") if begins else None
+    return _outgoing(has, head) if head is not None and _opens(has, head) else None
 
 
 def _opens(has: Fields, head: bytes) -> bool:

@@ -51,6 +51,11 @@ xdpctl incident close {incident}
 xdpctl incident close {incident}
 xdpctl incident show 1
 """,
+    "attackers": """
+xdpctl attackers list
+xdpctl attackers release 10.0.3.7
+xdpctl attackers release 10.0.3
+""",
     "expect": """
 xdpctl expect list
 xdpctl expect add conference --up-to 20000 --dst 198.51.100.7 --kind udp --reason "ticket 4711"

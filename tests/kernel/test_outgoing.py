@@ -27,7 +27,7 @@ PAIRS = int(os.environ.get("XDPCTL_FUZZ_PAIRS", "200000")) // 4
 PER_ROUND = 499
 LET_OUT, KEPT_IN = 2**32 - 1, 2  # TC_ACT_UNSPEC, TC_ACT_SHOT
 COUNTED = 4  # sets, of one packet
-_LEAST = {b"\x08\x00": 34, b"\x86\xdd": 54}  # bytes of a frame, by EtherType
+LEAST = {b"\x08\x00": 34, b"\x86\xdd": 54}  # bytes of a frame, by EtherType
 FAMILIES = [(4, "10.0.0.7", "198.51.100.9"), (6, "2001:db8::7", "2001:db8:9::9")]
 
 
@@ -93,7 +93,7 @@ def test_what_goes_out_meets_the_same_sets_as_in_the_model(held: Filter) -> None
         counted = Counter[str]()
         for _ in range(PER_ROUND):
             frame = turned(random_frame(rng, *pools))
-            if len(frame) < _LEAST.get(frame[12:14], 0):
+            if len(frame) < LEAST.get(frame[12:14], 0):
                 continue  # BPF_PROG_TEST_RUN refuses it
             may, met = reference.leaves(frame, around)
             assert leave(held, frame) == may, f"seed {seed}: {frame.hex()} with {around}"

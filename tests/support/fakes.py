@@ -25,6 +25,7 @@ from xdpctl.datapath.heads import NEVER, HeadArray, Masks, Volumes, no_masks, no
 from xdpctl.datapath.image import SHARED, Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
+from xdpctl.datapath.policers import PinnedPolicers
 from xdpctl.datapath.port import Datapath
 from xdpctl.datapath.senders import Sender
 from xdpctl.datapath.served import Counts, CountsOf, Service
@@ -70,8 +71,8 @@ class FakeClock(Clock):
         self.ns, self.unix, self.boot = 5_000_000_000, self.unix + seconds_down, self.boot + "'"
 
 
-class FakeTrie(dict[bytes, bytes]):
-    """A trie for the table of sides; tests look up only exact keys."""
+class FakeMap(dict[bytes, bytes]):
+    """A hash, or a trie in which tests look up only exact keys."""
 
     put = dict.__setitem__
 
@@ -176,8 +177,9 @@ class FakeDatapath:
         self.heads = FakeHeads()
         self.flows = FakeFlows()
         self.trials = FakeTrials()
+        self.policers = PinnedPolicers(self.control, FakeMap())
         self.served = FakeServed()
-        self.sides = SideTable(self.memory_of, {4: FakeTrie(), 6: FakeTrie()})
+        self.sides = SideTable(self.memory_of, {4: FakeMap(), 6: FakeMap()})
         for shared in SHARED:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
         self.hit_values: dict[int, bytes] = {}

@@ -34,6 +34,7 @@ CONTROL = np.dtype(
         ("challenging", "u4"),
         ("filled", "u4"),
         ("outgoing", "u4"),
+        ("policing", "u8"),
         ("fleet_ports", ">u2", FLEET_PORTS),
         ("observed", "u4", REASONS),
         ("captured", "u4", REASONS),
@@ -107,6 +108,23 @@ SENDER = np.dtype(
         ("destination", "u1", 16),
         ("mac", "u1", 6),
         ("unused", "u1", 2),
+    ]
+)
+POLICED_HOST = np.dtype([("address", "u1", 16), ("family", "u4")])
+POLICER = np.dtype(
+    [
+        ("destination", "u1", 16),
+        ("bucket", "u8"),
+        ("cost", "u8"),
+        ("burst_ns", "u8"),
+        ("until_ns", "u8"),
+        ("dropped", "u8"),
+        ("source_port", ">u2"),
+        ("destination_port", ">u2"),
+        ("mac", "u1", 6),
+        ("protocol", "u1"),
+        ("only", "u1"),
+        ("pps", "u4"),
     ]
 )
 RECORDED = np.dtype([("ns", "u8"), ("bytes", "u8")])

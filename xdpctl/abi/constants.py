@@ -201,6 +201,15 @@ class Leaving(IntEnum):
     TELL = 1
     LET_OUT = 2
     OBSERVE = 3
+    POLICE = 4
+
+
+class Police(IntEnum):
+    """Which packets of its protocol a policer meets."""
+
+    ALL = 0
+    SYN = 1  # those that ask for a TCP connection
+    UNKNOWN = 2  # those that begin a flow, or belong to one that is not known
 
 
 class ModuleVerdict(IntEnum):

@@ -46,6 +46,7 @@ COMMANDS = {
     "follow": "detectors.follow",
     "detect": "detectors.detect",
     "expect": "detectors.expect",
+    "attackers": "detectors.attackers",
     "fleet": "fleet.fleet",
     "upstream": "upstream",
     **dict.fromkeys(("incidents", "incident"), "incidents"),

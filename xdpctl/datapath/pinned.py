@@ -21,6 +21,7 @@ from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MAPS as MATCH_MAPS
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
+from xdpctl.datapath.policers import PinnedPolicers
 from xdpctl.datapath.senders import SLOT_AT, Sender
 from xdpctl.datapath.senders import read as read_senders
 from xdpctl.datapath.served import CountsOf, PinnedServed
@@ -68,6 +69,7 @@ _OTHERS = (
     "volumes",
     "scratches",
     "ticks",
+    "policed",
     *_FLOWS,
     *_STATISTICS,
     *_RINGS,
@@ -112,6 +114,7 @@ class PinnedDatapath:
             ) from error
         self.flows = PinnedFlowMemory(pins)
         self.trials = PinnedTrials(pins)
+        self.policers = PinnedPolicers(self._control, self._maps["policed"])
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()

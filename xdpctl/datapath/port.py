@@ -12,6 +12,7 @@ from xdpctl.datapath.heads import Heads, Masks
 from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
+from xdpctl.datapath.policers import Policers
 from xdpctl.datapath.senders import Sender
 from xdpctl.datapath.served import CountsOf
 from xdpctl.datapath.tables.sides import SideTable
@@ -43,6 +44,11 @@ class Datapath(Protocol):
     @property
     def trials(self) -> Trials:
         """The trials of rules, and the flows that these let pass."""
+        ...
+
+    @property
+    def policers(self) -> Policers:
+        """The limits of single hosts inside."""
         ...
 
     def served(self) -> CountsOf:

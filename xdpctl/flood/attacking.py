@@ -19,7 +19,7 @@ from xdpctl.base.units import si3
 from xdpctl.flood.settings import FLOORS
 from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import ICMP, ICMPV6, UDP
-from xdpctl.model.services import CLIENTS_FROM, KNOWN, NEVER_ASKED, SERVICES, SHORT
+from xdpctl.model.services import KNOWN, SERVICES, SHORT, is_never_asked
 from xdpctl.traffic.packets import PacketArray, destination, joined, source
 from xdpctl.traffic.window import Seen
 
@@ -56,6 +56,8 @@ class Attack:
     `source` is None if it forges sources; then `mac` is all that is known of it. `mac` may be that
     of the router before it, and is empty where frames have none. `destination` and `port` are those
     that all packets have. `seen` is how many sources, addresses or ports were seen at least.
+    `certain`: packets of known flows come in for the address, and all that it sends has one MAC
+    address, so it is probably the host's own. Behind a router inside, all have the router's.
     """
 
     does: Does
@@ -66,6 +68,7 @@ class Attack:
     port: int | None = None
     seen: int = 0
     mac: str = ""
+    certain: bool = False
 
     @property
     def who(self) -> str:
@@ -101,7 +104,7 @@ class Attack:
 
 
 def attacks(out: Seen, came: Sequence[Seen]) -> list[Attack]:
-    """What hosts inside do to others, the highest rate first; one of each kind for each host.
+    """What hosts inside do to others, the highest rate first.
 
     `out` has what went out, `came` what came in meanwhile, in parts of some seconds. Nothing is
     said of a family of which no packet of a known flow came in one of them: its link was down, or
@@ -114,11 +117,8 @@ def attacks(out: Seen, came: Sequence[Seen]) -> list[Attack]:
     packets = out.packets[np.isin(out.packets["family"], serving)]
     packets = packets[~_is_for_many(packets)]
     judged = _Judged(packets, joined(part.packets for part in came), out.seconds, came_seconds)
-    found: dict[tuple[str, Does], Attack] = {}
     every = [*judged.floods(), *judged.forged(), *judged.scans(), *judged.reflections()]
-    for attack in sorted(every, key=lambda attack: -attack.rate):
-        found.setdefault((attack.who, attack.does), attack)
-    return list(found.values())
+    return sorted(every, key=lambda attack: -attack.rate)
 
 
 def _is_known(part: Seen, family: int) -> bool:
@@ -134,11 +134,15 @@ def _is_for_many(packets: PacketArray) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Packets that have some columns in common: the first, their rate, and where they are."""
+    """Packets that have some columns in common: the first, their rate, and where they are.
+
+    `certain` as in Attack.
+    """
 
     first: np.void
     rate: float
     rows: NDArray[np.int64]
+    certain: bool = False
 
     @property
     def kind(self) -> Traffic:
@@ -148,7 +152,9 @@ class _Group:
         """The attack of the host that sent these packets."""
         mac = self.first["mac"].tobytes()
         told = mac.hex(":") if any(mac) else ""
-        return Attack(does, self.kind, self.rate, source(self.first), mac=told, **more)
+        return Attack(
+            does, self.kind, self.rate, source(self.first), mac=told, certain=self.certain, **more
+        )
 
 
 class _Judged:
@@ -164,6 +170,9 @@ class _Judged:
         self._out, self._came = out, came
         self._seconds, self._came_seconds = seconds, came_seconds
         self._by_ours = _ByHost(came, "destination")
+        in_use = np.unique(came["destination"][came["flow"] == FlowState.KNOWN])
+        self._in_use = in_use
+        self._certain = np.setdiff1d(in_use, _with_several_macs(out))
         # no SYN, SYN-ACK or RST
         self._goes_on = _ByHost(out[out["traffic"] == Traffic.TCP], "source")
 
@@ -194,12 +203,18 @@ class _Judged:
             else:
                 one_way = self._few_come_back(group, source=to, destination=ours)
             if one_way:
-                yield group.attack(Does.FLOODS, destination=destination(group.first))
+                port = self._common_port(group) if group.kind is Traffic.SYN else None
+                to_host = destination(group.first)
+                yield group.attack(Does.FLOODS, destination=to_host, port=port)
+
+    def _common_port(self, group: _Group) -> int | None:
+        """The destination port that all packets have."""
+        ports = np.unique(self._out["destination_port"][group.rows])
+        return int(ports[0]) if len(ports) == 1 else None
 
     def forged(self) -> Iterator[Attack]:
         """Hosts that send much to one from many addresses, to which nothing comes in."""
-        known = self._came["destination"][self._came["flow"] == FlowState.KNOWN]
-        unused = self._out[~np.isin(self._out["source"], known)]
+        unused = self._out[~np.isin(self._out["source"], self._in_use)]
         for group in self._groups(unused, ("destination", "traffic")):
             distinct = len(np.unique(unused["source"][group.rows]))
             if group.rate < FLOORS[group.kind] or distinct < _FORGED:
@@ -254,7 +269,7 @@ class _Judged:
             if group.rate < _SCANS:
                 continue
             distinct = len(np.unique(packets["destination"][group.rows]))
-            if distinct >= _MANY:
+            if distinct >= _MANY and int(group.first[common]) >= 0:  # not seen: behind many headers
                 yield group, int(group.first[common]), distinct
 
     def reflections(self) -> Iterator[Attack]:
@@ -263,7 +278,7 @@ class _Judged:
         answers = answers[~within(SERVICES, answers["destination_port"])]
         for group in self._groups(answers, ("source", "source_port")):
             port = int(group.first["source_port"])
-            if port in NEVER_ASKED and port < CLIENTS_FROM and group.rate >= _REFLECTED:
+            if is_never_asked(port) and group.rate >= _REFLECTED:
                 yield from self._reflection(answers, group)
         for group in self._groups(answers, ("source", "destination", "source_port")):
             least = FLOORS[Traffic.UDP_SERVICE]
@@ -297,7 +312,9 @@ class _Judged:
         chosen = [place for place in np.argsort(-rates).tolist() if heads[place] >= _HEADS]
         for place in chosen[:_GROUPS]:
             rows = order[ends[place] - heads[place] : ends[place]]
-            yield _Group(packets[rows[0]], float(rates[place]), rows)
+            first = packets[rows[0]]
+            certain = bool(np.isin(first["source"], self._certain))
+            yield _Group(first, float(rates[place]), rows, certain)
 
 
 class _ByHost:
@@ -315,6 +332,14 @@ class _ByHost:
             return self._packets
         begin, end = (int(self._hosts.searchsorted(host, side)) for side in ("left", "right"))
         return self._packets[begin:end]
+
+
+def _with_several_macs(packets: PacketArray) -> NDArray[Any]:
+    """The sources whose frames have several MAC addresses."""
+    sources, places = np.unique(packets["source"], return_inverse=True)
+    macs = np.unique(_as_words(packets["mac"]), return_inverse=True)[1].reshape(-1)
+    pairs = np.unique(np.stack((places.reshape(-1), macs)), axis=1)
+    return np.asarray(sources[np.bincount(pairs[0], minlength=len(sources)) > 1])
 
 
 def _as_words(column: NDArray[Any]) -> NDArray[Any]:

@@ -70,11 +70,13 @@ class DetectSettings(Table, frozen=True):
 
     In its first `learning` seconds it drops only answers that nobody asked for. Of `prefixes`, the
     longest that covers a destination decides. `floors` are packets a second to one destination,
-    below which nothing is an attack; they and `modes` are by kind of packets.
+    below which nothing is an attack; they and `modes` are by kind of packets. `attackers_pps` are
+    the packets a second that a host inside may send of its attack on others; None: it is only told.
     """
 
     mode: Most = Most.DROP
     learning: Seconds = _LEARNING
+    attackers_pps: Annotated[int, Meta(ge=10, le=1_000_000)] | None = None
     floors: Annotated[dict[str, _Floor], _BY_KIND] = field(default_factory=dict)
     modes: Annotated[dict[str, Most], _BY_KIND] = field(default_factory=dict)
     prefixes: Annotated[tuple[Part, ...], Meta(max_length=_PREFIXES_MAX)] = ()

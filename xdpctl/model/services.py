@@ -75,3 +75,8 @@ SERVICES: Ranges = ((0, SERVICES_BELOW - 1), *((port, port) for port in LISTED))
 AMPLIFIERS = frozenset(service.port for service in KNOWN if service.amplifies)
 NEVER_ASKED = frozenset(service.port for service in KNOWN if not service.asked)
 SHORT = frozenset(service.port for service in KNOWN if service.short)
+
+
+def is_never_asked(port: int) -> bool:
+    """Whether nobody uses the service of a port across the Internet, and no client the port."""
+    return port in NEVER_ASKED and port < CLIENTS_FROM

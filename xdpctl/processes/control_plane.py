@@ -32,6 +32,7 @@ from xdpctl.mitigation.watchers.lists import ListWatch
 from xdpctl.mitigation.watchers.release import Releases
 from xdpctl.mitigation.watchers.trials import TrialWatch
 from xdpctl.model.naming import Names
+from xdpctl.model.rule import BUILTIN
 from xdpctl.notify.changes import refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.processes.detector.learnt import LearntFile
@@ -165,7 +166,14 @@ class ControlPlane:
         )
         tell = self.dispatcher.tell
         self.attackers = add(
-            AttackerWatch(controller, self.sampler, settings.detect, self.loader.ports, tell)
+            AttackerWatch(
+                controller,
+                self.sampler,
+                settings.detect,
+                self.loader.ports,
+                tell,
+                lambda: self.hooks.mode_for(BUILTIN),
+            )
         )
         filled = Filled(controller, settings.upstream, self.sampler)
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))

@@ -151,6 +151,7 @@ def read(heads: HeadArray) -> PacketArray:
         "flow",
         "traffic",
         "mac",
+        "came_by",
     ):
         packets[name] = heads[name]
     packets["shaken"] = heads["flow"] == FlowState.SHAKEN

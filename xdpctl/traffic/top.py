@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The most frequent values of a dimension in sampled packets, with rates and errors. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -85,6 +85,11 @@ def top(
         )
     without = float(counts[~known].sum()) / total
     return Top(rows, len(chosen), total / seconds, float(octets.sum()) * 8 / seconds, without)
+
+
+def without_matches(ranking: Top) -> Top:
+    """The same without matches: a match is about what comes in."""
+    return replace(ranking, rows=[replace(row, match=None) for row in ranking.rows])
 
 
 def error(share: float, samples: float) -> float:

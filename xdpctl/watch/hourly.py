@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Chooses what is noted of what hosts inside do: they can forge addresses."""
+"""Bounds what is noted of hosts inside, and how many are limited: they can forge addresses."""
 
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
@@ -24,6 +24,10 @@ class Hourly(Generic[Key]):
         news = [key for key in dict.fromkeys(keys) if key not in self._noted]
         room = max(0, MOST - len(self._noted))
         return news[:room], max(0, len(news) - room) if room else 0
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether it was noted within the last hour, as of the last choice."""
+        return key in self._noted
 
     def note(self, now_ns: int, keys: Iterable[Key]) -> None:
         """These are noted."""

@@ -57,6 +57,7 @@ async def now(page: PageIn) -> Response:
         services=served["services"] if served else [],
         served=served["text"] if served else "",
         attackers=attackers["attackers"][: _MOST["attackers"]] if attackers else [],
+        limits=attackers["limits"][: _MOST["attackers"]] if attackers else [],
         rules=rules["rules"],
         provisional=waiting["rules"],
         more_wait=waiting["next"] is not None,

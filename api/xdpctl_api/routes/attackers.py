@@ -1,20 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which hosts inside attack others."""
+"""Which hosts inside attack others, and their limits."""
+
+import asyncio
 
 from fastapi import APIRouter
 
-from xdpctl_api.auth import Viewer
+from xdpctl.base.net.prefix import parse_prefix, text_of
+from xdpctl.errors import RuleError
+from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
-from xdpctl_api.shapes.attackers import AttackerList, attacker_out
+from xdpctl_api.problems import refusals
+from xdpctl_api.shapes.attackers import AttackerList, LimitsEnded, attacker_out, limit_out
 
 router = APIRouter(prefix="/v1", tags=["traffic"])
 
 
 @router.get("/attackers")
 async def attackers(who: Viewer, ctx: Ctx) -> AttackerList:
-    """The hosts inside that have attacked others in the last ten minutes."""
-    now = ctx.controller.clock.read()
-    recent = ctx.attackers.recent()
+    """The hosts inside that have attacked others in the last ten minutes, and their limits."""
+    now, watch = ctx.controller.clock.read(), ctx.attackers
     return AttackerList(
-        attackers=[attacker_out(each, ctx.names, now.ns, now.unix) for each in recent]
+        attackers=[attacker_out(each, ctx.names, now.ns, now.unix) for each in watch.recent()],
+        limits=[limit_out(each, ctx.names, now.ns) for each in watch.policing.limits()],
+    )
+
+
+@router.delete("/attackers/{address}/limits", responses=refusals(RuleError))
+async def release_attacker(address: str, who: Unbound, ctx: Ctx) -> LimitsEnded:
+    """End all limits of a host inside, and begin none for an hour. It may have none yet."""
+    host = parse_prefix(address, "address")
+    if not host.exact:
+        raise RuleError(f"{address} is a network", "address", "give the address of one host")
+    ended = await asyncio.wrap_future(
+        ctx.controller.submit(lambda draft: ctx.attackers.policing.release(draft, host, who))
+    )
+    return LimitsEnded(
+        address=text_of(host), limits=[ctx.names.tell(str(limit)) for limit in ended]
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the traffic is now, from sampled packets."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.minutes import LEVEL
 from xdpctl.traffic.dimensions import DIMENSIONS, Dimension, dimension, named
 from xdpctl.traffic.packets import PacketArray
-from xdpctl.traffic.top import Top, top
+from xdpctl.traffic.top import Top, top, without_matches
 from xdpctl.traffic.window import SECONDS_MAX, Seen
 from xdpctl_api.auth import Viewer
 from xdpctl_api.dependencies import Ctx
@@ -59,14 +60,29 @@ async def top_traffic(
         Query(description="Only packets of this match", examples=["dst 198.51.100.7 proto udp"]),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=_ROWS_MAX, description="Rows of each dimension")] = 10,
+    out: Annotated[
+        bool,
+        Query(
+            description="What leaves through outside interfaces. It has no verdict, reason and "
+            "rule, and its rows have no match"
+        ),
+    ] = False,
 ) -> TrafficOut:
     """The most frequent values of some dimensions in the traffic of the last seconds."""
     reasons = choose(verdict)
     seconds = window_of(parse_duration(window, "window"))
     match = _where(where) if where else None
     dimensions = _dimensions(ctx, by)
+    if out:
+        _refuse_of_out(verdict, dimensions)
 
     def work() -> TrafficOut:
+        if out:
+            left = ctx.sampler.out.last(seconds)
+            tops = _tops(left.packets, left, dimensions, match, limit)
+            return _answer(
+                ctx.names, left, {name: without_matches(of) for name, of in tops.items()}
+            )
         recent = ctx.sampler.window.last(seconds)
         chosen = recent.packets[np.isin(recent.packets["reason"], list(reasons))]
         return _answer(ctx.names, recent, _tops(chosen, recent, dimensions, match, limit))
@@ -115,6 +131,15 @@ def window_of(seconds: float) -> float:
         fix = f"give 1s to {SECONDS_MAX:g}s"
         raise RuleError(f"a window of {seconds:g} s is out of range", "window", fix)
     return seconds
+
+
+def _refuse_of_out(verdict: str, dimensions: Iterable[str]) -> None:
+    """RuleError if what leaves has no such property."""
+    if verdict != "all":
+        raise RuleError("what leaves has no verdict", "verdict", "leave it out")
+    for name in ("reason", "rule"):
+        if name in dimensions:
+            raise RuleError(f"what leaves has no {name}", "by", f"leave {name} out")
 
 
 def _where(expression: str) -> Match:

@@ -10,6 +10,7 @@ from xdpctl.base.net.prefix import text_of
 from xdpctl.flood.attacking import Does
 from xdpctl.model.naming import Names
 from xdpctl.watch.attackers import Attacker
+from xdpctl.watch.policing import Limit
 from xdpctl_api.shapes.common import timestamp
 
 
@@ -26,17 +27,48 @@ class AttackerOut(BaseModel):
     kind: str = Field(description="The kind of packets", examples=[Traffic.UDP.setting])
     packets: float = Field(description="Packets a second, when it was first told or last doubled")
     destination: str | None = Field(description="null: many")
-    port: int | None = Field(description="The port that it scans, or answers from")
+    port: int | None = Field(description="The port that it scans or floods, or answers from")
     seen: int = Field(description="How many addresses or ports were seen at least; 0: not counted")
     since: datetime = Field(description="When it was seen first")
     ago: float = Field(description="Seconds since it was seen last")
     text: str = Field(description="All this in words")
 
 
+class HostLimitOut(BaseModel):
+    """A limit of one host inside, by `detect.attackers_pps`."""
+
+    address: str = Field(examples=["10.0.3.7"], description="The host")
+    name: str = Field(description="Its name, if it has one")
+    pps: int = Field(description="Packets a second that it may send of its attack")
+    dropped: int = Field(description="Packets beyond that, so far")
+    ends_in: float = Field(description="Seconds; then it begins again if the attack goes on")
+    text: str = Field(description="Which packets are limited, in words")
+
+
 class AttackerList(BaseModel):
     """The hosts inside that have attacked others in the last ten minutes."""
 
     attackers: list[AttackerOut] = Field(description="The last one first")
+    limits: list[HostLimitOut] = Field(description="Limits of hosts inside that are in force")
+
+
+class LimitsEnded(BaseModel):
+    """A host inside that was released: for an hour it is not limited again."""
+
+    address: str = Field(examples=["10.0.3.7"], description="The host")
+    limits: list[str] = Field(description="The limits that were ended, in words")
+
+
+def limit_out(limit: Limit, names: Names, now_ns: int) -> HostLimitOut:
+    """The API model of a limit; `now_ns` (CLOCK_MONOTONIC) is the time now."""
+    return HostLimitOut(
+        address=text_of(limit.host),
+        name=names.of(limit.host),
+        pps=limit.policer.pps,
+        dropped=limit.policer.dropped,
+        ends_in=(limit.policer.until_ns - now_ns) / 1e9,
+        text=names.tell(str(limit)),
+    )
 
 
 def attacker_out(attacker: Attacker, names: Names, now_ns: int, unix: float) -> AttackerOut:

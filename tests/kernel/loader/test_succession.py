@@ -13,6 +13,7 @@ from msgspec.structs import replace as with_fields
 from tests.kernel.conftest import CAPACITY, FLOWS, filter_for, parse_rules, teacher_for
 from tests.support.packets import to_frame
 from xdpctl.abi.constants import Filled, Reason
+from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath import emergency_bypass
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import CURRENT, NEXT, Pins
@@ -23,6 +24,7 @@ from xdpctl.datapath.loader.netlink import AttachRefused, Link
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.pinned import PinnedDatapath
 from xdpctl.datapath.plan import transition
+from xdpctl.datapath.policers import Policer
 from xdpctl.lab.namespaces import Host, Lab
 from xdpctl.model.capacity import Capacity, FlowSettings
 
@@ -254,6 +256,19 @@ def map_ids(pins: Pins) -> dict[str, int]:
 def teachers(host: Host) -> list[int]:
     index = link(host, "in0").index
     return host.call(lambda: programs.attached(index))
+
+
+def test_limits_of_hosts_inside_stay(host: Host, pins: Pins, loaders: ExitStack) -> None:
+    first = loaders.enter_context(closing(start(host, pins, flows=FLOWS)))
+    fill(first)
+    inside, policer = parse_prefix("10.0.3.7"), Policer(17, 10, 1 << 60)
+    with closing(PinnedDatapath(first.pins)) as datapath:
+        datapath.policers.put(inside, [policer])
+        asked = int(datapath._control["policing"])
+    second = loaders.enter_context(closing(start(host, pins, LARGER, FLOWS)))
+    with closing(PinnedDatapath(second.pins)) as datapath:
+        assert datapath.policers.read() == {inside: [policer]}
+        assert int(datapath._control["policing"]) == asked != 0
 
 
 def test_known_flows_stay_known_if_their_memory_means_the_same(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server inside attacks others beside people: it is told, and people are not accused."""
+"""A server inside attacks others beside people: it is told or limited, and people lose nothing."""
 
 import subprocess
 import threading
@@ -45,9 +45,26 @@ while (now := time.monotonic() - began) < float(seconds):
             connection.connect_ex((hosts[sent % len(hosts)], 23))
     time.sleep(0.005)
 """
+_COUNT = """
+import socket, sys, time
+victim, seconds = sys.argv[1:]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+udp.bind((victim, 9000))
+udp.settimeout(0.1)
+ends, came = time.monotonic() + float(seconds), 0
+while time.monotonic() < ends:
+    try:
+        came += len(udp.recv(2048)) > 0
+    except TimeoutError:
+        pass
+print(came)
+"""
 _LOOKS_SECONDS = 16.0  # a window of ten seconds, and looks each five
-_MOST_SECONDS = 30  # of an attack
-_FLOOD_PPS, _SCAN_PPS = 9_000, 60
+_MOST_SECONDS = 120  # of an attack
+_COUNTED_SECONDS = 3
+_LIMITS = "[detect]\nattackers_pps = 10\n"
+_FLOOD_PPS, _SCAN_PPS, _LIMITED_PPS = 9_000, 60, 30
 
 
 @pytest.fixture(params=["bridge", "host"])
@@ -102,6 +119,50 @@ def attacking(host: Host, send: str, pps: int) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def arriving(host: Host) -> float:
+    """How many packets a second of the flood arrive at the victim."""
+    words = "/usr/bin/python3", "-c", _COUNT, _VICTIM, str(_COUNTED_SECONDS)
+    process = host.popen(*words, stdout=subprocess.PIPE)
+    return int(process.communicate()[0]) / _COUNTED_SECONDS
+
+
+@pytest.mark.parametrize("here", ["bridge", "router"], indirect=True)
+def test_a_server_that_attacks_is_limited_and_all_else_of_it_goes_out(
+    here: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(_BYTES))
+    box = Box(here.box, ["out0"])
+    box.detects, box.settings = True, SETTINGS + _LIMITS
+    with ExitStack() as people:
+        try:
+            box.start()
+            work = Work(here, tmp_path / "file")
+            people.callback(work.close)
+            people.enter_context(attacking(here.server, "flood", _FLOOD_PPS))
+
+            def limits() -> list[str]:
+                return [each["text"] for each in box.cli("attackers", "list")["limits"]]
+
+            assert eventually(limits)
+            assert limits() == [f"{SERVER} is limited to 10 UDP packets a second to {_VICTIM}"]
+            assert arriving(here.world) < _LIMITED_PPS
+            box.kill()
+            assert arriving(here.world) < _LIMITED_PPS, "with all processes dead"
+            box.start()
+            assert arriving(here.world) < _LIMITED_PPS, "after a restart"
+            assert eventually(limits)
+            before = dict(work.done)
+            assert len(before) == 3
+            assert eventually(lambda: all(work.done[name] > before[name] for name in before))
+            assert work.failed == []
+            assert len(box.cli("audit", "--action", "host.limit")) == 1
+            released = box.cli("attackers", "release", SERVER)
+            assert len(released["limits"]) == 1
+            assert arriving(here.world) > _FLOOD_PPS / 3, "it is released"
+        finally:
+            box.remove()
 
 
 def test_a_server_that_attacks_is_told_and_people_beside_it_are_not(

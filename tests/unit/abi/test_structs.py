@@ -34,6 +34,8 @@ from xdpctl.abi.arrays import (
     MONITOR_STATISTICS,
     PACE,
     PAYLOAD,
+    POLICED_HOST,
+    POLICER,
     PORT,
     RATE,
     RECORDED,
@@ -81,6 +83,8 @@ DTYPES = {
     "recorded": RECORDED,
     "sender": SENDER,
     "sender_key": SENDER_KEY,
+    "policed_host": POLICED_HOST,
+    "policer": POLICER,
     "glimpse": GLIMPSE,
     "monitor_statistics": MONITOR_STATISTICS,
     "connection": CONNECTION,
@@ -99,7 +103,7 @@ DTYPES = {
 }
 BY_SIZE = {"near4": 16, "near6": 16, "node": 8, "bucket": 8 * sizes.BUCKET_CELLS}
 BY_SIZE |= {"bitmap": 8 * sizes.BITMAP_WORDS, "classes": 8}
-BY_SIZE |= {"side_key4": 8, "side_key6": 20}
+BY_SIZE |= {"side_key4": 8, "side_key6": 20, "policers": POLICER.itemsize * sizes.POLICERS}
 CONSTANTS = [name for name, value in vars(sizes).items() if name.isupper() and type(value) is int]
 ENUMS = {
     constants.Action: "ACTION_",
@@ -112,6 +116,7 @@ ENUMS = {
     constants.Field: "FIELD_",
     constants.Stage: "STAGE_",
     constants.Leaving: "LEAVING_",
+    constants.Police: "POLICE_",
     constants.OutClass: "OUT_",
     constants.Side: "SIDE_",
     constants.Traffic: "TRAFFIC_",

@@ -131,3 +131,26 @@ def test_dimensions_may_be_named_by_the_words_of_matches(api: Api) -> None:
         "length",
     ]
     assert found["dimensions"][0]["rows"][0]["value"] == "53"
+
+
+def test_what_leaves_is_counted_by_itself_and_has_no_match(api: Api) -> None:
+    sampler = api.context.sampler
+    sampler.step(100.0)
+    api.datapath.heads.waiting.append(heads(dns(30)))
+    api.datapath.heads.out.waiting.append(heads([to_frame("10.0.3.7")] * 20, weight=8))
+    sampler.step(101.0)
+    left = top(api, out=True, by="source,destination_port")
+    assert (left["sampled"], left["packets"]) == (20, 160)
+    (row,) = left["dimensions"][0]["rows"]
+    assert (row["value"], row["match"]) == ("10.0.3.7", None)
+    assert top(api, out=True, where="src 10.0.3.8")["dimensions"][0]["rows"] == []
+    assert top(api)["sampled"] == 30
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [({"verdict": "drop"}, "verdict"), ({"by": "source,reason"}, "by"), ({"by": "Rule"}, "by")],
+)
+def test_what_leaves_has_no_verdict(api: Api, query: dict[str, str], field: str) -> None:
+    answer = api.call("GET", "/v1/top", params={"out": True, **query})
+    assert problem(answer, 400, "bad-request")["field"] == field

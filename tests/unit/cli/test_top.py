@@ -64,6 +64,22 @@ def test_top_reports_packets_that_could_not_be_sampled(api: Api, run: Run) -> No
     assert "no packet was seen" in run("top")[1]
 
 
+def test_what_leaves_is_asked_for_by_source_first(api: Api, run: Run) -> None:
+    rows = {"by": "source", "without": 0.0, "rows": [ROW | {"value": "10.0.3.7", "match": None}]}
+    api.answers["GET", "/v1/top"] = FOUND | {"dimensions": [rows]}
+    code, out, _ = run("top", "--out")
+    assert code == 0
+    assert api.calls[0][2]["params"] == {
+        "by": "source,destination,destination-port,source-port,protocol",
+        "verdict": "all",
+        "window": "10s",
+        "limit": 5,
+        "out": True,
+    }
+    assert "10.0.3.7" in out
+    assert "xdpctl block" not in out
+
+
 def test_once_prints_one_json_document(api: Api, run: Run) -> None:
     api.answers["GET", "/v1/top"] = FOUND
     assert json.loads(run("top", "--once", "--json")[1]) == FOUND

@@ -252,11 +252,11 @@ def test_downloads_and_calls_from_such_ports_are_no_reflections(port: int, to: i
     assert found([sent], [back]) == []
 
 
-def test_each_host_is_told_once_for_each_thing_it_does() -> None:
+def test_each_attack_of_a_host_is_found_the_loudest_first() -> None:
     victims = [f"203.0.113.{number}" for number in range(1, 5)]
     told = found([udp(6_000 + 1_000 * n, destination=to) for n, to in enumerate(victims)], [])
-    assert [(attack.does, str(attack.destination)) for attack in told] == [
-        (Does.FLOODS, str(parse_prefix(victims[-1])))
+    assert [attack.destination for attack in told] == [
+        parse_prefix(victim) for victim in reversed(victims)
     ]
 
 
@@ -264,3 +264,38 @@ def test_packets_that_rules_dropped_count_as_answers() -> None:
     back = udp(3_000, _VICTIM, _PUPIL)
     back["reason"] = Reason.LIMITED
     assert found([udp(6_000)], [back]) == []
+
+
+def test_an_attack_is_certain_if_the_address_is_in_use_and_its_frames_have_one_mac() -> None:
+    in_use = udp(50, "198.51.100.4", _PUPIL)
+    in_use["flow"] = FlowState.KNOWN
+    (attack,) = found([udp(6_000)], [in_use])
+    assert attack.certain
+    (attack,) = found([udp(6_000)], [])
+    assert not attack.certain, "nothing of a known flow comes in"
+    other = udp(6_000)
+    other["mac"] = np.frombuffer(bytes((2, 0, 0, 0, 0, 9)), np.uint8)
+    (attack,) = found([udp(6_000), other], [in_use])
+    assert not attack.certain, "two hosts send with this address"
+    other["destination_port"] = 443
+    other["weight"] = 1
+    (attack,) = found([udp(6_000), other[:1]], [in_use])
+    assert not attack.certain, "whatever the other one sends"
+    bare = udp(6_000)
+    bare["mac"] = 0
+    (attack,) = found([bare], [in_use])
+    assert attack.certain, "frames without MAC addresses show no other host"
+
+
+def test_a_flood_of_syns_has_the_port_that_all_have() -> None:
+    (attack,) = found([tcp(5_000, _SYN, begins=True)], [])
+    assert attack.port == 443
+    mixed = tcp(5_000, _SYN, begins=True)
+    mixed["destination_port"][::2] = 80
+    (attack,) = found([mixed], [])
+    assert attack.port is None
+
+
+def test_ports_that_are_not_seen_are_no_scan() -> None:
+    hidden = udp(100, destination=spread(500), destination_port=-1, begins=True)
+    assert found([hidden], []) == []

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
+from tests.support.packets import to_frame
 from tests.unit.flood.test_attacking import NORMAL, spread, tcp, udp
-from xdpctl.abi.constants import Asking
+from xdpctl.abi.constants import Asking, FlowState
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.store.audit_search import Wanted, newest
+from xdpctl.errors import StoreError
 from xdpctl.flood.settings import DetectSettings, Most, Part
+from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News
-from xdpctl.traffic.packets import PacketArray
+from xdpctl.traffic.classify import heads
+from xdpctl.traffic.packets import PacketArray, joined, read
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.watch.attackers import AttackerWatch
 
@@ -38,13 +42,20 @@ class Watched:
         self.sampler = Sampler(self.datapath.heads, self.datapath.served)
         self.told: list[News] = []
         self.watch = AttackerWatch(
-            self.control, self.sampler, detect, lambda: self.ports, self.told.append, lambda _: 7
+            self.control,
+            self.sampler,
+            detect,
+            lambda: self.ports,
+            self.told.append,
+            lambda: Automatic.ON,
+            lambda _: 7,
         )
         self._at = 0.0
         self.sampler.step(time.monotonic())
 
-    def sends(self, *out: PacketArray) -> list[str]:
+    def sends(self, *out: PacketArray, came: PacketArray = NORMAL) -> list[str]:
         """The warnings after ten seconds in which this goes out."""
+        came = joined([NORMAL, came])
         for part in out:
             part["interface"] = 7
             self.sampler.out.add(self._at, self._at + 10, part)
@@ -52,7 +63,7 @@ class Watched:
             self.sampler.out.add(self._at, self._at + 10, NORMAL[:0])
         for number in range(40):
             begun = self._at + number / 4
-            self.sampler.window.add(begun, begun + 0.25, NORMAL[number::40])
+            self.sampler.window.add(begun, begun + 0.25, came[number::40])
         self._at += 100
         self.watch.step()
         return self.watch.warnings()
@@ -116,7 +127,7 @@ def test_of_many_attackers_three_are_named(watched: Watched) -> None:
     hosts = [udp(6_000 + n, f"10.0.1.{n}", heads=40) for n in range(1, 9)]
     warnings = watched.sends(*hosts)
     assert len(warnings) == 4
-    assert warnings[-1] == "5 more hosts inside attack others (xdpctl audit)"
+    assert warnings[-1] == "5 more hosts inside attack others (xdpctl attackers list)"
     assert len(watched.noted()) == 8
     (news,) = watched.told
     assert "5 more hosts do such things" in news.text
@@ -147,6 +158,10 @@ def test_nothing_is_told_while_nothing_is_sampled(
     assert watched.sends(udp(6_000)) == []
 
 
+def test_the_loudest_attack_of_a_kind_is_told(watched: Watched) -> None:
+    assert watched.sends(udp(6_000), udp(5_500, destination="203.0.113.10")) == [FLOOD]
+
+
 def test_another_victim_is_told_anew(watched: Watched) -> None:
     assert watched.sends(udp(6_000)) == [FLOOD]
     (told,) = watched.sends(udp(6_500, destination="203.0.113.10"))
@@ -155,9 +170,31 @@ def test_another_victim_is_told_anew(watched: Watched) -> None:
 
 
 def test_nothing_is_told_of_what_comes_from_outside_and_goes_out_again(watched: Watched) -> None:
+    head = heads([to_frame("10.0.0.7", "203.0.113.9")])
+    head["came_by"] = 7
+    assert read(head)["came_by"].tolist() == [7]
     transit = udp(6_000)
-    transit["came_by"] = 7
+    transit["came_by"] = read(head)["came_by"][0]
     assert watched.sends(transit) == []
+
+
+@pytest.mark.parametrize("detect", [DetectSettings(attackers_pps=10)])
+def test_an_attack_that_cannot_be_noted_stops_no_upkeep(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = udp(50, "198.51.100.4", "10.0.0.7")
+    host["flow"] = FlowState.KNOWN
+    watched.sends(udp(6_000), came=host)
+    assert watched.watch.policing.limits()
+    watched.clock.advance(601)
+
+    def refuse(_: object) -> None:
+        raise StoreError("the store refuses: fake")
+
+    monkeypatch.setattr(watched.watch, "_judged", lambda: refuse(0))
+    with pytest.raises(StoreError):
+        watched.watch.step()
+    assert watched.datapath.policers.read() == {}
 
 
 def test_nothing_is_told_where_no_filter_is_attached(watched: Watched) -> None:
@@ -169,3 +206,21 @@ def test_no_more_than_a_hundred_attackers_are_kept(watched: Watched) -> None:
     for network in range(3):
         watched.sends(*(udp(6_000, f"10.0.{network}.{n}", heads=30) for n in range(1, 91)))
     assert len(watched.watch.recent()) == 100
+
+
+@pytest.mark.parametrize("detect", [DetectSettings(attackers_pps=10)])
+def test_an_attacker_is_limited_and_that_is_sent(watched: Watched) -> None:
+    host = udp(50, "198.51.100.4", "10.0.0.7")
+    host["flow"] = FlowState.KNOWN
+    warnings = watched.sends(udp(6_000), came=host)
+    limit = "10.0.0.7 is limited to 10 UDP packets a second to 203.0.113.9"
+    assert warnings == [FLOOD, f"{limit}, since it attacks others (xdpctl attackers list)"]
+    attack, news = watched.told
+    assert attack.title == "10.0.0.7 attacks others"
+    assert news.title == "10.0.0.7 is limited, since it attacks others"
+    assert news.text == f"{limit}\nTo end it: xdpctl attackers release 10.0.0.7"
+
+
+@pytest.mark.parametrize("detect", [DetectSettings(attackers_pps=10)])
+def test_an_address_to_which_nothing_comes_is_not_limited(watched: Watched) -> None:
+    assert watched.sends(udp(6_000)) == [FLOOD]

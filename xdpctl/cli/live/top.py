@@ -18,6 +18,7 @@ from xdpctl.client import Client
 
 app = typer.Typer()
 _DEFAULT_BY = "reason,destination-network,destination,source-port,destination-port,tcp-flags,icmp"
+_OUT_BY = "source,destination,destination-port,source-port,protocol"
 _NOTHING = "nothing stands out: no match explains traffic that has grown"
 _LEAST = 0.005  # rows with a smaller share are not shown, except the first
 
@@ -55,6 +56,9 @@ def top(
     delay: _Delay = 1.0,
     plain: _Plain = False,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    out: Annotated[
+        bool, typer.Option("--out", help="What leaves through outside interfaces, as tables.")
+    ] = False,
     form: options.Output = Format.TABLE,
 ) -> None:
     """Show what the traffic of the last seconds is made of, with a match for each row.
@@ -63,16 +67,20 @@ def top(
     and blocked, limited or released; --plain prints tables again and again instead.
 
     Example: xdpctl top --by source-port,destination --verdict pass --once
+    Example: xdpctl top --out
     """
+    if out and by == _DEFAULT_BY:
+        by = _OUT_BY
     client = options.client(context)
     drawn = sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if output.out.is_terminal and drawn and not (plain or once or form.for_programs):
+    if output.out.is_terminal and drawn and not (plain or once or out or form.for_programs):
         from xdpctl.cli.live.screen import TopApp  # imported late: it imports Textual
 
         TopApp(client, delay, first_view(by, verdict, where or "", window)).run()
         return
     query = {"by": by, "verdict": verdict, "window": window, "limit": limit}
     query |= {"where": where} if where else {}
+    query |= {"out": True} if out else {}
     _tables(client, query, form, once, delay)
 
 

@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ _VERIFIED = 216  # offset of verified_insns in struct bpf_prog_info
 _SIGNALS = 10  # attempts that a signal may interrupt before load() fails
 FRAME_MAX = 3000  # bytes; a page, less the headroom and tailroom that the kernel reserves
 FRAME_MIN = 14
+_SK_BUFF = 192  # bytes of struct __sk_buff
+_SK_BUFF_FIELDS = {"ingress_ifindex": 36, "ifindex": 40, "gso_segs": 164, "gso_size": 176}
 _ATTACH, _DETACH, _QUERY = 8, 9, 16
 _EGRESS = 47  # BPF_TCX_EGRESS
 _REPLACE, _BEFORE = 1 << 2, 1 << 3
@@ -132,11 +135,18 @@ class RunResult:
 
 
 def run(
-    fd: int, frame: bytes, repeat: int = 1, flags: int = 0, ifindex: int = 0, batch: int = 0
+    fd: int,
+    frame: bytes,
+    repeat: int = 1,
+    flags: int = 0,
+    ifindex: int = 0,
+    batch: int = 0,
+    skb: Mapping[str, int] | None = None,
 ) -> RunResult:
     """Run a program on a frame of at least 14 bytes (BPF_PROG_TEST_RUN).
 
-    With `ifindex`, that interface must exist in the current network namespace.
+    With `ifindex`, that interface must exist in the current network namespace. `skb` has fields of
+    struct __sk_buff, for a program at TC.
     """
     data_in = ctypes.create_string_buffer(frame, len(frame))
     live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
@@ -144,10 +154,15 @@ def run(
     data_out = ctypes.create_string_buffer(max(room, 1))
     # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
     context = ctypes.create_string_buffer(struct.pack("<6I", 0, len(frame), 0, ifindex, 0, 0), 24)
+    if skb:
+        context = ctypes.create_string_buffer(_SK_BUFF)
+        for name, value in skb.items():
+            struct.pack_into("<I", context, _SK_BUFF_FIELDS[name], value)
+    given = address_of(context) if ifindex or skb else 0
     attr = struct.pack(
         "<IIIIQQIIIIQQIII",
         *(fd, 0, len(frame), room, address_of(data_in), 0 if live else address_of(data_out)),
-        *(repeat, 0, 24 if ifindex else 0, 0, address_of(context) if ifindex else 0, 0),
+        *(repeat, 0, len(context) if given else 0, 0, given, 0),
         *(flags, 0, batch),
     )
     _, out = bpf(PROG_TEST_RUN, attr, "run program")

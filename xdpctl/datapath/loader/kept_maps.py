@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The maps that a filter keeps from the one whose place it takes: what traffic has put into them.
 
-The store does not know which flows are known, which sources have answered a challenge, and how many
-packets an interface had. So two filters share such maps if both mean the same by their contents.
+The store does not know which flows are known, which sources have answered a challenge, how many
+packets an interface had, and which hosts inside are limited. So two filters share such maps if both
+mean the same by their contents.
 """
 
 import hashlib
@@ -75,7 +76,13 @@ COUNTS = Group(
 )
 # read from the earlier filter, and copied: its slots have other numbers
 HITS = Group("hits", frozenset(), frozenset(), constants=Hits.FORMAT)
-GROUPS = (MEMORIES, COUNTS, HITS)
+POLICED = Group(
+    "policed",
+    frozenset(("policed",)),
+    frozenset(),
+    ("abi/outgoing.h", "police.bpf.h", "gcra.h"),
+)
+GROUPS = (MEMORIES, COUNTS, HITS, POLICED)
 
 
 class KeptMaps:

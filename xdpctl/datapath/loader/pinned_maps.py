@@ -20,6 +20,7 @@ from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.heads import NEVER
 from xdpctl.datapath.image import SHARED
 from xdpctl.datapath.loader.kept_maps import GROUPS, KeptMaps
+from xdpctl.datapath.policers import policing
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.errors import DatapathError, SchemaError
 from xdpctl.model.capacity import FLOWS_A_BLOCK, FlowSettings
@@ -98,6 +99,7 @@ class PinnedMaps:
             control["buckets_log2"] = SMALLEST_LOG2
             for masks in ("observed", "captured", "observed_out"):
                 control[masks] = NEVER
+        control["policing"] = policing(key for key, _ in self.shared["policed"].items())
         challenge = np.frombuffer(self.shared["challenges"].memory(), CHALLENGE)[0]
         if not challenge["key"].any():
             challenge["key"] = [secrets.randbits(64) for _ in range(2)]

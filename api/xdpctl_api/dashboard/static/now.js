@@ -54,8 +54,10 @@ async function rules() {
 }
 
 async function attackers() {
-  const found = (await ask("/v1/attackers")).attackers.slice(0, most("attackers"));
+  const answer = await ask("/v1/attackers");
+  const found = answer.attackers.slice(0, most("attackers"));
   showIn(find("attackers"), "card-attacker", found, "text");
+  showIn(find("limits"), "card-limit", answer.limits.slice(0, most("limits")), "text");
 }
 
 let looked = 0;

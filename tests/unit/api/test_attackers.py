@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts inside that attack others over the API: their limits, and their release."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.apiclient import Api, problem, running
+from tests.unit.watch.test_policing import FLOOD, POLICY, SCAN
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running(tmp_path, detect=POLICY) as api:
+        yield api
+
+
+def test_limits_are_listed_with_what_they_drop(api: Api) -> None:
+    assert api.call("GET", "/v1/attackers").json() == {"attackers": [], "limits": []}
+    api.context.attackers.policing.step([FLOOD])
+    (limit,) = api.call("GET", "/v1/attackers").json()["limits"]
+    assert limit == {
+        "address": "10.0.3.7",
+        "name": "",
+        "pps": 10,
+        "dropped": 0,
+        "ends_in": 600.0,
+        "text": "10.0.3.7 is limited to 10 UDP packets a second to 203.0.113.9",
+    }
+    assert limit["text"] in str(api.call("GET", "/v1/status").json()["warnings"])
+
+
+def test_a_host_is_released(api: Api) -> None:
+    api.context.attackers.policing.step([FLOOD, SCAN])
+    answer = api.call("DELETE", "/v1/attackers/10.0.3.7/limits")
+    assert answer.status_code == 200
+    assert answer.json()["address"] == "10.0.3.7"
+    assert len(answer.json()["limits"]) == 2
+    assert api.call("GET", "/v1/attackers").json()["limits"] == []
+    again = api.call("DELETE", "/v1/attackers/10.0.3.7/limits")
+    assert again.json()["limits"] == [], "it is let for an hour from now on"
+
+
+@pytest.mark.parametrize("address", ["10.0.3", "forged"])
+def test_what_is_no_address_is_refused(api: Api, address: str) -> None:
+    answer = api.call("DELETE", f"/v1/attackers/{address}/limits")
+    assert problem(answer, 400, "bad-request")["field"] == "address"
