@@ -54,6 +54,9 @@ class Protocol:
 # The two versions of QUIC have 15 bits in common. One in 32,768 others has these, too.
 _QUIC_VERSIONS = "00000001/94ccbc31"
 _TEXT = f"@5 {b'Source E'.hex()}"  # of "Source Engine Query"
+_COOKIE = "@4 2112a442"  # of STUN; clients of RFC 3489 send none
+_OFFLINE = "00ffff00fefefefe"  # RakNet's message outside a connection: the first of 16 bytes
+_INIT = b"TS3INIT1".hex()
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -104,6 +107,31 @@ PROTOCOLS = {
             Never("a response of less than 92 bytes", "@0 02", 92),
             Never("a cookie of less than 64 bytes", "@0 03", 64),
             Never("data of less than 32 bytes", "@0 04", 32),
+        )),
+        # RFC 8489, RFC 8656
+        Protocol("stun", 3478, (
+            Never("shorter than a header", below=4),
+            Never("neither STUN nor a channel's data nor DTLS", "@0 80/80"),
+            Never("a response, which only servers send", f"@0 01/c1 & {_COOKIE}"),
+            Never("a length that is no multiple of four", f"!@3 00/03 & {_COOKIE}"),
+        )),
+        # github.com/facebookarchive/RakNet: MessageIdentifiers.h; the port is Minecraft Bedrock's
+        Protocol("raknet", 19132, (
+            Never("a message outside a connection that does not exist", "@0 20/e0"),
+            Never("a message outside a connection that does not exist", "@0 40/c0"),
+            Never("a ping without the bytes that all have", f"@0 01 & !@9 {_OFFLINE}"),
+            Never("a ping of less than 25 bytes", "@0 01", 25),
+            Never("a first request without the bytes that all have", f"@0 05 & !@1 {_OFFLINE}"),
+            Never("a second request without the bytes that all have", f"@0 07 & !@1 {_OFFLINE}"),
+            Never("an answer to a ping", "@0 1c"),
+            Never("an answer to a first request", "@0 06"),
+            Never("an answer to a second request", "@0 08"),
+        )),
+        # github.com/ReSpeak/tsdeclarations: ts3protocol.md
+        Protocol("teamspeak", 9987, (
+            Never("shorter than a header", below=13),
+            Never("a type above 8, which does not exist", "@12 08/08 & !@12 00/07"),
+            Never("a first message without its text", f"@12 08/0f & !@0 {_INIT}"),
         )),
     )
 }  # fmt: skip

@@ -16,6 +16,7 @@ from xdpctl.model.protocols import PROTOCOLS
 
 SERVERS = [parse_prefix("192.0.2.53"), parse_prefix("2001:db8::/64")]
 _V1, _V2 = b"\0\0\0\1", b"\x6b\x33\x43\xcf"
+RAKNET = bytes.fromhex("00ffff00fefefefefdfdfdfd12345678")
 _QUESTION = b"\3www\6school\4test\0\0\1\0\1"
 
 
@@ -66,6 +67,31 @@ SENT = {
         b"\2\0\0\0" + bytes(88),
         b"\4\0\0\0" + bytes(28),
     ],
+    "stun": [  # by coturn's clients, aioice, and a client of RFC 3489
+        bytes.fromhex("000100002112a4429d694a96c83155592e38436d"),
+        bytes.fromhex("00010008016fec32e10edc530428c56b16c05b5b0003000400000000"),
+        bytes.fromhex("000300102112a442532774f29db00d5ae9645ce2000d0004000003c0") + bytes(8),
+        bytes.fromhex("000900582112a44221ba01ae13e43ab032f7e7c9") + bytes(88),
+        bytes.fromhex("001600042112a442") + bytes(16),  # an indication with data to send
+        b"\x40\0\0\3abc\0",  # a channel's data
+        b"\x16\xfe\xff" + bytes(80),  # DTLS
+        b"\x17\xfe\xfd" + bytes(40),
+    ],
+    "raknet": [  # the first by mcstatus
+        bytes.fromhex("01000000000000000000ffff00fefefefefdfdfdfd123456780000000000000000"),
+        b"\2" + bytes(8) + RAKNET + bytes(8),
+        b"\5" + RAKNET + b"\x0b" + bytes(1_400),
+        b"\7" + RAKNET + bytes(17),
+        b"\x84" + bytes(40),  # what a connection carries
+        b"\xc0\0\1\1\0\0\0",
+        b"\xfe\xfd\x09\0\0\0\1",  # a query by another protocol on the same port
+    ],
+    "teamspeak": [
+        b"TS3INIT1\0\x65\0\0\x88" + bytes(21),
+        bytes(8) + b"\0\1\0\7\x02" + bytes(40),  # a command
+        bytes(8) + b"\0\1\0\7\x80" + bytes(100),  # voice
+        bytes(8) + b"\0\1\0\7\x04",  # a ping
+    ],
 }
 NEVER_SENT = {
     "dns": [
@@ -103,6 +129,30 @@ NEVER_SENT = {
         b"\2\0\0\0" + bytes(87),
         b"\3\0\0\0" + bytes(59),
         b"\4\0\0\0" + bytes(27),
+    ],
+    "stun": [
+        b"\0\1\0",
+        b"\x80" + bytes(40),
+        bytes.fromhex("010100002112a442") + bytes(12),
+        bytes.fromhex("011300002112a442") + bytes(12),
+        bytes.fromhex("000100032112a442") + bytes(15),
+    ],
+    "raknet": [
+        b"\x30" + bytes(40),
+        b"A" * 200,
+        b"\1" + bytes(32),
+        b"\1" + bytes(8) + RAKNET[:15],
+        b"\5" + bytes(1_400),
+        b"\7" + bytes(40),
+        b"\x1c" + bytes(8) + bytes(8) + RAKNET + b"MCPE",
+        b"\6" + RAKNET + bytes(11),
+        b"\x08" + RAKNET + bytes(19),
+    ],
+    "teamspeak": [
+        b"TS3INIT1\0\x65\0\0",
+        bytes(8) + b"\0\1\0\7\x09",
+        bytes(8) + b"\0\1\0\7\x8f",
+        b"TS3INIT2\0\x65\0\0\x88" + bytes(21),
     ],
 }
 
