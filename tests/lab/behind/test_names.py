@@ -2,6 +2,7 @@
 """A real resolver loses no query while the queries of others are challenged."""
 
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,33 @@ def test_a_resolver_loses_no_query_in_a_flood_of_forged_ones(
         status = box.client.call("GET", "/v1/status")["challenges"]
         assert status["right"] >= 1
         assert status["sent"] > 50_000
+        assert counted(box, Reason.FAULT) == 0
+
+
+def test_a_challenge_and_a_guard_hold_with_all_processes_dead(
+    generator: Generator, tmp_path: Path
+) -> None:
+    response = bytes((0, 7, 0x81, 0x80, 0, 1)) + bytes(6)
+
+    def send_responses() -> None:
+        for _ in range(_NAMES):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.bind((CLIENTS[50], 0))
+                client.sendto(response, (resolver.server, 53))
+
+    with challenged("bridge", generator, tmp_path) as (box, resolver):
+        box.cli("guard", "dns", resolver.server)
+        with flooding(resolver.place, generator, "DNS", 100_000):
+            assert eventually(lambda: counted(box, Reason.CHALLENGED) > 50_000)
+            box.kill()
+            waits = [resolver.ask() for _ in range(_NAMES)]
+            resolver.place.world.call(send_responses)
+            box.start()
+            waits += [resolver.ask() for _ in range(_NAMES)]
+        assert all(wait is not None for wait in waits), waits
+        hits = {rule["reason"]: rule["packets"] for rule in box.cli("list", "--tag", "guard-dns")}
+        assert hits.pop("dns: a response") > 0.8 * _NAMES, "its trial lets a few pass"
+        assert set(hits.values()) == {0}
         assert counted(box, Reason.FAULT) == 0
 
 
