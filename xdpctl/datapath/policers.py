@@ -57,6 +57,10 @@ class Policers(Protocol):
         """
         ...
 
+    def refresh(self) -> None:
+        """Have the program ask for all hosts that are there. An earlier filter may share them."""
+        ...
+
 
 class _Map(Protocol):
     def items(self) -> Iterable[tuple[bytes, bytes]]: ...
@@ -84,6 +88,10 @@ class PinnedPolicers:
                 self._map.put(key, _value(policers))
             else:
                 self._map.delete(key)
+        self.refresh()
+
+    def refresh(self) -> None:
+        with _refusals():
             self._control["policing"] = policing(key for key, _ in self._map.items())
 
 

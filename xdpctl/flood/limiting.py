@@ -51,7 +51,7 @@ def _of_reflector(attack: Attack) -> dict[str, Any] | None:
 
 def _of_scan(attack: Attack) -> dict[str, Any] | None:
     """What begins conversations with that port. A resolver asks many that do not answer."""
-    if attack.port == DNS:
+    if attack.port in (0, DNS):  # 0 would mean any
         return None
     if attack.kind is Traffic.SYN:
         return {"protocol": TCP, "only": Police.SYN, "destination_port": attack.port}
@@ -62,7 +62,7 @@ def _of_scan(attack: Attack) -> dict[str, Any] | None:
 
 def _of_flood(attack: Attack) -> dict[str, Any] | None:
     """Its protocol to its destination."""
-    if attack.kind not in _FLOODS or attack.port == DNS:
+    if attack.kind not in _FLOODS or attack.port in (0, DNS):
         return None
     protocol, only, port = _FLOODS[attack.kind]
     return {
@@ -85,8 +85,7 @@ def kind_of(policer: Policer) -> Traffic:
         return Traffic.ICMP
     if policer.source_port:
         return Traffic.UDP_SERVICE
-    is_quic = policer.destination_port == HTTPS and policer.only is Police.ALL
-    return Traffic.QUIC_INITIAL if is_quic else Traffic.UDP
+    return Traffic.QUIC_INITIAL if policer.destination_port == HTTPS else Traffic.UDP
 
 
 def in_words(host: Prefix, policer: Policer) -> str:

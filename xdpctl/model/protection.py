@@ -10,7 +10,7 @@ CONFIGURED, PEER = "configured as protected", "configured as a routing peer"
 OWN_ADDRESS, LOOPBACK = "this host's own address", "loopback"
 GATEWAY, RESOLVER = "a gateway of this host", "a resolver of this host"
 MEMBER = "a node of this fleet"
-NEIGHBOURS = (GATEWAY, RESOLVER, PEER, MEMBER)
+_NEIGHBOURS = (GATEWAY, RESOLVER, PEER, MEMBER)
 
 
 class Protection:
@@ -30,7 +30,7 @@ class Protection:
     @cached_property
     def neighbours(self) -> frozenset[Prefix]:
         """Gateways, routing peers, nodes of the fleet, and resolvers outside our own networks."""
-        prefixes = (p for p, why in self.why.items() if why in NEIGHBOURS)
+        prefixes = (p for p, why in self.why.items() if why in _NEIGHBOURS)
         return frozenset(p for p in prefixes if self.why[p] != RESOLVER or not self._ours(p))
 
     def _ours(self, prefix: Prefix) -> bool:

@@ -115,8 +115,8 @@ PROTOCOLS = {
             Never("a response, which only servers send", f"@0 01/c1 & {_COOKIE}"),
             Never("a length that is no multiple of four", f"!@3 00/03 & {_COOKIE}"),
         )),
-        # github.com/facebookarchive/RakNet: MessageIdentifiers.h; the port is Minecraft Bedrock's
-        Protocol("raknet", 19132, (
+        # Minecraft: RakNet's MessageIdentifiers.h; other games of RakNet send other bytes
+        Protocol("bedrock", 19132, (
             Never("a message outside a connection that does not exist", "@0 20/e0"),
             Never("a message outside a connection that does not exist", "@0 40/c0"),
             Never("a ping without the bytes that all have", f"@0 01 & !@9 {_OFFLINE}"),

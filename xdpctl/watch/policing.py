@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from xdpctl.abi.constants import Traffic
 from xdpctl.abi.sizes import POLICERS
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.control.controller import Controller
@@ -21,7 +22,6 @@ from xdpctl.flood.limiting import in_words, kind_of, policer_of
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.model.effect import Automatic
 from xdpctl.model.identity import Caller
-from xdpctl.model.protection import NEIGHBOURS
 from xdpctl.watch.hourly import HOUR_NS, MOST, Hourly
 
 _LASTS_NS = 600 * 1_000_000_000
@@ -85,8 +85,11 @@ class Policing:
 
     def _keep_up(self, now: int) -> None:
         """Remove limits that have ended or are not allowed, and set the rate of the others."""
-        held = self._controller.datapath.policers.read()
-        wanted = {host: self._kept(host, policers, now) for host, policers in held.items()}
+        policers = self._controller.datapath.policers
+        held = policers.read()
+        if held:
+            self._controller.submit(lambda _: policers.refresh()).result()
+        wanted = {host: self._kept(host, of_host, now) for host, of_host in held.items()}
         changed = [host for host in held if list(held[host]) != wanted[host]]
         if changed:
             self._controller.submit(lambda _: self._write(changed, wanted)).result()
@@ -106,17 +109,21 @@ class Policing:
     def _is_allowed(self, limit: Limit) -> bool:
         """Whether policy allows it. Whom this box itself needs, and who is logged in, is let be."""
         host, to = limit.host, limit.policer.destination
-        kind = kind_of(limit.policer)
         if not self._pps or self._mode() is not Automatic.ON:
             return False
-        if self._detect.most(host, kind) not in (Most.LIMIT, Most.DROP):
+        if not self._may_limit(host, kind_of(limit.policer)):
             return False
         state = self._controller.state
         protection = state.protection
-        if host in protection.own or protection.why.get(host) in NEIGHBOURS:
+        if not protection.own:  # nobody has said yet what this box itself needs
+            return False
+        if host in protection.own or host in protection.why:
             return False
         people = state.people(self._controller.clock.read().ns)
         return to is None or (protection.over(to) is None and to not in people)
+
+    def _may_limit(self, host: Prefix, kind: Traffic) -> bool:
+        return self._detect.most(host, kind) in (Most.LIMIT, Most.DROP)
 
     def _begin(self, attack: Attack, now: int) -> list[Limit]:
         """Limit a host, unless it is limited so; the limit if it is new."""
@@ -124,7 +131,9 @@ class Policing:
         if policer is None or attack.source is None:
             return []
         limit = Limit(attack.source, policer)
-        if not self._is_allowed(limit) or self._is_released(limit.host, now):
+        if not self._is_allowed(limit) or not self._may_limit(limit.host, attack.kind):
+            return []
+        if self._is_released(limit.host, now):
             return []
         if not self._has_room(limit):
             return []

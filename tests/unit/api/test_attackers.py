@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.apiclient import Api, problem, running
-from tests.unit.watch.test_policing import FLOOD, POLICY, SCAN
+from tests.unit.watch.test_policing import FLOOD, LOOPBACK, POLICY, SCAN
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, detect=POLICY) as api:
+    with running(tmp_path, protection=LOOPBACK, detect=POLICY) as api:
         yield api
 
 

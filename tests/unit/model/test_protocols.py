@@ -77,7 +77,7 @@ SENT = {
         b"\x16\xfe\xff" + bytes(80),  # DTLS
         b"\x17\xfe\xfd" + bytes(40),
     ],
-    "raknet": [  # the first by mcstatus
+    "bedrock": [  # the first by mcstatus
         bytes.fromhex("01000000000000000000ffff00fefefefefdfdfdfd123456780000000000000000"),
         b"\2" + bytes(8) + RAKNET + bytes(8),
         b"\5" + RAKNET + b"\x0b" + bytes(1_400),
@@ -137,7 +137,7 @@ NEVER_SENT = {
         bytes.fromhex("011300002112a442") + bytes(12),
         bytes.fromhex("000100032112a442") + bytes(15),
     ],
-    "raknet": [
+    "bedrock": [
         b"\x30" + bytes(40),
         b"A" * 200,
         b"\1" + bytes(32),

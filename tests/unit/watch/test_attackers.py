@@ -11,6 +11,7 @@ import pytest
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.packets import to_frame
 from tests.unit.flood.test_attacking import NORMAL, spread, tcp, udp
+from tests.unit.watch.test_policing import LOOPBACK
 from xdpctl.abi.constants import Asking, FlowState
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.control.store.audit_search import Wanted, newest
@@ -37,7 +38,7 @@ class Watched:
         self.ports: dict[str, Any] = {
             "out0": {"mac": "02:01", "outside": True, "state": "attached"}
         }
-        self._running = controller(directory, self.datapath, self.clock)
+        self._running = controller(directory, self.datapath, self.clock, LOOPBACK)
         self.control = self._running.__enter__()
         self.sampler = Sampler(self.datapath.heads, self.datapath.served)
         self.told: list[News] = []

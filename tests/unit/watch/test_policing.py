@@ -26,6 +26,7 @@ MAC = "02:00:00:00:00:07"
 FLOOD = Attack(Does.FLOODS, Traffic.UDP, 9_000.0, HOST, destination=VICTIM, mac=MAC, certain=True)
 SCAN = Attack(Does.SCANS, Traffic.SYN, 60.0, HOST, port=23, seen=60, mac=MAC, certain=True)
 POLICY = DetectSettings(attackers_pps=10)
+LOOPBACK = {"127.0.0.0/8": "loopback"}
 
 
 class Policed:
@@ -33,7 +34,7 @@ class Policed:
 
     def __init__(self, directory: Path, detect: DetectSettings) -> None:
         self.clock, self.datapath = FakeClock(), FakeDatapath()
-        self._running = controller(directory, self.datapath, self.clock)
+        self._running = controller(directory, self.datapath, self.clock, LOOPBACK)
         self.control = self._running.__enter__()
         self.mode = Automatic.ON
         self.restart(detect)
@@ -146,6 +147,8 @@ def test_each_attack_has_its_limit(policed: Policed, attack: Attack, words: str)
         pytest.param(
             replace(SCAN, kind=Traffic.UDP, port=53), id="a resolver that asks many dead servers"
         ),
+        pytest.param(replace(SCAN, port=0), id="a port that would mean any"),
+        pytest.param(replace(FLOOD, kind=Traffic.SYN, port=0), id="and of a flood"),
         pytest.param(replace(SCAN, port=53), id="a resolver that is told to come by TCP"),
         pytest.param(
             replace(FLOOD, kind=Traffic.SYN, port=53), id="a resolver that is told to come to one"
@@ -192,6 +195,7 @@ def test_without_a_policy_for_it_no_host_is_limited(policed: Policed) -> None:
         {str(VICTIM): "configured as protected"},
         {str(HOST): "a gateway of this host"},
         {"10.0.0.0/8": "configured as protected", str(HOST): "a resolver of this host"},
+        {str(HOST): "configured as protected"},
         {str(HOST): "a node of this fleet"},
         {str(HOST): "this host's own address"},
     ],
@@ -199,9 +203,27 @@ def test_without_a_policy_for_it_no_host_is_limited(policed: Policed) -> None:
 def test_what_this_box_needs_is_let_be(policed: Policed, why: dict[str, str]) -> None:
     policed.step(FLOOD)
     assert policed.held()
-    policed.control.state.protection = protect(why)
+    policed.control.state.protection = protect(LOOPBACK | why)
     assert policed.step(FLOOD) == []
     assert policed.held() == [], "and a limit that stands ends"
+
+
+def test_nobody_is_limited_until_it_is_known_what_this_box_needs(policed: Policed) -> None:
+    policed.control.state.protection = protect({})
+    assert policed.step(FLOOD) == []
+
+
+def test_a_host_of_a_protected_network_is_limited(policed: Policed) -> None:
+    policed.control.state.protection = protect(LOOPBACK | {"10.0.0.0/8": "configured as protected"})
+    assert policed.step(FLOOD)
+
+
+def test_a_limit_that_another_filter_was_told_of_holds(policed: Policed) -> None:
+    policed.step(FLOOD)
+    asked = int(policed.datapath.control["policing"])
+    policed.datapath.control["policing"] = 0
+    policed.step()
+    assert policed.datapath.control["policing"] == asked != 0
 
 
 def test_who_is_logged_in_from_there_is_let_be(policed: Policed) -> None:
@@ -248,7 +270,7 @@ def test_an_operator_switches_limits_off(policed: Policed, mode: Automatic) -> N
         replace(FLOOD, kind=Traffic.ICMP),
         replace(FLOOD, does=Does.REFLECTS, kind=Traffic.UDP_SERVICE, port=11_211),
         replace(SCAN, kind=Traffic.UDP, port=161),
-        replace(SCAN, kind=Traffic.UDP, port=443),
+        replace(SCAN, kind=Traffic.QUIC_INITIAL, port=443),
         SCAN,
         replace(SCAN, kind=Traffic.ICMP, port=None, source=parse_prefix("2001:db8::7")),
     ],
