@@ -4,6 +4,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +16,7 @@ from xdpctl.fleet import configuration, keys
 from xdpctl.fleet.answer import where
 from xdpctl.fleet.authority.timers import heartbeat
 from xdpctl.fleet.endpoints import Endpoints, spread
+from xdpctl.fleet.engine.connection import Connection
 from xdpctl.fleet.engine.values import Held
 from xdpctl.fleet.intent import check_scope, in_scope
 from xdpctl.fleet.node import Card, Nodes, Report, encode, shown
@@ -354,3 +356,28 @@ def test_a_call_without_an_answer_or_with_differing_answers_says_so() -> None:
     assert merge
     with pytest.raises(EngineError, match="do not fit together"):
         _merged(merge, {"edge1": {"total": 1, "interfaces": {}}, "edge2": {}}, [])
+
+
+class _Refusing(Connection):
+    """A connection whose members refuse, until they are there."""
+
+    there = False
+
+    def _made(self) -> Mock:
+        return Mock()
+
+    def check(self, _: object) -> None:
+        """Ask as an engine does, whose first answer may take so long."""
+        assert 1.0 <= self.first_seconds(1.0) <= 3.0
+        if not self.there:
+            raise EngineError("refused")
+
+
+def test_a_node_finds_its_engine_after_an_outage_of_any_length() -> None:
+    connection = _Refusing(["192.0.2.1:2379", "192.0.2.2:2379"], Mock())
+    connection._check = connection.check
+    for _ in range(5_000):
+        with pytest.raises(EngineError, match="refused"):
+            connection.channel()
+    connection.there = True
+    connection.channel()

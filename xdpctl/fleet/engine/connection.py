@@ -16,6 +16,7 @@ from xdpctl.fleet.settings import SERVER_NAME
 HAS_LEADER = (("hasleader", "true"),)
 _BUSY_SECONDS = 1.0  # a member that has answered anything within this time is busy, not dead
 _FIRST_MOST, _PATIENCE_MOST = 3.0, 2.0  # seconds
+_DOUBLINGS_MOST = 32  # a power of the failures of a long outage would be too large for a float
 _MESSAGE_MAX = 64 << 20  # bytes of an answer
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_MAX),
@@ -103,7 +104,8 @@ class Connection:
 
     def first_seconds(self, seconds: float) -> float:
         """The time for a first answer: more once all members failed, as they may be far away."""
-        return min(seconds * 2.0 ** (self._failed // len(self.endpoints)), _FIRST_MOST)
+        doublings = min(self._failed // len(self.endpoints), _DOUBLINGS_MOST)
+        return min(seconds * 2.0**doublings, _FIRST_MOST)
 
     def _checked(self, channel: Any) -> Any:
         """A new channel, once its member has passed the check."""
