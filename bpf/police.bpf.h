@@ -8,8 +8,6 @@
 
 BPF_F_TABLE("hash", struct policed_host, struct policers, policed, POLICED_MAX, BPF_F_NO_PREALLOC);
 
-#define POLICED_HASH 0x9e3779b1
-
 /* What policers ask of a packet. */
 struct leaving_packet {
 	struct policed_host host;
@@ -33,7 +31,7 @@ static __always_inline int may_be_policed(struct __sk_buff *ctx, struct control 
 	if (!read_addresses(ctx, from, to))
 		return 0;
 	words = from[0] ^ from[1] ^ from[2] ^ from[3];
-	return control->policing >> (words * POLICED_HASH >> 26) & 1;
+	return control->policing >> (words * 0x9e3779b1 >> 26) & 1;
 }
 
 /* The packets that the kernel or the card makes of this one (segmentation offload). */

@@ -15,7 +15,7 @@ from xdpctl.base.net.prefix import Prefix
 from xdpctl.errors import DatapathError
 
 _SECOND = 1_000_000_000
-_HASH = 0x9E3779B1
+_GOLDEN = 0x9E3779B1  # the multiplier of may_be_policed() in bpf/police.bpf.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ class Policers(Protocol):
 
 class _Map(Protocol):
     def items(self) -> Iterable[tuple[bytes, bytes]]: ...
-    def get(self, key: bytes) -> bytes | None: ...
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> bool: ...
 
@@ -96,12 +95,12 @@ class PinnedPolicers:
 
 
 def policing(keys: Iterable[bytes]) -> int:
-    """The word by which the program leaves other hosts alone; bpf/police.bpf.h reads it."""
-    words = 0
+    """The word by which the program leaves other hosts alone."""
+    word = 0
     for key in keys:
         folded = int(np.bitwise_xor.reduce(np.frombuffer(key[:16], np.uint32)))
-        words |= 1 << ((folded * _HASH & 0xFFFFFFFF) >> 26)
-    return words
+        word |= 1 << ((folded * _GOLDEN & 0xFFFFFFFF) >> 26)
+    return word
 
 
 @contextmanager

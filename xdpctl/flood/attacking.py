@@ -5,28 +5,33 @@ Rates are packets a second. A packet that goes out may still be divided into sev
 its rate is a lower bound.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
-from xdpctl.base.net.prefix import Prefix, text_of
-from xdpctl.base.units import si3
+from xdpctl.flood.attack import Attack, Does
+from xdpctl.flood.sampled import (
+    HEADS,
+    ByHost,
+    as_words,
+    have,
+    is_less,
+    octets_of,
+    places_of,
+    with_several_macs,
+)
 from xdpctl.flood.settings import FLOORS
 from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import ICMP, ICMPV6, UDP
-from xdpctl.model.services import KNOWN, SERVICES, SHORT, is_never_asked
+from xdpctl.model.services import SERVICES, SHORT, is_never_asked
 from xdpctl.traffic.packets import PacketArray, destination, joined, source
 from xdpctl.traffic.window import Seen
 
-_HEADS = 20  # fewer show nothing
 _SECONDS_LEAST = 8.0  # of both directions
-_SURE = 10.0  # heads that would have been seen at a threshold: else nothing is said
-_COARSE = 0.9  # this share of the heads has a weight of at most that which is reckoned with
 _ONE_WAY = 0.002  # packets that come back for each that goes out, of a flood at most
 _GROUPS = 100  # of each sort are judged, the loudest
 _FORGED = 32  # addresses that are not in use, and send to one destination
@@ -37,70 +42,6 @@ _REFLECTED = 100.0  # answers a second of a service that nobody asks across the 
 _AMPLIFIED = 10.0  # times the bytes of the questions
 _ANSWERS = ANSWERS | {Traffic.ICMP, Traffic.FRAGMENT}  # what an outsider may cause
 _ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # the types of a request and its answer
-_SERVICE_NAMES = {service.port: service.name for service in KNOWN}
-
-
-class Does(StrEnum):
-    """Much to one host, many addresses, many ports of one, or answers to forged requests."""
-
-    FLOODS = "floods"
-    SCANS = "scans"
-    TRIES_PORTS = "tries_ports"
-    REFLECTS = "reflects"
-
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """What one host inside does to others; `rate` in packets a second.
-
-    `source` is None if it forges sources; then `mac` is all that is known of it. `mac` may be that
-    of the router before it, and is empty where frames have none. `destination` and `port` are those
-    that all packets have. `seen` is how many sources, addresses or ports were seen at least.
-    `certain`: packets of known flows come in for the address, and all that it sends has one MAC
-    address, so it is probably the host's own. Behind a router inside, all have the router's.
-    """
-
-    does: Does
-    kind: Traffic
-    rate: float
-    source: Prefix | None = None
-    destination: Prefix | None = None
-    port: int | None = None
-    seen: int = 0
-    mac: str = ""
-    certain: bool = False
-
-    @property
-    def who(self) -> str:
-        """The host, by its address or else its MAC address."""
-        return text_of(self.source) if self.source else f"MAC {self.mac}" if self.mac else "a host"
-
-    def __str__(self) -> str:
-        to, rate = text_of(self.destination) if self.destination else "", si3(self.rate)
-        kind = self.kind.setting
-        if self.does is Does.REFLECTS:
-            name = _SERVICE_NAMES.get(self.port or 0, "a service")
-            others = " and others" if self.seen > 1 else ""
-            return (
-                f"answers {rate} packets/s from UDP port {self.port} ({name}), to {to}{others}: "
-                "attackers use it as a reflector"
-            )
-        if self.does is Does.SCANS:
-            on = "" if self.port is None else f" port {self.port} of"
-            return (
-                f"tries{on} {self.seen} or more addresses by {kind}, {rate} packets/s, and nearly "
-                "none answers: it scans"
-            )
-        if self.does is Does.TRIES_PORTS:
-            return f"tries {self.seen} or more ports of {to}, {rate} packets/s: it scans"
-        if self.source is None:
-            return (
-                f"sends {rate} packets/s of {kind} to {to} from {self.seen} or more addresses of "
-                "which none is in use: they are forged"
-            )
-        if self.kind is Traffic.SYN:
-            return f"begins {rate} connections/s to {to}, and completes nearly none: it floods"
-        return f"sends {rate} packets/s of {kind} to {to}, and nearly none comes back: it floods"
 
 
 def attacks(out: Seen, came: Sequence[Seen]) -> list[Attack]:
@@ -169,22 +110,21 @@ class _Judged:
     ) -> None:
         self._out, self._came = out, came
         self._seconds, self._came_seconds = seconds, came_seconds
-        self._by_ours = _ByHost(came, "destination")
-        in_use = np.unique(came["destination"][came["flow"] == FlowState.KNOWN])
-        self._in_use = in_use
-        self._certain = np.setdiff1d(in_use, _with_several_macs(out))
+        self._by_ours = ByHost(came, "destination")
+        self._in_use = np.unique(came["destination"][came["flow"] == FlowState.KNOWN])
+        self._certain = np.setdiff1d(self._in_use, with_several_macs(out))
         # no SYN, SYN-ACK or RST
-        self._goes_on = _ByHost(out[out["traffic"] == Traffic.TCP], "source")
+        self._goes_on = ByHost(out[out["traffic"] == Traffic.TCP], "source")
 
     def _few_came(self, most: float, **columns: Any) -> bool:
         """Whether less than `most` packets a second came in that have these values, for sure."""
         weights = self._came["weight"]
-        return _is_less(self._by_ours, weights, most * self._came_seconds, columns)
+        return is_less(self._by_ours, weights, most * self._came_seconds, columns)
 
     def _few_go_on(self, syns: float, **columns: Any) -> bool:
         """Whether connections that begin with so many SYNs a second do not go on, for sure."""
         weights = self._out["weight"][self._out["flow"] != FlowState.UNKNOWN]
-        return _is_less(self._goes_on, weights, _GOES_ON * syns * self._seconds, columns)
+        return is_less(self._goes_on, weights, _GOES_ON * syns * self._seconds, columns)
 
     def _few_come_back(self, group: _Group, **columns: Any) -> bool:
         return self._few_came(_ONE_WAY * group.rate, **columns)
@@ -228,7 +168,7 @@ class _Judged:
                 attack = group.attack(
                     Does.FLOODS, destination=destination(group.first), seen=distinct
                 )
-                macs = len(np.unique(_as_words(unused["mac"][group.rows])))
+                macs = len(np.unique(as_words(unused["mac"][group.rows])))
                 yield replace(attack, source=None, mac=attack.mac if macs == 1 else "")
 
     def scans(self) -> Iterator[Attack]:
@@ -294,92 +234,24 @@ class _Judged:
             "destination_port": port,
         }
         packets_in = self._by_ours.of(columns)
-        chosen = packets_in[_have(packets_in, columns)]
-        asked = _octets(chosen[np.isin(chosen["source"], hosts)]) / self._came_seconds
-        if _octets(packets) / self._seconds >= _AMPLIFIED * asked > 0:
+        chosen = packets_in[have(packets_in, columns)]
+        asked = octets_of(chosen[np.isin(chosen["source"], hosts)]) / self._came_seconds
+        if octets_of(packets) / self._seconds >= _AMPLIFIED * asked > 0:
             most = np.bincount(places, packets["weight"]).argmax()
             to = destination(packets[places == most][0])
             yield group.attack(Does.REFLECTS, destination=to, port=port, seen=len(hosts))
 
     def _groups(self, packets: PacketArray, columns: Sequence[str]) -> Iterator[_Group]:
         """The packets by equal columns, the loudest first; groups of few heads are left out."""
-        if len(packets) < _HEADS:
+        if len(packets) < HEADS:
             return
-        places = _places(packets, columns)
+        places = places_of(packets, columns)
         heads, rates = np.bincount(places), np.bincount(places, packets["weight"]) / self._seconds
         order = np.argsort(places, kind="stable")
         ends = np.cumsum(heads)
-        chosen = [place for place in np.argsort(-rates).tolist() if heads[place] >= _HEADS]
+        chosen = [place for place in np.argsort(-rates).tolist() if heads[place] >= HEADS]
         for place in chosen[:_GROUPS]:
             rows = order[ends[place] - heads[place] : ends[place]]
             first = packets[rows[0]]
             certain = bool(np.isin(first["source"], self._certain))
             yield _Group(first, float(rates[place]), rows, certain)
-
-
-class _ByHost:
-    """Packets by the address of a host inside, in a column."""
-
-    def __init__(self, packets: PacketArray, column: str) -> None:
-        order = np.argsort(packets[column], kind="stable")
-        self._packets, self._column = packets[order], column
-        self._hosts = self._packets[column]
-
-    def of(self, columns: Mapping[str, Any]) -> PacketArray:
-        """The packets of the host in these columns; all of them without one."""
-        host = columns.get(self._column)
-        if host is None:
-            return self._packets
-        begin, end = (int(self._hosts.searchsorted(host, side)) for side in ("left", "right"))
-        return self._packets[begin:end]
-
-
-def _with_several_macs(packets: PacketArray) -> NDArray[Any]:
-    """The sources whose frames have several MAC addresses."""
-    sources, places = np.unique(packets["source"], return_inverse=True)
-    macs = np.unique(_as_words(packets["mac"]), return_inverse=True)[1].reshape(-1)
-    pairs = np.unique(np.stack((places.reshape(-1), macs)), axis=1)
-    return np.asarray(sources[np.bincount(pairs[0], minlength=len(sources)) > 1])
-
-
-def _as_words(column: NDArray[Any]) -> NDArray[Any]:
-    """A column of several bytes, with one value for each packet."""
-    return np.ascontiguousarray(column).view(f"V{column.shape[1]}").reshape(-1)
-
-
-def _places(packets: PacketArray, columns: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each packet, which is the same where all columns are."""
-    places = np.zeros(len(packets), np.int64)
-    for name in columns:
-        numbers = np.unique(packets[name], return_inverse=True)[1].reshape(-1)
-        pairs = places * (int(numbers.max(initial=0)) + 1) + numbers
-        places = np.unique(pairs, return_inverse=True)[1].reshape(-1)
-    return places
-
-
-def _have(packets: PacketArray, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which packets have these values."""
-    chosen = np.ones(len(packets), bool)
-    for name, value in columns.items():
-        chosen &= packets[name] == value
-    return chosen
-
-
-def _is_less(
-    by_host: _ByHost, all_weights: NDArray[Any], most: float, columns: Mapping[str, Any]
-) -> bool:
-    """Whether less than `most` packets have these values, and that many would be seen.
-
-    What is sampled so coarsely that few heads would be there shows nothing. `all_weights` are those
-    of packets that are sampled in the same way, if the host itself has few.
-    """
-    packets = by_host.of(columns)
-    weights = packets["weight"] if len(packets) >= _HEADS else all_weights
-    coarse = float(np.quantile(weights, _COARSE)) if len(weights) else 1.0
-    if most < _SURE * coarse:
-        return False
-    return float(packets["weight"][_have(packets, columns)].sum(dtype=np.float64)) < most
-
-
-def _octets(packets: PacketArray) -> float:
-    return float((packets["weight"].astype(np.float64) * packets["length"]).sum())

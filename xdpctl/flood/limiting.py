@@ -11,7 +11,7 @@ from typing import Any
 from xdpctl.abi.constants import Police, Traffic
 from xdpctl.base.net.prefix import Prefix, text_of
 from xdpctl.datapath.policers import Policer
-from xdpctl.flood.attacking import Attack, Does
+from xdpctl.flood.attack import Attack, Does
 from xdpctl.model.match.components import ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.services import DNS, HTTPS, is_never_asked
 

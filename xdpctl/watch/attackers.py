@@ -12,7 +12,8 @@ from xdpctl.base.net.prefix import text_of
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
-from xdpctl.flood.attacking import Attack, Does, attacks
+from xdpctl.flood.attack import Attack, Does
+from xdpctl.flood.attacking import attacks
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.model.effect import Automatic
 from xdpctl.notify.changes import News, Severity
@@ -129,7 +130,7 @@ class AttackerWatch:
         chosen &= ~np.isin(out.packets["came_by"], self._indexes(outside))
         packets = out.packets[chosen]
         for mac in {str(port.get("mac") or "") for port in ports.values()}:
-            own = np.frombuffer(bytes.fromhex(mac.replace(":", "")).ljust(6, b"\0"), np.uint8)
+            own = np.frombuffer(bytes.fromhex(mac.replace(":", ""))[:6].ljust(6, b"\0"), np.uint8)
             packets["mac"][(packets["mac"] == own).all(1)] = 0
         return replace(out, packets=packets)
 

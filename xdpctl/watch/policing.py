@@ -17,7 +17,7 @@ from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.policers import Policer
 from xdpctl.errors import XdpctlError
-from xdpctl.flood.attacking import Attack
+from xdpctl.flood.attack import Attack
 from xdpctl.flood.limiting import in_words, kind_of, policer_of
 from xdpctl.flood.settings import DetectSettings, Most
 from xdpctl.model.effect import Automatic

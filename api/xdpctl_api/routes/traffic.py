@@ -77,15 +77,14 @@ async def top_traffic(
         _refuse_of_out(verdict, dimensions)
 
     def work() -> TrafficOut:
+        recent = (ctx.sampler.out if out else ctx.sampler.window).last(seconds)
+        chosen = recent.packets
+        if not out:
+            chosen = chosen[np.isin(chosen["reason"], list(reasons))]
+        tops = _tops(chosen, recent, dimensions, match, limit)
         if out:
-            left = ctx.sampler.out.last(seconds)
-            tops = _tops(left.packets, left, dimensions, match, limit)
-            return _answer(
-                ctx.names, left, {name: without_matches(of) for name, of in tops.items()}
-            )
-        recent = ctx.sampler.window.last(seconds)
-        chosen = recent.packets[np.isin(recent.packets["reason"], list(reasons))]
-        return _answer(ctx.names, recent, _tops(chosen, recent, dimensions, match, limit))
+            tops = {name: without_matches(ranking) for name, ranking in tops.items()}
+        return _answer(ctx.names, recent, tops)
 
     return await ctx.pools.looks.run(work)
 

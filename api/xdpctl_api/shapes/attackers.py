@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import text_of
-from xdpctl.flood.attacking import Does
+from xdpctl.flood.attack import Does
 from xdpctl.model.naming import Names
 from xdpctl.watch.attackers import Attacker
 from xdpctl.watch.policing import Limit

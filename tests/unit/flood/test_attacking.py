@@ -9,7 +9,8 @@ import pytest
 from bench.detection.made import as_six, packets
 from xdpctl.abi.constants import FlowState, Reason
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.flood.attacking import Attack, Does, attacks
+from xdpctl.flood.attack import Attack, Does
+from xdpctl.flood.attacking import attacks
 from xdpctl.traffic.packets import PacketArray, joined
 from xdpctl.traffic.window import Seen
 

@@ -14,7 +14,7 @@ from xdpctl.abi.sizes import POLICERS
 from xdpctl.base.net.prefix import Prefix, parse_prefix
 from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.errors import DatapathError
-from xdpctl.flood.attacking import Attack, Does
+from xdpctl.flood.attack import Attack, Does
 from xdpctl.flood.limiting import kind_of, policer_of
 from xdpctl.flood.settings import DetectSettings, Most, Part
 from xdpctl.model.effect import Automatic

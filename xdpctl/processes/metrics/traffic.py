@@ -8,7 +8,7 @@ from math import isnan
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.flood.attacking import Does
+from xdpctl.flood.attack import Does
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.figures import driver_drops
 
