@@ -45,7 +45,9 @@ def kept_out(scene: Scene) -> int:
 def test_a_flood_is_held_and_nobody_notices(scene: Scene, name: str, action: str) -> None:
     felt = live.flood(scene, name)
     assert felt.held is not None, "it was not held"
-    assert felt.actions == (action,)
+    assert action in felt.actions
+    # a drop may take a part of what a limit or a challenge would let pass
+    assert set(felt.actions) <= {action, "drop"}
     assert felt.dropped > 0.8
     assert (felt.broken, felt.lost) == (0, 0.0)
 
