@@ -28,8 +28,9 @@ from xdpctl.lab.waits import HANG_SECONDS
 
 RESOLVER = 3  # the number of the client that asks for names
 _PATIENCE = 4  # seconds, for what takes milliseconds
-_BUSY_SECONDS, _PAUSE = 3.0, 0.2  # the longest time for which that server turns clients away
-_CLEANS_UP = ("reset by peer", "busy running a test")  # iperf3's server, about the call before
+# iperf3's server serves one client at a time; whom it turns away calls again for so long, so often
+_TURNED_AWAY = ("reset by peer", "busy running a test")
+_AGAIN_SECONDS, _PAUSE = 3.0, 0.2
 _SETTLE_SECONDS = 10.0  # longer than any program asks
 
 
@@ -150,15 +151,15 @@ def _queries(inside: bool, a_second: int) -> Ask:
 def _stream(run: Run, number: int) -> tuple[float, float]:
     """A call with video: 4 Mbit/s of UDP for a second, from iperf3.
 
-    Its server turns away a client while it still waits for the one before, or cleans up. Then the
-    call is repeated: the client has reached the server, so nothing is lost.
+    Its server may still wait for the client before, or clean up. Then it turns this one away, which
+    calls again. That counts as no loss, since the client has reached the server.
     """
     to = ("-c", run.at.server, "-B", run.at.client(number), "--connect-timeout", "2000")
     words = ("iperf3", *to, "-u", "-b", "4M", "-l", "1200", "-t", "1", "-J")
-    until = time.monotonic() + _BUSY_SECONDS
+    until = time.monotonic() + _AGAIN_SECONDS
     while True:
         status, out = _output(run.place.world, *words, seconds=6)
-        if time.monotonic() > until or not any(said in out for said in _CLEANS_UP):
+        if time.monotonic() > until or not any(said in out for said in _TURNED_AWAY):
             break
         time.sleep(_PAUSE)
     if status:
