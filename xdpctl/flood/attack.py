@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.base.net.prefix import Prefix, text_of
+from xdpctl.base.net.prefix import Prefix, shown, text_of
 from xdpctl.base.units import si3
 from xdpctl.model.services import KNOWN
 
@@ -26,10 +26,11 @@ class Attack:
     """What one host inside does to others; `rate` in packets a second.
 
     `source` is None if it forges sources; then `mac` is all that is known of it. `mac` may be that
-    of the router before it, and is empty where frames have none. `destination` and `port` are those
-    that all packets have. `seen` is how many sources, addresses or ports were seen at least.
-    `certain`: packets of known flows come in for the address, and all that it sends has one MAC
-    address, so it is probably the host's own. Behind a router inside, all have the router's.
+    of the router before it, and is empty where frames have none. `destination`, a host or its
+    network, and `port` are those that all packets have. `seen` is how many sources, addresses or
+    ports were seen at least. `certain`: packets of known flows come in for the address, and all
+    that it sends has one MAC address, so it is probably the host's own. Behind a router inside, all
+    have the router's.
     """
 
     does: Does
@@ -48,7 +49,7 @@ class Attack:
         return text_of(self.source) if self.source else f"MAC {self.mac}" if self.mac else "a host"
 
     def __str__(self) -> str:
-        to, rate = text_of(self.destination) if self.destination else "", si3(self.rate)
+        to, rate = shown(self.destination) if self.destination else "", si3(self.rate)
         kind = self.kind.setting
         if self.does is Does.REFLECTS:
             name = _SERVICE_NAMES.get(self.port or 0, "a service")
@@ -70,6 +71,8 @@ class Attack:
                 f"sends {rate} packets/s of {kind} to {to} from {self.seen} or more addresses of "
                 "which none is in use: they are forged"
             )
+        if self.seen:
+            to = f"{self.seen} or more addresses{f' of {to}' if to else ''}"
         if self.kind is Traffic.SYN:
             return f"begins {rate} connections/s to {to}, and completes nearly none: it floods"
         return f"sends {rate} packets/s of {kind} to {to}, and nearly none comes back: it floods"

@@ -5,7 +5,7 @@ Rates are packets a second. A packet that goes out may still be divided into sev
 its rate is a lower bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
+from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.attack import Attack, Does
 from xdpctl.flood.sampled import (
     HEADS,
@@ -22,6 +23,7 @@ from xdpctl.flood.sampled import (
     is_less,
     octets_of,
     places_of,
+    widened,
     with_several_macs,
 )
 from xdpctl.flood.settings import FLOORS
@@ -40,6 +42,8 @@ _GOES_ON = 0.5  # further packets for each SYN, of a scan at most: a connection 
 _ANSWERED = 0.2  # answers for each question, of a scan at most
 _REFLECTED = 100.0  # answers a second of a service that nobody asks across the Internet
 _AMPLIFIED = 10.0  # times the bytes of the questions
+_CARPETS = ({4: 24, 6: 48}, {4: 0, 6: 0})  # bits by family: who floods many, each with little
+_CARPET = 8  # addresses at least
 _ANSWERS = ANSWERS | {Traffic.ICMP, Traffic.FRAGMENT}  # what an outsider may cause
 _ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}  # the types of a request and its answer
 
@@ -59,6 +63,11 @@ def attacks(out: Seen, came: Sequence[Seen]) -> list[Attack]:
     packets = packets[~_is_for_many(packets)]
     judged = _Judged(packets, joined(part.packets for part in came), out.seconds, came_seconds)
     every = [*judged.floods(), *judged.forged(), *judged.scans(), *judged.reflections()]
+    for bits in _CARPETS:
+        told = {(attack.who, attack.kind) for attack in every}
+        wide = judged.by_network(bits)
+        found = [*wide.floods(), *wide.forged()]
+        every += [attack for attack in found if (attack.who, attack.kind) not in told]
     return sorted(every, key=lambda attack: -attack.rate)
 
 
@@ -101,13 +110,23 @@ class _Group:
 class _Judged:
     """Packets that went out and came in, with the seconds of each.
 
+    With `bits` by family, outside addresses are judged by their networks of so many bits.
+
     What an outsider causes by forged packets, such as SYN-ACKs and answers, is not a flood: these
     packets came in from the same address.
     """
 
     def __init__(
-        self, out: PacketArray, came: PacketArray, seconds: float, came_seconds: float
+        self,
+        out: PacketArray,
+        came: PacketArray,
+        seconds: float,
+        came_seconds: float,
+        bits: Mapping[int, int] | None = None,
     ) -> None:
+        self._to_hosts, self._bits = out["destination"], bits
+        if bits:
+            out, came = widened(out, "destination", bits), widened(came, "source", bits)
         self._out, self._came = out, came
         self._seconds, self._came_seconds = seconds, came_seconds
         self._by_ours = ByHost(came, "destination")
@@ -115,6 +134,15 @@ class _Judged:
         self._certain = np.setdiff1d(self._in_use, with_several_macs(out))
         # no SYN, SYN-ACK or RST
         self._goes_on = ByHost(out[out["traffic"] == Traffic.TCP], "source")
+
+    def by_network(self, bits: Mapping[int, int]) -> "_Judged":
+        """The same by networks outside, without the packets of hosts that send too few to flood."""
+        hosts, places = np.unique(self._out["source"], return_inverse=True)
+        places = places.reshape(-1)
+        loud = np.bincount(places, self._out["weight"]) >= min(FLOORS.values()) * self._seconds
+        out = self._out[(loud | ~np.isin(hosts, self._in_use))[places]]
+        came = self._came if len(out) >= HEADS else self._came[:0]
+        return _Judged(out, came, self._seconds, self._came_seconds, bits)
 
     def _few_came(self, most: float, **columns: Any) -> bool:
         """Whether less than `most` packets a second came in that have these values, for sure."""
@@ -130,7 +158,7 @@ class _Judged:
         return self._few_came(_ONE_WAY * group.rate, **columns)
 
     def floods(self) -> Iterator[Attack]:
-        """Hosts that send much to one that sends nearly nothing back."""
+        """Hosts that send much to one, or a network, that sends nearly nothing back."""
         for group in self._groups(self._out, ("source", "destination", "traffic")):
             ours, to = group.first["source"], group.first["destination"]
             if group.rate < FLOORS[group.kind]:
@@ -142,10 +170,16 @@ class _Judged:
                 one_way = self._few_come_back(group, source=to)
             else:
                 one_way = self._few_come_back(group, source=to, destination=ours)
-            if one_way:
+            seen = len(np.unique(self._to_hosts[group.rows])) if self._bits else 0
+            if one_way and not 0 < seen < _CARPET:
                 port = self._common_port(group) if group.kind is Traffic.SYN else None
-                to_host = destination(group.first)
-                yield group.attack(Does.FLOODS, destination=to_host, port=port)
+                yield group.attack(Does.FLOODS, destination=self._to(group), port=port, seen=seen)
+
+    def _to(self, group: _Group) -> Prefix | None:
+        """The host that all packets go to, or its network; None if that is any."""
+        host = destination(group.first)
+        bits = self._bits[host.family] if self._bits else host.length
+        return Prefix(host.address, bits) if bits else None
 
     def _common_port(self, group: _Group) -> int | None:
         """The destination port that all packets have."""
@@ -165,9 +199,7 @@ class _Judged:
             else:
                 one_way = self._few_come_back(group, source=to)
             if one_way:
-                attack = group.attack(
-                    Does.FLOODS, destination=destination(group.first), seen=distinct
-                )
+                attack = group.attack(Does.FLOODS, destination=self._to(group), seen=distinct)
                 macs = len(np.unique(as_words(unused["mac"][group.rows])))
                 yield replace(attack, source=None, mac=attack.mac if macs == 1 else "")
 

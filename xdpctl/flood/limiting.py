@@ -61,7 +61,9 @@ def _of_scan(attack: Attack) -> dict[str, Any] | None:
 
 
 def _of_flood(attack: Attack) -> dict[str, Any] | None:
-    """Its protocol to its destination."""
+    """Its protocol to its destination, if that is one host."""
+    if attack.destination is None or not attack.destination.exact:
+        return None
     if attack.kind not in _FLOODS or attack.port in (0, DNS):
         return None
     protocol, only, port = _FLOODS[attack.kind]

@@ -39,6 +39,19 @@ def with_several_macs(packets: PacketArray) -> NDArray[Any]:
     return np.asarray(sources[np.bincount(pairs[0], minlength=len(sources)) > 1])
 
 
+def widened(packets: PacketArray, column: str, bits: Mapping[int, int]) -> PacketArray:
+    """The packets with networks of so many bits, by family, instead of addresses in a column.
+
+    Bits are whole bytes.
+    """
+    wide = packets.copy()
+    octets = np.ascontiguousarray(wide[column]).view(np.uint8).reshape(-1, 16)
+    kept = np.where(wide["family"] == 4, bits[4] // 8, bits[6] // 8)
+    octets[np.arange(16) >= kept[:, np.newaxis]] = 0
+    wide[column] = octets.reshape(-1).view(wide[column].dtype)
+    return wide
+
+
 def as_words(column: NDArray[Any]) -> NDArray[Any]:
     """A column of several bytes, with one value for each packet."""
     return np.ascontiguousarray(column).view(f"V{column.shape[1]}").reshape(-1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xdpctl.abi.constants import Asking
-from xdpctl.base.net.prefix import text_of
+from xdpctl.base.net.prefix import shown, text_of
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
@@ -184,7 +184,7 @@ def _note(draft: Draft, news: Iterable[Attacker], left: int) -> None:
             "does": attack.does.value,
             "kind": attack.kind.setting,
             "pps": round(attack.rate),
-            "destination": text_of(attack.destination) if attack.destination else "",
+            "destination": shown(attack.destination) if attack.destination else "",
             "mac": attack.mac,
         }
         draft.note("xdpctl", "host.attacks", attack.who, **detail, why=str(each))

@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from xdpctl.abi.constants import Traffic
-from xdpctl.base.net.prefix import text_of
+from xdpctl.base.net.prefix import shown, text_of
 from xdpctl.flood.attack import Does
 from xdpctl.model.naming import Names
 from xdpctl.watch.attackers import Attacker
@@ -26,7 +26,7 @@ class AttackerOut(BaseModel):
     does: Does = Field(description="What it does: floods, scans, tries ports, or is a reflector")
     kind: str = Field(description="The kind of packets", examples=[Traffic.UDP.setting])
     packets: float = Field(description="Packets a second, when it was first told or last doubled")
-    destination: str | None = Field(description="null: many")
+    destination: str | None = Field(description="A host or a network; null: many")
     port: int | None = Field(description="The port that it scans or floods, or answers from")
     seen: int = Field(description="How many addresses or ports were seen at least; 0: not counted")
     since: datetime = Field(description="When it was seen first")
@@ -81,7 +81,7 @@ def attacker_out(attacker: Attacker, names: Names, now_ns: int, unix: float) -> 
         does=attack.does,
         kind=attack.kind.setting,
         packets=attack.rate,
-        destination=text_of(attack.destination) if attack.destination else None,
+        destination=shown(attack.destination) if attack.destination else None,
         port=attack.port,
         seen=attack.seen,
         since=timestamp(unix - (now_ns - attacker.first_ns) / 1e9),

@@ -74,6 +74,11 @@ def spread(count: int) -> np.ndarray[Any, Any]:
     return np.arange(count, dtype=np.uint32) * 977 + 0xCB000000
 
 
+def _network(count: int) -> np.ndarray[Any, Any]:
+    """So many addresses of 203.0.113.0/24."""
+    return np.arange(count, dtype=np.uint32) + 0xCB007101
+
+
 def test_a_flood_that_is_not_answered_names_host_mac_and_victim() -> None:
     (attack,) = found([udp(6_000)], [])
     assert attack.source == parse_prefix(_PUPIL)
@@ -119,6 +124,25 @@ def test_a_flood_that_is_not_answered_names_host_mac_and_victim() -> None:
             id="a swarm of peers, each on a port of its own",
         ),
         pytest.param(
+            [udp(6_000, destination=spread(500), destination_port=51_820)],
+            [udp(100, spread(500), _PUPIL)],
+            id="calls with many, of whom some answer",
+        ),
+        pytest.param([udp(9_000, destination=_network(3))], [], id="streams to few receivers"),
+        pytest.param(
+            [udp(8_000, destination=_network(200))],
+            [udp(60, _network(200), _PUPIL)],
+            id="calls with a network",
+        ),
+        pytest.param(
+            [
+                tcp(3_000, _SYN, destination=spread(500), begins=True),
+                tcp(9_000, _ACK, destination=spread(500)),
+            ],
+            [],
+            id="a busy crawler",
+        ),
+        pytest.param(
             [udp(8_000, "10.0.0.3", spread(500), source_port=53)],
             [udp(7_000, spread(500), "10.0.0.3", destination_port=53)],
             id="a name server",
@@ -127,6 +151,63 @@ def test_a_flood_that_is_not_answered_names_host_mac_and_victim() -> None:
 )
 def test_who_works_hard_does_not_attack(out: list[PacketArray], came: list[PacketArray]) -> None:
     assert found(out, came) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (
+            udp(6_000, destination=_network(200)),
+            "sends 6 k packets/s of udp to 200 or more addresses of 203.0.113.0/24, and nearly "
+            "none comes back: it floods",
+        ),
+        (
+            udp(6_000, destination=spread(250)),
+            "sends 6 k packets/s of udp to 250 or more addresses, and nearly none comes back: it "
+            "floods",
+        ),
+        (
+            tcp(
+                2_000,
+                _SYN,
+                destination=_network(200),
+                destination_port=np.arange(500) + 1,
+                begins=True,
+            ),
+            "begins 2 k connections/s to 200 or more addresses of 203.0.113.0/24, and completes "
+            "nearly none: it floods",
+        ),
+    ],
+    ids=["a network", "any", "SYNs"],
+)
+def test_a_flood_of_many_is_told_although_none_gets_much(out: PacketArray, words: str) -> None:
+    (attack,) = found([out], [])
+    assert (str(attack), attack.source) == (words, parse_prefix(_PUPIL))
+
+
+def test_a_flood_of_an_ipv6_network_is_told() -> None:
+    ours = parse_prefix("2001:db8:1::7").address
+    out = as_six(udp(6_000), ours)
+    raw = np.zeros((len(out), 16), np.uint8)
+    raw[:] = np.frombuffer(parse_prefix("2001:db8:2::1").address, np.uint8)
+    raw[:, 15] = np.arange(len(out)) % 200 + 1
+    out["source"], out["destination"] = ours, raw.reshape(-1).view("S16")
+    (attack,) = found([out], [as_six(NORMAL, ours)])
+    assert (attack.destination, attack.seen) == (parse_prefix("2001:db8:2::/48"), 200)
+
+
+def test_what_is_told_of_one_address_or_as_a_scan_is_not_told_again() -> None:
+    beside = udp(6_000, destination=_network(200))
+    (attack,) = found([udp(6_000), beside], [])
+    assert attack.destination == parse_prefix(_VICTIM)
+    (scan,) = found([tcp(2_000, _SYN, destination=_network(200), begins=True)], [])
+    assert scan.does is Does.SCANS
+
+
+def test_forged_sources_that_flood_a_network_are_told() -> None:
+    forged = udp(6_000, spread(500), _network(200))
+    (attack,) = found([forged], [])
+    assert (attack.source, attack.destination) == (None, parse_prefix("203.0.113.0/24"))
 
 
 def test_connections_that_are_never_completed_are_a_flood_although_they_are_answered() -> None:

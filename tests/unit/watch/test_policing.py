@@ -143,6 +143,10 @@ def test_each_attack_has_its_limit(policed: Policed, attack: Attack, words: str)
     [
         pytest.param(replace(FLOOD, certain=False), id="perhaps the name of another host"),
         pytest.param(replace(FLOOD, source=None, certain=False), id="forged"),
+        pytest.param(
+            replace(FLOOD, destination=parse_prefix("203.0.113.0/24"), seen=200), id="a network"
+        ),
+        pytest.param(replace(FLOOD, destination=None, seen=200), id="many addresses"),
         pytest.param(replace(FLOOD, kind=Traffic.DNS_QUERY), id="a resolver, made to ask"),
         pytest.param(
             replace(SCAN, kind=Traffic.UDP, port=53), id="a resolver that asks many dead servers"
