@@ -129,7 +129,9 @@ enum side {
 	SIDE_INSIDE,
 	SIDE_OUTSIDE,
 	SIDE_MEMBER, /* outside, and a node of the fleet */
+	SIDE_IN_USE, /* packets come in for it, so it is inside, too, though nobody said so */
 	SIDES_MAX = 8192,
+	OUTSIDES_MAX = 7,
 	SIDE_UNITS_LOG2 = 16, /* a bit for each IPv4 /16 or hashed IPv6 /32: a side is known */
 };
 
@@ -262,6 +264,8 @@ struct control {
 	__u32 outgoing;	       /* whether a slot has ACTION_OUT */
 	__u64 policing;	       /* a bit for the hash of each host that has policers */
 	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
+	__u32 validating;		/* enum validation, of what goes out */
+	__u32 outsides[OUTSIDES_MAX];	/* indexes of the outside interfaces, or 0 */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];

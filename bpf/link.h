@@ -42,7 +42,7 @@ static __always_inline int read_ports(FRAME *ctx, struct packet *packet, struct 
 }
 
 /* Whether a packet with TTL 255 is a control protocol: VRRP, single-hop BFD or BGP. */
-static __always_inline int is_control(struct xdp_md *ctx, struct packet *packet)
+static __always_inline int is_control(FRAME *ctx, struct packet *packet)
 {
 	struct ports ports;
 
@@ -57,7 +57,7 @@ static __always_inline int is_control(struct xdp_md *ctx, struct packet *packet)
 	return ports.source == network16(BGP) || ports.destination == network16(BGP);
 }
 
-static __always_inline int destination_port(struct xdp_md *ctx, struct packet *packet)
+static __always_inline int destination_port(FRAME *ctx, struct packet *packet)
 {
 	struct ports ports;
 
@@ -67,7 +67,7 @@ static __always_inline int destination_port(struct xdp_md *ctx, struct packet *p
 }
 
 /* 224.0.0.0/24: RFC 5771 section 4. DHCP: RFC 2131 section 4.1. IGMP reports: RFC 2236. */
-static __always_inline enum reason link_ipv4(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason link_ipv4(FRAME *ctx, struct packet *packet)
 {
 	__be32 destination = packet->destination[0];
 	int port;
@@ -94,7 +94,7 @@ static __always_inline int is_link_local(__be32 first_word)
 }
 
 /* Whether a packet from a link-local address is multicast listener discovery or unicast OSPF. */
-static __always_inline int is_link_control(struct xdp_md *ctx, struct packet *packet)
+static __always_inline int is_link_control(FRAME *ctx, struct packet *packet)
 {
 	u8 type;
 
@@ -107,7 +107,7 @@ static __always_inline int is_link_control(struct xdp_md *ctx, struct packet *pa
 }
 
 /* ff02::/16: RFC 4291 section 2.7. Neighbour discovery: RFC 4861, unfragmented by RFC 6980. */
-static __always_inline enum reason link_ipv6(struct xdp_md *ctx, struct packet *packet)
+static __always_inline enum reason link_ipv6(FRAME *ctx, struct packet *packet)
 {
 	u8 type;
 	int port;

@@ -5,10 +5,6 @@
 #define CAPTURES_PAGES 32
 #define HEADS_PAGES    64
 
-BPF_F_TABLE("array", u32, u64, sided4, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, sided6, (1U << SIDE_UNITS_LOG2) / 64, MMAPABLE);
-BPF_F_TABLE("lpm_trie", struct side_key4, u32, sides4, SIDES_MAX, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("lpm_trie", struct side_key6, u32, sides6, SIDES_MAX, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("percpu_array", u32, struct hits, counters, REASON_MAX, 0);
 BPF_F_TABLE("array", u32, struct classes, classes, CLASSES_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct bitmap, bitmaps, 2, MMAPABLE);
@@ -33,6 +29,3 @@ BPF_RINGBUF_OUTPUT(samples, SAMPLES_PAGES);
 BPF_RINGBUF_OUTPUT(captures, CAPTURES_PAGES);
 BPF_RINGBUF_OUTPUT(heads, HEADS_PAGES);
 BPF_RINGBUF_OUTPUT(heads_out, HEADS_OUT_PAGES);
-
-VALUES(u64, sided4)
-VALUES(u64, sided6)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * On an outside interface, a source that cannot be outside is spoofed (RFC 2827, RFC 6890). For
- * most packets, one bit says that nothing is known about the source; otherwise a trie has its side.
- */
+/* On an outside interface, a source that cannot be outside is spoofed (RFC 2827, RFC 6890). */
 
 /*
  * The key is in per-CPU memory. On the stack it would make verifier states different that are
@@ -32,29 +29,6 @@ static __always_inline u32 side_ipv6(__be32 *source)
 	__builtin_memcpy(scratch->side.ipv6.address, source, sizeof(scratch->side.ipv6.address));
 	side = sides6.lookup(&scratch->side.ipv6);
 	return side ? *side : SIDE_UNKNOWN;
-}
-
-static __always_inline int is_known_ipv4(__be32 source)
-{
-	u32 unit = host32(source) >> (32 - SIDE_UNITS_LOG2);
-
-	return bit_of(sided4_values() + unit / 64, unit);
-}
-
-/* Sources not in 2000::/3 are not on the Internet (RFC 4291 section 2.4): always use the trie. */
-static __always_inline int is_known_ipv6(__be32 first)
-{
-	u32 top = host32(first), unit = top * 0x9e3779b1 >> (32 - SIDE_UNITS_LOG2);
-
-	return top >> 29 != 1 || bit_of(sided6_values() + unit / 64, unit);
-}
-
-/* Of ICMP (RFC 792) or ICMPv6 (RFC 4443). */
-static __always_inline int is_error_type(u32 family, u8 type)
-{
-	if (family == 6)
-		return type >= 1 && type <= 4;
-	return type == 3 || type == 11 || type == 12;
 }
 
 /*

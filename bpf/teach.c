@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What goes out of an outside interface, at TC egress: it teaches the flow memory. If a set lists
- * its destination for that, it is dropped (outgoing.bpf.h), and so is what exceeds a limit of the
- * host inside that sends it (police.bpf.h); else it is left as it is, and other programs there get
- * it.
+ * What goes out of an outside interface, at TC egress: it teaches the flow memory. It is dropped if
+ * its source is forged (validate.bpf.h), if a set lists its destination for that (outgoing.bpf.h),
+ * and if it exceeds a limit of the host inside that sends it (police.bpf.h); else it is left as it
+ * is, and other programs there get it.
  *
  * Only what an outsider cannot cause teaches. A host answers forged packets with SYN-ACK, RST and
  * ICMP errors, and a service answers them from its own port. A SYN-ACK is noted, since whoever
@@ -12,6 +12,7 @@
 #define FRAME	   struct __sk_buff
 #define LOAD_BYTES 26 /* Linux 4.5 */
 
+#include "link.h"
 #include "fields.h"
 #include "values.h"
 #include "cells.h"
@@ -58,6 +59,7 @@ static __always_inline u64 rules_ns(void)
 	return tick_ns();
 }
 
+#include "sides.bpf.h"
 #include "outgoing.bpf.h"
 #include "observe_out.bpf.h"
 #include "flows.bpf.h"
@@ -334,16 +336,20 @@ static __always_inline int police_next(struct __sk_buff *ctx)
 	return GO_ON;
 }
 
-/* The program that is attached. Without an out set and a policer it asks no table. */
+/* The program that is attached. Where none of this is asked for, it asks no table. */
 int teach(struct __sk_buff *ctx)
 {
 	struct control *control = controls_values();
 
+	if (control->validating)
+		leaving.call(ctx, LEAVING_VALIDATE);
 	if (control->outgoing)
 		leaving.call(ctx, LEAVING_LOOK_UP);
 	meet_policers(ctx, control);
 	return learn_and_observe(ctx);
 }
+
+#include "validate.bpf.h"
 
 /*
  * The programs that it calls. They are programs of their own, because the verifier would explore

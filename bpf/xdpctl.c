@@ -31,6 +31,7 @@ static u64 (*frame_length)(struct xdp_md *ctx) = (void *)188;
 #include "tick.bpf.h"
 #include "clock.bpf.h"
 #include "slot.bpf.h"
+#include "sides.bpf.h"
 #include "side.bpf.h"
 #include "flows.bpf.h"
 #include "served.bpf.h"

@@ -7,7 +7,7 @@ reasons. Random rules and packets are run through it and through the loaded prog
 
 import ipaddress
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -305,6 +305,31 @@ def leaves(
         if entry.state == "live":
             return entry.action != "out", met
     return True, met
+
+
+def is_forged(frame: bytes, sided: Iterable[Network], layer: str = "ethernet") -> bool:
+    """Whether what comes from inside has a source that cannot be there, by networks with a side.
+
+    Source address validation, RFC 2827. What a router sends from any of its addresses is not
+    forged: control protocols of the link, and ICMP errors.
+    """
+    try:
+        kind, offset = LAYERS[layer](frame)
+    except Decided:
+        return False
+    data = frame[offset:]
+    if len(data) < {0x0800: 20, 0x86DD: 40}.get(kind, 1 << 16):
+        return False
+    source = ipaddress.ip_address(data[12:16] if kind == 0x0800 else data[8:24])
+    if any(source.version == each.version and source in each for each in sided):
+        return False
+    try:
+        packet = ipv4(data) if kind == 0x0800 else ipv6(data)
+    except Decided as decided:
+        return verdict(str(decided)) == "drop"
+    errors = {1: (3, 11, 12), 58: (1, 2, 3, 4)}.get(packet.protocol, ())
+    of_family = packet.protocol == (1 if kind == 0x0800 else 58)
+    return not (of_family and packet.head and packet.head[0] in errors)
 
 
 def owners(met: list[Entry]) -> set[str]:

@@ -14,20 +14,28 @@ enum leaving {
 	LEAVING_LET_OUT,
 	LEAVING_OBSERVE,
 	LEAVING_POLICE,
+	LEAVING_VALIDATE,
 	LEAVING_MAX,
 };
 
+/* What is done about sources that cannot be inside (RFC 2827). */
+enum validation {
+	VALIDATE_NOT,
+	VALIDATE_MONITOR, /* they are counted */
+	VALIDATE_ENFORCE, /* and dropped */
+};
+
 struct sender_key {
-	__be32 address[4]; /* IPv4 uses the first word */
+	__be32 address[4]; /* IPv4 uses the first word; of who forges sources, its MAC address */
 	__u32 family;
-	__u32 slot; /* of the set */
+	__u32 slot; /* of the set; SLOT_NONE: it forges sources */
 };
 
 struct sender {
 	__u64 packets;
 	__u64 bytes;
 	__u64 last_ns;	       /* CLOCK_MONOTONIC */
-	__be32 destination[4]; /* of a packet */
+	__be32 destination[4]; /* of a packet; of who forges sources, its source */
 	__u8 mac[6];	       /* the source of its frame; of what the box routes, its own */
 	__u8 unused[2];
 };

@@ -27,12 +27,13 @@ from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.policers import PinnedPolicers
 from xdpctl.datapath.port import Datapath
-from xdpctl.datapath.senders import Sender
+from xdpctl.datapath.senders import Forger, Sender
 from xdpctl.datapath.served import Counts, CountsOf, Service
 from xdpctl.datapath.tables.cells import SMALLEST_LOG2
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.datapath.trials import Trial, Tried
+from xdpctl.datapath.validation import ValidationWord
 from xdpctl.datapath.writes import PointAt, Write, make
 from xdpctl.errors import DatapathError, StoreError
 from xdpctl.incidents.ledger import rule_notes
@@ -184,6 +185,8 @@ class FakeDatapath:
             self.source.words[shared.shared] = int.from_bytes(shared.value, "little")
         self.hit_values: dict[int, bytes] = {}
         self.sent: list[Sender] = []
+        self.forged: list[Forger] = []
+        self.validation = ValidationWord(self.control)
         self.statistics_values: dict[int, bytes] = {}
         self.connections: dict[int, list[tuple[bytes, int]]] = {}
         self.fail_after: int | None = None
@@ -223,6 +226,9 @@ class FakeDatapath:
 
     def senders(self) -> list[Sender]:
         return self.sent
+
+    def forgers(self) -> list[Forger]:
+        return self.forged
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         return [Hits.unpack(self.hit_values.get(number, bytes(Hits.size()))) for number in slots]

@@ -83,6 +83,7 @@ class Side(IntEnum):
     INSIDE = 1
     OUTSIDE = 2
     MEMBER = 3
+    IN_USE = 4  # packets come in for it, so it is inside, too, though nobody said so
 
 
 class Constants(IntEnum):
@@ -202,6 +203,15 @@ class Leaving(IntEnum):
     LET_OUT = 2
     OBSERVE = 3
     POLICE = 4
+    VALIDATE = 5
+
+
+class Validation(IntEnum):
+    """What is done about sources of packets that go out which cannot be inside (RFC 2827)."""
+
+    NOT = 0
+    MONITOR = 1
+    ENFORCE = 2
 
 
 class Police(IntEnum):

@@ -22,13 +22,14 @@ from xdpctl.datapath.matches.table import MAPS as MATCH_MAPS
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import NOTHING, MonitorStatistics, read
 from xdpctl.datapath.policers import PinnedPolicers
-from xdpctl.datapath.senders import SLOT_AT, Sender
+from xdpctl.datapath.senders import SLOT_AT, Forger, Sender, read_forgers
 from xdpctl.datapath.senders import read as read_senders
 from xdpctl.datapath.served import CountsOf, PinnedServed
 from xdpctl.datapath.tables.sides import MAPS as SIDE_MAPS
 from xdpctl.datapath.tables.sides import TRIES, SideTable
 from xdpctl.datapath.tables.source import MAPS, SourceTable
 from xdpctl.datapath.trials import PinnedTrials
+from xdpctl.datapath.validation import ValidationWord
 from xdpctl.datapath.writes import make
 from xdpctl.errors import DatapathError
 
@@ -115,6 +116,7 @@ class PinnedDatapath:
         self.flows = PinnedFlowMemory(pins)
         self.trials = PinnedTrials(pins)
         self.policers = PinnedPolicers(self._control, self._maps["policed"])
+        self.validation = ValidationWord(self._control)
         self.capacity = self._maps["slots"].shape.max_entries - SlotNumber.FIRST
         self._cpus = self._maps["hits"].value_bytes // Hits.size()
         self._explaining = Lock()
@@ -158,6 +160,10 @@ class PinnedDatapath:
     def senders(self) -> list[Sender]:
         with _of("senders"):
             return list(read_senders(self._maps["senders"].items()))
+
+    def forgers(self) -> list[Forger]:
+        with _of("senders"):
+            return list(read_forgers(self._maps["senders"].items()))
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         table, wanted = self._maps["hits"], list(slots)

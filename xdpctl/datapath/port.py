@@ -13,11 +13,12 @@ from xdpctl.datapath.image import Plan
 from xdpctl.datapath.matches.table import MatchTable
 from xdpctl.datapath.monitor_statistics import MonitorStatistics
 from xdpctl.datapath.policers import Policers
-from xdpctl.datapath.senders import Sender
+from xdpctl.datapath.senders import Forger, Sender
 from xdpctl.datapath.served import CountsOf
 from xdpctl.datapath.tables.sides import SideTable
 from xdpctl.datapath.tables.source import SourceTable
 from xdpctl.datapath.trials import Trials
+from xdpctl.datapath.validation import ValidationWord
 
 
 class Datapath(Protocol):
@@ -30,6 +31,7 @@ class Datapath(Protocol):
     source: SourceTable
     matches: MatchTable
     sides: SideTable
+    validation: ValidationWord
 
     @property
     def heads(self) -> Heads:
@@ -107,6 +109,10 @@ class Datapath(Protocol):
 
     def senders(self) -> list[Sender]:
         """Who inside sends to the prefixes of out sets."""
+        ...
+
+    def forgers(self) -> list[Forger]:
+        """Who inside sends with forged sources."""
         ...
 
     def lost(self) -> int:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who inside sends to the prefixes of out sets, as bpf/outgoing.bpf.h counts it."""
+"""Who inside sends to the prefixes of out sets, and who forges sources.
+
+As bpf/outgoing.bpf.h and bpf/validate.bpf.h count it.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xdpctl.abi.arrays import SENDER, SENDER_KEY
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import Prefix
 
 SLOT_AT = 20  # offset of the slot in the key
@@ -29,19 +33,63 @@ class Sender:
     mac: str
 
 
-def read(items: Iterable[tuple[bytes, bytes]]) -> Iterator[Sender]:
+@dataclass(frozen=True, slots=True)
+class Forger:
+    """Packets with forged sources that frames of one MAC address brought, so far.
+
+    `mac` is that of the host, or of the router before it; "" where frames have none. The last one
+    was sent at `last_ns` (CLOCK_MONOTONIC), and had this source.
+    """
+
+    mac: str
+    source: Prefix
+    packets: int
+    bytes: int
+    last_ns: int
+
+
+Items = Iterable[tuple[bytes, bytes]]
+
+
+def read(items: Items) -> Iterator[Sender]:
     """The senders from the keys and values of the map; those it forgets first may be missing."""
-    for key_bytes, value_bytes in items:
-        key = np.frombuffer(key_bytes, SENDER_KEY)[0]
-        value = np.frombuffer(value_bytes, SENDER)[0]
+    for key, value in _records(items, forge=False):
         size = 4 if key["family"] == 4 else 16
-        mac = value["mac"].tobytes()
         yield Sender(
             slot=int(key["slot"]),
             address=Prefix(key["address"].tobytes()[:size], 8 * size),
             packets=int(value["packets"]),
             bytes=int(value["bytes"]),
             last_ns=int(value["last_ns"]),
-            destination=Prefix(value["destination"].tobytes()[:size], 8 * size),
-            mac=mac.hex(":") if any(mac) else "",
+            destination=_address(key, value),
+            mac=_mac(value),
         )
+
+
+def read_forgers(items: Items) -> Iterator[Forger]:
+    """Who forges sources, from the same map, for each family."""
+    for key, value in _records(items, forge=True):
+        yield Forger(
+            mac=_mac(value),
+            source=_address(key, value),
+            packets=int(value["packets"]),
+            bytes=int(value["bytes"]),
+            last_ns=int(value["last_ns"]),
+        )
+
+
+def _records(items: Items, forge: bool) -> Iterator[tuple[np.void, np.void]]:
+    for key_bytes, value_bytes in items:
+        key = np.frombuffer(key_bytes, SENDER_KEY)[0]
+        if (key["slot"] == SlotNumber.NONE) == forge:
+            yield key, np.frombuffer(value_bytes, SENDER)[0]
+
+
+def _address(key: np.void, value: np.void) -> Prefix:
+    size = 4 if key["family"] == 4 else 16
+    return Prefix(value["destination"].tobytes()[:size], 8 * size)
+
+
+def _mac(value: np.void) -> str:
+    mac = value["mac"].tobytes()
+    return mac.hex(":") if any(mac) else ""

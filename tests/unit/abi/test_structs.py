@@ -117,6 +117,7 @@ ENUMS = {
     constants.Stage: "STAGE_",
     constants.Leaving: "LEAVING_",
     constants.Police: "POLICE_",
+    constants.Validation: "VALIDATE_",
     constants.OutClass: "OUT_",
     constants.Side: "SIDE_",
     constants.Traffic: "TRAFFIC_",

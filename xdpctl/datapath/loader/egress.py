@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program at TC egress of outside interfaces, which records what goes out in the flow memory.
 
-It also drops what goes out to the prefixes of sets for that, and what exceeds a limit of a host
-inside, by other programs that it tail-calls.
+It also drops what has a forged source, what goes out to the prefixes of sets for that, and what
+exceeds a limit of a host inside, by other programs that it tail-calls.
 
 It is attached by tcx where the kernel has it (Linux 6.6), else by a clsact qdisc. It runs before
 other programs, which still run after it. Like the filter, it outlives this process.
@@ -25,6 +25,7 @@ STAGES: dict[Leaving, str] = {
     Leaving.LET_OUT: "let_out",
     Leaving.OBSERVE: "observe_out",
     Leaving.POLICE: "police",
+    Leaving.VALIDATE: "validate",
 }
 PROGRAMS = (NAME, LOOK_UP, *STAGES.values())
 LEAVING, SEARCHES = "leaving", "searches"  # the maps that only these programs use
