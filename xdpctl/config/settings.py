@@ -115,6 +115,13 @@ class Settings(Table, frozen=True):
             problems.add(f"listen.port must be 0 (off) to 65535, not {listen.port}")
         if (listen.tls_certificate is None) != (listen.tls_key is None):
             problems.add("listen.tls_certificate and listen.tls_key go together: set both")
+        if self.outside.source_validation != "off" and not self.protected:
+            problems.add("outside.source_validation needs your own networks: set protected")
+        if self.outside.source_validation != "off" and not self.outside_interfaces:
+            problems.add(
+                "outside.source_validation needs an outside interface: "
+                'interfaces = [{name = "eth0", side = "outside"}]'
+            )
         if any(not peer.exact for peer in self.peers):
             problems.add("peers must be single addresses")
         if any(not proxy.exact for proxy in listen.trusted_proxies):

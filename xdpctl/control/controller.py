@@ -17,6 +17,7 @@ from xdpctl.control.jobs import Guard, Job, JobQueue
 from xdpctl.control.loop import Loop
 from xdpctl.control.match_sync import word_of
 from xdpctl.control.rule_hits import rule_hits, rule_statistics
+from xdpctl.control.sides import bring
 from xdpctl.control.state.changes import Change
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.state.shared import Sharing
@@ -197,7 +198,7 @@ class Controller:
 
         def operation(_: Draft) -> None:
             self.state.sides = dict(sides)
-            self.datapath.sides.bring(self.state.sides)
+            bring(self.datapath, self.state.sides)
 
         return self._put(Job(operation, Future(), alone=True))
 

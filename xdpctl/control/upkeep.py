@@ -10,6 +10,7 @@ from xdpctl.control.committer import Committer
 from xdpctl.control.expiry import Expiry
 from xdpctl.control.guards import shelter
 from xdpctl.control.guards.cuts import Cut
+from xdpctl.control.sides import bring
 from xdpctl.control.state.coverage import covering
 from xdpctl.control.state.draft import Draft
 from xdpctl.control.store.audit import CHECKPOINT, Event, Sign, checkpoint
@@ -138,7 +139,7 @@ class Upkeep:
             self._repair()
         if self._committer.datapath.source.note_outgoing():
             self._repaired(["the word that says whether there is an out set"])
-        if self._committer.datapath.sides.bring(state.sides):
+        if bring(self._committer.datapath, state.sides):
             self._repaired(["sides of outside interfaces"])
 
     def _repair(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xdpctl.abi.arrays import SENDER, SENDER_KEY
 from xdpctl.abi.constants import SlotNumber
-from xdpctl.base.net.prefix import Prefix
+from xdpctl.base.net.prefix import Prefix, text_of
 
 SLOT_AT = 20  # offset of the slot in the key
 
@@ -46,6 +46,10 @@ class Forger:
     packets: int
     bytes: int
     last_ns: int
+
+    def __str__(self) -> str:
+        who = f"MAC {self.mac}" if self.mac else "a host inside"
+        return f"{who} sends with sources that are not yours, last with {text_of(self.source)}"
 
 
 Items = Iterable[tuple[bytes, bytes]]

@@ -21,6 +21,10 @@ class ValidationWord:
         held = int(self._control["validating"])
         return Validation(min(held, Validation.ENFORCE))
 
+    def only_count(self) -> None:
+        """Drop nothing."""
+        self._control["validating"] = Validation.MONITOR
+
     def set(self, how: Validation, outsides: Sequence[int]) -> None:
         """Change it. What came in by an interface of `outsides` (indexes) is not validated.
 

@@ -5,10 +5,12 @@ After RFC 2827 (BCP 38) for our own networks, and RFC 6890 for special-purpose n
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.base.typed import Table
+from xdpctl.base.problems import Problems
+from xdpctl.base.typed import Seconds, Table
 from xdpctl.model.protection import CONFIGURED, LOOPBACK, MEMBER, OWN_ADDRESS, Protection
 
 # The special-purpose registries of IPv4 and IPv6, without globally reachable networks.
@@ -24,12 +26,25 @@ _NEVER = ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::1/128", "ff00::
 # A host without an address uses these to get one; the program checks what such packets contain.
 _UNSET = ("0.0.0.0/32", "::/128")
 _LINK_LOCAL = "fe80::/10"
+_LEARN_MAX = 30 * 86400.0
 
 
 class Outside(Table, frozen=True):
-    """`[outside]`: `allow` has networks that are outside although the other rules say otherwise."""
+    """`[outside]`.
+
+    `allow` has networks that are outside although the other rules say otherwise.
+    `source_validation` is about what goes out with a source whose side is not known (RFC 2827):
+    monitor counts it, enforce drops it, after `learning` seconds in which it is only counted.
+    """
 
     allow: tuple[Prefix, ...] = ()
+    source_validation: Literal["off", "monitor", "enforce"] = "off"
+    learning: Seconds = 3600.0
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse a time out of range."""
+        if self.learning > _LEARN_MAX:
+            problems.add(f"{place}.learning must be at most {_LEARN_MAX / 86400:g} days")
 
 
 _NOBODYS = tuple(parse_prefix(text) for text in (*_NEVER, *_UNSET))
@@ -69,6 +84,39 @@ def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefi
         for address in logins
         if _side(sides, address.widened(address.length - 1)) is Side.INSIDE
     ]
+
+
+_NETWORKS = {4: (24, 32), 6: (48, 64, 128)}  # bits, the widest first
+
+
+def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Prefix]:
+    """The networks of those addresses whose side is not known, though packets come in for them.
+
+    They are as wide as no known prefix is inside: nobody has named the rest of them, either.
+    """
+    near = {
+        prefix.widened(length)
+        for prefix in sides
+        for length in _NETWORKS[prefix.family]
+        if length <= prefix.length
+    }
+    networks = set()
+    for address in addresses:
+        if _side(sides, address) is Side.UNKNOWN:
+            wide = (address.widened(length) for length in _NETWORKS[address.family])
+            networks.add(next((network for network in wide if network not in near), address))
+    return networks
+
+
+def with_in_use(sides: Mapping[Prefix, Side], networks: Iterable[Prefix]) -> dict[Prefix, Side]:
+    """The sides, and those networks in use that still have no other side."""
+    unnamed = [network for network in networks if _side(sides, network) is Side.UNKNOWN]
+    return dict.fromkeys(unnamed, Side.IN_USE) | dict(sides)
+
+
+def uncovered(before: Iterable[Prefix], sides: Mapping[Prefix, Side]) -> list[Prefix]:
+    """The prefixes that had a side before, and have none now."""
+    return [prefix for prefix in before if _side(sides, prefix) is Side.UNKNOWN]
 
 
 def _side(sides: Mapping[Prefix, Side], address: Prefix) -> Side:

@@ -60,6 +60,7 @@ from xdpctl.watch.reverse_dns import ReverseDns
 from xdpctl.watch.senders import SenderWatch
 from xdpctl.watch.slow_connections import SlowConnections
 from xdpctl.watch.uplinks import UplinkWatch
+from xdpctl.watch.validation import ValidationWatch
 
 _TRIM_SECONDS = 60.0  # a start leaves 80 MB of free memory behind, and bulk work leaves some
 
@@ -174,6 +175,9 @@ class ControlPlane:
                 tell,
                 lambda: self.hooks.mode_for(BUILTIN),
             )
+        )
+        self.validation = add(
+            ValidationWatch(controller, self.sampler, settings.outside, self.loader.ports, tell)
         )
         filled = Filled(controller, settings.upstream, self.sampler)
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))

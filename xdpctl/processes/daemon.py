@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 
-from xdpctl.abi.constants import SlotNumber
+from xdpctl.abi.constants import Side, SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import logs, malloc, sd_notify
@@ -26,6 +26,7 @@ from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
 from xdpctl.control.controller import Controller
 from xdpctl.control.operations import default_limits
+from xdpctl.control.sides import bring, held
 from xdpctl.control.state.state import State
 from xdpctl.control.store.audit import Sign
 from xdpctl.control.store.sqlite import SqliteStore
@@ -65,7 +66,7 @@ def _protecting(settings: Settings, controller: Controller) -> PeriodicTask:
         if now != controller.state.protection:
             controller.set_protection(now).result()
         controller.set_logins(report.logins)
-        sides = known_sides(settings, now, report)
+        sides = known_sides(settings, now, report, controller.state.in_use)
         if settings.outside_interfaces and sides != controller.state.sides:
             controller.set_sides(sides).result()
 
@@ -128,11 +129,21 @@ def _controller(
     )
     if report:
         controller.set_logins(report.logins)
-    if settings.outside_interfaces and report:
-        controller.state.sides = known_sides(settings, protected, report)
-        datapath.sides.bring(controller.state.sides)
+    if settings.outside_interfaces:
+        _keep_sides(settings, controller, report)
     ending.callback(controller.stop)
     return datapath, controller
+
+
+def _keep_sides(settings: Settings, controller: Controller, report: LoaderReport | None) -> None:
+    """Bring the sides; without a report those of the earlier process hold until there is one."""
+    state, before = controller.state, held(controller.datapath)
+    if settings.outside.source_validation != "off":
+        state.in_use = frozenset(each for each, side in before.items() if side is Side.IN_USE)
+    state.sides = before
+    if report:
+        state.sides = known_sides(settings, state.protection, report, state.in_use)
+        bring(controller.datapath, state.sides)
 
 
 def _begin(settings: Settings, controller: Controller) -> None:

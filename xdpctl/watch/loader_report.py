@@ -130,10 +130,17 @@ def _endpoints(settings: Settings) -> Iterator[Prefix]:
 
 
 def known_sides(
-    settings: Settings, protected: Protection, report: LoaderReport
+    settings: Settings,
+    protected: Protection,
+    report: LoaderReport,
+    in_use: Iterable[Prefix] = (),
 ) -> dict[Prefix, Side]:
-    """On which side of the outside interfaces each prefix is, where that is known."""
-    return sides.known(protected, settings.outside, report.on_link, report.logins)
+    """On which side of the outside interfaces each prefix is, where that is known.
+
+    `in_use` are networks inside that nobody named.
+    """
+    known = sides.known(protected, settings.outside, report.on_link, report.logins)
+    return sides.with_in_use(known, in_use)
 
 
 class TakenOff:

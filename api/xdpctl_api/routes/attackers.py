@@ -10,18 +10,28 @@ from xdpctl.errors import RuleError
 from xdpctl_api.auth import Unbound, Viewer
 from xdpctl_api.dependencies import Ctx
 from xdpctl_api.problems import refusals
-from xdpctl_api.shapes.attackers import AttackerList, LimitsEnded, attacker_out, limit_out
+from xdpctl_api.shapes.attackers import (
+    AttackerList,
+    LimitsEnded,
+    attacker_out,
+    forger_out,
+    limit_out,
+)
 
 router = APIRouter(prefix="/v1", tags=["traffic"])
 
 
 @router.get("/attackers")
 async def attackers(who: Viewer, ctx: Ctx) -> AttackerList:
-    """The hosts inside that have attacked others in the last ten minutes, and their limits."""
+    """The hosts inside that have attacked others in the last ten minutes, and their limits.
+
+    With `outside.source_validation`, also who has sent with forged sources in the last hour.
+    """
     now, watch = ctx.controller.clock.read(), ctx.attackers
     return AttackerList(
         attackers=[attacker_out(each, ctx.names, now.ns, now.unix) for each in watch.recent()],
         limits=[limit_out(each, ctx.names, now.ns) for each in watch.policing.limits()],
+        forgers=[forger_out(each, now.ns) for each in ctx.validation.recent()],
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.base.net.prefix import shown, text_of
+from xdpctl.datapath.senders import Forger
 from xdpctl.flood.attack import Does
 from xdpctl.model.naming import Names
 from xdpctl.watch.attackers import Attacker
@@ -45,11 +46,22 @@ class HostLimitOut(BaseModel):
     text: str = Field(description="Which packets are limited, in words")
 
 
+class ForgerOut(BaseModel):
+    """Who inside sends with forged sources, by the MAC address of the frames."""
+
+    mac: str = Field(description="The host, or the router before it; empty if frames have none")
+    source: str = Field(description="The source of its last such packet")
+    packets: int = Field(description="Such packets so far")
+    ago: float = Field(description="Seconds since the last one")
+    text: str = Field(description="All this in words")
+
+
 class AttackerList(BaseModel):
     """The hosts inside that have attacked others in the last ten minutes."""
 
     attackers: list[AttackerOut] = Field(description="The last one first")
     limits: list[HostLimitOut] = Field(description="Limits of hosts inside that are in force")
+    forgers: list[ForgerOut] = Field(description="Who forged sources in the last hour")
 
 
 class LimitsEnded(BaseModel):
@@ -68,6 +80,17 @@ def limit_out(limit: Limit, names: Names, now_ns: int) -> HostLimitOut:
         dropped=limit.policer.dropped,
         ends_in=(limit.policer.until_ns - now_ns) / 1e9,
         text=names.tell(str(limit)),
+    )
+
+
+def forger_out(forger: Forger, now_ns: int) -> ForgerOut:
+    """The API model of who forges sources; `now_ns` (CLOCK_MONOTONIC) is the time now."""
+    return ForgerOut(
+        mac=forger.mac,
+        source=text_of(forger.source),
+        packets=forger.packets,
+        ago=(now_ns - forger.last_ns) / 1e9,
+        text=str(forger),
     )
 
 

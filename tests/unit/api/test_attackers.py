@@ -3,11 +3,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.unit.watch.test_policing import FLOOD, LOOPBACK, POLICY, SCAN
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.datapath.senders import Forger
+from xdpctl.model.sides import Outside
 
 
 @pytest.fixture
@@ -17,7 +21,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def test_limits_are_listed_with_what_they_drop(api: Api) -> None:
-    assert api.call("GET", "/v1/attackers").json() == {"attackers": [], "limits": []}
+    nothing: dict[str, Any] = {"attackers": [], "limits": [], "forgers": []}
+    assert api.call("GET", "/v1/attackers").json() == nothing
     api.context.attackers.policing.step([FLOOD])
     (limit,) = api.call("GET", "/v1/attackers").json()["limits"]
     assert limit == {
@@ -29,6 +34,24 @@ def test_limits_are_listed_with_what_they_drop(api: Api) -> None:
         "text": "10.0.3.7 is limited to 10 UDP packets a second to 203.0.113.9",
     }
     assert limit["text"] in str(api.call("GET", "/v1/status").json()["warnings"])
+
+
+def test_who_forges_sources_is_listed(tmp_path: Path) -> None:
+    validates = Outside(source_validation="monitor")
+    with running(tmp_path, protection=LOOPBACK, outside=validates) as api:
+        datapath: Any = api.context.controller.datapath
+        now = api.context.controller.clock.read().ns
+        datapath.forged = [Forger("02:00:00:00:00:07", parse_prefix("203.0.113.5"), 3, 180, now)]
+        (forger,) = api.call("GET", "/v1/attackers").json()["forgers"]
+        assert forger["ago"] >= 0
+        del forger["ago"]
+        assert forger == {
+            "mac": "02:00:00:00:00:07",
+            "source": "203.0.113.5",
+            "packets": 3,
+            "text": "MAC 02:00:00:00:00:07 sends with sources that are not yours, last with "
+            "203.0.113.5",
+        }
 
 
 def test_a_host_is_released(api: Api) -> None:

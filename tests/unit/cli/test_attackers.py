@@ -24,7 +24,7 @@ LIMIT: dict[str, Any] = {
 
 
 def test_attackers_are_listed_with_their_limits(api: Api, run: Run) -> None:
-    answer = {"attackers": [FLOODS, FORGED], "limits": [LIMIT]}
+    answer = {"attackers": [FLOODS, FORGED], "limits": [LIMIT], "forgers": []}
     api.answers["GET", "/v1/attackers"] = answer
     code, out, _ = run("attackers", "list")
     assert code == 0
@@ -37,15 +37,21 @@ def test_attackers_are_listed_with_their_limits(api: Api, run: Run) -> None:
 
 
 def test_a_limited_host_that_is_not_seen_any_more_is_not_called_nobody(api: Api, run: Run) -> None:
-    api.answers["GET", "/v1/attackers"] = {"attackers": [], "limits": [LIMIT]}
+    api.answers["GET", "/v1/attackers"] = {"attackers": [], "limits": [LIMIT], "forgers": []}
     assert run("attackers", "list")[1].startswith(f"{LIMIT['text']}: ")
 
 
 def test_without_attackers_the_output_says_so(api: Api, run: Run) -> None:
-    api.answers["GET", "/v1/attackers"] = {"attackers": [], "limits": []}
+    api.answers["GET", "/v1/attackers"] = {"attackers": [], "limits": [], "forgers": []}
     assert run("attackers", "list")[1] == (
         "no host inside has attacked others in the last ten minutes\n"
     )
+
+
+def test_who_forges_sources_is_listed(api: Api, run: Run) -> None:
+    forger = {"text": "MAC 02:07 sends with sources that are not yours", "packets": 1, "ago": 4.0}
+    api.answers["GET", "/v1/attackers"] = {"attackers": [], "limits": [], "forgers": [forger]}
+    assert run("attackers", "list")[1] == f"{forger['text']}: 1 packet, the last one 4s ago\n"
 
 
 def test_a_host_is_released(api: Api, run: Run) -> None:

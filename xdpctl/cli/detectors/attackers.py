@@ -39,9 +39,11 @@ def list_(context: typer.Context, form: options.Output = Format.TABLE) -> None:
         for each in answer["attackers"]
     ]
     columns = ("host", "MAC", "does", ">packets/s", "seen", "in words")
-    if not output.table(columns, rows, True, ()) and not answer["limits"]:
+    others = answer["limits"] or answer["forgers"]
+    if not output.table(columns, rows, True, ()) and not others:
         output.out.print(_NOBODY)
     _limits(answer["limits"])
+    _forgers(answer["forgers"])
 
 
 def _limits(limits: list[dict[str, Any]]) -> None:
@@ -50,6 +52,13 @@ def _limits(limits: list[dict[str, Any]]) -> None:
         output.out.print(
             escape(f"{each['text']}: {dropped} dropped, ends in {show_duration(each['ends_in'])}")
         )
+
+
+def _forgers(forgers: list[dict[str, Any]]) -> None:
+    for each in forgers:
+        packets = output.plural(each["packets"], "packet", "packets")
+        ago = show_duration(each["ago"])
+        output.out.print(escape(f"{each['text']}: {packets}, the last one {ago} ago"))
 
 
 @attackers.command()

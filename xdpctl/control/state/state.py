@@ -54,6 +54,7 @@ class State:
     matches: dict[str, Rule] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
     sides: Mapping[Prefix, Side] = field(default_factory=dict)
+    in_use: frozenset[Prefix] = frozenset()  # networks inside that nobody named
     logins: tuple[Prefix, ...] = ()  # of who is logged in by ssh, from the loader
     modules: Callable[[], Mapping[str, int]] = dict  # those that matches may name, by name
     cannot_answer: str = ""  # an interface whose driver cannot send challenges

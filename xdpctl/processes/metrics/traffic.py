@@ -7,7 +7,7 @@ from math import isnan
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from xdpctl.abi.constants import Traffic
+from xdpctl.abi.constants import SlotNumber, Traffic
 from xdpctl.flood.attack import Does
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.series.figures import driver_drops
@@ -50,3 +50,9 @@ def metrics(ctx: ControlPlane) -> Iterator[Metric]:
     for does in Does:
         attackers.add_metric([does.value], attacking[does])
     yield attackers
+    (forged,) = ctx.controller.datapath.hits([SlotNumber.NONE])
+    packets = CounterMetricFamily(
+        "xdpctl_forged_packets", "Packets with forged sources from inside, let out or dropped"
+    )
+    packets.add_metric([], forged.packets)
+    yield packets

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sources of what goes out are validated, and nobody is cut off by a list that lacks a network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.fakes import FakeClock, FakeDatapath, controller
+from xdpctl.abi.constants import Asking, Side, Validation
+from xdpctl.base.net.prefix import parse_prefix
+from xdpctl.config.file import parse
+from xdpctl.control.sides import bring
+from xdpctl.control.store.audit_search import Wanted, newest
+from xdpctl.datapath.senders import Forger
+from xdpctl.errors import ConfigError
+from xdpctl.model.sides import Outside, with_in_use
+from xdpctl.notify.changes import News
+from xdpctl.traffic.packets import PACKET
+from xdpctl.traffic.window import Seen
+from xdpctl.watch.validation import ValidationWatch
+
+ENFORCE = Outside(source_validation="enforce")
+PORTS: dict[str, Any] = {
+    "out0": {"outside": True, "mac": "02:00:00:00:00:01"},
+    "in0": {"outside": False, "mac": "02:00:00:00:00:02"},
+}
+OURS = {parse_prefix("198.51.100.0/24"): Side.INSIDE, parse_prefix("2001:db8:1::/48"): Side.INSIDE}
+MAC = "02:00:00:00:00:07"
+COUNTED, DROPPED = "they are let out, and counted", "they are dropped"
+
+
+class _Sampler:
+    """Has the packets that a test puts there."""
+
+    packets = np.empty(0, PACKET)
+
+    def last(self, seconds: float) -> Seen:
+        return Seen(self.packets, 0.0, seconds, 0)
+
+
+class Watched:
+    """A box with our networks, and what a test has come in and go out."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock, self.datapath, self.sampler = FakeClock(), FakeDatapath(), _Sampler()
+        self.ports, self.told = PORTS, list[News]()
+        self._running = controller(directory, self.datapath, self.clock)
+        self.control = self._running.__enter__()
+        self.sides(OURS)
+        self.begin(ENFORCE)
+
+    def begin(self, outside: Outside) -> None:
+        """Begin to watch, as after a restart."""
+        self.watch = ValidationWatch(
+            self.control,
+            self.sampler,  # type: ignore[arg-type]
+            outside,
+            lambda: self.ports,
+            self.told.append,
+            lambda name: list(PORTS).index(name) + 1 if name in PORTS else 100 + int(name[1:]),
+        )
+
+    def sides(self, sides: dict[Any, Side]) -> None:
+        known = with_in_use(sides, self.control.state.in_use)
+        self.control.set_sides(known).result()
+
+    def comes(self, *addresses: str, interface: int = 1) -> None:
+        """Packets come in for these addresses, by out0."""
+        rows = np.zeros(len(addresses), PACKET)
+        for row, text in zip(rows, addresses, strict=True):
+            address = parse_prefix(text)
+            row["destination"], row["family"] = address.address, address.family
+        rows["interface"] = interface
+        self.sampler.packets = rows
+
+    def forges(self, source: str, packets: int = 1, mac: str = MAC) -> None:
+        self.datapath.forged = [Forger(mac, parse_prefix(source), packets, 60, self.clock.ns)]
+
+    def step(self, after: float = 0.0) -> Validation:
+        """What the kernel does after a step."""
+        self.clock.advance(after)
+        self.watch.step()
+        return self.datapath.validation.read()
+
+    def noted(self, action: str) -> list[dict[str, Any]]:
+        self.control.submit(lambda draft: None).result()
+        return newest(self.control.store, Wanted(action=action), 999)
+
+    def close(self) -> None:
+        self._running.__exit__(None, None, None)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    watched = Watched(tmp_path)
+    yield watched
+    watched.close()
+
+
+def test_it_counts_for_an_hour_before_it_drops(watched: Watched) -> None:
+    assert watched.step() is Validation.MONITOR
+    assert list(watched.datapath.control["outsides"][:2]) == [1, 0]
+    (warning,) = watched.watch.warnings()
+    assert warning == "forged sources are not dropped: that begins in 1h"
+    assert watched.step(3_590) is Validation.MONITOR
+    assert watched.step(10) is Validation.ENFORCE
+    assert watched.watch.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "held"), [("off", Validation.NOT), ("monitor", Validation.MONITOR)]
+)
+def test_without_enforcement_nothing_is_dropped(watched: Watched, mode: Any, held: Any) -> None:
+    watched.step()
+    watched.step(3_600)
+    watched.begin(Outside(source_validation=mode))
+    assert watched.step() is held
+    assert watched.step(9_999) is held
+    assert watched.watch.warnings() == []
+
+
+def test_a_restart_goes_on_dropping(watched: Watched) -> None:
+    watched.step()
+    watched.step(3_600)
+    watched.begin(ENFORCE)
+    assert watched.step() is Validation.ENFORCE
+
+
+def test_learning_takes_as_long_as_is_set(watched: Watched) -> None:
+    watched.begin(Outside(source_validation="enforce", learning=60))
+    watched.step()
+    assert watched.step(60) is Validation.ENFORCE
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.9", "192.0.2.0/24"),
+        ("2001:db8:2:3::9", "2001:db8:2::/48"),
+    ],
+)
+def test_a_network_that_was_forgotten_goes_out_and_is_told(
+    watched: Watched, address: str, network: str
+) -> None:
+    watched.comes(address, "198.51.100.7", "2001:db8:1::7")
+    watched.step()
+    assert watched.control.state.in_use == {parse_prefix(network)}
+    watched.sides(OURS)
+    assert watched.datapath.sides.held()[parse_prefix(network)] == Side.IN_USE
+    assert f"packets come in for {network}, so" in watched.watch.warnings()[-1]
+    assert [record["subject"] for record in watched.noted("source.in_use")] == [network]
+    watched.step(5)
+    assert len(watched.noted("source.in_use")) == 1
+    watched.sides(OURS | {parse_prefix(network): Side.INSIDE})
+    assert len(watched.watch.warnings()) == 1, "now it has a name"
+    assert watched.datapath.sides.held()[parse_prefix(network)] == Side.INSIDE
+
+
+def test_beside_a_known_part_of_a_network_only_the_address_is_learnt(watched: Watched) -> None:
+    watched.sides({parse_prefix("192.0.2.0/28"): Side.INSIDE})
+    watched.comes("192.0.2.99")
+    watched.step()
+    assert watched.control.state.in_use == {parse_prefix("192.0.2.99")}
+
+
+def test_what_comes_in_from_inside_shows_no_network(watched: Watched) -> None:
+    watched.comes("192.0.2.9", interface=2)
+    watched.step()
+    assert watched.control.state.in_use == set()
+
+
+def test_a_network_that_loses_its_side_is_not_cut_off(watched: Watched) -> None:
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    watched.sides({parse_prefix("198.51.100.0/24"): Side.INSIDE})
+    assert watched.datapath.validation.read() is Validation.MONITOR
+    assert watched.step(5) is Validation.MONITOR
+    assert watched.step(3_600) is Validation.ENFORCE
+
+
+def test_other_changes_of_sides_go_on_dropping(watched: Watched) -> None:
+    login = parse_prefix("198.51.100.7")
+    watched.sides(OURS | {login: Side.OUTSIDE})
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    watched.sides(OURS)
+    assert watched.step(5) is Validation.ENFORCE
+    assert not bring(watched.datapath, watched.control.state.sides)
+
+
+def test_it_does_not_drop_where_it_cannot_know(watched: Watched) -> None:
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    watched.datapath.flows.ports["out0"] = Asking.ASKS_NOT_ASYMMETRIC
+    assert watched.step(5) is Validation.MONITOR
+    assert "may come in elsewhere than by out0" in watched.watch.warnings()[-1]
+    watched.datapath.flows.ports["out0"] = Asking.ASKS
+    assert watched.step(5) is Validation.MONITOR, "an hour begins"
+    watched.ports = {f"o{n}": {"outside": True} for n in range(8)}
+    watched.step(5)
+    assert "more than 7 outside interfaces" in watched.watch.warnings()[-1]
+    watched.ports = PORTS
+    watched.control.state.in_use = frozenset(
+        parse_prefix(f"45.{n // 250}.{n % 250}.0/24") for n in range(1_001)
+    )
+    watched.step(5)
+    assert "more than 1,000 networks" in watched.watch.warnings()[0]
+
+
+def test_without_sides_nothing_is_dropped(watched: Watched) -> None:
+    watched.step()
+    watched.step(3_600)
+    watched.sides({})
+    assert watched.step(5) is Validation.MONITOR
+    assert "not known yet what is inside" in watched.watch.warnings()[-1]
+
+
+OUT0 = [{"name": "out0", "side": "outside"}]
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "says"),
+    [
+        ({"source_validation": "drop"}, {}, "outside.source_validation"),
+        (
+            {"source_validation": "enforce"},
+            {"interfaces": OUT0},
+            "outside.source_validation needs your own networks: set protected",
+        ),
+        (
+            {"source_validation": "monitor"},
+            {"protected": ["198.51.100.0/24"], "interfaces": ["out0"]},
+            "outside.source_validation needs an outside interface",
+        ),
+        ({"learning": "31d"}, {}, "outside.learning must be at most 30 days"),
+        ({"sources": []}, {}, "unknown setting outside.sources"),
+    ],
+)
+def test_an_error_in_the_settings_names_its_place(
+    table: dict[str, object], more: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse({"outside": table} | more)
+
+
+def test_who_forges_is_told_and_noted_once_an_hour(watched: Watched) -> None:
+    watched.begin(Outside(source_validation="monitor"))
+    for packets in range(1, 4):
+        watched.forges("203.0.113.5", packets)
+        watched.step(5)
+    told = f"MAC {MAC} sends with sources that are not yours, last with 203.0.113.5: {COUNTED}"
+    assert watched.watch.warnings() == [told]
+    (record,) = watched.noted("source.forged")
+    assert (record["subject"], record["detail"]["source"]) == (MAC, "203.0.113.5")
+    (news,) = watched.told
+    assert news.text == told
+    assert watched.step(3_700) is Validation.MONITOR
+    assert watched.watch.warnings() == [], "it has stopped"
+
+
+def test_the_boxs_own_mac_address_shows_nobody(watched: Watched) -> None:
+    watched.step()
+    watched.step(3_600)
+    watched.forges("203.0.113.5", mac="02:00:00:00:00:02")
+    watched.step(5)
+    (warning,) = watched.watch.warnings()
+    assert warning.startswith("a host inside sends with sources that are not yours")
+    assert warning.endswith(DROPPED)
