@@ -131,7 +131,7 @@ enum side {
 	SIDE_MEMBER, /* outside, and a node of the fleet */
 	SIDE_IN_USE, /* packets come in for it, so it is inside, too, though nobody said so */
 	SIDES_MAX = 8192,
-	OUTSIDES_MAX = 7,
+	OUTSIDES_MAX = 15,
 	SIDE_UNITS_LOG2 = 16, /* a bit for each IPv4 /16 or hashed IPv6 /32: a side is known */
 };
 
@@ -265,7 +265,7 @@ struct control {
 	__u64 policing;	       /* a bit for the hash of each host that has policers */
 	__u16 fleet_ports[FLEET_PORTS]; /* TCP, network order, 0: none; nodes use them */
 	__u32 validating;		/* enum validation, of what goes out */
-	__u32 outsides[OUTSIDES_MAX];	/* indexes of the outside interfaces, or 0 */
+	__u32 outsides[OUTSIDES_MAX];	/* indexes of outside interfaces, and of what is above */
 	/* by reason: observe, and capture, about one packet in mask + 1; all bits: none */
 	__u32 observed[REASONS];
 	__u32 captured[REASONS];

@@ -22,6 +22,7 @@ BPF_F_TABLE("percpu_array", u32, struct hits, volumes, TRAFFIC_KINDS, 0);
 BPF_F_TABLE("hash", u32, struct monitor_statistics, statistics, STATISTICS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct connection, u64, connections, CONNECTIONS_MAX, 0);
 BPF_F_TABLE("lru_hash", struct sender_key, struct sender, senders, SENDERS_MAX, 0);
+BPF_F_TABLE("lru_hash", struct sender_key, struct sender, forgers, FORGERS_MAX, 0);
 BPF_F_TABLE("hash", struct policed_host, struct policers, policed, POLICED_MAX, BPF_F_NO_PREALLOC);
 BPF_PROG_ARRAY(stages, STAGES_MAX + MODULES_MAX);
 BPF_F_TABLE("array", u32, struct explanation, explanations, 1, 0);

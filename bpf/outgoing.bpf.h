@@ -34,6 +34,16 @@ static __always_inline void read_mac(struct __sk_buff *ctx, u8 *mac)
 #endif
 }
 
+static __always_inline void count_sent(struct __sk_buff *ctx, struct search *search,
+				       struct sender *sender)
+{
+	__sync_fetch_and_add(&sender->packets, 1);
+	__sync_fetch_and_add(&sender->bytes, ctx->len);
+	sender->last_ns = tick_ns();
+	__builtin_memcpy(sender->destination, search->destination, sizeof(sender->destination));
+	read_mac(ctx, sender->mac);
+}
+
 static __always_inline void count_sender(struct __sk_buff *ctx, struct search *search, u32 number)
 {
 	struct sender *sender;
@@ -44,13 +54,8 @@ static __always_inline void count_sender(struct __sk_buff *ctx, struct search *s
 		senders.insert(&search->sender, &search->first);
 		sender = senders.lookup(&search->sender);
 	}
-	if (!sender)
-		return;
-	__sync_fetch_and_add(&sender->packets, 1);
-	__sync_fetch_and_add(&sender->bytes, ctx->len);
-	sender->last_ns = tick_ns();
-	__builtin_memcpy(sender->destination, search->destination, sizeof(sender->destination));
-	read_mac(ctx, sender->mac);
+	if (sender)
+		count_sent(ctx, search, sender);
 }
 
 static __always_inline void count_hit(struct __sk_buff *ctx, u32 number)

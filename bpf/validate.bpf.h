@@ -29,19 +29,24 @@ static __always_inline int has_side(u32 family, __be32 *address)
 	return is_known_ipv6(address[0]) && sides6.lookup(&key6);
 }
 
+BPF_F_TABLE("lru_hash", struct sender_key, struct sender, forgers, FORGERS_MAX, 0);
+
 /*
- * What a router inside sends from any of its addresses goes out whatever its source: control
- * protocols of the link, and ICMP errors, without which hosts outside send packets that are too
- * large for ever (RFC 1191, RFC 8201).
+ * What a router inside sends from any of its addresses goes out whatever its source: to several
+ * hosts of the link, and ICMP errors, without which hosts outside send packets that are too large
+ * for ever (RFC 1191, RFC 8201). BGP and BFD are answered, so their addresses are known to be in
+ * use.
  */
 static __always_inline int is_of_router(struct __sk_buff *ctx)
 {
 	struct packet packet = {};
+	enum reason why;
 	u8 type;
 
 	if (parse(ctx, &packet))
 		return 0;
-	if (packet.family == 4 ? link_ipv4(ctx, &packet) : link_ipv6(ctx, &packet))
+	why = packet.family == 4 ? link_ipv4(ctx, &packet) : link_ipv6(ctx, &packet);
+	if (why && (why != REASON_CONTROL || packet.protocol == PROTOCOL_IGMP))
 		return 1;
 	if (packet.protocol != (packet.family == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6))
 		return 0;
@@ -64,14 +69,22 @@ static __always_inline int is_forged(struct __sk_buff *ctx, struct control *cont
 }
 
 /*
- * Counts by the MAC address of the frame, since the source shows nobody: as an address, with no
- * set. The source is in the place of the destination.
+ * Counts by the MAC address of the frame, since the source shows nobody. The source is in the place
+ * of the destination.
  */
 static __always_inline void count_forger(struct __sk_buff *ctx, struct search *search)
 {
+	struct sender *forger;
+
 	read_mac(ctx, (u8 *)search->sender.address);
-	count_sender(ctx, search, SLOT_NONE);
 	count_hit(ctx, SLOT_NONE);
+	forger = forgers.lookup(&search->sender);
+	if (!forger) {
+		forgers.insert(&search->sender, &search->first);
+		forger = forgers.lookup(&search->sender);
+	}
+	if (forger)
+		count_sent(ctx, search, forger);
 }
 
 int validate(struct __sk_buff *ctx)

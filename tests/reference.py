@@ -326,7 +326,8 @@ def is_forged(frame: bytes, sided: Iterable[Network], layer: str = "ethernet") -
     try:
         packet = ipv4(data) if kind == 0x0800 else ipv6(data)
     except Decided as decided:
-        return verdict(str(decided)) == "drop"
+        igmp = kind == 0x0800 and data[9] == 2
+        return verdict(str(decided)) == "drop" or (str(decided) == "CONTROL" and not igmp)
     errors = {1: (3, 11, 12), 58: (1, 2, 3, 4)}.get(packet.protocol, ())
     of_family = packet.protocol == (1 if kind == 0x0800 else 58)
     return not (of_family and packet.head and packet.head[0] in errors)

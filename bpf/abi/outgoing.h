@@ -3,6 +3,7 @@
 
 enum outgoing {
 	SENDERS_MAX = 4096, /* the ones that sent last */
+	FORGERS_MAX = 1024, /* MAC addresses, likewise */
 	POLICED_MAX = 1024, /* hosts inside */
 	POLICERS = 4,	    /* of one host */
 };
@@ -26,9 +27,9 @@ enum validation {
 };
 
 struct sender_key {
-	__be32 address[4]; /* IPv4 uses the first word; of who forges sources, its MAC address */
+	__be32 address[4]; /* IPv4 uses the first word */
 	__u32 family;
-	__u32 slot; /* of the set; SLOT_NONE: it forges sources */
+	__u32 slot; /* of the set */
 };
 
 struct sender {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verifier's instruction limit: kernels and compilers differ by half in how much they use."""
 
+import os
 import re
 import struct
 from contextlib import closing
@@ -12,6 +13,7 @@ from tests.kernel.conftest import filter_for, teacher_for
 from tests.paths import ROOT
 from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
+from xdpctl.datapath.loader import egress
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.filter_program import MODULE_PROGRAMS
 from xdpctl.datapath.loader.loader import Loader
@@ -55,6 +57,15 @@ def test_the_teaching_program_leaves_room_too(pins: Pins, compiled: Compiled) ->
         assert 0 < programs.walked(teacher) < 0.3 * _BUDGET
         (look_up,) = loader.programs._look_ups.values()
         assert 0 < programs.walked(look_up) < 0.6 * _BUDGET
+        (teaching,) = loader.programs._teachers.values()
+        searches = maps.create_map(egress.SEARCHES, teach.maps[egress.SEARCHES])
+        with closing(searches):
+            own = {egress.SEARCHES: searches.fd, egress.LEAVING: teaching.array.fd}
+            for name in egress.STAGES.values():
+                fd = loader.programs.load(teach.programs[name], own)
+                walked = programs.walked(fd)
+                os.close(fd)
+                assert 0 < walked < 0.3 * _BUDGET, name
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("explain")])

@@ -197,8 +197,8 @@ class Controller:
         """Set on which side of the outside interfaces each source prefix can be."""
 
         def operation(_: Draft) -> None:
+            bring(self.datapath, sides)
             self.state.sides = dict(sides)
-            bring(self.datapath, self.state.sides)
 
         return self._put(Job(operation, Future(), alone=True))
 

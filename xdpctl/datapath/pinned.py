@@ -56,7 +56,7 @@ _FLOWS = (
     ),
     *("answered", "fragments", "challenges", "challenge_counts"),
 )
-_STATISTICS = ("statistics", "connections", "senders")
+_STATISTICS = ("statistics", "connections", "senders", "forgers")
 _OTHERS = (
     *TRIES,
     "hits",
@@ -162,8 +162,8 @@ class PinnedDatapath:
             return list(read_senders(self._maps["senders"].items()))
 
     def forgers(self) -> list[Forger]:
-        with _of("senders"):
-            return list(read_forgers(self._maps["senders"].items()))
+        with _of("forgers"):
+            return list(read_forgers(self._maps["forgers"].items()))
 
     def hits(self, slots: Iterable[int]) -> list[Hits]:
         table, wanted = self._maps["hits"], list(slots)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from xdpctl.abi.arrays import SENDER, SENDER_KEY
-from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.net.prefix import Prefix, text_of
 
 SLOT_AT = 20  # offset of the slot in the key
@@ -57,7 +56,7 @@ Items = Iterable[tuple[bytes, bytes]]
 
 def read(items: Items) -> Iterator[Sender]:
     """The senders from the keys and values of the map; those it forgets first may be missing."""
-    for key, value in _records(items, forge=False):
+    for key, value in _records(items):
         size = 4 if key["family"] == 4 else 16
         yield Sender(
             slot=int(key["slot"]),
@@ -71,8 +70,8 @@ def read(items: Items) -> Iterator[Sender]:
 
 
 def read_forgers(items: Items) -> Iterator[Forger]:
-    """Who forges sources, from the same map, for each family."""
-    for key, value in _records(items, forge=True):
+    """Who forges sources, by family, from the keys and values of the other map."""
+    for key, value in _records(items):
         yield Forger(
             mac=_mac(value),
             source=_address(key, value),
@@ -82,11 +81,9 @@ def read_forgers(items: Items) -> Iterator[Forger]:
         )
 
 
-def _records(items: Items, forge: bool) -> Iterator[tuple[np.void, np.void]]:
-    for key_bytes, value_bytes in items:
-        key = np.frombuffer(key_bytes, SENDER_KEY)[0]
-        if (key["slot"] == SlotNumber.NONE) == forge:
-            yield key, np.frombuffer(value_bytes, SENDER)[0]
+def _records(items: Items) -> Iterator[tuple[np.void, np.void]]:
+    for key, value in items:
+        yield np.frombuffer(key, SENDER_KEY)[0], np.frombuffer(value, SENDER)[0]
 
 
 def _address(key: np.void, value: np.void) -> Prefix:

@@ -86,7 +86,7 @@ def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefi
     ]
 
 
-_NETWORKS = {4: (24, 32), 6: (48, 64, 128)}  # bits, the widest first
+NETWORKS = {4: (24, 32), 6: (48, 64, 128)}  # bits, the widest first
 
 
 def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Prefix]:
@@ -97,13 +97,13 @@ def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Pre
     near = {
         prefix.widened(length)
         for prefix in sides
-        for length in _NETWORKS[prefix.family]
+        for length in NETWORKS[prefix.family]
         if length <= prefix.length
     }
     networks = set()
     for address in addresses:
         if _side(sides, address) is Side.UNKNOWN:
-            wide = (address.widened(length) for length in _NETWORKS[address.family])
+            wide = (address.widened(length) for length in NETWORKS[address.family])
             networks.add(next((network for network in wide if network not in near), address))
     return networks
 
@@ -112,6 +112,11 @@ def with_in_use(sides: Mapping[Prefix, Side], networks: Iterable[Prefix]) -> dic
     """The sides, and those networks in use that still have no other side."""
     unnamed = [network for network in networks if _side(sides, network) is Side.UNKNOWN]
     return dict.fromkeys(unnamed, Side.IN_USE) | dict(sides)
+
+
+def is_known(sides: Mapping[Prefix, Side], prefix: Prefix) -> bool:
+    """Whether all of a prefix has a side."""
+    return _side(sides, prefix) is not Side.UNKNOWN
 
 
 def uncovered(before: Iterable[Prefix], sides: Mapping[Prefix, Side]) -> list[Prefix]:

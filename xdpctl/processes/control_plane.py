@@ -54,6 +54,7 @@ from xdpctl.watch.backstops import Backstops
 from xdpctl.watch.challenges import ChallengeWatch
 from xdpctl.watch.filled import Filled
 from xdpctl.watch.flows import FlowWatch
+from xdpctl.watch.in_use_file import path_of
 from xdpctl.watch.loader_report import LoaderFile, TakenOff
 from xdpctl.watch.peering import Peering
 from xdpctl.watch.reverse_dns import ReverseDns
@@ -177,7 +178,14 @@ class ControlPlane:
             )
         )
         self.validation = add(
-            ValidationWatch(controller, self.sampler, settings.outside, self.loader.ports, tell)
+            ValidationWatch(
+                controller,
+                self.sampler,
+                settings.outside,
+                self.loader.ports,
+                tell,
+                path_of(settings),
+            )
         )
         filled = Filled(controller, settings.upstream, self.sampler)
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))

@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 
-from xdpctl.abi.constants import Side, SlotNumber
+from xdpctl.abi.constants import SlotNumber
 from xdpctl.base.clock import Clock
 from xdpctl.base.periodic import PeriodicTask
 from xdpctl.base.system import logs, malloc, sd_notify
@@ -38,6 +38,7 @@ from xdpctl.errors import ConfigError, DatapathError, SettingsError, XdpctlError
 from xdpctl.incidents.ledger import rule_notes
 from xdpctl.processes import handover
 from xdpctl.processes.sockets import Listeners, turn_away
+from xdpctl.watch import in_use_file
 from xdpctl.watch.loader_report import LoaderReport, known_sides, protection
 
 _LOOK_SECONDS = 1.0
@@ -137,10 +138,11 @@ def _controller(
 
 def _keep_sides(settings: Settings, controller: Controller, report: LoaderReport | None) -> None:
     """Bring the sides; without a report those of the earlier process hold until there is one."""
-    state, before = controller.state, held(controller.datapath)
-    if settings.outside.source_validation != "off":
-        state.in_use = frozenset(each for each, side in before.items() if side is Side.IN_USE)
-    state.sides = before
+    state, path = controller.state, in_use_file.path_of(settings)
+    if settings.outside.source_validation == "off":
+        path.unlink(missing_ok=True)
+    state.in_use = in_use_file.read(path)
+    state.sides = held(controller.datapath)
     if report:
         state.sides = known_sides(settings, state.protection, report, state.in_use)
         bring(controller.datapath, state.sides)

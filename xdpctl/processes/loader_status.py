@@ -83,7 +83,10 @@ class Status:
                 self._before = {}
             protect = {str(p): why for p, why in sorted(neighbours.to_protect().items())}
             self._protect = {**self._before, **protect}
-        names = ("state", "mode", "detail", "taken_off", "outside", "teaches", "teaches_not", "mac")
+        names = (
+            *("state", "mode", "detail", "taken_off", "outside"),
+            *("teaches", "teaches_not", "mac", "indexes"),
+        )
         ports = {
             port.name: {name: getattr(port, name) for name in names}
             for port in self._loader.ports.values()

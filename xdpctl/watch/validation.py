@@ -6,13 +6,14 @@ network. So at first everything is let out, and networks for which packets come 
 they send is let out for good.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xdpctl.abi.constants import Asking, Side, Validation
+from xdpctl.abi.constants import Asking, FlowState, Reason, Side, Validation
 from xdpctl.abi.sizes import OUTSIDES_MAX
 from xdpctl.base.durations import show_duration
 from xdpctl.base.net.prefix import Prefix, shown, text_of
@@ -20,21 +21,23 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.senders import Forger
-from xdpctl.model.sides import Outside, in_use
+from xdpctl.model.sides import Outside, in_use, is_known
 from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind
-from xdpctl.traffic.packets import PacketArray, destination
+from xdpctl.traffic.destinations import by_network
+from xdpctl.traffic.packets import PACKET, PacketArray, destination
 from xdpctl.traffic.sampler import Sampler
-from xdpctl.watch.flows import index_of
+from xdpctl.watch import in_use_file
 from xdpctl.watch.hourly import HOUR_NS, MOST, Hourly
 
 _SECONDS = 5.0
 _WINDOW_SECONDS = 10.0
-_LEARNT_MOST = 1_000  # networks; more were forgotten than a list can be wrong about
-_LOOKED_AT = 500  # addresses, at once
+_LEARNT_MOST = 1_000  # networks
+_LOOKED_AT, _OF_NETWORK = 500, 20  # networks at once, and addresses of each
 _REMEMBERED = 100_000
 _NAMED = 3
 _TROUBLE = "sources of what goes out are not watched"
+_NOT_DROPPED = "forged sources are not dropped"
 _HOW = {"off": Validation.NOT, "monitor": Validation.MONITOR, "enforce": Validation.ENFORCE}
 _Key = tuple[str, int]
 
@@ -42,7 +45,8 @@ _Key = tuple[str, int]
 class ValidationWatch:
     """`ports` returns the interfaces as the loader reports them; `tell` sends a notification.
 
-    `against` says why nothing is dropped although it should be, or is empty.
+    Networks in use are kept in the file `path`. `against` says why nothing is dropped although it
+    should be, or is empty.
     """
 
     def __init__(
@@ -52,79 +56,116 @@ class ValidationWatch:
         outside: Outside,
         ports: Callable[[], Mapping[str, Mapping[str, Any]]],
         tell: Callable[[News], None],
-        index: Callable[[str], int | None] = index_of,
+        path: Path,
     ) -> None:
         self._controller, self._sampler, self._ports = controller, sampler, ports
         self._mode, self._learn_ns = _HOW[outside.source_validation], int(outside.learning * 1e9)
-        self._tell, self._index = tell, index
-        self._begun: int | None = None  # when it began to count without dropping
-        self._enforced = False
+        self._tell, self._path = tell, path
+        self._left = self._learn_ns  # of learning
+        self._stepped: int | None = None
+        self._enforced = self._unsaved = False
         self._looked_at = set[Prefix]()
         self._sides: Mapping[Prefix, Side] = {}
-        self._hourly = Hourly[_Key]()
+        self._hourly, self._learnt = Hourly[_Key](), Hourly[Prefix]()
         self.against = ""
         beat = PeriodicTask("validation", _SECONDS, self.step, _TROUBLE)
         self.start, self.stop = beat.start, beat.stop
 
     def step(self, _: float = 0.0) -> None:
         """Learn networks in use, decide whether to drop, and note who forges."""
-        word = self._controller.datapath.validation
         if self._mode is Validation.NOT:
-            word.set(Validation.NOT, ())
+            self._controller.datapath.validation.set(Validation.NOT, ())
             return
-        outsides = [index for name in self._outside() if (index := self._index(name)) is not None]
-        self._learn(outsides)
-        wanted = self._wanted(self._controller.clock.read().ns, len(outsides))
-        word.set(wanted, outsides[:OUTSIDES_MAX])
-        self._enforced = wanted is Validation.ENFORCE
+        outside = {name: port for name, port in self._ports().items() if port.get("outside")}
+        indexes = sorted({index for port in outside.values() for index in port.get("indexes", ())})
+        absent = [name for name, port in outside.items() if not port.get("indexes")]
+        learnt = self._learn(self._came(indexes))
+        against = self._reason_against(absent, len(indexes))
+        self._controller.submit(
+            lambda draft: self._decide(draft, against, learnt, indexes[:OUTSIDES_MAX])
+        ).result()
         self._note()
+        if self._unsaved:
+            in_use_file.write(self._path, self._controller.state.in_use)
+            self._unsaved = False
 
-    def _outside(self) -> list[str]:
-        return [name for name, port in self._ports().items() if port.get("outside")]
+    def _decide(self, draft: Draft, against: str, learnt: bool, indexes: Sequence[int]) -> None:
+        """Set what is done; as an operation, since changes of sides may set it too."""
+        now, word = draft.now.ns, self._controller.datapath.validation
+        enforcing = word.read() is Validation.ENFORCE
+        if against or (self._enforced and not enforcing):
+            self._left = self._learn_ns
+        elif learnt and self._stepped is not None:
+            self._left -= now - self._stepped
+        self._stepped = now
+        if not against and not enforcing and self._left > 0:
+            left = show_duration(self._left / 1e9)
+            against = f"it learns which networks are in use, {left} of traffic to go"
+        enforces = self._mode is Validation.ENFORCE and not against
+        word.set(Validation.ENFORCE if enforces else Validation.MONITOR, indexes)
+        self.against = against if self._mode is Validation.ENFORCE else ""
+        if self._enforced and not enforces:
+            draft.note("xdpctl", "source.validation", "", why=f"{_NOT_DROPPED}: {against}")
+            title = "forged sources are not dropped any more"
+            self._tell(News(Kind.TROUBLE, title, title, against, level=Severity.WARNING))
+        self._enforced = enforces
 
-    def _wanted(self, now: int, outsides: int) -> Validation:
-        enforcing = self._controller.datapath.validation.read() is Validation.ENFORCE
-        self.against = self._reason_against(outsides)
-        if self.against or (self._enforced and not enforcing) or self._begun is None:
-            self._begun = now
-        if self._mode is not Validation.ENFORCE or self.against:
-            return Validation.MONITOR
-        left = self._begun + self._learn_ns - now
-        if enforcing or left <= 0:
-            return Validation.ENFORCE
-        self.against = f"that begins in {show_duration(left / 1e9)}"
-        return Validation.MONITOR
-
-    def _reason_against(self, outsides: int) -> str:
-        if outsides > OUTSIDES_MAX:
-            return f"there are more than {OUTSIDES_MAX} outside interfaces"
-        if len(self._controller.state.in_use) > _LEARNT_MOST:
-            return (
-                f"packets come in for more than {_LEARNT_MOST:,} networks that are neither "
-                "protected nor in outside.allow"
-            )
+    def _reason_against(self, absent: Sequence[str], indexes: int) -> str:
+        state = self._controller.state
         asking = self._controller.datapath.flows.asking()
         blind = [name for name, how in asking.items() if how is Asking.ASKS_NOT_ASYMMETRIC]
+        if absent:
+            return f"the outside interface {absent[0]} is not there"
+        if not indexes:
+            return "no outside interface is there"
+        if indexes > OUTSIDES_MAX:
+            return f"there are more than {OUTSIDES_MAX} interfaces outside, or above these"
+        if len(state.in_use) >= _LEARNT_MOST:
+            return f"packets come in for {_LEARNT_MOST:,} networks or more that nobody named"
         if blind:
             return f"packets for hosts inside may come in elsewhere than by {blind[0]}"
-        return "" if self._controller.state.sides else "it is not known yet what is inside"
+        return "" if state.sides else "it is not known yet what is inside"
 
-    def _learn(self, outsides: Iterable[int]) -> None:
-        """Note networks without a side for which packets come in, so that they get one."""
+    def _came(self, indexes: Sequence[int]) -> PacketArray:
+        """What came in from outside in the last seconds, without what was dropped."""
+        window = self._sampler.last(_WINDOW_SECONDS)
+        packets = window.packets if window else np.empty(0, PACKET)
+        return packets[
+            np.isin(packets["interface"], indexes) & (packets["reason"] < Reason.DROPPED)
+        ]
+
+    def _learn(self, came: PacketArray) -> bool:
+        """Note networks without a side for which packets come in, so that they get one.
+
+        Returns whether this shows what is in use: there are known flows, and all was looked at.
+        """
         state = self._controller.state
         if state.sides is not self._sides or len(self._looked_at) > _REMEMBERED:
             self._sides, self._looked_at = state.sides, set()
-        window = self._sampler.last(_WINDOW_SECONDS)
-        if window is None or not state.sides:
-            return
-        came = window.packets[np.isin(window.packets["interface"], list(outsides))]
-        addresses = [each for each in _destinations(came) if each not in self._looked_at]
-        addresses = addresses[:_LOOKED_AT]
-        self._looked_at.update(addresses)
-        news = in_use(state.sides, addresses) - state.in_use
+        if not state.sides:
+            return False
+        groups = [group for group in by_network(came) if group[0] not in self._looked_at]
+        chosen = [groups[at] for at in np.random.default_rng().permutation(len(groups))]
+        covered, addresses = set[Prefix](), set[Prefix]()
+        for network, packets in chosen[:_LOOKED_AT]:
+            if is_known(state.sides, network):
+                covered.add(network)
+            else:
+                addresses |= {destination(packet) for packet in packets[:_OF_NETWORK]}
+        news = sorted(in_use(state.sides, addresses) - state.in_use)
+        news = news[: _LEARNT_MOST - len(state.in_use)]
         if news:
-            self._controller.submit(lambda draft: _note_in_use(draft, news)).result()
-            state.in_use |= news
+            self._keep(news)
+        self._looked_at |= covered
+        return len(groups) <= _LOOKED_AT and bool((came["flow"] == FlowState.KNOWN).any())
+
+    def _keep(self, news: Sequence[Prefix]) -> None:
+        self._controller.state.in_use |= set(news)
+        self._unsaved = True
+        now = self._controller.clock.read().ns
+        keys, left = self._learnt.choose(now, news)
+        self._controller.submit(lambda draft: _note_in_use(draft, keys, left)).result()
+        self._learnt.note(now, keys)
 
     def recent(self) -> list[Forger]:
         """Who has sent with forged sources in the last hour, the last one first."""
@@ -153,8 +194,8 @@ class ValidationWatch:
         if (more := len(news) + left - _NAMED) > 0:
             lines.append(f"{more} more do so: xdpctl attackers list")
         title = "a host inside sends with forged sources"
-        text = "\n".join(lines)
-        self._tell(News(Kind.TROUBLE, "forged sources", title, text, level=Severity.WARNING))
+        text, key = "\n".join(lines), f"forged sources {news[0].mac}"
+        self._tell(News(Kind.TROUBLE, key, title, text, level=Severity.WARNING))
 
     def _does(self) -> str:
         return "they are dropped" if self._enforced else "they are let out, and counted"
@@ -164,8 +205,8 @@ class ValidationWatch:
         warnings = [f"{each}: {does}" for each in recent[:_NAMED]]
         if (more := len(recent) - _NAMED) > 0:
             warnings.append(f"{more} more send with such sources (xdpctl attackers list)")
-        if self._mode is Validation.ENFORCE and self.against:
-            warnings.append(f"forged sources are not dropped: {self.against}")
+        if self.against:
+            warnings.append(f"{_NOT_DROPPED}: {self.against}")
         state = self._controller.state
         unnamed = sorted(each for each in state.in_use if state.sides.get(each) is Side.IN_USE)
         if unnamed:
@@ -178,16 +219,13 @@ class ValidationWatch:
         return warnings
 
 
-def _destinations(packets: PacketArray) -> list[Prefix]:
-    """The addresses of single hosts to which packets come."""
-    _, first = np.unique(packets["destination"], return_index=True)
-    return [destination(packets[row]) for row in first.tolist()]
-
-
-def _note_in_use(draft: Draft, networks: Iterable[Prefix]) -> None:
-    for network in sorted(networks):
+def _note_in_use(draft: Draft, networks: Iterable[Prefix], left: int) -> None:
+    for network in networks:
         why = "packets come in for it, so what is sent from there goes out"
         draft.note("xdpctl", "source.in_use", shown(network), why=why)
+    if left:
+        why = f"{left} more networks are not noted; at most {MOST} an hour are"
+        draft.note("xdpctl", "source.in_use", "", why=why)
 
 
 def _note(draft: Draft, forgers: Iterable[Forger], does: str, left: int) -> None:

@@ -18,6 +18,7 @@ from xdpctl_api.shapes.attackers import (
     limit_out,
 )
 
+_FORGERS = 100  # in an answer
 router = APIRouter(prefix="/v1", tags=["traffic"])
 
 
@@ -31,7 +32,7 @@ async def attackers(who: Viewer, ctx: Ctx) -> AttackerList:
     return AttackerList(
         attackers=[attacker_out(each, ctx.names, now.ns, now.unix) for each in watch.recent()],
         limits=[limit_out(each, ctx.names, now.ns) for each in watch.policing.limits()],
-        forgers=[forger_out(each, now.ns) for each in ctx.validation.recent()],
+        forgers=[forger_out(each, now.ns) for each in ctx.validation.recent()[:_FORGERS]],
     )
 
 

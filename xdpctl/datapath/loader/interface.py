@@ -35,6 +35,7 @@ class AttachedInterface:
 
     `followed` is the kin of the programs that may run behind the filter; None: the interface is not
     shared. `behind` names the one that does; `waits` says which one does not, and why.
+    `indexes`: its own, and those of interfaces above it, by which its packets come in, too.
     `detached_here`: the filter was taken off by the loader itself.
     """
 
@@ -49,6 +50,7 @@ class AttachedInterface:
     detail: str = "no such interface yet"
     reason: str = ""
     index: int | None = None
+    indexes: list[int] = field(default_factory=list)
     taken_off: int = 0
     teaches: str | None = None
     teaches_not: str = ""

@@ -108,12 +108,12 @@ class Loader:
         pairs.sort(key=lambda pair: pair[1] is not None and pair[1].layer is not pair[0].layer)
         for port, link in pairs:
             if link is None:
-                port.index = None
+                port.index, port.indexes = None, []
                 port.became(
                     "absent", None, "no such interface now; will be attached when it appears"
                 )
                 continue
-            port.mac = link.mac
+            port.mac, port.indexes = link.mac, netlink.with_above(link.index, present)
             if link.layer is None:
                 port.became("failed", link.xdp_mode, netlink.unreadable(link))
                 continue

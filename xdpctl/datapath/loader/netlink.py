@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -47,7 +47,9 @@ _MEANING = {
 class Link:
     """One interface; `xdp_mode` is native, generic, offload, several or None.
 
-    `layer` is None if its frames cannot be read. `received`: packets so far.
+    `layer` is None if its frames cannot be read. `received`: packets so far. `master` and `below`
+    are the indexes of the bridge or bond that it belongs to, and of the interface that it is a VLAN
+    or the like of; 0: none.
     """
 
     index: int
@@ -60,6 +62,8 @@ class Link:
     xdp_mode: str | None
     program_id: int | None
     received: int = 0
+    master: int = 0
+    below: int = 0
 
 
 def unreadable(link: Link) -> str:
@@ -116,7 +120,27 @@ def _link(message: Any) -> Link:
         xdp_mode=_MODES.get(mode or ""),
         program_id=xdp.get_attr("IFLA_XDP_PROG_ID") if mode else None,
         received=int((message.get_attr("IFLA_STATS64") or {}).get("rx_packets", 0)),
+        master=message.get_attr("IFLA_MASTER") or 0,
+        below=_below(message, kind),
     )
+
+
+def _below(message: Any, kind: str) -> int:
+    """The other end of a veth pair, and what is in another namespace, is not below."""
+    if kind == "veth" or message.get_attr("IFLA_LINK_NETNSID") is not None:
+        return 0
+    return message.get_attr("IFLA_LINK") or 0
+
+
+def with_above(index: int, present: Iterable[Link]) -> list[int]:
+    """The index, and those of all interfaces by which its packets may come in further up."""
+    links, found = list(present), {index}
+    while True:
+        above = {link.master for link in links if link.index in found and link.master}
+        above |= {link.index for link in links if link.below in found}
+        if above <= found:
+            return sorted(found)
+        found |= above
 
 
 def _has_remote(info: Any) -> bool:
