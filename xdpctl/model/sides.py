@@ -92,7 +92,7 @@ NETWORKS = {4: (24, 32), 6: (48, 64, 128)}  # bits, the widest first
 def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Prefix]:
     """The networks of those addresses whose side is not known, though packets come in for them.
 
-    They are as wide as no known prefix is inside: nobody has named the rest of them, either.
+    Each is as wide as it can be without a known prefix inside.
     """
     near = {
         prefix.widened(length)

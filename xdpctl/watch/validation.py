@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Validates the sources of what hosts inside send (RFC 2827), and tells who forges them.
 
-The program at TC egress knows as forged what no side is known of. An operator may have forgotten a
-network. So at first everything is let out, and networks for which packets come in are learnt: what
-they send is let out for good.
+The program at TC egress takes a source without a known side for forged. An operator may have
+forgotten a network. So at first everything is let out, and networks for which packets come in are
+learnt: what they send is let out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
