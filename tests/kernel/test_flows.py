@@ -5,6 +5,7 @@ import os
 import random
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -44,14 +45,21 @@ def drop_all(held: Filter, spare: Spare = Spare.KNOWN) -> None:
     table.install(compile_tables([(build({"ttl": ">=0"}), SlotNumber.SIGNATURES)]))
 
 
+@contextmanager
+def sparing_known(held: Filter) -> Iterator[Filter]:
+    """Drop every incoming packet of an unknown flow."""
+    drop_all(held)
+    forget(held)
+    yield held
+    held.loader._maps.set_memories(FLOWS)
+    Armed(held).hold([])
+
+
 @pytest.fixture
 def spared(teaching: Filter) -> Iterator[Filter]:
     """A filter that drops every incoming packet of an unknown flow."""
-    drop_all(teaching)
-    forget(teaching)
-    yield teaching
-    teaching.loader._maps.set_memories(FLOWS)
-    Armed(teaching).hold([])
+    with sparing_known(teaching) as held:
+        yield held
 
 
 def memory_of(held: Filter) -> np.void:

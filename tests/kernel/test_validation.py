@@ -9,12 +9,11 @@ from ipaddress import ip_network
 import pytest
 
 from tests import reference
-from tests.kernel.conftest import FLOWS, Filter
+from tests.kernel.conftest import Filter
 from tests.kernel.listings import DROPPING, listed
-from tests.kernel.test_flows import SYN, drop_all, forget, tcp
+from tests.kernel.test_flows import SYN, sparing_known, tcp
 from tests.kernel.test_outgoing import KEPT_IN, LET_OUT, to
 from tests.kernel.test_reference import sources
-from tests.kernel.test_signatures import Armed
 from tests.support.packets import address, ethernet, extended, ipv4, ipv6, random_frame, udp
 from xdpctl.abi.constants import Action, Side, SlotNumber, Validation
 from xdpctl.base.net.prefix import Prefix, parse_prefix
@@ -172,11 +171,8 @@ def test_extension_headers_hide_no_source(held: Filter, count: int) -> None:
 @pytest.fixture
 def spared(held: Filter) -> Iterator[Filter]:
     """The same, which drops what comes in unless its flow is known."""
-    drop_all(held)
-    forget(held)
-    yield held
-    held.loader._maps.set_memories(FLOWS)
-    Armed(held).hold([])
+    with sparing_known(held) as sparing:
+        yield sparing
 
 
 def test_a_forged_packet_teaches_nothing(spared: Filter) -> None:

@@ -6,7 +6,7 @@ its rate is a lower bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xdpctl.abi.constants import ANSWERS, FlowState, Traffic
 from xdpctl.base.net.prefix import Prefix
 from xdpctl.flood.attack import Attack, Does
+from xdpctl.flood.grouped import Group, groups
 from xdpctl.flood.sampled import (
     HEADS,
     ByHost,
@@ -22,7 +23,6 @@ from xdpctl.flood.sampled import (
     have,
     is_less,
     octets_of,
-    places_of,
     widened,
     with_several_macs,
 )
@@ -30,12 +30,11 @@ from xdpctl.flood.settings import FLOORS
 from xdpctl.model.match.arrays import within
 from xdpctl.model.match.components import ICMP, ICMPV6, UDP
 from xdpctl.model.services import SERVICES, SHORT, is_never_asked
-from xdpctl.traffic.packets import PacketArray, destination, joined, source
+from xdpctl.traffic.packets import PacketArray, destination, joined
 from xdpctl.traffic.window import Seen
 
 _SECONDS_LEAST = 8.0  # of both directions
 _ONE_WAY = 0.002  # packets that come back for each that goes out, of a flood at most
-_GROUPS = 100  # of each sort are judged, the loudest
 _FORGED = 32  # addresses that are not in use, and send to one destination
 _SCANS, _MANY = 10.0, 50  # packets a second to so many addresses, or ports of one, are a scan
 _GOES_ON = 0.5  # further packets for each SYN, of a scan at most: a connection has two or more
@@ -80,31 +79,6 @@ def _is_for_many(packets: PacketArray) -> NDArray[np.bool_]:
     """Whether the destination is multicast or broadcast, so that nobody answers."""
     first = np.ascontiguousarray(packets["destination"]).view(np.uint8).reshape(-1, 16)[:, 0]
     return np.asarray(np.where(packets["family"] == 4, first >= 224, first == 255))
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Packets that have some columns in common: the first, their rate, and where they are.
-
-    `certain` as in Attack.
-    """
-
-    first: np.void
-    rate: float
-    rows: NDArray[np.int64]
-    certain: bool = False
-
-    @property
-    def kind(self) -> Traffic:
-        return Traffic(int(self.first["traffic"]))
-
-    def attack(self, does: Does, **more: Any) -> Attack:
-        """The attack of the host that sent these packets."""
-        mac = self.first["mac"].tobytes()
-        told = mac.hex(":") if any(mac) else ""
-        return Attack(
-            does, self.kind, self.rate, source(self.first), mac=told, certain=self.certain, **more
-        )
 
 
 class _Judged:
@@ -154,7 +128,7 @@ class _Judged:
         weights = self._out["weight"][self._out["flow"] != FlowState.UNKNOWN]
         return is_less(self._goes_on, weights, _GOES_ON * syns * self._seconds, columns)
 
-    def _few_come_back(self, group: _Group, **columns: Any) -> bool:
+    def _few_come_back(self, group: Group, **columns: Any) -> bool:
         return self._few_came(_ONE_WAY * group.rate, **columns)
 
     def floods(self) -> Iterator[Attack]:
@@ -175,13 +149,13 @@ class _Judged:
                 port = self._common_port(group) if group.kind is Traffic.SYN else None
                 yield group.attack(Does.FLOODS, destination=self._to(group), port=port, seen=seen)
 
-    def _to(self, group: _Group) -> Prefix | None:
+    def _to(self, group: Group) -> Prefix | None:
         """The host that all packets go to, or its network; None if that is any."""
         host = destination(group.first)
         bits = self._bits[host.family] if self._bits else host.length
         return Prefix(host.address, bits) if bits else None
 
-    def _common_port(self, group: _Group) -> int | None:
+    def _common_port(self, group: Group) -> int | None:
         """The destination port that all packets have."""
         ports = np.unique(self._out["destination_port"][group.rows])
         return int(ports[0]) if len(ports) == 1 else None
@@ -231,11 +205,11 @@ class _Judged:
                     Does.TRIES_PORTS, destination=destination(group.first), seen=ports
                 )
 
-    def _are_unanswered(self, group: _Group, **answers: Any) -> bool:
+    def _are_unanswered(self, group: Group, **answers: Any) -> bool:
         most = _ANSWERED * group.rate
         return self._few_came(most, destination=group.first["source"], **answers)
 
-    def _spread(self, packets: PacketArray, common: str) -> Iterator[tuple[_Group, int, int]]:
+    def _spread(self, packets: PacketArray, common: str) -> Iterator[tuple[Group, int, int]]:
         """Packets of one host to many addresses, with the value that they have in common."""
         for group in self._groups(packets, ("source", common)):
             if group.rate < _SCANS:
@@ -257,7 +231,7 @@ class _Judged:
             if int(group.first["source_port"]) in SHORT and group.rate >= least:
                 yield from self._reflection(answers, group)
 
-    def _reflection(self, answers: PacketArray, group: _Group) -> Iterator[Attack]:
+    def _reflection(self, answers: PacketArray, group: Group) -> Iterator[Attack]:
         packets, port = answers[group.rows], int(group.first["source_port"])
         hosts, places = np.unique(packets["destination"], return_inverse=True)
         columns = {
@@ -273,17 +247,5 @@ class _Judged:
             to = destination(packets[places == most][0])
             yield group.attack(Does.REFLECTS, destination=to, port=port, seen=len(hosts))
 
-    def _groups(self, packets: PacketArray, columns: Sequence[str]) -> Iterator[_Group]:
-        """The packets by equal columns, the loudest first; groups of few heads are left out."""
-        if len(packets) < HEADS:
-            return
-        places = places_of(packets, columns)
-        heads, rates = np.bincount(places), np.bincount(places, packets["weight"]) / self._seconds
-        order = np.argsort(places, kind="stable")
-        ends = np.cumsum(heads)
-        chosen = [place for place in np.argsort(-rates).tolist() if heads[place] >= HEADS]
-        for place in chosen[:_GROUPS]:
-            rows = order[ends[place] - heads[place] : ends[place]]
-            first = packets[rows[0]]
-            certain = bool(np.isin(first["source"], self._certain))
-            yield _Group(first, float(rates[place]), rows, certain)
+    def _groups(self, packets: PacketArray, columns: Sequence[str]) -> Iterator[Group]:
+        return groups(packets, columns, self._seconds, self._certain)

@@ -167,26 +167,7 @@ class ControlPlane:
             )
         )
         tell = self.dispatcher.tell
-        self.attackers = add(
-            AttackerWatch(
-                controller,
-                self.sampler,
-                settings.detect,
-                self.loader.ports,
-                tell,
-                lambda: self.hooks.mode_for(BUILTIN),
-            )
-        )
-        self.validation = add(
-            ValidationWatch(
-                controller,
-                self.sampler,
-                settings.outside,
-                self.loader.ports,
-                tell,
-                path_of(settings),
-            )
-        )
+        self._add_watches_inside()
         filled = Filled(controller, settings.upstream, self.sampler)
         self.uplinks = add(UplinkWatch(controller, settings.upstream, tell, filled))
         self.peering = self.reporting = None
@@ -215,6 +196,25 @@ class ControlPlane:
             series=self.series,
             uplinks=self.uplinks,
             tell=self.names.tell,
+        )
+
+    def _add_watches_inside(self) -> None:
+        """Add the parts that watch what hosts inside send."""
+        controller, settings, add = self.controller, self.settings, self.parts.add
+        sampler, ports, tell = self.sampler, self.loader.ports, self.dispatcher.tell
+        self.attackers = add(
+            AttackerWatch(
+                controller,
+                sampler,
+                settings.detect,
+                ports,
+                tell,
+                lambda: self.hooks.mode_for(BUILTIN),
+            )
+        )
+        path = path_of(settings)
+        self.validation = add(
+            ValidationWatch(controller, sampler, settings.outside, ports, tell, path)
         )
 
     def start(self) -> None:

@@ -81,9 +81,13 @@ class ValidationWatch:
         absent = [name for name, port in outside.items() if not port.get("indexes")]
         learnt = self._learn(self._came(indexes))
         against = self._reason_against(absent, len(indexes))
+        enforced = self._enforced
         self._controller.submit(
             lambda draft: self._decide(draft, against, learnt, indexes[:OUTSIDES_MAX])
         ).result()
+        if enforced and not self._enforced:
+            title = "forged sources are not dropped any more"
+            self._tell(News(Kind.TROUBLE, title, title, self.against, level=Severity.WARNING))
         self._note()
         if self._unsaved:
             in_use_file.write(self._path, self._controller.state.in_use)
@@ -106,8 +110,6 @@ class ValidationWatch:
         self.against = against if self._mode is Validation.ENFORCE else ""
         if self._enforced and not enforces:
             draft.note("xdpctl", "source.validation", "", why=f"{_NOT_DROPPED}: {against}")
-            title = "forged sources are not dropped any more"
-            self._tell(News(Kind.TROUBLE, title, title, against, level=Severity.WARNING))
         self._enforced = enforces
 
     def _reason_against(self, absent: Sequence[str], indexes: int) -> str:

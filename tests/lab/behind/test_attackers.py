@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,19 @@ class Work:
 
 
 @contextmanager
-def attacking(host: Host, send: str, pps: int) -> Iterator[None]:
-    """Run a program that sends at a rate, for some seconds at most."""
-    words = (send, str(pps), str(_MOST_SECONDS), _VICTIM, *CLIENTS)
-    process = host.popen("/usr/bin/python3", "-c", _ATTACK, *words)
+def sending(host: Host, program: str, *words: str) -> Iterator[None]:
+    """Run a Python program on a host, and end it."""
+    process = host.popen("/usr/bin/python3", "-c", program, *words)
     try:
         yield
     finally:
         process.kill()
         process.wait()
+
+
+def attacking(host: Host, send: str, pps: int) -> AbstractContextManager[None]:
+    """Run a program that sends at a rate, for some seconds at most."""
+    return sending(host, _ATTACK, send, str(pps), str(_MOST_SECONDS), _VICTIM, *CLIENTS)
 
 
 def arriving(host: Host) -> float:

@@ -2,15 +2,14 @@
 """Forged sources do not leave, with all processes dead too; people and forgotten networks do."""
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.behind.places import CLIENTS, SERVER, SETTINGS, Place
-from tests.lab.behind.test_attackers import Work, arriving, here
+from tests.lab.behind.test_attackers import Work, arriving, here, sending
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface
 from xdpctl.lab.waits import eventually
@@ -29,18 +28,6 @@ for _ in range(60000):
     udp.sendto(bytes(100), (victim, 9000))
     time.sleep(0.002)
 """
-
-
-@contextmanager
-def forging(place: Place) -> Iterator[None]:
-    """The server sends with a source that is not ours, for two minutes at most."""
-    words = "/usr/bin/python3", "-c", _FORGE, _FORGED, _VICTIM
-    process = place.server.popen(*words)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def fetches(place: Place, source: str) -> bool:
@@ -75,7 +62,7 @@ def test_forged_sources_do_not_leave_and_people_lose_nothing(here: Place, tmp_pa
             box.start()
             work = Work(here, tmp_path / "file")
             people.callback(work.close)
-            with forging(here):
+            with sending(here.server, _FORGE, _FORGED, _VICTIM):
                 assert arriving(here.world) > 100, "it is only counted at first"
                 assert eventually(lambda: enforced(box))
                 assert arriving(here.world) == 0

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.audited import audited
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.packets import to_frame
 from tests.unit.flood.test_attacking import NORMAL, spread, tcp, udp
 from tests.unit.watch.test_policing import LOOPBACK
 from xdpctl.abi.constants import Asking, FlowState
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.errors import StoreError
 from xdpctl.flood.settings import DetectSettings, Most, Part
 from xdpctl.model.effect import Automatic
@@ -70,8 +70,7 @@ class Watched:
         return self.watch.warnings()
 
     def noted(self) -> list[dict[str, Any]]:
-        self.control.submit(lambda draft: None).result()
-        return newest(self.control.store, Wanted(action="host.attacks"), 999)
+        return audited(self.control, "host.attacks")
 
     def close(self) -> None:
         self._running.__exit__(None, None, None)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.audited import audited
 from tests.support.fakes import ROOT, BreakableStore, FakeClock, FakeDatapath, controller, protect
 from xdpctl.abi.constants import Traffic
 from xdpctl.abi.sizes import POLICERS
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.errors import DatapathError
 from xdpctl.flood.attack import Attack, Does
 from xdpctl.flood.limiting import kind_of, policer_of
@@ -59,8 +59,7 @@ class Policed:
         return self.control.submit(lambda draft: self.policing.release(draft, host, ROOT)).result()
 
     def noted(self, action: str) -> list[dict[str, Any]]:
-        self.control.submit(lambda draft: None).result()
-        return newest(self.control.store, Wanted(action=action), 999)
+        return audited(self.control, action)
 
     def close(self) -> None:
         self._running.__exit__(None, None, None)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.audited import audited
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from tests.support.setcalls import change, put, remove, wanted
 from xdpctl.base.net.prefix import Prefix, parse_prefix
-from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.datapath.senders import Sender
 from xdpctl.model.effect import Mode
 from xdpctl.watch.senders import SenderWatch
@@ -42,8 +42,7 @@ class Watched:
         return self.watch.warnings()
 
     def noted(self) -> list[dict[str, Any]]:
-        self.control.submit(lambda draft: None).result()
-        return newest(self.control.store, Wanted(action="set.sends"), 999)
+        return audited(self.control, "set.sends")
 
     def close(self) -> None:
         self._running.__exit__(None, None, None)

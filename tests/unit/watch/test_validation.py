@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.audited import audited
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.abi.constants import Asking, FlowState, Reason, Side, Validation
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.config.file import parse
 from xdpctl.control.sides import bring
-from xdpctl.control.store.audit_search import Wanted, newest
 from xdpctl.datapath.senders import Forger
 from xdpctl.errors import ConfigError
 from xdpctl.model.sides import Outside, with_in_use
@@ -97,8 +97,7 @@ class Watched:
         return self.datapath.validation.read()
 
     def noted(self, action: str) -> list[dict[str, Any]]:
-        self.control.submit(lambda draft: None).result()
-        return newest(self.control.store, Wanted(action=action), 999)
+        return audited(self.control, action)
 
     def close(self) -> None:
         self._running.__exit__(None, None, None)
