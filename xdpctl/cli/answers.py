@@ -37,6 +37,8 @@ def print_address(found: dict[str, Any]) -> None:
         output.out.print(
             f"  other packets may meet {rule['action']} {escape(_whose(rule))}", soft_wrap=True
         )
+    for said in found["sends"]:
+        output.out.print(f"  {escape(said)}", soft_wrap=True)
     output.fields(_place(found))
     for entry in found["covering"]:
         output.out.print(f"  {_entry(entry)}")

@@ -70,7 +70,7 @@ def known(
     sides[parse_prefix(_LINK_LOCAL)] = Side.OUTSIDE
     sides |= _of(protection.why, (CONFIGURED,), Side.INSIDE)
     sides |= dict.fromkeys((*outside.allow, *on_link), Side.OUTSIDE)
-    sides |= {prefix: Side.OUTSIDE for prefix in logins if _side(sides, prefix) is Side.INSIDE}
+    sides |= {prefix: Side.OUTSIDE for prefix in logins if side_of(sides, prefix) is Side.INSIDE}
     sides |= dict.fromkeys(protection.neighbours, Side.OUTSIDE)
     sides |= _of(protection.why, (MEMBER,), Side.MEMBER)
     sides |= _of(protection.why, (OWN_ADDRESS, LOOPBACK), Side.INSIDE)
@@ -82,7 +82,7 @@ def hidden(sides: Mapping[Prefix, Side], logins: Iterable[Prefix]) -> list[Prefi
     return [
         address
         for address in logins
-        if _side(sides, address.widened(address.length - 1)) is Side.INSIDE
+        if side_of(sides, address.widened(address.length - 1)) is Side.INSIDE
     ]
 
 
@@ -102,7 +102,7 @@ def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Pre
     }
     networks = set()
     for address in addresses:
-        if _side(sides, address) is Side.UNKNOWN:
+        if side_of(sides, address) is Side.UNKNOWN:
             wide = (address.widened(length) for length in NETWORKS[address.family])
             networks.add(next((network for network in wide if network not in near), address))
     return networks
@@ -110,21 +110,17 @@ def in_use(sides: Mapping[Prefix, Side], addresses: Iterable[Prefix]) -> set[Pre
 
 def with_in_use(sides: Mapping[Prefix, Side], networks: Iterable[Prefix]) -> dict[Prefix, Side]:
     """The sides, and those networks in use that still have no other side."""
-    unnamed = [network for network in networks if _side(sides, network) is Side.UNKNOWN]
+    unnamed = [network for network in networks if side_of(sides, network) is Side.UNKNOWN]
     return dict.fromkeys(unnamed, Side.IN_USE) | dict(sides)
-
-
-def is_known(sides: Mapping[Prefix, Side], prefix: Prefix) -> bool:
-    """Whether all of a prefix has a side."""
-    return _side(sides, prefix) is not Side.UNKNOWN
 
 
 def uncovered(before: Iterable[Prefix], sides: Mapping[Prefix, Side]) -> list[Prefix]:
     """The prefixes that had a side before, and have none now."""
-    return [prefix for prefix in before if _side(sides, prefix) is Side.UNKNOWN]
+    return [prefix for prefix in before if side_of(sides, prefix) is Side.UNKNOWN]
 
 
-def _side(sides: Mapping[Prefix, Side], address: Prefix) -> Side:
+def side_of(sides: Mapping[Prefix, Side], address: Prefix) -> Side:
+    """The side of the most specific prefix that covers all of an address or a network."""
     covering = (address.widened(length) for length in range(address.length, -1, -1))
     return next((sides[prefix] for prefix in covering if prefix in sides), Side.UNKNOWN)
 

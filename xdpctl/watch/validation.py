@@ -21,7 +21,7 @@ from xdpctl.base.periodic import PeriodicTask
 from xdpctl.control.controller import Controller
 from xdpctl.control.state.draft import Draft
 from xdpctl.datapath.senders import Forger
-from xdpctl.model.sides import Outside, in_use, is_known
+from xdpctl.model.sides import Outside, in_use, side_of
 from xdpctl.notify.changes import News, Severity
 from xdpctl.notify.settings import Kind
 from xdpctl.traffic.destinations import by_network
@@ -150,7 +150,7 @@ class ValidationWatch:
         chosen = [groups[at] for at in np.random.default_rng().permutation(len(groups))]
         covered, addresses = set[Prefix](), set[Prefix]()
         for network, packets in chosen[:_LOOKED_AT]:
-            if is_known(state.sides, network):
+            if side_of(state.sides, network) is not Side.UNKNOWN:
                 covered.add(network)
             else:
                 addresses |= {destination(packet) for packet in packets[:_OF_NETWORK]}
@@ -201,6 +201,18 @@ class ValidationWatch:
 
     def _does(self) -> str:
         return "they are dropped" if self._enforced else "they are let out, and counted"
+
+    def about(self, source: Prefix) -> str:
+        """What is done with packets that hosts inside send from an address; empty if nothing is."""
+        if self._mode is Validation.NOT:
+            return ""
+        match side_of(self._controller.state.sides, source):
+            case Side.UNKNOWN:
+                return f"packets that a host inside sends from it count as forged: {self._does()}"
+            case Side.IN_USE:
+                return "packets that a host inside sends from it go out, as others come in for it"
+            case _:
+                return ""
 
     def warnings(self) -> list[str]:
         recent, does = self.recent(), self._does()

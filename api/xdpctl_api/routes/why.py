@@ -86,6 +86,7 @@ async def why(address: str, who: AnyReader, ctx: Ctx) -> WhyOut:
         address=text,
         sentence=ctx.names.tell(said),
         answers=None if answers is None else [_answer(each, out) for each in answers],
+        sends=[ctx.names.tell(each) for each in _sends(ctx, source)],
         could_hit=[out(rule) for rule in others[:COULD_HIT_MAX]],
         covering=[
             _entry(entry)
@@ -135,6 +136,14 @@ def _of(service: str, host: str, explanation: Explanation, met: Sequence[Held]) 
     if isinstance(entry, Rule):
         return Answer([service], [host], reason, rule=entry)
     return Answer([service], [host], reason, set=entry.name if entry else None)
+
+
+def _sends(ctx: ControlPlane, source: Prefix) -> Iterator[str]:
+    """What is done with what a host inside sends from an address."""
+    limits = ctx.attackers.policing.limits()
+    yield from (str(limit) for limit in limits if limit.host == source)
+    if said := ctx.validation.about(source):
+        yield said
 
 
 def _unfiltered(ctx: ControlPlane) -> list[str]:

@@ -47,6 +47,10 @@ class WhyOut(BaseModel):
     address: str
     sentence: str = Field(description="What to tell somebody at this address who cannot get in")
     answers: list[AnswerOut] | None = Field(description="Null: the program cannot be asked now")
+    sends: list[str] = Field(
+        description="What is done with what a host inside sends from the address: limits of "
+        "`detect.attackers_pps`, and `outside.source_validation`"
+    )
     could_hit: list[RuleOut] = Field(
         description="Other rules that would take packets of this source, of other protocols or "
         "ports or to other destinations"

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.apiclient import Api, problem, running
 from tests.unit.watch.test_policing import FLOOD, LOOPBACK, POLICY, SCAN
+from xdpctl.abi.constants import Side
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.senders import Forger
 from xdpctl.model.sides import Outside
@@ -52,6 +53,23 @@ def test_who_forges_sources_is_listed(tmp_path: Path) -> None:
             "text": "MAC 02:00:00:00:00:07 sends with sources that are not yours, last with "
             "203.0.113.5",
         }
+
+
+def test_why_says_what_is_done_with_what_an_address_sends(tmp_path: Path) -> None:
+    validates = Outside(source_validation="monitor")
+    with running(tmp_path, protection=LOOPBACK, detect=POLICY, outside=validates) as api:
+        api.context.attackers.policing.step([FLOOD])
+        api.context.controller.set_sides({parse_prefix("10.0.0.0/8"): Side.INSIDE}).result()
+        limited = "10.0.3.7 is limited to 10 UDP packets a second to 203.0.113.9"
+        said = {
+            text: api.call("GET", f"/v1/why/{text}").json()["sends"]
+            for text in ("10.0.3.7", "10.0.3.8", "45.0.0.7")
+        }
+        counted = (
+            "packets that a host inside sends from it count as forged: they are let out, and "
+            "counted"
+        )
+        assert said == {"10.0.3.7": [limited], "10.0.3.8": [], "45.0.0.7": [counted]}
 
 
 def test_a_host_is_released(api: Api) -> None:

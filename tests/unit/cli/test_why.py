@@ -117,7 +117,7 @@ def test_raw_ip_becomes_a_frame(api: Api, run: Run, tmp_path: Path) -> None:
 PLACE: dict[str, Any] = {
     **{"address": "45.0.0.7", "country": "DE", "asn": 64500, "as_name": "Example [/AS] Ltd"},
     **{"network": "45.0.0.0/16", "database": "of a test", "covering": []},
-    **{"sentence": "Nothing here keeps 45.0.0.7 out.", "answers": [], "could_hit": []},
+    **{"sentence": "Nothing here keeps 45.0.0.7 out.", "answers": [], "could_hit": [], "sends": []},
 }
 
 
@@ -157,16 +157,17 @@ def test_an_address_that_is_kept_out_shows_what_decides_and_how_to_let_it_in(
         {"services": ["web", "mail"], "to": hosts, **one},
         {"services": ["ping"], "to": hosts[:1], **one, "verdict": "pass", "rule": None},
     ]
-    found = {**PLACE, "answers": answers, "could_hit": [RULE]}
+    found = {**PLACE, "answers": answers, "could_hit": [RULE], "sends": ["it is <limited>"]}
     api.answers["GET", "/v1/why/45.0.0.7"] = found
     out = run("why", "45.0.0.7")[1]
-    first, second, third = out.splitlines()[1:4]
+    first, second, third, fourth = out.splitlines()[1:5]
     assert first.startswith(
         "  web, mail to 192.0.2.0, 192.0.2.1, 192.0.2.2, 192.0.2.3 and 2 more: drop"
     )
     assert "incident 2026" in first
     assert second.startswith("  ping to 192.0.2.0: pass")
     assert third.startswith("  other packets may meet drop ")
+    assert fourth == "  it is <limited>"
     assert out.endswith("to let it in: xdpctl release 45.0.0.7 --for 1h\n")
 
 

@@ -243,6 +243,7 @@ def test_a_network_that_was_forgotten_goes_out_and_is_told(
     watched.sides(OURS)
     assert watched.datapath.sides.held()[parse_prefix(network)] == Side.IN_USE
     assert f"packets come in for {network}, so" in watched.watch.warnings()[-1]
+    assert "go out, as others come in for it" in watched.watch.about(parse_prefix(address))
     assert [record["subject"] for record in watched.noted("source.in_use")] == [network]
     watched.step(5)
     assert len(watched.noted("source.in_use")) == 1
