@@ -7,7 +7,7 @@ APT     := python3-bpfcc python3-venv iproute2 ethtool gcc libc6-dev
 DEB_APT := dpkg-dev g++ python3-dev
 VM_APT  := qemu-system-x86 mmdebstrap cpio zstd xz-utils kmod e2fsprogs
 PEOPLE  := curl nginx-light rsync git nsd unbound dnsperf iperf3 sip-tester openvpn chrony iputils-ping \
-	openssh-server openssh-client etcd-server etcd-client
+	openssh-server openssh-client etcd-server etcd-client qstat
 VERSION  = $(shell $(BIN)/python -c 'import xdpctl; print(xdpctl.__version__)')
 STAMP   := $(VENV)/.ready
 C_FILES := $(wildcard bpf/*.[ch] bpf/*/*.[ch] bpf/headers/include/*/*.h)

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 
+from xdpctl.abi.constants import Reason
 from xdpctl.flood.easing import UNDER_A_LIMIT, Easing
 from xdpctl.flood.judge import Proposal
 from xdpctl.flood.mitigation import Mitigation, Report, State
@@ -11,6 +12,7 @@ from xdpctl.flood.settings import Most
 from xdpctl.flood.usual import Key
 from xdpctl.flood.verdict import proposals
 from xdpctl.model.effect import Action
+from xdpctl.traffic.select import takes
 
 # seconds after a limit began at which its packets are examined again; later every 30 s
 _AFRESH_SECONDS = (0.15, 1.0, 5.0, 30.0)
@@ -59,7 +61,9 @@ class Afresh:
         """Whether nobody comes in by the way that a challenge shows."""
         if softer.action != Action.CHALLENGE or softer.refused:
             return False
-        return self._seen.proving.fails(now, (softer.prefix, softer.of_kind))
+        key = softer.prefix, softer.of_kind
+        passed = takes(softer.parsed(), self._seen.window(key, Reason.NO_RULE))
+        return self._seen.proving.fails(now, key, bool(passed.any()))
 
     def _drop_instead(self, now: float, unix: float, softer: Mitigation) -> Iterator[Report]:
         """Begin drops in place of a limit or challenge, or of a part of it."""

@@ -35,8 +35,8 @@ class Case:
     to the victim that came from impossible sources. `taught` says that the flow memory records
     flows; if not, every flow is unknown. `accepts`: the victim has just taken part in TCP.
     `challenged`: packets of the kind are challenged, and these passed. `provable`: clients of the
-    kind can prove their sources over TCP. `copes`: the victim's services answer; they have answered
-    up to `answered` packets a second.
+    kind can prove their sources, if they send what a challenge asks. `copes`: the victim's services
+    answer; they have answered up to `answered` packets a second.
     """
 
     victim: Prefix

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from xdpctl.abi.constants import Traffic
 from xdpctl.flood.normal import MOST_HIT, Normal
-from xdpctl.model.match import bits
+from xdpctl.model.match import bits, payload
 from xdpctl.model.match.components import COMPONENTS, ICMP, ICMPV6, TCP, UDP
 from xdpctl.model.match.match import Match, Value
 from xdpctl.model.match.ranges import complement
 from xdpctl.model.services import (
     DNS,
     DNS_QUERY_LEAST,
+    GAME_START,
     HTTPS,
     QUIC_INITIAL_LEAST,
     SERVICES,
@@ -77,6 +78,7 @@ _ASKED: dict[Traffic, dict[str, Value]] = {
         "destination_port": ((HTTPS, HTTPS),),
         "packet_length": ((QUIC_INITIAL_LEAST - 1, 65535),),
     },
+    Traffic.UDP: {**_SHAPES[Traffic.UDP], "payload": payload.start(GAME_START)},
 }
 CONNECTING: dict[str, Value] = {"protocol": ((TCP, TCP),), "tcp_flags": _flags("syn&!ack")}
 

@@ -37,8 +37,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     """The measures, the most precise first; empty if nothing may be done.
 
     A match is dropped if it hits next to no normal traffic, and if something besides the rate shows
-    an attack. Of the rest, SYNs are challenged, and so are DNS queries and QUIC to a host that also
-    serves over TCP. All else is limited. What services cope with is not limited.
+    an attack. Of the rest, SYNs and queries of games are challenged. So are DNS queries and QUIC to
+    a host that also serves over TCP. All else is limited. What services cope with is not limited.
     """
     if most is Most.OFF or not len(case.window):
         return []
@@ -54,7 +54,8 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     proposed: list[Proposal] = []
     left = np.ones(len(case.window), bool)
     limits: list[tuple[Match, tuple[Collateral, ...]]] = []
-    matches = boxes(case.window, case.kind, case.normal.learning, explained, components)
+    others = case.window[~_of_games(case)]
+    matches = boxes(others, case.kind, case.normal.learning, explained, components)
     if judge.unsolicited:
         matches = [_narrowed(match, components, case.window) for match in matches or [whole]]
     for match in matches:
@@ -69,6 +70,21 @@ def proposals(case: Case, most: Most) -> list[Proposal]:
     if not case.copes and rest >= REST and rest * case.rate >= case.threshold:
         proposed.append(_rest(judge, whole, limits, left))
     return proposed[: BOXES_MAX + 1]
+
+
+def _of_games(case: Case) -> NDArray[np.bool_]:
+    """The queries of games, which are never dropped while their clients can prove their sources.
+
+    They are a small part of normal UDP, so a match for all of them would seem to hit nobody.
+    """
+    if case.kind is not Traffic.UDP or not case.provable:
+        return np.zeros(len(case.window), bool)
+    return takes(_asks(case), case.window)
+
+
+def _asks(case: Case) -> Match:
+    """What a challenge asks."""
+    return join({"destination": case.victim, **asked(case.kind, case.victim.family)})
 
 
 def _narrowed(match: Match, components: dict[str, Value], packets: PacketArray) -> Match:
@@ -131,11 +147,11 @@ def _rest(
     left: NDArray[np.bool_],
 ) -> Proposal:
     """The measure for packets that may not be dropped."""
-    case = judge.case
-    if (case.kind is Traffic.SYN or case.provable) and not case.challenged:
-        asks = join({"destination": case.victim, **asked(case.kind, case.victim.family)})
+    case, rest, asks = judge.case, _share(left, judge.case.window), _asks(judge.case)
+    provable = case.provable and _share(takes(asks, case.window) & left, case.window) >= rest / 2
+    if (case.kind is Traffic.SYN or provable) and not case.challenged:
         told = judge.told(asks, judge.hits(asks))
-        return Proposal(asks, Action.CHALLENGE, told, adapts=case.provable)
+        return Proposal(asks, Action.CHALLENGE, told, adapts=provable)
     if case.kind is Traffic.SYN:  # there is one rule a match: take another match
         whole = join({"destination": case.victim, **CONNECTING})
         rate = _of_each(judge, 50.0)
@@ -143,7 +159,6 @@ def _rest(
     if judge.from_where.few:
         rate = _of_each(judge, 10.0)
         return Proposal(whole, Action.LIMIT, judge.told(whole, judge.hits(whole)), rate)
-    rest = _share(left, case.window)
     rate = Rate(pps=passes(case.threshold, case.rate, case.usual, case.answered))
     for match, hit in limits:
         worst = max((harm.hits / harm.samples for harm in hit), default=0.0)

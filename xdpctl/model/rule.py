@@ -17,7 +17,7 @@ from xdpctl.model.match.match import Match
 from xdpctl.model.match.precedence import Key, precedence
 from xdpctl.model.names import check_told
 from xdpctl.model.rate import Rate
-from xdpctl.model.services import DNS, HTTPS
+from xdpctl.model.services import DNS, GAME_START, HTTPS
 
 OPERATOR = "operator"
 BUILTIN = "builtin"  # the origin of the embedded detector's rules
@@ -32,8 +32,8 @@ DNS_ONLY = ((DNS, DNS),)
 QUIC_ONLY = ((HTTPS, HTTPS),)
 _QUERY = payload.parse("@2 00/f8", "")  # DNS: neither a response, nor an update or the like
 _LONG = payload.parse("@0 c0/c0", "")  # QUIC: a packet of a handshake (RFC 9000 section 17.2)
-_A2S = payload.start(b"\xff\xff\xff\xff")  # Valve's server queries, and others
-_ASKS = [payload.start(b"\xff\xff\xff\xff" + kind) for kind in (b"T", b"U", b"V")]
+_A2S = payload.start(GAME_START)
+_ASKS = [payload.start(GAME_START + kind) for kind in (b"T", b"U", b"V")]
 _SPARED = {Spare.ESTABLISHED: "established connections", Spare.KNOWN: "known flows"}
 
 

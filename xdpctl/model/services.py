@@ -12,6 +12,8 @@ from xdpctl.model.match.ranges import Ranges
 DNS, HTTPS = 53, 443
 # RFC 9000 section 14.1: 1,200 bytes of QUIC, behind UDP and the shortest IP header
 QUIC_INITIAL_LEAST = 1228
+# Valve, Server queries: a packet of no connection, as of other games; then a byte says which it is
+GAME_START = b"\xff\xff\xff\xff"
 DNS_QUERY_LEAST = 40  # RFC 1035 section 4.1.1: a header, behind UDP and the shortest IP header
 SERVICES_BELOW = 1024  # all ports below are those of services
 CLIENTS_FROM = 32768  # the source ports of Linux clients begin here

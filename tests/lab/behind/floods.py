@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from tests.lab.behind import game
 from tests.lab.behind.people import PORT
 from tests.lab.behind.places import CLIENTS, NETWORKS, SERVER, Place
 from xdpctl.lab import flood
@@ -18,6 +19,7 @@ PPS = 300_000
 _SOURCES = 4093  # a prime, so that sources and ports go through all combinations
 _SECONDS_MAX = 120.0
 _SYN, _RST, _ACK = 2, 4, 16
+_DONT_FRAGMENT = b"\x40\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ def _frame(name: str, mac: str, to: str) -> bytes:
     if name == "DNS":
         query = question("of-nobody.school.example")
         return flood.udp_frame(mac, to, 53, len(query))[: -len(query)] + query
+    if name == "A2S":
+        frame = bytearray(flood.udp_frame(mac, to, game.PORT, len(game.INFORMATION)))
+        frame[-len(game.INFORMATION) :] = game.INFORMATION
+        frame[20:22] = _DONT_FRAGMENT  # as Linux sends it
+        return bytes(frame)
     if name == "UDP":
         return flood.udp_frame(mac, to, 20_003, 172)
     frame = bytearray(flood.udp_frame(mac, to, 443, 1172))

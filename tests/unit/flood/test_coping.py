@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.detection.made import ATTACKS, packets, people
 from tests.support.watching import World
 from xdpctl.abi.constants import Reason, Traffic
+from xdpctl.abi.sizes import PAYLOAD_BYTES
 from xdpctl.base.net.prefix import parse_prefix
 from xdpctl.datapath.served import Service
 from xdpctl.flood.coping import Coping, services
@@ -29,10 +31,15 @@ KEY = (HOST, Traffic.DNS_QUERY)
 Random = np.random.Generator
 
 
-def asking(port: int, length: int = 70) -> Any:
-    """Requests to a service, each from its own port."""
+def _padded(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data.ljust(PAYLOAD_BYTES, b"\0"), "u1")
+
+
+def asking(port: int, length: int = 70, data: bytes = b"") -> Any:
+    """Requests to a service, each from its own port; `data` is what they begin with."""
 
     def make(random: Random, count: int) -> PacketArray:
+        begins = {"payload_bytes": len(data), "payload": _padded(data)} if data else {}
         return packets(
             count,
             people(random, count),
@@ -41,6 +48,7 @@ def asking(port: int, length: int = 70) -> Any:
             destination_port=port,
             packet_length=length + random.integers(0, 30, count),
             ttl=random.integers(40, 60, count),
+            **begins,
         )
 
     return make
@@ -57,6 +65,7 @@ class Server(World):
     port: int = 53
     over_tcp: bool = False
     reachable: bool = True  # for its clients over TCP, one of which comes each second
+    data: bytes = b""  # what requests begin with
     seen: set[tuple[bytes, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -74,7 +83,7 @@ class Server(World):
     def asked(self, seconds: float, rate: float) -> None:
         for _ in range(round(seconds / 0.02)):
             before = self.leaked
-            self.play(0.02, asking(self.port, 1_250 if self.port == 443 else 70), rate)
+            self.play(0.02, asking(self.port, 1_250 if self.port == 443 else 70, self.data), rate)
             self.count += min(self.answered * (self.leaked - before), 0.02 * self.most)
 
     def _decide(self, packets: PacketArray) -> None:
