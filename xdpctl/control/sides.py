@@ -12,10 +12,12 @@ def bring(datapath: Datapath, sides: Sides) -> bool:
     """Write these sides; return whether anything was different.
 
     If a network has no side any more, nothing is dropped until it is known again whether packets
-    come in for it.
+    come in for it. A fleet's member is no network inside.
     """
-    if datapath.validation.read() is Validation.ENFORCE and uncovered(datapath.sides.held(), sides):
-        datapath.validation.only_count()
+    if datapath.validation.read() is not Validation.NOT:
+        before = datapath.sides.held().items()
+        if uncovered((prefix for prefix, side in before if side != Side.MEMBER), sides):
+            datapath.validation.lost()
     return datapath.sides.bring(sides)
 
 

@@ -11,19 +11,27 @@ from xdpctl.abi.sizes import OUTSIDES_MAX
 
 
 class ValidationWord:
-    """What the program at TC egress does about forged sources; `control` is its record."""
+    """What the program at TC egress does about forged sources; `control` is its record.
+
+    `losses` counts how often a network has lost its side in this process; `fell_back`: forged
+    sources were dropped until one did.
+    """
 
     def __init__(self, control: Any) -> None:
         self._control = control
+        self.losses, self.fell_back = 0, False
 
     def read(self) -> Validation:
         """What it does now; another program may have written anything."""
         held = int(self._control["validating"])
         return Validation(min(held, Validation.ENFORCE))
 
-    def only_count(self) -> None:
-        """Drop nothing."""
-        self._control["validating"] = Validation.MONITOR
+    def lost(self) -> None:
+        """A network has lost its side: drop nothing until it is known whether it is in use."""
+        self.losses += 1
+        if self.read() is Validation.ENFORCE:
+            self.fell_back = True
+            self._control["validating"] = Validation.MONITOR
 
     def set(self, how: Validation, outsides: Sequence[int]) -> None:
         """Change it. What came in by an interface of `outsides` (indexes) is not validated.

@@ -68,8 +68,8 @@ class Attack:
             return f"tries {self.seen} or more ports of {to}, {rate} packets/s: it scans"
         if self.source is None:
             return (
-                f"sends {rate} packets/s of {kind} to {to} from {self.seen} or more addresses of "
-                "which none is in use: they are forged"
+                f"sends {rate} packets/s of {kind} to {to or 'many networks'} from {self.seen} or "
+                "more addresses of which none is in use: they are forged"
             )
         if self.seen:
             to = f"{self.seen} or more addresses{f' of {to}' if to else ''}"

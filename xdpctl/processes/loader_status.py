@@ -85,7 +85,7 @@ class Status:
             self._protect = {**self._before, **protect}
         names = (
             *("state", "mode", "detail", "taken_off", "outside"),
-            *("teaches", "teaches_not", "mac", "indexes"),
+            *("teaches", "teaches_not", "mac", "indexes", "vrf"),
         )
         ports = {
             port.name: {name: getattr(port, name) for name in names}

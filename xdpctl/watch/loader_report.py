@@ -143,6 +143,15 @@ def known_sides(
     return sides.with_in_use(known, in_use)
 
 
+def without_egress(ports: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The interfaces at which no program looks at what goes out, by name, and why."""
+    return {
+        name: port.get("teaches_not") or port.get("detail") or "it is not known why"
+        for name, port in ports.items()
+        if port.get("teaches_not") or (port.get("state") == "failed" and not port.get("teaches"))
+    }
+
+
 class TakenOff:
     """Audits how often the filter was taken off, by the loader's counts; a restart repeats nothing.
 

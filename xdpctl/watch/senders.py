@@ -14,6 +14,7 @@ from xdpctl.datapath.senders import Sender
 from xdpctl.model.effect import Mode
 from xdpctl.model.source_set import SourceSet
 from xdpctl.watch.hourly import HOUR_NS, MOST, Hourly
+from xdpctl.watch.loader_report import without_egress
 
 _SECONDS = 10.0
 _NAMED = 3
@@ -93,14 +94,9 @@ class SenderWatch:
                 'outside interface, and none is outside (interfaces = [{name = "eth0", '
                 'side = "outside"}])'
             ]
-        failed = {
-            name: port.get("teaches_not") or port.get("detail")
-            for name, port in outside.items()
-            if port.get("teaches_not") or (port["state"] == "failed" and not port.get("teaches"))
-        }
         return [
             f"the set {source_set.name} does nothing at {name}: {why}"
-            for name, why in failed.items()
+            for name, why in without_egress(outside).items()
         ]
 
 

@@ -8,6 +8,7 @@ learnt: what they send is let out.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from xdpctl.traffic.packets import PACKET, PacketArray, destination
 from xdpctl.traffic.sampler import Sampler
 from xdpctl.watch import in_use_file
 from xdpctl.watch.hourly import HOUR_NS, MOST, Hourly
+from xdpctl.watch.loader_report import without_egress
 
 _SECONDS = 5.0
 _WINDOW_SECONDS = 10.0
-_LEARNT_MOST = 1_000  # networks
+_LEARNT_MOST = 1_000  # networks that nobody has named
 _LOOKED_AT, _OF_NETWORK = 500, 20  # networks at once, and addresses of each
 _REMEMBERED = 100_000
 _NAMED = 3
@@ -40,6 +42,7 @@ _TROUBLE = "sources of what goes out are not watched"
 _NOT_DROPPED = "forged sources are not dropped"
 _HOW = {"off": Validation.NOT, "monitor": Validation.MONITOR, "enforce": Validation.ENFORCE}
 _Key = tuple[str, int]
+Ports = Mapping[str, Mapping[str, Any]]
 
 
 class ValidationWatch:
@@ -54,7 +57,7 @@ class ValidationWatch:
         controller: Controller,
         sampler: Sampler,
         outside: Outside,
-        ports: Callable[[], Mapping[str, Mapping[str, Any]]],
+        ports: Callable[[], Ports],
         tell: Callable[[News], None],
         path: Path,
     ) -> None:
@@ -63,13 +66,16 @@ class ValidationWatch:
         self._tell, self._path = tell, path
         self._left = self._learn_ns  # of learning
         self._stepped: int | None = None
-        self._enforced = self._unsaved = False
+        word = controller.datapath.validation
+        enforced = word.read() is Validation.ENFORCE or word.fell_back
+        self._enforced = enforced and self._mode is Validation.ENFORCE
+        self._losses, self._unsaved = word.losses, False
         self._looked_at = set[Prefix]()
         self._sides: Mapping[Prefix, Side] = {}
         self._hourly, self._learnt = Hourly[_Key](), Hourly[Prefix]()
         self.against = ""
-        beat = PeriodicTask("validation", _SECONDS, self.step, _TROUBLE)
-        self.start, self.stop = beat.start, beat.stop
+        self._beat = PeriodicTask("validation", _SECONDS, self.step, _TROUBLE)
+        self.start, self.stop = self._beat.start, self._beat.stop
 
     def step(self, _: float = 0.0) -> None:
         """Learn networks in use, decide whether to drop, and note who forges."""
@@ -78,14 +84,13 @@ class ValidationWatch:
             return
         outside = {name: port for name, port in self._ports().items() if port.get("outside")}
         indexes = sorted({index for port in outside.values() for index in port.get("indexes", ())})
-        absent = [name for name, port in outside.items() if not port.get("indexes")]
         learnt = self._learn(self._came(indexes))
-        against = self._reason_against(absent, len(indexes))
-        enforced = self._enforced
-        self._controller.submit(
+        against = self._reason_against(outside, len(indexes))
+        enforces = self._controller.submit(
             lambda draft: self._decide(draft, against, learnt, indexes[:OUTSIDES_MAX])
         ).result()
-        if enforced and not self._enforced:
+        enforced, self._enforced = self._enforced, enforces
+        if enforced and not enforces:
             title = "forged sources are not dropped any more"
             self._tell(News(Kind.TROUBLE, title, title, self.against, level=Severity.WARNING))
         self._note()
@@ -93,12 +98,12 @@ class ValidationWatch:
             in_use_file.write(self._path, self._controller.state.in_use)
             self._unsaved = False
 
-    def _decide(self, draft: Draft, against: str, learnt: bool, indexes: Sequence[int]) -> None:
-        """Set what is done; as an operation, since changes of sides may set it too."""
+    def _decide(self, draft: Draft, against: str, learnt: bool, indexes: Sequence[int]) -> bool:
+        """Set whether to drop, and return it; as an operation, since a change of sides may, too."""
         now, word = draft.now.ns, self._controller.datapath.validation
         enforcing = word.read() is Validation.ENFORCE
-        if against or (self._enforced and not enforcing):
-            self._left = self._learn_ns
+        if against or word.losses != self._losses or (self._enforced and not enforcing):
+            self._left, self._losses = self._learn_ns, word.losses
         elif learnt and self._stepped is not None:
             self._left -= now - self._stepped
         self._stepped = now
@@ -110,19 +115,27 @@ class ValidationWatch:
         self.against = against if self._mode is Validation.ENFORCE else ""
         if self._enforced and not enforces:
             draft.note("xdpctl", "source.validation", "", why=f"{_NOT_DROPPED}: {against}")
-        self._enforced = enforces
+        return enforces
 
-    def _reason_against(self, absent: Sequence[str], indexes: int) -> str:
+    def _reason_against(self, outside: Ports, indexes: int) -> str:
         state = self._controller.state
+        absent = [name for name, port in outside.items() if not port.get("indexes")]
+        routed = [name for name, port in outside.items() if port.get("vrf")]
+        unseen = without_egress(outside)
         asking = self._controller.datapath.flows.asking()
         blind = [name for name, how in asking.items() if how is Asking.ASKS_NOT_ASYMMETRIC]
         if absent:
             return f"the outside interface {absent[0]} is not there"
         if not indexes:
             return "no outside interface is there"
+        for name, why in unseen.items():
+            return f"what goes out by {name} is not looked at: {why}"
+        if routed:
+            vrf = outside[routed[0]]["vrf"]
+            return f"{routed[0]} is in the VRF {vrf}, where nobody knows what came in from outside"
         if indexes > OUTSIDES_MAX:
             return f"there are more than {OUTSIDES_MAX} interfaces outside, or above these"
-        if len(state.in_use) >= _LEARNT_MOST:
+        if len(self._unnamed()) >= _LEARNT_MOST:
             return f"packets come in for {_LEARNT_MOST:,} networks or more that nobody named"
         if blind:
             return f"packets for hosts inside may come in elsewhere than by {blind[0]}"
@@ -142,24 +155,46 @@ class ValidationWatch:
         Returns whether this shows what is in use: there are known flows, and all was looked at.
         """
         state = self._controller.state
-        if state.sides is not self._sides or len(self._looked_at) > _REMEMBERED:
-            self._sides, self._looked_at = state.sides, set()
         if not state.sides:
             return False
+        if state.sides is not self._sides or len(self._looked_at) > _REMEMBERED:
+            self._sides, self._looked_at = state.sides, set()
+            self._forget_named()
         groups = [group for group in by_network(came) if group[0] not in self._looked_at]
         chosen = [groups[at] for at in np.random.default_rng().permutation(len(groups))]
-        covered, addresses = set[Prefix](), set[Prefix]()
+        covered, addresses, missed = set[Prefix](), set[Prefix](), len(groups) > _LOOKED_AT
         for network, packets in chosen[:_LOOKED_AT]:
             if side_of(state.sides, network) is not Side.UNKNOWN:
                 covered.add(network)
-            else:
-                addresses |= {destination(packet) for packet in packets[:_OF_NETWORK]}
+                continue
+            _, places = np.unique(packets["destination"], return_index=True)
+            new = {destination(packets[at]) for at in places.tolist()} - self._looked_at
+            missed |= len(new) > _OF_NETWORK
+            for address in islice(new, _OF_NETWORK):
+                known = side_of(state.sides, address) is not Side.UNKNOWN
+                (covered if known else addresses).add(address)
         news = sorted(in_use(state.sides, addresses) - state.in_use)
-        news = news[: _LEARNT_MOST - len(state.in_use)]
+        news = news[: _LEARNT_MOST - len(self._unnamed())]
         if news:
             self._keep(news)
         self._looked_at |= covered
-        return len(groups) <= _LOOKED_AT and bool((came["flow"] == FlowState.KNOWN).any())
+        return not missed and bool((came["flow"] == FlowState.KNOWN).any())
+
+    def _unnamed(self) -> list[Prefix]:
+        """The networks in use that nobody has named, or that have no side yet."""
+        state = self._controller.state
+        return sorted(
+            each
+            for each in state.in_use
+            if side_of(state.sides, each) in (Side.IN_USE, Side.UNKNOWN)
+        )
+
+    def _forget_named(self) -> None:
+        """Forget the networks that somebody has named since."""
+        state = self._controller.state
+        unnamed = frozenset(self._unnamed())
+        self._unsaved |= unnamed != state.in_use
+        state.in_use = unnamed
 
     def _keep(self, news: Sequence[Prefix]) -> None:
         self._controller.state.in_use |= set(news)
@@ -206,11 +241,14 @@ class ValidationWatch:
         """What is done with packets that hosts inside send from an address; empty if nothing is."""
         if self._mode is Validation.NOT:
             return ""
+        does = "that is dropped" if self._enforced else "that is counted, and goes out"
         match side_of(self._controller.state.sides, source):
             case Side.UNKNOWN:
-                return f"packets that a host inside sends from it count as forged: {self._does()}"
+                if not self._controller.state.sides:
+                    return ""
+                return f"it is in none of your networks: if a host inside sends from it, {does}"
             case Side.IN_USE:
-                return "packets that a host inside sends from it go out, as others come in for it"
+                return "what a host inside sends from it goes out, as packets come in for it"
             case _:
                 return ""
 
@@ -219,11 +257,11 @@ class ValidationWatch:
         warnings = [f"{each}: {does}" for each in recent[:_NAMED]]
         if (more := len(recent) - _NAMED) > 0:
             warnings.append(f"{more} more send with such sources (xdpctl attackers list)")
+        if self._beat.problem:
+            warnings.append(f"{_TROUBLE}: {self._beat.problem}")
         if self.against:
             warnings.append(f"{_NOT_DROPPED}: {self.against}")
-        state = self._controller.state
-        unnamed = sorted(each for each in state.in_use if state.sides.get(each) is Side.IN_USE)
-        if unnamed:
+        if unnamed := self._unnamed():
             names = ", ".join(map(shown, unnamed[:_NAMED]))
             more_of = f" and {len(unnamed) - _NAMED} more" if len(unnamed) > _NAMED else ""
             warnings.append(

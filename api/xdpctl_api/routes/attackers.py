@@ -28,11 +28,12 @@ async def attackers(who: Viewer, ctx: Ctx) -> AttackerList:
 
     With `outside.source_validation`, also who has sent with forged sources in the last hour.
     """
-    now, watch = ctx.controller.clock.read(), ctx.attackers
+    watch, forgers = ctx.attackers, ctx.validation.recent()
+    now = ctx.controller.clock.read()  # after the map: nothing in it is later
     return AttackerList(
         attackers=[attacker_out(each, ctx.names, now.ns, now.unix) for each in watch.recent()],
         limits=[limit_out(each, ctx.names, now.ns) for each in watch.policing.limits()],
-        forgers=[forger_out(each, now.ns) for each in ctx.validation.recent()[:_FORGERS]],
+        forgers=[forger_out(each, now.ns) for each in forgers[:_FORGERS]],
     )
 
 

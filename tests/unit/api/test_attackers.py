@@ -66,8 +66,8 @@ def test_why_says_what_is_done_with_what_an_address_sends(tmp_path: Path) -> Non
             for text in ("10.0.3.7", "10.0.3.8", "45.0.0.7")
         }
         counted = (
-            "packets that a host inside sends from it count as forged: they are let out, and "
-            "counted"
+            "it is in none of your networks: if a host inside sends from it, that is counted, and "
+            "goes out"
         )
         assert said == {"10.0.3.7": [limited], "10.0.3.8": [], "45.0.0.7": [counted]}
 

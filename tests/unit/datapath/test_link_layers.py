@@ -7,7 +7,7 @@ import pytest
 
 from tests.paths import ROOT
 from xdpctl.datapath.loader.link_layers import LinkLayer, layer_of
-from xdpctl.datapath.loader.netlink import Link, unreadable, with_above
+from xdpctl.datapath.loader.netlink import Link, unreadable, vrf_of, with_above
 
 
 def test_the_numbers_are_those_of_the_program() -> None:
@@ -55,9 +55,9 @@ def test_an_interface_of_another_kind_is_told_with_what_to_do() -> None:
     )
 
 
-def _link(index: int, master: int = 0, below: int = 0) -> Link:
+def _link(index: int, master: int = 0, below: int = 0, kind: str = "") -> Link:
     return Link(
-        index, f"eth{index}", True, 1500, "", "", LinkLayer.ETHERNET, None, None, 0, master, below
+        index, f"eth{index}", True, 1500, "", kind, LinkLayer.ETHERNET, None, None, 0, master, below
     )
 
 
@@ -65,10 +65,17 @@ def test_packets_of_an_interface_come_in_by_what_is_above_it_too() -> None:
     bridge, uplink, vlan, on_bridge = (
         _link(9),
         _link(2, master=9),
-        _link(5, below=2),
-        _link(6, 0, 9),
+        _link(5, below=2, kind="vlan"),
+        _link(6, below=9, kind="vlan"),
     )
     present = [uplink, vlan, on_bridge, bridge, _link(3, master=8), _link(8)]
     assert with_above(2, present) == [2, 5, 6, 9]
     assert with_above(3, present) == [3, 8]
     assert with_above(8, present) == [8]
+
+
+def test_what_comes_out_of_a_tunnel_or_a_vrf_did_not_come_in_by_the_interface_below() -> None:
+    uplink, vrf = _link(2, master=9), _link(9, kind="vrf")
+    present = [uplink, vrf, _link(5, below=2, kind="gre"), _link(6, master=9)]
+    assert with_above(2, present) == [2]
+    assert [vrf_of(link, present) for link in (uplink, vrf)] == ["eth9", ""]

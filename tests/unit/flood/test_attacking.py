@@ -250,6 +250,12 @@ def test_forged_sources_are_told_by_the_mac_address() -> None:
     assert "they are forged" in str(attack)
 
 
+def test_forged_sources_to_many_networks_are_told() -> None:
+    forged = tcp(3_000, _SYN, source=spread(500), destination=spread(500), begins=True)
+    (attack,) = found([forged], [])
+    assert "packets/s of syn to many networks from 500 or more addresses" in str(attack)
+
+
 def test_a_host_that_answers_forged_requests_is_told() -> None:
     answers = udp(400, "10.0.0.3", _VICTIM, source_port=11_211, packet_length=1_400)
     requests = udp(400, _VICTIM, "10.0.0.3", destination_port=11_211, packet_length=60)

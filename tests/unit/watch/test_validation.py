@@ -18,6 +18,7 @@ from xdpctl.config.file import parse
 from xdpctl.control.sides import bring
 from xdpctl.datapath.senders import Forger
 from xdpctl.errors import ConfigError
+from xdpctl.lab.waits import eventually
 from xdpctl.model.sides import Outside, with_in_use
 from xdpctl.notify.changes import News
 from xdpctl.traffic.packets import PACKET, PacketArray
@@ -191,6 +192,12 @@ def test_an_outsider_cannot_have_too_many_networks_learnt(watched: Watched) -> N
     notes = watched.noted("source.in_use")
     assert len(notes) == 101
     assert "not noted" in str(notes)
+    watched.sides(OURS | {parse_prefix("45.0.0.0/8"): Side.INSIDE})
+    watched.comes("198.51.100.7")
+    watched.step(5)
+    assert watched.control.state.in_use == set(), "they have a name"
+    assert in_use_file.read(watched.path) == set()
+    assert watched.step(3_600) is Validation.ENFORCE
 
 
 def test_networks_in_use_are_kept_in_a_file(watched: Watched) -> None:
@@ -215,6 +222,16 @@ def test_a_full_disk_is_told_and_the_network_goes_out_and_is_written_later(
     assert watched.control.state.in_use == {parse_prefix("192.0.2.0/24")}
     watched.step(5)
     assert in_use_file.read(watched.path) == watched.control.state.in_use
+
+
+def test_a_step_that_fails_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_use_file, "replace_file", _full)
+    watched.comes("192.0.2.9")
+    watched.watch.start()
+    try:
+        assert eventually(lambda: "are not watched: [Errno 28]" in str(watched.watch.warnings()))
+    finally:
+        watched.watch.stop()
 
 
 def _full(path: Path, data: bytes) -> None:
@@ -243,13 +260,28 @@ def test_a_network_that_was_forgotten_goes_out_and_is_told(
     watched.sides(OURS)
     assert watched.datapath.sides.held()[parse_prefix(network)] == Side.IN_USE
     assert f"packets come in for {network}, so" in watched.watch.warnings()[-1]
-    assert "go out, as others come in for it" in watched.watch.about(parse_prefix(address))
+    assert "goes out, as packets come in for it" in watched.watch.about(parse_prefix(address))
     assert [record["subject"] for record in watched.noted("source.in_use")] == [network]
     watched.step(5)
     assert len(watched.noted("source.in_use")) == 1
     watched.sides(OURS | {parse_prefix(network): Side.INSIDE})
     assert len(watched.watch.warnings()) == 1, "now it has a name"
     assert watched.datapath.sides.held()[parse_prefix(network)] == Side.INSIDE
+
+
+def test_a_busy_address_with_a_side_hides_no_other_one_of_its_network(watched: Watched) -> None:
+    watched.sides(OURS | {parse_prefix("192.0.2.7"): Side.INSIDE})
+    watched.comes(*["192.0.2.7"] * 100, "192.0.2.99")
+    watched.step()
+    assert watched.control.state.in_use == {parse_prefix("192.0.2.99")}
+
+
+def test_time_in_which_not_all_of_a_network_was_looked_at_is_no_learning(watched: Watched) -> None:
+    watched.sides(OURS | {parse_prefix("192.0.2.0/26"): Side.INSIDE})
+    watched.comes(*(f"192.0.2.{n}" for n in range(50)), "198.51.100.7")
+    watched.step()
+    assert watched.step(3_600) is Validation.MONITOR
+    assert watched.step(3_600) is Validation.ENFORCE, "the rest was looked at"
 
 
 def test_beside_a_known_part_of_a_network_only_the_address_is_learnt(watched: Watched) -> None:
@@ -272,6 +304,41 @@ def test_a_network_that_loses_its_side_is_not_cut_off(watched: Watched) -> None:
     assert watched.datapath.validation.read() is Validation.MONITOR
     assert watched.step(5) is Validation.MONITOR
     assert watched.step(3_600) is Validation.ENFORCE
+
+
+def test_a_network_that_loses_its_side_while_it_learns_is_looked_for(watched: Watched) -> None:
+    watched.step()
+    watched.step(3_590)
+    watched.sides({parse_prefix("198.51.100.0/24"): Side.INSIDE})
+    assert watched.step(10) is Validation.MONITOR
+    assert watched.step(3_600) is Validation.ENFORCE
+
+
+def test_a_node_that_leaves_the_fleet_changes_nothing(watched: Watched) -> None:
+    watched.sides(OURS | {parse_prefix("203.0.113.9"): Side.MEMBER})
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    watched.sides(OURS)
+    assert watched.datapath.validation.read() is Validation.ENFORCE
+    assert watched.step(5) is Validation.ENFORCE
+
+
+@pytest.mark.parametrize("when", ["before the restart", "at the restart"])
+def test_a_restart_tells_that_forged_sources_are_not_dropped_any_more(
+    watched: Watched, when: str
+) -> None:
+    watched.step()
+    assert watched.step(3_600) is Validation.ENFORCE
+    if when == "at the restart":  # the sides are brought before it is watched
+        watched.sides({parse_prefix("198.51.100.0/24"): Side.INSIDE})
+    else:
+        watched.ports = PORTS | {"out1": {"outside": True, "indexes": []}}
+    watched.begin(ENFORCE)
+    assert watched.step(5) is Validation.MONITOR
+    assert [news.title for news in watched.told] == ["forged sources are not dropped any more"]
+    assert len(watched.noted("source.validation")) == 1
+    watched.step(5)
+    assert len(watched.told) == 1
 
 
 def test_other_changes_of_sides_go_on_dropping(watched: Watched) -> None:
@@ -303,6 +370,14 @@ def test_it_does_not_drop_where_it_cannot_know(watched: Watched) -> None:
         ({"out0": {"outside": True, "indexes": list(range(1, 17))}}, "more than 15 interfaces"),
         (PORTS | {"out1": {"outside": True, "indexes": []}}, "interface out1 is not there"),
         ({}, "no outside interface is there"),
+        (
+            PORTS | {"out1": {"outside": True, "indexes": [3], "teaches_not": "TC is not there"}},
+            "what goes out by out1 is not looked at: TC is not there",
+        ),
+        (
+            PORTS | {"out1": {"outside": True, "indexes": [3], "vrf": "blue"}},
+            "out1 is in the VRF blue",
+        ),
     ],
 )
 def test_it_does_not_drop_where_outside_is_not_known(

@@ -35,7 +35,8 @@ class AttachedInterface:
 
     `followed` is the kin of the programs that may run behind the filter; None: the interface is not
     shared. `behind` names the one that does; `waits` says which one does not, and why.
-    `indexes`: its own, and those of interfaces above it, by which its packets come in, too.
+    `indexes`: its own, and those of interfaces above it, by which its packets come in, too. `vrf`:
+    the name of the VRF that it belongs to.
     `detached_here`: the filter was taken off by the loader itself.
     """
 
@@ -61,6 +62,7 @@ class AttachedInterface:
     attached: int = 0
     detached_here: bool = False
     mac: str = ""
+    vrf: str = ""
 
     def counted(self) -> int:
         """The packets that the filter has seen here, of all reasons."""

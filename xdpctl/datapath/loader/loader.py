@@ -114,6 +114,7 @@ class Loader:
                 )
                 continue
             port.mac, port.indexes = link.mac, netlink.with_above(link.index, present)
+            port.vrf = netlink.vrf_of(link, present)
             if link.layer is None:
                 port.became("failed", link.xdp_mode, netlink.unreadable(link))
                 continue

@@ -32,6 +32,8 @@ _FLAG_NOEXIST, _FLAG_GENERIC, _FLAG_NATIVE, _FLAG_REPLACE = 1, 2, 4, 16
 # as pyroute2 names enum XDP_ATTACHED_*
 _MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload", "xdpmulti": "several"}
 _FLAG_OF = {"native": _FLAG_NATIVE, "generic": _FLAG_GENERIC}
+# kinds of interfaces whose packets are those of the one below
+_LAYERED = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"}
 _MEANING = {
     errno.EOPNOTSUPP: "its driver has no native XDP",
     errno.ERANGE: "its MTU is too large for its driver's XDP",
@@ -132,12 +134,25 @@ def _below(message: Any, kind: str) -> int:
     return message.get_attr("IFLA_LINK") or 0
 
 
+def vrf_of(link: Link, present: Iterable[Link]) -> str:
+    """The name of the VRF that an interface belongs to; empty if it is in none."""
+    return next((each.name for each in present if each.index == link.master and _is_vrf(each)), "")
+
+
+def _is_vrf(link: Link) -> bool:
+    return link.kind == "vrf"
+
+
 def with_above(index: int, present: Iterable[Link]) -> list[int]:
-    """The index, and those of all interfaces by which its packets may come in further up."""
+    """The index, and those of all interfaces by which its packets may come in further up.
+
+    What comes out of a tunnel was sent by another host, and a VRF has packets of all its members.
+    """
     links, found = list(present), {index}
+    masters = {link.index for link in links if not _is_vrf(link)}
     while True:
-        above = {link.master for link in links if link.index in found and link.master}
-        above |= {link.index for link in links if link.below in found}
+        above = {link.master for link in links if link.index in found and link.master in masters}
+        above |= {link.index for link in links if link.below in found and link.kind in _LAYERED}
         if above <= found:
             return sorted(found)
         found |= above

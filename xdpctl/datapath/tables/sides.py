@@ -19,7 +19,7 @@ from xdpctl.errors import DatapathError
 Sides = Mapping[Prefix, Side]
 MAPS = ("sided4", "sided6")
 TRIES = ("sides4", "sides6")
-_GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/side.bpf.h
+_GOLDEN = 0x9E3779B1  # the multiplier of is_known_ipv6() in bpf/sides.bpf.h
 _HASHED = 32  # bits of an IPv6 address that are hashed to a unit
 
 
