@@ -22,11 +22,14 @@ from xdpctl.model.services import (
     SERVICES,
 )
 from xdpctl.traffic.boxes import BOXES_MAX, FEW, REST, grow
+from xdpctl.traffic.candidates import CHOICES
 from xdpctl.traffic.classify import ESP, GRE
 from xdpctl.traffic.packets import PacketArray, kinds
 from xdpctl.traffic.split import Side, Split, has
 
 _LEAST = 0.15  # share of the packets: a box that takes less fits by chance
+# that a service is seldom asked shows no attack, and a challenge lets its clients in
+_OF_SYNS = tuple(name for name in CHOICES if name != "destination_port")
 _STRICT = MOST_HIT / 2  # share of a kind in the half of normal traffic with which boxes are made
 
 
@@ -110,6 +113,7 @@ def boxes(
     the caller has to judge.
     """
     split = _split(window, kind, normal, usual, given)
+    names = _OF_SYNS if kind is Traffic.SYN else CHOICES
     counts = np.bincount(kinds(split.normal.packets), minlength=len(Traffic))
     matches: list[Match] = []
     left = np.ones(len(window), bool)
@@ -117,7 +121,7 @@ def boxes(
         rest = split.of(left, np.ones(len(split.normal.packets), bool))
         if len(rest.now.packets) < FEW or rest.excess < REST * split.excess:
             break
-        match = grow(rest, given, partial(_is_clean, counts))
+        match = grow(rest, given, partial(_is_clean, counts), names=names)
         if match is None:
             break
         hit = _taken(match, window) & left

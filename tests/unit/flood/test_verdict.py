@@ -54,6 +54,13 @@ def test_most_synthetic_attacks_are_dropped_and_no_kind_loses_over_1_percent() -
         assert outcomes[name].limited >= 0.95
 
 
+def test_syns_are_not_dropped_by_ports_that_are_seldom_asked() -> None:
+    """A service that a box has hardly seen, such as ssh, may be what its people need."""
+    syns = ATTACKS["SYN as all send it"](RANDOM, 300)
+    syns["destination_port"] = RANDOM.integers(1, 65_536, len(syns))
+    assert one(proposals(case(syns, Traffic.SYN), Most.DROP)).action is Action.CHALLENGE
+
+
 def test_a_finding_has_its_evidence_and_its_collateral() -> None:
     found = one(
         proposals(case(ATTACKS["NTP monlist"](RANDOM, 200), Traffic.UDP_SERVICE), Most.DROP)
