@@ -3,7 +3,8 @@
 
 XdpctlError
 ├── ConfigError              the configuration file, a flag, or the command line
-│   └── SettingsError        the settings are wrong: a restart fails until they are edited
+│   ├── SettingsError        the settings are wrong: a restart fails until they are edited
+│   └── SignatureError       a module's file is not signed by one who may
 ├── RuleError          400   the rule is invalid; carries the field
 │   ├── ConflictError  409   contradicts an existing rule
 │   ├── LockoutError   409   would cut off a protected prefix or the caller
@@ -30,6 +31,7 @@ XdpctlError
 │   └── CompactedError       the engine has forgotten the changes that were asked for
 ├── SocketsError             the kernel does not list or close this host's TCP sockets
 ├── CompileError             bcc is missing, or clang rejected the source
+├── ToolError                a program of the host is missing, or does not end
 ├── Refused                  the control plane refused a client's request
 ├── Interrupted              a person interrupted a command
 └── Unreachable              the control plane does not answer a client
@@ -48,6 +50,10 @@ class ConfigError(XdpctlError):
 
 class SettingsError(ConfigError):
     """The settings are wrong: a restart fails again until they are edited."""
+
+
+class SignatureError(ConfigError):
+    """A module's file has no signature of one who may sign it."""
 
 
 class RuleError(XdpctlError):
@@ -164,6 +170,10 @@ class SocketsError(XdpctlError):
 
 class CompileError(XdpctlError):
     """bcc is missing, or clang rejected the source."""
+
+
+class ToolError(XdpctlError):
+    """A program of the host that is needed is missing, or does not end."""
 
 
 class Refused(XdpctlError):

@@ -2,6 +2,7 @@
 """Modules: real C files, through the real loader, in the real program."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +23,8 @@ from xdpctl.datapath.bpf import maps, programs
 from xdpctl.datapath.bpf.pins import Pins
 from xdpctl.datapath.loader.loader import Loader
 from xdpctl.datapath.loader.module_alone import ModuleAlone
-from xdpctl.datapath.loader.module_source import compile_module
+from xdpctl.datapath.loader.module_signature import sign
+from xdpctl.datapath.loader.module_source import Places, compile_module
 from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.errors import CompileError, DatapathError
@@ -110,7 +112,7 @@ class Box:
     def __init__(self, pins: Pins, folder: Path) -> None:
         self.folder, self.pins = folder, pins
         self._hits: list[int] = []
-        self.loader = Loader(pins, filter_for(), modules=folder)
+        self.loader = Loader(pins, filter_for(), modules=Places(folder))
         self.filter = Filter(self.loader)
 
     def begin(self) -> None:
@@ -330,7 +332,7 @@ def test_what_was_not_compiled_before_is_compiled_after_the_start(box: Box) -> N
     assert list(box.folder.parent.glob("modules-game.json"))
     box.write("more", BY_FIRST_BYTE)
     (box.folder.parent / "modules-more.json").unlink()
-    with closing(Loader(box.pins, filter_for(), modules=box.folder)) as again:
+    with closing(Loader(box.pins, filter_for(), modules=Places(box.folder))) as again:
         assert again.modules
         assert set(again.modules._loaded) == {"game"}
         again.modules.look(())
@@ -393,6 +395,49 @@ def test_a_file_that_others_could_write_is_not_read(box: Box) -> None:
     assert {"game", "link"} <= box.problems.keys()
 
 
+def test_only_what_a_signer_signed_is_loaded_and_only_while_he_may(
+    box: Box, tmp_path: Path
+) -> None:
+    """Real files, signed by the real ssh-keygen, through the loader that checks them."""
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    line = "ops@example.org " + key.with_suffix(".pub").read_text()
+    signers.write_text(line)
+    signed = sign(BY_FIRST_BYTE.encode(), "game", key).decode()
+    assert box.loader.modules
+    box.loader.modules.places = Places(box.folder, signers)
+    try:
+        for refused in (BY_FIRST_BYTE, signed.replace("0xbd", "0xbe"), signed + "int other;\n"):
+            box.write("game", refused)
+            assert "sign" in box.problems["game"]
+            assert not box.filter.datapath.modules()
+        box.write("other", signed)
+        assert "under the name other" in box.problems["other"]
+        box.write("game", signed)
+        box.hold(asks("game"))
+        assert "game" not in box.problems
+        assert box.filter.run(frame(b"\xbd")) == "drop"
+        box.write("game", BY_FIRST_BYTE)
+        assert box.filter.run(frame(b"\xbd")) == "pass", "one that is not signed takes its place"
+        box.write("game", signed)
+        signers.chmod(0o666)
+        box.look()
+        assert "signers" in box.problems[""]
+        box.hold(asks("game"))
+        assert box.filter.run(frame(b"\xbd")) == "drop", "nobody said that he may not any more"
+        signers.chmod(0o644)
+        signers.write_text("# " + line)
+        box.look()
+        assert "does not have" in box.problems["game"]
+        assert "" not in box.problems
+        assert box.filter.run(frame(b"\xbd")) == "pass"
+        signers.write_text(line)
+        box.look()
+        assert "game" in box.filter.datapath.modules()
+    finally:
+        box.loader.modules.places = Places(box.folder)
+
+
 def test_numbers_last_over_a_restart_and_there_are_no_more_than_that(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,7 +446,7 @@ def test_numbers_last_over_a_restart_and_there_are_no_more_than_that(
     numbers = box.filter.datapath.modules()
     assert numbers["b"] < numbers["a"]
     box.hold(asks("a"))
-    with closing(Loader(box.pins, filter_for(), modules=box.folder)) as again:
+    with closing(Loader(box.pins, filter_for(), modules=Places(box.folder))) as again:
         assert again.pins.modules() == numbers
         program = again.add_port("test").program_fd
         assert programs.run(program, frame(b"\xbd")).value == 1

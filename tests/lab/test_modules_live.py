@@ -2,13 +2,16 @@
 """`xdpctl module` beside `xdpctl run`, with datagrams between two hosts."""
 
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.lab.serving import running
 from tests.paths import ROOT
 from xdpctl.base.system.children import python
+from xdpctl.cli.app import app
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator
 from xdpctl.lab.namespaces import Host, Lab
@@ -186,3 +189,29 @@ def test_what_is_wrong_is_said_and_changes_nothing(box: Box) -> None:
     assert "no module none" in xdpctl(box, "module", "remove", "none", fails=True)
     assert "no modules" in xdpctl(box, "module", "list")
     assert not list(box.client.pages())
+
+
+def test_a_host_with_signers_takes_signed_files_alone(hosts: tuple[Host, Host]) -> None:
+    box = Box(hosts[0], ["isp0"])
+    key, signers, file = (box.directory / name for name in ("key", "signers", "game.c"))
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    signers.write_text("ops@example.org " + key.with_suffix(".pub").read_text())
+    box.settings = f'[modules]\nsigners = "{signers}"\n'
+    file.write_text(DROPS)
+    add = ("module", "add", file, "--match", MATCH, "--enforce")
+    with running(box):
+        assert "module sign game.c" in xdpctl(box, *add, fails=True)
+        assert "no modules" in xdpctl(box, "module", "list")
+        assert not list(box.client.pages())
+        made = CliRunner().invoke(app, ["module", "sign", str(file), "--key", str(key)])
+        assert made.exit_code == 0, made.output
+        assert "signed by ops@example.org" in xdpctl(box, *add)
+        assert echoed(hosts, b"\xbdx") == b""
+        signers.write_text("")
+
+        def warned() -> bool:
+            said = box.client.call("GET", "/v1/status")["warnings"]
+            return any("modules.signers does not have" in warning for warning in said)
+
+        assert eventually(warned)
+        assert echoed(hosts, b"\xbdx") == b"echo\xbdx"

@@ -2,6 +2,7 @@
 """Commands of modules: programs of one's own that a rule asks about each packet. For root."""
 
 import os
+import stat
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -40,8 +41,8 @@ def _settings(config_file: Path | None, state_dir: Path | None, pin_dir: Path | 
     return config.override(config.load(config_file), state_dir=state_dir, pin_dir=pin_dir)
 
 
-def _read(file: Path) -> tuple[str, str]:
-    """A module's name and text; BadParameter if it cannot be one."""
+def _read(file: Path) -> tuple[str, bytes]:
+    """A module's name and file; BadParameter if it cannot be one."""
     from xdpctl.datapath.loader.module_source import BYTES_MOST, SUFFIX
 
     try:
@@ -49,9 +50,15 @@ def _read(file: Path) -> tuple[str, str]:
             raise typer.BadParameter(f"{file} is not a C file; its name ends in {SUFFIX}")
         if file.stat().st_size > BYTES_MOST:
             raise typer.BadParameter(f"{file} is larger than {BYTES_MOST:,} bytes")
-        return names.check(file.stem, "FILE.c"), file.read_text()
+        return names.check(file.stem, "FILE.c"), file.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _text(body: bytes, file: Path) -> str:
+    """The text that is compiled; BadParameter if it is none."""
+    try:
+        return body.decode()
     except UnicodeDecodeError:
         raise typer.BadParameter(f"{file} is no text in UTF-8") from None
 
@@ -96,11 +103,17 @@ def add(
     Example: xdpctl module add game.c --match "udp dst-port 7777"
     Example: xdpctl module add game.c --match "udp dst-port 7777" --trial 60s
     """
+    from xdpctl.datapath.loader.module_signature import check, read_signers
+
     settings = _settings(config_file, state_dir, pin_dir)
-    name, source = _read(file)
+    name, data = _read(file)
     asked = text.parse(f"{match} module {name}")
+    checked = check(data, name, read_signers(settings.modules.signers))
+    source = _text(checked.body, file)
     took = _measured(source, settings.modules_dir.with_name(f"modules-{name}.json"))
     if not form.for_programs:
+        if checked.signer:
+            output.out.print(f"{name}: signed by {escape(checked.signer)}")
         output.out.print(f"{name}: the kernel takes it; about {took:.0f} ns a packet")
     enforced = enforce or trial is not None
     body: dict[str, Any] = {
@@ -123,7 +136,7 @@ def add(
             "match.module",
             "give --enforce, or try it under another file name first",
         )
-    before = files.install(name, source)
+    before = files.install(name, data)
     try:
         add_rule(client, body, form)
     except BaseException:  # also if the question is not answered, or at Ctrl-C
@@ -212,6 +225,35 @@ def remove(
     output.out.print(f"removed: module {escape(name)} and {rules}")
 
 
+@module.command()
+def sign(
+    file: File,
+    key: Annotated[
+        Path,
+        typer.Option("--key", help="SSH key: a private one, or a public one that ssh-agent has."),
+    ],
+) -> None:
+    """Sign a module's file, for hosts whose modules.signers has your key. Needs no root.
+
+    The signature is the file's last comment. It is for the text, and for the
+    file's name. An earlier signature is replaced.
+
+    Example: xdpctl module sign game.c --key ~/.ssh/id_ed25519
+    """
+    from xdpctl.base.system.owned_folder import replace_file
+    from xdpctl.datapath.loader import module_signature
+
+    name, data = _read(file)
+    _text(data, file)
+    signed = module_signature.sign(data, name, key)
+    mode = stat.S_IMODE(file.stat().st_mode)
+    try:
+        replace_file(file.resolve(), signed, mode)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
+    output.out.print(f"signed: {escape(str(file))}, as module {name}")
+
+
 @module.command("test")
 def ask_about(
     file: File,
@@ -225,10 +267,11 @@ def ask_about(
     """
     from xdpctl.base.net.pcap_reader import Skipped, packets
     from xdpctl.datapath.loader.module_alone import ModuleAlone
+    from xdpctl.datapath.loader.module_signature import body_of
     from xdpctl.datapath.loader.module_source import compile_module
 
     _settings(config_file, None, None)
-    _, source = _read(file)
+    source = _text(body_of(_read(file)[1]), file)
     read = islice(packets(recording, Skipped()), _FRAMES_MOST)
     frames = [packet.frame for packet in read if packet.frame]
     said: Counter[str] = Counter()

@@ -68,6 +68,17 @@ class QuotaSettings(Table, frozen=True):
         return replace(base, **own)
 
 
+class ModuleSettings(Table, frozen=True):
+    """`[modules]`: whose modules run. `signers` is a file of keys, see ssh-keygen(1)."""
+
+    signers: Path | None = None
+
+    def check(self, place: str, problems: Problems) -> None:
+        """Refuse a path that depends on where a process was started."""
+        if self.signers and not self.signers.is_absolute():
+            problems.add(f"{place}.signers must be an absolute path, not {self.signers}")
+
+
 class Settings(Table, frozen=True):
     """All settings; docs/reference/configuration.md describes each."""
 
@@ -100,6 +111,7 @@ class Settings(Table, frozen=True):
     notify: NotifySettings = NotifySettings()
     reporter: Reporter = Reporter()
     names: NamesSettings = field(default_factory=NamesSettings)
+    modules: ModuleSettings = ModuleSettings()
 
     def check(self, place: str, problems: Problems) -> None:
         """Refuse backstops without protected prefixes, or for too many of them."""

@@ -22,6 +22,7 @@ from xdpctl.datapath.loader.filter_program import compile_filter, compile_teache
 from xdpctl.datapath.loader.interface import refuse_foreign
 from xdpctl.datapath.loader.link_layers import LinkLayer
 from xdpctl.datapath.loader.loader import Loader
+from xdpctl.datapath.loader.module_source import Places
 from xdpctl.errors import AttachError, ConfigError, SettingsError, XdpctlError
 from xdpctl.flood.settings import Most
 from xdpctl.processes.children import identity
@@ -184,7 +185,8 @@ def _load(settings: Settings, pins: Pins, group: int) -> Loader:
 
     compiled, teach = compile_for(LinkLayer.ETHERNET)
     ports = settings.fleet.ports if settings.fleet else ()
-    return Loader(pins, compiled, group, teach, flows, ports, compile_for, settings.modules_dir)
+    places = Places(settings.modules_dir, settings.modules.signers)
+    return Loader(pins, compiled, group, teach, flows, ports, compile_for, places)
 
 
 def _add_explain(loader: Loader, settings: Settings) -> None:

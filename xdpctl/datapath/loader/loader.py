@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from xdpctl.abi.constants import Filled
 from xdpctl.datapath.bpf import maps, programs
@@ -24,6 +23,7 @@ from xdpctl.datapath.loader.filter_program import OUTSIDE, PROGRAM
 from xdpctl.datapath.loader.interface import AttachedInterface, attach, find, foreign, mend_sight
 from xdpctl.datapath.loader.interface_programs import InterfacePrograms
 from xdpctl.datapath.loader.layered_programs import CompileFor, LayeredPrograms
+from xdpctl.datapath.loader.module_source import Places
 from xdpctl.datapath.loader.modules import Modules
 from xdpctl.datapath.loader.netlink import AttachRefused, Link, opened
 from xdpctl.datapath.loader.pinned_maps import PinnedMaps
@@ -49,7 +49,7 @@ class Loader:
         flows: FlowSettings | None = None,
         fleet_ports: Iterable[int] = (),
         compile_for: CompileFor | None = None,
-        modules: Path | None = None,
+        modules: Places | None = None,
     ) -> None:
         self._compiled = compiled
         self._group = group
@@ -69,7 +69,7 @@ class Loader:
         if self.succession.earlier is None:
             self.programs.enforce()
         self.modules = (
-            Modules(self.pins, modules, group, self.programs, modules.with_suffix(".json"))
+            Modules(self.pins, modules, group, self.programs, modules.own.with_suffix(".json"))
             if modules
             else None
         )

@@ -44,7 +44,7 @@ class ModuleFiles:
         """Whether there is a module, in the filter or as a file."""
         return bool(self._pinned(name)) or (self.directory / f"{name}{SUFFIX}").exists()
 
-    def install(self, name: str, text: str) -> bytes | None:
+    def install(self, name: str, data: bytes) -> bytes | None:
         """Write a module, and wait until the filter has it; what the file was before.
 
         ConfigError if it cannot be written, DatapathError if the filter does not take it; then the
@@ -56,10 +56,10 @@ class ModuleFiles:
             except FileNotFoundError:
                 before = None
             held = self._pinned(name)
-            if before == text.encode() and held and not self._ended(name):
+            if before == data and held and not self._ended(name):
                 return before
             try:
-                folder.replace(name + SUFFIX, text.encode(), 0o644)
+                folder.replace(name + SUFFIX, data, 0o644)
             except OSError as error:
                 raise ConfigError(f"cannot write {folder.path}: {error.strerror}") from error
         if _wait(lambda: self._pinned(name) not in (0, held)):

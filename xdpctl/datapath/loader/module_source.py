@@ -2,11 +2,15 @@
 """The C file of a module: where it is, and how it is compiled."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.loader.compiler import Compiled, compile_source, fingerprint, load_cached
 from xdpctl.datapath.loader.filter_program import MODULE_PROGRAMS, module_request
+from xdpctl.datapath.loader.module_signature import Checked, check, read_signers
 from xdpctl.errors import CompileError, RuleError
 from xdpctl.model.match import module as names
 
@@ -18,19 +22,52 @@ _OF_FILTER = ("scratches", "stages", "challenges", "challenge_counts", "ticks", 
 _MAY_USE = frozenset((COUNTS, KEPT, *_OF_FILTER, "answered", "memories", "buckets"))
 
 
-def names_in(folder: Owned) -> dict[str, tuple[int, ...]]:
-    """The modules in a folder, with what changes when their files do."""
-    found: dict[str, tuple[int, ...]] = {}
-    for entry in sorted(path.name for path in folder.path.iterdir()):
-        name, dot, rest = entry.partition(".")
-        if dot + rest != SUFFIX:
-            continue
-        try:
-            about = os.stat(entry, dir_fd=folder.fd, follow_symlinks=False)
-            found[names.check(name, "module")] = (about.st_ino, about.st_mtime_ns, about.st_size)
-        except (OSError, RuleError):  # it is gone, or it is none of ours
-            continue
-    return found
+class Places(NamedTuple):
+    """Where modules are: the folder that only root writes, and the file of who may sign them."""
+
+    own: Path
+    signers: Path | None = None  # without one, files need no signature
+
+
+class Sources(NamedTuple):
+    """The files of modules, as they are now."""
+
+    own: Owned
+    signers: bytes | None
+
+    def names(self) -> dict[str, tuple[int, ...]]:
+        """The modules, with what changes when their files do, or who may sign them."""
+        found: dict[str, tuple[int, ...]] = {}
+        for entry in sorted(path.name for path in self.own.path.iterdir()):
+            name, dot, rest = entry.partition(".")
+            if dot + rest != SUFFIX:
+                continue
+            try:
+                about = os.stat(entry, dir_fd=self.own.fd, follow_symlinks=False)
+                found[names.check(name, "module")] = (
+                    about.st_ino,
+                    about.st_mtime_ns,
+                    about.st_size,
+                    hash(self.signers),
+                )
+            except (OSError, RuleError):  # it is gone, or it is none of ours
+                continue
+        return found
+
+    def read(self, name: str) -> Checked:
+        """The text of a module; SignatureError if one of the signers had to sign it.
+
+        OSError or ConfigError if it cannot be read, ToolError if it cannot be checked.
+        """
+        return check(self.own.read(name + SUFFIX, BYTES_MOST), name, self.signers)
+
+
+@contextmanager
+def opened(places: Places) -> Iterator[Sources]:
+    """The modules' files; ConfigError if they, or who may sign them, cannot be read."""
+    signers = read_signers(places.signers)
+    with Owned(places.own) as own:
+        yield Sources(own, signers)
 
 
 def is_cached(text: str, cache: Path | None) -> bool:

@@ -4,6 +4,7 @@
 A module's number is its place behind the stages in each interface's program array. Its counts are
 pinned at a path with number and name, so all versions and processes know it. If a file does not
 compile, the program before stays; without one, its matches take no packet, and traffic passes.
+A file that is not signed by one who may has no program: the one before is taken out.
 """
 
 import logging
@@ -20,7 +21,6 @@ import numpy as np
 from xdpctl.abi.arrays import MODULE_COUNTS
 from xdpctl.abi.constants import Stage
 from xdpctl.abi.sizes import MODULES_MAX
-from xdpctl.base.system.owned_folder import Owned
 from xdpctl.datapath.bpf import maps
 from xdpctl.datapath.bpf.bpffs import share
 from xdpctl.datapath.bpf.maps import Map
@@ -29,17 +29,17 @@ from xdpctl.datapath.bpf.programs import Kin
 from xdpctl.datapath.loader.compiler import Compiled
 from xdpctl.datapath.loader.layered_programs import LayeredPrograms
 from xdpctl.datapath.loader.module_source import (
-    BYTES_MOST,
     COUNTS,
     KEPT,
     PROGRAM,
-    SUFFIX,
+    Places,
+    Sources,
     compile_module,
     is_cached,
-    names_in,
+    opened,
 )
 from xdpctl.datapath.loader.stages import Staged
-from xdpctl.errors import DatapathError, XdpctlError
+from xdpctl.errors import DatapathError, SignatureError, ToolError, XdpctlError
 
 _TOLD_MOST, _AGAIN_SECONDS = 500, 60.0
 log = logging.getLogger("xdpctl.modules")
@@ -77,10 +77,10 @@ def place_of(number: int) -> bytes:
 
 @dataclass(slots=True)
 class Modules:
-    """The modules of one filter, kept as the files in `folder` are."""
+    """The modules of one filter, kept as the files in `places` are."""
 
     pins: Pins
-    folder: Path
+    places: Places
     group: int
     programs: LayeredPrograms
     cache: Path | None = None  # a file beside those of compiled modules
@@ -129,21 +129,23 @@ class Modules:
         try:
             for module in self._loaded.values():
                 self._judge(module, arrays)
-            with Owned(self.folder) as folder:
-                self._follow(folder, arrays, at_start)
+            with opened(self.places) as files:
+                self._follow(files, arrays, at_start)
             self._note("", "")
         except (XdpctlError, OSError) as error:
             self._note("", str(error))
 
-    def _follow(self, folder: Owned, arrays: list[tuple[Staged, Kin | None]], cached: bool) -> None:
+    def _follow(
+        self, files: Sources, arrays: list[tuple[Staged, Kin | None]], cached: bool
+    ) -> None:
         """Bring the filter to the files, as far as that is possible now."""
-        present, now = names_in(folder), time.monotonic()
+        present, now = files.names(), time.monotonic()
         for name in {*self.pins.modules(), *self._loaded, *self._seen} - present.keys():
             self._remove(name, arrays)
         for name, about in present.items():
             if self._seen.get(name) == about and now < self._again.get(name, math.inf):
                 continue
-            if self._take(name, about, folder, arrays, cached):
+            if self._take(name, about, files, arrays, cached):
                 return
 
     def _judge(self, module: Module, arrays: Iterable[tuple[Staged, Kin | None]]) -> None:
@@ -162,7 +164,7 @@ class Modules:
         """Note what is wrong with a module, or with the folder; "" if nothing is."""
         problem = problem[:_TOLD_MOST]
         if problem and self.problems.get(name) != problem:
-            log.error("%s: %s", name or self.folder, problem)
+            log.error("%s: %s", name or self.places.own, problem)
         if problem:
             self.problems[name] = problem
         else:
@@ -177,26 +179,30 @@ class Modules:
         self,
         name: str,
         about: tuple[int, ...],
-        folder: Owned,
+        files: Sources,
         arrays: list[tuple[Staged, Kin | None]],
         cached: bool,
     ) -> bool:
         """Load a file's module in the place of the one before; return whether it was compiled."""
         compiles = False
         try:
-            text = folder.read(name + SUFFIX, BYTES_MOST).decode()
+            body, signer = files.read(name)
+            text = body.decode()
             cache = self.cache and self.cache.with_name(f"modules-{name}.json")
             compiles = not is_cached(text, cache)
             if compiles and cached:
                 return False
             self._seen[name] = about
             self._install(name, compile_module(text, cache), arrays)
+            signed = signer and f", signed by {signer}"
+            log.info("module %s is loaded, as number %d%s", name, self._loaded[name].number, signed)
         except (XdpctlError, OSError, ValueError) as error:
+            if isinstance(error, SignatureError):
+                self._remove(name, arrays)
             self._seen[name] = about
             # what is wrong in the file stays wrong; the kernel may have had no memory
-            self._fail(
-                name, f"it is not loaded: {error}", again=isinstance(error, DatapathError | OSError)
-            )
+            again = isinstance(error, DatapathError | ToolError | OSError)
+            self._fail(name, f"it is not loaded: {error}", again)
         return compiles
 
     def _number(self, name: str) -> int:
@@ -240,7 +246,6 @@ class Modules:
         self._loaded[name] = module
         self._again.pop(name, None)
         self._note(name, "")
-        log.info("module %s is loaded, as number %d", name, module.number)
 
     def _pin(self, module: Module) -> None:
         """Pin the counts, in the place of those of an earlier load: its path is always there."""
