@@ -45,6 +45,7 @@ class Node:
     datapath: FakeDatapath = field(init=False)
     clock: FakeClock = field(init=False)
     policies: list[str] = field(default_factory=list)
+    modules: dict[str, str] = field(default_factory=dict)
     tell: Callable[[News], None] = lambda news: None
     behind_relays: bool = False
     _ends: ExitStack = field(default_factory=ExitStack)
@@ -69,7 +70,12 @@ class Node:
             behind_relays=self.behind_relays,
         )
         self.agent = Agent(
-            settings, self.controller, lambda: ([], ""), self.policies.append, self.tell
+            settings,
+            self.controller,
+            lambda: ([], ""),
+            self.policies.append,
+            self.modules.__setitem__,
+            self.tell,
         )
         self.agent.start()
         self._ends.callback(self.agent.stop)

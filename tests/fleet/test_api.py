@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The API and the dashboard of a node in a fleet, on a fake kernel and a real engine."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from tests.fleet.engines import Etcd
 from tests.support.apiclient import Api, running
 from tests.support.fakes import FakeClock, FakeDatapath, controller
 from xdpctl.config.settings import Settings
+from xdpctl.datapath.loader.module_signature import sign
 from xdpctl.fleet.settings import FleetSettings
 from xdpctl.lab.waits import until
 
@@ -151,6 +153,34 @@ def test_automatic_bypass_and_policy_apply_to_all_nodes(apis: Apis) -> None:
     )
     one.call("PUT", "/v1/fleet/policy", json={"toml": ""})
     until(lambda: two.context.settings.automatic.ttl == 900)
+
+
+def test_a_signed_module_reaches_all_nodes_and_is_removed_from_all(
+    apis: Apis, tmp_path: Path
+) -> None:
+    one, two = pair(apis)
+    key, body = tmp_path / "key", b"MODULE decide(struct view *view) { return PASS; }\n"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    text = sign(body, "game", key).decode()
+    files = [api.context.settings.fleet_modules / "game.c" for api in (one, two)]
+    for path, wrong, field in (
+        ("game", {"text": body.decode()}, "text"),
+        ("Game.c", {"text": text}, "name"),
+        ("game", {"text": "x" * 49_153}, "text"),
+        ("game?scope=local", {"text": text}, "scope"),
+    ):
+        refused = one.call("PUT", f"/v1/fleet/modules/{path}", json=wrong)
+        assert refused.status_code == 400, refused.text
+        assert field in refused.text
+    assert one.call("DELETE", "/v1/fleet/modules/game").status_code == 404
+    done = one.call("PUT", "/v1/fleet/modules/game", json={"text": text}).json()
+    assert done["fleet"]["text"] == "2 of 2"
+    until(files[1].exists)
+    assert [file.read_text() for file in files] == [text, text]
+    three = apis.node("edge3")
+    until((three.context.settings.fleet_modules / "game.c").exists)
+    two.call("DELETE", "/v1/fleet/modules/game")
+    until(lambda: not files[0].exists() and not files[1].exists())
 
 
 def test_a_change_made_on_one_node_can_be_undone_from_another(apis: Apis) -> None:

@@ -2,6 +2,7 @@
 """Modules: real C files, through the real loader, in the real program."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,6 +30,7 @@ from xdpctl.datapath.loader.take_down import take_down
 from xdpctl.datapath.matches.compile import compile_tables
 from xdpctl.errors import CompileError, DatapathError
 from xdpctl.model.match.match import build
+from xdpctl.processes.fleet_modules import FleetModules
 
 CLIENT, SERVER = address("192.0.2.7"), address("198.51.100.9")
 CLIENT6, SERVER6 = address("2001:db8::7"), address("2001:db8:1::9")
@@ -434,6 +436,56 @@ def test_only_what_a_signer_signed_is_loaded_and_only_while_he_may(
         signers.write_text(line)
         box.look()
         assert "game" in box.filter.datapath.modules()
+    finally:
+        box.loader.modules.places = Places(box.folder)
+
+
+def test_what_another_user_wrote_counts_only_if_it_is_signed(box: Box, tmp_path: Path) -> None:
+    """The folder of the control plane, which carries what a fleet shares."""
+    key, signers, fleet = tmp_path / "key", tmp_path / "signers", tmp_path / "fleet"
+    subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key), check=True)
+    signers.write_text("ops@example.org " + key.with_suffix(".pub").read_text())
+    assert box.loader.modules
+    box.loader.modules.places = Places(box.folder, None, fleet)
+    signed = sign(BY_FIRST_BYTE.encode(), "game", key)
+    other = sign(BY_FIRST_BYTE.replace("0xbd", "0xbe").encode(), "game", key)
+    box.look()
+    assert not box.problems
+    FleetModules(fleet).set("game", signed.decode())
+    os.chown(fleet, 65534, 65534)
+    os.chown(fleet / "game.c", 65534, 65534)
+    box.look()
+    assert "set modules.signers" in box.problems["game"]
+    box.loader.modules.places = Places(box.folder, signers, fleet)
+    try:
+        box.look()
+        box.hold(asks("game"))
+        assert not box.problems
+        assert box.filter.run(frame(b"\xbd")) == "drop"
+        (box.folder / "game.c").write_bytes(other)
+        box.look()
+        assert box.filter.run(frame(b"\xbe")) == "drop", "root's own goes first"
+        assert box.filter.run(frame(b"\xbd")) == "pass"
+        (box.folder / "game.c").unlink()
+        FleetModules(fleet).set("game", BY_FIRST_BYTE)
+        box.look()
+        assert "not signed" in box.problems["game"]
+        assert box.filter.run(frame(b"\xbd")) == "pass"
+        (tmp_path / "signed.c").write_bytes(signed)
+        (fleet / "game.c").unlink()
+        (fleet / "game.c").symlink_to(tmp_path / "signed.c")
+        (fleet / "fifo.c").unlink(missing_ok=True)
+        os.mkfifo(fleet / "fifo.c")
+        (fleet / "large.c").write_bytes(bytes(100_000))
+        for number in range(300):
+            (fleet / f"Bad{number}.c").write_bytes(signed)
+        box.look()
+        assert not box.filter.datapath.modules()
+        assert box.problems.keys() <= {"game", "fifo", "large"}
+        shutil.rmtree(fleet)
+        fleet.symlink_to(box.folder.parent)
+        box.look()
+        assert not box.problems
     finally:
         box.loader.modules.places = Places(box.folder)
 

@@ -4,6 +4,7 @@
 import os
 import stat
 from collections import Counter
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,14 @@ from xdpctl.cli.formats import Format, printed
 from xdpctl.cli.rules.add import add as add_rule
 from xdpctl.config import file as config
 from xdpctl.config.settings import Settings
-from xdpctl.errors import ConfigError, ConflictError, DatapathError, NotFoundError, XdpctlError
+from xdpctl.errors import (
+    ConfigError,
+    ConflictError,
+    DatapathError,
+    NotFoundError,
+    Refused,
+    XdpctlError,
+)
 from xdpctl.model.effect import Spare
 from xdpctl.model.match import module as names
 from xdpctl.model.match import text
@@ -208,21 +216,32 @@ def remove(
     state_dir: options.StateDir = None,
     pin_dir: options.PinDir = None,
 ) -> None:
-    """Remove a module and the rules that ask it.
+    """Remove a module and the rules that ask it, in a fleet from all nodes.
 
     Example: xdpctl module remove game
     """
     settings = _settings(config_file, state_dir, pin_dir)
     files = _files(settings)
-    if not files.has(names.check(name, "NAME")):
+    client, here = options.client(context), files.has(names.check(name, "NAME"))
+    if not _unshare(client, name) and not here:
         raise NotFoundError(f"there is no module {name}; see xdpctl module list")
-    client = options.client(context)
     asking = _asking(client, name)
     for rule in asking:
         client.call("DELETE", f"/v1/rules/{rule['id']}")
     files.put_back(name, None)
     rules = output.plural(len(asking), "rule", "rules")
     output.out.print(f"removed: module {escape(name)} and {rules}")
+
+
+def _unshare(client: "Client", name: str) -> bool:
+    """Remove a module from the nodes of a fleet; False if no fleet shares it."""
+    try:
+        client.call("DELETE", f"/v1/fleet/modules/{name}")
+    except Refused as error:
+        if error.problem.get("status") == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 @module.command()
@@ -252,6 +271,22 @@ def sign(
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
     output.out.print(f"signed: {escape(str(file))}, as module {name}")
+
+
+@module.command()
+def share(context: typer.Context, file: File, form: options.Output = Format.TABLE) -> None:
+    """Give a signed module to all nodes of the fleet; rules may ask it then.
+
+    A node loads it if its modules.signers has the key. "xdpctl module remove" on
+    one node removes it from all.
+
+    Example: xdpctl module share game.c
+    """
+    name, data = _read(file)
+    body = {"text": _text(data, file)}
+    done = options.client(context).call("PUT", f"/v1/fleet/modules/{name}", json=body)
+    if not printed(done, form):
+        output.out.print(f"shared: module {name}, with {escape(done['fleet']['text'])} nodes")
 
 
 @module.command("test")

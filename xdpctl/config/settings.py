@@ -187,7 +187,7 @@ class Settings(Table, frozen=True):
 
     @property
     def control_dir(self) -> Path:
-        """The control plane's own folder; the loader neither reads nor writes there."""
+        """The control plane's own folder; the loader reads `fleet_modules` there, and no more."""
         return self.state_dir / CONTROL_FOLDER
 
     @property
@@ -239,6 +239,11 @@ class Settings(Table, frozen=True):
     def fleet_policy(self) -> Path:
         """The file of the fleet's policy, which replaces `[automatic]`."""
         return self.control_dir / "fleet-policy.toml"
+
+    @property
+    def fleet_modules(self) -> Path:
+        """The folder of the modules that the fleet shares, which the loader reads."""
+        return self.control_dir / "modules"
 
     @property
     def joining(self) -> Path:

@@ -34,6 +34,7 @@ class Special(StrEnum):
 
     BYPASS = "bypass"
     POLICY = "policy"
+    MODULES = "modules"
 
 
 POLICY = f"{Special.POLICY}/automatic"  # the key of the policy of the fleet

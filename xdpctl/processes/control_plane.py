@@ -37,6 +37,7 @@ from xdpctl.notify.changes import refusals
 from xdpctl.notify.dispatcher import Dispatcher
 from xdpctl.processes.detector.learnt import LearntFile
 from xdpctl.processes.fleet_link import FleetPolicy, agent_of
+from xdpctl.processes.fleet_modules import FleetModules
 from xdpctl.processes.health import Health
 from xdpctl.processes.parts import Parts
 from xdpctl.processes.pools import Pools
@@ -177,8 +178,16 @@ class ControlPlane:
             reporting = Reporting(controller, settings.reporter, self.files, self.ours, tell)
             self.reporting = add(reporting)
         policy = FleetPolicy(self.config, settings.fleet_policy, self._use_automatic)
+        self.fleet_modules = FleetModules(settings.fleet_modules)
         self.fleet = agent_of(
-            settings, controller, self.refresher, self._health, self._wellbeing, policy, tell
+            settings,
+            controller,
+            self.refresher,
+            self._health,
+            self._wellbeing,
+            policy,
+            self.fleet_modules,
+            tell,
         )
         self.fleet_policy = policy
         if self.fleet:

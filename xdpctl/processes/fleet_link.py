@@ -17,6 +17,7 @@ from xdpctl.lists.refresher import Refresher
 from xdpctl.mitigation.settings import AutomaticSettings
 from xdpctl.model.shared import Canary, Scope
 from xdpctl.notify.changes import News
+from xdpctl.processes.fleet_modules import FleetModules
 
 if TYPE_CHECKING:
     from xdpctl.fleet.agent.agent import Agent
@@ -69,6 +70,7 @@ def agent_of(
     health: "HowItIs",
     how: "Callable[[], Wellbeing]",
     policy: FleetPolicy,
+    modules: FleetModules,
     tell: Callable[[News], None],
 ) -> "Agent | None":
     """The agent of this node's fleet; None without one. SettingsError without the extra `fleet`."""
@@ -83,7 +85,16 @@ def agent_of(
                 f"this host is a {what} of a fleet, without a filter: stop xdpctl; its {goes_on} "
                 "goes on"
             )
-    agent = Agent(settings.fleet, controller, health, policy.set, tell, how, lambda: policy.text)
+    agent = Agent(
+        settings.fleet,
+        controller,
+        health,
+        policy.set,
+        modules.set,
+        tell,
+        how,
+        lambda: policy.text,
+    )
     refresher.may_fetch = agent.may_fetch
     policy.load()
     return agent

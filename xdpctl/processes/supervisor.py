@@ -185,7 +185,7 @@ def _load(settings: Settings, pins: Pins, group: int) -> Loader:
 
     compiled, teach = compile_for(LinkLayer.ETHERNET)
     ports = settings.fleet.ports if settings.fleet else ()
-    places = Places(settings.modules_dir, settings.modules.signers)
+    places = Places(settings.modules_dir, settings.modules.signers, settings.fleet_modules)
     return Loader(pins, compiled, group, teach, flows, ports, compile_for, places)
 
 

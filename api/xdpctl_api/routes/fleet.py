@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from xdpctl.control.operations.undo import Undone
 from xdpctl.control.state.draft import Draft
+from xdpctl.datapath.loader.module_signature import body_of
 from xdpctl.errors import (
     AccessError,
     ConfigError,
@@ -16,9 +17,11 @@ from xdpctl.errors import (
     NotFoundError,
     RuleError,
 )
-from xdpctl.fleet.intent import POLICY
+from xdpctl.fleet.intent import POLICY, Special
 from xdpctl.fleet.node import Seen
 from xdpctl.mitigation.undo import undo_change
+from xdpctl.model.identity import Caller
+from xdpctl.model.match import module as names
 from xdpctl.model.shared import Canary
 from xdpctl.processes.control_plane import ControlPlane
 from xdpctl.processes.fleet_link import required
@@ -33,6 +36,8 @@ from xdpctl_api.shapes.fleet import (
     FleetChangeOut,
     FleetHistoryOut,
     FleetOut,
+    ModuleIn,
+    ModuleOut,
     NodeOut,
     PartOut,
     PolicyIn,
@@ -238,3 +243,33 @@ async def set_fleet_policy(body: PolicyIn, who: Unbound, ctx: Ctx, states: State
     data = json.dumps(body.toml).encode() if body.toml else None
     where = await asyncio.to_thread(agent.state_and_wait, POLICY, who.name, data)
     return PolicyOut(toml=ctx.fleet_policy.text, fleet=where_out(where))
+
+
+@router.put("/modules/{name}", responses=refusals(NotFoundError, ConfigError, RuleError, *CHANGE))
+async def share_module(
+    name: str, body: ModuleIn, who: Admin, ctx: Ctx, states: States
+) -> ModuleOut:
+    """Give a signed module to all nodes. Each loads it if one of its own signers has signed it."""
+    required(ctx.fleet)
+    if body_of(body.text.encode()) == body.text.encode():
+        fix = f"sign it: xdpctl module sign {names.check(name, 'name')}.c --key FILE"
+        raise RuleError("a module that a fleet shares is signed", "text", fix)
+    return await _share(ctx, states, who, name, body.text)
+
+
+@router.delete("/modules/{name}", responses=refusals(NotFoundError, ConfigError, *CHANGE))
+async def unshare_module(name: str, who: Admin, ctx: Ctx, states: States) -> ModuleOut:
+    """Remove a module that the fleet shares from all nodes. The rules that ask it take nothing."""
+    required(ctx.fleet)
+    ctx.fleet_modules.require(name)
+    return await _share(ctx, states, who, name, "")
+
+
+async def _share(ctx: ControlPlane, states: States, who: Caller, name: str, text: str) -> ModuleOut:
+    """Write a module here, and state it for all nodes; "" removes it."""
+    if states.scope != "":
+        raise RuleError("a fleet shares a module with all nodes", "scope", "leave it out")
+    await asyncio.to_thread(ctx.fleet_modules.set, name, text)
+    key, data = f"{Special.MODULES}/{name}", json.dumps(text).encode() if text else None
+    where = await asyncio.to_thread(required(ctx.fleet).state_and_wait, key, who.name, data)
+    return ModuleOut(name=name, fleet=where_out(where))

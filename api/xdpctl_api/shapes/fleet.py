@@ -148,6 +148,19 @@ class PolicyOut(BaseModel):
     fleet: WhereOut | None = Field(default=None, exclude_if=absent)
 
 
+class ModuleIn(Strict):
+    """A module: its C file, with the signature."""
+
+    text: str = Field(min_length=1, max_length=48 << 10)
+
+
+class ModuleOut(BaseModel):
+    """A module that the fleet shares, or shared."""
+
+    name: str
+    fleet: WhereOut
+
+
 class PartOut(BaseModel):
     """A node's part of a story."""
 

@@ -126,9 +126,12 @@ def rewrite_file(path: Path | str, data: bytes, owner: int, folder: int | None =
             file.write(data)
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """Read a regular file of at most `most` bytes, whoever owns it; OSError otherwise."""
-    with os.fdopen(os.open(path, _READ), "rb") as file:
+def read_file(path: Path | str, most: int, folder: int | None = None) -> bytes:
+    """Read a regular file of at most `most` bytes, whoever owns it; OSError otherwise.
+
+    A link in the last part of the path is not followed. `folder` is open: the path begins there.
+    """
+    with os.fdopen(os.open(path, _READ, dir_fd=folder), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         data = file.read(most + 1)

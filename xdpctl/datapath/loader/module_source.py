@@ -3,19 +3,21 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from xdpctl.base.system.owned_folder import Owned
+from xdpctl.base.system.owned_folder import Owned, read_file
 from xdpctl.datapath.loader.compiler import Compiled, compile_source, fingerprint, load_cached
 from xdpctl.datapath.loader.filter_program import MODULE_PROGRAMS, module_request
 from xdpctl.datapath.loader.module_signature import Checked, check, read_signers
-from xdpctl.errors import CompileError, RuleError
+from xdpctl.errors import CompileError, RuleError, SignatureError
 from xdpctl.model.match import module as names
 
 SUFFIX = ".c"
 BYTES_MOST = 64 << 10  # of a file
+_ENTRIES_MOST = 256  # of a folder that are looked at
 PROGRAM, ALONE, WITHOUT = MODULE_PROGRAMS
 COUNTS, KEPT = "module_counts", "kept"  # the maps that a module has for itself
 _OF_FILTER = ("scratches", "stages", "challenges", "challenge_counts", "ticks", "controls")
@@ -23,51 +25,75 @@ _MAY_USE = frozenset((COUNTS, KEPT, *_OF_FILTER, "answered", "memories", "bucket
 
 
 class Places(NamedTuple):
-    """Where modules are: the folder that only root writes, and the file of who may sign them."""
+    """Where modules are, and the file of who may sign them.
+
+    Only root writes `own`. Another user writes `fleet`: what is there counts only if it is signed.
+    """
 
     own: Path
-    signers: Path | None = None  # without one, files need no signature
+    signers: Path | None = None  # without one, files of `own` need no signature
+    fleet: Path | None = None
 
 
 class Sources(NamedTuple):
     """The files of modules, as they are now."""
 
     own: Owned
+    fleet: int | None  # the descriptor of that folder, if there is one
     signers: bytes | None
 
     def names(self) -> dict[str, tuple[int, ...]]:
         """The modules, with what changes when their files do, or who may sign them."""
-        found: dict[str, tuple[int, ...]] = {}
-        for entry in sorted(path.name for path in self.own.path.iterdir()):
-            name, dot, rest = entry.partition(".")
-            if dot + rest != SUFFIX:
-                continue
-            try:
-                about = os.stat(entry, dir_fd=self.own.fd, follow_symlinks=False)
-                found[names.check(name, "module")] = (
-                    about.st_ino,
-                    about.st_mtime_ns,
-                    about.st_size,
-                    hash(self.signers),
-                )
-            except (OSError, RuleError):  # it is gone, or it is none of ours
-                continue
-        return found
+        found = {} if self.fleet is None else _names_in(self.fleet)
+        found |= _names_in(self.own.fd)
+        return {name: (*about, hash(self.signers)) for name, about in found.items()}
 
     def read(self, name: str) -> Checked:
         """The text of a module; SignatureError if one of the signers had to sign it.
 
         OSError or ConfigError if it cannot be read, ToolError if it cannot be checked.
         """
-        return check(self.own.read(name + SUFFIX, BYTES_MOST), name, self.signers)
+        try:
+            return check(self.own.read(name + SUFFIX, BYTES_MOST), name, self.signers)
+        except FileNotFoundError:
+            if self.fleet is None:
+                raise
+        if self.signers is None:
+            raise SignatureError("the fleet shares it; to load it here, set modules.signers")
+        return check(read_file(name + SUFFIX, BYTES_MOST, self.fleet), name, self.signers)
+
+
+def _names_in(folder: int) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    with os.scandir(folder) as entries:
+        for entry in sorted(islice((entry.name for entry in entries), _ENTRIES_MOST)):
+            name, dot, rest = entry.partition(".")
+            if dot + rest != SUFFIX:
+                continue
+            try:
+                about = os.stat(entry, dir_fd=folder, follow_symlinks=False)
+                found[names.check(name, "module")] = (
+                    about.st_ino,
+                    about.st_mtime_ns,
+                    about.st_size,
+                )
+            except (OSError, RuleError):  # it is gone, or it is none of ours
+                continue
+    return found
 
 
 @contextmanager
 def opened(places: Places) -> Iterator[Sources]:
     """The modules' files; ConfigError if they, or who may sign them, cannot be read."""
     signers = read_signers(places.signers)
-    with Owned(places.own) as own:
-        yield Sources(own, signers)
+    with ExitStack() as open_now:
+        own = open_now.enter_context(Owned(places.own))
+        fleet = None
+        if places.fleet:
+            with suppress(OSError):  # the other user has none yet, or no folder
+                fleet = os.open(places.fleet, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                open_now.callback(os.close, fleet)
+        yield Sources(own, fleet, signers)
 
 
 def is_cached(text: str, cache: Path | None) -> bool:

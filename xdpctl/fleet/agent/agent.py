@@ -48,7 +48,8 @@ class Agent:
     """Connects a controller with its fleet from `start` to `stop`.
 
     `health` returns the problems of this node and its condition in one word; `set_policy` applies
-    a policy, and `policy` is the one in force; `tell` notifies people; `how` says how this node is.
+    a policy, and `policy` is the one in force; `set_module` takes a module over; `tell` notifies
+    people; `how` says how this node is.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Agent:
         controller: Controller,
         health: HowItIs,
         set_policy: Callable[[str], None],
+        set_module: Callable[[str, str], None],
         tell: Callable[[News], None] = lambda news: None,
         how: Callable[[], Wellbeing] = lambda: Wellbeing("unclear", "", {}, False),
         policy: Callable[[], str] = str,
@@ -69,7 +71,7 @@ class Agent:
         if position := controller.state.followed.get(POSITION):
             engine.fleet, engine.epoch = position.fleet, position.epoch
         self.member = Member(settings, controller, engine, states=self._credentials.states())
-        self.specials = Specials(controller, set_policy)
+        self.specials = Specials(controller, set_policy, set_module)
         self.rollouts = Rollouts(self.member, how, set_policy, policy, tell)
         self.detected = Detected(self.member)
         ended = partial(self.detected.note, ended=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Intents that are no records of a node's store: the bypass, and the policy of the fleet."""
+"""Intents that are no records of a node's store: bypass, policy and modules of the fleet."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,21 +17,32 @@ _text = msgspec.json.Decoder(str)
 
 
 class Specials:
-    """Applies special intents on this node. `set_policy` takes a policy as TOML, "" for none."""
+    """Applies special intents on this node.
 
-    def __init__(self, controller: Controller, set_policy: Callable[[str], None]) -> None:
+    `set_policy` takes a policy as TOML, `set_module` a name and a signed text; "" for none.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        set_policy: Callable[[str], None],
+        set_module: Callable[[str, str], None],
+    ) -> None:
         self._controller, self._set_policy = controller, set_policy
+        self._set_module = set_module
         self.problems: dict[str, str] = {}
 
     def take(self, batch: Iterable[Incoming]) -> None:
         """Apply each; what cannot be applied is kept in `problems`."""
         for incoming in batch:
-            kind, _ = kind_named(incoming.key)
+            kind, name = kind_named(incoming.key)
             try:
                 if kind == Special.BYPASS:
                     self._bypass(incoming)
-                else:
+                elif kind == Special.POLICY:
                     self._policy(incoming)
+                else:
+                    self._set_module(name, _text_of(incoming))
                 self.problems.pop(incoming.key, None)
             except (msgspec.DecodeError, XdpctlError) as error:
                 self.problems[incoming.key] = str(error)
@@ -47,6 +58,13 @@ class Specials:
         intent = incoming.intent
         assert intent is not None  # noqa: S101  # the agent passes no others
         try:
-            self._set_policy("" if intent.removed else _text.decode(bytes(intent.data)))
+            self._set_policy(_text_of(incoming))
         except ConfigError as error:
             raise ConfigError(f"policy of {intent.by} on {intent.node}: {error}") from error
+
+
+def _text_of(incoming: Incoming) -> str:
+    """The text that was stated; "" if it was removed."""
+    intent = incoming.intent
+    assert intent is not None  # noqa: S101  # the agent passes no others
+    return "" if intent.removed else _text.decode(bytes(intent.data))
