@@ -490,6 +490,25 @@ def test_what_another_user_wrote_counts_only_if_it_is_signed(box: Box, tmp_path:
         box.loader.modules.places = Places(box.folder)
 
 
+def test_many_files_of_another_user_do_not_hold_up_roots_own(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = tmp_path / "fleet"
+    for name in ("a", "b", "c"):
+        FleetModules(fleet).set(name, BY_FIRST_BYTE)
+    (box.folder / "own.c").write_text(BY_FIRST_BYTE)
+    assert box.loader.modules
+    box.loader.modules.places = Places(box.folder, None, fleet)
+    monkeypatch.setattr("xdpctl.datapath.loader.modules._LOOK_SECONDS", 0.0)
+    try:
+        for refused in ([], ["a"], ["a", "b"], ["a", "b", "c"]):
+            box.look()
+            assert set(box.filter.datapath.modules()) == {"own"}
+            assert sorted(box.problems) == refused, "a look that takes long leaves the others"
+    finally:
+        box.loader.modules.places = Places(box.folder)
+
+
 def test_numbers_last_over_a_restart_and_there_are_no_more_than_that(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -259,17 +259,21 @@ async def share_module(
 
 @router.delete("/modules/{name}", responses=refusals(NotFoundError, ConfigError, *CHANGE))
 async def unshare_module(name: str, who: Admin, ctx: Ctx, states: States) -> ModuleOut:
-    """Remove a module that the fleet shares from all nodes. The rules that ask it take nothing."""
-    required(ctx.fleet)
+    """Remove a module that the fleet shares from all nodes. The rules that ask it take nothing.
+
+    A node that has left its fleet removes it from itself alone.
+    """
     ctx.fleet_modules.require(name)
     return await _share(ctx, states, who, name, "")
 
 
 async def _share(ctx: ControlPlane, states: States, who: Caller, name: str, text: str) -> ModuleOut:
-    """Write a module here, and state it for all nodes; "" removes it."""
+    """Write a module here, and state it for all nodes of a fleet; "" removes it."""
     if states.scope != "":
         raise RuleError("a fleet shares a module with all nodes", "scope", "leave it out")
     await asyncio.to_thread(ctx.fleet_modules.set, name, text)
+    if ctx.fleet is None:
+        return ModuleOut(name=name)
     key, data = f"{Special.MODULES}/{name}", json.dumps(text).encode() if text else None
-    where = await asyncio.to_thread(required(ctx.fleet).state_and_wait, key, who.name, data)
+    where = await asyncio.to_thread(ctx.fleet.state_and_wait, key, who.name, data)
     return ModuleOut(name=name, fleet=where_out(where))

@@ -158,7 +158,7 @@ class ModuleOut(BaseModel):
     """A module that the fleet shares, or shared."""
 
     name: str
-    fleet: WhereOut
+    fleet: WhereOut | None = Field(default=None, exclude_if=absent)
 
 
 class PartOut(BaseModel):

@@ -269,3 +269,14 @@ def test_explain_includes_the_rule_that_decides(api: Api, reason: Reason) -> Non
     api.datapath.explanation = Explanation(reason, (slot,))
     found = get(api, "/v1/explain?source=203.0.113.7")
     assert (found["reason"], found["rule"]["id"]) == (reason.name.lower(), "203.0.113.7_32")
+
+
+def test_a_node_that_left_its_fleet_removes_a_module_that_it_shared(api: Api) -> None:
+    modules = api.context.fleet_modules
+    (api.context.settings.control_dir).mkdir(exist_ok=True)
+    modules.set("game", "signed")
+    refused = api.call("PUT", "/v1/fleet/modules/game", json={"text": "signed"})
+    assert refused.status_code == 404, "it has no fleet"
+    assert api.call("DELETE", "/v1/fleet/modules/game").json() == {"name": "game"}
+    assert not modules.names()
+    assert api.call("DELETE", "/v1/fleet/modules/game").status_code == 404

@@ -123,6 +123,17 @@ def test_without_ssh_keygen_the_fix_is_told(keys: Path, monkeypatch: pytest.Monk
         check(signed, "game", allowed(keys, "one"))
 
 
+def test_ssh_keygen_that_the_kernel_ends_has_not_refused_a_signature(
+    keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = sign(BODY, "game", keys / "one")
+    (tmp_path / "ssh-keygen").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "ssh-keygen").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="signal 9"):
+        check(signed, "game", allowed(keys, "one"))
+
+
 def test_signers_that_others_could_write_are_not_read(keys: Path) -> None:
     file = keys / "signers"
     file.write_bytes(allowed(keys, "one"))

@@ -129,7 +129,7 @@ def _ask(
     words: tuple[str, ...], data: bytes, passed: tuple[int, ...]
 ) -> "subprocess.CompletedProcess[bytes]":
     try:
-        return subprocess.run(  # noqa: S603  # no shell; signers are names from root's file
+        done = subprocess.run(  # noqa: S603  # no shell; signers are names from root's file
             (_keygen(), "-Y", *words),
             input=data,
             capture_output=True,
@@ -140,3 +140,6 @@ def _ask(
         )
     except subprocess.TimeoutExpired:
         raise ToolError(f"ssh-keygen did not end within {_SECONDS:.0f} s") from None
+    if done.returncode < 0:  # it has not said that the signature is wrong
+        raise ToolError(f"ssh-keygen was ended by signal {-done.returncode}")
+    return done

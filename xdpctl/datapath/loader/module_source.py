@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The C file of a module: where it is, and how it is compiled."""
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -43,9 +44,10 @@ class Sources(NamedTuple):
     signers: bytes | None
 
     def names(self) -> dict[str, tuple[int, ...]]:
-        """The modules, with what changes when their files do, or who may sign them."""
-        found = {} if self.fleet is None else _names_in(self.fleet)
-        found |= _names_in(self.own.fd)
+        """The modules, root's first, with what changes when their files or the signers do."""
+        found = _names_in(self.own.fd)
+        for name, about in _names_in(self.fleet).items() if self.fleet is not None else ():
+            found.setdefault(name, about)
         return {name: (*about, hash(self.signers)) for name, about in found.items()}
 
     def read(self, name: str) -> Checked:
@@ -77,23 +79,31 @@ def _names_in(folder: int) -> dict[str, tuple[int, ...]]:
                     about.st_mtime_ns,
                     about.st_size,
                 )
-            except (OSError, RuleError):  # it is gone, or it is none of ours
+            except (FileNotFoundError, RuleError):  # it is gone, or it is none of ours
                 continue
     return found
 
 
 @contextmanager
 def opened(places: Places) -> Iterator[Sources]:
-    """The modules' files; ConfigError if they, or who may sign them, cannot be read."""
+    """The modules' files; ConfigError or OSError if they, or who may sign them, cannot be read."""
     signers = read_signers(places.signers)
     with ExitStack() as open_now:
         own = open_now.enter_context(Owned(places.own))
-        fleet = None
-        if places.fleet:
-            with suppress(OSError):  # the other user has none yet, or no folder
-                fleet = os.open(places.fleet, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-                open_now.callback(os.close, fleet)
+        fleet = _open_fleet(places.fleet) if places.fleet else None
+        if fleet is not None:
+            open_now.callback(os.close, fleet)
         yield Sources(own, fleet, signers)
+
+
+def _open_fleet(path: Path) -> int | None:
+    """The descriptor of the other user's folder; None if that is none. OSError at other faults."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
 
 
 def is_cached(text: str, cache: Path | None) -> bool:

@@ -42,6 +42,7 @@ from xdpctl.datapath.loader.stages import Staged
 from xdpctl.errors import DatapathError, SignatureError, ToolError, XdpctlError
 
 _TOLD_MOST, _AGAIN_SECONDS = 500, 60.0
+_LOOK_SECONDS = 1.0  # after which a look leaves the other files to the next one
 log = logging.getLogger("xdpctl.modules")
 
 
@@ -145,7 +146,8 @@ class Modules:
         for name, about in present.items():
             if self._seen.get(name) == about and now < self._again.get(name, math.inf):
                 continue
-            if self._take(name, about, files, arrays, cached):
+            compiled = self._take(name, about, files, arrays, cached)
+            if compiled or time.monotonic() > now + _LOOK_SECONDS:
                 return
 
     def _judge(self, module: Module, arrays: Iterable[tuple[Staged, Kin | None]]) -> None:
