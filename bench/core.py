@@ -22,9 +22,15 @@ def flood(generator: Generator, packets: int, cpu: int) -> float:
     namespace, and the thread stays on `cpu`.
     """
     os.sched_setaffinity(0, {cpu})
-    fd, frame = generator.flood_fd, generator.frame
+    fd, frame = generator.redirect_fd, generator.frame
     start = time.thread_time() + _ksoftirqd_seconds(cpu)
-    programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
+    try:
+        programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=_BATCH)
+    except PermissionError as error:
+        raise BenchError(
+            "this kernel refuses the live frames of BPF_PROG_TEST_RUN, which the parts veth and "
+            "bridge need; --part measures others"
+        ) from error
     return time.thread_time() + _ksoftirqd_seconds(cpu) - start
 
 

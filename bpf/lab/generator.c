@@ -4,8 +4,9 @@
  *
  * `flood` and `walk` are run by BPF_PROG_TEST_RUN on an untagged frame: IPv4 without options, or
  * IPv6 without extension headers. They insert the next source address of a list and update the
- * checksums. `flood` sends the frame from an interface (live-frames mode); `walk` tail-calls the
- * program under test.
+ * checksums. `flood`, a program at TC, sends a copy of the frame from an interface. `redirect` does
+ * so at XDP, with less CPU time, but needs the live-frames mode, which kernels may refuse. `walk`
+ * tail-calls the program under test.
  */
 #include "parse.h"
 
@@ -16,6 +17,8 @@
 #define HEAD_IPV4 54 /* bytes: Ethernet, IP, and 20 of transport */
 #define HEAD_IPV6 74
 #define HEAD_MAX  80
+
+#define TC_ACT_SHOT 2
 
 struct generator {
 	u32 ifindex;
@@ -63,10 +66,9 @@ static __always_inline bool mend(struct generator *generator, void *transport, v
 	return true;
 }
 
-static __always_inline bool rewrite4(struct xdp_md *ctx, struct generator *generator, u32 index,
+static __always_inline bool rewrite4(void *data, void *end, struct generator *generator, u32 index,
 				     u16 port)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv4 *ip = data + sizeof(struct ethernet);
 	__be32 *source = sources.lookup(&index);
 	u32 sum;
@@ -80,10 +82,9 @@ static __always_inline bool rewrite4(struct xdp_md *ctx, struct generator *gener
 	return mend(generator, ip + 1, end, sum, port);
 }
 
-static __always_inline bool rewrite6(struct xdp_md *ctx, struct generator *generator, u32 index,
+static __always_inline bool rewrite6(void *data, void *end, struct generator *generator, u32 index,
 				     u16 port)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ipv6 *ip = data + sizeof(struct ethernet);
 	struct source6 *source = sources6.lookup(&index);
 	u64 sum = 0;
@@ -100,7 +101,7 @@ static __always_inline bool rewrite6(struct xdp_md *ctx, struct generator *gener
 	return mend(generator, ip + 1, end, sum, port);
 }
 
-static __always_inline struct generator *rewrite(struct xdp_md *ctx)
+static __always_inline struct generator *rewrite(void *data, void *end)
 {
 	u32 zero = 0, index;
 	struct generator *generator = generators.lookup(&zero);
@@ -111,22 +112,34 @@ static __always_inline struct generator *rewrite(struct xdp_md *ctx)
 		return NULL;
 	index = generator->sources ? (*cursor)++ % generator->sources : 0;
 	if (generator->family == 6)
-		done = rewrite6(ctx, generator, index, *cursor);
+		done = rewrite6(data, end, generator, index, *cursor);
 	else
-		done = rewrite4(ctx, generator, index, *cursor);
+		done = rewrite4(data, end, generator, index, *cursor);
 	return done ? generator : NULL;
 }
 
-int flood(struct xdp_md *ctx)
+int flood(struct __sk_buff *skb)
 {
-	struct generator *generator = rewrite(ctx);
+	struct generator *generator = rewrite((void *)(long)skb->data, (void *)(long)skb->data_end);
+
+	return generator ? bpf_clone_redirect(skb, generator->ifindex, 0) : TC_ACT_SHOT;
+}
+
+static __always_inline struct generator *rewrite_frame(struct xdp_md *ctx)
+{
+	return rewrite((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
+int redirect(struct xdp_md *ctx)
+{
+	struct generator *generator = rewrite_frame(ctx);
 
 	return generator ? bpf_redirect(generator->ifindex, 0) : XDP_ABORTED;
 }
 
 int walk(struct xdp_md *ctx)
 {
-	if (!rewrite(ctx))
+	if (!rewrite_frame(ctx))
 		return XDP_ABORTED;
 	tested.call(ctx, 0);
 	return XDP_ABORTED;

@@ -14,7 +14,6 @@ import pytest
 from tests.conftest import need
 from tests.kernel.conftest import _able, compiled, datapath, loader, pins
 from xdpctl.base.net.prefix import parse_prefix
-from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import Generator, Sent, compile_generator, interface, udp_frame
 from xdpctl.lab.namespaces import Host, Lab
@@ -53,7 +52,7 @@ class Street:
     def send(self, sources: Sequence[str], packets: int) -> None:
         """Send this number of packets, and wait until they are sent."""
         self._aim(sources)
-        self.attacker.call(lambda: self._run(packets))
+        self.attacker.call(lambda: self.generator.send(packets))
 
     def sniffer(self, network: str) -> Sniffer:
         """Counts the packets from this network that reach the server's network stack."""
@@ -69,13 +68,9 @@ class Street:
     def _keep_on(self) -> Sent:
         began, packets = time.monotonic(), 0
         while not self.generator.stop.is_set() and time.monotonic() < began + FLOOD_SECONDS:
-            self._run(_TURN)
+            self.generator.send(_TURN)
             packets += _TURN
         return Sent(packets, time.monotonic() - began)
-
-    def _run(self, packets: int) -> None:
-        fd, frame = self.generator.flood_fd, self.generator.frame
-        programs.run(fd, frame, packets, programs.F_TEST_XDP_LIVE_FRAMES, batch=64)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from tests.lab.questions import counted, refusal
 from tests.support.packets import tagged, to_frame
 from xdpctl.abi.constants import Reason
 from xdpctl.client import Client
-from xdpctl.datapath.bpf import programs
 from xdpctl.lab.box import Box
 from xdpctl.lab.flood import interface, syn_frame
 from xdpctl.lab.waits import eventually
@@ -194,8 +193,7 @@ def syn_flood(street: Street) -> threading.Thread:
     def run() -> None:
         until = time.monotonic() + 30
         while not street.generator.stop.is_set() and time.monotonic() < until:
-            fd, frame = street.generator.flood_fd, street.generator.frame
-            programs.run(fd, frame, 20_000, programs.F_TEST_XDP_LIVE_FRAMES, batch=64)
+            street.generator.send(20_000)
             time.sleep(0.002)
 
     thread = threading.Thread(target=lambda: street.attacker.call(run))

@@ -139,26 +139,22 @@ def run(
     frame: bytes,
     repeat: int = 1,
     flags: int = 0,
-    ifindex: int = 0,
     batch: int = 0,
     skb: Mapping[str, int] | None = None,
 ) -> RunResult:
     """Run a program on a frame of at least 14 bytes (BPF_PROG_TEST_RUN).
 
-    With `ifindex`, that interface must exist in the current network namespace. `skb` has fields of
-    struct __sk_buff, for a program at TC.
+    `skb` has fields of struct __sk_buff, for a program at TC. An interface in it must exist in the
+    current network namespace.
     """
     data_in = ctypes.create_string_buffer(frame, len(frame))
     live = bool(flags & F_TEST_XDP_LIVE_FRAMES)
     room = 0 if live else len(frame) + 256
     data_out = ctypes.create_string_buffer(max(room, 1))
-    # struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
-    context = ctypes.create_string_buffer(struct.pack("<6I", 0, len(frame), 0, ifindex, 0, 0), 24)
-    if skb:
-        context = ctypes.create_string_buffer(_SK_BUFF)
-        for name, value in skb.items():
-            struct.pack_into("<I", context, _SK_BUFF_FIELDS[name], value)
-    given = address_of(context) if ifindex or skb else 0
+    context = ctypes.create_string_buffer(_SK_BUFF)
+    for name, value in (skb or {}).items():
+        struct.pack_into("<I", context, _SK_BUFF_FIELDS[name], value)
+    given = address_of(context) if skb else 0
     attr = struct.pack(
         "<IIIIQQIIIIQQIII",
         *(fd, 0, len(frame), room, address_of(data_in), 0 if live else address_of(data_out)),
