@@ -490,6 +490,69 @@ def test_what_another_user_wrote_counts_only_if_it_is_signed(box: Box, tmp_path:
         box.loader.modules.places = Places(box.folder)
 
 
+@pytest.mark.parametrize("instead", ["fifo", "link", "large", "does not compile", "many"])
+def test_nothing_in_its_files_place_keeps_a_module_whose_signer_may_no_more(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instead: str
+) -> None:
+    signers, fleet = tmp_path / "signers", tmp_path / "fleet"
+    lines = []
+    for key in ("one", "two"):
+        command = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+        subprocess.run(command, cwd=tmp_path, check=True)
+        lines.append(f"{key}@example.org " + (tmp_path / f"{key}.pub").read_text())
+    signers.write_text("".join(lines))
+    signed = sign(BY_FIRST_BYTE.encode(), "game", tmp_path / "one")
+    FleetModules(fleet).set("game", signed.decode())
+    assert box.loader.modules
+    box.loader.modules.places = Places(box.folder, signers, fleet)
+    try:
+        box.look()
+        box.hold(asks("game"))
+        assert box.filter.run(frame(b"\xbd")) == "drop"
+        file = fleet / "game.c"
+        if instead == "many":
+            monkeypatch.setattr("xdpctl.datapath.loader.modules._LOOK_SECONDS", 0.0)
+            for name in "abc":
+                FleetModules(fleet).set(name, signed.decode())
+        else:
+            file.unlink()
+        if instead == "fifo":
+            os.mkfifo(file)
+        elif instead == "link":
+            (tmp_path / "signed.c").write_bytes(signed)
+            file.symlink_to(tmp_path / "signed.c")
+        elif instead == "large":
+            file.write_bytes(bytes(100_000))
+        elif instead == "does not compile":
+            file.write_bytes(sign(b"nonsense\n", "game", tmp_path / "two"))
+        if instead not in ("does not compile", "many"):
+            box.look()
+            assert box.filter.run(frame(b"\xbd")) == "drop", "nobody said that he may no more"
+            assert "not taken" in box.problems["game"]
+        signers.write_text(lines[1])
+        box.look()
+        assert box.filter.run(frame(b"\xbd")) == "pass"
+        assert "not loaded" in box.problems["game"]
+    finally:
+        box.loader.modules.places = Places(box.folder)
+
+
+def test_the_same_fault_of_a_file_that_is_written_again_is_logged_once(
+    box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = tmp_path / "fleet"
+    assert box.loader.modules
+    box.loader.modules.places = Places(box.folder, None, fleet)
+    try:
+        for _ in range(3):
+            FleetModules(fleet).set("game", BY_FIRST_BYTE)
+            box.look()
+        told = [record for record in caplog.records if "set modules.signers" in record.message]
+        assert len(told) == 1
+    finally:
+        box.loader.modules.places = Places(box.folder)
+
+
 def test_many_files_of_another_user_do_not_hold_up_roots_own(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,10 @@ def test_a_host_with_signers_takes_signed_files_alone(hosts: tuple[Host, Host]) 
         assert not list(box.client.pages())
         made = CliRunner().invoke(app, ["module", "sign", str(file), "--key", str(key)])
         assert made.exit_code == 0, made.output
+        link = file.with_name("other.c")
+        link.symlink_to(file)
+        made = CliRunner().invoke(app, ["module", "sign", str(link), "--key", str(key)])
+        assert "as module game" in made.output, "not under the name of the link"
         assert "signed by ops@example.org" in xdpctl(box, *add)
         assert echoed(hosts, b"\xbdx") == b""
         signers.write_text("")

@@ -261,13 +261,17 @@ def sign(
     """
     from xdpctl.base.system.owned_folder import replace_file
     from xdpctl.datapath.loader import module_signature
+    from xdpctl.datapath.loader.module_source import BYTES_MOST
 
+    file = file.resolve()  # a link's signature would be for another name than its file's
     name, data = _read(file)
     _text(data, file)
     signed = module_signature.sign(data, name, key)
+    if len(signed) > BYTES_MOST:
+        raise ConfigError(f"{file}, signed, is larger than {BYTES_MOST:,} bytes; it is as before")
     mode = stat.S_IMODE(file.stat().st_mode)
     try:
-        replace_file(file.resolve(), signed, mode)
+        replace_file(file, signed, mode)
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
     output.out.print(f"signed: {escape(str(file))}, as module {name}")

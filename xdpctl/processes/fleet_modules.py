@@ -32,7 +32,10 @@ class FleetModules:
         if len(data) > BYTES_MOST:
             raise ConfigError(f"a module has at most {BYTES_MOST:,} bytes, not {len(data):,}")
         if data and not path.exists() and len(self.names()) >= MODULES_MAX:
-            raise ConfigError(f"a fleet shares at most {MODULES_MAX} modules; unshare one")
+            raise ConfigError(
+                f"a fleet shares at most {MODULES_MAX} modules; remove one with "
+                "xdpctl module remove"
+            )
         try:
             self._folder.mkdir(mode=0o750, exist_ok=True)
             if data:

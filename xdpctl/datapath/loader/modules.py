@@ -4,7 +4,9 @@
 A module's number is its place behind the stages in each interface's program array. Its counts are
 pinned at a path with number and name, so all versions and processes know it. If a file does not
 compile, the program before stays; without one, its matches take no packet, and traffic passes.
-A file that is not signed by one who may has no program: the one before is taken out.
+A file that is not signed by one who may has no program: the one before is taken out. So is one
+whose signers have changed since, whatever keeps its file from being checked, as another user may
+write it.
 """
 
 import logging
@@ -50,11 +52,13 @@ log = logging.getLogger("xdpctl.modules")
 class Module:
     """A module that is loaded: its number, its maps, and its program, for all interfaces.
 
-    `ended` says that it took itself out, because it was too slow.
+    `signers` are those it was checked by. `ended` says that it took itself out, because it was too
+    slow.
     """
 
     name: str
     number: int
+    signers: bytes | None
     compiled: Compiled
     counts: Map
     kept: Map | None
@@ -143,12 +147,19 @@ class Modules:
         present, now = files.names(), time.monotonic()
         for name in {*self.pins.modules(), *self._loaded, *self._seen} - present.keys():
             self._remove(name, arrays)
-        for name, about in present.items():
+        # no number of changed files puts off that a module whose signer may no more is taken out
+        for name in sorted(present, key=lambda name: not self._outdated(name, files)):
+            about = present[name]
             if self._seen.get(name) == about and now < self._again.get(name, math.inf):
                 continue
             compiled = self._take(name, about, files, arrays, cached)
             if compiled or time.monotonic() > now + _LOOK_SECONDS:
                 return
+
+    def _outdated(self, name: str, files: Sources) -> bool:
+        """Whether a module that is loaded was checked by other signers than there are now."""
+        module = self._loaded.get(name)
+        return module is not None and module.signers != files.signers
 
     def _judge(self, module: Module, arrays: Iterable[tuple[Staged, Kin | None]]) -> None:
         counts = np.frombuffer(module.counts.get(bytes(4)) or b"", MODULE_COUNTS)
@@ -195,16 +206,18 @@ class Modules:
             if compiles and cached:
                 return False
             self._seen[name] = about
-            self._install(name, compile_module(text, cache), arrays)
+            self._install(name, compile_module(text, cache), files.signers, arrays)
             signed = signer and f", signed by {signer}"
             log.info("module %s is loaded, as number %d%s", name, self._loaded[name].number, signed)
         except (XdpctlError, OSError, ValueError) as error:
-            if isinstance(error, SignatureError):
-                self._remove(name, arrays)
+            refused = isinstance(error, SignatureError)
+            if refused or (self._outdated(name, files) and not isinstance(error, ToolError)):
+                self._take_out(name, arrays)
             self._seen[name] = about
             # what is wrong in the file stays wrong; the kernel may have had no memory
             again = isinstance(error, DatapathError | ToolError | OSError)
-            self._fail(name, f"it is not loaded: {error}", again)
+            what = "its new file is not taken" if name in self._loaded else "it is not loaded"
+            self._fail(name, f"{what}: {error}", again)
         return compiles
 
     def _number(self, name: str) -> int:
@@ -222,7 +235,11 @@ class Modules:
         return free
 
     def _install(
-        self, name: str, compiled: Compiled, arrays: list[tuple[Staged, Kin | None]]
+        self,
+        name: str,
+        compiled: Compiled,
+        signers: bytes | None,
+        arrays: list[tuple[Staged, Kin | None]],
     ) -> None:
         """Load a module's program for all arrays, and only then pin it and put it into them."""
         with ExitStack() as failing:
@@ -232,7 +249,7 @@ class Modules:
             kept = maps.create_map(KEPT, compiled.maps[KEPT]) if KEPT in uses else None
             if kept:
                 failing.callback(kept.close)
-            module = Module(name, self._number(name), compiled, counts, kept)
+            module = Module(name, self._number(name), signers, compiled, counts, kept)
             with ExitStack() as unused:
                 loaded = []
                 for staged, followed in arrays:
@@ -260,6 +277,13 @@ class Modules:
         fresh.rename(self.pins.module(module.number, module.name))
 
     def _remove(self, name: str, arrays: Iterable[tuple[Staged, Kin | None]]) -> None:
+        """Take a module out whose file is gone, and forget it."""
+        self._take_out(name, arrays)
+        self._seen.pop(name, None)
+        self._again.pop(name, None)
+        self._note(name, "")
+
+    def _take_out(self, name: str, arrays: Iterable[tuple[Staged, Kin | None]]) -> None:
         number = self.pins.modules().get(name)
         if number is not None:
             for staged, _ in arrays:
@@ -268,6 +292,3 @@ class Modules:
         if module := self._loaded.pop(name, None):
             module.close()
             log.info("module %s is removed", name)
-        self._seen.pop(name, None)
-        self._again.pop(name, None)
-        self._note(name, "")
